@@ -1,0 +1,66 @@
+// The bus seam: events and requests between processes. Delivery inside a process is the runtime's (core/node.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/event.h"
+#include "core/reply.h"
+
+namespace supercloud {
+
+// An actor somewhere, "node/actor": also the origin of its events.
+struct Address {
+  std::string node;
+  std::string actor;
+
+  std::string to_string() const { return node + "/" + actor; }
+  friend auto operator<=>(const Address&, const Address&) = default;
+};
+
+struct BusGap {
+  std::string origin;
+  std::uint64_t incarnation = 0;
+  std::string prefix;        // the subscription under which it was noticed
+  std::uint64_t after = 0;   // last that arrived
+  std::uint64_t up_to = 0;   // newest known to exist; (after, up_to] is missing in part or whole
+};
+
+// What a bus tells its owner. Called on the owner's thread, never from inside a call of the owner's.
+class BusReceiver {
+ public:
+  virtual ~BusReceiver() = default;
+  // Valid, not a duplicate, in order within its origin.
+  virtual void on_event(Event event) = 0;
+  virtual void on_gap(const BusGap& gap) = 0;
+  // A request for `actor` of this node. Answer once; no answer is a timeout at the caller.
+  virtual void on_request(std::string actor, std::string bytes, Reply<std::string> answer) = 0;
+  // Bytes from outside that were not taken.
+  virtual void on_rejected(std::string from, std::string why) = 0;
+  // A neighbour process was heard for the first time, or again; or has not been for the time that counts as dead.
+  virtual void on_peer(std::string node, bool alive) = 0;
+};
+
+// Thread-bound to the scheduler it was made with.
+class Bus {
+ public:
+  virtual ~Bus() = default;
+
+  // Nothing arrives before.
+  virtual void start(BusReceiver& receiver) = 0;
+
+  // To every other process that subscribes to a prefix of its topic. In order per origin.
+  virtual void publish(const Event& event) = 0;
+
+  // `prefix`: whole tokens, each with its dot, at most three; "" is everything. Replies when every publisher known at the
+  // time of the call has the subscription in effect: nothing that it publishes after the reply is missed. Counted: as many
+  // unsubscribes as subscribes end it.
+  virtual void subscribe(std::string prefix, Reply<Done> reply) = 0;
+  virtual void unsubscribe(std::string prefix) = 0;
+
+  // Asks an actor anywhere (this node too). Unavailable: no such node is reachable; NotFound: no such actor there.
+  virtual void request(Address to, std::string bytes, Reply<std::string> reply) = 0;
+};
+
+}  // namespace supercloud

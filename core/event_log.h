@@ -1,0 +1,53 @@
+// The event log seam: what happened on this node, on stable storage. The log is the truth about the past; a restarted actor
+// recovers from it, `explain` folds it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/event.h"
+#include "core/reply.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+// What an origin needs in order to go on after a restart without reusing a sequence number.
+struct OriginState {
+  std::uint64_t incarnation = 0;        // 0: the log does not know the origin
+  std::uint64_t sequence_reserved = 0;  // none above this was ever used; volatile events are not logged, so a block is reserved ahead
+  // The newest logged sequence under each topic prefix of zero to three tokens ("", "a.", "a.b.", "a.b.c.").
+  std::vector<std::pair<std::string, std::uint64_t>> tails;
+};
+
+struct LogPage {
+  std::vector<Event> events;   // in log order
+  std::uint64_t next = 0;      // position to read on from
+  bool end = false;            // nothing was there beyond this page when it was read
+};
+
+// Thread-bound to the scheduler it was made with; replies come through it.
+class EventLog {
+ public:
+  virtual ~EventLog() = default;
+
+  // Appends `events` in order, and after them raises the reservation of `reserve`, if given; replies when they are on stable storage.
+  // Whatever was appended earlier is then on stable storage too. Calls that wait together share one sync (group commit).
+  struct Reservation {
+    std::string origin;
+    std::uint64_t incarnation = 0;
+    std::uint64_t sequence_reserved = 0;
+  };
+  virtual void append(std::vector<Event> events, std::optional<Reservation> reserve,
+                      Reply<Done> reply) = 0;
+
+  // Up to `limit` events at log positions >= `from` whose topic matches. Only what is on stable storage.
+  virtual void read(std::uint64_t from, Pattern pattern, std::size_t limit,
+                    Reply<LogPage> reply) = 0;
+
+  // As of the last completed append.
+  virtual OriginState origin(std::string_view name) const = 0;
+};
+
+}  // namespace supercloud

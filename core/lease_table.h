@@ -1,0 +1,112 @@
+// The lease table seam: the law about who may run what (docs/choreography.md, "The record"). Events are hints; only a
+// compare-and-swap here changes an owner.
+//
+// Sessions. A node has at most one live session. The table ends it when no renewal arrived for the TTL by the table's clock, and
+// not before; a restarted table grants every session a full TTL. What a session's node may still do is for the node's own
+// clock to say (rule 8), never for the table.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/event.h"
+#include "core/reply.h"
+
+namespace supercloud {
+
+using SessionId = std::string;
+using SwapKind = schema::SwapKind;
+
+struct Heir {
+  std::string node;
+  EventId migration;
+  friend bool operator==(const Heir&, const Heir&) = default;
+};
+
+// One VM's, or one role's. Keys: "vm/<tenant>/<name>", "role/<name>".
+struct LeaseRecord {
+  std::string key;
+  std::string holder;                // node
+  SessionId session;                 // the session under which the last epoch was won; once ended, a newer one of the same node does not revive it
+  std::string swap_id;               // which swap won the epoch
+  SwapKind swap_kind = SwapKind::DEFINE;  // and its kind: a copy that came by a commit or reclaim, or a boot from disk
+  Epoch epoch = 0;
+  std::optional<Heir> heir;
+  std::vector<std::string> in_sync;  // nodes whose replica has every acknowledged flushed write; the holder is one
+  bool loss_allowed = false;         // bounded loss: a node outside of in_sync may take over
+  std::string value;                 // desired state: a schema::VmSpec message for VMs
+  std::uint64_t revision = 0;        // grows with every change of the record
+
+  // As of the answer, by the table's clock.
+  bool session_alive = false;
+  bool heir_alive = false;
+
+  friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
+};
+
+struct Session {
+  SessionId id;
+  Duration ttl;
+};
+
+struct OpenSession {
+  std::string node;
+  std::string identity;   // of the node's data directory; a live session of another identity under this name is AlreadyExists
+  bool fresh = false;     // the host rebooted: end the old session (rule 5) instead of going on with it
+};
+
+struct Swap {
+  std::string key;
+  SwapKind kind = SwapKind::DEFINE;
+  SessionId session;                 // must be alive when the swap is applied; its node acts
+  std::string swap_id;               // unique per attempt; a repeat of the winning one answers "won" again
+  Epoch epoch = 0;                   // must be the record's; 0: there must be no record
+  std::uint64_t revision = 0;        // must be the record's, where given: inSync, desire, remove need it
+  std::optional<Heir> heir;          // accept: the heir; commit and clearHeir: whom the record must name
+  std::vector<std::string> in_sync;  // define, inSync: the new set; commit, takeover: as given, if not empty
+  bool loss_allowed = false;         // define, desire: the new flag
+  std::string value;                 // define, desire: the new value
+};
+
+struct SwapResult {
+  bool won = false;
+  std::string why;                     // why not
+  std::optional<LeaseRecord> record;   // after the swap, or as it stands
+};
+
+struct LeaseQuery {
+  std::string prefix;  // of the key
+  std::string node;    // where given: only records that name it as holder, heir or in sync
+};
+
+// Thread-bound to the scheduler it was made with. A call whose reply is lost may have taken effect: Unavailable and
+// DeadlineExceeded say nothing about it (rule 4).
+class LeaseTable {
+ public:
+  virtual ~LeaseTable() = default;
+
+  virtual void open_session(OpenSession request, Reply<Session> reply) = 0;
+  // NotFound: it has ended.
+  virtual void renew(SessionId session, Reply<Done> reply) = 0;
+  virtual void end_session(SessionId session, Reply<Done> reply) = 0;
+
+  virtual void swap(Swap swap, Reply<SwapResult> reply) = 0;
+  // Linearizable. NotFound: no such record.
+  virtual void read(std::string key, Reply<LeaseRecord> reply) = 0;
+  // By key. Linearizable.
+  virtual void list(LeaseQuery query, Reply<std::vector<LeaseRecord>> reply) = 0;
+};
+
+// The rules of a swap, the same for every implementation. `record` is null where there is none; `node` is the live session's;
+// `session_ended` and `heir_ended` speak of the record's. Yields the record after the swap (nullopt inside: removed), or why not.
+struct SwapVerdict {
+  bool won = false;
+  std::string why;
+  std::optional<LeaseRecord> record;
+};
+SwapVerdict judge_swap(const Swap& swap, const std::string& node, const LeaseRecord* record,
+                       bool session_ended, bool heir_ended);
+
+}  // namespace supercloud

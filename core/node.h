@@ -1,0 +1,59 @@
+// A node: the actors of one process, and what they share. One loop runs them all, in the order in which their mail arrived.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/actor.h"
+#include "core/bus.h"
+#include "core/event_log.h"
+#include "core/scheduler.h"
+
+namespace supercloud {
+
+// The seams that a node stands on. All outlive it.
+struct NodeSeams {
+  Scheduler& scheduler;
+  Bus& bus;
+  EventLog& log;
+  EventPool& pool;
+};
+
+struct NodeOptions {
+  std::string name;
+  std::uint64_t random_seed = 0;
+  Duration heartbeat_interval = absl::Seconds(1);
+  std::size_t mailbox_max = 65536;         // per actor; more is a failure of that actor, named on the bus
+  std::uint32_t restarts_max = 10;         // within restart_window; then the runtime gives up and says so
+  Duration restart_window = absl::Minutes(1);
+};
+
+// Thread-bound to its scheduler.
+class Node final : public BusReceiver {
+ public:
+  Node(NodeSeams seams, NodeOptions options);
+  ~Node() override;
+
+  // Starts an actor under "name/actor". Names are unique within a node. Actors stop in the reverse order of their start.
+  void spawn(std::string actor, ActorFactory factory);
+  // As if the actor had called Context::fail(): for supervision tests and the simulator's faults.
+  void fail_actor(std::string_view actor, absl::Status why);
+
+  const std::string& name() const;
+
+  // BusReceiver
+  void on_event(Event event) override;
+  void on_gap(const BusGap& gap) override;
+  void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override;
+  void on_rejected(std::string from, std::string why) override;
+  void on_peer(std::string node, bool alive) override;
+
+ private:
+  friend class ActorCell;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace supercloud

@@ -1,0 +1,466 @@
+@0xa4f1d8c36b2e7905;
+# Every event on the bus: one envelope, and one payload of the union below. The schemas are the reference for what the
+# choreography's events say. Wire form: one ZeroMQ message of two frames, the topic with a trailing "." and this struct in
+# the standard stream framing, one segment.
+#
+# Fields are only ever added, with the next number: an older reader keeps and forwards what it does not know.
+
+using Cxx = import "/capnp/c++.capnp";
+using import "annotations.capnp".topic;
+using import "annotations.capnp".delivery;
+using import "types.capnp".EventId;
+using import "types.capnp".Place;
+using import "types.capnp".VmSpec;
+$Cxx.namespace("supercloud::schema");
+
+struct Event {
+  id @0 :EventId;
+  previous0 @1 :UInt64;  # sequence of the origin's previous event, in this incarnation; 0: none
+  previous1 @2 :UInt64;  # ... of its previous event that shares the first topic token
+  previous2 @3 :UInt64;  # ... the first two
+  previous3 @4 :UInt64;  # ... the first three
+  topic @5 :Text;        # domain.event.tenant.subject, tokens percent-encoded
+  time @6 :UInt64;       # hybrid logical clock: microseconds since 1970 << 12 | counter
+  cause @7 :EventId;     # the event that was being handled when this one was published
+  root @8 :EventId;      # the first of that chain; of a first event, itself
+  epoch @9 :UInt64;      # of the VM's lease, for events about a VM; 0: none
+  payload @10 :Payload;
+  reconstructed @11 :Bool;  # published again from lease and volume after a crash lost the log of it
+  migration @12 :EventId;   # the migration it belongs to: the id of its migration.proposed
+}
+
+struct Payload {
+  union {
+    unknown @0 :Void $topic("");
+    spotPriceChanged @1 :PriceChanged $topic("spot.price_changed");
+    spotInterruptionNotice @2 :InterruptionNotice $topic("spot.interruption_notice");
+    spotFeedLost @3 :FeedLost $topic("spot.feed_lost");
+    spotFeedRestored @4 :FeedRestored $topic("spot.feed_restored");
+    instanceRequested @5 :InstanceRequested $topic("instance.requested");
+    instanceLaunched @6 :InstanceLaunched $topic("instance.launched");
+    instanceRefused @7 :InstanceRefused $topic("instance.refused");
+    instanceReturned @8 :InstanceEnded $topic("instance.returned");
+    instanceRevoked @9 :InstanceEnded $topic("instance.revoked");
+    ledgerCharged @10 :Charged $topic("ledger.charged");
+    nodeJoined @11 :NodeJoined $topic("node.joined");
+    nodeLeft @12 :NodeLeft $topic("node.left");
+    nodeHeartbeat @13 :Heartbeat $topic("node.heartbeat") $delivery(volatile);
+    nodeCapacity @14 :Capacity $topic("node.capacity") $delivery(volatile);
+    vmDefined @15 :VmDefined $topic("vm.defined");
+    vmStarted @16 :VmStarted $topic("vm.started");
+    vmStopped @17 :VmStopped $topic("vm.stopped");
+    vmFailed @18 :VmFailed $topic("vm.failed");
+    vmPaused @19 :VmPaused $topic("vm.paused") $delivery(noted);
+    vmResumed @20 :VmResumed $topic("vm.resumed") $delivery(noted);
+    vmReleased @21 :VmReleased $topic("vm.released") $delivery(noted);
+    vmDirtyRate @22 :DirtyRate $topic("vm.dirty_rate") $delivery(volatile);
+    migrationProposed @23 :Proposed $topic("migration.proposed");
+    migrationAccepted @24 :Accepted $topic("migration.accepted");
+    migrationRefused @25 :Refused $topic("migration.refused");
+    migrationTargetReady @26 :TargetReady $topic("migration.target_ready");
+    migrationStarted @27 :Started $topic("migration.started");
+    migrationProgress @28 :Progress $topic("migration.progress") $delivery(volatile);
+    migrationCompleted @29 :Completed $topic("migration.completed");
+    migrationAborted @30 :Aborted $topic("migration.aborted");
+    migrationCleaned @31 :Cleaned $topic("migration.cleaned");
+    storageReplicaLag @32 :ReplicaLag $topic("storage.replica_lag") $delivery(volatile);
+    storageReplicaReady @33 :ReplicaReady $topic("storage.replica_ready");
+    storageSealed @34 :Sealed $topic("storage.sealed") $delivery(noted);
+    storageVerified @35 :Verified $topic("storage.verified") $delivery(noted);
+    networkPathReady @36 :PathReady $topic("network.path_ready");
+    networkSwitched @37 :Switched $topic("network.switched") $delivery(noted);
+    networkBlackoutMeasured @38 :BlackoutMeasured $topic("network.blackout_measured") $delivery(noted);
+    resourceAccessed @39 :ResourceAccessed $topic("resource.accessed");
+    latencyMeasured @40 :LatencyMeasured $topic("latency.measured") $delivery(volatile);
+    policyConsidered @41 :Considered $topic("policy.considered");
+    busGap @42 :Gap $topic("bus.gap");
+    busSlowSubscriber @43 :SlowSubscriber $topic("bus.slow_subscriber");
+    busActorFailed @44 :ActorFailed $topic("bus.actor_failed");
+    busRejected @45 :Rejected $topic("bus.rejected");
+    leaseSwapRequested @46 :SwapRequested $topic("lease.swap_requested");
+    migrationCancelRequested @47 :CancelRequested $topic("migration.cancel_requested");
+    vmDestroyed @48 :VmDestroyed $topic("vm.destroyed");
+  }
+}
+
+# ---- spot ----------------------------------------------------------------------------------------------------------
+
+struct PriceChanged {
+  place @0 :Place;
+  priceNanoUsdPerHour @1 :Int64;
+  sinceNs @2 :Int64;      # market time at which the price came into force
+  currency @3 :Text = "USD";
+  source @4 :Text;        # which feed said so
+}
+
+struct InterruptionNotice {
+  instance @0 :Text;
+  place @1 :Text;
+  node @2 :Text;           # the node that runs there; empty: none joined yet
+  deadlineNs @3 :Int64;    # market time at which the cloud takes the instance
+  noticeNs @4 :Int64;      # how much cluster time is left when the notice is published
+  priceNanoUsdPerHour @5 :Int64;
+  bidNanoUsdPerHour @6 :Int64;
+}
+
+struct FeedLost {
+  source @0 :Text;
+  sinceNs @1 :Int64;   # market time of the last price that arrived
+  why @2 :Text;
+}
+
+struct FeedRestored {
+  source @0 :Text;
+  sinceNs @1 :Int64;
+}
+
+# ---- instance, ledger ----------------------------------------------------------------------------------------------
+
+enum Billing {
+  hourly @0;
+  perSecond @1;
+}
+
+struct InstanceRequested {
+  place @0 :Text;
+  bidNanoUsdPerHour @1 :Int64;
+  clientToken @2 :Text;    # retried with the same token, a request never rents twice
+  why @3 :Text;
+}
+
+struct InstanceLaunched {
+  instance @0 :Text;
+  place @1 :Place;
+  bidNanoUsdPerHour @2 :Int64;
+  priceNanoUsdPerHour @3 :Int64;  # at the start
+  billing @4 :Billing;
+  clientToken @5 :Text;
+  launchedNs @6 :Int64;           # market time; billing hours count from here
+  node @7 :Text;                  # name of the node that will join from it
+}
+
+struct InstanceRefused {
+  place @0 :Text;
+  clientToken @1 :Text;
+  why @2 :Text;
+}
+
+struct InstanceEnded {
+  instance @0 :Text;
+  place @1 :Text;
+  endedNs @2 :Int64;   # market time
+  why @3 :Text;
+}
+
+struct Charged {
+  instance @0 :Text;
+  place @1 :Text;
+  amountNanoUsd @2 :Int64;
+  fromNs @3 :Int64;
+  toNs @4 :Int64;
+  priceNanoUsdPerHour @5 :Int64;
+  why @6 :Text;
+}
+
+# ---- node ----------------------------------------------------------------------------------------------------------
+
+struct NodeJoined {
+  node @0 :Text;
+  place @1 :Place;
+  instance @2 :Text;
+  hypervisor @3 :Text;       # "simulated", "qemu 10.0.2", ...
+  cpus @4 :UInt32;
+  memoryBytes @5 :UInt64;
+  dataEndpoint @6 :Text;     # where page and block streams connect to
+  cpuModel @7 :Text;
+  mtu @8 :UInt32;
+}
+
+struct NodeLeft {
+  node @0 :Text;
+  why @1 :Text;
+}
+
+struct Heartbeat {
+  node @0 :Text;
+  beat @1 :UInt64;
+  tails @2 :List(Tail);
+
+  struct Tail {
+    # The newest event of one origin, and of each topic prefix that it has published under.
+    origin @0 :Text;
+    incarnation @1 :UInt64;
+    sequence @2 :UInt64;
+    prefixes @3 :List(PrefixTail);
+  }
+  struct PrefixTail {
+    prefix @0 :Text;      # one to three whole tokens, each followed by "."
+    sequence @1 :UInt64;
+  }
+}
+
+struct Capacity {
+  node @0 :Text;
+  memoryFreeBytes @1 :UInt64;
+  cpusFree @2 :UInt32;
+  vms @3 :UInt32;
+}
+
+# ---- vm ------------------------------------------------------------------------------------------------------------
+
+struct VmDefined {
+  spec @0 :VmSpec;
+  node @1 :Text;
+}
+
+struct VmStarted {
+  node @0 :Text;
+  why @1 :Text;                # "created", "taken over from node-a", "restarted"
+  lostWrites @2 :UInt64;       # acknowledged writes that this start from disk lost
+  lostFlushedWrites @3 :UInt64;
+}
+
+struct VmStopped {
+  node @0 :Text;
+  why @1 :Text;
+}
+
+struct VmFailed {
+  node @0 :Text;
+  why @1 :Text;
+}
+
+struct VmDestroyed {
+  node @0 :Text;
+}
+
+struct VmPaused {
+  node @0 :Text;
+  why @1 :Text;
+}
+
+struct VmResumed {
+  node @0 :Text;
+  address @1 :Text;
+  why @2 :Text;
+}
+
+struct VmReleased {
+  node @0 :Text;
+}
+
+struct DirtyRate {
+  pagesPerSecond @0 :UInt64;
+  workingSetPages @1 :UInt64;
+}
+
+# ---- migration -----------------------------------------------------------------------------------------------------
+
+struct Proposed {
+  vm @0 :Text;
+  targetPlace @1 :Text;      # a place or a node: one of the two is given
+  targetNode @2 :Text;
+  reason @3 :Text;
+  gainNanoUsd @4 :Int64;     # expected, over the horizon that the policy states in the reason
+  costNanoUsd @5 :Int64;
+  evidence @6 :List(EventId);
+  deadlineNs @7 :Int64;      # cluster time left when it is published; 0: the executor's default
+  proposer @8 :Text;         # "policy cheapest", "user", "evacuation"
+  sourceNode @9 :Text;
+}
+
+struct Accepted {
+  source @0 :Text;
+  target @1 :Text;
+  deadlineNs @2 :Int64;      # cluster time left
+}
+
+struct Check {
+  name @0 :Text;
+  detail @1 :Text;
+  cure @2 :Text;
+}
+
+struct Refused {
+  node @0 :Text;
+  target @1 :Text;
+  failures @2 :List(Check);  # every failed check, not only the first
+}
+
+struct TargetReady {
+  node @0 :Text;
+  endpoint @1 :Text;
+  deadlineNs @2 :Int64;
+}
+
+struct Started {
+  source @0 :Text;
+  target @1 :Text;
+  memoryBytes @2 :UInt64;
+  deadlineNs @3 :Int64;
+}
+
+struct Progress {
+  percent @0 :UInt32;
+  etaLowMs @1 :UInt64;
+  etaHighMs @2 :UInt64;
+  pass @3 :UInt32;
+  sentBytes @4 :UInt64;
+  remainingBytes @5 :UInt64;
+  bytesPerSecond @6 :UInt64;
+  dirtyPagesPerSecond @7 :UInt64;
+  stage @8 :Text;
+}
+
+struct Completed {
+  source @0 :Text;
+  target @1 :Text;
+  sentBytes @2 :UInt64;
+  passes @3 :UInt32;
+  totalMs @4 :UInt64;        # accepted to completed
+  blackoutMs @5 :Float64;    # paused to resumed
+}
+
+struct Aborted {
+  node @0 :Text;
+  stage @1 :Text;
+  why @2 :Text;              # the first cause
+}
+
+struct Cleaned {
+  node @0 :Text;
+}
+
+struct CancelRequested {
+  migration @0 :EventId;
+  vm @1 :Text;
+  why @2 :Text;
+}
+
+# ---- storage, network ----------------------------------------------------------------------------------------------
+
+struct ReplicaLag {
+  node @0 :Text;             # where the replica is
+  bytes @1 :UInt64;
+  lagMs @2 :UInt64;
+}
+
+struct ReplicaReady {
+  node @0 :Text;
+  version @1 :UInt64;
+}
+
+struct Sealed {
+  node @0 :Text;
+  version @1 :UInt64;
+  digest @2 :UInt64;
+}
+
+struct Verified {
+  node @0 :Text;
+  version @1 :UInt64;
+  digest @2 :UInt64;
+}
+
+struct PathReady {
+  node @0 :Text;
+}
+
+struct Switched {
+  node @0 :Text;             # the new owner of the guest's address
+  address @1 :Text;
+  by @2 :Text;               # whose fabric switched
+}
+
+struct BlackoutMeasured {
+  node @0 :Text;
+  milliseconds @1 :Float64;  # without traffic
+}
+
+# ---- resource, latency, policy -------------------------------------------------------------------------------------
+
+struct ResourceAccessed {
+  resource @0 :Text;
+  home @1 :Text;             # place where it lives
+  vm @2 :Text;
+  bytes @3 :UInt64;
+}
+
+struct LatencyMeasured {
+  client @0 :Text;
+  place @1 :Text;
+  milliseconds @2 :Float64;
+}
+
+struct Candidate {
+  place @0 :Text;
+  costNanoUsd @1 :Int64;     # over the policy's horizon
+  gainNanoUsd @2 :Int64;     # against staying
+  excluded @3 :Text;         # why it is not a choice; empty: it is one
+}
+
+struct Considered {
+  policy @0 :Text;
+  choice @1 :Text;           # a place, or "stay"
+  reason @2 :Text;
+  candidates @3 :List(Candidate);
+  unchangedLooks @4 :UInt64; # looks since the last of these events that came to the same
+  lastLook @5 :UInt64;       # hybrid time of the last such look
+  evidence @6 :List(EventId);
+  wakeAtNs @7 :Int64;        # market time of the next look that the policy asked for; 0: none
+}
+
+# ---- bus -----------------------------------------------------------------------------------------------------------
+
+struct Gap {
+  subscriber @0 :Text;
+  origin @1 :Text;
+  incarnation @2 :UInt64;
+  prefix @3 :Text;           # the subscription's topic prefix; empty: everything
+  after @4 :UInt64;          # the last sequence that arrived under the prefix
+  upTo @5 :UInt64;           # the newest that is known to have been published under it and did not
+  done @6 :Text;             # "reported", later "repaired"
+}
+
+struct SlowSubscriber {
+  subscriber @0 :Text;
+  backlog @1 :UInt64;
+  done @2 :Text;
+}
+
+struct ActorFailed {
+  actor @0 :Text;
+  why @1 :Text;
+  restarts @2 :UInt32;
+  done @3 :Text;             # "restarted", "gave up"
+}
+
+struct Rejected {
+  # Bytes from outside that were not taken; rate-limited.
+  from @0 :Text;
+  why @1 :Text;
+  count @2 :UInt64;
+}
+
+# ---- lease ---------------------------------------------------------------------------------------------------------
+
+enum SwapKind {
+  define @0;     # no record -> holder, epoch 1
+  accept @1;     # same epoch: heir = target
+  clearHeir @2;  # same epoch: heir = none
+  commit @3;     # target: (source, e, heir = target) -> (target, e+1)
+  reclaim @4;    # a holder's own paused copy: (holder, e) -> (holder, e+1)
+  restart @5;    # holder boots from disk: (holder, e) -> (holder, e+1)
+  takeover @6;   # after the holder's session ended: (other, e) -> (self, e+1)
+  inSync @7;     # same epoch: the in-sync set
+  desire @8;     # same epoch: the desired state
+  remove @9;     # record -> none
+}
+
+struct SwapRequested {
+  # Logged before the swap is sent (choreography, rule 4); the commit's before the source may pause.
+  kind @0 :SwapKind;
+  epoch @1 :UInt64;          # the epoch it compares with
+  swapId @2 :Text;
+  session @3 :Text;
+}

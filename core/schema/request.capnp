@@ -1,0 +1,131 @@
+@0xe90d3b7c6f18a245;
+# Request and answer, point to point over the bus. A request addressed to an actor that does not know it is answered with
+# status "unimplemented".
+
+using Cxx = import "/capnp/c++.capnp";
+using import "types.capnp".EventId;
+using import "types.capnp".VmSpec;
+using import "event.capnp".SwapKind;
+using import "event.capnp".Check;
+using import "event.capnp".Proposed;
+$Cxx.namespace("supercloud::schema");
+
+struct Request {
+  union {
+    ping @0 :Void;
+    # lease table (storage/lease_site.h answers)
+    openSession @1 :OpenSession;
+    renewSession @2 :Text;
+    endSession @3 :Text;
+    swap @4 :Swap;
+    readLease @5 :Text;
+    listLeases @6 :ListLeases;
+    # a person or a service, to the migration actor of any node; the node that holds the VM answers, others say who it is
+    createVm @7 :VmSpec;
+    destroyVm @8 :VmRef;
+    startVm @9 :VmRef;
+    stopVm @10 :VmRef;
+    pauseVm @11 :VmRef;
+    resumeVm @12 :VmRef;
+    migrateVm @13 :MigrateVm;
+    cancelMigration @14 :CancelMigration;
+    listVms @15 :Void;
+    showVm @16 :VmRef;
+    # between the migration actors of source and target
+    prepareIncoming @17 :PrepareIncoming;
+    # policy: what would be decided now
+    explainPolicy @18 :VmRef;
+    # provider: rent (idempotent by client token) and return
+    rent @19 :Rent;
+    returnInstance @20 :Text;
+    # node
+    drainNode @21 :DrainNode;
+    # the log of another node
+    readLog @22 :ReadLog;
+    # replicator: what is where
+    volumeState @23 :VmRef;
+  }
+
+  struct OpenSession { node @0 :Text; identity @1 :Text; fresh @2 :Bool; }
+  struct ListLeases { prefix @0 :Text; node @1 :Text; }
+  struct VmRef { name @0 :Text; tenant @1 :Text = "main"; }
+  struct MigrateVm { vm @0 :VmRef; target @1 :Text; reason @2 :Text; dryRun @3 :Bool; deadlineNs @4 :Int64; }
+  struct CancelMigration { vm @0 :VmRef; why @1 :Text; }
+  struct PrepareIncoming {
+    vm @0 :VmSpec;
+    migration @1 :EventId;
+    source @2 :Text;
+    epoch @3 :UInt64;
+    deadlineNs @4 :Int64;    # cluster time left
+    checkOnly @5 :Bool;      # preflight at the target: room, labels, versions
+  }
+  struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; }
+  struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }
+  struct ReadLog { from @0 :UInt64; pattern @1 :Text; limit @2 :UInt32; }
+}
+
+struct Swap {
+  key @0 :Text;
+  kind @1 :SwapKind;
+  session @2 :Text;
+  swapId @3 :Text;
+  epoch @4 :UInt64;
+  revision @5 :UInt64;
+  heirNode @6 :Text;
+  heirMigration @7 :EventId;
+  inSync @8 :List(Text);
+  lossAllowed @9 :Bool;
+  value @10 :Data;
+}
+
+struct Lease {
+  key @0 :Text;
+  holder @1 :Text;
+  session @2 :Text;
+  swapId @3 :Text;
+  swapKind @4 :SwapKind;
+  epoch @5 :UInt64;
+  heirNode @6 :Text;
+  heirMigration @7 :EventId;
+  inSync @8 :List(Text);
+  lossAllowed @9 :Bool;
+  value @10 :Data;
+  revision @11 :UInt64;
+  sessionAlive @12 :Bool;
+  heirAlive @13 :Bool;
+}
+
+struct Response {
+  code @0 :UInt16;     # absl::StatusCode; 0: OK
+  message @1 :Text;    # for a person, with the cure; set when code is not 0
+  union {
+    done @2 :Void;
+    session @3 :Session;
+    swapResult @4 :SwapResult;
+    lease @5 :Lease;
+    leases @6 :List(Lease);
+    vms @7 :List(VmView);
+    accepted @8 :Accepted;       # a migration was proposed; what became of it is told by events
+    checks @9 :List(Check);      # failed preflight checks; empty: none
+    endpoint @10 :Text;
+    instance @11 :Text;
+    json @12 :Text;
+    log @13 :LogPage;
+    redirect @14 :Text;          # ask this node
+  }
+
+  struct Session { id @0 :Text; ttlNs @1 :Int64; }
+  struct SwapResult { won @0 :Bool; why @1 :Text; lease @2 :Lease; hasLease @3 :Bool; }
+  struct VmView {
+    spec @0 :VmSpec;
+    node @1 :Text;
+    place @2 :Text;
+    epoch @3 :UInt64;
+    state @4 :Text;            # running, paused, migrating, stopped, starting, fenced, failed
+    migration @5 :EventId;
+    heir @6 :Text;
+    inSync @7 :List(Text);
+  }
+  struct Accepted { migration @0 :EventId; vm @1 :Text; node @2 :Text; }
+  struct LogPage { events @0 :List(Data); next @1 :UInt64; end @2 :Bool; }
+}

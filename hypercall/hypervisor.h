@@ -1,0 +1,97 @@
+// The hypervisor seam, with its keeper: the copies of VMs on one node.
+//
+// A copy is named by its VM; a node has at most one. An incoming copy is being filled by a migration and has never run here;
+// an own copy has been started, or came to be ours by a swap. Every first instruction is a resume() at a new epoch, under an
+// armed keeper (choreography, rules 2, 3, 7).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/event.h"
+#include "core/message.h"
+#include "core/reply.h"
+#include "core/units.h"
+
+namespace supercloud {
+
+struct GuestStatus {
+  enum class State : std::uint8_t {
+    incoming,  // being filled; not complete
+    arrived,   // complete incoming copy, stopped
+    stopped,   // own copy, created or paused; nothing of it touches memory, disk or network
+    running,
+    frozen,    // by its keeper: the deadline passed
+  };
+  std::string vm;  // "tenant/name"
+  State state = State::stopped;
+  Epoch epoch = 0;       // own: the epoch it last ran at or was created for; incoming: the source's
+  EventId migration;     // incoming, and of an own copy that is being sent
+  std::string address;   // the guest's own
+};
+
+struct TransferProgress {
+  std::uint32_t percent = 0;        // of memory; monotonic
+  std::uint32_t pass = 0;
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t remaining_bytes = 0;
+  std::uint64_t bytes_per_second = 0;
+  std::uint64_t dirty_pages_per_second = 0;
+  Duration eta_low, eta_high;
+  bool converged = false;           // what remains fits into the blackout budget: time to pause
+};
+
+struct TransferOptions {
+  EventId migration;
+  std::string endpoint;             // of the target's link network
+  std::uint64_t bytes_per_second_max = 0;  // 0: no cap
+  Duration blackout_budget = absl::Milliseconds(300);
+  std::uint32_t passes_max = 30;    // then it counts as converged: stop-and-copy
+};
+
+// Thread-bound. Copies and keepers outlive the daemon, and its Hypervisor object; the calls are idempotent where noted.
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+
+  virtual std::string description() const = 0;  // "simulated", "qemu 10.0.2 (tcg)"
+  virtual std::uint64_t memory_free_bytes() const = 0;
+  virtual std::vector<GuestStatus> list() const = 0;  // by vm
+
+  // A stopped own copy that boots from its disk at the first resume. AlreadyExists if there is a copy.
+  virtual void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) = 0;
+  // An incoming copy that accepts the stream of this migration only. Idempotent for one migration.
+  virtual void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
+                                Reply<Done> reply) = 0;
+
+  // Pre-copy: sends memory, pass after pass, while the guest runs; `progress` is called about once a second and at every pass.
+  // Replies when converged (the guest still runs), or with the error that ended it. Memory goes on being sent until pause().
+  virtual void send(std::string vm, TransferOptions options,
+                    std::function<void(const TransferProgress&)> progress,
+                    Reply<TransferProgress> converged) = 0;
+  // Stops the vCPUs and drains: when it replies, no backend touches guest memory and no disk request is under way. Idempotent.
+  virtual void pause(std::string vm, Reply<Done> reply) = 0;
+  // The rest of memory and the device state of a paused guest. Replies when the target has confirmed all of it.
+  virtual void finish_send(std::string vm, Reply<TransferProgress> reply) = 0;
+  // Ends a transfer, whatever its stage; the own copy stays as it is. Idempotent.
+  virtual void stop_send(std::string vm, Reply<Done> reply) = 0;
+  // Lets the guest execute at `epoch`: an own stopped or frozen copy, or an arrived one, which becomes own. FailedPrecondition
+  // unless the keeper's deadline lies ahead when it takes effect, however late that is.
+  virtual void resume(std::string vm, Epoch epoch, Reply<Done> reply) = 0;
+  // Idempotent.
+  virtual void destroy(std::string vm, Reply<Done> reply) = 0;
+
+  // The keeper's deadline for this guest: when it passes, the guest is frozen from outside, whatever else goes on. Moves it in
+  // either direction; takes effect before it returns.
+  virtual void arm(const std::string& vm, Instant deadline) = 0;
+
+  // "Look at this VM": it was frozen, died, arrived, lost its stream. Coalesced.
+  virtual void watch(std::function<void(const std::string& vm)> look) = 0;
+
+  virtual std::uint64_t dirty_pages_per_second(const std::string& vm) const = 0;
+};
+
+}  // namespace supercloud

@@ -1,0 +1,77 @@
+// The volume seam: the disks that one node keeps, as the serving copy of a VM or as a replica of another node's.
+//
+// A volume holds content, a fence (the highest epoch it has served or heard of) and a version that grows with every write.
+// It takes guest I/O only from the epoch that it serves, and replicated blocks only from the epoch of the handshake; the check and
+// the action are one step (choreography, rule 11). Guest I/O at a lower or sealed epoch is never answered with an I/O error: it
+// waits, and is dropped with the copy that sent it (rule 9).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/reply.h"
+#include "core/schema/types.capnp.h"
+#include "core/units.h"
+
+namespace supercloud {
+
+struct Seal {
+  Epoch epoch = 0;
+  std::uint64_t version = 0;
+  std::uint64_t digest = 0;  // over the whole content
+  friend bool operator==(const Seal&, const Seal&) = default;
+};
+
+struct VolumeStatus {
+  enum class Role : std::uint8_t { replica, serving, sealed };
+  std::string vm;                    // "tenant/name", as in every seam
+  Role role = Role::replica;
+  Epoch epoch = 0;                   // the fence: lower epochs are refused
+  Epoch closed = 0;                  // verified: blocks of this epoch and below are refused (rule 10)
+  std::uint64_t version = 0;         // of the newest write here
+  std::uint64_t version_stable = 0;  // ... on stable storage
+  std::uint64_t version_flushed = 0; // ... covered by an acknowledged guest flush
+  std::uint64_t digest = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct ReplicaStatus {
+  std::string node;
+  bool connected = false;
+  bool caught_up = false;            // has had every block once since the handshake, and lags only by what is in flight
+  std::uint64_t version_received = 0;
+  std::uint64_t version_stable = 0;
+  std::uint64_t lag_bytes = 0;
+  Duration lag;                      // age of the oldest write that the replica has not made stable
+};
+
+// Thread-bound. Survives the daemon as far as its contents were made stable; guest I/O goes on without the daemon.
+class VolumeStore {
+ public:
+  virtual ~VolumeStore() = default;
+
+  virtual void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) = 0;  // idempotent; a replica at epoch 0 with nothing in it
+  // From now on guest I/O of exactly `epoch` is taken; raises the fence, unseals. FailedPrecondition below the fence.
+  virtual void serve(std::string vm, Epoch epoch, Reply<VolumeStatus> reply) = 0;
+  // No guest I/O from now on. Flushed; every acknowledged write is in version and digest. Idempotent within an epoch.
+  virtual void seal(std::string vm, Epoch epoch, Reply<Seal> reply) = 0;
+  // At the target: waits until the replica has the seal's version and digest on stable storage, then closes it to the seal's epoch.
+  virtual void verify(std::string vm, Seal seal, Reply<Done> reply) = 0;
+  virtual void destroy(std::string vm, Reply<Done> reply) = 0;  // idempotent
+  virtual std::vector<VolumeStatus> list() const = 0;            // by vm
+
+  // Replication out of a serving or sealed volume: keeps a stream to the replica on `node` (at its link endpoint), reconnecting,
+  // with a handshake that raises the replica's fence and rolls it back to the branch point. Idempotent.
+  virtual void replicate(std::string vm, std::string node, std::string endpoint) = 0;
+  virtual void stop_replicating(std::string vm, std::string node) = 0;
+  virtual std::vector<ReplicaStatus> replicas(const std::string& vm) const = 0;
+  // Whose stable copy a guest flush waits for (loss mode sync); empty: this node's alone.
+  virtual void set_sync_peers(std::string vm, std::vector<std::string> nodes) = 0;
+
+  // "Look at this VM's volume": a replica caught up or fell behind, a peer was lost, a flush waits for one. Coalesced.
+  virtual void watch(std::function<void(const std::string& vm)> look) = 0;
+};
+
+}  // namespace supercloud
