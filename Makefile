@@ -1,0 +1,60 @@
+# Two commands matter: make demo and make test. make help lists the others.
+
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test bench lint format verify fuzz clean
+
+help:
+	@echo "make demo     build, then watch virtual machines move between clouds for a minute"
+	@echo "make test     all tests: release build, then under ASan+UBSan, then under TSan"
+	@echo "make build    release build in build/, the program at build/cli/supercloud"
+	@echo "make bench    run the benchmarks, as a table and as JSON"
+	@echo "make verify   model-check the hand-over with Spin (CI=1: what fits into five minutes)"
+	@echo "make fuzz     run each fuzz target for FUZZ_SECONDS (default 20)"
+	@echo "make lint     clang-format and clang-tidy, warnings are errors"
+	@echo "make format   rewrite the sources with clang-format"
+	@echo "make setup    install what the build needs (Debian 12 packages, see packages.txt)"
+	@echo "make clean    remove everything that was built"
+
+setup: build/.installed-build
+
+# One stamp per group of packages, older than packages.txt when the list has changed since.
+build/.installed-%: packages.txt tools/install_packages.sh
+	@tools/install_packages.sh $*
+	@mkdir -p build && touch $@
+
+build/build.ninja: | build/.installed-build
+	@echo "build: configuring build/"
+	@meson setup build
+
+build: build/build.ninja
+	@echo "build: release build in build/"
+	@ninja -C build -j $(JOBS)
+
+demo: build
+	@build/cli/supercloud demo
+
+test: setup build
+	@tools/run_tests.sh
+
+bench: build
+	@tools/run_benchmarks.sh
+
+lint: build/.installed-build build/.installed-lint
+	@tools/lint.sh
+
+format: build/.installed-lint
+	@git ls-files -z '*.h' '*.cc' | xargs -0 clang-format-19 -i
+	@echo "format: done"
+
+verify: build/.installed-verify
+	@python3 tests/model/verify.py $(if $(filter-out 0 false,$(CI)),--ci)
+
+fuzz: build/.installed-build build/.installed-fuzz
+	@tools/run_fuzzers.sh
+
+clean:
+	@rm -rf build build-*
+	@echo "clean: done"

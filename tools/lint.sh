@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Checks the form (clang-format) and the sense (clang-tidy) of every tracked C++ file. FILES="a.cc b.cc" checks only these.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+read -r -a sources <<< "${FILES:-$(git ls-files '*.h' '*.cc' | tr '\n' ' ')}"
+present=()
+for file in "${sources[@]}"; do [[ -f $file ]] && present+=("$file"); done
+[[ ${#present[@]} -gt 0 ]] || { echo "lint: no C++ file yet"; exit 0; }
+
+echo "lint: clang-format over ${#present[@]} files"
+clang-format-19 --dry-run -Werror "${present[@]}" || { echo "lint: 'make format' cures this" >&2; exit 1; }
+
+# clang-tidy reads sources as clang does, so it gets the commands of a clang build; only generated headers are made.
+if [[ ! -f build-lint/build.ninja ]]; then
+  echo "lint: configuring build-lint"
+  CXX=clang++-19 meson setup build-lint > /dev/null
+fi
+generated=$(ninja -C build-lint -t targets all | sed -n 's/^\(.*\.capnp\.h\): CUSTOM_COMMAND.*/\1/p')
+# shellcheck disable=SC2086 # one word per target
+[[ -z $generated ]] || ninja -C build-lint --quiet $generated
+
+units=()
+for file in "${present[@]}"; do
+  if [[ $file == *.cc ]] && grep -qF "/$file\"" build-lint/compile_commands.json; then units+=("/${file//./\\.}\$"); fi
+done
+echo "lint: clang-tidy over ${#units[@]} files"
+[[ ${#units[@]} -gt 0 ]] || exit 0
+run-clang-tidy-19 -quiet -p build-lint -j "$(nproc)" "${units[@]}" 2>&1 |
+  { grep -vE '^[0-9]+ warnings? (generated|treated)|^$|warnings generated\.$' || true; }
+echo "lint: done"

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Runs every benchmark program (build/bench/*_bench), as a table and as build/bench/NAME.json.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for program in build/bench/*_bench; do
+  [[ -x $program ]] || { echo "bench: no benchmark yet"; exit 0; }
+  echo "bench: $program"
+  "$program" --benchmark_enable_random_interleaving=true --benchmark_repetitions=9 \
+    --benchmark_report_aggregates_only=true --benchmark_out="$program.json" --benchmark_out_format=json
+done
