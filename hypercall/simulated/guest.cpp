@@ -1,0 +1,269 @@
+#include "hypercall/simulated/guest.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/event.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::uint64_t second_ns = 1'000'000'000;
+constexpr std::uint64_t block_bytes = 4096;
+constexpr std::uint64_t blocks_max = 4096;   // of the disk that the workload touches
+constexpr std::uint64_t check_every = 64;    // ticks between two self-checks
+constexpr std::size_t dirtied_per_tick_max = 64;
+
+std::size_t model_pages(schema::VmSpec::Reader spec, const GuestOptions& options) {
+  const std::uint64_t real = std::max<std::uint64_t>(spec.getMemoryBytes() / guest_page_bytes, 4);
+  return static_cast<std::size_t>(std::min<std::uint64_t>(real, options.pages_max));
+}
+
+std::uint64_t seed_of(const std::string& vm, Epoch epoch) {
+  std::uint64_t seed = epoch;
+  for (const char c : vm) seed = Random(seed ^ static_cast<unsigned char>(c)).next();
+  return seed;
+}
+
+}  // namespace
+
+std::string vm_name(schema::VmSpec::Reader spec) {
+  return absl::StrCat(std::string(text(spec.getTenant())), "/", std::string(text(spec.getName())));
+}
+
+SimulatedGuest::SimulatedGuest(Scheduler& scheduler, GuestDevices& devices, GuestObserver* observer,
+                               const GuestOptions& options, Message<schema::VmSpec> spec)
+    : scheduler_(scheduler),
+      devices_(devices),
+      observer_(observer),
+      options_(options),
+      spec_(std::move(spec)),
+      vm_(vm_name(spec_.reader())),
+      memory_(model_pages(spec_.reader(), options)) {
+  const std::uint64_t memory_bytes = spec_.reader().getMemoryBytes();
+  page_bytes_ = std::max(memory_bytes / memory_.pages(), guest_page_bytes);
+  blocks_ = std::clamp<std::uint64_t>(spec_.reader().getDiskBytes() / block_bytes, 1, blocks_max);
+}
+
+SimulatedGuest::~SimulatedGuest() { scheduler_.cancel(timer_); }
+
+void SimulatedGuest::run(Epoch epoch) {
+  if (executes_) return;
+  epoch_ = epoch;
+  executes_ = true;
+  backends_frozen_ = false;
+  if (observer_ != nullptr) observer_->on_first_instruction(vm_, epoch_);
+  if (boot_epoch_ == 0) boot(epoch);
+  check_memory();
+  // A request that was open across a freeze may or may not be done; the same write again changes nothing.
+  resubmit_all();
+  if (executes_) tick();
+}
+
+void SimulatedGuest::boot(Epoch epoch) {
+  boot_epoch_ = epoch;
+  workload_ = Random(seed_of(vm_, epoch));
+  workload_steps_ = 0;
+  for (std::size_t page = 0; page < memory_.pages(); ++page) {
+    memory_.write(page, seed_of(vm_, epoch) ^ page);
+  }
+}
+
+void SimulatedGuest::stop() {
+  executes_ = false;
+  scheduler_.cancel(timer_);
+  timer_ = 0;
+}
+
+void SimulatedGuest::freeze() {
+  stop();
+  backends_frozen_ = true;
+}
+
+void SimulatedGuest::thaw_backends(Epoch epoch) {
+  if (!backends_frozen_) return;
+  epoch_ = epoch;
+  backends_frozen_ = false;
+  resubmit_all();
+}
+
+void SimulatedGuest::check_memory() {
+  if (memory_.compute_checksum() != memory_.checksum()) memory_intact_ = false;
+}
+
+void SimulatedGuest::tick() {
+  timer_ = 0;
+  ++ticks_;
+  last_executed_ = scheduler_.clock().now();
+  if (observer_ != nullptr) observer_->on_execute(vm_, epoch_);
+  if (ticks_ % check_every == 0) check_memory();
+
+  dirty_some();
+  devices_.transmit(vm_, epoch_);
+
+  const auto tick_ns = static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(options_.tick));
+  write_credit_ += spec_.reader().getWritesPerSecond() * tick_ns;
+  while (write_credit_ >= second_ns && requests_.size() < options_.requests_max) {
+    write_credit_ -= second_ns;
+    ++writes_issued_;
+    Request write;
+    write.block = writes_issued_ % blocks_;
+    write.value = boot_epoch_ << write_number_bits | writes_issued_;
+    issue(write);
+    if (options_.flush_every != 0 && writes_issued_ % options_.flush_every == 0) {
+      Request flush;
+      flush.flush = true;
+      flush.covers = writes_acked_;
+      issue(flush);
+    }
+  }
+  // A full queue does not save up writes without end.
+  write_credit_ = std::min(write_credit_, second_ns * options_.requests_max);
+
+  if (executes_) timer_ = scheduler_.at(last_executed_ + options_.tick, [this] { tick(); });
+}
+
+void SimulatedGuest::dirty_some() {
+  memory_.write(0, ticks_);  // the guest's clock: no two moments have the same memory
+  const auto tick_us = static_cast<std::uint64_t>(absl::ToInt64Microseconds(options_.tick));
+  const std::uint64_t page_cost = page_bytes_ * 1'000'000;
+  dirty_credit_ += spec_.reader().getDirtyPagesPerSecond() * guest_page_bytes * tick_us;
+  std::size_t dirtied = 0;
+  while (dirty_credit_ >= page_cost && dirtied < dirtied_per_tick_max) {
+    dirty_credit_ -= page_cost;
+    ++dirtied;
+    const std::uint64_t where = workload_.next();
+    const std::uint64_t what = workload_.next();
+    workload_steps_ += 2;
+    // Page 0 is the clock, the last one the disk driver's.
+    memory_.write(1 + where % (memory_.pages() - 2), what);
+  }
+  if (dirtied == dirtied_per_tick_max) dirty_credit_ = 0;
+}
+
+void SimulatedGuest::issue(Request request) {
+  const std::uint64_t id = next_request_++;
+  requests_[id] = request;
+  submit(id);
+}
+
+void SimulatedGuest::submit(std::uint64_t id) {
+  Request& request = requests_[id];
+  request.attempt = next_attempt_++;
+  const Request sent = request;  // the answer may come from inside the call
+  if (sent.flush) {
+    devices_.flush(vm_, epoch_, answer(id, sent.attempt));
+  } else {
+    devices_.write(vm_, epoch_, sent.block, sent.value, answer(id, sent.attempt));
+  }
+}
+
+void SimulatedGuest::resubmit_all() {
+  std::vector<std::uint64_t> open;
+  for (const auto& [id, request] : requests_) open.push_back(id);
+  for (const std::uint64_t id : open) {
+    if (requests_.contains(id)) submit(id);
+  }
+}
+
+Reply<std::uint64_t> SimulatedGuest::answer(std::uint64_t id, std::uint64_t attempt) {
+  return {far_future, [this, alive = std::weak_ptr<bool>(alive_), id,
+                       attempt](absl::StatusOr<std::uint64_t> version) {
+            if (!alive.expired()) complete(id, attempt, std::move(version));
+          }};
+}
+
+void SimulatedGuest::complete(std::uint64_t id, std::uint64_t attempt,
+                              absl::StatusOr<std::uint64_t> version) {
+  const auto found = requests_.find(id);
+  if (found == requests_.end() || found->second.attempt != attempt || backends_frozen_) return;
+  if (!version.ok()) {
+    scheduler_.at(scheduler_.clock().now() + options_.retry,
+                  [this, alive = std::weak_ptr<bool>(alive_), id, attempt] {
+                    if (alive.expired() || backends_frozen_) return;
+                    const auto open = requests_.find(id);
+                    if (open != requests_.end() && open->second.attempt == attempt) submit(id);
+                  });
+    return;
+  }
+  if (found->second.flush) {
+    writes_flushed_ = std::max(writes_flushed_, found->second.covers);
+    version_flushed_ = std::max(version_flushed_, *version);
+  } else {
+    ++writes_acked_;
+    version_acked_ = std::max(version_acked_, *version);
+  }
+  requests_.erase(found);
+  // The backend writes its answer into guest memory, whether or not the vCPUs run: why a pause has to drain.
+  memory_.write(memory_.pages() - 1, writes_acked_ << 20 ^ writes_flushed_);
+  if (requests_.empty() && on_drained_) on_drained_();
+}
+
+// state = boot epoch, workload steps, ticks, dirty and write credit, issued, acked, flushed, both versions, checksum:
+// eleven u64, little-endian.
+std::string SimulatedGuest::device_state() const {
+  const std::array<std::uint64_t, 11> fields = {
+      boot_epoch_,    workload_steps_, ticks_,          dirty_credit_,  write_credit_,
+      writes_issued_, writes_acked_,   writes_flushed_, version_acked_, version_flushed_,
+      memory_.checksum()};
+  std::string bytes;
+  for (const std::uint64_t field : fields) {
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+      bytes.push_back(static_cast<char>(field >> shift & 0xffU));
+    }
+  }
+  return bytes;
+}
+
+absl::Status SimulatedGuest::load_device_state(std::string_view bytes) {
+  std::array<std::uint64_t, 11> fields{};
+  if (bytes.size() != fields.size() * 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the device state of ", vm_, " has ", bytes.size(), " bytes instead of ",
+                     fields.size() * 8, "; run the same release on both nodes"));
+  }
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    fields[i / 8] |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i]))
+                     << (8 * (i % 8));
+  }
+  boot_epoch_ = fields[0];
+  workload_steps_ = fields[1];
+  // The generator's state is its seed plus a constant for each step.
+  workload_ = Random(seed_of(vm_, boot_epoch_) + workload_steps_ * 0x9e3779b97f4a7c15U);
+  ticks_ = fields[2];
+  dirty_credit_ = fields[3];
+  write_credit_ = fields[4];
+  writes_issued_ = fields[5];
+  writes_acked_ = fields[6];
+  writes_flushed_ = fields[7];
+  version_acked_ = fields[8];
+  version_flushed_ = fields[9];
+  memory_.set_checksum(fields[10]);
+  return absl::OkStatus();
+}
+
+std::uint64_t SimulatedGuest::dirty_pages_per_second() const {
+  return executes_ ? spec_.reader().getDirtyPagesPerSecond() : 0;
+}
+
+GuestProbe SimulatedGuest::probe() const {
+  GuestProbe probe;
+  probe.vm = vm_;
+  probe.epoch = epoch_;
+  probe.executes = executes_;
+  probe.memory_intact = memory_intact_;
+  probe.ticks = ticks_;
+  probe.boot_epoch = boot_epoch_;
+  probe.writes_issued = writes_issued_;
+  probe.writes_acked = writes_acked_;
+  probe.writes_flushed = writes_flushed_;
+  probe.version_acked = version_acked_;
+  probe.version_flushed = version_flushed_;
+  probe.requests_in_flight = requests_.size();
+  probe.last_executed = last_executed_;
+  return probe;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,87 @@
+// The page stream: how a guest's memory travels between two hosts, as frames of one Link.
+//
+//   stream   = hello ( accept | refuse ) *( pages | pass-end ) [ final confirm ]
+//   source -> target: hello, pages, pass-end, final;   target -> source: accept, refuse, confirm
+//
+//   frame    = type payload                         ; one Link frame; integers little-endian
+//   hello    = %x01 version epoch vm migration page-count page-bytes
+//   accept   = %x02
+//   refuse   = %x03 why                             ; the target closes after it
+//   pages    = %x04 pass:u32 count:u32 *( index:u32 content:u64 )     ; count > 0
+//   pass-end = %x05 pass:u32
+//   final    = %x06 length:u32 state:*byte          ; device state; all memory was sent before
+//   confirm  = %x07                                 ; the copy is complete at the target
+//
+//   version  = u8 (1)      epoch = u64      vm, why, origin = length:u16 *byte
+//   migration = origin incarnation:u64 sequence:u64
+//   page-count = u32       page-bytes = u64         ; guest memory that one page stands for
+//
+//   source:  connecting --accept--> copying --finish--> finishing --confirm--> done
+//   target:  waiting --hello--> filling --final--> arrived
+// A link that is lost before `arrived` ends the incoming copy.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/event.h"
+#include "core/units.h"
+
+namespace supercloud::transfer {
+
+inline constexpr std::uint8_t protocol_version = 1;
+inline constexpr std::size_t text_bytes_max = 1024;
+inline constexpr std::size_t pages_per_frame_max = 65536;
+inline constexpr std::size_t page_count_max = 1 << 24;
+inline constexpr std::size_t device_state_bytes_max = 64 << 10;
+
+struct PageContent {
+  std::uint32_t index = 0;
+  std::uint64_t content = 0;
+  friend bool operator==(const PageContent&, const PageContent&) = default;
+};
+
+struct Hello {
+  Epoch epoch = 0;
+  std::string vm;
+  EventId migration;
+  std::uint32_t page_count = 0;
+  std::uint64_t page_bytes = 0;
+  friend bool operator==(const Hello&, const Hello&) = default;
+};
+struct Accept {
+  friend bool operator==(const Accept&, const Accept&) = default;
+};
+struct Refuse {
+  std::string why;
+  friend bool operator==(const Refuse&, const Refuse&) = default;
+};
+struct Pages {
+  std::uint32_t pass = 0;
+  std::vector<PageContent> pages;
+  friend bool operator==(const Pages&, const Pages&) = default;
+};
+struct PassEnd {
+  std::uint32_t pass = 0;
+  friend bool operator==(const PassEnd&, const PassEnd&) = default;
+};
+struct Final {
+  std::string state;
+  friend bool operator==(const Final&, const Final&) = default;
+};
+struct Confirm {
+  friend bool operator==(const Confirm&, const Confirm&) = default;
+};
+
+using Frame = std::variant<Hello, Accept, Refuse, Pages, PassEnd, Final, Confirm>;
+
+// Limits are the caller's to keep: a frame beyond them is a bug. Texts of people (why) are cut.
+std::string encode(const Frame& frame);
+// InvalidArgument names the field at fault. What it accepts, encode() turns into the same bytes.
+absl::StatusOr<Frame> decode(std::string_view bytes);
+
+}  // namespace supercloud::transfer
