@@ -46,7 +46,7 @@ lint: build/.installed-build build/.installed-lint
 	@tools/lint.sh
 
 format: build/.installed-lint
-	@git ls-files -z '*.h' '*.cc' | xargs -0 clang-format-19 -i
+	@git ls-files -z '*.h' '*.cpp' | xargs -0 clang-format-19 -i
 	@echo "format: done"
 
 verify: build/.installed-verify

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Checks the form (clang-format) and the sense (clang-tidy) of every tracked C++ file. FILES="a.cc b.cc" checks only these.
+# Checks the form (clang-format) and the sense (clang-tidy) of every tracked C++ file. FILES="a.cpp b.cpp" checks only these.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-read -r -a sources <<< "${FILES:-$(git ls-files '*.h' '*.cc' | tr '\n' ' ')}"
+read -r -a sources <<< "${FILES:-$(git ls-files '*.h' '*.cpp' | tr '\n' ' ')}"
 present=()
 for file in "${sources[@]}"; do [[ -f $file ]] && present+=("$file"); done
 [[ ${#present[@]} -gt 0 ]] || { echo "lint: no C++ file yet"; exit 0; }
@@ -16,13 +16,14 @@ if [[ ! -f build-lint/build.ninja ]]; then
   echo "lint: configuring build-lint"
   CXX=clang++-19 meson setup build-lint > /dev/null
 fi
+ninja -C build-lint --quiet build.ninja > /dev/null # up to date with every meson.build
 generated=$(ninja -C build-lint -t targets all | sed -n 's/^\(.*\.capnp\.h\): CUSTOM_COMMAND.*/\1/p')
 # shellcheck disable=SC2086 # one word per target
 [[ -z $generated ]] || ninja -C build-lint --quiet $generated
 
 units=()
 for file in "${present[@]}"; do
-  if [[ $file == *.cc ]] && grep -qF "/$file\"" build-lint/compile_commands.json; then units+=("/${file//./\\.}\$"); fi
+  if [[ $file == *.cpp ]] && grep -qF "/$file\"" build-lint/compile_commands.json; then units+=("/${file//./\\.}\$"); fi
 done
 echo "lint: clang-tidy over ${#units[@]} files"
 [[ ${#units[@]} -gt 0 ]] || exit 0
