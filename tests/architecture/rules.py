@@ -1,0 +1,64 @@
+"""The rules of docs/architecture.md that a machine can check. Change them there and here, in one commit."""
+
+# cli -> simulation -> actors -> bus, storage, hypercall -> core; tests and bench see everything.
+SEAM_FOLDERS = ["bus", "storage", "hypercall"]
+MAY_INCLUDE = {
+    "core": ["core"],
+    "bus": ["bus", "core"],
+    "storage": ["storage", "core"],
+    "hypercall": ["hypercall", "core"],
+    "actors": ["actors", *SEAM_FOLDERS, "core"],
+    "simulation": ["simulation", "actors", *SEAM_FOLDERS, "core"],
+    "cli": ["cli", "simulation", "actors", *SEAM_FOLDERS, "core"],
+    "bench": ["bench", "cli", "simulation", "actors", *SEAM_FOLDERS, "core"],
+    "tests": ["tests", "bench", "cli", "simulation", "actors", *SEAM_FOLDERS, "core"],
+}
+
+# Libraries that belong to one place: (how their headers begin, folders that may include them). Tests and benchmarks of such
+# a folder (tests/bus, bench/bus) may as well.
+OWNED_LIBRARIES = [
+    ("absl/", list(MAY_INCLUDE)),
+    ("capnp/", ["core"]),
+    ("kj/", ["core"]),
+    ("zmq", ["bus"]),
+    ("sodium", ["bus"]),
+    ("rocksdb/", ["storage"]),
+    ("xen", ["hypercall/xen"]),
+    ("libxl", ["hypercall/xen"]),
+    ("gtest/", ["tests"]),
+    ("gmock/", ["tests"]),
+    ("benchmark/", ["bench", "tests/bench"]),
+]
+
+# Libraries for any folder whose meson.build lists them (by this name), but never in a header that another folder includes.
+GENERAL_LIBRARIES = [
+    ("CLI/", "cli11_dep"),
+    ("toml++/", "toml_dep"),
+    ("nlohmann/", "json_dep"),
+    ("curl/", "curl_dep"),
+    ("openssl/", "openssl_dep"),
+]
+
+# The operating system's own headers. Those of the C++ library have no dot and need no list.
+SYSTEM_FOLDERS = ("arpa/", "asm/", "linux/", "net/", "netinet/", "sys/", "valgrind/", "sanitizer/")
+SYSTEM_HEADERS = """
+    cpuid.h dirent.h dlfcn.h endian.h errno.h execinfo.h fcntl.h ftw.h getopt.h grp.h ifaddrs.h immintrin.h inttypes.h
+    limits.h math.h netdb.h poll.h pthread.h pty.h pwd.h sched.h semaphore.h signal.h spawn.h stdint.h stdio.h stdlib.h
+    string.h syscall.h syslog.h termios.h threads.h time.h ucontext.h unistd.h utmp.h wait.h
+""".split()
+
+# Words that stay in one folder (its tests and benchmarks too).
+OWNED_WORDS = [("kj::", "core")]
+
+# What the test programs of a folder never have on their link line, so that simulation and actors stay free of the outside.
+FORBIDDEN_LINKS = {
+    "core": ["zmq", "rocksdb", "xen"],
+    "bus": ["rocksdb", "xen"],
+    "storage": ["zmq", "xen"],
+    "hypercall": ["zmq", "rocksdb"],
+    "actors": ["zmq", "rocksdb", "xen"],
+    "simulation": ["zmq", "rocksdb", "xen"],
+}
+
+# Folders that exist on the machines this is written on, and nowhere else.
+FOREIGN_FOLDERS = ["wo" "rk", "fa" "rm"]
