@@ -44,10 +44,12 @@ struct Request {
     readLog @22 :ReadLog;
     # replicator: what is where
     volumeState @23 :VmRef;
+    # from the source's migration actor: the guest is paused and sealed; answered when the target has committed
+    switchOver @24 :SwitchOver;
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; fresh @2 :Bool; }
-  struct ListLeases { prefix @0 :Text; node @1 :Text; }
+  struct ListLeases { prefix @0 :Text; node @1 :Text; after @2 :Text; }  # after: only keys that follow it
   struct VmRef { name @0 :Text; tenant @1 :Text = "main"; }
   struct MigrateVm { vm @0 :VmRef; target @1 :Text; reason @2 :Text; dryRun @3 :Bool; deadlineNs @4 :Int64; }
   struct CancelMigration { vm @0 :VmRef; why @1 :Text; }
@@ -58,6 +60,14 @@ struct Request {
     epoch @3 :UInt64;
     deadlineNs @4 :Int64;    # cluster time left
     checkOnly @5 :Bool;      # preflight at the target: room, labels, versions
+  }
+  struct SwitchOver {
+    vm @0 :VmRef;
+    migration @1 :EventId;
+    epoch @2 :UInt64;        # of the seal
+    version @3 :UInt64;
+    digest @4 :UInt64;
+    fromDisk @5 :Bool;       # memory will not come: start from the sealed disk
   }
   struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; }
   struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }
@@ -113,6 +123,7 @@ struct Response {
     log @13 :LogPage;
     redirect @14 :Text;          # ask this node
   }
+  more @15 :Bool;      # leases: a message holds no more of them; ask again, after the last key
 
   struct Session { id @0 :Text; ttlNs @1 :Int64; }
   struct SwapResult { won @0 :Bool; why @1 :Text; lease @2 :Lease; hasLease @3 :Bool; }
