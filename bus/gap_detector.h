@@ -1,0 +1,171 @@
+// What a subscriber knows about the streams it follows: order, duplicates and gaps.
+//
+// Every event carries the sequence of its origin's previous event under each of its topic's prefixes of 0..3 tokens, and
+// heartbeats carry the newest sequence under each prefix. So a subscriber of the prefix "vm." sees from an event alone whether
+// it missed an earlier "vm." event of that origin, whatever else the origin published, and from a heartbeat whether it missed
+// the last one.
+//
+//   arrival   nothing missing before it   -> delivered
+//             something missing           -> held, for `hold` or until `held_max` wait; then a gap is reported and it is delivered
+//             seen before                 -> dropped
+//             older than what was delivered, and not seen -> a gap: delivering it would break the origin's order
+//   tail      newer than what arrived     -> a gap, if it does not arrive within `hold`
+//
+// What is owed begins when a subscription is in effect at the publisher (`in_effect`); from then on nothing is lost in silence.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "core/bus.h"
+#include "core/event.h"
+#include "core/time.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+// The newest event that an origin published through one process.
+struct OriginTail {
+  std::string origin;
+  std::uint64_t incarnation = 0;
+  std::uint64_t sequence = 0;
+};
+
+// The publisher's side: where its origins stand, for the answer to a subscriber.
+class PublishedTails {
+ public:
+  // Takes note of an event about to be sent. Returns where its origin stood before it, if this process had not published
+  // anything of that origin before although the origin has a past (in its log): subscribers are to be told.
+  std::optional<OriginTail> note(const Event& event);
+  std::vector<OriginTail> all() const;
+
+ private:
+  struct Tail {
+    std::uint64_t incarnation = 0;
+    std::uint64_t sequence = 0;
+  };
+  std::map<std::string, Tail, std::less<>> tails_;
+};
+
+// Pure: the same calls give the same outputs. Thread-bound.
+class GapDetector {
+ public:
+  struct Options {
+    Duration hold = absl::Milliseconds(200);
+    std::size_t held_max = 128;       // per origin
+    std::size_t origins_max = 4096;   // the one not heard for longest is forgotten
+  };
+  struct Counts {
+    std::uint64_t duplicates = 0;  // dropped: arrived before
+    std::uint64_t late = 0;        // dropped: newer ones of the origin were delivered; reported as a gap if it was owed
+    std::uint64_t stale = 0;       // dropped: of an earlier incarnation
+    std::uint64_t unmatched = 0;   // dropped: no subscription
+    std::uint64_t forgotten = 0;   // origins, for lack of room
+  };
+  // In the order in which they are to be told to the owner.
+  using Output = std::variant<Event, BusGap>;
+
+  GapDetector() : GapDetector(Options{}) {}
+  explicit GapDetector(Options options) : options_(options) {}
+
+  // `prefix`: whole tokens with their dots, at most three. Once per prefix.
+  void subscribe(std::string_view prefix);
+  void unsubscribe(std::string_view prefix);
+
+  // Process `node` has the subscription in effect; `tails`: where its origins stood at that moment. Repeats are harmless.
+  void in_effect(std::string_view node, std::string_view prefix, absl::Span<const OriginTail> tails);
+  // An origin of `node` begins to publish there, and stood at `tail` before.
+  void opened(std::string_view node, const OriginTail& tail);
+  // Another process bears the name now: nothing is in effect there until in_effect() says so again.
+  void restarted(std::string_view node);
+
+  // InvalidArgument: the event contradicts itself.
+  absl::Status arrived(Event event, Instant now);
+  // Takes a heartbeat of `node`; tails of other nodes' origins are ignored.
+  void tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now);
+
+  // When expire() has something to do; far_future: nothing waits.
+  Instant wake_at() const;
+  void expire(Instant now);
+
+  std::optional<Output> next();
+  const Counts& counts() const { return counts_; }
+  std::size_t held() const;
+
+ private:
+  static constexpr std::size_t prefixes_max = 4;  // of one topic: zero to three tokens
+
+  struct Chain {                       // one origin under one subscription
+    bool tracked = false;              // false: what came before is not owed, nothing is missing
+    bool any = false;                  // something arrived while it was not tracked
+    std::uint64_t seen = 0;            // newest that arrived or was reported
+    std::uint64_t first_previous = 0;  // of the first that arrived while it was not tracked
+    std::uint64_t expected = 0;        // a heartbeat's tail that has not arrived; 0: none
+    Instant expected_by;
+  };
+  struct Held {
+    Event event;
+    Instant since;
+  };
+  struct Origin {
+    std::uint64_t incarnation = 0;
+    std::uint64_t delivered = 0;
+    std::uint64_t heard = 0;           // counts arrivals; for forgetting
+    std::vector<Chain> chains;         // by slot
+    std::map<std::uint64_t, Held> held;
+  };
+  struct Publisher {
+    std::set<std::size_t> effective;   // slots
+    bool forgot = false;               // an origin of it was forgotten: a new one may be an old one
+  };
+  struct Match {
+    std::size_t slot = 0;
+    std::size_t tokens = 0;
+  };
+  struct Matches {
+    Match match[prefixes_max];         // shortest prefix first
+    std::size_t count = 0;
+  };
+  using Origins = std::map<std::string, Origin, std::less<>>;
+
+  Matches match(std::string_view topic) const;
+  Chain& chain_of(Origin& origin, std::size_t slot) const;
+  Publisher* publisher_of(std::string_view origin);
+  Origin& find_or_make(std::string_view name, std::uint64_t incarnation);
+  void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);
+  bool missing(Origin& origin, const Matches& matches, const Event& event) const;
+  void accept(Origin& origin, const Matches& matches, Event event);
+  void report_missing(std::string_view name, Origin& origin, const Matches& matches,
+                      const Event& event);
+  void too_late(std::string_view name, Origin& origin, const Matches& matches, const Event& event);
+  void force_lowest(std::string_view name, Origin& origin);
+  void release(Origin& origin);
+  void expire_origin(std::string_view name, Origin& origin, Instant now);
+  void report(std::string_view name, const Origin& origin, std::size_t slot, std::uint64_t after,
+              std::uint64_t up_to);
+  Instant due(const Origin& origin) const;
+  void note_waiting(std::string_view name, const Origin& origin);
+  void forget_one();
+
+  Options options_;
+  Counts counts_;
+  std::map<std::string, std::size_t, std::less<>> slots_;  // prefix -> slot
+  std::vector<std::string> prefixes_;                      // slot -> prefix; free ones are in free_slots_
+  std::set<std::size_t> free_slots_;
+  std::map<std::string, Publisher, std::less<>> publishers_;
+  Origins origins_;
+  std::set<std::string, std::less<>> waiting_;             // origins with something held or expected
+  std::uint64_t arrivals_ = 0;
+  std::deque<Output> outputs_;
+};
+
+}  // namespace supercloud

@@ -1,0 +1,102 @@
+// The simulated network: every message between the processes of a simulated cluster passes through here, and meets the faults
+// that the seed and the test ask for.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/random.h"
+#include "core/scheduler.h"
+#include "core/time.h"
+
+namespace supercloud {
+
+class SimulatedBus;
+
+// What happens to messages on the way. Without reordering, messages of one pair keep their order, as on a connection.
+struct LinkFaults {
+  Duration delay_min = absl::Microseconds(100);
+  Duration delay_max = absl::Milliseconds(1);
+  std::uint64_t loss_per_million = 0;
+  std::uint64_t duplicate_per_million = 0;
+  std::uint64_t reorder_per_million = 0;  // such a message is late by up to `reorder_delay_max`, others overtake it
+  Duration reorder_delay_max = absl::Milliseconds(20);
+};
+
+// Deterministic: the same calls, seed and scheduler give the same deliveries. Thread-bound.
+class SimulatedNetwork {
+ public:
+  // Runs at the receiver, more than once if the network duplicates the message.
+  using Delivery = std::function<void()>;
+
+  struct Counts {
+    std::uint64_t sent = 0;
+    std::uint64_t delivered = 0;
+    std::uint64_t lost = 0;        // by loss, partition, or an endpoint that is down
+    std::uint64_t duplicated = 0;
+    std::uint64_t reordered = 0;
+  };
+
+  // `scheduler` is the world's: deliveries run on it, whatever a machine's own clock shows.
+  SimulatedNetwork(Scheduler& scheduler, Random random) : scheduler_(scheduler), random_(random) {}
+  SimulatedNetwork(const SimulatedNetwork&) = delete;
+  SimulatedNetwork& operator=(const SimulatedNetwork&) = delete;
+
+  // Endpoints come into being up when they are first named here.
+  void add(std::string_view name);
+  // Down: nothing leaves or arrives, and what is under way to it is lost; what it had sent still arrives elsewhere.
+  void set_up(std::string_view name, bool up);
+  bool is_up(std::string_view name) const;
+  const std::map<std::string, bool, std::less<>>& endpoints() const { return up_; }
+
+  void set_faults(const LinkFaults& faults) { faults_ = faults; }
+  void set_faults(std::string_view from, std::string_view to, const LinkFaults& faults);
+
+  // One direction only; messages under way are lost too.
+  void block(std::string_view from, std::string_view to);
+  void unblock(std::string_view from, std::string_view to);
+  // Both directions between every one of `group` and everyone else, endpoints added later included.
+  void partition(const std::vector<std::string>& group);
+  // Ends blocks and partitions; faults and endpoints that are down stay.
+  void heal();
+  // Ends all faults of links too: for the second phase of a run.
+  void calm();
+  bool reachable(std::string_view from, std::string_view to) const;
+  // What is under way to it is lost: its process ended.
+  void reset(std::string_view name);
+
+  void send(std::string_view from, std::string_view to, Delivery delivery);
+
+  const Counts& counts() const { return counts_; }
+
+ private:
+  friend class SimulatedBus;
+  using Pair = std::pair<std::string, std::string>;
+
+  bool severed(std::string_view from, std::string_view to) const;
+
+  const LinkFaults& faults(const Pair& pair) const;
+  std::uint64_t generation(std::string_view name) const;
+  void carry(const Pair& pair, const LinkFaults& faults, Delivery delivery);
+
+  Scheduler& scheduler_;
+  Random random_;
+  Counts counts_;
+  LinkFaults faults_;
+  std::map<Pair, LinkFaults> pair_faults_;
+  std::map<std::string, bool, std::less<>> up_;
+  std::map<std::string, std::uint64_t, std::less<>> generations_;  // grows when what is under way is lost
+  std::set<Pair> blocked_;
+  std::vector<std::set<std::string, std::less<>>> groups_;
+  std::map<Pair, Instant> last_arrival_;
+  std::map<std::string, SimulatedBus*, std::less<>> buses_;  // who answers to a name now
+  std::map<std::string, std::uint64_t, std::less<>> lives_;  // how many processes bore it
+};
+
+}  // namespace supercloud

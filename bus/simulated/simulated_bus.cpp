@@ -1,0 +1,434 @@
+#include "bus/simulated/simulated_bus.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/topic.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::string_view heartbeat_prefix = "node.heartbeat.";
+
+absl::Status too_large(std::string_view what, std::size_t size) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(absl::string_view(what.data(), what.size()), " has ", size, " bytes; the bus takes ",
+                   event_bytes_max, ": send bulk data over a link"));
+}
+
+// Calls `each` with the prefixes of zero to three tokens under which a topic can be subscribed, until it returns true.
+template <class Each>
+bool any_prefix(std::string_view topic, Each each) {
+  for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
+    if (each(topic_prefix(topic, tokens))) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+template <class Function>
+Task SimulatedBus::guarded(Function function) {
+  return [alive = std::weak_ptr<char>(alive_), function = std::move(function)]() mutable {
+    if (!alive.expired()) function();
+  };
+}
+
+SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Scheduler& scheduler,
+                           EventPool& pool, SimulatedBusOptions options)
+    : name_(std::move(name)),
+      network_(network),
+      scheduler_(scheduler),
+      pool_(pool),
+      options_(std::move(options)),
+      detector_(options_.gaps) {
+  network_.add(name_);
+  registered_ = network_.buses_.try_emplace(name_, this).second;
+  if (registered_) life_ = ++network_.lives_[name_];
+}
+
+SimulatedBus::~SimulatedBus() {
+  scheduler_.cancel(ping_timer_);
+  scheduler_.cancel(retry_timer_);
+  scheduler_.cancel(expiry_timer_);
+  for (auto& [id, pending] : pending_) scheduler_.cancel(pending.timer);
+  if (registered_) {
+    network_.buses_.erase(name_);
+    network_.reset(name_);
+  }
+}
+
+void SimulatedBus::start(BusReceiver& receiver) {
+  receiver_ = &receiver;
+  if (!registered_) {
+    scheduler_.post(guarded([this] {
+      if (!options_.on_fatal) return;
+      options_.on_fatal(absl::AlreadyExistsError(absl::StrCat(
+          "a node named \"", name_, "\" is already on the bus; give this one another name")));
+    }));
+    return;
+  }
+  for (const auto& [name, up] : network_.endpoints()) {
+    if (name == name_) continue;
+    Peer& peer = peers_[name];
+    peer.awaited = true;
+    peer.last_heard = scheduler_.clock().now();
+  }
+  Subscription& heartbeats = subscriptions_[std::string(heartbeat_prefix)];
+  const bool was_active = heartbeats.active();
+  heartbeats.internal = true;
+  change(heartbeat_prefix, heartbeats, was_active);
+  ping();
+}
+
+void SimulatedBus::send(std::string_view to, Body body) {
+  auto shared = std::make_shared<const Body>(std::move(body));
+  network_.send(name_, to,
+                [network = &network_, to = std::string(to), from = name_, life = life_,
+                 shared = std::move(shared)] {
+                  const auto found = network->buses_.find(to);
+                  if (found != network->buses_.end()) found->second->take(from, life, *shared);
+                });
+}
+
+void SimulatedBus::send_garbage(SimulatedNetwork& network, std::string_view from,
+                                std::string_view to, std::string bytes) {
+  network.add(from);
+  network.send(from, to,
+               [net = &network, to = std::string(to), from = std::string(from),
+                body = Body(Bytes{std::make_shared<const std::string>(std::move(bytes))})] {
+                 const auto found = net->buses_.find(to);
+                 const auto life = net->lives_.find(from);
+                 if (found == net->buses_.end()) return;
+                 found->second->take(from, life == net->lives_.end() ? 1 : life->second, body);
+               });
+}
+
+void SimulatedBus::take(const std::string& from, std::uint64_t life, const Body& body) {
+  if (receiver_ == nullptr || !heard(from, life)) return;
+  Peer& peer = peers_[from];
+  std::visit([&](const auto& message) { took(from, peer, message); }, body);
+}
+
+// False: it comes from a process that ended.
+bool SimulatedBus::heard(const std::string& from, std::uint64_t life) {
+  Peer& peer = peers_[from];
+  if (life < peer.life) return false;
+  peer.last_heard = scheduler_.clock().now();
+  if (life == peer.life && peer.alive) return true;
+  if (life > peer.life) {
+    if (peer.life != 0) {
+      detector_.restarted(from);
+      no_longer_awaited(from);
+    }
+    peer.life = life;
+    peer.theirs.clear();
+    peer.in_effect.clear();
+    peer.served.clear();
+    peer.served_order.clear();
+  }
+  peer.alive = true;
+  peer.awaited = false;
+  send(from, Ping{});
+  if (send_changes(from, peer)) arm_retry();
+  for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
+    const auto waiting = pending_.find(id);
+    if (waiting != pending_.end()) send_request(id, waiting->second);
+  }
+  receiver_->on_peer(from, true);
+  return true;
+}
+
+void SimulatedBus::took(const std::string&, Peer&, const Ping&) {}
+
+void SimulatedBus::took(const std::string& from, Peer& peer, const Change& change) {
+  Change& known = peer.theirs[change.prefix];
+  if (change.version >= known.version) known = change;
+  InEffect answer{change.prefix, change.version, peer.life, {}};
+  if (change.active) answer.tails = published_.all();
+  send(from, std::move(answer));
+}
+
+void SimulatedBus::took(const std::string& from, Peer& peer, const InEffect& in_effect) {
+  const auto found = subscriptions_.find(in_effect.prefix);
+  if (in_effect.life != life_ || found == subscriptions_.end()) return;
+  std::uint64_t& version = peer.in_effect[in_effect.prefix];
+  if (in_effect.version <= version) return;  // a repeat: its tails are newer than what is owed
+  version = in_effect.version;
+  if (version != found->second.version || !found->second.active()) return;
+  detector_.in_effect(from, in_effect.prefix, in_effect.tails);
+  for (Waiter& waiter : waiters_) {
+    if (waiter.prefix == in_effect.prefix && waiter.version <= version) waiter.peers.erase(from);
+  }
+  drain();
+  reply_waiters();
+}
+
+void SimulatedBus::took(const std::string& from, Peer&, const Opening& opening) {
+  detector_.opened(from, opening.tail);
+}
+
+void SimulatedBus::took(const std::string& from, Peer&, const Bytes& bytes) {
+  const auto* data = reinterpret_cast<const std::byte*>(bytes.bytes->data());
+  absl::StatusOr<Event> event = pool_.parse({data, bytes.bytes->size()});
+  const absl::Status taken =
+      event.ok() ? detector_.arrived(*std::move(event), scheduler_.clock().now()) : event.status();
+  if (!taken.ok()) {
+    receiver_->on_rejected(from, std::string(taken.message()));
+    return;
+  }
+  drain();
+}
+
+void SimulatedBus::took(const std::string& from, Peer& peer, const Request& request) {
+  if (!peer.served.insert(request.id).second) return;
+  peer.served_order.push_back(request.id);
+  if (peer.served_order.size() > served_max) {
+    peer.served.erase(peer.served_order.front());
+    peer.served_order.pop_front();
+  }
+  auto answer = [this, alive = std::weak_ptr<char>(alive_), from, id = request.id,
+                 life = peer.life](absl::StatusOr<std::string> value) {
+    if (alive.expired()) return;
+    if (value.ok() && value->size() > event_bytes_max) value = too_large("the answer", value->size());
+    send(from, Answer{id, life, std::move(value)});
+  };
+  if (request.bytes.size() > event_bytes_max) {
+    answer(too_large("the request", request.bytes.size()));
+    receiver_->on_rejected(from, "a request that is too large");
+    return;
+  }
+  receiver_->on_request(request.actor, request.bytes,
+                        Reply<std::string>(far_future, std::move(answer)));
+}
+
+void SimulatedBus::took(const std::string& from, Peer&, const Answer& answer) {
+  const auto found = pending_.find(answer.id);
+  if (answer.life != life_ || found == pending_.end() || found->second.to != from) return;
+  finish(answer.id, answer.value);
+}
+
+void SimulatedBus::publish(const Event& event) {
+  if (receiver_ == nullptr || !registered_) return;
+  const std::optional<OriginTail> opening = published_.note(event);
+  const std::string_view topic = event.topic();
+  const auto data = event.bytes();
+  std::shared_ptr<const std::string> bytes;
+  for (const auto& [name, peer] : peers_) {
+    if (peer.theirs.empty()) continue;
+    if (opening) send(name, Opening{*opening});
+    const bool matches = any_prefix(topic, [&, &subscribed = peer.theirs](std::string_view prefix) {
+      const auto found = subscribed.find(prefix);
+      return found != subscribed.end() && found->second.active;
+    });
+    if (!matches) continue;
+    if (bytes == nullptr) {
+      bytes = std::make_shared<const std::string>(reinterpret_cast<const char*>(data.data()),
+                                                  data.size());
+    }
+    send(name, Bytes{bytes});
+  }
+}
+
+void SimulatedBus::change(std::string_view prefix, Subscription& subscription, bool was_active) {
+  if (subscription.active() == was_active) return;
+  ++subscription.version;
+  if (subscription.active()) {
+    detector_.subscribe(prefix);
+  } else {
+    detector_.unsubscribe(prefix);
+    for (Waiter& waiter : waiters_) {
+      if (waiter.prefix == prefix) waiter.peers.clear();
+    }
+    scheduler_.post(guarded([this] { reply_waiters(); }));
+  }
+  for (const auto& [name, peer] : peers_) {
+    if (peer.alive) {
+      send(name, Change{std::string(prefix), subscription.version, subscription.active()});
+    }
+  }
+  arm_retry();
+}
+
+void SimulatedBus::subscribe(std::string prefix, Reply<Done> reply) {
+  Subscription& subscription = subscriptions_[prefix];
+  const bool was_active = subscription.active();
+  ++subscription.owned;
+  change(prefix, subscription, was_active);
+  Waiter waiter{prefix, subscription.version, {}, std::move(reply)};
+  for (const auto& [name, peer] : peers_) {
+    const auto there = peer.in_effect.find(prefix);
+    const bool done = there != peer.in_effect.end() && there->second >= subscription.version;
+    if ((peer.alive || peer.awaited) && !done) waiter.peers.insert(name);
+  }
+  waiters_.push_back(std::move(waiter));
+  scheduler_.post(guarded([this] { reply_waiters(); }));
+}
+
+void SimulatedBus::unsubscribe(std::string prefix) {
+  const auto found = subscriptions_.find(prefix);
+  if (found == subscriptions_.end() || found->second.owned == 0) return;
+  --found->second.owned;
+  change(prefix, found->second, true);
+}
+
+void SimulatedBus::no_longer_awaited(std::string_view node) {
+  for (Waiter& waiter : waiters_) {
+    const auto found = waiter.peers.find(node);
+    if (found != waiter.peers.end()) waiter.peers.erase(found);
+  }
+  scheduler_.post(guarded([this] { reply_waiters(); }));
+}
+
+void SimulatedBus::reply_waiters() {
+  std::vector<Waiter> ready;
+  const auto first = std::stable_partition(waiters_.begin(), waiters_.end(),
+                                           [](const Waiter& w) { return !w.peers.empty(); });
+  std::move(first, waiters_.end(), std::back_inserter(ready));
+  waiters_.erase(first, waiters_.end());
+  for (Waiter& waiter : ready) waiter.reply(Done{});
+}
+
+bool SimulatedBus::send_changes(std::string_view to, const Peer& peer) {
+  bool sent = false;
+  for (const auto& [prefix, subscription] : subscriptions_) {
+    const auto there = peer.in_effect.find(prefix);
+    const std::uint64_t known = there == peer.in_effect.end() ? 0 : there->second;
+    if (known >= subscription.version) continue;
+    if (known == 0 && !subscription.active()) continue;  // it never heard of it, or sends in vain
+    send(to, Change{prefix, subscription.version, subscription.active()});
+    sent = true;
+  }
+  return sent;
+}
+
+void SimulatedBus::arm_retry() {
+  if (retry_timer_ != 0 || receiver_ == nullptr) return;
+  retry_timer_ = scheduler_.at(scheduler_.clock().now() + options_.retry_interval,
+                               [this] { retry(); });
+}
+
+void SimulatedBus::retry() {
+  retry_timer_ = 0;
+  bool sent = false;
+  for (const auto& [name, peer] : peers_) {
+    if (peer.alive && send_changes(name, peer)) sent = true;
+  }
+  if (sent) arm_retry();
+}
+
+void SimulatedBus::request(Address to, std::string bytes, Reply<std::string> reply) {
+  if (bytes.size() > event_bytes_max) return reply(too_large("the request", bytes.size()));
+  const Instant now = scheduler_.clock().now();
+  const std::uint64_t id = ++requests_;
+  const Instant deadline = std::min(reply.deadline(), now + options_.request_max);
+  const auto peer = peers_.find(to.node);
+  const bool local = to.node == name_;
+  if (!local && (peer == peers_.end() || !(peer->second.alive || peer->second.awaited))) {
+    return reply(absl::UnavailableError(
+        absl::StrCat("no node named \"", to.node, "\" is reachable from ", name_)));
+  }
+  Pending& pending = pending_[id];
+  pending = {to.node, std::move(to.actor), std::move(bytes), std::move(reply), 0};
+  pending.timer = scheduler_.at(deadline, [this, id] {
+    const auto found = pending_.find(id);
+    if (found == pending_.end()) return;
+    found->second.timer = 0;
+    finish(id, absl::DeadlineExceededError(
+                   absl::StrCat(found->second.to, "/", found->second.actor, " did not answer in time")));
+  });
+  if (local) {
+    scheduler_.post(guarded([this, id] {
+      const auto found = pending_.find(id);
+      if (found == pending_.end() || receiver_ == nullptr) return;
+      auto answer = [this, alive = std::weak_ptr<char>(alive_), id](absl::StatusOr<std::string> value) {
+        if (!alive.expired()) finish(id, std::move(value));
+      };
+      receiver_->on_request(found->second.actor, std::exchange(found->second.bytes, {}),
+                            Reply<std::string>(far_future, std::move(answer)));
+    }));
+  } else if (peer->second.alive) {
+    send_request(id, pending);
+  } else {
+    peer->second.unsent.push_back(id);
+  }
+}
+
+void SimulatedBus::send_request(std::uint64_t id, Pending& pending) {
+  send(pending.to, Request{id, pending.actor, std::exchange(pending.bytes, {})});
+}
+
+void SimulatedBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return;
+  Reply<std::string> reply = std::move(found->second.reply);
+  scheduler_.cancel(found->second.timer);
+  pending_.erase(found);
+  reply(std::move(value));
+}
+
+void SimulatedBus::ping() {
+  const Instant now = scheduler_.clock().now();
+  ping_timer_ = scheduler_.at(now + options_.ping_interval, [this] { ping(); });
+  for (const auto& [name, up] : network_.endpoints()) {
+    if (name != name_) send(name, Ping{});
+  }
+  std::vector<std::string> lost;
+  for (auto& [name, peer] : peers_) {
+    if ((!peer.alive && !peer.awaited) || now - peer.last_heard < options_.silence_max) continue;
+    if (peer.alive) lost.push_back(name);
+    peer.alive = false;
+    peer.awaited = false;
+    no_longer_awaited(name);
+    for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
+      finish(id, absl::UnavailableError(
+                     absl::StrCat("no node named \"", name, "\" is reachable from ", name_)));
+    }
+  }
+  for (const std::string& name : lost) receiver_->on_peer(name, false);
+}
+
+// A heartbeat that only the bus itself asked for is not the owner's business.
+bool SimulatedBus::wanted(const Event& event) const {
+  if (event.type() != schema::Payload::NODE_HEARTBEAT) return true;
+  return any_prefix(event.topic(), [this](std::string_view prefix) {
+    const auto found = subscriptions_.find(prefix);
+    return found != subscriptions_.end() && found->second.owned > 0;
+  });
+}
+
+void SimulatedBus::drain() {
+  if (std::exchange(draining_, true)) return;
+  while (std::optional<GapDetector::Output> output = detector_.next()) {
+    if (const BusGap* gap = std::get_if<BusGap>(&*output)) {
+      const auto found = subscriptions_.find(gap->prefix);
+      if (found != subscriptions_.end() && found->second.owned > 0) receiver_->on_gap(*gap);
+      continue;
+    }
+    Event event = std::get<Event>(*std::move(output));
+    if (event.type() == schema::Payload::NODE_HEARTBEAT) {
+      const std::string_view origin = event.origin();
+      detector_.tails(origin.substr(0, origin.find('/')), event.payload().getNodeHeartbeat(),
+                      scheduler_.clock().now());
+    }
+    if (wanted(event)) receiver_->on_event(std::move(event));
+  }
+  draining_ = false;
+  arm_expiry();
+}
+
+void SimulatedBus::arm_expiry() {
+  const Instant at = detector_.wake_at();
+  if (at >= expiry_at_) return;
+  scheduler_.cancel(expiry_timer_);
+  expiry_at_ = at;
+  expiry_timer_ = scheduler_.at(at, [this] {
+    expiry_timer_ = 0;
+    expiry_at_ = far_future;
+    detector_.expire(scheduler_.clock().now());
+    drain();
+  });
+}
+
+}  // namespace supercloud

@@ -1,0 +1,182 @@
+// The bus of one simulated process, over a SimulatedNetwork.
+//
+// As in the ZeroMQ bus, subscriptions live at the publisher; here each message of the handshake meets the network's faults, and
+// is repeated until it is answered:
+//
+//   ping        alive, every interval, to every endpoint of the network; silence makes a peer dead
+//   change      "prefix P is subscribed / not subscribed, as of my version v"         subscriber -> publisher
+//   in effect   "version v of P is in effect; my origins stand at ..."                publisher -> subscriber
+//   opening     "an origin with a past begins here, it stood at ..."                  publisher -> subscribers
+//   event       the very bytes; parsed and validated again at the receiver
+//   request, answer                                                                   not repeated; a doubled one is served once
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "bus/gap_detector.h"
+#include "bus/simulated/network.h"
+#include "core/bus.h"
+#include "core/event.h"
+#include "core/random.h"
+#include "core/scheduler.h"
+
+namespace supercloud {
+
+struct SimulatedBusOptions {
+  Duration ping_interval = absl::Seconds(1);
+  Duration silence_max = absl::Seconds(3);            // a peer not heard for longer is dead
+  Duration retry_interval = absl::Milliseconds(100);  // of the join handshake
+  Duration request_max = absl::Minutes(5);            // for requests without a deadline
+  GapDetector::Options gaps;
+  // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.
+  std::function<void(absl::Status)> on_fatal;
+};
+
+// Thread-bound. Network, scheduler and pool outlive it. Destroying it is the end of its process: nothing is said to anyone.
+class SimulatedBus final : public Bus {
+ public:
+  // `name`: the node's, and its endpoint's in `network`. `scheduler`: the machine's own view of time, for timers; `network`
+  // delivers on the world's.
+  SimulatedBus(std::string name, SimulatedNetwork& network, Scheduler& scheduler, EventPool& pool,
+               SimulatedBusOptions options = {});
+  ~SimulatedBus() override;
+  SimulatedBus(const SimulatedBus&) = delete;
+  SimulatedBus& operator=(const SimulatedBus&) = delete;
+
+  void start(BusReceiver& receiver) override;
+  void publish(const Event& event) override;
+  void subscribe(std::string prefix, Reply<Done> reply) override;
+  void unsubscribe(std::string prefix) override;
+  void request(Address to, std::string bytes, Reply<std::string> reply) override;
+
+  const std::string& name() const { return name_; }
+  const GapDetector::Counts& counts() const { return detector_.counts(); }
+
+  // What a broken or malicious process sends: `bytes` in the place of an event's.
+  static void send_garbage(SimulatedNetwork& network, std::string_view from, std::string_view to,
+                           std::string bytes);
+
+ private:
+  struct Ping {};
+  struct Change {
+    std::string prefix;
+    std::uint64_t version = 0;
+    bool active = false;
+  };
+  struct InEffect {
+    std::string prefix;
+    std::uint64_t version = 0;
+    std::uint64_t life = 0;  // the subscriber that asked
+    std::vector<OriginTail> tails;
+  };
+  struct Opening {
+    OriginTail tail;
+  };
+  struct Bytes {
+    std::shared_ptr<const std::string> bytes;
+  };
+  struct Request {
+    std::uint64_t id = 0;
+    std::string actor;
+    std::string bytes;
+  };
+  struct Answer {
+    std::uint64_t id = 0;
+    std::uint64_t life = 0;  // the asker
+    absl::StatusOr<std::string> value;
+  };
+  using Body = std::variant<Ping, Change, InEffect, Opening, Bytes, Request, Answer>;
+
+  struct Peer {
+    std::uint64_t life = 0;  // 0: never heard
+    bool alive = false;
+    bool awaited = false;    // existed when this bus started, and may still answer
+    Instant last_heard;
+    std::map<std::string, Change, std::less<>> theirs;            // what it subscribes here
+    std::map<std::string, std::uint64_t, std::less<>> in_effect;  // our subscriptions there, by version
+    std::set<std::uint64_t> served;                               // ids of its requests ...
+    std::deque<std::uint64_t> served_order;                       // ... the last served_max of them
+    std::vector<std::uint64_t> unsent;                            // requests that wait for its first word
+  };
+  struct Subscription {
+    std::uint64_t owned = 0;  // how often the owner subscribed
+    bool internal = false;    // the bus itself needs it
+    std::uint64_t version = 0;
+    bool active() const { return owned > 0 || internal; }
+  };
+  struct Waiter {
+    std::string prefix;
+    std::uint64_t version = 0;
+    std::set<std::string, std::less<>> peers;
+    Reply<Done> reply;
+  };
+  struct Pending {
+    std::string to;
+    std::string actor;
+    std::string bytes;  // until sent
+    Reply<std::string> reply;
+    TimerId timer = 0;
+  };
+
+  static constexpr std::size_t served_max = 1024;
+
+  void send(std::string_view to, Body body);
+  void take(const std::string& from, std::uint64_t life, const Body& body);
+  bool heard(const std::string& from, std::uint64_t life);
+  void took(const std::string& from, Peer& peer, const Ping& ping);
+  void took(const std::string& from, Peer& peer, const Change& change);
+  void took(const std::string& from, Peer& peer, const InEffect& in_effect);
+  void took(const std::string& from, Peer& peer, const Opening& opening);
+  void took(const std::string& from, Peer& peer, const Bytes& bytes);
+  void took(const std::string& from, Peer& peer, const Request& request);
+  void took(const std::string& from, Peer& peer, const Answer& answer);
+
+  void change(std::string_view prefix, Subscription& subscription, bool was_active);
+  bool send_changes(std::string_view to, const Peer& peer);
+  void no_longer_awaited(std::string_view node);
+  void reply_waiters();
+  void send_request(std::uint64_t id, Pending& pending);
+  void finish(std::uint64_t id, absl::StatusOr<std::string> value);
+  void ping();
+  void retry();
+  void arm_retry();
+  void drain();
+  void arm_expiry();
+  bool wanted(const Event& event) const;
+  // A task that does nothing once this bus is gone.
+  template <class Function>
+  Task guarded(Function function);
+
+  std::string name_;
+  SimulatedNetwork& network_;
+  Scheduler& scheduler_;
+  EventPool& pool_;
+  SimulatedBusOptions options_;
+  bool registered_ = false;
+  std::uint64_t life_ = 0;
+  BusReceiver* receiver_ = nullptr;
+  GapDetector detector_;
+  PublishedTails published_;
+  std::map<std::string, Peer, std::less<>> peers_;
+  std::map<std::string, Subscription, std::less<>> subscriptions_;
+  std::vector<Waiter> waiters_;
+  std::map<std::uint64_t, Pending> pending_;
+  std::uint64_t requests_ = 0;
+  TimerId ping_timer_ = 0;
+  TimerId retry_timer_ = 0;
+  TimerId expiry_timer_ = 0;
+  Instant expiry_at_ = far_future;
+  bool draining_ = false;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace supercloud
