@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/hybrid_clock.h"
+#include "core/schema/annotations.capnp.h"
 #include "core/schema/event.capnp.h"
 #include "core/units.h"
 
@@ -43,6 +44,9 @@ struct EventId {
 };
 
 class EventPool;
+struct EventBuffer;  // core/event_buffer.h
+class BufferPool;
+struct DraftParts;
 
 // Thread-safe to copy, read and drop; dropping the last one returns the buffer to its pool, which must outlive it.
 class Event {
@@ -79,10 +83,9 @@ class Event {
  private:
   friend class EventPool;
   friend class Draft;
-  struct Buffer;
-  explicit Event(Buffer* buffer) : buffer_(buffer) {}
+  explicit Event(EventBuffer* buffer) : buffer_(buffer) {}
 
-  Buffer* buffer_ = nullptr;
+  EventBuffer* buffer_ = nullptr;
 };
 
 // What the runtime fills in; an actor cannot forget or forge it.
@@ -114,9 +117,9 @@ class Draft {
 
  private:
   friend class EventPool;
-  struct Parts;
-  Draft(EventPool& pool, std::string_view tenant, std::string_view subject);
-  std::unique_ptr<Parts> parts_;
+  explicit Draft(DraftParts* parts) : parts_(parts) {}
+
+  DraftParts* parts_ = nullptr;  // its pool's
 };
 
 // Buffers for events, reused: no allocation in steady state. Thread-safe.
@@ -135,10 +138,7 @@ class EventPool {
   std::size_t allocated() const;
 
  private:
-  friend class Event;
-  friend class Draft;
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<BufferPool> buffers_;
 };
 
 // "domain.event" and delivery class of a payload type, from the schema's annotations; empty for types this build does not know.

@@ -1,6 +1,7 @@
 // Requests, answers, worlds and decisions: Cap'n Proto messages that are not events.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,11 +14,15 @@
 
 namespace supercloud {
 
+// More than an event's: an answer may carry a page of them.
+inline constexpr std::size_t message_bytes_max = 4 << 20;
+
 // An immutable message of one schema struct; cheap to copy. Instantiated in message.cpp for Request, Response, World,
 // Decision, VmSpec. Thread-safe to read and copy.
 template <class Schema>
 class Message {
  public:
+  Message() = default;  // reads as a message of defaults; has no bytes
   static Message build(absl::FunctionRef<void(typename Schema::Builder)> fill);
   // Validates: size, depth, the whole structure walked.
   static absl::StatusOr<Message> parse(std::string_view bytes);

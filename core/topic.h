@@ -24,6 +24,7 @@ inline constexpr std::string_view default_tenant = "main";
 
 // "a.b" -> "a%2Eb". Tokens that would exceed token_bytes_max are refused by validate_topic, not cut.
 std::string encode_token(std::string_view raw);
+void append_token(std::string_view raw, std::string& out);  // encoded
 absl::StatusOr<std::string> decode_token(std::string_view token);
 
 // OK, or InvalidArgument that names the offending token and its cure.
