@@ -204,6 +204,7 @@ struct Capacity {
   memoryFreeBytes @1 :UInt64;
   cpusFree @2 :UInt32;
   vms @3 :UInt32;
+  joined @4 :NodeJoined;     # what node.joined said, for those who came later
 }
 
 # ---- vm ------------------------------------------------------------------------------------------------------------

@@ -68,6 +68,10 @@ struct Request {
     version @3 :UInt64;
     digest @4 :UInt64;
     fromDisk @5 :Bool;       # memory will not come: start from the sealed disk
+    acceptedTime @6 :UInt64; # hybrid times, for the figures in migration.completed
+    pausedTime @7 :UInt64;
+    sentBytes @8 :UInt64;
+    passes @9 :UInt32;
   }
   struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; }
   struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }

@@ -53,4 +53,5 @@ struct VmSpec {
   writesPerSecond @14 :UInt32 = 20;       # disk writes of a simulated guest
   paused @15 :Bool;             # held by its user: copy kept, not executing
   nodes @16 :List(Text);        # the only nodes it may run on; empty: any
+  destroyed @17 :Bool;          # its user wants it gone, with its disks; the record is removed when its copy is
 }
