@@ -16,6 +16,7 @@
 #include "core/message.h"
 #include "core/random.h"
 #include "core/reply.h"
+#include "core/scheduler.h"
 #include "core/time.h"
 #include "core/topic.h"
 
@@ -32,7 +33,8 @@ class Actor {
   virtual void serve(Message<schema::Request> request, Answer answer);
 };
 
-class ActorCell;  // core/node.cpp
+class ActorCell;  // core/actor_cell.h
+class Gate;       // core/runtime.h
 
 // What the runtime offers one actor. Thread-bound, as the actor is. Everything armed here dies with the actor.
 class Context {
@@ -52,13 +54,16 @@ class Context {
   // `ready`, if given, runs once nothing published from then on is missed, by local actors at once, by other nodes after the
   // bus's join handshake.
   void subscribe(const Pattern& pattern, std::function<void()> ready = nullptr);
+  // Ends one subscribe() of the same pattern. What is in the mailbox already still comes.
   void unsubscribe(const Pattern& pattern);
 
   // An event about `subject` (a VM, a node, a place: any text, encoded into a topic token).
   Draft draft(std::string_view subject, std::string_view tenant = default_tenant);
   // Fills in id, time, cause and root, and sends it on by its type's delivery class. `logged`, if given, runs when the event
   // is on stable storage (durable and noted types), with an error if it could not be brought there: then it was not
-  // delivered either (durable). The event returned is for its id and time.
+  // delivered either (durable); without `logged`, such an error is this actor's failure. Events of one actor leave in the
+  // order of these calls: what follows a durable event that waits for the disk waits behind it. The event returned is for
+  // its id and time; empty if the subject makes no valid topic or too much waits for the disk (also told to `logged`).
   Event publish(Draft draft, std::function<void(absl::Status)> logged = nullptr);
 
   // Past events of this node's log that match, in order; then `done`. For recovery; live events meanwhile come to receive().
@@ -69,8 +74,9 @@ class Context {
   TimerId at(Instant when, std::function<void()> task);
   void cancel(TimerId timer);
 
-  // A completion for a seam call: `then` runs as this actor's next turn but one, with the value, or DeadlineExceeded. What is
-  // published there has the event as its cause that was being handled when the reply was made.
+  // A completion for a seam call: `then` runs in a later turn of this actor, with the value, or DeadlineExceeded; never inside
+  // the seam call. What is published there, or by a timer or a `logged`, has the event as its cause that was being handled
+  // when the reply was made. absl::InfiniteDuration(): no deadline.
   template <class T>
   Reply<T> reply(Duration deadline, std::function<void(absl::StatusOr<T>)> then);
 
@@ -83,14 +89,37 @@ class Context {
 
  private:
   friend class ActorCell;
+  friend class Gate;
   explicit Context(ActorCell& cell) : cell_(cell) {}
 
-  // The token's side of reply(): registers a waiting turn; the returned function may be called from any thread, once.
-  using Resume = absl::AnyInvocable<void(absl::AnyInvocable<void(bool expired) &&>) &&>;
-  std::pair<Instant, Resume> expect(Duration deadline, absl::AnyInvocable<void() &&> on_expired);
+  // The token's side of reply(), with the value's type erased: `turn` gets the address of an absl::StatusOr<T>, or null when
+  // the deadline has passed. `resume` takes what yields that address; it may be called from any thread, once.
+  using Turn = absl::AnyInvocable<void(void* value) &&>;
+  using Value = absl::AnyInvocable<void*()>;
+  struct Expected {
+    Instant deadline;
+    absl::AnyInvocable<void(Value) &&> resume;
+  };
+  Expected expect(Duration deadline, Turn turn);
 
   ActorCell& cell_;
 };
+
+template <class T>
+Reply<T> Context::reply(Duration deadline, std::function<void(absl::StatusOr<T>)> then) {
+  Expected expected = expect(deadline, [then = std::move(then)](void* value) {
+    if (value == nullptr) {
+      then(absl::DeadlineExceededError("no answer before the deadline"));
+    } else {
+      then(std::move(*static_cast<absl::StatusOr<T>*>(value)));
+    }
+  });
+  return Reply<T>(expected.deadline,
+                  [resume = std::move(expected.resume)](absl::StatusOr<T> value) mutable {
+                    auto held = std::make_unique<absl::StatusOr<T>>(std::move(value));
+                    std::move(resume)([held = std::move(held)]() -> void* { return held.get(); });
+                  });
+}
 
 // Makes an actor; called again after a failure.
 using ActorFactory = std::function<std::unique_ptr<Actor>(Context&)>;

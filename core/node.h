@@ -28,9 +28,11 @@ struct NodeOptions {
   std::size_t mailbox_max = 65536;         // per actor; more is a failure of that actor, named on the bus
   std::uint32_t restarts_max = 10;         // within restart_window; then the runtime gives up and says so
   Duration restart_window = absl::Minutes(1);
+  std::size_t batch = 64;                  // deliveries per task of the scheduler; 1: a simulation looks after every one
 };
 
-// Thread-bound to its scheduler.
+// Thread-bound to its scheduler. The bus delivers nothing between the node's end and its own; replies that are still out then
+// do nothing.
 class Node final : public BusReceiver {
  public:
   Node(NodeSeams seams, NodeOptions options);

@@ -1,0 +1,256 @@
+#include "core/actor_cell.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+
+namespace {
+
+// FNV-1a: gives every actor of a node its own stream of random numbers, the same in every build.
+std::uint64_t fingerprint(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  return hash;
+}
+
+}  // namespace
+
+ActorCell::ActorCell(Runtime& runtime, std::string actor, ActorFactory factory)
+    : runtime_(runtime),
+      address_{runtime.options().name, std::move(actor)},
+      factory_(std::move(factory)),
+      stream_(runtime.publisher().stream(address_.to_string())),
+      context_(*this),
+      random_(runtime.options().random_seed ^ fingerprint(address_.to_string())) {}
+
+ActorCell::~ActorCell() { stop(); }
+
+void ActorCell::start() {
+  restart_timer_ = 0;
+  turn(Event(), [this] {
+    actor_ = factory_(context_);
+    if (actor_ == nullptr) fail(absl::InternalError("its factory made no actor"));
+  });
+}
+
+void ActorCell::stop() {
+  actor_.reset();
+  clear();
+  runtime_.seams().scheduler.cancel(std::exchange(restart_timer_, 0));
+}
+
+void ActorCell::turn(const Event& cause, absl::FunctionRef<void()> body) {
+  {
+    const Runtime::Turn scope(runtime_, this, cause);
+    try {
+      body();
+    } catch (const std::exception& exception) {
+      fail(absl::InternalError(absl::StrCat("exception: ", exception.what())));
+    } catch (...) {
+      fail(absl::InternalError("exception of an unknown type"));
+    }
+  }
+  if (failure_) collapse(cause);
+}
+
+// ---- failure and restart -------------------------------------------------------------------------------------------
+
+void ActorCell::fail(absl::Status why) {
+  if (failure_) return;
+  failure_ = std::move(why);
+  // The turn under way ends first; without one, the next mail does it.
+  if (runtime_.running() != this) enqueue_task(Event(), Task());
+}
+
+void ActorCell::clear() {
+  ++generation_;
+  for (auto& [token, wait] : waits_) runtime_.seams().scheduler.cancel(wait.timer);
+  waits_.clear();
+  runtime_.index().remove_all(*this);
+}
+
+void ActorCell::collapse(const Event& cause) {
+  const Runtime::Turn scope(runtime_, nullptr, cause);
+  const absl::Status why = *std::exchange(failure_, std::nullopt);
+  actor_.reset();
+  failure_.reset();
+  clear();
+  for (const Pattern& pattern : std::exchange(subscriptions_, {})) {
+    runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
+  }
+
+  const NodeOptions& options = runtime_.options();
+  const Instant now = runtime_.now();
+  failures_.push_back(now);
+  while (now - failures_.front() > options.restart_window) failures_.pop_front();
+  const bool give_up = failures_.size() > options.restarts_max;
+  Draft draft = runtime_.own_draft();
+  auto failed = draft.payload().initBusActorFailed();
+  failed.setActor(address_.to_string());
+  failed.setWhy(why.ToString());
+  failed.setRestarts(static_cast<std::uint32_t>(failures_.size()));
+  failed.setDone(give_up ? "gave up" : "restarted");
+  runtime_.publish_own(std::move(draft));
+  if (give_up) return;
+
+  const std::size_t doublings = std::min<std::size_t>(failures_.size() - 1, 16);
+  const Duration backoff = std::min(backoff_min * (std::int64_t{1} << doublings), backoff_max);
+  restart_timer_ = runtime_.seams().scheduler.at(now + backoff, [this] { start(); });
+}
+
+// ---- mail ----------------------------------------------------------------------------------------------------------
+
+void ActorCell::enqueue(const Event& event) {
+  const std::size_t max = runtime_.options().mailbox_max;
+  if (backlog_ >= max) {
+    fail(absl::ResourceExhaustedError(
+        absl::StrCat("mailbox full: ", backlog_, " deliveries wait, newest is ", event.id().to_string())));
+    return;
+  }
+  ++backlog_;
+  runtime_.push({this, generation_, event, Task()});
+  if (backlog_ < (max + 1) / 2 || slow_) return;
+  slow_ = true;  // until it has caught up
+  Draft draft = runtime_.own_draft();
+  auto slow = draft.payload().initBusSlowSubscriber();
+  slow.setSubscriber(address_.to_string());
+  slow.setBacklog(backlog_);
+  slow.setDone("reported");
+  runtime_.publish_own(std::move(draft));
+}
+
+void ActorCell::enqueue_task(Event cause, Task task) {
+  ++backlog_;
+  runtime_.push({this, generation_, std::move(cause), std::move(task)});
+}
+
+bool ActorCell::enqueue_request(Message<schema::Request> request, Answer answer) {
+  if (backlog_ >= runtime_.options().mailbox_max) return false;
+  enqueue_task(Event(), [this, request = std::move(request), answer = std::move(answer)]() mutable {
+    actor_->serve(std::move(request), std::move(answer));
+  });
+  return true;
+}
+
+void ActorCell::take(Mail& mail) {
+  --backlog_;
+  if (slow_ && backlog_ < runtime_.options().mailbox_max / 4) slow_ = false;
+  if (mail.generation != generation_) return;
+  if (failure_) {
+    collapse(Event());
+    return;
+  }
+  if (actor_ == nullptr) return;
+  if (mail.task) {
+    turn(mail.event, [&mail] { std::move(mail.task)(); });
+  } else if (mail.event) {
+    turn(mail.event, [this, &mail] { actor_->receive(mail.event); });
+  }
+}
+
+// ---- what an actor asks for ----------------------------------------------------------------------------------------
+
+void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready) {
+  subscriptions_.push_back(pattern);
+  runtime_.index().add(*this, pattern);
+  Reply<Done> reply;
+  if (ready) {
+    reply = context_.reply<Done>(
+        absl::InfiniteDuration(), [this, ready = std::move(ready)](const absl::StatusOr<Done>& done) {
+          if (done.ok()) {
+            ready();
+          } else {
+            fail(done.status());
+          }
+        });
+  }
+  runtime_.seams().bus.subscribe(pattern.wire_prefix(), std::move(reply));
+}
+
+void ActorCell::unsubscribe(const Pattern& pattern) {
+  const auto found = std::ranges::find(subscriptions_, pattern);
+  if (found == subscriptions_.end()) return;
+  runtime_.index().remove(*this, pattern);
+  runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
+  subscriptions_.erase(found);
+}
+
+Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) {
+  // What happens when the event's fate is known, as a turn of the actor object that published it.
+  auto tell = [this, generation = generation_, cause = runtime_.cause(),
+               logged](absl::Status status) mutable {
+    if (generation != generation_) return;
+    if (logged) {
+      enqueue_task(std::move(cause), [logged = std::move(logged), status = std::move(status)] {
+        logged(status);
+      });
+    } else if (!status.ok()) {
+      fail(std::move(status));
+    }
+  };
+  const schema::Payload::Which type = draft.payload().which();
+  Publisher::Logged fate;
+  if (logged || delivery_of(type) != schema::Delivery::VOLATILE) fate = tell;
+  absl::StatusOr<Event> event = runtime_.publish(stream_, std::move(draft), std::move(fate));
+  if (event.ok()) return *std::move(event);
+  tell(event.status());
+  return Event();
+}
+
+TimerId ActorCell::at(Instant when, Task task) {
+  const std::uint64_t token = ++last_token_;
+  Wait& wait = waits_[token];
+  wait.cause = runtime_.cause();
+  wait.turn = [task = std::move(task)](void*) mutable { std::move(task)(); };
+  wait.timer = runtime_.seams().scheduler.at(when, [this, token] { ripen(token); });
+  return token;
+}
+
+void ActorCell::cancel(std::uint64_t token) {
+  const auto found = waits_.find(token);
+  if (found == waits_.end()) return;
+  runtime_.seams().scheduler.cancel(found->second.timer);
+  waits_.erase(found);
+}
+
+Context::Expected ActorCell::expect(Duration deadline, Context::Turn turn) {
+  const std::uint64_t token = ++last_token_;
+  Wait& wait = waits_[token];
+  wait.cause = runtime_.cause();
+  wait.turn = std::move(turn);
+  Instant until = far_future;
+  if (deadline < absl::Hours(24 * 365)) {
+    until = runtime_.now() + deadline;
+    wait.timer = runtime_.seams().scheduler.at(until, [this, token] { ripen(token); });
+  }
+  return {until, [gate = runtime_.gate(), this, token](Context::Value value) mutable {
+            gate->resume(*this, token, std::move(value));
+          }};
+}
+
+void ActorCell::resume(std::uint64_t token, Context::Value value) {
+  const auto found = waits_.find(token);
+  if (found == waits_.end() || found->second.due) return;  // too late
+  runtime_.seams().scheduler.cancel(std::exchange(found->second.timer, 0));
+  found->second.value = std::move(value);
+  ripen(token);
+}
+
+void ActorCell::ripen(std::uint64_t token) {
+  Wait& wait = waits_.at(token);
+  wait.due = true;
+  enqueue_task(wait.cause, [this, token] { run(token); });
+}
+
+void ActorCell::run(std::uint64_t token) {
+  auto node = waits_.extract(token);
+  if (node.empty()) return;  // cancelled while it was in the queue
+  Wait& wait = node.mapped();
+  std::move(wait.turn)(wait.value ? wait.value() : nullptr);
+}
+
+}  // namespace supercloud

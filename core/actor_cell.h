@@ -1,0 +1,96 @@
+// The place of one actor in its node: its object while it lives, what it waits for, and its restarts after failures.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "core/actor.h"
+#include "core/runtime.h"
+
+namespace supercloud {
+
+// Thread-bound. Lives as long as its node; the actor inside comes and goes.
+class ActorCell {
+ public:
+  static constexpr Duration backoff_min = absl::Milliseconds(100);
+  static constexpr Duration backoff_max = absl::Seconds(5);
+
+  ActorCell(Runtime& runtime, std::string actor, ActorFactory factory);
+  ~ActorCell();
+  ActorCell(const ActorCell&) = delete;
+  ActorCell& operator=(const ActorCell&) = delete;
+
+  const Address& address() const { return address_; }
+  Runtime& runtime() { return runtime_; }
+  Random& random() { return random_; }
+  bool up() const { return actor_ != nullptr && !failure_; }
+
+  void start();
+  // With the node: no restart, no word to the bus.
+  void stop();
+  void fail(absl::Status why);
+
+  // Mail for this actor into the queue, within its bound.
+  void enqueue(const Event& event);
+  // False: the mailbox is full.
+  [[nodiscard]] bool enqueue_request(Message<schema::Request> request, Answer answer);
+  // Mail out of the queue: one turn.
+  void take(Mail& mail);
+
+  // The Context's side.
+  void subscribe(const Pattern& pattern, std::function<void()> ready);
+  void unsubscribe(const Pattern& pattern);
+  Event publish(Draft draft, std::function<void(absl::Status)> logged);
+  TimerId at(Instant when, Task task);
+  void cancel(std::uint64_t token);
+  Context::Expected expect(Duration deadline, Context::Turn turn);
+  Context& context() { return context_; }
+
+  // A reply's value has come. On the node's thread.
+  void resume(std::uint64_t token, Context::Value value);
+
+ private:
+  // A turn that something will start: a timer, a reply, or its deadline.
+  struct Wait {
+    Event cause;
+    TimerId timer = 0;  // of the scheduler
+    Context::Turn turn;
+    Context::Value value;
+    bool due = false;  // in the queue
+  };
+
+  void enqueue_task(Event cause, Task task);
+  void ripen(std::uint64_t token);
+  void run(std::uint64_t token);
+  // Runs actor code: exceptions end here, and a failure is dealt with when it has ended.
+  void turn(const Event& cause, absl::FunctionRef<void()> body);
+  void clear();
+  void collapse(const Event& cause);
+
+  Runtime& runtime_;
+  const Address address_;
+  const ActorFactory factory_;
+  OriginStream& stream_;
+  Context context_;
+  Random random_;
+  std::unique_ptr<Actor> actor_;
+  std::uint64_t generation_ = 0;  // of the actor object: mail for an earlier one is dropped
+  std::optional<absl::Status> failure_;
+  std::size_t backlog_ = 0;  // mail in the queue
+  bool slow_ = false;        // said on the bus
+  std::uint64_t last_token_ = 0;
+  std::map<std::uint64_t, Wait> waits_;
+  std::vector<Pattern> subscriptions_;
+  std::deque<Instant> failures_;  // within the restart window
+  TimerId restart_timer_ = 0;
+};
+
+}  // namespace supercloud

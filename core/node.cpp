@@ -1,0 +1,245 @@
+#include "core/node.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/base/internal/raw_logging.h"
+#include "absl/strings/str_cat.h"
+#include "core/actor_cell.h"
+#include "core/runtime.h"
+
+namespace supercloud {
+
+namespace {
+
+constexpr Duration rejection_interval = absl::Seconds(10);
+constexpr std::size_t rejection_sources_max = 256;
+constexpr std::size_t rejection_text_max = 256;
+
+std::string response_bytes(const absl::StatusOr<Message<schema::Response>>& response) {
+  if (response.ok()) return std::string(response->bytes());
+  return std::string(Message<schema::Response>::build([&](schema::Response::Builder builder) {
+                       builder.setCode(static_cast<std::uint16_t>(response.status().code()));
+                       builder.setMessage(std::string(response.status().message()));
+                     }).bytes());
+}
+
+}  // namespace
+
+// The actors, and what the node itself says as origin "node/node".
+struct Node::State {
+  State(NodeSeams seams, NodeOptions options) : runtime(seams, std::move(options)) {}
+
+  struct Rejections {
+    std::uint64_t count = 0;  // not yet said
+    std::string why;          // of the last
+    Instant quiet_until;
+  };
+
+  ActorCell* find(std::string_view actor) {
+    for (const auto& cell : cells) {
+      if (cell->address().actor == actor) return cell.get();
+    }
+    return nullptr;
+  }
+
+  void arm_heartbeat();
+  void beat();
+  void reject(std::string from, std::string why);
+  void report_rejections(const std::string& from, Rejections& rejections);
+  void flush_rejections();
+
+  Runtime runtime;
+  std::vector<std::unique_ptr<ActorCell>> cells;  // in order of their start
+  std::map<std::string, Rejections> rejected;     // by sender
+  std::uint64_t beats = 0;
+  TimerId heartbeat = 0;
+};
+
+Node::Node(NodeSeams seams, NodeOptions options)
+    : state_(std::make_unique<State>(seams, std::move(options))) {
+  state_->arm_heartbeat();
+  seams.bus.start(*this);
+}
+
+Node::~Node() {
+  state_->runtime.seams().scheduler.cancel(state_->heartbeat);
+  while (!state_->cells.empty()) {
+    state_->cells.back()->stop();
+    state_->cells.pop_back();
+  }
+}
+
+const std::string& Node::name() const { return state_->runtime.options().name; }
+
+void Node::spawn(std::string actor, ActorFactory factory) {
+  if (state_->find(actor) != nullptr || actor == "node") {
+    ABSL_RAW_LOG(FATAL, "two actors named %s on node %s", actor.c_str(), name().c_str());
+  }
+  state_->cells.push_back(
+      std::make_unique<ActorCell>(state_->runtime, std::move(actor), std::move(factory)));
+  state_->cells.back()->start();
+}
+
+void Node::fail_actor(std::string_view actor, absl::Status why) {
+  if (ActorCell* cell = state_->find(actor); cell != nullptr && cell->up()) {
+    cell->fail(std::move(why));
+  }
+}
+
+// ---- from the bus --------------------------------------------------------------------------------------------------
+
+void Node::on_event(Event event) {
+  // Local subscriptions go by type, remote ones by topic: a sender must not be able to make them differ.
+  const std::string_view expected = topic_of(event.type());
+  const std::string_view topic = event.topic();
+  if (!expected.empty() &&
+      (!topic.starts_with(expected) || topic.size() <= expected.size() || topic[expected.size()] != '.')) {
+    state_->reject(std::string(event.origin()),
+                   absl::StrCat("topic ", std::string(topic), " on a payload of ", std::string(expected)));
+    return;
+  }
+  if (absl::Status status = state_->runtime.observe(event.time()); !status.ok()) {
+    state_->reject(std::string(event.origin()), std::string(status.message()));
+    return;
+  }
+  state_->runtime.deliver(event);
+}
+
+void Node::on_gap(const BusGap& gap) {
+  Draft draft = state_->runtime.own_draft();
+  auto payload = draft.payload().initBusGap();
+  payload.setSubscriber(name());
+  payload.setOrigin(gap.origin);
+  payload.setIncarnation(gap.incarnation);
+  payload.setPrefix(gap.prefix);
+  payload.setAfter(gap.after);
+  payload.setUpTo(gap.up_to);
+  payload.setDone("reported");
+  state_->runtime.publish_own(std::move(draft));
+}
+
+void Node::on_request(std::string actor, std::string bytes, Reply<std::string> answer) {
+  absl::StatusOr<Message<schema::Request>> request = Message<schema::Request>::parse(bytes);
+  const auto refuse = [&answer](const absl::Status& status) { answer(response_bytes(status)); };
+  if (!request.ok()) {
+    refuse(absl::InvalidArgumentError(
+        absl::StrCat("malformed request: ", request.status().message())));
+    return;
+  }
+  if (actor == "node") {
+    if (request->reader().isPing()) {
+      answer(response_bytes(
+          Message<schema::Response>::build([](schema::Response::Builder builder) { builder.setDone(); })));
+    } else {
+      refuse(absl::UnimplementedError("the node itself answers ping only; address one of its actors"));
+    }
+    return;
+  }
+  ActorCell* cell = state_->find(actor);
+  if (cell == nullptr) {
+    refuse(absl::NotFoundError(absl::StrCat("node ", name(), " has no actor named ", actor)));
+    return;
+  }
+  if (!cell->up()) {
+    refuse(absl::UnavailableError(absl::StrCat(name(), "/", actor, " has failed and is not yet restarted; try again")));
+    return;
+  }
+  // Shared, so that a full mailbox can still answer.
+  auto shared = std::make_shared<Reply<std::string>>(std::move(answer));
+  const bool taken = cell->enqueue_request(
+      *std::move(request),
+      Answer(shared->deadline(), [shared](absl::StatusOr<Message<schema::Response>> response) {
+        (*shared)(response_bytes(response));
+      }));
+  if (!taken) {
+    (*shared)(response_bytes(absl::ResourceExhaustedError(
+        absl::StrCat(name(), "/", actor, " has a full mailbox; try again later"))));
+  }
+}
+
+void Node::on_rejected(std::string from, std::string why) {
+  state_->reject(std::move(from), std::move(why));
+}
+
+void Node::on_peer(std::string node, bool alive) {
+  // Nothing rests on it here: who may do what is said by leases, and who is there by node.joined and heartbeats.
+  (void)node;
+  (void)alive;
+}
+
+// ---- the node's own events -----------------------------------------------------------------------------------------
+
+void Node::State::reject(std::string from, std::string why) {
+  from.resize(std::min(from.size(), rejection_text_max));
+  why.resize(std::min(why.size(), rejection_text_max));
+  if (rejected.size() >= rejection_sources_max && !rejected.contains(from)) from = "others";
+  Rejections& rejections = rejected[from];
+  ++rejections.count;
+  rejections.why = std::move(why);
+  if (runtime.now() >= rejections.quiet_until) report_rejections(from, rejections);
+}
+
+void Node::State::report_rejections(const std::string& from, Rejections& rejections) {
+  Draft draft = runtime.own_draft();
+  auto payload = draft.payload().initBusRejected();
+  payload.setFrom(from);
+  payload.setWhy(rejections.why);
+  payload.setCount(std::exchange(rejections.count, 0));
+  rejections.quiet_until = runtime.now() + rejection_interval;
+  runtime.publish_own(std::move(draft));
+}
+
+void Node::State::flush_rejections() {
+  for (auto it = rejected.begin(); it != rejected.end();) {
+    Rejections& rejections = it->second;
+    if (runtime.now() < rejections.quiet_until) {
+      ++it;
+    } else if (rejections.count > 0) {
+      report_rejections(it->first, rejections);
+      ++it;
+    } else {
+      it = rejected.erase(it);
+    }
+  }
+}
+
+void Node::State::arm_heartbeat() {
+  heartbeat = runtime.seams().scheduler.at(
+      runtime.now() + runtime.options().heartbeat_interval, [this] {
+        arm_heartbeat();
+        flush_rejections();
+        beat();
+      });
+}
+
+void Node::State::beat() {
+  Draft draft = runtime.own_draft();
+  auto payload = draft.payload().initNodeHeartbeat();
+  payload.setNode(runtime.options().name);
+  payload.setBeat(++beats);
+  std::vector<const OriginStream*> streams;
+  for (const auto& [origin, stream] : runtime.publisher().streams()) {
+    if (stream->left() > 0) streams.push_back(stream.get());
+  }
+  auto tails = payload.initTails(static_cast<unsigned>(streams.size()));
+  for (unsigned i = 0; i < streams.size(); ++i) {
+    const OriginStream& stream = *streams[i];
+    tails[i].setOrigin(stream.origin());
+    tails[i].setIncarnation(stream.incarnation());
+    tails[i].setSequence(stream.left());
+    unsigned left = 0;
+    for (const auto& [prefix, tail] : stream.tails()) left += tail.left > 0 ? 1 : 0;
+    auto prefixes = tails[i].initPrefixes(left);
+    unsigned next = 0;
+    for (const auto& [prefix, tail] : stream.tails()) {
+      if (tail.left == 0) continue;
+      prefixes[next].setPrefix(prefix);
+      prefixes[next].setSequence(tail.left);
+      ++next;
+    }
+  }
+  runtime.publish_own(std::move(draft));
+}
+
+}  // namespace supercloud

@@ -1,0 +1,258 @@
+#include "core/publisher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+namespace {
+
+// The first `tokens` tokens of a valid topic, without a copy and without the last one's dot.
+std::string_view leading_tokens(std::string_view topic, std::size_t tokens) {
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < tokens; ++i) {
+    end = topic.find('.', end);
+    if (end == std::string_view::npos) return topic;
+    ++end;
+  }
+  return topic.substr(0, end - 1);
+}
+
+}  // namespace
+
+// ---- OriginStream --------------------------------------------------------------------------------------------------
+
+void OriginStream::open(const OriginState& state, std::uint64_t fresh_incarnation) {
+  incarnation_ = state.incarnation == 0 ? fresh_incarnation : state.incarnation;
+  last_ = state.sequence_reserved;
+  for (const auto& [prefix, sequence] : state.tails) {
+    last_ = std::max(last_, sequence);
+    Tail* tail = &whole_;
+    if (!prefix.empty()) {
+      const std::string_view topic(prefix.data(), prefix.size() - 1);
+      tail = &tail_at(topic, static_cast<std::size_t>(std::ranges::count(prefix, '.')));
+    }
+    tail->assigned = tail->left = std::max(tail->assigned, sequence);
+  }
+  reserved_ = asked_ = last_;
+}
+
+OriginStream::Tail& OriginStream::tail_at(std::string_view topic, std::size_t tokens) {
+  if (tokens == 0) return whole_;
+  std::string prefix(leading_tokens(topic, tokens));
+  prefix += '.';
+  if (const auto found = tails_.find(prefix); found != tails_.end()) return found->second;
+  Tail& shorter = tail_at(topic, tokens - 1);
+  Tail& tail = tails_[prefix];
+  tail.shorter = &shorter;
+  return tail;
+}
+
+OriginStream::Tail& OriginStream::tail_of(schema::Payload::Which type, std::string_view topic) {
+  const auto index = static_cast<std::size_t>(type);
+  if (index >= recent_.size()) recent_.resize(index + 1);
+  Recent& recent = recent_[index];
+  const std::string_view prefix = leading_tokens(topic, 3);
+  if (recent.tail == nullptr || recent.prefix != prefix) {
+    recent.prefix = std::string(prefix);
+    recent.tail = &tail_at(topic, 3);
+  }
+  return *recent.tail;
+}
+
+void OriginStream::settle(std::uint64_t sequence, State state) {
+  std::size_t low = 0;
+  std::size_t high = waiting_.size();
+  while (low < high) {
+    const std::size_t middle = low + (high - low) / 2;
+    if (waiting_[middle].event.sequence() < sequence) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low < waiting_.size() && waiting_[low].event.sequence() == sequence) {
+    waiting_[low].state = state;
+  }
+}
+
+// ---- Publisher -----------------------------------------------------------------------------------------------------
+
+Publisher::Publisher(EventLog& log, Scheduler& scheduler, HybridClock& clock,
+                     std::size_t waiting_max, Deliver deliver)
+    : log_(log),
+      scheduler_(scheduler),
+      clock_(clock),
+      waiting_max_(waiting_max),
+      deliver_(std::move(deliver)),
+      self_(std::make_shared<Publisher*>(this)) {}
+
+OriginStream& Publisher::stream(const std::string& origin) {
+  std::unique_ptr<OriginStream>& stream = streams_[origin];
+  if (stream == nullptr) stream = std::make_unique<OriginStream>(origin);
+  return *stream;
+}
+
+absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, const Event* cause,
+                                         Logged logged) {
+  if (stream.waiting_.size() >= waiting_max_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(stream.origin_, " has ", stream.waiting_.size(),
+                     " events waiting for the event log; look at its disk"));
+  }
+  if (absl::Status status = draft.set_topic(); !status.ok()) return status;
+  if (!stream.opened()) {
+    const std::int64_t now_ms = absl::ToUnixMillis(scheduler_.clock().wall());
+    stream.open(log_.origin(stream.origin_), static_cast<std::uint64_t>(std::max<std::int64_t>(now_ms, 1)));
+  }
+  const schema::Payload::Which type = draft.payload().which();
+  OriginStream::Tail& tail = stream.tail_of(type, draft.topic());
+  OriginStream::Tail* tails[4] = {&stream.whole_, nullptr, nullptr, &tail};
+  tails[2] = tail.shorter;
+  tails[1] = tails[2]->shorter;
+
+  Envelope envelope;
+  envelope.origin = stream.origin_;
+  envelope.incarnation = stream.incarnation_;
+  envelope.sequence = stream.last_ + 1;
+  for (std::size_t i = 0; i < 4; ++i) envelope.previous[i] = tails[i]->assigned;
+  envelope.time = clock_.tick();
+  envelope.cause = cause;
+  absl::StatusOr<Event> event = std::move(draft).seal(envelope);
+  if (!event.ok()) return event;
+
+  stream.last_ = envelope.sequence;
+  for (OriginStream::Tail* each : tails) each->assigned = envelope.sequence;
+  if (stream.last_ + block / 2 > stream.asked_) reserve(stream);
+
+  const schema::Delivery delivery = delivery_of(type);
+  const bool durable = delivery == schema::Delivery::DURABLE;
+  if (!durable && stream.waiting_.empty() && envelope.sequence <= stream.reserved_) {
+    leave(*event, &tail);
+  } else {
+    stream.waiting_.push(
+        {*event, &tail, durable ? OriginStream::State::waiting : OriginStream::State::ready});
+  }
+  if (delivery != schema::Delivery::VOLATILE) {
+    gathered_.push_back({&stream, *event, durable, std::move(logged)});
+    schedule_commit();
+  } else if (logged) {
+    std::move(logged)(absl::OkStatus());
+  }
+  return event;
+}
+
+void Publisher::reserve(OriginStream& stream) {
+  stream.asked_ = stream.last_ + block;
+  to_reserve_.push_back(&stream);
+  schedule_commit();
+}
+
+void Publisher::leave(const Event& event, OriginStream::Tail* tail) {
+  const std::uint64_t sequence = event.sequence();
+  for (; tail != nullptr; tail = tail->shorter) tail->left = sequence;
+  deliver_(event);
+}
+
+void Publisher::drain(OriginStream& stream) {
+  while (!stream.waiting_.empty()) {
+    OriginStream::Waiting& first = stream.waiting_.front();
+    if (first.state == OriginStream::State::waiting) return;
+    if (first.state == OriginStream::State::ready && first.event.sequence() > stream.reserved_) {
+      return;
+    }
+    const OriginStream::Waiting next = stream.waiting_.pop();
+    if (next.state == OriginStream::State::ready) leave(next.event, next.tail);
+  }
+}
+
+// Posted, so that everything one turn publishes shares a sync.
+void Publisher::schedule_commit() {
+  if (scheduled_ || committing_) return;
+  scheduled_ = true;
+  scheduler_.post([self = std::weak_ptr<Publisher*>(self_)] {
+    if (const auto alive = self.lock()) (*alive)->commit();
+  });
+}
+
+void Publisher::commit() {
+  scheduled_ = false;
+  if (committing_ || (gathered_.empty() && to_reserve_.empty())) return;
+  committing_ = true;
+  const std::size_t count = std::min(gathered_.size(), commit_events_max);
+  const auto end = gathered_.begin() + static_cast<std::ptrdiff_t>(count);
+  commit_.records.assign(std::make_move_iterator(gathered_.begin()), std::make_move_iterator(end));
+  gathered_.erase(gathered_.begin(), end);
+  for (OriginStream* stream : std::exchange(to_reserve_, {})) {
+    commit_.reservations.emplace_back(stream, stream->asked_);
+  }
+  commit_.reservation_status.assign(commit_.reservations.size(), absl::OkStatus());
+  commit_.events_status = absl::OkStatus();
+
+  std::vector<Event> events;
+  events.reserve(count);
+  for (const Record& record : commit_.records) events.push_back(record.event);
+  // One append carries one reservation: the others go ahead of the events, and share their sync.
+  const std::size_t calls = std::max<std::size_t>(commit_.reservations.size(), 1);
+  commit_.calls = calls;
+  for (std::size_t i = 0; i + 1 < calls; ++i) append(i, {});
+  append(calls - 1, std::move(events));
+}
+
+void Publisher::append(std::size_t reservation, std::vector<Event> events) {
+  std::optional<EventLog::Reservation> reserve;
+  if (reservation < commit_.reservations.size()) {
+    const auto& [stream, up_to] = commit_.reservations[reservation];
+    reserve = {stream->origin_, stream->incarnation_, up_to};
+  }
+  const bool has_events = !events.empty();
+  auto done = [self = std::weak_ptr<Publisher*>(self_), reservation,
+               has_events](const absl::StatusOr<Done>& result) {
+    const auto alive = self.lock();
+    if (alive == nullptr) return;
+    Publisher& publisher = **alive;
+    Commit& commit = publisher.commit_;
+    if (has_events) commit.events_status = result.status();
+    if (reservation < commit.reservation_status.size()) {
+      commit.reservation_status[reservation] = result.status();
+    }
+    if (--commit.calls == 0) publisher.finish();
+  };
+  log_.append(std::move(events), std::move(reserve), Reply<Done>(far_future, std::move(done)));
+}
+
+void Publisher::finish() {
+  Commit done = std::exchange(commit_, {});
+  committing_ = false;
+  bool retry = false;
+  for (std::size_t i = 0; i < done.reservations.size(); ++i) {
+    const auto& [stream, up_to] = done.reservations[i];
+    if (done.reservation_status[i].ok()) {
+      stream->reserved_ = up_to;
+    } else {
+      to_reserve_.push_back(stream);
+      retry = true;
+    }
+  }
+  const OriginStream::State fate =
+      done.events_status.ok() ? OriginStream::State::ready : OriginStream::State::dropped;
+  for (const Record& record : done.records) {
+    if (record.durable) record.stream->settle(record.event.sequence(), fate);
+  }
+  for (const auto& [stream, up_to] : done.reservations) drain(*stream);
+  for (Record& record : done.records) {
+    drain(*record.stream);
+    if (record.logged) std::move(record.logged)(done.events_status);
+  }
+  if (!gathered_.empty() || (!to_reserve_.empty() && !retry)) schedule_commit();
+  if (retry) {
+    scheduler_.at(scheduler_.clock().now() + retry_delay, [self = std::weak_ptr<Publisher*>(self_)] {
+      if (const auto alive = self.lock()) (*alive)->schedule_commit();
+    });
+  }
+}
+
+}  // namespace supercloud

@@ -1,0 +1,119 @@
+// What the actors of a node share: the one queue of deliveries, the turn under way, publishing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <utility>
+
+#include "core/actor.h"
+#include "core/hybrid_clock.h"
+#include "core/node.h"
+#include "core/publisher.h"
+#include "core/ring.h"
+#include "core/subscription_index.h"
+
+namespace supercloud {
+
+class ActorCell;
+class Runtime;
+
+// The way in from other threads and later times: what arrives when the node has ended goes nowhere.
+class Gate : public std::enable_shared_from_this<Gate> {
+ public:
+  Gate(Scheduler& scheduler, Runtime& runtime) : scheduler_(&scheduler), runtime_(&runtime) {}
+
+  // Brings a reply's value to a waiting turn of `cell`. Thread-safe.
+  void resume(ActorCell& cell, std::uint64_t token, Context::Value value);
+  // On the owner's thread: null after close().
+  Runtime* runtime() const { return runtime_; }
+  void close();
+
+ private:
+  std::mutex mutex_;  // other threads look and post under it, so that a closed gate's scheduler is not touched
+  Scheduler* scheduler_;
+  Runtime* runtime_;
+};
+
+// One delivery. With a task: a turn, caused by `event`; with an event alone: receive(); with neither: a look at a failure.
+struct Mail {
+  ActorCell* cell = nullptr;
+  std::uint64_t generation = 0;
+  Event event;
+  Task task;
+};
+
+// Thread-bound to the node's scheduler.
+class Runtime {
+ public:
+  Runtime(NodeSeams seams, NodeOptions options);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  const NodeOptions& options() const { return options_; }
+  NodeSeams& seams() { return seams_; }
+  Instant now() const { return seams_.scheduler.clock().now(); }
+  Publisher& publisher() { return publisher_; }
+  SubscriptionIndex& index() { return index_; }
+  const std::shared_ptr<Gate>& gate() const { return gate_; }
+  HybridTime time() const;
+
+  // Puts mail into the queue; the actor gets it in a later task of the scheduler.
+  void push(Mail mail);
+  // An event from here or elsewhere, to the actors of this node.
+  void deliver(const Event& event);
+  // Takes note of another node's time.
+  absl::Status observe(HybridTime time);
+
+  absl::StatusOr<Event> publish(OriginStream& stream, Draft draft, Publisher::Logged logged);
+  // As origin "node/node". What the log does not take is lost: there is nobody else to tell.
+  void publish_own(Draft draft);
+  // About this node.
+  Draft own_draft() { return seams_.pool.draft(options_.name); }
+
+  // The event of the turn under way; empty outside of turns and where there is none.
+  const Event& cause() const { return *cause_; }
+  ActorCell* running() const { return running_; }
+
+  // Makes `cell` the one that runs, and `cause` its cause, for the life of this object.
+  class Turn {
+   public:
+    Turn(Runtime& runtime, ActorCell* cell, const Event& cause)
+        : runtime_(runtime),
+          cell_(std::exchange(runtime.running_, cell)),
+          cause_(std::exchange(runtime.cause_, &cause)) {}
+    ~Turn() {
+      runtime_.running_ = cell_;
+      runtime_.cause_ = cause_;
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Runtime& runtime_;
+    ActorCell* cell_;
+    const Event* cause_;
+  };
+
+ private:
+  void schedule();
+  void dispatch();
+
+  NodeSeams seams_;
+  NodeOptions options_;
+  HybridClock clock_;
+  HybridTime latest_;
+  SubscriptionIndex index_;
+  std::shared_ptr<Gate> gate_;
+  Publisher publisher_;
+  OriginStream& own_;
+  Ring<Mail> mail_;
+  bool scheduled_ = false;
+  ActorCell* running_ = nullptr;
+  const Event no_cause_;
+  const Event* cause_ = &no_cause_;
+};
+
+}  // namespace supercloud
