@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/event.h"
+#include "core/random.h"
 
 namespace supercloud {
 namespace {
@@ -18,7 +19,8 @@ constexpr std::size_t dirtied_per_tick_max = 64;
 
 std::size_t model_pages(schema::VmSpec::Reader spec, const GuestOptions& options) {
   const std::uint64_t real = std::max<std::uint64_t>(spec.getMemoryBytes() / guest_page_bytes, 4);
-  return static_cast<std::size_t>(std::min<std::uint64_t>(real, options.pages_max));
+  return static_cast<std::size_t>(
+      std::min<std::uint64_t>(real, std::max<std::size_t>(options.pages_max, 4)));
 }
 
 std::uint64_t seed_of(const std::string& vm, Epoch epoch) {
@@ -64,8 +66,7 @@ void SimulatedGuest::run(Epoch epoch) {
 
 void SimulatedGuest::boot(Epoch epoch) {
   boot_epoch_ = epoch;
-  workload_ = Random(seed_of(vm_, epoch));
-  workload_steps_ = 0;
+  workload_ = seed_of(vm_, epoch);
   for (std::size_t page = 0; page < memory_.pages(); ++page) {
     memory_.write(page, seed_of(vm_, epoch) ^ page);
   }
@@ -134,9 +135,10 @@ void SimulatedGuest::dirty_some() {
   while (dirty_credit_ >= page_cost && dirtied < dirtied_per_tick_max) {
     dirty_credit_ -= page_cost;
     ++dirtied;
-    const std::uint64_t where = workload_.next();
-    const std::uint64_t what = workload_.next();
-    workload_steps_ += 2;
+    Random choice(workload_);
+    const std::uint64_t where = choice.next();
+    const std::uint64_t what = choice.next();
+    workload_ = what;
     // Page 0 is the clock, the last one the disk driver's.
     memory_.write(1 + where % (memory_.pages() - 2), what);
   }
@@ -201,11 +203,11 @@ void SimulatedGuest::complete(std::uint64_t id, std::uint64_t attempt,
   if (requests_.empty() && on_drained_) on_drained_();
 }
 
-// state = boot epoch, workload steps, ticks, dirty and write credit, issued, acked, flushed, both versions, checksum:
+// state = boot epoch, workload, ticks, dirty and write credit, issued, acked, flushed, both versions, checksum:
 // eleven u64, little-endian.
 std::string SimulatedGuest::device_state() const {
   const std::array<std::uint64_t, 11> fields = {
-      boot_epoch_,    workload_steps_, ticks_,          dirty_credit_,  write_credit_,
+      boot_epoch_,    workload_,       ticks_,          dirty_credit_,  write_credit_,
       writes_issued_, writes_acked_,   writes_flushed_, version_acked_, version_flushed_,
       memory_.checksum()};
   std::string bytes;
@@ -229,9 +231,7 @@ absl::Status SimulatedGuest::load_device_state(std::string_view bytes) {
                      << (8 * (i % 8));
   }
   boot_epoch_ = fields[0];
-  workload_steps_ = fields[1];
-  // The generator's state is its seed plus a constant for each step.
-  workload_ = Random(seed_of(vm_, boot_epoch_) + workload_steps_ * 0x9e3779b97f4a7c15U);
+  workload_ = fields[1];
   ticks_ = fields[2];
   dirty_credit_ = fields[3];
   write_credit_ = fields[4];

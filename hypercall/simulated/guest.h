@@ -16,7 +16,6 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "core/message.h"
-#include "core/random.h"
 #include "core/scheduler.h"
 #include "hypercall/simulated/guest_devices.h"
 #include "hypercall/simulated/guest_memory.h"
@@ -101,8 +100,7 @@ class SimulatedGuest {
 
   // Guest state: what travels in device_state().
   Epoch boot_epoch_ = 0;  // 0: not booted
-  Random workload_{0};
-  std::uint64_t workload_steps_ = 0;
+  std::uint64_t workload_ = 0;       // seed of the next random choice
   std::uint64_t ticks_ = 0;
   std::uint64_t dirty_credit_ = 0;   // in bytes * ns: what is left of the dirty rate after whole pages
   std::uint64_t write_credit_ = 0;   // in writes * ns

@@ -1,0 +1,401 @@
+#include "hypercall/simulated/host.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+using State = GuestStatus::State;
+
+constexpr std::size_t streams_max = 64;
+
+absl::Status no_copy(const std::string& vm) {
+  return absl::NotFoundError(absl::StrCat("this host has no copy of ", vm));
+}
+
+}  // namespace
+
+SimulatedHost::SimulatedHost(Scheduler& scheduler, LinkNetwork& network, Random random,
+                             GuestDevices& devices, SimulatedHostOptions options,
+                             HostFaults* faults, GuestObserver* observer)
+    : scheduler_(scheduler),
+      network_(network),
+      random_(random),
+      devices_(devices),
+      options_(options),
+      faults_(faults),
+      observer_(observer),
+      keeper_(scheduler, [this](const std::string& vm) { freeze(vm); }) {}
+
+SimulatedHost::~SimulatedHost() {
+  for (auto& [vm, copy] : copies_) scheduler_.cancel(copy.stopping);
+}
+
+absl::Status SimulatedHost::start() {
+  return network_.listen("pages", [this, alive = std::weak_ptr<bool>(alive_)](
+                                      std::unique_ptr<Link> link) {
+    if (!alive.expired()) connected(std::move(link));
+  });
+}
+
+void SimulatedHost::at(Instant when, Task task) {
+  scheduler_.at(when, [alive = std::weak_ptr<bool>(alive_), task = std::move(task)]() mutable {
+    if (!alive.expired()) std::move(task)();
+  });
+}
+
+// ---- copies --------------------------------------------------------------------------------------------------------
+
+absl::Status SimulatedHost::make_copy(Message<schema::VmSpec> spec, State state, Epoch epoch,
+                                      EventId migration) {
+  const std::string vm = vm_name(spec.reader());
+  const std::uint64_t needed = spec.reader().getMemoryBytes();
+  if (needed > memory_free_bytes()) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(vm, " needs ", needed, " bytes of memory, ", memory_free_bytes(),
+                     " are free on this host; move or stop another VM"));
+  }
+  Copy copy;
+  copy.guest = std::make_unique<SimulatedGuest>(scheduler_, devices_, observer_, options_.guest,
+                                                std::move(spec));
+  copy.guest->on_drained([this, vm] { drained(vm); });
+  copy.state = state;
+  copy.epoch = epoch;
+  copy.migration = std::move(migration);
+  copies_.emplace(vm, std::move(copy));
+  return absl::OkStatus();
+}
+
+void SimulatedHost::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) {
+  const std::string vm = vm_name(spec.reader());
+  if (copies_.contains(vm)) {
+    return reply(absl::AlreadyExistsError(
+        absl::StrCat("this host has a copy of ", vm, "; destroy it before creating another")));
+  }
+  const absl::Status made = make_copy(std::move(spec), State::stopped, epoch, {});
+  if (!made.ok()) return reply(made);
+  reply(Done{});
+}
+
+void SimulatedHost::prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
+                                     Reply<Done> reply) {
+  const std::string vm = vm_name(spec.reader());
+  const auto found = copies_.find(vm);
+  if (found != copies_.end()) {
+    const Copy& copy = found->second;
+    const bool same = (copy.state == State::incoming || copy.state == State::arrived) &&
+                      copy.migration == migration && copy.epoch == epoch;
+    if (same) return reply(Done{});
+    return reply(absl::AlreadyExistsError(absl::StrCat(
+        "this host has another copy of ", vm, "; destroy it before migration ",
+        migration.to_string(), " brings one")));
+  }
+  const absl::Status made =
+      make_copy(std::move(spec), State::incoming, epoch, std::move(migration));
+  if (!made.ok()) return reply(made);
+  reply(Done{});
+}
+
+void SimulatedHost::resume(const std::string& vm, Epoch epoch, Reply<Done> reply) {
+  const auto found = copies_.find(vm);
+  if (found == copies_.end()) return reply(no_copy(vm));
+  Copy& copy = found->second;
+  if (copy.state == State::incoming) {
+    return reply(absl::FailedPreconditionError(
+        absl::StrCat("the memory of ", vm, " is not complete here; wait until it has arrived")));
+  }
+  if (epoch < copy.epoch) {
+    return reply(absl::FailedPreconditionError(absl::StrCat(
+        vm, " was resumed here at epoch ", copy.epoch, " already, which is above ", epoch)));
+  }
+  if (copy.state == State::running) {
+    if (epoch == copy.epoch) return reply(Done{});
+    return reply(absl::FailedPreconditionError(absl::StrCat(
+        vm, " runs here at epoch ", copy.epoch, "; pause it before it runs at epoch ", epoch)));
+  }
+  if (options_.keeper && !keeper_.allows(vm)) {
+    return reply(absl::FailedPreconditionError(absl::StrCat(
+        "the keeper of ", vm, " allows no execution now; renew the session and arm it first")));
+  }
+  if (copy.state == State::frozen) {
+    scheduler_.cancel(std::exchange(copy.stopping, 0));
+    copy.guest->freeze();  // it may have been executing on until now
+  }
+  const absl::Status overtaken = absl::AbortedError(absl::StrCat(vm, " was resumed"));
+  drop_sender(copy, overtaken);
+  std::vector<Reply<Done>> pausers;
+  pausers.swap(copy.pausers);
+  copy.migration = {};
+  copy.epoch = epoch;
+  copy.state = State::running;
+  copy.guest->run(epoch);
+  for (Reply<Done>& pauser : pausers) pauser(overtaken);
+  reply(Done{});
+}
+
+void SimulatedHost::pause(const std::string& vm, Reply<Done> reply) {
+  const auto found = copies_.find(vm);
+  if (found == copies_.end()) return reply(no_copy(vm));
+  Copy& copy = found->second;
+  if (copy.state == State::incoming || copy.state == State::arrived) {
+    return reply(absl::FailedPreconditionError(
+        absl::StrCat("the copy of ", vm, " here is incoming and has never run")));
+  }
+  if (copy.state == State::frozen) {
+    scheduler_.cancel(std::exchange(copy.stopping, 0));
+    copy.guest->freeze();
+  } else {
+    copy.guest->stop();
+  }
+  copy.state = State::stopped;
+  // What a freeze has cut off from its volume must be answered too.
+  copy.guest->thaw_backends(copy.epoch);
+  if (copy.guest->drained()) return reply(Done{});
+  // A volume that does not answer ends the wait, not the pause: the vCPUs stay stopped.
+  if (reply.deadline() != far_future) {
+    at(reply.deadline(), [this, vm] { pause_expired(vm); });
+  }
+  copy.pausers.push_back(std::move(reply));
+}
+
+void SimulatedHost::drained(const std::string& vm) {
+  Copy& copy = copies_.at(vm);
+  if (copy.state != State::stopped) return;
+  std::vector<Reply<Done>> pausers;
+  pausers.swap(copy.pausers);
+  for (Reply<Done>& pauser : pausers) pauser(Done{});
+}
+
+void SimulatedHost::pause_expired(const std::string& vm) {
+  const auto found = copies_.find(vm);
+  if (found == copies_.end()) return;
+  std::vector<Reply<Done>> expired;
+  std::vector<Reply<Done>> waiting;
+  for (Reply<Done>& pauser : found->second.pausers) {
+    const bool due = pauser.deadline() <= scheduler_.clock().now();
+    (due ? expired : waiting).push_back(std::move(pauser));
+  }
+  found->second.pausers = std::move(waiting);
+  const std::size_t open = found->second.guest->probe().requests_in_flight;
+  for (Reply<Done>& pauser : expired) {
+    pauser(absl::DeadlineExceededError(
+        absl::StrCat(vm, " is paused but not drained: its volume holds ", open,
+                     " requests; resume it at a new epoch, or destroy the copy")));
+  }
+}
+
+void SimulatedHost::destroy(const std::string& vm, Reply<Done> reply) {
+  remove(vm, absl::AbortedError(absl::StrCat(vm, " was destroyed")));
+  reply(Done{});
+}
+
+void SimulatedHost::kill_guest(const std::string& vm) {
+  if (!copies_.contains(vm)) return;
+  remove(vm, absl::AbortedError(absl::StrCat(vm, " died")));
+  look(vm);
+}
+
+void SimulatedHost::remove(const std::string& vm, const absl::Status& why) {
+  keeper_.forget(vm);
+  const auto found = copies_.find(vm);
+  if (found == copies_.end()) return;
+  Copy copy = std::move(found->second);
+  copies_.erase(found);
+  scheduler_.cancel(copy.stopping);
+  streams_.erase(copy.stream);
+  drop_sender(copy, why);
+  for (Reply<Done>& pauser : copy.pausers) pauser(why);
+}
+
+// ---- keeper --------------------------------------------------------------------------------------------------------
+
+void SimulatedHost::arm(const std::string& vm, Instant deadline) {
+  if (options_.keeper) keeper_.arm(vm, deadline);
+}
+
+void SimulatedHost::freeze(const std::string& vm) {
+  const auto found = copies_.find(vm);
+  if (found == copies_.end() || found->second.state != State::running) return;
+  found->second.state = State::frozen;
+  const auto stop_time = random_.between(0, absl::ToInt64Nanoseconds(options_.stop_time_max));
+  found->second.stopping =
+      scheduler_.at(scheduler_.clock().now() + absl::Nanoseconds(stop_time), [this, vm] {
+        Copy& copy = copies_.at(vm);
+        copy.stopping = 0;
+        copy.guest->freeze();
+      });
+  look(vm);
+}
+
+// ---- page streams --------------------------------------------------------------------------------------------------
+
+void SimulatedHost::send(const std::string& vm, TransferOptions options,
+                         PageSender::Progress progress, Reply<TransferProgress> converged) {
+  const auto found = copies_.find(vm);
+  if (found == copies_.end()) return converged(no_copy(vm));
+  Copy& copy = found->second;
+  if (copy.state == State::incoming || copy.state == State::arrived) {
+    return converged(absl::FailedPreconditionError(
+        absl::StrCat("the copy of ", vm, " here is incoming itself")));
+  }
+  if (copy.sender != nullptr && !copy.sender->failed()) {
+    if (copy.sender->migration() == options.migration) {
+      return copy.sender->report_to(std::move(progress), std::move(converged));
+    }
+    return converged(absl::FailedPreconditionError(
+        absl::StrCat(vm, " is being sent by migration ", copy.sender->migration().to_string(),
+                     "; stop that transfer first")));
+  }
+  copy.sender = std::make_unique<PageSender>(
+      scheduler_, network_, *copy.guest, std::move(options), options_.bytes_per_second, copy.epoch,
+      [this, vm](const absl::Status& why) {
+        drop_sender(copies_.at(vm), why);
+        look(vm);
+      });
+  copy.sender->report_to(std::move(progress), std::move(converged));
+}
+
+void SimulatedHost::finish_send(const std::string& vm, Reply<TransferProgress> reply) {
+  const auto found = copies_.find(vm);
+  if (found == copies_.end()) return reply(no_copy(vm));
+  Copy& copy = found->second;
+  if (copy.sender == nullptr || copy.sender->failed()) {
+    return reply(absl::FailedPreconditionError(
+        absl::StrCat("no transfer of ", vm, " is under way; it ended, or was never begun")));
+  }
+  if (copy.state != State::stopped || !copy.guest->drained()) {
+    return reply(absl::FailedPreconditionError(
+        absl::StrCat(vm, " is not paused and drained; pause it before the rest is sent")));
+  }
+  copy.sender->finish(std::move(reply));
+}
+
+void SimulatedHost::stop_send(const std::string& vm, Reply<Done> reply) {
+  const auto found = copies_.find(vm);
+  if (found != copies_.end()) {
+    drop_sender(found->second, absl::CancelledError(absl::StrCat("the transfer of ", vm, " was stopped")));
+  }
+  reply(Done{});
+}
+
+void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {
+  const std::unique_ptr<PageSender> sender = std::move(copy.sender);
+  if (sender != nullptr) sender->cancel(why);
+}
+
+void SimulatedHost::connected(std::unique_ptr<Link> link) {
+  if (streams_.size() >= streams_max) return;
+  const std::uint64_t stream = next_stream_++;
+  PageReceiver::Owner owner;
+  owner.admit = [this, stream](const transfer::Hello& hello) { return admit(stream, hello); };
+  owner.arrived = [this](const std::string& vm) {
+    copies_.at(vm).state = State::arrived;
+    look(vm);
+  };
+  owner.ended = [this, stream](const std::string& vm, const absl::Status&) {
+    stream_ended(stream, vm);
+  };
+  streams_[stream] =
+      std::make_unique<PageReceiver>(scheduler_, std::move(link), std::move(owner));
+}
+
+absl::StatusOr<SimulatedGuest*> SimulatedHost::admit(std::uint64_t stream,
+                                                     const transfer::Hello& hello) {
+  const auto found = copies_.find(hello.vm);
+  if (found == copies_.end() || found->second.state != State::incoming ||
+      found->second.migration != hello.migration || found->second.epoch != hello.epoch) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no copy of ", hello.vm, " is prepared here for migration ",
+                     hello.migration.to_string(), " at epoch ", hello.epoch));
+  }
+  Copy& copy = found->second;
+  if (copy.stream != 0) {
+    return absl::AlreadyExistsError(absl::StrCat("another stream fills the copy of ", hello.vm));
+  }
+  if (hello.page_count != copy.guest->memory().pages() ||
+      hello.page_bytes != copy.guest->page_bytes()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the source models the memory of ", hello.vm, " as ", hello.page_count, " pages of ",
+        hello.page_bytes, " bytes, this host as ", copy.guest->memory().pages(), " of ",
+        copy.guest->page_bytes(), "; give both the same options"));
+  }
+  copy.stream = stream;
+  return copy.guest.get();
+}
+
+void SimulatedHost::stream_ended(std::uint64_t stream, const std::string& vm) {
+  streams_.erase(stream);
+  const auto found = copies_.find(vm);
+  if (found == copies_.end() || found->second.stream != stream) return;
+  found->second.stream = 0;
+  if (found->second.state != State::incoming) return;
+  // Half a memory is of no use, and a new attempt comes with a new migration.
+  remove(vm, absl::UnavailableError("its page stream was lost"));
+  look(vm);
+}
+
+void SimulatedHost::cut_streams() {
+  std::vector<std::string> sending;
+  for (auto& [vm, copy] : copies_) {
+    if (copy.sender != nullptr) sending.push_back(vm);
+  }
+  for (const std::string& vm : sending) {
+    drop_sender(copies_.at(vm), absl::UnavailableError(absl::StrCat("the page stream of ", vm, " was cut")));
+    look(vm);
+  }
+  std::vector<std::pair<std::uint64_t, std::string>> receiving;
+  for (auto& [vm, copy] : copies_) {
+    if (copy.stream != 0) receiving.emplace_back(copy.stream, vm);
+  }
+  for (const auto& [stream, vm] : receiving) stream_ended(stream, vm);
+}
+
+// ---- what is here --------------------------------------------------------------------------------------------------
+
+std::vector<GuestStatus> SimulatedHost::list() const {
+  std::vector<GuestStatus> statuses;
+  for (const auto& [vm, copy] : copies_) {
+    GuestStatus status;
+    status.vm = vm;
+    status.state = copy.state;
+    status.epoch = copy.epoch;
+    status.migration = copy.sender != nullptr ? copy.sender->migration() : copy.migration;
+    status.address = text(copy.guest->spec().getAddress());
+    statuses.push_back(std::move(status));
+  }
+  return statuses;
+}
+
+std::vector<GuestProbe> SimulatedHost::probes() const {
+  std::vector<GuestProbe> probes;
+  for (const auto& [vm, copy] : copies_) {
+    GuestProbe probe = copy.guest->probe();
+    probe.incoming = copy.state == State::incoming || copy.state == State::arrived;
+    probes.push_back(std::move(probe));
+  }
+  return probes;
+}
+
+std::uint64_t SimulatedHost::memory_free_bytes() const {
+  std::uint64_t used = 0;
+  for (const auto& [vm, copy] : copies_) used += copy.guest->spec().getMemoryBytes();
+  return used >= options_.memory_bytes ? 0 : options_.memory_bytes - used;
+}
+
+std::uint64_t SimulatedHost::dirty_pages_per_second(const std::string& vm) const {
+  const auto found = copies_.find(vm);
+  return found == copies_.end() ? 0 : found->second.guest->dirty_pages_per_second();
+}
+
+void SimulatedHost::look(const std::string& vm) {
+  if (!looks_.insert(vm).second) return;
+  at(scheduler_.clock().now(), [this, vm] {
+    looks_.erase(vm);
+    if (look_) look_(vm);
+  });
+}
+
+}  // namespace supercloud

@@ -1,0 +1,55 @@
+// The hypervisor seam over a simulated host: what a daemon holds. Destroying it is the daemon's crash: what it has called takes
+// effect, and nobody hears of it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hypercall/hypervisor.h"
+#include "hypercall/simulated/host.h"
+
+namespace supercloud {
+
+// Thread-bound. At most one per host at a time; the host outlives it.
+class SimulatedHypervisor final : public Hypervisor {
+ public:
+  explicit SimulatedHypervisor(SimulatedHost& host) : host_(host) {}
+  ~SimulatedHypervisor() override { host_.watch(nullptr); }
+  SimulatedHypervisor(const SimulatedHypervisor&) = delete;
+  SimulatedHypervisor& operator=(const SimulatedHypervisor&) = delete;
+
+  std::string description() const override { return "simulated"; }
+  std::uint64_t memory_free_bytes() const override { return host_.memory_free_bytes(); }
+  std::vector<GuestStatus> list() const override { return host_.list(); }
+
+  void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override;
+  void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
+                        Reply<Done> reply) override;
+  void send(std::string vm, TransferOptions options,
+            std::function<void(const TransferProgress&)> progress,
+            Reply<TransferProgress> converged) override;
+  void pause(std::string vm, Reply<Done> reply) override;
+  void finish_send(std::string vm, Reply<TransferProgress> reply) override;
+  void stop_send(std::string vm, Reply<Done> reply) override;
+  void resume(std::string vm, Epoch epoch, Reply<Done> reply) override;
+  void destroy(std::string vm, Reply<Done> reply) override;
+  void arm(const std::string& vm, Instant deadline) override { host_.arm(vm, deadline); }
+  void watch(std::function<void(const std::string& vm)> look) override {
+    host_.watch(std::move(look));
+  }
+  std::uint64_t dirty_pages_per_second(const std::string& vm) const override {
+    return host_.dirty_pages_per_second(vm);
+  }
+
+ private:
+  // A reply that is dropped once this object is gone.
+  template <class T>
+  Reply<T> while_alive(Reply<T> reply);
+
+  SimulatedHost& host_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace supercloud

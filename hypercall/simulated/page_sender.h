@@ -1,0 +1,79 @@
+// The source's side of a page stream: pre-copy in passes, paced to a bandwidth, then the rest of a drained guest.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/link.h"
+#include "core/scheduler.h"
+#include "hypercall/hypervisor.h"
+#include "hypercall/simulated/guest.h"
+#include "hypercall/transfer_protocol.h"
+
+namespace supercloud {
+
+// Thread-bound. Destroying it closes the stream without a further call; replies that wait are dropped, see cancel().
+class PageSender {
+ public:
+  using Progress = std::function<void(const TransferProgress&)>;
+
+  // `ended` is called once if the stream ends by itself, never from inside a call: the owner may then destroy the sender.
+  PageSender(Scheduler& scheduler, LinkNetwork& network, SimulatedGuest& guest,
+             TransferOptions options, std::uint64_t bytes_per_second, Epoch epoch,
+             std::function<void(absl::Status why)> ended);
+  ~PageSender();
+  PageSender(const PageSender&) = delete;
+  PageSender& operator=(const PageSender&) = delete;
+
+  const EventId& migration() const { return options_.migration; }
+  bool failed() const { return failed_; }
+
+  // Whom to tell; a daemon that has restarted asks again and takes the place of the former one.
+  void report_to(Progress progress, Reply<TransferProgress> converged);
+  // The guest is stopped and drained, and stays so. Again: answered again.
+  void finish(Reply<TransferProgress> reply);
+  // Answers who still waits.
+  void cancel(const absl::Status& why);
+
+ private:
+  void on_frame(const std::string& bytes);
+  void fail(absl::Status why);
+  void schedule(Duration delay);
+  void pump();
+  void send_batch();
+  void end_pass();
+  void report();
+  TransferProgress measure() const;
+  Duration time_for(std::uint64_t bytes) const;
+
+  Scheduler& scheduler_;
+  SimulatedGuest& guest_;
+  TransferOptions options_;
+  std::uint64_t bytes_per_second_;
+  std::function<void(absl::Status)> ended_;
+  Progress progress_;
+  Reply<TransferProgress> converged_reply_;
+  std::vector<Reply<TransferProgress>> finish_replies_;
+
+  std::vector<std::uint32_t> queue_;  // of this pass
+  std::size_t next_ = 0;              // in queue_
+  std::uint32_t pass_ = 0;
+  std::uint64_t sent_pages_ = 0;
+  std::uint32_t percent_ = 0;
+  bool accepted_ = false;
+  bool idle_ = false;                 // the timer is a rest between passes, not the time a batch takes
+  bool converged_ = false;
+  bool finishing_ = false;
+  bool final_sent_ = false;
+  bool confirmed_ = false;
+  bool failed_ = false;
+  Instant reported_;
+  TimerId timer_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<Link> link_;  // last: closed before anything that its handler uses
+};
+
+}  // namespace supercloud
