@@ -22,6 +22,7 @@ struct Instance {
   schema::Billing billing = schema::Billing::HOURLY;
   absl::Time launched;         // market time; billing hours count from here
   std::string client_token;
+  absl::Time notice_deadline = absl::InfiniteFuture();  // when the cloud takes it, once it has said so
 };
 
 struct RentRequest {

@@ -1,0 +1,33 @@
+// Answers to requests, in the few forms that actors give.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "core/actor.h"
+
+namespace supercloud {
+
+inline Message<schema::Response> done_answer() {
+  return Message<schema::Response>::build([](schema::Response::Builder response) { response.setDone(); });
+}
+
+// An expected failure, in the answer itself.
+inline Message<schema::Response> error_answer(const absl::Status& status) {
+  return Message<schema::Response>::build([&](schema::Response::Builder response) {
+    response.setCode(static_cast<std::uint16_t>(status.code()));
+    response.setMessage(std::string(status.message()));
+  });
+}
+
+// "Ask that node": for roles and VMs that are elsewhere. `node` may be empty: nobody knows.
+inline Message<schema::Response> redirect_answer(const std::string& what, const std::string& node) {
+  return Message<schema::Response>::build([&](schema::Response::Builder response) {
+    response.setCode(static_cast<std::uint16_t>(absl::StatusCode::kFailedPrecondition));
+    response.setMessage(node.empty() ? what + " is held by no node that is known here; try again in a moment"
+                                     : what + " is at node " + node + "; ask there");
+    response.setRedirect(node);
+  });
+}
+
+}  // namespace supercloud

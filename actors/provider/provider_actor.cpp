@@ -1,0 +1,404 @@
+#include "actors/provider/provider_actor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/answers.h"
+#include "actors/provider/simulated_market.h"
+
+namespace supercloud {
+namespace {
+
+// Whether a flush of this VM's guest would wait for want of the replica on `node`. What a VM that declared less loses with it
+// is made good elsewhere, as after a revocation.
+bool is_only_replica(const LeaseRecord& record, const std::string& node) {
+  if (record.in_sync.size() > 2 ||
+      std::find(record.in_sync.begin(), record.in_sync.end(), node) == record.in_sync.end()) {
+    return false;
+  }
+  const auto spec = Message<schema::VmSpec>::parse(record.value);
+  return spec.ok() && spec->reader().getDiskLoss() == schema::DiskLoss::SYNC;
+}
+
+}  // namespace
+
+ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const SessionView& session,
+                             Provider& provider, ProviderActorOptions options)
+    : context_(context),
+      leases_(leases),
+      provider_(provider),
+      market_(context, options.market),
+      options_(std::move(options)),
+      role_(context, leases, session, absl::StrCat("provider/", provider.account()),
+            {[this](Epoch) { begin(); }, nullptr}),
+      alive_(std::make_shared<bool>(true)) {
+  context_.subscribe(Pattern::of("spot.price_changed.>"));
+  context_.subscribe(Pattern::of("spot.interruption_notice.>"));
+  context_.subscribe(Pattern::of("instance.>"), [this] { recover(); });
+}
+
+ProviderActor::~ProviderActor() { *alive_ = false; }
+
+bool ProviderActor::ours(std::string_view place_id) const {
+  const absl::StatusOr<PlaceName> place = PlaceName::parse(place_id);
+  return place.ok() && place->cloud == provider_.account();
+}
+
+void ProviderActor::recover() {
+  const auto each = [this](const Event& event) { fold(event); };
+  context_.history(Pattern::of("spot.>"), each, [this, each](absl::Status spot) {
+    if (!spot.ok()) return context_.fail(spot);
+    context_.history(Pattern::of("instance.>"), each, [this](absl::Status status) {
+      if (!status.ok()) return context_.fail(status);
+      role_.start();
+    });
+  });
+}
+
+void ProviderActor::receive(const Event& event) {
+  fold(event);
+  if (event.type() == schema::Payload::SPOT_PRICE_CHANGED && role_.held()) {
+    const auto found = prices_.find(
+        std::string(text(event.payload().getSpotPriceChanged().getPlace().getId())));
+    if (found != prices_.end()) provider_.price_changed(found->second);
+  }
+}
+
+void ProviderActor::fold(const Event& event) {
+  const auto payload = event.payload();
+  switch (event.type()) {
+    case schema::Payload::SPOT_PRICE_CHANGED: {
+      const auto change = payload.getSpotPriceChanged();
+      const std::string id(text(change.getPlace().getId()));
+      if (!ours(id)) return;
+      Price price{place_name(change.getPlace()), Money{change.getPriceNanoUsdPerHour()},
+                  absl::FromUnixNanos(change.getSinceNs())};
+      const auto found = prices_.find(id);
+      if (found == prices_.end() || found->second.since < price.since) prices_[id] = price;
+      return;
+    }
+    case schema::Payload::SPOT_INTERRUPTION_NOTICE: {
+      const auto notice = payload.getSpotInterruptionNotice();
+      const auto found = known_.find(std::string(text(notice.getInstance())));
+      if (found != known_.end()) {
+        found->second.instance.notice_deadline = absl::FromUnixNanos(notice.getDeadlineNs());
+      }
+      return;
+    }
+    case schema::Payload::INSTANCE_REQUESTED: {
+      const auto requested = payload.getInstanceRequested();
+      if (ours(text(requested.getPlace()))) {
+        requested_.emplace(text(requested.getClientToken()));
+      }
+      return;
+    }
+    case schema::Payload::INSTANCE_LAUNCHED: {
+      const auto launched = payload.getInstanceLaunched();
+      if (!ours(text(launched.getPlace().getId()))) return;
+      Instance instance;
+      instance.id = std::string(text(launched.getInstance()));
+      instance.place = place_name(launched.getPlace());
+      instance.node = std::string(text(launched.getNode()));
+      instance.bid = Money{launched.getBidNanoUsdPerHour()};
+      instance.price_at_start = Money{launched.getPriceNanoUsdPerHour()};
+      instance.billing = launched.getBilling();
+      instance.launched = absl::FromUnixNanos(launched.getLaunchedNs());
+      instance.client_token = std::string(text(launched.getClientToken()));
+      known_.try_emplace(instance.id, Known{instance});
+      return;
+    }
+    case schema::Payload::INSTANCE_RETURNED:
+    case schema::Payload::INSTANCE_REVOKED: {
+      const auto ended = event.type() == schema::Payload::INSTANCE_RETURNED
+                             ? payload.getInstanceReturned()
+                             : payload.getInstanceRevoked();
+      const auto found = known_.find(std::string(text(ended.getInstance())));
+      if (found != known_.end()) found->second.ended = true;
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void ProviderActor::begin() {
+  // The account's calls come outside of a turn: each is taken up in one of its own. A holder after this one replaces the
+  // watch, so it is never taken back.
+  provider_.watch([this, alive = alive_](const InstanceChange& change) {
+    if (!*alive) return;
+    context_.after(absl::ZeroDuration(), [this, change] { changed(change); });
+  });
+  for (const auto& [id, price] : prices_) provider_.price_changed(price);
+  provider_.list(context_.reply<std::vector<Instance>>(
+      options_.deadline, [this](absl::StatusOr<std::vector<Instance>> listed) {
+        if (!role_.held()) return;
+        if (listed.ok()) {
+          reconcile(*listed);
+        } else {
+          context_.after(options_.deadline, [this] {
+            if (role_.held()) begin();
+          });
+        }
+      }));
+}
+
+void ProviderActor::reconcile(const std::vector<Instance>& listed) {
+  std::set<std::string> there;
+  for (const Instance& instance : listed) {
+    there.insert(instance.id);
+    publish_launched(instance);
+    if (instance.notice_deadline != absl::InfiniteFuture()) {
+      const auto price = prices_.find(instance.place.id());
+      publish_notice(instance, instance.notice_deadline,
+                     price == prices_.end() ? Money{} : price->second.usd_per_hour);
+    }
+  }
+  std::vector<Instance> gone;
+  for (const auto& [id, known] : known_) {
+    if (known.ended) continue;
+    if (!there.contains(id)) gone.push_back(known.instance);
+  }
+  for (const Instance& instance : gone) {
+    if (options_.adopt) {
+      options_.adopt(instance);
+    } else {
+      publish_ended(instance, instance.place.spot, market_.now(),
+                    "the account does not list it any more; it ended while nobody watched");
+    }
+  }
+  for (const auto& [id, known] : known_) check_later(id);
+}
+
+void ProviderActor::changed(const InstanceChange& change) {
+  if (!role_.held()) return;  // whoever takes the role over lists the account
+  const Instance& instance = change.instance;
+  switch (change.kind) {
+    case InstanceChange::Kind::launched:
+      publish_launched(instance);
+      check_later(instance.id);
+      break;
+    case InstanceChange::Kind::notice:
+      publish_launched(instance);
+      publish_notice(instance, change.deadline, change.price);
+      break;
+    case InstanceChange::Kind::revoked:
+      publish_ended(instance, true, change.at, price_reason(instance));
+      break;
+    case InstanceChange::Kind::returned: {
+      const auto why = return_why_.find(instance.id);
+      publish_ended(instance, false, change.at,
+                    why == return_why_.end() ? "returned" : why->second);
+      return_why_.erase(instance.id);
+      break;
+    }
+  }
+}
+
+std::string ProviderActor::price_reason(const Instance& instance) const {
+  const auto price = prices_.find(instance.place.id());
+  if (price == prices_.end()) return "the cloud took it";
+  if (price->second.usd_per_hour <= instance.bid) {
+    return absl::StrCat("the price had exceeded the bid of ", to_string(instance.bid));
+  }
+  return absl::StrCat("the price of ", to_string(price->second.usd_per_hour),
+                      " exceeds the bid of ", to_string(instance.bid));
+}
+
+void ProviderActor::publish_launched(const Instance& instance) {
+  if (!known_.try_emplace(instance.id, Known{instance}).second) return;
+  Instance& known = known_.at(instance.id).instance;
+  known.notice_deadline = absl::InfiniteFuture();  // until the notice is a fact
+  Draft draft = context_.draft(instance.id);
+  auto launched = draft.payload().initInstanceLaunched();
+  launched.setInstance(instance.id);
+  write_place(instance.place, options_.labels, launched.initPlace());
+  launched.setBidNanoUsdPerHour(instance.bid.nano_usd);
+  launched.setPriceNanoUsdPerHour(instance.price_at_start.nano_usd);
+  launched.setBilling(instance.billing);
+  launched.setClientToken(instance.client_token);
+  launched.setLaunchedNs(absl::ToUnixNanos(instance.launched));
+  launched.setNode(instance.node);
+  context_.publish(std::move(draft));
+}
+
+void ProviderActor::publish_notice(const Instance& instance, absl::Time deadline, Money price) {
+  const auto found = known_.find(instance.id);
+  if (found == known_.end() || found->second.ended ||
+      found->second.instance.notice_deadline != absl::InfiniteFuture()) {
+    return;
+  }
+  found->second.instance.notice_deadline = deadline;
+  Draft draft = context_.draft(instance.id);
+  auto notice = draft.payload().initSpotInterruptionNotice();
+  notice.setInstance(instance.id);
+  notice.setPlace(instance.place.id());
+  notice.setNode(instance.node);
+  notice.setDeadlineNs(absl::ToUnixNanos(deadline));
+  notice.setNoticeNs(absl::ToInt64Nanoseconds(market_.until(deadline)));
+  notice.setPriceNanoUsdPerHour(price.nano_usd);
+  notice.setBidNanoUsdPerHour(instance.bid.nano_usd);
+  context_.publish(std::move(draft));
+}
+
+void ProviderActor::publish_ended(const Instance& instance, bool revoked, absl::Time at,
+                                  const std::string& why) {
+  const auto found = known_.find(instance.id);
+  if (found == known_.end() || found->second.ended) return;
+  found->second.ended = true;
+  context_.cancel(std::exchange(found->second.check, 0));
+  Draft draft = context_.draft(instance.id);
+  auto ended = revoked ? draft.payload().initInstanceRevoked() : draft.payload().initInstanceReturned();
+  ended.setInstance(instance.id);
+  ended.setPlace(instance.place.id());
+  ended.setEndedNs(absl::ToUnixNanos(at));
+  ended.setWhy(why);
+  context_.publish(std::move(draft));
+}
+
+void ProviderActor::serve(Message<schema::Request> request, Answer answer) {
+  const auto reader = request.reader();
+  if (!reader.isRent() && !reader.isReturnInstance()) {
+    Actor::serve(std::move(request), std::move(answer));
+    return;
+  }
+  if (!role_.held()) {
+    const std::string& holder = role_.holder();
+    answer(redirect_answer(role_.key(), holder == context_.node() ? "" : holder));
+    return;
+  }
+  if (reader.isRent()) {
+    rent(reader.getRent(), std::move(answer));
+    return;
+  }
+  auto waiting = std::make_shared<Answer>(std::move(answer));
+  return_if_unused(std::string(text(reader.getReturnInstance())), "its return was asked for",
+                   [waiting](const absl::Status& status) {
+                     (*waiting)(status.ok() ? done_answer() : error_answer(status));
+                   });
+}
+
+void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
+  const std::string token(text(request.getClientToken()));
+  const absl::StatusOr<PlaceName> place = PlaceName::parse(text(request.getPlace()));
+  if (!place.ok()) return answer(error_answer(place.status()));
+  if (token.empty()) {
+    return answer(error_answer(absl::InvalidArgumentError(
+        "the client token is empty; give one, and the same one when you ask again")));
+  }
+  if (place->cloud != provider_.account()) {
+    return answer(error_answer(absl::InvalidArgumentError(
+        absl::StrCat(place->id(), " is not a place of account ", provider_.account()))));
+  }
+  for (const auto& [id, known] : known_) {
+    if (known.ended || known.instance.client_token != token) continue;
+    return answer(Message<schema::Response>::build(
+        [&id = id](schema::Response::Builder response) { response.setInstance(id); }));
+  }
+  const bool under_way = rentals_.contains(token);
+  rentals_[token].waiting.push_back(std::move(answer));
+  if (under_way) return;
+
+  const RentRequest rental{*place, Money{request.getBidNanoUsdPerHour()}, token};
+  if (!requested_.insert(token).second) return ask_account(rental);
+  Draft draft = context_.draft(place_subject(place->id()));
+  auto requested = draft.payload().initInstanceRequested();
+  requested.setPlace(place->id());
+  requested.setBidNanoUsdPerHour(rental.bid.nano_usd);
+  requested.setClientToken(token);
+  requested.setWhy(request.getWhy());
+  // The wish is on disk before money is spent on it.
+  context_.publish(std::move(draft), [this, rental](const absl::Status& status) {
+    if (status.ok()) return ask_account(rental);
+    requested_.erase(rental.client_token);
+    answer_rental(rental.client_token, status);
+  });
+}
+
+void ProviderActor::ask_account(const RentRequest& request) {
+  if (!role_.held()) {
+    return answer_rental(request.client_token,
+                         absl::UnavailableError("the provider's role was lost; ask again"));
+  }
+  provider_.rent(request, context_.reply<Done>(
+                              options_.deadline, [this, request](const absl::StatusOr<Done>& taken) {
+    const absl::Status& status = taken.status();
+    // Without an answer nothing is known: the same token, asked again, tells.
+    if (!status.ok() && !absl::IsDeadlineExceeded(status)) {
+      Draft draft = context_.draft(place_subject(request.place.id()));
+      auto refused = draft.payload().initInstanceRefused();
+      refused.setPlace(request.place.id());
+      refused.setClientToken(request.client_token);
+      refused.setWhy(std::string(status.message()));
+      context_.publish(std::move(draft));
+    }
+    answer_rental(request.client_token, status);
+  }));
+}
+
+void ProviderActor::answer_rental(const std::string& token, const absl::Status& status) {
+  const auto found = rentals_.find(token);
+  if (found == rentals_.end()) return;
+  std::vector<Answer> waiting = std::move(found->second.waiting);
+  rentals_.erase(found);
+  for (Answer& answer : waiting) answer(status.ok() ? done_answer() : error_answer(status));
+}
+
+absl::Time ProviderActor::next_check(const Known& known) const {
+  const absl::Duration least = options_.return_lead_min * options_.market.speed;
+  const absl::Duration lead =
+      std::min(std::max(options_.return_lead, least), options_.hour / 2);
+  absl::Time check = known.instance.launched + options_.hour - lead;
+  const absl::Time now = market_.now();
+  if (check <= now) {
+    const std::int64_t hours = (now - check) / options_.hour + 1;
+    check += options_.hour * hours;
+  }
+  return check;
+}
+
+void ProviderActor::check_later(const std::string& id) {
+  Known& known = known_.at(id);
+  const bool kept = options_.keep_initial &&
+                    known.instance.client_token.starts_with(initial_token_prefix);
+  if (!options_.return_unused || kept || known.ended || known.check != 0) return;
+  known.check = market_.at(next_check(known), [this, id] {
+    known_.at(id).check = 0;
+    if (!role_.held()) return;
+    return_if_unused(id, "no VM is left on it as its paid time ends",
+                     [this, id](const absl::Status&) { check_later(id); });
+  });
+}
+
+void ProviderActor::return_if_unused(const std::string& id, const std::string& why,
+                                     std::function<void(absl::Status)> done) {
+  const auto found = known_.find(id);
+  if (found == known_.end()) {
+    return done(absl::NotFoundError(absl::StrCat("no instance ", id, " in account ", provider_.account())));
+  }
+  if (found->second.ended) return done(absl::OkStatus());
+  // The cloud takes it, and then its last hour is free.
+  if (found->second.instance.notice_deadline != absl::InfiniteFuture()) {
+    return done(absl::FailedPreconditionError(absl::StrCat(id, " is under notice; the cloud takes it")));
+  }
+  const std::string node = found->second.instance.node;
+  leases_.list({"vm/", node}, context_.reply<std::vector<LeaseRecord>>(
+      options_.deadline, [this, id, why, node, done](absl::StatusOr<std::vector<LeaseRecord>> records) {
+    if (!records.ok()) return done(records.status());
+    for (const LeaseRecord& record : *records) {
+      const bool resident = record.holder == node || (record.heir && record.heir->node == node);
+      const bool needed = is_only_replica(record, node);
+      if (resident || needed) {
+        return done(absl::FailedPreconditionError(absl::StrCat(
+            id, ": ", record.key, resident ? " is there" : " has its only other replica there")));
+      }
+    }
+    if (!role_.held()) return done(absl::UnavailableError("the provider's role was lost; ask again"));
+    return_why_[id] = why;
+    provider_.give_back(id, context_.reply<Done>(options_.deadline, [done](const absl::StatusOr<Done>& gone) {
+      done(gone.status());
+    }));
+  }));
+}
+
+}  // namespace supercloud

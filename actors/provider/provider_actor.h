@@ -1,0 +1,88 @@
+// The provider actor: holds the role "provider/<account>", drives the account behind the Provider seam, tells what happens to
+// its instances, rents for whoever asks, and returns instances that no VM uses as their paid time ends.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "actors/market_time.h"
+#include "actors/provider/provider.h"
+#include "actors/role.h"
+#include "actors/session_view.h"
+#include "actors/spot/place.h"
+#include "core/actor.h"
+
+namespace supercloud {
+
+struct ProviderActorOptions {
+  MarketClock market;
+  std::vector<LabelRule> labels;             // of the places in instance.launched
+  absl::Duration hour = absl::Hours(1);      // of billing, market time
+  bool return_unused = true;
+  bool keep_initial = true;                  // those that were there from the start are never returned
+  absl::Duration return_lead = absl::Minutes(3);  // market time before the end of the paid hour at which unused ones go
+  Duration return_lead_min = absl::Seconds(3);    // ... and at least this much cluster time
+  Duration deadline = absl::Seconds(5);      // of one call to the account or the lease table
+  // A simulated account lives in the process that drives it: after a takeover by another process it must be told what the
+  // facts say is rented. Empty where the account itself knows (every real one): what it no longer lists has ended.
+  std::function<void(const Instance&)> adopt;
+};
+
+// The account's name is the `cloud` of its places.
+class ProviderActor final : public Actor {
+ public:
+  ProviderActor(Context& context, LeaseTable& leases, const SessionView& session,
+                Provider& provider, ProviderActorOptions options);
+  ~ProviderActor() override;
+  void receive(const Event& event) override;
+  // rent: answers when the account has taken the request (with the instance, if it is there already); what became of it is
+  // told by instance.launched with the client token. returnInstance: FailedPrecondition while VMs are there.
+  void serve(Message<schema::Request> request, Answer answer) override;
+
+ private:
+  struct Known {
+    Instance instance;
+    bool ended = false;
+    TimerId check = 0;
+  };
+  struct Rental {
+    std::vector<Answer> waiting;
+  };
+  bool ours(std::string_view place_id) const;
+  void fold(const Event& event);
+  void recover();
+  void begin();
+  void reconcile(const std::vector<Instance>& listed);
+  void changed(const InstanceChange& change);
+  void publish_launched(const Instance& instance);
+  void publish_notice(const Instance& instance, absl::Time deadline, Money price);
+  void publish_ended(const Instance& instance, bool revoked, absl::Time at, const std::string& why);
+  void rent(schema::Request::Rent::Reader request, Answer answer);
+  void ask_account(const RentRequest& request);
+  void answer_rental(const std::string& token, const absl::Status& status);
+  void return_if_unused(const std::string& id, const std::string& why,
+                        std::function<void(absl::Status)> done);
+  void check_later(const std::string& id);
+  absl::Time next_check(const Known& known) const;
+  std::string price_reason(const Instance& instance) const;
+
+  Context& context_;
+  LeaseTable& leases_;
+  Provider& provider_;
+  MarketTime market_;
+  const ProviderActorOptions options_;
+  RoleHolder role_;
+  std::map<std::string, Known> known_;             // by instance
+  std::map<std::string, Price> prices_;            // newest, by place
+  std::set<std::string> requested_;                // client tokens whose request is a fact
+  std::map<std::string, Rental> rentals_;          // under way, by client token
+  std::map<std::string, std::string> return_why_;  // by instance
+  std::shared_ptr<bool> alive_;                    // what the account calls back outlives this actor
+};
+
+}  // namespace supercloud

@@ -1,0 +1,313 @@
+#include "actors/spot/csv_feed.h"
+
+#include <algorithm>
+#include <cstring>
+#include <cerrno>
+#include <fstream>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "actors/spot/price_text.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::size_t chunk_bytes = 256 << 10;
+constexpr std::size_t line_bytes_max = 64 << 10;
+constexpr std::size_t columns_max = 256;
+constexpr std::size_t places_max = 100'000;
+
+absl::string_view view(std::string_view text) { return {text.data(), text.size()}; }
+
+std::string_view trimmed(std::string_view field) {
+  while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
+  while (!field.empty() && (field.back() == ' ' || field.back() == '\t' || field.back() == '\r')) {
+    field.remove_suffix(1);
+  }
+  return field;
+}
+
+// Field `index` of a line, and how many there are.
+std::vector<std::string_view> split(std::string_view line) {
+  std::vector<std::string_view> fields;
+  while (fields.size() < columns_max) {
+    const std::size_t comma = line.find(',');
+    fields.push_back(trimmed(line.substr(0, comma)));
+    if (comma == std::string_view::npos) break;
+    line.remove_prefix(comma + 1);
+  }
+  return fields;
+}
+
+// Bytes of a damaged file as they may stand in a message.
+std::string printable(std::string_view field) {
+  std::string text;
+  for (const char c : field.substr(0, 40)) text += c >= 0x20 && c < 0x7f ? c : '?';
+  return field.size() > 40 ? text + "..." : text;
+}
+
+}  // namespace
+
+CsvFeed::CsvFeed(std::unique_ptr<std::istream> input, std::string name, CsvFeedOptions options)
+    : input_(std::move(input)), name_(std::move(name)), options_(std::move(options)) {}
+
+absl::StatusOr<std::unique_ptr<CsvFeed>> CsvFeed::open(const std::string& path,
+                                                       CsvFeedOptions options) {
+  auto input = std::make_unique<std::ifstream>(path, std::ios::binary);
+  if (!*input) {
+    return absl::NotFoundError(
+        absl::StrCat(path, ": cannot be opened (", std::strerror(errno), "); check the path"));
+  }
+  return read(std::move(input), path, std::move(options));
+}
+
+absl::StatusOr<std::unique_ptr<CsvFeed>> CsvFeed::read(std::unique_ptr<std::istream> input,
+                                                       std::string name, CsvFeedOptions options) {
+  std::unique_ptr<CsvFeed> feed(new CsvFeed(std::move(input), std::move(name), std::move(options)));
+  if (absl::Status status = feed->read_header(); !status.ok()) return status;
+  return feed;
+}
+
+bool CsvFeed::fill() {
+  if (!input_ || !*input_) return false;
+  buffer_.erase(0, position_);
+  position_ = 0;
+  const std::size_t kept = buffer_.size();
+  buffer_.resize(kept + chunk_bytes);
+  input_->read(buffer_.data() + kept, chunk_bytes);
+  const auto got = static_cast<std::size_t>(input_->gcount());
+  buffer_.resize(kept + got);
+  return got > 0;
+}
+
+absl::StatusOr<CsvFeed::Line> CsvFeed::next_line() {
+  if (broken_) return Line{};
+  std::size_t searched = 0;
+  while (true) {
+    const std::size_t end = buffer_.find('\n', position_ + searched);
+    if (end != std::string::npos) {
+      const std::string_view line(buffer_.data() + position_, end - position_);
+      position_ = end + 1;
+      ++line_;
+      return Line{line};
+    }
+    searched = buffer_.size() - position_;
+    if (searched > line_bytes_max) {
+      broken_ = true;
+      ++line_;
+      return absl::DataLossError(absl::StrCat(
+          name_, ":", line_, ": a line of more than ", line_bytes_max,
+          " bytes; is this a CSV file? Nothing after it is read"));
+    }
+    if (!fill()) {
+      const bool failed = input_ && input_->bad();
+      broken_ = true;
+      if (failed) {
+        return absl::DataLossError(absl::StrCat(name_, ": reading failed after line ", line_));
+      }
+      if (position_ == buffer_.size()) return Line{};
+      const std::string_view line(buffer_.data() + position_, buffer_.size() - position_);
+      position_ = buffer_.size();
+      ++line_;
+      return Line{line};
+    }
+  }
+}
+
+absl::Status CsvFeed::read_header() {
+  while (true) {
+    absl::StatusOr<Line> line = next_line();
+    if (!line.ok()) return absl::InvalidArgumentError(line.status().message());
+    if (!line->has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_, ": the file is empty; its first line has to name the columns epoch_s, az and usd_per_h"));
+    }
+    std::string_view header = **line;
+    if (line_ == 1 && header.starts_with("\xef\xbb\xbf")) header.remove_prefix(3);  // byte order mark
+    header = trimmed(header);
+    if (header.empty() || header.front() == '#') continue;
+    const std::vector<std::string_view> names = split(header);
+    if (names.size() == columns_max) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name_, ":", line_, ": more than ", columns_max - 1, " columns"));
+    }
+    columns_ = names.size();
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      std::optional<std::size_t>* column = names[i] == "epoch_s"                     ? &time_column_
+                                           : names[i] == "az" || names[i] == "zone"  ? &zone_column_
+                                           : names[i] == "usd_per_h"                 ? &price_column_
+                                           : names[i] == "instance_type"             ? &type_column_
+                                                                                     : nullptr;
+      if (column == nullptr) continue;
+      if (column->has_value()) {
+        return absl::InvalidArgumentError(absl::StrCat(name_, ":", line_, ": the column ",
+                                                       printable(names[i]), " occurs twice"));
+      }
+      *column = i;
+    }
+    std::vector<std::string> missing;
+    if (!time_column_) missing.emplace_back("epoch_s");
+    if (!zone_column_) missing.emplace_back("az");
+    if (!price_column_) missing.emplace_back("usd_per_h");
+    if (!missing.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_, ":", line_, ": the header \"", printable(header), "\" has no column ",
+          absl::StrJoin(missing, ", "), "; the first line has to name epoch_s, az and usd_per_h"));
+    }
+    if (!type_column_ && options_.instance_type.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name_, ":", line_,
+                       ": there is no column instance_type; say which instance type these prices are of"));
+    }
+    return absl::OkStatus();
+  }
+}
+
+absl::Status CsvFeed::damaged(std::string_view column, std::string_view what) const {
+  return absl::DataLossError(
+      absl::StrCat(name_, ":", line_, ": ", view(column), ": ", view(what)));
+}
+
+absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
+  const std::vector<std::string_view> fields = split(line);
+  if (fields.size() != columns_) {
+    return damaged("row", absl::StrCat(fields.size(), " fields where the header has ", columns_,
+                                       "; the row is left out"));
+  }
+  Price price;
+  price.place.cloud = options_.cloud;
+  price.place.region = options_.region;
+  price.place.instance_type =
+      type_column_ ? std::string(fields[*type_column_]) : options_.instance_type;
+  const std::string_view zone = fields[*zone_column_];
+  if (zone.empty()) return damaged("az", "empty; the row is left out");
+  if (zone.size() > 64) return damaged("az", "longer than 64 bytes; the row is left out");
+  // "a" and "us-east-1a" are the same zone.
+  price.place.zone = zone.size() == 1 && zone[0] >= 'a' && zone[0] <= 'z'
+                         ? options_.region + std::string(zone)
+                         : std::string(zone);
+  const std::string& type = price.place.instance_type;
+  if (type.empty() || type.size() > 64) {
+    return damaged("instance_type", "empty or longer than 64 bytes; the row is left out");
+  }
+  if (!delivered_ && types_seen_.size() < 1000) ++types_seen_[type];
+
+  std::int64_t seconds = 0;
+  const std::string_view time = fields[*time_column_];
+  if (!absl::SimpleAtoi(view(time), &seconds)) {
+    return damaged("epoch_s", absl::StrCat("\"", printable(time),
+                                           "\" is no whole number of seconds since 1970; the row is left out"));
+  }
+  if (seconds < 0 || seconds > 4'102'444'800) {
+    return damaged("epoch_s", absl::StrCat(seconds, " is not between 1970 and 2100; is it in seconds? The row is "
+                                                    "left out"));
+  }
+  price.since = absl::FromUnixSeconds(seconds);
+  if (newest_ && price.since < *newest_) {
+    return damaged("epoch_s",
+                   absl::StrCat(seconds, " is before the row above it (",
+                                absl::ToUnixSeconds(*newest_),
+                                "); sort the file by epoch_s. The row is left out"));
+  }
+  const absl::StatusOr<Money> amount = parse_price(fields[*price_column_], options_.price_max);
+  if (!amount.ok()) {
+    return damaged("usd_per_h",
+                   absl::StrCat(amount.status().message(), "; the row is left out"));
+  }
+  price.usd_per_hour = *amount;
+  newest_ = price.since;
+
+  if (!options_.instance_types.empty() &&
+      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
+          options_.instance_types.end()) {
+    return std::optional<Price>{};
+  }
+  const auto known = last_.find(price.place);
+  if (known != last_.end() && known->second.since == price.since) {
+    if (known->second.price == price.usd_per_hour) {
+      ++duplicates_;
+      return std::optional<Price>{};
+    }
+    return damaged("usd_per_h", absl::StrCat("another price for the same time and zone as line ",
+                                             known->second.line, "; the row is left out"));
+  }
+  if (known == last_.end() && last_.size() >= places_max) {
+    return damaged("az", absl::StrCat("more than ", places_max,
+                                      " places; split the file. The row is left out"));
+  }
+  overwritten_.reset();
+  if (known != last_.end()) {
+    overwritten_ = Price{price.place, known->second.price, known->second.since};
+  }
+  last_[price.place] = {price.since, price.usd_per_hour, line_};
+  return std::optional<Price>{std::move(price)};
+}
+
+absl::StatusOr<Price> CsvFeed::advance() {
+  while (true) {
+    absl::StatusOr<Line> line = next_line();
+    if (!line.ok()) return line.status();
+    if (!line->has_value()) break;
+    const std::string_view row = trimmed(**line);
+    if (row.empty() || row.front() == '#') continue;
+    absl::StatusOr<std::optional<Price>> price = take(row);
+    if (!price.ok()) return price.status();
+    if (price->has_value()) return **std::move(price);
+  }
+  if (last_.empty() && !delivered_ && !types_seen_.empty()) {
+    delivered_ = true;  // said once
+    return absl::NotFoundError(absl::StrCat(
+        name_, ": no prices of ", absl::StrJoin(options_.instance_types, ", "), "; the file has ",
+        absl::StrJoin(types_seen_, ", ", [](std::string* out, const auto& type) {
+          absl::StrAppend(out, printable(type.first));
+        })));
+  }
+  return absl::OutOfRangeError(absl::StrCat(name_, ": the end, after line ", line_));
+}
+
+void CsvFeed::next(Reply<Price> reply) {
+  if (!started_) {
+    // Rows before `from` count only as the price in force then.
+    absl::StatusOr<Price> price = advance();
+    while (price.ok() && price->since <= options_.from) price = advance();
+    if (!price.ok() && absl::IsDataLoss(price.status())) {
+      reply(price.status());  // the next call goes on
+      return;
+    }
+    started_ = true;
+    if (price.ok()) ahead_ = *price;
+    for (const auto& [place, last] : last_) {
+      if (last.since <= options_.from) in_force_.push_back({place, last.price, last.since});
+    }
+    // The place of the first later row has that row as its last: its price in force was overwritten.
+    if (ahead_ && overwritten_ && overwritten_->place == ahead_->place) in_force_.push_back(*overwritten_);
+    std::sort(in_force_.begin(), in_force_.end(), [](const Price& a, const Price& b) {
+      return std::tie(b.since, b.place) < std::tie(a.since, a.place);
+    });
+    if (!price.ok() && in_force_.empty()) {
+      reply(price.status());
+      return;
+    }
+  }
+  if (!in_force_.empty()) {
+    Price price = std::move(in_force_.back());
+    in_force_.pop_back();
+    delivered_ = true;
+    reply(std::move(price));
+    return;
+  }
+  if (ahead_) {
+    Price price = *std::exchange(ahead_, std::nullopt);
+    delivered_ = true;
+    reply(std::move(price));
+    return;
+  }
+  absl::StatusOr<Price> price = advance();
+  if (price.ok()) delivered_ = true;
+  reply(std::move(price));
+}
+
+}  // namespace supercloud

@@ -1,0 +1,212 @@
+#include "actors/spot/watcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+// The feed may take as long as it likes: its silence has a timer of its own, and a price that comes late is still a price.
+constexpr Duration patience = absl::Hours(24 * 365 * 10);
+
+}  // namespace
+
+Watcher::Watcher(Context& context, LeaseTable& leases, const SessionView& session,
+                 FeedFactory feed, WatcherOptions options)
+    : context_(context),
+      market_(context, options.market),
+      make_feed_(std::move(feed)),
+      options_(std::move(options)),
+      role_(context, leases, session, options_.role,
+            {[this](Epoch) { begin(); }, [this](const std::string&) { end(); }}) {
+  // What another holder publishes meanwhile is known here when this node takes over.
+  context_.subscribe(Pattern::of("spot.price_changed.>"), [this] { recover(); });
+  context_.subscribe(Pattern::of("spot.feed_lost.>"));
+  context_.subscribe(Pattern::of("spot.feed_restored.>"));
+}
+
+void Watcher::recover() {
+  context_.history(
+      Pattern::of("spot.>"), [this](const Event& event) { fold(event); },
+      [this](absl::Status status) {
+        if (!status.ok()) {
+          context_.fail(status);
+          return;
+        }
+        role_.start();
+      });
+}
+
+void Watcher::receive(const Event& event) {
+  // What it said itself is known, and comes back later than it was said.
+  if (event.origin() != context_.self().to_string()) fold(event);
+}
+
+void Watcher::fold(const Event& event) {
+  const auto payload = event.payload();
+  switch (event.type()) {
+    case schema::Payload::SPOT_PRICE_CHANGED: {
+      const auto change = payload.getSpotPriceChanged();
+      learn(std::string(text(change.getPlace().getId())), absl::FromUnixNanos(change.getSinceNs()),
+            Money{change.getPriceNanoUsdPerHour()});
+      break;
+    }
+    case schema::Payload::SPOT_FEED_LOST:
+      lost_since_ = absl::FromUnixNanos(payload.getSpotFeedLost().getSinceNs());
+      break;
+    case schema::Payload::SPOT_FEED_RESTORED:
+      lost_since_.reset();
+      break;
+    default:
+      break;
+  }
+}
+
+bool Watcher::learn(const std::string& place, absl::Time since, Money price) {
+  const auto [fact, is_new] = facts_.try_emplace(place, Fact{since, price});
+  if (is_new) return true;
+  if (since <= fact->second.since) return false;
+  const bool changed = price != fact->second.price;
+  fact->second = {since, price};
+  return changed;
+}
+
+void Watcher::begin() {
+  ++term_;
+  for (const Price& price : options_.fixed) publish(price);
+  absl::StatusOr<std::unique_ptr<PriceFeed>> feed = make_feed_();
+  if (!feed.ok()) {
+    trouble_ = std::string(feed.status().message());
+    if (source_.empty()) source_ = "price feed";
+    lost(trouble_);
+    context_.after(options_.retry, [this, term = term_] {
+      if (term == term_ && role_.held()) begin();
+    });
+    return;
+  }
+  feed_ = *std::move(feed);
+  source_ = feed_->source();
+  trouble_.clear();
+  expect_news();
+  pull();
+}
+
+void Watcher::end() {
+  ++term_;
+  feed_.reset();
+  ahead_.reset();
+  context_.cancel(std::exchange(due_, 0));
+  context_.cancel(std::exchange(silence_, 0));
+}
+
+void Watcher::pull() {
+  feed_->next(context_.reply<Price>(patience, [this, term = term_](absl::StatusOr<Price> price) {
+    if (term == term_) arrived(std::move(price));
+  }));
+}
+
+void Watcher::pull_later() {
+  context_.after(options_.retry, [this, term = term_] {
+    if (term == term_) pull();
+  });
+}
+
+void Watcher::arrived(absl::StatusOr<Price> price) {
+  if (price.ok()) {
+    trouble_.clear();
+    context_.cancel(std::exchange(silence_, 0));
+    restored();
+    ahead_ = *std::move(price);
+    publish_due();
+    return;
+  }
+  const absl::Status& status = price.status();
+  if (absl::IsDataLoss(status)) {
+    reject(status);
+    pull();
+    return;
+  }
+  trouble_ = std::string(status.message());
+  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
+    pull_later();
+  } else if (!absl::IsOutOfRange(status)) {
+    lost(trouble_);  // there will never be a price: say so at once
+  }
+}
+
+void Watcher::publish_due() {
+  due_ = 0;
+  if (!role_.held() || !ahead_) return;
+  if (ahead_->since > market_.now()) {
+    due_ = market_.at(ahead_->since, [this] { publish_due(); });
+    return;
+  }
+  publish(*ahead_);
+  ahead_.reset();
+  expect_news();
+  pull();
+}
+
+void Watcher::publish(const Price& price) {
+  const std::string id = price.place.id();
+  if (!learn(id, price.since, price.usd_per_hour)) return;
+  Draft draft = context_.draft(place_subject(id));
+  auto change = draft.payload().initSpotPriceChanged();
+  write_place(price.place, options_.labels, change.initPlace());
+  change.setPriceNanoUsdPerHour(price.usd_per_hour.nano_usd);
+  change.setSinceNs(absl::ToUnixNanos(price.since));
+  change.setSource(feed_ ? feed_->source() : "configuration");
+  context_.publish(std::move(draft));
+}
+
+void Watcher::expect_news() {
+  context_.cancel(silence_);
+  const Duration span =
+      std::max(options_.market.cluster_span(options_.silence), options_.silence_min);
+  silence_ = context_.after(span, [this, term = term_] {
+    silence_ = 0;
+    if (term != term_) return;
+    lost(trouble_.empty()
+             ? absl::StrCat("no price for ", absl::FormatDuration(options_.silence), " of market time")
+             : trouble_);
+  });
+}
+
+void Watcher::lost(const std::string& why) {
+  if (lost_since_ || !role_.held()) return;
+  absl::Time last = options_.market.origin;
+  for (const auto& [place, fact] : facts_) last = std::max(last, fact.since);
+  lost_since_ = last;
+  Draft draft = context_.draft("feed");
+  auto event = draft.payload().initSpotFeedLost();
+  event.setSource(source_);
+  event.setSinceNs(absl::ToUnixNanos(last));
+  event.setWhy(why);
+  context_.publish(std::move(draft));
+}
+
+void Watcher::restored() {
+  if (!lost_since_) return;
+  lost_since_.reset();
+  Draft draft = context_.draft("feed");
+  auto event = draft.payload().initSpotFeedRestored();
+  event.setSource(source_);
+  event.setSinceNs(market_.now_ns());
+  context_.publish(std::move(draft));
+}
+
+void Watcher::reject(const absl::Status& why) {
+  ++rejected_;
+  if (rejected_at_ && context_.now() - *rejected_at_ < options_.rejected_every) return;
+  rejected_at_ = context_.now();
+  Draft draft = context_.draft("feed");
+  auto event = draft.payload().initBusRejected();
+  event.setFrom(source_);
+  event.setWhy(std::string(why.message()));
+  event.setCount(std::exchange(rejected_, 0));
+  context_.publish(std::move(draft));
+}
+
+}  // namespace supercloud

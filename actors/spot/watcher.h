@@ -1,0 +1,84 @@
+// The price watcher: holds the role "feed", pulls the price feed and publishes spot.price_changed as market time reaches each
+// price. A fact's key is (place, since): after a takeover or restart the feed is read anew and what is known is not said
+// again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "actors/market_time.h"
+#include "actors/role.h"
+#include "actors/session_view.h"
+#include "actors/spot/place.h"
+#include "actors/spot/price_feed.h"
+#include "core/actor.h"
+
+namespace supercloud {
+
+struct WatcherOptions {
+  MarketClock market;
+  std::string role = "feed";
+  std::vector<Price> fixed;               // on-demand prices and own hosts: published as the role is gained
+  std::vector<LabelRule> labels;
+  Duration silence = absl::Hours(6);      // market time without a price after which the feed counts as lost
+  Duration silence_min = absl::Seconds(5);// ... and at least this much cluster time
+  Duration retry = absl::Seconds(1);      // cluster time between two attempts at a feed that is out of reach
+  Duration rejected_every = absl::Seconds(10);  // damaged rows are reported this often
+};
+
+// Makes the feed; called each time that this node gains the role.
+using FeedFactory = std::function<absl::StatusOr<std::unique_ptr<PriceFeed>>()>;
+
+class Watcher final : public Actor {
+ public:
+  Watcher(Context& context, LeaseTable& leases, const SessionView& session, FeedFactory feed,
+          WatcherOptions options);
+  void receive(const Event& event) override;
+
+ private:
+  struct Fact {
+    absl::Time since;
+    Money price;
+  };
+  void recover();
+  void fold(const Event& event);
+  void begin();
+  void end();
+  void pull();
+  void pull_later();
+  void arrived(absl::StatusOr<Price> price);
+  void publish_due();
+  void publish(const Price& price);
+  bool learn(const std::string& place, absl::Time since, Money price);
+  void expect_news();
+  void lost(const std::string& why);
+  void restored();
+  void reject(const absl::Status& why);
+
+  Context& context_;
+  MarketTime market_;
+  const FeedFactory make_feed_;
+  const WatcherOptions options_;
+  RoleHolder role_;
+  std::map<std::string, Fact> facts_;  // the newest of each place
+  std::string source_;
+  std::optional<absl::Time> lost_since_;
+  std::string trouble_;                // why the feed is silent, as far as known
+
+  // While the role is held.
+  std::unique_ptr<PriceFeed> feed_;
+  std::uint64_t term_ = 0;             // replies and timers of an earlier term are void
+  std::optional<Price> ahead_;
+  TimerId due_ = 0;
+  TimerId silence_ = 0;
+  std::uint64_t rejected_ = 0;
+  std::optional<Instant> rejected_at_;
+};
+
+}  // namespace supercloud
