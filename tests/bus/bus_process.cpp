@@ -1,0 +1,75 @@
+#include "tests/bus/bus_process.h"
+
+#include <utility>
+
+namespace supercloud {
+
+Event TestStreams::seal(Draft draft, std::string_view actor) {
+  const absl::Status valid = draft.set_topic();
+  if (!valid.ok()) std::abort();
+  const std::string topic(draft.topic());
+  Stream& stream = streams_[std::string(actor)];
+  const std::string origin = node_ + "/" + std::string(actor);
+  Envelope envelope;
+  envelope.origin = origin;
+  envelope.incarnation = incarnation;
+  envelope.previous[0] = stream.sequence;
+  envelope.sequence = ++stream.sequence;
+  for (std::size_t tokens = 1; tokens <= 3; ++tokens) {
+    std::uint64_t& tail = stream.tails[topic_prefix(topic, tokens)];
+    envelope.previous[tokens] = tail;
+    tail = stream.sequence;
+  }
+  envelope.time = HybridTime{stream.sequence << 12};
+  return *std::move(draft).seal(envelope);
+}
+
+Event TestStreams::event(EventPool& pool, std::string_view actor, std::string_view vm) {
+  Draft draft = pool.draft(vm);
+  draft.payload().initVmDirtyRate();
+  return seal(std::move(draft), actor);
+}
+
+Event TestStreams::other(EventPool& pool, std::string_view actor, std::string_view vm) {
+  Draft draft = pool.draft(vm);
+  draft.payload().initMigrationProgress();
+  return seal(std::move(draft), actor);
+}
+
+Event TestStreams::heartbeat(EventPool& pool) {
+  Draft draft = pool.draft(node_);
+  auto beat = draft.payload().initNodeHeartbeat();
+  beat.setNode(node_);
+  auto tails = beat.initTails(static_cast<unsigned>(streams_.size()));
+  unsigned index = 0;
+  for (const auto& [actor, stream] : streams_) {
+    auto tail = tails[index++];
+    tail.setOrigin(node_ + "/" + actor);
+    tail.setIncarnation(incarnation);
+    tail.setSequence(stream.sequence);
+    auto prefixes = tail.initPrefixes(static_cast<unsigned>(stream.tails.size()));
+    unsigned at = 0;
+    for (const auto& [prefix, sequence] : stream.tails) {
+      prefixes[at].setPrefix(prefix);
+      prefixes[at++].setSequence(sequence);
+    }
+  }
+  return seal(std::move(draft), "node");
+}
+
+std::vector<std::uint64_t> BusProcess::sequences(std::string_view origin) const {
+  std::vector<std::uint64_t> sequences;
+  for (const Event& event : events) {
+    if (event.origin() == origin) sequences.push_back(event.sequence());
+  }
+  return sequences;
+}
+
+// "echo" answers with what it was asked, "silent" never does, "late" keeps the answer, others do not exist.
+void BusProcess::on_request(std::string actor, std::string bytes, Reply<std::string> answer) {
+  ++served[bytes];
+  if (actor == "echo") answer(actor + ":" + bytes);
+  if (actor != "echo" && actor != "silent") answer(absl::NotFoundError("no actor named " + actor));
+}
+
+}  // namespace supercloud

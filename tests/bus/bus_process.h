@@ -1,0 +1,75 @@
+// A process on the bus, as the tests see one: it publishes streams as a node does, and remembers what its bus told it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/bus.h"
+#include "core/event.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+// Numbers the events of one node's actors.
+class TestStreams {
+ public:
+  explicit TestStreams(std::string node) : node_(std::move(node)) {}
+
+  // vm.dirty_rate about `vm`, by `actor`.
+  Event event(EventPool& pool, std::string_view actor, std::string_view vm);
+  // migration.progress: another first token.
+  Event other(EventPool& pool, std::string_view actor, std::string_view vm);
+  Event heartbeat(EventPool& pool);
+  std::uint64_t incarnation = 1;
+
+ private:
+  struct Stream {
+    std::uint64_t sequence = 0;
+    std::map<std::string, std::uint64_t> tails;  // by prefix of one to three tokens
+  };
+  Event seal(Draft draft, std::string_view actor);
+
+  std::string node_;
+  std::map<std::string, Stream> streams_;
+};
+
+class BusProcess final : public BusReceiver {
+ public:
+  BusProcess(std::string process_name, std::unique_ptr<EventPool> event_pool)
+      : name(std::move(process_name)), pool(std::move(event_pool)), streams(name) {}
+  ~BusProcess() override { bus.reset(); events.clear(); }
+
+  // BusReceiver
+  void on_event(Event event) override { events.push_back(std::move(event)); }
+  void on_gap(const BusGap& gap) override { gaps.push_back(gap); }
+  void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override;
+  void on_rejected(std::string from, std::string why) override { rejected.push_back(from + ": " + why); }
+  void on_peer(std::string node, bool alive) override { peers[node] = alive; peer_news.emplace_back(node, alive); }
+
+  void publish(std::string_view actor, std::string_view vm) { bus->publish(streams.event(*pool, actor, vm)); }
+  void heartbeat() { bus->publish(streams.heartbeat(*pool)); }
+
+  bool sees(std::string_view peer) const {
+    const auto found = peers.find(std::string(peer));
+    return found != peers.end() && found->second;
+  }
+  // Sequences that arrived from an origin, in order of arrival.
+  std::vector<std::uint64_t> sequences(std::string_view origin) const;
+
+  std::string name;
+  std::unique_ptr<EventPool> pool;
+  TestStreams streams;
+  std::vector<Event> events;
+  std::vector<BusGap> gaps;
+  std::vector<std::string> rejected;
+  std::map<std::string, bool> peers;
+  std::vector<std::pair<std::string, bool>> peer_news;
+  std::map<std::string, int> served;  // requests, by what they say
+  std::vector<absl::Status> fatal;
+  std::unique_ptr<Bus> bus;
+};
+
+}  // namespace supercloud

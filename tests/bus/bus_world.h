@@ -1,0 +1,37 @@
+// One kind of bus, as the conformance suite drives it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/scheduler.h"
+#include "tests/bus/bus_process.h"
+
+namespace supercloud {
+
+class BusWorld {
+ public:
+  virtual ~BusWorld() = default;
+
+  // A process of that name, started. Knows the others.
+  virtual std::unique_ptr<BusProcess> start(std::string name) = 0;
+  // Runs until `condition` holds; false: `limit` passed (virtual time in the simulation).
+  virtual bool run_until(const std::function<bool()>& condition, Duration limit = absl::Seconds(20)) = 0;
+  virtual Scheduler& scheduler() = 0;
+  // Everything from `from` to `to` is lost while it is cut, and neither side is told.
+  virtual void cut(std::string_view from, std::string_view to) = 0;
+  // `lost`: how many events published meanwhile must have been lost before it is mended.
+  virtual void mend(std::size_t lost) = 0;
+  // A process that is none sends bytes in the place of an event's, and whatever else its kind of bus takes.
+  virtual void send_garbage(BusProcess& to) = 0;
+};
+
+using MakeBusWorld = std::function<std::unique_ptr<BusWorld>()>;
+
+std::unique_ptr<BusWorld> make_simulated_world();
+std::unique_ptr<BusWorld> make_ipc_world();
+std::unique_ptr<BusWorld> make_tcp_world();
+
+}  // namespace supercloud

@@ -1,0 +1,44 @@
+#include "bus/simulated/network.h"
+#include "bus/simulated/simulated_bus.h"
+#include "core/virtual_scheduler.h"
+#include "tests/bus/bus_world.h"
+
+namespace supercloud {
+namespace {
+
+class SimulatedWorld final : public BusWorld {
+ public:
+  std::unique_ptr<BusProcess> start(std::string name) override {
+    auto process = std::make_unique<BusProcess>(name, std::make_unique<EventPool>());
+    SimulatedBusOptions options;
+    options.on_fatal = [p = process.get()](absl::Status why) { p->fatal.push_back(std::move(why)); };
+    process->bus = std::make_unique<SimulatedBus>(name, network_, scheduler_, *process->pool, options);
+    process->bus->start(*process);
+    return process;
+  }
+  bool run_until(const std::function<bool()>& condition, Duration limit) override {
+    const Instant end = scheduler_.now() + limit;
+    while (!condition()) {
+      if (scheduler_.now() > end || !scheduler_.step()) return false;
+    }
+    return true;
+  }
+  Scheduler& scheduler() override { return scheduler_; }
+  void cut(std::string_view from, std::string_view to) override { network_.block(from, to); }
+  void mend(std::size_t) override { network_.heal(); }
+  void send_garbage(BusProcess& to) override {
+    for (const char* garbage : {"", "x", "rubbish that is longer than a word or two of eight bytes"}) {
+      SimulatedBus::send_garbage(network_, "stranger", to.name, garbage);
+    }
+  }
+
+ private:
+  VirtualScheduler scheduler_;
+  SimulatedNetwork network_{scheduler_, Random(7)};
+};
+
+}  // namespace
+
+std::unique_ptr<BusWorld> make_simulated_world() { return std::make_unique<SimulatedWorld>(); }
+
+}  // namespace supercloud
