@@ -35,10 +35,15 @@ struct VolumeStatus {
   std::uint64_t version_flushed = 0; // ... covered by an acknowledged guest flush
   std::uint64_t digest = 0;
   std::uint64_t bytes = 0;
+  bool complete = true;              // may serve as a base; false: a replica that is being filled, or holds what ended elsewhere (rule 10)
+  bool crashed = false;              // unflushed writes may be lost: takes no I/O and is no source until it serves a new epoch
+  bool streaming = false;            // replica: its source is connected
+  std::uint32_t flushes_waiting = 0; // guest flushes that are stable here and wait for a sync peer
 };
 
 struct ReplicaStatus {
   std::string node;
+  std::string error;                 // why it is not connected, for a person
   bool connected = false;
   bool caught_up = false;            // has had every block once since the handshake, and lags only by what is in flight
   std::uint64_t version_received = 0;
@@ -53,11 +58,14 @@ class VolumeStore {
   virtual ~VolumeStore() = default;
 
   virtual void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) = 0;  // idempotent; a replica at epoch 0 with nothing in it
-  // From now on guest I/O of exactly `epoch` is taken; raises the fence, unseals. FailedPrecondition below the fence.
+  // From now on guest I/O of exactly `epoch` is taken; raises the fence, unseals, all before it returns. FailedPrecondition: below
+  // the fence, at an epoch that another serves or that was sealed or crashed here, or not complete. NotFound: no such volume.
   virtual void serve(std::string vm, Epoch epoch, Reply<VolumeStatus> reply) = 0;
-  // No guest I/O from now on. Flushed; every acknowledged write is in version and digest. Idempotent within an epoch.
+  // No guest I/O from now on (when it returns, not when it replies). Flushed; every acknowledged write is in version and digest.
+  // Idempotent within an epoch.
   virtual void seal(std::string vm, Epoch epoch, Reply<Seal> reply) = 0;
   // At the target: waits until the replica has the seal's version and digest on stable storage, then closes it to the seal's epoch.
+  // Waits up to the reply's deadline; FailedPrecondition once the volume has heard of a higher epoch.
   virtual void verify(std::string vm, Seal seal, Reply<Done> reply) = 0;
   virtual void destroy(std::string vm, Reply<Done> reply) = 0;  // idempotent
   virtual std::vector<VolumeStatus> list() const = 0;            // by vm
@@ -67,10 +75,12 @@ class VolumeStore {
   virtual void replicate(std::string vm, std::string node, std::string endpoint) = 0;
   virtual void stop_replicating(std::string vm, std::string node) = 0;
   virtual std::vector<ReplicaStatus> replicas(const std::string& vm) const = 0;
-  // Whose stable copy a guest flush waits for (loss mode sync); empty: this node's alone.
+  // Whose stable copy a guest flush waits for (loss mode sync); empty: this node's alone. Kept with the volume.
   virtual void set_sync_peers(std::string vm, std::vector<std::string> nodes) = 0;
 
-  // "Look at this VM's volume": a replica caught up or fell behind, a peer was lost, a flush waits for one. Coalesced.
+  // "Look at this VM's volume": a replica caught up or fell behind, a peer was lost, a flush waits for one, it was sealed,
+  // verified, or became a replica. Coalesced; never from inside a call. Each call adds a watcher for the store's life, which
+  // may be longer than its caller's: hold a weak token in it, and do the looking in a turn of the actor (Context::after).
   virtual void watch(std::function<void(const std::string& vm)> look) = 0;
 };
 
