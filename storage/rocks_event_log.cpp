@@ -1,0 +1,349 @@
+#include "storage/rocks_event_log.h"
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "storage/origin_book.h"
+#include "storage/rocks_folder.h"
+#include "storage/worker.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::uint32_t log_format = 1;
+constexpr std::size_t events_family = 0;
+constexpr std::size_t origins_family = 1;
+constexpr char reserved_mark = '\xff';
+constexpr std::uint64_t first_position = 1;
+
+std::string origin_key(std::string_view origin, std::string_view prefix) {
+  std::string key;
+  key.push_back(static_cast<char>(origin.size() >> 8U & 0xffU));
+  key.push_back(static_cast<char>(origin.size() & 0xffU));
+  key.append(origin);
+  key.append(prefix);
+  return key;
+}
+
+std::string origin_value(std::uint64_t incarnation, std::uint64_t sequence) {
+  return to_big_endian(incarnation) + to_big_endian(sequence);
+}
+
+std::string_view view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+struct Append {
+  std::vector<Event> events;
+  std::optional<EventLog::Reservation> reserve;
+  Reply<Done> reply;
+
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const Event& event : events) sum += event.bytes().size();
+    return sum;
+  }
+};
+
+void note(OriginBook& book, const Append& append) {
+  for (const Event& event : append.events) book.add(event);
+  if (append.reserve) book.add(*append.reserve);
+}
+
+}  // namespace
+
+struct RocksEventLog::State {
+  State(Scheduler& s, EventPool& p, RocksEventLogOptions o) : scheduler(s), pool(p), options(std::move(o)) {}
+
+  // Worker side.
+  absl::Status load();
+  absl::Status recover();
+  absl::Status take_back(std::uint64_t from);
+  absl::Status write(const std::deque<Append>& appends);
+  absl::StatusOr<LogPage> read(std::uint64_t from, const Pattern& pattern, std::size_t limit) const;
+
+  Scheduler& scheduler;
+  EventPool& pool;
+  const RocksEventLogOptions options;
+  std::unique_ptr<RocksFolder> folder;
+  bool read_only = false;
+  std::uint64_t next_position = first_position;
+  OriginBook stored;  // as of the last commit, on the worker's side
+
+  OriginBook book;    // as of the last reply, on the scheduler's
+
+  std::mutex mutex;
+  std::deque<Append> waiting;  // guarded by mutex
+
+  std::unique_ptr<Worker> worker;  // last: its thread uses all of the above
+};
+
+absl::Status RocksEventLog::State::load() {
+  OriginBook found;
+  std::unique_ptr<rocksdb::Iterator> rows(
+      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(origins_family)));
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    const std::string_view key = view(rows->key());
+    const std::string_view value = view(rows->value());
+    if (key.size() < 2 || value.size() != 16) return folder->damaged("an origin's row is malformed");
+    const std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(key[0])) << 8U |
+                               static_cast<unsigned char>(key[1]);
+    if (key.size() < 2 + length) return folder->damaged("an origin's row is malformed");
+    const std::string_view origin = key.substr(2, length);
+    const std::string_view prefix = key.substr(2 + length);
+    const std::uint64_t incarnation = from_big_endian(value.substr(0, 8));
+    const std::uint64_t sequence = from_big_endian(value.substr(8, 8));
+    if (prefix.size() == 1 && prefix[0] == reserved_mark) {
+      found.add({std::string(origin), incarnation, sequence});
+    } else {
+      found.add_tail(origin, incarnation, prefix, sequence);
+    }
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "reading origins");
+
+  std::unique_ptr<rocksdb::Iterator> last(
+      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(events_family)));
+  last->SeekToLast();
+  if (!last->status().ok()) return folder->explain(last->status(), "reading its end");
+  next_position = last->Valid() ? from_big_endian(view(last->key())) + 1 : first_position;
+  stored = std::move(found);
+  return absl::OkStatus();
+}
+
+absl::Status RocksEventLog::State::recover() {
+  const std::uint64_t commits = folder->commits();
+  if (absl::Status opened = folder->reopen(); !opened.ok()) return opened;
+  // The failed append had reached the disk after all, but its publisher was told that it had not.
+  if (folder->commits() > commits) return take_back(next_position);
+  return absl::OkStatus();
+}
+
+absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
+  rocksdb::WriteBatch batch;
+  std::unique_ptr<rocksdb::Iterator> rows(
+      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(events_family)));
+  for (rows->Seek(to_big_endian(from)); rows->Valid(); rows->Next()) {
+    batch.Delete(folder->family(events_family), rows->key());
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
+  rows.reset(folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(origins_family)));
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    batch.Delete(folder->family(origins_family), rows->key());
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
+  rows.reset();
+  for (const auto& [origin, entry] : stored.entries()) {
+    batch.Put(folder->family(origins_family), origin_key(origin, {&reserved_mark, 1}),
+              origin_value(entry.incarnation, entry.sequence_reserved));
+    for (const auto& [prefix, sequence] : entry.tails) {
+      batch.Put(folder->family(origins_family), origin_key(origin, prefix),
+                origin_value(entry.incarnation, sequence));
+    }
+  }
+  return folder->commit(batch);
+}
+
+absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
+  if (folder->failed()) {
+    if (absl::Status recovered = recover(); !recovered.ok()) return recovered;
+  }
+  rocksdb::WriteBatch batch;
+  std::uint64_t position = next_position;
+  std::map<std::string, std::string> rows;  // each tail once, however many events there are
+  for (const Append& append : appends) {
+    for (const Event& event : append.events) {
+      const Bytes bytes = event.bytes();
+      batch.Put(folder->family(events_family), to_big_endian(position++),
+                rocksdb::Slice(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+      for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
+        const std::string prefix =
+            tokens == 0 ? std::string() : topic_prefix(event.topic(), tokens);
+        rows[origin_key(event.origin(), prefix)] =
+            origin_value(event.incarnation(), event.sequence());
+      }
+    }
+    if (append.reserve) {
+      const EventLog::Reservation& reserve = *append.reserve;
+      rows[origin_key(reserve.origin, {&reserved_mark, 1})] =
+          origin_value(reserve.incarnation, reserve.sequence_reserved);
+    }
+  }
+  for (const auto& [key, value] : rows) batch.Put(folder->family(origins_family), key, value);
+  if (position == next_position && rows.empty()) return absl::OkStatus();
+  if (absl::Status committed = folder->commit(batch); !committed.ok()) return committed;
+  next_position = position;
+  for (const Append& append : appends) note(stored, append);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pattern& pattern,
+                                                   std::size_t limit) const {
+  if (folder->db() == nullptr) {
+    return absl::UnavailableError(
+        absl::StrCat("the event log in ", options.path,
+                     " is closed after a failed write; free some space or check the disk"));
+  }
+  LogPage page;
+  page.next = std::max(from, first_position);
+  std::size_t bytes = 0;
+  std::size_t looks = 0;
+  std::unique_ptr<rocksdb::Iterator> rows(
+      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(events_family)));
+  rows->Seek(to_big_endian(page.next));
+  for (; rows->Valid(); rows->Next()) {
+    const std::uint64_t position = from_big_endian(view(rows->key()));
+    // What a failed append left behind is not in the log; recover() takes it out.
+    if (!read_only && position >= next_position) break;
+    if (page.events.size() >= limit || bytes >= options.page_bytes_max ||
+        looks >= options.page_scan_max) {
+      return page;
+    }
+    ++looks;
+    if (position != page.next) {
+      return folder->damaged(absl::StrCat("event ", page.next, " is missing"));
+    }
+    const rocksdb::Slice value = rows->value();
+    absl::StatusOr<Event> event = pool.parse(
+        Bytes(reinterpret_cast<const std::byte*>(value.data()), value.size()));
+    if (!event.ok()) {
+      return folder->damaged(absl::StrCat("event ", position, ": ", event.status().message()));
+    }
+    page.next = position + 1;
+    if (!pattern.matches(event->topic())) continue;
+    bytes += value.size();
+    page.events.push_back(*std::move(event));
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "reading events");
+  if (!read_only && page.next < next_position) {
+    return folder->damaged(absl::StrCat("event ", page.next, " is missing"));
+  }
+  page.end = true;
+  return page;
+}
+
+absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open(Scheduler& scheduler,
+                                                                   EventPool& pool,
+                                                                   RocksEventLogOptions options) {
+  return open(scheduler, pool, std::move(options), false);
+}
+
+absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open_read_only(
+    Scheduler& scheduler, EventPool& pool, RocksEventLogOptions options) {
+  return open(scheduler, pool, std::move(options), true);
+}
+
+absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open(Scheduler& scheduler,
+                                                                   EventPool& pool,
+                                                                   RocksEventLogOptions options,
+                                                                   bool read_only) {
+  RocksFolderOptions folder{.path = options.path,
+                            .kind = "event log",
+                            .format = log_format,
+                            .owner = options.node,
+                            .families = {"events", "origins"},
+                            .env = options.env};
+  auto state = std::make_shared<State>(scheduler, pool, std::move(options));
+  state->read_only = read_only;
+  absl::StatusOr<std::unique_ptr<RocksFolder>> opened =
+      read_only ? RocksFolder::open_read_only(std::move(folder))
+                : RocksFolder::open(std::move(folder));
+  if (!opened.ok()) return opened.status();
+  state->folder = *std::move(opened);
+  if (absl::Status loaded = state->load(); !loaded.ok()) return loaded;
+  state->book = state->stored;
+  state->worker = std::make_unique<Worker>(state->options.queue_max);
+  return std::unique_ptr<RocksEventLog>(new RocksEventLog(std::move(state)));
+}
+
+RocksEventLog::RocksEventLog(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+RocksEventLog::~RocksEventLog() { state_->worker.reset(); }
+
+const std::string& RocksEventLog::identity() const { return state_->folder->identity(); }
+
+OriginState RocksEventLog::origin(std::string_view name) const { return state_->book.state(name); }
+
+void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation> reserve,
+                           Reply<Done> reply) {
+  const auto refuse = [this](absl::Status why, Reply<Done> refused) {
+    state_->scheduler.post([why = std::move(why), refused = std::move(refused)]() mutable {
+      refused(std::move(why));
+    });
+  };
+  if (state_->read_only) {
+    refuse(absl::FailedPreconditionError(absl::StrCat("the event log in ", state_->options.path,
+                                                      " was opened for reading only")),
+           std::move(reply));
+    return;
+  }
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->waiting.push_back({std::move(events), std::move(reserve), std::move(reply)});
+  }
+  // Takes all that waits by then, up to a size: the later appends' own tasks find nothing left to do. The state is kept alive
+  // by the completion alone, and never freed by the worker, whose thread it owns.
+  Task commit = [state = state_.get(), weak = std::weak_ptr<State>(state_)] {
+    std::deque<Append> batch;
+    {
+      const std::lock_guard lock(state->mutex);
+      std::size_t bytes = 0;
+      while (!state->waiting.empty() && bytes < state->options.commit_bytes_max) {
+        bytes += state->waiting.front().bytes();
+        batch.push_back(std::move(state->waiting.front()));
+        state->waiting.pop_front();
+      }
+    }
+    if (batch.empty()) return;
+    absl::Status written = state->write(batch);
+    state->scheduler.post([weak, batch = std::move(batch), written = std::move(written)]() mutable {
+      for (Append& append : batch) {
+        if (const std::shared_ptr<State> alive = weak.lock(); alive && written.ok()) {
+          note(alive->book, append);
+        }
+        if (written.ok()) {
+          append.reply(Done{});
+        } else {
+          append.reply(written);
+        }
+      }
+    });
+  };
+  if (!state_->worker->offer(commit)) {
+    std::optional<Append> refused;
+    {
+      const std::lock_guard lock(state_->mutex);
+      // The worker may have taken it along with others in the meantime.
+      if (!state_->waiting.empty()) {
+        refused = std::move(state_->waiting.back());
+        state_->waiting.pop_back();
+      }
+    }
+    if (refused) {
+      refuse(absl::ResourceExhaustedError(
+                 absl::StrCat("more than ", state_->options.queue_max,
+                              " calls wait for the event log in ", state_->options.path)),
+             std::move(refused->reply));
+    }
+  }
+}
+
+void RocksEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit,
+                         Reply<LogPage> reply) {
+  auto shared = std::make_shared<Reply<LogPage>>(std::move(reply));
+  Task task = [state = state_.get(), from, pattern = std::move(pattern), limit, shared] {
+    absl::StatusOr<LogPage> page = state->read(from, pattern, limit);
+    state->scheduler.post(
+        [shared, page = std::move(page)]() mutable { (*shared)(std::move(page)); });
+  };
+  if (!state_->worker->offer(task)) {
+    state_->scheduler.post([shared, path = state_->options.path] {
+      (*shared)(absl::ResourceExhaustedError(
+          absl::StrCat("too many calls wait for the event log in ", path)));
+    });
+  }
+}
+
+}  // namespace supercloud

@@ -1,0 +1,102 @@
+#include "storage/simulated/memory_event_log.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+
+MemoryEventLog::MemoryEventLog(Scheduler& scheduler, EventPool& pool, MemoryLogDisk& disk,
+                               MemoryEventLogOptions options)
+    : scheduler_(scheduler), pool_(pool), disk_(disk), latency_(options.sync_latency) {}
+
+MemoryEventLog::~MemoryEventLog() {
+  *alive_ = false;
+  scheduler_.cancel(timer_);
+}
+
+void MemoryEventLog::append(std::vector<Event> events, std::optional<Reservation> reserve,
+                            Reply<Done> reply) {
+  waiting_.push_back({std::move(events), std::move(reserve), std::move(reply)});
+  if (syncing_.empty()) start_sync();
+}
+
+void MemoryEventLog::start_sync() {
+  syncing_.swap(waiting_);
+  timer_ = scheduler_.at(scheduler_.clock().now() + latency_, [this] { synced(); });
+}
+
+void MemoryEventLog::synced() {
+  timer_ = 0;
+  std::deque<Append> done = std::exchange(syncing_, {});
+  const bool full = full_;
+  if (!full) {
+    for (const Append& append : done) store(append);
+  }
+  // The next sync is under way before anyone hears of this one: a reply may append, or destroy the log.
+  if (!waiting_.empty()) start_sync();
+  const std::shared_ptr<bool> alive = alive_;
+  for (Append& append : done) {
+    if (!*alive) return;
+    if (full) {
+      append.reply(absl::ResourceExhaustedError("the simulated disk is full; free some space"));
+    } else {
+      append.reply(Done{});
+    }
+  }
+}
+
+void MemoryEventLog::store(const Append& append) {
+  for (const Event& event : append.events) {
+    const Bytes bytes = event.bytes();
+    disk_.events.push_back(
+        {std::string(event.topic()),
+         std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
+    disk_.origins.add(event);
+  }
+  if (append.reserve) disk_.origins.add(*append.reserve);
+}
+
+void MemoryEventLog::crash_keeping(std::size_t appends) {
+  for (const std::deque<Append>* queue : {&syncing_, &waiting_}) {
+    for (const Append& append : *queue) {
+      if (appends == 0) return;
+      store(append);
+      --appends;
+    }
+  }
+}
+
+void MemoryEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit,
+                          Reply<LogPage> reply) {
+  absl::StatusOr<LogPage> result = LogPage{};
+  LogPage& page = *result;
+  page.next = std::max<std::uint64_t>(from, 1);
+  page.end = true;
+  for (; page.next <= disk_.events.size(); ++page.next) {
+    if (page.events.size() >= limit) {
+      page.end = false;
+      break;
+    }
+    const MemoryLogDisk::Stored& stored = disk_.events[page.next - 1];
+    if (!pattern.matches(stored.topic)) continue;
+    absl::StatusOr<Event> event = pool_.parse(
+        Bytes(reinterpret_cast<const std::byte*>(stored.bytes.data()), stored.bytes.size()));
+    if (!event.ok()) {
+      result = absl::DataLossError(absl::StrCat("the simulated event log is damaged: event ",
+                                                page.next, ": ", event.status().message()));
+      break;
+    }
+    page.events.push_back(*std::move(event));
+  }
+  scheduler_.post([reply = std::move(reply), result = std::move(result), alive = alive_]() mutable {
+    if (*alive) reply(std::move(result));
+  });
+}
+
+OriginState MemoryEventLog::origin(std::string_view name) const {
+  return disk_.origins.state(name);
+}
+
+}  // namespace supercloud

@@ -1,0 +1,71 @@
+// The event log of a simulation: a disk in memory that is slow to sync, can be full, and loses in a crash what it had not synced.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/event_log.h"
+#include "core/scheduler.h"
+#include "storage/origin_book.h"
+
+namespace supercloud {
+
+// What is on stable storage: outlives the log, as a disk outlives a process. Bytes, not events: no pool must outlive it.
+struct MemoryLogDisk {
+  struct Stored {
+    std::string topic;
+    std::string bytes;
+  };
+  std::vector<Stored> events;  // position 1 first
+  OriginBook origins;
+};
+
+struct MemoryEventLogOptions {
+  Duration sync_latency = absl::Microseconds(200);
+};
+
+// Thread-bound to the scheduler, which, as disk and pool, must outlive it. To destroy it is to crash.
+class MemoryEventLog final : public EventLog {
+ public:
+  MemoryEventLog(Scheduler& scheduler, EventPool& pool, MemoryLogDisk& disk,
+                 MemoryEventLogOptions options = {});
+  ~MemoryEventLog() override;
+
+  void append(std::vector<Event> events, std::optional<Reservation> reserve,
+              Reply<Done> reply) override;
+  void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override;
+  OriginState origin(std::string_view name) const override;
+
+  // While it is full, appends are answered ResourceExhausted when their sync comes, and leave nothing.
+  void set_full(bool full) { full_ = full; }
+  void set_sync_latency(Duration latency) { latency_ = latency; }
+  // To be called right before destruction: of what was not synced, the first `appends` reach the disk all the same, though their
+  // repliers never hear of it. Without it all of that is lost.
+  void crash_keeping(std::size_t appends);
+  std::size_t unsynced() const { return syncing_.size() + waiting_.size(); }
+
+ private:
+  struct Append {
+    std::vector<Event> events;
+    std::optional<Reservation> reserve;
+    Reply<Done> reply;
+  };
+  void start_sync();
+  void synced();
+  void store(const Append& append);
+
+  Scheduler& scheduler_;
+  EventPool& pool_;
+  MemoryLogDisk& disk_;
+  Duration latency_;
+  bool full_ = false;
+  std::deque<Append> syncing_;  // share the sync that is under way
+  std::deque<Append> waiting_;  // share the next
+  TimerId timer_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace supercloud

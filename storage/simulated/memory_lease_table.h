@@ -1,0 +1,58 @@
+// The lease table of a simulation: the live one's rules over a disk in memory, with crashes, outages and lost replies.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "storage/durable_lease_table.h"
+
+namespace supercloud {
+
+// What is on stable storage: outlives the table, as a disk outlives a process.
+struct MemoryLeaseDisk {
+  LeaseContents contents;
+};
+
+struct MemoryLeaseTableOptions {
+  LeaseTableOptions table;
+  Duration sync_latency = absl::Microseconds(200);
+};
+
+// Thread-bound to the scheduler, which, as the disk, must outlive it. To destroy it is to crash: what was not synced is lost.
+class MemoryLeaseTable final : public LeaseTable {
+ public:
+  MemoryLeaseTable(Scheduler& scheduler, MemoryLeaseDisk& disk,
+                   MemoryLeaseTableOptions options = {});
+  ~MemoryLeaseTable() override;
+
+  // While it lasts, calls are answered Unavailable and change nothing. Time goes on, so sessions end.
+  void set_outage(bool outage) { outage_ = outage; }
+  // The next `count` calls take effect, but nobody hears of it.
+  void lose_replies(std::uint64_t count) { replies_to_lose_ = count; }
+  // The next `count` syncs fail: half of the changes, in turn, are on stable storage all the same.
+  void fail_syncs(std::uint64_t count);
+  // The disk finishes the sync that is under way, if any, though nobody will hear of it: to be called right before destruction, as
+  // one of the two ways in which a crash can end.
+  void finish_sync();
+
+  void open_session(OpenSession request, Reply<Session> reply) override;
+  void renew(SessionId session, Reply<Done> reply) override;
+  void end_session(SessionId session, Reply<Done> reply) override;
+  void swap(Swap swap, Reply<SwapResult> reply) override;
+  void read(std::string key, Reply<LeaseRecord> reply) override;
+  void list(LeaseQuery query, Reply<std::vector<LeaseRecord>> reply) override;
+
+ private:
+  class Store;
+  // False: the call does not reach the table.
+  template <class T>
+  bool admit(Reply<T>& reply);
+
+  Scheduler& scheduler_;
+  bool outage_ = false;
+  std::uint64_t replies_to_lose_ = 0;
+  Store* store_;  // table_'s
+  std::unique_ptr<DurableLeaseTable> table_;
+};
+
+}  // namespace supercloud
