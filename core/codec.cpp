@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace supercloud::codec {
@@ -120,44 +121,49 @@ class PointerWalk {
   std::int64_t budget_;
 };
 
-// Reads every field that the schema knows; the library throws where a field is not what the schema says.
-void read_all(capnp::DynamicStruct::Reader value);
-void read_all(capnp::DynamicList::Reader list);
-
 bool is_pointer(capnp::Type type) {
   return type.isText() || type.isData() || type.isStruct() || type.isList();
 }
 
-void read_value(const capnp::DynamicValue::Reader& value, capnp::Type type) {
-  if (type.isStruct()) read_all(value.as<capnp::DynamicStruct>());
-  if (type.isList()) read_all(value.as<capnp::DynamicList>());
-}
+// Reads every field that the schema knows; the library throws where a field is not what the schema says.
+class SchemaWalk {
+ public:
+  void read(capnp::DynamicStruct::Reader value) {
+    for (const auto field : value.getSchema().getNonUnionFields()) read_field(value, field);
+    KJ_IF_MAYBE(field, value.which()) read_field(value, *field);
+  }
+  // The field that was being read.
+  std::string_view place() const { return place_; }
 
-void read_all(capnp::DynamicList::Reader list) {
-  const capnp::Type element = list.getSchema().getElementType();
-  if (!is_pointer(element)) return;
-  for (const auto item : list) read_value(item, element);
-}
+ private:
+  void read_field(const capnp::DynamicStruct::Reader& value, capnp::StructSchema::Field field) {
+    const capnp::Type type = field.getType();
+    if (!is_pointer(type)) return;
+    const capnp::Text::Reader name = field.getProto().getName();
+    place_ = {name.begin(), name.size()};
+    if (value.has(field)) read_value(value.get(field), type);
+  }
 
-void read_field(capnp::DynamicStruct::Reader value, capnp::StructSchema::Field field) {
-  if (is_pointer(field.getType()) && value.has(field)) read_value(value.get(field), field.getType());
-}
+  void read_value(const capnp::DynamicValue::Reader& value, capnp::Type type) {
+    if (type.isStruct()) read(value.as<capnp::DynamicStruct>());
+    if (!type.isList() || !is_pointer(type.asList().getElementType())) return;
+    for (const auto item : value.as<capnp::DynamicList>()) {
+      read_value(item, type.asList().getElementType());
+    }
+  }
 
-void read_all(capnp::DynamicStruct::Reader value) {
-  for (const auto field : value.getSchema().getNonUnionFields()) read_field(value, field);
-  KJ_IF_MAYBE(field, value.which()) read_field(value, *field);
-}
+  std::string_view place_;  // of the schema, which is static
+};
 
 }  // namespace
 
-absl::Status guarded(std::string_view doing, absl::FunctionRef<void()> action) {
+absl::Status guarded(absl::FunctionRef<void()> action) {
   try {
     action();
     return absl::OkStatus();
   } catch (const kj::Exception& exception) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(absl::string_view(doing.data(), doing.size()), ": ",
-                     exception.getDescription().cStr()));
+    const kj::StringPtr what = exception.getDescription();
+    return absl::InvalidArgumentError(absl::CHexEscape({what.begin(), what.size()}));
   }
 }
 
@@ -196,15 +202,21 @@ void write_framing(std::size_t words, std::byte* out) {
 
 absl::Status check_segment(absl::Span<const capnp::word> segment, capnp::StructSchema schema) {
   if (absl::Status status = PointerWalk(segment).run(); !status.ok()) return status;
-  return guarded("reading it by its schema", [&] {
+  SchemaWalk walk;
+  const absl::Status status = guarded([&] {
     capnp::ReaderOptions options;
     // Once over everything; the rest is for lists of structs without size, of which no schema of ours has any.
     options.traversalLimitInWords = segment.size() * 2 + 1024;
     options.nestingLimit = depth_max + 1;
     const kj::ArrayPtr<const capnp::word> segments[1] = {{segment.data(), segment.size()}};
     capnp::SegmentArrayMessageReader reader(kj::arrayPtr(segments, 1), options);
-    read_all(reader.getRoot<capnp::DynamicStruct>(schema));
+    walk.read(reader.getRoot<capnp::DynamicStruct>(schema));
   });
+  if (status.ok()) return status;
+  const std::string_view place = walk.place();
+  return absl::InvalidArgumentError(
+      absl::StrCat("field '", absl::string_view(place.data(), place.size()),
+                   "' is not what the schema says: ", status.message()));
 }
 
 kj::Array<capnp::word> flatten(capnp::MessageBuilder& builder) {

@@ -42,7 +42,7 @@ std::string to_json(capnp::DynamicStruct::Reader value);
 // The framed message that `json` says, not yet checked; fields that the schema does not know are an error.
 absl::StatusOr<kj::Array<capnp::word>> from_json(std::string_view json, capnp::StructSchema schema);
 
-// Runs `action`; what the library throws becomes InvalidArgument, "<doing>: <what>".
-absl::Status guarded(std::string_view doing, absl::FunctionRef<void()> action);
+// Runs `action`; what the library throws becomes InvalidArgument with the library's words.
+absl::Status guarded(absl::FunctionRef<void()> action);
 
 }  // namespace supercloud::codec

@@ -45,15 +45,15 @@ absl::StatusOr<kj::Array<capnp::word>> from_json(std::string_view json,
         absl::StrCat("JSON of ", json.size(), " bytes, more than ", json_bytes_max));
   }
   kj::Array<capnp::word> framed;
-  const std::string_view name = text(schema.getShortDisplayName());
-  const absl::Status status = guarded("not the JSON of " + std::string(name), [&] {
+  const absl::Status status = guarded([&] {
     capnp::MallocMessageBuilder builder;
     json_codec().decode(kj::ArrayPtr<const char>(json.data(), json.size()),
                         builder.initRoot<capnp::DynamicStruct>(schema));
     framed = flatten(builder);
   });
-  if (!status.ok()) return status;
-  return framed;
+  if (status.ok()) return framed;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "not the JSON of ", schema.getShortDisplayName().cStr(), ": ", status.message()));
 }
 
 }  // namespace codec

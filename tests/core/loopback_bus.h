@@ -1,0 +1,49 @@
+// A bus of one node for tests of the runtime: records what leaves, and brings what the test lets arrive.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/bus.h"
+#include "core/scheduler.h"
+
+namespace supercloud {
+
+class LoopbackBus final : public Bus {
+ public:
+  LoopbackBus(Scheduler& scheduler, std::string node) : scheduler_(scheduler), node_(std::move(node)) {}
+
+  std::vector<Event> published;
+  bool keep_published = true;
+  std::map<std::string, int> subscriptions;  // prefix -> count
+  BusReceiver* receiver = nullptr;
+
+  void start(BusReceiver& to) override { receiver = &to; }
+  void publish(const Event& event) override {
+    if (keep_published) published.push_back(event);
+  }
+  void subscribe(std::string prefix, Reply<Done> reply) override {
+    ++subscriptions[prefix];
+    scheduler_.post([reply = std::move(reply)]() mutable { reply(Done{}); });
+  }
+  void unsubscribe(std::string prefix) override {
+    if (--subscriptions[prefix] == 0) subscriptions.erase(prefix);
+  }
+  void request(Address to, std::string bytes, Reply<std::string> reply) override {
+    if (to.node != node_) {
+      scheduler_.post([reply = std::move(reply)]() mutable { reply(absl::UnavailableError("no such node")); });
+      return;
+    }
+    scheduler_.post([this, to, bytes = std::move(bytes), reply = std::move(reply)]() mutable {
+      receiver->on_request(to.actor, std::move(bytes), std::move(reply));
+    });
+  }
+
+ private:
+  Scheduler& scheduler_;
+  std::string node_;
+};
+
+}  // namespace supercloud

@@ -1,0 +1,153 @@
+// Actors that fail: said on the bus, made anew, given up.
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/core/node_fixture.h"
+
+namespace supercloud {
+namespace {
+
+using Which = schema::Payload::Which;
+
+class Supervision : public NodeTest {
+ protected:
+  std::string last_failure(std::string_view part) const {
+    const std::vector<Event> failed = sent(Which::BUS_ACTOR_FAILED);
+    if (failed.empty()) return "none";
+    const auto payload = failed.back().payload().getBusActorFailed();
+    return std::string(part == "why"    ? text(payload.getWhy())
+                       : part == "done" ? text(payload.getDone())
+                                        : text(payload.getActor()));
+  }
+};
+
+TEST_F(Supervision, AFailedActorIsReplacedByANewObjectWithFreshSubscriptions) {
+  int made = 0;
+  int received = 0;
+  int timers = 0;
+  node->spawn("a", [&](Context& context) {
+    ++made;
+    context.subscribe(Pattern::of("migration.>"));
+    context.after(absl::Seconds(30), [&] { ++timers; });
+    return std::make_unique<Puppet>(context, [&](Context& self, const Event& event) {
+      ++received;
+      if (event.payload().getMigrationProgress().getPercent() == 13) {
+        self.fail(absl::DataLossError("thirteen"));
+        self.subscribe(Pattern::of("vm.>"));  // the turn still ends normally
+      }
+    });
+  });
+  Context& speaker = spawn("speaker");
+  const Event fatal = speaker.publish(progress(speaker, 13));
+  speaker.publish(progress(speaker, 14));
+  run();
+  EXPECT_EQ(received, 1) << "mail of the failed object is dropped";
+  EXPECT_TRUE(bus->subscriptions.empty());
+  EXPECT_EQ(last_failure("actor"), "alpha/a");
+  EXPECT_NE(last_failure("why").find("thirteen"), std::string::npos);
+  EXPECT_EQ(last_failure("done"), "restarted");
+  EXPECT_EQ(sent(Which::BUS_ACTOR_FAILED)[0].cause(), fatal.id());
+  EXPECT_EQ(made, 1);
+  run(absl::Milliseconds(100));
+  EXPECT_EQ(made, 2);
+  EXPECT_EQ(bus->subscriptions, (std::map<std::string, int>{{"migration.", 1}}));
+  speaker.publish(progress(speaker, 15));
+  run();
+  EXPECT_EQ(received, 2) << "one subscription, not two";
+  run(absl::Seconds(31));
+  EXPECT_EQ(timers, 1) << "the failed object's timer died with it";
+}
+
+TEST_F(Supervision, AnExceptionInATurnOrAFactoryIsAFailure) {
+  int made = 0;
+  node->spawn("a", [&](Context& context) -> std::unique_ptr<Actor> {
+    if (++made == 2) throw std::runtime_error("bad start");
+    context.subscribe(Pattern::of("migration.>"));
+    return std::make_unique<Puppet>(context, [](Context&, const Event&) { throw std::runtime_error("bad turn"); });
+  });
+  Context& speaker = spawn("speaker");
+  speaker.publish(progress(speaker, 1));
+  run();
+  EXPECT_NE(last_failure("why").find("bad turn"), std::string::npos);
+  run(absl::Milliseconds(150));
+  EXPECT_NE(last_failure("why").find("bad start"), std::string::npos);
+  EXPECT_EQ(made, 2);
+  run(absl::Milliseconds(250));  // 200 ms after the second
+  EXPECT_EQ(made, 3);
+  EXPECT_EQ(bus->subscriptions.size(), 1U);
+}
+
+TEST_F(Supervision, TheRuntimeGivesUpAfterTooManyRestartsAndSaysSo) {
+  int made = 0;
+  NodeOptions options;
+  options.restarts_max = 3;
+  make_node(options);
+  node->spawn("a", [&](Context& context) {
+    ++made;
+    context.fail(absl::InternalError("never works"));
+    return std::make_unique<Puppet>(context, nullptr);
+  });
+  run(absl::Minutes(5));
+  EXPECT_EQ(made, 4);
+  EXPECT_EQ(last_failure("done"), "gave up");
+  EXPECT_EQ(sent(Which::BUS_ACTOR_FAILED).size(), 4U);
+}
+
+TEST_F(Supervision, FailuresFurtherApartThanTheWindowAreForgiven) {
+  int made = 0;
+  NodeOptions options;
+  options.restarts_max = 2;
+  make_node(options);
+  node->spawn("a", [&](Context& context) {
+    ++made;
+    context.after(absl::Minutes(2), [&context] { context.fail(absl::InternalError("now and then")); });
+    return std::make_unique<Puppet>(context, nullptr);
+  });
+  run(absl::Hours(1));
+  EXPECT_GE(made, 29);
+  EXPECT_EQ(last_failure("done"), "restarted");
+}
+
+TEST_F(Supervision, AFullMailboxIsReportedEarlyAndFailsTheActorWhenItOverflows) {
+  NodeOptions options;
+  options.mailbox_max = 8;
+  make_node(options);
+  int seen = 0;
+  spawn("slow", {"migration.>"}, [&](Context&, const Event&) { ++seen; });
+  Context& speaker = spawn("speaker");
+  speaker.publish(progress(speaker, 0));
+  run();
+  for (unsigned i = 0; i < 8; ++i) speaker.publish(progress(speaker, i));
+  run();
+  EXPECT_EQ(seen, 9);
+  ASSERT_EQ(sent(Which::BUS_SLOW_SUBSCRIBER).size(), 1U);
+  EXPECT_TRUE(sent(Which::BUS_ACTOR_FAILED).empty());
+  for (unsigned i = 0; i < 9; ++i) speaker.publish(progress(speaker, i));
+  run();
+  EXPECT_EQ(seen, 9);
+  EXPECT_NE(last_failure("why").find("mailbox"), std::string::npos);
+  run(absl::Seconds(1));
+  speaker.publish(progress(speaker, 0));
+  run();
+  EXPECT_EQ(seen, 10) << "after its restart it works again";
+}
+
+TEST_F(Supervision, ActorsStopInTheReverseOrderOfTheirStart) {
+  struct Mourned final : Actor {
+    Mourned(std::vector<std::string>& list, std::string called) : dead(list), name(std::move(called)) {}
+    ~Mourned() override { dead.push_back(name); }
+    void receive(const Event&) override {}
+    std::vector<std::string>& dead;
+    std::string name;
+  };
+  std::vector<std::string> dead;
+  for (const char* name : {"one", "two", "three"}) {
+    node->spawn(name, [&dead, name](Context&) { return std::make_unique<Mourned>(dead, name); });
+  }
+  node.reset();
+  EXPECT_EQ(dead, (std::vector<std::string>{"three", "two", "one"}));
+}
+
+}  // namespace
+}  // namespace supercloud
