@@ -4,30 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/topic.h"
 
 namespace supercloud {
-namespace {
-
-constexpr std::string_view heartbeat_prefix = "node.heartbeat.";
-
-absl::Status too_large(std::string_view what, std::size_t size) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(absl::string_view(what.data(), what.size()), " has ", size, " bytes; the bus takes ",
-                   event_bytes_max, ": send bulk data over a link"));
-}
-
-// Calls `each` with the prefixes of zero to three tokens under which a topic can be subscribed, until it returns true.
-template <class Each>
-bool any_prefix(std::string_view topic, Each each) {
-  for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
-    if (each(topic_prefix(topic, tokens))) return true;
-  }
-  return false;
-}
-
-}  // namespace
-
 template <class Function>
 Task SimulatedBus::guarded(Function function) {
   return [alive = std::weak_ptr<char>(alive_), function = std::move(function)]() mutable {
@@ -42,7 +20,10 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
       scheduler_(scheduler),
       pool_(pool),
       options_(std::move(options)),
-      detector_(options_.gaps) {
+      subscriber_(scheduler, pool, options_.gaps,
+                  [this](const auto& prefix, const auto& subscription) {
+                    changed(prefix, subscription);
+                  }) {
   network_.add(name_);
   registered_ = network_.buses_.try_emplace(name_, this).second;
   if (registered_) life_ = ++network_.lives_[name_];
@@ -51,7 +32,6 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
 SimulatedBus::~SimulatedBus() {
   scheduler_.cancel(ping_timer_);
   scheduler_.cancel(retry_timer_);
-  scheduler_.cancel(expiry_timer_);
   for (auto& [id, pending] : pending_) scheduler_.cancel(pending.timer);
   if (registered_) {
     network_.buses_.erase(name_);
@@ -74,11 +54,10 @@ void SimulatedBus::start(BusReceiver& receiver) {
     Peer& peer = peers_[name];
     peer.awaited = true;
     peer.last_heard = scheduler_.clock().now();
+    subscriber_.expect(name);
   }
-  Subscription& heartbeats = subscriptions_[std::string(heartbeat_prefix)];
-  const bool was_active = heartbeats.active();
-  heartbeats.internal = true;
-  change(heartbeat_prefix, heartbeats, was_active);
+  subscriber_.start(receiver);
+  settle();
   ping();
 }
 
@@ -118,25 +97,23 @@ bool SimulatedBus::heard(const std::string& from, std::uint64_t life) {
   peer.last_heard = scheduler_.clock().now();
   if (life == peer.life && peer.alive) return true;
   if (life > peer.life) {
-    if (peer.life != 0) {
-      detector_.restarted(from);
-      no_longer_awaited(from);
-    }
+    if (peer.life != 0) subscriber_.restarted(from);
     peer.life = life;
     peer.theirs.clear();
-    peer.in_effect.clear();
     peer.served.clear();
     peer.served_order.clear();
   }
   peer.alive = true;
   peer.awaited = false;
+  subscriber_.expect(from);
   send(from, Ping{});
-  if (send_changes(from, peer)) arm_retry();
+  if (send_changes(from)) arm_retry();
   for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
     const auto waiting = pending_.find(id);
     if (waiting != pending_.end()) send_request(id, waiting->second);
   }
   receiver_->on_peer(from, true);
+  settle();
   return true;
 }
 
@@ -150,35 +127,18 @@ void SimulatedBus::took(const std::string& from, Peer& peer, const Change& chang
   send(from, std::move(answer));
 }
 
-void SimulatedBus::took(const std::string& from, Peer& peer, const InEffect& in_effect) {
-  const auto found = subscriptions_.find(in_effect.prefix);
-  if (in_effect.life != life_ || found == subscriptions_.end()) return;
-  std::uint64_t& version = peer.in_effect[in_effect.prefix];
-  if (in_effect.version <= version) return;  // a repeat: its tails are newer than what is owed
-  version = in_effect.version;
-  if (version != found->second.version || !found->second.active()) return;
-  detector_.in_effect(from, in_effect.prefix, in_effect.tails);
-  for (Waiter& waiter : waiters_) {
-    if (waiter.prefix == in_effect.prefix && waiter.version <= version) waiter.peers.erase(from);
-  }
-  drain();
-  reply_waiters();
+void SimulatedBus::took(const std::string& from, Peer&, const InEffect& in_effect) {
+  if (in_effect.life != life_) return;
+  subscriber_.in_effect(from, in_effect.prefix, in_effect.version, in_effect.tails);
 }
 
 void SimulatedBus::took(const std::string& from, Peer&, const Opening& opening) {
-  detector_.opened(from, opening.tail);
+  subscriber_.opened(from, opening.tail);
 }
 
 void SimulatedBus::took(const std::string& from, Peer&, const Bytes& bytes) {
   const auto* data = reinterpret_cast<const std::byte*>(bytes.bytes->data());
-  absl::StatusOr<Event> event = pool_.parse({data, bytes.bytes->size()});
-  const absl::Status taken =
-      event.ok() ? detector_.arrived(*std::move(event), scheduler_.clock().now()) : event.status();
-  if (!taken.ok()) {
-    receiver_->on_rejected(from, std::string(taken.message()));
-    return;
-  }
-  drain();
+  subscriber_.arrived(from, "", {data, bytes.bytes->size()});
 }
 
 void SimulatedBus::took(const std::string& from, Peer& peer, const Request& request) {
@@ -191,14 +151,12 @@ void SimulatedBus::took(const std::string& from, Peer& peer, const Request& requ
   auto answer = [this, alive = std::weak_ptr<char>(alive_), from, id = request.id,
                  life = peer.life](absl::StatusOr<std::string> value) {
     if (alive.expired()) return;
-    if (value.ok() && value->size() > event_bytes_max) value = too_large("the answer", value->size());
+    if (value.ok()) {
+      absl::Status size = check_size("the answer", value->size());
+      if (!size.ok()) value = std::move(size);
+    }
     send(from, Answer{id, life, std::move(value)});
   };
-  if (request.bytes.size() > event_bytes_max) {
-    answer(too_large("the request", request.bytes.size()));
-    receiver_->on_rejected(from, "a request that is too large");
-    return;
-  }
   receiver_->on_request(request.actor, request.bytes,
                         Reply<std::string>(far_future, std::move(answer)));
 }
@@ -231,70 +189,31 @@ void SimulatedBus::publish(const Event& event) {
   }
 }
 
-void SimulatedBus::change(std::string_view prefix, Subscription& subscription, bool was_active) {
-  if (subscription.active() == was_active) return;
-  ++subscription.version;
-  if (subscription.active()) {
-    detector_.subscribe(prefix);
-  } else {
-    detector_.unsubscribe(prefix);
-    for (Waiter& waiter : waiters_) {
-      if (waiter.prefix == prefix) waiter.peers.clear();
-    }
-    scheduler_.post(guarded([this] { reply_waiters(); }));
-  }
+void SimulatedBus::changed(const std::string& prefix, const Subscriber::Subscription& subscription) {
   for (const auto& [name, peer] : peers_) {
-    if (peer.alive) {
-      send(name, Change{std::string(prefix), subscription.version, subscription.active()});
-    }
+    if (peer.alive) send(name, Change{prefix, subscription.version, subscription.active()});
   }
   arm_retry();
 }
 
 void SimulatedBus::subscribe(std::string prefix, Reply<Done> reply) {
-  Subscription& subscription = subscriptions_[prefix];
-  const bool was_active = subscription.active();
-  ++subscription.owned;
-  change(prefix, subscription, was_active);
-  Waiter waiter{prefix, subscription.version, {}, std::move(reply)};
-  for (const auto& [name, peer] : peers_) {
-    const auto there = peer.in_effect.find(prefix);
-    const bool done = there != peer.in_effect.end() && there->second >= subscription.version;
-    if ((peer.alive || peer.awaited) && !done) waiter.peers.insert(name);
-  }
-  waiters_.push_back(std::move(waiter));
-  scheduler_.post(guarded([this] { reply_waiters(); }));
+  subscriber_.subscribe(prefix, std::move(reply));
 }
 
-void SimulatedBus::unsubscribe(std::string prefix) {
-  const auto found = subscriptions_.find(prefix);
-  if (found == subscriptions_.end() || found->second.owned == 0) return;
-  --found->second.owned;
-  change(prefix, found->second, true);
+void SimulatedBus::unsubscribe(std::string prefix) { subscriber_.unsubscribe(prefix); }
+
+// Once those that existed at the start have spoken, or been silent for long enough.
+void SimulatedBus::settle() {
+  if (subscriber_.settled()) return;
+  const bool waits = std::any_of(peers_.begin(), peers_.end(),
+                                 [](const auto& entry) { return entry.second.awaited; });
+  if (!waits) subscriber_.settle();
 }
 
-void SimulatedBus::no_longer_awaited(std::string_view node) {
-  for (Waiter& waiter : waiters_) {
-    const auto found = waiter.peers.find(node);
-    if (found != waiter.peers.end()) waiter.peers.erase(found);
-  }
-  scheduler_.post(guarded([this] { reply_waiters(); }));
-}
-
-void SimulatedBus::reply_waiters() {
-  std::vector<Waiter> ready;
-  const auto first = std::stable_partition(waiters_.begin(), waiters_.end(),
-                                           [](const Waiter& w) { return !w.peers.empty(); });
-  std::move(first, waiters_.end(), std::back_inserter(ready));
-  waiters_.erase(first, waiters_.end());
-  for (Waiter& waiter : ready) waiter.reply(Done{});
-}
-
-bool SimulatedBus::send_changes(std::string_view to, const Peer& peer) {
+bool SimulatedBus::send_changes(const std::string& to) {
   bool sent = false;
-  for (const auto& [prefix, subscription] : subscriptions_) {
-    const auto there = peer.in_effect.find(prefix);
-    const std::uint64_t known = there == peer.in_effect.end() ? 0 : there->second;
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    const std::uint64_t known = subscriber_.version_at(to, prefix);
     if (known >= subscription.version) continue;
     if (known == 0 && !subscription.active()) continue;  // it never heard of it, or sends in vain
     send(to, Change{prefix, subscription.version, subscription.active()});
@@ -313,13 +232,13 @@ void SimulatedBus::retry() {
   retry_timer_ = 0;
   bool sent = false;
   for (const auto& [name, peer] : peers_) {
-    if (peer.alive && send_changes(name, peer)) sent = true;
+    if (peer.alive && send_changes(name)) sent = true;
   }
   if (sent) arm_retry();
 }
 
 void SimulatedBus::request(Address to, std::string bytes, Reply<std::string> reply) {
-  if (bytes.size() > event_bytes_max) return reply(too_large("the request", bytes.size()));
+  if (absl::Status size = check_size("the request", bytes.size()); !size.ok()) return reply(size);
   const Instant now = scheduler_.clock().now();
   const std::uint64_t id = ++requests_;
   const Instant deadline = std::min(reply.deadline(), now + options_.request_max);
@@ -380,55 +299,14 @@ void SimulatedBus::ping() {
     if (peer.alive) lost.push_back(name);
     peer.alive = false;
     peer.awaited = false;
-    no_longer_awaited(name);
+    subscriber_.dismiss(name);
     for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
       finish(id, absl::UnavailableError(
                      absl::StrCat("no node named \"", name, "\" is reachable from ", name_)));
     }
   }
   for (const std::string& name : lost) receiver_->on_peer(name, false);
-}
-
-// A heartbeat that only the bus itself asked for is not the owner's business.
-bool SimulatedBus::wanted(const Event& event) const {
-  if (event.type() != schema::Payload::NODE_HEARTBEAT) return true;
-  return any_prefix(event.topic(), [this](std::string_view prefix) {
-    const auto found = subscriptions_.find(prefix);
-    return found != subscriptions_.end() && found->second.owned > 0;
-  });
-}
-
-void SimulatedBus::drain() {
-  if (std::exchange(draining_, true)) return;
-  while (std::optional<GapDetector::Output> output = detector_.next()) {
-    if (const BusGap* gap = std::get_if<BusGap>(&*output)) {
-      const auto found = subscriptions_.find(gap->prefix);
-      if (found != subscriptions_.end() && found->second.owned > 0) receiver_->on_gap(*gap);
-      continue;
-    }
-    Event event = std::get<Event>(*std::move(output));
-    if (event.type() == schema::Payload::NODE_HEARTBEAT) {
-      const std::string_view origin = event.origin();
-      detector_.tails(origin.substr(0, origin.find('/')), event.payload().getNodeHeartbeat(),
-                      scheduler_.clock().now());
-    }
-    if (wanted(event)) receiver_->on_event(std::move(event));
-  }
-  draining_ = false;
-  arm_expiry();
-}
-
-void SimulatedBus::arm_expiry() {
-  const Instant at = detector_.wake_at();
-  if (at >= expiry_at_) return;
-  scheduler_.cancel(expiry_timer_);
-  expiry_at_ = at;
-  expiry_timer_ = scheduler_.at(at, [this] {
-    expiry_timer_ = 0;
-    expiry_at_ = far_future;
-    detector_.expire(scheduler_.clock().now());
-    drain();
-  });
+  settle();
 }
 
 }  // namespace supercloud

@@ -24,9 +24,9 @@
 
 #include "bus/gap_detector.h"
 #include "bus/simulated/network.h"
+#include "bus/subscriber.h"
 #include "core/bus.h"
 #include "core/event.h"
-#include "core/random.h"
 #include "core/scheduler.h"
 
 namespace supercloud {
@@ -59,7 +59,7 @@ class SimulatedBus final : public Bus {
   void request(Address to, std::string bytes, Reply<std::string> reply) override;
 
   const std::string& name() const { return name_; }
-  const GapDetector::Counts& counts() const { return detector_.counts(); }
+  const GapDetector::Counts& counts() const { return subscriber_.counts(); }
 
   // What a broken or malicious process sends: `bytes` in the place of an event's.
   static void send_garbage(SimulatedNetwork& network, std::string_view from, std::string_view to,
@@ -101,23 +101,10 @@ class SimulatedBus final : public Bus {
     bool alive = false;
     bool awaited = false;    // existed when this bus started, and may still answer
     Instant last_heard;
-    std::map<std::string, Change, std::less<>> theirs;            // what it subscribes here
-    std::map<std::string, std::uint64_t, std::less<>> in_effect;  // our subscriptions there, by version
-    std::set<std::uint64_t> served;                               // ids of its requests ...
-    std::deque<std::uint64_t> served_order;                       // ... the last served_max of them
-    std::vector<std::uint64_t> unsent;                            // requests that wait for its first word
-  };
-  struct Subscription {
-    std::uint64_t owned = 0;  // how often the owner subscribed
-    bool internal = false;    // the bus itself needs it
-    std::uint64_t version = 0;
-    bool active() const { return owned > 0 || internal; }
-  };
-  struct Waiter {
-    std::string prefix;
-    std::uint64_t version = 0;
-    std::set<std::string, std::less<>> peers;
-    Reply<Done> reply;
+    std::map<std::string, Change, std::less<>> theirs;  // what it subscribes here
+    std::set<std::uint64_t> served;                     // ids of its requests ...
+    std::deque<std::uint64_t> served_order;             // ... the last served_max of them
+    std::vector<std::uint64_t> unsent;                  // requests that wait for its first word
   };
   struct Pending {
     std::string to;
@@ -140,18 +127,14 @@ class SimulatedBus final : public Bus {
   void took(const std::string& from, Peer& peer, const Request& request);
   void took(const std::string& from, Peer& peer, const Answer& answer);
 
-  void change(std::string_view prefix, Subscription& subscription, bool was_active);
-  bool send_changes(std::string_view to, const Peer& peer);
-  void no_longer_awaited(std::string_view node);
-  void reply_waiters();
+  void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
+  bool send_changes(const std::string& to);
+  void settle();
   void send_request(std::uint64_t id, Pending& pending);
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
   void ping();
   void retry();
   void arm_retry();
-  void drain();
-  void arm_expiry();
-  bool wanted(const Event& event) const;
   // A task that does nothing once this bus is gone.
   template <class Function>
   Task guarded(Function function);
@@ -164,18 +147,13 @@ class SimulatedBus final : public Bus {
   bool registered_ = false;
   std::uint64_t life_ = 0;
   BusReceiver* receiver_ = nullptr;
-  GapDetector detector_;
+  Subscriber subscriber_;
   PublishedTails published_;
   std::map<std::string, Peer, std::less<>> peers_;
-  std::map<std::string, Subscription, std::less<>> subscriptions_;
-  std::vector<Waiter> waiters_;
   std::map<std::uint64_t, Pending> pending_;
   std::uint64_t requests_ = 0;
   TimerId ping_timer_ = 0;
   TimerId retry_timer_ = 0;
-  TimerId expiry_timer_ = 0;
-  Instant expiry_at_ = far_future;
-  bool draining_ = false;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -1,0 +1,209 @@
+#include "bus/subscriber.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/topic.h"
+
+namespace supercloud {
+namespace {
+
+const std::string heartbeat_prefix = "node.heartbeat.";
+
+std::string_view node_of(std::string_view origin) { return origin.substr(0, origin.find('/')); }
+
+}  // namespace
+
+bool any_prefix(std::string_view topic, absl::FunctionRef<bool(std::string_view prefix)> each) {
+  if (each("")) return true;
+  std::size_t end = 0;
+  for (std::size_t tokens = 1; tokens <= 3; ++tokens) {
+    const std::size_t dot = topic.find('.', end);
+    if (dot == std::string_view::npos) return each(topic_prefix(topic, tokens));
+    end = dot + 1;
+    if (each(topic.substr(0, end))) return true;
+  }
+  return false;
+}
+
+absl::Status check_size(std::string_view what, std::size_t size) {
+  if (size <= event_bytes_max) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      absl::string_view(what.data(), what.size()), " has ", size, " bytes; the bus takes ",
+      event_bytes_max, " at most: send bulk data over a link"));
+}
+
+Subscriber::Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Options options,
+                       Changed changed)
+    : scheduler_(scheduler), pool_(pool), changed_(std::move(changed)), detector_(options) {}
+
+Subscriber::~Subscriber() { scheduler_.cancel(expiry_timer_); }
+
+void Subscriber::start(BusReceiver& receiver) {
+  receiver_ = &receiver;
+  Subscription& heartbeats = subscriptions_[heartbeat_prefix];
+  const bool was_active = heartbeats.active();
+  heartbeats.internal = true;
+  change(heartbeat_prefix, heartbeats, was_active);
+}
+
+void Subscriber::subscribe(const std::string& prefix, Reply<Done> reply) {
+  Subscription& subscription = subscriptions_[prefix];
+  const bool was_active = subscription.active();
+  ++subscription.owned;
+  change(prefix, subscription, was_active);
+  Waiter waiter{prefix, subscription.version, {}, std::move(reply)};
+  for (const auto& [node, publisher] : publishers_) {
+    if (publisher.expected && version_at(node, prefix) < subscription.version) {
+      waiter.nodes.insert(node);
+    }
+  }
+  waiters_.push_back(std::move(waiter));
+  reply_soon();
+}
+
+void Subscriber::unsubscribe(const std::string& prefix) {
+  const auto found = subscriptions_.find(prefix);
+  if (found == subscriptions_.end() || found->second.owned == 0) return;
+  --found->second.owned;
+  change(prefix, found->second, true);
+}
+
+void Subscriber::change(const std::string& prefix, Subscription& subscription, bool was_active) {
+  if (subscription.active() == was_active) return;
+  ++subscription.version;
+  if (subscription.active()) {
+    detector_.subscribe(prefix);
+  } else {
+    detector_.unsubscribe(prefix);
+    for (Waiter& waiter : waiters_) {
+      if (waiter.prefix == prefix) waiter.nodes.clear();
+    }
+    reply_soon();
+    drain();
+  }
+  changed_(prefix, subscription);
+}
+
+void Subscriber::settle() {
+  settled_ = true;
+  reply_soon();
+}
+
+void Subscriber::expect(const std::string& node) {
+  Publisher& publisher = publishers_[node];
+  if (std::exchange(publisher.expected, true) || settled_) return;
+  for (Waiter& waiter : waiters_) {
+    if (version_at(node, waiter.prefix) < waiter.version) waiter.nodes.insert(node);
+  }
+}
+
+void Subscriber::dismiss(const std::string& node) {
+  publishers_[node].expected = false;
+  for (Waiter& waiter : waiters_) waiter.nodes.erase(node);
+  reply_soon();
+}
+
+void Subscriber::restarted(const std::string& node) {
+  publishers_[node].in_effect.clear();
+  detector_.restarted(node);
+  if (!settled_) return;
+  for (Waiter& waiter : waiters_) waiter.nodes.erase(node);  // the process that was known is gone
+  reply_soon();
+}
+
+void Subscriber::in_effect(const std::string& node, const std::string& prefix,
+                           std::uint64_t version, absl::Span<const OriginTail> tails) {
+  const auto found = subscriptions_.find(prefix);
+  if (found == subscriptions_.end()) return;
+  std::uint64_t& known = publishers_[node].in_effect[prefix];
+  if (version <= known) return;  // a repeat: its tails are newer than what is owed
+  known = version;
+  if (version != found->second.version || !found->second.active()) return;
+  detector_.in_effect(node, prefix, tails);
+  for (Waiter& waiter : waiters_) {
+    if (waiter.prefix == prefix && waiter.version <= version) waiter.nodes.erase(node);
+  }
+  drain();
+  reply_waiters();
+}
+
+std::uint64_t Subscriber::version_at(std::string_view node, std::string_view prefix) const {
+  const auto publisher = publishers_.find(node);
+  if (publisher == publishers_.end()) return 0;
+  const auto found = publisher->second.in_effect.find(prefix);
+  return found == publisher->second.in_effect.end() ? 0 : found->second;
+}
+
+void Subscriber::reply_soon() {
+  if (waiters_.empty()) return;
+  scheduler_.post([this, alive = std::weak_ptr<char>(alive_)] {
+    if (!alive.expired()) reply_waiters();
+  });
+}
+
+void Subscriber::reply_waiters() {
+  if (!settled_) return;
+  const auto first = std::stable_partition(waiters_.begin(), waiters_.end(),
+                                           [](const Waiter& w) { return !w.nodes.empty(); });
+  std::vector<Waiter> ready(std::make_move_iterator(first), std::make_move_iterator(waiters_.end()));
+  waiters_.erase(first, waiters_.end());
+  for (Waiter& waiter : ready) waiter.reply(Done{});
+}
+
+void Subscriber::arrived(const std::string& from, std::string_view topic, Bytes bytes) {
+  absl::StatusOr<Event> event = pool_.parse(bytes);
+  absl::Status taken = event.status();
+  if (taken.ok() && !topic.empty() && topic.substr(0, topic.size() - 1) != event->topic()) {
+    taken = absl::InvalidArgumentError("the topic on the wire is not the event's");
+  }
+  if (taken.ok()) taken = detector_.arrived(*std::move(event), scheduler_.clock().now());
+  if (!taken.ok()) return receiver_->on_rejected(from, std::string(taken.message()));
+  drain();
+}
+
+bool Subscriber::owned(std::string_view prefix) const {
+  const auto found = subscriptions_.find(prefix);
+  return found != subscriptions_.end() && found->second.owned > 0;
+}
+
+// A heartbeat that only the bus itself asked for is not the owner's business.
+bool Subscriber::wanted(const Event& event) const {
+  if (event.type() != schema::Payload::NODE_HEARTBEAT) return true;
+  return any_prefix(event.topic(), [this](std::string_view prefix) { return owned(prefix); });
+}
+
+void Subscriber::drain() {
+  if (std::exchange(draining_, true)) return;
+  while (std::optional<GapDetector::Output> output = detector_.next()) {
+    if (const BusGap* gap = std::get_if<BusGap>(&*output)) {
+      if (owned(gap->prefix)) receiver_->on_gap(*gap);
+      continue;
+    }
+    Event event = std::get<Event>(*std::move(output));
+    if (event.type() == schema::Payload::NODE_HEARTBEAT) {
+      detector_.tails(node_of(event.origin()), event.payload().getNodeHeartbeat(),
+                      scheduler_.clock().now());
+    }
+    if (wanted(event)) receiver_->on_event(std::move(event));
+  }
+  draining_ = false;
+  arm_expiry();
+}
+
+void Subscriber::arm_expiry() {
+  const Instant at = detector_.wake_at();
+  if (at >= expiry_at_) return;
+  scheduler_.cancel(expiry_timer_);
+  expiry_at_ = at;
+  expiry_timer_ = scheduler_.at(at, [this] {
+    expiry_timer_ = 0;
+    expiry_at_ = far_future;
+    detector_.expire(scheduler_.clock().now());
+    drain();
+  });
+}
+
+}  // namespace supercloud

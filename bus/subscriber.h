@@ -1,0 +1,109 @@
+// The receiving half of a bus, whatever carries the bytes: which prefixes are subscribed, at which publishers that is in effect,
+// and what the owner is told of what arrives.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "bus/gap_detector.h"
+#include "core/bus.h"
+#include "core/event.h"
+#include "core/scheduler.h"
+
+namespace supercloud {
+
+// Thread-bound. Heartbeats are always subscribed: their tails show what was lost at the end of a stream.
+class Subscriber {
+ public:
+  struct Subscription {
+    std::uint64_t owned = 0;    // how often the owner subscribed
+    bool internal = false;      // the bus itself needs it
+    std::uint64_t version = 0;  // grows with every change between active and not
+    bool active() const { return owned > 0 || internal; }
+  };
+  using Subscriptions = std::map<std::string, Subscription, std::less<>>;
+  // A subscription became active, or ceased to be: the transport tells all publishers.
+  using Changed = std::function<void(const std::string& prefix, const Subscription& subscription)>;
+
+  Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Options options, Changed changed);
+  ~Subscriber();
+  Subscriber(const Subscriber&) = delete;
+  Subscriber& operator=(const Subscriber&) = delete;
+
+  void start(BusReceiver& receiver);
+
+  // As Bus says. The reply waits for the publishers that are expected now, and those met before the bus has settled.
+  void subscribe(const std::string& prefix, Reply<Done> reply);
+  void unsubscribe(const std::string& prefix);
+  const Subscriptions& subscriptions() const { return subscriptions_; }
+
+  // The processes known at the start have all been heard or given up.
+  void settle();
+  bool settled() const { return settled_; }
+  // A publisher that is alive, or may turn out to be.
+  void expect(const std::string& node);
+  // It is dead: nobody waits for it.
+  void dismiss(const std::string& node);
+  // Another process bears the name now: nothing is in effect there.
+  void restarted(const std::string& node);
+  // Version `version` of a subscription is in effect at `node`, whose origins stood at `tails`.
+  void in_effect(const std::string& node, const std::string& prefix, std::uint64_t version,
+                 absl::Span<const OriginTail> tails);
+  // The newest version known to be in effect; 0: none.
+  std::uint64_t version_at(std::string_view node, std::string_view prefix) const;
+  void opened(const std::string& node, const OriginTail& tail) { detector_.opened(node, tail); }
+
+  // Bytes that claim to be an event whose topic on the wire was `topic` (empty: not told), from a process known as `from`.
+  void arrived(const std::string& from, std::string_view topic, Bytes bytes);
+
+  const GapDetector::Counts& counts() const { return detector_.counts(); }
+
+ private:
+  struct Publisher {
+    bool expected = false;
+    std::map<std::string, std::uint64_t, std::less<>> in_effect;  // version by prefix
+  };
+  struct Waiter {
+    std::string prefix;
+    std::uint64_t version = 0;
+    std::set<std::string, std::less<>> nodes;
+    Reply<Done> reply;
+  };
+
+  void change(const std::string& prefix, Subscription& subscription, bool was_active);
+  void reply_soon();
+  void reply_waiters();
+  bool owned(std::string_view prefix) const;
+  bool wanted(const Event& event) const;
+  void drain();
+  void arm_expiry();
+
+  Scheduler& scheduler_;
+  EventPool& pool_;
+  Changed changed_;
+  BusReceiver* receiver_ = nullptr;
+  GapDetector detector_;
+  Subscriptions subscriptions_;
+  std::map<std::string, Publisher, std::less<>> publishers_;
+  std::vector<Waiter> waiters_;
+  bool settled_ = false;
+  bool draining_ = false;
+  TimerId expiry_timer_ = 0;
+  Instant expiry_at_ = far_future;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+// Calls `each` with the prefixes of zero to three tokens under which a topic can be subscribed, until it returns true.
+bool any_prefix(std::string_view topic, absl::FunctionRef<bool(std::string_view prefix)> each);
+
+// InvalidArgument for bytes that the bus does not take.
+absl::Status check_size(std::string_view what, std::size_t size);
+
+}  // namespace supercloud
