@@ -44,8 +44,14 @@ class Fabric {
   virtual void forget(const std::string& address, Epoch epoch) = 0;
   virtual std::vector<AddressOwner> owners() const = 0;  // by address
 
-  // How long no frame was delivered to or from a guest of this node around its last change of epoch; none if not known yet.
+  // How long no frame was delivered to or from a guest of this node around its last change of epoch; none if not known yet, or
+  // if the last frame before it passed on another node, whose clock says nothing here.
   virtual std::optional<Duration> blackout(const std::string& vm, Epoch epoch) const = 0;
+  // When the first and the last frame of an epoch passed here, on this node's clock; none if none has.
+  struct Traffic {
+    Instant first, last;
+  };
+  virtual std::optional<Traffic> traffic(const std::string& vm, Epoch epoch) const = 0;
 };
 
 }  // namespace supercloud
