@@ -1,0 +1,226 @@
+#include "actors/migration/executor.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/migration/commands.h"
+
+namespace supercloud {
+
+std::string vm_of(const Event& event) {
+  return absl::StrCat(event.tenant(), "/", event.subject());
+}
+
+Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions options)
+    : shared_{.context = context, .seams = seams, .options = std::move(options)},
+      proposals_(shared_, [this](const std::string& vm) { return find(vm); }),
+      alive_(std::make_shared<bool>(true)) {
+  for (const char* pattern :
+       {"migration.proposed.>", "migration.accepted.>", "migration.completed.>", "migration.aborted.>",
+        "storage.replica_ready.>", "vm.resumed.>", "node.joined.>", "node.left.>", "node.capacity.>",
+        "instance.refused.>", "instance.returned.>", "instance.revoked.>"})
+    context.subscribe(Pattern::of(pattern));
+  recover();
+}
+
+Executor::~Executor() { *alive_ = false; }
+
+// ---- after a restart: the log first, then the table, then the world ----------------------------------------------------
+
+void Executor::recover() {
+  shared_.context.history(
+      Pattern::of(">"), [this](const Event& event) { recovered(event); },
+      [this](const absl::Status& read) {
+        if (!read.ok()) return shared_.context.fail(read);
+        for (auto& [vm, found] : recovered_) {
+          for (auto& [id, out] : found.outgoing) worker(vm).recover_outgoing(out);
+          for (auto& [id, in] : found.incoming) worker(vm).recover_incoming(in);
+        }
+        recovered_.clear();
+        ready_ = true;
+        shared_.seams.hypervisor.watch([this, alive = alive_](const std::string& vm) {
+          if (!*alive) return;
+          // Not from inside a call of ours: a turn of its own.
+          shared_.context.after(absl::ZeroDuration(), [this, vm] {
+            if (VmWorker* worker = find(vm)) worker->look();
+          });
+        });
+        look_around();
+      });
+}
+
+void Executor::recovered(const Event& event) {
+  const std::string& node = shared_.context.node();
+  const auto payload = event.payload();
+  switch (event.type()) {
+    case schema::Payload::LEASE_SWAP_REQUESTED: {
+      const auto swap = payload.getLeaseSwapRequested();
+      if (event.origin() == shared_.context.self().to_string())
+        worker(vm_of(event)).recover_asked(swap.getKind(), swap.getEpoch());
+      break;
+    }
+    case schema::Payload::MIGRATION_ACCEPTED: {
+      const auto accepted = payload.getMigrationAccepted();
+      if (text(accepted.getSource()) != node) break;
+      Outgoing out;
+      out.migration = event.migration();
+      out.target = text(accepted.getTarget());
+      out.epoch = event.epoch();
+      out.failure = "the source's executor was restarted";
+      recovered_[vm_of(event)].outgoing[out.migration] = out;
+      break;
+    }
+    case schema::Payload::MIGRATION_TARGET_READY: {
+      if (text(payload.getMigrationTargetReady().getNode()) != node) break;
+      Incoming in;
+      in.migration = event.migration();
+      in.epoch = event.epoch();
+      recovered_[vm_of(event)].incoming[in.migration] = in;
+      break;
+    }
+    case schema::Payload::MIGRATION_COMPLETED:
+    case schema::Payload::MIGRATION_ABORTED: {
+      const EventId migration = event.migration();
+      Recovered& found = recovered_[vm_of(event)];
+      found.outgoing.erase(migration);
+      found.incoming.erase(migration);
+      break;
+    }
+    default:
+      shared_.nodes.fold(event);
+  }
+}
+
+// ---- hints -----------------------------------------------------------------------------------------------------------
+
+void Executor::receive(const Event& event) {
+  shared_.nodes.fold(event);
+  if (!ready_) return;
+  switch (event.type()) {
+    case schema::Payload::MIGRATION_PROPOSED:
+      proposals_.proposed(event);
+      break;
+    case schema::Payload::MIGRATION_ACCEPTED:
+      if (text(event.payload().getMigrationAccepted().getTarget()) == shared_.context.node())
+        worker(vm_of(event)).read_record();
+      break;
+    case schema::Payload::MIGRATION_COMPLETED:
+    case schema::Payload::MIGRATION_ABORTED:
+      if (VmWorker* worker = find(vm_of(event))) {
+        worker->migration_ended(event.migration());
+        worker->read_record();
+      }
+      break;
+    case schema::Payload::STORAGE_REPLICA_READY:
+    case schema::Payload::VM_RESUMED:
+      if (VmWorker* worker = find(vm_of(event)); worker && text(event.reader().getId().getOrigin()) !=
+                                                               shared_.context.self().to_string())
+        worker->read_record();
+      break;
+    case schema::Payload::INSTANCE_REFUSED:
+      proposals_.instance_refused(event);
+      break;
+    case schema::Payload::NODE_JOINED:
+    case schema::Payload::NODE_CAPACITY:
+      proposals_.look();
+      break;
+    default:
+      break;
+  }
+}
+
+// The level: every so often all that this node could have to do with is looked at, whatever the hints said.
+void Executor::look_around() {
+  shared_.context.after(shared_.options.look_interval, [this] { look_around(); });
+  proposals_.look();
+  std::set<std::string> here;
+  for (const GuestStatus& guest : shared_.seams.hypervisor.list()) here.insert(guest.vm);
+  for (const VolumeStatus& volume : shared_.seams.volumes.list()) here.insert(volume.vm);
+  for (const auto& [vm, worker] : workers_) here.insert(vm);
+  shared_.seams.leases.list(
+      {.prefix = "vm/", .node = shared_.context.node()},
+      shared_.context.reply<std::vector<LeaseRecord>>(
+          shared_.options.call_deadline, [this, here](absl::StatusOr<std::vector<LeaseRecord>> listed) {
+            std::set<std::string> unlisted = here;
+            if (listed.ok()) {
+              for (LeaseRecord& record : *listed) {
+                const std::string vm = record.key.substr(3);
+                unlisted.erase(vm);
+                worker(vm).record_read(std::move(record));
+              }
+            }
+            for (const std::string& vm : unlisted) {
+              if (listed.ok())
+                worker(vm).read_record();
+              else
+                worker(vm).look();
+            }
+            sweep();
+          }));
+}
+
+VmWorker& Executor::worker(const std::string& vm) {
+  auto& entry = workers_[vm];
+  if (!entry || entry->forgotten()) entry = std::make_unique<VmWorker>(shared_, vm);
+  return *entry;
+}
+
+VmWorker* Executor::find(const std::string& vm) {
+  const auto found = workers_.find(vm);
+  return found == workers_.end() || found->second->forgotten() ? nullptr : found->second.get();
+}
+
+void Executor::sweep() {
+  std::erase_if(workers_, [](const auto& entry) { return entry.second->forgotten(); });
+}
+
+// ---- requests --------------------------------------------------------------------------------------------------------
+
+void Executor::serve(Message<schema::Request> request, Answer answer) {
+  if (!ready_) return answer(absl::UnavailableError("the executor is reading its log: try again"));
+  const auto reader = request.reader();
+  switch (reader.which()) {
+    case schema::Request::PREPARE_INCOMING:
+      return prepare_incoming(reader.getPrepareIncoming(), std::move(answer));
+    case schema::Request::SWITCH_OVER: {
+      const auto vm = reader.getSwitchOver().getVm();
+      const std::string name = absl::StrCat(std::string(text(vm.getTenant())), "/", std::string(text(vm.getName())));
+      return worker(name).switch_over(reader.getSwitchOver(), std::move(answer));
+    }
+    default:
+      Commands(*this).serve(request, std::move(answer));
+  }
+}
+
+void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request, Answer answer) {
+  const auto spec = request.getVm();
+  const std::string vm =
+      absl::StrCat(std::string(text(spec.getTenant())), "/", std::string(text(spec.getName())));
+  if (request.getCheckOnly()) {
+    const VmWorker* known = find(vm);
+    const auto failures = preflight_there(
+        spec, shared_.nodes.find(shared_.context.node()), shared_.seams.hypervisor.memory_free_bytes(),
+        shared_.seams.session.current().has_value(), known != nullptr && known->copy().has_value());
+    return answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
+      auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
+      for (unsigned i = 0; i < failures.size(); ++i) {
+        checks[i].setName(failures[i].name);
+        checks[i].setDetail(failures[i].detail);
+        checks[i].setCure(failures[i].cure);
+      }
+    }));
+  }
+  VmWorker& target = worker(vm);
+  const EventId migration = EventId::from(request.getMigration());
+  if (target.dropped() == migration)
+    return answer(absl::FailedPreconditionError("the target has given this migration up"));
+  if (!target.incoming() || target.incoming()->migration != migration) target.read_record();
+  const bool ready = target.incoming() && target.incoming()->migration == migration &&
+                     target.incoming()->prepared && target.incoming()->failure.empty() &&
+                     shared_.seams.session.deadline() - shared_.context.now() >
+                         shared_.options.blackout_deadline / 2;
+  if (!ready) return answer(absl::UnavailableError("not prepared yet"));
+  answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
+}
+
+}  // namespace supercloud

@@ -1,0 +1,246 @@
+#include "actors/migration/next_step.h"
+
+namespace supercloud {
+namespace {
+
+using State = GuestStatus::State;
+
+bool is_incoming(const GuestStatus& copy) {
+  return copy.state == State::incoming || copy.state == State::arrived;
+}
+
+bool own_copy(const View& view) { return view.copy && !is_incoming(*view.copy); }
+bool incoming_copy(const View& view) { return view.copy && is_incoming(*view.copy); }
+
+bool we_hold(const View& view) { return view.record && view.record->holder == view.node; }
+
+bool we_are_heir(const View& view) {
+  return view.record && view.record->heir && view.record->heir->node == view.node;
+}
+
+bool heir_is(const View& view, const std::string& node, const EventId& migration) {
+  return view.record && view.record->heir && *view.record->heir == Heir{node, migration};
+}
+bool heir_of(const View& view, const EventId& migration) {
+  return heir_is(view, view.node, migration);
+}
+
+// A swap won under the session that is still ours.
+bool may_execute(const View& view) {
+  return view.session && view.record && view.won.epoch == view.record->epoch &&
+         view.won.session == *view.session;
+}
+
+// The table refuses what a session asked for once that has ended; until then a boot may still be granted.
+bool boot_in_flight(const View& view) {
+  const auto asked = view.asked_by_boot.find(view.record->epoch);
+  return asked != view.asked_by_boot.end() && view.session && asked->second == *view.session;
+}
+
+Decision target_step(const View& view) {
+  const Incoming& in = *view.in;
+  const bool overtaken = view.record->epoch > in.epoch;
+  if (overtaken || !heir_of(view, in.migration))
+    return {Step::drop_incoming, overtaken ? "another swap won" : "no longer the heir"};
+  if (!view.session) return {Step::none, "no session"};
+  if (!in.prepared) {
+    if (!in.failure.empty() || view.now >= in.deadline)
+      return {Step::drop_incoming, "could not be prepared"};
+    if (view.copy) return {Step::none, "another copy is still here"};
+    if (boot_in_flight(view)) return {Step::none, "a takeover is in flight"};
+    return {Step::prepare, "accepted as heir"};
+  }
+  const bool arrived = view.copy && view.copy->state == State::arrived &&
+                       view.copy->migration == in.migration;
+  if (in.seal && in.verified && (arrived || in.from_disk))
+    return {Step::swap_commit, "verified and complete"};
+  // Having asked, it may not give up before the record's epoch exceeds e, or the mark is gone (4).
+  if (in.commit_asked) return {Step::none, "the commit is in flight"};
+  if (!in.failure.empty()) return {Step::drop_incoming, "failed before the commit"};
+  if (view.now >= in.deadline) return {Step::drop_incoming, "the deadline passed"};
+  if (!view.copy && !in.from_disk) return {Step::drop_incoming, "the incoming copy is gone"};
+  if (in.seal && !in.verified) return {Step::verify, "the source has sealed"};
+  if (!view.record->session_alive && view.now >= view.takeover_after)
+    return {Step::drop_incoming, "the source is lost"};
+  return {Step::none, "waiting for the source"};
+}
+
+Decision source_step(const View& view) {
+  const Outgoing& out = *view.out;
+  if (out.epoch != 0 && view.record->epoch > out.epoch)
+    return {Step::abort, "the source took its machine back"};
+  if (!out.failure.empty()) return {Step::abort, "failed before the pause"};
+  if (view.now >= out.deadline) return {Step::abort, "the deadline passed"};
+  if (!view.session) return {Step::none, "no session"};
+  if (out.epoch == 0)
+    return view.record->heir ? Decision{Step::clear_heir, "a mark of an earlier migration"}
+                             : Decision{Step::accept, "proposed"};
+  if (!heir_is(view, out.target, out.migration))
+    return {Step::abort, "the target is no longer the heir"};
+  if (!out.target_ready || !out.replica_ready) return {Step::ask_target, "accepted"};
+  if (!out.sending) return {Step::send, "the target is ready"};
+  if (!out.converged && !out.from_disk) return {Step::none, "pre-copy"};
+  // A lease round trip within the last second, and time enough in both sessions (15).
+  if (view.session_deadline - view.now <= view.blackout_reserve)
+    return {Step::none, "the session has too little time left for a blackout"};
+  if (view.now - out.checked_at > view.check_valid) return {Step::check, "converged"};
+  return {Step::pause, "checked"};
+}
+
+Decision paused_source_step(const View& view) {
+  const Outgoing& out = *view.out;
+  if (!view.session) return {Step::none, "no session"};
+  if (view.now < out.no_return) {
+    if (!out.failure.empty()) return {Step::swap_reclaim, "failed after the pause"};
+    if (view.now >= out.pause_deadline) return {Step::swap_reclaim, "the deadline passed"};
+    if (!heir_is(view, out.target, out.migration))
+      return {Step::swap_reclaim, "the target gave up"};
+  }
+  if (view.copy->state == State::frozen && !out.handed_over)
+    return {Step::swap_reclaim, "frozen by its keeper"};
+  if (!out.seal) return {Step::seal, "drained"};
+  if (!out.handed_over) return {Step::hand_over, "sealed"};
+  return {Step::none, "the target commits"};
+}
+
+// The holder has an incoming copy: it came by our commit, or is left of a migration that ended otherwise.
+Decision committed_step(const View& view) {
+  if (view.copy->state != State::arrived || !won_by_copy(view))
+    return {Step::destroy_copy, "an incoming copy that is not the VM"};
+  if (view.resume_outstanding) return {Step::none, "a resume is outstanding"};
+  if (!view.session) return {Step::none, "no session"};
+  if (may_execute(view)) return {Step::resume, "committed"};
+  return {Step::swap_reclaim, "the commit's session has ended"};
+}
+
+Decision running_step(const View& view) {
+  if (view.out && (view.wanted_gone || !view.wanted_running || view.wanted_paused))
+    return {Step::abort, "its user wants otherwise"};
+  if (view.wanted_gone || !view.wanted_running) return {Step::stop_for_user, "stopped by its user"};
+  if (view.wanted_paused) return {Step::pause_for_user, "paused by its user"};
+  if (view.out) return source_step(view);
+  if (view.record->heir && view.session)
+    return {Step::clear_heir, "a mark that no migration explains"};
+  return {Step::none, "running"};
+}
+
+Decision stopped_step(const View& view) {
+  const bool hand_over_open =
+      view.out && view.out->paused && view.out->epoch == view.record->epoch;
+  if (hand_over_open) return paused_source_step(view);
+  if (view.out && !view.out->paused) return {Step::abort, "the guest does not run"};
+  if (view.wanted_gone || !view.wanted_running)
+    return view.out ? Decision{Step::abort, "its user wants otherwise"}
+                    : Decision{Step::stop_for_user, "stopped by its user"};
+  if (view.wanted_paused)
+    return view.out ? Decision{Step::abort, "its user wants otherwise"}
+                    : Decision{Step::none, "paused by its user"};
+  if (!view.session) return {Step::none, "no session"};
+  // A won epoch is used up by its first instruction, so one that is still there was never executed at (2).
+  if (may_execute(view)) return {Step::resume, "the epoch was won"};
+  return {Step::swap_reclaim, "a new execution needs a new epoch"};
+}
+
+Decision no_copy_step(const View& view) {
+  if (view.out) return {Step::abort, "the guest is gone"};
+  if (!view.session) return {Step::none, "no session"};
+  if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user"};
+  if (!view.wanted_running) return {Step::none, "stopped"};
+  if (!view.volume) return {Step::report_failed, "the holder has no disk of it"};
+  if (may_execute(view)) return {Step::boot, "the epoch was won"};
+  return {Step::swap_restart, "no copy in memory"};
+}
+
+Decision holder_step(const View& view) {
+  if (view.in && view.in->epoch < view.record->epoch && !incoming_copy(view) && !view.in->from_disk)
+    return {Step::drop_incoming, "the migration is over"};
+  if (incoming_copy(view)) return committed_step(view);
+  if (!view.copy) return no_copy_step(view);
+  if (view.resume_outstanding) return {Step::none, "a resume is outstanding"};
+  if (view.copy->epoch < view.record->epoch && !won_by_copy(view))
+    return {Step::destroy_copy, "it lost"};
+  return view.copy->state == State::running ? running_step(view) : stopped_step(view);
+}
+
+Decision takeover_step(const View& view) {
+  const LeaseRecord& record = *view.record;
+  if (record.session_alive) return {Step::none, "held elsewhere"};
+  if (!view.session) return {Step::none, "no session"};
+  if (view.wanted_gone) return {Step::none, "destroyed"};
+  if (!view.wanted_running || view.wanted_paused) return {Step::none, "not wanted to run"};
+  if (record.heir && !we_are_heir(view) && record.heir_alive) return {Step::none, "the heir's turn"};
+  bool in_sync = record.loss_allowed;
+  for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
+  if (!in_sync || !view.volume) return {Step::none, "no replica that may take over"};
+  if (view.now < view.takeover_after) return {Step::none, "another's turn"};
+  return {Step::swap_takeover, "the holder's session has ended"};
+}
+
+Decision other_step(const View& view) {
+  if (own_copy(view)) {
+    if (view.copy->epoch >= view.record->epoch)
+      return {Step::none, "the record is older than the copy"};
+    return {view.out ? Step::finish_lost : Step::destroy_copy, "another node won"};
+  }
+  if (view.out) return {Step::finish_lost, "another node won"};
+  if (view.in) return target_step(view);
+  if (incoming_copy(view)) return {Step::destroy_copy, "an incoming copy of no migration"};
+  return takeover_step(view);  // heir first, then the in-sync replicas in order (6, 13, 21)
+}
+
+}  // namespace
+
+const char* to_string(Step step) {
+  switch (step) {
+    case Step::none: return "none";
+    case Step::destroy_copy: return "destroy_copy";
+    case Step::release_volume: return "release_volume";
+    case Step::forget: return "forget";
+    case Step::swap_restart: return "swap_restart";
+    case Step::swap_reclaim: return "swap_reclaim";
+    case Step::swap_takeover: return "swap_takeover";
+    case Step::boot: return "boot";
+    case Step::resume: return "resume";
+    case Step::pause_for_user: return "pause_for_user";
+    case Step::stop_for_user: return "stop_for_user";
+    case Step::swap_remove: return "swap_remove";
+    case Step::report_failed: return "report_failed";
+    case Step::accept: return "accept";
+    case Step::ask_target: return "ask_target";
+    case Step::send: return "send";
+    case Step::check: return "check";
+    case Step::pause: return "pause";
+    case Step::seal: return "seal";
+    case Step::hand_over: return "hand_over";
+    case Step::abort: return "abort";
+    case Step::clear_heir: return "clear_heir";
+    case Step::finish_lost: return "finish_lost";
+    case Step::prepare: return "prepare";
+    case Step::verify: return "verify";
+    case Step::swap_commit: return "swap_commit";
+    case Step::drop_incoming: return "drop_incoming";
+  }
+  return "?";
+}
+
+bool won_by_copy(const View& view) {
+  if (!we_hold(view) || !view.copy) return false;
+  const LeaseRecord& record = *view.record;
+  if (record.swap_kind != SwapKind::COMMIT && record.swap_kind != SwapKind::RECLAIM) return false;
+  if (view.copy->epoch >= record.epoch) return false;
+  for (Epoch epoch = view.copy->epoch; epoch < record.epoch; ++epoch)
+    if (!view.asked_by_copy.contains(epoch)) return false;
+  return true;
+}
+
+Decision next_step(const View& view) {
+  if (!view.record_read) return {Step::none, "the lease record is not known yet"};
+  if (!view.record) {
+    if (view.copy) return {Step::destroy_copy, "no lease: the VM is gone"};
+    if (view.volume) return {Step::release_volume, "no lease: the VM is gone"};
+    return {Step::forget, "no lease"};
+  }
+  return we_hold(view) ? holder_step(view) : other_step(view);
+}
+
+}  // namespace supercloud

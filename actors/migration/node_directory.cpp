@@ -1,0 +1,99 @@
+#include "actors/migration/node_directory.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+
+void NodeDirectory::joined(schema::NodeJoined::Reader facts) {
+  NodeFacts& node = nodes_[std::string(text(facts.getNode()))];
+  const bool first = node.name.empty();
+  node.name = text(facts.getNode());
+  node.place = text(facts.getPlace().getId());
+  node.spot = facts.getPlace().getSpot();
+  node.labels.clear();
+  for (auto label : facts.getPlace().getLabels())
+    node.labels[std::string(text(label.getName()))] = text(label.getValue());
+  node.instance = text(facts.getInstance());
+  node.hypervisor = text(facts.getHypervisor());
+  node.endpoint = text(facts.getDataEndpoint());
+  node.cpu_model = text(facts.getCpuModel());
+  node.memory_bytes = facts.getMemoryBytes();
+  if (first) node.memory_free_bytes = facts.getMemoryBytes();
+  node.mtu = facts.getMtu();
+  node.left = false;
+}
+
+bool NodeDirectory::fold(const Event& event) {
+  switch (event.type()) {
+    case schema::Payload::NODE_JOINED:
+      joined(event.payload().getNodeJoined());
+      return true;
+    case schema::Payload::NODE_CAPACITY: {
+      const auto capacity = event.payload().getNodeCapacity();
+      if (capacity.hasJoined()) joined(capacity.getJoined());
+      const auto node = nodes_.find(std::string(text(capacity.getNode())));
+      if (node != nodes_.end()) node->second.memory_free_bytes = capacity.getMemoryFreeBytes();
+      return true;
+    }
+    case schema::Payload::NODE_LEFT: {
+      const auto node = nodes_.find(std::string(text(event.payload().getNodeLeft().getNode())));
+      if (node != nodes_.end()) node->second.left = true;
+      return true;
+    }
+    case schema::Payload::INSTANCE_REVOKED:
+      return instance_ended(event.payload().getInstanceRevoked());
+    case schema::Payload::INSTANCE_RETURNED:
+      return instance_ended(event.payload().getInstanceReturned());
+    default:
+      return false;
+  }
+}
+
+bool NodeDirectory::instance_ended(schema::InstanceEnded::Reader ended) {
+  const std::string instance(text(ended.getInstance()));
+  for (auto& [name, node] : nodes_)
+    if (!instance.empty() && node.instance == instance) node.left = true;
+  return true;
+}
+
+const NodeFacts* NodeDirectory::find(const std::string& node) const {
+  const auto found = nodes_.find(node);
+  return found == nodes_.end() ? nullptr : &found->second;
+}
+
+std::vector<const NodeFacts*> NodeDirectory::at_place(const std::string& place) const {
+  std::vector<const NodeFacts*> result;
+  for (const auto& [name, node] : nodes_)
+    if (node.place == place && !node.left) result.push_back(&node);
+  std::stable_sort(result.begin(), result.end(), [](const NodeFacts* a, const NodeFacts* b) {
+    return a->memory_free_bytes > b->memory_free_bytes;
+  });
+  return result;
+}
+
+std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const NodeFacts& node) {
+  std::vector<std::string> failures;
+  for (auto label : spec.getRequires()) {
+    const auto found = node.labels.find(std::string(text(label.getName())));
+    if (found == node.labels.end() || found->second != text(label.getValue()))
+      failures.push_back(absl::StrCat("it requires ", std::string(text(label.getName())), "=",
+                                      std::string(text(label.getValue())), ", which ", node.place,
+                                      found == node.labels.end()
+                                          ? std::string(" does not carry")
+                                          : absl::StrCat(" has as ", found->second)));
+  }
+  for (auto label : spec.getRefuses()) {
+    const auto found = node.labels.find(std::string(text(label.getName())));
+    if (found != node.labels.end() && found->second == text(label.getValue()))
+      failures.push_back(absl::StrCat("it refuses ", std::string(text(label.getName())), "=",
+                                      found->second, ", which ", node.place, " carries"));
+  }
+  bool listed = spec.getNodes().size() == 0;
+  for (auto name : spec.getNodes()) listed = listed || text(name) == node.name;
+  if (!listed) failures.push_back(absl::StrCat(node.name, " is not among the nodes it may run on"));
+  return failures;
+}
+
+}  // namespace supercloud

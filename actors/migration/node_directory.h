@@ -1,0 +1,49 @@
+// Who is out there: the nodes, where they are, what they are made of and what room they have, folded from node.* events.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/event.h"
+#include "core/message.h"
+
+namespace supercloud {
+
+struct NodeFacts {
+  std::string name;
+  std::string place;  // id
+  bool spot = false;
+  std::map<std::string, std::string> labels;
+  std::string instance;
+  std::string hypervisor;
+  std::string endpoint;  // of its links
+  std::string cpu_model;
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t memory_free_bytes = 0;
+  std::uint32_t mtu = 0;
+  bool left = false;
+};
+
+// A pure fold: the same events in any order of origins lead to the same facts.
+class NodeDirectory {
+ public:
+  // True if the event said something about a node.
+  bool fold(const Event& event);
+
+  const NodeFacts* find(const std::string& node) const;
+  // Nodes at a place that have not left, those with most free memory first.
+  std::vector<const NodeFacts*> at_place(const std::string& place) const;
+  const std::map<std::string, NodeFacts>& nodes() const { return nodes_; }
+
+ private:
+  void joined(schema::NodeJoined::Reader facts);
+  bool instance_ended(schema::InstanceEnded::Reader ended);
+
+  std::map<std::string, NodeFacts> nodes_;
+};
+
+// Why a VM may not run at such a place: its labels, its list of nodes; empty if it may.
+std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const NodeFacts& node);
+
+}  // namespace supercloud

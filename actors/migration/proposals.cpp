@@ -1,0 +1,264 @@
+#include "actors/migration/proposals.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::size_t seen_max = 4096;
+constexpr Duration time_needed = absl::Seconds(2);
+
+Message<schema::Request> check_request(const VmWorker& worker, const std::string& source) {
+  return Message<schema::Request>::build([&](schema::Request::Builder builder) {
+    auto prepare = builder.initPrepareIncoming();
+    prepare.setVm(worker.spec()->reader());
+    prepare.setSource(source);
+    prepare.setCheckOnly(true);
+  });
+}
+
+}  // namespace
+
+std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
+                                    const NodeFacts* here, const NodeFacts* target,
+                                    bool session_valid, Duration time_left) {
+  std::vector<Failure> failures;
+  if (state != "running")
+    failures.push_back({"state", absl::StrCat("the VM is ", state, ", and only a running one moves live"),
+                        "start it, or wait until what is under way has ended"});
+  if (!session_valid)
+    failures.push_back({"lease", "the source's session with the lease table is not valid",
+                        "wait until the lease table is reachable again"});
+  if (time_left < time_needed)
+    failures.push_back({"time", absl::StrCat("only ", absl::FormatDuration(time_left), " are left"),
+                        "give a later deadline"});
+  if (target == nullptr) {
+    failures.push_back({"target", "no such node is known", "see `supercloud node list`"});
+    return failures;
+  }
+  if (target->left)
+    failures.push_back({"target", target->name + " has left the cluster", "choose another target"});
+  if (here != nullptr && target->name == here->name)
+    failures.push_back({"target", "the VM runs there already", "choose another target"});
+  for (const std::string& why : constraint_failures(spec, *target))
+    failures.push_back({"constraints", why, "choose another target, or change the VM's constraints"});
+  if (here != nullptr && target->hypervisor != here->hypervisor)
+    failures.push_back({"hypervisor", absl::StrCat(here->name, " runs ", here->hypervisor, ", ", target->name,
+                                                   " runs ", target->hypervisor),
+                        "migrate between nodes with the same hypervisor"});
+  if (here != nullptr && !here->cpu_model.empty() && target->cpu_model != here->cpu_model)
+    failures.push_back({"cpu", absl::StrCat(here->cpu_model, " here, ", target->cpu_model, " there"),
+                        "choose a target with the same CPU model"});
+  if (here != nullptr && here->mtu != 0 && target->mtu < here->mtu)
+    failures.push_back({"mtu", absl::StrCat("the target's network carries ", target->mtu, " bytes, the guest uses ",
+                                            here->mtu),
+                        "raise the MTU there, or lower the guest's"});
+  return failures;
+}
+
+std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
+                                     std::uint64_t memory_free_bytes, bool session_valid,
+                                     bool other_copy_here) {
+  std::vector<Failure> failures;
+  if (here != nullptr)
+    for (const std::string& why : constraint_failures(spec, *here))
+      failures.push_back({"constraints", why, "choose another target, or change the VM's constraints"});
+  if (memory_free_bytes < spec.getMemoryBytes())
+    failures.push_back({"memory", absl::StrCat("the guest needs ", spec.getMemoryBytes() >> 20U, " MiB, ",
+                                               memory_free_bytes >> 20U, " MiB are free"),
+                        "choose a larger target, or move something away from it"});
+  if (!session_valid)
+    failures.push_back({"lease", "the target's session with the lease table is not valid",
+                        "wait until the lease table is reachable again"});
+  if (other_copy_here)
+    failures.push_back({"copy", "a copy of the VM from before is still at the target",
+                        "wait until it has been cleaned away"});
+  return failures;
+}
+
+void Proposals::proposed(const Event& event) {
+  const auto proposed = event.payload().getMigrationProposed();
+  const std::string vm = absl::StrCat(event.tenant(), "/", event.subject());
+  VmWorker* worker = find_(vm);
+  const bool ours = worker != nullptr && worker->record() &&
+                    worker->record()->holder == shared_.context.node() && worker->spec();
+  if (!ours) return;
+  const EventId id = event.id();
+  if (!seen_.insert(id).second) return;
+  if (seen_.size() > seen_max) seen_.erase(seen_.begin());
+
+  Pending pending{.proposal = event, .vm = vm, .id = id};
+  const Duration allowed = proposed.getDeadlineNs() > 0 ? absl::Nanoseconds(proposed.getDeadlineNs())
+                                                        : shared_.options.migration_deadline;
+  const Duration age = std::max(absl::ZeroDuration(), shared_.context.wall() - event.time().wall());
+  pending.deadline = shared_.context.now() + allowed - age;
+  if (text(proposed.getProposer()) == "evacuation")
+    pending.no_return = pending.deadline - shared_.options.drain_reserve;
+  if (worker->outgoing() || pending_.contains(vm)) {
+    refuse(pending, std::string(text(proposed.getTargetNode())),
+           {{"busy", "another migration of this VM is under way", "wait until it has ended, or cancel it"}});
+    return;
+  }
+  auto [entry, inserted] = pending_.emplace(vm, std::move(pending));
+  place(entry->second);
+}
+
+std::string Proposals::resolve(const std::string& vm, const std::string& target, std::string* why) const {
+  if (shared_.nodes.find(target) != nullptr) return target;
+  const VmWorker* worker = find_(vm);
+  *why = absl::StrCat("no node at ", target);
+  for (const NodeFacts* node : shared_.nodes.at_place(target)) {
+    if (node->name == shared_.context.node()) continue;
+    if (worker == nullptr || !worker->spec()) continue;
+    const auto spec = worker->spec()->reader();
+    if (node->memory_free_bytes >= spec.getMemoryBytes()) return node->name;
+    *why = absl::StrCat("no room on ", node->name, " at ", target);
+  }
+  return {};
+}
+
+void Proposals::place(Pending& pending) {
+  if (pending.checking) return;
+  const auto proposed = pending.proposal.payload().getMigrationProposed();
+  const bool to_node = text(proposed.getTargetNode()).size() > 0;
+  const std::string wanted(to_node ? text(proposed.getTargetNode()) : text(proposed.getTargetPlace()));
+  std::string why;
+  const std::string target = resolve(pending.vm, wanted, &why);
+  if (target.empty()) {
+    if (to_node || !pending.rent_problem.empty() || shared_.context.now() >= pending.deadline) {
+      const Pending ended = pending;
+      pending_.erase(ended.vm);
+      refuse(ended, wanted,
+             {{"target", ended.rent_problem.empty() ? why : absl::StrCat(why, "; ", ended.rent_problem),
+               "choose another place, or try again later"}});
+      return;
+    }
+    if (!pending.rented) rent(pending);
+    return;
+  }
+  pending.checking = true;
+  check(pending.vm, target, pending.deadline - shared_.context.now(),
+        [this, vm = pending.vm, id = pending.id, target](const std::vector<Failure>& failures) {
+          const auto found = pending_.find(vm);
+          if (found == pending_.end() || found->second.id != id) return;
+          if (failures.empty()) return begin(vm, id, target);
+          const Pending ended = found->second;
+          pending_.erase(found);
+          refuse(ended, target, failures);
+        });
+}
+
+// The provider's role is held by a lease: its holder is asked.
+void Proposals::rent(Pending& pending) {
+  pending.rented = true;
+  const std::string place(text(pending.proposal.payload().getMigrationProposed().getTargetPlace()));
+  const auto problem = [this, vm = pending.vm, id = pending.id](const std::string& what) {
+    const auto found = pending_.find(vm);
+    if (found == pending_.end() || found->second.id != id) return;
+    found->second.rent_problem = what;
+    look();
+  };
+  shared_.seams.leases.read(
+      "role/provider",
+      shared_.context.reply<LeaseRecord>(
+          shared_.options.call_deadline, [this, place, problem, id = pending.id](absl::StatusOr<LeaseRecord> role) {
+            if (!role.ok()) return problem("no provider holds its role, so nothing can be rented there");
+            const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
+              auto rent = builder.initRent();
+              rent.setPlace(place);
+              rent.setClientToken(id.short_id());
+              rent.setWhy(absl::StrCat("migration ", id.short_id()));
+            });
+            shared_.context.request({role->holder, "provider"}, request, shared_.options.call_deadline * 3,
+                                    [problem](const absl::StatusOr<Message<schema::Response>>& rented) {
+                                      if (!rented.ok()) problem(absl::StrCat("renting: ", rented.status().message()));
+                                    });
+          }));
+}
+
+void Proposals::instance_refused(const Event& event) {
+  const auto refused = event.payload().getInstanceRefused();
+  for (auto& [vm, pending] : pending_)
+    if (pending.id.short_id() == text(refused.getClientToken()))
+      pending.rent_problem = absl::StrCat("the provider refused: ", std::string(text(refused.getWhy())));
+  look();
+}
+
+void Proposals::look() {
+  std::vector<std::string> vms;
+  for (const auto& [vm, pending] : pending_) vms.push_back(vm);
+  for (const std::string& vm : vms)
+    if (const auto found = pending_.find(vm); found != pending_.end()) place(found->second);
+}
+
+bool Proposals::cancel(const std::string& vm, const std::string& why) {
+  const auto found = pending_.find(vm);
+  if (found == pending_.end()) return false;
+  const Pending ended = found->second;
+  pending_.erase(found);
+  refuse(ended, "", {{"cancelled", why, "propose it again"}});
+  return true;
+}
+
+void Proposals::check(const std::string& vm, const std::string& target_node, Duration time_left,
+                      std::function<void(std::vector<Failure>)> done) {
+  const VmWorker* worker = find_(vm);
+  if (worker == nullptr || !worker->spec())
+    return done({{"vm", absl::StrCat(vm, " is not held by this node"), "ask the node that holds it"}});
+  auto failures = preflight_here(worker->spec()->reader(), worker->state(),
+                                 shared_.nodes.find(shared_.context.node()), shared_.nodes.find(target_node),
+                                 shared_.seams.session.current().has_value(), time_left);
+  shared_.context.request(
+      {target_node, "executor"}, check_request(*worker, shared_.context.node()), shared_.options.call_deadline,
+      [failures = std::move(failures), target_node, done](absl::StatusOr<Message<schema::Response>> answer) mutable {
+        if (!answer.ok()) {
+          failures.push_back({"reachable", absl::StrCat(target_node, " does not answer: ", answer.status().message()),
+                              "see whether the node runs and the network reaches it"});
+        } else if (answer->reader().isChecks()) {
+          for (auto check : answer->reader().getChecks()) {
+            Failure failure{std::string(text(check.getName())), std::string(text(check.getDetail())),
+                            std::string(text(check.getCure()))};
+            const bool known = std::any_of(failures.begin(), failures.end(), [&](const Failure& other) {
+              return other.name == failure.name && other.detail == failure.detail;
+            });
+            if (!known) failures.push_back(std::move(failure));
+          }
+        }
+        done(std::move(failures));
+      });
+}
+
+void Proposals::begin(const std::string& vm, const EventId& id, const std::string& target) {
+  const auto found = pending_.find(vm);
+  const Pending pending = found->second;
+  pending_.erase(found);
+  VmWorker* worker = find_(vm);
+  if (worker == nullptr || worker->outgoing()) return;
+  Outgoing out;
+  out.migration = id;
+  out.target = target;
+  out.deadline = pending.deadline;
+  out.no_return = pending.no_return;
+  worker->begin(std::move(out), pending.proposal);
+}
+
+void Proposals::refuse(const Pending& pending, const std::string& target,
+                       const std::vector<Failure>& failures) {
+  Draft draft = shared_.context.draft(pending.proposal.subject(), pending.proposal.tenant());
+  draft.migration(pending.id);
+  auto refused = draft.payload().initMigrationRefused();
+  refused.setNode(shared_.context.node());
+  refused.setTarget(target);
+  auto list = refused.initFailures(static_cast<unsigned>(failures.size()));
+  for (unsigned i = 0; i < failures.size(); ++i) {
+    list[i].setName(failures[i].name);
+    list[i].setDetail(failures[i].detail);
+    list[i].setCure(failures[i].cure);
+  }
+  shared_.context.publish(std::move(draft));
+}
+
+}  // namespace supercloud

@@ -1,0 +1,73 @@
+// From a proposal to an accepted migration or a refusal that says why: finds the target (a node, or a place, where an instance is
+// rented if none has room), and makes every check before a byte moves (choreography, rules 17 to 19).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "actors/migration/vm_worker.h"
+#include "core/actor.h"
+
+namespace supercloud {
+
+struct Failure {
+  std::string name, detail, cure;
+};
+
+// What can be checked at the source about a move of this VM to that node. Pure.
+std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
+                                    const NodeFacts* here, const NodeFacts* target,
+                                    bool session_valid, Duration time_left);
+
+// ... and at the target. Pure.
+std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
+                                     std::uint64_t memory_free_bytes, bool session_valid,
+                                     bool other_copy_here);
+
+class Proposals {
+ public:
+  using FindWorker = std::function<VmWorker*(const std::string& vm)>;
+
+  Proposals(ExecutorShared& shared, FindWorker find) : shared_(shared), find_(std::move(find)) {}
+
+  // An event migration.proposed; those of VMs that this node does not hold are not ours to answer.
+  void proposed(const Event& event);
+  // A node joined, an instance was refused, time passed.
+  void look();
+  void instance_refused(const Event& event);
+  // Ends the search for a target: true if there was one for this VM.
+  bool cancel(const std::string& vm, const std::string& why);
+
+  // All checks of a move, those at the target too; `done` gets every failure.
+  void check(const std::string& vm, const std::string& target_node, Duration time_left,
+             std::function<void(std::vector<Failure>)> done);
+  // The node for a place or node name: empty, and why, if there is none now.
+  std::string resolve(const std::string& vm, const std::string& target, std::string* why) const;
+
+ private:
+  struct Pending {
+    Event proposal;
+    std::string vm;
+    EventId id;
+    Instant deadline{};
+    Instant no_return = far_future;
+    bool rented = false;
+    bool checking = false;
+    std::string rent_problem;
+  };
+
+  void place(Pending& pending);
+  void rent(Pending& pending);
+  void begin(const std::string& vm, const EventId& id, const std::string& target);
+  void refuse(const Pending& pending, const std::string& target, const std::vector<Failure>& failures);
+
+  ExecutorShared& shared_;
+  FindWorker find_;
+  std::map<std::string, Pending> pending_;  // by VM
+  std::set<EventId> seen_;
+};
+
+}  // namespace supercloud

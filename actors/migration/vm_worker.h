@@ -1,0 +1,199 @@
+// One VM on one node: gathers what is known of it into a View, asks for the next step, takes it, and looks again.
+//
+// Level-triggered: a hint (an event, a completion, a timer) only says "look"; what to do follows from the record, the copy, the
+// volume and the few facts below, so a lost or doubled hint costs time and nothing else. At most one step is under way.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "actors/migration/next_step.h"
+#include "actors/migration/node_directory.h"
+#include "actors/network/fabric.h"
+#include "actors/session/node_session.h"
+#include "core/actor.h"
+#include "storage/volume.h"
+
+namespace supercloud {
+
+struct ExecutorSeams {
+  LeaseTable& leases;
+  Hypervisor& hypervisor;
+  VolumeStore& volumes;
+  Fabric& fabric;
+  NodeSession& session;
+};
+
+struct ExecutorOptions {
+  Decide decide = next_step;
+  Duration migration_deadline = absl::Seconds(60);  // proposed to paused, when the proposal names none
+  Duration blackout_deadline = absl::Seconds(3);    // paused to committed; then the source takes its machine back
+  Duration call_deadline = absl::Seconds(1);        // of one lease or hypervisor call
+  Duration look_interval = absl::Seconds(1);
+  Duration takeover_stagger = absl::Milliseconds(500);
+  Duration drain_reserve = absl::Seconds(2);        // before a drain's deadline the source stops taking its machine back
+};
+
+// What the workers of a node share.
+struct ExecutorShared {
+  Context& context;
+  ExecutorSeams seams;
+  ExecutorOptions options;
+  NodeDirectory nodes;
+  std::uint64_t next_swap = 1;
+};
+
+class VmWorker {
+ public:
+  VmWorker(ExecutorShared& shared, std::string vm);
+  ~VmWorker();
+  VmWorker(const VmWorker&) = delete;
+  VmWorker& operator=(const VmWorker&) = delete;
+
+  const std::string& vm() const { return vm_; }
+  const std::optional<LeaseRecord>& record() const { return record_; }
+  const std::optional<Outgoing>& outgoing() const { return out_; }
+  const std::optional<Incoming>& incoming() const { return in_; }
+  std::optional<Message<schema::VmSpec>> spec() const;
+  std::optional<GuestStatus> copy() const;
+  // For people: running, paused, migrating, stopped, starting, fenced, failed.
+  std::string state() const;
+  // Nothing of it is here, and it is not here that it will be.
+  bool forgotten() const { return forgotten_; }
+
+  void look();
+  // The table's word; nullopt: there is no record.
+  void record_read(std::optional<LeaseRecord> record);
+  void read_record();
+
+  // From the log, before the first look.
+  void recover_asked(SwapKind kind, Epoch epoch);
+  void recover_outgoing(Outgoing out);
+  void recover_incoming(Incoming in) { recovered_in_ = std::move(in); }
+
+  // A migration of this VM to `target` is wanted; preflight has passed.
+  void begin(Outgoing out, Event proposal);
+  void fail_outgoing(std::string why);
+  // Tells whether it was cancelled or came too late.
+  void cancel(std::string why, std::function<void(absl::Status)> told);
+  // Target. An incoming migration begins when the record names this node the heir.
+  const EventId& dropped() const { return dropped_; }
+  void switch_over(schema::Request::SwitchOver::Reader request, Answer answer);
+
+  // Writes the desired state into the record, then acts on it.
+  void desire(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done);
+  // First record of the VM, made here.
+  void define(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done);
+
+  // Told by events: this migration has ended somewhere.
+  void migration_ended(const EventId& migration);
+
+ private:
+  // A migration that this node has seen committed, and whose end it says itself if nobody else does.
+  struct Unended {
+    EventId migration;
+    std::string source, target;
+    Epoch epoch = 0;  // the one that the commit won
+    Instant due{};
+  };
+
+  View view();
+  void settle_recovered();
+  void settle_resume(const std::optional<GuestStatus>& copy);
+  void take(const Decision& decision);
+  void take_holder(Step step);
+  void take_source(Step step);
+  void take_target(Step step);
+  void finished();                       // the step under way has ended: look again
+  void finished_later(Duration delay);   // ... after a failure: not at once
+
+  Swap make_swap(SwapKind kind);
+  void log_swap(const Swap& swap, std::function<void()> then);
+  void send_swap(Swap swap, std::function<void(const absl::StatusOr<SwapResult>&)> then);
+  void swap_epoch(SwapKind kind, const std::string& why);  // logged, sent, its result taken note of
+
+  void boot();
+  void run_at_won_epoch();
+  void resumed();
+  void destroy_copy(bool lost);
+  void stop_guest();
+  void report_failed();
+  void remove_record();
+  void tend_replicas();
+
+  void accept();
+  void ask_target();
+  void start_sending();
+  void check();
+  void pause();
+  void seal();
+  void hand_over();
+  void send_switch_over();
+  void abort_outgoing();
+  void clear_heir();
+  void finish_lost();
+
+  void prepare();
+  void verify();
+  void commit();
+  void drop_incoming();
+  void completed_here();
+  void tend_unended();
+
+  Draft draft(const EventId* migration, Epoch epoch) const;
+  std::string name() const;
+  std::string tenant() const;
+  template <class T>
+  Reply<T> reply(Duration deadline, std::function<void(absl::StatusOr<T>)> then);
+
+  ExecutorShared& shared_;
+  const std::string vm_;
+  bool busy_ = false;
+  bool forgotten_ = false;
+  bool failed_reported_ = false;
+  TimerId wake_ = 0;
+
+  bool record_known_ = false;
+  std::optional<LeaseRecord> record_;
+  bool reading_ = false;
+  Instant holder_lost_since_ = far_future;  // when its session was first seen ended
+  std::optional<Message<schema::VmSpec>> spec_;
+
+  Won won_;
+  std::string last_swap_id_;  // the last epoch swap sent, and under which session: found in the record, it was won
+  SessionId last_swap_session_;
+  Epoch consumed_ = 0;        // epochs up to this have executed, or may have: never resumed at again
+  std::set<Epoch> asked_by_copy_;
+  std::map<Epoch, SessionId> asked_by_boot_;
+  std::optional<Epoch> resume_outstanding_;
+  std::string start_reason_;
+
+  std::optional<Outgoing> out_;
+  std::optional<Event> proposal_;
+  HybridTime accepted_time_, paused_time_;
+  TransferProgress progress_;
+  std::vector<std::function<void(absl::Status)>> cancel_waiters_;
+
+  std::optional<Incoming> in_;
+  std::optional<Incoming> recovered_in_;  // from the log: prepared here before the executor was restarted
+  EventId dropped_;  // the last incoming migration that was given up
+  std::vector<Answer> switch_over_answers_;
+  // What the source told for migration.completed.
+  struct Figures {
+    HybridTime accepted, paused;
+    std::uint64_t sent_bytes = 0;
+    std::uint32_t passes = 0;
+  } figures_;
+  std::optional<HybridTime> resumed_time_;
+  std::optional<EventId> completing_;  // resumed here, not yet switched
+  std::string completing_source_;
+  std::optional<Unended> unended_;
+  std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
+};
+
+}  // namespace supercloud

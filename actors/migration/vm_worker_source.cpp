@@ -1,0 +1,363 @@
+// The source's steps of a migration: from `accept` to the pause, and either back or to `finish_lost`.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/migration/vm_worker.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration ask_again = absl::Milliseconds(200);
+constexpr Duration hand_over_again = absl::Milliseconds(300);
+constexpr Duration unended_patience = absl::Seconds(10);
+
+}  // namespace
+
+void VmWorker::begin(Outgoing out, Event proposal) {
+  out_ = std::move(out);
+  proposal_ = std::move(proposal);
+  progress_ = {};
+  look();
+}
+
+void VmWorker::fail_outgoing(std::string why) {
+  if (out_ && out_->failure.empty()) out_->failure = std::move(why);
+  look();
+}
+
+void VmWorker::cancel(std::string why, std::function<void(absl::Status)> told) {
+  if (!out_) return told(absl::NotFoundError("no migration of " + vm_ + " is under way on this node"));
+  cancel_waiters_.push_back(std::move(told));
+  fail_outgoing("cancelled: " + why);
+}
+
+void VmWorker::accept() {
+  Swap swap = make_swap(SwapKind::ACCEPT);
+  swap.heir = Heir{out_->target, out_->migration};
+  send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
+    if (!result.ok()) return finished_later(ask_again);
+    if (!result->won) {
+      if (out_ && out_->failure.empty()) out_->failure = result->why;
+      return finished();
+    }
+    if (!out_) return finished();
+    out_->epoch = result->record->epoch;
+    Draft event = draft(&out_->migration, out_->epoch);
+    auto payload = event.payload().initMigrationAccepted();
+    payload.setSource(shared_.context.node());
+    payload.setTarget(out_->target);
+    payload.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
+    accepted_time_ = shared_.context.publish(std::move(event)).time();
+    finished();
+  });
+}
+
+// What it needs and has not seen, it asks for (24): the target's word, and whether the target's replica has caught up.
+void VmWorker::ask_target() {
+  for (const ReplicaStatus& replica : shared_.seams.volumes.replicas(vm_))
+    if (replica.node == out_->target && replica.connected && replica.caught_up)
+      out_->replica_ready = true;
+  const auto request = Message<schema::Request>::build([this](schema::Request::Builder builder) {
+    auto prepare = builder.initPrepareIncoming();
+    prepare.setVm(spec_->reader());
+    out_->migration.write(prepare.initMigration());
+    prepare.setSource(shared_.context.node());
+    prepare.setEpoch(out_->epoch);
+    prepare.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
+  });
+  shared_.context.request({out_->target, "executor"}, request, shared_.options.call_deadline,
+                          [this, alive = alive_](absl::StatusOr<Message<schema::Response>> answer) {
+                            if (!*alive) return;
+                            if (out_ && answer.ok()) out_->target_ready = true;
+                            if (out_ && absl::IsFailedPrecondition(answer.status()) && out_->failure.empty())
+                              out_->failure = std::string(answer.status().message());
+                            busy_ = false;
+                            if (out_ && out_->target_ready && out_->replica_ready) return look();
+                            busy_ = true;
+                            finished_later(ask_again);
+                          });
+}
+
+void VmWorker::start_sending() {
+  const NodeFacts* target = shared_.nodes.find(out_->target);
+  if (target == nullptr) {
+    out_->failure = out_->target + " is not known as a node any more";
+    return finished();
+  }
+  out_->sending = true;
+  Draft event = draft(&out_->migration, out_->epoch);
+  auto payload = event.payload().initMigrationStarted();
+  payload.setSource(shared_.context.node());
+  payload.setTarget(out_->target);
+  payload.setMemoryBytes(spec_->reader().getMemoryBytes());
+  payload.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
+  shared_.context.publish(std::move(event));
+
+  const EventId migration = out_->migration;
+  const auto still_ours = [this, alive = alive_, migration] {
+    return *alive && out_ && out_->migration == migration;
+  };
+  shared_.seams.hypervisor.send(
+      vm_, {.migration = migration, .endpoint = target->endpoint},
+      [this, still_ours](const TransferProgress& progress) {
+        if (!still_ours()) return;
+        progress_ = progress;
+        Draft told = draft(&out_->migration, out_->epoch);
+        auto figures = told.payload().initMigrationProgress();
+        figures.setPercent(progress.percent);
+        figures.setEtaLowMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_low)));
+        figures.setEtaHighMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_high)));
+        figures.setPass(progress.pass);
+        figures.setSentBytes(progress.sent_bytes);
+        figures.setRemainingBytes(progress.remaining_bytes);
+        figures.setBytesPerSecond(progress.bytes_per_second);
+        figures.setDirtyPagesPerSecond(progress.dirty_pages_per_second);
+        figures.setStage(out_->paused ? "switching over" : "copying memory");
+        shared_.context.publish(std::move(told));
+      },
+      reply<TransferProgress>(
+          std::max(out_->deadline - shared_.context.now(), absl::Seconds(1)),
+          [this, still_ours](absl::StatusOr<TransferProgress> converged) {
+            if (!still_ours()) return;
+            if (converged.ok()) {
+              progress_ = *converged;
+              out_->converged = true;
+            } else if (out_->failure.empty() && !out_->from_disk) {
+              out_->failure = absl::StrCat("pre-copy: ", converged.status().message());
+            }
+            look();
+          }));
+  // A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).
+  if (out_->no_return < far_future)
+    shared_.context.at(out_->no_return - shared_.options.blackout_deadline, [this, still_ours] {
+      if (!still_ours() || out_->converged) return;
+      out_->from_disk = true;
+      look();
+    });
+  finished();
+}
+
+// Rule 15: both answers, and their round trip begun within the last second, before the guest is paused.
+void VmWorker::check() {
+  const Instant sent_at = shared_.context.now();
+  auto missing = std::make_shared<int>(2);
+  auto good = std::make_shared<bool>(true);
+  const auto one = [this, alive = alive_, missing, good, sent_at](bool ok) {
+    if (!*alive) return;
+    *good = *good && ok;
+    if (--*missing > 0) return;
+    if (out_ && *good) {
+      out_->checked_at = sent_at;
+      return finished();
+    }
+    finished_later(ask_again);
+  };
+  shared_.seams.leases.read(absl::StrCat("vm/", vm_),
+                            reply<LeaseRecord>(shared_.options.call_deadline,
+                                               [this, one](absl::StatusOr<LeaseRecord> record) {
+                                                 if (record.ok()) record_read(*record);
+                                                 one(record.ok() && record->heir_alive);
+                                               }));
+  const auto request = Message<schema::Request>::build([this](schema::Request::Builder builder) {
+    auto prepare = builder.initPrepareIncoming();
+    prepare.setVm(spec_->reader());
+    out_->migration.write(prepare.initMigration());
+    prepare.setSource(shared_.context.node());
+    prepare.setEpoch(out_->epoch);
+    prepare.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
+  });
+  shared_.context.request({out_->target, "executor"}, request, shared_.options.call_deadline,
+                          [one](const auto& answer) { one(answer.ok()); });
+}
+
+void VmWorker::pause() {
+  out_->paused = true;
+  out_->pause_deadline = shared_.context.now() + shared_.options.blackout_deadline;
+  shared_.seams.fabric.close(vm_);
+  shared_.seams.hypervisor.pause(
+      vm_, reply<Done>(shared_.options.blackout_deadline, [this](absl::StatusOr<Done> paused) {
+        if (!out_) return finished();
+        if (paused.ok()) {
+          Draft event = draft(&out_->migration, out_->epoch);
+          auto payload = event.payload().initVmPaused();
+          payload.setNode(shared_.context.node());
+          payload.setWhy("migration");
+          paused_time_ = shared_.context.publish(std::move(event)).time();
+        } else if (out_->failure.empty()) {
+          out_->failure = absl::StrCat("pause: ", paused.status().message());
+        }
+        finished();
+      }));
+}
+
+void VmWorker::seal() {
+  shared_.seams.volumes.seal(vm_, out_->epoch,
+                             reply<Seal>(shared_.options.blackout_deadline, [this](absl::StatusOr<Seal> sealed) {
+                               if (out_ && sealed.ok())
+                                 out_->seal = *sealed;
+                               else if (out_ && out_->failure.empty())
+                                 out_->failure = absl::StrCat("seal: ", sealed.status().message());
+                               finished();
+                             }));
+}
+
+// The rest of memory and the seal go at once; the target verifies while memory is still on its way (9).
+void VmWorker::hand_over() {
+  out_->handed_over = true;
+  if (!out_->from_disk) {
+    const EventId migration = out_->migration;
+    shared_.seams.hypervisor.finish_send(
+        vm_, reply<TransferProgress>(shared_.options.blackout_deadline,
+                                     [this, migration](absl::StatusOr<TransferProgress> sent) {
+                                       if (!out_ || out_->migration != migration) return;
+                                       if (sent.ok())
+                                         progress_ = *sent;
+                                       else if (out_->failure.empty())
+                                         out_->failure = absl::StrCat("last pass: ", sent.status().message());
+                                       look();
+                                     }));
+  }
+  send_switch_over();
+  finished();
+}
+
+// Repeated until something decides: a lost request must not cost the blackout's deadline.
+void VmWorker::send_switch_over() {
+  const EventId migration = out_->migration;
+  const auto request = Message<schema::Request>::build([this](schema::Request::Builder builder) {
+    auto hand = builder.initSwitchOver();
+    hand.initVm().setName(name());
+    hand.getVm().setTenant(tenant());
+    out_->migration.write(hand.initMigration());
+    hand.setEpoch(out_->seal->epoch);
+    hand.setVersion(out_->seal->version);
+    hand.setDigest(out_->seal->digest);
+    hand.setFromDisk(out_->from_disk);
+    hand.setAcceptedTime(accepted_time_.value);
+    hand.setPausedTime(paused_time_.value);
+    hand.setSentBytes(progress_.sent_bytes);
+    hand.setPasses(progress_.pass);
+  });
+  shared_.context.request(
+      {out_->target, "executor"}, request, hand_over_again,
+      [this, alive = alive_, migration](absl::StatusOr<Message<schema::Response>> answer) {
+        if (!*alive || !out_ || out_->migration != migration || !out_->seal) return;
+        if (absl::IsFailedPrecondition(answer.status()) && out_->failure.empty())
+          out_->failure = absl::StrCat("target: ", answer.status().message());
+        if (!answer.ok() && out_->failure.empty())
+          shared_.context.after(hand_over_again / 3, [this, alive, migration] {
+            if (*alive && out_ && out_->migration == migration && out_->seal) send_switch_over();
+          });
+        read_record();
+      });
+}
+
+// Undoes the source's part. The heir's mark, if it still stands, is taken away by `clear_heir`.
+void VmWorker::abort_outgoing() {
+  const bool sending = out_->sending;
+  const auto undone = [this](const absl::StatusOr<Done>& stopped) {
+    if (!stopped.ok() && !absl::IsNotFound(stopped.status())) return finished_later(ask_again);
+    if (!out_) return finished();
+    const Outgoing out = *std::exchange(out_, std::nullopt);
+    const std::string why = !out.failure.empty()                        ? out.failure
+                            : shared_.context.now() >= out.deadline     ? "the deadline passed"
+                            : record_ && record_->epoch > out.epoch && out.epoch != 0
+                                ? "the blackout's deadline passed"
+                                : "the guest stopped or its user wants otherwise";
+    if (out.epoch == 0) {
+      Draft event = draft(&out.migration, record_ ? record_->epoch : 0);
+      auto payload = event.payload().initMigrationRefused();
+      payload.setNode(shared_.context.node());
+      payload.setTarget(out.target);
+      auto failure = payload.initFailures(1)[0];
+      failure.setName("accept");
+      failure.setDetail(why);
+      failure.setCure("propose it again");
+      shared_.context.publish(std::move(event));
+    } else {
+      Draft event = draft(&out.migration, out.epoch);
+      auto payload = event.payload().initMigrationAborted();
+      payload.setNode(shared_.context.node());
+      payload.setStage(out.handed_over ? "switching over"
+                       : out.paused    ? "paused"
+                       : out.sending   ? "copying memory"
+                                       : "preparing");
+      payload.setWhy(why);
+      shared_.context.publish(std::move(event));
+    }
+    const auto guest = copy();
+    if (guest && guest->state == GuestStatus::State::running && !shared_.seams.fabric.port(vm_))
+      if (const absl::Status open = shared_.seams.fabric.open(vm_, guest->epoch); !open.ok())
+        shared_.seams.hypervisor.arm(vm_, shared_.context.now());  // it may not speak: let a new epoch sort it out
+    for (auto& told : std::exchange(cancel_waiters_, {})) told(absl::OkStatus());
+    finished();
+  };
+  if (!sending) return undone(Done{});
+  shared_.seams.hypervisor.stop_send(vm_, reply<Done>(shared_.options.call_deadline, undone));
+}
+
+// Safe without a look at the target: it can have asked to commit only after a hand-over, and what was handed over is taken back
+// by a swap to a new epoch, which clears the mark by itself.
+void VmWorker::clear_heir() {
+  Swap swap = make_swap(SwapKind::CLEAR_HEIR);
+  swap.heir = record_->heir;
+  send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
+    finished_later(result.ok() && result->won ? absl::ZeroDuration() : ask_again);
+  });
+}
+
+// The target won: memory goes now; the volume stays with the replicator until the target does not need it (12).
+void VmWorker::finish_lost() {
+  shared_.seams.fabric.close(vm_);
+  const auto guest = copy();
+  const bool own = guest && guest->state != GuestStatus::State::incoming &&
+                   guest->state != GuestStatus::State::arrived;
+  shared_.seams.hypervisor.destroy(
+      vm_, reply<Done>(shared_.options.call_deadline, [this, own](absl::StatusOr<Done> destroyed) {
+        if (!destroyed.ok()) return finished_later(ask_again);
+        if (!out_) return finished();
+        const Outgoing out = *std::exchange(out_, std::nullopt);
+        if (own) {
+          Draft released = draft(&out.migration, out.epoch);
+          released.payload().initVmReleased().setNode(shared_.context.node());
+          shared_.context.publish(std::move(released));
+        }
+        Draft cleaned = draft(&out.migration, out.epoch);
+        cleaned.payload().initMigrationCleaned().setNode(shared_.context.node());
+        shared_.context.publish(std::move(cleaned));
+        unended_ = Unended{.migration = out.migration,
+                           .source = shared_.context.node(),
+                           .target = out.target,
+                           .epoch = out.epoch + 1,
+                           .due = shared_.context.now() + unended_patience};
+        for (auto& told : std::exchange(cancel_waiters_, {}))
+          told(absl::FailedPreconditionError("too late: the target had committed"));
+        finished();
+      }));
+}
+
+void VmWorker::migration_ended(const EventId& migration) {
+  if (unended_ && unended_->migration == migration) unended_.reset();
+}
+
+// The target says how a committed migration ended. If it never does, it is lost, and the source says so in its place.
+void VmWorker::tend_unended() {
+  if (!unended_ || shared_.context.now() < unended_->due || !record_) return;
+  const Unended end = *std::exchange(unended_, std::nullopt);
+  Draft event = draft(&end.migration, end.epoch);
+  if (record_->holder == end.target && record_->epoch == end.epoch) {
+    auto payload = event.payload().initMigrationCompleted();
+    payload.setSource(end.source);
+    payload.setTarget(end.target);
+  } else {
+    auto payload = event.payload().initMigrationAborted();
+    payload.setNode(shared_.context.node());
+    payload.setStage("committed");
+    payload.setWhy(absl::StrCat(end.target, " committed and was then lost; ", record_->holder, " has the VM at epoch ",
+                                record_->epoch));
+  }
+  shared_.context.publish(std::move(event));
+}
+
+}  // namespace supercloud

@@ -1,0 +1,138 @@
+// The target's steps of a migration: from `prepare` to the commit, and what is said when it has resumed.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/migration/vm_worker.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration try_again = absl::Milliseconds(200);
+
+}  // namespace
+
+void VmWorker::prepare() {
+  auto& seams = shared_.seams;
+  if (!spec_) return finished_later(try_again);
+  const auto failed = [this](const absl::Status& why) {
+    if (in_ && in_->failure.empty()) in_->failure = std::string(why.message());
+    finished();
+  };
+  seams.hypervisor.prepare_incoming(
+      *spec_, in_->migration, in_->epoch,
+      reply<Done>(shared_.options.call_deadline, [this, failed](absl::StatusOr<Done> prepared) {
+        if (!in_) return finished();
+        if (!prepared.ok()) return failed(prepared.status());
+        shared_.seams.fabric.prepare(
+            vm_, std::string(text(spec_->reader().getAddress())),
+            reply<Done>(shared_.options.call_deadline, [this, failed](absl::StatusOr<Done> path) {
+              if (!in_) return finished();
+              if (!path.ok()) return failed(path.status());
+              // The commit is logged here, ahead of the blackout, although it may never be sent (4, 25).
+              log_swap(make_swap(SwapKind::COMMIT), [this] {
+                if (!in_) return finished();
+                in_->prepared = true;
+                Draft event = draft(&in_->migration, in_->epoch);
+                auto payload = event.payload().initMigrationTargetReady();
+                payload.setNode(shared_.context.node());
+                payload.setDeadlineNs(absl::ToInt64Nanoseconds(in_->deadline - shared_.context.now()));
+                shared_.context.publish(std::move(event));
+                finished();
+              });
+            }));
+      }));
+}
+
+void VmWorker::switch_over(schema::Request::SwitchOver::Reader request, Answer answer) {
+  const EventId migration = EventId::from(request.getMigration());
+  if (!in_ || in_->migration != migration) {
+    const bool committed = record_ && record_->holder == shared_.context.node() &&
+                           record_->epoch > request.getEpoch();
+    if (committed)
+      return answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
+    return answer(absl::FailedPreconditionError("this node does not expect that migration"));
+  }
+  figures_ = {.accepted = {request.getAcceptedTime()},
+              .paused = {request.getPausedTime()},
+              .sent_bytes = request.getSentBytes(),
+              .passes = request.getPasses()};
+  in_->from_disk = in_->from_disk || request.getFromDisk();
+  if (!in_->seal) in_->seal = Seal{request.getEpoch(), request.getVersion(), request.getDigest()};
+  switch_over_answers_.push_back(std::move(answer));
+  look();
+}
+
+void VmWorker::verify() {
+  const EventId migration = in_->migration;
+  shared_.seams.volumes.verify(
+      vm_, *in_->seal,
+      reply<Done>(shared_.options.blackout_deadline, [this, migration](absl::StatusOr<Done> verified) {
+        if (!in_ || in_->migration != migration) return finished();
+        if (verified.ok())
+          in_->verified = true;
+        else if (in_->failure.empty())
+          in_->failure = absl::StrCat("verify: ", verified.status().message());
+        finished();
+      }));
+}
+
+// The last step before the guest's first instruction here (1). It was logged when the target said that it was ready.
+void VmWorker::commit() {
+  Swap swap = make_swap(SwapKind::COMMIT);
+  swap.heir = Heir{shared_.context.node(), in_->migration};
+  swap.in_sync = {shared_.context.node()};
+  in_->commit_asked = true;
+  start_reason_ = "committed";
+  send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
+    result.ok() ? finished() : finished_later(try_again);
+  });
+}
+
+void VmWorker::drop_incoming() {
+  const auto guest = copy();
+  const bool incoming = guest && (guest->state == GuestStatus::State::incoming ||
+                                  guest->state == GuestStatus::State::arrived);
+  const auto dropped = [this](const absl::StatusOr<Done>& destroyed) {
+    if (!destroyed.ok()) return finished_later(try_again);
+    if (!in_) return finished();
+    const Incoming in = *std::exchange(in_, std::nullopt);
+    dropped_ = in.migration;
+    for (Answer& answer : std::exchange(switch_over_answers_, {}))
+      answer(absl::FailedPreconditionError(in.failure.empty() ? "the target gave up" : in.failure));
+    const bool marked = record_ && record_->heir &&
+                        *record_->heir == Heir{shared_.context.node(), in.migration};
+    // A lost source leaves the mark to this node's takeover.
+    if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
+    Swap swap = make_swap(SwapKind::CLEAR_HEIR);
+    swap.heir = record_->heir;
+    send_swap(swap, [this](const absl::StatusOr<SwapResult>&) { finished(); });
+  };
+  if (!incoming) return dropped(Done{});
+  shared_.seams.hypervisor.destroy(vm_, reply<Done>(shared_.options.call_deadline, dropped));
+}
+
+// Completed is: resumed here, and the network sends the guest's frames here.
+void VmWorker::completed_here() {
+  if (!completing_ || !record_ || !spec_) return;
+  const std::string address(text(spec_->reader().getAddress()));
+  bool switched = address.empty();
+  for (const AddressOwner& owner : shared_.seams.fabric.owners())
+    switched = switched || (owner.address == address && owner.node == shared_.context.node());
+  if (!switched) return;
+  const EventId migration = *std::exchange(completing_, std::nullopt);
+  Draft event = draft(&migration, consumed_);
+  auto payload = event.payload().initMigrationCompleted();
+  payload.setSource(completing_source_);
+  payload.setTarget(shared_.context.node());
+  payload.setSentBytes(figures_.sent_bytes);
+  payload.setPasses(figures_.passes);
+  if (resumed_time_ && figures_.paused.value != 0)
+    payload.setBlackoutMs(absl::ToDoubleMilliseconds(resumed_time_->wall() - figures_.paused.wall()));
+  if (figures_.accepted.value != 0) {
+    const auto total = absl::ToInt64Milliseconds(shared_.context.wall() - figures_.accepted.wall());
+    payload.setTotalMs(total < 0 ? 0 : static_cast<std::uint64_t>(total));
+  }
+  shared_.context.publish(std::move(event));
+}
+
+}  // namespace supercloud

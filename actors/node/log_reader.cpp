@@ -1,0 +1,51 @@
+#include "actors/node/log_reader.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace supercloud {
+namespace {
+
+constexpr std::size_t page_events_max = 1000;
+constexpr std::size_t page_bytes_max = 512 << 10;  // an answer is one message of at most 1 MiB
+
+}  // namespace
+
+void LogReader::serve(Message<schema::Request> request, Answer answer) {
+  if (!request.reader().isReadLog()) return Actor::serve(std::move(request), std::move(answer));
+  const auto read = request.reader().getReadLog();
+  auto pattern = Pattern::parse(read.getPattern().size() == 0 ? ">" : text(read.getPattern()));
+  if (!pattern.ok()) return answer(pattern.status());
+  const std::size_t limit =
+      std::clamp<std::size_t>(read.getLimit(), 1, page_events_max);
+  read_page(read.getFrom(), *pattern, limit, std::make_shared<Answer>(std::move(answer)));
+}
+
+void LogReader::read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit,
+                          std::shared_ptr<Answer> answer) {
+  const auto send = [this, from, pattern, answer](absl::StatusOr<LogPage> page) {
+    if (!page.ok()) return (*answer)(page.status());
+    std::size_t fitting = 0;
+    std::size_t bytes = 0;
+    while (fitting < page->events.size() &&
+           (fitting == 0 || bytes + page->events[fitting].bytes().size() <= page_bytes_max))
+      bytes += page->events[fitting++].bytes().size();
+    // Only the log knows the position after an event: a page that must be shorter is read again.
+    if (fitting < page->events.size()) return read_page(from, pattern, fitting, answer);
+    (*answer)(Message<schema::Response>::build([&](schema::Response::Builder response) {
+      auto log = response.initLog();
+      auto events = log.initEvents(static_cast<unsigned>(page->events.size()));
+      for (unsigned i = 0; i < page->events.size(); ++i) {
+        const Bytes event = page->events[i].bytes();
+        auto data = events.init(i, static_cast<unsigned>(event.size()));
+        std::copy_n(reinterpret_cast<const unsigned char*>(event.data()), event.size(), data.begin());
+      }
+      log.setNext(page->next);
+      log.setEnd(page->end);
+    }));
+  };
+  log_.read(from, pattern, limit, context_.reply<LogPage>(absl::Seconds(5), send));
+}
+
+}  // namespace supercloud

@@ -1,0 +1,73 @@
+// A node's session with the lease table, and the actor that keeps it alive.
+//
+// The session is the node's right to run guests and to hold roles. Its end is for the node's own clock to say: the fence deadline
+// counts from the sending of the last renewal that was answered (choreography, rule 8), and every running guest's keeper is
+// armed with it.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "actors/session_view.h"
+#include "core/actor.h"
+#include "core/lease_table.h"
+#include "hypercall/hypervisor.h"
+#include "hypercall/keeper.h"
+
+namespace supercloud {
+
+// What is known of the session. Thread-bound; outlives the actors that see it.
+class NodeSession final : public SessionView {
+ public:
+  NodeSession(const Clock& clock, FencePolicy policy) : clock_(clock), policy_(policy) {}
+
+  std::optional<SessionId> current() const override;
+  // When the keepers stop this node's guests; in the past when there is no session.
+  Instant deadline() const { return deadline_; }
+  const FencePolicy& policy() const { return policy_; }
+  // Why the table refuses this node a session for good (another one lives under its name); OK otherwise.
+  const absl::Status& refused() const { return refused_; }
+
+  void confirm(SessionId id, Instant sent_at);
+  void end();
+  void refuse(absl::Status why) { refused_ = std::move(why); }
+
+  // Called after each change: session gained, renewed or ended.
+  void watch(std::function<void()> look) { look_ = std::move(look); }
+
+ private:
+  const Clock& clock_;
+  const FencePolicy policy_;
+  SessionId id_;
+  Instant deadline_{};
+  absl::Status refused_;
+  std::function<void()> look_;
+};
+
+class SessionActor final : public Actor {
+ public:
+  struct Options {
+    std::string identity;  // of the node's data directory
+    bool fresh = false;    // the host rebooted since the last session
+    Duration renew_interval = absl::Milliseconds(500);
+  };
+
+  SessionActor(Context& context, LeaseTable& leases, Hypervisor& hypervisor, NodeSession& session,
+               Options options);
+  void receive(const Event&) override {}
+
+ private:
+  void open();
+  void renew();
+  void renewed_at(const absl::Status& renewed, Instant sent_at);
+  void arm_guests();
+
+  Context& context_;
+  LeaseTable& leases_;
+  Hypervisor& hypervisor_;
+  NodeSession& session_;
+  Options options_;
+  SessionId renewing_;  // the session that renewals are sent for; empty while one is being opened
+};
+
+}  // namespace supercloud
