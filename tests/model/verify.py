@@ -93,10 +93,10 @@ def story(configuration, folder):
     last = None
     for line in replay.splitlines():
         match = re.match(r"\s*(\d+):\s+proc\s+(\d+) \(\S+\) (\S+?):(\d+)", line)
-        if match and match[1] != last:
-            last = match[1]
-            step = steps.get((match[3], match[4]))
-            if step and step not in ("guest writes", "run guest"):
+        step = match and steps.get((match[3], match[4]))
+        if step and (match[2], step) != last:  # an atomic step shows once for each of its statements
+            last = (match[2], step)
+            if step != "run guest":
                 yield f"    {match[1]:>4}  {NODES.get(match[2], match[2]) if model == 'handover' else '':8} {step}"
 
 
