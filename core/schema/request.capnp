@@ -46,6 +46,8 @@ struct Request {
     volumeState @23 :VmRef;
     # from the source's migration actor: the guest is paused and sealed; answered when the target has committed
     switchOver @24 :SwitchOver;
+    # resource stub: a VM reached for what lives elsewhere
+    accessResource @25 :AccessResource;
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; fresh @2 :Bool; }
@@ -75,6 +77,7 @@ struct Request {
   }
   struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; }
   struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }
+  struct AccessResource { resource @0 :Text; home @1 :Text; vm @2 :VmRef; bytes @3 :UInt64; }
   struct ReadLog { from @0 :UInt64; pattern @1 :Text; limit @2 :UInt32; }
 }
 
