@@ -1,0 +1,159 @@
+#include "actors/ledger/ledger.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+
+Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
+               LedgerOptions options)
+    : context_(context),
+      market_(context, options.market),
+      options_(std::move(options)),
+      role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr}) {
+  context_.subscribe(Pattern::of("spot.price_changed.>"));
+  context_.subscribe(Pattern::of("ledger.charged.>"));
+  context_.subscribe(Pattern::of("instance.>"), [this] { recover(); });
+}
+
+void Ledger::recover() {
+  const auto each = [this](const Event& event) { fold(event); };
+  context_.history(Pattern::of("spot.price_changed.>"), each, [this, each](absl::Status prices) {
+    if (!prices.ok()) return context_.fail(prices);
+    context_.history(Pattern::of("instance.>"), each, [this, each](absl::Status instances) {
+      if (!instances.ok()) return context_.fail(instances);
+      context_.history(Pattern::of("ledger.charged.>"), each, [this](absl::Status charges) {
+        if (!charges.ok()) return context_.fail(charges);
+        role_.start();
+      });
+    });
+  });
+}
+
+void Ledger::receive(const Event& event) {
+  fold(event);
+  const schema::Payload::Which type = event.type();
+  if (type == schema::Payload::INSTANCE_LAUNCHED || type == schema::Payload::INSTANCE_RETURNED ||
+      type == schema::Payload::INSTANCE_REVOKED) {
+    wake_later();
+  }
+}
+
+void Ledger::fold(const Event& event) {
+  const auto payload = event.payload();
+  switch (event.type()) {
+    case schema::Payload::SPOT_PRICE_CHANGED: {
+      const auto change = payload.getSpotPriceChanged();
+      prices_[std::string(text(change.getPlace().getId()))].add(
+          absl::FromUnixNanos(change.getSinceNs()), Money{change.getPriceNanoUsdPerHour()});
+      return;
+    }
+    case schema::Payload::INSTANCE_LAUNCHED: {
+      const auto launched = payload.getInstanceLaunched();
+      const std::string id(text(launched.getInstance()));
+      const auto [found, is_new] = accounts_.try_emplace(id);
+      if (!is_new) return;
+      Account& account = found->second;
+      account.rental.instance = id;
+      account.rental.place = std::string(text(launched.getPlace().getId()));
+      account.rental.launched = absl::FromUnixNanos(launched.getLaunchedNs());
+      account.rental.billing = launched.getBilling();
+      account.rental.price_at_start = Money{launched.getPriceNanoUsdPerHour()};
+      if (const auto end = ends_.extract(id); !end.empty()) account.rental.end = end.mapped();
+      if (const auto early = early_.extract(id); !early.empty()) {
+        for (const std::int64_t from_ns : early.mapped()) {
+          mark(account, (absl::FromUnixNanos(from_ns) - account.rental.launched) / options_.hour);
+        }
+      }
+      return;
+    }
+    case schema::Payload::INSTANCE_RETURNED:
+    case schema::Payload::INSTANCE_REVOKED: {
+      const bool revoked = event.type() == schema::Payload::INSTANCE_REVOKED;
+      const auto ended = revoked ? payload.getInstanceRevoked() : payload.getInstanceReturned();
+      const std::string id(text(ended.getInstance()));
+      const Rental::End end{absl::FromUnixNanos(ended.getEndedNs()), revoked};
+      const auto found = accounts_.find(id);
+      if (found == accounts_.end()) {
+        ends_.try_emplace(id, end);
+      } else if (!found->second.rental.end) {
+        found->second.rental.end = end;
+      }
+      return;
+    }
+    case schema::Payload::LEDGER_CHARGED: {
+      const auto charged = payload.getLedgerCharged();
+      const std::string id(text(charged.getInstance()));
+      const auto found = accounts_.find(id);
+      if (found == accounts_.end()) {
+        early_[id].insert(charged.getFromNs());
+      } else {
+        mark(found->second, (absl::FromUnixNanos(charged.getFromNs()) -
+                             found->second.rental.launched) /
+                                options_.hour);
+      }
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void Ledger::mark(Account& account, std::int64_t hour) const {
+  if (hour < account.settled) return;
+  account.charged.insert(hour);
+  while (account.charged.erase(account.settled) > 0) ++account.settled;
+}
+
+void Ledger::wake_later() {
+  context_.cancel(std::exchange(wake_, 0));
+  if (!role_.held()) return;
+  const absl::Time now = market_.now();
+  std::optional<absl::Time> next;
+  for (const auto& [id, account] : accounts_) {
+    if (account.over() && account.settled >= hours_due(account.rental, now, options_.hour)) continue;
+    const absl::Time due =
+        account.over() ? std::min(account.rental.end->at, now)
+                       : account.rental.launched + options_.hour * (account.settled + 1);
+    next = next ? std::min(*next, due) : due;
+  }
+  if (!next) return;
+  const Duration span = std::min(market_.until(*next), MarketTime::longest) + options_.settle;
+  wake_ = context_.after(span, [this] {
+    wake_ = 0;
+    charge_due();
+  });
+}
+
+void Ledger::charge_due() {
+  if (!role_.held()) return;
+  const absl::Time now = market_.now();
+  for (auto& [id, account] : accounts_) {
+    const std::int64_t due = hours_due(account.rental, now, options_.hour);
+    PriceHistory& prices = prices_[account.rental.place];
+    while (account.settled < due) {
+      const std::int64_t hour = account.settled;
+      publish(account, charge_of(account.rental, prices, hour, options_.hour));
+      mark(account, hour);
+    }
+  }
+  wake_later();
+}
+
+void Ledger::publish(const Account& account, const Charge& charge) {
+  Draft draft = context_.draft(account.rental.instance);
+  auto charged = draft.payload().initLedgerCharged();
+  charged.setInstance(account.rental.instance);
+  charged.setPlace(account.rental.place);
+  charged.setAmountNanoUsd(charge.amount.nano_usd);
+  charged.setFromNs(absl::ToUnixNanos(charge.from));
+  charged.setToNs(absl::ToUnixNanos(charge.to));
+  charged.setPriceNanoUsdPerHour(charge.usd_per_hour.nano_usd);
+  charged.setWhy(charge.why);
+  context_.publish(std::move(draft));
+}
+
+}  // namespace supercloud

@@ -1,0 +1,437 @@
+#include "actors/policy/policy_actor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "actors/answers.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::string_view vm_prefix = "vm/";
+
+std::string key_of(std::string_view tenant, std::string_view name) {
+  return absl::StrCat("vm/", std::string(tenant), "/", std::string(name));
+}
+
+Message<schema::Decision> stay_because(const std::string& reason) {
+  return Message<schema::Decision>::build(
+      [&](schema::Decision::Builder decision) { decision.setReason(reason); });
+}
+
+// A decision is only as good as its policy: what names no candidate that is allowed is no choice.
+absl::Status check(schema::World::Reader world, schema::Decision::Reader decision) {
+  const std::string choice(text(decision.getChoice()));
+  if (choice.empty()) return absl::OkStatus();
+  for (const auto candidate : world.getCandidates()) {
+    if (text(candidate.getPlace().getId()) != choice) continue;
+    if (candidate.getAllowed()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("it chose ", choice, ", which is not allowed: ",
+                                                   std::string(text(candidate.getWhyNot()))));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("it chose \"", choice, "\", which is no place that is known"));
+}
+
+}  // namespace
+
+std::string reason_class(std::string_view reason) {
+  std::string out;
+  for (const char c : reason) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit) {
+      out += c;
+    } else if (out.empty() || out.back() != '#') {
+      out += '#';
+    }
+  }
+  return out;
+}
+
+PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry registry,
+                         PolicyActorOptions options)
+    : context_(context),
+      leases_(leases),
+      market_(context, options.market),
+      registry_(std::move(registry)),
+      options_(std::move(options)) {
+  options_.world.market = options_.market;
+  context_.subscribe(Pattern::of("spot.>"));
+  context_.subscribe(Pattern::of("instance.>"));
+  context_.subscribe(Pattern::of("node.joined.>"));
+  context_.subscribe(Pattern::of("node.left.>"));
+  context_.subscribe(Pattern::of("node.capacity.>"));
+  context_.subscribe(Pattern::of("migration.>"));
+  context_.subscribe(Pattern::of("vm.>"), [this] { recover(); });
+}
+
+void PolicyActor::recover() {
+  const auto each = [this](const Event& event) { state_.apply(event); };
+  context_.history(Pattern::of(">"), each, [this](const absl::Status& status) {
+    if (!status.ok()) return context_.fail(status);
+    list_vms();
+  });
+}
+
+// ---- which VMs are here ------------------------------------------------------------------------------------------------
+
+void PolicyActor::list_vms() {
+  if (!listing_) {
+    listing_ = true;
+    leases_.list({std::string(vm_prefix), context_.node()},
+                 context_.reply<std::vector<LeaseRecord>>(
+                     options_.lease_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
+                       listing_ = false;
+                       if (records.ok()) listed(*std::move(records));
+                     }));
+  }
+  context_.after(options_.relist, [this] { list_vms(); });
+}
+
+void PolicyActor::listed(std::vector<LeaseRecord> records) {
+  std::map<std::string, bool> here;
+  for (const LeaseRecord& record : records) {
+    if (record.holder != context_.node()) continue;
+    here[record.key] = true;
+    host(record);
+  }
+  std::vector<std::string> gone;
+  for (const auto& [key, vm] : vms_) {
+    if (!here.contains(key)) gone.push_back(key);
+  }
+  for (const std::string& key : gone) drop(key);
+}
+
+void PolicyActor::refresh(const std::string& key) {
+  leases_.read(key, context_.reply<LeaseRecord>(
+                        options_.lease_deadline, [this, key](const absl::StatusOr<LeaseRecord>& record) {
+                          if (record.ok() && record->holder == context_.node()) {
+                            host(*record);
+                          } else if (record.ok() || absl::IsNotFound(record.status())) {
+                            drop(key);
+                          }
+                        }));
+}
+
+void PolicyActor::host(const LeaseRecord& record) {
+  absl::StatusOr<Message<schema::VmSpec>> spec = Message<schema::VmSpec>::parse(record.value);
+  if (!spec.ok()) return;  // its executor says so
+  const auto [found, is_new] = vms_.try_emplace(record.key);
+  Vm& vm = found->second;
+  const bool other = is_new || vm.spec.bytes() != spec->bytes();
+  vm.spec = *std::move(spec);
+  vm.tenant = std::string(text(vm.spec.reader().getTenant()));
+  vm.name = std::string(text(vm.spec.reader().getName()));
+  // The record is the law: without an heir no move is under way, whatever event was lost.
+  if (!record.heir && !vm.moving.empty() && vm.proposed.empty()) settle(vm, false);
+  if (other || !vm.asked.empty()) look_soon(record.key, vm);
+}
+
+void PolicyActor::drop(const std::string& key) {
+  const auto found = vms_.find(key);
+  if (found == vms_.end()) return;
+  Vm& vm = found->second;
+  context_.cancel(vm.look);
+  context_.cancel(vm.wake);
+  context_.cancel(vm.patience);
+  for (Answer& answer : vm.asked) {
+    answer(error_answer(absl::NotFoundError(absl::StrCat(vm.tenant, "/", vm.name, " has left this node"))));
+  }
+  vms_.erase(found);
+}
+
+// ---- what happens --------------------------------------------------------------------------------------------------------
+
+void PolicyActor::receive(const Event& event) {
+  const bool matters = state_.apply(event);
+  const std::string_view domain = topic_token(event.topic(), 0);
+  if (domain == "vm") {
+    // Hints: the lease table knows.
+    if (event.type() == schema::Payload::VM_DIRTY_RATE || event.type() == schema::Payload::VM_PAUSED) {
+      return;
+    }
+    refresh(key_of(event.tenant(), event.subject()));
+  } else if (domain == "migration") {
+    hear_move(event);
+  } else if (matters) {
+    changed(event);
+  }
+}
+
+void PolicyActor::changed(const Event& event) {
+  const auto payload = event.payload();
+  std::string place;
+  bool urgent = false;
+  switch (event.type()) {
+    case schema::Payload::SPOT_PRICE_CHANGED:
+      place = std::string(text(payload.getSpotPriceChanged().getPlace().getId()));
+      break;
+    case schema::Payload::NODE_JOINED:
+      place = std::string(text(payload.getNodeJoined().getPlace().getId()));
+      break;
+    case schema::Payload::SPOT_INTERRUPTION_NOTICE:
+      urgent = true;
+      break;
+    default:
+      break;
+  }
+  for (auto& [key, vm] : vms_) {
+    for (auto& [target, backoff] : vm.backoff) {
+      if (urgent || target == place) backoff.changed = true;
+    }
+  }
+  look_at_all();
+}
+
+void PolicyActor::hear_move(const Event& event) {
+  const std::string key = key_of(event.tenant(), event.subject());
+  const auto found = vms_.find(key);
+  if (found == vms_.end()) return;
+  Vm& vm = found->second;
+  const EventId migration = event.migration();
+  switch (event.type()) {
+    case schema::Payload::MIGRATION_ACCEPTED:
+      vm.moving = migration;
+      vm.moving_place = migration == vm.proposed ? vm.proposed_place : "";
+      vm.proposed = {};
+      wait_for(key, vm, options_.move_deadline);
+      break;
+    case schema::Payload::MIGRATION_REFUSED:
+      if (migration != vm.proposed || migration.empty()) return;
+      settle(vm, true);
+      look_soon(key, vm);
+      break;
+    case schema::Payload::MIGRATION_ABORTED:
+      if (migration.empty() || (migration != vm.proposed && migration != vm.moving)) return;
+      settle(vm, true);
+      look_soon(key, vm);
+      break;
+    case schema::Payload::MIGRATION_COMPLETED:
+      if (migration == vm.moving) settle(vm, false);
+      refresh(key);
+      break;
+    default:
+      break;
+  }
+}
+
+void PolicyActor::wait_for(const std::string& key, Vm& vm, Duration deadline) {
+  context_.cancel(vm.patience);
+  vm.patience = context_.after(deadline, [this, key] {
+    const auto found = vms_.find(key);
+    if (found == vms_.end()) return;
+    found->second.patience = 0;
+    settle(found->second, true);
+    look_soon(key, found->second);
+  });
+}
+
+// The proposal or the move is over.
+void PolicyActor::settle(Vm& vm, bool failed) {
+  context_.cancel(std::exchange(vm.patience, 0));
+  const std::string place = vm.moving.empty() ? vm.proposed_place : vm.moving_place;
+  vm.proposed = {};
+  vm.moving = {};
+  if (failed && !place.empty()) vm.backoff[place] = {context_.now(), false};
+  if (!failed) vm.backoff.clear();
+}
+
+// Whether a target failed so recently that it is not proposed again yet; arms the look after that.
+bool PolicyActor::held_back(Vm& vm, const std::string& place) {
+  const auto found = vm.backoff.find(place);
+  if (found == vm.backoff.end()) return false;
+  const Duration wait = found->second.changed ? options_.backoff_min : options_.backoff;
+  const Instant until = found->second.from + wait;
+  if (context_.now() >= until) {
+    vm.backoff.erase(found);
+    return false;
+  }
+  const std::string key = key_of(vm.tenant, vm.name);
+  if (vm.look == 0) {
+    vm.look = context_.at(until, [this, key] { look(key); });
+  }
+  return true;
+}
+
+// ---- looks ---------------------------------------------------------------------------------------------------------------
+
+void PolicyActor::look_at_all() {
+  for (auto& [key, vm] : vms_) look_soon(key, vm);
+}
+
+void PolicyActor::look_soon(const std::string& key, Vm& vm) {
+  if (vm.deciding) {
+    vm.again = true;
+    return;
+  }
+  context_.cancel(vm.look);  // a later one, after a refusal
+  vm.look = context_.after(options_.coalesce, [this, key] { look(key); });
+}
+
+Policy* PolicyActor::policy_of(const std::string& name) {
+  const auto made = policies_.find(name);
+  if (made != policies_.end()) return made->second.get();
+  const auto factory = registry_.find(name);
+  if (factory == registry_.end()) return nullptr;
+  return policies_.emplace(name, factory->second()).first->second.get();
+}
+
+void PolicyActor::look(const std::string& key) {
+  const auto found = vms_.find(key);
+  if (found == vms_.end()) return;
+  Vm& vm = found->second;
+  vm.look = 0;
+  if (vm.deciding) {
+    vm.again = true;
+    return;
+  }
+  vm.deciding = true;
+  vm.again = false;
+  Message<schema::World> world = state_.world(vm.spec.reader(), context_.node(), market_.now(), options_.world);
+  const std::string name(text(vm.spec.reader().getPolicy()));
+  Policy* policy = policy_of(name);
+  if (policy == nullptr) {
+    const std::string known = absl::StrJoin(registry_, ", ", [](std::string* out, const auto& entry) {
+      absl::StrAppend(out, entry.first);
+    });
+    decided(key, world,
+            stay_because(absl::StrCat("there is no policy \"", name, "\" (known: ", known,
+                                      "); staying until the VM names one of them")));
+    return;
+  }
+  policy->decide(world, context_.reply<Message<schema::Decision>>(
+                            options_.decide_deadline,
+                            [this, key, world](absl::StatusOr<Message<schema::Decision>> decision) {
+                              decided(key, world, std::move(decision));
+                            }));
+}
+
+void PolicyActor::decided(const std::string& key, const Message<schema::World>& world,
+                          absl::StatusOr<Message<schema::Decision>> decision) {
+  const auto found = vms_.find(key);
+  if (found == vms_.end()) return;
+  Vm& vm = found->second;
+  vm.deciding = false;
+  const std::string name(text(vm.spec.reader().getPolicy()));
+  if (!decision.ok()) {
+    decision = stay_because(
+        absl::IsDeadlineExceeded(decision.status())
+            ? absl::StrCat("policy ", name, " did not answer within ",
+                           absl::FormatDuration(options_.decide_deadline), "; staying")
+            : absl::StrCat("policy ", name, " failed: ", decision.status().message(), "; staying"));
+  } else if (const absl::Status sound = check(world.reader(), decision->reader()); !sound.ok()) {
+    decision = stay_because(absl::StrCat("policy ", name, " answered nonsense: ", sound.message(), "; staying"));
+  }
+  const auto reader = decision->reader();
+
+  context_.cancel(std::exchange(vm.wake, 0));
+  if (reader.getWakeAtNs() > world.reader().getNowNs()) {
+    vm.wake = market_.at(absl::FromUnixNanos(reader.getWakeAtNs()), [this, key] {
+      const auto woken = vms_.find(key);
+      if (woken == vms_.end()) return;
+      woken->second.wake = 0;
+      woken->second.at_wake = true;
+      look(key);
+    });
+  }
+  consider(vm, reader, !vm.asked.empty());
+  for (Answer& answer : std::exchange(vm.asked, {})) {
+    answer(Message<schema::Response>::build(
+        [&](schema::Response::Builder response) { response.setJson(decision->to_json()); }));
+  }
+  propose(key, vm, world.reader(), reader);
+  if (vm.again) look_soon(key, vm);
+}
+
+void PolicyActor::consider(Vm& vm, schema::Decision::Reader decision, bool asked) {
+  const std::string choice(text(decision.getChoice()));
+  const std::string kind = reason_class(text(decision.getReason()));
+  const bool news = !vm.published || choice != vm.choice || kind != vm.reason_class;
+  if (!news && !asked && !vm.at_wake) {
+    ++vm.unchanged;
+    vm.last_look = context_.time();
+    return;
+  }
+  vm.at_wake = false;
+  vm.published = true;
+  vm.choice = choice;
+  vm.reason_class = kind;
+  Draft draft = context_.draft(vm.name, vm.tenant);
+  auto considered = draft.payload().initPolicyConsidered();
+  considered.setPolicy(vm.spec.reader().getPolicy());
+  considered.setChoice(choice.empty() ? "stay" : choice);
+  considered.setReason(decision.getReason());
+  considered.setCandidates(decision.getCandidates());
+  considered.setUnchangedLooks(std::exchange(vm.unchanged, 0));
+  considered.setLastLook(std::exchange(vm.last_look, {}).value);
+  considered.setEvidence(decision.getEvidence());
+  considered.setWakeAtNs(decision.getWakeAtNs());
+  context_.publish(std::move(draft));
+}
+
+void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader world,
+                          schema::Decision::Reader decision) {
+  const std::string choice(text(decision.getChoice()));
+  if (choice.empty() || choice == text(world.getCurrentPlace())) return;
+  if (!vm.proposed.empty() || !vm.moving.empty() || held_back(vm, choice)) return;
+  if (!vm.spec.reader().getRunning()) return;  // stopped by its user: nothing runs that could move
+  Draft draft = context_.draft(vm.name, vm.tenant);
+  auto proposed = draft.payload().initMigrationProposed();
+  proposed.setVm(vm.name);
+  proposed.setTargetPlace(choice);
+  proposed.setReason(decision.getReason());
+  proposed.setGainNanoUsd(decision.getGainNanoUsd());
+  proposed.setCostNanoUsd(decision.getCostNanoUsd());
+  proposed.setEvidence(decision.getEvidence());
+  proposed.setProposer(absl::StrCat("policy ", std::string(text(vm.spec.reader().getPolicy()))));
+  proposed.setSourceNode(context_.node());
+  if (world.getNoticeDeadlineNs() != 0) {
+    const Duration left = market_.until(absl::FromUnixNanos(world.getNoticeDeadlineNs()));
+    proposed.setDeadlineNs(absl::ToInt64Nanoseconds(left));
+  }
+  const Event event = context_.publish(std::move(draft));
+  if (!event) return;
+  vm.proposed = event.id();
+  vm.proposed_place = choice;
+  wait_for(key, vm, options_.answer_deadline);
+}
+
+void PolicyActor::serve(Message<schema::Request> request, Answer answer) {
+  const auto reader = request.reader();
+  if (!reader.isExplainPolicy()) {
+    Actor::serve(std::move(request), std::move(answer));
+    return;
+  }
+  const auto vm = reader.getExplainPolicy();
+  const std::string key = key_of(text(vm.getTenant()), text(vm.getName()));
+  const auto found = vms_.find(key);
+  if (found != vms_.end()) {
+    found->second.asked.push_back(std::move(answer));
+    look_soon(key, found->second);
+    return;
+  }
+  auto waiting = std::make_shared<Answer>(std::move(answer));
+  leases_.read(key, context_.reply<LeaseRecord>(
+                        options_.lease_deadline, [this, key, waiting](const absl::StatusOr<LeaseRecord>& record) {
+    if (!record.ok()) {
+      (*waiting)(error_answer(absl::IsNotFound(record.status())
+                                  ? absl::NotFoundError(absl::StrCat("there is no VM ", key.substr(vm_prefix.size())))
+                                  : record.status()));
+    } else if (record->holder != context_.node()) {
+      (*waiting)(redirect_answer(key.substr(vm_prefix.size()), record->holder));
+    } else {
+      host(*record);
+      const auto hosted = vms_.find(key);
+      if (hosted == vms_.end()) {
+        (*waiting)(error_answer(absl::DataLossError(absl::StrCat("the record of ", key, " is damaged"))));
+        return;
+      }
+      hosted->second.asked.push_back(std::move(*waiting));
+      look_soon(key, hosted->second);
+    }
+  }));
+}
+
+}  // namespace supercloud

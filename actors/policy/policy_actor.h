@@ -1,0 +1,111 @@
+// The policy actor: for each VM whose lease this node holds it asks the policy that the VM names, and proposes the move that
+// the policy wants. It never orders one: the VM's executor accepts or refuses.
+//
+// It looks when a price or a notice or a node changes, when the policy asked to be woken, when the VM arrives; several
+// reasons at once are one look. A decision to stay is published (policy.considered) when choice or reason changes, at each
+// time the policy asked to be woken for (the ends of billing hours), and when someone asks; other looks are counted.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/market_time.h"
+#include "actors/policy/policies.h"
+#include "actors/policy/policy.h"
+#include "actors/policy/world.h"
+#include "core/actor.h"
+#include "core/lease_table.h"
+
+namespace supercloud {
+
+struct PolicyActorOptions {
+  MarketClock market;
+  WorldOptions world;                            // its `market` is overwritten with the one above
+  Duration coalesce = absl::Milliseconds(5);     // looks within this time are one
+  Duration decide_deadline = absl::Seconds(1);   // a policy that answers later: stay
+  Duration answer_deadline = absl::Seconds(10);  // of the executor, to a proposal
+  Duration move_deadline = absl::Minutes(10);    // a move that is not heard of for so long no longer blocks proposals
+  Duration backoff = absl::Minutes(1);           // before a refused or aborted target is proposed again
+  Duration backoff_min = absl::Seconds(5);       // ... and if something about it has changed meanwhile
+  Duration relist = absl::Seconds(15);           // how often the lease table is asked which VMs are here
+  Duration lease_deadline = absl::Seconds(2);
+};
+
+class PolicyActor final : public Actor {
+ public:
+  PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry registry,
+              PolicyActorOptions options);
+  void receive(const Event& event) override;
+  // explainPolicy: what would be decided now, as JSON; publishes it as policy.considered too.
+  void serve(Message<schema::Request> request, Answer answer) override;
+
+ private:
+  struct Backoff {
+    Instant from;      // when the proposal failed
+    bool changed = false;  // something about the place has changed since
+  };
+  struct Vm {
+    std::string tenant, name;
+    Message<schema::VmSpec> spec;
+    bool arrived = false;       // has been looked at
+    // Looks.
+    TimerId look = 0;           // the coalesced next one
+    TimerId wake = 0;
+    bool at_wake = false;       // the next look is one that the policy asked for
+    bool deciding = false;
+    bool again = false;         // something came while it was deciding
+    std::vector<Answer> asked;  // explainPolicy, to be answered by the next look
+    // What was last published.
+    std::string choice, reason_class;
+    bool published = false;
+    std::uint64_t unchanged = 0;
+    HybridTime last_look;
+    // Moves.
+    EventId proposed;           // waits for the executor's answer
+    std::string proposed_place;
+    EventId moving;             // accepted, not ended
+    std::string moving_place;
+    TimerId patience = 0;       // for either
+    std::map<std::string, Backoff> backoff;  // by place
+  };
+
+  void recover();
+  void list_vms();
+  void listed(std::vector<LeaseRecord> records);
+  void refresh(const std::string& key);
+  void host(const LeaseRecord& record);
+  void drop(const std::string& key);
+  void hear_move(const Event& event);
+  void changed(const Event& event);
+  void look_soon(const std::string& key, Vm& vm);
+  void look_at_all();
+  void look(const std::string& key);
+  void decided(const std::string& key, const Message<schema::World>& world,
+               absl::StatusOr<Message<schema::Decision>> decision);
+  void propose(const std::string& key, Vm& vm, schema::World::Reader world,
+               schema::Decision::Reader decision);
+  void consider(Vm& vm, schema::Decision::Reader decision, bool asked);
+  void wait_for(const std::string& key, Vm& vm, Duration deadline);
+  void settle(Vm& vm, bool failed);
+  bool held_back(Vm& vm, const std::string& place);
+  Policy* policy_of(const std::string& name);
+
+  Context& context_;
+  LeaseTable& leases_;
+  MarketTime market_;
+  const PolicyRegistry registry_;
+  PolicyActorOptions options_;
+  WorldState state_;
+  std::map<std::string, Vm> vms_;  // by lease key
+  std::map<std::string, std::unique_ptr<Policy>> policies_;
+  bool listing_ = false;
+};
+
+// The reason without its numbers: two reasons of one class say the same about other figures.
+std::string reason_class(std::string_view reason);
+
+}  // namespace supercloud

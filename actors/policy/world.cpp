@@ -1,0 +1,403 @@
+#include "actors/policy/world.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::size_t moves_max = 20;
+constexpr absl::Duration history_kept = absl::Hours(48);
+
+std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
+
+// Lists of messages have iterators that the standard algorithms do not take.
+template <class List, class Predicate>
+bool any_of(const List& list, Predicate predicate) {
+  for (const auto element : list) {
+    if (predicate(element)) return true;
+  }
+  return false;
+}
+
+std::string vm_key(const Event& event) { return absl::StrCat(event.tenant(), "/", event.subject()); }
+
+}  // namespace
+
+bool WorldState::apply(const Event& event) {
+  using Payload = schema::Payload;
+  switch (event.type()) {
+    case Payload::SPOT_PRICE_CHANGED:
+      return apply_price(event);
+    case Payload::SPOT_FEED_LOST:
+      lost_feeds_ = 1;
+      return true;
+    case Payload::SPOT_FEED_RESTORED:
+      lost_feeds_ = 0;
+      return true;
+    case Payload::SPOT_INTERRUPTION_NOTICE:
+    case Payload::INSTANCE_LAUNCHED:
+    case Payload::INSTANCE_RETURNED:
+    case Payload::INSTANCE_REVOKED:
+      return apply_instance(event);
+    case Payload::NODE_JOINED:
+    case Payload::NODE_LEFT:
+    case Payload::NODE_CAPACITY:
+      return apply_node(event);
+    case Payload::MIGRATION_PROPOSED:
+    case Payload::MIGRATION_ACCEPTED:
+    case Payload::MIGRATION_COMPLETED:
+    case Payload::MIGRATION_ABORTED:
+      return apply_migration(event);
+    default:
+      return false;
+  }
+}
+
+bool WorldState::apply_place(schema::Place::Reader place) {
+  const std::string id = str(place.getId());
+  const auto [found, is_new] = places_.try_emplace(id);
+  PlaceState& state = found->second;
+  if (is_new) {
+    state.cloud = str(place.getCloud());
+    state.region = str(place.getRegion());
+    state.zone = str(place.getZone());
+    state.type = str(place.getInstanceType());
+    state.spot = place.getSpot();
+  }
+  if (place.getLabels().size() > 0) {
+    state.labels.clear();
+    for (const auto label : place.getLabels()) {
+      state.labels.push_back({str(label.getName()), str(label.getValue())});
+    }
+  }
+  return is_new;
+}
+
+bool WorldState::apply_price(const Event& event) {
+  const auto change = event.payload().getSpotPriceChanged();
+  apply_place(change.getPlace());
+  PlaceState& place = places_.at(str(change.getPlace().getId()));
+  const absl::Time since = absl::FromUnixNanos(change.getSinceNs());
+  const bool newest = place.prices.empty() || since > place.prices.newest().first;
+  if (!place.prices.add(since, Money{change.getPriceNanoUsdPerHour()})) return false;
+  if (newest) {
+    place.price_event = event.id();
+    place.prices.forget_before(since - history_kept);
+  }
+  return newest;
+}
+
+bool WorldState::apply_instance(const Event& event) {
+  const auto payload = event.payload();
+  switch (event.type()) {
+    case schema::Payload::SPOT_INTERRUPTION_NOTICE: {
+      const auto notice = payload.getSpotInterruptionNotice();
+      const std::string id = str(notice.getInstance());
+      const absl::Time deadline = absl::FromUnixNanos(notice.getDeadlineNs());
+      const auto found = instances_.find(id);
+      if (found != instances_.end()) {
+        found->second.notice = deadline;
+      } else if (!ended_.contains(id)) {
+        early_notices_[id] = deadline;
+      }
+      return true;
+    }
+    case schema::Payload::INSTANCE_LAUNCHED: {
+      const auto launched = payload.getInstanceLaunched();
+      apply_place(launched.getPlace());
+      const std::string id = str(launched.getInstance());
+      if (ended_.contains(id) || instances_.contains(id)) return false;
+      InstanceState& instance = instances_[id];
+      instance.rental = {id, str(launched.getPlace().getId()),
+                         absl::FromUnixNanos(launched.getLaunchedNs()), launched.getBilling(),
+                         Money{launched.getPriceNanoUsdPerHour()}, std::nullopt};
+      instance.node = str(launched.getNode());
+      instance.bid = Money{launched.getBidNanoUsdPerHour()};
+      if (const auto notice = early_notices_.extract(id); !notice.empty()) {
+        instance.notice = notice.mapped();
+      }
+      return true;
+    }
+    default: {
+      const auto ended = event.type() == schema::Payload::INSTANCE_RETURNED
+                             ? payload.getInstanceReturned()
+                             : payload.getInstanceRevoked();
+      const std::string id = str(ended.getInstance());
+      ended_.insert(id);
+      early_notices_.erase(id);
+      return instances_.erase(id) > 0;
+    }
+  }
+}
+
+bool WorldState::apply_joined(schema::NodeJoined::Reader joined, HybridTime time) {
+  apply_place(joined.getPlace());
+  Node& node = nodes_[str(joined.getNode())];
+  if (node.since > time) return false;
+  const bool news = !node.here || node.since.value == 0;
+  node.since = time;
+  node.here = true;
+  node.place = str(joined.getPlace().getId());
+  node.instance = str(joined.getInstance());
+  node.memory_bytes = joined.getMemoryBytes();
+  return news;
+}
+
+bool WorldState::apply_node(const Event& event) {
+  const auto payload = event.payload();
+  switch (event.type()) {
+    case schema::Payload::NODE_JOINED:
+      return apply_joined(payload.getNodeJoined(), event.time());
+    case schema::Payload::NODE_LEFT: {
+      const auto found = nodes_.find(str(payload.getNodeLeft().getNode()));
+      if (found == nodes_.end() || found->second.since > event.time()) return false;
+      found->second.here = false;
+      found->second.since = event.time();
+      return true;
+    }
+    default: {
+      const auto capacity = payload.getNodeCapacity();
+      bool news = false;
+      if (capacity.hasJoined() && text(capacity.getJoined().getNode()) == text(capacity.getNode()) &&
+          !text(capacity.getJoined().getPlace().getId()).empty()) {
+        news = apply_joined(capacity.getJoined(), event.time());
+      }
+      const auto found = nodes_.find(str(capacity.getNode()));
+      if (found != nodes_.end()) found->second.memory_free_bytes = capacity.getMemoryFreeBytes();
+      return news;
+    }
+  }
+}
+
+WorldState::Move* WorldState::move_of(const Event& event) {
+  const auto vm = vms_.find(vm_key(event));
+  if (vm == vms_.end()) return nullptr;
+  const EventId migration = event.migration();
+  for (Move& move : vm->second.moves) {
+    if (move.migration == migration) return &move;
+  }
+  return nullptr;
+}
+
+bool WorldState::apply_migration(const Event& event) {
+  const auto payload = event.payload();
+  if (event.type() == schema::Payload::MIGRATION_PROPOSED) {
+    const auto proposed = payload.getMigrationProposed();
+    VmState& vm = vms_[vm_key(event)];
+    const EventId id = event.id();
+    for (const Move& move : vm.moves) {
+      if (move.migration == id) return false;
+    }
+    Move move;
+    move.migration = id;
+    move.at = event.time().wall();
+    move.from = place_of_node(str(proposed.getSourceNode()));
+    move.to = text(proposed.getTargetPlace()).empty() ? place_of_node(str(proposed.getTargetNode()))
+                                                      : str(proposed.getTargetPlace());
+    move.reason = str(proposed.getReason());
+    vm.moves.push_front(std::move(move));
+    if (vm.moves.size() > moves_max) vm.moves.pop_back();
+    return false;
+  }
+  Move* move = move_of(event);
+  if (move == nullptr) return false;
+  if (event.type() == schema::Payload::MIGRATION_ACCEPTED) {
+    move->begun = true;
+  } else if (event.type() == schema::Payload::MIGRATION_COMPLETED) {
+    const auto completed = payload.getMigrationCompleted();
+    move->begun = true;
+    move->completed = true;
+    total_ = absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()));
+    // Whole microseconds: nothing that a policy sees depends on how a double is printed or rounded.
+    blackout_ = absl::Microseconds(static_cast<std::int64_t>(completed.getBlackoutMs() * 1000));
+    sent_bytes_ = completed.getSentBytes();
+  }
+  return true;
+}
+
+std::string WorldState::place_of_node(const std::string& node) const {
+  const auto found = nodes_.find(node);
+  if (found != nodes_.end() && !found->second.place.empty()) return found->second.place;
+  const InstanceState* instance = instance_at(node);
+  return instance == nullptr ? "" : instance->rental.place;
+}
+
+const WorldState::InstanceState* WorldState::instance_at(const std::string& node) const {
+  if (node.empty()) return nullptr;
+  const InstanceState* newest = nullptr;
+  for (const auto& [id, instance] : instances_) {
+    if (instance.node == node &&
+        (newest == nullptr || instance.rental.launched > newest->rental.launched)) {
+      newest = &instance;
+    }
+  }
+  return newest;
+}
+
+std::optional<Money> WorldState::on_demand(const PlaceState& place, absl::Time now) const {
+  std::optional<Money> cheapest;
+  for (const auto& [id, other] : places_) {
+    if (other.spot || other.cloud != place.cloud || other.region != place.region ||
+        other.type != place.type) {
+      continue;
+    }
+    const std::optional<Money> price = other.prices.at(now);
+    if (price && (!cheapest || *price < *cheapest)) cheapest = price;
+  }
+  return cheapest;
+}
+
+void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
+                                schema::VmSpec::Reader spec, const std::string& vm_node,
+                                absl::Time now, const WorldOptions& options,
+                                schema::World::PlaceView::Builder view) const {
+  auto shown = view.initPlace();
+  shown.setId(id);
+  shown.setCloud(place.cloud);
+  shown.setRegion(place.region);
+  shown.setZone(place.zone);
+  shown.setInstanceType(place.type);
+  shown.setSpot(place.spot);
+  auto labels = shown.initLabels(static_cast<unsigned>(place.labels.size()));
+  for (unsigned i = 0; i < place.labels.size(); ++i) {
+    labels[i].setName(place.labels[i].name);
+    labels[i].setValue(place.labels[i].value);
+  }
+  if (const std::optional<Money> price = place.prices.at(now)) {
+    view.setPriceKnown(true);
+    view.setPriceNanoUsdPerHour(price->nano_usd);
+    view.setPriceSinceNs(absl::ToUnixNanos(place.prices.newest().first));
+    if (place.price_event) place.price_event->write(view.initPriceEvent());
+  }
+  if (const std::optional<Money> price = on_demand(place, now)) {
+    view.setOnDemandNanoUsdPerHour(price->nano_usd);
+  }
+
+  std::vector<const InstanceState*> here;
+  for (const auto& [name, instance] : instances_) {
+    if (instance.rental.place == id) here.push_back(&instance);
+  }
+  const auto named = [&spec](const std::string& node) {
+    const auto wanted = spec.getNodes();
+    return wanted.size() == 0 ||
+           any_of(wanted, [&](const auto name) { return text(name) == node; });
+  };
+  const auto has_room = [&](const std::string& node) {
+    if (node == vm_node) return true;  // it is there
+    const auto found = nodes_.find(node);
+    if (found == nodes_.end() || !found->second.here || !named(node)) return false;
+    return found->second.memory_free_bytes.value_or(found->second.memory_bytes) >=
+           spec.getMemoryBytes();
+  };
+  bool room = false;
+  auto instances = view.initInstances(static_cast<unsigned>(here.size()));
+  for (unsigned i = 0; i < here.size(); ++i) {
+    const InstanceState& instance = *here[i];
+    auto out = instances[i];
+    out.setInstance(instance.rental.instance);
+    out.setNode(instance.node);
+    out.setLaunchedNs(absl::ToUnixNanos(instance.rental.launched));
+    const absl::Time until = paid_until(instance.rental.launched, now, options.hour);
+    out.setPaidUntilNs(absl::ToUnixNanos(until));
+    const std::optional<Money> at_start = place.prices.at(until - options.hour);
+    out.setPriceNanoUsdPerHour(at_start.value_or(instance.rental.price_at_start).nano_usd);
+    out.setBidNanoUsdPerHour(instance.bid.nano_usd);
+    out.setBilling(instance.rental.billing);
+    const bool noticed = instance.notice != absl::InfiniteFuture();
+    const bool fits = !noticed && has_room(instance.node);
+    out.setRoomForVm(fits);
+    if (noticed) out.setNoticeDeadlineNs(absl::ToUnixNanos(instance.notice));
+    room = room || fits;
+  }
+  for (const auto& [name, node] : nodes_) {
+    // Hosts that no provider rents.
+    if (node.here && node.place == id && instance_at(name) == nullptr) room = room || has_room(name);
+  }
+  std::string why = why_labels_forbid(spec, shown.asReader());
+  if (why.empty() && !room) {
+    if (spec.getNodes().size() > 0) {
+      why = "none of the nodes that the VM may run on is here with room for it";
+    } else if (!options.can_rent) {
+      why = "no node here has room for it";
+    }
+  }
+  view.setAllowed(why.empty());
+  view.setWhyNot(why);
+}
+
+Message<schema::World> WorldState::world(schema::VmSpec::Reader spec, const std::string& node,
+                                         absl::Time now, const WorldOptions& options) const {
+  return Message<schema::World>::build([&](schema::World::Builder world) {
+    world.setNowNs(absl::ToUnixNanos(now));
+    world.setVm(spec);
+    world.setCurrentPlace(place_of_node(node));
+    if (const InstanceState* instance = instance_at(node)) {
+      world.setCurrentInstance(instance->rental.instance);
+      if (instance->notice != absl::InfiniteFuture()) {
+        world.setNoticeDeadlineNs(absl::ToUnixNanos(instance->notice));
+      }
+    }
+    world.setFeedLost(feed_lost());
+    auto candidates = world.initCandidates(static_cast<unsigned>(places_.size()));
+    unsigned index = 0;
+    for (const auto& [id, place] : places_) {  // sorted by id
+      fill_candidate(id, place, spec, node, now, options, candidates[index++]);
+    }
+
+    const auto vm = vms_.find(absl::StrCat(str(spec.getTenant()), "/", str(spec.getName())));
+    std::vector<const Move*> moves;
+    if (vm != vms_.end()) {
+      for (const Move& move : vm->second.moves) {
+        if (move.begun) moves.push_back(&move);
+      }
+    }
+    auto recent = world.initRecentMoves(static_cast<unsigned>(moves.size()));
+    for (unsigned i = 0; i < moves.size(); ++i) {
+      recent[i].setAtNs(absl::ToUnixNanos(options.market.at(moves[i]->at)));
+      recent[i].setFrom(moves[i]->from);
+      recent[i].setTo(moves[i]->to);
+      recent[i].setReason(moves[i]->reason);
+      recent[i].setCompleted(moves[i]->completed);
+    }
+    auto costs = world.initCosts();
+    const absl::Duration measured = total_ * options.market.speed;
+    costs.setMigrationNs(absl::ToInt64Nanoseconds(std::max(options.migration, measured)));
+    costs.setBlackoutNs(absl::ToInt64Nanoseconds(blackout_));
+    costs.setLaunchNs(absl::ToInt64Nanoseconds(options.launch));
+    costs.setTransferBytes(sent_bytes_ > 0 ? sent_bytes_ : spec.getMemoryBytes());
+    costs.setEgressNanoUsdPerGib(options.egress_per_gib.nano_usd);
+    auto market = world.initMarket();
+    market.setHourNs(absl::ToInt64Nanoseconds(options.hour));
+    market.setNoticeNs(absl::ToInt64Nanoseconds(options.notice));
+    market.setLeadNs(absl::ToInt64Nanoseconds(options.lead));
+  });
+}
+
+std::string why_labels_forbid(schema::VmSpec::Reader spec, schema::Place::Reader place) {
+  const auto carries = [&place](std::string_view name, std::string_view value) {
+    if (name == "cloud") return text(place.getCloud()) == value;
+    if (name == "region") return text(place.getRegion()) == value;
+    if (name == "zone") return text(place.getZone()) == value;
+    if (name == "type") return text(place.getInstanceType()) == value;
+    if (name == "market") return value == (place.getSpot() ? "spot" : "on-demand");
+    return any_of(place.getLabels(), [&](schema::Label::Reader label) {
+      return text(label.getName()) == name && text(label.getValue()) == value;
+    });
+  };
+  for (const auto label : spec.getRequires()) {
+    if (!carries(text(label.getName()), text(label.getValue()))) {
+      return absl::StrCat("the VM requires ", str(label.getName()), "=", str(label.getValue()));
+    }
+  }
+  for (const auto label : spec.getRefuses()) {
+    if (carries(text(label.getName()), text(label.getValue()))) {
+      return absl::StrCat("the VM refuses ", str(label.getName()), "=", str(label.getValue()));
+    }
+  }
+  return "";
+}
+
+}  // namespace supercloud

@@ -1,0 +1,114 @@
+// What policies know, folded from events; and the World of one VM, built from it. Pure: the same events in any order that
+// keeps each origin's own give the same state, and an event applied twice changes nothing.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "actors/ledger/billing.h"
+#include "core/event.h"
+#include "core/message.h"
+#include "core/time.h"
+
+namespace supercloud {
+
+// What a policy may assume of the market and of moves; not measured here.
+struct WorldOptions {
+  absl::Duration hour = absl::Hours(1);
+  absl::Duration notice = absl::Seconds(120);
+  absl::Duration lead = absl::Minutes(3);          // how long before the end of a paid hour a move has to begin
+  absl::Duration migration = absl::Seconds(30);    // until one was measured
+  absl::Duration launch = absl::Seconds(60);
+  Money egress_per_gib{10'000'000};
+  MarketClock market{absl::UnixEpoch(), absl::UnixEpoch(), 1};
+  bool can_rent = true;                            // places without a node are candidates: an instance can be rented there
+};
+
+class WorldState {
+ public:
+  // Takes note of an event of any type. True if a policy might now decide otherwise.
+  bool apply(const Event& event);
+
+  struct Node {
+    std::string place;                // id
+    std::string instance;
+    std::uint64_t memory_bytes = 0;
+    std::optional<std::uint64_t> memory_free_bytes;
+    HybridTime since;                 // of the newest event about its coming or going
+    bool here = true;
+  };
+  const std::map<std::string, Node>& nodes() const { return nodes_; }
+  bool feed_lost() const { return lost_feeds_ > 0; }
+  // The place of an instance or a node; empty: not known.
+  std::string place_of_node(const std::string& node) const;
+
+  // The World of the VM "tenant/name" that runs on `node`.
+  Message<schema::World> world(schema::VmSpec::Reader spec, const std::string& node, absl::Time now,
+                               const WorldOptions& options) const;
+
+ private:
+  struct LabelValue {
+    std::string name, value;
+  };
+  struct PlaceState {
+    std::string cloud, region, zone, type;
+    bool spot = true;
+    std::vector<LabelValue> labels;
+    PriceHistory prices;
+    std::optional<EventId> price_event;  // the newest
+  };
+  struct InstanceState {
+    Rental rental;
+    std::string node;
+    Money bid;
+    absl::Time notice = absl::InfiniteFuture();
+  };
+  struct Move {
+    EventId migration;
+    absl::Time at;
+    std::string from, to, reason;
+    bool completed = false;
+    bool begun = false;
+  };
+  struct VmState {
+    std::deque<Move> moves;   // newest first
+  };
+
+  bool apply_price(const Event& event);
+  bool apply_place(schema::Place::Reader place);
+  bool apply_instance(const Event& event);
+  bool apply_node(const Event& event);
+  bool apply_joined(schema::NodeJoined::Reader joined, HybridTime time);
+  bool apply_migration(const Event& event);
+  Move* move_of(const Event& event);
+
+  void fill_candidate(const std::string& id, const PlaceState& place, schema::VmSpec::Reader spec,
+                      const std::string& vm_node, absl::Time now, const WorldOptions& options,
+                      schema::World::PlaceView::Builder view) const;
+  const InstanceState* instance_at(const std::string& node) const;
+  std::optional<Money> on_demand(const PlaceState& place, absl::Time now) const;
+
+  std::map<std::string, PlaceState> places_;
+  std::map<std::string, InstanceState> instances_;
+  std::map<std::string, Node> nodes_;
+  std::map<std::string, VmState> vms_;  // by "tenant/name"
+  std::set<std::string> ended_;         // instances
+  std::map<std::string, absl::Time> early_notices_;
+  int lost_feeds_ = 0;
+  // The last completed move, in cluster time.
+  Duration total_ = absl::ZeroDuration();
+  Duration blackout_ = absl::ZeroDuration();
+  std::uint64_t sent_bytes_ = 0;
+};
+
+// Why this VM may not run at this place, by its labels alone; empty: it may. Besides the labels it carries, a place has the
+// labels cloud, region, zone, type and market ("spot" or "on-demand").
+std::string why_labels_forbid(schema::VmSpec::Reader spec, schema::Place::Reader place);
+
+}  // namespace supercloud
