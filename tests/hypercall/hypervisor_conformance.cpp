@@ -1,0 +1,332 @@
+#include "tests/hypercall/hypervisor_conformance.h"
+
+#include <vector>
+
+namespace supercloud {
+
+using State = GuestStatus::State;
+
+Message<schema::VmSpec> test_vm(const std::string& name, std::uint64_t memory) {
+  return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+    spec.setName(name);
+    spec.setMemoryBytes(memory);
+    spec.setDiskBytes(16 << 20);
+    spec.setAddress("10.0.0.5");
+    spec.setDirtyPagesPerSecond(200);
+    spec.setWritesPerSecond(50);
+  });
+}
+
+EventId test_migration(std::uint64_t number) { return {"a/policy", 1, number}; }
+
+absl::Status HostCalls::create(const Message<schema::VmSpec>& spec, Epoch epoch) const {
+  return status_of<Done>(world, [&](Reply<Done> r) { host().create(spec, epoch, std::move(r)); });
+}
+absl::Status HostCalls::prepare(const Message<schema::VmSpec>& spec, const EventId& migration,
+                                Epoch epoch) const {
+  return status_of<Done>(world, [&](Reply<Done> r) {
+    host().prepare_incoming(spec, migration, epoch, std::move(r));
+  });
+}
+absl::Status HostCalls::resume(const std::string& vm, Epoch epoch) const {
+  return status_of<Done>(world, [&](Reply<Done> r) { host().resume(vm, epoch, std::move(r)); });
+}
+absl::Status HostCalls::pause(const std::string& vm, Duration limit) const {
+  return status_of<Done>(world, [&](Reply<Done> r) { host().pause(vm, std::move(r)); }, limit);
+}
+absl::Status HostCalls::send(const std::string& vm, const EventId& migration,
+                             const std::string& endpoint) const {
+  TransferOptions options;
+  options.migration = migration;
+  options.endpoint = endpoint;
+  return status_of<TransferProgress>(world, [&](Reply<TransferProgress> r) {
+    host().send(vm, options, nullptr, std::move(r));
+  });
+}
+absl::Status HostCalls::finish_send(const std::string& vm) const {
+  return status_of<TransferProgress>(
+      world, [&](Reply<TransferProgress> r) { host().finish_send(vm, std::move(r)); });
+}
+absl::Status HostCalls::stop_send(const std::string& vm) const {
+  return status_of<Done>(world, [&](Reply<Done> r) { host().stop_send(vm, std::move(r)); });
+}
+absl::Status HostCalls::destroy(const std::string& vm) const {
+  return status_of<Done>(world, [&](Reply<Done> r) { host().destroy(vm, std::move(r)); });
+}
+absl::Status HostCalls::start(const std::string& vm, Epoch epoch) const {
+  host().arm(vm, world.now() + absl::Hours(1));
+  world.serve_disk(vm, epoch);
+  return resume(vm, epoch);
+}
+std::optional<GuestStatus> HostCalls::status(const std::string& vm) const {
+  for (const GuestStatus& status : host().list()) {
+    if (status.vm == vm) return status;
+  }
+  return std::nullopt;
+}
+bool HostCalls::executes(const std::string& vm) const {
+  const std::uint64_t before = world.executed(index, vm);
+  return world.wait(absl::Milliseconds(500), [&] { return world.executed(index, vm) > before; });
+}
+
+// ---- lifecycle -----------------------------------------------------------------------------------------------------
+
+TEST_P(HypervisorConformance, ACreatedGuestIsStoppedUntilItIsResumed) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.status(vm_).has_value());
+  EXPECT_EQ(a_.status(vm_)->state, State::stopped);
+  EXPECT_EQ(a_.status(vm_)->epoch, 1U);
+  EXPECT_EQ(a_.status(vm_)->address, "10.0.0.5");
+  EXPECT_FALSE(a_.executes(vm_));
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  EXPECT_EQ(a_.status(vm_)->state, State::running);
+  EXPECT_TRUE(a_.executes(vm_));
+}
+
+TEST_P(HypervisorConformance, ASecondCopyOfAVmIsRefusedWithTheCure) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  const absl::Status again = a_.create(spec_, 1);
+  EXPECT_EQ(again.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_NE(again.message().find("destroy"), std::string::npos) << again;
+  EXPECT_EQ(a_.prepare(spec_, test_migration(), 1).code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_P(HypervisorConformance, PauseStopsTheGuestAndMayBeRepeated) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  EXPECT_EQ(a_.status(vm_)->state, State::stopped);
+  EXPECT_FALSE(a_.executes(vm_));
+}
+
+TEST_P(HypervisorConformance, APausedGuestGoesOnWhereItWasAtANewEpoch) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(a_.executes(vm_));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  const std::uint64_t before = world_->executed(0, vm_);
+  ASSERT_TRUE(a_.start(vm_, 2).ok());
+  EXPECT_EQ(a_.status(vm_)->epoch, 2U);
+  EXPECT_TRUE(a_.executes(vm_));
+  EXPECT_GT(world_->executed(0, vm_), before);
+  EXPECT_TRUE(world_->memory_intact(vm_));
+}
+
+TEST_P(HypervisorConformance, ResumeMayBeRepeatedAtItsEpochAndAtNoOther) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 2).ok());
+  EXPECT_TRUE(a_.resume(vm_, 2).ok());
+  EXPECT_EQ(a_.resume(vm_, 3).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_P(HypervisorConformance, DestroyMayBeRepeatedAndLeavesNothing) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(a_.destroy(vm_).ok());
+  EXPECT_FALSE(a_.status(vm_).has_value());
+  EXPECT_TRUE(a_.destroy(vm_).ok());
+  EXPECT_TRUE(a_.create(spec_, 2).ok());
+}
+
+TEST_P(HypervisorConformance, CallsForACopyThatIsNotHereAreNotFound) {
+  EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(a_.pause(vm_).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(a_.finish_send(vm_).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(a_.send(vm_, test_migration(), world_->endpoint(1)).code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(a_.stop_send(vm_).ok());
+}
+
+TEST_P(HypervisorConformance, ListIsInTheOrderOfNames) {
+  for (const char* name : {"zeta", "alpha", "mid"}) ASSERT_TRUE(a_.create(test_vm(name), 1).ok());
+  std::vector<std::string> names;
+  for (const GuestStatus& status : a_.host().list()) names.push_back(status.vm);
+  EXPECT_EQ(names, (std::vector<std::string>{"main/alpha", "main/mid", "main/zeta"}));
+}
+
+TEST_P(HypervisorConformance, AVmThatDoesNotFitIsRefused) {
+  const std::uint64_t more = a_.host().memory_free_bytes() + 1;
+  EXPECT_EQ(a_.create(test_vm("huge", more), 1).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(a_.host().list().empty());
+}
+
+// ---- keeper --------------------------------------------------------------------------------------------------------
+
+TEST_P(HypervisorConformance, AGuestThatIsNotArmedIsNotResumed) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  world_->serve_disk(vm_, 1);
+  EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kFailedPrecondition);
+  a_.host().arm(vm_, world_->now() - absl::Seconds(1));
+  EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(a_.executes(vm_));
+}
+
+TEST_P(HypervisorConformance, TheKeeperFreezesAtTheDeadlineAndSaysLook) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  std::string looked;
+  a_.host().watch([&](const std::string& vm) { looked = vm; });
+  a_.host().arm(vm_, world_->now() + absl::Milliseconds(300));
+  ASSERT_TRUE(world_->wait(absl::Seconds(2), [&] { return looked == vm_; }));
+  EXPECT_EQ(a_.status(vm_)->state, State::frozen);
+  world_->wait(world_->stop_time(), [] { return false; });
+  EXPECT_FALSE(a_.executes(vm_));
+}
+
+TEST_P(HypervisorConformance, TheKeeperFreezesWithoutItsDaemon) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  a_.host().arm(vm_, world_->now() + absl::Milliseconds(300));
+  world_->restart_daemon(0);
+  world_->wait(absl::Milliseconds(300) + world_->stop_time(), [] { return false; });
+  EXPECT_EQ(a_.status(vm_)->state, State::frozen);
+  EXPECT_FALSE(a_.executes(vm_));
+}
+
+TEST_P(HypervisorConformance, AFrozenGuestGoesOnAtANewEpochOnceItsDeadlineLiesAhead) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  a_.host().arm(vm_, world_->now());
+  EXPECT_EQ(a_.resume(vm_, 2).code(), absl::StatusCode::kFailedPrecondition);
+  a_.host().arm(vm_, world_->now() + absl::Hours(1));
+  EXPECT_FALSE(a_.status(vm_)->state == State::running);  // arming alone thaws nothing
+  ASSERT_TRUE(a_.start(vm_, 2).ok());
+  EXPECT_TRUE(a_.executes(vm_));
+  EXPECT_TRUE(world_->memory_intact(vm_));
+}
+
+// ---- moving --------------------------------------------------------------------------------------------------------
+
+TEST_P(HypervisorConformance, AMovedGuestGoesOnWithItsMemoryUnbroken) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(a_.executes(vm_));
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(), 1).ok());
+  EXPECT_EQ(b_.status(vm_)->state, State::incoming);
+  EXPECT_EQ(b_.status(vm_)->migration, test_migration());
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_->endpoint(1)).ok());
+  EXPECT_EQ(a_.status(vm_)->state, State::running);
+  EXPECT_EQ(a_.status(vm_)->migration, test_migration());
+  EXPECT_TRUE(a_.executes(vm_));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  const std::uint64_t executed = world_->executed(0, vm_);
+  ASSERT_TRUE(a_.finish_send(vm_).ok());
+  EXPECT_EQ(b_.status(vm_)->state, State::arrived);
+  EXPECT_FALSE(b_.executes(vm_));
+  ASSERT_TRUE(b_.start(vm_, 2).ok());
+  ASSERT_TRUE(a_.destroy(vm_).ok());
+  EXPECT_TRUE(b_.executes(vm_));
+  EXPECT_GT(world_->executed(1, vm_), executed);
+  EXPECT_TRUE(world_->memory_intact(vm_));
+  EXPECT_TRUE(b_.status(vm_)->migration.empty());
+}
+
+TEST_P(HypervisorConformance, PrepareIsIdempotentForOneMigrationAndRefusesAnother) {
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(1), 1).ok());
+  EXPECT_TRUE(b_.prepare(spec_, test_migration(1), 1).ok());
+  EXPECT_EQ(b_.prepare(spec_, test_migration(2), 1).code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_P(HypervisorConformance, AnIncomingCopyCannotBeResumedOrPaused) {
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(), 1).ok());
+  b_.host().arm(vm_, world_->now() + absl::Hours(1));
+  EXPECT_EQ(b_.resume(vm_, 2).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(b_.pause(vm_).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_P(HypervisorConformance, AStreamOfAnotherMigrationOrEpochOrOfAnUnpreparedCopyIsRefused) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  EXPECT_FALSE(a_.send(vm_, test_migration(1), world_->endpoint(1)).ok());
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(2), 1).ok());
+  EXPECT_FALSE(a_.send(vm_, test_migration(1), world_->endpoint(1)).ok());
+  ASSERT_TRUE(b_.destroy(vm_).ok());
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(1), 7).ok());
+  EXPECT_FALSE(a_.send(vm_, test_migration(1), world_->endpoint(1)).ok());
+  EXPECT_TRUE(a_.executes(vm_));
+  EXPECT_EQ(a_.status(vm_)->state, State::running);
+}
+
+TEST_P(HypervisorConformance, TheRestIsNotSentBeforeThePause) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(), 1).ok());
+  EXPECT_EQ(a_.finish_send(vm_).code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_->endpoint(1)).ok());
+  EXPECT_EQ(a_.finish_send(vm_).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(a_.executes(vm_));
+}
+
+TEST_P(HypervisorConformance, PauseWaitsForTheDiskAndReportsAVolumeThatDoesNotAnswer) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  world_->hold_disk(true);
+  ASSERT_TRUE(a_.executes(vm_));
+  EXPECT_EQ(a_.pause(vm_, absl::Seconds(1)).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_FALSE(a_.executes(vm_));
+  world_->hold_disk(false);
+  EXPECT_TRUE(a_.pause(vm_).ok());
+}
+
+TEST_P(HypervisorConformance, StopSendLeavesTheSourceAsItIsAndTheTargetEmpty) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(), 1).ok());
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_->endpoint(1)).ok());
+  std::string looked;
+  b_.host().watch([&](const std::string& vm) { looked = vm; });
+  ASSERT_TRUE(a_.stop_send(vm_).ok());
+  ASSERT_TRUE(a_.stop_send(vm_).ok());
+  EXPECT_TRUE(a_.executes(vm_));
+  EXPECT_TRUE(a_.status(vm_)->migration.empty());
+  EXPECT_TRUE(world_->wait(absl::Seconds(10), [&] { return !b_.status(vm_).has_value(); }));
+  EXPECT_TRUE(world_->wait(absl::Seconds(1), [&] { return looked == vm_; }));
+}
+
+TEST_P(HypervisorConformance, ALostStreamEndsTheIncomingCopyAndFailsTheRestOfTheSend) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(), 1).ok());
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_->endpoint(1)).ok());
+  world_->cut_streams();
+  EXPECT_TRUE(world_->wait(absl::Seconds(10), [&] { return !b_.status(vm_).has_value(); }));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  EXPECT_FALSE(a_.finish_send(vm_).ok());
+  ASSERT_TRUE(a_.start(vm_, 2).ok());
+  EXPECT_TRUE(a_.executes(vm_));
+  EXPECT_TRUE(world_->memory_intact(vm_));
+}
+
+TEST_P(HypervisorConformance, AnArrivedCopyOutlivesItsStream) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(), 1).ok());
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_->endpoint(1)).ok());
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  ASSERT_TRUE(a_.finish_send(vm_).ok());
+  world_->cut_streams();
+  ASSERT_TRUE(a_.destroy(vm_).ok());
+  world_->wait(absl::Seconds(10), [] { return false; });
+  ASSERT_TRUE(b_.status(vm_).has_value());
+  EXPECT_EQ(b_.status(vm_)->state, State::arrived);
+  EXPECT_TRUE(b_.start(vm_, 2).ok());
+  EXPECT_TRUE(world_->memory_intact(vm_));
+}
+
+TEST_P(HypervisorConformance, CopiesOutliveTheDaemonAndAreListedByTheNextOne) {
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  ASSERT_TRUE(b_.prepare(spec_, test_migration(), 1).ok());
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_->endpoint(1)).ok());
+  world_->restart_daemon(0);
+  world_->restart_daemon(1);
+  EXPECT_EQ(a_.status(vm_)->state, State::running);
+  EXPECT_EQ(a_.status(vm_)->migration, test_migration());
+  EXPECT_EQ(b_.status(vm_)->state, State::incoming);
+  EXPECT_TRUE(a_.executes(vm_));
+}
+
+}  // namespace supercloud

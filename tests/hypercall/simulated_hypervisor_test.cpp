@@ -1,0 +1,319 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/hypercall/simulated_world.h"
+
+namespace supercloud {
+namespace {
+
+using State = GuestStatus::State;
+
+INSTANTIATE_TEST_SUITE_P(Simulated, HypervisorConformance,
+                         ::testing::Values(HypervisorWorldFactory{
+                             "simulated", [] { return std::make_unique<SimulatedWorld>(); }}),
+                         [](const auto& world) { return world.param.name; });
+
+class SimulatedHypervisorTest : public ::testing::Test {
+ protected:
+  void start_guest(const Message<schema::VmSpec>& spec = test_vm()) {
+    ASSERT_TRUE(a_.create(spec, 1).ok());
+    ASSERT_TRUE(a_.start(vm_, 1).ok());
+  }
+  void pass(Duration span) { world_.scheduler.run_for(span); }
+
+  SimulatedWorld world_;
+  HostCalls a_{world_, 0};
+  HostCalls b_{world_, 1};
+  const std::string vm_ = "main/web1";
+};
+
+// ---- keeper (rule 7) -----------------------------------------------------------------------------------------------
+
+TEST_F(SimulatedHypervisorTest, AResumeThatTakesEffectAfterTheDeadlineFindsItsKeeperAndDoesNotRun) {
+  ASSERT_TRUE(a_.create(test_vm(), 1).ok());
+  world_.serve_disk(vm_, 1);
+  a_.host().arm(vm_, world_.now() + absl::Seconds(2));
+  world_.faults["resume"] = {.delay = absl::Seconds(5)};
+  EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(world_.first_instructions.empty());
+}
+
+TEST_F(SimulatedHypervisorTest, AResumeWhoseAnswerIsLostRunsTheGuestUnderItsKeeper) {
+  ASSERT_TRUE(a_.create(test_vm(), 1).ok());
+  world_.serve_disk(vm_, 1);
+  a_.host().arm(vm_, world_.now() + absl::Seconds(30));
+  world_.faults["resume"] = {.delay = absl::Seconds(1), .answer_lost = true};
+  EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(a_.status(vm_)->state, State::running);
+  pass(absl::Seconds(30));
+  EXPECT_EQ(a_.status(vm_)->state, State::frozen);
+}
+
+TEST_F(SimulatedHypervisorTest, ThawingAfterAHungCallTakesTheKeepersWord) {
+  start_guest();
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  world_.faults["resume"] = {.delay = absl::Seconds(5)};
+  a_.host().arm(vm_, world_.now() + absl::Seconds(1));
+  a_.host().resume(vm_, 2, Reply<Done>());
+  pass(absl::Seconds(3));
+  // The session came back: what still hangs may take effect, as its deadline lies ahead again.
+  world_.serve_disk(vm_, 2);
+  a_.host().arm(vm_, world_.now() + absl::Seconds(10));
+  pass(absl::Seconds(3));
+  EXPECT_EQ(a_.status(vm_)->state, State::running);
+}
+
+TEST_F(SimulatedHypervisorTest, NoGuestExecutesLongerAfterItsDeadlineThanStoppingMayTake) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    SimulatedWorld world(seed);
+    HostCalls a{world, 0};
+    ASSERT_TRUE(a.create(test_vm(), 1).ok());
+    ASSERT_TRUE(a.start(vm_, 1).ok());
+    const Instant deadline = world.now() + absl::Milliseconds(100 + 7 * seed);
+    a.host().arm(vm_, deadline);
+    world.scheduler.run_for(absl::Seconds(3));
+    EXPECT_LE(world.last_execution[vm_], deadline + world.stop_time()) << "seed " << seed;
+    EXPECT_GT(world.last_execution[vm_], deadline - absl::Milliseconds(100)) << "seed " << seed;
+  }
+}
+
+TEST_F(SimulatedHypervisorTest, AHostWithoutAKeeperRunsOnForTheCheckersToSee) {
+  SimulatedHostOptions broken;
+  broken.keeper = false;
+  SimulatedWorld world(1, broken);
+  HostCalls a{world, 0};
+  ASSERT_TRUE(a.create(test_vm(), 1).ok());
+  world.serve_disk(vm_, 1);
+  ASSERT_TRUE(a.resume(vm_, 1).ok());
+  a.host().arm(vm_, world.now() + absl::Milliseconds(10));
+  world.scheduler.run_for(absl::Seconds(2));
+  EXPECT_TRUE(a.executes(vm_));
+}
+
+// ---- calls ---------------------------------------------------------------------------------------------------------
+
+TEST_F(SimulatedHypervisorTest, AFailedCallHasNoEffect) {
+  world_.faults["create"] = {.error = absl::InternalError("libxl said no")};
+  EXPECT_EQ(a_.create(test_vm(), 1).code(), absl::StatusCode::kInternal);
+  EXPECT_FALSE(a_.status(vm_).has_value());
+}
+
+TEST_F(SimulatedHypervisorTest, CallsForOneVmTakeEffectInTheirOrderHoweverSlowOneIs) {
+  start_guest();
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  world_.serve_disk(vm_, 2);
+  world_.faults["resume"] = {.delay = absl::Seconds(3)};
+  a_.host().resume(vm_, 2, Reply<Done>());
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  EXPECT_EQ(a_.status(vm_)->state, State::stopped);
+  EXPECT_EQ(a_.status(vm_)->epoch, 2U);
+  EXPECT_FALSE(a_.executes(vm_));
+}
+
+TEST_F(SimulatedHypervisorTest, ADaemonThatIsGoneHearsNothingOfItsCallsAndTheyTakeEffect) {
+  int answers = 0;
+  a_.host().create(test_vm(), 1, Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ++answers; }));
+  world_.restart_daemon(0);
+  pass(absl::Seconds(1));
+  EXPECT_EQ(answers, 0);
+  EXPECT_TRUE(a_.status(vm_).has_value());
+}
+
+TEST_F(SimulatedHypervisorTest, AGuestThatDiesIsGoneAndLookedAt) {
+  start_guest();
+  std::vector<std::string> looks;
+  a_.host().watch([&](const std::string& vm) { looks.push_back(vm); });
+  world_.simulated(0).kill_guest(vm_);
+  EXPECT_TRUE(looks.empty());  // never from inside
+  pass(absl::Milliseconds(1));
+  EXPECT_EQ(looks, std::vector<std::string>{vm_});
+  EXPECT_FALSE(a_.status(vm_).has_value());
+}
+
+// ---- disk ----------------------------------------------------------------------------------------------------------
+
+TEST_F(SimulatedHypervisorTest, EveryAcknowledgedWriteIsOnTheDiskWithItsNumber) {
+  start_guest();
+  pass(absl::Seconds(10));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  const GuestProbe probe = *world_.probe(0, vm_);
+  EXPECT_EQ(probe.requests_in_flight, 0U);
+  EXPECT_NEAR(static_cast<double>(probe.writes_acked), 500.0, 20.0);
+  EXPECT_EQ(probe.writes_acked, probe.writes_issued);
+  EXPECT_GT(probe.writes_flushed, probe.writes_acked - 20);
+  for (std::uint64_t number = 1; number <= probe.writes_acked; ++number) {
+    EXPECT_EQ(world_.devices.block(vm_, number % 4096), 1ULL << write_number_bits | number);
+  }
+}
+
+TEST_F(SimulatedHypervisorTest, ADiskErrorNeverReachesTheGuest) {
+  start_guest();
+  world_.devices.fail_next(7);
+  pass(absl::Seconds(5));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  EXPECT_EQ(world_.probe(0, vm_)->writes_acked, world_.probe(0, vm_)->writes_issued);
+}
+
+TEST_F(SimulatedHypervisorTest, RequestsThatAFenceHasCutOffAreSentAgainAtTheNewEpoch) {
+  start_guest();
+  world_.hold_disk(true);
+  pass(absl::Milliseconds(100));
+  a_.host().arm(vm_, world_.now());
+  pass(absl::Seconds(1));
+  EXPECT_GT(world_.probe(0, vm_)->requests_in_flight, 0U);
+  world_.hold_disk(false);  // what is answered now finds a frozen guest
+  pass(absl::Seconds(1));
+  EXPECT_GT(world_.probe(0, vm_)->requests_in_flight, 0U);
+  ASSERT_TRUE(a_.start(vm_, 2).ok());
+  pass(absl::Seconds(1));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  const GuestProbe probe = *world_.probe(0, vm_);
+  EXPECT_EQ(probe.writes_acked, probe.writes_issued);
+  EXPECT_EQ(world_.devices.highest_acked(vm_, 1), probe.writes_acked);
+  EXPECT_TRUE(probe.memory_intact);
+}
+
+TEST_F(SimulatedHypervisorTest, ADestroyedCopyDropsItsHeldRequests) {
+  start_guest();
+  world_.hold_disk(true);
+  pass(absl::Milliseconds(200));
+  ASSERT_TRUE(a_.destroy(vm_).ok());
+  world_.hold_disk(false);
+  pass(absl::Seconds(1));
+  EXPECT_FALSE(a_.status(vm_).has_value());
+}
+
+// ---- pre-copy ------------------------------------------------------------------------------------------------------
+
+TEST_F(SimulatedHypervisorTest, ProgressIsMonotonicWithAnEtaRangeAndEndsAtOneHundredPercent) {
+  start_guest(test_vm("web1", 8ULL << 30));  // 8 s at 1 GiB/s
+  ASSERT_TRUE(b_.prepare(test_vm("web1", 8ULL << 30), test_migration(), 1).ok());
+  std::vector<TransferProgress> seen;
+  TransferOptions options;
+  options.migration = test_migration();
+  options.endpoint = world_.endpoint(1);
+  options.blackout_budget = absl::Milliseconds(20);
+  ASSERT_TRUE(status_of<TransferProgress>(world_, [&](Reply<TransferProgress> r) {
+                a_.host().send(vm_, options, [&](const TransferProgress& p) { seen.push_back(p); },
+                               std::move(r));
+              }, absl::Minutes(5)).ok());
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  ASSERT_TRUE(a_.finish_send(vm_).ok());
+  ASSERT_GE(seen.size(), 8U);  // about once a second
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    EXPECT_LE(seen[i].eta_low, seen[i].eta_high);
+    EXPECT_EQ(seen[i].bytes_per_second, 1ULL << 30);
+    if (i == 0) continue;
+    EXPECT_GE(seen[i].percent, seen[i - 1].percent);
+    EXPECT_GE(seen[i].pass, seen[i - 1].pass);
+    EXPECT_GE(seen[i].sent_bytes, seen[i - 1].sent_bytes);
+  }
+  EXPECT_EQ(seen.back().percent, 100U);
+  EXPECT_EQ(seen.back().remaining_bytes, 0U);
+  EXPECT_GE(seen.back().sent_bytes, 8ULL << 30);
+}
+
+TEST_F(SimulatedHypervisorTest, SendingTakesTheTimeThatMemoryAndBandwidthGive) {
+  start_guest(test_vm("web1", 4ULL << 30));
+  ASSERT_TRUE(b_.prepare(test_vm("web1", 4ULL << 30), test_migration(), 1).ok());
+  const Instant begun = world_.now();
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());
+  const Duration taken = world_.now() - begun;
+  EXPECT_GE(taken, absl::Seconds(4));
+  EXPECT_LE(taken, absl::Seconds(5));
+}
+
+TEST_F(SimulatedHypervisorTest, AGuestThatDirtiesFasterThanTheLinkCountsAsConvergedAfterItsPasses) {
+  const auto busy = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
+    spec.setName("web1");
+    spec.setMemoryBytes(1 << 20);
+    spec.setDirtyPagesPerSecond(3000);
+  });
+  start_guest(busy);
+  ASSERT_TRUE(b_.prepare(busy, test_migration(), 1).ok());
+  TransferOptions options;
+  options.migration = test_migration();
+  options.endpoint = world_.endpoint(1);
+  options.bytes_per_second_max = 1 << 20;
+  options.blackout_budget = absl::Milliseconds(10);
+  options.passes_max = 5;
+  const auto converged = answer_of<TransferProgress>(world_, absl::Minutes(1), [&](auto reply) {
+    a_.host().send(vm_, options, nullptr, std::move(reply));
+  });
+  ASSERT_TRUE(converged.has_value() && converged->ok());
+  EXPECT_EQ((*converged)->pass, 5U);
+  EXPECT_TRUE((*converged)->converged);
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  ASSERT_TRUE(a_.finish_send(vm_).ok());
+  ASSERT_TRUE(b_.start(vm_, 2).ok());
+  EXPECT_TRUE(world_.memory_intact(vm_));
+}
+
+TEST_F(SimulatedHypervisorTest, ADaemonThatRestartsDuringASendAsksAgainAndFinishesIt) {
+  start_guest();
+  ASSERT_TRUE(b_.prepare(test_vm(), test_migration(), 1).ok());
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());
+  world_.restart_daemon(0);
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());
+  EXPECT_EQ(a_.send(vm_, test_migration(2), world_.endpoint(1)).code(),
+            absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  ASSERT_TRUE(a_.finish_send(vm_).ok());
+  world_.restart_daemon(0);
+  EXPECT_TRUE(a_.finish_send(vm_).ok());
+  EXPECT_EQ(b_.status(vm_)->state, State::arrived);
+}
+
+TEST_F(SimulatedHypervisorTest, DrainingIsWhatKeepsMemoryWhole) {
+  // A disk answer that comes after the last page was sent would be missing at the target: the host refuses to finish before.
+  start_guest();
+  ASSERT_TRUE(b_.prepare(test_vm(), test_migration(), 1).ok());
+  ASSERT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());
+  world_.hold_disk(true);
+  pass(absl::Milliseconds(200));
+  EXPECT_FALSE(a_.pause(vm_, absl::Milliseconds(500)).ok());
+  EXPECT_EQ(a_.finish_send(vm_).code(), absl::StatusCode::kFailedPrecondition);
+  world_.hold_disk(false);
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  ASSERT_TRUE(a_.finish_send(vm_).ok());
+  const std::uint64_t acked = world_.probe(0, vm_)->writes_acked;
+  ASSERT_TRUE(b_.start(vm_, 2).ok());
+  EXPECT_GE(world_.probe(1, vm_)->writes_acked, acked);
+  EXPECT_TRUE(world_.memory_intact(vm_));
+}
+
+TEST_F(SimulatedHypervisorTest, TheGuestsOwnCheckFindsAPageThatAMoveHasLost) {
+  GuestMemory memory(16);
+  memory.write(3, 33);
+  memory.write(5, 55);
+  EXPECT_EQ(memory.compute_checksum(), memory.checksum());
+  memory.load(5, 54);
+  EXPECT_NE(memory.compute_checksum(), memory.checksum());
+}
+
+TEST_F(SimulatedHypervisorTest, GarbageOnThePagesServiceHarmsNoCopy) {
+  ASSERT_TRUE(b_.prepare(test_vm(), test_migration(), 1).ok());
+  auto stranger = world_.hub.network("stranger", world_.scheduler);
+  Random random(7);
+  for (int i = 0; i < 100; ++i) {
+    auto link = stranger->connect(world_.endpoint(1), "pages");
+    std::string bytes;
+    const std::uint64_t size = random.below(40);
+    for (std::uint64_t n = 0; n < size; ++n) bytes.push_back(static_cast<char>(random.below(256)));
+    link->send(bytes);
+    pass(absl::Milliseconds(20));
+  }
+  EXPECT_EQ(b_.status(vm_)->state, State::incoming);
+  // Silent connections do not crowd out the real one for long.
+  std::vector<std::unique_ptr<Link>> silent;
+  for (int i = 0; i < 200; ++i) silent.push_back(stranger->connect(world_.endpoint(1), "pages"));
+  pass(absl::Seconds(6));
+  start_guest();
+  EXPECT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());
+}
+
+}  // namespace
+}  // namespace supercloud
