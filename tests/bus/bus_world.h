@@ -17,10 +17,12 @@ class BusWorld {
 
   // A process of that name, started. Knows the others.
   virtual std::unique_ptr<BusProcess> start(std::string name) = 0;
+  // Such a process whose events can be lost by cut().
+  virtual std::unique_ptr<BusProcess> start_lossy(std::string name) { return start(std::move(name)); }
   // Runs until `condition` holds; false: `limit` passed (virtual time in the simulation).
   virtual bool run_until(const std::function<bool()>& condition, Duration limit = absl::Seconds(20)) = 0;
   virtual Scheduler& scheduler() = 0;
-  // Everything from `from` to `to` is lost while it is cut, and neither side is told.
+  // Every event from `from` (started lossy) to `to` is lost while it is cut, and neither side is told.
   virtual void cut(std::string_view from, std::string_view to) = 0;
   // `lost`: how many events published meanwhile must have been lost before it is mended.
   virtual void mend(std::size_t lost) = 0;

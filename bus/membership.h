@@ -1,0 +1,111 @@
+// Who is on the bus: hellos over the request sockets.
+//
+// A process knows a few request endpoints (seeds). It says hello there every second; who answers tells its name, its endpoints
+// and the members it knows to be alive, to whom the newcomer says hello in turn; and who hears a hello of a name that it does not
+// know says hello back. So one living seed is enough, and every pair of members has its own connection.
+//
+//   link     (new) ── welcome ──► alive ── silent for `silence_max` ──► dead ── welcome ──► alive
+//   restart  a welcome with another nonce: another process answers at that endpoint
+//   twins    a hello with my name and another nonce is refused, once I am established; a third process, to whom both speak, refuses the
+//            newcomer after the elder has answered again. A name whose process is not connected any more may be taken over.
+//
+// The check of a member's key, and of its right to the name, will stand in take_hello() and take_welcome().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bus/zmq_socket.h"
+#include "bus/zmq_wire.h"
+#include "core/event_loop.h"
+
+namespace supercloud {
+
+struct MembershipOptions {
+  Member self;
+  bool client = false;
+  std::vector<std::string> seeds;  // request endpoints; one's own among them is ignored
+  Duration hello_interval = absl::Seconds(1);
+  Duration silence_max = absl::Seconds(3);
+  int high_water_mark = 1000;
+};
+
+// Thread-bound to the loop.
+class Membership {
+ public:
+  // Told from within a turn of the loop.
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    // Heard for the first time or again, or another process bears the name now: its nonce tells.
+    virtual void on_up(const Member& member) = 0;
+    virtual void on_down(const std::string& name) = 0;
+    // Those who could be known from the seeds have all been heard or given up.
+    virtual void on_settled() = 0;
+    virtual void on_answer(const std::string& name, WireAnswer answer) = 0;
+    virtual void on_bad_frame(const std::string& from, const absl::Status& why) = 0;
+    virtual void on_refused(absl::Status why) = 0;
+  };
+
+  Membership(EventLoop& loop, std::shared_ptr<ZmqContext> context, MembershipOptions options,
+             Listener& listener);
+  ~Membership();
+
+  void start();
+  void stop();
+
+  // What to answer to a hello.
+  Control take_hello(const Hello& hello);
+  // Something came from that member's publisher.
+  void heard(std::string_view name);
+  bool alive(std::string_view name) const;
+  bool settled() const { return settled_; }
+  // False: not connected or too much under way; surely not sent.
+  bool send(std::string_view name, const Control& control);
+
+ private:
+  static constexpr std::size_t links_max = 1024;
+
+  struct Link {
+    std::string endpoint;  // request socket of the other
+    Member member;         // no name: not heard yet
+    bool seed = false;
+    bool alive = false;
+    bool awaited = true;   // not heard yet, and may still be
+    bool greet = true;     // a hello is due
+    Instant since;
+    Instant last_heard;
+    Member rival;          // claims the same name; no name: none
+    std::uint64_t rival_beat = 0;
+    bool rival_refused = false;
+    std::unique_ptr<ZmqSocket> socket;
+  };
+
+  void add_link(const std::string& endpoint, bool seed);
+  void drop_link(const std::string& endpoint);
+  Link* link_of(std::string_view name);
+  void greet(Link& link);
+  void take_frame(const std::string& endpoint, std::string_view frame);
+  void take_welcome(const std::string& endpoint, const Welcome& welcome);
+  void learn(const Member& member);
+  void tick();
+  void settle();
+
+  EventLoop& loop_;
+  std::shared_ptr<ZmqContext> context_;
+  MembershipOptions options_;
+  Listener& listener_;
+  std::map<std::string, Link> links_;  // by endpoint
+  std::uint64_t beat_ = 0;
+  bool settled_ = false;
+  bool any_heard_ = false;
+  bool stopped_ = false;
+  TimerId timer_ = 0;
+};
+
+}  // namespace supercloud

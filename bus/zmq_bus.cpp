@@ -1,0 +1,434 @@
+#include "bus/zmq_bus.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/topic.h"
+
+namespace supercloud {
+namespace {
+
+// libzmq takes over an ipc path whoever has it, so a living owner must be found beforehand.
+absl::Status check_free(const std::string& endpoint) {
+  constexpr std::string_view scheme = "ipc://";
+  if (endpoint.rfind(scheme, 0) != 0 || endpoint.size() <= scheme.size()) return absl::OkStatus();
+  const std::string path = endpoint.substr(scheme.size());
+  sockaddr_un address{};
+  if (path == "*" || path[0] == '@') return absl::OkStatus();
+  if (path.size() >= sizeof address.sun_path) {
+    return absl::InvalidArgumentError(absl::StrCat(endpoint, " is longer than a socket's path may be (",
+                                                   sizeof address.sun_path - 1, " bytes)"));
+  }
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return absl::OkStatus();
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  const int result = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const bool served = result == 0 || errno == EAGAIN || errno == EINPROGRESS;
+  close(fd);
+  if (!served) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat(
+      "another process serves ", endpoint, "; is a node of this name running already?"));
+}
+
+absl::Status unreachable(const std::string& node, const std::string& self) {
+  return absl::UnavailableError(absl::StrCat("no node named \"", node, "\" is reachable from ", self));
+}
+
+}  // namespace
+
+template <class Function>
+Task ZmqBus::guarded(Function function) {
+  return [alive = std::weak_ptr<char>(alive_), function = std::move(function)]() mutable {
+    if (!alive.expired()) function();
+  };
+}
+
+absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool& pool,
+                                                     ZmqBusOptions options) {
+  if (options.name.empty() || options.name.size() > wire_name_bytes_max / 2 ||
+      options.name.find('/') != std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", options.name, "\" is no node name: 1 to 127 bytes without \"/\""));
+  }
+  std::unique_ptr<ZmqBus> bus(new ZmqBus(loop, pool, std::move(options)));
+  if (absl::Status bound = bus->bind(); !bound.ok()) return bound;
+  return bus;
+}
+
+ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
+    : loop_(loop),
+      options_(std::move(options)),
+      subscriber_(loop, pool, options_.gaps, [this](const auto& prefix, const auto& subscription) {
+        changed(prefix, subscription);
+      }) {
+  self_.name = options_.name;
+  self_.nonce = options_.nonce != 0
+                    ? options_.nonce
+                    : static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
+}
+
+absl::Status ZmqBus::bind() {
+  if (options_.client) return absl::OkStatus();
+  const ZmqSocketOptions queues{.high_water_mark = options_.high_water_mark};
+  requests_ = std::make_unique<ZmqSocket>(
+      context_, ZMQ_ROUTER, queues, loop_,
+      [this](ZmqSocket::Frames frames) { on_request_frames(frames); });
+  ZmqSocketOptions publishing = queues;
+  publishing.nodrop = true;
+  publisher_ = std::make_unique<ZmqSocket>(
+      context_, ZMQ_XPUB, publishing, loop_,
+      [this](ZmqSocket::Frames frames) { on_subscription(frames); });
+  for (const std::string* endpoint : {&options_.request_bind, &options_.publish_bind}) {
+    if (absl::Status free = check_free(*endpoint); !free.ok()) return free;
+  }
+  if (absl::Status bound = requests_->bind(options_.request_bind); !bound.ok()) return bound;
+  if (absl::Status bound = publisher_->bind(options_.publish_bind); !bound.ok()) return bound;
+  self_.request_endpoint = options_.request_advertised.empty() ? requests_->endpoint()
+                                                               : options_.request_advertised;
+  self_.publish_endpoint = options_.publish_advertised.empty() ? publisher_->endpoint()
+                                                               : options_.publish_advertised;
+  return absl::OkStatus();
+}
+
+ZmqBus::~ZmqBus() {
+  loop_.cancel(retry_timer_);
+  loop_.cancel(slow_timer_);
+  for (auto& [id, pending] : pending_) loop_.cancel(pending.timer);
+}
+
+void ZmqBus::start(BusReceiver& receiver) {
+  receiver_ = &receiver;
+  subscriber_.start(receiver);
+  MembershipOptions options;
+  options.self = self_;
+  options.client = options_.client;
+  options.seeds = options_.seeds;
+  options.hello_interval = options_.hello_interval;
+  options.silence_max = options_.silence_max;
+  options.high_water_mark = options_.high_water_mark;
+  Membership::Listener& listener = *this;
+  membership_ = std::make_unique<Membership>(loop_, context_, std::move(options), listener);
+  if (requests_) requests_->start();
+  if (publisher_) publisher_->start();
+  // Not inside this call: it may settle at once.
+  loop_.post(guarded([this] { membership_->start(); }));
+}
+
+// ---- publishing ----------------------------------------------------------------------------------------------------
+
+void ZmqBus::publish(const Event& event) {
+  if (publisher_ == nullptr || fatal_) return;
+  if (const std::optional<OriginTail> opening = published_.note(event)) {
+    const std::string body = encode(*opening);
+    const std::string_view frames[] = {opening_topic, body};
+    publisher_->send_lossy(frames);
+  }
+  const std::string_view topic = event.topic();
+  std::array<char, topic_bytes_max + 1> wire_topic;
+  if (topic.size() >= wire_topic.size()) return;  // no valid topic is
+  *std::copy(topic.begin(), topic.end(), wire_topic.begin()) = '.';
+  const auto bytes = event.bytes();
+  const std::string_view frames[] = {{wire_topic.data(), topic.size() + 1},
+                                     {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
+  if (publisher_->send(frames)) return;
+  publisher_->send_lossy(frames);  // to those that have room
+  note_dropped();
+}
+
+void ZmqBus::note_dropped() {
+  ++dropped_;
+  if (slow_timer_ != 0) return;
+  slow_timer_ = loop_.at(loop_.clock().now() + (dropped_ == 1 ? absl::ZeroDuration() : absl::Seconds(1)),
+                         [this] {
+                           slow_timer_ = 0;
+                           const std::uint64_t count = dropped_ - std::exchange(dropped_told_, dropped_);
+                           if (count > 0 && options_.on_slow_subscriber) options_.on_slow_subscriber(count);
+                         });
+}
+
+// Someone subscribed a topic that nobody had. When it is a marker's, what they subscribed before it is in effect.
+void ZmqBus::on_subscription(ZmqSocket::Frames frames) {
+  const std::string_view frame = frames[0];
+  if (frame.size() < 2 || frame[0] != 1) return;
+  const std::string_view topic = frame.substr(1);
+  if (topic.substr(0, marker_lead.size()) != marker_lead || topic.size() > 2 * wire_name_bytes_max) return;
+  const std::string body = encode(Marker{self_.name, self_.nonce, published_.all()});
+  const std::string_view marker[] = {topic, body};
+  publisher_->send_lossy(marker);
+}
+
+// ---- subscribing ---------------------------------------------------------------------------------------------------
+
+void ZmqBus::subscribe(std::string prefix, Reply<Done> reply) {
+  subscriber_.subscribe(prefix, std::move(reply));
+}
+
+void ZmqBus::unsubscribe(std::string prefix) { subscriber_.unsubscribe(prefix); }
+
+void ZmqBus::changed(const std::string& prefix, const Subscriber::Subscription& subscription) {
+  for (auto& [name, source] : sources_) {
+    if (subscription.active()) {
+      source.socket->subscribe(prefix);
+      place_marker(source);
+    } else {
+      source.socket->unsubscribe(prefix);
+      source.requested.erase(prefix);
+    }
+  }
+}
+
+// Asks for a sign that all active subscriptions are in effect, in the place of one under way.
+void ZmqBus::place_marker(Source& source) {
+  if (!source.marker.empty()) source.socket->unsubscribe(source.marker);
+  source.requested.clear();
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    if (!subscription.active()) continue;
+    if (subscriber_.version_at(source.member.name, prefix) >= subscription.version) continue;
+    source.requested[prefix] = subscription.version;
+  }
+  source.marker.clear();
+  if (source.requested.empty()) return;
+  source.marker = absl::StrCat(absl::string_view(marker_lead.data(), marker_lead.size()), self_.name, "/",
+                               self_.nonce, "/", ++last_marker_, "/");
+  source.marker_at = loop_.clock().now();
+  source.socket->subscribe(source.marker);
+  arm_retry();
+}
+
+void ZmqBus::arm_retry() {
+  if (retry_timer_ != 0) return;
+  retry_timer_ = loop_.at(loop_.clock().now() + options_.handshake_retry, [this] { retry(); });
+}
+
+void ZmqBus::retry() {
+  retry_timer_ = 0;
+  const Instant now = loop_.clock().now();
+  for (auto& [name, source] : sources_) {
+    if (source.marker.empty() || !source.alive) continue;
+    if (now - source.marker_at >= options_.handshake_retry) place_marker(source);
+    arm_retry();
+  }
+}
+
+void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
+  const auto found = sources_.find(name);
+  if (found == sources_.end() || fatal_) return;
+  Source& source = found->second;
+  membership_->heard(name);
+  if (frames.size() != 2) return receiver_->on_rejected(name, "a message that has not two frames");
+  const std::string_view topic = frames[0];
+  if (!topic.empty() && topic[0] == marker_lead[0]) {
+    if (topic == opening_topic) {
+      const absl::StatusOr<OriginTail> tail = decode_opening(frames[1]);
+      if (!tail.ok()) return on_bad_frame(name, tail.status());
+      subscriber_.opened(name, *tail);
+    } else if (topic == source.marker) {
+      on_marker(source, frames[1]);
+    }
+    return;
+  }
+  if (frames[1].size() > event_bytes_max) return receiver_->on_rejected(name, "an event that is too large");
+  subscriber_.arrived(name, topic.empty() ? "." : topic,
+                      {reinterpret_cast<const std::byte*>(frames[1].data()), frames[1].size()});
+}
+
+void ZmqBus::on_marker(Source& source, std::string_view frame) {
+  const absl::StatusOr<Marker> marker = decode_marker(frame);
+  if (!marker.ok()) return on_bad_frame(source.member.name, marker.status());
+  if (marker->nonce != source.member.nonce) return;  // of a process before or after the one we know: another will come
+  source.socket->unsubscribe(source.marker);
+  source.marker.clear();
+  for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
+    subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
+  }
+}
+
+// ---- members -------------------------------------------------------------------------------------------------------
+
+void ZmqBus::on_up(const Member& member) {
+  Source& source = sources_[member.name];
+  const bool restarted = source.member.nonce != 0 && source.member.nonce != member.nonce;
+  if (restarted) subscriber_.restarted(member.name);
+  const bool moved = source.member.publish_endpoint != member.publish_endpoint;
+  source.member = member;
+  source.alive = true;
+  subscriber_.expect(member.name);
+  if (source.socket == nullptr || moved) {
+    ZmqSocket::retire(std::move(source.socket));
+    source.marker.clear();
+    source.socket = std::make_unique<ZmqSocket>(
+        context_, ZMQ_SUB, ZmqSocketOptions{.high_water_mark = options_.high_water_mark}, loop_,
+        [this, name = member.name](ZmqSocket::Frames frames) { on_published(name, frames); });
+    const absl::Status connected = source.socket->connect(member.publish_endpoint);
+    if (!connected.ok()) on_bad_frame(member.name, connected);
+    source.socket->start();
+    source.socket->subscribe(opening_topic);
+    for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+      if (subscription.active()) source.socket->subscribe(prefix);
+    }
+  }
+  place_marker(source);
+  receiver_->on_peer(member.name, true);
+  release_requests();
+}
+
+void ZmqBus::on_down(const std::string& name) {
+  const auto found = sources_.find(name);
+  if (found != sources_.end()) found->second.alive = false;
+  subscriber_.dismiss(name);
+  receiver_->on_peer(name, false);
+}
+
+void ZmqBus::on_settled() {
+  subscriber_.settle();
+  release_requests();
+}
+
+void ZmqBus::on_bad_frame(const std::string& from, const absl::Status& why) {
+  receiver_->on_rejected(from, std::string(why.message()));
+}
+
+void ZmqBus::on_refused(absl::Status why) {
+  if (std::exchange(fatal_, true)) return;
+  // The sockets go, so that nobody takes this process for the other.
+  loop_.post(guarded([this, why] {
+    membership_->stop();
+    for (auto& [name, source] : sources_) ZmqSocket::retire(std::move(source.socket));
+    sources_.clear();
+    ZmqSocket::retire(std::move(publisher_));
+    ZmqSocket::retire(std::move(requests_));
+    std::vector<std::uint64_t> ids;
+    for (const auto& [id, pending] : pending_) ids.push_back(id);
+    for (const std::uint64_t id : ids) finish(id, why);
+    if (options_.on_fatal) options_.on_fatal(why);
+  }));
+}
+
+// ---- requests ------------------------------------------------------------------------------------------------------
+
+void ZmqBus::request(Address to, std::string bytes, Reply<std::string> reply) {
+  if (absl::Status size = check_size("the request", bytes.size()); !size.ok()) return reply(size);
+  if (fatal_ || membership_ == nullptr) return reply(unreachable(to.node, self_.name));
+  const std::uint64_t id = ++last_request_;
+  const Instant deadline = std::min(reply.deadline(), loop_.clock().now() + options_.request_max);
+  Pending& pending = pending_[id];
+  pending.to = std::move(to.node);
+  pending.actor = std::move(to.actor);
+  pending.bytes = std::move(bytes);
+  pending.reply = std::move(reply);
+  pending.timer = loop_.at(deadline, [this, id] {
+    const auto found = pending_.find(id);
+    if (found == pending_.end()) return;
+    found->second.timer = 0;
+    finish(id, absl::DeadlineExceededError(
+                   absl::StrCat(found->second.to, "/", found->second.actor, " did not answer in time")));
+  });
+  send_request(id, pending);
+}
+
+void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
+  if (pending.sent) return;
+  if (pending.to == self_.name) {
+    pending.sent = true;
+    loop_.post(guarded([this, id] {
+      const auto found = pending_.find(id);
+      if (found == pending_.end()) return;
+      auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this,
+                   id](absl::StatusOr<std::string> value) {
+        loop.post([alive, this, id, value = std::move(value)]() mutable {
+          if (!alive.expired()) finish(id, std::move(value));
+        });
+      };
+      receiver_->on_request(found->second.actor, std::exchange(found->second.bytes, {}),
+                            Reply<std::string>(far_future, std::move(done)));
+    }));
+    return;
+  }
+  if (membership_->alive(pending.to)) {
+    WireRequest request{id, pending.actor, std::exchange(pending.bytes, {})};
+    pending.sent = membership_->send(pending.to, std::move(request));
+    if (pending.sent) return;
+  } else if (!membership_->settled()) {
+    return;  // it may turn up
+  }
+  finish(id, unreachable(pending.to, self_.name));
+}
+
+void ZmqBus::release_requests() {
+  std::vector<std::uint64_t> waiting;
+  for (const auto& [id, pending] : pending_) {
+    if (!pending.sent) waiting.push_back(id);
+  }
+  for (const std::uint64_t id : waiting) {
+    const auto found = pending_.find(id);
+    if (found != pending_.end()) send_request(id, found->second);
+  }
+}
+
+void ZmqBus::on_answer(const std::string& name, WireAnswer answer) {
+  const auto found = pending_.find(answer.id);
+  if (found == pending_.end() || found->second.to != name) return;
+  finish(answer.id, std::move(answer.value));
+}
+
+void ZmqBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return;
+  Reply<std::string> reply = std::move(found->second.reply);
+  loop_.cancel(found->second.timer);
+  pending_.erase(found);
+  reply(std::move(value));
+}
+
+void ZmqBus::on_request_frames(ZmqSocket::Frames frames) {
+  if (fatal_ || frames.empty()) return;
+  if (frames.size() != 2) {
+    return receiver_->on_rejected("a request socket", "a message that has not one frame");
+  }
+  const std::string identity(frames[0]);
+  absl::StatusOr<Control> control = decode_control(frames[1]);
+  if (!control.ok()) {
+    return receiver_->on_rejected("a request socket", std::string(control.status().message()));
+  }
+  if (const Hello* hello = std::get_if<Hello>(&*control)) {
+    answer(identity, membership_->take_hello(*hello));
+  } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
+    serve(identity, std::move(*request));
+  } else {
+    receiver_->on_rejected("a request socket", "a request that is none");
+  }
+}
+
+void ZmqBus::serve(const std::string& identity, WireRequest request) {
+  // May be called on any thread, and after this bus is gone.
+  auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, identity,
+               id = request.id](absl::StatusOr<std::string> value) {
+    loop.post([alive, this, identity, id, value = std::move(value)]() mutable {
+      if (alive.expired()) return;
+      if (value.ok()) {
+        if (absl::Status size = check_size("the answer", value->size()); !size.ok()) value = size;
+      }
+      answer(identity, WireAnswer{id, std::move(value)});
+    });
+  };
+  receiver_->on_request(std::move(request.actor), std::move(request.bytes),
+                        Reply<std::string>(far_future, std::move(done)));
+}
+
+void ZmqBus::answer(const std::string& identity, const Control& control) {
+  if (requests_ == nullptr) return;
+  const std::string frame = encode(control);
+  const std::string_view frames[] = {identity, frame};
+  requests_->send(frames);
+}
+
+}  // namespace supercloud

@@ -1,0 +1,141 @@
+// The live bus: ZeroMQ publish/subscribe and requests, each member connected to each other. Wire and handshake: bus/zmq_wire.h;
+// who is a member: bus/membership.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bus/gap_detector.h"
+#include "bus/membership.h"
+#include "bus/subscriber.h"
+#include "bus/zmq_socket.h"
+#include "bus/zmq_wire.h"
+#include "core/bus.h"
+#include "core/event_loop.h"
+
+namespace supercloud {
+
+struct ZmqBusOptions {
+  std::string name;             // the node's; a client's is its own and used once
+  std::uint64_t nonce = 0;      // tells processes of one name apart; 0: the time
+  // A client (a command of a person's) publishes nothing and serves nothing: it binds nothing, and nobody connects to it.
+  bool client = false;
+  std::string publish_bind;     // "ipc:///run/...", "tcp://127.0.0.1:*"
+  std::string request_bind;
+  std::string publish_advertised;  // what others connect to, where it is not what is bound
+  std::string request_advertised;
+  std::vector<std::string> seeds;  // request endpoints of some members; one living one is enough
+
+  Duration hello_interval = absl::Seconds(1);
+  Duration silence_max = absl::Seconds(3);
+  Duration handshake_retry = absl::Milliseconds(200);
+  Duration request_max = absl::Minutes(5);  // for requests without a deadline
+  int high_water_mark = 100'000;            // messages waiting per connection and direction
+  GapDetector::Options gaps;
+
+  // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
+  std::function<void(absl::Status)> on_fatal;
+  // Events were not sent to a subscriber whose queue was full; it will see a gap. At most once a second, with the number since then.
+  std::function<void(std::uint64_t dropped)> on_slow_subscriber;
+};
+
+// Thread-bound to its loop.
+class ZmqBus final : public Bus, private Membership::Listener {
+ public:
+  // Binds. AlreadyExists: another process has the endpoint; InvalidArgument: no endpoint that can be bound.
+  static absl::StatusOr<std::unique_ptr<ZmqBus>> open(EventLoop& loop, EventPool& pool,
+                                                      ZmqBusOptions options);
+  ~ZmqBus() override;
+  ZmqBus(const ZmqBus&) = delete;
+  ZmqBus& operator=(const ZmqBus&) = delete;
+
+  void start(BusReceiver& receiver) override;
+  void publish(const Event& event) override;
+  void subscribe(std::string prefix, Reply<Done> reply) override;
+  void unsubscribe(std::string prefix) override;
+  void request(Address to, std::string bytes, Reply<std::string> reply) override;
+
+  // Where others reach this one: what a seed is.
+  const std::string& request_endpoint() const { return self_.request_endpoint; }
+  const std::string& publish_endpoint() const { return self_.publish_endpoint; }
+  // Where it is bound, which others may reach through something else.
+  std::string publish_endpoint_bound() const { return publisher_ ? publisher_->endpoint() : ""; }
+  const GapDetector::Counts& counts() const { return subscriber_.counts(); }
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  // One publisher that is subscribed to.
+  struct Source {
+    Member member;
+    bool alive = false;
+    std::unique_ptr<ZmqSocket> socket;
+    std::string marker;                              // the topic of the one under way; empty: none
+    std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
+    Instant marker_at;
+  };
+  struct Pending {
+    std::string to;
+    std::string actor;
+    std::string bytes;  // until sent
+    bool sent = false;
+    Reply<std::string> reply;
+    TimerId timer = 0;
+  };
+
+  ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options);
+  absl::Status bind();
+
+  // Membership::Listener
+  void on_up(const Member& member) override;
+  void on_down(const std::string& name) override;
+  void on_settled() override;
+  void on_answer(const std::string& name, WireAnswer answer) override;
+  void on_bad_frame(const std::string& from, const absl::Status& why) override;
+  void on_refused(absl::Status why) override;
+
+  void on_subscription(ZmqSocket::Frames frames);
+  void on_request_frames(ZmqSocket::Frames frames);
+  void serve(const std::string& identity, WireRequest request);
+  void answer(const std::string& identity, const Control& control);
+  void on_published(const std::string& name, ZmqSocket::Frames frames);
+  void on_marker(Source& source, std::string_view frame);
+  void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
+  void place_marker(Source& source);
+  void arm_retry();
+  void retry();
+  void send_request(std::uint64_t id, Pending& pending);
+  void release_requests();
+  void finish(std::uint64_t id, absl::StatusOr<std::string> value);
+  void note_dropped();
+  template <class Function>
+  Task guarded(Function function);
+
+  EventLoop& loop_;
+  ZmqBusOptions options_;
+  Member self_;
+  BusReceiver* receiver_ = nullptr;
+  bool fatal_ = false;
+  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  std::unique_ptr<ZmqSocket> publisher_;
+  std::unique_ptr<ZmqSocket> requests_;
+  std::unique_ptr<Membership> membership_;
+  std::map<std::string, Source, std::less<>> sources_;
+  Subscriber subscriber_;
+  PublishedTails published_;
+  std::map<std::uint64_t, Pending> pending_;
+  std::uint64_t last_request_ = 0;
+  std::uint64_t last_marker_ = 0;
+  std::uint64_t dropped_ = 0;
+  std::uint64_t dropped_told_ = 0;
+  TimerId retry_timer_ = 0;
+  TimerId slow_timer_ = 0;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace supercloud

@@ -1,0 +1,200 @@
+#include "bus/zmq_socket.h"
+
+#include <sys/epoll.h>
+#include <zmq.h>
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <utility>
+
+#include "absl/base/internal/raw_logging.h"
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+// What can only fail through a mistake in this file, or when the machine is out of descriptors.
+void must(bool held, const char* what) {
+  if (!held) ABSL_RAW_LOG(FATAL, "libzmq: %s: %s", what, zmq_strerror(zmq_errno()));
+}
+
+absl::Status failed(std::string_view verb, const std::string& endpoint) {
+  const int error = zmq_errno();
+  const std::string message = absl::StrCat("cannot ", std::string(verb), " ", endpoint, ": ", zmq_strerror(error));
+  if (error == EADDRINUSE) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(message, "; another process has it: end that, or choose another endpoint"));
+  }
+  return absl::InvalidArgumentError(message);
+}
+
+void set(void* socket, int option, int value, const char* what) {
+  must(zmq_setsockopt(socket, option, &value, sizeof value) == 0, what);
+}
+
+}  // namespace
+
+ZmqContext::ZmqContext() : context_(zmq_ctx_new()) {
+  must(context_ != nullptr, "context");
+  zmq_ctx_set(context_, ZMQ_BLOCKY, 0);
+}
+ZmqContext::~ZmqContext() {
+  while (zmq_ctx_term(context_) != 0 && zmq_errno() == EINTR) {
+  }
+}
+
+ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options,
+                     EventLoop& loop, OnMessage on_message, std::function<void()> on_writable)
+    : context_(std::move(context)),
+      loop_(loop),
+      on_message_(std::move(on_message)),
+      on_writable_(std::move(on_writable)),
+      socket_(zmq_socket(context_->get(), type)),
+      nodrop_(options.nodrop) {
+  must(socket_ != nullptr, "socket");
+  set(socket_, ZMQ_LINGER, 0, "linger");
+  set(socket_, ZMQ_SNDHWM, options.high_water_mark, "send high-water mark");
+  set(socket_, ZMQ_RCVHWM, options.high_water_mark, "receive high-water mark");
+  set(socket_, ZMQ_RECONNECT_IVL, 10, "reconnect interval");
+  set(socket_, ZMQ_RECONNECT_IVL_MAX, 500, "longest reconnect interval");
+  set(socket_, ZMQ_IPV6, 1, "IPv6");
+  const std::int64_t largest = message_bytes_max;
+  must(zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0, "message size");
+  if (options.nodrop) set(socket_, ZMQ_XPUB_NODROP, 1, "no drop");
+  if (options.connected_only) set(socket_, ZMQ_IMMEDIATE, 1, "immediate");
+  std::size_t size = sizeof fd_;
+  must(zmq_getsockopt(socket_, ZMQ_FD, &fd_, &size) == 0, "descriptor");
+}
+
+ZmqSocket::~ZmqSocket() {
+  if (!retired_) loop_.unwatch_fd(fd_);
+  zmq_close(socket_);
+}
+
+void ZmqSocket::start() {
+  const absl::Status watched = loop_.watch_fd(fd_, EPOLLIN, [this](std::uint32_t) { ready(); });
+  if (!watched.ok()) ABSL_RAW_LOG(FATAL, "%s", std::string(watched.message()).c_str());
+  look_again();
+}
+
+void ZmqSocket::retire(std::unique_ptr<ZmqSocket> socket) {
+  if (socket == nullptr) return;
+  socket->retired_ = true;
+  socket->loop_.unwatch_fd(socket->fd_);
+  EventLoop& loop = socket->loop_;
+  loop.post([socket = std::move(socket)] {});
+}
+
+absl::Status ZmqSocket::bind(const std::string& endpoint) {
+  return zmq_bind(socket_, endpoint.c_str()) == 0 ? absl::OkStatus() : failed("bind to", endpoint);
+}
+
+std::string ZmqSocket::endpoint() const {
+  std::array<char, 512> name{};
+  std::size_t size = name.size();
+  if (zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, name.data(), &size) != 0) return {};
+  return name.data();
+}
+
+absl::Status ZmqSocket::connect(const std::string& endpoint) {
+  if (zmq_connect(socket_, endpoint.c_str()) != 0) return failed("connect to", endpoint);
+  return absl::OkStatus();
+}
+
+void ZmqSocket::subscribe(std::string_view topic) {
+  must(zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()) == 0, "subscribe");
+  look_again();
+}
+
+void ZmqSocket::unsubscribe(std::string_view topic) {
+  must(zmq_setsockopt(socket_, ZMQ_UNSUBSCRIBE, topic.data(), topic.size()) == 0, "unsubscribe");
+  look_again();
+}
+
+bool ZmqSocket::send(Frames frames) {
+  bool sent = true;
+  for (std::size_t i = 0; i < frames.size() && sent; ++i) {
+    const int more = i + 1 < frames.size() ? ZMQ_SNDMORE : 0;
+    while (zmq_send(socket_, frames[i].data(), frames[i].size(), ZMQ_DONTWAIT | more) < 0) {
+      if (zmq_errno() == EINTR) continue;
+      sent = false;  // later frames of a message find room where its first did
+      break;
+    }
+  }
+  look_again();
+  return sent;
+}
+
+void ZmqSocket::send_lossy(Frames frames) {
+  if (nodrop_) set(socket_, ZMQ_XPUB_NODROP, 0, "drop");
+  send(frames);
+  if (nodrop_) set(socket_, ZMQ_XPUB_NODROP, 1, "no drop");
+}
+
+int ZmqSocket::events() const {
+  int events = 0;
+  std::size_t size = sizeof events;
+  while (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) != 0) {
+    must(zmq_errno() == EINTR, "events");
+  }
+  return events;
+}
+
+void ZmqSocket::look_again() {
+  if (looking_ || retired_ || (events() & ZMQ_POLLIN) == 0) return;
+  looking_ = true;
+  loop_.post([this, alive = std::weak_ptr<char>(alive_)] {
+    if (alive.expired()) return;
+    looking_ = false;
+    if (!retired_) ready();
+  });
+}
+
+void ZmqSocket::ready() {
+  const std::weak_ptr<char> alive = alive_;
+  int state = events();
+  for (std::size_t i = 0; i < messages_per_turn && (state & ZMQ_POLLIN) != 0; ++i) {
+    if (!receive() || alive.expired() || retired_) return;
+    state = events();
+  }
+  if ((state & ZMQ_POLLOUT) != 0 && on_writable_) {
+    on_writable_();
+    if (alive.expired() || retired_) return;
+  }
+  look_again();
+}
+
+// False: there was none.
+bool ZmqSocket::receive() {
+  std::array<zmq_msg_t, frames_max> parts;
+  std::array<std::string_view, frames_max> frames;
+  std::size_t count = 0;
+  bool more = true;
+  while (more) {
+    zmq_msg_t part;
+    zmq_msg_init(&part);
+    if (zmq_msg_recv(&part, socket_, ZMQ_DONTWAIT) < 0) {
+      const bool interrupted = zmq_errno() == EINTR;
+      zmq_msg_close(&part);
+      if (interrupted) continue;
+      break;
+    }
+    more = zmq_msg_more(&part) != 0;
+    if (count == frames_max) {
+      zmq_msg_close(&part);
+      continue;
+    }
+    zmq_msg_init(&parts[count]);
+    zmq_msg_move(&parts[count], &part);
+    zmq_msg_close(&part);
+    frames[count] = {static_cast<const char*>(zmq_msg_data(&parts[count])),
+                     zmq_msg_size(&parts[count])};
+    ++count;
+  }
+  if (count > 0) on_message_(Frames(frames.data(), count));
+  for (std::size_t i = 0; i < count; ++i) zmq_msg_close(&parts[i]);
+  return count > 0;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,223 @@
+#include "bus/zmq_wire.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/event.h"
+
+namespace supercloud {
+namespace {
+
+class Writer {
+ public:
+  explicit Writer(std::string_view kind = "") : bytes_(kind) {}
+  Writer& number(std::uint64_t value) {
+    for (int i = 0; i < 8; ++i) bytes_ += static_cast<char>((value >> (8 * i)) & 0xffU);
+    return *this;
+  }
+  Writer& string(std::string_view value) {
+    number(value.size());
+    bytes_ += value;
+    return *this;
+  }
+  Writer& member(const Member& m) {
+    return string(m.name).number(m.nonce).string(m.publish_endpoint).string(m.request_endpoint);
+  }
+  Writer& tail(const OriginTail& t) {
+    return string(t.origin).number(t.incarnation).number(t.sequence);
+  }
+  std::string take() { return std::move(bytes_); }
+
+ private:
+  std::string bytes_;
+};
+
+// Reads what it can; whatever is missing or too long makes it bad, and everything read after that empty.
+class Parser {
+ public:
+  explicit Parser(std::string_view bytes) : rest_(bytes) {}
+  std::uint64_t number() {
+    if (rest_.size() < 8) return fail();
+    std::uint64_t value = 0;
+    for (unsigned i = 0; i < 8; ++i) {
+      value |= static_cast<std::uint64_t>(static_cast<unsigned char>(rest_[i])) << (8 * i);
+    }
+    rest_.remove_prefix(8);
+    return value;
+  }
+  std::string string(std::size_t size_max) {
+    const std::uint64_t size = number();
+    if (bad_ || size > size_max || size > rest_.size()) {
+      fail();
+      return {};
+    }
+    std::string value(rest_.substr(0, size));
+    rest_.remove_prefix(size);
+    return value;
+  }
+  std::string name() { return string(wire_name_bytes_max); }
+  Member member() {
+    Member m;
+    m.name = name();
+    m.nonce = number();
+    m.publish_endpoint = name();
+    m.request_endpoint = name();
+    if (m.name.empty() || m.name.find('/') != std::string::npos) fail();
+    return m;
+  }
+  OriginTail tail() {
+    OriginTail t;
+    t.origin = name();
+    t.incarnation = number();
+    t.sequence = number();
+    return t;
+  }
+  // How many of at least `bytes` each can follow.
+  std::size_t count(std::size_t bytes, std::size_t max) {
+    const std::uint64_t count = number();
+    if (count > max || count * bytes > rest_.size()) return fail();
+    return count;
+  }
+  absl::Status done(std::string_view what) const {
+    if (!bad_ && rest_.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("a malformed ", std::string(what)));
+  }
+
+ private:
+  std::uint64_t fail() {
+    bad_ = true;
+    rest_ = {};
+    return 0;
+  }
+  std::string_view rest_;
+  bool bad_ = false;
+};
+
+constexpr std::size_t tails_max = 65536;
+
+struct Encode {
+  std::string operator()(const Hello& m) const {
+    return Writer("h").number(m.beat).member(m.self).number(m.client ? 1 : 0).take();
+  }
+  std::string operator()(const Welcome& m) const {
+    Writer writer("w");
+    writer.number(m.beat).member(m.self).number(m.members.size());
+    for (const Member& member : m.members) writer.member(member);
+    return writer.take();
+  }
+  std::string operator()(const Refusal& m) const { return status("x", m.why).take(); }
+  std::string operator()(const WireRequest& m) const {
+    return Writer("q").number(m.id).string(m.actor).string(m.bytes).take();
+  }
+  std::string operator()(const WireAnswer& m) const {
+    Writer writer("a");
+    writer.number(m.id).number(static_cast<std::uint64_t>(m.value.status().code()));
+    const auto message = m.value.status().message();
+    writer.string({message.data(), message.size()});
+    return writer.string(m.value.ok() ? std::string_view(*m.value) : std::string_view()).take();
+  }
+  static Writer status(std::string_view kind, const absl::Status& status) {
+    Writer writer(kind);
+    writer.number(static_cast<std::uint64_t>(status.code()));
+    writer.string({status.message().data(), status.message().size()});
+    return writer;
+  }
+};
+
+absl::Status status_of(std::uint64_t code, const std::string& message) {
+  constexpr std::uint64_t newest = static_cast<std::uint64_t>(absl::StatusCode::kUnauthenticated);
+  return {code > newest ? absl::StatusCode::kUnknown : static_cast<absl::StatusCode>(code), message};
+}
+
+}  // namespace
+
+std::string encode(const Control& control) { return std::visit(Encode(), control); }
+
+absl::StatusOr<Control> decode_control(std::string_view frame) {
+  if (frame.empty()) return absl::InvalidArgumentError("an empty frame");
+  Parser parser(frame.substr(1));
+  std::string_view what;
+  Control control;
+  switch (frame[0]) {
+    case 'h': {
+      what = "hello";
+      Hello m;
+      m.beat = parser.number();
+      m.self = parser.member();
+      m.client = parser.number() != 0;
+      control = std::move(m);
+      break;
+    }
+    case 'w': {
+      what = "welcome";
+      Welcome m;
+      m.beat = parser.number();
+      m.self = parser.member();
+      const std::size_t count = parser.count(32, members_max);
+      for (std::size_t i = 0; i < count; ++i) m.members.push_back(parser.member());
+      control = std::move(m);
+      break;
+    }
+    case 'x': {
+      what = "refusal";
+      const std::uint64_t code = parser.number();
+      control = Refusal{status_of(code, parser.string(4096))};
+      if (code == 0) return absl::InvalidArgumentError("a refusal that says OK");
+      break;
+    }
+    case 'q': {
+      what = "request";
+      WireRequest m;
+      m.id = parser.number();
+      m.actor = parser.name();
+      m.bytes = parser.string(event_bytes_max);
+      control = std::move(m);
+      break;
+    }
+    case 'a': {
+      what = "answer";
+      WireAnswer m;
+      m.id = parser.number();
+      const std::uint64_t code = parser.number();
+      const std::string message = parser.string(65536);
+      std::string bytes = parser.string(event_bytes_max);
+      if (code == 0) m.value = std::move(bytes);
+      else m.value = status_of(code, message);
+      control = std::move(m);
+      break;
+    }
+    default:
+      return absl::InvalidArgumentError("a frame of no known kind");
+  }
+  if (absl::Status done = parser.done(what); !done.ok()) return done;
+  return control;
+}
+
+std::string encode(const Marker& marker) {
+  Writer writer;
+  writer.string(marker.publisher).number(marker.nonce).number(marker.tails.size());
+  for (const OriginTail& tail : marker.tails) writer.tail(tail);
+  return writer.take();
+}
+
+absl::StatusOr<Marker> decode_marker(std::string_view frame) {
+  Parser parser(frame);
+  Marker marker;
+  marker.publisher = parser.name();
+  marker.nonce = parser.number();
+  const std::size_t count = parser.count(24, tails_max);
+  for (std::size_t i = 0; i < count; ++i) marker.tails.push_back(parser.tail());
+  if (absl::Status done = parser.done("marker"); !done.ok()) return done;
+  return marker;
+}
+
+std::string encode(const OriginTail& tail) { return Writer().tail(tail).take(); }
+
+absl::StatusOr<OriginTail> decode_opening(std::string_view frame) {
+  Parser parser(frame);
+  OriginTail tail = parser.tail();
+  if (absl::Status done = parser.done("opening"); !done.ok()) return done;
+  return tail;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,94 @@
+// What travels between the processes of a ZeroMQ bus. All of it is untrusted on arrival.
+//
+//   number   = 8 bytes, little endian
+//   string   = number(length) bytes
+//   member   = string(name) number(nonce) string(publish endpoint) string(request endpoint)
+//   tail     = string(origin) number(incarnation) number(sequence)
+//
+// Publisher's socket (XPUB, bound) to subscriber's (SUB, one per publisher); two frames:
+//   event    = topic "."                          event bytes (core/schema/event.capnp, standard framing, one segment)
+//   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail
+//   opening  = FF "o"                             tail
+//
+// Join handshake. A subscriber subscribes prefixes, and behind them on the same pipe the topic of a marker that nobody else has.
+// The publisher hears of each new topic; when it is a marker's, the prefixes before it are in effect, and it publishes the
+// marker with the tails of its origins. When the marker arrives, the subscription is known to be in effect; when it does not
+// in time, another one is tried. FF sorts behind every prefix: after a reconnection libzmq repeats subscriptions in
+// that order.
+//
+//   subscriber                    publisher
+//       │ subscribe "vm."  ──────────►│
+//       │ subscribe FF m…  ──────────►│  hears of FF m…: "vm." is in effect
+//       │◄────────── FF m…, tails ────│
+//
+// Request sockets (DEALER, one per peer, to ROUTER, bound); one frame:
+//   hello    = "h" number(beat) member number(client: 0 or 1)
+//   welcome  = "w" number(beat) member number(count) *member     who answers, and whom it knows to be alive
+//   refusal  = "x" number(code) string(message)                  answer to a hello: this process cannot be a member
+//   request  = "q" number(id) string(actor) string(bytes)
+//   answer   = "a" number(id) number(code) string(message) string(bytes)
+// The signature of a member and the rights of a key will be fields at the end of hello and welcome.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bus/gap_detector.h"
+
+namespace supercloud {
+
+inline constexpr std::size_t members_max = 1024;
+inline constexpr std::size_t wire_name_bytes_max = 255;
+inline constexpr std::string_view marker_lead = "\xff" "m";
+inline constexpr std::string_view opening_topic = "\xff" "o";
+
+struct Member {
+  std::string name;
+  std::uint64_t nonce = 0;  // tells processes of one name apart
+  std::string publish_endpoint;
+  std::string request_endpoint;
+};
+struct Hello {
+  std::uint64_t beat = 0;
+  Member self;
+  bool client = false;  // publishes nothing, serves nothing
+};
+struct Welcome {
+  std::uint64_t beat = 0;  // of the hello
+  Member self;
+  std::vector<Member> members;
+};
+struct Refusal {
+  absl::Status why;
+};
+struct WireRequest {
+  std::uint64_t id = 0;
+  std::string actor;
+  std::string bytes;
+};
+struct WireAnswer {
+  std::uint64_t id = 0;
+  absl::StatusOr<std::string> value;
+};
+using Control = std::variant<Hello, Welcome, Refusal, WireRequest, WireAnswer>;
+
+std::string encode(const Control& control);
+// InvalidArgument says what is wrong with it.
+absl::StatusOr<Control> decode_control(std::string_view frame);
+
+struct Marker {
+  std::string publisher;
+  std::uint64_t nonce = 0;
+  std::vector<OriginTail> tails;
+};
+std::string encode(const Marker& marker);
+absl::StatusOr<Marker> decode_marker(std::string_view frame);
+
+std::string encode(const OriginTail& tail);
+absl::StatusOr<OriginTail> decode_opening(std::string_view frame);
+
+}  // namespace supercloud

@@ -1,0 +1,171 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <filesystem>
+#include <map>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "bus/zmq_bus.h"
+#include "core/event_loop.h"
+#include "tests/bus/bus_world.h"
+
+namespace supercloud {
+namespace {
+
+// Stands between a publisher and its subscribers, and forgets events while it is cut.
+class LossyLink {
+ public:
+  LossyLink(EventLoop& loop, const std::string& bind)
+      : subscribers_(context_, ZMQ_XPUB, {}, loop,
+                     [this](ZmqSocket::Frames frames) { publisher_.send(frames); }),
+        publisher_(context_, ZMQ_XSUB, {}, loop, [this](ZmqSocket::Frames frames) {
+          if (cut && frames[0][0] != marker_lead[0]) {
+            ++lost;
+          } else {
+            subscribers_.send(frames);
+          }
+        }) {
+    EXPECT_TRUE(subscribers_.bind(bind).ok());
+  }
+  void connect(const std::string& endpoint) {
+    EXPECT_TRUE(publisher_.connect(endpoint).ok());
+    publisher_.start();
+    subscribers_.start();
+  }
+  std::string endpoint() const { return subscribers_.endpoint(); }
+
+  bool cut = false;
+  std::size_t lost = 0;
+
+ private:
+  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  ZmqSocket subscribers_;
+  ZmqSocket publisher_;
+};
+
+// Passes for a member, and publishes what no member would.
+class Liar {
+ public:
+  Liar(EventLoop& loop, const std::string& requests, const std::string& publisher, const std::string& victim)
+      : hello_(context_, ZMQ_DEALER, {}, loop, [](ZmqSocket::Frames) {}),
+        requests_(context_, ZMQ_ROUTER, {}, loop, [this](ZmqSocket::Frames frames) { welcome(frames); }),
+        publisher_(context_, ZMQ_XPUB, {}, loop, [this](ZmqSocket::Frames frames) { publish(frames); }) {
+    EXPECT_TRUE(requests_.bind(requests).ok());
+    EXPECT_TRUE(publisher_.bind(publisher).ok());
+    EXPECT_TRUE(hello_.connect(victim).ok());
+    self_ = {"liar", 1, publisher_.endpoint(), requests_.endpoint()};
+    hello_.start();
+    requests_.start();
+    publisher_.start();
+    for (const std::string& garbage : {std::string("rubbish"), std::string("h\0\0", 3), std::string(2000, 'q'),
+                                       encode(Control(Hello{1, self_, false}))}) {
+      const std::string_view frames[] = {garbage};
+      hello_.send(frames);
+    }
+  }
+
+ private:
+  void welcome(ZmqSocket::Frames frames) {
+    const auto control = decode_control(frames[1]);
+    if (!control.ok() || !std::holds_alternative<Hello>(*control)) return;
+    const std::string frame = encode(Control(Welcome{std::get<Hello>(*control).beat, self_, {}}));
+    const std::string_view answer[] = {frames[0], frame};
+    requests_.send(answer);
+  }
+  void publish(ZmqSocket::Frames frames) {
+    const std::string topic(frames[0].substr(1));
+    for (const std::string& garbage : {std::string(), std::string("x"), std::string(3000, '\xff')}) {
+      const std::string_view two[] = {topic, garbage};
+      publisher_.send(two);
+      const std::string_view one[] = {topic};
+      publisher_.send(one);
+    }
+  }
+
+  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  Member self_;
+  ZmqSocket hello_;
+  ZmqSocket requests_;
+  ZmqSocket publisher_;
+};
+
+class ZmqWorld final : public BusWorld {
+ public:
+  explicit ZmqWorld(bool tcp) : tcp_(tcp) {
+    std::string name = testing::TempDir() + "busXXXXXX";
+    directory_ = mkdtemp(name.data());
+  }
+  ~ZmqWorld() override {
+    liars_.clear();
+    links_.clear();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::unique_ptr<BusProcess> start(std::string name) override { return open(name, ""); }
+  std::unique_ptr<BusProcess> start_lossy(std::string name) override {
+    auto link = std::make_unique<LossyLink>(loop_, endpoint(name + ".link"));
+    auto process = open(name, link->endpoint());
+    link->connect(dynamic_cast<ZmqBus&>(*process->bus).publish_endpoint_bound());
+    links_.push_back(std::move(link));
+    return process;
+  }
+  bool run_until(const std::function<bool()>& condition, Duration limit) override {
+    return loop_.run_until(condition, limit);
+  }
+  Scheduler& scheduler() override { return loop_; }
+  void cut(std::string_view, std::string_view) override {
+    for (auto& link : links_) link->cut = true;
+  }
+  void mend(std::size_t lost) override {
+    for (auto& link : links_) {
+      EXPECT_TRUE(loop_.run_until([&] { return link->lost >= lost; }, absl::Seconds(10)));
+      link->cut = false;
+    }
+  }
+  void send_garbage(BusProcess& to) override {
+    liars_.push_back(std::make_unique<Liar>(loop_, endpoint("liar.req"), endpoint("liar.pub"),
+                                            request_endpoints_[to.name]));
+  }
+
+ private:
+  std::string endpoint(const std::string& name) const {
+    return tcp_ ? "tcp://127.0.0.1:*" : "ipc://" + directory_ + "/" + name;
+  }
+  std::unique_ptr<BusProcess> open(const std::string& name, const std::string& advertised) {
+    auto process = std::make_unique<BusProcess>(name, std::make_unique<EventPool>());
+    ZmqBusOptions options;
+    options.name = name;
+    options.publish_bind = endpoint(name + ".pub");
+    options.request_bind = endpoint(name + ".req");
+    options.publish_advertised = advertised;
+    options.on_fatal = [p = process.get()](absl::Status why) { p->fatal.push_back(std::move(why)); };
+    for (const auto& [other, seed] : request_endpoints_) options.seeds.push_back(seed);
+    auto bus = ZmqBus::open(loop_, *process->pool, options);
+    if (!tcp_ && absl::IsAlreadyExists(bus.status())) {  // a twin: let it come in elsewhere
+      options.publish_bind += ".twin";
+      options.request_bind += ".twin";
+      bus = ZmqBus::open(loop_, *process->pool, options);
+    }
+    EXPECT_TRUE(bus.ok()) << bus.status();
+    request_endpoints_[name] = (*bus)->request_endpoint();
+    process->bus = *std::move(bus);
+    process->bus->start(*process);
+    return process;
+  }
+
+  bool tcp_;
+  std::string directory_;
+  EventLoop loop_;
+  std::map<std::string, std::string> request_endpoints_;
+  std::vector<std::unique_ptr<LossyLink>> links_;
+  std::vector<std::unique_ptr<Liar>> liars_;
+};
+
+}  // namespace
+
+std::unique_ptr<BusWorld> make_ipc_world() { return std::make_unique<ZmqWorld>(false); }
+std::unique_ptr<BusWorld> make_tcp_world() { return std::make_unique<ZmqWorld>(true); }
+
+}  // namespace supercloud
