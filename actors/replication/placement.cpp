@@ -1,0 +1,42 @@
+#include "actors/replication/placement.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace supercloud {
+
+Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec, const NodeDirectory& nodes,
+                         const std::map<std::string, CopyFacts>& copies) {
+  Placement placement;
+  if (record.heir && record.heir->node != record.holder && nodes.find(record.heir->node) != nullptr) {
+    placement.heir = record.heir->node;
+    placement.nodes.push_back(placement.heir);
+  }
+  const NodeFacts* holder = nodes.find(record.holder);
+  const std::string home = holder == nullptr ? std::string() : holder->place;
+  // not in sync, down, not caught up, at the holder's place, name
+  std::vector<std::tuple<bool, bool, bool, bool, std::string>> ranked;
+  for (const auto& [name, facts] : nodes.nodes()) {
+    if (name == record.holder || name == placement.heir || facts.left || facts.endpoint.empty()) continue;
+    if (!constraint_failures(spec, facts).empty()) continue;
+    const bool in_sync = std::find(record.in_sync.begin(), record.in_sync.end(), name) != record.in_sync.end();
+    const auto copy = copies.find(name);
+    const bool down = copy != copies.end() && copy->second.down;
+    const bool caught_up = copy != copies.end() && copy->second.caught_up;
+    ranked.emplace_back(!in_sync, down, !caught_up, !home.empty() && facts.place == home, name);
+  }
+  std::sort(ranked.begin(), ranked.end());
+  std::size_t counted = 0;
+  for (const auto& [stranger, down, behind, near, name] : ranked) {
+    if (down && !stranger) {
+      placement.nodes.push_back(name);
+    } else if (counted < spec.getReplicas()) {
+      placement.nodes.push_back(name);
+      if (!down) ++counted;
+    }
+  }
+  std::sort(placement.nodes.begin(), placement.nodes.end());
+  return placement;
+}
+
+}  // namespace supercloud
