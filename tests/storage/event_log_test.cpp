@@ -1,0 +1,319 @@
+// What every event log promises, over memory and RocksDB.
+#include "core/event_log.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "storage/rocks_event_log.h"
+#include "storage/simulated/memory_event_log.h"
+#include "tests/storage/driven_scheduler.h"
+#include "tests/storage/stored_events.h"
+#include "tests/storage/temporary_folder.h"
+
+namespace supercloud {
+namespace {
+
+class LogHarness {
+ public:
+  virtual ~LogHarness() = default;
+  virtual EventLog& log() = 0;
+  virtual void restart() = 0;
+  virtual bool threaded() const = 0;
+
+  DrivenScheduler scheduler;
+  EventPool pool;
+};
+
+class MemoryHarness final : public LogHarness {
+ public:
+  MemoryHarness() { restart(); }
+  EventLog& log() override { return *log_; }
+  void restart() override {
+    log_.reset();
+    log_ = std::make_unique<MemoryEventLog>(scheduler, pool, disk_);
+  }
+  bool threaded() const override { return false; }
+
+ private:
+  MemoryLogDisk disk_;
+  std::unique_ptr<MemoryEventLog> log_;
+};
+
+class RocksHarness final : public LogHarness {
+ public:
+  RocksHarness() { restart(); }
+  EventLog& log() override { return *log_; }
+  void restart() override {
+    log_.reset();
+    auto opened = RocksEventLog::open(scheduler, pool, {.path = folder_ / "log", .node = "node-a"});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    log_ = *std::move(opened);
+  }
+  bool threaded() const override { return true; }
+
+ private:
+  TemporaryFolder folder_;
+  std::unique_ptr<RocksEventLog> log_;
+};
+
+template <class Harness>
+std::unique_ptr<LogHarness> make() {
+  return std::make_unique<Harness>();
+}
+
+struct LogHarnessKind {
+  std::string name;
+  std::unique_ptr<LogHarness> (*make)();
+};
+
+class EveryEventLog : public testing::TestWithParam<LogHarnessKind> {
+ protected:
+  void SetUp() override { harness_ = GetParam().make(); }
+
+  LogHarness& on() { return *harness_; }
+  Event event(std::uint64_t sequence, const std::string& subject = "web1",
+              const std::string& origin = "node-a/executor", std::uint64_t incarnation = 1) {
+    return stored_event(on().pool, sequence, subject, origin, incarnation);
+  }
+  absl::StatusOr<Done> append(std::vector<Event> events,
+                              std::optional<EventLog::Reservation> reserve = std::nullopt) {
+    return on().scheduler.wait<Done>(
+        [&](Reply<Done> reply) {
+          on().log().append(std::move(events), std::move(reserve), std::move(reply));
+        },
+        on().threaded());
+  }
+  LogPage read(std::uint64_t from, const std::string& pattern = ">", std::size_t limit = 1000) {
+    auto page = on().scheduler.wait<LogPage>(
+        [&](Reply<LogPage> reply) {
+          on().log().read(from, Pattern::of(pattern), limit, std::move(reply));
+        },
+        on().threaded());
+    EXPECT_TRUE(page.ok()) << page.status();
+    return page.ok() ? *std::move(page) : LogPage{};
+  }
+  static std::vector<std::uint64_t> sequences(const LogPage& page) {
+    std::vector<std::uint64_t> found;
+    for (const Event& event : page.events) found.push_back(event.sequence());
+    return found;
+  }
+
+ private:
+  std::unique_ptr<LogHarness> harness_;
+};
+
+using Sequences = std::vector<std::uint64_t>;
+using Tails = std::vector<std::pair<std::string, std::uint64_t>>;
+
+INSTANTIATE_TEST_SUITE_P(Over, EveryEventLog,
+                         testing::Values(LogHarnessKind{"memory", make<MemoryHarness>},
+                                         LogHarnessKind{"rocks", make<RocksHarness>}),
+                         [](const auto& kind) { return kind.param.name; });
+
+TEST_P(EveryEventLog, is_empty_at_first) {
+  const LogPage page = read(0);
+  EXPECT_TRUE(page.events.empty());
+  EXPECT_TRUE(page.end);
+  EXPECT_EQ(on().log().origin("node-a/executor").incarnation, 0U);
+}
+
+TEST_P(EveryEventLog, gives_back_the_very_bytes_in_order_also_after_a_restart) {
+  const Event first = event(1);
+  const Event second = event(2, "web2");
+  ASSERT_TRUE(append({first, second}).ok());
+  ASSERT_TRUE(append({event(3)}).ok());
+  for (int run = 0; run < 2; ++run) {
+    const LogPage page = read(0);
+    EXPECT_EQ(sequences(page), (Sequences{1, 2, 3}));
+    EXPECT_TRUE(page.end);
+    EXPECT_EQ(bytes_of(page.events[0]), bytes_of(first));
+    EXPECT_EQ(bytes_of(page.events[1]), bytes_of(second));
+    on().restart();
+  }
+}
+
+TEST_P(EveryEventLog, reads_in_pages) {
+  std::vector<Event> events;
+  for (std::uint64_t i = 1; i <= 10; ++i) events.push_back(event(i));
+  ASSERT_TRUE(append(std::move(events)).ok());
+  Sequences found;
+  std::uint64_t from = 0;
+  for (int pages = 1;; ++pages) {
+    const LogPage page = read(from, ">", 4);
+    for (const std::uint64_t sequence : sequences(page)) found.push_back(sequence);
+    EXPECT_LE(page.events.size(), 4U);
+    EXPECT_EQ(page.end, pages == 3);
+    from = page.next;
+    if (page.end) break;
+  }
+  EXPECT_EQ(found, (Sequences{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
+  ASSERT_TRUE(append({event(11)}).ok());
+  EXPECT_EQ(sequences(read(from)), Sequences{11}) << "goes on where the last page ended";
+}
+
+TEST_P(EveryEventLog, filters_by_pattern) {
+  ASSERT_TRUE(append({event(1, "web1"), event(2, "web2"), event(3, "web1")}).ok());
+  EXPECT_EQ(sequences(read(0, "vm.released.main.web1")), (Sequences{1, 3}));
+  EXPECT_EQ(sequences(read(0, "vm.*.main.web2")), Sequences{2});
+  EXPECT_EQ(sequences(read(0, "spot.>")), Sequences{});
+  EXPECT_EQ(sequences(read(0, "vm.>", 2)), (Sequences{1, 2}));
+}
+
+TEST_P(EveryEventLog, shows_only_what_is_on_stable_storage) {
+  bool stable = false;
+  on().log().append({event(1)}, std::nullopt,
+                    Reply<Done>(far_future, [&](absl::StatusOr<Done> done) { stable = done.ok(); }));
+  const LogPage page = read(0);
+  if (!stable) {
+    EXPECT_EQ(on().log().origin("node-a/executor").incarnation, 0U);
+  }
+  EXPECT_LE(page.events.size(), 1U);
+  ASSERT_TRUE(on().scheduler.drive([&] { return stable; }, on().threaded()));
+  EXPECT_EQ(read(0).events.size(), 1U);
+  EXPECT_EQ(on().log().origin("node-a/executor").incarnation, 1U);
+}
+
+TEST_P(EveryEventLog, answers_appends_in_their_order) {
+  std::vector<int> order;
+  for (int i = 0; i < 100; ++i) {
+    on().log().append({event(static_cast<std::uint64_t>(i) + 1)}, std::nullopt,
+                      Reply<Done>(far_future, [&order, i](absl::StatusOr<Done> done) {
+                        EXPECT_TRUE(done.ok()) << done.status();
+                        order.push_back(i);
+                      }));
+  }
+  ASSERT_TRUE(on().scheduler.drive([&] { return order.size() == 100; }, on().threaded()));
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+  const Sequences found = sequences(read(0));
+  ASSERT_EQ(found.size(), 100U);
+  EXPECT_TRUE(std::is_sorted(found.begin(), found.end()));
+}
+
+TEST_P(EveryEventLog, knows_the_tails_of_each_origin_also_after_a_restart) {
+  ASSERT_TRUE(append({event(1), event(2, "web2"), event(5)}).ok());
+  ASSERT_TRUE(append({event(9, "web1", "node-a/policy", 4)}).ok());
+  for (int run = 0; run < 2; ++run) {
+    const OriginState executor = on().log().origin("node-a/executor");
+    EXPECT_EQ(executor.incarnation, 1U);
+    EXPECT_EQ(executor.sequence_reserved, 5U);
+    EXPECT_EQ(executor.tails,
+              (Tails{{"", 5}, {"vm.", 5}, {"vm.released.", 5}, {"vm.released.main.", 5}}));
+    EXPECT_EQ(on().log().origin("node-a/policy").incarnation, 4U);
+    EXPECT_EQ(on().log().origin("node-a/polic").incarnation, 0U);
+    on().restart();
+  }
+}
+
+TEST_P(EveryEventLog, keeps_reservations_also_without_events) {
+  ASSERT_TRUE(append({}, EventLog::Reservation{"node-a/policy", 2, 1024}).ok());
+  ASSERT_TRUE(append({event(3, "web1", "node-a/policy", 2)}).ok());
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(on().log().origin("node-a/policy").incarnation, 2U);
+    EXPECT_EQ(on().log().origin("node-a/policy").sequence_reserved, 1024U);
+    on().restart();
+  }
+}
+
+TEST_P(EveryEventLog, starts_anew_with_a_later_incarnation) {
+  ASSERT_TRUE(append({event(7)}, EventLog::Reservation{"node-a/executor", 1, 100}).ok());
+  ASSERT_TRUE(append({}, EventLog::Reservation{"node-a/executor", 2, 50}).ok());
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(on().log().origin("node-a/executor").incarnation, 2U);
+    EXPECT_EQ(on().log().origin("node-a/executor").sequence_reserved, 50U);
+    EXPECT_EQ(on().log().origin("node-a/executor").tails, Tails{});
+    on().restart();
+  }
+}
+
+TEST_P(EveryEventLog, treats_an_empty_append_as_a_barrier) { EXPECT_TRUE(append({}).ok()); }
+
+TEST_P(EveryEventLog, can_be_destroyed_by_a_reply) {
+  int answers = 0;
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    on().log().append({event(i)}, std::nullopt, Reply<Done>(far_future, [&](absl::StatusOr<Done>) {
+                        if (++answers == 1) on().restart();
+                      }));
+  }
+  ASSERT_TRUE(on().scheduler.drive([&] { return answers >= 1; }, on().threaded()));
+  EXPECT_FALSE(read(0).events.empty());
+}
+
+// ---- the simulated disk --------------------------------------------------------------------------------------------
+
+class SimulatedEventLog : public testing::Test {
+ protected:
+  void append(MemoryEventLog& log, std::uint64_t sequence) {
+    log.append({stored_event(pool_, sequence)}, std::nullopt,
+               Reply<Done>(far_future, [this](absl::StatusOr<Done> done) {
+                 answers_.push_back(done.status());
+               }));
+  }
+
+  DrivenScheduler scheduler_;
+  EventPool pool_;
+  MemoryLogDisk disk_;
+  std::vector<absl::Status> answers_;
+};
+
+TEST_F(SimulatedEventLog, loses_in_a_crash_what_was_not_synced) {
+  {
+    MemoryEventLog log(scheduler_, pool_, disk_);
+    append(log, 1);
+    scheduler_.run_for(absl::Microseconds(200));
+    EXPECT_EQ(answers_.size(), 1U);
+    append(log, 2);
+    scheduler_.run_for(absl::Microseconds(100));
+    append(log, 3);
+    EXPECT_EQ(log.unsynced(), 2U);
+  }
+  scheduler_.run_for(absl::Seconds(1));
+  EXPECT_EQ(answers_.size(), 1U) << "nobody hears of what was lost";
+  EXPECT_EQ(disk_.events.size(), 1U);
+  EXPECT_EQ(MemoryEventLog(scheduler_, pool_, disk_).origin("node-a/executor").tails[0].second, 1U);
+}
+
+TEST_F(SimulatedEventLog, may_keep_in_a_crash_a_part_of_what_was_not_synced) {
+  {
+    MemoryEventLog log(scheduler_, pool_, disk_);
+    append(log, 1);
+    append(log, 2);
+    append(log, 3);
+    log.crash_keeping(2);
+  }
+  EXPECT_TRUE(answers_.empty());
+  EXPECT_EQ(disk_.events.size(), 2U);
+}
+
+TEST_F(SimulatedEventLog, shares_the_next_sync_among_what_waits_for_it) {
+  MemoryEventLog log(scheduler_, pool_, disk_);
+  append(log, 1);
+  scheduler_.run_for(absl::Microseconds(100));
+  append(log, 2);
+  append(log, 3);
+  scheduler_.run_for(absl::Microseconds(100));
+  EXPECT_EQ(answers_.size(), 1U);
+  scheduler_.run_for(absl::Microseconds(200));
+  EXPECT_EQ(answers_.size(), 3U);
+}
+
+TEST_F(SimulatedEventLog, refuses_while_its_disk_is_full_and_goes_on_afterwards) {
+  MemoryEventLog log(scheduler_, pool_, disk_);
+  log.set_full(true);
+  append(log, 1);
+  scheduler_.run_for(absl::Seconds(1));
+  ASSERT_EQ(answers_.size(), 1U);
+  EXPECT_TRUE(absl::IsResourceExhausted(answers_[0]));
+  EXPECT_TRUE(disk_.events.empty());
+  log.set_full(false);
+  append(log, 1);
+  scheduler_.run_for(absl::Seconds(1));
+  EXPECT_TRUE(answers_[1].ok());
+  EXPECT_EQ(disk_.events.size(), 1U);
+}
+
+}  // namespace
+}  // namespace supercloud
