@@ -211,10 +211,17 @@ void Membership::settle() {
 void Membership::tick() {
   const Instant now = loop_.clock().now();
   timer_ = loop_.at(now + options_.hello_interval, [this] { tick(); });
+  // After a pause of our own, what the others said meanwhile still waits to be read: judge them later.
+  const bool paused = last_tick_ != Instant{} && now - last_tick_ >= 2 * options_.hello_interval;
+  last_tick_ = now;
   std::vector<std::string> lost;
   std::vector<std::string> unknown;
   for (auto& [endpoint, link] : links_) {
     greet(link);
+    if (paused) {
+      link.last_heard = std::max(link.last_heard, now - options_.silence_max + options_.hello_interval);
+      continue;
+    }
     if (link.alive && now - link.last_heard >= options_.silence_max) {
       link.alive = false;
       lost.push_back(link.member.name);

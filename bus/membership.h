@@ -105,6 +105,7 @@ class Membership {
   bool settled_ = false;
   bool any_heard_ = false;
   bool stopped_ = false;
+  Instant last_tick_;
   TimerId timer_ = 0;
 };
 

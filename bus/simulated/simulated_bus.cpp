@@ -63,11 +63,15 @@ void SimulatedBus::start(BusReceiver& receiver) {
 
 void SimulatedBus::send(std::string_view to, Body body) {
   auto shared = std::make_shared<const Body>(std::move(body));
+  // As over a connection: the next process of that name does not get what was sent to this one.
+  const auto target = network_.buses_.find(to);
+  const std::uint64_t bearer = target == network_.buses_.end() ? 0 : target->second->life_;
   network_.send(name_, to,
-                [network = &network_, to = std::string(to), from = name_, life = life_,
+                [network = &network_, to = std::string(to), from = name_, life = life_, bearer,
                  shared = std::move(shared)] {
                   const auto found = network->buses_.find(to);
-                  if (found != network->buses_.end()) found->second->take(from, life, *shared);
+                  if (found == network->buses_.end() || found->second->life_ != bearer) return;
+                  found->second->take(from, life, *shared);
                 });
 }
 

@@ -140,6 +140,8 @@ class ZmqWorld final : public BusWorld {
     options.publish_bind = endpoint(name + ".pub");
     options.request_bind = endpoint(name + ".req");
     options.publish_advertised = advertised;
+    options.hello_interval = absl::Milliseconds(200);
+    options.silence_max = absl::Seconds(1);
     options.on_fatal = [p = process.get()](absl::Status why) { p->fatal.push_back(std::move(why)); };
     for (const auto& [other, seed] : request_endpoints_) options.seeds.push_back(seed);
     auto bus = ZmqBus::open(loop_, *process->pool, options);
