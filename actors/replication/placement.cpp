@@ -8,7 +8,7 @@ namespace supercloud {
 Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec, const NodeDirectory& nodes,
                          const std::map<std::string, CopyFacts>& copies) {
   Placement placement;
-  if (record.heir && record.heir->node != record.holder && nodes.find(record.heir->node) != nullptr) {
+  if (record.heir && record.heir->node != record.holder) {
     placement.heir = record.heir->node;
     placement.nodes.push_back(placement.heir);
   }
@@ -16,14 +16,21 @@ Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec,
   const std::string home = holder == nullptr ? std::string() : holder->place;
   // not in sync, down, not caught up, at the holder's place, name
   std::vector<std::tuple<bool, bool, bool, bool, std::string>> ranked;
-  for (const auto& [name, facts] : nodes.nodes()) {
-    if (name == record.holder || name == placement.heir || facts.left || facts.endpoint.empty()) continue;
-    if (!constraint_failures(spec, facts).empty()) continue;
+  const auto rank = [&](const std::string& name, const std::string& place) {
+    if (name == record.holder || name == placement.heir) return;
     const bool in_sync = std::find(record.in_sync.begin(), record.in_sync.end(), name) != record.in_sync.end();
     const auto copy = copies.find(name);
     const bool down = copy != copies.end() && copy->second.down;
     const bool caught_up = copy != copies.end() && copy->second.caught_up;
-    ranked.emplace_back(!in_sync, down, !caught_up, !home.empty() && facts.place == home, name);
+    ranked.emplace_back(!in_sync, down, !caught_up, !home.empty() && place == home, name);
+  };
+  for (const auto& [name, facts] : nodes.nodes()) {
+    if (facts.left || facts.endpoint.empty() || !constraint_failures(spec, facts).empty()) continue;
+    rank(name, facts.place);
+  }
+  // A restarted replicator has not heard of every node yet: what is fed already was judged by its predecessor.
+  for (const auto& [name, copy] : copies) {
+    if (nodes.find(name) == nullptr) rank(name, {});
   }
   std::sort(ranked.begin(), ranked.end());
   std::size_t counted = 0;
