@@ -98,13 +98,19 @@ BROKEN = [
     ("out_of_sync_disk_lost", H, "IN_SYNC_ONLY=0 CRASHES=1 DISK_LOST_BY=0", FLUSHED, "13"),
 ]
 
-# All that fits together into five minutes on two cores.
-QUICK = CLEAN + REDUNDANT + DECLARED + BROKEN
-
-# Faults that overlap: minutes and gigabytes each.
-LONG = [
-    ("crash_and_daemon", H, "CRASHES=1 DAEMON_KILLS=1 WRITES=1", HOLDS, "7, 22"),
+# Faults that overlap.
+OVERLAPPING = [
     ("crash_and_session", H, "CRASHES=1 SESSION_LOSSES=1 WRITES=0", HOLDS, "3, 22"),
+    ("crash_and_daemon", H, "CRASHES=1 DAEMON_KILLS=1 WRITES=1", HOLDS, "7, 22"),
     ("session_and_daemon", H, "SESSION_LOSSES=1 DAEMON_KILLS=1 WRITES=1", HOLDS, "7"),
+]
+
+# All that fits together into five minutes on two cores.
+QUICK = CLEAN + OVERLAPPING + REDUNDANT + DECLARED + BROKEN
+
+# Minutes and gigabytes each.
+LONG = [
+    ("crash_session_daemon", H, "CRASHES=1 SESSION_LOSSES=1 DAEMON_KILLS=1 WRITES=0", HOLDS, "3, 7, 22"),
+    ("crash_and_session_writes", H, "CRASHES=1 SESSION_LOSSES=1 WRITES=1", HOLDS, "3, 10, 22"),
     ("slow_stop_fence_in_time", C, "STOP=2 F=6", HOLDS, "8"),
 ]
