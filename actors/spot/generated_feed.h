@@ -37,8 +37,8 @@ struct GeneratedMarket {
   std::uint64_t elevated_to_calm = 40'000;
   std::uint64_t elevated_to_spike = 20'000;
   std::uint64_t spike_to_calm = 150'000;
-  std::uint64_t regional_start = 2'000;     // a region's regime begins
-  std::uint64_t regional_end = 30'000;      // and ends
+  std::uint64_t regional_start = 4'000;     // a region's regime begins
+  std::uint64_t regional_end = 20'000;      // and ends
   std::uint64_t regional_pull = 6;          // how many times as often zones leave calm meanwhile
 };
 

@@ -1,0 +1,225 @@
+// The feeds: CSV files, good and bad, and the generated market.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "actors/spot/csv_feed.h"
+#include "actors/spot/generated_feed.h"
+#include "actors/spot/vector_feed.h"
+#include "gtest/gtest.h"
+
+namespace supercloud {
+namespace {
+
+absl::StatusOr<Price> next(PriceFeed& feed) {
+  absl::StatusOr<Price> result = absl::InternalError("no reply");
+  feed.next(Reply<Price>(far_future, [&result](absl::StatusOr<Price> price) { result = std::move(price); }));
+  return result;
+}
+
+absl::StatusOr<std::unique_ptr<CsvFeed>> read(const std::string& content, CsvFeedOptions options = {}) {
+  if (options.instance_type.empty()) options.instance_type = "r3.large";
+  return CsvFeed::read(std::make_unique<std::istringstream>(content), "prices.csv", std::move(options));
+}
+
+// "epoch zone nano" of all prices, and the messages of errors, in the order they came; without the final OutOfRange.
+std::vector<std::string> all(PriceFeed& feed) {
+  std::vector<std::string> lines;
+  for (int i = 0; i < 1'000'000; ++i) {
+    const absl::StatusOr<Price> price = next(feed);
+    if (absl::IsOutOfRange(price.status())) return lines;
+    lines.push_back(price.ok() ? absl::StrCat(absl::ToUnixSeconds(price->since), " ", price->place.zone, " ",
+                                              price->usd_per_hour.nano_usd)
+                               : std::string(price.status().message()));
+  }
+  lines.emplace_back("and so on, for ever");
+  return lines;
+}
+
+std::vector<std::string> lines_of(const std::string& content, CsvFeedOptions options = {}) {
+  auto feed = read(content, std::move(options));
+  if (!feed.ok()) return {std::string(feed.status().message())};
+  return all(**feed);
+}
+
+void expect_said(const std::vector<std::string>& lines, const std::string& what) {
+  EXPECT_TRUE(std::any_of(lines.begin(), lines.end(),
+                          [&](const std::string& line) { return line.find(what) != std::string::npos; }))
+      << "\"" << what << "\" is not in\n" << testing::PrintToString(lines);
+}
+
+TEST(CsvFeed, ReadsEventRowsInTheirOrder) {
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n100,a,0.0168\n100,e,0.02\n160,a,0.0219\n"),
+            (std::vector<std::string>{"100 us-east-1a 16800000", "100 us-east-1e 20000000",
+                                      "160 us-east-1a 21900000"}));
+}
+
+TEST(CsvFeed, TakesColumnsInAnyOrderAndIgnoresUnknownOnesCommentsAndLineEnds) {
+  EXPECT_EQ(lines_of("\xef\xbb\xbf# from a friend\r\n\r\nnote,usd_per_h, az ,epoch_s\r\nx,0.5,us-east-1b,7\r\n#\n,0.6,b,8"),
+            (std::vector<std::string>{"7 us-east-1b 500000000", "8 us-east-1b 600000000"}));
+}
+
+TEST(CsvFeed, KeepsOnlyTheInstanceTypesThatAreWanted) {
+  const std::string file = "instance_type,epoch_s,az,usd_per_h\nm4.xlarge,1,a,0.1\nr3.large,2,a,0.2\nm4.xlarge,3,a,0.3\n";
+  CsvFeedOptions options;
+  options.instance_types = {"m4.xlarge"};
+  EXPECT_EQ(lines_of(file, options), (std::vector<std::string>{"1 us-east-1a 100000000", "3 us-east-1a 300000000"}));
+  options.instance_types = {"m5.xlarge"};
+  EXPECT_EQ(lines_of(file, options),
+            (std::vector<std::string>{"prices.csv: no prices of m5.xlarge; the file has m4.xlarge, r3.large"}));
+}
+
+TEST(CsvFeed, DeliversThePricesInForceFirstWhenItBeginsLater) {
+  CsvFeedOptions options;
+  options.from = absl::FromUnixSeconds(50);
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n20,b,0.2\n30,a,0.3\n50,c,0.4\n60,a,0.5\n70,b,0.6\n", options),
+            (std::vector<std::string>{"20 us-east-1b 200000000", "30 us-east-1a 300000000", "50 us-east-1c 400000000",
+                                      "60 us-east-1a 500000000", "70 us-east-1b 600000000"}));
+  options.from = absl::FromUnixSeconds(1000);
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n20,b,0.2\n30,a,0.3\n", options),
+            (std::vector<std::string>{"20 us-east-1b 200000000", "30 us-east-1a 300000000"}));
+  options.from = absl::FromUnixSeconds(5);
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n", options), (std::vector<std::string>{"10 us-east-1a 100000000"}));
+}
+
+TEST(CsvFeed, NamesFileLineColumnAndCureOfABadHeader) {
+  expect_said(lines_of(""), "prices.csv: the file is empty; its first line has to name");
+  expect_said(lines_of("\n\n# nothing\n"), "the file is empty");
+  expect_said(lines_of("epoch_s,usd_per_h\n1,2\n"), "prices.csv:1: the header \"epoch_s,usd_per_h\" has no column az");
+  expect_said(lines_of("az,az,epoch_s,usd_per_h\n"), "the column az occurs twice");
+  expect_said(lines_of(std::string(1000, ',')), "columns");
+  expect_said(lines_of(std::string(200'000, 'x')), "a line of more than");
+  CsvFeedOptions options;
+  const auto feed = CsvFeed::read(std::make_unique<std::istringstream>("epoch_s,az,usd_per_h\n"), "x.csv", options);
+  EXPECT_NE(feed.status().message().find("say which instance type"), absl::string_view::npos);
+  EXPECT_TRUE(absl::IsNotFound(CsvFeed::open("/nonexistent/prices.csv", options).status()));
+}
+
+TEST(CsvFeed, LeavesOutDamagedRowsNamesThemAndGoesOn) {
+  const std::vector<std::string> lines = lines_of(
+      "epoch_s,az,usd_per_h\n"
+      "100,a,0.1\n"
+      "90,a,0.2\n"       // 3: back in time
+      "110,a,-0.2\n"     // 4
+      "111,a,nan\n"      // 5
+      "112,a,123456\n"   // 6: absurd
+      "113,a\n"          // 7: truncated
+      "x,a,0.2\n"        // 8
+      "114,,0.2\n"       // 9
+      "1426070082000,a,0.2\n"  // 10: milliseconds
+      "100,a,0.1\n"      // 11: duplicate, in silence
+      "100,a,0.7\n"      // 12: contradiction
+      "115,a,0\n"        // 13
+      "120,a,0.3\n");
+  expect_said(lines, "prices.csv:3: epoch_s: 90 is before the row above it (100); sort the file");
+  expect_said(lines, "prices.csv:4: usd_per_h: \"-0.2\" is negative");
+  expect_said(lines, "prices.csv:5: usd_per_h: \"nan\" is no number");
+  expect_said(lines, "prices.csv:6: usd_per_h: \"123456\" is more than 1000 USD per hour");
+  expect_said(lines, "prices.csv:7: row: 2 fields where the header has 3");
+  expect_said(lines, "prices.csv:8: epoch_s: \"x\" is no whole number");
+  expect_said(lines, "prices.csv:9: az: empty");
+  expect_said(lines, "prices.csv:10: epoch_s: 1426070082000 is not between 1970 and 2100; is it in seconds?");
+  expect_said(lines, "prices.csv:12: usd_per_h: another price for the same time and zone as line 2");
+  expect_said(lines, "prices.csv:13: usd_per_h: \"0\" is not greater than 0");
+  EXPECT_EQ(lines.front(), "100 us-east-1a 100000000");
+  EXPECT_EQ(lines.back(), "120 us-east-1a 300000000");
+  EXPECT_EQ(lines.size(), 12U);
+}
+
+TEST(CsvFeed, EndsWhereALineNeverEnds) {
+  const std::vector<std::string> lines =
+      lines_of("epoch_s,az,usd_per_h\n1,a,0.1\n" + std::string(1 << 20, 'z'));
+  EXPECT_EQ(lines.size(), 2U);
+  expect_said(lines, "prices.csv:3: a line of more than");
+}
+
+GeneratedMarket four_zones(std::uint64_t seed) {
+  GeneratedMarket market;
+  market.seed = seed;
+  market.start = absl::FromUnixSeconds(1'440'201'600);
+  for (const char* zone : {"us-east-1d", "us-east-1a", "us-east-1c", "us-east-1b"}) {
+    market.zones.push_back({{"aws", "us-east-1", zone, "r3.large", true}, Money{175'000'000}});
+  }
+  return market;
+}
+
+std::vector<Price> some(GeneratedFeed& feed, int count) {
+  std::vector<Price> prices;
+  for (int i = 0; i < count; ++i) prices.push_back(next(feed).value());
+  return prices;
+}
+
+TEST(GeneratedMarket, IsTheSameForTheSameSeedAndAnotherForAnother) {
+  const auto story = [](std::uint64_t seed) {
+    GeneratedFeed feed(four_zones(seed));
+    std::string text;
+    for (const Price& price : some(feed, 2000)) {
+      absl::StrAppend(&text, absl::ToUnixSeconds(price.since), price.place.zone, price.usd_per_hour.nano_usd, "\n");
+    }
+    return text;
+  };
+  EXPECT_EQ(story(1), story(1));
+  EXPECT_NE(story(1), story(2));
+}
+
+// What a compiler or library could change: the very prices, written down.
+TEST(GeneratedMarket, HasThesePricesWithEveryCompiler) {
+  GeneratedFeed feed(four_zones(42));
+  std::uint64_t digest = 0xcbf29ce484222325U;
+  for (const Price& price : some(feed, 5000)) {
+    for (const std::int64_t value : {absl::ToUnixSeconds(price.since), price.usd_per_hour.nano_usd}) {
+      digest = (digest ^ static_cast<std::uint64_t>(value)) * 0x100000001b3U;
+    }
+  }
+  EXPECT_EQ(digest, 1U);
+}
+
+TEST(GeneratedMarket, ComesInTheOrderOfTimeWithinBoundsAndVisitsAllRegimes) {
+  GeneratedFeed feed(four_zones(3));
+  absl::Time last = absl::InfinitePast();
+  int above = 0;
+  int calm = 0;
+  const std::vector<Price> prices = some(feed, 20'000);
+  for (const Price& price : prices) {
+    EXPECT_GE(price.since, last);
+    last = price.since;
+    EXPECT_GE(price.usd_per_hour.nano_usd, 100'000);
+    EXPECT_LE(price.usd_per_hour.nano_usd, 10LL * 175'000'000);
+    EXPECT_EQ(price.usd_per_hour.nano_usd % 100'000, 0);
+    above += price.usd_per_hour.nano_usd > 175'000'000 ? 1 : 0;
+    calm += price.usd_per_hour.nano_usd < 175'000'000 / 2 ? 1 : 0;
+  }
+  EXPECT_GT(above, 100);
+  EXPECT_GT(calm, 10'000);
+}
+
+// Zones of one region are more often dear together than if they were independent.
+TEST(GeneratedMarket, CorrelatesTheZonesOfARegion) {
+  GeneratedMarket market = four_zones(5);
+  GeneratedFeed feed(market);
+  std::map<PlaceName, bool> dear;
+  std::int64_t steps = 0;
+  std::int64_t one = 0;
+  std::int64_t both = 0;
+  absl::Time time = market.start;
+  for (const Price& price : some(feed, 100'000)) {
+    for (; time < price.since; time += market.step) {
+      ++steps;
+      const auto a = dear.begin();
+      one += a->second ? 1 : 0;
+      one += std::next(a)->second ? 1 : 0;
+      both += a->second && std::next(a)->second ? 1 : 0;
+    }
+    dear[price.place] = price.usd_per_hour.nano_usd > 100'000'000;
+  }
+  // P(both) > 1.2 x P(one)^2, in integers.
+  EXPECT_GT(both * 4 * steps * 10, one * one * 12) << steps << " " << one << " " << both;
+}
+
+}  // namespace
+}  // namespace supercloud
