@@ -1,0 +1,236 @@
+// The provider actor over the simulated market account.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "actors/provider/fixed_hosts.h"
+#include "actors/provider/provider_actor.h"
+#include "actors/provider/simulated_market.h"
+#include "tests/actors/market_world.h"
+
+namespace supercloud {
+namespace {
+
+using schema::Payload;
+
+class ProviderTest : public MarketWorld {
+ protected:
+  SimulatedMarketOptions account_options() const {
+    SimulatedMarketOptions options;
+    options.market = market;
+    return options;
+  }
+  TestNode& provide(const std::string& name, Provider& provider, ProviderActorOptions options = {}) {
+    TestNode& node = start(name);
+    options.market = market;
+    node.node->spawn("provider", [this, &node, &provider, options](Context& context) {
+      return std::make_unique<ProviderActor>(context, leases, node.session, provider, options);
+    });
+    run(absl::Seconds(3));
+    return node;
+  }
+  std::optional<Message<schema::Response>> rent(TestNode& node, const PlaceName& place, std::int64_t bid,
+                                                const std::string& token, const std::string& at = "a") {
+    return ask(node, {at, "provider"}, Message<schema::Request>::build([&](schema::Request::Builder request) {
+                 auto rent = request.initRent();
+                 rent.setPlace(place.id());
+                 rent.setBidNanoUsdPerHour(bid);
+                 rent.setClientToken(token);
+                 rent.setWhy("a test");
+               }));
+  }
+  std::optional<Message<schema::Response>> give_back(TestNode& node, const std::string& instance) {
+    return ask(node, {"a", "provider"}, Message<schema::Request>::build([&](schema::Request::Builder request) {
+                 request.setReturnInstance(instance);
+               }));
+  }
+  // A VM's lease, held by `node`.
+  void place_vm(const std::string& node) {
+    Swap swap;
+    swap.key = "vm/main/web1";
+    swap.session = *nodes.at(node)->session.id;
+    swap.swap_id = "define";
+    leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                  ASSERT_TRUE(result.ok() && result->won);
+                }));
+    run(absl::Seconds(1));
+  }
+};
+
+TEST_F(ProviderTest, RentsOnceForATokenHoweverOftenItIsAsked) {
+  SimulatedMarket account(scheduler, account_options());
+  TestNode& node = provide("a", account);
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  for (int i = 0; i < 3; ++i) {
+    const auto answer = rent(node, zone("a"), 50'000'000, "token-1");
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->reader().getCode(), 0) << answer->to_json();
+  }
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 1U);
+  EXPECT_EQ(of(node, Payload::INSTANCE_REQUESTED).size(), 1U);
+  const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[0].payload().getInstanceLaunched();
+  EXPECT_EQ(text(launched.getClientToken()), "token-1");
+  EXPECT_EQ(launched.getPriceNanoUsdPerHour(), 30'000'000);
+  const auto again = rent(node, zone("a"), 50'000'000, "token-1");
+  EXPECT_EQ(text(again->reader().getInstance()), text(launched.getInstance()));
+}
+
+TEST_F(ProviderTest, RefusesABidBelowThePriceAPlaceThatIsFullAndWhatIsNoPlace) {
+  SimulatedMarketOptions options = account_options();
+  options.capacity[zone("b")] = 1;
+  SimulatedMarket account(scheduler, options);
+  TestNode& node = provide("a", account);
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  publish_price(node, zone("b"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  const auto low = rent(node, zone("a"), 29'999'999, "1");
+  EXPECT_EQ(low->reader().getCode(), static_cast<int>(absl::StatusCode::kResourceExhausted));
+  EXPECT_NE(text(low->reader().getMessage()).find("below the price"), std::string_view::npos);
+  EXPECT_EQ(rent(node, zone("b"), 30'000'000, "2")->reader().getCode(), 0);
+  EXPECT_NE(text(rent(node, zone("b"), 30'000'000, "3")->reader().getMessage()).find("no capacity"),
+            std::string_view::npos);
+  EXPECT_EQ(rent(node, zone("c"), 30'000'000, "4")->reader().getCode(), static_cast<int>(absl::StatusCode::kUnavailable));
+  PlaceName elsewhere = zone("a");
+  elsewhere.cloud = "azure";
+  EXPECT_EQ(rent(node, elsewhere, 1, "5")->reader().getCode(), static_cast<int>(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(of(node, Payload::INSTANCE_REFUSED).size(), 3U);
+  // The price falls: the same token may be asked for again.
+  publish_price(node, zone("a"), 10'000'000, market.origin + absl::Seconds(1));
+  run(absl::Seconds(1));
+  EXPECT_EQ(rent(node, zone("a"), 29'999'999, "1")->reader().getCode(), 0);
+}
+
+TEST_F(ProviderTest, GivesNoticeWhenThePriceExceedsTheBidAndThenTakesTheInstance) {
+  SimulatedMarketOptions options = account_options();
+  options.initial = {{zone("a"), "node-a", Money{100'000'000}}};
+  SimulatedMarket account(scheduler, options);
+  TestNode& node = provide("a", account);
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 1U);
+  const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[0].payload().getInstanceLaunched();
+  EXPECT_EQ(launched.getLaunchedNs(), absl::ToUnixNanos(market.origin));
+  EXPECT_EQ(text(launched.getNode()), "node-a");
+
+  publish_price(node, zone("a"), 100'000'000, market.origin + absl::Minutes(1));  // the bid itself is enough
+  run(absl::Seconds(1));
+  EXPECT_TRUE(of(node, Payload::SPOT_INTERRUPTION_NOTICE).empty());
+  const Event spike = publish_price(node, zone("a"), 100'000'001, market.origin + absl::Minutes(2));
+  run(absl::Seconds(1));
+  ASSERT_EQ(of(node, Payload::SPOT_INTERRUPTION_NOTICE).size(), 1U);
+  const Event event = of(node, Payload::SPOT_INTERRUPTION_NOTICE)[0];
+  EXPECT_EQ(event.cause(), spike.id()) << "the price is why";
+  const auto notice = event.payload().getSpotInterruptionNotice();
+  EXPECT_EQ(text(notice.getNode()), "node-a");
+  EXPECT_GT(notice.getNoticeNs(), 118'000'000'000);
+  EXPECT_LE(notice.getNoticeNs(), 120'000'000'000);
+  publish_price(node, zone("a"), 1'000'000, market.origin + absl::Minutes(3));  // too late
+  run(absl::Seconds(117));
+  EXPECT_TRUE(of(node, Payload::INSTANCE_REVOKED).empty());
+  run(absl::Seconds(3));
+  ASSERT_EQ(of(node, Payload::INSTANCE_REVOKED).size(), 1U);
+  EXPECT_EQ(of(node, Payload::INSTANCE_REVOKED)[0].payload().getInstanceRevoked().getEndedNs(), notice.getDeadlineNs());
+}
+
+TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
+  SimulatedMarketOptions options = account_options();
+  options.initial = {{zone("b"), "node-b", Money{100'000'000}}};
+  SimulatedMarket account(scheduler, options);
+  TestNode& node = provide("a", account);
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  publish_price(node, zone("b"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  rent(node, zone("a"), 50'000'000, "1");
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 2U);
+  const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[1].payload().getInstanceLaunched();
+  start(std::string(text(launched.getNode())));
+  place_vm(std::string(text(launched.getNode())));
+  const auto busy = give_back(node, std::string(text(launched.getInstance())));
+  EXPECT_NE(text(busy->reader().getMessage()).find("vm/main/web1 is there"), std::string_view::npos);
+  run(absl::Minutes(100));
+  EXPECT_TRUE(of(node, Payload::INSTANCE_RETURNED).empty());
+  // The VM leaves.
+  Swap remove;
+  remove.key = "vm/main/web1";
+  remove.kind = SwapKind::REMOVE;
+  remove.session = *nodes.at(std::string(text(launched.getNode())))->session.id;
+  remove.swap_id = "remove";
+  remove.epoch = 1;
+  remove.revision = 1;
+  leases.swap(std::move(remove), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                ASSERT_TRUE(result.ok() && result->won) << result->why;
+              }));
+  run(absl::Minutes(60));
+  ASSERT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 1U);
+  const auto returned = of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned();
+  EXPECT_EQ(text(returned.getInstance()), text(launched.getInstance()));
+  const std::int64_t used = (returned.getEndedNs() - launched.getLaunchedNs()) / 1'000'000'000;
+  EXPECT_GE(used, 2 * 3600 - 181);
+  EXPECT_LT(used, 2 * 3600);
+  EXPECT_TRUE(of(node, Payload::INSTANCE_REVOKED).empty());
+}
+
+TEST_F(ProviderTest, IsTakenOverByAnotherNodeThatMissesNothing) {
+  SimulatedMarketOptions options = account_options();
+  options.initial = {{zone("a"), "node-a", Money{100'000'000}}};
+  SimulatedMarket account(scheduler, options);
+  provide("a", account);
+  TestNode& b = provide("b", account);
+  publish_price(b, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  EXPECT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 1U);
+  const auto elsewhere = rent(b, zone("a"), 50'000'000, "1", "b");
+  EXPECT_EQ(text(elsewhere->reader().getRedirect()), "a");
+  crash("a");
+  publish_price(b, zone("a"), 200'000'000, market.origin + absl::Minutes(1));  // while nobody holds the role
+  run(absl::Seconds(30));
+  EXPECT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 1U) << "a fact is said once";
+  EXPECT_EQ(of(b, Payload::SPOT_INTERRUPTION_NOTICE).size(), 1U);
+  run(absl::Minutes(3));
+  EXPECT_EQ(of(b, Payload::INSTANCE_REVOKED).size(), 1U);
+}
+
+TEST_F(ProviderTest, TellsAnotherProcesssCopyOfASimulatedAccountWhatIsRented) {
+  SimulatedMarketOptions options = account_options();
+  options.initial = {{zone("a"), "node-a", Money{100'000'000}}};
+  SimulatedMarket first(scheduler, options);
+  SimulatedMarket second(scheduler, options);
+  provide("a", first);
+  ProviderActorOptions adopting;
+  adopting.adopt = [&second](const Instance& instance) { second.adopt(instance); };
+  TestNode& b = provide("b", second, adopting);
+  publish_price(b, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  rent(b, zone("a"), 50'000'000, "1", "a");
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 2U);
+  crash("a");
+  run(absl::Seconds(30));
+  EXPECT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 2U);
+  EXPECT_TRUE(of(b, Payload::INSTANCE_REVOKED).empty());
+  publish_price(b, zone("a"), 60'000'000, market.origin + absl::Minutes(5));
+  run(absl::Minutes(3));
+  EXPECT_EQ(of(b, Payload::INSTANCE_REVOKED).size(), 1U) << "only the one that bid less";
+}
+
+TEST_F(ProviderTest, LendsFixedHostsAndTakesThemBack) {
+  FixedHosts hosts(scheduler, market, "own", {{"h2", {"own", "home", "rack", "box", false}, Money{}},
+                                              {"h1", {"own", "home", "rack", "box", false}, Money{}}});
+  TestNode& node = provide("a", hosts);
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 2U);
+  const PlaceName box{"own", "home", "rack", "box", false};
+  EXPECT_EQ(rent(node, box, 0, "1")->reader().getCode(), static_cast<int>(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(give_back(node, "host-h1")->reader().getCode(), 0);
+  EXPECT_EQ(rent(node, box, 0, "1")->reader().getCode(), 0);
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 3U);
+  const auto again = of(node, Payload::INSTANCE_LAUNCHED)[2].payload().getInstanceLaunched();
+  EXPECT_EQ(text(again.getNode()), "h1");
+  EXPECT_NE(text(again.getInstance()), "host-h1") << "bills are kept by instance";
+}
+
+}  // namespace
+}  // namespace supercloud
