@@ -146,7 +146,8 @@ Decision no_copy_step(const View& view) {
   if (!view.session) return {Step::none, "no session"};
   if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user"};
   if (!view.wanted_running) return {Step::none, "stopped"};
-  if (!view.volume) return {Step::report_failed, "the holder has no disk of it"};
+  if (!view.volume || !view.volume->complete)
+    return {Step::report_failed, "the holder has no disk of it"};
   if (may_execute(view)) return {Step::boot, "the epoch was won"};
   return {Step::swap_restart, "no copy in memory"};
 }
@@ -171,7 +172,8 @@ Decision takeover_step(const View& view) {
   if (record.heir && !we_are_heir(view) && record.heir_alive) return {Step::none, "the heir's turn"};
   bool in_sync = record.loss_allowed;
   for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
-  if (!in_sync || !view.volume) return {Step::none, "no replica that may take over"};
+  if (!in_sync || !view.volume || !view.volume->complete)
+    return {Step::none, "no replica that may take over"};
   if (view.now < view.takeover_after) return {Step::none, "another's turn"};
   return {Step::swap_takeover, "the holder's session has ended"};
 }

@@ -162,7 +162,7 @@ void Proposals::rent(Pending& pending) {
     look();
   };
   shared_.seams.leases.read(
-      "role/provider",
+      absl::StrCat("role/provider/", place.substr(0, place.find('/'))),
       shared_.context.reply<LeaseRecord>(
           shared_.options.call_deadline, [this, place, problem, id = pending.id](absl::StatusOr<LeaseRecord> role) {
             if (!role.ok()) return problem("no provider holds its role, so nothing can be rented there");

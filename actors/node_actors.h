@@ -1,0 +1,56 @@
+// All actors of a node, in the order in which they start: the one list for the live node, replay and simulation.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "actors/ledger/ledger.h"
+#include "actors/migration/executor.h"
+#include "actors/network/manager.h"
+#include "actors/node/node_agent.h"
+#include "actors/policy/policy_actor.h"
+#include "actors/provider/provider_actor.h"
+#include "actors/replication/replicator.h"
+#include "actors/session/node_session.h"
+#include "actors/spot/watcher.h"
+#include "core/event_log.h"
+#include "core/node.h"
+
+namespace supercloud {
+
+struct NodeActorsOptions {
+  FencePolicy fence;
+  SessionActor::Options session;
+  ExecutorOptions executor;
+  ReplicatorOptions replicator;
+  NetworkManagerOptions network;
+  PolicyActorOptions policy;
+  PolicyRegistry policies;
+  // The market's roles: a node without them takes none.
+  struct Market {
+    FeedFactory feed;
+    WatcherOptions watcher;
+    ProviderActorOptions provider;
+    LedgerOptions ledger;
+  };
+  std::optional<Market> market;
+};
+
+// Everything here outlives the node.
+struct NodeActorsSeams {
+  LeaseTable& leases;
+  Hypervisor& hypervisor;
+  VolumeStore& volumes;
+  Fabric& fabric;
+  EventLog& log;
+  NodeSession& session;
+  Provider* provider = nullptr;  // null: no market, or none that is driven from here
+};
+
+void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescription& description,
+                       const NodeActorsOptions& options);
+
+}  // namespace supercloud

@@ -1,0 +1,131 @@
+#include "simulation/checker.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+constexpr const char* one_effective = "1: at most one copy is effective";
+constexpr const char* writes_survive = "2: acknowledged writes survive";
+constexpr const char* one_port = "3: an address is owned by one port";
+
+bool boots(SwapKind kind) {
+  return kind == SwapKind::DEFINE || kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER;
+}
+
+}  // namespace
+
+void Checker::violated(std::string rule, std::string what) {
+  violations_.push_back({world_.now(), std::move(rule), std::move(what)});
+}
+
+void Checker::lease_changed(const std::string& vm, const LeaseRecord* record) {
+  Vm& state = vms_[vm];
+  if (record == nullptr) {
+    vms_.erase(vm);
+    return;
+  }
+  if (record->epoch < state.epoch)
+    violated(one_effective, absl::StrCat(vm, ": the record's epoch went from ", state.epoch, " back to ", record->epoch));
+  if (record->epoch > state.epoch) {
+    state.winners[record->epoch] = record->holder;
+    state.kinds[record->epoch] = record->swap_kind;
+  }
+  state.epoch = record->epoch;
+  state.holder = record->holder;
+  state.loss_allowed = record->loss_allowed;
+}
+
+void Checker::first_instruction(const std::string& machine, const std::string& vm, Epoch epoch) {
+  Vm& state = vms_[vm];
+  const auto winner = state.winners.find(epoch);
+  if (winner == state.winners.end() || winner->second != machine)
+    violated(one_effective, absl::StrCat(vm, " executes on ", machine, " at epoch ", epoch, ", which ",
+                                         winner == state.winners.end() ? "nobody has" : winner->second + " has", " won"));
+  if (!state.began.emplace(epoch, machine).second)
+    violated(one_effective, absl::StrCat(vm, " began to execute twice at epoch ", epoch, ": on ", state.began[epoch],
+                                         " and on ", machine));
+  check_disk(machine, vm, epoch, state);
+  executed(machine, vm, epoch);
+}
+
+// What the disk must hold where the guest begins: everything acknowledged if its memory came along, everything flushed if it boots.
+void Checker::check_disk(const std::string& machine, const std::string& vm, Epoch epoch, Vm& state) {
+  const auto disk = eyes_.disk(machine, vm);
+  const auto kind = state.kinds.find(epoch);
+  const bool boot = kind != state.kinds.end() && boots(kind->second);
+  const bool may_lose = boot && kind->second == SwapKind::TAKEOVER && state.loss_allowed;
+  const auto& expected = boot ? state.flushed : state.acknowledged;
+  if (!may_lose) {
+    for (const auto& [block, content] : expected) {
+      const auto found = disk.find(block);
+      // The value, or a later write over it.
+      const bool there = found != disk.end() && (found->second.value == content.value ||
+                                                 found->second.version > content.version);
+      if (there) continue;
+      violated(writes_survive,
+               absl::StrCat(vm, " begins on ", machine, " at epoch ", epoch, boot ? " from disk" : " with its memory",
+                            ", and block ", block, " lacks ", boot ? "flushed" : "acknowledged", " version ",
+                            content.version, " of epoch ", content.epoch, " (it has ",
+                            found == disk.end() ? "nothing" : absl::StrCat("version ", found->second.version), ")"));
+      break;
+    }
+  }
+  if (boot) {
+    state.acknowledged = disk;
+    state.flushed = disk;
+    state.unflushed.clear();
+  }
+}
+
+void Checker::executed(const std::string& machine, const std::string& vm, Epoch epoch) {
+  const Vm& state = vms_[vm];
+  if (eyes_.excused(machine)) return;
+  if (epoch < state.epoch)
+    violated(one_effective, absl::StrCat(vm, " executes on ", machine, " at epoch ", epoch, " while ", state.holder,
+                                         " holds it at ", state.epoch));
+  for (const std::string& other : eyes_.executing(vm))
+    if (other != machine && !eyes_.excused(other))
+      violated(one_effective, absl::StrCat(vm, " executes on ", machine, " and on ", other));
+}
+
+void Checker::memory_broken(const std::string& machine, const std::string& vm) {
+  violated(one_effective, absl::StrCat("the memory of ", vm, " on ", machine, " is not what it was"));
+}
+
+void Checker::write_acknowledged(const std::string& machine, const std::string& vm, Epoch epoch,
+                                 std::uint64_t block, const KnownBlock& content) {
+  Vm& state = vms_[vm];
+  const auto winner = state.winners.find(epoch);
+  if (epoch < state.written || winner == state.winners.end() || winner->second != machine)
+    violated(one_effective, absl::StrCat("a write of ", vm, " on ", machine, " was acknowledged at epoch ", epoch,
+                                         "; the highest with an effect is ", state.written));
+  state.written = std::max(state.written, epoch);
+  state.acknowledged[block] = content;
+  state.unflushed[block][content.version] = content;
+}
+
+void Checker::flush_acknowledged(const std::string& vm, std::uint64_t version) {
+  Vm& state = vms_[vm];
+  for (auto& [block, versions] : state.unflushed) {
+    const auto end = versions.upper_bound(version);
+    if (end == versions.begin()) continue;
+    state.flushed[block] = std::prev(end)->second;
+    versions.erase(versions.begin(), end);
+  }
+}
+
+void Checker::frame_delivered(const std::string& machine, const std::string& vm, Epoch epoch) {
+  Vm& state = vms_[vm];
+  const auto winner = state.winners.find(epoch);
+  if (epoch < state.delivered || winner == state.winners.end() || winner->second != machine)
+    violated(one_port, absl::StrCat("a frame of ", vm, " on ", machine, " was delivered at epoch ", epoch,
+                                    "; the highest with an effect is ", state.delivered));
+  state.delivered = std::max(state.delivered, epoch);
+}
+
+}  // namespace supercloud

@@ -1,0 +1,84 @@
+// What must always hold, watched from outside of the system (docs/architecture.md, "Failure model").
+//
+// The machines of a simulated cluster tell the checker what really happens (an instruction executes, a write is acknowledged, a
+// frame is delivered), and it sees the lease table's stable contents. None of this is visible to the actors.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/lease_table.h"
+#include "core/time.h"
+#include "core/units.h"
+
+namespace supercloud {
+
+struct Violation {
+  Instant at;          // world time
+  std::string rule;    // of the failure model: "1: at most one effective copy", ...
+  std::string what;
+};
+
+// A block as a guest or a disk knows it.
+struct KnownBlock {
+  std::uint64_t value = 0;
+  Epoch epoch = 0;
+  std::uint64_t version = 0;
+};
+
+// Thread-bound.
+class Checker {
+ public:
+  explicit Checker(const Clock& world) : world_(world) {}
+
+  // What the cluster is asked when it matters.
+  struct Eyes {
+    // A machine that is frozen as a whole, or thawed less than the keeper's stopping time ago, may execute past its deadline.
+    std::function<bool(const std::string& machine)> excused;
+    // The content of a machine's volume.
+    std::function<std::map<std::uint64_t, KnownBlock>(const std::string& machine, const std::string& vm)> disk;
+    // Machines where a copy of the VM executes now.
+    std::function<std::vector<std::string>(const std::string& vm)> executing;
+  };
+  void set_eyes(Eyes eyes) { eyes_ = std::move(eyes); }
+
+  // The table's record, after each change that is on its stable storage.
+  void lease_changed(const std::string& vm, const LeaseRecord* record);
+
+  void first_instruction(const std::string& machine, const std::string& vm, Epoch epoch);
+  void executed(const std::string& machine, const std::string& vm, Epoch epoch);
+  void memory_broken(const std::string& machine, const std::string& vm);
+  void write_acknowledged(const std::string& machine, const std::string& vm, Epoch epoch,
+                          std::uint64_t block, const KnownBlock& content);
+  // Every write that was acknowledged with at most this version is promised to be on stable storage.
+  void flush_acknowledged(const std::string& vm, std::uint64_t version);
+  void frame_delivered(const std::string& machine, const std::string& vm, Epoch epoch);
+
+  // For what the end of a run finds.
+  void violated(std::string rule, std::string what);
+  const std::vector<Violation>& violations() const { return violations_; }
+
+ private:
+  struct Vm {
+    std::map<Epoch, std::string> winners;   // who won each epoch, by the table
+    std::map<Epoch, SwapKind> kinds;
+    Epoch epoch = 0;                        // the table's
+    std::string holder;
+    bool loss_allowed = false;
+    std::map<Epoch, std::string> began;     // where each epoch's first instruction was executed
+    Epoch written = 0, delivered = 0;       // highest epochs that had an effect
+    std::map<std::uint64_t, KnownBlock> acknowledged, flushed;         // the newest of each block
+    std::map<std::uint64_t, std::map<std::uint64_t, KnownBlock>> unflushed;  // by block and version
+  };
+  void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, Vm& state);
+
+  const Clock& world_;
+  Eyes eyes_;
+  std::map<std::string, Vm> vms_;
+  std::vector<Violation> violations_;
+};
+
+}  // namespace supercloud

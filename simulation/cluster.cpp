@@ -1,0 +1,326 @@
+#include "simulation/cluster.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/spot/generated_feed.h"
+
+namespace supercloud {
+namespace {
+
+constexpr const char* site_name = "site";
+constexpr std::uint64_t mib = 1ULL << 20;
+
+const Money on_demand_price{175'000'000};
+
+std::string zone_name(int index) { return absl::StrCat("us-east-1", std::string(1, static_cast<char>('a' + index))); }
+
+PlaceName place_of(int index, int nodes) {
+  const bool spot = index + 1 < nodes || nodes == 1;
+  return {.cloud = "aws", .region = "us-east-1", .zone = zone_name(spot ? index : 0), .instance_type = "r3.large", .spot = spot};
+}
+
+Message<schema::Request> request(absl::FunctionRef<void(schema::Request::Builder)> fill) {
+  return Message<schema::Request>::build(fill);
+}
+
+// A process that asks and does not listen.
+class Asker final : public BusReceiver {
+ public:
+  void on_event(Event) override {}
+  void on_gap(const BusGap&) override {}
+  void on_request(std::string, std::string, Reply<std::string>) override {}
+  void on_rejected(std::string, std::string) override {}
+  void on_peer(std::string, bool) override {}
+};
+
+}  // namespace
+
+class SimulatedCluster::Faults final : public HostFaults {
+ public:
+  explicit Faults(Random random) : random_(random) {}
+  CallFault on_call(std::string_view, const std::string&) override {
+    CallFault fault;
+    if (random_.chance(slow)) fault.delay = absl::Milliseconds(random_.between(1, 3000));
+    if (random_.chance(failing)) {
+      const bool lost = random_.chance(500'000);
+      if (lost)
+        fault.answer_lost = true;
+      else
+        fault.error = absl::InternalError("a simulated failure of the hypervisor");
+    }
+    return fault;
+  }
+  std::uint64_t slow = 0, failing = 0;
+
+ private:
+  Random random_;
+};
+
+struct SimulatedCluster::Site {
+  Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
+      : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_),
+        log(cluster.site_clock_, cluster.pool_, disk),
+        table(cluster.site_clock_, cluster.lease_disk_, options),
+        node({cluster.site_clock_, bus, log, cluster.pool_}, {.name = site_name, .batch = 1}) {
+    node.spawn(std::string(lease_site_actor), [this](Context&) { return std::make_unique<LeaseSite>(table); });
+  }
+  SimulatedBus bus;
+  MemoryEventLog log;
+  MemoryLeaseTable table;
+  Node node;
+};
+
+// The account as the cluster sees it: what it launches becomes a machine, what it revokes is gone with its disk.
+class SimulatedCluster::Account final : public Provider {
+ public:
+  Account(SimulatedCluster& cluster, SimulatedMarketOptions options) : cluster_(cluster), market_(cluster.scheduler_, std::move(options)) {
+    market_.watch([this](const InstanceChange& change) {
+      if (change.kind == InstanceChange::Kind::launched) cluster_.launched(change.instance);
+      if (change.kind == InstanceChange::Kind::revoked || change.kind == InstanceChange::Kind::returned)
+        cluster_.gone(change.instance);
+      if (watcher_) watcher_(change);
+    });
+  }
+  std::string account() const override { return market_.account(); }
+  void rent(RentRequest rent_request, Reply<Done> reply) override { market_.rent(std::move(rent_request), std::move(reply)); }
+  void give_back(std::string instance, Reply<Done> reply) override { market_.give_back(std::move(instance), std::move(reply)); }
+  void list(Reply<std::vector<Instance>> reply) override { market_.list(std::move(reply)); }
+  void watch(std::function<void(const InstanceChange&)> change) override { watcher_ = std::move(change); }
+  void price_changed(const Price& price) override { market_.price_changed(price); }
+
+ private:
+  SimulatedCluster& cluster_;
+  SimulatedMarket market_;
+  std::function<void(const InstanceChange&)> watcher_;
+};
+
+SimulatedCluster::SimulatedCluster(ClusterOptions options)
+    : options_(std::move(options)),
+      random_(options_.seed),
+      site_clock_(scheduler_, random_.between(-200, 200), absl::ZeroDuration()),
+      checker_(scheduler_),
+      network_(scheduler_, random_.fork()),
+      links_(scheduler_),
+      faults_(std::make_unique<Faults>(random_.fork())) {
+  links_.set_blocked([this](const std::string& from, const std::string& to) { return !network_.reachable(from, to); });
+  checker_.set_eyes({.excused = [this](const std::string& name) { return machine(name) == nullptr || machine(name)->excused(); },
+                     .disk =
+                         [this](const std::string& name, const std::string& vm) {
+                           std::map<std::uint64_t, KnownBlock> content;
+                           const SimulatedMachine* found = machine(name);
+                           const auto volume = found->disk().volumes().find(vm);
+                           if (volume != found->disk().volumes().end())
+                             for (const auto& [index, block] : volume->second.blocks())
+                               content[index] = {block.value, block.epoch, block.version};
+                           return content;
+                         },
+                     .executing =
+                         [this](const std::string& vm) {
+                           std::vector<std::string> where;
+                           for (const auto& machine : machines_)
+                             for (const GuestProbe& probe : machine->probes())
+                               if (probe.vm == vm && probe.executes) where.push_back(machine->name());
+                           return where;
+                         }});
+  market_clock_ = {.origin = scheduler_.wall(), .start = scheduler_.wall(), .speed = options_.market_speed};
+  start_site();
+  if (options_.market) {
+    SimulatedMarketOptions market;
+    market.market = market_clock_;
+    market.launch_delay_min = absl::Milliseconds(500);
+    market.notice_min = absl::Seconds(3);
+    for (int i = 0; i < options_.nodes; ++i)
+      market.initial.push_back({place_of(i, options_.nodes), absl::StrCat("node-", i), on_demand_price});
+    account_ = std::make_unique<Account>(*this, std::move(market));
+  }
+  for (int i = 0; i < options_.nodes; ++i) add_machine(absl::StrCat("node-", i), place_of(i, options_.nodes), "");
+  client_ = std::make_unique<Asker>();
+  client_bus_ = std::make_unique<SimulatedBus>("client", network_, scheduler_, pool_);
+  client_bus_->start(*client_);
+}
+
+SimulatedCluster::~SimulatedCluster() {
+  client_bus_.reset();
+  machines_.clear();
+  account_.reset();
+  site_.reset();
+}
+
+void SimulatedCluster::add_machine(const std::string& name, const PlaceName& place, const std::string& instance) {
+  MachineOptions machine;
+  machine.description = {.place = place,
+                         .labels = {{"zone", place.zone}, {"trust", "high"}},
+                         .instance = instance,
+                         .cpus = 2,
+                         .memory_bytes = 4096 * mib,
+                         .cpu_model = "simulated"};
+  machine.site_node = site_name;
+  machine.host = options_.host;
+  machine.host.memory_bytes = 4096 * mib;
+  machine.drift_ppm = random_.between(-200, 200);
+  machine.wall_offset = absl::Milliseconds(random_.between(-200, 200));
+  machine.seed = random_.next();
+  machine.actors.fence = options_.fence;
+  machine.actors.executor = options_.executor;
+  machine.actors.policies = built_in_policies();
+  machine.actors.policy.market = market_clock_;
+  if (options_.market) {
+    NodeActorsOptions::Market market;
+    GeneratedMarket prices;
+    for (int i = 0; i + 1 < options_.nodes; ++i) prices.zones.push_back({place_of(i, options_.nodes), on_demand_price});
+    prices.start = market_clock_.origin;
+    prices.seed = options_.seed;
+    market.feed = [prices]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> { return std::make_unique<GeneratedFeed>(prices); };
+    market.watcher.market = market_clock_;
+    market.watcher.fixed = {{place_of(options_.nodes - 1, options_.nodes), on_demand_price, market_clock_.origin}};
+    market.provider.market = market_clock_;
+    market.ledger.market = market_clock_;
+    machine.actors.market = market;
+  }
+  if (options_.adjust) options_.adjust(machine);
+  const SimulatedWorld world{scheduler_, network_, links_, pool_, checker_};
+  machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine), faults_.get(), account_.get()));
+  machines_.back()->start_daemon();
+}
+
+void SimulatedCluster::launched(const Instance& instance) {
+  if (machine(instance.node) == nullptr) add_machine(instance.node, instance.place, instance.id);
+}
+
+void SimulatedCluster::gone(const Instance& instance) {
+  if (SimulatedMachine* lost = machine(instance.node)) lose_machine(*lost);
+}
+
+// It never comes back, and neither does its disk.
+void SimulatedCluster::lose_machine(SimulatedMachine& machine) {
+  for (const auto& event : machine.log_disk().events) lost_logs_.push_back(event.bytes);
+  machine.power_off(true, random_);
+}
+
+SimulatedMachine* SimulatedCluster::machine(const std::string& name) {
+  for (const auto& machine : machines_)
+    if (machine->name() == name) return machine.get();
+  return nullptr;
+}
+
+void SimulatedCluster::start_site() {
+  if (site_) return;
+  MemoryLeaseTableOptions table;
+  table.table.ttl = options_.fence.ttl;
+  site_ = std::make_unique<Site>(*this, site_log_, table);
+}
+
+void SimulatedCluster::kill_site() {
+  if (site_ && random_.chance(500'000)) site_->table.finish_sync();
+  site_.reset();
+}
+
+MemoryLeaseTable* SimulatedCluster::table() { return site_ ? &site_->table : nullptr; }
+
+bool SimulatedCluster::step() {
+  if (!scheduler_.step()) return false;
+  ++steps_;
+  look();
+  return true;
+}
+
+void SimulatedCluster::run_for(Duration span) {
+  const Instant end = scheduler_.now() + span;
+  while (true) {
+    const auto next = scheduler_.next_due();
+    if (!next || *next > end) break;
+    step();
+  }
+  scheduler_.run_until(end);
+}
+
+// The table's stable contents, after every step; the guests' self-checks, now and then.
+void SimulatedCluster::look() {
+  const auto& leases = lease_disk_.contents.leases;
+  for (const auto& [key, stored] : leases) {
+    if (key.rfind("vm/", 0) != 0) continue;
+    std::uint64_t& seen = seen_revisions_[key];
+    if (seen == stored.record.revision) continue;
+    seen = stored.record.revision;
+    checker_.lease_changed(key.substr(3), &stored.record);
+  }
+  if (steps_ % 256 != 0) return;
+  for (auto seen = seen_revisions_.begin(); seen != seen_revisions_.end();) {
+    if (leases.contains(seen->first)) {
+      ++seen;
+      continue;
+    }
+    checker_.lease_changed(seen->first.substr(3), nullptr);
+    seen = seen_revisions_.erase(seen);
+  }
+  for (const auto& machine : machines_)
+    for (const GuestProbe& probe : machine->probes())
+      if (!probe.memory_intact) checker_.memory_broken(machine->name(), probe.vm);
+}
+
+void SimulatedCluster::ask(const std::string& node, Message<schema::Request> asked) {
+  client_bus_->request({node, "executor"}, std::string(asked.bytes()),
+                       Reply<std::string>(scheduler_.now() + absl::Seconds(5), [](const absl::StatusOr<std::string>&) {}));
+}
+
+void SimulatedCluster::create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss) {
+  ask(node, request([&](schema::Request::Builder builder) {
+        auto spec = builder.initCreateVm();
+        spec.setName(name);
+        spec.setMemoryBytes(256 * mib);
+        spec.setDiskBytes(64 * mib);
+        spec.setAddress(absl::StrCat("10.0.0.", name));
+        spec.setPolicy(options_.market ? "cheapest" : "stay");
+        spec.setDiskLoss(loss);
+        spec.setReplicas(loss == schema::DiskLoss::WAIT ? 0 : 1);
+        spec.setRunning(true);
+      }));
+}
+
+void SimulatedCluster::migrate(const std::string& node, const std::string& vm, const std::string& target) {
+  ask(node, request([&](schema::Request::Builder builder) {
+        auto migrate = builder.initMigrateVm();
+        migrate.initVm().setName(vm);
+        migrate.setTarget(target);
+        migrate.setReason("asked for by a user");
+      }));
+}
+
+void SimulatedCluster::set_call_faults(std::uint64_t slow_per_million, std::uint64_t failing_per_million) {
+  faults_->slow = slow_per_million;
+  faults_->failing = failing_per_million;
+}
+
+std::vector<Event> SimulatedCluster::history() {
+  std::vector<Event> events;
+  const auto add = [&](const std::string& bytes) {
+    auto event = pool_.parse({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
+    if (event.ok()) events.push_back(*std::move(event));
+  };
+  for (const std::string& bytes : lost_logs_) add(bytes);
+  for (const auto& stored : site_log_.events) add(stored.bytes);
+  for (const auto& machine : machines_)
+    for (const auto& stored : machine->log_disk().events) add(stored.bytes);
+  std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
+    return std::tuple(a.time(), a.origin(), a.incarnation(), a.sequence()) <
+           std::tuple(b.time(), b.origin(), b.incarnation(), b.sequence());
+  });
+  return events;
+}
+
+std::uint64_t SimulatedCluster::log_digest() const {
+  std::uint64_t digest = 0xcbf29ce484222325U;  // FNV-1a
+  const auto add = [&](const std::string& bytes) {
+    for (const char c : bytes) digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  };
+  for (const std::string& bytes : lost_logs_) add(bytes);
+  for (const auto& stored : site_log_.events) add(stored.bytes);
+  for (const auto& machine : machines_)
+    for (const auto& stored : machine->log_disk().events) add(stored.bytes);
+  return digest;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,108 @@
+// A whole simulated cloud: machines with all their actors, the lease site, a network and a market, in one thread under virtual
+// time, from one seed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/provider/simulated_market.h"
+#include "core/virtual_scheduler.h"
+#include "simulation/checker.h"
+#include "simulation/machine.h"
+#include "storage/lease_site.h"
+#include "storage/simulated/memory_lease_table.h"
+
+namespace supercloud {
+
+struct ClusterOptions {
+  std::uint64_t seed = 1;
+  int nodes = 4;
+  int vms = 3;
+  Duration ttl = absl::Seconds(3);
+  bool market = true;
+  std::int64_t market_speed = 1200;  // market seconds per second: 20 minutes
+  ExecutorOptions executor;
+  SimulatedHostOptions host;
+  FencePolicy fence;
+  // Tests put their broken parts in here: the options of each machine before it is built.
+  std::function<void(MachineOptions&)> adjust;
+};
+
+// Thread-bound.
+class SimulatedCluster {
+ public:
+  explicit SimulatedCluster(ClusterOptions options);
+  ~SimulatedCluster();
+  SimulatedCluster(const SimulatedCluster&) = delete;
+  SimulatedCluster& operator=(const SimulatedCluster&) = delete;
+
+  VirtualScheduler& scheduler() { return scheduler_; }
+  SimulatedNetwork& network() { return network_; }
+  Checker& checker() { return checker_; }
+  Random& random() { return random_; }
+
+  // One task, then a look at everything. False: nothing is left to do.
+  bool step();
+  void run_for(Duration span);
+
+  const std::vector<std::unique_ptr<SimulatedMachine>>& machines() const { return machines_; }
+  SimulatedMachine* machine(const std::string& name);
+
+  // The lease site is a machine of its own; its table survives it.
+  void kill_site();
+  void start_site();
+  MemoryLeaseTable* table();
+  const LeaseContents& leases() const { return lease_disk_.contents; }
+
+  // What a person does: a request to the executor of a node, whose answer nobody waits for.
+  void ask(const std::string& node, Message<schema::Request> request);
+  void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss);
+  void migrate(const std::string& node, const std::string& vm, const std::string& target);
+
+  // Faults in hypervisor calls, per million.
+  void set_call_faults(std::uint64_t slow_per_million, std::uint64_t failing_per_million);
+
+  // All machines' logs, those of lost disks too, in order of (time, id): what an observer would have seen.
+  std::vector<Event> history();
+  // A digest of every byte of every log, machine by machine.
+  std::uint64_t log_digest() const;
+  std::uint64_t steps() const { return steps_; }
+
+ private:
+  class Faults;
+  class Account;
+  struct Site;
+
+  void look();
+  void add_machine(const std::string& name, const PlaceName& place, const std::string& instance);
+  void launched(const Instance& instance);
+  void gone(const Instance& instance);
+  void lose_machine(SimulatedMachine& machine);
+
+  ClusterOptions options_;
+  Random random_;
+  VirtualScheduler scheduler_;
+  MachineScheduler site_clock_;
+  EventPool pool_;
+  Checker checker_;
+  SimulatedNetwork network_;
+  MemoryLinkHub links_;
+  MarketClock market_clock_;
+  std::unique_ptr<Faults> faults_;
+  MemoryLeaseDisk lease_disk_;
+  MemoryLogDisk site_log_;
+  std::unique_ptr<Site> site_;
+  std::unique_ptr<Account> account_;
+  std::vector<std::unique_ptr<SimulatedMachine>> machines_;
+  std::unique_ptr<BusReceiver> client_;
+  std::unique_ptr<SimulatedBus> client_bus_;
+  std::map<std::string, std::uint64_t> seen_revisions_;  // by lease key
+  std::vector<std::string> lost_logs_;                   // events of disks that were lost
+  std::uint64_t steps_ = 0;
+};
+
+}  // namespace supercloud

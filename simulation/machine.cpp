@@ -1,0 +1,208 @@
+#include "simulation/machine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+
+struct SimulatedMachine::Hardware {
+  std::unique_ptr<LinkNetwork> links;
+  std::unique_ptr<MemoryVolumeStore> volumes;
+  std::unique_ptr<FabricHost> fabric;
+  std::unique_ptr<SimulatedHost> host;
+};
+
+struct SimulatedMachine::Process {
+  Process(SimulatedWorld world, const std::string& name, const MachineOptions& options,
+          MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk)
+      : bus(name, world.network, scheduler, world.pool),
+        log(scheduler, world.pool, disk),
+        leases(scheduler, bus, options.site_node),
+        hypervisor(*hardware.host),
+        fabric(*hardware.fabric),
+        session(scheduler.clock(), options.actors.fence) {}
+
+  SimulatedBus bus;
+  MemoryEventLog log;
+  RemoteLeaseTable leases;
+  SimulatedHypervisor hypervisor;
+  SimulatedFabric fabric;
+  NodeSession session;
+  std::unique_ptr<Node> node;  // first to go
+};
+
+SimulatedMachine::SimulatedMachine(SimulatedWorld world, std::string name, MachineOptions options,
+                                   HostFaults* faults, Provider* provider)
+    : world_(world),
+      name_(std::move(name)),
+      options_(std::move(options)),
+      faults_(faults),
+      provider_(provider),
+      random_(options_.seed),
+      scheduler_(world.scheduler, options_.drift_ppm, options_.wall_offset) {
+  power_on();
+}
+
+SimulatedMachine::~SimulatedMachine() {
+  process_.reset();
+  hardware_.reset();
+  scheduler_.power_off();
+}
+
+void SimulatedMachine::power_on() {
+  if (hardware_) return;
+  ++boots_;
+  fresh_ = true;
+  hardware_ = std::make_unique<Hardware>();
+  hardware_->links = world_.links.network(name_, scheduler_);
+  MemoryVolumeOptions volumes;
+  volumes.node = name_;
+  hardware_->volumes = std::make_unique<MemoryVolumeStore>(disk_, scheduler_, *hardware_->links, volumes);
+  hardware_->fabric = std::make_unique<FabricHost>(
+      scheduler_, name_, [this](const std::string& node, const std::string& vm, Epoch epoch) {
+        world_.checker.frame_delivered(node, vm, epoch);
+      });
+  hardware_->host = std::make_unique<SimulatedHost>(scheduler_, *hardware_->links, random_.fork(),
+                                                    static_cast<GuestDevices&>(*this), options_.host, faults_,
+                                                    static_cast<GuestObserver*>(this));
+  if (const absl::Status started = hardware_->host->start(); !started.ok())
+    world_.checker.violated("set-up", absl::StrCat(name_, ": ", started.message()));
+  world_.network.set_up(name_, true);
+}
+
+void SimulatedMachine::start_daemon() {
+  if (!hardware_ || process_) return;
+  world_.network.set_up(name_, true);
+  process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_);
+  Process& process = *process_;
+  process.node = std::make_unique<Node>(NodeSeams{scheduler_, process.bus, process.log, world_.pool},
+                                        NodeOptions{.name = name_, .random_seed = random_.next(), .batch = 1});
+  NodeDescription description = options_.description;
+  description.data_endpoint = hardware_->links->endpoint();
+  NodeActorsOptions actors = options_.actors;
+  actors.session.identity = absl::StrCat(name_, "/", disks_);
+  actors.session.fresh = std::exchange(fresh_, false);
+  spawn_node_actors(*process.node,
+                    {.leases = process.leases,
+                     .hypervisor = process.hypervisor,
+                     .volumes = *hardware_->volumes,
+                     .fabric = process.fabric,
+                     .log = process.log,
+                     .session = process.session,
+                     .provider = provider_},
+                    description, actors);
+}
+
+void SimulatedMachine::kill_daemon(bool keep_unsynced) {
+  if (!process_) return;
+  if (keep_unsynced) process_->log.crash_keeping(process_->log.unsynced() / 2);
+  process_.reset();
+}
+
+void SimulatedMachine::fail_actor(const std::string& actor) {
+  if (process_ && !frozen()) process_->node->fail_actor(actor, absl::InternalError("a simulated failure"));
+}
+
+void SimulatedMachine::power_off(bool lose_disk, Random& random) {
+  if (!hardware_) return;
+  thaw();
+  process_.reset();
+  hardware_.reset();
+  scheduler_.power_off();
+  world_.network.set_up(name_, false);
+  if (lose_disk) {
+    disk_ = MemoryDisk();
+    log_disk_ = MemoryLogDisk();
+    ++disks_;
+  } else {
+    disk_.crash(&random);
+  }
+}
+
+void SimulatedMachine::freeze() {
+  if (!hardware_ || frozen()) return;
+  scheduler_.freeze();
+}
+
+void SimulatedMachine::thaw() {
+  if (!frozen()) return;
+  thawed_at_ = world_.scheduler.now();
+  scheduler_.thaw();
+}
+
+bool SimulatedMachine::excused() const {
+  return frozen() ||
+         (thawed_at_ && world_.scheduler.now() - *thawed_at_ <= options_.host.stop_time_max);
+}
+
+std::vector<GuestProbe> SimulatedMachine::probes() const {
+  return hardware_ ? hardware_->host->probes() : std::vector<GuestProbe>();
+}
+
+void SimulatedMachine::kill_guest(const std::string& vm) {
+  if (hardware_) hardware_->host->kill_guest(vm);
+}
+
+void SimulatedMachine::cut_streams() {
+  if (hardware_) hardware_->host->cut_streams();
+}
+
+void SimulatedMachine::set_log_full(bool full) {
+  if (process_) process_->log.set_full(full);
+}
+
+std::optional<Epoch> SimulatedMachine::open_port(const std::string& vm) const {
+  if (!hardware_) return std::nullopt;
+  return SimulatedFabric(*hardware_->fabric).port(vm);
+}
+
+// ---- what guests reach the world through -----------------------------------------------------------------------------
+
+void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
+                             Reply<std::uint64_t> done) {
+  hardware_->volumes->write(
+      vm, epoch, block, value,
+      Reply<Done>(done.deadline(), [this, vm, epoch, block, value, done = std::move(done)](
+                                       absl::StatusOr<Done> written) mutable {
+        if (!written.ok()) return done(written.status());
+        std::uint64_t version = 0;
+        const auto volume = disk_.volumes().find(vm);
+        if (volume != disk_.volumes().end()) {
+          const auto found = volume->second.blocks().find(block);
+          if (found != volume->second.blocks().end()) {
+            // A later write of the same block may be there already: then this one's version is not known, and is lower.
+            version = found->second.value == value ? found->second.version : found->second.version - 1;
+          }
+        }
+        world_.checker.write_acknowledged(name_, vm, epoch, block, {value, epoch, version});
+        done(version);
+      }));
+}
+
+void SimulatedMachine::flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) {
+  hardware_->volumes->flush(
+      vm, epoch,
+      Reply<Done>(done.deadline(), [this, vm, done = std::move(done)](absl::StatusOr<Done> flushed) mutable {
+        if (!flushed.ok()) return done(flushed.status());
+        std::uint64_t version = 0;
+        for (const VolumeStatus& volume : hardware_->volumes->list())
+          if (volume.vm == vm) version = volume.version_flushed;
+        world_.checker.flush_acknowledged(vm, version);
+        done(version);
+      }));
+}
+
+void SimulatedMachine::transmit(const std::string& vm, Epoch epoch) {
+  hardware_->fabric->transmit(vm, epoch);
+}
+
+void SimulatedMachine::on_first_instruction(const std::string& vm, Epoch epoch) {
+  world_.checker.first_instruction(name_, vm, epoch);
+}
+
+void SimulatedMachine::on_execute(const std::string& vm, Epoch epoch) {
+  world_.checker.executed(name_, vm, epoch);
+}
+
+}  // namespace supercloud

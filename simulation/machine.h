@@ -1,0 +1,106 @@
+// A simulated machine: what survives its daemon (clock, disks, guests with their keepers, ports), and the daemon, with all its
+// actors, which can be killed and started again.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "actors/node_actors.h"
+#include "actors/network/simulated/fabric.h"
+#include "bus/simulated/network.h"
+#include "bus/simulated/simulated_bus.h"
+#include "core/memory_link.h"
+#include "core/node.h"
+#include "hypercall/simulated/host.h"
+#include "hypercall/simulated/hypervisor.h"
+#include "simulation/checker.h"
+#include "simulation/machine_scheduler.h"
+#include "storage/remote_lease_table.h"
+#include "storage/simulated/memory_event_log.h"
+#include "storage/simulated/memory_volume.h"
+
+namespace supercloud {
+
+// What all machines of a simulated cluster stand in.
+struct SimulatedWorld {
+  VirtualScheduler& scheduler;
+  SimulatedNetwork& network;
+  MemoryLinkHub& links;
+  EventPool& pool;
+  Checker& checker;
+};
+
+struct MachineOptions {
+  NodeDescription description;   // data_endpoint is filled in
+  NodeActorsOptions actors;
+  std::string site_node;         // where the lease table is
+  SimulatedHostOptions host;
+  std::int64_t drift_ppm = 0;
+  Duration wall_offset;
+  std::uint64_t seed = 0;
+  LinkFaults faults;
+};
+
+class SimulatedMachine final : private GuestDevices, private GuestObserver {
+ public:
+  SimulatedMachine(SimulatedWorld world, std::string name, MachineOptions options, HostFaults* faults,
+                   Provider* provider);
+  ~SimulatedMachine() override;
+
+  const std::string& name() const { return name_; }
+
+  void start_daemon();
+  void kill_daemon(bool keep_unsynced);
+  bool daemon_runs() const { return process_ != nullptr; }
+  void fail_actor(const std::string& actor);
+
+  // Power goes: guests, daemon and unflushed data are lost. `disk`: whether the disk comes back with power_on().
+  void power_off(bool lose_disk, Random& random);
+  void power_on();
+  bool powered() const { return hardware_ != nullptr; }
+
+  void freeze();
+  void thaw();
+  bool frozen() const { return scheduler_.frozen(); }
+  // Frozen, or thawed less than the keeper's stopping time ago.
+  bool excused() const;
+
+  std::vector<GuestProbe> probes() const;
+  void kill_guest(const std::string& vm);
+  void cut_streams();
+  void set_log_full(bool full);
+  const MemoryDisk& disk() const { return disk_; }
+  const MemoryLogDisk& log_disk() const { return log_disk_; }
+  std::optional<Epoch> open_port(const std::string& vm) const;
+  const MachineOptions& options() const { return options_; }
+
+ private:
+  struct Hardware;  // while it has power
+  struct Process;   // while its daemon runs
+
+  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
+             Reply<std::uint64_t> done) override;
+  void flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) override;
+  void transmit(const std::string& vm, Epoch epoch) override;
+  void on_first_instruction(const std::string& vm, Epoch epoch) override;
+  void on_execute(const std::string& vm, Epoch epoch) override;
+
+  SimulatedWorld world_;
+  const std::string name_;
+  MachineOptions options_;
+  HostFaults* faults_;
+  Provider* provider_;
+  Random random_;
+  MachineScheduler scheduler_;
+  MemoryDisk disk_;
+  MemoryLogDisk log_disk_;
+  std::uint64_t boots_ = 0;
+  std::uint64_t disks_ = 1;      // a new disk makes a new identity
+  bool fresh_ = true;            // since power came, no daemon has opened a session
+  std::optional<Instant> thawed_at_;  // world time
+  std::unique_ptr<Hardware> hardware_;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace supercloud
