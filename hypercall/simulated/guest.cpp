@@ -106,7 +106,9 @@ void SimulatedGuest::tick() {
 
   const auto tick_ns = static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(options_.tick));
   write_credit_ += spec_.reader().getWritesPerSecond() * tick_ns;
-  while (write_credit_ >= second_ns && requests_.size() < options_.requests_max) {
+  // As a file system does, it never has two writes of one block under way, so that sending one again harms nothing.
+  while (write_credit_ >= second_ns && requests_.size() < options_.requests_max &&
+         !writes_to((writes_issued_ + 1) % blocks_)) {
     write_credit_ -= second_ns;
     ++writes_issued_;
     Request write;
@@ -170,26 +172,56 @@ void SimulatedGuest::resubmit_all() {
   }
 }
 
+// What waits for one answer. A reply that is dropped is a connection that was lost: the request is sent again.
+class SimulatedGuest::Answer {
+ public:
+  Answer(SimulatedGuest& guest, std::uint64_t id, std::uint64_t attempt)
+      : guest_(guest), alive_(guest.alive_), id_(id), attempt_(attempt) {}
+  ~Answer() {
+    if (!given_ && !alive_.expired()) guest_.retry(id_, attempt_);
+  }
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+
+  void give(absl::StatusOr<std::uint64_t> version) {
+    given_ = true;
+    if (!alive_.expired()) guest_.complete(id_, attempt_, std::move(version));
+  }
+
+ private:
+  SimulatedGuest& guest_;
+  std::weak_ptr<bool> alive_;
+  std::uint64_t id_;
+  std::uint64_t attempt_;
+  bool given_ = false;
+};
+
 Reply<std::uint64_t> SimulatedGuest::answer(std::uint64_t id, std::uint64_t attempt) {
-  return {far_future, [this, alive = std::weak_ptr<bool>(alive_), id,
-                       attempt](absl::StatusOr<std::uint64_t> version) {
-            if (!alive.expired()) complete(id, attempt, std::move(version));
-          }};
+  return {far_future, [answer = std::make_unique<Answer>(*this, id, attempt)](
+                          absl::StatusOr<std::uint64_t> version) { answer->give(std::move(version)); }};
+}
+
+void SimulatedGuest::retry(std::uint64_t id, std::uint64_t attempt) {
+  scheduler_.at(scheduler_.clock().now() + options_.retry,
+                [this, alive = std::weak_ptr<bool>(alive_), id, attempt] {
+                  if (alive.expired() || backends_frozen_) return;
+                  const auto open = requests_.find(id);
+                  if (open != requests_.end() && open->second.attempt == attempt) submit(id);
+                });
+}
+
+bool SimulatedGuest::writes_to(std::uint64_t block) const {
+  for (const auto& [id, request] : requests_) {
+    if (!request.flush && request.block == block) return true;
+  }
+  return false;
 }
 
 void SimulatedGuest::complete(std::uint64_t id, std::uint64_t attempt,
                               absl::StatusOr<std::uint64_t> version) {
   const auto found = requests_.find(id);
   if (found == requests_.end() || found->second.attempt != attempt || backends_frozen_) return;
-  if (!version.ok()) {
-    scheduler_.at(scheduler_.clock().now() + options_.retry,
-                  [this, alive = std::weak_ptr<bool>(alive_), id, attempt] {
-                    if (alive.expired() || backends_frozen_) return;
-                    const auto open = requests_.find(id);
-                    if (open != requests_.end() && open->second.attempt == attempt) submit(id);
-                  });
-    return;
-  }
+  if (!version.ok()) return retry(id, attempt);
   if (found->second.flush) {
     writes_flushed_ = std::max(writes_flushed_, found->second.covers);
     version_flushed_ = std::max(version_flushed_, *version);

@@ -27,7 +27,7 @@ struct GuestOptions {
   Duration tick = absl::Milliseconds(20);
   std::uint32_t flush_every = 5;     // writes
   std::size_t requests_max = 16;     // disk requests in flight; more wait for the next tick
-  Duration retry = absl::Milliseconds(100);  // of a disk request that was answered with an error
+  Duration retry = absl::Milliseconds(200);  // of a disk request that was answered with an error, or dropped
 };
 
 inline constexpr std::uint64_t guest_page_bytes = 4096;
@@ -70,6 +70,7 @@ class SimulatedGuest {
   GuestProbe probe() const;
 
  private:
+  class Answer;
   struct Request {
     bool flush = false;
     std::uint64_t block = 0;
@@ -85,6 +86,8 @@ class SimulatedGuest {
   void issue(Request request);
   void submit(std::uint64_t id);
   void resubmit_all();
+  void retry(std::uint64_t id, std::uint64_t attempt);
+  bool writes_to(std::uint64_t block) const;
   void complete(std::uint64_t id, std::uint64_t attempt, absl::StatusOr<std::uint64_t> version);
   Reply<std::uint64_t> answer(std::uint64_t id, std::uint64_t attempt);
 

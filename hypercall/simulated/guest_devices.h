@@ -12,9 +12,9 @@ namespace supercloud {
 
 // The backends of all guests of one host; they outlive the daemon. Thread-bound.
 //
-// A request whose guest may not do it (a fenced or sealed volume) is held: it is answered never, or once the volume serves its
-// epoch. It is not answered with an error, which a guest would take for a broken disk; an error that comes nevertheless makes the
-// host ask again after a moment. Replies may come from inside the call.
+// A request whose guest may not do it (a fenced or sealed volume) is held, or its reply is dropped. It is not answered with an
+// error, which a guest would take for a broken disk. Where an error comes nevertheless, or a reply is dropped, the host asks again
+// after a moment, as an NBD client does that has lost its server. Replies may come from inside the call.
 class GuestDevices {
  public:
   virtual ~GuestDevices() = default;

@@ -157,6 +157,32 @@ TEST_F(SimulatedHypervisorTest, ADiskErrorNeverReachesTheGuest) {
   EXPECT_EQ(world_.probe(0, vm_)->writes_acked, world_.probe(0, vm_)->writes_issued);
 }
 
+TEST_F(SimulatedHypervisorTest, RequestsWhoseServerWasLostAreSentAgain) {
+  start_guest();
+  world_.devices.drop_next(30);
+  pass(absl::Seconds(10));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  const GuestProbe probe = *world_.probe(0, vm_);
+  EXPECT_EQ(probe.writes_acked, probe.writes_issued);
+  EXPECT_GT(probe.writes_acked, 400U);
+  EXPECT_EQ(world_.devices.highest_acked(vm_, 1), probe.writes_acked);
+}
+
+TEST_F(SimulatedHypervisorTest, OneBlockHasOneWriteUnderWayAndEndsWithTheLastValue) {
+  const auto tiny = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
+    spec.setName("web1");
+    spec.setMemoryBytes(1 << 20);
+    spec.setDiskBytes(4096);
+    spec.setWritesPerSecond(200);
+  });
+  start_guest(tiny);
+  world_.devices.drop_next(50);
+  pass(absl::Seconds(20));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  const GuestProbe probe = *world_.probe(0, vm_);
+  EXPECT_EQ(world_.devices.block(vm_, 0), 1ULL << write_number_bits | probe.writes_acked);
+}
+
 TEST_F(SimulatedHypervisorTest, RequestsThatAFenceHasCutOffAreSentAgainAtTheNewEpoch) {
   start_guest();
   world_.hold_disk(true);

@@ -21,6 +21,10 @@ void TestDevices::take(Request request) {
     --failing_;
     return request.done(absl::UnavailableError("the disk stumbled"));
   }
+  if (dropping_ > 0) {
+    if (--dropping_ % 2 == 0) return;
+    request.done = Reply<std::uint64_t>();
+  }
   const Instant when = scheduler_.clock().now() + absl::Milliseconds(3);
   scheduler_.at(when, [this, request = std::move(request)]() mutable { apply(std::move(request)); });
 }

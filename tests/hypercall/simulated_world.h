@@ -29,6 +29,8 @@ class TestDevices final : public GuestDevices {
   void serve(const std::string& vm, Epoch epoch);
   void hold(bool held);
   void fail_next(int requests) { failing_ = requests; }
+  // The replies of the next requests are dropped, every other one of them after it took effect.
+  void drop_next(int requests) { dropping_ = requests; }
 
   std::uint64_t block(const std::string& vm, std::uint64_t block) const;
   // Highest write number acknowledged, of those that booted at this epoch.
@@ -51,6 +53,7 @@ class TestDevices final : public GuestDevices {
   Scheduler& scheduler_;
   bool held_ = false;
   int failing_ = 0;
+  int dropping_ = 0;
   std::map<std::string, Epoch> serving_;
   std::map<std::string, std::uint64_t> version_;
   std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> blocks_;
