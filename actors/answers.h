@@ -20,14 +20,14 @@ inline Message<schema::Response> error_answer(const absl::Status& status) {
   });
 }
 
-// "Ask that node": for roles and VMs that are elsewhere. `node` may be empty: nobody knows.
+// "Ask that node": for roles and VMs that are elsewhere. An empty `node`, nobody knows which, is an error: try again.
 inline Message<schema::Response> redirect_answer(const std::string& what, const std::string& node) {
-  return Message<schema::Response>::build([&](schema::Response::Builder response) {
-    response.setCode(static_cast<std::uint16_t>(absl::StatusCode::kFailedPrecondition));
-    response.setMessage(node.empty() ? what + " is held by no node that is known here; try again in a moment"
-                                     : what + " is at node " + node + "; ask there");
-    response.setRedirect(node);
-  });
+  if (node.empty()) {
+    return error_answer(
+        absl::UnavailableError(what + " is held by no node that is known here; try again in a moment"));
+  }
+  return Message<schema::Response>::build(
+      [&](schema::Response::Builder response) { response.setRedirect(node); });
 }
 
 }  // namespace supercloud

@@ -27,7 +27,7 @@ struct PolicyActorOptions {
   WorldOptions world;                            // its `market` is overwritten with the one above
   Duration coalesce = absl::Milliseconds(5);     // looks within this time are one
   Duration decide_deadline = absl::Seconds(1);   // a policy that answers later: stay
-  Duration answer_deadline = absl::Seconds(10);  // of the executor, to a proposal
+  Duration answer_deadline = absl::Minutes(3);   // of the executor, to a proposal: it may have to rent an instance first
   Duration move_deadline = absl::Minutes(10);    // a move that is not heard of for so long no longer blocks proposals
   Duration backoff = absl::Minutes(1);           // before a refused or aborted target is proposed again
   Duration backoff_min = absl::Seconds(5);       // ... and if something about it has changed meanwhile

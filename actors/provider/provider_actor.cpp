@@ -1,6 +1,7 @@
 #include "actors/provider/provider_actor.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -299,7 +300,8 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
   rentals_[token].waiting.push_back(std::move(answer));
   if (under_way) return;
 
-  const RentRequest rental{*place, Money{request.getBidNanoUsdPerHour()}, token};
+  RentRequest rental{*place, Money{request.getBidNanoUsdPerHour()}, token};
+  if (rental.bid == Money{}) rental.bid = default_bid(*place);
   if (!requested_.insert(token).second) return ask_account(rental);
   Draft draft = context_.draft(place_subject(place->id()));
   auto requested = draft.payload().initInstanceRequested();
@@ -313,6 +315,19 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
     requested_.erase(rental.client_token);
     answer_rental(rental.client_token, status);
   });
+}
+
+// The on-demand price of that type in that region: nobody would knowingly pay more for a spot instance.
+Money ProviderActor::default_bid(const PlaceName& place) const {
+  std::optional<Money> cheapest;
+  for (const auto& [id, price] : prices_) {
+    if (price.place.spot || price.place.region != place.region ||
+        price.place.instance_type != place.instance_type) {
+      continue;
+    }
+    if (!cheapest || price.usd_per_hour < *cheapest) cheapest = price.usd_per_hour;
+  }
+  return cheapest.value_or(Money{});
 }
 
 void ProviderActor::ask_account(const RentRequest& request) {

@@ -40,7 +40,7 @@ class ProviderActor final : public Actor {
                 Provider& provider, ProviderActorOptions options);
   ~ProviderActor() override;
   void receive(const Event& event) override;
-  // rent: answers when the account has taken the request (with the instance, if it is there already); what became of it is
+  // rent: a bid of 0 stands for the on-demand price of that type in that region. Answers when the account has taken the request (with the instance, if it is there already); what became of it is
   // told by instance.launched with the client token. returnInstance: FailedPrecondition while VMs are there.
   void serve(Message<schema::Request> request, Answer answer) override;
 
@@ -63,6 +63,7 @@ class ProviderActor final : public Actor {
   void publish_notice(const Instance& instance, absl::Time deadline, Money price);
   void publish_ended(const Instance& instance, bool revoked, absl::Time at, const std::string& why);
   void rent(schema::Request::Rent::Reader request, Answer answer);
+  Money default_bid(const PlaceName& place) const;
   void ask_account(const RentRequest& request);
   void answer_rental(const std::string& token, const absl::Status& status);
   void return_if_unused(const std::string& id, const std::string& why,
