@@ -41,8 +41,9 @@ struct ZmqBusOptions {
 
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
   std::function<void(absl::Status)> on_fatal;
-  // Events were not sent to a subscriber whose queue was full; it will see a gap. At most once a second, with the number since then.
-  std::function<void(std::uint64_t dropped)> on_slow_subscriber;
+  // Subscribers' queues filled up, that often since the last call; at most once a second. From then until it has room again a
+  // subscriber gets nothing, and sees that as a gap: libzmq tells neither who it is nor how much.
+  std::function<void(std::uint64_t times)> on_slow_subscriber;
 };
 
 // Thread-bound to its loop.
@@ -67,6 +68,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   // Where it is bound, which others may reach through something else.
   std::string publish_endpoint_bound() const { return publisher_ ? publisher_->endpoint() : ""; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
+  // How often a subscriber's queue filled up.
   std::uint64_t dropped() const { return dropped_; }
 
  private:

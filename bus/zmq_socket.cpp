@@ -51,7 +51,8 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOpt
       on_message_(std::move(on_message)),
       on_writable_(std::move(on_writable)),
       socket_(zmq_socket(context_->get(), type)),
-      nodrop_(options.nodrop) {
+      nodrop_(options.nodrop),
+      blocked_(on_writable_ != nullptr) {
   must(socket_ != nullptr, "socket");
   set(socket_, ZMQ_LINGER, 0, "linger");
   set(socket_, ZMQ_SNDHWM, options.high_water_mark, "send high-water mark");
@@ -118,6 +119,7 @@ bool ZmqSocket::send(Frames frames) {
     const int more = i + 1 < frames.size() ? ZMQ_SNDMORE : 0;
     while (zmq_send(socket_, frames[i].data(), frames[i].size(), ZMQ_DONTWAIT | more) < 0) {
       if (zmq_errno() == EINTR) continue;
+      if (on_writable_) blocked_ = true;
       sent = false;  // later frames of a message find room where its first did
       break;
     }
@@ -142,7 +144,9 @@ int ZmqSocket::events() const {
 }
 
 void ZmqSocket::look_again() {
-  if (looking_ || retired_ || (events() & ZMQ_POLLIN) == 0) return;
+  if (looking_ || retired_) return;
+  const int state = events();
+  if ((state & ZMQ_POLLIN) == 0 && !(blocked_ && (state & ZMQ_POLLOUT) != 0)) return;
   looking_ = true;
   loop_.post([this, alive = std::weak_ptr<char>(alive_)] {
     if (alive.expired()) return;
@@ -158,7 +162,8 @@ void ZmqSocket::ready() {
     if (!receive() || alive.expired() || retired_) return;
     state = events();
   }
-  if ((state & ZMQ_POLLOUT) != 0 && on_writable_) {
+  if ((state & ZMQ_POLLOUT) != 0 && blocked_) {
+    blocked_ = false;
     on_writable_();
     if (alive.expired() || retired_) return;
   }

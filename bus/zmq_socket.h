@@ -45,7 +45,8 @@ class ZmqSocket {
   static constexpr std::size_t messages_per_turn = 128;
   static constexpr std::size_t message_bytes_max = 2 << 20;  // a peer that sends more is cut off
 
-  // `type`: ZMQ_SUB, ... `on_writable`, if given, runs when something may be sent again.
+  // `type`: ZMQ_SUB, ... `on_writable`, if given, runs when something may
+  // be sent, at first and after a send that failed.
   ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options, EventLoop& loop,
             OnMessage on_message, std::function<void()> on_writable = nullptr);
   ~ZmqSocket();
@@ -83,6 +84,7 @@ class ZmqSocket {
   void* socket_ = nullptr;
   int fd_ = -1;
   bool nodrop_ = false;
+  bool blocked_ = false;  // on_writable_ is to run
   bool retired_ = false;
   bool looking_ = false;
   std::shared_ptr<char> alive_ = std::make_shared<char>();

@@ -1,0 +1,159 @@
+// What only the ZeroMQ bus promises.
+
+#include "bus/zmq_bus.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/event_loop.h"
+#include "tests/bus/bus_process.h"
+
+namespace supercloud {
+namespace {
+
+class ZmqBusTest : public testing::Test {
+ protected:
+  ZmqBusTest() {
+    std::string name = testing::TempDir() + "busXXXXXX";
+    directory_ = mkdtemp(name.data());
+  }
+  ~ZmqBusTest() override { std::filesystem::remove_all(directory_); }
+
+  std::string ipc(const std::string& name) const { return "ipc://" + directory_ + "/" + name; }
+  ZmqBusOptions member(const std::string& name) const {
+    ZmqBusOptions options;
+    options.name = name;
+    options.publish_bind = ipc(name + ".pub");
+    options.request_bind = ipc(name + ".req");
+    return options;
+  }
+  std::unique_ptr<BusProcess> start(ZmqBusOptions options) {
+    auto process = std::make_unique<BusProcess>(options.name, std::make_unique<EventPool>());
+    auto bus = ZmqBus::open(loop_, *process->pool, std::move(options));
+    EXPECT_TRUE(bus.ok()) << bus.status();
+    process->bus = *std::move(bus);
+    process->bus->start(*process);
+    return process;
+  }
+  bool run_until(const std::function<bool()>& condition) {
+    return loop_.run_until(condition, absl::Seconds(20));
+  }
+
+  std::string directory_;
+  EventLoop loop_;
+};
+
+TEST_F(ZmqBusTest, a_client_comes_asks_and_goes_unnoticed) {
+  auto a = start(member("a"));
+  ZmqBusOptions second = member("b");
+  second.seeds = {ipc("a.req")};
+  auto b = start(second);
+  ASSERT_TRUE(run_until([&] { return a->sees("b") && b->sees("a"); }));
+  ZmqBusOptions options;
+  options.name = "client-1";
+  options.client = true;
+  options.seeds = {ipc("gone.req"), ipc("a.req")};  // a dead seed does not hold it up
+  const Instant begin = loop_.clock().now();
+  auto client = start(options);
+  std::optional<absl::StatusOr<std::string>> answer;
+  client->bus->request({"b", "echo"}, "x", Reply<std::string>(far_future, [&](absl::StatusOr<std::string> value) {
+                         answer = std::move(value);
+                       }));
+  ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
+  const Duration took = loop_.clock().now() - begin;
+  ASSERT_TRUE(answer->ok()) << answer->status();
+  EXPECT_EQ(**answer, "echo:x");
+  RecordProperty("milliseconds", static_cast<int>(absl::ToInt64Milliseconds(took)));
+  std::cout << "first answer after " << took << "\n";
+  EXPECT_LT(took, absl::Seconds(2)) << "less than the liveness timeout, on the slowest machine";
+  EXPECT_FALSE(a->sees("client-1"));
+  EXPECT_FALSE(b->sees("client-1"));
+}
+
+TEST_F(ZmqBusTest, a_client_hears_events_published_after_its_subscribe_reply) {
+  auto a = start(member("a"));
+  ZmqBusOptions options;
+  options.name = "client-1";
+  options.client = true;
+  options.seeds = {ipc("a.req")};
+  auto client = start(options);
+  bool ready = false;
+  client->bus->subscribe("", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
+  ASSERT_TRUE(run_until([&] { return ready; }));
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return client->events.size() == 1; }));
+}
+
+TEST_F(ZmqBusTest, without_any_living_seed_a_request_ends_as_unavailable) {
+  ZmqBusOptions options;
+  options.name = "client-1";
+  options.client = true;
+  options.seeds = {ipc("gone.req")};
+  options.silence_max = absl::Milliseconds(300);
+  options.hello_interval = absl::Milliseconds(100);
+  auto client = start(options);
+  absl::Status status;
+  client->bus->request({"b", "echo"}, "x", Reply<std::string>(far_future, [&](absl::StatusOr<std::string> value) {
+                         status = value.status();
+                       }));
+  ASSERT_TRUE(run_until([&] { return !status.ok(); }));
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+TEST_F(ZmqBusTest, a_process_at_an_endpoint_that_is_served_does_not_start) {
+  auto a = start(member("a"));
+  EventPool pool;
+  const auto second = ZmqBus::open(loop_, pool, member("a"));
+  EXPECT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
+  EXPECT_NE(second.status().message().find("a.req"), std::string::npos);
+}
+
+TEST_F(ZmqBusTest, what_a_process_left_behind_at_its_endpoint_is_no_hindrance) {
+  { const auto a = start(member("a")); }
+  std::ofstream(directory_ + "/a.req").put('x');
+  auto a = start(member("a"));
+  EXPECT_TRUE(a->fatal.empty());
+}
+
+TEST_F(ZmqBusTest, an_endpoint_that_cannot_be_is_named) {
+  EventPool pool;
+  ZmqBusOptions options = member("a");
+  options.publish_bind = "ipc:///nowhere/at/all";
+  const auto bus = ZmqBus::open(loop_, pool, options);
+  EXPECT_TRUE(absl::IsInvalidArgument(bus.status())) << bus.status();
+  EXPECT_NE(bus.status().message().find("/nowhere/at/all"), std::string::npos);
+  options = member("a/b");
+  EXPECT_TRUE(absl::IsInvalidArgument(ZmqBus::open(loop_, pool, options).status()));
+}
+
+TEST_F(ZmqBusTest, a_full_queue_is_counted_and_told_and_its_loss_seen_as_a_gap) {
+  ZmqBusOptions options = member("a");
+  options.high_water_mark = 10;
+  std::uint64_t told = 0;
+  options.on_slow_subscriber = [&](std::uint64_t times) { told += times; };
+  auto a = start(options);
+  options = member("b");
+  options.high_water_mark = 10;
+  options.seeds = {ipc("a.req")};
+  auto b = start(options);
+  ASSERT_TRUE(run_until([&] { return a->sees("b") && b->sees("a"); }));
+  bool ready = false;
+  b->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
+  ASSERT_TRUE(run_until([&] { return ready; }));
+  // The subscriber's loop is this thread: it reads nothing meanwhile.
+  const auto& bus = dynamic_cast<const ZmqBus&>(*a->bus);
+  for (int i = 0; i < 200'000 && bus.dropped() == 0; ++i) a->publish("executor", "web1");
+  ASSERT_GE(bus.dropped(), 1);
+  ASSERT_TRUE(run_until([&] { return told > 0; }));
+  ASSERT_TRUE(run_until([&] {
+    a->heartbeat();
+    return !b->gaps.empty();
+  }));
+  const auto arrived = b->sequences("a/executor");
+  EXPECT_TRUE(std::is_sorted(arrived.begin(), arrived.end()));
+}
+
+}  // namespace
+}  // namespace supercloud

@@ -1,0 +1,59 @@
+#include "bus/zmq_wire.h"
+
+#include <gtest/gtest.h>
+
+#include "core/event.h"
+
+namespace supercloud {
+namespace {
+
+const Member member{"node-a", 7, "ipc:///run/a.pub", "ipc:///run/a.req"};
+
+std::vector<std::string> one_of_each() {
+  return {encode(Control(Hello{3, member, true})),
+          encode(Control(Welcome{3, member, {member, member}})),
+          encode(Control(Refusal{absl::AlreadyExistsError("twin")})),
+          encode(Control(WireRequest{9, "executor", std::string("x\0y", 3)})),
+          encode(Control(WireAnswer{9, std::string("z")})),
+          encode(Control(WireAnswer{9, absl::NotFoundError("nobody")}))};
+}
+
+TEST(ZmqWire, frames_say_the_same_after_a_journey) {
+  for (const std::string& frame : one_of_each()) {
+    const auto control = decode_control(frame);
+    ASSERT_TRUE(control.ok()) << control.status();
+    EXPECT_EQ(encode(*control), frame);
+  }
+  const auto answer = decode_control(one_of_each()[5]);
+  EXPECT_TRUE(absl::IsNotFound(std::get<WireAnswer>(*answer).value.status()));
+  const std::string marker = encode(Marker{"node-a", 7, {{"node-a/executor", 1, 5}}});
+  EXPECT_EQ(encode(*decode_marker(marker)), marker);
+  const std::string opening = encode(OriginTail{"node-a/executor", 1, 5});
+  EXPECT_EQ(encode(*decode_opening(opening)), opening);
+}
+
+TEST(ZmqWire, a_frame_that_is_cut_or_goes_on_is_refused) {
+  for (const std::string& frame : one_of_each()) {
+    for (std::size_t size = 0; size < frame.size(); ++size) {
+      EXPECT_FALSE(decode_control(frame.substr(0, size)).ok()) << frame[0] << " cut at " << size;
+    }
+    EXPECT_FALSE(decode_control(frame + "x").ok());
+  }
+}
+
+TEST(ZmqWire, lengths_and_counts_beyond_the_frame_are_refused) {
+  std::string frame = encode(Control(Welcome{3, member, {}}));
+  for (std::size_t at = frame.size() - 8; at < frame.size(); ++at) frame[at] = '\xff';
+  EXPECT_FALSE(decode_control(frame).ok());
+  const std::string large = encode(Control(WireRequest{1, "executor", std::string(event_bytes_max + 1, 'x')}));
+  EXPECT_FALSE(decode_control(large).ok());
+}
+
+TEST(ZmqWire, a_name_that_is_none_is_refused) {
+  for (const char* name : {"", "a/b"}) {
+    EXPECT_FALSE(decode_control(encode(Control(Hello{1, {name, 1, "", ""}, false}))).ok());
+  }
+}
+
+}  // namespace
+}  // namespace supercloud
