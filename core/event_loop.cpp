@@ -97,7 +97,10 @@ void EventLoop::stop() {
 
 void EventLoop::run() {
   thread_ = std::this_thread::get_id();
-  while (!stopping_) round();
+  while (!stopping_) {
+    const bool more = work();
+    if (!stopping_) wait(!more);
+  }
 }
 
 bool EventLoop::run_until(absl::FunctionRef<bool()> done, Duration limit) {
@@ -106,19 +109,23 @@ bool EventLoop::run_until(absl::FunctionRef<bool()> done, Duration limit) {
   const TimerId alarm = at(clock_.now() + limit, [&late] { late = true; });
   bool reached = done();
   while (!reached && !late && !stopping_) {
-    round();
+    const bool more = work();
+    reached = done();
+    if (reached || late || stopping_) break;
+    wait(!more);
     reached = done();
   }
   cancel(alarm);
   return reached;
 }
 
-void EventLoop::round() {
-  const bool more = run_posted();
-  if (stopping_) return;
-  run_due();
-  if (stopping_) return;
-  wait(!more);
+// True: more has been posted meanwhile.
+bool EventLoop::work() {
+  const bool before = run_posted();
+  if (!stopping_) run_due();
+  if (before) return true;
+  const std::lock_guard lock(mutex_);
+  return !posted_.empty();
 }
 
 // Runs what had been posted when it was called. True: more has been posted since.

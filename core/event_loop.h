@@ -67,7 +67,7 @@ class EventLoop final : public Scheduler {
     Ready ready;
   };
 
-  void round();
+  bool work();
   bool run_posted();
   void run_due();
   void arm_timerfd();
