@@ -194,8 +194,8 @@ void SimulatedCluster::gone(const Instance& instance) {
   if (SimulatedMachine* lost = machine(instance.node)) lose_machine(*lost);
 }
 
-// It never comes back, and neither does its disk.
 void SimulatedCluster::lose_machine(SimulatedMachine& machine) {
+  if (!lost_.insert(machine.name()).second) return;
   for (const auto& event : machine.log_disk().events) lost_logs_.push_back(event.bytes);
   machine.power_off(true, random_);
 }

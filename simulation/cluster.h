@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,10 @@ class SimulatedCluster {
   void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss);
   void migrate(const std::string& node, const std::string& vm, const std::string& target);
 
+  // A machine that never comes back, and neither does its disk.
+  void lose_machine(SimulatedMachine& machine);
+  bool lost(const SimulatedMachine& machine) const { return lost_.contains(machine.name()); }
+
   // Faults in hypervisor calls, per million.
   void set_call_faults(std::uint64_t slow_per_million, std::uint64_t failing_per_million);
 
@@ -81,7 +86,6 @@ class SimulatedCluster {
   void add_machine(const std::string& name, const PlaceName& place, const std::string& instance);
   void launched(const Instance& instance);
   void gone(const Instance& instance);
-  void lose_machine(SimulatedMachine& machine);
 
   ClusterOptions options_;
   Random random_;
@@ -101,6 +105,7 @@ class SimulatedCluster {
   std::unique_ptr<BusReceiver> client_;
   std::unique_ptr<SimulatedBus> client_bus_;
   std::map<std::string, std::uint64_t> seen_revisions_;  // by lease key
+  std::set<std::string> lost_;                           // machines
   std::vector<std::string> lost_logs_;                   // events of disks that were lost
   std::uint64_t steps_ = 0;
 };

@@ -1,0 +1,90 @@
+#include "simulation/convergence.h"
+
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+constexpr const char* migrations_end = "4: every migration ends and leaves nothing behind";
+
+void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  std::map<EventId, std::string> open;
+  std::set<EventId> ended;
+  for (const Event& event : history) {
+    if (event.type() == schema::Payload::MIGRATION_ACCEPTED) open[event.migration()] = event.subject();
+    if (event.type() == schema::Payload::MIGRATION_COMPLETED || event.type() == schema::Payload::MIGRATION_ABORTED)
+      ended.insert(event.migration());
+  }
+  for (const auto& [migration, vm] : open)
+    if (!ended.contains(migration))
+      cluster.checker().violated(migrations_end, absl::StrCat("migration ", migration.short_id(), " of ", vm,
+                                                              " was accepted and never ended"));
+}
+
+// Whether a VM whose holder is gone for good may stay down: nobody has its disk, or its user chose to wait.
+bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record, schema::VmSpec::Reader spec) {
+  SimulatedMachine* holder = cluster.machine(record.holder);
+  if (holder != nullptr && !cluster.lost(*holder)) return false;
+  if (spec.getDiskLoss() == schema::DiskLoss::WAIT) return true;
+  for (const auto& machine : cluster.machines()) {
+    if (cluster.lost(*machine)) continue;
+    bool named = record.loss_allowed;
+    for (const std::string& node : record.in_sync) named = named || node == machine->name();
+    const auto volume = machine->disk().volumes().find(record.key.substr(3));
+    if (named && volume != machine->disk().volumes().end() && volume->second.state().complete) return false;
+  }
+  return true;
+}
+
+void check_vm(SimulatedCluster& cluster, const LeaseRecord& record) {
+  const std::string vm = record.key.substr(3);
+  const auto spec = Message<schema::VmSpec>::parse(record.value);
+  if (!spec.ok()) {
+    cluster.checker().violated(migrations_end, absl::StrCat(vm, ": its description is damaged"));
+    return;
+  }
+  const auto said = [&](const std::string& what) {
+    cluster.checker().violated(migrations_end, absl::StrCat(vm, " (held by ", record.holder, " at ", record.epoch, ") ", what));
+  };
+  if (spec->reader().getDestroyed()) said("is still being destroyed");
+  const bool wanted = spec->reader().getRunning() && !spec->reader().getPaused();
+  const bool down = may_stay_down(cluster, record, spec->reader());
+  if (record.heir && !down) said(absl::StrCat("still has the heir ", record.heir->node));
+  for (const auto& machine : cluster.machines()) {
+    const bool holds = machine->name() == record.holder;
+    bool there = false;
+    for (const GuestProbe& probe : machine->probes()) {
+      if (probe.vm != vm) continue;
+      there = true;
+      if (!holds) said(absl::StrCat("has a copy left on ", machine->name()));
+      if (probe.executes != wanted) said(absl::StrCat(wanted ? "does not execute on " : "executes on ", machine->name()));
+      if (wanted && probe.executes && probe.epoch != record.epoch)
+        said(absl::StrCat("executes at epoch ", probe.epoch));
+    }
+    if (holds && wanted && !there && !down) said("has no copy where it is held");
+    const auto port = machine->open_port(vm);
+    if (port && !holds) said(absl::StrCat("has an open port on ", machine->name()));
+    if (holds && wanted && there && port != record.epoch) said("cannot speak: its port is not open at its epoch");
+  }
+}
+
+}  // namespace
+
+void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  check_migrations(cluster, history);
+  std::set<std::string> known;
+  for (const auto& [key, stored] : cluster.leases().leases) {
+    if (key.rfind("vm/", 0) != 0) continue;
+    known.insert(key.substr(3));
+    check_vm(cluster, stored.record);
+  }
+  for (const auto& machine : cluster.machines())
+    for (const GuestProbe& probe : machine->probes())
+      if (!known.contains(probe.vm))
+        cluster.checker().violated(migrations_end, absl::StrCat(probe.vm, " has no lease, and a copy on ", machine->name()));
+}
+
+}  // namespace supercloud

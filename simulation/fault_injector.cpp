@@ -1,0 +1,331 @@
+#include "simulation/fault_injector.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+constexpr const char* actors[] = {"executor", "replicator", "network", "policy", "session", "log"};
+
+}  // namespace
+
+FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options)
+    : cluster_(cluster), random_(random), options_(options) {
+  const auto add = [this](bool wanted, void (FaultInjector::*fault)(), int weight) {
+    for (int i = 0; wanted && i < weight; ++i) faults_.push_back([this, fault] { (this->*fault)(); });
+  };
+  add(options_.commands, &FaultInjector::migrate, 8);
+  add(options_.commands, &FaultInjector::cancel, 2);
+  add(options_.commands, &FaultInjector::change_state, 1);
+  add(options_.commands, &FaultInjector::create_or_destroy, 1);
+  add(options_.network, &FaultInjector::partition, 2);
+  add(options_.network, &FaultInjector::one_sided, 2);
+  add(options_.network, &FaultInjector::lossy, 2);
+  add(options_.processes, &FaultInjector::kill_daemon, 3);
+  add(options_.processes, &FaultInjector::fail_actor, 2);
+  add(options_.machines, &FaultInjector::power_cycle, 2);
+  add(options_.machines, &FaultInjector::freeze, 3);
+  add(options_.machines, &FaultInjector::lose_machine, 1);
+  add(options_.table, &FaultInjector::kill_site, 1);
+  add(options_.table, &FaultInjector::table_outage, 1);
+  add(options_.table, &FaultInjector::lose_table_replies, 2);
+  add(options_.hypervisor, &FaultInjector::slow_calls, 2);
+  add(options_.hypervisor, &FaultInjector::kill_guest, 1);
+  add(options_.hypervisor, &FaultInjector::cut_streams, 2);
+  add(options_.disks, &FaultInjector::fill_log, 1);
+}
+
+void FaultInjector::run(Instant end) {
+  end_ = end;
+  arm();
+}
+
+void FaultInjector::arm() {
+  const Instant next = cluster_.scheduler().now() + span(options_.between_min, options_.between_max);
+  if (next >= end_) return;
+  cluster_.scheduler().at(next, [this] {
+    draw();
+    arm();
+  });
+}
+
+void FaultInjector::draw() {
+  if (healed_ || faults_.empty()) return;
+  const std::size_t index = random_.below(faults_.size());
+  faults_[index]();
+}
+
+Duration FaultInjector::span(Duration low, Duration high) {
+  return absl::Microseconds(random_.between(absl::ToInt64Microseconds(low), absl::ToInt64Microseconds(high)));
+}
+
+void FaultInjector::later(Duration delay, std::function<void()> task) {
+  cluster_.scheduler().at(cluster_.scheduler().now() + delay, [this, task = std::move(task)] {
+    if (!healed_) task();
+  });
+}
+
+void FaultInjector::tell(std::string what) {
+  story_.push_back({cluster_.scheduler().now(), std::move(what)});
+}
+
+SimulatedMachine& FaultInjector::any_machine() {
+  const std::size_t index = random_.below(cluster_.machines().size());
+  return *cluster_.machines()[index];
+}
+
+std::string FaultInjector::any_vm() {
+  std::vector<std::string> vms;
+  for (const auto& [key, stored] : cluster_.leases().leases)
+    if (key.rfind("vm/main/", 0) == 0) vms.push_back(key.substr(8));
+  if (vms.empty()) return "web0";
+  const std::size_t index = random_.below(vms.size());
+  return vms[index];
+}
+
+std::string FaultInjector::holder(const std::string& vm) {
+  const auto found = cluster_.leases().leases.find("vm/main/" + vm);
+  return found == cluster_.leases().leases.end() ? any_machine().name() : found->second.record.holder;
+}
+
+// ---- the network -----------------------------------------------------------------------------------------------------
+
+void FaultInjector::partition() {
+  std::vector<std::string> group;
+  std::string names;
+  for (const auto& machine : cluster_.machines())
+    if (random_.chance(400'000)) {
+      group.push_back(machine->name());
+      absl::StrAppend(&names, " ", machine->name());
+    }
+  if (group.empty()) return;
+  tell("partition: apart from the rest:" + names);
+  cluster_.network().partition(group);
+  later(span(absl::Milliseconds(300), absl::Seconds(8)), [this] {
+    tell("partitions end");
+    cluster_.network().heal();
+  });
+}
+
+void FaultInjector::one_sided() {
+  const std::string from = any_machine().name();
+  const std::string to = random_.chance(300'000) ? "site" : any_machine().name();
+  if (from == to) return;
+  const bool answer_way = random_.chance(500'000);
+  const std::string& source = answer_way ? to : from;
+  const std::string& target = answer_way ? from : to;
+  tell(absl::StrCat("nothing gets from ", source, " to ", target));
+  cluster_.network().block(source, target);
+  later(span(absl::Milliseconds(300), absl::Seconds(8)), [this, source, target] {
+    tell(absl::StrCat("messages get from ", source, " to ", target, " again"));
+    cluster_.network().unblock(source, target);
+  });
+}
+
+void FaultInjector::lossy() {
+  LinkFaults faults;
+  faults.delay_max = span(absl::Milliseconds(1), absl::Milliseconds(200));
+  faults.loss_per_million = random_.below(100'000);
+  faults.duplicate_per_million = random_.below(50'000);
+  faults.reorder_per_million = random_.below(50'000);
+  tell(absl::StrCat("the network loses ", faults.loss_per_million / 10'000, " %, doubles, reorders, delays by up to ",
+                    absl::FormatDuration(faults.delay_max)));
+  cluster_.network().set_faults(faults);
+  later(span(absl::Seconds(1), absl::Seconds(15)), [this] {
+    tell("the network is as before");
+    cluster_.network().set_faults(LinkFaults());
+  });
+}
+
+// ---- processes and machines --------------------------------------------------------------------------------------------
+
+void FaultInjector::kill_daemon() {
+  SimulatedMachine& machine = any_machine();
+  if (!machine.daemon_runs() || machine.frozen()) return;
+  tell("kill -9 of the daemon of " + machine.name());
+  machine.kill_daemon(random_.chance(500'000));
+  later(span(absl::Milliseconds(50), absl::Seconds(6)), [this, &machine] {
+    if (!machine.powered() || machine.daemon_runs()) return;
+    tell("the daemon of " + machine.name() + " starts");
+    machine.start_daemon();
+  });
+}
+
+void FaultInjector::fail_actor() {
+  SimulatedMachine& machine = any_machine();
+  const std::size_t index = random_.below(std::size(actors));
+  tell(absl::StrCat("the actor ", actors[index], " of ", machine.name(), " fails"));
+  machine.fail_actor(actors[index]);
+}
+
+void FaultInjector::power_cycle() {
+  SimulatedMachine& machine = any_machine();
+  if (!machine.powered()) return;
+  tell(machine.name() + " loses its power");
+  machine.power_off(false, random_);
+  later(span(absl::Milliseconds(500), absl::Seconds(10)), [this, &machine] {
+    if (machine.powered()) return;
+    tell(machine.name() + " has power again");
+    machine.power_on();
+    machine.start_daemon();
+  });
+}
+
+void FaultInjector::lose_machine() {
+  SimulatedMachine& machine = any_machine();
+  if (machine_lost_ || !machine.powered() || !random_.chance(500'000)) return;
+  machine_lost_ = true;
+  tell(machine.name() + " is lost for good, with its disk");
+  cluster_.lose_machine(machine);
+}
+
+void FaultInjector::freeze() {
+  SimulatedMachine& machine = any_machine();
+  if (!machine.powered() || machine.frozen()) return;
+  tell(machine.name() + " freezes as a whole");
+  machine.freeze();
+  later(span(absl::Milliseconds(100), absl::Seconds(8)), [this, &machine] {
+    if (!machine.frozen()) return;
+    tell(machine.name() + " thaws");
+    machine.thaw();
+  });
+}
+
+void FaultInjector::kill_site() {
+  tell("kill -9 of the lease site");
+  cluster_.kill_site();
+  later(span(absl::Milliseconds(100), absl::Seconds(6)), [this] {
+    tell("the lease site starts");
+    cluster_.start_site();
+  });
+}
+
+void FaultInjector::table_outage() {
+  if (cluster_.table() == nullptr) return;
+  tell("the lease table is out of reach");
+  cluster_.table()->set_outage(true);
+  later(span(absl::Milliseconds(100), absl::Seconds(6)), [this] {
+    if (cluster_.table() == nullptr) return;
+    tell("the lease table is back");
+    cluster_.table()->set_outage(false);
+  });
+}
+
+void FaultInjector::lose_table_replies() {
+  if (cluster_.table() == nullptr) return;
+  const std::uint64_t count = 1 + random_.below(4);
+  tell(absl::StrCat("the next ", count, " answers of the lease table are lost"));
+  cluster_.table()->lose_replies(count);
+}
+
+// ---- hypervisor and disks ----------------------------------------------------------------------------------------------
+
+void FaultInjector::slow_calls() {
+  const std::uint64_t slow = random_.below(300'000);
+  const std::uint64_t failing = random_.below(150'000);
+  tell(absl::StrCat("hypervisor calls: ", slow / 10'000, " % slow, ", failing / 10'000, " % failing"));
+  cluster_.set_call_faults(slow, failing);
+  later(span(absl::Seconds(1), absl::Seconds(10)), [this] {
+    tell("hypervisor calls are as before");
+    cluster_.set_call_faults(0, 0);
+  });
+}
+
+void FaultInjector::kill_guest() {
+  const std::string vm = any_vm();
+  SimulatedMachine& machine = any_machine();
+  tell(absl::StrCat("the guest process of ", vm, " on ", machine.name(), ", if any, dies"));
+  machine.kill_guest("main/" + vm);
+}
+
+void FaultInjector::cut_streams() {
+  SimulatedMachine& machine = any_machine();
+  tell("the page streams of " + machine.name() + " are cut");
+  machine.cut_streams();
+}
+
+void FaultInjector::fill_log() {
+  SimulatedMachine& machine = any_machine();
+  tell("the log's disk of " + machine.name() + " is full");
+  machine.set_log_full(true);
+  later(span(absl::Milliseconds(100), absl::Seconds(4)), [this, &machine] {
+    tell("the log's disk of " + machine.name() + " has room again");
+    machine.set_log_full(false);
+  });
+}
+
+// ---- users -----------------------------------------------------------------------------------------------------------
+
+void FaultInjector::migrate() {
+  const std::string vm = any_vm();
+  const std::string target = any_machine().name();
+  tell(absl::StrCat("a user wants ", vm, " on ", target));
+  cluster_.migrate(holder(vm), vm, target);
+}
+
+void FaultInjector::cancel() {
+  const std::string vm = any_vm();
+  tell("a user cancels the migration of " + vm);
+  cluster_.ask(holder(vm), Message<schema::Request>::build([&](schema::Request::Builder request) {
+                 auto cancelled = request.initCancelMigration();
+                 cancelled.initVm().setName(vm);
+                 cancelled.setWhy("a change of mind");
+               }));
+}
+
+void FaultInjector::change_state() {
+  const std::string vm = any_vm();
+  const std::uint64_t which = random_.below(2);
+  const auto command = [vm](bool first, std::uint64_t kind) {
+    return Message<schema::Request>::build([&](schema::Request::Builder request) {
+      if (kind == 0)
+        (first ? request.initStopVm() : request.initStartVm()).setName(vm);
+      else
+        (first ? request.initPauseVm() : request.initResumeVm()).setName(vm);
+    });
+  };
+  tell(absl::StrCat("a user ", which == 0 ? "stops " : "pauses ", vm));
+  cluster_.ask(holder(vm), command(true, which));
+  later(span(absl::Milliseconds(200), absl::Seconds(5)), [this, vm, which, command] {
+    tell(absl::StrCat("a user ", which == 0 ? "starts " : "resumes ", vm));
+    cluster_.ask(holder(vm), command(false, which));
+  });
+}
+
+void FaultInjector::create_or_destroy() {
+  if (random_.chance(600'000)) {
+    const std::string vm = absl::StrCat("new", created_++);
+    const std::string one = any_machine().name();
+    const std::string other = any_machine().name();
+    tell(absl::StrCat("users create ", vm, " on ", one, " and on ", other));
+    cluster_.create_vm(one, vm, schema::DiskLoss::SYNC);
+    cluster_.create_vm(other, vm, schema::DiskLoss::SYNC);
+    return;
+  }
+  const std::string vm = any_vm();
+  tell("a user destroys " + vm);
+  cluster_.ask(holder(vm), Message<schema::Request>::build(
+                               [&](schema::Request::Builder request) { request.initDestroyVm().setName(vm); }));
+}
+
+void FaultInjector::heal() {
+  healed_ = true;
+  tell("all faults end");
+  cluster_.network().heal();
+  cluster_.network().calm();
+  cluster_.set_call_faults(0, 0);
+  cluster_.start_site();
+  cluster_.table()->set_outage(false);
+  cluster_.table()->lose_replies(0);
+  for (const auto& machine : cluster_.machines()) {
+    machine->thaw();
+    if (cluster_.lost(*machine)) continue;
+    machine->power_on();
+    machine->start_daemon();
+    machine->set_log_full(false);
+  }
+}
+
+}  // namespace supercloud

@@ -1,0 +1,84 @@
+// What goes wrong in a run, and what users do meanwhile: drawn from the seed, overlapping, all of it told for the story.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "simulation/cluster.h"
+
+namespace supercloud {
+
+struct FaultOptions {
+  Duration between_min = absl::Milliseconds(100);  // two draws
+  Duration between_max = absl::Milliseconds(2500);
+  bool commands = true;       // users migrate, cancel, pause, stop, create, destroy
+  bool network = true;
+  bool processes = true;      // daemons killed, actors failed
+  bool machines = true;       // power, freezes; one may be lost for good
+  bool table = true;          // the lease site
+  bool hypervisor = true;     // slow and failing calls, dying guests, cut streams
+  bool disks = true;          // full logs
+};
+
+struct InjectedFault {
+  Instant at;
+  std::string what;
+};
+
+// Thread-bound; the cluster outlives it.
+class FaultInjector {
+ public:
+  FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options);
+
+  // Draws from now until `end`, by timers of the world.
+  void run(Instant end);
+  // Everything works again, but for machines that were lost for good.
+  void heal();
+
+  const std::vector<InjectedFault>& story() const { return story_; }
+
+ private:
+  using Fault = std::function<void()>;
+
+  void arm();
+  void draw();
+  void later(Duration delay, std::function<void()> task);
+  Duration span(Duration low, Duration high);
+  SimulatedMachine& any_machine();
+  std::string any_vm();
+  std::string holder(const std::string& vm);
+  void tell(std::string what);
+
+  void partition();
+  void one_sided();
+  void lossy();
+  void kill_daemon();
+  void fail_actor();
+  void power_cycle();
+  void lose_machine();
+  void freeze();
+  void kill_site();
+  void table_outage();
+  void lose_table_replies();
+  void slow_calls();
+  void kill_guest();
+  void cut_streams();
+  void fill_log();
+  void migrate();
+  void cancel();
+  void change_state();
+  void create_or_destroy();
+
+  SimulatedCluster& cluster_;
+  Random random_;
+  FaultOptions options_;
+  std::vector<Fault> faults_;
+  Instant end_{};
+  bool healed_ = false;
+  bool machine_lost_ = false;
+  int created_ = 0;
+  std::vector<InjectedFault> story_;
+};
+
+}  // namespace supercloud

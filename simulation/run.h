@@ -1,0 +1,37 @@
+// One run of the simulator from one seed: safety under faults, then everything heals and convergence is demanded.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "simulation/cluster.h"
+#include "simulation/fault_injector.h"
+
+namespace supercloud {
+
+struct RunOptions {
+  std::uint64_t seed = 1;
+  ClusterOptions cluster;
+  FaultOptions faults;
+  Duration chaos = absl::Seconds(40);
+  Duration calm = absl::Seconds(60);  // enough for every deadline, backoff and session to pass
+  bool keep_history = false;
+};
+
+struct RunResult {
+  std::uint64_t seed = 0;
+  std::vector<Violation> violations;   // empty: all invariants held
+  std::vector<InjectedFault> faults;
+  std::uint64_t log_digest = 0;        // of every byte of every log
+  std::uint64_t steps = 0;
+  std::uint64_t events = 0;
+  int accepted = 0, completed = 0, aborted = 0, refused = 0, taken_over = 0;
+  Duration simulated;
+  std::vector<std::string> story;      // with keep_history: faults and events, one a line, in order
+};
+
+RunResult run_simulation(const RunOptions& options);
+
+}  // namespace supercloud

@@ -1,0 +1,49 @@
+// Many seeds under all faults: no invariant ever breaks, and the same seed makes the same history.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#include "simulation/run.h"
+
+namespace supercloud {
+namespace {
+
+std::uint64_t environment(const char* name, std::uint64_t otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
+  const std::uint64_t first = environment("SUPERCLOUD_SEED", 1);
+  const std::uint64_t seeds = environment("SUPERCLOUD_SEEDS", 20);
+  const bool trace = std::getenv("SUPERCLOUD_TRACE") != nullptr;
+  int accepted = 0, completed = 0, aborted = 0, taken_over = 0;
+  for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
+    RunOptions options;
+    options.seed = seed;
+    options.cluster.market = false;
+    options.keep_history = trace;
+    const RunResult result = run_simulation(options);
+    accepted += result.accepted;
+    completed += result.completed;
+    aborted += result.aborted;
+    taken_over += result.taken_over;
+    for (const std::string& line : result.story) std::cerr << line << "\n";
+    for (const Violation& violation : result.violations)
+      ADD_FAILURE() << "seed " << seed << " at " << static_cast<double>(violation.at.ns) / 1e9 << " s: " << violation.rule << ": "
+                    << violation.what;
+  }
+  std::cout << accepted << " migrations accepted, " << completed << " completed, " << aborted << " aborted, " << taken_over
+            << " takeovers\n";
+}
+
+TEST(Seeds, make_the_same_history_again) {
+  RunOptions options;
+  options.seed = 7;
+  options.cluster.market = false;
+  EXPECT_EQ(run_simulation(options).log_digest, run_simulation(options).log_digest);
+}
+
+}  // namespace
+}  // namespace supercloud
