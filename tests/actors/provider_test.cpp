@@ -142,7 +142,7 @@ TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
   publish_price(node, zone("a"), 30'000'000, market.origin);
   publish_price(node, zone("b"), 30'000'000, market.origin);
   run(absl::Seconds(1));
-  rent(node, zone("a"), 50'000'000, "1");
+  EXPECT_TRUE(rent(node, zone("a"), 50'000'000, "1").ok());
   run(absl::Minutes(2));
   ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 2U);
   const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[1].payload().getInstanceLaunched();
@@ -206,7 +206,7 @@ TEST_F(ProviderTest, TellsAnotherProcesssCopyOfASimulatedAccountWhatIsRented) {
   TestNode& b = provide("b", second, adopting);
   publish_price(b, zone("a"), 30'000'000, market.origin);
   run(absl::Seconds(1));
-  rent(b, zone("a"), 50'000'000, "1", "a");
+  EXPECT_TRUE(rent(b, zone("a"), 50'000'000, "1", "a").ok());
   run(absl::Minutes(2));
   ASSERT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 2U);
   crash("a");

@@ -1,0 +1,265 @@
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "actors/policy/policy_actor.h"
+#include "tests/actors/market_world.h"
+
+namespace supercloud {
+namespace {
+
+using schema::Payload;
+using Decide = std::function<Message<schema::Decision>(schema::World::Reader)>;
+
+class TestPolicy final : public Policy {
+ public:
+  explicit TestPolicy(Decide decide) : decide_(std::move(decide)) {}
+  std::string name() const override { return "test"; }
+  void decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) override {
+    if (decide_) {
+      reply(decide_(world.reader()));
+    } else {
+      kept = std::move(reply);  // never answered
+    }
+  }
+  Reply<Message<schema::Decision>> kept;
+
+ private:
+  Decide decide_;
+};
+
+class PolicyActorTest : public MarketWorld {
+ protected:
+  static constexpr std::int64_t cent = 10'000'000;
+
+  // The VM web1 on node a in zone a; prices 3 and 1 cents in a and b. Its hour began at the market's origin.
+  TestNode& furnish(const std::string& policy, PolicyRegistry registry = built_in_policies()) {
+    TestNode& node = start("a");
+    PolicyActorOptions options;
+    options.market = market;
+    node.node->spawn("policy", [this, registry, options](Context& context) {
+      return std::make_unique<PolicyActor>(context, leases, registry, options);
+    });
+    run(absl::Seconds(3));
+    publish(node, "i-1", [&](Payload::Builder payload) {
+      auto launched = payload.initInstanceLaunched();
+      launched.setInstance("i-1");
+      write_place(zone("a"), {}, launched.initPlace());
+      launched.setBidNanoUsdPerHour(17 * cent);
+      launched.setLaunchedNs(absl::ToUnixNanos(market.origin));
+      launched.setNode("a");
+    });
+    publish_price(node, zone("a"), 3 * cent, market.origin);
+    publish_price(node, zone("b"), 1 * cent, market.origin);
+    const auto spec = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
+      builder.setName("web1");
+      builder.setPolicy(policy);
+    });
+    Swap swap;
+    swap.key = "vm/main/web1";
+    swap.session = *node.session.id;
+    swap.swap_id = "define";
+    swap.value = std::string(spec.bytes());
+    leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                  ASSERT_TRUE(result.ok() && result->won);
+                }));
+    run(absl::Seconds(1));
+    publish(node, "web1", [](Payload::Builder payload) { payload.initVmStarted().setNode("a"); });
+    run(absl::Seconds(1));
+    return node;
+  }
+  void until(int minute, int second = 0) {
+    const absl::Duration left = market.origin + absl::Minutes(minute) + absl::Seconds(second) - market_now();
+    ASSERT_GT(left, absl::ZeroDuration());
+    run(left);
+  }
+  static std::vector<std::string> considered(const TestNode& node) {
+    std::vector<std::string> lines;
+    for (const Event& event : of(node, Payload::POLICY_CONSIDERED)) {
+      const auto body = event.payload().getPolicyConsidered();
+      lines.push_back(absl::StrCat(std::string(text(body.getChoice())), ": ", std::string(text(body.getReason()))));
+    }
+    return lines;
+  }
+  void refuse(TestNode& node, const EventId& migration) {
+    publish(node, "web1", [](Payload::Builder payload) { payload.initMigrationRefused(); }, migration);
+  }
+  static PolicyRegistry with(Decide decide) {
+    PolicyRegistry registry = built_in_policies();
+    registry["test"] = [decide] { return std::make_unique<TestPolicy>(decide); };
+    return registry;
+  }
+  static Decide always(const std::string& choice) {
+    return [choice](schema::World::Reader) {
+      return Message<schema::Decision>::build([&](schema::Decision::Builder decision) {
+        decision.setChoice(choice);
+        decision.setReason("a test says so");
+      });
+    };
+  }
+};
+
+TEST_F(PolicyActorTest, ProposesTheCheapestPlaceAsThePaidHourEnds) {
+  TestNode& node = furnish("cheapest");
+  ASSERT_EQ(considered(node).size(), 1U);
+  EXPECT_EQ(considered(node)[0],
+            "stay: the hour at aws/us-east-1/us-east-1a/r3.large/spot is paid until 2015-08-22 01:00");
+  until(56, 59);
+  EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty());
+  until(57, 1);
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  const Event event = of(node, Payload::MIGRATION_PROPOSED)[0];
+  const auto proposed = event.payload().getMigrationProposed();
+  EXPECT_EQ(text(proposed.getTargetPlace()), zone("b").id());
+  EXPECT_EQ(text(proposed.getProposer()), "policy cheapest");
+  EXPECT_EQ(text(proposed.getSourceNode()), "a");
+  EXPECT_EQ(proposed.getGainNanoUsd(), 2 * cent);
+  const std::vector<Event> prices = of(node, Payload::SPOT_PRICE_CHANGED);
+  ASSERT_EQ(proposed.getEvidence().size(), 2U);
+  EXPECT_EQ(EventId::from(proposed.getEvidence()[0]), prices[0].id());
+  EXPECT_EQ(EventId::from(proposed.getEvidence()[1]), prices[1].id());
+  EXPECT_EQ(considered(node).size(), 2U);
+}
+
+TEST_F(PolicyActorTest, CountsLooksThatChangeNothingAndTellsAtTheHoursEnd) {
+  TestNode& node = furnish("cheapest");
+  for (int i = 1; i <= 10; ++i) {
+    publish_price(node, zone("a"), cent / 2 + i, market.origin + absl::Minutes(i));
+    run(absl::Minutes(1));
+  }
+  EXPECT_EQ(considered(node).size(), 1U);
+  until(58);
+  ASSERT_EQ(considered(node).size(), 2U);
+  const auto body = of(node, Payload::POLICY_CONSIDERED)[1].payload().getPolicyConsidered();
+  EXPECT_EQ(text(body.getChoice()), "stay");
+  EXPECT_GE(body.getUnchangedLooks(), 10U);
+  EXPECT_GT(body.getLastLook(), 0U);
+  EXPECT_EQ(body.getCandidates().size(), 2U);
+  EXPECT_EQ(body.getWakeAtNs(), absl::ToUnixNanos(market.origin + absl::Minutes(117)));
+  until(118);
+  EXPECT_EQ(considered(node).size(), 3U);
+}
+
+TEST_F(PolicyActorTest, FleesFromANoticeWithItsDeadline) {
+  TestNode& node = furnish("cheapest");
+  const Event notice = publish(node, "i-1", [&](Payload::Builder payload) {
+    auto body = payload.initSpotInterruptionNotice();
+    body.setInstance("i-1");
+    body.setNode("a");
+    body.setDeadlineNs(absl::ToUnixNanos(market_now() + absl::Seconds(120)));
+  });
+  run(absl::Seconds(1));
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  const Event event = of(node, Payload::MIGRATION_PROPOSED)[0];
+  EXPECT_EQ(event.cause(), notice.id());
+  EXPECT_LE(event.payload().getMigrationProposed().getDeadlineNs(), 120'000'000'000);
+  EXPECT_GT(event.payload().getMigrationProposed().getDeadlineNs(), 119'000'000'000);
+}
+
+TEST_F(PolicyActorTest, HasOneProposalOpenAndWaitsAfterARefusal) {
+  TestNode& node = furnish("test", with(always(zone("b").id())));
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  publish_price(node, zone("a"), 4 * cent, market.origin + absl::Seconds(1));
+  run(absl::Seconds(20));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U) << "it is not answered yet";
+  refuse(node, of(node, Payload::MIGRATION_PROPOSED)[0].id());
+  run(absl::Seconds(50));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U) << "nothing has changed";
+  run(absl::Seconds(11));
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U) << "a minute is over";
+  refuse(node, of(node, Payload::MIGRATION_PROPOSED)[1].id());
+  run(absl::Seconds(1));
+  publish_price(node, zone("b"), cent / 2, market.origin + absl::Seconds(2));
+  run(absl::Seconds(3));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U) << "not at once, even so";
+  run(absl::Seconds(3));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 3U) << "the target's price has changed";
+}
+
+TEST_F(PolicyActorTest, ProposesNothingWhileAMoveIsUnderWay) {
+  TestNode& node = furnish("test", with(always(zone("b").id())));
+  const EventId migration = of(node, Payload::MIGRATION_PROPOSED).at(0).id();
+  leases.swap({.key = "vm/main/web1", .kind = SwapKind::ACCEPT, .session = *node.session.id, .swap_id = "accept",
+               .epoch = 1, .heir = Heir{"b", migration}},
+              Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                ASSERT_TRUE(result.ok() && result->won) << result->why;
+              }));
+  publish(node, "web1", [](Payload::Builder payload) { payload.initMigrationAccepted(); }, migration);
+  run(absl::Minutes(5));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  publish(node, "web1", [](Payload::Builder payload) { payload.initMigrationAborted(); }, migration);
+  run(absl::Seconds(59));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  run(absl::Seconds(5));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U);
+}
+
+TEST_F(PolicyActorTest, StaysAndSaysSoWhenThePolicyIsUnknownSilentOrTalksNonsense) {
+  PolicyRegistry registry = with(always("aws/nowhere/x/y/spot"));
+  registry["silent"] = [] { return std::make_unique<TestPolicy>(nullptr); };
+  for (const auto& [policy, what] : std::vector<std::pair<std::string, std::string>>{
+           {"smrat", "stay: there is no policy \"smrat\" (known: cheapest, silent, stay, test)"},
+           {"silent", "stay: policy silent did not answer within 1s; staying"},
+           {"test", "stay: policy test answered nonsense: it chose \"aws/nowhere/x/y/spot\", which is no place"}}) {
+    SCOPED_TRACE(policy);
+    TestNode& node = start("x" + policy);
+    PolicyActorOptions options;
+    options.market = market;
+    node.node->spawn("policy", [this, registry, options](Context& context) {
+      return std::make_unique<PolicyActor>(context, leases, registry, options);
+    });
+    run(absl::Seconds(3));
+    const auto spec = Message<schema::VmSpec>::build([&, name = policy](schema::VmSpec::Builder builder) {
+      builder.setName(name);
+      builder.setPolicy(name);
+    });
+    Swap swap;
+    swap.key = "vm/main/" + policy;
+    swap.session = *node.session.id;
+    swap.swap_id = "define " + policy;
+    swap.value = std::string(spec.bytes());
+    leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                  ASSERT_TRUE(result.ok() && result->won);
+                }));
+    run(absl::Seconds(20));
+    ASSERT_EQ(considered(node).size(), 1U);
+    EXPECT_TRUE(considered(node)[0].starts_with(what)) << considered(node)[0];
+    EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty());
+  }
+}
+
+TEST_F(PolicyActorTest, ExplainsOnRequestAndNamesTheNodeThatKnows) {
+  TestNode& node = furnish("cheapest");
+  start("b").node->spawn("policy", [this](Context& context) {
+    PolicyActorOptions options;
+    options.market = market;
+    return std::make_unique<PolicyActor>(context, leases, built_in_policies(), options);
+  });
+  run(absl::Seconds(3));
+  const auto explain = [](const std::string& name) {
+    return Message<schema::Request>::build(
+        [&](schema::Request::Builder request) { request.initExplainPolicy().setName(name); });
+  };
+  const auto answer = ask(node, {"a", "policy"}, explain("web1"));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  ASSERT_TRUE(answer->reader().isJson());
+  EXPECT_NE(text(answer->reader().getJson()).find("is paid until"), std::string_view::npos);
+  EXPECT_EQ(considered(node).size(), 2U) << "asked for, so published";
+  const auto elsewhere = ask(node, {"b", "policy"}, explain("web1"));
+  ASSERT_TRUE(elsewhere.ok()) << elsewhere.status();
+  EXPECT_EQ(text(elsewhere->reader().getRedirect()), "a");
+  EXPECT_TRUE(absl::IsNotFound(ask(node, {"a", "policy"}, explain("web9")).status()));
+}
+
+TEST_F(PolicyActorTest, GoesOnAfterAFailureFromLogAndLeases) {
+  TestNode& node = furnish("cheapest");
+  node.node->fail_actor("policy", absl::InternalError("a test"));
+  until(58);
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+}
+
+}  // namespace
+}  // namespace supercloud
