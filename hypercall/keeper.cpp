@@ -12,7 +12,8 @@ constexpr std::int64_t million = 1'000'000;
 }  // namespace
 
 Duration FencePolicy::fence_limit() const {
-  // ttl_max keeps the products within 64 bits: 3.6e12 ns * 1e6 < 2^63. The first term is rounded down, the second up.
+  // ttl_max keeps the products within 64 bits: 3.6e12 ns * 1e6 < 2^63. The first term is rounded
+  // down, the second up.
   const std::int64_t ttl_ns = absl::ToInt64Nanoseconds(ttl);
   const std::int64_t stop_ns = absl::ToInt64Nanoseconds(stop_time);
   const std::int64_t drift = drift_ppm;
@@ -33,9 +34,10 @@ absl::Status FencePolicy::validate() const {
   }
   const Duration limit = fence_limit();
   if (limit <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "fence policy cannot be safe (", figures,
-        "): after drift and stop time nothing is left of the TTL; raise the TTL or stop guests faster"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("fence policy cannot be safe (", figures,
+                     "): after drift and stop time nothing is left of the TTL; raise the TTL or "
+                     "stop guests faster"));
   }
   if (fence_after >= limit) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -180,19 +180,32 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
   Reader reader(bytes);
   Frame frame;
   switch (static_cast<Type>(reader.number<std::uint8_t>("type"))) {
-    case Type::hello: frame = read_hello(reader); break;
-    case Type::accept: frame = Accept{}; break;
-    case Type::refuse: frame = Refuse{reader.text("why")}; break;
-    case Type::pages: frame = read_pages(reader); break;
-    case Type::pass_end: frame = PassEnd{reader.number<std::uint32_t>("pass")}; break;
+    case Type::hello:
+      frame = read_hello(reader);
+      break;
+    case Type::accept:
+      frame = Accept{};
+      break;
+    case Type::refuse:
+      frame = Refuse{reader.text("why")};
+      break;
+    case Type::pages:
+      frame = read_pages(reader);
+      break;
+    case Type::pass_end:
+      frame = PassEnd{reader.number<std::uint32_t>("pass")};
+      break;
     case Type::final_state: {
       const auto size = reader.number<std::uint32_t>("device state");
       reader.require(size <= device_state_bytes_max, "its device state is too large");
       frame = Final{reader.raw(size, "device state")};
       break;
     }
-    case Type::confirm: frame = Confirm{}; break;
-    default: reader.require(false, "its type is unknown");
+    case Type::confirm:
+      frame = Confirm{};
+      break;
+    default:
+      reader.require(false, "its type is unknown");
   }
   if (absl::Status status = reader.end(); !status.ok()) return status;
   return frame;

@@ -32,6 +32,10 @@ class Fabric {
   // Frames of this VM pass here from now on, as of `epoch`. In effect when it returns. FailedPrecondition below an epoch that
   // the fabric knows for the address.
   virtual absl::Status open(const std::string& vm, Epoch epoch) = 0;
+  // No frame passes an open port from `deadline` on, unless it was moved by then: the keeper's deadline, checked where frames pass.
+  // What a machine that was frozen as a whole still sends as it thaws reaches nobody (rule 8). In effect when it returns; in either
+  // direction; a port that was never armed has none.
+  virtual void arm(const std::string& vm, Instant deadline) = 0;
   // In effect when it returns. Idempotent.
   virtual void close(const std::string& vm) = 0;
   virtual void remove(std::string vm, Reply<Done> reply) = 0;

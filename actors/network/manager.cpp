@@ -23,7 +23,8 @@ std::pair<std::string, std::string> split(const std::string& vm) {
   return {vm.substr(0, slash), vm.substr(slash + 1)};
 }
 
-const AddressOwner* find_address(const std::vector<AddressOwner>& owners, const std::string& address) {
+const AddressOwner* find_address(const std::vector<AddressOwner>& owners,
+                                 const std::string& address) {
   for (const AddressOwner& owner : owners) {
     if (owner.address == address) return &owner;
   }
@@ -54,19 +55,22 @@ void NetworkManager::receive(const Event& event) {
 
 void NetworkManager::handle(const Event& event) {
   switch (event.type()) {
-    case schema::Payload::MIGRATION_ACCEPTED: return on_accepted(event);
+    case schema::Payload::MIGRATION_ACCEPTED:
+      return on_accepted(event);
     case schema::Payload::VM_RESUMED:
       return on_running(event, std::string(text(event.payload().getVmResumed().getNode())));
     case schema::Payload::VM_STARTED:
       return on_running(event, std::string(text(event.payload().getVmStarted().getNode())));
-    case schema::Payload::VM_DESTROYED: return on_destroyed(event);
+    case schema::Payload::VM_DESTROYED:
+      return on_destroyed(event);
     case schema::Payload::VM_DEFINED: {
       const auto defined = event.payload().getVmDefined();
       if (text(defined.getNode()) != context_.node()) return;
       return prepare(name_in_seams(event), std::string(text(defined.getSpec().getAddress())),
                      event.epoch(), EventId{});
     }
-    case schema::Payload::LEASE_SWAP_REQUESTED: return on_swap_requested(event);
+    case schema::Payload::LEASE_SWAP_REQUESTED:
+      return on_swap_requested(event);
     case schema::Payload::VM_PAUSED: {
       Pause& pause = pauses_[name_in_seams(event)];
       if (event.epoch() >= pause.epoch) pause = {event.epoch(), event.time().wall()};
@@ -84,11 +88,12 @@ void NetworkManager::handle(const Event& event) {
       }
       return;
     }
-    default: return;
+    default:
+      return;
   }
 }
 
-// ---- the table -----------------------------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 void NetworkManager::read_table() {
   // What is learned from events while the table is being read is newer than its answer.
@@ -138,19 +143,20 @@ void NetworkManager::reconcile_vm(const LeaseRecord& record, const std::string& 
   owner.epoch = record.epoch;
   if (owner.address.empty()) return;
 
-  // What the fabric believed before the table was asked, and the table contradicts, came from an event that was wrong, or from
-  // an earlier VM of this name or address.
+  // What the fabric believed before the table was asked, and the table contradicts, came from an
+  // event that was wrong, or from an earlier VM of this name or address.
   const AddressOwner* known = find_address(known_before, owner.address);
-  const bool wrong = known != nullptr && (known->vm != vm || known->epoch > record.epoch ||
-                                          (known->epoch == record.epoch &&
-                                           known->node != record.holder));
+  const bool wrong =
+      known != nullptr && (known->vm != vm || known->epoch > record.epoch ||
+                           (known->epoch == record.epoch && known->node != record.holder));
   if (wrong) fabric_.forget(known->address, known->epoch);
   for (const AddressOwner& other : known_before) {
     if (other.vm == vm && other.address != owner.address) {
       fabric_.forget(other.address, other.epoch);
     }
   }
-  // The first that is heard of a VM is no switch: a manager that starts would tell of every VM there is.
+  // The first that is heard of a VM is no switch: a manager that starts would tell of every VM
+  // there is.
   const std::vector<AddressOwner> known_now = fabric_.owners();
   if (find_address(known_now, owner.address) == nullptr) {
     fabric_.learn(owner);
@@ -173,32 +179,32 @@ void NetworkManager::reconcile_vm(const LeaseRecord& record, const std::string& 
 }
 
 void NetworkManager::not_ours(const std::string& vm) {
-  // An answer of the table may be older than a port that was just made for a move to here: only the second one counts.
+  // An answer of the table may be older than a port that was just made for a move to here: only the
+  // second one counts.
   if (absent_.insert(vm).second) return;
   remove_port(vm);
 }
 
-// ---- events --------------------------------------------------------------------------------------------------------
+// ---- events -------------------------------------------------------------------------------------
 
 void NetworkManager::on_accepted(const Event& event) {
   if (text(event.payload().getMigrationAccepted().getTarget()) != context_.node()) return;
   const std::string vm = name_in_seams(event);
   const EventId migration = event.migration();
-  leases_.read(absl::StrCat(std::string(key_prefix), vm),
-               context_.reply<LeaseRecord>(
-                   options_.call_deadline,
-                   [this, vm, migration](const absl::StatusOr<LeaseRecord>& record) {
-                     // Without an answer the next look at the table finds the heir.
-                     if (!record.ok() || !record->heir.has_value() ||
-                         record->heir->node != context_.node() ||
-                         record->heir->migration != migration) {
-                       return;
-                     }
-                     const auto spec = Message<schema::VmSpec>::parse(record->value);
-                     if (!spec.ok()) return;
-                     const std::string address(text(spec->reader().getAddress()));
-                     prepare(vm, address, record->epoch, migration);
-                   }));
+  leases_.read(
+      absl::StrCat(std::string(key_prefix), vm),
+      context_.reply<LeaseRecord>(
+          options_.call_deadline, [this, vm, migration](const absl::StatusOr<LeaseRecord>& record) {
+            // Without an answer the next look at the table finds the heir.
+            if (!record.ok() || !record->heir.has_value() ||
+                record->heir->node != context_.node() || record->heir->migration != migration) {
+              return;
+            }
+            const auto spec = Message<schema::VmSpec>::parse(record->value);
+            if (!spec.ok()) return;
+            const std::string address(text(spec->reader().getAddress()));
+            prepare(vm, address, record->epoch, migration);
+          }));
 }
 
 // This node is about to take a VM over: its port should be ready when it has.
@@ -258,7 +264,8 @@ void NetworkManager::on_running(const Event& event, const std::string& node) {
 void NetworkManager::on_destroyed(const Event& event) {
   const std::string vm = name_in_seams(event);
   for (const AddressOwner& owner : fabric_.owners()) {
-    // A VM of the same name that was defined since starts again at a low epoch: only what is not newer goes.
+    // A VM of the same name that was defined since starts again at a low epoch: only what is not
+    // newer goes.
     if (owner.vm == vm && owner.epoch <= event.epoch()) fabric_.forget(owner.address, owner.epoch);
   }
   if (!fabric_.port(vm).has_value()) remove_port(vm);
@@ -267,7 +274,7 @@ void NetworkManager::on_destroyed(const Event& event) {
   measured_.erase(vm);
 }
 
-// ---- the fabric ----------------------------------------------------------------------------------------------------
+// ---- the fabric ---------------------------------------------------------------------------------
 
 void NetworkManager::prepare(const std::string& vm, const std::string& address, Epoch epoch,
                              const EventId& migration) {
@@ -275,23 +282,23 @@ void NetworkManager::prepare(const std::string& vm, const std::string& address, 
   const bool silent = migration.empty() || (said != announced_.end() && said->second == migration);
   if (silent && prepared_.contains(vm)) return;
   if (!preparing_.insert(vm).second) return;
-  fabric_.prepare(vm, address,
-                  context_.reply<Done>(
-                      options_.call_deadline,
-                      [this, vm, epoch, migration, silent](const absl::StatusOr<Done>& done) {
-                        preparing_.erase(vm);
-                        if (!done.ok()) return;  // tried again at the next look at the table
-                        prepared_.insert(vm);
-                        removed_.erase(vm);
-                        if (silent) return;
-                        announced_[vm] = migration;
-                        const auto [tenant, name] = split(vm);
-                        Draft draft = context_.draft(name, tenant);
-                        draft.payload().initNetworkPathReady().setNode(context_.node());
-                        draft.epoch(epoch);
-                        draft.migration(migration);
-                        context_.publish(std::move(draft));
-                      }));
+  fabric_.prepare(
+      vm, address,
+      context_.reply<Done>(options_.call_deadline,
+                           [this, vm, epoch, migration, silent](const absl::StatusOr<Done>& done) {
+                             preparing_.erase(vm);
+                             if (!done.ok()) return;  // tried again at the next look at the table
+                             prepared_.insert(vm);
+                             removed_.erase(vm);
+                             if (silent) return;
+                             announced_[vm] = migration;
+                             const auto [tenant, name] = split(vm);
+                             Draft draft = context_.draft(name, tenant);
+                             draft.payload().initNetworkPathReady().setNode(context_.node());
+                             draft.epoch(epoch);
+                             draft.migration(migration);
+                             context_.publish(std::move(draft));
+                           }));
 }
 
 void NetworkManager::remove_port(const std::string& vm) {
@@ -337,8 +344,8 @@ void NetworkManager::measure_blackout(const std::string& vm, Epoch epoch, const 
   }
   std::optional<Duration> silent = fabric_.blackout(vm, epoch);
   if (!silent.has_value()) {
-    // The guest came from another node: from the source's word of the pause to the first frame here, by both nodes' wall clocks,
-    // and so only as exact as they agree.
+    // The guest came from another node: from the source's word of the pause to the first frame
+    // here, by both nodes' wall clocks, and so only as exact as they agree.
     const auto pause = pauses_.find(vm);
     if (pause == pauses_.end() || pause->second.epoch >= epoch) return;
     const absl::Time first = context_.wall() - (context_.now() - traffic->first);

@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t block_bytes = 4096;
-constexpr std::uint64_t blocks_max = 4096;   // of the disk that the workload touches
-constexpr std::uint64_t check_every = 64;    // ticks between two self-checks
+constexpr std::uint64_t blocks_max = 4096;  // of the disk that the workload touches
+constexpr std::uint64_t check_every = 64;   // ticks between two self-checks
 constexpr std::size_t dirtied_per_tick_max = 64;
 
 std::size_t model_pages(schema::VmSpec::Reader spec, const GuestOptions& options) {
@@ -59,7 +59,8 @@ void SimulatedGuest::run(Epoch epoch) {
   if (observer_ != nullptr) observer_->on_first_instruction(vm_, epoch_);
   if (boot_epoch_ == 0) boot(epoch);
   check_memory();
-  // A request that was open across a freeze may or may not be done; the same write again changes nothing.
+  // A request that was open across a freeze may or may not be done; the same write again changes
+  // nothing.
   resubmit_all();
   if (executes_) tick();
 }
@@ -106,7 +107,8 @@ void SimulatedGuest::tick() {
 
   const auto tick_ns = static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(options_.tick));
   write_credit_ += spec_.reader().getWritesPerSecond() * tick_ns;
-  // As a file system does, it never has two writes of one block under way, so that sending one again harms nothing.
+  // As a file system does, it never has two writes of one block under way, so that sending one
+  // again harms nothing.
   while (write_credit_ >= second_ns && requests_.size() < options_.requests_max &&
          !writes_to((writes_issued_ + 1) % blocks_)) {
     write_credit_ -= second_ns;
@@ -172,7 +174,8 @@ void SimulatedGuest::resubmit_all() {
   }
 }
 
-// What waits for one answer. A reply that is dropped is a connection that was lost: the request is sent again.
+// What waits for one answer. A reply that is dropped is a connection that was lost: the request is
+// sent again.
 class SimulatedGuest::Answer {
  public:
   Answer(SimulatedGuest& guest, std::uint64_t id, std::uint64_t attempt)
@@ -197,8 +200,9 @@ class SimulatedGuest::Answer {
 };
 
 Reply<std::uint64_t> SimulatedGuest::answer(std::uint64_t id, std::uint64_t attempt) {
-  return {far_future, [answer = std::make_unique<Answer>(*this, id, attempt)](
-                          absl::StatusOr<std::uint64_t> version) { answer->give(std::move(version)); }};
+  return {far_future,
+          [answer = std::make_unique<Answer>(*this, id, attempt)](
+              absl::StatusOr<std::uint64_t> version) { answer->give(std::move(version)); }};
 }
 
 void SimulatedGuest::retry(std::uint64_t id, std::uint64_t attempt) {
@@ -230,18 +234,19 @@ void SimulatedGuest::complete(std::uint64_t id, std::uint64_t attempt,
     version_acked_ = std::max(version_acked_, *version);
   }
   requests_.erase(found);
-  // The backend writes its answer into guest memory, whether or not the vCPUs run: why a pause has to drain.
+  // The backend writes its answer into guest memory, whether or not the vCPUs run: why a pause has
+  // to drain.
   memory_.write(memory_.pages() - 1, writes_acked_ << 20 ^ writes_flushed_);
   if (requests_.empty() && on_drained_) on_drained_();
 }
 
-// state = boot epoch, workload, ticks, dirty and write credit, issued, acked, flushed, both versions, checksum:
-// eleven u64, little-endian.
+// state = boot epoch, workload, ticks, dirty and write credit, issued, acked, flushed, both
+// versions, checksum: eleven u64, little-endian.
 std::string SimulatedGuest::device_state() const {
-  const std::array<std::uint64_t, 11> fields = {
-      boot_epoch_,    workload_,       ticks_,          dirty_credit_,  write_credit_,
-      writes_issued_, writes_acked_,   writes_flushed_, version_acked_, version_flushed_,
-      memory_.checksum()};
+  const std::array<std::uint64_t, 11> fields = {boot_epoch_,      workload_,         ticks_,
+                                                dirty_credit_,    write_credit_,     writes_issued_,
+                                                writes_acked_,    writes_flushed_,   version_acked_,
+                                                version_flushed_, memory_.checksum()};
   std::string bytes;
   for (const std::uint64_t field : fields) {
     for (unsigned shift = 0; shift < 64; shift += 8) {

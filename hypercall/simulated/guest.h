@@ -1,8 +1,9 @@
-// A simulated guest: memory that is a function of what it has executed, a disk workload whose acknowledgements it remembers, and
-// frames to its peers.
+// A simulated guest: memory that is a function of what it has executed, a disk workload whose
+// acknowledgements it remembers, and frames to its peers.
 //
-// A tick of the guest writes its clock page and some others, issues disk writes, and a flush after every few of them. The value
-// of a write is (boot epoch << 40 | number of the write since that boot), so every value is unique and says its order.
+// A tick of the guest writes its clock page and some others, issues disk writes, and a flush after
+// every few of them. The value of a write is (boot epoch << 40 | number of the write since that
+// boot), so every value is unique and says its order.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +24,12 @@
 namespace supercloud {
 
 struct GuestOptions {
-  std::size_t pages_max = 256;       // pages that stand for the whole memory, however large
+  std::size_t pages_max = 256;  // pages that stand for the whole memory, however large
   Duration tick = absl::Milliseconds(20);
-  std::uint32_t flush_every = 5;     // writes
-  std::size_t requests_max = 16;     // disk requests in flight; more wait for the next tick
-  Duration retry = absl::Milliseconds(200);  // of a disk request that was answered with an error, or dropped
+  std::uint32_t flush_every = 5;  // writes
+  std::size_t requests_max = 16;  // disk requests in flight; more wait for the next tick
+  Duration retry =
+      absl::Milliseconds(200);  // of a disk request that was answered with an error, or dropped
 };
 
 inline constexpr std::uint64_t guest_page_bytes = 4096;
@@ -48,7 +50,8 @@ class SimulatedGuest {
   // Guest memory that one page of the model stands for.
   std::uint64_t page_bytes() const { return page_bytes_; }
 
-  // Boots, if it never ran and nothing was loaded, or goes on; disk requests that are still open are sent again at this epoch.
+  // Boots, if it never ran and nothing was loaded, or goes on; disk requests that are still open
+  // are sent again at this epoch.
   void run(Epoch epoch);
   // The vCPUs stop; disk requests under way are completed into memory.
   void stop();
@@ -75,8 +78,8 @@ class SimulatedGuest {
     bool flush = false;
     std::uint64_t block = 0;
     std::uint64_t value = 0;
-    std::uint64_t covers = 0;     // flush: writes acknowledged when it was issued
-    std::uint64_t attempt = 0;    // an answer to an earlier one does not count
+    std::uint64_t covers = 0;   // flush: writes acknowledged when it was issued
+    std::uint64_t attempt = 0;  // an answer to an earlier one does not count
   };
 
   void boot(Epoch epoch);
@@ -102,11 +105,12 @@ class SimulatedGuest {
   GuestMemory memory_;
 
   // Guest state: what travels in device_state().
-  Epoch boot_epoch_ = 0;  // 0: not booted
-  std::uint64_t workload_ = 0;       // seed of the next random choice
+  Epoch boot_epoch_ = 0;        // 0: not booted
+  std::uint64_t workload_ = 0;  // seed of the next random choice
   std::uint64_t ticks_ = 0;
-  std::uint64_t dirty_credit_ = 0;   // in bytes * ns: what is left of the dirty rate after whole pages
-  std::uint64_t write_credit_ = 0;   // in writes * ns
+  std::uint64_t dirty_credit_ =
+      0;  // in bytes * ns: what is left of the dirty rate after whole pages
+  std::uint64_t write_credit_ = 0;  // in writes * ns
   std::uint64_t writes_issued_ = 0;
   std::uint64_t writes_acked_ = 0;
   std::uint64_t writes_flushed_ = 0;

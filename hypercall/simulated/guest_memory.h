@@ -1,5 +1,6 @@
-// The memory of a simulated guest: a few pages that stand for all of it, each with a 64-bit content, with dirty tracking and a
-// checksum that the guest keeps as it writes, by which it finds out later whether a move has broken anything.
+// The memory of a simulated guest: a few pages that stand for all of it, each with a 64-bit
+// content, with dirty tracking and a checksum that the guest keeps as it writes, by which it finds
+// out later whether a move has broken anything.
 #pragma once
 
 #include <cstddef>

@@ -35,10 +35,10 @@ SimulatedHost::~SimulatedHost() {
 }
 
 absl::Status SimulatedHost::start() {
-  return network_.listen("pages", [this, alive = std::weak_ptr<bool>(alive_)](
-                                      std::unique_ptr<Link> link) {
-    if (!alive.expired()) connected(std::move(link));
-  });
+  return network_.listen("pages",
+                         [this, alive = std::weak_ptr<bool>(alive_)](std::unique_ptr<Link> link) {
+                           if (!alive.expired()) connected(std::move(link));
+                         });
 }
 
 void SimulatedHost::at(Instant when, Task task) {
@@ -47,7 +47,7 @@ void SimulatedHost::at(Instant when, Task task) {
   });
 }
 
-// ---- copies --------------------------------------------------------------------------------------------------------
+// ---- copies -------------------------------------------------------------------------------------
 
 absl::Status SimulatedHost::make_copy(Message<schema::VmSpec> spec, State state, Epoch epoch,
                                       EventId migration) {
@@ -89,9 +89,9 @@ void SimulatedHost::prepare_incoming(Message<schema::VmSpec> spec, EventId migra
     const bool same = (copy.state == State::incoming || copy.state == State::arrived) &&
                       copy.migration == migration && copy.epoch == epoch;
     if (same) return reply(Done{});
-    return reply(absl::AlreadyExistsError(absl::StrCat(
-        "this host has another copy of ", vm, "; destroy it before migration ",
-        migration.to_string(), " brings one")));
+    return reply(absl::AlreadyExistsError(absl::StrCat("this host has another copy of ", vm,
+                                                       "; destroy it before migration ",
+                                                       migration.to_string(), " brings one")));
   }
   const absl::Status made =
       make_copy(std::move(spec), State::incoming, epoch, std::move(migration));
@@ -210,7 +210,7 @@ void SimulatedHost::remove(const std::string& vm, const absl::Status& why) {
   for (Reply<Done>& pauser : copy.pausers) pauser(why);
 }
 
-// ---- keeper --------------------------------------------------------------------------------------------------------
+// ---- keeper -------------------------------------------------------------------------------------
 
 void SimulatedHost::arm(const std::string& vm, Instant deadline) {
   if (options_.keeper) keeper_.arm(vm, deadline);
@@ -230,7 +230,7 @@ void SimulatedHost::freeze(const std::string& vm) {
   look(vm);
 }
 
-// ---- page streams --------------------------------------------------------------------------------------------------
+// ---- page streams -------------------------------------------------------------------------------
 
 void SimulatedHost::send(const std::string& vm, TransferOptions options,
                          PageSender::Progress progress, Reply<TransferProgress> converged) {
@@ -249,12 +249,12 @@ void SimulatedHost::send(const std::string& vm, TransferOptions options,
         absl::StrCat(vm, " is being sent by migration ", copy.sender->migration().to_string(),
                      "; stop that transfer first")));
   }
-  copy.sender = std::make_unique<PageSender>(
-      scheduler_, network_, *copy.guest, std::move(options), options_.bytes_per_second, copy.epoch,
-      [this, vm](const absl::Status& why) {
-        drop_sender(copies_.at(vm), why);
-        look(vm);
-      });
+  copy.sender = std::make_unique<PageSender>(scheduler_, network_, *copy.guest, std::move(options),
+                                             options_.bytes_per_second, copy.epoch,
+                                             [this, vm](const absl::Status& why) {
+                                               drop_sender(copies_.at(vm), why);
+                                               look(vm);
+                                             });
   copy.sender->report_to(std::move(progress), std::move(converged));
 }
 
@@ -276,7 +276,8 @@ void SimulatedHost::finish_send(const std::string& vm, Reply<TransferProgress> r
 void SimulatedHost::stop_send(const std::string& vm, Reply<Done> reply) {
   const auto found = copies_.find(vm);
   if (found != copies_.end()) {
-    drop_sender(found->second, absl::CancelledError(absl::StrCat("the transfer of ", vm, " was stopped")));
+    drop_sender(found->second,
+                absl::CancelledError(absl::StrCat("the transfer of ", vm, " was stopped")));
   }
   reply(Done{});
 }
@@ -298,8 +299,7 @@ void SimulatedHost::connected(std::unique_ptr<Link> link) {
   owner.ended = [this, stream](const std::string& vm, const absl::Status&) {
     stream_ended(stream, vm);
   };
-  streams_[stream] =
-      std::make_unique<PageReceiver>(scheduler_, std::move(link), std::move(owner));
+  streams_[stream] = std::make_unique<PageReceiver>(scheduler_, std::move(link), std::move(owner));
 }
 
 absl::StatusOr<SimulatedGuest*> SimulatedHost::admit(std::uint64_t stream,
@@ -343,7 +343,8 @@ void SimulatedHost::cut_streams() {
     if (copy.sender != nullptr) sending.push_back(vm);
   }
   for (const std::string& vm : sending) {
-    drop_sender(copies_.at(vm), absl::UnavailableError(absl::StrCat("the page stream of ", vm, " was cut")));
+    drop_sender(copies_.at(vm),
+                absl::UnavailableError(absl::StrCat("the page stream of ", vm, " was cut")));
     look(vm);
   }
   std::vector<std::pair<std::uint64_t, std::string>> receiving;
@@ -353,7 +354,7 @@ void SimulatedHost::cut_streams() {
   for (const auto& [stream, vm] : receiving) stream_ended(stream, vm);
 }
 
-// ---- what is here --------------------------------------------------------------------------------------------------
+// ---- what is here -------------------------------------------------------------------------------
 
 std::vector<GuestStatus> SimulatedHost::list() const {
   std::vector<GuestStatus> statuses;

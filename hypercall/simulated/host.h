@@ -1,5 +1,6 @@
-// A simulated host: guests, their keepers and page streams. It outlives the daemon that drives it through SimulatedHypervisor, as
-// QEMU processes outlive theirs; destroying it is losing the machine's power.
+// A simulated host: guests, their keepers and page streams. It outlives the daemon that drives it
+// through SimulatedHypervisor, as QEMU processes outlive theirs; destroying it is losing the
+// machine's power.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +26,9 @@ namespace supercloud {
 
 // What goes wrong with one hypervisor call.
 struct CallFault {
-  Duration delay;             // until it takes effect; later calls for the same VM wait behind it
-  absl::Status error;         // it has no effect and answers this
-  bool answer_lost = false;   // it takes effect, and nobody hears of it
+  Duration delay;            // until it takes effect; later calls for the same VM wait behind it
+  absl::Status error;        // it has no effect and answers this
+  bool answer_lost = false;  // it takes effect, and nobody hears of it
 };
 
 class HostFaults {
@@ -41,7 +42,8 @@ struct SimulatedHostOptions {
   std::uint64_t memory_bytes = 64ULL << 30;
   std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream
   Duration call_time = absl::Milliseconds(1);   // of a call without a fault
-  Duration stop_time_max = absl::Milliseconds(200);  // delta: a guest still executes for up to this when its keeper stops it
+  Duration stop_time_max = absl::Milliseconds(
+      200);            // delta: a guest still executes for up to this when its keeper stops it
   bool keeper = true;  // false makes a broken host, for showing that the checkers see it
   GuestOptions guest;
 };
@@ -142,12 +144,12 @@ void SimulatedHost::call(std::string_view name, const std::string& vm, Reply<T> 
   if (faults_ != nullptr) fault = faults_->on_call(name, vm);
   Instant& busy = busy_until_[vm];
   busy = std::max(busy, scheduler_.clock().now()) + options_.call_time + fault.delay;
-  at(busy, [fault = std::move(fault), reply = std::move(reply),
-            effect = std::move(effect)]() mutable {
-    if (!fault.error.ok()) return reply(fault.error);
-    if (fault.answer_lost) reply = Reply<T>();
-    std::move(effect)(std::move(reply));
-  });
+  at(busy,
+     [fault = std::move(fault), reply = std::move(reply), effect = std::move(effect)]() mutable {
+       if (!fault.error.ok()) return reply(fault.error);
+       if (fault.answer_lost) reply = Reply<T>();
+       std::move(effect)(std::move(reply));
+     });
 }
 
 }  // namespace supercloud

@@ -42,12 +42,12 @@ void SimulatedHypervisor::send(std::string vm, TransferOptions options,
     if (!alive.expired() && progress) progress(value);
   };
   SimulatedHost& host = host_;
-  host_.call<TransferProgress>(
-      "send", vm, while_alive(std::move(converged)),
-      [&host, vm, options = std::move(options),
-       report = std::move(report)](Reply<TransferProgress> done) mutable {
-        host.send(vm, std::move(options), std::move(report), std::move(done));
-      });
+  host_.call<TransferProgress>("send", vm, while_alive(std::move(converged)),
+                               [&host, vm, options = std::move(options),
+                                report = std::move(report)](Reply<TransferProgress> done) mutable {
+                                 host.send(vm, std::move(options), std::move(report),
+                                           std::move(done));
+                               });
 }
 
 void SimulatedHypervisor::pause(std::string vm, Reply<Done> reply) {
@@ -71,9 +71,9 @@ void SimulatedHypervisor::stop_send(std::string vm, Reply<Done> reply) {
 
 void SimulatedHypervisor::resume(std::string vm, Epoch epoch, Reply<Done> reply) {
   SimulatedHost& host = host_;
-  host_.call<Done>("resume", vm, while_alive(std::move(reply)), [&host, vm, epoch](Reply<Done> done) {
-    host.resume(vm, epoch, std::move(done));
-  });
+  host_.call<Done>(
+      "resume", vm, while_alive(std::move(reply)),
+      [&host, vm, epoch](Reply<Done> done) { host.resume(vm, epoch, std::move(done)); });
 }
 
 void SimulatedHypervisor::destroy(std::string vm, Reply<Done> reply) {

@@ -1,5 +1,5 @@
-// The hypervisor seam over a simulated host: what a daemon holds. Destroying it is the daemon's crash: what it has called takes
-// effect, and nobody hears of it.
+// The hypervisor seam over a simulated host: what a daemon holds. Destroying it is the daemon's
+// crash: what it has called takes effect, and nobody hears of it.
 #pragma once
 
 #include <functional>

@@ -58,7 +58,8 @@ absl::Status PageReceiver::begin(const transfer::Hello& hello) {
 absl::Status PageReceiver::fill(const transfer::Pages& pages) {
   for (const transfer::PageContent& page : pages.pages) {
     if (page.index >= guest_->memory().pages()) {
-      return absl::OutOfRangeError(absl::StrCat("page ", page.index, " lies beyond the memory of ", vm_));
+      return absl::OutOfRangeError(
+          absl::StrCat("page ", page.index, " lies beyond the memory of ", vm_));
     }
     guest_->memory().load(page.index, page.content);
   }
@@ -76,7 +77,8 @@ absl::Status PageReceiver::complete(const transfer::Final& last) {
 void PageReceiver::end(absl::Status why) {
   if (ended_) return;
   ended_ = true;
-  // After the turn in which the link called: destroying the receiver destroys the link, whose last frame shall still leave.
+  // After the turn in which the link called: destroying the receiver destroys the link, whose last
+  // frame shall still leave.
   scheduler_.post([this, alive = std::weak_ptr<bool>(alive_), why] {
     if (alive.expired()) return;
     const auto ended = std::move(owner_.ended);  // the call destroys this object

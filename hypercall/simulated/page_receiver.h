@@ -21,8 +21,8 @@ class PageReceiver {
     std::function<absl::StatusOr<SimulatedGuest*>(const transfer::Hello&)> admit;
     // Memory and devices are complete; the source is told after this returns.
     std::function<void(const std::string& vm)> arrived;
-    // The connection is over: lost, refused, malformed, or closed after arrival. Never from inside a call; the owner destroys
-    // the receiver. `vm` is empty if no stream had been admitted.
+    // The connection is over: lost, refused, malformed, or closed after arrival. Never from inside
+    // a call; the owner destroys the receiver. `vm` is empty if no stream had been admitted.
     std::function<void(const std::string& vm, absl::Status why)> ended;
   };
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t backlog_max = 4 << 20;
 constexpr Duration backlog_wait = absl::Milliseconds(5);
-constexpr Duration idle_wait = absl::Milliseconds(20);  // between passes once converged, or with nothing dirty
+constexpr Duration idle_wait =
+    absl::Milliseconds(20);  // between passes once converged, or with nothing dirty
 constexpr std::size_t batch_pages_max = 1024;
 constexpr std::uint64_t batches_per_second = 100;
 constexpr std::uint64_t second_us = 1'000'000;
@@ -31,11 +32,12 @@ PageSender::PageSender(Scheduler& scheduler, LinkNetwork& network, SimulatedGues
     bytes_per_second_ = std::min(bytes_per_second_, options_.bytes_per_second_max);
   }
   link_->set_handler({.on_frame = [this](std::string frame) { on_frame(frame); },
-                      .on_closed = [this](absl::Status why) {
-                        fail(absl::UnavailableError(absl::StrCat(
-                            "the page stream of ", guest_.vm(), " to ", options_.endpoint,
-                            " was lost: ", std::string(why.message()))));
-                      }});
+                      .on_closed =
+                          [this](absl::Status why) {
+                            fail(absl::UnavailableError(absl::StrCat(
+                                "the page stream of ", guest_.vm(), " to ", options_.endpoint,
+                                " was lost: ", std::string(why.message()))));
+                          }});
   transfer::Hello hello;
   hello.epoch = epoch;
   hello.vm = guest_.vm();
@@ -78,8 +80,8 @@ void PageSender::on_frame(const std::string& bytes) {
     guest_.memory().mark_all_dirty();
     pump();
   } else if (const auto* refuse = std::get_if<transfer::Refuse>(&*frame)) {
-    fail(absl::FailedPreconditionError(
-        absl::StrCat(options_.endpoint, " refuses the memory of ", guest_.vm(), ": ", refuse->why)));
+    fail(absl::FailedPreconditionError(absl::StrCat(options_.endpoint, " refuses the memory of ",
+                                                    guest_.vm(), ": ", refuse->why)));
   } else if (std::holds_alternative<transfer::Confirm>(*frame) && final_sent_ && !confirmed_) {
     confirmed_ = true;
     percent_ = 100;
@@ -178,8 +180,7 @@ TransferProgress PageSender::measure() const {
   const std::uint64_t page_bytes = guest_.page_bytes();
   const std::size_t pages = guest_.memory().pages();
   const std::size_t left =
-      pass_ == 0 ? pages
-                 : std::min(pages, queue_.size() - next_ + guest_.memory().dirty_pages());
+      pass_ == 0 ? pages : std::min(pages, queue_.size() - next_ + guest_.memory().dirty_pages());
   TransferProgress progress;
   progress.pass = pass_;
   progress.sent_bytes = sent_pages_ * page_bytes;
@@ -199,7 +200,8 @@ TransferProgress PageSender::measure() const {
   if (dirty_bytes < bytes_per_second_) {
     // What is dirtied meanwhile comes on top: a geometric series.
     const std::uint64_t net = bytes_per_second_ - dirty_bytes;
-    const Duration grown = progress.eta_low * static_cast<std::int64_t>(bytes_per_second_ / net + 1);
+    const Duration grown =
+        progress.eta_low * static_cast<std::int64_t>(bytes_per_second_ / net + 1);
     progress.eta_high = std::min(slowest, grown + options_.blackout_budget);
   }
   return progress;

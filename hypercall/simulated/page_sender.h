@@ -1,4 +1,5 @@
-// The source's side of a page stream: pre-copy in passes, paced to a bandwidth, then the rest of a drained guest.
+// The source's side of a page stream: pre-copy in passes, paced to a bandwidth, then the rest of a
+// drained guest.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +16,14 @@
 
 namespace supercloud {
 
-// Thread-bound. Destroying it closes the stream without a further call; replies that wait are dropped, see cancel().
+// Thread-bound. Destroying it closes the stream without a further call; replies that wait are
+// dropped, see cancel().
 class PageSender {
  public:
   using Progress = std::function<void(const TransferProgress&)>;
 
-  // `ended` is called once if the stream ends by itself, never from inside a call: the owner may then destroy the sender.
+  // `ended` is called once if the stream ends by itself, never from inside a call: the owner may
+  // then destroy the sender.
   PageSender(Scheduler& scheduler, LinkNetwork& network, SimulatedGuest& guest,
              TransferOptions options, std::uint64_t bytes_per_second, Epoch epoch,
              std::function<void(absl::Status why)> ended);
@@ -64,7 +67,7 @@ class PageSender {
   std::uint64_t sent_pages_ = 0;
   std::uint32_t percent_ = 0;
   bool accepted_ = false;
-  bool idle_ = false;                 // the timer is a rest between passes, not the time a batch takes
+  bool idle_ = false;  // the timer is a rest between passes, not the time a batch takes
   bool converged_ = false;
   bool finishing_ = false;
   bool final_sent_ = false;

@@ -19,9 +19,8 @@ absl::Status status_of(FabricWorld& world, Call call) {
 }  // namespace
 
 absl::Status FabricConformance::prepare(const std::string& vm, const std::string& address) {
-  return status_of(*world_, [&](Reply<Done> reply) {
-    world_->fabric().prepare(vm, address, std::move(reply));
-  });
+  return status_of(
+      *world_, [&](Reply<Done> reply) { world_->fabric().prepare(vm, address, std::move(reply)); });
 }
 
 absl::Status FabricConformance::remove(const std::string& vm) {

@@ -38,7 +38,7 @@ class FabricConformance : public ::testing::TestWithParam<FabricWorldFactory> {
   absl::Status prepare(const std::string& vm, const std::string& address);
   absl::Status remove(const std::string& vm);
   AddressOwner owned_by(const std::string& node, Epoch epoch) const;
-  std::string owner() ;
+  std::string owner();
 
   std::unique_ptr<FabricWorld> world_ = GetParam().make();
   const std::string vm_ = "main/web1";

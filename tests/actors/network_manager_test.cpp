@@ -1,5 +1,3 @@
-#include "actors/network/manager.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "actors/network/manager.h"
 #include "actors/network/simulated/fabric.h"
 #include "bus/simulated/simulated_bus.h"
 #include "core/node.h"
@@ -96,8 +95,8 @@ class NetworkManagerTest : public ::testing::Test {
     machine.bus = std::make_unique<SimulatedBus>(machine.name, network_, scheduler_, pool_);
     NodeOptions options;
     options.name = machine.name;
-    machine.node = std::make_unique<Node>(
-        NodeSeams{scheduler_, *machine.bus, *machine.log, pool_}, options);
+    machine.node =
+        std::make_unique<Node>(NodeSeams{scheduler_, *machine.bus, *machine.log, pool_}, options);
     machine.node->spawn("scribe", [&machine](Context& context) {
       auto scribe = std::make_unique<Scribe>(context, machine.heard);
       machine.scribe = scribe.get();
@@ -126,28 +125,38 @@ class NetworkManagerTest : public ::testing::Test {
     machine.scribe->context().publish(std::move(draft));
   }
   void say_resumed(Machine& by, Epoch epoch, const EventId& migration = {}) {
-    say(by, epoch, [&](schema::Payload::Builder payload) {
-      auto resumed = payload.initVmResumed();
-      resumed.setNode(by.name);
-      resumed.setAddress("10.0.0.5");
-    }, migration);
+    say(
+        by, epoch,
+        [&](schema::Payload::Builder payload) {
+          auto resumed = payload.initVmResumed();
+          resumed.setNode(by.name);
+          resumed.setAddress("10.0.0.5");
+        },
+        migration);
   }
   void say_paused(Machine& by, Epoch epoch) {
-    say(by, epoch, [&](schema::Payload::Builder payload) { payload.initVmPaused().setNode(by.name); });
+    say(by, epoch,
+        [&](schema::Payload::Builder payload) { payload.initVmPaused().setNode(by.name); });
   }
   void say_accepted(Machine& by, const std::string& target, Epoch epoch) {
-    say(by, epoch, [&](schema::Payload::Builder payload) {
-      auto accepted = payload.initMigrationAccepted();
-      accepted.setSource(by.name);
-      accepted.setTarget(target);
-    }, migration_);
+    say(
+        by, epoch,
+        [&](schema::Payload::Builder payload) {
+          auto accepted = payload.initMigrationAccepted();
+          accepted.setSource(by.name);
+          accepted.setTarget(target);
+        },
+        migration_);
   }
   void say_joined(Machine& by) {
-    say(by, 0, [&](schema::Payload::Builder payload) {
-      auto joined = payload.initNodeJoined();
-      joined.setNode(by.name);
-      joined.setDataEndpoint("tunnel-" + by.name);
-    }, {}, by.name);
+    say(
+        by, 0,
+        [&](schema::Payload::Builder payload) {
+          auto joined = payload.initNodeJoined();
+          joined.setNode(by.name);
+          joined.setDataEndpoint("tunnel-" + by.name);
+        },
+        {}, by.name);
   }
 
   SessionId open_session(const std::string& node) {
@@ -177,19 +186,32 @@ class NetworkManagerTest : public ::testing::Test {
       builder.setName("web1");
       builder.setAddress("10.0.0.5");
     });
-    swap({.key = key_, .kind = SwapKind::DEFINE, .session = at.session, .in_sync = {at.name},
+    swap({.key = key_,
+          .kind = SwapKind::DEFINE,
+          .session = at.session,
+          .in_sync = {at.name},
           .value = std::string(spec.bytes())});
   }
   void accept(const Machine& source, const Machine& target) {
-    swap({.key = key_, .kind = SwapKind::ACCEPT, .session = source.session, .epoch = 1,
+    swap({.key = key_,
+          .kind = SwapKind::ACCEPT,
+          .session = source.session,
+          .epoch = 1,
           .heir = Heir{target.name, migration_}});
   }
   void commit(const Machine& target) {
-    swap({.key = key_, .kind = SwapKind::COMMIT, .session = target.session, .epoch = 1,
-          .heir = Heir{target.name, migration_}, .in_sync = {target.name}});
+    swap({.key = key_,
+          .kind = SwapKind::COMMIT,
+          .session = target.session,
+          .epoch = 1,
+          .heir = Heir{target.name, migration_},
+          .in_sync = {target.name}});
   }
   void remove(const Machine& holder, Epoch epoch) {
-    swap({.key = key_, .kind = SwapKind::REMOVE, .session = holder.session, .epoch = epoch,
+    swap({.key = key_,
+          .kind = SwapKind::REMOVE,
+          .session = holder.session,
+          .epoch = epoch,
           .revision = revision_});
   }
 
@@ -405,7 +427,8 @@ TEST_F(NetworkManagerTest, BlackoutIsMeasuredWhereTheGuestRunsNow) {
   ASSERT_TRUE(a_.host->transmit(vm_, 2));
   pass(absl::Seconds(1));
   ASSERT_EQ(b_.heard_of(Which::NETWORK_BLACKOUT_MEASURED), 1U);
-  const auto measured = b_.last(Which::NETWORK_BLACKOUT_MEASURED)->payload().getNetworkBlackoutMeasured();
+  const auto measured =
+      b_.last(Which::NETWORK_BLACKOUT_MEASURED)->payload().getNetworkBlackoutMeasured();
   EXPECT_EQ(text(measured.getNode()), "a");
   EXPECT_DOUBLE_EQ(measured.getMilliseconds(), 300.0);
 }

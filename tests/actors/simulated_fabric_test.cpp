@@ -62,8 +62,8 @@ TEST(SimulatedFabricTest, ACheckerIsToldOfEveryDeliveredFrameAndOfNoOther) {
   ASSERT_TRUE(fabric.open("main/web1", 1).ok());
   host.transmit("main/web1", 1);
   host.transmit("main/web1", 2);
-  EXPECT_EQ(delivered, (std::vector<std::tuple<std::string, std::string, Epoch>>{
-                           {"a", "main/web1", 1}}));
+  EXPECT_EQ(delivered,
+            (std::vector<std::tuple<std::string, std::string, Epoch>>{{"a", "main/web1", 1}}));
 }
 
 TEST(SimulatedFabricTest, ADaemonThatIsGoneHearsNothing) {

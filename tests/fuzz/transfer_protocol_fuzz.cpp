@@ -1,4 +1,5 @@
-// The page stream takes bytes from another host: whatever they are, they are refused or read as what they say.
+// The page stream takes bytes from another host: whatever they are, they are refused or read as
+// what they say.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -24,9 +24,8 @@ absl::Status HostCalls::create(const Message<schema::VmSpec>& spec, Epoch epoch)
 }
 absl::Status HostCalls::prepare(const Message<schema::VmSpec>& spec, const EventId& migration,
                                 Epoch epoch) const {
-  return status_of<Done>(world, [&](Reply<Done> r) {
-    host().prepare_incoming(spec, migration, epoch, std::move(r));
-  });
+  return status_of<Done>(
+      world, [&](Reply<Done> r) { host().prepare_incoming(spec, migration, epoch, std::move(r)); });
 }
 absl::Status HostCalls::resume(const std::string& vm, Epoch epoch) const {
   return status_of<Done>(world, [&](Reply<Done> r) { host().resume(vm, epoch, std::move(r)); });
@@ -39,9 +38,8 @@ absl::Status HostCalls::send(const std::string& vm, const EventId& migration,
   TransferOptions options;
   options.migration = migration;
   options.endpoint = endpoint;
-  return status_of<TransferProgress>(world, [&](Reply<TransferProgress> r) {
-    host().send(vm, options, nullptr, std::move(r));
-  });
+  return status_of<TransferProgress>(
+      world, [&](Reply<TransferProgress> r) { host().send(vm, options, nullptr, std::move(r)); });
 }
 absl::Status HostCalls::finish_send(const std::string& vm) const {
   return status_of<TransferProgress>(
@@ -69,7 +67,7 @@ bool HostCalls::executes(const std::string& vm) const {
   return world.wait(absl::Milliseconds(500), [&] { return world.executed(index, vm) > before; });
 }
 
-// ---- lifecycle -----------------------------------------------------------------------------------------------------
+// ---- lifecycle ----------------------------------------------------------------------------------
 
 TEST_P(HypervisorConformance, ACreatedGuestIsStoppedUntilItIsResumed) {
   ASSERT_TRUE(a_.create(spec_, 1).ok());
@@ -136,7 +134,8 @@ TEST_P(HypervisorConformance, CallsForACopyThatIsNotHereAreNotFound) {
   EXPECT_EQ(a_.resume(vm_, 1).code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(a_.pause(vm_).code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(a_.finish_send(vm_).code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(a_.send(vm_, test_migration(), world_->endpoint(1)).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(a_.send(vm_, test_migration(), world_->endpoint(1)).code(),
+            absl::StatusCode::kNotFound);
   EXPECT_TRUE(a_.stop_send(vm_).ok());
 }
 
@@ -153,7 +152,7 @@ TEST_P(HypervisorConformance, AVmThatDoesNotFitIsRefused) {
   EXPECT_TRUE(a_.host().list().empty());
 }
 
-// ---- keeper --------------------------------------------------------------------------------------------------------
+// ---- keeper -------------------------------------------------------------------------------------
 
 TEST_P(HypervisorConformance, AGuestThatIsNotArmedIsNotResumed) {
   ASSERT_TRUE(a_.create(spec_, 1).ok());
@@ -198,7 +197,7 @@ TEST_P(HypervisorConformance, AFrozenGuestGoesOnAtANewEpochOnceItsDeadlineLiesAh
   EXPECT_TRUE(world_->memory_intact(vm_));
 }
 
-// ---- moving --------------------------------------------------------------------------------------------------------
+// ---- moving -------------------------------------------------------------------------------------
 
 TEST_P(HypervisorConformance, AMovedGuestGoesOnWithItsMemoryUnbroken) {
   ASSERT_TRUE(a_.create(spec_, 1).ok());

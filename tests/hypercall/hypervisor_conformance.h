@@ -1,5 +1,5 @@
-// What every implementation of the hypervisor seam must do. An implementation brings a world of two hosts; its instantiation of
-// the suite stands in its own test file.
+// What every implementation of the hypervisor seam must do. An implementation brings a world of two
+// hosts; its instantiation of the suite stands in its own test file.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -52,7 +52,8 @@ EventId test_migration(std::uint64_t number = 1);
 template <class T, class Call>
 std::optional<absl::StatusOr<T>> answer_of(HypervisorWorld& world, Duration limit, Call call) {
   auto answer = std::make_shared<std::optional<absl::StatusOr<T>>>();
-  call(Reply<T>(world.now() + limit, [answer](absl::StatusOr<T> value) { *answer = std::move(value); }));
+  call(Reply<T>(world.now() + limit,
+                [answer](absl::StatusOr<T> value) { *answer = std::move(value); }));
   world.wait(limit + absl::Seconds(1), [answer] { return answer->has_value(); });
   return *answer;
 }
@@ -71,10 +72,12 @@ struct HostCalls {
 
   Hypervisor& host() const { return world.host(index); }
   absl::Status create(const Message<schema::VmSpec>& spec, Epoch epoch) const;
-  absl::Status prepare(const Message<schema::VmSpec>& spec, const EventId& migration, Epoch epoch) const;
+  absl::Status prepare(const Message<schema::VmSpec>& spec, const EventId& migration,
+                       Epoch epoch) const;
   absl::Status resume(const std::string& vm, Epoch epoch) const;
   absl::Status pause(const std::string& vm, Duration limit = absl::Seconds(20)) const;
-  absl::Status send(const std::string& vm, const EventId& migration, const std::string& endpoint) const;
+  absl::Status send(const std::string& vm, const EventId& migration,
+                    const std::string& endpoint) const;
   absl::Status finish_send(const std::string& vm) const;
   absl::Status stop_send(const std::string& vm) const;
   absl::Status destroy(const std::string& vm) const;

@@ -66,7 +66,8 @@ std::int64_t reached(std::int64_t ns, std::int64_t drift_ppm) {
          1;
 }
 
-TEST(FencePolicyTest, NoSessionEndsAtTheTableWhileItsGuestExecutesHoweverClocksDriftAndMessagesAreDelayed) {
+TEST(FencePolicyTest,
+     NoSessionEndsAtTheTableWhileItsGuestExecutesHoweverClocksDriftAndMessagesAreDelayed) {
   for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
     Random random(seed);
     FencePolicy policy;
@@ -93,22 +94,24 @@ TEST(FencePolicyTest, NoSessionEndsAtTheTableWhileItsGuestExecutesHoweverClocksD
       if (answered) answered_sent = sent;
       sent += random.between(1, ttl / 4);
     }
-    // At worst, the session ends TTL after the very renewal that was answered, which arrived in the moment it was sent.
+    // At worst, the session ends TTL after the very renewal that was answered, which arrived in the
+    // moment it was sent.
     const std::int64_t session_ends =
-        reached(shown(std::min(answered_sent, renewed_at_table), table_drift) + ttl, table_drift) - 2;
+        reached(shown(std::min(answered_sent, renewed_at_table), table_drift) + ttl, table_drift) -
+        2;
     const Instant fence = policy.fence_deadline(Instant{shown(answered_sent, node_drift)});
     const std::int64_t last_instruction =
         reached(fence.ns, node_drift) + absl::ToInt64Nanoseconds(policy.stop_time);
-    EXPECT_LE(last_instruction, session_ends + 2'000'000) << "seed " << seed;  // shown() rounds to whole microparts
+    EXPECT_LE(last_instruction, session_ends + 2'000'000)
+        << "seed " << seed;  // shown() rounds to whole microparts
   }
 }
 
 struct Freezes {
   VirtualScheduler scheduler;
   std::vector<std::pair<std::string, Instant>> frozen;
-  Keeper keeper{scheduler, [this](const std::string& vm) {
-                  frozen.emplace_back(vm, scheduler.now());
-                }};
+  Keeper keeper{scheduler,
+                [this](const std::string& vm) { frozen.emplace_back(vm, scheduler.now()); }};
 };
 
 TEST(KeeperTest, AGuestWithoutADeadlineNeverRuns) {

@@ -30,7 +30,7 @@ class SimulatedHypervisorTest : public ::testing::Test {
   const std::string vm_ = "main/web1";
 };
 
-// ---- keeper (rule 7) -----------------------------------------------------------------------------------------------
+// ---- keeper (rule 7) ----------------------------------------------------------------------------
 
 TEST_F(SimulatedHypervisorTest, AResumeThatTakesEffectAfterTheDeadlineFindsItsKeeperAndDoesNotRun) {
   ASSERT_TRUE(a_.create(test_vm(), 1).ok());
@@ -93,7 +93,7 @@ TEST_F(SimulatedHypervisorTest, AHostWithoutAKeeperRunsOnForTheCheckersToSee) {
   EXPECT_TRUE(a.executes(vm_));
 }
 
-// ---- calls ---------------------------------------------------------------------------------------------------------
+// ---- calls --------------------------------------------------------------------------------------
 
 TEST_F(SimulatedHypervisorTest, AFailedCallHasNoEffect) {
   world_.faults["create"] = {.error = absl::InternalError("libxl said no")};
@@ -133,7 +133,7 @@ TEST_F(SimulatedHypervisorTest, AGuestThatDiesIsGoneAndLookedAt) {
   EXPECT_FALSE(a_.status(vm_).has_value());
 }
 
-// ---- disk ----------------------------------------------------------------------------------------------------------
+// ---- disk ---------------------------------------------------------------------------------------
 
 TEST_F(SimulatedHypervisorTest, EveryAcknowledgedWriteIsOnTheDiskWithItsNumber) {
   start_guest();
@@ -212,7 +212,7 @@ TEST_F(SimulatedHypervisorTest, ADestroyedCopyDropsItsHeldRequests) {
   EXPECT_FALSE(a_.status(vm_).has_value());
 }
 
-// ---- pre-copy ------------------------------------------------------------------------------------------------------
+// ---- pre-copy -----------------------------------------------------------------------------------
 
 TEST_F(SimulatedHypervisorTest, ProgressIsMonotonicWithAnEtaRangeAndEndsAtOneHundredPercent) {
   start_guest(test_vm("web1", 8ULL << 30));  // 8 s at 1 GiB/s
@@ -222,10 +222,15 @@ TEST_F(SimulatedHypervisorTest, ProgressIsMonotonicWithAnEtaRangeAndEndsAtOneHun
   options.migration = test_migration();
   options.endpoint = world_.endpoint(1);
   options.blackout_budget = absl::Milliseconds(20);
-  ASSERT_TRUE(status_of<TransferProgress>(world_, [&](Reply<TransferProgress> r) {
-                a_.host().send(vm_, options, [&](const TransferProgress& p) { seen.push_back(p); },
-                               std::move(r));
-              }, absl::Minutes(5)).ok());
+  ASSERT_TRUE(status_of<TransferProgress>(
+                  world_,
+                  [&](Reply<TransferProgress> r) {
+                    a_.host().send(
+                        vm_, options, [&](const TransferProgress& p) { seen.push_back(p); },
+                        std::move(r));
+                  },
+                  absl::Minutes(5))
+                  .ok());
   ASSERT_TRUE(a_.pause(vm_).ok());
   ASSERT_TRUE(a_.finish_send(vm_).ok());
   ASSERT_GE(seen.size(), 8U);  // about once a second
@@ -294,7 +299,8 @@ TEST_F(SimulatedHypervisorTest, ADaemonThatRestartsDuringASendAsksAgainAndFinish
 }
 
 TEST_F(SimulatedHypervisorTest, DrainingIsWhatKeepsMemoryWhole) {
-  // A disk answer that comes after the last page was sent would be missing at the target: the host refuses to finish before.
+  // A disk answer that comes after the last page was sent would be missing at the target: the host
+  // refuses to finish before.
   start_guest();
   ASSERT_TRUE(b_.prepare(test_vm(), test_migration(), 1).ok());
   ASSERT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());

@@ -1,4 +1,5 @@
-// Moves under seeded faults: whatever happens to stream, calls and daemons, and whenever, one complete copy remains.
+// Moves under seeded faults: whatever happens to stream, calls and daemons, and whenever, one
+// complete copy remains.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -21,9 +22,10 @@ bool attempt(SimulatedWorld& world, std::uint64_t number, Epoch epoch) {
   HostCalls b{world, 1};
   const EventId migration = test_migration(number);
   if (!b.prepare(test_vm(), migration, epoch).ok()) return false;
-  const bool sent = a.send(vm, migration, world.endpoint(1)).ok() && a.pause(vm).ok() &&
-                    a.finish_send(vm).ok();
-  static_cast<void>(sent);  // the answer may be lost although the copy arrived, never the other way round
+  const bool sent =
+      a.send(vm, migration, world.endpoint(1)).ok() && a.pause(vm).ok() && a.finish_send(vm).ok();
+  static_cast<void>(
+      sent);  // the answer may be lost although the copy arrived, never the other way round
   const auto arrived = b.status(vm);
   if (sent) {
     EXPECT_TRUE(arrived.has_value() && arrived->state == State::arrived);
@@ -51,8 +53,7 @@ void settle(SimulatedWorld& world, bool arrived, std::uint64_t seed) {
   EXPECT_GT(after.ticks, source.ticks) << "seed " << seed;
   EXPECT_GE(after.writes_acked, source.writes_acked) << "seed " << seed;
   ASSERT_TRUE(winner.pause(vm).ok());
-  EXPECT_EQ(world.devices.highest_acked(vm, 1),
-            world.probe(arrived ? 1 : 0, vm)->writes_acked)
+  EXPECT_EQ(world.devices.highest_acked(vm, 1), world.probe(arrived ? 1 : 0, vm)->writes_acked)
       << "seed " << seed;
   EXPECT_FALSE(loser.status(vm).has_value()) << "seed " << seed;
 }
@@ -95,7 +96,8 @@ TEST(SimulatedMoveTest, AStopAtAnyMomentLeavesTheSourceWholeAndTheTargetEmptyOrA
     world.scheduler.at(world.now() + stop, [&a] { a.host().stop_send(vm, Reply<Done>()); });
     const bool arrived = attempt(world, 1, 1);
     ASSERT_TRUE(a.stop_send(vm).ok());
-    // The source wants its machine back, whether or not the copy arrived: it may, until the target has swapped.
+    // The source wants its machine back, whether or not the copy arrived: it may, until the target
+    // has swapped.
     ASSERT_TRUE(a.pause(vm).ok());
     ASSERT_TRUE(a.start(vm, 2).ok());
     EXPECT_TRUE(a.executes(vm));

@@ -26,7 +26,8 @@ void TestDevices::take(Request request) {
     request.done = Reply<std::uint64_t>();
   }
   const Instant when = scheduler_.clock().now() + absl::Milliseconds(3);
-  scheduler_.at(when, [this, request = std::move(request)]() mutable { apply(std::move(request)); });
+  scheduler_.at(when,
+                [this, request = std::move(request)]() mutable { apply(std::move(request)); });
 }
 
 void TestDevices::apply(Request request) {
@@ -133,7 +134,9 @@ void SimulatedWorld::on_first_instruction(const std::string& vm, Epoch epoch) {
   first_instructions.emplace_back(vm, epoch, scheduler.now());
 }
 
-void SimulatedWorld::on_execute(const std::string& vm, Epoch) { last_execution[vm] = scheduler.now(); }
+void SimulatedWorld::on_execute(const std::string& vm, Epoch) {
+  last_execution[vm] = scheduler.now();
+}
 
 CallFault SimulatedWorld::on_call(std::string_view call, const std::string&) {
   const auto found = faults.find(std::string(call));

@@ -66,7 +66,9 @@ class SimulatedWorld final : public HypervisorWorld, public GuestObserver, publi
   explicit SimulatedWorld(std::uint64_t seed = 1, SimulatedHostOptions options = {});
   ~SimulatedWorld() override;
 
-  Hypervisor& host(int index) override { return *sides_[static_cast<std::size_t>(index)].hypervisor; }
+  Hypervisor& host(int index) override {
+    return *sides_[static_cast<std::size_t>(index)].hypervisor;
+  }
   std::string endpoint(int index) override;
   Instant now() override { return scheduler.now(); }
   bool wait(Duration limit, const std::function<bool()>& condition) override;

@@ -27,6 +27,7 @@ bool FabricHost::transmit(const std::string& vm, Epoch epoch) {
   const AddressOwner* known = owner(port.address);
   if (known != nullptr && (known->epoch > epoch || known->vm != vm)) return false;
   const Instant now = scheduler_.clock().now();
+  if (now >= port.deadline) return false;
   const auto [traffic, first] = port.traffic.try_emplace(epoch, Fabric::Traffic{now, now});
   traffic->second.last = now;
   if (first && port.traffic.size() > traffic_max) port.traffic.erase(port.traffic.begin());
@@ -37,17 +38,18 @@ bool FabricHost::transmit(const std::string& vm, Epoch epoch) {
 void SimulatedFabric::later(std::function<absl::Status()> effect, Reply<Done> reply) {
   Scheduler& scheduler = host_.scheduler_;
   const Instant when = scheduler.clock().now() + call_time_;
-  scheduler.at(when, [host = std::weak_ptr<bool>(host_.alive_), daemon = std::weak_ptr<bool>(alive_),
-                      effect = std::move(effect), reply = std::move(reply)]() mutable {
-    if (host.expired()) return;
-    const absl::Status status = effect();
-    if (daemon.expired()) return;
-    if (status.ok()) {
-      reply(Done{});
-    } else {
-      reply(status);
-    }
-  });
+  scheduler.at(when,
+               [host = std::weak_ptr<bool>(host_.alive_), daemon = std::weak_ptr<bool>(alive_),
+                effect = std::move(effect), reply = std::move(reply)]() mutable {
+                 if (host.expired()) return;
+                 const absl::Status status = effect();
+                 if (daemon.expired()) return;
+                 if (status.ok()) {
+                   reply(Done{});
+                 } else {
+                   reply(status);
+                 }
+               });
 }
 
 void SimulatedFabric::prepare(std::string vm, std::string address, Reply<Done> reply) {
@@ -89,12 +91,17 @@ absl::Status SimulatedFabric::open(const std::string& vm, Epoch epoch) {
   const bool stale = known != nullptr && (known->epoch > epoch ||
                                           (known->epoch == epoch && known->node != host_.node_));
   if (stale) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(vm, " is at epoch ", known->epoch, " on ", known->node,
-                     ", so its port on ", host_.node_, " does not open at epoch ", epoch));
+    return absl::FailedPreconditionError(absl::StrCat(vm, " is at epoch ", known->epoch, " on ",
+                                                      known->node, ", so its port on ", host_.node_,
+                                                      " does not open at epoch ", epoch));
   }
   port.open = epoch;
   return absl::OkStatus();
+}
+
+void SimulatedFabric::arm(const std::string& vm, Instant deadline) {
+  const auto port = host_.ports_.find(vm);
+  if (port != host_.ports_.end()) port->second.deadline = deadline;
 }
 
 void SimulatedFabric::close(const std::string& vm) {
@@ -120,7 +127,8 @@ bool SimulatedFabric::learn(const AddressOwner& owner) {
   const auto [found, added] = host_.owners_.try_emplace(owner.address, owner);
   if (added) return true;
   AddressOwner& known = found->second;
-  // Epochs of two VMs say nothing about each other: the first keeps the address until it is forgotten.
+  // Epochs of two VMs say nothing about each other: the first keeps the address until it is
+  // forgotten.
   if (known.vm != owner.vm || known.epoch > owner.epoch) return false;
   if (known.epoch == owner.epoch && known.node != owner.node) return false;
   known = owner;

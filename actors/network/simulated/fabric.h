@@ -1,4 +1,5 @@
-// A simulated fabric: who owns which address, as one host's network knows it, and the ports of its guests.
+// A simulated fabric: who owns which address, as one host's network knows it, and the ports of its
+// guests.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace supercloud {
 
-// The host's part, as a bridge in its kernel: outlives the daemon; destroying it is a reboot. Thread-bound.
+// The host's part, as a bridge in its kernel: outlives the daemon; destroying it is a reboot.
+// Thread-bound.
 class FabricHost {
  public:
   // Told of each frame that passes: for checkers.
@@ -23,8 +25,8 @@ class FabricHost {
 
   FabricHost(Scheduler& scheduler, std::string node, Delivered delivered = nullptr);
 
-  // A frame of a guest that executes at `epoch`. Passes if its port is open at that epoch and no higher one is known for its
-  // address; the check and the passing are one step (rule 11).
+  // A frame of a guest that executes at `epoch`. Passes if its port is open at that epoch and no
+  // higher one is known for its address; the check and the passing are one step (rule 11).
   bool transmit(const std::string& vm, Epoch epoch);
 
  private:
@@ -33,6 +35,7 @@ class FabricHost {
   struct Port {
     std::string address;
     std::optional<Epoch> open;
+    Instant deadline = far_future;
     // The newest epochs under which frames passed; two are enough for the gap between them.
     std::map<Epoch, Fabric::Traffic> traffic;
   };
@@ -41,8 +44,8 @@ class FabricHost {
   Scheduler& scheduler_;
   std::string node_;
   Delivered delivered_;
-  std::map<std::string, Port> ports_;            // by vm
-  std::map<std::string, AddressOwner> owners_;   // by address
+  std::map<std::string, Port> ports_;           // by vm
+  std::map<std::string, AddressOwner> owners_;  // by address
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
@@ -54,6 +57,7 @@ class SimulatedFabric final : public Fabric {
 
   void prepare(std::string vm, std::string address, Reply<Done> reply) override;
   absl::Status open(const std::string& vm, Epoch epoch) override;
+  void arm(const std::string& vm, Instant deadline) override;
   void close(const std::string& vm) override;
   void remove(std::string vm, Reply<Done> reply) override;
   std::optional<Epoch> port(const std::string& vm) const override;
