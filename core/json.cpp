@@ -3,6 +3,9 @@
 #include <capnp/compat/json.h>
 #include <capnp/message.h>
 
+#include <charconv>
+#include <cstdint>
+
 #include "absl/strings/str_cat.h"
 #include "core/codec.h"
 
@@ -16,6 +19,67 @@ const capnp::JsonCodec& json_codec() {
     return made;
   }();
   return *codec;
+}
+
+// The four hexadecimal digits of a \u escape, or -1.
+int code_unit(std::string_view digits) {
+  if (digits.size() < 4) return -1;
+  int unit = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + 4, unit, 16);
+  return error == std::errc() && end == digits.data() + 4 && digits[0] != '-' ? unit : -1;
+}
+
+void append_utf8(std::uint32_t point, std::string& out) {
+  const auto byte = [&](std::uint32_t value) { out.push_back(static_cast<char>(value)); };
+  if (point == 0) {
+    out.append("\\u0000");  // it takes the character itself for the end
+  } else if (point < 0x80) {
+    if (point == '"' || point == '\\') out.push_back('\\');
+    byte(point);
+  } else if (point < 0x800) {
+    byte(0xc0 | point >> 6);
+    byte(0x80 | (point & 0x3f));
+  } else if (point < 0x10000) {
+    byte(0xe0 | point >> 12);
+    byte(0x80 | (point >> 6 & 0x3f));
+    byte(0x80 | (point & 0x3f));
+  } else {
+    byte(0xf0 | point >> 18);
+    byte(0x80 | (point >> 12 & 0x3f));
+    byte(0x80 | (point >> 6 & 0x3f));
+    byte(0x80 | (point & 0x3f));
+  }
+}
+
+// \u escapes as the characters they stand for. Cap'n Proto 0.9 reads the digits a-f in them as 0-5 and knows no surrogates; the
+// characters themselves, control characters too, it reads well.
+absl::StatusOr<std::string> without_unicode_escapes(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  const auto unit_at = [&](std::size_t at) {
+    return json.substr(at, 2) == "\\u" ? code_unit(json.substr(at + 2)) : -1;
+  };
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    if (json[i] != '\\' || i + 1 == json.size()) {
+      out.push_back(json[i]);
+      continue;
+    }
+    if (json[i + 1] != 'u') {
+      out.append(json.substr(i, 2));
+      ++i;
+      continue;
+    }
+    const int unit = unit_at(i);
+    const bool high = unit >= 0xd800 && unit < 0xdc00;
+    const int low = high && i + 6 < json.size() ? unit_at(i + 6) : 0;
+    if (unit < 0 || (unit >= 0xdc00 && unit < 0xe000) || (high && (low < 0xdc00 || low >= 0xe000))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("byte ", i, ": a \\u escape that stands for no character"));
+    }
+    append_utf8(static_cast<std::uint32_t>(high ? 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00) : unit), out);
+    i += high ? 11 : 5;
+  }
+  return out;
 }
 
 // A union member that this build does not know would leave an empty object: say so.
@@ -44,10 +108,11 @@ absl::StatusOr<kj::Array<capnp::word>> from_json(std::string_view json,
     return absl::InvalidArgumentError(
         absl::StrCat("JSON of ", json.size(), " bytes, more than ", json_bytes_max));
   }
+  const absl::StatusOr<std::string> plain = without_unicode_escapes(json);
   kj::Array<capnp::word> framed;
-  const absl::Status status = guarded([&] {
+  const absl::Status status = !plain.ok() ? plain.status() : guarded([&] {
     capnp::MallocMessageBuilder builder;
-    json_codec().decode(kj::ArrayPtr<const char>(json.data(), json.size()),
+    json_codec().decode(kj::ArrayPtr<const char>(plain->data(), plain->size()),
                         builder.initRoot<capnp::DynamicStruct>(schema));
     framed = flatten(builder);
   });

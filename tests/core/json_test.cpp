@@ -50,5 +50,37 @@ TEST(EventJson, that_is_none_is_refused) {
   EXPECT_FALSE(event_from_json(pool, std::string(100'000, '[')).ok());
 }
 
+TEST(EventJson, reads_every_unicode_escape_as_its_character) {
+  EventPool pool;
+  const auto why = [&](const std::string& escaped) {
+    std::string json = to_json(released_event(pool, 5));
+    json.replace(json.find("\"node-a\"}}"), 8, "\"" + escaped + "\"");
+    const absl::StatusOr<Event> event = event_from_json(pool, json);
+    return event.ok() ? std::string(text(event->payload().getVmReleased().getNode()))
+                      : std::string(event.status().message());
+  };
+  EXPECT_EQ(why(R"(\u001f)"), "\x1f");
+  EXPECT_EQ(why(R"(\u00fC\u20AC)"), "ü€");
+  EXPECT_EQ(why(R"(\ud83d\ude00)"), "😀");
+  EXPECT_EQ(why(R"(\u0022\u005c)"), "\"\\");
+  EXPECT_EQ(why(R"(\\u001f)"), "\\u001f");
+  EXPECT_EQ(why(R"(\u0000x)"), std::string("\0x", 2));
+  for (const char* bad : {R"(\u)", R"(\u12)", R"(\u-123)", R"(\u12g4)", R"(\ud83d)", R"(\ud83dx)", R"(\ude00)", R"(\ud83d\u0041)"}) {
+    EXPECT_THAT(why(bad), HasSubstr("escape")) << bad;
+  }
+}
+
+TEST(EventJson, keeps_every_byte_of_a_text) {
+  EventPool pool;
+  std::string all;
+  for (int c = 1; c < 256; ++c) all.push_back(static_cast<char>(c));
+  Draft draft = pool.draft("web1");
+  draft.payload().initVmReleased().setNode(all.c_str());
+  const Event event = *std::move(draft).seal(test_envelope(1));
+  const absl::StatusOr<Event> parsed = event_from_json(pool, to_json(event));
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(text(parsed->payload().getVmReleased().getNode()), all);
+}
+
 }  // namespace
 }  // namespace supercloud
