@@ -111,6 +111,5 @@ QUICK = CLEAN + OVERLAPPING + REDUNDANT + DECLARED + BROKEN
 # Minutes and gigabytes each.
 LONG = [
     ("crash_session_daemon", H, "CRASHES=1 SESSION_LOSSES=1 DAEMON_KILLS=1 WRITES=0", HOLDS, "3, 7, 22"),
-    ("crash_and_session_writes", H, "CRASHES=1 SESSION_LOSSES=1 WRITES=1", HOLDS, "3, 10, 22"),
     ("slow_stop_fence_in_time", C, "STOP=2 F=6", HOLDS, "8"),
 ]
