@@ -1,7 +1,6 @@
 #include "bus/subscriber.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -146,10 +145,12 @@ void Subscriber::reply_soon() {
 
 void Subscriber::reply_waiters() {
   if (!settled_) return;
-  const auto first = std::stable_partition(waiters_.begin(), waiters_.end(),
-                                           [](const Waiter& w) { return !w.nodes.empty(); });
-  std::vector<Waiter> ready(std::make_move_iterator(first), std::make_move_iterator(waiters_.end()));
-  waiters_.erase(first, waiters_.end());
+  std::vector<Waiter> ready;
+  std::vector<Waiter> waiting;
+  for (Waiter& waiter : waiters_) {
+    (waiter.nodes.empty() ? ready : waiting).push_back(std::move(waiter));
+  }
+  waiters_ = std::move(waiting);
   for (Waiter& waiter : ready) waiter.reply(Done{});
 }
 

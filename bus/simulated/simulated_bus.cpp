@@ -18,7 +18,6 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
     : name_(std::move(name)),
       network_(network),
       scheduler_(scheduler),
-      pool_(pool),
       options_(std::move(options)),
       subscriber_(scheduler, pool, options_.gaps,
                   [this](const auto& prefix, const auto& subscription) {

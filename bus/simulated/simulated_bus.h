@@ -142,7 +142,6 @@ class SimulatedBus final : public Bus {
   std::string name_;
   SimulatedNetwork& network_;
   Scheduler& scheduler_;
-  EventPool& pool_;
   SimulatedBusOptions options_;
   bool registered_ = false;
   std::uint64_t life_ = 0;
