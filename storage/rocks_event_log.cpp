@@ -83,8 +83,7 @@ struct RocksEventLog::State {
 
 absl::Status RocksEventLog::State::load() {
   OriginBook found;
-  std::unique_ptr<rocksdb::Iterator> rows(
-      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(origins_family)));
+  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(origins_family);
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     const std::string_view key = view(rows->key());
     const std::string_view value = view(rows->value());
@@ -104,8 +103,7 @@ absl::Status RocksEventLog::State::load() {
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "reading origins");
 
-  std::unique_ptr<rocksdb::Iterator> last(
-      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(events_family)));
+  std::unique_ptr<rocksdb::Iterator> last = folder->rows(events_family);
   last->SeekToLast();
   if (!last->status().ok()) return folder->explain(last->status(), "reading its end");
   next_position = last->Valid() ? from_big_endian(view(last->key())) + 1 : first_position;
@@ -122,24 +120,23 @@ absl::Status RocksEventLog::State::recover() {
 }
 
 absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
-  rocksdb::WriteBatch batch;
-  std::unique_ptr<rocksdb::Iterator> rows(
-      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(events_family)));
+  RocksChanges batch;
+  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
   for (rows->Seek(to_big_endian(from)); rows->Valid(); rows->Next()) {
-    batch.Delete(folder->family(events_family), rows->key());
+    batch.erase(events_family, rows->key().ToString());
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
-  rows.reset(folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(origins_family)));
+  rows = folder->rows(origins_family);
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    batch.Delete(folder->family(origins_family), rows->key());
+    batch.erase(origins_family, rows->key().ToString());
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
   rows.reset();
   for (const auto& [origin, entry] : stored.entries()) {
-    batch.Put(folder->family(origins_family), origin_key(origin, {&reserved_mark, 1}),
+    batch.put(origins_family, origin_key(origin, {&reserved_mark, 1}),
               origin_value(entry.incarnation, entry.sequence_reserved));
     for (const auto& [prefix, sequence] : entry.tails) {
-      batch.Put(folder->family(origins_family), origin_key(origin, prefix),
+      batch.put(origins_family, origin_key(origin, prefix),
                 origin_value(entry.incarnation, sequence));
     }
   }
@@ -150,14 +147,14 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
   if (folder->failed()) {
     if (absl::Status recovered = recover(); !recovered.ok()) return recovered;
   }
-  rocksdb::WriteBatch batch;
+  RocksChanges batch;
   std::uint64_t position = next_position;
   std::map<std::string, std::string> rows;  // each tail once, however many events there are
   for (const Append& append : appends) {
     for (const Event& event : append.events) {
       const Bytes bytes = event.bytes();
-      batch.Put(folder->family(events_family), to_big_endian(position++),
-                rocksdb::Slice(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+      batch.put(events_family, to_big_endian(position++),
+                std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
       for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
         const std::string prefix =
             tokens == 0 ? std::string() : topic_prefix(event.topic(), tokens);
@@ -171,7 +168,7 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
           origin_value(reserve.incarnation, reserve.sequence_reserved);
     }
   }
-  for (const auto& [key, value] : rows) batch.Put(folder->family(origins_family), key, value);
+  for (const auto& [key, value] : rows) batch.put(origins_family, key, value);
   if (position == next_position && rows.empty()) return absl::OkStatus();
   if (absl::Status committed = folder->commit(batch); !committed.ok()) return committed;
   next_position = position;
@@ -190,8 +187,7 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
   page.next = std::max(from, first_position);
   std::size_t bytes = 0;
   std::size_t looks = 0;
-  std::unique_ptr<rocksdb::Iterator> rows(
-      folder->db()->NewIterator(rocksdb::ReadOptions(), folder->family(events_family)));
+  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
   rows->Seek(to_big_endian(page.next));
   for (; rows->Valid(); rows->Next()) {
     const std::uint64_t position = from_big_endian(view(rows->key()));
@@ -243,7 +239,7 @@ absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open(Scheduler& sc
                             .kind = "event log",
                             .format = log_format,
                             .owner = options.node,
-                            .families = {"events", "origins"},
+                            .families = {{"events", true}, {"origins"}},
                             .env = options.env};
   auto state = std::make_shared<State>(scheduler, pool, std::move(options));
   state->read_only = read_only;

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "rocksdb/options.h"
+#include "rocksdb/write_batch.h"
 
 namespace supercloud {
 namespace {
@@ -24,6 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t witness_salt = 0x5c1d5e5a9f0b7d31U;
 constexpr std::size_t witness_bytes = 16;
+constexpr char mark_key[] = "";
 constexpr int reader_tries = 5;  // the writer may drop a file between a reader's listing and its opening
 
 rocksdb::DBOptions database_options(rocksdb::Env* env) {
@@ -76,6 +79,18 @@ std::string new_identity() {
   }
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(bytes), sizeof bytes));
+}
+
+// FNV-1a over length of key, key and value: it tells accidents, not attacks.
+std::uint64_t row_hash(std::string_view key, std::string_view value) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  const std::string length = to_big_endian(key.size());
+  for (const std::string_view part : {std::string_view(length), key, value}) {
+    for (const char byte : part) {
+      hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
+    }
+  }
+  return hash;
 }
 
 void sync_folder(const fs::path& path) {
@@ -202,14 +217,19 @@ absl::Status RocksFolder::open_writer() {
 absl::Status RocksFolder::open_database(Mode mode) {
   rocksdb::DBOptions options = database_options(options_.env);
   options.create_if_missing = mode == Mode::writer;
-  std::vector<rocksdb::ColumnFamilyDescriptor> families;
-  families.emplace_back(rocksdb::kDefaultColumnFamilyName, family_options());
-  // The check comes before it is known that this program knows the folder's families.
-  if (mode != Mode::check) {
-    for (const std::string& name : options_.families) families.emplace_back(name, family_options());
-  }
-  rocksdb::DB* db = nullptr;
+  std::vector<std::string> names;
   rocksdb::Status status;
+  if (mode == Mode::check || mode == Mode::reader) {
+    // It is not known yet that this program knows the folder's families.
+    status = rocksdb::DB::ListColumnFamilies(options, rocks_path(), &names);
+    if (!status.ok()) return explain(status, "opening it");
+  } else {
+    for (const RocksFamily& family : options_.families) names.push_back(family.name);
+    names.push_back(rocksdb::kDefaultColumnFamilyName);
+  }
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (const std::string& name : names) families.emplace_back(name, family_options());
+  rocksdb::DB* db = nullptr;
   switch (mode) {
     case Mode::writer:
       status = rocksdb::DB::Open(options, rocks_path(), families, &handles_, &db);
@@ -229,9 +249,55 @@ absl::Status RocksFolder::open_database(Mode mode) {
     return explain(status, "opening it");
   }
   db_.reset(db);
-  const absl::StatusOr<std::string> commits = meta("commits");
-  if (!commits.ok() && !absl::IsNotFound(commits.status())) return commits.status();
-  commits_ = commits.ok() ? from_big_endian(*commits) : 0;
+  order_handles();
+  const absl::StatusOr<Mark> mark = mark_of(handles_[0]);
+  if (!mark.ok()) return mark.status();
+  commits_ = mark->commits;
+  sums_.assign(options_.families.size() + 1, Sum{});
+  return absl::OkStatus();
+}
+
+void RocksFolder::order_handles() {
+  const auto rank = [this](const rocksdb::ColumnFamilyHandle* handle) -> std::size_t {
+    if (handle->GetName() == rocksdb::kDefaultColumnFamilyName) return 0;
+    const auto found =
+        std::find_if(options_.families.begin(), options_.families.end(),
+                     [&](const RocksFamily& family) { return family.name == handle->GetName(); });
+    return 1 + static_cast<std::size_t>(found - options_.families.begin());
+  };
+  std::stable_sort(handles_.begin(), handles_.end(),
+                   [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
+}
+
+absl::Status RocksFolder::check_families() {
+  for (std::size_t i = 0; i <= options_.families.size(); ++i) {
+    const std::string name = i == 0 ? rocksdb::kDefaultColumnFamilyName : options_.families[i - 1].name;
+    if (handles_.size() <= i || handles_[i]->GetName() != name) {
+      return damaged(absl::StrCat("its ", name, " are missing"));
+    }
+    const absl::StatusOr<Mark> mark = mark_of(handles_[i]);
+    if (!mark.ok()) return mark.status();
+    if (mark->commits != commits_) {
+      return damaged(absl::StrCat("its ", name, " are of commit ", mark->commits, ", the rest of ",
+                                  commits_));
+    }
+    Sum& sum = sums_[i];
+    sum = {};
+    if (!summed(i)) continue;
+    const auto all = rows_of(handles_[i]);
+    for (all->SeekToFirst(); all->Valid(); all->Next()) {
+      const rocksdb::Slice key = all->key();
+      const rocksdb::Slice value = all->value();
+      const std::uint64_t hash =
+          row_hash({key.data(), key.size()}, {value.data(), value.size()});
+      sum.hashes[key.ToString()] = hash;
+      sum.total += hash;
+    }
+    if (!all->status().ok()) return explain(all->status(), "reading it");
+    if (sum.total != mark->sum) {
+      return damaged(absl::StrCat("a part of its ", name, " is missing or old"));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -267,17 +333,17 @@ absl::Status RocksFolder::check_what_it_is() {
   const absl::StatusOr<std::string> identity = meta("identity");
   if (!identity.ok()) return damaged("it has no identity");
   identity_ = *identity;
-  return absl::OkStatus();
+  return check_families();
 }
 
 absl::Status RocksFolder::describe_new() {
   identity_ = new_identity();
-  rocksdb::WriteBatch batch;
-  batch.Put("kind", options_.kind);
-  batch.Put("format", absl::StrCat(options_.format));
-  batch.Put("owner", options_.owner);
-  batch.Put("identity", identity_);
-  const absl::Status made = commit(batch);
+  RocksChanges changes;
+  changes.put(RocksChanges::in_default, "kind", options_.kind);
+  changes.put(RocksChanges::in_default, "format", absl::StrCat(options_.format));
+  changes.put(RocksChanges::in_default, "owner", options_.owner);
+  changes.put(RocksChanges::in_default, "identity", identity_);
+  const absl::Status made = commit(changes);
   sync_folder(options_.path);
   return made;
 }
@@ -291,15 +357,44 @@ void RocksFolder::close_database() {
   db_.reset();
 }
 
-absl::Status RocksFolder::commit(rocksdb::WriteBatch& batch) {
+absl::Status RocksFolder::commit(const RocksChanges& changes) {
   if (failed_ || db_ == nullptr) {
     return absl::UnavailableError(absl::StrCat("the ", options_.kind, " in ", options_.path,
                                                " is closed after a failed write"));
   }
-  batch.Put("commits", to_big_endian(commits_ + 1));
+  // The sums are brought forward at once: after a failure they are made anew by reopen().
+  rocksdb::WriteBatch batch;
+  rocksdb::Status built;
+  const auto add = [&built](const rocksdb::Status& status) {
+    if (built.ok()) built = status;
+  };
+  for (const RocksChanges::Row& row : changes.rows_) {
+    const std::size_t index = row.family == RocksChanges::in_default ? 0 : row.family + 1;
+    if (row.value) {
+      add(batch.Put(handles_[index], row.key, *row.value));
+    } else {
+      add(batch.Delete(handles_[index], row.key));
+    }
+    if (!summed(index)) continue;
+    Sum& sum = sums_[index];
+    const auto known = sum.hashes.find(row.key);
+    if (known != sum.hashes.end()) {
+      sum.total -= known->second;
+      sum.hashes.erase(known);
+    }
+    if (row.value) {
+      const std::uint64_t hash = row_hash(row.key, *row.value);
+      sum.hashes[row.key] = hash;
+      sum.total += hash;
+    }
+  }
+  for (std::size_t i = 0; i < handles_.size(); ++i) {
+    add(batch.Put(handles_[i], mark_key,
+                  to_big_endian(commits_ + 1) + to_big_endian(sums_[i].total)));
+  }
   rocksdb::WriteOptions options;
   options.sync = true;
-  const rocksdb::Status written = db_->Write(options, &batch);
+  const rocksdb::Status written = built.ok() ? db_->Write(options, &batch) : built;
   if (!written.ok()) {
     failed_ = true;
     return explain(written, "writing to it");
@@ -326,6 +421,24 @@ absl::StatusOr<std::string> RocksFolder::meta(std::string_view key) const {
   if (status.IsNotFound()) return absl::NotFoundError(absl::string_view(key.data(), key.size()));
   if (!status.ok()) return explain(status, "reading what it is");
   return value;
+}
+
+absl::StatusOr<RocksFolder::Mark> RocksFolder::mark_of(rocksdb::ColumnFamilyHandle* family) const {
+  std::string value;
+  const rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), family, mark_key, &value);
+  if (status.IsNotFound()) return Mark{};
+  if (!status.ok()) return explain(status, "reading what it is");
+  if (value.size() != 16) return damaged("a family's mark is malformed");
+  const std::string_view view(value);
+  return Mark{from_big_endian(view.substr(0, 8)), from_big_endian(view.substr(8, 8))};
+}
+
+std::unique_ptr<rocksdb::Iterator> RocksFolder::rows_of(rocksdb::ColumnFamilyHandle* family) const {
+  static const std::string first_key(1, '\0');
+  static const rocksdb::Slice first(first_key);  // after the mark
+  rocksdb::ReadOptions options;
+  options.iterate_lower_bound = &first;
+  return std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options, family));
 }
 
 absl::Status RocksFolder::damaged(std::string_view what) const {

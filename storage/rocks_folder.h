@@ -3,33 +3,67 @@
 //   <path>/lock     held with flock by the one writer; its text is that process's number
 //   <path>/synced   16 bytes: commits known to be on stable storage (big-endian), and a check sum of that
 //   <path>/rocks/   the database; column family "default" holds what it is:
-//                     "kind" "format" "owner" "identity" "commits"
+//                     "kind" "format" "owner" "identity"
+//                   and each family, under the empty key: number of the last commit, sum of the rows' hashes (8 bytes
+//                   big-endian each; the sum is 0 for families marked large)
 //
 // After a power loss the end of RocksDB's write-ahead log may be torn, which must not stop a restart; but the same rule would
 // pass over damaged records that had been synced, in silence. So each commit carries a number, and the number of the last
-// synced one is also written to `synced`: a database that knows less is refused, untouched. (That file is not itself synced: after a
-// power loss it may name less than was committed, never more.)
+// synced one is also written to `synced`: a database that knows less is refused, untouched. The number stands in every family,
+// because damage to RocksDB's list of files can take one family back and not the others, and with it the sum of what is there,
+// because it can also take a part of a family back. (`synced` is not itself synced:
+// after a power loss it may name less than was committed, never more.)
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "rocksdb/db.h"
 #include "rocksdb/env.h"
-#include "rocksdb/write_batch.h"
 
 namespace supercloud {
+
+struct RocksFamily {
+  std::string name;
+  // Not summed, nor read at opening: its owner sees by itself when rows are missing or old.
+  bool large = false;
+};
+
+// What one commit changes. Keys are not empty.
+class RocksChanges {
+ public:
+  static constexpr std::size_t in_default = SIZE_MAX;  // the family "default"
+
+  void put(std::size_t family, std::string key, std::string value) {
+    rows_.push_back({family, std::move(key), std::move(value)});
+  }
+  void erase(std::size_t family, std::string key) {
+    rows_.push_back({family, std::move(key), std::nullopt});
+  }
+
+ private:
+  friend class RocksFolder;
+  struct Row {
+    std::size_t family;
+    std::string key;
+    std::optional<std::string> value;
+  };
+  std::vector<Row> rows_;
+};
 
 struct RocksFolderOptions {
   std::string path;
   std::string kind;                    // "event log", "lease table"
   std::uint32_t format = 1;            // newer ones are refused
   std::string owner;                   // name of the node or cluster whose it is; empty: whoever's
-  std::vector<std::string> families;   // column families besides "default"
+  std::vector<RocksFamily> families;   // column families besides "default"
   rocksdb::Env* env = nullptr;         // the operating system's where null
 };
 
@@ -45,9 +79,12 @@ class RocksFolder {
   RocksFolder(const RocksFolder&) = delete;
   RocksFolder& operator=(const RocksFolder&) = delete;
 
+  // A family's content.
+  std::unique_ptr<rocksdb::Iterator> rows(std::size_t family) const {
+    return rows_of(handles_[family + 1]);
+  }
   // Null while a failed reopen() could not even open it for reading.
   rocksdb::DB* db() const { return db_.get(); }
-  rocksdb::ColumnFamilyHandle* family(std::size_t index) const { return handles_[index + 1]; }
   // Of this folder's content: drawn at random when it was made.
   const std::string& identity() const { return identity_; }
   const std::string& path() const { return options_.path; }
@@ -55,7 +92,7 @@ class RocksFolder {
   std::uint64_t commits() const { return commits_; }
 
   // Writes and syncs. After a failure what it did is unknown and nothing more is taken until reopen() succeeds.
-  absl::Status commit(rocksdb::WriteBatch& batch);
+  absl::Status commit(const RocksChanges& changes);
   bool failed() const { return failed_; }
   // Closes and opens again; then the database tells what became of the commit that failed.
   absl::Status reopen();
@@ -73,9 +110,22 @@ class RocksFolder {
   absl::Status open_writer();
   absl::Status open_database(Mode mode);
   absl::Status check_what_it_is();
+  absl::Status check_families();
   absl::Status describe_new();
   void close_database();
+  // Default first, then the options' families, then those of a newer program.
+  void order_handles();
   absl::StatusOr<std::string> meta(std::string_view key) const;
+  struct Mark {
+    std::uint64_t commits = 0;  // 0: none yet
+    std::uint64_t sum = 0;
+  };
+  absl::StatusOr<Mark> mark_of(rocksdb::ColumnFamilyHandle* family) const;
+  // Every row but the mark.
+  std::unique_ptr<rocksdb::Iterator> rows_of(rocksdb::ColumnFamilyHandle* family) const;
+  bool summed(std::size_t handle) const {
+    return handle == 0 || !options_.families[handle - 1].large;
+  }
   std::string rocks_path() const { return options_.path + "/rocks"; }
 
   std::uint64_t read_witness() const;
@@ -85,6 +135,12 @@ class RocksFolder {
   std::string secondary_path_;  // a reader's own log files; removed with it
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
+  // Of each handle's rows, where they are summed.
+  struct Sum {
+    std::map<std::string, std::uint64_t> hashes;  // by key
+    std::uint64_t total = 0;
+  };
+  std::vector<Sum> sums_;
   std::string identity_;
   std::uint64_t commits_ = 0;
   bool failed_ = false;

@@ -21,8 +21,7 @@ rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()};
 absl::StatusOr<LeaseContents> load_contents(const RocksFolder& folder) {
   LeaseContents contents;
   contents.identity = folder.identity().substr(0, 8);
-  std::unique_ptr<rocksdb::Iterator> rows(
-      folder.db()->NewIterator(rocksdb::ReadOptions(), folder.family(leases_family)));
+  std::unique_ptr<rocksdb::Iterator> rows = folder.rows(leases_family);
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     absl::StatusOr<StoredLease> lease = decode_stored_lease(view(rows->value()));
     if (!lease.ok()) return folder.damaged(std::string(lease.status().message()));
@@ -30,7 +29,7 @@ absl::StatusOr<LeaseContents> load_contents(const RocksFolder& folder) {
     contents.leases.emplace(lease->record.key, *std::move(lease));
   }
   if (!rows->status().ok()) return folder.explain(rows->status(), "reading leases");
-  rows.reset(folder.db()->NewIterator(rocksdb::ReadOptions(), folder.family(sessions_family)));
+  rows = folder.rows(sessions_family);
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     absl::StatusOr<StoredSession> session =
         decode_stored_session(rows->key().ToString(), view(rows->value()));
@@ -80,23 +79,23 @@ class RocksLeaseStore final : public LeaseStore {
   }
 
   absl::Status write(const LeaseChanges& changes) {
-    rocksdb::WriteBatch batch;
+    RocksChanges batch;
     for (const auto& [key, lease] : changes.leases) {
       if (lease) {
-        batch.Put(folder_->family(leases_family), key, encode_stored_lease(*lease));
+        batch.put(leases_family, key, encode_stored_lease(*lease));
       } else {
-        batch.Delete(folder_->family(leases_family), key);
+        batch.erase(leases_family, key);
       }
     }
     for (const auto& [id, session] : changes.sessions) {
       if (session) {
-        batch.Put(folder_->family(sessions_family), id, encode_stored_session(*session));
+        batch.put(sessions_family, id, encode_stored_session(*session));
       } else {
-        batch.Delete(folder_->family(sessions_family), id);
+        batch.erase(sessions_family, id);
       }
     }
     if (changes.sessions_opened) {
-      batch.Put(slice(sessions_opened_key), to_big_endian(*changes.sessions_opened));
+      batch.put(RocksChanges::in_default, std::string(sessions_opened_key), to_big_endian(*changes.sessions_opened));
     }
     return folder_->commit(batch);
   }
@@ -115,7 +114,7 @@ absl::StatusOr<std::unique_ptr<LeaseTable>> open_rocks_lease_table(
                          .kind = "lease table",
                          .format = table_format,
                          .owner = std::move(options.cluster),
-                         .families = {"leases", "sessions"},
+                         .families = {{"leases"}, {"sessions"}},
                          .env = options.env});
   if (!folder.ok()) return folder.status();
   absl::StatusOr<LeaseContents> contents = load_contents(**folder);
