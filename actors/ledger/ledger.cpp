@@ -13,27 +13,24 @@ Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
     : context_(context),
       market_(context, options.market),
       options_(std::move(options)),
-      role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr}) {
+      role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr}),
+      past_(context, {{"spot.price_changed.>", "ledger.charged.>", "instance.>"}},
+            [this](const Event& event) { fold(event); }) {
   context_.subscribe(Pattern::of("spot.price_changed.>"));
   context_.subscribe(Pattern::of("ledger.charged.>"));
-  context_.subscribe(Pattern::of("instance.>"), [this] { recover(); });
-}
-
-void Ledger::recover() {
-  const auto each = [this](const Event& event) { fold(event); };
-  context_.history(Pattern::of("spot.price_changed.>"), each, [this, each](absl::Status prices) {
-    if (!prices.ok()) return context_.fail(prices);
-    context_.history(Pattern::of("instance.>"), each, [this, each](absl::Status instances) {
-      if (!instances.ok()) return context_.fail(instances);
-      context_.history(Pattern::of("ledger.charged.>"), each, [this](absl::Status charges) {
-        if (!charges.ok()) return context_.fail(charges);
-        role_.start();
-      });
-    });
+  context_.subscribe(Pattern::of("node.joined.>"));
+  context_.subscribe(Pattern::of("node.capacity.>"));
+  context_.subscribe(Pattern::of("instance.>"),
+                     [this] { past_.read([this] { role_.start(); }); });
+  // Charging can wait; it is not taken back.
+  past_.settled([this] {
+    ready_ = true;
+    wake_later();
   });
 }
 
 void Ledger::receive(const Event& event) {
+  past_.hear(event);
   fold(event);
   const schema::Payload::Which type = event.type();
   if (type == schema::Payload::INSTANCE_LAUNCHED || type == schema::Payload::INSTANCE_RETURNED ||
@@ -110,7 +107,7 @@ void Ledger::mark(Account& account, std::int64_t hour) const {
 
 void Ledger::wake_later() {
   context_.cancel(std::exchange(wake_, 0));
-  if (!role_.held()) return;
+  if (!role_.held() || !ready_) return;
   const absl::Time now = market_.now();
   std::optional<absl::Time> next;
   for (const auto& [id, account] : accounts_) {

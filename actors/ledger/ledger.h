@@ -10,6 +10,7 @@
 
 #include "actors/ledger/billing.h"
 #include "actors/market_time.h"
+#include "actors/past.h"
 #include "actors/role.h"
 #include "actors/session_view.h"
 #include "core/actor.h"
@@ -36,7 +37,6 @@ class Ledger final : public Actor {
     std::int64_t settled = 0;        // all hours before this one are charged
     bool over() const { return rental.end.has_value(); }
   };
-  void recover();
   void fold(const Event& event);
   void charge_due();
   void publish(const Account& account, const Charge& charge);
@@ -47,6 +47,8 @@ class Ledger final : public Actor {
   MarketTime market_;
   const LedgerOptions options_;
   RoleHolder role_;
+  Past past_;
+  bool ready_ = false;  // the charges of earlier holders are known, as far as their nodes can be reached
   std::map<std::string, Account> accounts_;       // by instance
   std::map<std::string, PriceHistory> prices_;    // by place id
   std::map<std::string, Rental::End> ends_;       // of instances whose launch is not known yet

@@ -56,7 +56,11 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
       leases_(leases),
       market_(context, options.market),
       registry_(std::move(registry)),
-      options_(std::move(options)) {
+      options_(std::move(options)),
+      past_(context, {{"spot.>", "instance.>", "node.joined.>", "node.left.>", "migration.>"}},
+            [this](const Event& event) {
+              if (state_.apply(event)) look_at_all();
+            }) {
   options_.world.market = options_.market;
   context_.subscribe(Pattern::of("spot.>"));
   context_.subscribe(Pattern::of("instance.>"));
@@ -64,15 +68,7 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
   context_.subscribe(Pattern::of("node.left.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
   context_.subscribe(Pattern::of("migration.>"));
-  context_.subscribe(Pattern::of("vm.>"), [this] { recover(); });
-}
-
-void PolicyActor::recover() {
-  const auto each = [this](const Event& event) { state_.apply(event); };
-  context_.history(Pattern::of(">"), each, [this](const absl::Status& status) {
-    if (!status.ok()) return context_.fail(status);
-    list_vms();
-  });
+  context_.subscribe(Pattern::of("vm.>"), [this] { past_.read([this] { list_vms(); }); });
 }
 
 // ---- which VMs are here ------------------------------------------------------------------------------------------------
@@ -145,6 +141,7 @@ void PolicyActor::drop(const std::string& key) {
 // ---- what happens --------------------------------------------------------------------------------------------------------
 
 void PolicyActor::receive(const Event& event) {
+  past_.hear(event);
   const bool matters = state_.apply(event);
   const std::string_view domain = topic_token(event.topic(), 0);
   if (domain == "vm") {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "actors/market_time.h"
+#include "actors/past.h"
 #include "actors/policy/policies.h"
 #include "actors/policy/policy.h"
 #include "actors/policy/world.h"
@@ -73,7 +74,6 @@ class PolicyActor final : public Actor {
     std::map<std::string, Backoff> backoff;  // by place
   };
 
-  void recover();
   void list_vms();
   void listed(std::vector<LeaseRecord> records);
   void refresh(const std::string& key);
@@ -100,6 +100,7 @@ class PolicyActor final : public Actor {
   const PolicyRegistry registry_;
   PolicyActorOptions options_;
   WorldState state_;
+  Past past_;
   std::map<std::string, Vm> vms_;  // by lease key
   std::map<std::string, std::unique_ptr<Policy>> policies_;
   bool listing_ = false;

@@ -32,11 +32,15 @@ ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const Session
       market_(context, options.market),
       options_(std::move(options)),
       role_(context, leases, session, absl::StrCat("provider/", provider.account()),
-            {[this](Epoch) { begin(); }, nullptr}),
+            {[this](Epoch epoch) { gained(epoch); }, nullptr}),
+      past_(context, {{"spot.>", "instance.>"}}, [this](const Event& event) { fold(event); }),
       alive_(std::make_shared<bool>(true)) {
   context_.subscribe(Pattern::of("spot.price_changed.>"));
   context_.subscribe(Pattern::of("spot.interruption_notice.>"));
-  context_.subscribe(Pattern::of("instance.>"), [this] { recover(); });
+  context_.subscribe(Pattern::of("node.joined.>"));
+  context_.subscribe(Pattern::of("node.capacity.>"));
+  context_.subscribe(Pattern::of("instance.>"),
+                     [this] { past_.read([this] { role_.start(); }); });
 }
 
 ProviderActor::~ProviderActor() { *alive_ = false; }
@@ -46,18 +50,16 @@ bool ProviderActor::ours(std::string_view place_id) const {
   return place.ok() && place->cloud == provider_.account();
 }
 
-void ProviderActor::recover() {
-  const auto each = [this](const Event& event) { fold(event); };
-  context_.history(Pattern::of("spot.>"), each, [this, each](absl::Status spot) {
-    if (!spot.ok()) return context_.fail(spot);
-    context_.history(Pattern::of("instance.>"), each, [this](absl::Status status) {
-      if (!status.ok()) return context_.fail(status);
-      role_.start();
-    });
+// What an earlier holder rented and told has to be known before the account is compared with it.
+void ProviderActor::gained(Epoch epoch) {
+  if (epoch <= 1) return begin();
+  past_.settled([this, epoch] {
+    if (role_.held() && role_.epoch() == epoch) begin();
   });
 }
 
 void ProviderActor::receive(const Event& event) {
+  past_.hear(event);
   fold(event);
   if (event.type() == schema::Payload::SPOT_PRICE_CHANGED && role_.held()) {
     const auto found = prices_.find(

@@ -12,6 +12,7 @@
 
 #include "actors/market_time.h"
 #include "actors/provider/provider.h"
+#include "actors/past.h"
 #include "actors/role.h"
 #include "actors/session_view.h"
 #include "actors/spot/place.h"
@@ -55,7 +56,7 @@ class ProviderActor final : public Actor {
   };
   bool ours(std::string_view place_id) const;
   void fold(const Event& event);
-  void recover();
+  void gained(Epoch epoch);
   void begin();
   void reconcile(const std::vector<Instance>& listed);
   void changed(const InstanceChange& change);
@@ -78,6 +79,7 @@ class ProviderActor final : public Actor {
   MarketTime market_;
   const ProviderActorOptions options_;
   RoleHolder role_;
+  Past past_;
   std::map<std::string, Known> known_;             // by instance
   std::map<std::string, Price> prices_;            // newest, by place
   std::set<std::string> requested_;                // client tokens whose request is a fact

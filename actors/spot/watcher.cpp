@@ -20,26 +20,24 @@ Watcher::Watcher(Context& context, LeaseTable& leases, const SessionView& sessio
       make_feed_(std::move(feed)),
       options_(std::move(options)),
       role_(context, leases, session, options_.role,
-            {[this](Epoch) { begin(); }, [this](const std::string&) { end(); }}) {
+            {[this](Epoch epoch) { gained(epoch); }, [this](const std::string&) { end(); }}),
+      past_(context, {{"spot.>"}}, [this](const Event& event) { fold(event); }) {
   // What another holder publishes meanwhile is known here when this node takes over.
-  context_.subscribe(Pattern::of("spot.price_changed.>"), [this] { recover(); });
-  context_.subscribe(Pattern::of("spot.feed_lost.>"));
-  context_.subscribe(Pattern::of("spot.feed_restored.>"));
+  context_.subscribe(Pattern::of("node.joined.>"));
+  context_.subscribe(Pattern::of("node.capacity.>"));
+  context_.subscribe(Pattern::of("spot.>"), [this] { past_.read([this] { role_.start(); }); });
 }
 
-void Watcher::recover() {
-  context_.history(
-      Pattern::of("spot.>"), [this](const Event& event) { fold(event); },
-      [this](absl::Status status) {
-        if (!status.ok()) {
-          context_.fail(status);
-          return;
-        }
-        role_.start();
-      });
+// A feed that others have held before is read anew: first it has to be known how far they came.
+void Watcher::gained(Epoch epoch) {
+  if (epoch <= 1) return begin();
+  past_.settled([this, epoch] {
+    if (role_.held() && role_.epoch() == epoch) begin();
+  });
 }
 
 void Watcher::receive(const Event& event) {
+  past_.hear(event);
   // What it said itself is known, and comes back later than it was said.
   if (event.origin() != context_.self().to_string()) fold(event);
 }

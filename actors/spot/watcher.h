@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "actors/market_time.h"
+#include "actors/past.h"
 #include "actors/role.h"
 #include "actors/session_view.h"
 #include "actors/spot/place.h"
@@ -46,8 +47,8 @@ class Watcher final : public Actor {
     absl::Time since;
     Money price;
   };
-  void recover();
   void fold(const Event& event);
+  void gained(Epoch epoch);
   void begin();
   void end();
   void pull();
@@ -66,6 +67,7 @@ class Watcher final : public Actor {
   const FeedFactory make_feed_;
   const WatcherOptions options_;
   RoleHolder role_;
+  Past past_;
   std::map<std::string, Fact> facts_;  // the newest of each place
   std::string source_;
   std::optional<absl::Time> lost_since_;

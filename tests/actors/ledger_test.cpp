@@ -85,6 +85,7 @@ TEST_F(LedgerTest, ChargesNothingTwiceAfterRestartsAndTakeovers) {
   run(absl::Minutes(60));
   crash("a");
   run(absl::Minutes(60));
+  start("a");  // its log has the first hours
   nodes.at("b")->node->fail_actor("ledger", absl::InternalError("a test"));
   run(absl::Minutes(60));
   EXPECT_EQ(charges(b), (std::vector<std::string>{"i-1 0 60 100", "i-1 60 120 100", "i-1 120 180 100", "i-1 180 240 100"}));

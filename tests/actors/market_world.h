@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "actors/node/log_reader.h"
 #include "actors/session_view.h"
 #include "actors/spot/place.h"
 #include "actors/spot/price_feed.h"
@@ -32,6 +33,22 @@ class Puppet final : public Actor {
 
  private:
   std::function<void(const Event&)> receive_;
+};
+
+// Says that its node is here.
+class Beat final : public Actor {
+ public:
+  explicit Beat(Context& context) : context_(context) { beat(); }
+  void receive(const Event&) override {}
+
+ private:
+  void beat() {
+    Draft draft = context_.draft(context_.node());
+    draft.payload().initNodeCapacity().setNode(context_.node());
+    context_.publish(std::move(draft));
+    context_.after(absl::Seconds(2), [this] { beat(); });
+  }
+  Context& context_;
 };
 
 class TestSession final : public SessionView {
@@ -89,6 +106,10 @@ class MarketWorld : public testing::Test {
       context.subscribe(Pattern::of(">"));
       return std::make_unique<Puppet>([raw](const Event& event) { raw->seen.push_back(event); });
     });
+    raw->node->spawn("log", [raw](Context& context) {
+      return std::make_unique<LogReader>(context, *raw->log);
+    });
+    raw->node->spawn("beat", [](Context& context) { return std::make_unique<Beat>(context); });
     open_session(name);
     run(absl::Milliseconds(50));
     return *raw;

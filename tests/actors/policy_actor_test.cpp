@@ -254,6 +254,33 @@ TEST_F(PolicyActorTest, ExplainsOnRequestAndNamesTheNodeThatKnows) {
   EXPECT_TRUE(absl::IsNotFound(ask(node, {"a", "policy"}, explain("web9")).status()));
 }
 
+// Prices that never change again, the on-demand ones above all, are in the logs of others only.
+TEST_F(PolicyActorTest, KnowsOnANodeThatJoinedLateWhatHappenedBefore) {
+  furnish("stay");
+  run(absl::Minutes(5));
+  TestNode& late = start("late");
+  late.node->spawn("policy", [this](Context& context) {
+    PolicyActorOptions options;
+    options.market = market;
+    return std::make_unique<PolicyActor>(context, leases, built_in_policies(), options);
+  });
+  const auto spec = Message<schema::VmSpec>::build([](schema::VmSpec::Builder builder) { builder.setName("web2"); });
+  Swap swap;
+  swap.key = "vm/main/web2";
+  swap.session = *late.session.id;
+  swap.swap_id = "define late";
+  swap.value = std::string(spec.bytes());
+  leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>&) {}));
+  run(absl::Seconds(20));
+  const auto answer = ask(late, {"late", "policy"}, Message<schema::Request>::build([](schema::Request::Builder request) {
+                            request.initExplainPolicy().setName("web2");
+                          }));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  for (const char* letter : {"a", "b"}) {
+    EXPECT_NE(text(answer->reader().getJson()).find(zone(letter).id()), std::string_view::npos);
+  }
+}
+
 TEST_F(PolicyActorTest, GoesOnAfterAFailureFromLogAndLeases) {
   TestNode& node = furnish("cheapest");
   node.node->fail_actor("policy", absl::InternalError("a test"));

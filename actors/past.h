@@ -1,0 +1,55 @@
+// What has happened in the cluster, for actors that need facts of other nodes too: this node's log first, then the log of every
+// other node that shows a sign of life. Facts come more than once and not in the order of time between nodes: whoever reads them
+// here applies each once, by its domain key.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/actor.h"
+
+namespace supercloud {
+
+struct PastOptions {
+  std::vector<std::string> patterns;         // read in this order from each node
+  Duration patience = absl::Milliseconds(4500);  // how long settled() waits for nodes to show themselves
+  Duration deadline = absl::Seconds(5);      // of one page
+  std::uint32_t page_events = 500;
+  std::string answered_by = "log";           // the actor of other nodes that reads their log
+};
+
+// Thread-bound to its actor, which owns it.
+class Past {
+ public:
+  using Each = std::function<void(const Event&)>;
+
+  Past(Context& context, PastOptions options, Each each);
+
+  // Reads this node's log, then calls `done`; other nodes' follow as hear() learns of them.
+  void read(std::function<void()> done);
+  // To be given every event that the actor receives. The actor subscribes "node.joined.>" and "node.capacity.>" for it.
+  void hear(const Event& event);
+  // Calls `then` once this node's log has been read, others have had the time to show themselves, and every log that could be
+  // read has been.
+  void settled(std::function<void()> then);
+
+ private:
+  enum class State : std::uint8_t { reading, read, failed };
+  void read_own(std::size_t pattern);
+  void read_from(const std::string& node, std::size_t pattern, std::uint64_t from);
+  void check();
+
+  Context& context_;
+  const PastOptions options_;
+  Each each_;
+  std::function<void()> done_;
+  Instant started_;
+  bool own_ = false;
+  std::map<std::string, State> nodes_;
+  std::vector<std::function<void()>> waiting_;
+  TimerId timer_ = 0;
+};
+
+}  // namespace supercloud
