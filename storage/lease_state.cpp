@@ -14,7 +14,7 @@ absl::Status session_over(const SessionId& session) {
 }
 
 template <class Map, class Changes>
-void apply(const Changes& changes, Map& contents) {
+void apply_rows(const Changes& changes, Map& contents) {
   for (const auto& [key, value] : changes) {
     if (value) {
       contents[key] = *value;
@@ -44,8 +44,8 @@ bool is_repeat(const StoredLease& lease, const Swap& swap) {
 }  // namespace
 
 void LeaseChanges::apply_to(LeaseContents& contents) const {
-  apply(leases, contents.leases);
-  apply(sessions, contents.sessions);
+  apply_rows(leases, contents.leases);
+  apply_rows(sessions, contents.sessions);
   if (sessions_opened) contents.sessions_opened = *sessions_opened;
 }
 

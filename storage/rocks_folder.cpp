@@ -265,8 +265,7 @@ void RocksFolder::order_handles() {
                      [&](const RocksFamily& family) { return family.name == handle->GetName(); });
     return 1 + static_cast<std::size_t>(found - options_.families.begin());
   };
-  std::stable_sort(handles_.begin(), handles_.end(),
-                   [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
+  std::sort(handles_.begin(), handles_.end(), [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
 }
 
 absl::Status RocksFolder::check_families() {
