@@ -10,7 +10,9 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
                        const NodeActorsOptions& options) {
   // Captured by value: a factory runs again, whenever its actor has failed.
   node.spawn("session", [seams, session = options.session](Context& context) {
-    return std::make_unique<SessionActor>(context, seams.leases, seams.hypervisor, seams.session, session);
+    return std::make_unique<SessionActor>(
+        context, SessionActor::Seams{seams.leases, seams.hypervisor, seams.volumes, seams.fabric},
+        seams.session, session);
   });
   node.spawn("log", [seams](Context& context) { return std::make_unique<LogReader>(context, seams.log); });
   node.spawn("replicator", [seams, replicator = options.replicator](Context& context) {

@@ -51,6 +51,8 @@ class Checker {
   void first_instruction(const std::string& machine, const std::string& vm, Epoch epoch);
   void executed(const std::string& machine, const std::string& vm, Epoch epoch);
   void memory_broken(const std::string& machine, const std::string& vm);
+  // A block that is written again may be torn by a crash, whatever was flushed there before.
+  void write_issued(const std::string& vm, std::uint64_t block, std::uint64_t value);
   void write_acknowledged(const std::string& machine, const std::string& vm, Epoch epoch,
                           std::uint64_t block, const KnownBlock& content);
   // Every write that was acknowledged with at most this version is promised to be on stable storage.
@@ -71,6 +73,7 @@ class Checker {
     std::map<Epoch, std::string> began;     // where each epoch's first instruction was executed
     Epoch written = 0, delivered = 0;       // highest epochs that had an effect
     std::map<std::uint64_t, KnownBlock> acknowledged, flushed;         // the newest of each block
+    std::map<std::uint64_t, std::uint64_t> issued;                     // the newest value of each block
     std::map<std::uint64_t, std::map<std::uint64_t, KnownBlock>> unflushed;  // by block and version
   };
   void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, Vm& state);

@@ -161,6 +161,7 @@ std::optional<Epoch> SimulatedMachine::open_port(const std::string& vm) const {
 
 void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
                              Reply<std::uint64_t> done) {
+  world_.checker.write_issued(vm, block, value);
   hardware_->volumes->write(
       vm, epoch, block, value,
       Reply<Done>(done.deadline(), [this, vm, epoch, block, value, done = std::move(done)](

@@ -61,6 +61,10 @@ class VolumeStore {
   // From now on guest I/O of exactly `epoch` is taken; raises the fence, unseals, all before it returns. FailedPrecondition: below
   // the fence, at an epoch that another serves or that was sealed or crashed here, or not complete. NotFound: no such volume.
   virtual void serve(std::string vm, Epoch epoch, Reply<VolumeStatus> reply) = 0;
+  // Guest I/O is held from `deadline` on, unless it was moved by then: the keeper's deadline, checked where I/O passes, so that what
+  // a machine that was frozen as a whole still does as it thaws has no effect (rule 8). In effect when it returns; in either
+  // direction; a volume that was never armed has none.
+  virtual void arm(const std::string& vm, Instant deadline) = 0;
   // No guest I/O from now on (when it returns, not when it replies). Flushed; every acknowledged write is in version and digest.
   // Idempotent within an epoch.
   virtual void seal(std::string vm, Epoch epoch, Reply<Seal> reply) = 0;

@@ -350,7 +350,11 @@ void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<Swap
 void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
   start_reason_ = why;
   Swap swap = make_swap(kind);
-  if (kind == SwapKind::TAKEOVER) swap.in_sync = {shared_.context.node()};
+  if (kind == SwapKind::TAKEOVER) {
+    swap.in_sync = {shared_.context.node()};
+    // A migration that was open when its source was lost ends here; said twice, it is said once too often, never too little.
+    if (record_->heir) source_lost(record_->heir->migration);
+  }
   log_swap(swap, [this, swap] {
     send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
       result.ok() ? finished() : finished_later(retry_delay);
@@ -375,7 +379,7 @@ void VmWorker::run_at_won_epoch() {
   const Won won = won_;
   auto& seams = shared_.seams;
   if (seams.session.current() != won.session) return finished_later(retry_delay);
-  seams.hypervisor.arm(vm_, seams.session.deadline());
+  arm_guest(seams.hypervisor, seams.volumes, seams.fabric, vm_, seams.session.deadline());
   seams.volumes.serve(vm_, won.epoch, reply<VolumeStatus>(shared_.options.call_deadline, [this, won](auto served) {
     ExecutorSeams& parts = shared_.seams;
     const absl::Status open = served.ok() && parts.session.current() == won.session
@@ -419,7 +423,8 @@ void VmWorker::resumed() {
   if (spec_) payload.setAddress(spec_->reader().getAddress());
   payload.setWhy(migration.empty() ? start_reason_ : "committed");
   resumed_time_ = shared_.context.publish(std::move(event)).time();
-  shared_.seams.hypervisor.arm(vm_, shared_.seams.session.deadline());
+  arm_guest(shared_.seams.hypervisor, shared_.seams.volumes, shared_.seams.fabric, vm_,
+            shared_.seams.session.deadline());
   if (!migration.empty()) {
     completing_ = migration;
     completing_source_ = in_->source;

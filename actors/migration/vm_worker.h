@@ -142,6 +142,7 @@ class VmWorker {
   void verify();
   void commit();
   void drop_incoming();
+  void source_lost(const EventId& migration);
   void completed_here();
   void tend_unended();
 

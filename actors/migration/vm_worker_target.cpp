@@ -88,6 +88,16 @@ void VmWorker::commit() {
   });
 }
 
+// Rule 21: nobody else is left to say it.
+void VmWorker::source_lost(const EventId& migration) {
+  Draft event = draft(&migration, record_->epoch);
+  auto payload = event.payload().initMigrationAborted();
+  payload.setNode(shared_.context.node());
+  payload.setStage("before the commit");
+  payload.setWhy(absl::StrCat("source lost: the session of ", record_->holder, " has ended"));
+  shared_.context.publish(std::move(event));
+}
+
 void VmWorker::drop_incoming() {
   const auto guest = copy();
   const bool incoming = guest && (guest->state == GuestStatus::State::incoming ||
@@ -99,6 +109,7 @@ void VmWorker::drop_incoming() {
     dropped_ = in.migration;
     for (Answer& answer : std::exchange(switch_over_answers_, {}))
       answer(absl::FailedPreconditionError(in.failure.empty() ? "the target gave up" : in.failure));
+    if (record_ && !record_->session_alive && record_->epoch == in.epoch) source_lost(in.migration);
     const bool marked = record_ && record_->heir &&
                         *record_->heir == Heir{shared_.context.node(), in.migration};
     // A lost source leaves the mark to this node's takeover.

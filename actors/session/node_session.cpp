@@ -16,6 +16,7 @@ void NodeSession::confirm(SessionId id, Instant sent_at) {
   id_ = std::move(id);
   deadline_ = deadline;
   refused_ = absl::OkStatus();
+  ever_confirmed_ = true;
   if (look_) look_();
 }
 
@@ -25,19 +26,16 @@ void NodeSession::end() {
   if (look_) look_();
 }
 
-SessionActor::SessionActor(Context& context, LeaseTable& leases, Hypervisor& hypervisor,
-                           NodeSession& session, Options options)
-    : context_(context),
-      leases_(leases),
-      hypervisor_(hypervisor),
-      session_(session),
-      options_(std::move(options)) {
+SessionActor::SessionActor(Context& context, Seams seams, NodeSession& session, Options options)
+    : context_(context), seams_(seams), session_(session), options_(std::move(options)) {
   open();
 }
 
 void SessionActor::open() {
-  leases_.open_session(
-      {.node = context_.node(), .identity = options_.identity, .fresh = options_.fresh},
+  seams_.leases.open_session(
+      {.node = context_.node(),
+       .identity = options_.identity,
+       .fresh = options_.fresh && !session_.ever_confirmed()},
       context_.reply<Session>(session_.policy().ttl, [this](absl::StatusOr<Session> opened) {
         if (!opened.ok()) {
           if (absl::IsAlreadyExists(opened.status())) session_.refuse(opened.status());
@@ -51,7 +49,6 @@ void SessionActor::open() {
               ": set the same [lease] ttl in both"));
           return;
         }
-        options_.fresh = false;
         renewing_ = opened->id;
         renew();  // the deadline counts from a renewal, so that opening needs no rule of its own
       }));
@@ -60,7 +57,7 @@ void SessionActor::open() {
 void SessionActor::renew() {
   const SessionId id = renewing_;
   const Instant sent_at = context_.now();
-  leases_.renew(id, context_.reply<Done>(session_.policy().ttl,
+  seams_.leases.renew(id, context_.reply<Done>(session_.policy().ttl,
                                          [this, id, sent_at](absl::StatusOr<Done> renewed) {
                                            if (renewing_ == id) renewed_at(renewed.status(), sent_at);
                                          }));
@@ -82,8 +79,16 @@ void SessionActor::renewed_at(const absl::Status& renewed, Instant sent_at) {
 }
 
 void SessionActor::arm_guests() {
-  for (const GuestStatus& guest : hypervisor_.list())
-    if (guest.state == GuestStatus::State::running) hypervisor_.arm(guest.vm, session_.deadline());
+  for (const GuestStatus& guest : seams_.hypervisor.list())
+    if (guest.state == GuestStatus::State::running)
+      arm_guest(seams_.hypervisor, seams_.volumes, seams_.fabric, guest.vm, session_.deadline());
+}
+
+void arm_guest(Hypervisor& hypervisor, VolumeStore& volumes, Fabric& fabric, const std::string& vm,
+               Instant deadline) {
+  volumes.arm(vm, deadline);
+  fabric.arm(vm, deadline);
+  hypervisor.arm(vm, deadline);
 }
 
 }  // namespace supercloud

@@ -11,8 +11,10 @@
 #include "actors/session_view.h"
 #include "core/actor.h"
 #include "core/lease_table.h"
+#include "actors/network/fabric.h"
 #include "hypercall/hypervisor.h"
 #include "hypercall/keeper.h"
+#include "storage/volume.h"
 
 namespace supercloud {
 
@@ -32,6 +34,9 @@ class NodeSession final : public SessionView {
   void end();
   void refuse(absl::Status why) { refused_ = std::move(why); }
 
+  // Whether a session was ever confirmed in this process's life: a reboot is told of once.
+  bool ever_confirmed() const { return ever_confirmed_; }
+
   // Called after each change: session gained, renewed or ended.
   void watch(std::function<void()> look) { look_ = std::move(look); }
 
@@ -41,6 +46,7 @@ class NodeSession final : public SessionView {
   SessionId id_;
   Instant deadline_{};
   absl::Status refused_;
+  bool ever_confirmed_ = false;
   std::function<void()> look_;
 };
 
@@ -52,8 +58,14 @@ class SessionActor final : public Actor {
     Duration renew_interval = absl::Milliseconds(500);
   };
 
-  SessionActor(Context& context, LeaseTable& leases, Hypervisor& hypervisor, NodeSession& session,
-               Options options);
+  struct Seams {
+    LeaseTable& leases;
+    Hypervisor& hypervisor;
+    VolumeStore& volumes;
+    Fabric& fabric;
+  };
+
+  SessionActor(Context& context, Seams seams, NodeSession& session, Options options);
   void receive(const Event&) override {}
 
  private:
@@ -63,11 +75,15 @@ class SessionActor final : public Actor {
   void arm_guests();
 
   Context& context_;
-  LeaseTable& leases_;
-  Hypervisor& hypervisor_;
+  Seams seams_;
   NodeSession& session_;
   Options options_;
   SessionId renewing_;  // the session that renewals are sent for; empty while one is being opened
 };
+
+// Keeper, disk and port of a guest end together: nothing that it does from then on has an effect, even on a machine that was
+// frozen as a whole meanwhile (8).
+void arm_guest(Hypervisor& hypervisor, VolumeStore& volumes, Fabric& fabric, const std::string& vm,
+               Instant deadline);
 
 }  // namespace supercloud

@@ -23,6 +23,7 @@ struct MemoryVolumeStore::Volume {
   StoredVolume stored;
   // Grows when this becomes another's replica: what a guest is still waiting for then is never answered.
   std::uint64_t service = 0;
+  Instant deadline = far_future;
   std::deque<std::shared_ptr<Flush>> flushes;  // of the guest, oldest first
   std::map<std::string, std::unique_ptr<ReplicaSender>> senders;  // by node
   ReplicaReceiver* stream = nullptr;
@@ -342,11 +343,17 @@ void MemoryVolumeStore::detach(Volume& volume, const std::string& why) {
   if (volume.stream != nullptr) std::exchange(volume.stream, nullptr)->detach(why);
 }
 
+void MemoryVolumeStore::arm(const std::string& vm, Instant deadline) {
+  if (Volume* volume = find(vm)) volume->deadline = deadline;
+}
+
 // ---- guest I/O --------------------------------------------------------------------------------------------------
 
 bool MemoryVolumeStore::takes(const Volume& volume, Epoch epoch) {
   const VolumeState& state = volume.stored.state();
-  if (state.role == Role::serving && state.fence == epoch && !state.crashed) return true;
+  if (state.role == Role::serving && state.fence == epoch && !state.crashed &&
+      scheduler_.clock().now() < volume.deadline)
+    return true;
   ++held_;
   return false;
 }
@@ -366,7 +373,7 @@ void MemoryVolumeStore::write(const std::string& vm, Epoch epoch, std::uint64_t 
   for (auto& [node, sender] : volume->senders) sender->wrote(block, written);
   timers_.after(options_.write_latency, [this, vm, service = volume->service, reply = std::move(reply)]() mutable {
     const Volume* now = find(vm);
-    if (now != nullptr && now->service == service) reply(Done{});
+    if (now != nullptr && now->service == service && scheduler_.clock().now() < now->deadline) reply(Done{});
   });
 }
 

@@ -22,6 +22,7 @@
 namespace supercloud {
 
 // The disk as a guest sees it. Thread-bound. What the volume does not take at this epoch is never answered: its Reply is dropped.
+// What it has taken is answered also after a seal or a swap back, for the copy goes on here; never once the epoch ended elsewhere.
 class GuestDisk {
  public:
   virtual ~GuestDisk() = default;
@@ -41,6 +42,7 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
 
   void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) override;
   void serve(std::string vm, Epoch epoch, Reply<VolumeStatus> reply) override;
+  void arm(const std::string& vm, Instant deadline) override;
   void seal(std::string vm, Epoch epoch, Reply<Seal> reply) override;
   void verify(std::string vm, Seal seal, Reply<Done> reply) override;
   void destroy(std::string vm, Reply<Done> reply) override;
