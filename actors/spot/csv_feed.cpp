@@ -195,6 +195,13 @@ absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
   }
   if (!delivered_ && types_seen_.size() < 1000) ++types_seen_[type];
 
+  // Before the time is looked at: files that list one type after the other are in order within each.
+  if (!options_.instance_types.empty() &&
+      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
+          options_.instance_types.end()) {
+    return std::optional<Price>{};
+  }
+
   std::int64_t seconds = 0;
   const std::string_view time = fields[*time_column_];
   if (!absl::SimpleAtoi(view(time), &seconds)) {
@@ -210,7 +217,8 @@ absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
     return damaged("epoch_s",
                    absl::StrCat(seconds, " is before the row above it (",
                                 absl::ToUnixSeconds(*newest_),
-                                "); sort the file by epoch_s. The row is left out"));
+                                "); sort the file by epoch_s, or choose one instance type of it. The row "
+                                "is left out"));
   }
   const absl::StatusOr<Money> amount = parse_price(fields[*price_column_], options_.price_max);
   if (!amount.ok()) {
@@ -220,11 +228,6 @@ absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
   price.usd_per_hour = *amount;
   newest_ = price.since;
 
-  if (!options_.instance_types.empty() &&
-      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
-          options_.instance_types.end()) {
-    return std::optional<Price>{};
-  }
   const auto known = last_.find(price.place);
   if (known != last_.end() && known->second.since == price.since) {
     if (known->second.price == price.usd_per_hour) {

@@ -74,6 +74,13 @@ TEST(CsvFeed, KeepsOnlyTheInstanceTypesThatAreWanted) {
             (std::vector<std::string>{"prices.csv: no prices of m5.xlarge; the file has m4.xlarge, r3.large"}));
 }
 
+TEST(CsvFeed, ReadsOneTypeOfAFileThatListsTypeAfterType) {
+  CsvFeedOptions options;
+  options.instance_types = {"r3.large"};
+  EXPECT_EQ(lines_of("instance_type,epoch_s,az,usd_per_h\nm4.xlarge,100,a,0.1\nr3.large,5,a,0.2\n", options),
+            (std::vector<std::string>{"5 us-east-1a 200000000"}));
+}
+
 TEST(CsvFeed, DeliversThePricesInForceFirstWhenItBeginsLater) {
   CsvFeedOptions options;
   options.from = absl::FromUnixSeconds(50);
