@@ -1,4 +1,4 @@
-// Names like the one that was asked for: what matches nothing is never answered with silence.
+// What a person may have meant.
 #pragma once
 
 #include <string>
@@ -7,11 +7,7 @@
 
 namespace supercloud {
 
-// At most `limit` of `known`, nearest first (edit distance, a beginning in common counts as near); equal ones in the order given.
-// Empty: nothing is near.
-std::vector<std::string> near_names(std::string_view asked, const std::vector<std::string>& known, std::size_t limit = 3);
-
-// "did you mean web1 or web2?", or "there are a, b, c and 4 more", or what to say when there are none; no full stop.
-std::string suggest(std::string_view asked, const std::vector<std::string>& known, std::string_view when_none);
+// Those of `names` that are like `wanted` (few letters differ, or one begins with the other), best first, at most five.
+std::vector<std::string> near_names(std::string_view wanted, const std::vector<std::string>& names);
 
 }  // namespace supercloud

@@ -1,0 +1,127 @@
+#include <unistd.h>
+
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bus/zmq_bus.h"
+#include "cli/cluster_target.h"
+
+namespace supercloud {
+namespace {
+
+constexpr int redirects_max = 5;
+constexpr Duration connect_deadline = absl::Seconds(2);
+
+absl::StatusOr<Message<schema::Response>> understood(absl::StatusOr<std::string> bytes) {
+  if (!bytes.ok()) return bytes.status();
+  auto response = Message<schema::Response>::parse(*bytes);
+  if (response.ok() && response->reader().getCode() != 0)
+    return absl::Status(static_cast<absl::StatusCode>(response->reader().getCode()),
+                        absl::string_view(text(response->reader().getMessage()).data(),
+                                          response->reader().getMessage().size()));
+  return response;
+}
+
+}  // namespace
+
+struct ClusterClient::State final : BusReceiver {
+  struct Subscription {
+    Pattern pattern;
+    std::function<void(const Event&)> each;
+  };
+
+  EventLoop loop;
+  EventPool pool;
+  std::deque<Subscription> subscriptions;
+  std::function<void(const BusGap&)> gap;
+  std::unique_ptr<ZmqBus> bus;  // first to go
+
+  void on_event(Event event) override {
+    for (const Subscription& subscription : subscriptions)
+      if (subscription.pattern.matches(event.topic())) subscription.each(event);
+  }
+  void on_gap(const BusGap& missed) override {
+    if (gap) gap(missed);
+  }
+  void on_request(std::string, std::string, Reply<std::string> answer) override {
+    answer(absl::NotFoundError("a client serves nothing"));
+  }
+  void on_rejected(std::string, std::string) override {}
+  void on_peer(std::string, bool) override {}
+};
+
+ClusterClient::ClusterClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ClusterClient::~ClusterClient() = default;
+
+absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::connect(const ClusterTarget& target) {
+  auto state = std::make_unique<State>();
+  ZmqBusOptions options;
+  options.name = absl::StrCat("client-", ::getpid(), "-", absl::ToUnixMicros(absl::Now()));
+  options.client = true;
+  for (const NodeEntry& node : target.nodes)
+    if (node.alive) options.seeds.push_back(node.request_endpoint);
+  const auto unreachable = [&](std::string_view why) {
+    return absl::UnavailableError(
+        absl::StrCat("cluster ", target.name, " cannot be asked: ", std::string(why), "; its logs are in ", target.directory.string()));
+  };
+  if (options.seeds.empty()) return unreachable("none of its processes runs");
+  auto bus = ZmqBus::open(state->loop, state->pool, options);
+  if (!bus.ok()) return bus.status();
+  state->bus = *std::move(bus);
+  state->bus->start(*state);
+  std::unique_ptr<ClusterClient> client(new ClusterClient(std::move(state)));
+  // A subscription is in effect once every member that is known has confirmed it: then somebody is there.
+  if (const auto joined = client->subscribe(Pattern::of("node.left.>"), [](const Event&) {}); !joined.ok())
+    return unreachable("none of its processes answers");
+  return client;
+}
+
+void ClusterClient::send(const Address& to, const Message<schema::Request>& request, Duration deadline,
+                         std::function<void(absl::StatusOr<Message<schema::Response>>)> then) {
+  state_->bus->request(to, std::string(request.bytes()),
+                       Reply<std::string>(state_->loop.clock().now() + deadline,
+                                          [then = std::move(then)](absl::StatusOr<std::string> bytes) {
+                                            then(understood(std::move(bytes)));
+                                          }));
+}
+
+absl::StatusOr<Message<schema::Response>> ClusterClient::ask(const Address& to, const Message<schema::Request>& request,
+                                                             Duration deadline) {
+  const Instant end = state_->loop.clock().now() + deadline;
+  Address asked = to;
+  for (int redirects = 0; redirects <= redirects_max; ++redirects) {
+    // Outlives this call, as the reply may.
+    auto answer = std::make_shared<std::optional<absl::StatusOr<Message<schema::Response>>>>();
+    send(asked, request, end - state_->loop.clock().now(),
+         [answer](absl::StatusOr<Message<schema::Response>> response) { *answer = std::move(response); });
+    run_until([&] { return answer->has_value(); }, end);
+    if (!answer->has_value())
+      return absl::DeadlineExceededError(absl::StrCat(asked.to_string(), " did not answer within ", absl::FormatDuration(deadline)));
+    if (!(*answer)->ok() || !(**answer)->reader().isRedirect()) return **std::move(answer);
+    asked.node = text((**answer)->reader().getRedirect());
+  }
+  return absl::UnavailableError(absl::StrCat(to.to_string(), ": nodes send each other in a circle; ask again in a moment"));
+}
+
+absl::Status ClusterClient::subscribe(const Pattern& pattern, std::function<void(const Event&)> each) {
+  state_->subscriptions.push_back({pattern, std::move(each)});
+  auto joined = std::make_shared<std::optional<absl::Status>>();
+  const Instant end = state_->loop.clock().now() + connect_deadline;
+  state_->bus->subscribe(pattern.wire_prefix(),
+                         Reply<Done>(end, [joined](absl::StatusOr<Done> done) { *joined = done.status(); }));
+  run_until([&] { return joined->has_value(); }, end);
+  return joined->value_or(absl::DeadlineExceededError("the cluster did not confirm the subscription"));
+}
+
+void ClusterClient::on_gap(std::function<void(const BusGap&)> told) { state_->gap = std::move(told); }
+
+void ClusterClient::run_until(std::function<bool()> done, Instant deadline) {
+  state_->loop.run_until(done, deadline - state_->loop.clock().now());
+}
+
+EventLoop& ClusterClient::loop() { return state_->loop; }
+EventPool& ClusterClient::pool() { return state_->pool; }
+
+}  // namespace supercloud

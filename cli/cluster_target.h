@@ -1,0 +1,77 @@
+// Which cluster a command is about, and how to ask it.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cli/program.h"
+#include "cli/run_directory.h"
+#include "core/bus.h"
+#include "core/event.h"
+#include "core/event_loop.h"
+#include "core/message.h"
+#include "core/time.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+struct ClusterTarget {
+  std::string name;
+  std::filesystem::path directory;
+  bool running = false;           // at least one of its processes
+  std::vector<NodeEntry> nodes;   // that it ever had
+  std::string site;
+  MarketClock market;             // speed 0: it has no market
+};
+
+// --cluster or SUPERCLOUD_CLUSTER (a name, or a run directory), else the only cluster that runs, else the last run. Says on
+// stderr which one it is, and whether it runs. NotFound and FailedPrecondition (several run) name the cure.
+absl::StatusOr<ClusterTarget> find_cluster(const Program& program);
+// The same in silence, under another state folder.
+absl::StatusOr<ClusterTarget> find_cluster(const std::string& wanted, const std::filesystem::path& root);
+absl::StatusOr<ClusterTarget> load_cluster(const std::filesystem::path& directory);
+
+// A member of the cluster's bus that asks and listens. Thread-bound; blocking calls run its loop.
+class ClusterClient {
+ public:
+  // Unavailable: no process of the cluster runs, or none answers within two seconds.
+  static absl::StatusOr<std::unique_ptr<ClusterClient>> connect(const ClusterTarget& target);
+  ~ClusterClient();
+  ClusterClient(const ClusterClient&) = delete;
+  ClusterClient& operator=(const ClusterClient&) = delete;
+
+  // Blocks. Follows redirects to other nodes; an answer that carries an error is that error.
+  absl::StatusOr<Message<schema::Response>> ask(const Address& to, const Message<schema::Request>& request,
+                                                Duration deadline);
+  // The same without blocking and without following redirects; `then` runs in the loop.
+  void send(const Address& to, const Message<schema::Request>& request, Duration deadline,
+            std::function<void(absl::StatusOr<Message<schema::Response>>)> then);
+  // `each` runs in the loop. Returns when nothing published from now on is missed.
+  absl::Status subscribe(const Pattern& pattern, std::function<void(const Event&)> each);
+  // Told of events that are missing: a subscriber's own gaps.
+  void on_gap(std::function<void(const BusGap&)> told);
+  // Runs the loop until `done`, which is asked after every round of tasks, or `deadline`.
+  void run_until(std::function<bool()> done, Instant deadline);
+  EventLoop& loop();
+  EventPool& pool();
+
+ private:
+  struct State;
+  explicit ClusterClient(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// All events of a cluster that match, in the order of (time, id), each once: from its running nodes over the bus, of the others
+// from their logs. A node that can be read neither way is named on stderr. `pool` outlives the events.
+absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
+                                                EventPool& pool);
+// The same over a client that is there already; null: offline only.
+absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
+                                                EventPool& pool, ClusterClient* client);
+
+}  // namespace supercloud

@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cli/cluster_target.h"
+#include "storage/rocks_event_log.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::uint32_t page_events = 1000;
+constexpr Duration page_deadline = absl::Seconds(5);
+
+absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool& pool, ClusterClient& client,
+                       std::vector<Event>& events) {
+  std::uint64_t from = 0;
+  while (true) {
+    const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
+      auto read = builder.initReadLog();
+      read.setFrom(from);
+      read.setPattern(pattern.text());
+      read.setLimit(page_events);
+    });
+    const auto response = client.ask({node.name, "log"}, request, page_deadline);
+    if (!response.ok()) return response.status();
+    if (!response->reader().isLog()) return absl::InternalError("it did not answer with a page of its log");
+    const auto page = response->reader().getLog();
+    for (const auto bytes : page.getEvents()) {
+      auto event = pool.parse({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()});
+      if (!event.ok()) return event.status();
+      events.push_back(*std::move(event));
+    }
+    if (page.getEnd()) return absl::OkStatus();
+    from = page.getNext();
+  }
+}
+
+absl::Status read_offline(const NodeEntry& node, const Pattern& pattern, EventPool& pool, std::vector<Event>& events) {
+  EventLoop loop;
+  RocksEventLogOptions options;
+  options.path = node.log.string();
+  options.node = node.name;
+  auto log = RocksEventLog::open_read_only(loop, pool, options);
+  if (!log.ok()) return log.status();
+  std::uint64_t from = 0;
+  while (true) {
+    auto answer = std::make_shared<std::optional<absl::StatusOr<LogPage>>>();
+    (*log)->read(from, pattern, page_events, Reply<LogPage>(far_future, [answer](absl::StatusOr<LogPage> page) { *answer = std::move(page); }));
+    loop.run_until([&] { return answer->has_value(); }, absl::InfiniteDuration());
+    if (!answer->has_value()) return absl::InternalError("the log did not answer");
+    if (!(*answer)->ok()) return (*answer)->status();
+    LogPage& page = ***answer;
+    events.insert(events.end(), std::make_move_iterator(page.events.begin()), std::make_move_iterator(page.events.end()));
+    if (page.end) return absl::OkStatus();
+    from = page.next;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
+                                                EventPool& pool) {
+  std::unique_ptr<ClusterClient> client;
+  if (target.running) {
+    if (auto connected = ClusterClient::connect(target); connected.ok()) client = *std::move(connected);
+  }
+  return read_history(target, pattern, pool, client.get());
+}
+
+absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
+                                                EventPool& pool, ClusterClient* client) {
+  std::vector<Event> events;
+  std::size_t read = 0;
+  absl::Status trouble;
+  for (const NodeEntry& node : target.nodes) {
+    const std::size_t before = events.size();
+    absl::Status done = absl::UnavailableError("not asked");
+    if (node.alive && client != nullptr) done = read_live(node, pattern, pool, *client, events);
+    if (!done.ok()) {
+      events.resize(before);
+      done = read_offline(node, pattern, pool, events);
+    }
+    if (done.ok()) {
+      ++read;
+      continue;
+    }
+    // A node that was registered and ended before it had a log has nothing to tell.
+    std::error_code error;
+    if (absl::IsNotFound(done) && !std::filesystem::exists(node.log, error)) continue;
+    trouble = done;
+    std::fprintf(stderr, "%s: its log cannot be read: %s\n", node.name.c_str(), std::string(done.message()).c_str());
+  }
+  if (read == 0 && !trouble.ok()) return trouble;
+  const auto key = [](const Event& event) {
+    return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
+  };
+  std::sort(events.begin(), events.end(), [&](const Event& a, const Event& b) { return key(a) < key(b); });
+  events.erase(std::unique(events.begin(), events.end(), [&](const Event& a, const Event& b) { return key(a) == key(b); }),
+               events.end());
+  return events;
+}
+
+}  // namespace supercloud

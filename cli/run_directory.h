@@ -1,0 +1,57 @@
+// Where clusters that run on this machine keep their logs, and the file that says what a cluster consists of.
+//
+//   <state>/<cluster>/cluster.json     the cluster and every node it ever had; replaced as a whole, under a lock
+//   <state>/<cluster>/<node>/log/      the node's event log
+//   <state>/<cluster>/<site>/leases/   the lease table
+//   <state>/latest                     a link to the cluster that was started last
+//
+// <state> is $XDG_STATE_HOME/supercloud, else $HOME/.local/state/supercloud, else /var/lib/supercloud.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace supercloud {
+
+struct NodeEntry {
+  std::string name;
+  int pid = 0;
+  std::string request_endpoint;   // a seed of the bus
+  std::filesystem::path log;      // of its RocksDB event log
+  bool alive = false;             // the process runs; not stored
+};
+
+struct ClusterFile {
+  std::string name;
+  std::string created;            // RFC 3339, UTC
+  std::string site;               // the node with the lease table
+  std::string sockets;            // folder of the ipc sockets
+  std::string market_origin;      // RFC 3339; empty: no market
+  std::string market_start;       // wall time at which the market stood at the origin
+  std::int64_t market_speed = 1;
+  std::vector<NodeEntry> nodes;
+};
+
+std::filesystem::path state_root();
+
+// NotFound; DataLoss: not a cluster file.
+absl::StatusOr<ClusterFile> read_cluster_file(const std::filesystem::path& directory);
+// Reads, lets `change` change, and replaces the file, while no other process does. A missing file is an empty one.
+absl::Status change_cluster_file(const std::filesystem::path& directory,
+                                 const std::function<void(ClusterFile&)>& change);
+// The entry of that name is replaced, or added.
+absl::Status register_node(const std::filesystem::path& directory, const NodeEntry& node);
+
+// Clusters that have a file, oldest first.
+std::vector<std::filesystem::path> run_directories(const std::filesystem::path& root);
+absl::Status point_latest_to(const std::filesystem::path& directory);
+// Removes the oldest runs whose name begins with `prefix` and whose processes have ended, so that `keep` are left.
+void remove_old_runs(const std::filesystem::path& root, std::string_view prefix, std::size_t keep);
+
+}  // namespace supercloud
