@@ -79,13 +79,14 @@ class Hypervisor {
   // Ends a transfer, whatever its stage; the own copy stays as it is. Idempotent.
   virtual void stop_send(std::string vm, Reply<Done> reply) = 0;
   // Lets the guest execute at `epoch`: an own stopped or frozen copy, or an arrived one, which becomes own. FailedPrecondition
-  // unless the keeper's deadline lies ahead when it takes effect, however late that is.
+  // unless the keeper's deadline lies ahead when it takes effect, however late that is, and has not passed since it was called:
+  // a freeze beats every resume that is still on its way (rule 7).
   virtual void resume(std::string vm, Epoch epoch, Reply<Done> reply) = 0;
   // Idempotent.
   virtual void destroy(std::string vm, Reply<Done> reply) = 0;
 
   // The keeper's deadline for this guest: when it passes, the guest is frozen from outside, whatever else goes on. Moves it in
-  // either direction; takes effect before it returns.
+  // either direction; takes effect before it returns. A deadline in the past freezes at once.
   virtual void arm(const std::string& vm, Instant deadline) = 0;
 
   // "Look at this VM": it was frozen, died, arrived, lost its stream. Coalesced.

@@ -107,7 +107,6 @@ Decision paused_source_step(const View& view) {
 Decision committed_step(const View& view) {
   if (view.copy->state != State::arrived || !won_by_copy(view))
     return {Step::destroy_copy, "an incoming copy that is not the VM"};
-  if (view.resume_outstanding) return {Step::none, "a resume is outstanding"};
   if (!view.session) return {Step::none, "no session"};
   if (may_execute(view)) return {Step::resume, "committed"};
   return {Step::swap_reclaim, "the commit's session has ended"};
@@ -157,7 +156,6 @@ Decision holder_step(const View& view) {
     return {Step::drop_incoming, "the migration is over"};
   if (incoming_copy(view)) return committed_step(view);
   if (!view.copy) return no_copy_step(view);
-  if (view.resume_outstanding) return {Step::none, "a resume is outstanding"};
   if (view.copy->epoch < view.record->epoch && !won_by_copy(view))
     return {Step::destroy_copy, "it lost"};
   return view.copy->state == State::running ? running_step(view) : stopped_step(view);

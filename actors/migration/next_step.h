@@ -117,7 +117,6 @@ struct View {
   Won won;
   std::set<Epoch> asked_by_copy;        // logged before sent: commits and reclaims
   std::map<Epoch, SessionId> asked_by_boot;  // restarts and takeovers, and under which session
-  bool resume_outstanding = false;      // a resume or boot that has neither answered nor been frozen
   std::optional<Outgoing> out;
   std::optional<Incoming> in;
   Instant takeover_after{};             // this node's turn among those who may take over

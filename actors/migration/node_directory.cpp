@@ -15,6 +15,12 @@ void NodeDirectory::joined(schema::NodeJoined::Reader facts) {
   node.labels.clear();
   for (auto label : facts.getPlace().getLabels())
     node.labels[std::string(text(label.getName()))] = text(label.getValue());
+  // What every place carries without being told to.
+  node.labels.emplace("cloud", text(facts.getPlace().getCloud()));
+  node.labels.emplace("region", text(facts.getPlace().getRegion()));
+  node.labels.emplace("zone", text(facts.getPlace().getZone()));
+  node.labels.emplace("type", text(facts.getPlace().getInstanceType()));
+  node.labels.emplace("market", node.spot ? "spot" : "on-demand");
   node.instance = text(facts.getInstance());
   node.hypervisor = text(facts.getHypervisor());
   node.endpoint = text(facts.getDataEndpoint());

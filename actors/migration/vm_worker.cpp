@@ -80,17 +80,6 @@ std::string VmWorker::state() const {
 
 // ---- what is known ---------------------------------------------------------------------------------------------------
 
-// A resume that did not answer has ended when the guest runs at its epoch, or was frozen by the keeper.
-void VmWorker::settle_resume(const std::optional<GuestStatus>& guest) {
-  if (!resume_outstanding_) return;
-  if (!guest || guest->state == GuestStatus::State::frozen) {
-    resume_outstanding_.reset();
-  } else if (guest->state == GuestStatus::State::running && guest->epoch >= *resume_outstanding_) {
-    resume_outstanding_.reset();
-    resumed();
-  }
-}
-
 View VmWorker::view() {
   View view;
   const Context& context = shared_.context;
@@ -107,13 +96,11 @@ View VmWorker::view() {
     view.wanted_gone = spec_->reader().getDestroyed();
   }
   view.copy = copy();
-  settle_resume(view.copy);
   for (const VolumeStatus& volume : shared_.seams.volumes.list())
     if (volume.vm == vm_) view.volume = volume;
   view.won = won_;
   view.asked_by_copy = asked_by_copy_;
   view.asked_by_boot = asked_by_boot_;
-  view.resume_outstanding = resume_outstanding_.has_value();
   view.out = out_;
   view.in = in_;
   int turn = 0;
@@ -350,6 +337,8 @@ void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<Swap
 void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
   start_reason_ = why;
   Swap swap = make_swap(kind);
+  // A resume of an earlier daemon may still be on its way: none takes effect after this.
+  if (kind == SwapKind::RECLAIM) shared_.seams.hypervisor.arm(vm_, shared_.context.now());
   if (kind == SwapKind::TAKEOVER) {
     swap.in_sync = {shared_.context.node()};
     // A migration that was open when its source was lost ends here; said twice, it is said once too often, never too little.
@@ -388,20 +377,18 @@ void VmWorker::run_at_won_epoch() {
     if (!open.ok()) return finished_later(retry_delay);
     consumed_ = won.epoch;
     won_ = {};
-    resume_outstanding_ = won.epoch;
     parts.hypervisor.resume(
         vm_, won.epoch, reply<Done>(shared_.options.call_deadline * 2, [this](absl::StatusOr<Done> run) {
-          if (run.ok()) {
-            resume_outstanding_.reset();
+          const auto guest = copy();
+          const bool runs = guest && guest->state == GuestStatus::State::running &&
+                            guest->epoch == consumed_;
+          if (run.ok() || (absl::IsDeadlineExceeded(run.status()) && runs)) {
             resumed();
             return finished();
           }
+          // Without an answer it may take effect at any time: only the keeper can end that (7).
+          shared_.seams.hypervisor.arm(vm_, shared_.context.now());
           shared_.seams.fabric.close(vm_);
-          // No answer: it may take effect at any time. Only the keeper can end that (7).
-          if (absl::IsDeadlineExceeded(run.status()))
-            shared_.seams.hypervisor.arm(vm_, shared_.context.now());
-          else
-            resume_outstanding_.reset();
           finished_later(retry_delay);
         }));
   }));
@@ -442,7 +429,6 @@ void VmWorker::destroy_copy(bool lost) {
   shared_.seams.hypervisor.destroy(
       vm_, reply<Done>(shared_.options.call_deadline, [this, lost, guest](absl::StatusOr<Done> destroyed) {
         if (!destroyed.ok()) return finished_later(retry_delay);
-        resume_outstanding_.reset();
         const bool own = guest && guest->state != GuestStatus::State::incoming &&
                          guest->state != GuestStatus::State::arrived;
         if (lost && own) {

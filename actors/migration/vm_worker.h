@@ -104,7 +104,6 @@ class VmWorker {
 
   View view();
   void settle_recovered();
-  void settle_resume(const std::optional<GuestStatus>& copy);
   void take(const Decision& decision);
   void take_holder(Step step);
   void take_source(Step step);
@@ -171,7 +170,6 @@ class VmWorker {
   Epoch consumed_ = 0;        // epochs up to this have executed, or may have: never resumed at again
   std::set<Epoch> asked_by_copy_;
   std::map<Epoch, SessionId> asked_by_boot_;
-  std::optional<Epoch> resume_outstanding_;
   std::string start_reason_;
 
   std::optional<Outgoing> out_;

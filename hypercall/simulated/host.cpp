@@ -99,7 +99,8 @@ void SimulatedHost::prepare_incoming(Message<schema::VmSpec> spec, EventId migra
   reply(Done{});
 }
 
-void SimulatedHost::resume(const std::string& vm, Epoch epoch, Reply<Done> reply) {
+void SimulatedHost::resume(const std::string& vm, Epoch epoch, std::uint64_t freezes,
+                           Reply<Done> reply) {
   const auto found = copies_.find(vm);
   if (found == copies_.end()) return reply(no_copy(vm));
   Copy& copy = found->second;
@@ -115,6 +116,10 @@ void SimulatedHost::resume(const std::string& vm, Epoch epoch, Reply<Done> reply
     if (epoch == copy.epoch) return reply(Done{});
     return reply(absl::FailedPreconditionError(absl::StrCat(
         vm, " runs here at epoch ", copy.epoch, "; pause it before it runs at epoch ", epoch)));
+  }
+  if (freezes != freezes_[vm]) {
+    return reply(absl::FailedPreconditionError(
+        absl::StrCat("the keeper of ", vm, " froze it after this resume was called")));
   }
   if (options_.keeper && !keeper_.allows(vm)) {
     return reply(absl::FailedPreconditionError(absl::StrCat(
@@ -217,6 +222,7 @@ void SimulatedHost::arm(const std::string& vm, Instant deadline) {
 }
 
 void SimulatedHost::freeze(const std::string& vm) {
+  ++freezes_[vm];
   const auto found = copies_.find(vm);
   if (found == copies_.end() || found->second.state != State::running) return;
   found->second.state = State::frozen;

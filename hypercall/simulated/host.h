@@ -98,7 +98,7 @@ class SimulatedHost {
   void pause(const std::string& vm, Reply<Done> reply);
   void finish_send(const std::string& vm, Reply<TransferProgress> reply);
   void stop_send(const std::string& vm, Reply<Done> reply);
-  void resume(const std::string& vm, Epoch epoch, Reply<Done> reply);
+  void resume(const std::string& vm, Epoch epoch, std::uint64_t freezes, Reply<Done> reply);
   void destroy(const std::string& vm, Reply<Done> reply);
   void arm(const std::string& vm, Instant deadline);
 
@@ -130,6 +130,7 @@ class SimulatedHost {
   std::function<void(const std::string&)> look_;
   std::set<std::string> looks_;  // due, not yet told
   std::map<std::string, Instant> busy_until_;
+  std::map<std::string, std::uint64_t> freezes_;  // by vm: a resume called before the last one has no effect
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Keeper keeper_;
   std::map<std::string, Copy> copies_;
