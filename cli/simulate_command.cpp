@@ -53,7 +53,7 @@ std::string story_command(const SimulateOptions& options, std::uint64_t seed) {
 
 std::string plural(std::uint64_t count, const char* what) { return absl::StrCat(count, " ", what, count == 1 ? "" : "s"); }
 
-// One line that is rewritten on a terminal; elsewhere a line at the beginning of each ten seconds.
+// One line that is rewritten on a terminal; elsewhere a line every ten seconds.
 class Progress {
  public:
   Progress(const SimulateOptions& options, const SimulateOutput& output) : options_(options), output_(output) {}
@@ -96,7 +96,7 @@ class Progress {
   const SimulateOptions& options_;
   const SimulateOutput& output_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  Duration next_ = absl::Seconds(1);
+  Duration next_ = output_.live ? absl::ZeroDuration() : absl::Seconds(10);
   bool shown_ = false;
 };
 

@@ -1,0 +1,70 @@
+// Virtual machines of a running cluster, as the commands see them: any node is asked, the one that holds the VM answers.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/cluster_target.h"
+#include "cli/program.h"
+
+namespace supercloud {
+
+struct VmName {
+  std::string tenant = "main";
+  std::string name;
+
+  std::string key() const { return tenant + "/" + name; }
+  void write(schema::Request::VmRef::Builder builder) const;
+};
+
+// "web1" of the tenant asked for (empty: main), or "tenant/web1". InvalidArgument where the two disagree or it is no name.
+absl::StatusOr<VmName> parse_vm_name(const std::string& text, const std::string& tenant);
+
+// What a command learns of one VM; plain values, so that answers of several nodes can be compared and kept.
+struct VmFacts {
+  std::string name, tenant, node, place, state, heir;
+  Epoch epoch = 0;
+  EventId migration;
+  std::vector<std::string> in_sync;
+  Message<schema::VmSpec> spec;
+
+  static VmFacts from(schema::Response::VmView::Reader view);
+  std::string key() const { return tenant + "/" + name; }
+};
+
+// Thread-bound; calls block.
+class VmClient {
+ public:
+  static constexpr Duration usual_deadline = absl::Seconds(10);
+
+  // Says on stderr which cluster it is. Unavailable or NotFound: none that runs.
+  static absl::StatusOr<std::unique_ptr<VmClient>> connect(const Program& program);
+
+  // Asks the executor of one node after the other until one is there to answer; redirects are followed.
+  absl::StatusOr<Message<schema::Response>> ask(const Message<schema::Request>& request, Duration deadline = usual_deadline);
+  absl::StatusOr<Message<schema::Response>> ask_node(const std::string& node, const Message<schema::Request>& request,
+                                                     Duration deadline = usual_deadline);
+
+  // All VMs by tenant and name, each as its holder describes it where that one answers.
+  absl::StatusOr<std::vector<VmFacts>> list();
+  absl::StatusOr<VmFacts> show(const VmName& vm);
+
+  // Nodes whose processes run.
+  std::vector<std::string> nodes() const;
+  const ClusterTarget& target() const { return target_; }
+  ClusterClient& client() { return *client_; }
+  Instant now() { return client_->loop().clock().now(); }
+
+ private:
+  VmClient(ClusterTarget target, std::unique_ptr<ClusterClient> client)
+      : target_(std::move(target)), client_(std::move(client)) {}
+
+  ClusterTarget target_;
+  std::unique_ptr<ClusterClient> client_;
+};
+
+// Says on stderr why, and what there is instead of a VM that does not exist (`client` may be null). Returns the exit code.
+int tell_vm_error(const absl::Status& status, const std::string& vm, VmClient* client);
+
+}  // namespace supercloud
