@@ -2,8 +2,84 @@
 
 #include <CLI/CLI.hpp>
 
-namespace supercloud {
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
-void add_node_command(CLI::App& root, Program&) { root.add_subcommand("node", "Run one node of a cluster"); }
+#include <cstdio>
+#include <memory>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "cli/node_config.h"
+#include "cli/node_process.h"
+
+namespace supercloud {
+namespace {
+
+struct NodeArguments {
+  std::string config;
+  bool exit_with_parent = false;
+};
+
+int complain(const absl::Status& why, int code) {
+  std::fprintf(stderr, "supercloud node: %s\n", std::string(why.message()).c_str());
+  return code;
+}
+
+int run_node(const NodeArguments& arguments) {
+  const pid_t parent = ::getppid();
+  if (arguments.exit_with_parent) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent || parent == 1) return exit_failed;  // it was gone before the kernel knew
+  }
+  const auto config = read_node_config(arguments.config);
+  if (!config.ok()) return complain(config.status(), exit_usage);
+
+  // Before any thread is made: all of them inherit the mask.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  EventLoop loop;
+  const int fd = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return complain(absl::UnavailableError("the kernel grants no signal descriptor"), exit_failed);
+  const absl::Cleanup close_fd = [fd, &loop] {
+    loop.unwatch_fd(fd);
+    ::close(fd);
+  };
+  if (const absl::Status watched = loop.watch_fd(fd, EPOLLIN, [&loop](std::uint32_t) { loop.stop(); }); !watched.ok())
+    return complain(watched, exit_failed);
+
+  int exit_code = exit_ok;
+  const auto node = NodeProcess::start(loop, *config, [&](const absl::Status& why) {
+    exit_code = complain(why, exit_failed);
+    loop.stop();
+  });
+  if (!node.ok()) return complain(node.status(), exit_failed);
+  std::printf("node %s runs in cluster %s; its log: %s\n", config->name.c_str(), config->cluster.c_str(),
+              (config->folder() / "log").c_str());
+  std::fflush(stdout);
+  loop.run();
+  return exit_code;
+}
+
+}  // namespace
+
+void add_node_command(CLI::App& root, Program& program) {
+  CLI::App* node = root.add_subcommand("node", "Run one node of a cluster, in the foreground");
+  auto arguments = std::make_shared<NodeArguments>();
+  node->add_option("--config", arguments->config, "What the node is told, a TOML file")->required()->type_name("FILE.toml");
+  node->add_flag("--exit-with-parent", arguments->exit_with_parent, "End when the process that started it ends");
+  node->footer(
+      "SIGINT or SIGTERM stops it. The machine under it is simulated: its guests end with it.\n"
+      "\n"
+      "Example:\n"
+      "  supercloud node --config examples/node.toml");
+  node->callback([arguments, &program] { program.exit_code = run_node(*arguments); });
+}
 
 }  // namespace supercloud

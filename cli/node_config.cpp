@@ -1,0 +1,225 @@
+#include "cli/node_config.h"
+
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "actors/spot/price_text.h"
+#include "cli/run_directory.h"
+#include "cli/toml_table.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::int64_t mib = 1 << 20;
+constexpr Money price_max{1'000'000'000'000};
+
+PlaceName place_of(TomlTable& table) {
+  PlaceName place;
+  place.cloud = table.required_text("cloud");
+  place.region = table.required_text("region");
+  place.zone = table.text("zone", "");
+  place.instance_type = table.required_text("type");
+  place.spot = table.boolean("spot", false);
+  return place;
+}
+
+PlaceName place_id(TomlTable& table, std::string_view key) {
+  const std::string id = table.required_text(key);
+  auto place = PlaceName::parse(id);
+  if (place.ok()) return *std::move(place);
+  if (!id.empty()) table.complain(key, absl::StrCat("has to be a place, \"cloud/region/zone/type/spot\" or \"…/on-demand\": ",
+                                                    std::string(place.status().message())));
+  return {};
+}
+
+Money price(TomlTable& table, std::string_view key) {
+  const std::string written = table.required_text(key);
+  const auto parsed = parse_price(written, price_max);
+  if (parsed.ok()) return *parsed;
+  if (!written.empty()) table.complain(key, absl::StrCat("has to be USD per hour as a text, such as \"0.175\": ",
+                                                         std::string(parsed.status().message())));
+  return {};
+}
+
+HostConfig read_host(TomlTable& table) {
+  HostConfig host;
+  host.place = place_of(table);
+  host.labels = table.text_map("labels");
+  host.instance = table.text("instance", "");
+  host.cpus = static_cast<std::uint32_t>(table.integer("cpus", 2, 1, 4096));
+  host.memory_bytes = static_cast<std::uint64_t>(table.integer("memory_mib", 4096, 1, 1 << 30) * mib);
+  host.bytes_per_second = static_cast<std::uint64_t>(table.integer("stream_mib_per_second", 1024, 1, 1 << 30) * mib);
+  return host;
+}
+
+MarketConfig read_market(TomlTable& table) {
+  MarketConfig market;
+  market.clock.origin = table.time("origin");
+  market.clock.start = table.time("start");
+  market.clock.speed = table.integer("speed", 1, 1, 1'000'000);
+  market.notice_min = table.duration("notice_min", market.notice_min);
+  market.launch_min = table.duration("launch_min", market.launch_min);
+  market.migration_min = table.duration("migration_min", market.migration_min);
+  return market;
+}
+
+AccountConfig read_account(TomlTable& table, const absl::Time origin) {
+  AccountConfig account;
+  account.account = table.text("name", account.account);
+  account.prices_file = table.text("prices", "");
+  account.instance_types = table.texts("types");
+  account.prices_from = origin;
+  account.keep_initial = table.boolean("keep_initial", true);
+  account.generated.seed = static_cast<std::uint64_t>(table.integer("seed", 1, 0, INT64_MAX));
+  account.generated.start = origin;
+  const auto chance = [&](const char* key, std::uint64_t& value) {
+    value = static_cast<std::uint64_t>(table.integer(key, static_cast<std::int64_t>(value), 0, 1'000'000));
+  };
+  chance("calm_to_elevated", account.generated.calm_to_elevated);
+  chance("calm_to_spike", account.generated.calm_to_spike);
+  chance("spike_to_calm", account.generated.spike_to_calm);
+  for (TomlTable& zone : table.tables("zone")) {
+    const PlaceName place = place_id(zone, "place");
+    account.generated.zones.push_back({place, price(zone, "on_demand")});
+  }
+  for (TomlTable& fixed : table.tables("fixed")) {
+    const PlaceName place = place_id(fixed, "place");
+    account.fixed.push_back({place, price(fixed, "price"), origin});
+  }
+  for (TomlTable& label : table.tables("label")) {
+    LabelRule rule;
+    rule.place_prefix = label.required_text("places");
+    rule.name = label.required_text("name");
+    rule.value = label.required_text("value");
+    account.labels.push_back(std::move(rule));
+  }
+  for (TomlTable& instance : table.tables("instance")) {
+    SimulatedMarketOptions::Initial initial;
+    initial.place = place_id(instance, "place");
+    initial.node = instance.required_text("node");
+    initial.bid = price(instance, "bid");
+    account.initial.push_back(std::move(initial));
+  }
+  return account;
+}
+
+std::string toml_text(std::string_view value) {
+  std::string result = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') result += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      absl::StrAppendFormat(&result, "\\u%04X", static_cast<unsigned>(c));
+      continue;
+    }
+    result += c;
+  }
+  return result + "\"";
+}
+
+std::string usd(Money price_per_hour) {
+  return toml_text(absl::StrFormat("%d.%09d", price_per_hour.nano_usd / 1'000'000'000, price_per_hour.nano_usd % 1'000'000'000));
+}
+
+std::string when(absl::Time time) { return toml_text(absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone())); }
+std::string span(Duration duration) { return toml_text(absl::FormatDuration(duration)); }
+
+}  // namespace
+
+absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std::string& name) {
+  auto parsed = TomlTable::parse(content, name);
+  if (!parsed.ok()) return parsed.status();
+  TomlTable& file = *parsed;
+  NodeConfig config;
+  config.name = file.required_text("name");
+  if (config.name.find('/') != std::string::npos) file.complain("name", "must not contain a slash");
+  config.cluster = file.required_text("cluster");
+  config.site = file.text("site", config.name);
+  config.directory = file.text("directory", (state_root() / config.cluster).string());
+  config.seeds = file.texts("seeds");
+  TomlTable bus = file.table("bus");
+  config.publish_endpoint = bus.required_text("publish");
+  config.request_endpoint = bus.required_text("request");
+  TomlTable links = file.table("links");
+  if (file.has("host")) config.link_endpoint = links.required_text("listen");
+  TomlTable lease = file.table("lease");
+  config.fence.ttl = lease.duration("ttl", config.fence.ttl);
+  config.fence.fence_after = lease.duration("fence_after", config.fence.fence_after);
+  if (const absl::Status valid = config.fence.validate(); !valid.ok()) file.complain("lease", std::string(valid.message()));
+  if (file.has("host")) {
+    TomlTable host = file.table("host");
+    config.host = read_host(host);
+  }
+  if (file.has("market")) {
+    TomlTable market = file.table("market");
+    config.market = read_market(market);
+  }
+  if (file.has("account")) {
+    TomlTable account = file.table("account");
+    config.account = read_account(account, config.market ? config.market->clock.origin : absl::UnixEpoch());
+    if (!config.market) file.complain("account", "needs the market's clock: add [market] with origin, start and speed");
+  }
+  if (!config.hosts_leases() && config.seeds.empty())
+    file.complain("seeds", absl::StrCat("is missing: name the request endpoint of ", config.site, ", or of another node that runs"));
+  if (const absl::Status status = file.status(); !status.ok()) return status;
+  return config;
+}
+
+absl::StatusOr<NodeConfig> read_node_config(const std::string& path) {
+  std::ifstream input(path);
+  if (!input) return absl::NotFoundError(absl::StrCat(path, ": no such file, or it may not be read"));
+  std::ostringstream content;
+  content << input.rdbuf();
+  return parse_node_config(content.str(), path);
+}
+
+std::string to_toml(const NodeConfig& config) {
+  std::string toml = absl::StrCat("name = ", toml_text(config.name), "\ncluster = ", toml_text(config.cluster), "\nsite = ", toml_text(config.site),
+                                  "\ndirectory = ", toml_text(config.directory.string()), "\n");
+  std::vector<std::string> seeds;
+  for (const std::string& seed : config.seeds) seeds.push_back(toml_text(seed));
+  absl::StrAppend(&toml, "seeds = [", absl::StrJoin(seeds, ", "), "]\n\n[bus]\npublish = ", toml_text(config.publish_endpoint),
+                  "\nrequest = ", toml_text(config.request_endpoint), "\n\n[lease]\nttl = ", span(config.fence.ttl),
+                  "\nfence_after = ", span(config.fence.fence_after), "\n");
+  if (config.host) {
+    const HostConfig& host = *config.host;
+    absl::StrAppend(&toml, "\n[links]\nlisten = ", toml_text(config.link_endpoint), "\n\n[host]\ncloud = ", toml_text(host.place.cloud),
+                    "\nregion = ", toml_text(host.place.region), "\nzone = ", toml_text(host.place.zone), "\ntype = ",
+                    toml_text(host.place.instance_type), "\nspot = ", host.place.spot ? "true" : "false", "\n");
+    absl::StrAppend(&toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus, "\nmemory_mib = ", host.memory_bytes / mib,
+                    "\nstream_mib_per_second = ", host.bytes_per_second / mib, "\n\n[host.labels]\n");
+    for (const auto& [name, value] : host.labels) absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
+  }
+  if (config.market) {
+    const MarketConfig& market = *config.market;
+    absl::StrAppend(&toml, "\n[market]\norigin = ", when(market.clock.origin), "\nstart = ", when(market.clock.start), "\nspeed = ",
+                    market.clock.speed, "\nnotice_min = ", span(market.notice_min), "\nlaunch_min = ", span(market.launch_min),
+                    "\nmigration_min = ", span(market.migration_min), "\n");
+  }
+  if (config.account) {
+    const AccountConfig& account = *config.account;
+    std::vector<std::string> types;
+    for (const std::string& type : account.instance_types) types.push_back(toml_text(type));
+    absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account), "\nprices = ", toml_text(account.prices_file), "\ntypes = [",
+                    absl::StrJoin(types, ", "), "]\nkeep_initial = ", account.keep_initial ? "true" : "false", "\nseed = ",
+                    account.generated.seed, "\n");
+    absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated, "\ncalm_to_spike = ",
+                    account.generated.calm_to_spike, "\nspike_to_calm = ", account.generated.spike_to_calm, "\n");
+    for (const auto& zone : account.generated.zones)
+      absl::StrAppend(&toml, "\n[[account.zone]]\nplace = ", toml_text(zone.place.id()), "\non_demand = ", usd(zone.on_demand_per_hour), "\n");
+    for (const Price& fixed : account.fixed)
+      absl::StrAppend(&toml, "\n[[account.fixed]]\nplace = ", toml_text(fixed.place.id()), "\nprice = ", usd(fixed.usd_per_hour), "\n");
+    for (const LabelRule& label : account.labels)
+      absl::StrAppend(&toml, "\n[[account.label]]\nplaces = ", toml_text(label.place_prefix), "\nname = ", toml_text(label.name), "\nvalue = ",
+                      toml_text(label.value), "\n");
+    for (const auto& initial : account.initial)
+      absl::StrAppend(&toml, "\n[[account.instance]]\nplace = ", toml_text(initial.place.id()), "\nnode = ", toml_text(initial.node), "\nbid = ",
+                      usd(initial.bid), "\n");
+  }
+  return toml;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,79 @@
+// What a node is told by its TOML file. examples/node.toml is one with every key explained.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "actors/provider/simulated_market.h"
+#include "actors/spot/generated_feed.h"
+#include "actors/spot/place.h"
+#include "core/time.h"
+#include "hypercall/keeper.h"
+
+namespace supercloud {
+
+// A simulated machine under this node.
+struct HostConfig {
+  PlaceName place;
+  std::map<std::string, std::string> labels;
+  std::string instance;                       // that a provider rented; empty: one's own machine
+  std::uint32_t cpus = 2;
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream
+};
+
+// The same in every process of a cluster.
+struct MarketConfig {
+  MarketClock clock;
+  // Work needs its time also where the market is fast: cluster time, at least.
+  Duration notice_min = absl::Seconds(3);
+  Duration launch_min = absl::Milliseconds(500);
+  Duration migration_min = absl::Seconds(1);
+
+  // As much market time as the least, where that is more.
+  absl::Duration at_least(absl::Duration market, Duration least) const {
+    return std::max(market, least * clock.speed);
+  }
+};
+
+// Of the node that drives a (simulated) cloud account, feeds prices and keeps the ledger.
+struct AccountConfig {
+  std::string account = "aws";
+  std::string prices_file;                    // event rows; empty: a generated market
+  absl::Time prices_from = absl::InfinitePast();
+  std::vector<std::string> instance_types;    // of the file; empty: all
+  GeneratedMarket generated;
+  std::vector<Price> fixed;                   // on-demand
+  std::vector<LabelRule> labels;
+  std::vector<SimulatedMarketOptions::Initial> initial;
+  bool keep_initial = true;
+};
+
+struct NodeConfig {
+  std::string name;
+  std::string cluster;
+  std::string site;                           // the node that hosts the lease table
+  std::filesystem::path directory;            // of the run; the node's own folder is below it
+  std::string publish_endpoint, request_endpoint, link_endpoint;
+  std::vector<std::string> seeds;
+  FencePolicy fence;
+  std::optional<HostConfig> host;
+  std::optional<MarketConfig> market;
+  std::optional<AccountConfig> account;       // needs `market`
+
+  std::filesystem::path folder() const { return directory / name; }
+  bool hosts_leases() const { return name == site; }
+};
+
+// InvalidArgument with file, line, key and cure; NotFound.
+absl::StatusOr<NodeConfig> read_node_config(const std::string& path);
+absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std::string& name);
+// As TOML that reads as the same.
+std::string to_toml(const NodeConfig& config);
+
+}  // namespace supercloud

@@ -1,0 +1,322 @@
+#include "cli/node_process.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/network/simulated/fabric.h"
+#include "actors/node/log_reader.h"
+#include "actors/node_actors.h"
+#include "actors/spot/csv_feed.h"
+#include "bus/zmq_bus.h"
+#include "cli/run_directory.h"
+#include "core/node.h"
+#include "core/socket_link.h"
+#include "hypercall/simulated/host.h"
+#include "hypercall/simulated/hypervisor.h"
+#include "storage/lease_site.h"
+#include "storage/remote_lease_table.h"
+#include "storage/rocks_event_log.h"
+#include "storage/rocks_lease_table.h"
+#include "storage/simulated/memory_volume.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration sign_of_life = absl::Seconds(1);
+
+// Links of a node that moves nothing: the site.
+class NoLinks final : public LinkNetwork {
+ public:
+  absl::Status listen(std::string, absl::AnyInvocable<void(std::unique_ptr<Link>)>) override { return absl::OkStatus(); }
+  std::string endpoint() const override { return ""; }
+  std::unique_ptr<Link> connect(const std::string&, const std::string&) override { return std::make_unique<Closed>(); }
+
+ private:
+  class Closed final : public Link {
+    void set_handler(Handler) override {}
+    void send(std::string) override {}
+    std::size_t backlog() const override { return 0; }
+  };
+};
+
+// A node without a machine says only that it is there: nobody takes it for a place to run on, and everybody can ask its log.
+class SignOfLife final : public Actor {
+ public:
+  explicit SignOfLife(Context& context) : context_(context) { tell(); }
+  void receive(const Event&) override {}
+
+ private:
+  void tell() {
+    Draft draft = context_.draft(context_.node());
+    draft.payload().initNodeCapacity().setNode(context_.node());
+    context_.publish(std::move(draft));
+    context_.after(sign_of_life, [this] { tell(); });
+  }
+  Context& context_;
+};
+
+// The guests' disks and ports: the volumes and the fabric of this node.
+class Devices final : public GuestDevices {
+ public:
+  Devices(GuestDisk& disk, FabricHost& fabric) : disk_(disk), fabric_(fabric) {}
+  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value, Reply<std::uint64_t> done) override {
+    const Instant deadline = done.deadline();
+    disk_.write(vm, epoch, block, value, without_version(deadline, std::move(done)));
+  }
+  void flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) override {
+    const Instant deadline = done.deadline();
+    disk_.flush(vm, epoch, without_version(deadline, std::move(done)));
+  }
+  void transmit(const std::string& vm, Epoch epoch) override { fabric_.transmit(vm, epoch); }
+
+ private:
+  static Reply<Done> without_version(Instant deadline, Reply<std::uint64_t> done) {
+    return Reply<Done>(deadline, [done = std::move(done)](absl::StatusOr<Done> value) mutable {
+      if (!value.ok()) return done(value.status());
+      done(std::uint64_t{0});
+    });
+  }
+  GuestDisk& disk_;
+  FabricHost& fabric_;
+};
+
+// Cluster time that decisions and moves may take, where an hour of the market is short.
+void pace(NodeActorsOptions& actors, const MarketConfig& market) {
+  WorldOptions& world = actors.policy.world;
+  world.notice = market.at_least(world.notice, market.notice_min);
+  world.launch = market.at_least(world.launch, market.launch_min);
+  world.migration = market.at_least(world.migration, market.migration_min);
+  world.lead = std::max(world.lead, world.migration + world.launch);
+  actors.policy.market = market.clock;
+  const Duration hour = market.clock.cluster_span(absl::Hours(1));
+  actors.policy.backoff = std::clamp(hour * 4, absl::Seconds(2), actors.policy.backoff);
+  actors.policy.backoff_min = std::clamp(hour, absl::Seconds(1), actors.policy.backoff_min);
+  actors.policy.answer_deadline = std::clamp(hour * 10, absl::Seconds(15), actors.policy.answer_deadline);
+  actors.policy.move_deadline = std::clamp(hour * 20, absl::Seconds(45), actors.policy.move_deadline);
+  actors.policy.relist = std::clamp(hour, absl::Seconds(2), actors.policy.relist);
+  actors.executor.migration_deadline = std::clamp(hour * 10, absl::Seconds(15), actors.executor.migration_deadline);
+}
+
+FeedFactory feed_factory(const AccountConfig& account) {
+  return [account]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
+    if (account.prices_file.empty()) return std::make_unique<GeneratedFeed>(account.generated);
+    CsvFeedOptions options;
+    options.instance_types = account.instance_types;
+    options.from = account.prices_from;
+    return CsvFeed::open(account.prices_file, options);
+  };
+}
+
+}  // namespace
+
+struct NodeProcess::Parts {
+  Parts(EventLoop& of, NodeConfig with, std::function<void(absl::Status)> fatal)
+      : loop(of), config(std::move(with)), on_fatal(std::move(fatal)), session(of.clock(), config.fence) {}
+  ~Parts() { loop.cancel(watch); }
+
+  absl::Status open();
+  void spawn();
+  void watch_session();
+  void fail(absl::Status why) {
+    if (on_fatal) std::exchange(on_fatal, nullptr)(std::move(why));
+  }
+  NodeActorsOptions actor_options();
+
+  EventLoop& loop;
+  const NodeConfig config;
+  std::function<void(absl::Status)> on_fatal;
+  EventPool pool;
+  std::unique_ptr<RocksEventLog> log;
+  std::unique_ptr<ZmqBus> bus;
+  std::unique_ptr<LeaseTable> leases;
+
+  // The machine.
+  NoLinks no_links;
+  std::unique_ptr<SocketLinkNetwork> links;
+  MemoryDisk disk;
+  std::unique_ptr<MemoryVolumeStore> volumes;
+  std::unique_ptr<FabricHost> fabric_host;
+  std::unique_ptr<Devices> devices;
+  std::unique_ptr<SimulatedHost> host;
+  std::unique_ptr<SimulatedHypervisor> hypervisor;
+  std::unique_ptr<SimulatedFabric> fabric;
+  std::unique_ptr<SimulatedMarket> market;
+
+  NodeSession session;
+  std::unique_ptr<Node> node;  // first to go
+  TimerId watch = 0;
+};
+
+absl::Status NodeProcess::Parts::open() {
+  std::error_code error;
+  std::filesystem::create_directories(config.folder(), error);
+  if (error) return absl::UnavailableError(absl::StrCat("making ", config.folder().string(), ": ", error.message()));
+  RocksEventLogOptions log_options;
+  log_options.path = (config.folder() / "log").string();
+  log_options.node = config.name;
+  auto opened = RocksEventLog::open(loop, pool, log_options);
+  if (!opened.ok()) return opened.status();
+  log = *std::move(opened);
+
+  ZmqBusOptions bus_options;
+  bus_options.name = config.name;
+  bus_options.publish_bind = config.publish_endpoint;
+  bus_options.request_bind = config.request_endpoint;
+  bus_options.seeds = config.seeds;
+  bus_options.on_fatal = [this](absl::Status why) { fail(std::move(why)); };
+  auto made = ZmqBus::open(loop, pool, bus_options);
+  if (!made.ok()) return made.status();
+  bus = *std::move(made);
+
+  if (config.hosts_leases()) {
+    RocksLeaseTableOptions table;
+    table.path = (config.folder() / "leases").string();
+    table.cluster = config.cluster;
+    table.table.ttl = config.fence.ttl;
+    auto table_opened = open_rocks_lease_table(loop, table);
+    if (!table_opened.ok()) return table_opened.status();
+    leases = *std::move(table_opened);
+  } else {
+    leases = std::make_unique<RemoteLeaseTable>(loop, *bus, config.site);
+  }
+
+  LinkNetwork* network = &no_links;
+  if (config.host) {
+    auto listening = SocketLinkNetwork::open(loop, config.link_endpoint);
+    if (!listening.ok()) return listening.status();
+    links = *std::move(listening);
+    network = links.get();
+  }
+  MemoryVolumeOptions volume_options;
+  volume_options.node = config.name;
+  volumes = std::make_unique<MemoryVolumeStore>(disk, loop, *network, volume_options);
+  fabric_host = std::make_unique<FabricHost>(loop, config.name);
+  devices = std::make_unique<Devices>(*volumes, *fabric_host);
+  SimulatedHostOptions host_options;
+  host_options.memory_bytes = config.host ? config.host->memory_bytes : 0;
+  if (config.host) host_options.bytes_per_second = config.host->bytes_per_second;
+  const auto seed = static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
+  host = std::make_unique<SimulatedHost>(loop, *network, Random(seed), *devices, host_options);
+  if (const absl::Status started = host->start(); !started.ok()) return started;
+  hypervisor = std::make_unique<SimulatedHypervisor>(*host);
+  fabric = std::make_unique<SimulatedFabric>(*fabric_host);
+  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool}, NodeOptions{.name = config.name, .random_seed = seed});
+  return absl::OkStatus();
+}
+
+NodeActorsOptions NodeProcess::Parts::actor_options() {
+  NodeActorsOptions actors;
+  actors.fence = config.fence;
+  actors.policies = built_in_policies();
+  // The machine is a part of this process: each start is its boot.
+  actors.session.identity = log->identity();
+  actors.session.fresh = true;
+  if (config.market) pace(actors, *config.market);
+  if (!config.account) return actors;
+
+  const AccountConfig& account = *config.account;
+  const MarketClock& clock = config.market->clock;
+  NodeActorsOptions::Market roles;
+  roles.feed = feed_factory(account);
+  roles.watcher.market = clock;
+  roles.watcher.fixed = account.fixed;
+  roles.watcher.labels = account.labels;
+  roles.provider.market = clock;
+  roles.provider.labels = account.labels;
+  roles.provider.keep_initial = account.keep_initial;
+  roles.provider.return_lead = std::max(absl::Minutes(3), config.market->clock.speed * absl::Milliseconds(200));
+  roles.provider.return_lead_min = std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
+  roles.ledger.market = clock;
+  SimulatedMarketOptions options;
+  options.account = account.account;
+  options.market = clock;
+  options.launch_delay_min = config.market->launch_min;
+  options.notice_min = config.market->notice_min;
+  options.initial = account.initial;
+  market = std::make_unique<SimulatedMarket>(loop, std::move(options));
+  roles.provider.adopt = [this](const Instance& instance) { market->adopt(instance); };
+  actors.market = std::move(roles);
+  return actors;
+}
+
+void NodeProcess::Parts::spawn() {
+  if (config.hosts_leases())
+    node->spawn(std::string(lease_site_actor), [this](Context&) { return std::make_unique<LeaseSite>(*leases); });
+  const NodeActorsOptions actors = actor_options();
+  if (config.host) {
+    NodeDescription description;
+    description.place = config.host->place;
+    description.labels = config.host->labels;
+    description.instance = config.host->instance;
+    description.cpus = config.host->cpus;
+    description.memory_bytes = config.host->memory_bytes;
+    description.data_endpoint = links->endpoint();
+    description.cpu_model = "simulated";
+    spawn_node_actors(*node,
+                      {.leases = *leases,
+                       .hypervisor = *hypervisor,
+                       .volumes = *volumes,
+                       .fabric = *fabric,
+                       .log = *log,
+                       .session = session,
+                       .provider = market.get()},
+                      description, actors);
+    return;
+  }
+  node->spawn("session", [this, options = actors.session](Context& context) {
+    return std::make_unique<SessionActor>(context, SessionActor::Seams{*leases, *hypervisor, *volumes, *fabric}, session, options);
+  });
+  node->spawn("log", [this](Context& context) { return std::make_unique<LogReader>(context, *log); });
+  if (actors.market) {
+    const NodeActorsOptions::Market roles = *actors.market;
+    node->spawn("watcher", [this, roles](Context& context) {
+      return std::make_unique<Watcher>(context, *leases, session, roles.feed, roles.watcher);
+    });
+    node->spawn("provider", [this, roles](Context& context) {
+      return std::make_unique<ProviderActor>(context, *leases, session, *market, roles.provider);
+    });
+    node->spawn("ledger", [this, roles](Context& context) {
+      return std::make_unique<Ledger>(context, *leases, session, roles.ledger);
+    });
+  }
+  node->spawn("agent", [](Context& context) { return std::make_unique<SignOfLife>(context); });
+}
+
+void NodeProcess::Parts::watch_session() {
+  if (!session.refused().ok()) return fail(session.refused());
+  watch = loop.at(loop.clock().now() + sign_of_life, [this] { watch_session(); });
+}
+
+NodeProcess::NodeProcess(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+NodeProcess::~NodeProcess() = default;
+
+absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(EventLoop& loop, const NodeConfig& config,
+                                                                std::function<void(absl::Status)> on_fatal) {
+  auto parts = std::make_unique<Parts>(loop, config, std::move(on_fatal));
+  if (const absl::Status opened = parts->open(); !opened.ok()) return opened;
+  NodeEntry entry;
+  entry.name = config.name;
+  entry.pid = static_cast<int>(::getpid());
+  entry.request_endpoint = parts->bus->request_endpoint();
+  entry.log = config.folder() / "log";
+  const absl::Status registered = change_cluster_file(config.directory, [&](ClusterFile& cluster) {
+    cluster.name = config.cluster;
+    cluster.site = config.site;
+    if (cluster.created.empty()) cluster.created = absl::FormatTime(absl::RFC3339_full, loop.clock().wall(), absl::UTCTimeZone());
+    if (config.market) {
+      cluster.market_origin = absl::FormatTime(absl::RFC3339_full, config.market->clock.origin, absl::UTCTimeZone());
+      cluster.market_start = absl::FormatTime(absl::RFC3339_full, config.market->clock.start, absl::UTCTimeZone());
+      cluster.market_speed = config.market->clock.speed;
+    }
+    std::erase_if(cluster.nodes, [&](const NodeEntry& known) { return known.name == entry.name; });
+    cluster.nodes.push_back(entry);
+  });
+  if (!registered.ok()) return registered;
+  parts->spawn();
+  parts->watch_session();
+  return std::unique_ptr<NodeProcess>(new NodeProcess(std::move(parts)));
+}
+
+}  // namespace supercloud

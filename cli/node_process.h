@@ -1,0 +1,30 @@
+// One live node: the real event loop, bus, event log and lease table, and a simulated machine under it. The composition root.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "cli/node_config.h"
+#include "core/event_loop.h"
+
+namespace supercloud {
+
+// Thread-bound to its loop. Destroying it stops the node: its guests are gone then, as with a machine that lost its power.
+class NodeProcess {
+ public:
+  // Blocks while the stores open. Registers the node in its run directory. `on_fatal`, called once from the loop: the node cannot
+  // go on, since another process bears its name. AlreadyExists, FailedPrecondition, DataLoss, ... name place and cure.
+  static absl::StatusOr<std::unique_ptr<NodeProcess>> start(EventLoop& loop, const NodeConfig& config,
+                                                            std::function<void(absl::Status)> on_fatal);
+  ~NodeProcess();
+  NodeProcess(const NodeProcess&) = delete;
+  NodeProcess& operator=(const NodeProcess&) = delete;
+
+ private:
+  struct Parts;
+  explicit NodeProcess(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace supercloud
