@@ -29,6 +29,7 @@ class MemoryLinkTest : public testing::Test {
   void run(Duration span) { scheduler_.run_for(span); }
 
   VirtualScheduler scheduler_;
+  Random random_{7};  // ahead of the hub, which asks for delays as long as it lives
   MemoryLinkHub hub_{scheduler_};
   std::unique_ptr<LinkNetwork> a_ = hub_.network("a", scheduler_);
   std::unique_ptr<LinkNetwork> b_ = hub_.network("b", scheduler_);
@@ -39,9 +40,8 @@ class MemoryLinkTest : public testing::Test {
 
 TEST_F(MemoryLinkTest, frames_arrive_in_order_though_their_delays_differ) {
   listen();
-  Random random(7);
-  hub_.set_delay([&](const std::string&, const std::string&, std::size_t) {
-    return absl::Microseconds(random.between(10, 5000));
+  hub_.set_delay([this](const std::string&, const std::string&, std::size_t) {
+    return absl::Microseconds(random_.between(10, 5000));
   });
   auto link = connect();
   std::vector<std::string> sent;
