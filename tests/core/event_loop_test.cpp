@@ -103,6 +103,16 @@ TEST(EventLoopTest, RunReturnsAfterTheTaskThatStops) {
   EXPECT_EQ(ran, 1);
 }
 
+TEST(EventLoopTest, WhatATimerPostsRunsBeforeTheLoopSleeps) {
+  EventLoop loop;
+  bool ran = false;
+  const Instant start = loop.clock().now();
+  loop.at(start, [&] { loop.post([&] { ran = true; }); });
+  loop.at(start + absl::Hours(1), [] { FAIL(); });  // a loop that sleeps does so until this one
+  EXPECT_TRUE(loop.run_until([&] { return ran; }, patience));
+  EXPECT_LT(loop.clock().now() - start, patience);
+}
+
 TEST(EventLoopTest, RunUntilGivesUpAtItsLimit) {
   EventLoop loop;
   EXPECT_FALSE(loop.run_until([] { return false; }, absl::Milliseconds(2)));
