@@ -1,0 +1,254 @@
+#include "cli/events_command.h"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/observer/describe.h"
+#include "cli/cluster_target.h"
+#include "cli/interrupt.h"
+#include "cli/suggest.h"
+#include "core/json.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration look_interval = absl::Seconds(1);
+
+std::string str(std::string_view text) { return std::string(text); }
+
+int complain(const absl::Status& why, int code) {
+  std::cerr << str(std::string_view(why.message().data(), why.message().size())) << "\n";
+  return code;
+}
+
+bool telemetry_of_nodes(const Event& event) {
+  return event.type() == schema::Payload::NODE_HEARTBEAT || event.type() == schema::Payload::NODE_CAPACITY;
+}
+
+std::string first_tokens(std::string_view topic) {
+  return str(topic_token(topic, 0)) + "." + str(topic_token(topic, 1));
+}
+
+// Everything that may be the beginning of a topic: what the log has, and what this program can publish.
+std::vector<std::string> known_topics(const std::vector<Event>& history) {
+  std::set<std::string> topics;
+  for (const Event& event : history) topics.insert(first_tokens(event.topic()));
+  for (std::uint16_t type = 0; type < 256; ++type)
+    if (const auto topic = topic_of(static_cast<schema::Payload::Which>(type)); !topic.empty()) topics.insert(str(topic));
+  return {topics.begin(), topics.end()};
+}
+
+class Follower {
+ public:
+  Follower(const ClusterTarget& target, ClusterClient& client, const EventFilter& filter, const EventsArguments& arguments)
+      : target_(target), client_(client), filter_(filter), arguments_(arguments) {}
+
+  int run() {
+    // Subscribed before the past is read: nothing falls between.
+    const absl::Status subscribed = client_.subscribe(filter_.pattern(), [this](const Event& event) { hear(event); });
+    if (!subscribed.ok()) return complain(subscribed, exit_unreachable);
+    client_.on_gap([](const BusGap&) { std::cerr << "some events were missed here: `supercloud events` without --follow has them\n"; });
+    if (!arguments_.since.empty())
+      if (const int code = past(); code != exit_ok && code != exit_no_match) return code;
+    for (const Event& event : std::exchange(waiting_, {})) tell(event);
+    live_ = true;
+    const Interrupt interrupt;
+    bool ended = false;
+    while (!interrupt.requested() && !ended) {
+      client_.run_until([&] { return interrupt.requested() || !std::cout; }, client_.loop().clock().now() + look_interval);
+      if (!std::cout) break;  // nobody reads any more
+      const auto now = load_cluster(target_.directory);
+      ended = now.ok() && !now->running;
+    }
+    if (ended) std::cerr << "the cluster has ended\n";
+    if (told_ == 0 && ended) std::cerr << "nothing has matched \"" << filter_.pattern().text() << "\"\n";
+    return told_ == 0 && ended ? exit_no_match : exit_ok;
+  }
+
+ private:
+  int past() {
+    auto history = read_history(target_, Pattern::of(">"), client_.pool(), &client_);
+    if (!history.ok()) return complain(history.status(), exit_unreachable);
+    for (const Event& event : *history) told_ids_.insert(event.id());
+    const int code = print_history(*history, arguments_, absl::Now(), std::cout, std::cerr);
+    if (code == exit_ok) ++told_;
+    return code;
+  }
+  void hear(const Event& event) {
+    if (!filter_.takes(event)) return;
+    if (live_)
+      tell(event);
+    else
+      waiting_.push_back(event);
+  }
+  void tell(const Event& event) {
+    if (told_ids_.contains(event.id())) return;
+    ++told_;
+    print_event(event, arguments_.json, std::cout);
+    std::cout << std::flush;
+  }
+
+  const ClusterTarget& target_;
+  ClusterClient& client_;
+  const EventFilter& filter_;
+  const EventsArguments& arguments_;
+  bool live_ = false;
+  std::uint64_t told_ = 0;
+  std::vector<Event> waiting_;
+  std::set<EventId> told_ids_;   // of the past that was read
+};
+
+int run_events(const EventsArguments& arguments, const Program& program) {
+  const auto filter = EventFilter::make(arguments.pattern);
+  if (!filter.ok()) return complain(filter.status(), exit_usage);
+  const auto target = find_cluster(program);
+  if (!target.ok()) return complain(target.status(), exit_unreachable);
+  if (arguments.follow && target->running) {
+    auto client = ClusterClient::connect(*target);
+    if (!client.ok()) return complain(client.status(), exit_unreachable);
+    return Follower(*target, **client, *filter, arguments).run();
+  }
+  if (arguments.follow) std::cerr << "the cluster does not run: what its logs have, and no more\n";
+  EventPool pool;
+  const auto history = read_history(*target, Pattern::of(">"), pool);
+  if (!history.ok()) return complain(history.status(), exit_unreachable);
+  return print_history(*history, arguments, absl::Now(), std::cout, std::cerr);
+}
+
+}  // namespace
+
+absl::StatusOr<EventFilter> EventFilter::make(std::string_view pattern) {
+  auto parsed = Pattern::parse(pattern.empty() ? ">" : pattern);
+  if (!parsed.ok()) return parsed.status();
+  return EventFilter(*std::move(parsed), pattern.empty());
+}
+
+bool EventFilter::takes(const Event& event) const {
+  return pattern_.matches(event.topic()) && !(everything_ && telemetry_of_nodes(event));
+}
+
+absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now, const std::vector<Event>& history) {
+  if (since.empty() || since == "start") return HybridTime{};
+  Duration span;
+  if (absl::ParseDuration(absl::string_view(since.data(), since.size()), &span) && span >= absl::ZeroDuration())
+    return HybridTime::at(now - span);
+  absl::Time time;
+  std::string error;
+  if (absl::ParseTime(absl::RFC3339_full, absl::string_view(since.data(), since.size()), &time, &error))
+    return HybridTime::at(time);
+  std::vector<const Event*> meant;
+  for (const Event& event : history) {
+    const EventId id = event.id();
+    if (id.short_id().compare(0, since.size(), since) == 0 || id.to_string() == since) meant.push_back(&event);
+  }
+  if (meant.size() == 1) return meant[0]->time();
+  const bool looks_like_id = since.size() <= 8 && since.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (meant.size() > 1)
+    return absl::InvalidArgumentError(absl::StrCat("--since ", str(since), ": ", meant.size(),
+                                                   " events have ids that begin so; write more of it"));
+  if (looks_like_id || EventId::parse(since).ok())
+    return absl::NotFoundError(absl::StrCat("--since ", str(since), ": no event has an id that begins so"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--since ", str(since),
+      ": write a span (10m, 1h30m), a date (2026-11-22T14:00:00Z), the id of an event, or start"));
+}
+
+void print_event(const Event& event, bool json, std::ostream& out) {
+  out << (json ? to_json(event) : event_line(event)) << "\n";
+}
+
+std::string nothing_matched(const std::vector<Event>& history, const std::string& pattern) {
+  if (history.empty()) return "the log is empty: nothing has been published yet";
+  if (pattern.empty()) return "nothing matches";
+  std::string out = absl::StrCat("nothing matches \"", pattern, "\"");
+  const std::string domain = str(topic_token(pattern, 0));
+  const std::string event = str(topic_token(pattern, 1));
+  const std::vector<std::string> topics = known_topics(history);
+  std::set<std::string> domains, subjects;
+  for (const std::string& topic : topics) domains.insert(topic.substr(0, topic.find('.')));
+  for (const Event& told : history) subjects.insert(told.subject());
+  const std::vector<std::string> names(subjects.begin(), subjects.end());
+
+  // A pattern of one token is often a name: `events web1`.
+  if (subjects.contains(pattern)) return absl::StrCat(out, "; events about ", pattern, " are '*.*.*.", pattern, "'");
+  if (!domains.contains(domain) && domain != "*" && domain != ">") {
+    std::vector<std::string> both(domains.begin(), domains.end());
+    both.insert(both.end(), names.begin(), names.end());
+    return absl::StrCat(out, "; ", suggest(domain, both, "no topic is known"));
+  }
+  if (event.empty() || event == "*" || event == ">") {
+    if (event.empty()) return absl::StrCat(out, "; all events of ", domain, " are '", domain, ".>'");
+  } else if (const std::string topic = domain + "." + event; domain != "*" && std::find(topics.begin(), topics.end(), topic) == topics.end()) {
+    return absl::StrCat(out, "; ", suggest(topic, topics, "no topic is known"));
+  }
+  const std::string subject = str(topic_token(pattern, 3));
+  if (!subject.empty() && subject != "*" && subject != ">" && !subjects.contains(subject))
+    return absl::StrCat(out, "; as for \"", subject, "\", ", suggest(subject, names, "nothing is known"));
+  if (topic_token(pattern, 2).empty() && event != ">")
+    return absl::StrCat(out, "; a topic has four parts: '", pattern, ".>' takes them all");
+  return absl::StrCat(out, "; the log has no such event");
+}
+
+int print_history(const std::vector<Event>& history, const EventsArguments& arguments, absl::Time now, std::ostream& out,
+                  std::ostream& err) {
+  const auto said = [&](const absl::Status& why, int code) {
+    err << str(std::string_view(why.message().data(), why.message().size())) << "\n";
+    return code;
+  };
+  const auto filter = EventFilter::make(arguments.pattern);
+  if (!filter.ok()) return said(filter.status(), exit_usage);
+  const auto since = parse_since(arguments.since, now, history);
+  if (!since.ok()) return said(since.status(), absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
+  std::size_t printed = 0, earlier = 0;
+  for (const Event& event : history) {
+    if (!filter->takes(event)) continue;
+    if (event.time() < *since) {
+      ++earlier;
+      continue;
+    }
+    ++printed;
+    print_event(event, arguments.json, out);
+  }
+  out << std::flush;
+  if (printed > 0) return exit_ok;
+  if (earlier > 0)
+    err << "nothing matches since then; " << earlier << " before: --since start shows " << (earlier == 1 ? "it" : "them") << "\n";
+  else
+    err << nothing_matched(history, arguments.pattern) << "\n";
+  return exit_no_match;
+}
+
+void add_events_command(CLI::App& root, Program& program) {
+  CLI::App* command = root.add_subcommand("events", "Show what happened, and what happens");
+  command->fallthrough();
+  auto arguments = std::make_shared<EventsArguments>();
+  command->add_option("pattern", arguments->pattern,
+                      "Which topics: domain.event.tenant.subject, * for one part, > for the rest; without it all but heartbeats")
+      ->type_name("PATTERN");
+  command->add_flag("-f,--follow", arguments->follow, "Go on with what happens from now on, until Ctrl-C");
+  command->add_option("--since", arguments->since,
+                      "From when: a span back (10m), a date (RFC 3339), an event's id, or start; by default from the start, "
+                      "with --follow from now")
+      ->type_name("WHEN");
+  command->footer(
+      "One line each: time (UTC), short id, topic, and what it says; --json prints each event whole. Passing events (progress,\n"
+      "lag, heartbeats) are in no log: only --follow shows them. Quote patterns: * and > mean something to a shell.\n\n"
+      "Examples:\n"
+      "  supercloud events\n"
+      "  supercloud events --since start 'migration.>'\n"
+      "  supercloud events --follow '*.*.main.web1'\n"
+      "  supercloud events --since 10m 'spot.price_changed.>' --json");
+  command->callback([arguments, &program] {
+    arguments->json = program.json;
+    program.exit_code = run_events(*arguments, program);
+  });
+}
+
+}  // namespace supercloud

@@ -1,0 +1,53 @@
+// `supercloud events [PATTERN]`: what happened, and what happens.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/program.h"
+#include "core/event.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+struct EventsArguments {
+  std::string pattern;   // empty: all but heartbeats and capacities
+  std::string since;     // empty: from the start, or with `follow` from now on
+  bool follow = false;
+  bool json = false;
+};
+
+// Which events a command is about.
+class EventFilter {
+ public:
+  // InvalidArgument: no such pattern.
+  static absl::StatusOr<EventFilter> make(std::string_view pattern);
+  bool takes(const Event& event) const;
+  const Pattern& pattern() const { return pattern_; }
+  bool everything() const { return everything_; }
+
+ private:
+  EventFilter(Pattern pattern, bool everything) : pattern_(std::move(pattern)), everything_(everything) {}
+  Pattern pattern_;
+  bool everything_;
+};
+
+// The first moment that `since` names: "start", a span back from `now` ("10m", "1h30m"), a date in RFC 3339, or the id of an event
+// (short, the beginning of that, or full). InvalidArgument: it is none of these, or several events begin so; NotFound: no event does.
+absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now, const std::vector<Event>& history);
+
+// One line: event_line(), or JSON.
+void print_event(const Event& event, bool json, std::ostream& out);
+
+// Prints those of `history` that are meant. Returns the program's exit code: exit_ok, exit_usage, exit_no_match.
+int print_history(const std::vector<Event>& history, const EventsArguments& arguments, absl::Time now, std::ostream& out,
+                  std::ostream& err);
+// What to say when nothing has matched: near topics and names.
+std::string nothing_matched(const std::vector<Event>& history, const std::string& pattern);
+
+void add_events_command(CLI::App& root, Program& program);
+
+}  // namespace supercloud

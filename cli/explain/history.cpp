@@ -1,0 +1,71 @@
+#include "cli/explain/history.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace supercloud {
+namespace {
+
+std::string vm_of(const Event& event) { return absl::StrCat(event.tenant(), "/", event.subject()); }
+
+}  // namespace
+
+History::History(std::vector<Event> events) : events_(std::move(events)) {
+  for (std::size_t i = 0; i < events_.size(); ++i) {
+    const Event& event = events_[i];
+    by_id_.try_emplace(event.id(), i);
+    if (const EventId migration = migration_of(event); !migration.empty()) by_migration_[migration].push_back(i);
+    if (event.type() == schema::Payload::POLICY_CONSIDERED) considered_[vm_of(event)].push_back(i);
+    fold_.apply(event);
+  }
+}
+
+const Event* History::find(const EventId& id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : &events_[found->second];
+}
+
+std::vector<const Event*> History::of_migration(const EventId& migration) const {
+  std::vector<const Event*> events;
+  if (const auto found = by_migration_.find(migration); found != by_migration_.end())
+    for (const std::size_t i : found->second) events.push_back(&events_[i]);
+  return events;
+}
+
+const Event* History::considered(const std::string& vm, HybridTime when, std::string_view choice) const {
+  const auto found = considered_.find(vm);
+  if (found == considered_.end()) return nullptr;
+  for (auto i = found->second.rbegin(); i != found->second.rend(); ++i) {
+    const Event& event = events_[*i];
+    if (event.time() > when) continue;
+    if (choice.empty() || text(event.payload().getPolicyConsidered().getChoice()) == choice) return &event;
+  }
+  return nullptr;
+}
+
+std::vector<const MigrationState*> History::migrations_like(std::string_view id) const {
+  std::vector<const MigrationState*> like = fold_.migrations_like(id);
+  if (!like.empty() || id.empty()) return like;
+  for (const Event& event : events_) {
+    const EventId migration = migration_of(event);
+    if (migration.empty()) continue;
+    const EventId own = event.id();
+    if (own.short_id().compare(0, id.size(), id) != 0 && own.to_string() != id) continue;
+    const MigrationState* state = fold_.migration(migration);
+    if (std::find(like.begin(), like.end(), state) == like.end()) like.push_back(state);
+  }
+  return like;
+}
+
+std::vector<const VmHistory*> History::vms_named(std::string_view name) const {
+  std::vector<const VmHistory*> named;
+  for (const auto& [key, vm] : fold_.vms()) {
+    const std::string_view own = std::string_view(key).substr(key.find('/') + 1);
+    if (key == name || own == name) named.push_back(&vm);
+  }
+  return named;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,43 @@
+// All events of a cluster, indexed for questions: by id, by migration, by subject, and folded.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "actors/observer/cluster_fold.h"
+#include "core/event.h"
+
+namespace supercloud {
+
+class History {
+ public:
+  // In the order of (time, id), each once.
+  explicit History(std::vector<Event> events);
+
+  const std::vector<Event>& events() const { return events_; }
+  const ClusterFold& fold() const { return fold_; }
+  // Null: no log has it.
+  const Event* find(const EventId& id) const;
+  // In the order of time.
+  std::vector<const Event*> of_migration(const EventId& migration) const;
+  // The newest policy.considered about the VM that was published no later than `when` and, if `choice` is given, came to it.
+  const Event* considered(const std::string& vm, HybridTime when, std::string_view choice) const;
+
+  // Migrations that a person may mean by `id`: by the id of the proposal (short, a prefix of that, or full); else by the short id
+  // of any event that belongs to one.
+  std::vector<const MigrationState*> migrations_like(std::string_view id) const;
+  // VMs by "tenant/name", or by name in all tenants.
+  std::vector<const VmHistory*> vms_named(std::string_view name) const;
+
+ private:
+  std::vector<Event> events_;
+  std::map<EventId, std::size_t> by_id_;
+  std::map<EventId, std::vector<std::size_t>> by_migration_;
+  std::map<std::string, std::vector<std::size_t>> considered_;  // by VM
+  ClusterFold fold_;
+};
+
+}  // namespace supercloud
