@@ -149,7 +149,8 @@ struct Court {
   }
 
   SwapVerdict remove() const {
-    if (record.holder != node) return refuse_holder();
+    // A holder that is lost cannot remove what its user destroyed.
+    if (record.holder != node && !session_ended) return refuse_holder();
     if (other_revision()) return refuse_revision();
     return {true, "", std::nullopt};
   }

@@ -32,7 +32,7 @@ struct LeaseRecord {
   SessionId session;                 // the session under which the last epoch was won; once ended, a newer one of the same node does not revive it
   std::string swap_id;               // which swap won the epoch
   SwapKind swap_kind = SwapKind::DEFINE;  // and its kind: a copy that came by a commit or reclaim, or a boot from disk
-  Epoch epoch = 0;
+  Epoch epoch = 0;                   // grows; above that of every record that was ever removed, so a name used again repeats none
   std::optional<Heir> heir;
   std::vector<std::string> in_sync;  // nodes whose replica has every acknowledged flushed write; the holder is one
   bool loss_allowed = false;         // bounded loss: a node outside of in_sync may take over

@@ -15,10 +15,6 @@ constexpr const char* one_port = "3: an address is owned by one port";
 
 constexpr std::size_t violations_max = 100;  // what is broken once is soon broken in every step
 
-bool boots(SwapKind kind) {
-  return kind == SwapKind::DEFINE || kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER;
-}
-
 }  // namespace
 
 void Checker::violated(std::string rule, std::string what) {
@@ -43,7 +39,7 @@ void Checker::lease_changed(const std::string& vm, const LeaseRecord* record) {
   state.loss_allowed = record->loss_allowed;
 }
 
-void Checker::first_instruction(const std::string& machine, const std::string& vm, Epoch epoch) {
+void Checker::first_instruction(const std::string& machine, const std::string& vm, Epoch epoch, bool boot) {
   Vm& state = vms_[vm];
   const auto winner = state.winners.find(epoch);
   if (winner == state.winners.end() || winner->second != machine)
@@ -52,16 +48,19 @@ void Checker::first_instruction(const std::string& machine, const std::string& v
   if (!state.began.emplace(epoch, machine).second)
     violated(one_effective, absl::StrCat(vm, " began to execute twice at epoch ", epoch, ": on ", state.began[epoch],
                                          " and on ", machine));
-  check_disk(machine, vm, epoch, state);
+  check_disk(machine, vm, epoch, boot, state);
   executed(machine, vm, epoch);
 }
 
 // What the disk must hold where the guest begins: everything acknowledged if its memory came along, everything flushed if it boots.
-void Checker::check_disk(const std::string& machine, const std::string& vm, Epoch epoch, Vm& state) {
+void Checker::check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot, Vm& state) {
   const auto disk = eyes_.disk(machine, vm);
-  const auto kind = state.kinds.find(epoch);
-  const bool boot = kind != state.kinds.end() && boots(kind->second);
-  const bool may_lose = boot && kind->second == SwapKind::TAKEOVER && state.loss_allowed;
+  // Taken over, in this epoch or in one since the last that executed, by a node that was not in sync.
+  bool taken_over = false;
+  for (auto kind = state.kinds.upper_bound(state.executed); kind != state.kinds.end() && kind->first <= epoch; ++kind)
+    taken_over = taken_over || kind->second == SwapKind::TAKEOVER;
+  state.executed = std::max(state.executed, epoch);
+  const bool may_lose = boot && taken_over && state.loss_allowed;
   const auto& expected = boot ? state.flushed : state.acknowledged;
   if (!may_lose) {
     for (const auto& [block, content] : expected) {

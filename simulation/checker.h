@@ -48,7 +48,8 @@ class Checker {
   // The table's record, after each change that is on its stable storage.
   void lease_changed(const std::string& vm, const LeaseRecord* record);
 
-  void first_instruction(const std::string& machine, const std::string& vm, Epoch epoch);
+  // `boot`: from disk, without the memory of an earlier execution.
+  void first_instruction(const std::string& machine, const std::string& vm, Epoch epoch, bool boot);
   void executed(const std::string& machine, const std::string& vm, Epoch epoch);
   void memory_broken(const std::string& machine, const std::string& vm);
   // A block that is written again may be torn by a crash, whatever was flushed there before.
@@ -71,12 +72,13 @@ class Checker {
     std::string holder;
     bool loss_allowed = false;
     std::map<Epoch, std::string> began;     // where each epoch's first instruction was executed
+    Epoch executed = 0;                     // highest epoch that began
     Epoch written = 0, delivered = 0;       // highest epochs that had an effect
     std::map<std::uint64_t, KnownBlock> acknowledged, flushed;         // the newest of each block
     std::map<std::uint64_t, std::uint64_t> issued;                     // the newest value of each block
     std::map<std::uint64_t, std::map<std::uint64_t, KnownBlock>> unflushed;  // by block and version
   };
-  void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, Vm& state);
+  void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot, Vm& state);
 
   const Clock& world_;
   Eyes eyes_;

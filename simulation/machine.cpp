@@ -199,7 +199,10 @@ void SimulatedMachine::transmit(const std::string& vm, Epoch epoch) {
 }
 
 void SimulatedMachine::on_first_instruction(const std::string& vm, Epoch epoch) {
-  world_.checker.first_instruction(name_, vm, epoch);
+  bool boot = true;
+  for (const GuestProbe& probe : probes())
+    if (probe.vm == vm) boot = probe.boot_epoch == 0;
+  world_.checker.first_instruction(name_, vm, epoch, boot);
 }
 
 void SimulatedMachine::on_execute(const std::string& vm, Epoch epoch) {

@@ -47,6 +47,7 @@ void LeaseChanges::apply_to(LeaseContents& contents) const {
   apply_rows(leases, contents.leases);
   apply_rows(sessions, contents.sessions);
   if (sessions_opened) contents.sessions_opened = *sessions_opened;
+  if (epochs_removed) contents.epochs_removed = *epochs_removed;
 }
 
 LeaseState::LeaseState(LeaseContents contents, Duration ttl, LeaseLimits limits, Instant now)
@@ -54,7 +55,8 @@ LeaseState::LeaseState(LeaseContents contents, Duration ttl, LeaseLimits limits,
       limits_(limits),
       identity_(std::move(contents.identity)),
       leases_(std::move(contents.leases)),
-      sessions_opened_(contents.sessions_opened) {
+      sessions_opened_(contents.sessions_opened),
+      epochs_removed_(contents.epochs_removed) {
   for (auto& [id, stored] : contents.sessions) {
     session_of_node_[stored.node] = id;
     ends_.emplace(now + ttl_, id);
@@ -164,10 +166,13 @@ absl::StatusOr<SwapResult> LeaseState::swap(Instant now, const Swap& swap) {
       judge_swap(swap, session->second.stored.node, record, session_ended, heir_ended);
   if (!verdict.won) return SwapResult{.why = std::move(verdict.why), .record = as_it_stands()};
   if (!verdict.record) {
+    epochs_removed_ = std::max(epochs_removed_, record->epoch);
+    changes_.epochs_removed = epochs_removed_;
     leases_.erase(found);
     changes_.leases[swap.key] = std::nullopt;
     return SwapResult{.won = true};
   }
+  if (lease == nullptr) verdict.record->epoch += epochs_removed_;
   StoredLease after{*std::move(verdict.record), attempt_of(swap.kind, swap.session, swap.swap_id)};
   after.record.session_alive = after.record.heir_alive = false;
   changes_.leases[swap.key] = after;

@@ -23,6 +23,7 @@ struct LeaseContents {
   std::map<std::string, StoredLease> leases;      // by key
   std::map<SessionId, StoredSession> sessions;    // the live ones
   std::uint64_t sessions_opened = 0;              // ever: no id is used twice
+  Epoch epochs_removed = 0;                       // the highest of any lease that was removed: a name that is used again goes on above it
   std::string identity;                           // of the table; part of session ids, so that a table that was lost repeats none
 };
 
@@ -31,8 +32,11 @@ struct LeaseChanges {
   std::map<std::string, std::optional<StoredLease>> leases;
   std::map<SessionId, std::optional<StoredSession>> sessions;
   std::optional<std::uint64_t> sessions_opened;
+  std::optional<Epoch> epochs_removed;
 
-  bool empty() const { return leases.empty() && sessions.empty() && !sessions_opened; }
+  bool empty() const {
+    return leases.empty() && sessions.empty() && !sessions_opened && !epochs_removed;
+  }
   void apply_to(LeaseContents& contents) const;
 };
 
@@ -79,6 +83,7 @@ class LeaseState {
   std::map<std::string, SessionId> session_of_node_;
   std::multimap<Instant, SessionId> ends_;  // when each session is over
   std::uint64_t sessions_opened_ = 0;
+  Epoch epochs_removed_ = 0;
   LeaseChanges changes_;
 };
 

@@ -13,6 +13,7 @@ constexpr std::uint32_t table_format = 1;
 constexpr std::size_t leases_family = 0;
 constexpr std::size_t sessions_family = 1;
 constexpr std::string_view sessions_opened_key = "sessions_opened";
+constexpr std::string_view epochs_removed_key = "epochs_removed";
 constexpr std::size_t queue_max = 4;  // a table has one commit or load under way
 
 std::string_view view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
@@ -42,6 +43,11 @@ absl::StatusOr<LeaseContents> load_contents(const RocksFolder& folder) {
       folder.db()->Get(rocksdb::ReadOptions(), slice(sessions_opened_key), &opened);
   if (!status.ok() && !status.IsNotFound()) return folder.explain(status, "reading sessions");
   if (status.ok()) contents.sessions_opened = from_big_endian(opened);
+  std::string removed;
+  const rocksdb::Status floor =
+      folder.db()->Get(rocksdb::ReadOptions(), slice(epochs_removed_key), &removed);
+  if (!floor.ok() && !floor.IsNotFound()) return folder.explain(floor, "reading removed epochs");
+  if (floor.ok()) contents.epochs_removed = from_big_endian(removed);
   if (contents.sessions_opened < contents.sessions.size()) {
     return folder.damaged("it has more sessions than were opened");
   }
@@ -93,6 +99,9 @@ class RocksLeaseStore final : public LeaseStore {
       } else {
         batch.erase(sessions_family, id);
       }
+    }
+    if (changes.epochs_removed) {
+      batch.put(RocksChanges::in_default, std::string(epochs_removed_key), to_big_endian(*changes.epochs_removed));
     }
     if (changes.sessions_opened) {
       batch.put(RocksChanges::in_default, std::string(sessions_opened_key), to_big_endian(*changes.sessions_opened));

@@ -133,7 +133,10 @@ Decision stopped_step(const View& view) {
                     : Decision{Step::stop_for_user, "stopped by its user"};
   if (view.wanted_paused)
     return view.out ? Decision{Step::abort, "its user wants otherwise"}
-                    : Decision{Step::none, "paused by its user"};
+           : view.record->heir && view.session
+               ? Decision{Step::clear_heir, "a mark that no migration explains"}
+               : Decision{Step::none, "paused by its user"};
+  if (!view.volume) return {Step::destroy_copy, "its disk is gone"};
   if (!view.session) return {Step::none, "no session"};
   // A won epoch is used up by its first instruction, so one that is still there was never executed at (2).
   if (may_execute(view)) return {Step::resume, "the epoch was won"};
@@ -144,7 +147,9 @@ Decision no_copy_step(const View& view) {
   if (view.out) return {Step::abort, "the guest is gone"};
   if (!view.session) return {Step::none, "no session"};
   if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user"};
-  if (!view.wanted_running) return {Step::none, "stopped"};
+  if (!view.wanted_running)
+    return view.record->heir ? Decision{Step::clear_heir, "a mark that no migration explains"}
+                             : Decision{Step::none, "stopped"};
   if (!view.volume || !view.volume->complete)
     return {Step::report_failed, "the holder has no disk of it"};
   if (may_execute(view)) return {Step::boot, "the epoch was won"};
@@ -165,7 +170,7 @@ Decision takeover_step(const View& view) {
   const LeaseRecord& record = *view.record;
   if (record.session_alive) return {Step::none, "held elsewhere"};
   if (!view.session) return {Step::none, "no session"};
-  if (view.wanted_gone) return {Step::none, "destroyed"};
+  if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user, and its holder is lost"};
   if (!view.wanted_running || view.wanted_paused) return {Step::none, "not wanted to run"};
   if (record.heir && !we_are_heir(view) && record.heir_alive) return {Step::none, "the heir's turn"};
   bool in_sync = record.loss_allowed;

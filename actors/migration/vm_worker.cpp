@@ -193,6 +193,9 @@ void VmWorker::recover_outgoing(Outgoing out) {
 void VmWorker::look() {
   if (busy_ || forgotten_) return;
   View now = view();
+  // A guest that died, or was frozen, leaves its port open.
+  if ((!now.copy || now.copy->state != GuestStatus::State::running) && shared_.seams.fabric.port(vm_))
+    shared_.seams.fabric.close(vm_);
   const Decision decision = shared_.options.decide(now);
   if (decision.step != Step::none) {
     busy_ = true;
@@ -443,32 +446,44 @@ void VmWorker::destroy_copy(bool lost) {
 void VmWorker::stop_guest() {
   auto& seams = shared_.seams;
   const bool keep_copy = spec_ && spec_->reader().getRunning() && !spec_->reader().getDestroyed();
-  const Epoch epoch = record_->epoch;
   seams.fabric.close(vm_);
-  seams.hypervisor.pause(vm_, reply<Done>(shared_.options.call_deadline, [this, keep_copy, epoch](auto paused) {
-    if (!paused.ok()) return finished_later(retry_delay);
-    const auto say = [this, keep_copy, epoch] {
-      Draft event = draft(nullptr, epoch);
-      if (keep_copy) {
-        auto payload = event.payload().initVmPaused();
-        payload.setNode(shared_.context.node());
-        payload.setWhy("by its user");
-      } else {
-        auto payload = event.payload().initVmStopped();
-        payload.setNode(shared_.context.node());
-        payload.setWhy("by its user");
-      }
-      shared_.context.publish(std::move(event));
-      finished();
-    };
-    if (keep_copy) return say();
-    shared_.seams.volumes.seal(vm_, epoch, reply<Seal>(shared_.options.call_deadline, [this, say](auto sealed) {
-      if (!sealed.ok()) return finished_later(retry_delay);
-      shared_.seams.hypervisor.destroy(vm_, reply<Done>(shared_.options.call_deadline, [this, say](auto gone) {
-        gone.ok() ? say() : finished_later(retry_delay);
-      }));
-    }));
+  seams.hypervisor.pause(vm_, reply<Done>(shared_.options.call_deadline, [this, keep_copy](auto paused) {
+    // What a fenced volume holds back never drains; it goes with the copy (9).
+    const bool stopped = paused.ok() || (absl::IsDeadlineExceeded(paused.status()) && !keep_copy);
+    if (!stopped) return finished_later(retry_delay);
+    if (keep_copy) return say_stopped(true);
+    seal_and_destroy();
   }));
+}
+
+void VmWorker::seal_and_destroy() {
+  const auto destroy = [this] {
+    shared_.seams.hypervisor.destroy(vm_, reply<Done>(shared_.options.call_deadline, [this](auto gone) {
+      gone.ok() ? say_stopped(false) : finished_later(retry_delay);
+    }));
+  };
+  for (const VolumeStatus& volume : shared_.seams.volumes.list())
+    if (volume.vm == vm_ && volume.role == VolumeStatus::Role::serving)
+      return shared_.seams.volumes.seal(vm_, volume.epoch,
+                                        reply<Seal>(shared_.options.call_deadline, [this, destroy](auto sealed) {
+                                          sealed.ok() ? destroy() : finished_later(retry_delay);
+                                        }));
+  destroy();
+}
+
+void VmWorker::say_stopped(bool copy_kept) {
+  Draft event = draft(nullptr, record_ ? record_->epoch : 0);
+  if (copy_kept) {
+    auto payload = event.payload().initVmPaused();
+    payload.setNode(shared_.context.node());
+    payload.setWhy("by its user");
+  } else {
+    auto payload = event.payload().initVmStopped();
+    payload.setNode(shared_.context.node());
+    payload.setWhy("by its user");
+  }
+  shared_.context.publish(std::move(event));
+  finished();
 }
 
 void VmWorker::remove_record() {

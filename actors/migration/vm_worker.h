@@ -121,6 +121,8 @@ class VmWorker {
   void resumed();
   void destroy_copy(bool lost);
   void stop_guest();
+  void seal_and_destroy();
+  void say_stopped(bool copy_kept);
   void report_failed();
   void remove_record();
   void tend_replicas();

@@ -338,10 +338,23 @@ void Replicator::ask_holder(const LeaseRecord& record) {
             if (!replica.is_object() || replica.value("node", "") == context_.node()) return;
             good += replica.value("caught_up", false) ? 1 : 0;
           }
-          if (good >= declared) discard(vm);
+          if (good >= declared) confirm(vm, epoch);
           return;
         }
       });
+}
+
+// A holder may answer although its session has ended, and then this copy may be about to take over: the executor of this node waits
+// longer after the end of a session than this answer may take.
+void Replicator::confirm(const std::string& vm, Epoch epoch) {
+  asking_.insert(vm);
+  const Instant sent = context_.now();
+  seams_.leases.read("vm/" + vm, context_.reply<LeaseRecord>(
+                                     options_.confirm_deadline, [this, vm, epoch, sent](absl::StatusOr<LeaseRecord> record) {
+                                       asking_.erase(vm);
+                                       const bool in_time = context_.now() - sent <= options_.confirm_deadline;
+                                       if (in_time && record.ok() && record->session_alive && record->epoch == epoch) discard(vm);
+                                     }));
 }
 
 void Replicator::discard(const std::string& vm) {

@@ -30,6 +30,7 @@ struct ReplicatorOptions {
   Duration interval = absl::Seconds(1);
   Duration call_deadline = absl::Seconds(2);
   Duration grace = absl::Seconds(10);      // between "nobody needs this copy" and its end
+  Duration confirm_deadline = absl::Milliseconds(300);  // below ExecutorOptions::takeover_stagger
   Duration down_after = absl::Seconds(10); // a replica not connected for longer counts as down
 };
 
@@ -66,6 +67,7 @@ class Replicator final : public Actor {
   void doubt(const VolumeStatus& volume);
   void ask_table(const std::string& vm);
   void ask_holder(const LeaseRecord& record);
+  void confirm(const std::string& vm, Epoch epoch);
   void discard(const std::string& vm);
   Draft draft(const std::string& vm, Epoch epoch, const EventId* migration);
 
