@@ -1,0 +1,58 @@
+// What this machine has, as found by looking; judged in diagnosis.h.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace supercloud {
+
+struct MachineFacts {
+  struct Qemu {
+    std::string path;      // empty: not found
+    std::string version;   // "10.0.2"; empty: it did not say
+  } qemu;
+  struct Kvm {
+    bool device = false;   // /dev/kvm is there
+    bool usable = false;   // a virtual machine was made with it, and let go
+    std::string problem;   // else, what failed
+  } kvm;
+  struct Below {
+    bool hypervisor = false;   // this machine is itself a guest
+    std::string signature;     // of CPUID leaf 0x40000000: "KVMKVMKVM", "XenVMMXenVMM", ...
+  } below;
+  struct Xen {
+    std::string library;       // of libxenctrl, as loaded; empty: none
+    std::string capabilities;  // of /proc/xen: "control_d" in a control domain; empty: no Xen below
+    std::string store;         // socket or device of the XenStore; empty: none
+  } xen;
+  struct Network {
+    bool vxlan = false;          // made one in a network namespace of its own
+    std::string vxlan_problem;
+    std::string ovs_vsctl;       // path; empty: not found
+    bool ovs_runs = false;       // its database answers at a socket
+  } network;
+  struct Rights {
+    bool root = false;
+    bool net_admin = false;      // CAP_NET_ADMIN
+    bool freezer = false;        // a cgroup of version 2 could be made, and can be frozen
+    std::string freezer_problem;
+  } rights;
+  struct State {
+    std::filesystem::path folder;  // where clusters keep their logs
+    bool writable = false;         // it, or the nearest folder above it that exists
+    std::uint64_t free_bytes = 0;
+  } state;
+  struct Cluster {
+    std::string name;            // empty: none has run here
+    bool running = false;
+    bool table_answers = false;
+    std::string problem;         // with several that run, or one that cannot be asked
+  } cluster;
+};
+
+// Everything but `cluster`. Takes a moment; leaves nothing behind. Call it while the process has one thread: it forks.
+MachineFacts look_at_machine(const std::filesystem::path& state_folder);
+
+}  // namespace supercloud
