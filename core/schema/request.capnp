@@ -48,6 +48,8 @@ struct Request {
     switchOver @24 :SwitchOver;
     # resource stub: a VM reached for what lives elsewhere
     accessResource @25 :AccessResource;
+    # observer: migrations whose id begins so, as JSON; empty: all that are under way
+    migrationState @26 :Text;
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; fresh @2 :Bool; }
