@@ -26,8 +26,7 @@ build/.installed-%: packages.txt tools/install_packages.sh
 	@mkdir -p build && touch $@
 
 build/build.ninja: | build/.installed-build
-	@echo "build: configuring build/"
-	@meson setup build
+	@tools/configure.sh build
 
 build: build/build.ninja
 	@echo "build: release build in build/"
@@ -36,7 +35,7 @@ build: build/build.ninja
 demo: build
 	@build/cli/supercloud demo
 
-test: setup build
+test: setup build build/.installed-sanitizers
 	@tools/run_tests.sh
 
 bench: build
@@ -52,7 +51,7 @@ format: build/.installed-lint
 verify: build/.installed-verify
 	@python3 tests/model/verify.py $(if $(filter-out 0 false,$(CI)),--ci)
 
-fuzz: build/.installed-build build/.installed-fuzz
+fuzz: build/.installed-build build/.installed-sanitizers
 	@tools/run_fuzzers.sh
 
 clean:

@@ -12,10 +12,7 @@ echo "lint: clang-format over ${#present[@]} files"
 clang-format-19 --dry-run -Werror "${present[@]}" || { echo "lint: 'make format' cures this" >&2; exit 1; }
 
 # clang-tidy reads sources as clang does, so it gets the commands of a clang build; only generated headers are made.
-if [[ ! -f build-lint/build.ninja ]]; then
-  echo "lint: configuring build-lint"
-  CXX=clang++-19 meson setup build-lint > /dev/null
-fi
+tools/configure.sh build-lint
 ninja -C build-lint --quiet build.ninja > /dev/null # up to date with every meson.build
 generated=$(ninja -C build-lint -t targets all | sed -n 's/^\(.*\.capnp\.h\): CUSTOM_COMMAND.*/\1/p')
 # shellcheck disable=SC2086 # one word per target

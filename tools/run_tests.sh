@@ -18,26 +18,15 @@ run() {
   meson test -C "$folder" --print-errorlogs "$@" || status=1
 }
 
-# configure FOLDER SANITIZERS. g++ itself advises against -Werror here: sanitizers make it warn of what is not so.
-configure() {
-  [[ -f $1/build.ninja ]] && return
-  echo "test: configuring $1"
-  meson setup "$1" -Db_sanitize="$2" -Dbuildtype=debugoptimized -Doptimization=1 -Dwerror=false
-}
-
 run build
 
-configure build-asan address,undefined
+tools/configure.sh build-asan
 export ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 run build-asan --suite unit --suite simulation --timeout-multiplier 4
 
-configure build-tsan thread
+tools/configure.sh build-tsan
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp"
-# g++ 12's TSan does not start where the kernel randomises more address bits than it knows of: switch that off for it.
-without_aslr=()
-if setarch --addr-no-randomize true 2>/dev/null; then without_aslr=(setarch --addr-no-randomize); fi
-meson() { command "${without_aslr[@]}" meson "$@"; }
 run build-tsan --suite tsan --timeout-multiplier 8
 
 python3 tools/count_tests.py "${builds[@]}" || status=1

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# configure.sh FOLDER...: makes the build folders that are not there yet. Four kinds:
+#   build       g++, release
+#   build-asan  clang, AddressSanitizer and UndefinedBehaviorSanitizer; the fuzz targets too
+#   build-tsan  clang, ThreadSanitizer
+#   build-lint  clang, without precompiled headers: what clang-tidy goes by, and nothing else is built there
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Warnings are errors in build and build-lint alone: out of a precompiled header clang warns of the C++ library's own code.
+sanitize() { CXX=clang++-19 meson setup "$1" -Dprecompile=true -Db_sanitize="$2" -Db_lundef=false \
+  -Dbuildtype=custom -Doptimization=1 -Ddebug=false -Dwerror=false "${@:3}"; }
+
+configure() {
+  case $1 in
+    build) meson setup build -Dprecompile=true ;;
+    build-asan) sanitize build-asan address,undefined -Dfuzz=true ;;
+    build-tsan) sanitize build-tsan thread ;;
+    build-lint) CXX=clang++-19 meson setup build-lint ;;
+    *) echo "build: no such kind of build: $1"; return 2 ;;
+  esac
+}
+
+for folder in "$@"; do
+  [[ -f $folder/build.ninja ]] && continue
+  echo "build: configuring $folder"
+  output=$(configure "$folder" 2>&1) || { echo "$output" >&2; exit 1; }
+done
