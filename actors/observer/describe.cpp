@@ -178,7 +178,7 @@ std::string words(const Event& event, schema::Completed::Reader e) {
   return out;
 }
 std::string words(const Event& event, schema::Aborted::Reader e) {
-  return absl::StrCat("the move of ", event.subject(), " ends without effect while ", str(e.getStage()),
+  return absl::StrCat("the move of ", event.subject(), " ends without effect", in_parentheses(e.getStage()),
                       because(e.getWhy()));
 }
 std::string words(const Event& event, schema::Cleaned::Reader e) {

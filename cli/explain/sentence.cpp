@@ -73,7 +73,7 @@ std::string failed_move(const History& history, const MigrationState& migration)
                         " refused at ", at, ", ", count_words(end.failures.size(), "check", "checks"), " failed.");
   return absl::StrCat("The move of ", vm_words(migration.vm), " from ", source_of(migration), " to ",
                       target_words(fold, migration), " ended without effect at ", at,
-                      end.at_stage.empty() ? "" : absl::StrCat(", ", end.at_stage), ": ", shorten_places(end.why), ".");
+                      end.at_stage.empty() ? "" : absl::StrCat(" (", end.at_stage, ")"), ": ", shorten_places(end.why), ".");
 }
 
 std::string figures(const MigrationState& migration) {
@@ -131,14 +131,19 @@ std::string sentence(const History& history, const VmHistory& vm) {
     out = sentence(history, *came);
   } else {
     out = where_it_runs(history, vm);
-    if (!running->why.empty()) absl::StrAppend(&out, " (", shorten_places(running->why), ")");
+    if (!running->why.empty()) absl::StrAppend(&out, ", ", shorten_places(running->why));
     out += ".";
   }
   if (latest != nullptr && latest->end->stage != MigrationStage::completed) {
     absl::StrAppend(&out, " ", failed_move(history, *latest));
-  } else if (vm.considered && vm.considered->choice == "stay" &&
-             (latest == nullptr || vm.considered->time > latest->last)) {
-    absl::StrAppend(&out, " It stays because ", shorten_places(vm.considered->reason), ".");
+  }
+  if (vm.considered && (latest == nullptr || vm.considered->time > latest->last)) {
+    const auto& considered = *vm.considered;
+    if (considered.choice == "stay")
+      absl::StrAppend(&out, " It stays because ", shorten_places(considered.reason), ".");
+    else
+      absl::StrAppend(&out, " Its policy would have it at ", place_words(considered.choice), " because ",
+                      shorten_places(considered.reason), ".");
   }
   return out;
 }

@@ -69,10 +69,26 @@ class TreeOf {
     for (const Event* event : events) members.insert(event->id());
     for (const Event* event : events)
       if (event->id() != migration_.id) children_[member_cause(*event, members)].push_back(event);
+    for (const auto& [cause, effects] : children_) last_of(cause);
+    // What leads on is told after what ends here: the tree then reads nearly in the order of time.
+    for (auto& [cause, effects] : children_)
+      std::stable_sort(effects.begin(), effects.end(),
+                       [this](const Event* a, const Event* b) { return last_[a->id()] < last_[b->id()]; });
     branch(migration_.id, depth + 1);
   }
 
  private:
+  // The time of the last event below `id`. Causes are older than their effects, so there is no circle.
+  HybridTime last_of(const EventId& id) {
+    if (const auto known = last_.find(id); known != last_.end()) return known->second;
+    HybridTime last{};
+    if (const Event* event = history_.find(id)) last = event->time();
+    last_[id] = last;
+    if (const auto effects = children_.find(id); effects != children_.end())
+      for (const Event* effect : effects->second) last = std::max(last, last_of(effect->id()));
+    return last_[id] = last;
+  }
+
   // The nearest cause that belongs to the migration; what was caused from elsewhere hangs on the proposal.
   EventId member_cause(const Event& event, const std::set<EventId>& members) const {
     EventId cause = event.cause();
@@ -129,7 +145,14 @@ class TreeOf {
   void candidates(const Event& proposed, int depth) {
     const Event* event = history_.considered(migration_.vm, proposed.time(), migration_.wanted_place);
     if (event == nullptr || migration_.proposer.rfind("policy ", 0) != 0) return;
+    const std::size_t head = lines_.size();
     add_considered(*event, depth, lines_);
+    // The proposal has said why already.
+    const auto fact = event->payload().getPolicyConsidered();
+    lines_[head].text = absl::StrCat("policy ", std::string(text(fact.getPolicy())), " compared");
+    if (fact.getUnchangedLooks() > 0)
+      absl::StrAppend(&lines_[head].text, ", after ", count_words(fact.getUnchangedLooks(), "look", "looks"), " that changed nothing");
+    lines_[head].text += ":";
   }
 
   void branch(const EventId& of, int depth) {
@@ -176,6 +199,7 @@ class TreeOf {
   const MigrationState& migration_;
   std::vector<StoryLine>& lines_;
   std::map<EventId, std::vector<const Event*>> children_;
+  std::map<EventId, HybridTime> last_;
 };
 
 void add_others(const History& history, const MigrationState* shown, Story& story) {
@@ -187,7 +211,9 @@ void add_others(const History& history, const MigrationState* shown, Story& stor
 
 // Why a VM that was never moved is where it is.
 void add_start(const History& history, const VmHistory& vm, std::vector<StoryLine>& lines) {
-  for (const EventId& id : {vm.running ? vm.running->event : EventId{}, vm.halt ? vm.halt->event : EventId{}}) {
+  const bool runs = running_now(vm) != nullptr;
+  for (const EventId& id : {vm.running && (runs || vm.running->migration.empty()) ? vm.running->event : EventId{},
+                            vm.halt && !runs ? vm.halt->event : EventId{}}) {
     const Event* event = history.find(id);
     if (event == nullptr) continue;
     std::vector<const Event*> chain{event};
@@ -220,12 +246,13 @@ Story explain_vm(const History& history, const VmHistory& vm) {
   Story story{.sentence = sentence(history, vm), .vm = vm.vm, .history = &vm};
   const MigrationState* latest = vm.moves.empty() ? nullptr : history.fold().migration(vm.moves.rbegin()->second);
   story.migration = latest;
-  // A start that is newer than the last move (a takeover, a restart) explains where it is.
-  const bool started_later = vm.running && (latest == nullptr || vm.running->migration != latest->id) &&
-                             (latest == nullptr || vm.running->since > latest->last);
+  // A start that no migration made (created, taken over, restarted) explains where it is, before or after the last move.
+  const bool started = vm.running && vm.running->migration.empty() && running_now(vm) != nullptr;
+  const bool halted = running_now(vm) == nullptr;
+  const bool before = started && latest != nullptr && vm.running->since < latest->last;
+  if (before) add_start(history, vm, story.lines);
   if (latest != nullptr) TreeOf(history, *latest, story.lines).grow();
-  const bool halted_later = vm.halt && (latest == nullptr || vm.halt->time > latest->last);
-  if (started_later || halted_later) add_start(history, vm, story.lines);
+  if (!before && (started || halted)) add_start(history, vm, story.lines);
   if (vm.considered && (latest == nullptr || vm.considered->time > latest->last))
     if (const Event* considered = history.find(vm.considered->event)) TreeOf::add_considered(*considered, 0, story.lines);
   add_others(history, latest, story);
