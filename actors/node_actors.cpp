@@ -44,6 +44,10 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
       return std::make_unique<Ledger>(context, seams.leases, seams.session, market.ledger);
     });
   }
+  if (options.observer)
+    node.spawn("observer", [observer = *options.observer](Context& context) {
+      return std::make_unique<Observer>(context, observer);
+    });
   // Last: what it announces is then ready to be asked for.
   node.spawn("agent", [seams, description](Context& context) {
     return std::make_unique<NodeAgent>(context, seams.hypervisor, description);

@@ -11,6 +11,7 @@
 #include "actors/migration/executor.h"
 #include "actors/network/manager.h"
 #include "actors/node/node_agent.h"
+#include "actors/observer/observer.h"
 #include "actors/policy/policy_actor.h"
 #include "actors/provider/provider_actor.h"
 #include "actors/replication/replicator.h"
@@ -37,6 +38,7 @@ struct NodeActorsOptions {
     LedgerOptions ledger;
   };
   std::optional<Market> market;
+  std::optional<ObserverOptions> observer;  // read-only; what is asked for a fold, at one node at least
 };
 
 // Everything here outlives the node.
