@@ -210,7 +210,7 @@ const std::vector<Case> cases = {
     {"desire_by_another", swap(SwapKind::DESIRE), "beta", held(), false, false, "alpha holds", nullptr},
     {"desire_of_an_older_revision", swap(SwapKind::DESIRE, [](Swap& s) { s.revision = 9; }), "alpha", held(), false,
      false, "revision 10", nullptr},
-    {"remove_by_another", swap(SwapKind::REMOVE), "beta", held(), true, false, "alpha holds", nullptr},
+    {"remove_by_another", swap(SwapKind::REMOVE), "beta", held(), false, false, "alpha holds", nullptr},
     {"remove_of_an_older_revision", swap(SwapKind::REMOVE, [](Swap& s) { s.revision = 9; }), "alpha", held(), false,
      false, "revision 10", nullptr},
 
@@ -257,6 +257,13 @@ TEST(LeaseRulesWithoutARecord, EverythingElseIsRefused) {
 TEST(LeaseRulesOfRemoval, TheHolderRemovesTheRecord) {
   const LeaseRecord record = held();
   const SwapVerdict verdict = judge_swap(swap(SwapKind::REMOVE), "alpha", &record, false, false);
+  EXPECT_TRUE(verdict.won) << verdict.why;
+  EXPECT_FALSE(verdict.record.has_value());
+}
+
+TEST(LeaseRulesOfRemoval, AnyNodeRemovesItOnceTheHolderIsLost) {
+  const LeaseRecord record = held();
+  const SwapVerdict verdict = judge_swap(swap(SwapKind::REMOVE), "beta", &record, true, false);
   EXPECT_TRUE(verdict.won) << verdict.why;
   EXPECT_FALSE(verdict.record.has_value());
 }

@@ -334,6 +334,18 @@ TEST_P(EveryLeaseTable, guards_in_sync_set_and_desire_and_removal_by_revision) {
   EXPECT_TRUE(absl::IsNotFound(on().read(key_).status()));
 }
 
+TEST_P(EveryLeaseTable, goes_on_above_the_epochs_of_a_record_that_was_removed) {
+  const SessionId a = session("a");
+  define(a);
+  won(make(SwapKind::RESTART, a, 1));
+  Swap removal = make(SwapKind::REMOVE, a, 2);
+  removal.revision = record().revision;
+  won(removal);
+  on().restart();
+  define(session("a"));
+  EXPECT_EQ(record().epoch, 3U) << "volumes and fabrics may still know epoch 2 under this name";
+}
+
 TEST_P(EveryLeaseTable, clears_an_heir_only_where_the_record_names_it) {
   const SessionId a = session("a");
   define(a, "b");

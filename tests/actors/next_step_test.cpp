@@ -1,0 +1,315 @@
+// The decision of the hand-over, rule by rule: docs/choreography.md gives the numbers.
+#include "actors/migration/next_step.h"
+
+#include <gtest/gtest.h>
+
+namespace supercloud {
+namespace {
+
+using State = GuestStatus::State;
+
+const EventId migration{"policy", 1, 7};
+
+// A VM that runs on "here" at epoch 4, with a valid session, wanted running.
+class NextStep : public testing::Test {
+ protected:
+  NextStep() {
+    view_.node = "here";
+    view_.now = {1'000'000'000'000};
+    view_.session = "s1";
+    view_.session_deadline = view_.now + absl::Seconds(10);
+    view_.record_read = true;
+    view_.record = LeaseRecord{.key = "vm/main/web1", .holder = "here", .session = "s1", .swap_id = "x", .epoch = 4,
+                               .in_sync = {"here", "there"}, .session_alive = true};
+    view_.copy = GuestStatus{.vm = "main/web1", .state = State::running, .epoch = 4};
+    view_.volume = VolumeStatus{.vm = "main/web1", .role = VolumeStatus::Role::serving, .epoch = 4};
+  }
+
+  void held_elsewhere() {
+    view_.record->holder = "there";
+    view_.record->session = "t1";
+    view_.copy.reset();
+  }
+  // The migration of web1 to "there", accepted and ready to be paused.
+  Outgoing ready() const {
+    Outgoing out;
+    out.migration = migration;
+    out.target = "there";
+    out.epoch = 4;
+    out.deadline = view_.now + absl::Seconds(30);
+    out.target_ready = out.replica_ready = out.sending = out.converged = true;
+    out.checked_at = view_.now;
+    return out;
+  }
+  // "here" is the target of a migration from "there", verified and complete.
+  void incoming() {
+    held_elsewhere();
+    view_.record->heir = Heir{"here", migration};
+    view_.in = Incoming{.migration = migration, .source = "there", .epoch = 4, .deadline = view_.now + absl::Seconds(30),
+                        .prepared = true, .seal = Seal{4, 9, 9}, .verified = true};
+    view_.copy = GuestStatus{.vm = "main/web1", .state = State::arrived, .epoch = 4, .migration = migration};
+  }
+  Step step() const { return next_step(view_).step; }
+
+  View view_;
+};
+
+TEST_F(NextStep, waits_while_the_lease_record_is_not_known) {
+  view_.record_read = false;
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::none);
+}
+
+TEST_F(NextStep, leaves_a_running_guest_alone) { EXPECT_EQ(step(), Step::none); }
+
+TEST_F(NextStep, never_executes_again_without_a_new_epoch) {  // rule 2
+  view_.copy->state = State::frozen;
+  EXPECT_EQ(step(), Step::swap_reclaim);
+  view_.copy->state = State::stopped;
+  EXPECT_EQ(step(), Step::swap_reclaim);
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::swap_restart);
+}
+
+TEST_F(NextStep, resumes_only_at_an_epoch_won_under_the_session_that_it_has) {  // rule 3
+  view_.copy->state = State::stopped;
+  view_.record->epoch = 5;
+  view_.record->swap_kind = SwapKind::RECLAIM;
+  view_.asked_by_copy = {4};
+  view_.won = {5, "s1"};
+  EXPECT_EQ(step(), Step::resume);
+  view_.session = "s2";
+  EXPECT_EQ(step(), Step::swap_reclaim) << "the swap's session has ended";
+  view_.session.reset();
+  EXPECT_EQ(step(), Step::none) << "no session at all";
+}
+
+TEST_F(NextStep, boots_only_at_an_epoch_it_won_and_from_a_disk_that_is_whole) {
+  view_.copy.reset();
+  view_.won = {4, "s1"};
+  EXPECT_EQ(step(), Step::boot);
+  view_.volume->complete = false;
+  EXPECT_EQ(step(), Step::report_failed);
+  view_.volume.reset();
+  EXPECT_EQ(step(), Step::report_failed);
+}
+
+TEST_F(NextStep, destroys_its_copy_only_on_learning_that_it_lost) {  // rule 7
+  view_.copy->state = State::stopped;
+  view_.record->holder = "there";
+  EXPECT_EQ(step(), Step::none) << "the record is as old as the copy";
+  view_.record->epoch = 5;
+  EXPECT_EQ(step(), Step::destroy_copy);
+  view_.record.reset();
+  EXPECT_EQ(step(), Step::destroy_copy) << "no lease at all";
+}
+
+TEST_F(NextStep, a_stopped_copy_whose_disk_is_gone_is_of_no_use) {
+  view_.copy->state = State::stopped;
+  view_.volume.reset();
+  EXPECT_EQ(step(), Step::destroy_copy);
+}
+
+// ---- the source ------------------------------------------------------------------------------------------------------
+
+TEST_F(NextStep, walks_from_the_proposal_to_the_pause) {
+  Outgoing out = ready();
+  out.epoch = 0;
+  view_.out = out;
+  EXPECT_EQ(step(), Step::accept);
+  view_.out->epoch = 4;
+  view_.record->heir = Heir{"there", migration};
+  view_.out->target_ready = false;
+  EXPECT_EQ(step(), Step::ask_target);
+  view_.out->target_ready = true;
+  view_.out->sending = false;
+  EXPECT_EQ(step(), Step::send);
+  view_.out->sending = true;
+  view_.out->converged = false;
+  EXPECT_EQ(step(), Step::none);
+  view_.out->converged = true;
+  EXPECT_EQ(step(), Step::pause);
+}
+
+TEST_F(NextStep, pauses_only_after_a_fresh_lease_round_trip_and_with_time_left) {  // rule 15
+  view_.record->heir = Heir{"there", migration};
+  view_.out = ready();
+  view_.out->checked_at = view_.now - absl::Milliseconds(1001);
+  EXPECT_EQ(step(), Step::check);
+  view_.out->checked_at = view_.now;
+  view_.session_deadline = view_.now + view_.blackout_reserve;
+  EXPECT_EQ(step(), Step::none);
+}
+
+TEST_F(NextStep, seals_before_the_hand_over_and_wants_its_machine_back_at_the_deadline_by_a_swap) {  // rules 1 and 9
+  view_.record->heir = Heir{"there", migration};
+  view_.copy->state = State::stopped;
+  view_.out = ready();
+  view_.out->paused = true;
+  view_.out->pause_deadline = view_.now + absl::Seconds(3);
+  EXPECT_EQ(step(), Step::seal);
+  view_.out->seal = Seal{4, 9, 9};
+  EXPECT_EQ(step(), Step::hand_over);
+  view_.out->handed_over = true;
+  EXPECT_EQ(step(), Step::none);
+  view_.now = view_.out->pause_deadline;
+  EXPECT_EQ(step(), Step::swap_reclaim);
+  view_.record->heir.reset();
+  view_.now = view_.out->pause_deadline - absl::Seconds(1);
+  EXPECT_EQ(step(), Step::swap_reclaim) << "the target gave up";
+}
+
+TEST_F(NextStep, a_drain_does_not_take_its_machine_back) {  // rule 16
+  view_.record->heir = Heir{"there", migration};
+  view_.copy->state = State::stopped;
+  view_.out = ready();
+  view_.out->paused = view_.out->handed_over = true;
+  view_.out->seal = Seal{4, 9, 9};
+  view_.out->pause_deadline = view_.now;
+  view_.out->no_return = view_.now;
+  EXPECT_EQ(step(), Step::none);
+}
+
+TEST_F(NextStep, lets_go_of_its_copy_when_the_target_has_won) {
+  view_.out = ready();
+  view_.out->paused = view_.out->handed_over = true;
+  view_.copy->state = State::stopped;
+  view_.record->holder = "there";
+  EXPECT_EQ(step(), Step::none) << "not known yet";
+  view_.record->epoch = 5;
+  EXPECT_EQ(step(), Step::finish_lost);
+}
+
+TEST_F(NextStep, clears_a_mark_that_no_migration_explains) {
+  view_.record->heir = Heir{"there", migration};
+  EXPECT_EQ(step(), Step::clear_heir);
+  view_.wanted_paused = true;
+  view_.copy->state = State::stopped;
+  EXPECT_EQ(step(), Step::clear_heir);
+}
+
+// ---- the target ------------------------------------------------------------------------------------------------------
+
+TEST_F(NextStep, commits_only_what_is_verified_and_complete) {  // rules 1 and 10
+  incoming();
+  EXPECT_EQ(step(), Step::swap_commit);
+  view_.in->verified = false;
+  EXPECT_EQ(step(), Step::verify);
+  view_.in->verified = true;
+  view_.copy->state = State::incoming;
+  EXPECT_EQ(step(), Step::none);
+  view_.in->from_disk = true;
+  EXPECT_EQ(step(), Step::swap_commit) << "a drain starts from the sealed disk";
+}
+
+TEST_F(NextStep, gives_up_at_its_deadline_unless_it_has_asked_to_commit) {  // rule 4
+  incoming();
+  view_.copy->state = State::incoming;
+  view_.now = view_.in->deadline;
+  view_.session_deadline = view_.now + absl::Seconds(10);
+  EXPECT_EQ(step(), Step::drop_incoming);
+  view_.in->commit_asked = true;
+  EXPECT_EQ(step(), Step::none);
+  view_.record->epoch = 5;
+  EXPECT_EQ(step(), Step::drop_incoming) << "another swap won";
+}
+
+TEST_F(NextStep, takes_no_incoming_copy_while_a_takeover_may_still_be_granted) {  // rule 5
+  incoming();
+  view_.in->prepared = false;
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::prepare);
+  view_.asked_by_boot[4] = "s1";
+  EXPECT_EQ(step(), Step::none);
+  view_.asked_by_boot[4] = "an ended session";
+  EXPECT_EQ(step(), Step::prepare);
+}
+
+TEST_F(NextStep, resumes_a_committed_copy_or_boots_where_only_the_disk_came) {
+  incoming();
+  view_.record->holder = "here";
+  view_.record->epoch = 5;
+  view_.record->heir.reset();
+  view_.record->swap_kind = SwapKind::COMMIT;
+  view_.asked_by_copy = {4};
+  view_.won = {5, "s1"};
+  EXPECT_EQ(step(), Step::resume);
+  view_.copy->state = State::incoming;
+  EXPECT_EQ(step(), Step::destroy_copy);
+  view_.copy.reset();
+  view_.in->from_disk = true;
+  EXPECT_EQ(step(), Step::boot);
+}
+
+// ---- takeover --------------------------------------------------------------------------------------------------------
+
+TEST_F(NextStep, takes_over_only_an_ended_session_in_its_turn_and_in_sync) {  // rules 6, 13, 21
+  held_elsewhere();
+  EXPECT_EQ(step(), Step::none) << "the holder lives";
+  view_.record->session_alive = false;
+  EXPECT_EQ(step(), Step::swap_takeover);
+  view_.takeover_after = view_.now + absl::Milliseconds(1);
+  EXPECT_EQ(step(), Step::none) << "another's turn";
+  view_.takeover_after = {};
+  view_.record->heir = Heir{"elsewhere", migration};
+  view_.record->heir_alive = true;
+  EXPECT_EQ(step(), Step::none) << "the heir's turn";
+  view_.record->heir_alive = false;
+  EXPECT_EQ(step(), Step::swap_takeover);
+  view_.record->in_sync = {"there"};
+  EXPECT_EQ(step(), Step::none) << "not in sync";
+  view_.record->loss_allowed = true;
+  EXPECT_EQ(step(), Step::swap_takeover);
+  view_.volume->complete = false;
+  EXPECT_EQ(step(), Step::none) << "half a disk";
+}
+
+TEST_F(NextStep, leaves_what_its_user_stopped_or_paused_where_it_is) {
+  held_elsewhere();
+  view_.record->session_alive = false;
+  view_.wanted_running = false;
+  EXPECT_EQ(step(), Step::none);
+  view_.wanted_running = true;
+  view_.wanted_paused = true;
+  EXPECT_EQ(step(), Step::none);
+  view_.wanted_gone = true;
+  EXPECT_EQ(step(), Step::swap_remove) << "destroyed, and its holder is lost";
+}
+
+TEST_F(NextStep, an_heir_that_has_not_asked_to_commit_drops_its_copy_before_it_takes_over) {
+  incoming();
+  view_.in->seal.reset();
+  view_.record->session_alive = false;
+  EXPECT_EQ(step(), Step::drop_incoming);
+  view_.in.reset();
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::swap_takeover);
+}
+
+// ---- users -----------------------------------------------------------------------------------------------------------
+
+TEST_F(NextStep, stop_pause_and_destroy_end_an_open_migration_first) {
+  view_.record->heir = Heir{"there", migration};
+  view_.out = ready();
+  view_.wanted_running = false;
+  EXPECT_EQ(step(), Step::abort);
+  view_.out.reset();
+  EXPECT_EQ(step(), Step::stop_for_user);
+  view_.copy.reset();
+  view_.record->heir.reset();
+  EXPECT_EQ(step(), Step::none) << "stopped";
+  view_.wanted_gone = true;
+  EXPECT_EQ(step(), Step::swap_remove);
+  view_.record.reset();
+  EXPECT_EQ(step(), Step::release_volume);
+  view_.volume.reset();
+  EXPECT_EQ(step(), Step::forget);
+}
+
+TEST_F(NextStep, every_step_has_a_name) {
+  for (int step = 0; step <= static_cast<int>(Step::drop_incoming); ++step)
+    EXPECT_STRNE(to_string(static_cast<Step>(step)), "?");
+}
+
+}  // namespace
+}  // namespace supercloud
