@@ -36,7 +36,7 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
     failures.push_back({"time", absl::StrCat("only ", absl::FormatDuration(time_left), " are left"),
                         "give a later deadline"});
   if (target == nullptr) {
-    failures.push_back({"target", "no such node is known", "see `supercloud node list`"});
+    failures.push_back({"target", "no such node is known", "see `supercloud events --since start 'node.joined.>'`"});
     return failures;
   }
   if (target->left)
