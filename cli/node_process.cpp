@@ -299,6 +299,7 @@ absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(EventLoop& loop,
   NodeEntry entry;
   entry.name = config.name;
   entry.pid = static_cast<int>(::getpid());
+  entry.started_ticks = started_ticks(entry.pid);
   entry.request_endpoint = parts->bus->request_endpoint();
   entry.log = config.folder() / "log";
   const absl::Status registered = change_cluster_file(config.directory, [&](ClusterFile& cluster) {

@@ -1,7 +1,6 @@
 #include "cli/run_directory.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <sstream>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
@@ -29,16 +29,9 @@ absl::Status failed(const std::string& what, const files::path& path) {
   return absl::UnavailableError(absl::StrCat(what, " ", path.string(), ": ", std::strerror(error)));
 }
 
-// A process of this program: its number may have gone to another one since.
-bool runs(int pid) {
-  if (pid <= 0 || (::kill(pid, 0) != 0 && errno == ESRCH)) return false;
-  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
-  std::string line;
-  if (!std::getline(stat, line)) return false;
-  const auto name_end = line.rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= line.size()) return false;
-  const char state = line[name_end + 2];
-  return state != 'Z' && state != 'X' && line.find("(supercloud") != std::string::npos;
+bool runs(const NodeEntry& node) {
+  const std::uint64_t ticks = started_ticks(node.pid);
+  return ticks != 0 && (node.started_ticks == 0 || node.started_ticks == ticks);
 }
 
 Json to_json(const ClusterFile& cluster) {
@@ -46,6 +39,7 @@ Json to_json(const ClusterFile& cluster) {
   for (const NodeEntry& node : cluster.nodes)
     nodes.push_back({{"name", node.name},
                      {"pid", node.pid},
+                     {"started_ticks", node.started_ticks},
                      {"request_endpoint", node.request_endpoint},
                      {"log", node.log.string()}});
   return {{"name", cluster.name},
@@ -66,6 +60,23 @@ files::path state_root() {
   if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
     return files::path(home) / ".local" / "state" / "supercloud";
   return "/var/lib/supercloud";
+}
+
+std::uint64_t started_ticks(int pid) {
+  if (pid <= 0) return 0;
+  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
+  std::string line;
+  if (!std::getline(stat, line)) return 0;
+  // pid (name) state ppid ...: the name may contain anything, so fields count from its last parenthesis; the start is the 22nd.
+  const auto name_end = line.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(line.substr(name_end + 1));
+  std::string field;
+  fields >> field;
+  if (field == "Z" || field == "X") return 0;
+  for (int index = 4; index <= 22; ++index) fields >> field;
+  std::uint64_t ticks = 0;
+  return absl::SimpleAtoi(field, &ticks) ? ticks : 0;
 }
 
 absl::StatusOr<ClusterFile> read_cluster_file(const files::path& directory) {
@@ -94,9 +105,10 @@ absl::StatusOr<ClusterFile> read_cluster_file(const files::path& directory) {
       NodeEntry entry;
       entry.name = node.at("name").get<std::string>();
       entry.pid = node.at("pid").get<int>();
+      entry.started_ticks = node.value("started_ticks", std::uint64_t{0});
       entry.request_endpoint = node.at("request_endpoint").get<std::string>();
       entry.log = node.at("log").get<std::string>();
-      entry.alive = runs(entry.pid);
+      entry.alive = runs(entry);
       cluster.nodes.push_back(std::move(entry));
     }
   } catch (const Json::exception&) {

@@ -8,6 +8,7 @@
 // <state> is $XDG_STATE_HOME/supercloud, else $HOME/.local/state/supercloud, else /var/lib/supercloud.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -22,6 +23,7 @@ namespace supercloud {
 struct NodeEntry {
   std::string name;
   int pid = 0;
+  std::uint64_t started_ticks = 0; // of the process, as the kernel counts: tells it from a later one of that number; 0: not known
   std::string request_endpoint;   // a seed of the bus
   std::filesystem::path log;      // of its RocksDB event log
   bool alive = false;             // the process runs; not stored
@@ -39,6 +41,8 @@ struct ClusterFile {
 };
 
 std::filesystem::path state_root();
+// NodeEntry::started_ticks of a process; 0: there is none.
+std::uint64_t started_ticks(int pid);
 
 // NotFound; DataLoss: not a cluster file.
 absl::StatusOr<ClusterFile> read_cluster_file(const std::filesystem::path& directory);

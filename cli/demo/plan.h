@@ -1,0 +1,50 @@
+// What a demo consists of, before anything runs: market, places, VMs and what the scripted user does. Pure but for reading the
+// price file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/node_config.h"
+
+namespace supercloud {
+
+struct DemoOptions {
+  std::string prices;               // a file of event rows; empty: a generated market
+  std::string from;                 // RFC 3339 or a date; empty: where the file begins
+  std::int64_t speed = 1200;        // market seconds per second
+  Duration duration = absl::Seconds(60);
+  std::uint64_t seed = 0;           // 0: the one that shows everything within a minute
+};
+
+struct DemoVm {
+  std::string name;
+  std::string policy;
+  std::string requires_trust;       // "high"; empty: nothing
+  PlaceName start;
+};
+
+struct DemoPlan {
+  MarketConfig market;              // without the wall time of its start
+  AccountConfig account;
+  std::vector<PlaceName> spots;     // by name
+  PlaceName on_demand;
+  Money on_demand_price;
+  bool on_demand_guessed = false;   // the file's instance type is not one whose price is known
+  std::vector<DemoVm> vms;
+  // A user asks for something that preflight refuses: this VM to a place that does not carry what it requires.
+  std::string refused_vm;
+  PlaceName refused_target;
+  Duration refused_after = absl::Seconds(12);
+};
+
+// InvalidArgument and NotFound say what to change.
+absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options);
+
+// "us-east-1a", or "on-demand".
+std::string short_place(const PlaceName& place);
+std::string short_place(std::string_view place_id);
+
+}  // namespace supercloud

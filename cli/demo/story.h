@@ -1,0 +1,117 @@
+// What has happened in a demo's cluster so far, folded from its events: what the live view draws, the lines that are printed
+// without a terminal, and the figures of the end.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "cli/demo/plan.h"
+#include "core/event.h"
+#include "core/units.h"
+
+namespace supercloud {
+
+// Thread-bound. Pure: the same events in the same order tell the same story.
+class DemoStory {
+ public:
+  DemoStory(const DemoPlan& plan, MarketClock clock);
+
+  // At most one line in plain words, empty if there is nothing to say.
+  std::string apply(const Event& event);
+  // A line of the demo's own, which is shown with the others.
+  void note(absl::Time market, std::string line);
+
+  struct Place {
+    std::string id;
+    std::string name;
+    bool spot = true;
+    bool trusted = false;
+    bool known = false;
+    Money price;
+    absl::Time since;
+    std::vector<std::pair<absl::Time, Money>> prices;  // the last ones, oldest first
+    std::set<std::string> nodes;                       // that joined and have not gone
+    std::set<std::string> noticed;                     // of them, those that the cloud is about to take
+  };
+  struct Vm {
+    std::string name, policy, needs;
+    std::string node;              // empty: not started yet
+    std::string state = "to come"; // running, paused, lost, failed
+    absl::Time since;
+    std::string reason;            // of its last move, or why it stays
+    int moves = 0;
+  };
+  struct Move {
+    std::string vm, from, to, proposer, reason;
+    std::string stage;
+    std::uint32_t percent = 0;
+    bool noticed = false;          // flees an instance that is about to be taken
+    bool cheaper = false;
+    bool accepted = false;
+  };
+  struct Line {
+    absl::Time market;
+    std::string text;
+  };
+  struct Figures {
+    int moves = 0;          // completed
+    int cheaper = 0;        // of them, to a cheaper place
+    int interruptions = 0;  // instances that were taken with a VM on them within the notice or until the end
+    int survived = 0;       // VMs that left in time, or were taken over
+    int to_on_demand = 0;
+    int refusals = 0;
+    int aborted = 0;
+    double blackout_ms_longest = 0;
+  };
+
+  const std::vector<Place>& places() const { return places_; }
+  const std::vector<Vm>& vms() const { return vms_; }
+  std::vector<Move> moves_under_way() const;
+  const std::deque<Line>& lines() const { return lines_; }
+  const Figures& figures() const { return figures_; }
+  // Of instances while they carried VMs, as charged; and of those that stood by.
+  Money spent() const { return spent_; }
+  Money idle() const { return idle_; }
+  // What the whole hours that the VMs have run would have cost, each on an on-demand instance of its own.
+  Money on_demand_cost(absl::Time market) const;
+  std::string place_of_node(const std::string& node) const;  // short; the node itself if it is not known
+  bool vm_runs(const std::string& name) const;
+
+ private:
+  struct Instance {
+    std::string node, place;
+    bool carries = false;      // a VM now
+    absl::Time carried_until;  // or until then
+  };
+  Place* place(std::string_view id);
+  Vm* vm(const std::string& name);
+  Move* move(const Event& event);
+  std::string tell(const Event& event);
+  std::string told_vm(const Event& event);
+  std::string told_migration(const Event& event);
+  std::string told_instance(const Event& event);
+  void moved_to(Vm& vm, const std::string& node, absl::Time when);
+  void joined(schema::NodeJoined::Reader joined);
+  void gone(const std::string& node);
+
+  const MarketClock clock_;
+  const Money on_demand_price_;
+  std::vector<Place> places_;
+  std::vector<Vm> vms_;
+  std::map<std::string, absl::Time> started_;       // by VM
+  std::map<std::string, std::string> node_places_;  // ids, by node
+  std::map<std::string, Instance> instances_;
+  std::map<EventId, Move> moves_;
+  std::set<std::string> interrupted_;               // instances
+  std::map<std::string, std::string> lost_;         // VM -> the node that was taken with it
+  std::deque<Line> lines_;
+  Figures figures_;
+  Money spent_, idle_;
+};
+
+}  // namespace supercloud
