@@ -27,8 +27,7 @@ std::string tenths(std::uint64_t value_tenths) {
 std::string place_words(std::string_view place_id) {
   const auto place = PlaceName::parse(place_id);
   if (!place.ok()) return str(place_id);
-  const std::string& where = place->zone.empty() ? place->region : place->zone;
-  return absl::StrCat(where, place->spot ? "/spot" : "/on-demand");
+  return absl::StrCat(place->zone, place->spot ? "/spot" : "/on-demand");
 }
 
 std::string shorten_places(std::string_view sentence) {
@@ -97,7 +96,7 @@ std::string bytes_words(std::uint64_t bytes) {
     ++name;
   }
   const std::uint64_t whole = bytes / unit;
-  const std::uint64_t value = whole * 10 + (bytes % unit) / (unit / 10 + 1);
+  const std::uint64_t value = whole * 10 + (bytes % unit) * 10 / unit;
   return absl::StrCat(whole >= 100 ? absl::StrCat(whole) : tenths(value), " ", units[name]);
 }
 
