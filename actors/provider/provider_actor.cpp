@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/answers.h"
+#include "actors/ledger/billing.h"
 #include "actors/provider/simulated_market.h"
 
 namespace supercloud {
@@ -361,17 +362,18 @@ void ProviderActor::answer_rental(const std::string& token, const absl::Status& 
   for (Answer& answer : waiting) answer(status.ok() ? done_answer() : error_answer(status));
 }
 
+// VMs are moved away in the very last minutes of a paid hour: whoever looked only as they begin would pay one hour more for an
+// instance that is empty by their end.
 absl::Time ProviderActor::next_check(const Known& known) const {
+  constexpr int looks = 8;
   const absl::Duration least = options_.return_lead_min * options_.market.speed;
   const absl::Duration lead =
       std::min(std::max(options_.return_lead, least), options_.hour / 2);
-  absl::Time check = known.instance.launched + options_.hour - lead;
   const absl::Time now = market_.now();
-  if (check <= now) {
-    const std::int64_t hours = (now - check) / options_.hour + 1;
-    check += options_.hour * hours;
-  }
-  return check;
+  const absl::Time end = paid_until(known.instance.launched, now, options_.hour);
+  if (now < end - lead) return end - lead;
+  const absl::Duration step = lead / looks;
+  return now + step * 2 <= end ? now + step : end + options_.hour - lead;
 }
 
 void ProviderActor::check_later(const std::string& id) {

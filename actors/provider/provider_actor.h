@@ -26,7 +26,7 @@ struct ProviderActorOptions {
   absl::Duration hour = absl::Hours(1);      // of billing, market time
   bool return_unused = true;
   bool keep_initial = true;                  // those that were there from the start are never returned
-  absl::Duration return_lead = absl::Minutes(3);  // market time before the end of the paid hour at which unused ones go
+  absl::Duration return_lead = absl::Minutes(3);  // market time before the end of the paid hour from which unused ones go
   Duration return_lead_min = absl::Seconds(3);    // ... and at least this much cluster time
   Duration deadline = absl::Seconds(5);      // of one call to the account or the lease table
   // A simulated account lives in the process that drives it: after a takeover by another process it must be told what the

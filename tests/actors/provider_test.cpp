@@ -173,6 +173,34 @@ TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
   EXPECT_TRUE(of(node, Payload::INSTANCE_REVOKED).empty());
 }
 
+TEST_F(ProviderTest, ReturnsAnInstanceWhoseVmLeavesInTheLastMinutesOfThePaidHour) {
+  SimulatedMarket account(scheduler, account_options());
+  TestNode& node = provide("a", account);
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  ASSERT_TRUE(rent(node, zone("a"), 50'000'000, "1").ok());
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 1U);
+  const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[0].payload().getInstanceLaunched();
+  start(std::string(text(launched.getNode())));
+  place_vm(std::string(text(launched.getNode())));
+  const absl::Time end = absl::FromUnixNanos(launched.getLaunchedNs()) + absl::Hours(1);
+  run(end - absl::Minutes(2) - market_now());  // the last three minutes have begun
+  Swap remove;
+  remove.key = "vm/main/web1";
+  remove.kind = SwapKind::REMOVE;
+  remove.session = *nodes.at(std::string(text(launched.getNode())))->session.id;
+  remove.swap_id = "remove";
+  remove.epoch = 1;
+  remove.revision = 1;
+  leases.swap(std::move(remove), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                ASSERT_TRUE(result.ok() && result->won) << result->why;
+              }));
+  run(absl::Minutes(3));
+  ASSERT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 1U);
+  EXPECT_LT(of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned().getEndedNs(), absl::ToUnixNanos(end));
+}
+
 TEST_F(ProviderTest, IsTakenOverByAnotherNodeThatMissesNothing) {
   SimulatedMarketOptions options = account_options();
   options.initial = {{zone("a"), "node-a", Money{100'000'000}}};
