@@ -9,7 +9,8 @@
 namespace supercloud {
 
 inline Message<schema::Response> done_answer() {
-  return Message<schema::Response>::build([](schema::Response::Builder response) { response.setDone(); });
+  return Message<schema::Response>::build(
+      [](schema::Response::Builder response) { response.setDone(); });
 }
 
 // An expected failure, in the answer itself.
@@ -23,8 +24,8 @@ inline Message<schema::Response> error_answer(const absl::Status& status) {
 // "Ask that node": for roles and VMs that are elsewhere. An empty `node`, nobody knows which, is an error: try again.
 inline Message<schema::Response> redirect_answer(const std::string& what, const std::string& node) {
   if (node.empty()) {
-    return error_answer(
-        absl::UnavailableError(what + " is held by no node that is known here; try again in a moment"));
+    return error_answer(absl::UnavailableError(
+        what + " is held by no node that is known here; try again in a moment"));
   }
   return Message<schema::Response>::build(
       [&](schema::Response::Builder response) { response.setRedirect(node); });

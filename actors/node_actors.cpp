@@ -14,9 +14,11 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
         context, SessionActor::Seams{seams.leases, seams.hypervisor, seams.volumes, seams.fabric},
         seams.session, session);
   });
-  node.spawn("log", [seams](Context& context) { return std::make_unique<LogReader>(context, seams.log); });
+  node.spawn("log",
+             [seams](Context& context) { return std::make_unique<LogReader>(context, seams.log); });
   node.spawn("replicator", [seams, replicator = options.replicator](Context& context) {
-    return std::make_unique<Replicator>(context, ReplicatorSeams{seams.leases, seams.volumes}, replicator);
+    return std::make_unique<Replicator>(context, ReplicatorSeams{seams.leases, seams.volumes},
+                                        replicator);
   });
   node.spawn("network", [seams, network = options.network](Context& context) {
     return std::make_unique<NetworkManager>(context, seams.fabric, seams.leases, network);
@@ -27,18 +29,20 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
         ExecutorSeams{seams.leases, seams.hypervisor, seams.volumes, seams.fabric, seams.session},
         executor);
   });
-  node.spawn("policy", [seams, policy = options.policy, policies = options.policies](Context& context) {
-    return std::make_unique<PolicyActor>(context, seams.leases, policies, policy);
-  });
+  node.spawn("policy",
+             [seams, policy = options.policy, policies = options.policies](Context& context) {
+               return std::make_unique<PolicyActor>(context, seams.leases, policies, policy);
+             });
   if (options.market) {
     const NodeActorsOptions::Market market = *options.market;
     node.spawn("watcher", [seams, market](Context& context) {
-      return std::make_unique<Watcher>(context, seams.leases, seams.session, market.feed, market.watcher);
+      return std::make_unique<Watcher>(context, seams.leases, seams.session, market.feed,
+                                       market.watcher);
     });
     if (seams.provider != nullptr)
       node.spawn("provider", [seams, market](Context& context) {
-        return std::make_unique<ProviderActor>(context, seams.leases, seams.session, *seams.provider,
-                                               market.provider);
+        return std::make_unique<ProviderActor>(context, seams.leases, seams.session,
+                                               *seams.provider, market.provider);
       });
     node.spawn("ledger", [seams, market](Context& context) {
       return std::make_unique<Ledger>(context, seams.leases, seams.session, market.ledger);

@@ -38,7 +38,8 @@ struct NodeActorsOptions {
     LedgerOptions ledger;
   };
   std::optional<Market> market;
-  std::optional<ObserverOptions> observer;  // read-only; what is asked for a fold, at one node at least
+  // read-only; what is asked for a fold, at one node at least
+  std::optional<ObserverOptions> observer;
 };
 
 // Everything here outlives the node.

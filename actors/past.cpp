@@ -93,9 +93,8 @@ void Past::check() {
     }
     return;
   }
-  const bool busy = std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
-    return node.second == State::reading;
-  });
+  const bool busy = std::any_of(nodes_.begin(), nodes_.end(),
+                                [](const auto& node) { return node.second == State::reading; });
   if (busy) return;
   for (const auto& then : std::exchange(waiting_, {})) then();
 }

@@ -13,11 +13,12 @@
 namespace supercloud {
 
 struct PastOptions {
-  std::vector<std::string> patterns;         // read in this order from each node
-  Duration patience = absl::Milliseconds(4500);  // how long settled() waits for nodes to show themselves
-  Duration deadline = absl::Seconds(5);      // of one page
+  std::vector<std::string> patterns;  // read in this order from each node
+  // how long settled() waits for nodes to show themselves
+  Duration patience = absl::Milliseconds(4500);
+  Duration deadline = absl::Seconds(5);  // of one page
   std::uint32_t page_events = 500;
-  std::string answered_by = "log";           // the actor of other nodes that reads their log
+  std::string answered_by = "log";  // the actor of other nodes that reads their log
 };
 
 // Thread-bound to its actor, which owns it.

@@ -17,9 +17,7 @@ RoleHolder::RoleHolder(Context& context, LeaseTable& leases, const SessionView& 
 
 void RoleHolder::start() { look(); }
 
-bool RoleHolder::held() const {
-  return !won_under_.empty() && session_.current() == won_under_;
-}
+bool RoleHolder::held() const { return !won_under_.empty() && session_.current() == won_under_; }
 
 void RoleHolder::look_later() {
   context_.after(options_.retry, [this] { look(); });
@@ -36,10 +34,11 @@ void RoleHolder::look() {
     look_later();
     return;
   }
-  leases_.read(key_, context_.reply<LeaseRecord>(
-                         options_.deadline, [this, id = *session](absl::StatusOr<LeaseRecord> record) {
-                           consider(id, record);
-                         }));
+  leases_.read(
+      key_, context_.reply<LeaseRecord>(options_.deadline,
+                                        [this, id = *session](absl::StatusOr<LeaseRecord> record) {
+                                          consider(id, record);
+                                        }));
 }
 
 void RoleHolder::consider(const SessionId& session, const absl::StatusOr<LeaseRecord>& record) {
@@ -79,18 +78,18 @@ void RoleHolder::swap(const SessionId& session, SwapKind kind, Epoch epoch) {
   swap.epoch = epoch;
   if (kind == SwapKind::DEFINE) swap.in_sync = {context_.node()};
   swap.loss_allowed = true;  // a role has no disk: any node may take it over
-  leases_.swap(std::move(swap),
-               context_.reply<SwapResult>(
-                   options_.deadline, [this, session](absl::StatusOr<SwapResult> result) {
-                     if (result.ok() && result->record) holder_ = result->record->holder;
-                     // Won under a session that has ended meanwhile is not won (rule 3). A lost reply: the record will tell.
-                     if (result.ok() && result->won && result->record &&
-                         session_.current() == session) {
-                       gain(session, result->record->epoch);
-                     } else {
-                       look_later();
-                     }
-                   }));
+  leases_.swap(
+      std::move(swap),
+      context_.reply<SwapResult>(
+          options_.deadline, [this, session](absl::StatusOr<SwapResult> result) {
+            if (result.ok() && result->record) holder_ = result->record->holder;
+            // Won under a session that has ended meanwhile is not won (rule 3). A lost reply: the record will tell.
+            if (result.ok() && result->won && result->record && session_.current() == session) {
+              gain(session, result->record->epoch);
+            } else {
+              look_later();
+            }
+          }));
 }
 
 void RoleHolder::gain(const SessionId& session, Epoch epoch) {

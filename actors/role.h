@@ -21,8 +21,9 @@ struct RoleOptions {
 class RoleHolder {
  public:
   struct Handlers {
-    std::function<void(Epoch epoch)> gained;          // from now on held() is true
-    std::function<void(const std::string& why)> lost; // noticed within `retry`; held() is false as soon as the session ends
+    std::function<void(Epoch epoch)> gained;  // from now on held() is true
+    // noticed within `retry`; held() is false as soon as the session ends
+    std::function<void(const std::string& why)> lost;
   };
 
   RoleHolder(Context& context, LeaseTable& leases, const SessionView& session, std::string role,

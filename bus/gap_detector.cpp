@@ -13,10 +13,14 @@ std::string_view node_of(std::string_view origin) { return origin.substr(0, orig
 std::uint64_t previous_of(const Event& event, std::size_t tokens) {
   const auto reader = event.reader();
   switch (tokens) {
-    case 0: return reader.getPrevious0();
-    case 1: return reader.getPrevious1();
-    case 2: return reader.getPrevious2();
-    default: return reader.getPrevious3();
+    case 0:
+      return reader.getPrevious0();
+    case 1:
+      return reader.getPrevious1();
+    case 2:
+      return reader.getPrevious2();
+    default:
+      return reader.getPrevious3();
   }
 }
 
@@ -38,7 +42,8 @@ std::optional<OriginTail> PublishedTails::note(const Event& event) {
 std::vector<OriginTail> PublishedTails::all() const {
   std::vector<OriginTail> all;
   all.reserve(tails_.size());
-  for (const auto& [origin, tail] : tails_) all.push_back({origin, tail.incarnation, tail.sequence});
+  for (const auto& [origin, tail] : tails_)
+    all.push_back({origin, tail.incarnation, tail.sequence});
   return all;
 }
 
@@ -109,7 +114,8 @@ GapDetector::Origin& GapDetector::find_or_make(std::string_view name, std::uint6
     found->second.incarnation = incarnation;
     const Publisher* publisher = publisher_of(name);
     if (publisher != nullptr && !publisher->forgot) {
-      for (const std::size_t slot : publisher->effective) chain_of(found->second, slot).tracked = true;
+      for (const std::size_t slot : publisher->effective)
+        chain_of(found->second, slot).tracked = true;
     }
   }
   found->second.heard = ++arrivals_;
@@ -190,10 +196,9 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
   for (std::size_t tokens = 0; tokens < prefixes_max; ++tokens) {
     const std::uint64_t previous = previous_of(event, tokens);
     if (previous > bound || previous == sequence) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("event ", event.id().to_string(), " names ", previous,
-                       " as its predecessor under ", tokens,
-                       " tokens, which cannot be; its publisher is broken"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "event ", event.id().to_string(), " names ", previous, " as its predecessor under ",
+          tokens, " tokens, which cannot be; its publisher is broken"));
     }
     bound = previous;
   }

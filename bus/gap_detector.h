@@ -61,15 +61,16 @@ class GapDetector {
  public:
   struct Options {
     Duration hold = absl::Milliseconds(200);
-    std::size_t held_max = 128;       // per origin
-    std::size_t origins_max = 4096;   // the one not heard for longest is forgotten
+    std::size_t held_max = 128;      // per origin
+    std::size_t origins_max = 4096;  // the one not heard for longest is forgotten
   };
   struct Counts {
     std::uint64_t duplicates = 0;  // dropped: arrived before
-    std::uint64_t late = 0;        // dropped: newer ones of the origin were delivered; reported as a gap if it was owed
-    std::uint64_t stale = 0;       // dropped: of an earlier incarnation
-    std::uint64_t unmatched = 0;   // dropped: no subscription
-    std::uint64_t forgotten = 0;   // origins, for lack of room
+    // dropped: newer ones of the origin were delivered; reported as a gap if it was owed
+    std::uint64_t late = 0;
+    std::uint64_t stale = 0;      // dropped: of an earlier incarnation
+    std::uint64_t unmatched = 0;  // dropped: no subscription
+    std::uint64_t forgotten = 0;  // origins, for lack of room
   };
   // In the order in which they are to be told to the owner.
   using Output = std::variant<Event, BusGap>;
@@ -82,7 +83,8 @@ class GapDetector {
   void unsubscribe(std::string_view prefix);
 
   // Process `node` has the subscription in effect; `tails`: where its origins stood at that moment. Repeats are harmless.
-  void in_effect(std::string_view node, std::string_view prefix, absl::Span<const OriginTail> tails);
+  void in_effect(std::string_view node, std::string_view prefix,
+                 absl::Span<const OriginTail> tails);
   // An origin of `node` begins to publish there, and stood at `tail` before.
   void opened(std::string_view node, const OriginTail& tail);
   // Another process bears the name now: nothing is in effect there until in_effect() says so again.
@@ -119,20 +121,20 @@ class GapDetector {
   struct Origin {
     std::uint64_t incarnation = 0;
     std::uint64_t delivered = 0;
-    std::uint64_t heard = 0;           // counts arrivals; for forgetting
-    std::vector<Chain> chains;         // by slot
+    std::uint64_t heard = 0;    // counts arrivals; for forgetting
+    std::vector<Chain> chains;  // by slot
     std::map<std::uint64_t, Held> held;
   };
   struct Publisher {
-    std::set<std::size_t> effective;   // slots
-    bool forgot = false;               // an origin of it was forgotten: a new one may be an old one
+    std::set<std::size_t> effective;  // slots
+    bool forgot = false;              // an origin of it was forgotten: a new one may be an old one
   };
   struct Match {
     std::size_t slot = 0;
     std::size_t tokens = 0;
   };
   struct Matches {
-    Match match[prefixes_max];         // shortest prefix first
+    Match match[prefixes_max];  // shortest prefix first
     std::size_t count = 0;
   };
   using Origins = std::map<std::string, Origin, std::less<>>;
@@ -159,11 +161,13 @@ class GapDetector {
   Options options_;
   Counts counts_;
   std::map<std::string, std::size_t, std::less<>> slots_;  // prefix -> slot
-  std::vector<std::string> prefixes_;                      // slot -> prefix; free ones are in free_slots_
+  // slot -> prefix; free ones are in free_slots_
+  std::vector<std::string> prefixes_;
   std::set<std::size_t> free_slots_;
   std::map<std::string, Publisher, std::less<>> publishers_;
   Origins origins_;
-  std::set<std::string, std::less<>> waiting_;             // origins with something held or expected
+  // origins with something held or expected
+  std::set<std::string, std::less<>> waiting_;
   std::uint64_t arrivals_ = 0;
   std::deque<Output> outputs_;
 };

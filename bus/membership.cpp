@@ -11,15 +11,19 @@ namespace supercloud {
 namespace {
 
 absl::Status taken(const std::string& name) {
-  return absl::AlreadyExistsError(absl::StrCat(
-      "a node named \"", name, "\" is already on the bus; give this one another name, or end the other"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("a node named \"", name,
+                   "\" is already on the bus; give this one another name, or end the other"));
 }
 
 }  // namespace
 
 Membership::Membership(EventLoop& loop, std::shared_ptr<ZmqContext> context,
                        MembershipOptions options, Listener& listener)
-    : loop_(loop), context_(std::move(context)), options_(std::move(options)), listener_(listener) {}
+    : loop_(loop),
+      context_(std::move(context)),
+      options_(std::move(options)),
+      listener_(listener) {}
 
 Membership::~Membership() { loop_.cancel(timer_); }
 
@@ -128,7 +132,8 @@ Control Membership::take_hello(const Hello& hello) {
       }
       return welcome;
     }
-    if (link->endpoint == other.request_endpoint) return welcome;  // its welcome will say who is there
+    // its welcome will say who is there
+    if (link->endpoint == other.request_endpoint) return welcome;
   }
   // The process that we knew is gone, and its name has a new bearer elsewhere.
   const std::string name = other.name;
@@ -150,7 +155,8 @@ void Membership::take_frame(const std::string& endpoint, std::string_view frame)
   const auto found = links_.find(endpoint);
   if (stopped_ || found == links_.end()) return;
   const std::string name = found->second.member.name;
-  if (!control.ok()) return listener_.on_bad_frame(name.empty() ? endpoint : name, control.status());
+  if (!control.ok())
+    return listener_.on_bad_frame(name.empty() ? endpoint : name, control.status());
   if (const Welcome* welcome = std::get_if<Welcome>(&*control)) {
     take_welcome(endpoint, *welcome);
   } else if (const Refusal* refusal = std::get_if<Refusal>(&*control)) {
@@ -219,7 +225,8 @@ void Membership::tick() {
   for (auto& [endpoint, link] : links_) {
     greet(link);
     if (paused) {
-      link.last_heard = std::max(link.last_heard, now - options_.silence_max + options_.hello_interval);
+      link.last_heard =
+          std::max(link.last_heard, now - options_.silence_max + options_.hello_interval);
       continue;
     }
     if (link.alive && now - link.last_heard >= options_.silence_max) {

@@ -76,11 +76,11 @@ class Membership {
     Member member;         // no name: not heard yet
     bool seed = false;
     bool alive = false;
-    bool awaited = true;   // not heard yet, and may still be
-    bool greet = true;     // a hello is due
+    bool awaited = true;  // not heard yet, and may still be
+    bool greet = true;    // a hello is due
     Instant since;
     Instant last_heard;
-    Member rival;          // claims the same name; no name: none
+    Member rival;  // claims the same name; no name: none
     std::uint64_t rival_beat = 0;
     bool rival_refused = false;
     std::unique_ptr<ZmqSocket> socket;

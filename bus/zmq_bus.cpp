@@ -24,7 +24,8 @@ absl::Status check_free(const std::string& endpoint) {
   sockaddr_un address{};
   if (path == "*" || path[0] == '@') return absl::OkStatus();
   if (path.size() >= sizeof address.sun_path) {
-    return absl::InvalidArgumentError(absl::StrCat(endpoint, " is longer than a socket's path may be (",
+    return absl::InvalidArgumentError(absl::StrCat(endpoint,
+                                                   " is longer than a socket's path may be (",
                                                    sizeof address.sun_path - 1, " bytes)"));
   }
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -35,12 +36,13 @@ absl::Status check_free(const std::string& endpoint) {
   const bool served = result == 0 || errno == EAGAIN || errno == EINPROGRESS;
   close(fd);
   if (!served) return absl::OkStatus();
-  return absl::AlreadyExistsError(absl::StrCat(
-      "another process serves ", endpoint, "; is a node of this name running already?"));
+  return absl::AlreadyExistsError(absl::StrCat("another process serves ", endpoint,
+                                               "; is a node of this name running already?"));
 }
 
 absl::Status unreachable(const std::string& node, const std::string& self) {
-  return absl::UnavailableError(absl::StrCat("no node named \"", node, "\" is reachable from ", self));
+  return absl::UnavailableError(
+      absl::StrCat("no node named \"", node, "\" is reachable from ", self));
 }
 
 }  // namespace
@@ -79,23 +81,23 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
 absl::Status ZmqBus::bind() {
   if (options_.client) return absl::OkStatus();
   const ZmqSocketOptions queues{.high_water_mark = options_.high_water_mark};
-  requests_ = std::make_unique<ZmqSocket>(
-      context_, ZMQ_ROUTER, queues, loop_,
-      [this](ZmqSocket::Frames frames) { on_request_frames(frames); });
+  requests_ =
+      std::make_unique<ZmqSocket>(context_, ZMQ_ROUTER, queues, loop_,
+                                  [this](ZmqSocket::Frames frames) { on_request_frames(frames); });
   ZmqSocketOptions publishing = queues;
   publishing.nodrop = true;
-  publisher_ = std::make_unique<ZmqSocket>(
-      context_, ZMQ_XPUB, publishing, loop_,
-      [this](ZmqSocket::Frames frames) { on_subscription(frames); });
+  publisher_ =
+      std::make_unique<ZmqSocket>(context_, ZMQ_XPUB, publishing, loop_,
+                                  [this](ZmqSocket::Frames frames) { on_subscription(frames); });
   for (const std::string* endpoint : {&options_.request_bind, &options_.publish_bind}) {
     if (absl::Status free = check_free(*endpoint); !free.ok()) return free;
   }
   if (absl::Status bound = requests_->bind(options_.request_bind); !bound.ok()) return bound;
   if (absl::Status bound = publisher_->bind(options_.publish_bind); !bound.ok()) return bound;
-  self_.request_endpoint = options_.request_advertised.empty() ? requests_->endpoint()
-                                                               : options_.request_advertised;
-  self_.publish_endpoint = options_.publish_advertised.empty() ? publisher_->endpoint()
-                                                               : options_.publish_advertised;
+  self_.request_endpoint =
+      options_.request_advertised.empty() ? requests_->endpoint() : options_.request_advertised;
+  self_.publish_endpoint =
+      options_.publish_advertised.empty() ? publisher_->endpoint() : options_.publish_advertised;
   return absl::OkStatus();
 }
 
@@ -147,12 +149,12 @@ void ZmqBus::publish(const Event& event) {
 void ZmqBus::note_dropped() {
   ++dropped_;
   if (slow_timer_ != 0) return;
-  slow_timer_ = loop_.at(loop_.clock().now() + (dropped_ == 1 ? absl::ZeroDuration() : absl::Seconds(1)),
-                         [this] {
-                           slow_timer_ = 0;
-                           const std::uint64_t count = dropped_ - std::exchange(dropped_told_, dropped_);
-                           if (count > 0 && options_.on_slow_subscriber) options_.on_slow_subscriber(count);
-                         });
+  slow_timer_ = loop_.at(
+      loop_.clock().now() + (dropped_ == 1 ? absl::ZeroDuration() : absl::Seconds(1)), [this] {
+        slow_timer_ = 0;
+        const std::uint64_t count = dropped_ - std::exchange(dropped_told_, dropped_);
+        if (count > 0 && options_.on_slow_subscriber) options_.on_slow_subscriber(count);
+      });
 }
 
 // Someone subscribed a topic that nobody had. When it is a marker's, what they subscribed before it is in effect.
@@ -160,7 +162,8 @@ void ZmqBus::on_subscription(ZmqSocket::Frames frames) {
   const std::string_view frame = frames[0];
   if (frame.size() < 2 || frame[0] != 1) return;
   const std::string_view topic = frame.substr(1);
-  if (topic.substr(0, marker_lead.size()) != marker_lead || topic.size() > 2 * wire_name_bytes_max) return;
+  if (topic.substr(0, marker_lead.size()) != marker_lead || topic.size() > 2 * wire_name_bytes_max)
+    return;
   const std::string body = encode(Marker{self_.name, self_.nonce, published_.all()});
   const std::string_view marker[] = {topic, body};
   publisher_->send_lossy(marker);
@@ -197,8 +200,8 @@ void ZmqBus::place_marker(Source& source) {
   }
   source.marker.clear();
   if (source.requested.empty()) return;
-  source.marker = absl::StrCat(absl::string_view(marker_lead.data(), marker_lead.size()), self_.name, "/",
-                               self_.nonce, "/", ++last_marker_, "/");
+  source.marker = absl::StrCat(absl::string_view(marker_lead.data(), marker_lead.size()),
+                               self_.name, "/", self_.nonce, "/", ++last_marker_, "/");
   source.marker_at = loop_.clock().now();
   source.socket->subscribe(source.marker);
   arm_retry();
@@ -236,7 +239,8 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
     }
     return;
   }
-  if (frames[1].size() > event_bytes_max) return receiver_->on_rejected(name, "an event that is too large");
+  if (frames[1].size() > event_bytes_max)
+    return receiver_->on_rejected(name, "an event that is too large");
   subscriber_.arrived(name, topic.empty() ? "." : topic,
                       {reinterpret_cast<const std::byte*>(frames[1].data()), frames[1].size()});
 }
@@ -244,7 +248,8 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
 void ZmqBus::on_marker(Source& source, std::string_view frame) {
   const absl::StatusOr<Marker> marker = decode_marker(frame);
   if (!marker.ok()) return on_bad_frame(source.member.name, marker.status());
-  if (marker->nonce != source.member.nonce) return;  // of a process before or after the one we know: another will come
+  // of a process before or after the one we know: another will come
+  if (marker->nonce != source.member.nonce) return;
   source.socket->unsubscribe(source.marker);
   source.marker.clear();
   for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
@@ -329,8 +334,8 @@ void ZmqBus::request(Address to, std::string bytes, Reply<std::string> reply) {
     const auto found = pending_.find(id);
     if (found == pending_.end()) return;
     found->second.timer = 0;
-    finish(id, absl::DeadlineExceededError(
-                   absl::StrCat(found->second.to, "/", found->second.actor, " did not answer in time")));
+    finish(id, absl::DeadlineExceededError(absl::StrCat(found->second.to, "/", found->second.actor,
+                                                        " did not answer in time")));
   });
   send_request(id, pending);
 }

@@ -22,11 +22,11 @@
 namespace supercloud {
 
 struct ZmqBusOptions {
-  std::string name;             // the node's; a client's is its own and used once
-  std::uint64_t nonce = 0;      // tells processes of one name apart; 0: the time
+  std::string name;         // the node's; a client's is its own and used once
+  std::uint64_t nonce = 0;  // tells processes of one name apart; 0: the time
   // A client (a command of a person's) publishes nothing and serves nothing: it binds nothing, and nobody connects to it.
   bool client = false;
-  std::string publish_bind;     // "ipc:///run/...", "tcp://127.0.0.1:*"
+  std::string publish_bind;  // "ipc:///run/...", "tcp://127.0.0.1:*"
   std::string request_bind;
   std::string publish_advertised;  // what others connect to, where it is not what is bound
   std::string request_advertised;

@@ -21,7 +21,8 @@ void must(bool held, const char* what) {
 
 absl::Status failed(std::string_view verb, const std::string& endpoint) {
   const int error = zmq_errno();
-  const std::string message = absl::StrCat("cannot ", std::string(verb), " ", endpoint, ": ", zmq_strerror(error));
+  const std::string message =
+      absl::StrCat("cannot ", std::string(verb), " ", endpoint, ": ", zmq_strerror(error));
   if (error == EADDRINUSE) {
     return absl::AlreadyExistsError(
         absl::StrCat(message, "; another process has it: end that, or choose another endpoint"));

@@ -31,7 +31,7 @@ class ZmqContext {
 
 struct ZmqSocketOptions {
   int high_water_mark = 1000;
-  bool nodrop = false;       // XPUB: say when a subscriber's queue is full
+  bool nodrop = false;          // XPUB: say when a subscriber's queue is full
   bool connected_only = false;  // queue nothing for a peer that is not connected
 };
 
@@ -41,14 +41,14 @@ class ZmqSocket {
   using Frames = absl::Span<const std::string_view>;
   using OnMessage = std::function<void(Frames frames)>;
 
-  static constexpr std::size_t frames_max = 4;         // of one message; more are cut off
+  static constexpr std::size_t frames_max = 4;  // of one message; more are cut off
   static constexpr std::size_t messages_per_turn = 128;
   static constexpr std::size_t message_bytes_max = 2 << 20;  // a peer that sends more is cut off
 
   // `type`: ZMQ_SUB, ... `on_writable`, if given, runs when something may
   // be sent, at first and after a send that failed.
-  ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options, EventLoop& loop,
-            OnMessage on_message, std::function<void()> on_writable = nullptr);
+  ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options,
+            EventLoop& loop, OnMessage on_message, std::function<void()> on_writable = nullptr);
   ~ZmqSocket();
   ZmqSocket(const ZmqSocket&) = delete;
   ZmqSocket& operator=(const ZmqSocket&) = delete;

@@ -126,7 +126,8 @@ struct Encode {
 
 absl::Status status_of(std::uint64_t code, const std::string& message) {
   constexpr std::uint64_t newest = static_cast<std::uint64_t>(absl::StatusCode::kUnauthenticated);
-  return {code > newest ? absl::StatusCode::kUnknown : static_cast<absl::StatusCode>(code), message};
+  return {code > newest ? absl::StatusCode::kUnknown : static_cast<absl::StatusCode>(code),
+          message};
 }
 
 }  // namespace
@@ -181,8 +182,10 @@ absl::StatusOr<Control> decode_control(std::string_view frame) {
       const std::uint64_t code = parser.number();
       const std::string message = parser.string(65536);
       std::string bytes = parser.string(event_bytes_max);
-      if (code == 0) m.value = std::move(bytes);
-      else m.value = status_of(code, message);
+      if (code == 0)
+        m.value = std::move(bytes);
+      else
+        m.value = status_of(code, message);
       control = std::move(m);
       break;
     }

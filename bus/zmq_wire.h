@@ -43,8 +43,12 @@ namespace supercloud {
 
 inline constexpr std::size_t members_max = 1024;
 inline constexpr std::size_t wire_name_bytes_max = 255;
-inline constexpr std::string_view marker_lead = "\xff" "m";
-inline constexpr std::string_view opening_topic = "\xff" "o";
+inline constexpr std::string_view marker_lead =
+    "\xff"
+    "m";
+inline constexpr std::string_view opening_topic =
+    "\xff"
+    "o";
 
 struct Member {
   std::string name;

@@ -51,27 +51,29 @@ void Context::fail(absl::Status why) { cell_.fail(std::move(why)); }
 namespace {
 
 constexpr std::size_t page_events = 256;
-constexpr Duration page_deadline = absl::Seconds(60);  // a log that hangs is reported, not waited for
+// a log that hangs is reported, not waited for
+constexpr Duration page_deadline = absl::Seconds(60);
 
 // A walk through the log, one page a turn.
 struct HistoryWalk : std::enable_shared_from_this<HistoryWalk> {
-  HistoryWalk(Context& in, EventLog& from, Pattern which) : context(in), log(from), pattern(std::move(which)) {}
+  HistoryWalk(Context& in, EventLog& from, Pattern which)
+      : context(in), log(from), pattern(std::move(which)) {}
 
   void read(std::uint64_t position) {
     log.read(position, pattern, page_events,
-             context.reply<LogPage>(page_deadline, [walk = shared_from_this()](
-                                                       absl::StatusOr<LogPage> page) {
-               if (!page.ok()) {
-                 walk->done(page.status());
-                 return;
-               }
-               for (const Event& event : page->events) walk->each(event);
-               if (page->end) {
-                 walk->done(absl::OkStatus());
-               } else {
-                 walk->read(page->next);
-               }
-             }));
+             context.reply<LogPage>(page_deadline,
+                                    [walk = shared_from_this()](absl::StatusOr<LogPage> page) {
+                                      if (!page.ok()) {
+                                        walk->done(page.status());
+                                        return;
+                                      }
+                                      for (const Event& event : page->events) walk->each(event);
+                                      if (page->end) {
+                                        walk->done(absl::OkStatus());
+                                      } else {
+                                        walk->read(page->next);
+                                      }
+                                    }));
   }
 
   Context& context;
@@ -100,8 +102,7 @@ void Context::request(Address to, Message<schema::Request> request, Duration dea
       then(bytes.status());
       return;
     }
-    absl::StatusOr<Message<schema::Response>> response =
-        Message<schema::Response>::parse(*bytes);
+    absl::StatusOr<Message<schema::Response>> response = Message<schema::Response>::parse(*bytes);
     if (response.ok() && response->reader().getCode() != 0) {
       const std::uint16_t code = response->reader().getCode();
       const std::string_view message = text(response->reader().getMessage());

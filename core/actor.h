@@ -46,7 +46,7 @@ class Context {
   const std::string& node() const { return self().node; }
 
   Instant now() const;
-  HybridTime time() const;     // of this moment, without making a tick
+  HybridTime time() const;  // of this moment, without making a tick
   absl::Time wall() const;
   Random& random();
   EventPool& pool();

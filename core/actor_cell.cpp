@@ -107,8 +107,8 @@ void ActorCell::collapse(const Event& cause) {
 void ActorCell::enqueue(const Event& event) {
   const std::size_t max = runtime_.options().mailbox_max;
   if (backlog_ >= max) {
-    fail(absl::ResourceExhaustedError(
-        absl::StrCat("mailbox full: ", backlog_, " deliveries wait, newest is ", event.id().to_string())));
+    fail(absl::ResourceExhaustedError(absl::StrCat(
+        "mailbox full: ", backlog_, " deliveries wait, newest is ", event.id().to_string())));
     return;
   }
   ++backlog_;
@@ -159,14 +159,15 @@ void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready) {
   runtime_.index().add(*this, pattern);
   Reply<Done> reply;
   if (ready) {
-    reply = context_.reply<Done>(
-        absl::InfiniteDuration(), [this, ready = std::move(ready)](const absl::StatusOr<Done>& done) {
-          if (done.ok()) {
-            ready();
-          } else {
-            fail(done.status());
-          }
-        });
+    reply =
+        context_.reply<Done>(absl::InfiniteDuration(),
+                             [this, ready = std::move(ready)](const absl::StatusOr<Done>& done) {
+                               if (done.ok()) {
+                                 ready();
+                               } else {
+                                 fail(done.status());
+                               }
+                             });
   }
   runtime_.seams().bus.subscribe(pattern.wire_prefix(), std::move(reply));
 }
@@ -185,9 +186,8 @@ Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) 
                logged](absl::Status status) mutable {
     if (generation != generation_) return;
     if (logged) {
-      enqueue_task(std::move(cause), [logged = std::move(logged), status = std::move(status)] {
-        logged(status);
-      });
+      enqueue_task(std::move(cause),
+                   [logged = std::move(logged), status = std::move(status)] { logged(status); });
     } else if (!status.ok()) {
       fail(std::move(status));
     }

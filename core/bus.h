@@ -22,9 +22,9 @@ struct Address {
 struct BusGap {
   std::string origin;
   std::uint64_t incarnation = 0;
-  std::string prefix;        // the subscription under which it was noticed
-  std::uint64_t after = 0;   // last that arrived
-  std::uint64_t up_to = 0;   // newest known to exist; (after, up_to] is missing in part or whole
+  std::string prefix;       // the subscription under which it was noticed
+  std::uint64_t after = 0;  // last that arrived
+  std::uint64_t up_to = 0;  // newest known to exist; (after, up_to] is missing in part or whole
 };
 
 // What a bus tells its owner. Called on the owner's thread, never from inside a call of the owner's.

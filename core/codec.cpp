@@ -16,7 +16,8 @@
 namespace supercloud::codec {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "pointers are read as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "pointers are read as they lie in memory");
 
 // Follows every pointer of a segment, known to the schema or not. The encoding of pointers is that of
 // https://capnproto.org/encoding.html; names of the fields are those of that page.
@@ -130,7 +131,7 @@ class SchemaWalk {
  public:
   void read(capnp::DynamicStruct::Reader value) {
     for (const auto field : value.getSchema().getNonUnionFields()) read_field(value, field);
-    KJ_IF_MAYBE(field, value.which()) read_field(value, *field);
+    KJ_IF_MAYBE (field, value.which()) read_field(value, *field);
   }
   // The field that was being read.
   std::string_view place() const { return place_; }
@@ -170,8 +171,8 @@ absl::Status guarded(absl::FunctionRef<void()> action) {
 absl::StatusOr<std::size_t> segment_words(absl::Span<const std::byte> bytes,
                                           std::size_t bytes_max) {
   if (bytes.size() > bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("a message of ", bytes.size(),
-                                                   " bytes, more than the limit of ", bytes_max));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a message of ", bytes.size(), " bytes, more than the limit of ", bytes_max));
   }
   if (bytes.size() < framing_bytes) {
     return absl::InvalidArgumentError(
@@ -188,8 +189,8 @@ absl::StatusOr<std::size_t> segment_words(absl::Span<const std::byte> bytes,
   }
   const std::uint64_t framed = framing_bytes + std::uint64_t{words} * sizeof(capnp::word);
   if (framed != bytes.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("a message of ", bytes.size(),
-                                                   " bytes whose framing says ", framed));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a message of ", bytes.size(), " bytes whose framing says ", framed));
   }
   return words;
 }

@@ -99,12 +99,11 @@ Bytes Event::bytes() const {
 }
 
 std::string Event::tenant() const {
-  return decode_token(topic_token(topic(), 2)).value_or("");  // valid: it was checked, or encoded here
+  // valid: it was checked, or encoded here
+  return decode_token(topic_token(topic(), 2)).value_or("");
 }
 
-std::string Event::subject() const {
-  return decode_token(topic_token(topic(), 3)).value_or("");
-}
+std::string Event::subject() const { return decode_token(topic_token(topic(), 3)).value_or(""); }
 
 // ---- Draft
 
@@ -140,8 +139,8 @@ absl::Status Draft::set_topic() {
   constexpr std::size_t envelope_bytes_max = 2048;  // topic, three ids and slack
   const std::string_view kind = topic_of(parts_->root.asReader().getPayload().which());
   if (kind.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("an event about '", parts_->subject, "' has no payload: fill in one type of it"));
+    return absl::InvalidArgumentError(absl::StrCat("an event about '", parts_->subject,
+                                                   "' has no payload: fill in one type of it"));
   }
   std::string& topic = parts_->topic;
   topic.assign(kind);

@@ -33,7 +33,8 @@ kj::ArrayPtr<capnp::word> DraftBuilder::allocateSegment(kj::uint minimum_words) 
     return {first_.segment(), first_.capacity_words};
   }
   constexpr std::size_t usual_words = 1024;
-  const std::size_t words = std::max<std::size_t>(minimum_words, usual_words << std::min<std::size_t>(more_.size(), 6));
+  const std::size_t words =
+      std::max<std::size_t>(minimum_words, usual_words << std::min<std::size_t>(more_.size(), 6));
   more_.push_back(std::make_unique<capnp::word[]>(words));
   std::memset(static_cast<void*>(more_.back().get()), 0, words * sizeof(capnp::word));
   return {more_.back().get(), words};

@@ -55,7 +55,7 @@ struct DraftParts {
   DraftParts* next_free = nullptr;
   EventBuffer* buffer = nullptr;  // null once sealed
   std::optional<DraftBuilder> builder;
-  std::string tenant;             // these keep their capacity from draft to draft
+  std::string tenant;  // these keep their capacity from draft to draft
   std::string subject;
   std::string topic;
   schema::Event::Builder root{nullptr};

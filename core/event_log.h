@@ -15,16 +15,17 @@ namespace supercloud {
 
 // What an origin needs in order to go on after a restart without reusing a sequence number.
 struct OriginState {
-  std::uint64_t incarnation = 0;        // 0: the log does not know the origin
-  std::uint64_t sequence_reserved = 0;  // none above this was ever used; volatile events are not logged, so a block is reserved ahead
+  std::uint64_t incarnation = 0;  // 0: the log does not know the origin
+  // none above this was ever used; volatile events are not logged, so a block is reserved ahead
+  std::uint64_t sequence_reserved = 0;
   // The newest logged sequence under each topic prefix of zero to three tokens ("", "a.", "a.b.", "a.b.c.").
   std::vector<std::pair<std::string, std::uint64_t>> tails;
 };
 
 struct LogPage {
-  std::vector<Event> events;   // in log order
-  std::uint64_t next = 0;      // position to read on from
-  bool end = false;            // nothing was there beyond this page when it was read
+  std::vector<Event> events;  // in log order
+  std::uint64_t next = 0;     // position to read on from
+  bool end = false;           // nothing was there beyond this page when it was read
 };
 
 // Thread-bound to the scheduler it was made with; replies come through it.

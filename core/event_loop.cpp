@@ -185,7 +185,8 @@ void EventLoop::wait(bool block) {
     std::uint64_t ignored = 0;
     const int fd = event.data.u64 == timer_key ? timer_fd_ : event_fd_;
     [[maybe_unused]] const ssize_t got = read(fd, &ignored, sizeof ignored);
-    if (event.data.u64 == timer_key) timer_fd_at_.reset();  // it is disarmed; due timers run in the next round
+    // it is disarmed; due timers run in the next round
+    if (event.data.u64 == timer_key) timer_fd_at_.reset();
   }
 }
 

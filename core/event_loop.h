@@ -90,8 +90,8 @@ class EventLoop final : public Scheduler {
   std::atomic<std::thread::id> thread_;
   std::mutex mutex_;
   std::condition_variable room_;
-  Ring<Task> posted_;      // guarded by mutex_
-  Ring<Task> running_;     // taken from posted_, of this round
+  Ring<Task> posted_;   // guarded by mutex_
+  Ring<Task> running_;  // taken from posted_, of this round
 };
 
 }  // namespace supercloud

@@ -21,7 +21,8 @@ struct PayloadType {
 
 const std::vector<PayloadType>& payload_types() {
   static const auto* const types = [] {
-    constexpr std::uint64_t topic_annotation = 0xe1a9c4d27b6f8053;     // core/schema/annotations.capnp
+    // core/schema/annotations.capnp
+    constexpr std::uint64_t topic_annotation = 0xe1a9c4d27b6f8053;
     constexpr std::uint64_t delivery_annotation = 0x93f0b5e8d1c62a47;
     auto* table = new std::vector<PayloadType>;
     for (const auto field : capnp::Schema::from<schema::Payload>().getUnionFields()) {
@@ -63,11 +64,13 @@ absl::Status check_topic(schema::Event::Reader event) {
     return fault("topic", std::string(status.message()));
   }
   if (topic_token(topic, 3).empty() || !topic_token(topic, 4).empty()) {
-    return fault("topic", absl::StrCat("'", absl_view(topic), "' is not domain.event.tenant.subject"));
+    return fault("topic",
+                 absl::StrCat("'", absl_view(topic), "' is not domain.event.tenant.subject"));
   }
   const std::string_view kind = topic_of(event.getPayload().which());
   if (!kind.empty() && (!topic.starts_with(kind) || topic[kind.size()] != '.')) {
-    return fault("topic", absl::StrCat("'", absl_view(topic), "' is not that of its payload, ", absl_view(kind)));
+    return fault("topic", absl::StrCat("'", absl_view(topic), "' is not that of its payload, ",
+                                       absl_view(kind)));
   }
   return absl::OkStatus();
 }
@@ -75,13 +78,14 @@ absl::Status check_topic(schema::Event::Reader event) {
 absl::Status check_event(schema::Event::Reader event) {
   if (absl::Status status = check_id("id", event.getId()); !status.ok()) return status;
   if (absl::Status status = check_id("root", event.getRoot()); !status.ok()) return status;
-  for (const auto& [field, id] : {std::pair("cause", event.getCause()), std::pair("migration", event.getMigration())}) {
+  for (const auto& [field, id] :
+       {std::pair("cause", event.getCause()), std::pair("migration", event.getMigration())}) {
     if (id.getOrigin().size() == 0) continue;
     if (absl::Status status = check_id(field, id); !status.ok()) return status;
   }
   const std::uint64_t sequence = event.getId().getSequence();
-  for (const std::uint64_t previous : {event.getPrevious0(), event.getPrevious1(),
-                                       event.getPrevious2(), event.getPrevious3()}) {
+  for (const std::uint64_t previous :
+       {event.getPrevious0(), event.getPrevious1(), event.getPrevious2(), event.getPrevious3()}) {
     if (previous >= sequence) return fault("previous", "not before the event itself");
   }
   return check_topic(event);
@@ -122,8 +126,8 @@ absl::StatusOr<Event> EventPool::parse(Bytes bytes) {
   EventBuffer& buffer = *event.buffer_;
   buffer.used_words = static_cast<std::uint32_t>(*words);
   std::memcpy(buffer.framed(), bytes.data(), bytes.size());
-  absl::Status status = codec::check_segment({buffer.segment(), *words},
-                                             capnp::Schema::from<schema::Event>());
+  absl::Status status =
+      codec::check_segment({buffer.segment(), *words}, capnp::Schema::from<schema::Event>());
   if (!status.ok()) return fault("bytes", std::string(status.message()));
   status = check_event(event.reader());
   if (!status.ok()) return status;

@@ -15,9 +15,10 @@ HybridTime HybridClock::tick() {
 absl::Status HybridClock::observe(HybridTime remote) {
   const absl::Time local = clock_.wall();
   if (remote.wall() > local + max_ahead) {
-    return absl::OutOfRangeError(absl::StrCat(
-        "a time ", absl::FormatDuration(remote.wall() - local), " ahead of this node's clock, more than ",
-        absl::FormatDuration(max_ahead), ": set the clocks of both machines (NTP)"));
+    return absl::OutOfRangeError(
+        absl::StrCat("a time ", absl::FormatDuration(remote.wall() - local),
+                     " ahead of this node's clock, more than ", absl::FormatDuration(max_ahead),
+                     ": set the clocks of both machines (NTP)"));
   }
   latest_ = std::max(latest_, remote);
   return absl::OkStatus();

@@ -72,11 +72,14 @@ absl::StatusOr<std::string> without_unicode_escapes(std::string_view json) {
     const int unit = unit_at(i);
     const bool high = unit >= 0xd800 && unit < 0xdc00;
     const int low = high && i + 6 < json.size() ? unit_at(i + 6) : 0;
-    if (unit < 0 || (unit >= 0xdc00 && unit < 0xe000) || (high && (low < 0xdc00 || low >= 0xe000))) {
+    if (unit < 0 || (unit >= 0xdc00 && unit < 0xe000) ||
+        (high && (low < 0xdc00 || low >= 0xe000))) {
       return absl::InvalidArgumentError(
           absl::StrCat("byte ", i, ": a \\u escape that stands for no character"));
     }
-    append_utf8(static_cast<std::uint32_t>(high ? 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00) : unit), out);
+    append_utf8(static_cast<std::uint32_t>(high ? 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
+                                                : unit),
+                out);
     i += high ? 11 : 5;
   }
   return out;

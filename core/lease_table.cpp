@@ -48,15 +48,18 @@ struct Court {
   static SwapVerdict win(LeaseRecord next) { return {true, "", std::move(next)}; }
 
   std::string heir_text() const {
-    return record.heir ? absl::StrCat(record.heir->node, " for migration ", record.heir->migration.to_string())
+    return record.heir ? absl::StrCat(record.heir->node, " for migration ",
+                                      record.heir->migration.to_string())
                        : std::string("nobody");
   }
 
   SwapVerdict accept() const {
     if (record.holder != node) return refuse_holder();
-    if (session_ended) return refuse("the session that won the epoch has ended: swap to a new epoch first");
+    if (session_ended)
+      return refuse("the session that won the epoch has ended: swap to a new epoch first");
     if (record.session != swap.session) {
-      return refuse("the epoch was won under another session of this node: swap to a new epoch first");
+      return refuse(
+          "the epoch was won under another session of this node: swap to a new epoch first");
     }
     if (!swap.heir || swap.heir->node.empty() || swap.heir->migration.empty()) {
       return refuse("an accept names an heir and a migration");
@@ -77,8 +80,8 @@ struct Court {
       return refuse(absl::StrCat("the heir is ", heir_text()));
     }
     if (record.holder != node && record.heir->node != node) {
-      return refuse(absl::StrCat("only the holder ", record.holder, " and the heir ", record.heir->node,
-                                 " may clear the heir, not ", node));
+      return refuse(absl::StrCat("only the holder ", record.holder, " and the heir ",
+                                 record.heir->node, " may clear the heir, not ", node));
     }
     LeaseRecord next = changed();
     next.heir.reset();
@@ -93,7 +96,8 @@ struct Court {
     }
     LeaseRecord next = new_epoch();
     if (!swap.in_sync.empty()) {
-      if (!contains(swap.in_sync, node)) return refuse("the in-sync set must contain the new holder");
+      if (!contains(swap.in_sync, node))
+        return refuse("the in-sync set must contain the new holder");
       next.in_sync = swap.in_sync;
     } else if (!contains(next.in_sync, node)) {
       next.in_sync.push_back(node);  // its replica was verified before it asked
@@ -107,8 +111,10 @@ struct Court {
   }
 
   SwapVerdict takeover() const {
-    if (record.holder == node) return refuse(absl::StrCat(node, " is the holder: reclaim or restart"));
-    if (!session_ended) return refuse(absl::StrCat("the session of the holder ", record.holder, " lives"));
+    if (record.holder == node)
+      return refuse(absl::StrCat(node, " is the holder: reclaim or restart"));
+    if (!session_ended)
+      return refuse(absl::StrCat("the session of the holder ", record.holder, " lives"));
     if (record.heir && record.heir->node != node && !heir_ended) {
       return refuse(absl::StrCat("the heir ", record.heir->node, " lives and comes first"));
     }
@@ -126,8 +132,8 @@ struct Court {
 
   bool other_revision() const { return swap.revision != record.revision; }
   SwapVerdict refuse_revision() const {
-    return refuse(absl::StrCat("the record is at revision ", record.revision, ", not ", swap.revision,
-                               ": read it again"));
+    return refuse(absl::StrCat("the record is at revision ", record.revision, ", not ",
+                               swap.revision, ": read it again"));
   }
 
   SwapVerdict set_in_sync() const {
@@ -202,16 +208,25 @@ SwapVerdict judge_swap(const Swap& swap, const std::string& node, const LeaseRec
         absl::StrCat("the record is at epoch ", record->epoch, ", not ", swap.epoch));
   }
   switch (swap.kind) {
-    case SwapKind::ACCEPT: return court.accept();
-    case SwapKind::CLEAR_HEIR: return court.clear_heir();
-    case SwapKind::COMMIT: return court.commit();
+    case SwapKind::ACCEPT:
+      return court.accept();
+    case SwapKind::CLEAR_HEIR:
+      return court.clear_heir();
+    case SwapKind::COMMIT:
+      return court.commit();
     case SwapKind::RECLAIM:
-    case SwapKind::RESTART: return court.own_new_epoch();
-    case SwapKind::TAKEOVER: return court.takeover();
-    case SwapKind::IN_SYNC: return court.set_in_sync();
-    case SwapKind::DESIRE: return court.set_desire();
-    case SwapKind::REMOVE: return court.remove();
-    case SwapKind::DEFINE: break;
+    case SwapKind::RESTART:
+      return court.own_new_epoch();
+    case SwapKind::TAKEOVER:
+      return court.takeover();
+    case SwapKind::IN_SYNC:
+      return court.set_in_sync();
+    case SwapKind::DESIRE:
+      return court.set_desire();
+    case SwapKind::REMOVE:
+      return court.remove();
+    case SwapKind::DEFINE:
+      break;
   }
   return court.refuse("unknown kind of swap");
 }

@@ -28,16 +28,20 @@ struct Heir {
 // One VM's, or one role's. Keys: "vm/<tenant>/<name>", "role/<name>".
 struct LeaseRecord {
   std::string key;
-  std::string holder;                // node
-  SessionId session;                 // the session under which the last epoch was won; once ended, a newer one of the same node does not revive it
-  std::string swap_id;               // which swap won the epoch
-  SwapKind swap_kind = SwapKind::DEFINE;  // and its kind: a copy that came by a commit or reclaim, or a boot from disk
-  Epoch epoch = 0;                   // grows; above that of every record that was ever removed, so a name used again repeats none
+  std::string holder;  // node
+  // the session under which the last epoch was won; once ended, a newer one of the same node does not revive it
+  SessionId session;
+  std::string swap_id;  // which swap won the epoch
+  // and its kind: a copy that came by a commit or reclaim, or a boot from disk
+  SwapKind swap_kind = SwapKind::DEFINE;
+  // grows; above that of every record that was ever removed, so a name used again repeats none
+  Epoch epoch = 0;
   std::optional<Heir> heir;
-  std::vector<std::string> in_sync;  // nodes whose replica has every acknowledged flushed write; the holder is one
-  bool loss_allowed = false;         // bounded loss: a node outside of in_sync may take over
-  std::string value;                 // desired state: a schema::VmSpec message for VMs
-  std::uint64_t revision = 0;        // grows with every change of the record
+  // nodes whose replica has every acknowledged flushed write; the holder is one
+  std::vector<std::string> in_sync;
+  bool loss_allowed = false;   // bounded loss: a node outside of in_sync may take over
+  std::string value;           // desired state: a schema::VmSpec message for VMs
+  std::uint64_t revision = 0;  // grows with every change of the record
 
   // As of the answer, by the table's clock.
   bool session_alive = false;
@@ -53,27 +57,33 @@ struct Session {
 
 struct OpenSession {
   std::string node;
-  std::string identity;   // of the node's data directory; a live session of another identity under this name is AlreadyExists
-  bool fresh = false;     // the host rebooted: end the old session (rule 5) instead of going on with it
+  // of the node's data directory; a live session of another identity under this name is AlreadyExists
+  std::string identity;
+  // the host rebooted: end the old session (rule 5) instead of going on with it
+  bool fresh = false;
 };
 
 struct Swap {
   std::string key;
   SwapKind kind = SwapKind::DEFINE;
-  SessionId session;                 // must be alive when the swap is applied; its node acts
-  std::string swap_id;               // unique per attempt; a repeat of the winning one answers "won" again
-  Epoch epoch = 0;                   // must be the record's; 0: there must be no record
-  std::uint64_t revision = 0;        // must be the record's, where given: inSync, desire, remove need it
-  std::optional<Heir> heir;          // accept: the heir; commit and clearHeir: whom the record must name
-  std::vector<std::string> in_sync;  // define, inSync: the new set; commit, takeover: as given, if not empty
-  bool loss_allowed = false;         // define, desire: the new flag
-  std::string value;                 // define, desire: the new value
+  SessionId session;  // must be alive when the swap is applied; its node acts
+  // unique per attempt; a repeat of the winning one answers "won" again
+  std::string swap_id;
+  Epoch epoch = 0;  // must be the record's; 0: there must be no record
+  // must be the record's, where given: inSync, desire, remove need it
+  std::uint64_t revision = 0;
+  // accept: the heir; commit and clearHeir: whom the record must name
+  std::optional<Heir> heir;
+  // define, inSync: the new set; commit, takeover: as given, if not empty
+  std::vector<std::string> in_sync;
+  bool loss_allowed = false;  // define, desire: the new flag
+  std::string value;          // define, desire: the new value
 };
 
 struct SwapResult {
   bool won = false;
-  std::string why;                     // why not
-  std::optional<LeaseRecord> record;   // after the swap, or as it stands
+  std::string why;                    // why not
+  std::optional<LeaseRecord> record;  // after the swap, or as it stands
 };
 
 struct LeaseQuery {

@@ -37,7 +37,8 @@ class LinkNetwork {
                               absl::AnyInvocable<void(std::unique_ptr<Link>)> on_connection) = 0;
   virtual std::string endpoint() const = 0;
   // At once; a connection that does not come about is closed with the reason.
-  virtual std::unique_ptr<Link> connect(const std::string& endpoint, const std::string& service) = 0;
+  virtual std::unique_ptr<Link> connect(const std::string& endpoint,
+                                        const std::string& service) = 0;
 };
 
 }  // namespace supercloud

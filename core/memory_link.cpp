@@ -19,21 +19,21 @@ enum Kind : int { kind_open, kind_frame, kind_close };
 // One side of a connection. It outlives its Link object, for what is still on its way.
 struct MemoryLinkHub::End {
   std::string node;
-  Scheduler* scheduler = nullptr;            // null: that side's process has not accepted yet
-  bool attached = false;                     // a Link object exists
-  bool closed = false;                       // nothing more is delivered here
-  std::shared_ptr<Link::Handler> handler;    // shared: a handler may destroy its own Link
-  std::deque<std::string> waiting;           // arrived, not yet handed over
+  Scheduler* scheduler = nullptr;          // null: that side's process has not accepted yet
+  bool attached = false;                   // a Link object exists
+  bool closed = false;                     // nothing more is delivered here
+  std::shared_ptr<Link::Handler> handler;  // shared: a handler may destroy its own Link
+  std::deque<std::string> waiting;         // arrived, not yet handed over
   absl::Status closed_why;
-  bool closing = false;                      // closed_why is to be handed over after `waiting`
-  bool draining = false;                     // a drain task is posted
+  bool closing = false;   // closed_why is to be handed over after `waiting`
+  bool draining = false;  // a drain task is posted
 
   struct Sent {
     int kind;
     std::string frame;
     Instant due;
   };
-  std::deque<Sent> sent;                     // by this side, on its way; the first one has a timer
+  std::deque<Sent> sent;  // by this side, on its way; the first one has a timer
   std::size_t backlog = 0;
 };
 
@@ -62,9 +62,11 @@ class MemoryLink final : public Link {
     MemoryLinkHub::drain(connection_, end_);
   }
   void send(std::string frame) override {
-    if (frame.size() > link_frame_bytes_max) ABSL_RAW_LOG(FATAL, "a link frame of %zu bytes", frame.size());
+    if (frame.size() > link_frame_bytes_max)
+      ABSL_RAW_LOG(FATAL, "a link frame of %zu bytes", frame.size());
     if (connection_->ends[end_].closed) return;
-    if (auto hub = connection_->hub.lock()) (*hub)->transmit(connection_, end_, kind_frame, std::move(frame));
+    if (auto hub = connection_->hub.lock())
+      (*hub)->transmit(connection_, end_, kind_frame, std::move(frame));
   }
   std::size_t backlog() const override { return connection_->ends[end_].backlog; }
 
@@ -85,8 +87,8 @@ class MemoryLinkNetwork final : public LinkNetwork {
                       absl::AnyInvocable<void(std::unique_ptr<Link>)> on_connection) override {
     auto listener = std::make_shared<Listener>(std::move(on_connection));
     if (!listeners_.emplace(service, std::move(listener)).second) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "node ", node_, " already listens for '", service, "': use one listener per service"));
+      return absl::AlreadyExistsError(absl::StrCat("node ", node_, " already listens for '",
+                                                   service, "': use one listener per service"));
     }
     return absl::OkStatus();
   }
@@ -102,7 +104,8 @@ class MemoryLinkNetwork final : public LinkNetwork {
   std::map<std::string, std::shared_ptr<Listener>> listeners_;
 };
 
-std::unique_ptr<Link> MemoryLinkNetwork::connect(const std::string& endpoint, const std::string& service) {
+std::unique_ptr<Link> MemoryLinkNetwork::connect(const std::string& endpoint,
+                                                 const std::string& service) {
   auto connection = std::make_shared<MemoryLinkHub::Connection>();
   connection->service = service;
   connection->hub = hub_;
@@ -113,8 +116,8 @@ std::unique_ptr<Link> MemoryLinkNetwork::connect(const std::string& endpoint, co
   if (hub == nullptr || endpoint.substr(0, scheme.size()) != scheme) {
     MemoryLinkHub::End& end = connection->ends[0];
     end.closed = end.closing = true;
-    end.closed_why = absl::InvalidArgumentError(
-        absl::StrCat("'", endpoint, "' is no endpoint of this network: it should read memory:NODE"));
+    end.closed_why = absl::InvalidArgumentError(absl::StrCat(
+        "'", endpoint, "' is no endpoint of this network: it should read memory:NODE"));
     return link;  // told when the handler is set
   }
   connection->ends[1].node = endpoint.substr(scheme.size());
@@ -155,7 +158,8 @@ void MemoryLinkHub::reset(const std::string& one, const std::string& other) {
   }
 }
 
-void MemoryLinkHub::transmit(const std::shared_ptr<Connection>& connection, int from, int kind, std::string frame) {
+void MemoryLinkHub::transmit(const std::shared_ptr<Connection>& connection, int from, int kind,
+                             std::string frame) {
   End& sender = connection->ends[from];
   const std::string& to = connection->ends[1 - from].node;
   const std::size_t bytes = frame.size();
@@ -186,10 +190,14 @@ void MemoryLinkHub::schedule(const std::shared_ptr<Connection>& connection, int 
       }
       sender.sent.clear();
       sender.backlog = 0;
-      me.close(connection, from, absl::UnavailableError(absl::StrCat(
-          "no way to ", receiver.node, " for ", absl::FormatDuration(me.options_.blocked_timeout))));
-      me.close(connection, 1 - from, absl::UnavailableError(absl::StrCat(
-          "no way from ", sender.node, " for ", absl::FormatDuration(me.options_.blocked_timeout))));
+      me.close(
+          connection, from,
+          absl::UnavailableError(absl::StrCat("no way to ", receiver.node, " for ",
+                                              absl::FormatDuration(me.options_.blocked_timeout))));
+      me.close(
+          connection, 1 - from,
+          absl::UnavailableError(absl::StrCat("no way from ", sender.node, " for ",
+                                              absl::FormatDuration(me.options_.blocked_timeout))));
       return;
     }
     End::Sent first = std::move(sender.sent.front());
@@ -202,13 +210,15 @@ void MemoryLinkHub::schedule(const std::shared_ptr<Connection>& connection, int 
   });
 }
 
-void MemoryLinkHub::arrive(const std::shared_ptr<Connection>& connection, int from, int kind, std::string frame) {
+void MemoryLinkHub::arrive(const std::shared_ptr<Connection>& connection, int from, int kind,
+                           std::string frame) {
   End& receiver = connection->ends[1 - from];
   if (kind == kind_open) {
     open(connection);
   } else if (kind == kind_close) {
     close(connection, 1 - from,
-          absl::UnavailableError(absl::StrCat(connection->ends[from].node, " closed the connection")));
+          absl::UnavailableError(
+              absl::StrCat(connection->ends[from].node, " closed the connection")));
   } else if (!receiver.closed) {
     receiver.waiting.push_back(std::move(frame));
     drain(connection, 1 - from);
@@ -220,8 +230,9 @@ void MemoryLinkHub::open(const std::shared_ptr<Connection>& connection) {
   auto network = networks_.find(acceptor.node);
   if (network == networks_.end() || !network->second->listeners_.contains(connection->service)) {
     acceptor.closed = true;
-    close(connection, 0, absl::UnavailableError(absl::StrCat(
-        "nothing listens for '", connection->service, "' on ", acceptor.node, ": is the node up?")));
+    close(connection, 0,
+          absl::UnavailableError(absl::StrCat("nothing listens for '", connection->service, "' on ",
+                                              acceptor.node, ": is the node up?")));
     return;
   }
   acceptor.scheduler = &network->second->scheduler_;
@@ -235,7 +246,8 @@ void MemoryLinkHub::open(const std::shared_ptr<Connection>& connection) {
     end.draining = false;
     auto found = (*hub)->networks_.find(end.node);
     if (end.closed && !end.closing) return;
-    if (found == (*hub)->networks_.end() || !found->second->listeners_.contains(connection->service)) {
+    if (found == (*hub)->networks_.end() ||
+        !found->second->listeners_.contains(connection->service)) {
       end.closed = true;
       (*hub)->close(connection, 0, absl::UnavailableError(absl::StrCat(end.node, " went away")));
       return;
@@ -246,7 +258,8 @@ void MemoryLinkHub::open(const std::shared_ptr<Connection>& connection) {
   });
 }
 
-void MemoryLinkHub::close(const std::shared_ptr<Connection>& connection, int index, absl::Status why) {
+void MemoryLinkHub::close(const std::shared_ptr<Connection>& connection, int index,
+                          absl::Status why) {
   End& end = connection->ends[index];
   if (std::exchange(end.closed, true)) return;
   end.closing = true;

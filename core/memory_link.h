@@ -27,7 +27,8 @@ class MemoryLinkNetwork;
 // Thread-bound to its scheduler. Outlived by nothing that it made.
 class MemoryLinkHub {
  public:
-  using Delay = absl::AnyInvocable<Duration(const std::string& from, const std::string& to, std::size_t bytes)>;
+  using Delay = absl::AnyInvocable<Duration(const std::string& from, const std::string& to,
+                                            std::size_t bytes)>;
   using Blocked = absl::AnyInvocable<bool(const std::string& from, const std::string& to)>;
 
   explicit MemoryLinkHub(Scheduler& scheduler, MemoryLinkOptions options = {});
@@ -51,9 +52,11 @@ class MemoryLinkHub {
   struct Connection;
   struct End;
 
-  void transmit(const std::shared_ptr<Connection>& connection, int from, int kind, std::string frame);
+  void transmit(const std::shared_ptr<Connection>& connection, int from, int kind,
+                std::string frame);
   void arrive(const std::shared_ptr<Connection>& connection, int from, int kind, std::string frame);
-  void schedule(const std::shared_ptr<Connection>& connection, int from, Instant when, Instant blocked_since);
+  void schedule(const std::shared_ptr<Connection>& connection, int from, Instant when,
+                Instant blocked_since);
   void open(const std::shared_ptr<Connection>& connection);
   void close(const std::shared_ptr<Connection>& connection, int end, absl::Status why);
   static void drain(const std::shared_ptr<Connection>& connection, int end);

@@ -93,10 +93,11 @@ void Node::on_event(Event event) {
   // Local subscriptions go by type, remote ones by topic: a sender must not be able to make them differ.
   const std::string_view expected = topic_of(event.type());
   const std::string_view topic = event.topic();
-  if (!expected.empty() &&
-      (!topic.starts_with(expected) || topic.size() <= expected.size() || topic[expected.size()] != '.')) {
-    state_->reject(std::string(event.origin()),
-                   absl::StrCat("topic ", std::string(topic), " on a payload of ", std::string(expected)));
+  if (!expected.empty() && (!topic.starts_with(expected) || topic.size() <= expected.size() ||
+                            topic[expected.size()] != '.')) {
+    state_->reject(
+        std::string(event.origin()),
+        absl::StrCat("topic ", std::string(topic), " on a payload of ", std::string(expected)));
     return;
   }
   if (absl::Status status = state_->runtime.observe(event.time()); !status.ok()) {
@@ -129,10 +130,11 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
   }
   if (actor == "node") {
     if (request->reader().isPing()) {
-      answer(response_bytes(
-          Message<schema::Response>::build([](schema::Response::Builder builder) { builder.setDone(); })));
+      answer(response_bytes(Message<schema::Response>::build(
+          [](schema::Response::Builder builder) { builder.setDone(); })));
     } else {
-      refuse(absl::UnimplementedError("the node itself answers ping only; address one of its actors"));
+      refuse(
+          absl::UnimplementedError("the node itself answers ping only; address one of its actors"));
     }
     return;
   }
@@ -142,7 +144,8 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
     return;
   }
   if (!cell->up()) {
-    refuse(absl::UnavailableError(absl::StrCat(name(), "/", actor, " has failed and is not yet restarted; try again")));
+    refuse(absl::UnavailableError(
+        absl::StrCat(name(), "/", actor, " has failed and is not yet restarted; try again")));
     return;
   }
   // Shared, so that a full mailbox can still answer.
@@ -205,8 +208,8 @@ void Node::State::flush_rejections() {
 }
 
 void Node::State::arm_heartbeat() {
-  heartbeat = runtime.seams().scheduler.at(
-      runtime.now() + runtime.options().heartbeat_interval, [this] {
+  heartbeat =
+      runtime.seams().scheduler.at(runtime.now() + runtime.options().heartbeat_interval, [this] {
         arm_heartbeat();
         flush_rejections();
         beat();

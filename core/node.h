@@ -25,10 +25,13 @@ struct NodeOptions {
   std::string name;
   std::uint64_t random_seed = 0;
   Duration heartbeat_interval = absl::Seconds(1);
-  std::size_t mailbox_max = 65536;         // per actor; more is a failure of that actor, named on the bus
-  std::uint32_t restarts_max = 10;         // within restart_window; then the runtime gives up and says so
+  // per actor; more is a failure of that actor, named on the bus
+  std::size_t mailbox_max = 65536;
+  // within restart_window; then the runtime gives up and says so
+  std::uint32_t restarts_max = 10;
   Duration restart_window = absl::Minutes(1);
-  std::size_t batch = 64;                  // deliveries per task of the scheduler; 1: a simulation looks after every one
+  // deliveries per task of the scheduler; 1: a simulation looks after every one
+  std::size_t batch = 64;
 };
 
 // Thread-bound to its scheduler. The bus delivers nothing between the node's end and its own; replies that are still out then

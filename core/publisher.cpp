@@ -106,7 +106,8 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
   if (absl::Status status = draft.set_topic(); !status.ok()) return status;
   if (!stream.opened()) {
     const std::int64_t now_ms = absl::ToUnixMillis(scheduler_.clock().wall());
-    stream.open(log_.origin(stream.origin_), static_cast<std::uint64_t>(std::max<std::int64_t>(now_ms, 1)));
+    stream.open(log_.origin(stream.origin_),
+                static_cast<std::uint64_t>(std::max<std::int64_t>(now_ms, 1)));
   }
   const schema::Payload::Which type = draft.payload().which();
   OriginStream::Tail& tail = stream.tail_of(type, draft.topic());
@@ -249,9 +250,10 @@ void Publisher::finish() {
   }
   if (!gathered_.empty() || (!to_reserve_.empty() && !retry)) schedule_commit();
   if (retry) {
-    scheduler_.at(scheduler_.clock().now() + retry_delay, [self = std::weak_ptr<Publisher*>(self_)] {
-      if (const auto alive = self.lock()) (*alive)->schedule_commit();
-    });
+    scheduler_.at(scheduler_.clock().now() + retry_delay,
+                  [self = std::weak_ptr<Publisher*>(self_)] {
+                    if (const auto alive = self.lock()) (*alive)->schedule_commit();
+                  });
   }
 }
 

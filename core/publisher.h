@@ -88,7 +88,7 @@ class Publisher {
   // An event leaves. May publish durable events, which leave later.
   using Deliver = std::function<void(const Event&)>;
 
-  static constexpr std::uint64_t block = 1024;          // sequence numbers reserved at a time
+  static constexpr std::uint64_t block = 1024;  // sequence numbers reserved at a time
   static constexpr std::size_t commit_events_max = 1024;
   static constexpr Duration retry_delay = absl::Milliseconds(100);
 

@@ -22,7 +22,8 @@ class Reply {
   using Function = absl::AnyInvocable<void(absl::StatusOr<T>) &&>;
 
   Reply() = default;
-  Reply(Instant deadline, Function function) : deadline_(deadline), function_(std::move(function)) {}
+  Reply(Instant deadline, Function function)
+      : deadline_(deadline), function_(std::move(function)) {}
 
   // When the caller stops waiting, on the node's clock.
   Instant deadline() const { return deadline_; }
@@ -30,7 +31,7 @@ class Reply {
 
   // A second call, or one on an empty Reply, does nothing.
   void operator()(absl::StatusOr<T> value) {
-    if (function_) std::exchange(function_, nullptr)(std::move(value)) ;
+    if (function_) std::exchange(function_, nullptr)(std::move(value));
   }
 
  private:

@@ -79,8 +79,6 @@ absl::StatusOr<Event> Runtime::publish(OriginStream& stream, Draft draft,
   return event;
 }
 
-void Runtime::publish_own(Draft draft) {
-  publish(own_, std::move(draft), nullptr).IgnoreError();
-}
+void Runtime::publish_own(Draft draft) { publish(own_, std::move(draft), nullptr).IgnoreError(); }
 
 }  // namespace supercloud

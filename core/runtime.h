@@ -31,7 +31,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
   void close();
 
  private:
-  std::mutex mutex_;  // other threads look and post under it, so that a closed gate's scheduler is not touched
+  // other threads look and post under it, so that a closed gate's scheduler is not touched
+  std::mutex mutex_;
   Scheduler* scheduler_;
   Runtime* runtime_;
 };

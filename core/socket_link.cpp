@@ -53,8 +53,9 @@ absl::StatusOr<SocketAddress> resolve(const std::string& endpoint) {
     address.path = endpoint.substr(5);
     sockaddr_un un{};
     if (address.path.empty() || address.path.size() >= sizeof un.sun_path) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          endpoint, ": a socket's path has 1 to ", sizeof un.sun_path - 1, " bytes; use a shorter folder"));
+      return absl::InvalidArgumentError(absl::StrCat(endpoint, ": a socket's path has 1 to ",
+                                                     sizeof un.sun_path - 1,
+                                                     " bytes; use a shorter folder"));
     }
     un.sun_family = AF_UNIX;
     std::memcpy(un.sun_path, address.path.data(), address.path.size());
@@ -141,8 +142,8 @@ class ConnectedLink final : public Link {
     }
     stream_->close();
     if (handler->on_closed) {
-      handler->on_closed(absl::UnavailableError(
-          absl::StrCat("refused: ", frame.substr(0, hello_bytes_max))));
+      handler->on_closed(
+          absl::UnavailableError(absl::StrCat("refused: ", frame.substr(0, hello_bytes_max))));
     }
   }
 
@@ -185,7 +186,8 @@ absl::StatusOr<std::unique_ptr<SocketLinkNetwork>> SocketLinkNetwork::open(
   auto network = std::unique_ptr<SocketLinkNetwork>(new SocketLinkNetwork(state));
   const int fd = make_socket(*address);
   const auto failed = [&](std::string_view what) {
-    return absl::UnavailableError(absl::StrCat("cannot ", std::string(what), " ", endpoint, ": ", std::strerror(errno)));
+    return absl::UnavailableError(
+        absl::StrCat("cannot ", std::string(what), " ", endpoint, ": ", std::strerror(errno)));
   };
   if (fd < 0) return failed("make a socket for");
   state->fd = fd;
@@ -209,11 +211,13 @@ absl::StatusOr<std::unique_ptr<SocketLinkNetwork>> SocketLinkNetwork::open(
     sockaddr_in bound{};
     socklen_t size = sizeof bound;
     getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size);
-    state->endpoint = endpoint.substr(0, endpoint.rfind(':') + 1) + std::to_string(ntohs(bound.sin_port));
+    state->endpoint =
+        endpoint.substr(0, endpoint.rfind(':') + 1) + std::to_string(ntohs(bound.sin_port));
   }
-  const absl::Status watched = loop.watch_fd(fd, EPOLLIN, [weak = std::weak_ptr(state)](std::uint32_t) {
-    if (const auto alive = weak.lock()) alive->on_acceptable();
-  });
+  const absl::Status watched =
+      loop.watch_fd(fd, EPOLLIN, [weak = std::weak_ptr(state)](std::uint32_t) {
+        if (const auto alive = weak.lock()) alive->on_acceptable();
+      });
   if (!watched.ok()) return watched;
   return network;
 }
@@ -230,10 +234,11 @@ SocketLinkNetwork::~SocketLinkNetwork() {
 
 std::string SocketLinkNetwork::endpoint() const { return state_->endpoint; }
 
-absl::Status SocketLinkNetwork::listen(std::string service,
-                                       absl::AnyInvocable<void(std::unique_ptr<Link>)> on_connection) {
+absl::Status SocketLinkNetwork::listen(
+    std::string service, absl::AnyInvocable<void(std::unique_ptr<Link>)> on_connection) {
   if (service.empty() || service.size() > service_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("a service's name has 1 to ", service_bytes_max, " bytes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a service's name has 1 to ", service_bytes_max, " bytes"));
   }
   if (!state_->services.emplace(service, std::move(on_connection)).second) {
     return absl::AlreadyExistsError(absl::StrCat("service ", service, " is listened for already"));
@@ -241,7 +246,8 @@ absl::Status SocketLinkNetwork::listen(std::string service,
   return absl::OkStatus();
 }
 
-std::unique_ptr<Link> SocketLinkNetwork::connect(const std::string& endpoint, const std::string& service) {
+std::unique_ptr<Link> SocketLinkNetwork::connect(const std::string& endpoint,
+                                                 const std::string& service) {
   const auto failed = [this](absl::Status why) {
     return std::make_unique<SocketLink>(SocketStream::failed(state_->loop, std::move(why)));
   };
@@ -270,7 +276,8 @@ std::unique_ptr<Link> SocketLinkNetwork::connect(const std::string& endpoint, co
 void SocketLinkNetwork::State::on_acceptable() {
   const int accepted_fd = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (accepted_fd < 0) return;  // gone again, or out of descriptors: it stays ready
-  std::erase_if(accepted, [](const std::weak_ptr<SocketStream>& stream) { return stream.expired(); });
+  std::erase_if(accepted,
+                [](const std::weak_ptr<SocketStream>& stream) { return stream.expired(); });
   hurry(accepted_fd, address);
   const std::shared_ptr<SocketStream> stream = SocketStream::open(loop, accepted_fd, false);
   const std::uint64_t id = ++last_newcomer;
@@ -279,8 +286,7 @@ void SocketLinkNetwork::State::on_acceptable() {
   stream->limit_frames(hello_bytes_max);
   Newcomer& newcomer = newcomers[id];
   newcomer.stream = stream;
-  newcomer.deadline = loop.at(loop.clock().now() + hello_deadline,
-                              [this, id] { forget(id); });
+  newcomer.deadline = loop.at(loop.clock().now() + hello_deadline, [this, id] { forget(id); });
   if (accepted.size() > accepted_max) {
     refuse(id, absl::StrCat("more than ", accepted_max, " connections are open"));
     return;

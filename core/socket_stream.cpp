@@ -186,8 +186,9 @@ bool SocketStream::read_some() {
     got = recv(fd_, header_ + header_bytes_, sizeof header_ - header_bytes_, 0);
     if (got > 0) header_bytes_ += static_cast<std::size_t>(got);
     if (header_bytes_ == sizeof header_ && get_length(header_) > frame_max_) {
-      end(absl::InvalidArgumentError(absl::StrCat("the peer announced a frame of ", get_length(header_),
-                                                  " bytes; the limit is ", frame_max_)));
+      end(absl::InvalidArgumentError(absl::StrCat("the peer announced a frame of ",
+                                                  get_length(header_), " bytes; the limit is ",
+                                                  frame_max_)));
       return false;
     }
   } else {

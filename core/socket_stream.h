@@ -43,7 +43,8 @@ class SocketStream : public std::enable_shared_from_this<SocketStream> {
   void finish_writing();
 
  private:
-  SocketStream(EventLoop& loop, int fd, bool connecting) : loop_(loop), fd_(fd), connecting_(connecting) {}
+  SocketStream(EventLoop& loop, int fd, bool connecting)
+      : loop_(loop), fd_(fd), connecting_(connecting) {}
 
   void on_ready(std::uint32_t events);
   void read_frames();

@@ -64,7 +64,8 @@ class SubscriptionIndex {
   void erase(std::size_t index);
 
   std::vector<std::unique_ptr<Entry>> entries_;  // in order of subscription
-  std::vector<std::vector<Item>> by_type_;       // in the same order; 0: of types this build does not know
+  // in the same order; 0: of types this build does not know
+  std::vector<std::vector<Item>> by_type_;
   std::vector<ActorCell*> seen_;
 };
 

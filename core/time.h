@@ -43,9 +43,9 @@ class Clock {
 
 // Market time = origin + speed x cluster time since the start; the same two numbers in every process of a cluster.
 struct MarketClock {
-  absl::Time origin;        // market time at `start`
-  absl::Time start;         // wall time at which the market stood at `origin`
-  std::int64_t speed = 1;   // market seconds per cluster second
+  absl::Time origin;       // market time at `start`
+  absl::Time start;        // wall time at which the market stood at `origin`
+  std::int64_t speed = 1;  // market seconds per cluster second
 
   absl::Time at(absl::Time wall) const { return origin + (wall - start) * speed; }
   // How much cluster time passes while the market moves by `span`, rounded up so that what waits for it is not early.

@@ -47,7 +47,8 @@ class TimerQueue {
   void drop_cancelled();
   void release(std::uint32_t slot);
 
-  std::vector<Entry> heap_;  // may hold cancelled entries; never at the top when first() has returned
+  // may hold cancelled entries; never at the top when first() has returned
+  std::vector<Entry> heap_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
   std::size_t live_ = 0;

@@ -83,25 +83,25 @@ absl::StatusOr<std::string> decode_token(std::string_view token) {
   std::string decoded;
   const std::string fault = token_fault(token, &decoded);
   if (!fault.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("topic token '", absl_view(token), "' ", fault));
+    return absl::InvalidArgumentError(absl::StrCat("topic token '", absl_view(token), "' ", fault));
   }
   return decoded;
 }
 
 absl::Status validate_topic(std::string_view topic) {
   if (topic.size() + 1 > topic_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("a topic of ", topic.size(), " bytes, more than ",
-                                                   topic_bytes_max - 1, ": choose shorter names"));
+    return absl::InvalidArgumentError(absl::StrCat("a topic of ", topic.size(),
+                                                   " bytes, more than ", topic_bytes_max - 1,
+                                                   ": choose shorter names"));
   }
   std::size_t index = 0;
   for (std::string_view rest = topic;; ++index) {
     const std::size_t dot = rest.find('.');
     const std::string fault = token_fault(rest.substr(0, dot), nullptr);
     if (!fault.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("token ", index + 1, " ('",
-                                                     absl_view(rest.substr(0, dot)), "') of topic '",
-                                                     absl_view(topic), "' ", fault));
+      return absl::InvalidArgumentError(
+          absl::StrCat("token ", index + 1, " ('", absl_view(rest.substr(0, dot)), "') of topic '",
+                       absl_view(topic), "' ", fault));
     }
     if (dot == std::string_view::npos) return absl::OkStatus();
     rest.remove_prefix(dot + 1);
@@ -147,7 +147,8 @@ absl::StatusOr<Pattern> Pattern::parse(std::string_view text) {
     const std::string_view token = rest.substr(0, dot);
     const std::size_t index = pattern.tokens_.size();
     if (token == ">") {
-      if (dot != std::string_view::npos) return invalid(index, "is '>', which can only be the last");
+      if (dot != std::string_view::npos)
+        return invalid(index, "is '>', which can only be the last");
       pattern.tail_ = true;
       break;
     }

@@ -24,32 +24,32 @@ struct GuestStatus {
     arrived,   // complete incoming copy, stopped
     stopped,   // own copy, created or paused; nothing of it touches memory, disk or network
     running,
-    frozen,    // by its keeper: the deadline passed
+    frozen,  // by its keeper: the deadline passed
   };
   std::string vm;  // "tenant/name"
   State state = State::stopped;
-  Epoch epoch = 0;       // own: the epoch it last ran at or was created for; incoming: the source's
-  EventId migration;     // incoming, and of an own copy that is being sent
-  std::string address;   // the guest's own
+  Epoch epoch = 0;      // own: the epoch it last ran at or was created for; incoming: the source's
+  EventId migration;    // incoming, and of an own copy that is being sent
+  std::string address;  // the guest's own
 };
 
 struct TransferProgress {
-  std::uint32_t percent = 0;        // of memory; monotonic
+  std::uint32_t percent = 0;  // of memory; monotonic
   std::uint32_t pass = 0;
   std::uint64_t sent_bytes = 0;
   std::uint64_t remaining_bytes = 0;
   std::uint64_t bytes_per_second = 0;
   std::uint64_t dirty_pages_per_second = 0;
   Duration eta_low, eta_high;
-  bool converged = false;           // what remains fits into the blackout budget: time to pause
+  bool converged = false;  // what remains fits into the blackout budget: time to pause
 };
 
 struct TransferOptions {
   EventId migration;
-  std::string endpoint;             // of the target's link network
+  std::string endpoint;                    // of the target's link network
   std::uint64_t bytes_per_second_max = 0;  // 0: no cap
   Duration blackout_budget = absl::Milliseconds(300);
-  std::uint32_t passes_max = 30;    // then it counts as converged: stop-and-copy
+  std::uint32_t passes_max = 30;  // then it counts as converged: stop-and-copy
 };
 
 // Thread-bound. Copies and keepers outlive the daemon, and its Hypervisor object; the calls are idempotent where noted.

@@ -35,17 +35,18 @@ void DurableLeaseTable::enqueue(Reply<T> reply, Apply apply) {
   auto shared = std::make_shared<Reply<T>>(std::move(reply));
   // The moment of receipt counts, not that of its turn: waiting for the disk must not end a session that was renewed in time.
   const Instant received = scheduler_.clock().now();
-  waiting_.push_back(
-      {.call = [shared, received, apply = std::move(apply)](LeaseState& state) mutable -> Answering {
-         return [shared, result = apply(state, received)](const absl::Status& stored) mutable {
-           if (stored.ok()) {
-             (*shared)(std::move(result));
-           } else {
-             (*shared)(stored);
-           }
-         };
-       },
-       .refuse = [shared](absl::Status why) { (*shared)(std::move(why)); }});
+  waiting_.push_back({.call = [shared, received,
+                               apply = std::move(apply)](LeaseState& state) mutable -> Answering {
+                        return [shared, result = apply(state, received)](
+                                   const absl::Status& stored) mutable {
+                          if (stored.ok()) {
+                            (*shared)(std::move(result));
+                          } else {
+                            (*shared)(stored);
+                          }
+                        };
+                      },
+                      .refuse = [shared](absl::Status why) { (*shared)(std::move(why)); }});
   wake();
 }
 
@@ -76,9 +77,8 @@ void DurableLeaseTable::swap(Swap swap, Reply<SwapResult> reply) {
 }
 
 void DurableLeaseTable::read(std::string key, Reply<LeaseRecord> reply) {
-  enqueue(std::move(reply), [key = std::move(key)](LeaseState& state, Instant now) {
-    return state.read(now, key);
-  });
+  enqueue(std::move(reply),
+          [key = std::move(key)](LeaseState& state, Instant now) { return state.read(now, key); });
 }
 
 void DurableLeaseTable::list(LeaseQuery query, Reply<std::vector<LeaseRecord>> reply) {
@@ -119,36 +119,36 @@ void DurableLeaseTable::apply_waiting() {
     return;
   }
   busy_ = true;
-  store_->commit(
-      std::move(changes),
-      Reply<Done>(far_future, [this, alive = alive_, answers = std::move(answers)](
-                                  absl::StatusOr<Done> stored) mutable {
-        if (!*alive) return;
-        busy_ = false;
-        if (!stored.ok()) state_.reset();  // whether it holds what is stored now, is not known
-        const absl::Status outcome = stored.ok() ? absl::OkStatus() : outcome_unknown(stored.status());
-        for (Answering& answer : answers) std::move(answer)(outcome);
-        if (*alive) wake();
-      }));
+  store_->commit(std::move(changes),
+                 Reply<Done>(far_future, [this, alive = alive_, answers = std::move(answers)](
+                                             absl::StatusOr<Done> stored) mutable {
+                   if (!*alive) return;
+                   busy_ = false;
+                   if (!stored.ok())
+                     state_.reset();  // whether it holds what is stored now, is not known
+                   const absl::Status outcome =
+                       stored.ok() ? absl::OkStatus() : outcome_unknown(stored.status());
+                   for (Answering& answer : answers) std::move(answer)(outcome);
+                   if (*alive) wake();
+                 }));
 }
 
 void DurableLeaseTable::reload() {
   busy_ = true;
-  store_->load(Reply<LeaseContents>(
-      far_future, [this, alive = alive_](absl::StatusOr<LeaseContents> contents) {
-        if (!*alive) return;
-        busy_ = false;
-        if (contents.ok()) {
-          state_.emplace(*std::move(contents), options_.ttl, options_.limits,
-                         scheduler_.clock().now());
-          wake();
-          return;
-        }
-        for (Waiting& waiting : std::exchange(waiting_, {})) {
-          std::move(waiting.refuse)(contents.status());
-          if (!*alive) return;
-        }
-      }));
+  store_->load(Reply<LeaseContents>(far_future, [this, alive = alive_](
+                                                    absl::StatusOr<LeaseContents> contents) {
+    if (!*alive) return;
+    busy_ = false;
+    if (contents.ok()) {
+      state_.emplace(*std::move(contents), options_.ttl, options_.limits, scheduler_.clock().now());
+      wake();
+      return;
+    }
+    for (Waiting& waiting : std::exchange(waiting_, {})) {
+      std::move(waiting.refuse)(contents.status());
+      if (!*alive) return;
+    }
+  }));
 }
 
 }  // namespace supercloud

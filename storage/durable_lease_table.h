@@ -64,8 +64,8 @@ class DurableLeaseTable final : public LeaseTable {
   std::unique_ptr<LeaseStore> store_;
   std::optional<LeaseState> state_;  // empty: to be loaded first
   std::deque<Waiting> waiting_;
-  bool woken_ = false;               // work() is posted
-  bool busy_ = false;                // a commit or load is under way
+  bool woken_ = false;  // work() is posted
+  bool busy_ = false;   // a commit or load is under way
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

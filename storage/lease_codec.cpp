@@ -14,9 +14,8 @@ namespace {
 absl::string_view abseil(std::string_view view) { return {view.data(), view.size()}; }
 
 bool has_control_characters(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 absl::Status check_name(std::string_view what, std::string_view name, bool may_be_empty = false) {
@@ -46,8 +45,8 @@ absl::Status check_nodes(const std::vector<std::string>& nodes) {
 
 absl::Status check_value(std::string_view value) {
   if (value.size() <= lease_value_bytes_max) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("a lease's value of ", value.size(),
-                                                 " bytes: at most ", lease_value_bytes_max));
+  return absl::InvalidArgumentError(
+      absl::StrCat("a lease's value of ", value.size(), " bytes: at most ", lease_value_bytes_max));
 }
 
 absl::Status check_heir(const std::optional<Heir>& heir) {
@@ -103,8 +102,8 @@ absl::Status all_of(Statuses... statuses) {
 
 absl::Status validate_lease_key(std::string_view key) {
   if (key.size() > lease_key_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("a lease key of ", key.size(), " bytes: at most ",
-                                                   lease_key_bytes_max));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a lease key of ", key.size(), " bytes: at most ", lease_key_bytes_max));
   }
   if (has_control_characters(key)) {
     return absl::InvalidArgumentError("a lease key with control characters");
@@ -112,8 +111,8 @@ absl::Status validate_lease_key(std::string_view key) {
   const std::vector<absl::string_view> parts = absl::StrSplit(abseil(key), '/');
   const bool vm = parts.size() == 3 && parts[0] == "vm";
   const bool role = parts.size() >= 2 && parts[0] == "role";
-  const bool whole = std::none_of(parts.begin(), parts.end(),
-                                  [](absl::string_view part) { return part.empty(); });
+  const bool whole =
+      std::none_of(parts.begin(), parts.end(), [](absl::string_view part) { return part.empty(); });
   if ((vm || role) && whole) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "'", abseil(key), "' is no lease key; expected vm/<tenant>/<name> or role/<name>"));
@@ -251,12 +250,11 @@ absl::StatusOr<StoredLease> decode_stored_lease(std::string_view bytes) {
 }
 
 std::string encode_stored_session(const StoredSession& session) {
-  const auto message =
-      Message<schema::Request>::build([&](schema::Request::Builder builder) {
-        auto open = builder.initOpenSession();
-        open.setNode(session.node);
-        open.setIdentity(session.identity);
-      });
+  const auto message = Message<schema::Request>::build([&](schema::Request::Builder builder) {
+    auto open = builder.initOpenSession();
+    open.setNode(session.node);
+    open.setIdentity(session.identity);
+  });
   return std::string(message.bytes());
 }
 

@@ -14,7 +14,8 @@ namespace supercloud {
 
 inline constexpr std::size_t lease_key_bytes_max = 255;
 inline constexpr std::size_t lease_value_bytes_max = 64 << 10;
-inline constexpr std::size_t lease_name_bytes_max = 255;  // of nodes, sessions, swap ids, identities
+// of nodes, sessions, swap ids, identities
+inline constexpr std::size_t lease_name_bytes_max = 255;
 inline constexpr std::size_t lease_in_sync_max = 64;
 
 // OK, or InvalidArgument that names the field and what is expected of it.
@@ -35,8 +36,9 @@ absl::Status response_status(schema::Response::Reader response);
 // What a table keeps on disk of a record: grammar
 //   stored = length of last attempt (2 bytes big-endian), last attempt, Response message with `lease`
 struct StoredLease {
-  LeaseRecord record;     // session_alive and heir_alive mean nothing here
-  std::string last_attempt;  // kind, session and id of the last swap that changed it, also within an epoch
+  LeaseRecord record;  // session_alive and heir_alive mean nothing here
+  // kind, session and id of the last swap that changed it, also within an epoch
+  std::string last_attempt;
 };
 std::string encode_stored_lease(const StoredLease& lease);
 // DataLoss where the bytes are not what encode_stored_lease() makes.

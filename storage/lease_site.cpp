@@ -69,8 +69,8 @@ Response leases_response(const std::vector<LeaseRecord>& records, const std::str
 template <class T, class Respond>
 Reply<T> forward(Answer answer, Respond respond) {
   const Instant deadline = answer.deadline();
-  return Reply<T>(deadline, [answer = std::move(answer), respond = std::move(respond)](
-                                absl::StatusOr<T> value) mutable {
+  return Reply<T>(deadline, [answer = std::move(answer),
+                             respond = std::move(respond)](absl::StatusOr<T> value) mutable {
     if (value.ok()) {
       answer(respond(*value));
     } else {
@@ -123,12 +123,11 @@ void LeaseSite::serve(Message<schema::Request> request, Answer answer) {
       const auto fields = reader.getListLeases();
       table_.list({.prefix = std::string(text(fields.getPrefix())),
                    .node = std::string(text(fields.getNode()))},
-                  forward<std::vector<LeaseRecord>>(
-                      std::move(answer),
-                      [after = std::string(text(fields.getAfter()))](
-                          const std::vector<LeaseRecord>& records) {
-                        return leases_response(records, after);
-                      }));
+                  forward<std::vector<LeaseRecord>>(std::move(answer),
+                                                    [after = std::string(text(fields.getAfter()))](
+                                                        const std::vector<LeaseRecord>& records) {
+                                                      return leases_response(records, after);
+                                                    }));
       return;
     }
     default:

@@ -72,7 +72,8 @@ void LeaseState::end_overdue(Instant now) {
 
 void LeaseState::end(std::map<SessionId, LiveSession>::iterator session) {
   const auto [first, last] = ends_.equal_range(session->second.ends);
-  ends_.erase(std::find_if(first, last, [&](const auto& end) { return end.second == session->first; }));
+  ends_.erase(
+      std::find_if(first, last, [&](const auto& end) { return end.second == session->first; }));
   session_of_node_.erase(session->second.stored.node);
   // On stable storage before anyone may be told: a restarted table must not grant it another TTL.
   changes_.sessions[session->first] = std::nullopt;
@@ -111,9 +112,9 @@ absl::StatusOr<Session> LeaseState::open_session(Instant now, const OpenSession&
         absl::StrCat("the lease table has ", sessions_.size(), " sessions, as many as it takes"));
   }
   changes_.sessions_opened = ++sessions_opened_;
-  StoredSession stored{absl::StrCat(request.node, ":", sessions_opened_,
-                                    identity_.empty() ? "" : ":", identity_),
-                       request.node, request.identity};
+  StoredSession stored{
+      absl::StrCat(request.node, ":", sessions_opened_, identity_.empty() ? "" : ":", identity_),
+      request.node, request.identity};
   const SessionId id = stored.id;
   changes_.sessions[id] = stored;
   session_of_node_[stored.node] = id;

@@ -20,11 +20,13 @@ namespace supercloud {
 
 // Everything that a table keeps on stable storage.
 struct LeaseContents {
-  std::map<std::string, StoredLease> leases;      // by key
-  std::map<SessionId, StoredSession> sessions;    // the live ones
-  std::uint64_t sessions_opened = 0;              // ever: no id is used twice
-  Epoch epochs_removed = 0;                       // the highest of any lease that was removed: a name that is used again goes on above it
-  std::string identity;                           // of the table; part of session ids, so that a table that was lost repeats none
+  std::map<std::string, StoredLease> leases;    // by key
+  std::map<SessionId, StoredSession> sessions;  // the live ones
+  std::uint64_t sessions_opened = 0;            // ever: no id is used twice
+  // the highest of any lease that was removed: a name that is used again goes on above it
+  Epoch epochs_removed = 0;
+  // of the table; part of session ids, so that a table that was lost repeats none
+  std::string identity;
 };
 
 // What a group of calls changed; nullopt: removed.

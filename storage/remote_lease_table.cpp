@@ -92,7 +92,8 @@ struct RemoteLeaseTable::State : std::enable_shared_from_this<RemoteLeaseTable::
     const Instant now = scheduler.clock().now();
     const Instant attempt_ends = std::min(deadline, now + options.attempt);
     ask(request, attempt_ends,
-        [this, request, deadline, then = std::move(then)](absl::StatusOr<Response> response) mutable {
+        [this, request, deadline,
+         then = std::move(then)](absl::StatusOr<Response> response) mutable {
           const Instant again = scheduler.clock().now() + options.pause;
           if (response.ok() || !worth_another_try(response.status()) || again >= deadline) {
             std::move(then)(std::move(response));
@@ -172,15 +173,15 @@ void RemoteLeaseTable::open_session(OpenSession open, Reply<Session> reply) {
 }
 
 void RemoteLeaseTable::renew(SessionId session, Reply<Done> reply) {
-  const auto request = Request::build(
-      [&](schema::Request::Builder builder) { builder.setRenewSession(session); });
+  const auto request =
+      Request::build([&](schema::Request::Builder builder) { builder.setRenewSession(session); });
   const Instant deadline = reply.deadline();
   state_->ask_until(request, deadline, answering(std::move(reply), to_done));
 }
 
 void RemoteLeaseTable::end_session(SessionId session, Reply<Done> reply) {
-  const auto request = Request::build(
-      [&](schema::Request::Builder builder) { builder.setEndSession(session); });
+  const auto request =
+      Request::build([&](schema::Request::Builder builder) { builder.setEndSession(session); });
   const Instant deadline = reply.deadline();
   state_->ask(request, deadline, answering(std::move(reply), to_done));
 }
@@ -188,9 +189,8 @@ void RemoteLeaseTable::end_session(SessionId session, Reply<Done> reply) {
 void RemoteLeaseTable::swap(Swap swap, Reply<SwapResult> reply) {
   // Not sent if it could not be taken: an oversized one would otherwise come back as if its outcome were open.
   if (absl::Status good = validate(swap); !good.ok()) {
-    state_->scheduler.post([reply = std::move(reply), good = std::move(good)]() mutable {
-      reply(std::move(good));
-    });
+    state_->scheduler.post(
+        [reply = std::move(reply), good = std::move(good)]() mutable { reply(std::move(good)); });
     return;
   }
   const auto request = Request::build(

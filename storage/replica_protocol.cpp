@@ -182,7 +182,8 @@ struct Encoder {
 
 Hello read_hello(Reader& in) {
   in.in("hello");
-  if (in.u32("magic") != magic) in.fail("magic", "is not SCR1: another protocol, or another version of this one");
+  if (in.u32("magic") != magic)
+    in.fail("magic", "is not SCR1: another protocol, or another version of this one");
   Hello m;
   m.vm = in.text(name_bytes_max, "vm");
   m.source = in.text(name_bytes_max, "source");
@@ -203,7 +204,8 @@ Hello read_hello(Reader& in) {
   }
   if (m.vm.empty()) in.fail("vm", "is empty");
   if (m.epoch == 0) in.fail("epoch", "is 0");
-  if (!m.history.empty() && m.history.back().epoch > m.epoch) in.fail("history epoch", "lies beyond the hello's");
+  if (!m.history.empty() && m.history.back().epoch > m.epoch)
+    in.fail("history epoch", "lies beyond the hello's");
   return m;
 }
 
@@ -298,8 +300,8 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
   return frame;
 }
 
-std::uint64_t branch_point(const History& source, std::uint64_t source_version, const History& replica,
-                           std::uint64_t replica_version) {
+std::uint64_t branch_point(const History& source, std::uint64_t source_version,
+                           const History& replica, std::uint64_t replica_version) {
   // Newest first: the last version that `history` wrote in its span at `i`.
   const auto end = [](const History& history, std::size_t i, std::uint64_t version) {
     return i + 1 < history.size() ? std::min(version, history[i + 1].first - 1) : version;

@@ -43,8 +43,8 @@ namespace supercloud::replica_protocol {
 
 inline constexpr std::string_view service = "replica";
 inline constexpr std::size_t name_bytes_max = 512;
-inline constexpr std::size_t entries_max = 65536;            // of any list in one message
-inline constexpr std::size_t content_bytes_max = 1 << 20;    // of one block
+inline constexpr std::size_t entries_max = 65536;          // of any list in one message
+inline constexpr std::size_t content_bytes_max = 1 << 20;  // of one block
 
 struct Span {
   Epoch epoch = 0;
@@ -120,7 +120,7 @@ std::string encode(const Frame& frame);
 absl::StatusOr<Frame> decode(std::string_view bytes);
 
 // The newest version that both lineages share; 0: nothing. A lineage's history ends with the epoch that wrote `version`.
-std::uint64_t branch_point(const History& source, std::uint64_t source_version, const History& replica,
-                           std::uint64_t replica_version);
+std::uint64_t branch_point(const History& source, std::uint64_t source_version,
+                           const History& replica, std::uint64_t replica_version);
 
 }  // namespace supercloud::replica_protocol

@@ -56,7 +56,8 @@ void note(OriginBook& book, const Append& append) {
 }  // namespace
 
 struct RocksEventLog::State {
-  State(Scheduler& s, EventPool& p, RocksEventLogOptions o) : scheduler(s), pool(p), options(std::move(o)) {}
+  State(Scheduler& s, EventPool& p, RocksEventLogOptions o)
+      : scheduler(s), pool(p), options(std::move(o)) {}
 
   // Worker side.
   absl::Status load();
@@ -73,7 +74,7 @@ struct RocksEventLog::State {
   std::uint64_t next_position = first_position;
   OriginBook stored;  // as of the last commit, on the worker's side
 
-  OriginBook book;    // as of the last reply, on the scheduler's
+  OriginBook book;  // as of the last reply, on the scheduler's
 
   std::mutex mutex;
   std::deque<Append> waiting;  // guarded by mutex
@@ -87,7 +88,8 @@ absl::Status RocksEventLog::State::load() {
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     const std::string_view key = view(rows->key());
     const std::string_view value = view(rows->value());
-    if (key.size() < 2 || value.size() != 16) return folder->damaged("an origin's row is malformed");
+    if (key.size() < 2 || value.size() != 16)
+      return folder->damaged("an origin's row is malformed");
     const std::size_t length = static_cast<std::size_t>(static_cast<unsigned char>(key[0])) << 8U |
                                static_cast<unsigned char>(key[1]);
     if (key.size() < 2 + length) return folder->damaged("an origin's row is malformed");
@@ -202,8 +204,8 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
       return folder->damaged(absl::StrCat("event ", page.next, " is missing"));
     }
     const rocksdb::Slice value = rows->value();
-    absl::StatusOr<Event> event = pool.parse(
-        Bytes(reinterpret_cast<const std::byte*>(value.data()), value.size()));
+    absl::StatusOr<Event> event =
+        pool.parse(Bytes(reinterpret_cast<const std::byte*>(value.data()), value.size()));
     if (!event.ok()) {
       return folder->damaged(absl::StrCat("event ", position, ": ", event.status().message()));
     }
@@ -318,9 +320,9 @@ void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation>
       }
     }
     if (refused) {
-      refuse(absl::ResourceExhaustedError(
-                 absl::StrCat("more than ", state_->options.queue_max,
-                              " calls wait for the event log in ", state_->options.path)),
+      refuse(absl::ResourceExhaustedError(absl::StrCat("more than ", state_->options.queue_max,
+                                                       " calls wait for the event log in ",
+                                                       state_->options.path)),
              std::move(refused->reply));
     }
   }

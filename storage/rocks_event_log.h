@@ -24,12 +24,12 @@ namespace supercloud {
 
 struct RocksEventLogOptions {
   std::string path;
-  std::string node;                      // whose log it is; another node's is refused
-  std::size_t queue_max = 65536;         // calls that may wait; more are ResourceExhausted
+  std::string node;                        // whose log it is; another node's is refused
+  std::size_t queue_max = 65536;           // calls that may wait; more are ResourceExhausted
   std::size_t commit_bytes_max = 8 << 20;  // of the events that share one sync
-  std::size_t page_bytes_max = 4 << 20;  // of a page's events
-  std::size_t page_scan_max = 8192;      // events looked at for one page
-  rocksdb::Env* env = nullptr;           // for tests: a disk that fails
+  std::size_t page_bytes_max = 4 << 20;    // of a page's events
+  std::size_t page_scan_max = 8192;        // events looked at for one page
+  rocksdb::Env* env = nullptr;             // for tests: a disk that fails
 };
 
 // Thread-bound to the scheduler, which must outlive it, as must the pool; its blocking work runs on a thread of its own. The
@@ -40,9 +40,8 @@ class RocksEventLog final : public EventLog {
   static absl::StatusOr<std::unique_ptr<RocksEventLog>> open(Scheduler& scheduler, EventPool& pool,
                                                              RocksEventLogOptions options);
   // As it is now, also while its node runs; append is refused. NotFound: no log there.
-  static absl::StatusOr<std::unique_ptr<RocksEventLog>> open_read_only(Scheduler& scheduler,
-                                                                       EventPool& pool,
-                                                                       RocksEventLogOptions options);
+  static absl::StatusOr<std::unique_ptr<RocksEventLog>> open_read_only(
+      Scheduler& scheduler, EventPool& pool, RocksEventLogOptions options);
   ~RocksEventLog() override;
 
   // ResourceExhausted: disk or queue full; Unavailable: the disk fails. Later appends succeed again once the cause is gone.

@@ -27,7 +27,8 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t witness_salt = 0x5c1d5e5a9f0b7d31U;
 constexpr std::size_t witness_bytes = 16;
 constexpr char mark_key[] = "";
-constexpr int reader_tries = 5;  // the writer may drop a file between a reader's listing and its opening
+// the writer may drop a file between a reader's listing and its opening
+constexpr int reader_tries = 5;
 
 rocksdb::DBOptions database_options(rocksdb::Env* env) {
   rocksdb::DBOptions options;
@@ -50,9 +51,7 @@ rocksdb::ColumnFamilyOptions family_options() {
   return options;
 }
 
-std::string system_error_text(int error) {
-  return std::generic_category().message(error);
-}
+std::string system_error_text(int error) { return std::generic_category().message(error); }
 
 absl::Status system_error(int error, const std::string& doing) {
   const std::string what = absl::StrCat(doing, ": ", system_error_text(error));
@@ -177,9 +176,9 @@ absl::Status RocksFolder::prepare_folder() {
     if (errno != EWOULDBLOCK) return system_error(errno, absl::StrCat("cannot lock ", lock_path));
     char number[24] = {};
     const ssize_t read = ::pread(lock_, number, sizeof number - 1, 0);
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the ", options_.kind, " in ", options_.path, " is in use by process ",
-        read > 0 ? number : "?", "; end that process first, or name another folder"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ", options_.kind, " in ", options_.path, " is in use by process ",
+                     read > 0 ? number : "?", "; end that process first, or name another folder"));
   }
   const std::string number = absl::StrCat(::getpid());
   if (::ftruncate(lock_, 0) != 0 || ::pwrite(lock_, number.data(), number.size(), 0) < 0) {
@@ -265,20 +264,22 @@ void RocksFolder::order_handles() {
                      [&](const RocksFamily& family) { return family.name == handle->GetName(); });
     return 1 + static_cast<std::size_t>(found - options_.families.begin());
   };
-  std::sort(handles_.begin(), handles_.end(), [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
+  std::sort(handles_.begin(), handles_.end(),
+            [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
 }
 
 absl::Status RocksFolder::check_families() {
   for (std::size_t i = 0; i <= options_.families.size(); ++i) {
-    const std::string name = i == 0 ? rocksdb::kDefaultColumnFamilyName : options_.families[i - 1].name;
+    const std::string name =
+        i == 0 ? rocksdb::kDefaultColumnFamilyName : options_.families[i - 1].name;
     if (handles_.size() <= i || handles_[i]->GetName() != name) {
       return damaged(absl::StrCat("its ", name, " are missing"));
     }
     const absl::StatusOr<Mark> mark = mark_of(handles_[i]);
     if (!mark.ok()) return mark.status();
     if (mark->commits != commits_) {
-      return damaged(absl::StrCat("its ", name, " are of commit ", mark->commits, ", the rest of ",
-                                  commits_));
+      return damaged(
+          absl::StrCat("its ", name, " are of commit ", mark->commits, ", the rest of ", commits_));
     }
     Sum& sum = sums_[i];
     sum = {};
@@ -287,8 +288,7 @@ absl::Status RocksFolder::check_families() {
     for (all->SeekToFirst(); all->Valid(); all->Next()) {
       const rocksdb::Slice key = all->key();
       const rocksdb::Slice value = all->value();
-      const std::uint64_t hash =
-          row_hash({key.data(), key.size()}, {value.data(), value.size()});
+      const std::uint64_t hash = row_hash({key.data(), key.size()}, {value.data(), value.size()});
       sum.hashes[key.ToString()] = hash;
       sum.total += hash;
     }
@@ -303,15 +303,15 @@ absl::Status RocksFolder::check_families() {
 absl::Status RocksFolder::check_what_it_is() {
   const std::uint64_t synced = read_witness();
   if (commits_ < synced) {
-    return damaged(absl::StrCat("of ", synced, " commits that were synced only ", commits_,
-                                " can be read"));
+    return damaged(
+        absl::StrCat("of ", synced, " commits that were synced only ", commits_, " can be read"));
   }
   if (commits_ == 0) return absl::OkStatus();  // its making was cut short: nothing in it
   const absl::StatusOr<std::string> kind = meta("kind");
   if (!kind.ok()) return damaged("it does not say what it is");
   if (*kind != options_.kind) {
-    return absl::FailedPreconditionError(absl::StrCat(options_.path, " holds another thing, '", *kind,
-                                                      "', not the ", options_.kind,
+    return absl::FailedPreconditionError(absl::StrCat(options_.path, " holds another thing, '",
+                                                      *kind, "', not the ", options_.kind,
                                                       "; name another folder"));
   }
   const absl::StatusOr<std::string> format = meta("format");
@@ -441,17 +441,17 @@ std::unique_ptr<rocksdb::Iterator> RocksFolder::rows_of(rocksdb::ColumnFamilyHan
 }
 
 absl::Status RocksFolder::damaged(std::string_view what) const {
-  return absl::DataLossError(absl::StrCat(
-      "the ", options_.kind, " in ", options_.path, " is damaged: ",
-      absl::string_view(what.data(), what.size()),
-      "; it was left as it is. Restore the folder from a copy, or move it away and start without it"));
+  return absl::DataLossError(
+      absl::StrCat("the ", options_.kind, " in ", options_.path,
+                   " is damaged: ", absl::string_view(what.data(), what.size()),
+                   "; it was left as it is. Restore the folder from a copy, or move it away and "
+                   "start without it"));
 }
 
 absl::Status RocksFolder::explain(const rocksdb::Status& status, std::string_view doing) const {
   const std::string text = status.ToString();
-  const std::string what =
-      absl::StrCat("the ", options_.kind, " in ", options_.path, ": ",
-                   absl::string_view(doing.data(), doing.size()), ": ", text);
+  const std::string what = absl::StrCat("the ", options_.kind, " in ", options_.path, ": ",
+                                        absl::string_view(doing.data(), doing.size()), ": ", text);
   if (status.IsNoSpace() || text.find("No space left") != std::string::npos) {
     return absl::ResourceExhaustedError(
         absl::StrCat(what, "; free some space on that disk, it then goes on by itself"));

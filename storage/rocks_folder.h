@@ -60,11 +60,11 @@ class RocksChanges {
 
 struct RocksFolderOptions {
   std::string path;
-  std::string kind;                    // "event log", "lease table"
-  std::uint32_t format = 1;            // newer ones are refused
-  std::string owner;                   // name of the node or cluster whose it is; empty: whoever's
-  std::vector<RocksFamily> families;   // column families besides "default"
-  rocksdb::Env* env = nullptr;         // the operating system's where null
+  std::string kind;                   // "event log", "lease table"
+  std::uint32_t format = 1;           // newer ones are refused
+  std::string owner;                  // name of the node or cluster whose it is; empty: whoever's
+  std::vector<RocksFamily> families;  // column families besides "default"
+  rocksdb::Env* env = nullptr;        // the operating system's where null
 };
 
 // Thread-bound to whichever thread its owner uses for blocking work.

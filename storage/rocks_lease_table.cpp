@@ -26,7 +26,8 @@ absl::StatusOr<LeaseContents> load_contents(const RocksFolder& folder) {
   for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
     absl::StatusOr<StoredLease> lease = decode_stored_lease(view(rows->value()));
     if (!lease.ok()) return folder.damaged(std::string(lease.status().message()));
-    if (lease->record.key != view(rows->key())) return folder.damaged("a lease is under a wrong key");
+    if (lease->record.key != view(rows->key()))
+      return folder.damaged("a lease is under a wrong key");
     contents.leases.emplace(lease->record.key, *std::move(lease));
   }
   if (!rows->status().ok()) return folder.explain(rows->status(), "reading leases");
@@ -78,8 +79,7 @@ class RocksLeaseStore final : public LeaseStore {
   void run(Reply<T> reply, Work work) {
     auto shared = std::make_shared<Reply<T>>(std::move(reply));
     Task task = [&scheduler = scheduler_, shared, work = std::move(work)]() mutable {
-      scheduler.post(
-          [shared, result = work()]() mutable { (*shared)(std::move(result)); });
+      scheduler.post([shared, result = work()]() mutable { (*shared)(std::move(result)); });
     };
     if (!worker_.offer(task)) (*shared)(absl::ResourceExhaustedError("the lease table is busy"));
   }
@@ -101,10 +101,12 @@ class RocksLeaseStore final : public LeaseStore {
       }
     }
     if (changes.epochs_removed) {
-      batch.put(RocksChanges::in_default, std::string(epochs_removed_key), to_big_endian(*changes.epochs_removed));
+      batch.put(RocksChanges::in_default, std::string(epochs_removed_key),
+                to_big_endian(*changes.epochs_removed));
     }
     if (changes.sessions_opened) {
-      batch.put(RocksChanges::in_default, std::string(sessions_opened_key), to_big_endian(*changes.sessions_opened));
+      batch.put(RocksChanges::in_default, std::string(sessions_opened_key),
+                to_big_endian(*changes.sessions_opened));
     }
     return folder_->commit(batch);
   }
@@ -116,8 +118,8 @@ class RocksLeaseStore final : public LeaseStore {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LeaseTable>> open_rocks_lease_table(
-    Scheduler& scheduler, RocksLeaseTableOptions options) {
+absl::StatusOr<std::unique_ptr<LeaseTable>> open_rocks_lease_table(Scheduler& scheduler,
+                                                                   RocksLeaseTableOptions options) {
   absl::StatusOr<std::unique_ptr<RocksFolder>> folder =
       RocksFolder::open({.path = std::move(options.path),
                          .kind = "lease table",

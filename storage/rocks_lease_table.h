@@ -22,7 +22,7 @@ namespace supercloud {
 
 struct RocksLeaseTableOptions {
   std::string path;
-  std::string cluster;          // whose table it is; another's is refused; empty: whoever's
+  std::string cluster;  // whose table it is; another's is refused; empty: whoever's
   LeaseTableOptions table;
   rocksdb::Env* env = nullptr;  // for tests: a disk that fails
 };

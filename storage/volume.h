@@ -26,30 +26,34 @@ struct Seal {
 
 struct VolumeStatus {
   enum class Role : std::uint8_t { replica, serving, sealed };
-  std::string vm;                    // "tenant/name", as in every seam
+  std::string vm;  // "tenant/name", as in every seam
   Role role = Role::replica;
-  Epoch epoch = 0;                   // the fence: lower epochs are refused
-  Epoch closed = 0;                  // verified: blocks of this epoch and below are refused (rule 10)
-  std::uint64_t version = 0;         // of the newest write here
-  std::uint64_t version_stable = 0;  // ... on stable storage
-  std::uint64_t version_flushed = 0; // ... covered by an acknowledged guest flush
+  Epoch epoch = 0;  // the fence: lower epochs are refused
+  // verified: blocks of this epoch and below are refused (rule 10)
+  Epoch closed = 0;
+  std::uint64_t version = 0;          // of the newest write here
+  std::uint64_t version_stable = 0;   // ... on stable storage
+  std::uint64_t version_flushed = 0;  // ... covered by an acknowledged guest flush
   std::uint64_t digest = 0;
   std::uint64_t bytes = 0;
-  bool complete = true;              // may serve as a base; false: a replica that is being filled, or holds what ended elsewhere (rule 10)
-  bool crashed = false;              // unflushed writes may be lost: takes no I/O and is no source until it serves a new epoch
-  bool streaming = false;            // replica: its source is connected
-  std::uint32_t flushes_waiting = 0; // guest flushes that are stable here and wait for a sync peer
+  // may serve as a base; false: a replica that is being filled, or holds what ended elsewhere (rule 10)
+  bool complete = true;
+  // unflushed writes may be lost: takes no I/O and is no source until it serves a new epoch
+  bool crashed = false;
+  bool streaming = false;             // replica: its source is connected
+  std::uint32_t flushes_waiting = 0;  // guest flushes that are stable here and wait for a sync peer
 };
 
 struct ReplicaStatus {
   std::string node;
-  std::string error;                 // why it is not connected, for a person
+  std::string error;  // why it is not connected, for a person
   bool connected = false;
-  bool caught_up = false;            // has had every block once since the handshake, and lags only by what is in flight
+  // has had every block once since the handshake, and lags only by what is in flight
+  bool caught_up = false;
   std::uint64_t version_received = 0;
   std::uint64_t version_stable = 0;
   std::uint64_t lag_bytes = 0;
-  Duration lag;                      // age of the oldest write that the replica has not made stable
+  Duration lag;  // age of the oldest write that the replica has not made stable
 };
 
 // Thread-bound. Survives the daemon as far as its contents were made stable; guest I/O goes on without the daemon.
@@ -57,7 +61,8 @@ class VolumeStore {
  public:
   virtual ~VolumeStore() = default;
 
-  virtual void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) = 0;  // idempotent; a replica at epoch 0 with nothing in it
+  // idempotent; a replica at epoch 0 with nothing in it
+  virtual void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) = 0;
   // From now on guest I/O of exactly `epoch` is taken; raises the fence, unseals, all before it returns. FailedPrecondition: below
   // the fence, at an epoch that another serves or that was sealed or crashed here, or not complete. NotFound: no such volume.
   virtual void serve(std::string vm, Epoch epoch, Reply<VolumeStatus> reply) = 0;
@@ -72,7 +77,7 @@ class VolumeStore {
   // Waits up to the reply's deadline; FailedPrecondition once the volume has heard of a higher epoch.
   virtual void verify(std::string vm, Seal seal, Reply<Done> reply) = 0;
   virtual void destroy(std::string vm, Reply<Done> reply) = 0;  // idempotent
-  virtual std::vector<VolumeStatus> list() const = 0;            // by vm
+  virtual std::vector<VolumeStatus> list() const = 0;           // by vm
 
   // Replication out of a serving or sealed volume: keeps a stream to the replica on `node` (at its link endpoint), reconnecting,
   // with a handshake that raises the replica's fence and rolls it back to the branch point. Idempotent.

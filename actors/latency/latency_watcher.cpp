@@ -50,7 +50,8 @@ void LatencyWatcher::ping(const std::string& node, const std::string& place) {
   context_.request(
       {node, options_.answered_by},
       Message<schema::Request>::build([](schema::Request::Builder request) { request.setPing(); }),
-      options_.deadline, [this, sent, place](const absl::StatusOr<Message<schema::Response>>& pong) {
+      options_.deadline,
+      [this, sent, place](const absl::StatusOr<Message<schema::Response>>& pong) {
         if (!pong.ok()) return;  // heartbeats tell who is gone
         const Duration took = context_.now() - sent;
         Draft draft = context_.draft(place_subject(place));

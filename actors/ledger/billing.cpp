@@ -76,9 +76,8 @@ Charge charge_of(const Rental& rental, const PriceHistory& prices, std::int64_t 
       price = next;
     }
     charge.amount = rounded(sum + product(price, charge.to - from));
-    charge.why = changes.empty()
-                     ? "per second, at the price of its start"
-                     : absl::StrCat("per second, at ", changes.size() + 1, " prices");
+    charge.why = changes.empty() ? "per second, at the price of its start"
+                                 : absl::StrCat("per second, at ", changes.size() + 1, " prices");
   } else if (!partial) {
     charge.amount = cost(charge.usd_per_hour, hour);
     charge.why = "a whole hour at the price of its start";

@@ -39,10 +39,11 @@ class PriceHistory {
 
 struct Rental {
   std::string instance;
-  std::string place;                     // id
+  std::string place;  // id
   absl::Time launched;
   schema::Billing billing = schema::Billing::HOURLY;
-  Money price_at_start;                  // as the provider said: for the first hour, where the history has none
+  // as the provider said: for the first hour, where the history has none
+  Money price_at_start;
   struct End {
     absl::Time at;
     bool by_cloud = false;
@@ -51,10 +52,11 @@ struct Rental {
 };
 
 struct Charge {
-  std::int64_t hour = 0;                 // of the instance's life, from 0: with the instance, the charge's key
-  absl::Time from, to;                   // what of the hour was used
+  // of the instance's life, from 0: with the instance, the charge's key
+  std::int64_t hour = 0;
+  absl::Time from, to;  // what of the hour was used
   Money amount;
-  Money usd_per_hour;                    // at the start of the hour
+  Money usd_per_hour;  // at the start of the hour
   std::string why;
 };
 

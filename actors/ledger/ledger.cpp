@@ -20,8 +20,7 @@ Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
   context_.subscribe(Pattern::of("ledger.charged.>"));
   context_.subscribe(Pattern::of("node.joined.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
-  context_.subscribe(Pattern::of("instance.>"),
-                     [this] { past_.read([this] { role_.start(); }); });
+  context_.subscribe(Pattern::of("instance.>"), [this] { past_.read([this] { role_.start(); }); });
   // Charging can wait; it is not taken back.
   past_.settled([this] {
     ready_ = true;
@@ -88,9 +87,9 @@ void Ledger::fold(const Event& event) {
       if (found == accounts_.end()) {
         early_[id].insert(charged.getFromNs());
       } else {
-        mark(found->second, (absl::FromUnixNanos(charged.getFromNs()) -
-                             found->second.rental.launched) /
-                                options_.hour);
+        mark(found->second,
+             (absl::FromUnixNanos(charged.getFromNs()) - found->second.rental.launched) /
+                 options_.hour);
       }
       return;
     }
@@ -111,10 +110,11 @@ void Ledger::wake_later() {
   const absl::Time now = market_.now();
   std::optional<absl::Time> next;
   for (const auto& [id, account] : accounts_) {
-    if (account.over() && account.settled >= hours_due(account.rental, now, options_.hour)) continue;
-    const absl::Time due =
-        account.over() ? std::min(account.rental.end->at, now)
-                       : account.rental.launched + options_.hour * (account.settled + 1);
+    if (account.over() && account.settled >= hours_due(account.rental, now, options_.hour))
+      continue;
+    const absl::Time due = account.over()
+                               ? std::min(account.rental.end->at, now)
+                               : account.rental.launched + options_.hour * (account.settled + 1);
     next = next ? std::min(*next, due) : due;
   }
   if (!next) return;

@@ -20,7 +20,7 @@ namespace supercloud {
 struct LedgerOptions {
   MarketClock market;
   std::string role = "ledger";
-  absl::Duration hour = absl::Hours(1);      // of billing, market time
+  absl::Duration hour = absl::Hours(1);  // of billing, market time
   // How long after the end of an hour it is charged: facts about it may still be on their way (cluster time).
   Duration settle = absl::Milliseconds(200);
 };
@@ -48,11 +48,13 @@ class Ledger final : public Actor {
   const LedgerOptions options_;
   RoleHolder role_;
   Past past_;
-  bool ready_ = false;  // the charges of earlier holders are known, as far as their nodes can be reached
-  std::map<std::string, Account> accounts_;       // by instance
-  std::map<std::string, PriceHistory> prices_;    // by place id
-  std::map<std::string, Rental::End> ends_;       // of instances whose launch is not known yet
-  std::map<std::string, std::set<std::int64_t>> early_;  // charges, in nanoseconds from 1970, likewise
+  // the charges of earlier holders are known, as far as their nodes can be reached
+  bool ready_ = false;
+  std::map<std::string, Account> accounts_;     // by instance
+  std::map<std::string, PriceHistory> prices_;  // by place id
+  std::map<std::string, Rental::End> ends_;     // of instances whose launch is not known yet
+  // charges, in nanoseconds from 1970, likewise
+  std::map<std::string, std::set<std::int64_t>> early_;
   TimerId wake_ = 0;
 };
 

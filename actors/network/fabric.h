@@ -15,7 +15,7 @@ namespace supercloud {
 
 struct AddressOwner {
   std::string address;
-  std::string vm;        // "tenant/name"
+  std::string vm;  // "tenant/name"
   std::string node;
   std::string endpoint;  // of that node's tunnel
   Epoch epoch = 0;

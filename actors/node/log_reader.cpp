@@ -17,8 +17,7 @@ void LogReader::serve(Message<schema::Request> request, Answer answer) {
   const auto read = request.reader().getReadLog();
   auto pattern = Pattern::parse(read.getPattern().size() == 0 ? ">" : text(read.getPattern()));
   if (!pattern.ok()) return answer(pattern.status());
-  const std::size_t limit =
-      std::clamp<std::size_t>(read.getLimit(), 1, page_events_max);
+  const std::size_t limit = std::clamp<std::size_t>(read.getLimit(), 1, page_events_max);
   read_page(read.getFrom(), *pattern, limit, std::make_shared<Answer>(std::move(answer)));
 }
 
@@ -39,7 +38,8 @@ void LogReader::read_page(std::uint64_t from, const Pattern& pattern, std::size_
       for (unsigned i = 0; i < page->events.size(); ++i) {
         const Bytes event = page->events[i].bytes();
         auto data = events.init(i, static_cast<unsigned>(event.size()));
-        std::copy_n(reinterpret_cast<const unsigned char*>(event.data()), event.size(), data.begin());
+        std::copy_n(reinterpret_cast<const unsigned char*>(event.data()), event.size(),
+                    data.begin());
       }
       log.setNext(page->next);
       log.setEnd(page->end);

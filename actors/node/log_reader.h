@@ -15,7 +15,8 @@ class LogReader final : public Actor {
   void serve(Message<schema::Request> request, Answer answer) override;
 
  private:
-  void read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit, std::shared_ptr<Answer> answer);
+  void read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit,
+                 std::shared_ptr<Answer> answer);
 
   Context& context_;
   EventLog& log_;

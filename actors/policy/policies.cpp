@@ -86,8 +86,8 @@ std::string exclusion(const View& view, PlaceView place) {
 }
 
 struct Ranked {
-  std::vector<std::string> excluded;       // per candidate
-  std::optional<unsigned> cheapest;        // of those that are not
+  std::vector<std::string> excluded;  // per candidate
+  std::optional<unsigned> cheapest;   // of those that are not
 };
 
 Ranked rank(const View& view) {
@@ -98,9 +98,9 @@ Ranked rank(const View& view) {
     if (!ranked.excluded.back().empty()) continue;
     // Candidates are sorted by id: the first of equal prices stays, but nothing beats being there already.
     const auto key = [&](unsigned index) {
-      return std::make_pair(candidates[index].getPriceNanoUsdPerHour(),
-                            text(candidates[index].getPlace().getId()) !=
-                                text(view.world.getCurrentPlace()));
+      return std::make_pair(
+          candidates[index].getPriceNanoUsdPerHour(),
+          text(candidates[index].getPlace().getId()) != text(view.world.getCurrentPlace()));
     };
     if (!ranked.cheapest || key(i) < key(*ranked.cheapest)) ranked.cheapest = i;
   }
@@ -190,11 +190,13 @@ Message<schema::Decision> decide_cheapest(schema::World::Reader world) {
     const PlaceView target = candidates[*ranked.cheapest];
     return answer(view, ranked, ranked.cheapest,
                   absl::StrCat(danger, "; ", str(text(target.getPlace().getId())), " at ",
-                               price_text(target.getPriceNanoUsdPerHour()), " per hour is the cheapest that is left"));
+                               price_text(target.getPriceNanoUsdPerHour()),
+                               " per hour is the cheapest that is left"));
   }
   if (!view.at_hour_end()) {
-    return answer(view, ranked, std::nullopt,
-                  absl::StrCat("the hour at ", here, " is paid until ", time_text(view.paid_until())));
+    return answer(
+        view, ranked, std::nullopt,
+        absl::StrCat("the hour at ", here, " is paid until ", time_text(view.paid_until())));
   }
   if (!ranked.cheapest) {
     return answer(view, ranked, std::nullopt, "no place is allowed and has a known price");

@@ -28,8 +28,8 @@ absl::Status check(schema::World::Reader world, schema::Decision::Reader decisio
   for (const auto candidate : world.getCandidates()) {
     if (text(candidate.getPlace().getId()) != choice) continue;
     if (candidate.getAllowed()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("it chose ", choice, ", which is not allowed: ",
-                                                   std::string(text(candidate.getWhyNot()))));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "it chose ", choice, ", which is not allowed: ", std::string(text(candidate.getWhyNot()))));
   }
   return absl::InvalidArgumentError(
       absl::StrCat("it chose \"", choice, "\", which is no place that is known"));
@@ -76,12 +76,13 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
 void PolicyActor::list_vms() {
   if (!listing_) {
     listing_ = true;
-    leases_.list({std::string(vm_prefix), context_.node()},
-                 context_.reply<std::vector<LeaseRecord>>(
-                     options_.lease_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
-                       listing_ = false;
-                       if (records.ok()) listed(*std::move(records));
-                     }));
+    leases_.list(
+        {std::string(vm_prefix), context_.node()},
+        context_.reply<std::vector<LeaseRecord>>(
+            options_.lease_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
+              listing_ = false;
+              if (records.ok()) listed(*std::move(records));
+            }));
   }
   context_.after(options_.relist, [this] { list_vms(); });
 }
@@ -101,14 +102,15 @@ void PolicyActor::listed(std::vector<LeaseRecord> records) {
 }
 
 void PolicyActor::refresh(const std::string& key) {
-  leases_.read(key, context_.reply<LeaseRecord>(
-                        options_.lease_deadline, [this, key](const absl::StatusOr<LeaseRecord>& record) {
-                          if (record.ok() && record->holder == context_.node()) {
-                            host(*record);
-                          } else if (record.ok() || absl::IsNotFound(record.status())) {
-                            drop(key);
-                          }
-                        }));
+  leases_.read(key,
+               context_.reply<LeaseRecord>(
+                   options_.lease_deadline, [this, key](const absl::StatusOr<LeaseRecord>& record) {
+                     if (record.ok() && record->holder == context_.node()) {
+                       host(*record);
+                     } else if (record.ok() || absl::IsNotFound(record.status())) {
+                       drop(key);
+                     }
+                   }));
 }
 
 void PolicyActor::host(const LeaseRecord& record) {
@@ -133,7 +135,8 @@ void PolicyActor::drop(const std::string& key) {
   context_.cancel(vm.wake);
   context_.cancel(vm.patience);
   for (Answer& answer : vm.asked) {
-    answer(error_answer(absl::NotFoundError(absl::StrCat(vm.tenant, "/", vm.name, " has left this node"))));
+    answer(error_answer(
+        absl::NotFoundError(absl::StrCat(vm.tenant, "/", vm.name, " has left this node"))));
   }
   vms_.erase(found);
 }
@@ -146,7 +149,8 @@ void PolicyActor::receive(const Event& event) {
   const std::string_view domain = topic_token(event.topic(), 0);
   if (domain == "vm") {
     // Hints: the lease table knows.
-    if (event.type() == schema::Payload::VM_DIRTY_RATE || event.type() == schema::Payload::VM_PAUSED) {
+    if (event.type() == schema::Payload::VM_DIRTY_RATE ||
+        event.type() == schema::Payload::VM_PAUSED) {
       return;
     }
     refresh(key_of(event.tenant(), event.subject()));
@@ -286,13 +290,14 @@ void PolicyActor::look(const std::string& key) {
   }
   vm.deciding = true;
   vm.again = false;
-  Message<schema::World> world = state_.world(vm.spec.reader(), context_.node(), market_.now(), options_.world);
+  Message<schema::World> world =
+      state_.world(vm.spec.reader(), context_.node(), market_.now(), options_.world);
   const std::string name(text(vm.spec.reader().getPolicy()));
   Policy* policy = policy_of(name);
   if (policy == nullptr) {
-    const std::string known = absl::StrJoin(registry_, ", ", [](std::string* out, const auto& entry) {
-      absl::StrAppend(out, entry.first);
-    });
+    const std::string known = absl::StrJoin(
+        registry_, ", ",
+        [](std::string* out, const auto& entry) { absl::StrAppend(out, entry.first); });
     decided(key, world,
             stay_because(absl::StrCat("there is no policy \"", name, "\" (known: ", known,
                                       "); staying until the VM names one of them")));
@@ -319,7 +324,8 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
                            absl::FormatDuration(options_.decide_deadline), "; staying")
             : absl::StrCat("policy ", name, " failed: ", decision.status().message(), "; staying"));
   } else if (const absl::Status sound = check(world.reader(), decision->reader()); !sound.ok()) {
-    decision = stay_because(absl::StrCat("policy ", name, " answered nonsense: ", sound.message(), "; staying"));
+    decision = stay_because(
+        absl::StrCat("policy ", name, " answered nonsense: ", sound.message(), "; staying"));
   }
   const auto reader = decision->reader();
 
@@ -410,25 +416,29 @@ void PolicyActor::serve(Message<schema::Request> request, Answer answer) {
     return;
   }
   auto waiting = std::make_shared<Answer>(std::move(answer));
-  leases_.read(key, context_.reply<LeaseRecord>(
-                        options_.lease_deadline, [this, key, waiting](const absl::StatusOr<LeaseRecord>& record) {
-    if (!record.ok()) {
-      (*waiting)(error_answer(absl::IsNotFound(record.status())
-                                  ? absl::NotFoundError(absl::StrCat("there is no VM ", key.substr(vm_prefix.size())))
-                                  : record.status()));
-    } else if (record->holder != context_.node()) {
-      (*waiting)(redirect_answer(key.substr(vm_prefix.size()), record->holder));
-    } else {
-      host(*record);
-      const auto hosted = vms_.find(key);
-      if (hosted == vms_.end()) {
-        (*waiting)(error_answer(absl::DataLossError(absl::StrCat("the record of ", key, " is damaged"))));
-        return;
-      }
-      hosted->second.asked.push_back(std::move(*waiting));
-      look_soon(key, hosted->second);
-    }
-  }));
+  leases_.read(
+      key,
+      context_.reply<LeaseRecord>(
+          options_.lease_deadline, [this, key, waiting](const absl::StatusOr<LeaseRecord>& record) {
+            if (!record.ok()) {
+              (*waiting)(error_answer(absl::IsNotFound(record.status())
+                                          ? absl::NotFoundError(absl::StrCat(
+                                                "there is no VM ", key.substr(vm_prefix.size())))
+                                          : record.status()));
+            } else if (record->holder != context_.node()) {
+              (*waiting)(redirect_answer(key.substr(vm_prefix.size()), record->holder));
+            } else {
+              host(*record);
+              const auto hosted = vms_.find(key);
+              if (hosted == vms_.end()) {
+                (*waiting)(error_answer(
+                    absl::DataLossError(absl::StrCat("the record of ", key, " is damaged"))));
+                return;
+              }
+              hosted->second.asked.push_back(std::move(*waiting));
+              look_soon(key, hosted->second);
+            }
+          }));
 }
 
 }  // namespace supercloud

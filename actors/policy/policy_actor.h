@@ -25,14 +25,19 @@ namespace supercloud {
 
 struct PolicyActorOptions {
   MarketClock market;
-  WorldOptions world;                            // its `market` is overwritten with the one above
-  Duration coalesce = absl::Milliseconds(5);     // looks within this time are one
-  Duration decide_deadline = absl::Seconds(1);   // a policy that answers later: stay
-  Duration answer_deadline = absl::Minutes(3);   // of the executor, to a proposal: it may have to rent an instance first
-  Duration move_deadline = absl::Minutes(10);    // a move that is not heard of for so long no longer blocks proposals
-  Duration backoff = absl::Minutes(1);           // before a refused or aborted target is proposed again
-  Duration backoff_min = absl::Seconds(5);       // ... and if something about it has changed meanwhile
-  Duration relist = absl::Seconds(15);           // how often the lease table is asked which VMs are here
+  WorldOptions world;                           // its `market` is overwritten with the one above
+  Duration coalesce = absl::Milliseconds(5);    // looks within this time are one
+  Duration decide_deadline = absl::Seconds(1);  // a policy that answers later: stay
+  // of the executor, to a proposal: it may have to rent an instance first
+  Duration answer_deadline = absl::Minutes(3);
+  // a move that is not heard of for so long no longer blocks proposals
+  Duration move_deadline = absl::Minutes(10);
+  // before a refused or aborted target is proposed again
+  Duration backoff = absl::Minutes(1);
+  // ... and if something about it has changed meanwhile
+  Duration backoff_min = absl::Seconds(5);
+  // how often the lease table is asked which VMs are here
+  Duration relist = absl::Seconds(15);
   Duration lease_deadline = absl::Seconds(2);
 };
 
@@ -46,17 +51,17 @@ class PolicyActor final : public Actor {
 
  private:
   struct Backoff {
-    Instant from;      // when the proposal failed
+    Instant from;          // when the proposal failed
     bool changed = false;  // something about the place has changed since
   };
   struct Vm {
     std::string tenant, name;
     Message<schema::VmSpec> spec;
-    bool arrived = false;       // has been looked at
+    bool arrived = false;  // has been looked at
     // Looks.
-    TimerId look = 0;           // the coalesced next one
+    TimerId look = 0;  // the coalesced next one
     TimerId wake = 0;
-    bool at_wake = false;       // the next look is one that the policy asked for
+    bool at_wake = false;  // the next look is one that the policy asked for
     bool deciding = false;
     bool again = false;         // something came while it was deciding
     std::vector<Answer> asked;  // explainPolicy, to be answered by the next look
@@ -66,11 +71,11 @@ class PolicyActor final : public Actor {
     std::uint64_t unchanged = 0;
     HybridTime last_look;
     // Moves.
-    EventId proposed;           // waits for the executor's answer
+    EventId proposed;  // waits for the executor's answer
     std::string proposed_place;
-    EventId moving;             // accepted, not ended
+    EventId moving;  // accepted, not ended
     std::string moving_place;
-    TimerId patience = 0;       // for either
+    TimerId patience = 0;                    // for either
     std::map<std::string, Backoff> backoff;  // by place
   };
 

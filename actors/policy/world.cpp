@@ -22,7 +22,9 @@ bool any_of(const List& list, Predicate predicate) {
   return false;
 }
 
-std::string vm_key(const Event& event) { return absl::StrCat(event.tenant(), "/", event.subject()); }
+std::string vm_key(const Event& event) {
+  return absl::StrCat(event.tenant(), "/", event.subject());
+}
 
 }  // namespace
 
@@ -111,9 +113,12 @@ bool WorldState::apply_instance(const Event& event) {
       const std::string id = str(launched.getInstance());
       if (ended_.contains(id) || instances_.contains(id)) return false;
       InstanceState& instance = instances_[id];
-      instance.rental = {id, str(launched.getPlace().getId()),
-                         absl::FromUnixNanos(launched.getLaunchedNs()), launched.getBilling(),
-                         Money{launched.getPriceNanoUsdPerHour()}, std::nullopt};
+      instance.rental = {id,
+                         str(launched.getPlace().getId()),
+                         absl::FromUnixNanos(launched.getLaunchedNs()),
+                         launched.getBilling(),
+                         Money{launched.getPriceNanoUsdPerHour()},
+                         std::nullopt};
       instance.node = str(launched.getNode());
       instance.bid = Money{launched.getBidNanoUsdPerHour()};
       if (const auto notice = early_notices_.extract(id); !notice.empty()) {
@@ -161,7 +166,8 @@ bool WorldState::apply_node(const Event& event) {
     default: {
       const auto capacity = payload.getNodeCapacity();
       bool news = false;
-      if (capacity.hasJoined() && text(capacity.getJoined().getNode()) == text(capacity.getNode()) &&
+      if (capacity.hasJoined() &&
+          text(capacity.getJoined().getNode()) == text(capacity.getNode()) &&
           !text(capacity.getJoined().getPlace().getId()).empty()) {
         news = apply_joined(capacity.getJoined(), event.time());
       }
@@ -314,7 +320,8 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
   }
   for (const auto& [name, node] : nodes_) {
     // Hosts that no provider rents.
-    if (node.here && node.place == id && instance_at(name) == nullptr) room = room || has_room(name);
+    if (node.here && node.place == id && instance_at(name) == nullptr)
+      room = room || has_room(name);
   }
   std::string why = why_labels_forbid(spec, shown.asReader());
   if (why.empty() && !room) {

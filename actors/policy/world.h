@@ -22,12 +22,14 @@ namespace supercloud {
 struct WorldOptions {
   absl::Duration hour = absl::Hours(1);
   absl::Duration notice = absl::Seconds(120);
-  absl::Duration lead = absl::Minutes(3);          // how long before the end of a paid hour a move has to begin
-  absl::Duration migration = absl::Seconds(30);    // until one was measured
+  // how long before the end of a paid hour a move has to begin
+  absl::Duration lead = absl::Minutes(3);
+  absl::Duration migration = absl::Seconds(30);  // until one was measured
   absl::Duration launch = absl::Seconds(60);
   Money egress_per_gib{10'000'000};
   MarketClock market{absl::UnixEpoch(), absl::UnixEpoch(), 1};
-  bool can_rent = true;                            // places without a node are candidates: an instance can be rented there
+  // places without a node are candidates: an instance can be rented there
+  bool can_rent = true;
 };
 
 class WorldState {
@@ -36,11 +38,11 @@ class WorldState {
   bool apply(const Event& event);
 
   struct Node {
-    std::string place;                // id
+    std::string place;  // id
     std::string instance;
     std::uint64_t memory_bytes = 0;
     std::optional<std::uint64_t> memory_free_bytes;
-    HybridTime since;                 // of the newest event about its coming or going
+    HybridTime since;  // of the newest event about its coming or going
     bool here = true;
   };
   const std::map<std::string, Node>& nodes() const { return nodes_; }
@@ -77,7 +79,7 @@ class WorldState {
     bool begun = false;
   };
   struct VmState {
-    std::deque<Move> moves;   // newest first
+    std::deque<Move> moves;  // newest first
   };
 
   bool apply_price(const Event& event);

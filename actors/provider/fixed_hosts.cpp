@@ -14,10 +14,10 @@ FixedHosts::FixedHosts(Scheduler& scheduler, MarketClock market, std::string acc
   std::sort(hosts.begin(), hosts.end(),
             [](const FixedHost& a, const FixedHost& b) { return a.node < b.node; });
   for (const FixedHost& host : hosts) {
-    hosts_.push_back({{absl::StrCat("host-", host.node), host.place, host.node, Money{},
-                       host.price_per_hour, billing, market_.origin,
-                       initial_token_prefix + host.node},
-                      true});
+    hosts_.push_back(
+        {{absl::StrCat("host-", host.node), host.place, host.node, Money{}, host.price_per_hour,
+          billing, market_.origin, initial_token_prefix + host.node},
+         true});
   }
 }
 
@@ -40,8 +40,8 @@ void FixedHosts::rent(RentRequest request, Reply<Done> reply) {
   free->instance.client_token = request.client_token;
   free->instance.launched = now();
   // Another rental is another instance: bills are kept by instance.
-  free->instance.id = absl::StrCat("host-", free->instance.node, "-",
-                                   absl::ToUnixNanos(free->instance.launched));
+  free->instance.id =
+      absl::StrCat("host-", free->instance.node, "-", absl::ToUnixNanos(free->instance.launched));
   reply(Done{});
   if (change_) {
     change_({InstanceChange::Kind::launched, free->instance, free->instance.launched, {}, {}});

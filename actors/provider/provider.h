@@ -16,28 +16,29 @@ namespace supercloud {
 struct Instance {
   std::string id;
   PlaceName place;
-  std::string node;            // name of the node that runs, or will run, there
-  Money bid;                   // per hour; spot only
-  Money price_at_start;        // per hour
+  std::string node;      // name of the node that runs, or will run, there
+  Money bid;             // per hour; spot only
+  Money price_at_start;  // per hour
   schema::Billing billing = schema::Billing::HOURLY;
-  absl::Time launched;         // market time; billing hours count from here
+  absl::Time launched;  // market time; billing hours count from here
   std::string client_token;
-  absl::Time notice_deadline = absl::InfiniteFuture();  // when the cloud takes it, once it has said so
+  // when the cloud takes it, once it has said so
+  absl::Time notice_deadline = absl::InfiniteFuture();
 };
 
 struct RentRequest {
   PlaceName place;
   Money bid;
-  std::string client_token;    // the same token never rents twice
+  std::string client_token;  // the same token never rents twice
 };
 
 struct InstanceChange {
   enum class Kind : std::uint8_t { launched, notice, revoked, returned };
   Kind kind = Kind::launched;
   Instance instance;
-  absl::Time at;               // market time of the change
-  absl::Time deadline;         // notice: when the cloud takes it
-  Money price;                 // notice: the price that exceeded the bid
+  absl::Time at;        // market time of the change
+  absl::Time deadline;  // notice: when the cloud takes it
+  Money price;          // notice: the price that exceeded the bid
 };
 
 // Thread-bound.
@@ -48,7 +49,8 @@ class Provider {
   // Replies when the account has taken the request; `launched` comes as a change. ResourceExhausted: no capacity, or the bid is below the price.
   virtual void rent(RentRequest request, Reply<Done> reply) = 0;
   virtual void give_back(std::string instance, Reply<Done> reply) = 0;  // idempotent
-  virtual void list(Reply<std::vector<Instance>> reply) = 0;             // by id; for reconciliation after a takeover of the role
+  // by id; for reconciliation after a takeover of the role
+  virtual void list(Reply<std::vector<Instance>> reply) = 0;
   virtual void watch(std::function<void(const InstanceChange&)> change) = 0;
   // A market's provider hears prices through the actor that drives it.
   virtual void price_changed(const Price& price) = 0;

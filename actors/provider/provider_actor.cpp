@@ -40,8 +40,7 @@ ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const Session
   context_.subscribe(Pattern::of("spot.interruption_notice.>"));
   context_.subscribe(Pattern::of("node.joined.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
-  context_.subscribe(Pattern::of("instance.>"),
-                     [this] { past_.read([this] { role_.start(); }); });
+  context_.subscribe(Pattern::of("instance.>"), [this] { past_.read([this] { role_.start(); }); });
 }
 
 ProviderActor::~ProviderActor() { *alive_ = false; }
@@ -63,8 +62,8 @@ void ProviderActor::receive(const Event& event) {
   past_.hear(event);
   fold(event);
   if (event.type() == schema::Payload::SPOT_PRICE_CHANGED && role_.held()) {
-    const auto found = prices_.find(
-        std::string(text(event.payload().getSpotPriceChanged().getPlace().getId())));
+    const auto found =
+        prices_.find(std::string(text(event.payload().getSpotPriceChanged().getPlace().getId())));
     if (found != prices_.end()) provider_.price_changed(found->second);
   }
 }
@@ -252,7 +251,8 @@ void ProviderActor::publish_ended(const Instance& instance, bool revoked, absl::
   found->second.ended = true;
   context_.cancel(std::exchange(found->second.check, 0));
   Draft draft = context_.draft(instance.id);
-  auto ended = revoked ? draft.payload().initInstanceRevoked() : draft.payload().initInstanceReturned();
+  auto ended =
+      revoked ? draft.payload().initInstanceRevoked() : draft.payload().initInstanceReturned();
   ended.setInstance(instance.id);
   ended.setPlace(instance.place.id());
   ended.setEndedNs(absl::ToUnixNanos(at));
@@ -338,20 +338,21 @@ void ProviderActor::ask_account(const RentRequest& request) {
     return answer_rental(request.client_token,
                          absl::UnavailableError("the provider's role was lost; ask again"));
   }
-  provider_.rent(request, context_.reply<Done>(
-                              options_.deadline, [this, request](const absl::StatusOr<Done>& taken) {
-    const absl::Status& status = taken.status();
-    // Without an answer nothing is known: the same token, asked again, tells.
-    if (!status.ok() && !absl::IsDeadlineExceeded(status)) {
-      Draft draft = context_.draft(place_subject(request.place.id()));
-      auto refused = draft.payload().initInstanceRefused();
-      refused.setPlace(request.place.id());
-      refused.setClientToken(request.client_token);
-      refused.setWhy(std::string(status.message()));
-      context_.publish(std::move(draft));
-    }
-    answer_rental(request.client_token, status);
-  }));
+  provider_.rent(
+      request,
+      context_.reply<Done>(options_.deadline, [this, request](const absl::StatusOr<Done>& taken) {
+        const absl::Status& status = taken.status();
+        // Without an answer nothing is known: the same token, asked again, tells.
+        if (!status.ok() && !absl::IsDeadlineExceeded(status)) {
+          Draft draft = context_.draft(place_subject(request.place.id()));
+          auto refused = draft.payload().initInstanceRefused();
+          refused.setPlace(request.place.id());
+          refused.setClientToken(request.client_token);
+          refused.setWhy(std::string(status.message()));
+          context_.publish(std::move(draft));
+        }
+        answer_rental(request.client_token, status);
+      }));
 }
 
 void ProviderActor::answer_rental(const std::string& token, const absl::Status& status) {
@@ -367,8 +368,7 @@ void ProviderActor::answer_rental(const std::string& token, const absl::Status& 
 absl::Time ProviderActor::next_check(const Known& known) const {
   constexpr int looks = 8;
   const absl::Duration least = options_.return_lead_min * options_.market.speed;
-  const absl::Duration lead =
-      std::min(std::max(options_.return_lead, least), options_.hour / 2);
+  const absl::Duration lead = std::min(std::max(options_.return_lead, least), options_.hour / 2);
   const absl::Time now = market_.now();
   const absl::Time end = paid_until(known.instance.launched, now, options_.hour);
   if (now < end - lead) return end - lead;
@@ -378,8 +378,8 @@ absl::Time ProviderActor::next_check(const Known& known) const {
 
 void ProviderActor::check_later(const std::string& id) {
   Known& known = known_.at(id);
-  const bool kept = options_.keep_initial &&
-                    known.instance.client_token.starts_with(initial_token_prefix);
+  const bool kept =
+      options_.keep_initial && known.instance.client_token.starts_with(initial_token_prefix);
   if (!options_.return_unused || kept || known.ended || known.check != 0) return;
   known.check = market_.at(next_check(known), [this, id] {
     known_.at(id).check = 0;
@@ -393,31 +393,40 @@ void ProviderActor::return_if_unused(const std::string& id, const std::string& w
                                      std::function<void(absl::Status)> done) {
   const auto found = known_.find(id);
   if (found == known_.end()) {
-    return done(absl::NotFoundError(absl::StrCat("no instance ", id, " in account ", provider_.account())));
+    return done(
+        absl::NotFoundError(absl::StrCat("no instance ", id, " in account ", provider_.account())));
   }
   if (found->second.ended) return done(absl::OkStatus());
   // The cloud takes it, and then its last hour is free.
   if (found->second.instance.notice_deadline != absl::InfiniteFuture()) {
-    return done(absl::FailedPreconditionError(absl::StrCat(id, " is under notice; the cloud takes it")));
+    return done(
+        absl::FailedPreconditionError(absl::StrCat(id, " is under notice; the cloud takes it")));
   }
   const std::string node = found->second.instance.node;
-  leases_.list({"vm/", node}, context_.reply<std::vector<LeaseRecord>>(
-      options_.deadline, [this, id, why, node, done](absl::StatusOr<std::vector<LeaseRecord>> records) {
-    if (!records.ok()) return done(records.status());
-    for (const LeaseRecord& record : *records) {
-      const bool resident = record.holder == node || (record.heir && record.heir->node == node);
-      const bool needed = is_only_replica(record, node);
-      if (resident || needed) {
-        return done(absl::FailedPreconditionError(absl::StrCat(
-            id, ": ", record.key, resident ? " is there" : " has its only other replica there")));
-      }
-    }
-    if (!role_.held()) return done(absl::UnavailableError("the provider's role was lost; ask again"));
-    return_why_[id] = why;
-    provider_.give_back(id, context_.reply<Done>(options_.deadline, [done](const absl::StatusOr<Done>& gone) {
-      done(gone.status());
-    }));
-  }));
+  leases_.list(
+      {"vm/", node},
+      context_.reply<std::vector<LeaseRecord>>(
+          options_.deadline,
+          [this, id, why, node, done](absl::StatusOr<std::vector<LeaseRecord>> records) {
+            if (!records.ok()) return done(records.status());
+            for (const LeaseRecord& record : *records) {
+              const bool resident =
+                  record.holder == node || (record.heir && record.heir->node == node);
+              const bool needed = is_only_replica(record, node);
+              if (resident || needed) {
+                return done(absl::FailedPreconditionError(
+                    absl::StrCat(id, ": ", record.key,
+                                 resident ? " is there" : " has its only other replica there")));
+              }
+            }
+            if (!role_.held())
+              return done(absl::UnavailableError("the provider's role was lost; ask again"));
+            return_why_[id] = why;
+            provider_.give_back(id, context_.reply<Done>(options_.deadline,
+                                                         [done](const absl::StatusOr<Done>& gone) {
+                                                           done(gone.status());
+                                                         }));
+          }));
 }
 
 }  // namespace supercloud

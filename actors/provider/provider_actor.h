@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "actors/market_time.h"
-#include "actors/provider/provider.h"
 #include "actors/past.h"
+#include "actors/provider/provider.h"
 #include "actors/role.h"
 #include "actors/session_view.h"
 #include "actors/spot/place.h"
@@ -22,13 +22,15 @@ namespace supercloud {
 
 struct ProviderActorOptions {
   MarketClock market;
-  std::vector<LabelRule> labels;             // of the places in instance.launched
-  absl::Duration hour = absl::Hours(1);      // of billing, market time
+  std::vector<LabelRule> labels;         // of the places in instance.launched
+  absl::Duration hour = absl::Hours(1);  // of billing, market time
   bool return_unused = true;
-  bool keep_initial = true;                  // those that were there from the start are never returned
-  absl::Duration return_lead = absl::Minutes(3);  // market time before the end of the paid hour from which unused ones go
-  Duration return_lead_min = absl::Seconds(3);    // ... and at least this much cluster time
-  Duration deadline = absl::Seconds(5);      // of one call to the account or the lease table
+  // those that were there from the start are never returned
+  bool keep_initial = true;
+  // market time before the end of the paid hour from which unused ones go
+  absl::Duration return_lead = absl::Minutes(3);
+  Duration return_lead_min = absl::Seconds(3);  // ... and at least this much cluster time
+  Duration deadline = absl::Seconds(5);         // of one call to the account or the lease table
   // A simulated account lives in the process that drives it: after a takeover by another process it must be told what the
   // facts say is rented. Empty where the account itself knows (every real one): what it no longer lists has ended.
   std::function<void(const Instance&)> adopt;
@@ -85,7 +87,8 @@ class ProviderActor final : public Actor {
   std::set<std::string> requested_;                // client tokens whose request is a fact
   std::map<std::string, Rental> rentals_;          // under way, by client token
   std::map<std::string, std::string> return_why_;  // by instance
-  std::shared_ptr<bool> alive_;                    // what the account calls back outlives this actor
+  // what the account calls back outlives this actor
+  std::shared_ptr<bool> alive_;
 };
 
 }  // namespace supercloud

@@ -23,9 +23,7 @@ Duration SimulatedMarket::span(absl::Duration market, Duration least) const {
   return std::max(options_.market.cluster_span(market), least);
 }
 
-std::string SimulatedMarket::new_id() {
-  return absl::StrCat("i-", options_.account, "-", ++made_);
-}
+std::string SimulatedMarket::new_id() { return absl::StrCat("i-", options_.account, "-", ++made_); }
 
 int SimulatedMarket::running_in(const PlaceName& place) const {
   return static_cast<int>(
@@ -41,15 +39,15 @@ void SimulatedMarket::rent(RentRequest request, Reply<Done> reply) {
   const std::string id = request.place.id();
   const auto quote = quotes_.find(request.place);
   if (quote == quotes_.end()) {
-    reply(absl::UnavailableError(
-        absl::StrCat(id, ": no price is known there yet; ask again when the price feed has told one")));
+    reply(absl::UnavailableError(absl::StrCat(
+        id, ": no price is known there yet; ask again when the price feed has told one")));
     return;
   }
   const Money price = quote->second.price;
   if (request.place.spot && request.bid < price) {
-    reply(absl::ResourceExhaustedError(absl::StrCat(id, ": the bid of ", to_string(request.bid),
-                                                    " per hour is below the price of ",
-                                                    to_string(price), "; bid more or go elsewhere")));
+    reply(absl::ResourceExhaustedError(absl::StrCat(
+        id, ": the bid of ", to_string(request.bid), " per hour is below the price of ",
+        to_string(price), "; bid more or go elsewhere")));
     return;
   }
   const auto limit = options_.capacity.find(request.place);
@@ -133,8 +131,14 @@ void SimulatedMarket::launch_initial(const PlaceName& place) {
     if (by_token_.contains(token)) continue;
     Rented rented;
     rented.launched = true;
-    rented.instance = {new_id(),       place, initial.node, initial.bid, quote.price,
-                       options_.billing, std::max(quote.since, options_.market.origin), token};
+    rented.instance = {new_id(),
+                       place,
+                       initial.node,
+                       initial.bid,
+                       quote.price,
+                       options_.billing,
+                       std::max(quote.since, options_.market.origin),
+                       token};
     by_token_[token] = rented.instance.id;
     tell({InstanceChange::Kind::launched, rented.instance, rented.instance.launched, {}, {}});
     instances_[rented.instance.id] = std::move(rented);
@@ -143,8 +147,9 @@ void SimulatedMarket::launch_initial(const PlaceName& place) {
 
 void SimulatedMarket::check_bid(Rented& rented) {
   const auto quote = quotes_.find(rented.instance.place);
-  if (!rented.launched || rented.instance.notice_deadline != absl::InfiniteFuture() || !rented.instance.place.spot ||
-      quote == quotes_.end() || quote->second.price <= rented.instance.bid) {
+  if (!rented.launched || rented.instance.notice_deadline != absl::InfiniteFuture() ||
+      !rented.instance.place.spot || quote == quotes_.end() ||
+      quote->second.price <= rented.instance.bid) {
     return;
   }
   // Once given, a notice stands, even if the price falls again.
@@ -180,7 +185,8 @@ void SimulatedMarket::adopt(const Instance& instance) {
   }
   Rented& rented = instances_[instance.id];
   rented.instance = instance;
-  rented.instance.notice_deadline = absl::InfiniteFuture();  // given anew, if the price still says so
+  // given anew, if the price still says so
+  rented.instance.notice_deadline = absl::InfiniteFuture();
   rented.launched = true;
   by_token_[instance.client_token] = instance.id;
   check_bid(rented);

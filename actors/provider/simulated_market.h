@@ -23,7 +23,7 @@ struct SimulatedMarketOptions {
   // Where the market is fast, work still needs its time: the same in cluster time, at least.
   Duration launch_delay_min = absl::ZeroDuration();
   Duration notice_min = absl::ZeroDuration();
-  std::map<PlaceName, int> capacity;                // instances per place
+  std::map<PlaceName, int> capacity;  // instances per place
   int capacity_default = 1000;
   // Instances that are there from the start: launched at the market's origin, or as soon as the place's price allows the bid.
   struct Initial {
@@ -60,7 +60,7 @@ class SimulatedMarket final : public Provider {
   struct Rented {
     Instance instance;
     bool launched = false;
-    TimerId timer = 0;           // launch, later revocation
+    TimerId timer = 0;  // launch, later revocation
   };
   struct Quote {
     Money price;

@@ -5,7 +5,8 @@
 
 namespace supercloud {
 
-Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec, const NodeDirectory& nodes,
+Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec,
+                         const NodeDirectory& nodes,
                          const std::map<std::string, CopyFacts>& copies) {
   Placement placement;
   if (record.heir && record.heir->node != record.holder) {
@@ -18,7 +19,8 @@ Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec,
   std::vector<std::tuple<bool, bool, bool, bool, std::string>> ranked;
   const auto rank = [&](const std::string& name, const std::string& place) {
     if (name == record.holder || name == placement.heir) return;
-    const bool in_sync = std::find(record.in_sync.begin(), record.in_sync.end(), name) != record.in_sync.end();
+    const bool in_sync =
+        std::find(record.in_sync.begin(), record.in_sync.end(), name) != record.in_sync.end();
     const auto copy = copies.find(name);
     const bool down = copy != copies.end() && copy->second.down;
     const bool caught_up = copy != copies.end() && copy->second.caught_up;

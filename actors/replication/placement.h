@@ -24,7 +24,8 @@ struct Placement {
 // To the heir, and to as many others as the VM asks: nodes of the in-sync set first, then those that have caught up, then by name, with
 // other places than the holder's before its own. Constraints count as for running: data must not lie where the VM must not be. What is
 // down does not count, but one of the in-sync set is kept, for it may return.
-Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec, const NodeDirectory& nodes,
+Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec,
+                         const NodeDirectory& nodes,
                          const std::map<std::string, CopyFacts>& copies);
 
 }  // namespace supercloud

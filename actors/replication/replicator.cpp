@@ -18,14 +18,21 @@ const std::string key_prefix = "vm/";
 std::string key_of(const std::string& vm) { return key_prefix + vm; }
 std::string vm_of_key(const std::string& key) { return key.substr(key_prefix.size()); }
 std::string tenant_of(const std::string& vm) { return vm.substr(0, vm.find('/')); }
-std::string name_of(const std::string& vm) { return vm.substr(std::min(vm.find('/'), vm.size() - 1) + 1); }
-std::string vm_of_event(const Event& event) { return absl::StrCat(event.tenant(), "/", event.subject()); }
+std::string name_of(const std::string& vm) {
+  return vm.substr(std::min(vm.find('/'), vm.size() - 1) + 1);
+}
+std::string vm_of_event(const Event& event) {
+  return absl::StrCat(event.tenant(), "/", event.subject());
+}
 
 const char* to_string(Role role) {
   switch (role) {
-    case Role::replica: return "replica";
-    case Role::serving: return "serving";
-    case Role::sealed: return "sealed";
+    case Role::replica:
+      return "replica";
+    case Role::serving:
+      return "serving";
+    case Role::sealed:
+      return "sealed";
   }
   return "unknown";
 }
@@ -66,9 +73,10 @@ nlohmann::json describe(const VolumeStatus& volume, const std::vector<ReplicaSta
 
 Replicator::Replicator(Context& context, ReplicatorSeams seams, ReplicatorOptions options)
     : context_(context), seams_(seams), options_(options), alive_(std::make_shared<bool>(true)) {
-  for (const char* pattern : {"vm.defined.>", "vm.started.>", "vm.resumed.>", "vm.released.>", "vm.destroyed.>",
-                              "migration.accepted.>", "node.joined.>", "node.left.>", "node.capacity.>",
-                              "instance.returned.>", "instance.revoked.>"}) {
+  for (const char* pattern :
+       {"vm.defined.>", "vm.started.>", "vm.resumed.>", "vm.released.>", "vm.destroyed.>",
+        "migration.accepted.>", "node.joined.>", "node.left.>", "node.capacity.>",
+        "instance.returned.>", "instance.revoked.>"}) {
     context_.subscribe(Pattern::of(pattern));
   }
   seams_.volumes.watch([this, alive = std::weak_ptr<bool>(alive_)](const std::string&) {
@@ -99,10 +107,12 @@ void Replicator::recovered(const Event& event) {
   };
   switch (event.type()) {
     case schema::Payload::STORAGE_SEALED:
-      if (text(event.payload().getStorageSealed().getNode()) == context_.node()) sealed_.insert(said(context_.node()));
+      if (text(event.payload().getStorageSealed().getNode()) == context_.node())
+        sealed_.insert(said(context_.node()));
       break;
     case schema::Payload::STORAGE_VERIFIED:
-      if (text(event.payload().getStorageVerified().getNode()) == context_.node()) verified_.insert(said(context_.node()));
+      if (text(event.payload().getStorageVerified().getNode()) == context_.node())
+        verified_.insert(said(context_.node()));
       break;
     case schema::Payload::STORAGE_REPLICA_READY: {
       const EventId migration = event.migration();
@@ -142,14 +152,15 @@ void Replicator::look() {
   look_again_ = false;
   // The blackout's facts do not wait for the table.
   for (const VolumeStatus& volume : seams_.volumes.list()) say_states(volume);
-  seams_.leases.list({key_prefix, context_.node()},
-                     context_.reply<std::vector<LeaseRecord>>(
-                         options_.call_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
-                           looking_ = false;
-                           // Without the table everything goes on as it is.
-                           if (records.ok()) consider(*std::move(records));
-                           if (look_again_) look();
-                         }));
+  seams_.leases.list(
+      {key_prefix, context_.node()},
+      context_.reply<std::vector<LeaseRecord>>(
+          options_.call_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
+            looking_ = false;
+            // Without the table everything goes on as it is.
+            if (records.ok()) consider(*std::move(records));
+            if (look_again_) look();
+          }));
 }
 
 void Replicator::consider(std::vector<LeaseRecord> records) {
@@ -179,18 +190,22 @@ void Replicator::consider(std::vector<LeaseRecord> records) {
   }
   std::erase_if(unneeded_since_, [&](const auto& each) { return !here.contains(each.first); });
   std::erase_if(down_since_, [&](const auto& each) { return !here.contains(each.first); });
-  std::erase_if(migrations_, [&](const auto& each) { return !here.contains(each.first) && !records_.contains(each.first); });
+  std::erase_if(migrations_, [&](const auto& each) {
+    return !here.contains(each.first) && !records_.contains(each.first);
+  });
   // A VM of which nothing is left needs no memory of what was said; the log has it.
   for (std::set<Said>* said : {&sealed_, &verified_, &ready_}) {
-    std::erase_if(*said, [&](const Said& each) { return !here.contains(each.vm) && !records_.contains(each.vm); });
+    std::erase_if(*said, [&](const Said& each) {
+      return !here.contains(each.vm) && !records_.contains(each.vm);
+    });
   }
 }
 
 void Replicator::feed(const VolumeStatus& volume, const LeaseRecord& record) {
   auto spec = Message<schema::VmSpec>::parse(record.value);
   if (!spec.ok()) {
-    context_.fail(absl::DataLossError(absl::StrCat("lease record ", record.key, ": its value is no VmSpec: ",
-                                                   spec.status().ToString())));
+    context_.fail(absl::DataLossError(absl::StrCat(
+        "lease record ", record.key, ": its value is no VmSpec: ", spec.status().ToString())));
     return;
   }
   std::map<std::string, Instant>& down = down_since_[volume.vm];
@@ -202,8 +217,9 @@ void Replicator::feed(const VolumeStatus& volume, const LeaseRecord& record) {
       down.emplace(replica.node, context_.now());
     }
     const auto since = down.find(replica.node);
-    copies[replica.node] = {replica.caught_up,
-                            since != down.end() && context_.now() - since->second > options_.down_after};
+    copies[replica.node] = {
+        replica.caught_up,
+        since != down.end() && context_.now() - since->second > options_.down_after};
   }
   const Placement placement = place_replicas(record, spec->reader(), nodes_, copies);
   for (const auto& [node, facts] : copies) {
@@ -213,13 +229,15 @@ void Replicator::feed(const VolumeStatus& volume, const LeaseRecord& record) {
   }
   for (const std::string& node : placement.nodes) {
     const NodeFacts* facts = nodes_.find(node);
-    if (facts != nullptr && !facts->endpoint.empty()) seams_.volumes.replicate(volume.vm, node, facts->endpoint);
+    if (facts != nullptr && !facts->endpoint.empty())
+      seams_.volumes.replicate(volume.vm, node, facts->endpoint);
   }
   say_ready(record, placement.heir);
 }
 
 void Replicator::rest(const std::string& vm) {
-  for (const ReplicaStatus& replica : seams_.volumes.replicas(vm)) seams_.volumes.stop_replicating(vm, replica.node);
+  for (const ReplicaStatus& replica : seams_.volumes.replicas(vm))
+    seams_.volumes.stop_replicating(vm, replica.node);
 }
 
 // ---- telling --------------------------------------------------------------------------------------------------------
@@ -273,10 +291,12 @@ void Replicator::say_ready(const LeaseRecord& record, const std::string& heir) {
   const std::string vm = vm_of_key(record.key);
   for (const ReplicaStatus& replica : seams_.volumes.replicas(vm)) {
     const bool is_heir = replica.node == heir;
-    Said said{vm, record.epoch, replica.node, is_heir ? record.heir->migration.to_string() : std::string()};
+    Said said{vm, record.epoch, replica.node,
+              is_heir ? record.heir->migration.to_string() : std::string()};
     if (!replica.caught_up) {
       const auto down = down_since_[vm].find(replica.node);
-      if (down != down_since_[vm].end() && context_.now() - down->second > options_.down_after) ready_.erase(said);
+      if (down != down_since_[vm].end() && context_.now() - down->second > options_.down_after)
+        ready_.erase(said);
       continue;
     }
     if (!ready_.insert(std::move(said)).second) continue;
@@ -292,22 +312,25 @@ void Replicator::say_ready(const LeaseRecord& record, const std::string& heir) {
 
 void Replicator::doubt(const VolumeStatus& volume) {
   const Instant since = unneeded_since_.emplace(volume.vm, context_.now()).first->second;
-  if (context_.now() - since >= options_.grace && !asking_.contains(volume.vm)) ask_table(volume.vm);
+  if (context_.now() - since >= options_.grace && !asking_.contains(volume.vm))
+    ask_table(volume.vm);
 }
 
 void Replicator::ask_table(const std::string& vm) {
   asking_.insert(vm);
-  seams_.leases.read(key_of(vm), context_.reply<LeaseRecord>(options_.call_deadline, [this, vm](absl::StatusOr<LeaseRecord> record) {
-    if (absl::IsNotFound(record.status())) {
-      asking_.erase(vm);
-      return discard(vm);  // the VM is gone
-    }
-    if (!record.ok() || record->holder == context_.node()) {
-      asking_.erase(vm);
-      return;
-    }
-    ask_holder(*record);
-  }));
+  seams_.leases.read(key_of(vm),
+                     context_.reply<LeaseRecord>(
+                         options_.call_deadline, [this, vm](absl::StatusOr<LeaseRecord> record) {
+                           if (absl::IsNotFound(record.status())) {
+                             asking_.erase(vm);
+                             return discard(vm);  // the VM is gone
+                           }
+                           if (!record.ok() || record->holder == context_.node()) {
+                             asking_.erase(vm);
+                             return;
+                           }
+                           ask_holder(*record);
+                         }));
 }
 
 // It may be the last good copy (rule 12): it goes when the holder, at the record's epoch, has as many others caught up as the VM
@@ -329,8 +352,9 @@ void Replicator::ask_holder(const LeaseRecord& record) {
         const auto json = nlohmann::json::parse(text(answer->reader().getJson()), nullptr, false);
         if (!json.is_object() || !json.contains("volumes") || !json["volumes"].is_array()) return;
         for (const auto& volume : json["volumes"]) {
-          if (!volume.is_object() || volume.value("vm", "") != vm || volume.value("role", "") != "serving" ||
-              volume.value("epoch", Epoch{0}) != epoch || !volume.contains("replicas")) {
+          if (!volume.is_object() || volume.value("vm", "") != vm ||
+              volume.value("role", "") != "serving" || volume.value("epoch", Epoch{0}) != epoch ||
+              !volume.contains("replicas")) {
             continue;
           }
           std::uint64_t good = 0;
@@ -349,12 +373,15 @@ void Replicator::ask_holder(const LeaseRecord& record) {
 void Replicator::confirm(const std::string& vm, Epoch epoch) {
   asking_.insert(vm);
   const Instant sent = context_.now();
-  seams_.leases.read("vm/" + vm, context_.reply<LeaseRecord>(
-                                     options_.confirm_deadline, [this, vm, epoch, sent](absl::StatusOr<LeaseRecord> record) {
-                                       asking_.erase(vm);
-                                       const bool in_time = context_.now() - sent <= options_.confirm_deadline;
-                                       if (in_time && record.ok() && record->session_alive && record->epoch == epoch) discard(vm);
-                                     }));
+  seams_.leases.read(
+      "vm/" + vm,
+      context_.reply<LeaseRecord>(
+          options_.confirm_deadline, [this, vm, epoch, sent](absl::StatusOr<LeaseRecord> record) {
+            asking_.erase(vm);
+            const bool in_time = context_.now() - sent <= options_.confirm_deadline;
+            if (in_time && record.ok() && record->session_alive && record->epoch == epoch)
+              discard(vm);
+          }));
 }
 
 void Replicator::discard(const std::string& vm) {
@@ -363,7 +390,8 @@ void Replicator::discard(const std::string& vm) {
   for (const VolumeStatus& volume : seams_.volumes.list()) {
     if (volume.vm == vm && volume.streaming) return;
   }
-  seams_.volumes.destroy(vm, context_.reply<Done>(options_.call_deadline, [](absl::StatusOr<Done>) {}));
+  seams_.volumes.destroy(vm,
+                         context_.reply<Done>(options_.call_deadline, [](absl::StatusOr<Done>) {}));
   unneeded_since_.erase(vm);
 }
 
@@ -372,12 +400,14 @@ void Replicator::discard(const std::string& vm) {
 void Replicator::serve(Message<schema::Request> request, Answer answer) {
   if (!request.reader().isVolumeState()) return Actor::serve(std::move(request), std::move(answer));
   const auto ref = request.reader().getVolumeState();
-  const std::string wanted = text(ref.getName()).empty()
-                                 ? std::string()
-                                 : absl::StrCat(std::string(text(ref.getTenant())), "/", std::string(text(ref.getName())));
+  const std::string wanted =
+      text(ref.getName()).empty()
+          ? std::string()
+          : absl::StrCat(std::string(text(ref.getTenant())), "/", std::string(text(ref.getName())));
   nlohmann::json json{{"node", context_.node()}, {"volumes", nlohmann::json::array()}};
   for (const VolumeStatus& volume : seams_.volumes.list()) {
-    if (wanted.empty() || volume.vm == wanted) json["volumes"].push_back(describe(volume, seams_.volumes.replicas(volume.vm)));
+    if (wanted.empty() || volume.vm == wanted)
+      json["volumes"].push_back(describe(volume, seams_.volumes.replicas(volume.vm)));
   }
   answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
     response.setJson(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

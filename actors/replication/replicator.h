@@ -29,9 +29,9 @@ struct ReplicatorSeams {
 struct ReplicatorOptions {
   Duration interval = absl::Seconds(1);
   Duration call_deadline = absl::Seconds(2);
-  Duration grace = absl::Seconds(10);      // between "nobody needs this copy" and its end
+  Duration grace = absl::Seconds(10);  // between "nobody needs this copy" and its end
   Duration confirm_deadline = absl::Milliseconds(300);  // below ExecutorOptions::takeover_stagger
-  Duration down_after = absl::Seconds(10); // a replica not connected for longer counts as down
+  Duration down_after = absl::Seconds(10);  // a replica not connected for longer counts as down
 };
 
 class Replicator final : public Actor {
@@ -75,10 +75,12 @@ class Replicator final : public Actor {
   ReplicatorSeams seams_;
   ReplicatorOptions options_;
   NodeDirectory nodes_;
-  std::map<std::string, LeaseRecord> records_;                       // by vm: as last read, of those that name this node
-  std::map<std::string, std::map<std::string, Instant>> down_since_; // by vm and node
-  std::map<std::string, Instant> unneeded_since_;                    // by vm
-  std::map<std::string, EventId> migrations_;                        // by vm: the latest under an heir
+  // by vm: as last read, of those that name this node
+  std::map<std::string, LeaseRecord> records_;
+  std::map<std::string, std::map<std::string, Instant>> down_since_;  // by vm and node
+  std::map<std::string, Instant> unneeded_since_;                     // by vm
+  // by vm: the latest under an heir
+  std::map<std::string, EventId> migrations_;
   std::set<Said> sealed_, verified_, ready_;
   bool recovered_ = false;
   bool looking_ = false;

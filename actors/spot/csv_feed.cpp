@@ -1,8 +1,8 @@
 #include "actors/spot/csv_feed.h"
 
 #include <algorithm>
-#include <cstring>
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <tuple>
 #include <utility>
@@ -98,9 +98,9 @@ absl::StatusOr<CsvFeed::Line> CsvFeed::next_line() {
     if (searched > line_bytes_max) {
       broken_ = true;
       ++line_;
-      return absl::DataLossError(absl::StrCat(
-          name_, ":", line_, ": a line of more than ", line_bytes_max,
-          " bytes; is this a CSV file? Nothing after it is read"));
+      return absl::DataLossError(
+          absl::StrCat(name_, ":", line_, ": a line of more than ", line_bytes_max,
+                       " bytes; is this a CSV file? Nothing after it is read"));
     }
     if (!fill()) {
       const bool failed = input_ && input_->bad();
@@ -123,10 +123,12 @@ absl::Status CsvFeed::read_header() {
     if (!line.ok()) return absl::InvalidArgumentError(line.status().message());
     if (!line->has_value()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          name_, ": the file is empty; its first line has to name the columns epoch_s, az and usd_per_h"));
+          name_,
+          ": the file is empty; its first line has to name the columns epoch_s, az and usd_per_h"));
     }
     std::string_view header = **line;
-    if (line_ == 1 && header.starts_with("\xef\xbb\xbf")) header.remove_prefix(3);  // byte order mark
+    // byte order mark
+    if (line_ == 1 && header.starts_with("\xef\xbb\xbf")) header.remove_prefix(3);
     header = trimmed(header);
     if (header.empty() || header.front() == '#') continue;
     const std::vector<std::string_view> names = split(header);
@@ -136,15 +138,15 @@ absl::Status CsvFeed::read_header() {
     }
     columns_ = names.size();
     for (std::size_t i = 0; i < names.size(); ++i) {
-      std::optional<std::size_t>* column = names[i] == "epoch_s"                     ? &time_column_
-                                           : names[i] == "az" || names[i] == "zone"  ? &zone_column_
-                                           : names[i] == "usd_per_h"                 ? &price_column_
-                                           : names[i] == "instance_type"             ? &type_column_
-                                                                                     : nullptr;
+      std::optional<std::size_t>* column = names[i] == "epoch_s"                    ? &time_column_
+                                           : names[i] == "az" || names[i] == "zone" ? &zone_column_
+                                           : names[i] == "usd_per_h"                ? &price_column_
+                                           : names[i] == "instance_type"            ? &type_column_
+                                                                                    : nullptr;
       if (column == nullptr) continue;
       if (column->has_value()) {
-        return absl::InvalidArgumentError(absl::StrCat(name_, ":", line_, ": the column ",
-                                                       printable(names[i]), " occurs twice"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(name_, ":", line_, ": the column ", printable(names[i]), " occurs twice"));
       }
       *column = i;
     }
@@ -158,17 +160,16 @@ absl::Status CsvFeed::read_header() {
           absl::StrJoin(missing, ", "), "; the first line has to name epoch_s, az and usd_per_h"));
     }
     if (!type_column_ && options_.instance_type.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name_, ":", line_,
-                       ": there is no column instance_type; say which instance type these prices are of"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_, ":", line_,
+          ": there is no column instance_type; say which instance type these prices are of"));
     }
     return absl::OkStatus();
   }
 }
 
 absl::Status CsvFeed::damaged(std::string_view column, std::string_view what) const {
-  return absl::DataLossError(
-      absl::StrCat(name_, ":", line_, ": ", view(column), ": ", view(what)));
+  return absl::DataLossError(absl::StrCat(name_, ":", line_, ": ", view(column), ": ", view(what)));
 }
 
 absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
@@ -205,25 +206,28 @@ absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
   std::int64_t seconds = 0;
   const std::string_view time = fields[*time_column_];
   if (!absl::SimpleAtoi(view(time), &seconds)) {
-    return damaged("epoch_s", absl::StrCat("\"", printable(time),
-                                           "\" is no whole number of seconds since 1970; the row is left out"));
+    return damaged(
+        "epoch_s",
+        absl::StrCat("\"", printable(time),
+                     "\" is no whole number of seconds since 1970; the row is left out"));
   }
   if (seconds < 0 || seconds > 4'102'444'800) {
-    return damaged("epoch_s", absl::StrCat(seconds, " is not between 1970 and 2100; is it in seconds? The row is "
-                                                    "left out"));
+    return damaged("epoch_s",
+                   absl::StrCat(seconds,
+                                " is not between 1970 and 2100; is it in seconds? The row is "
+                                "left out"));
   }
   price.since = absl::FromUnixSeconds(seconds);
   if (newest_ && price.since < *newest_) {
-    return damaged("epoch_s",
-                   absl::StrCat(seconds, " is before the row above it (",
-                                absl::ToUnixSeconds(*newest_),
-                                "); sort the file by epoch_s, or choose one instance type of it. The row "
-                                "is left out"));
+    return damaged(
+        "epoch_s",
+        absl::StrCat(seconds, " is before the row above it (", absl::ToUnixSeconds(*newest_),
+                     "); sort the file by epoch_s, or choose one instance type of it. The row "
+                     "is left out"));
   }
   const absl::StatusOr<Money> amount = parse_price(fields[*price_column_], options_.price_max);
   if (!amount.ok()) {
-    return damaged("usd_per_h",
-                   absl::StrCat(amount.status().message(), "; the row is left out"));
+    return damaged("usd_per_h", absl::StrCat(amount.status().message(), "; the row is left out"));
   }
   price.usd_per_hour = *amount;
   newest_ = price.since;
@@ -286,7 +290,8 @@ void CsvFeed::next(Reply<Price> reply) {
       if (last.since <= options_.from) in_force_.push_back({place, last.price, last.since});
     }
     // The place of the first later row has that row as its last: its price in force was overwritten.
-    if (ahead_ && overwritten_ && overwritten_->place == ahead_->place) in_force_.push_back(*overwritten_);
+    if (ahead_ && overwritten_ && overwritten_->place == ahead_->place)
+      in_force_.push_back(*overwritten_);
     std::sort(in_force_.begin(), in_force_.end(), [](const Price& a, const Price& b) {
       return std::tie(b.since, b.place) < std::tie(a.since, a.place);
     });

@@ -26,10 +26,10 @@ namespace supercloud {
 struct CsvFeedOptions {
   std::string cloud = "aws";
   std::string region = "us-east-1";
-  std::string instance_type;                 // of files that have no such column
-  std::vector<std::string> instance_types;   // only these; empty: all
-  absl::Time from = absl::InfinitePast();    // the prices in force then come first
-  Money price_max{1'000'000'000'000};        // per hour; more is taken for damage
+  std::string instance_type;                // of files that have no such column
+  std::vector<std::string> instance_types;  // only these; empty: all
+  absl::Time from = absl::InfinitePast();   // the prices in force then come first
+  Money price_max{1'000'000'000'000};       // per hour; more is taken for damage
 };
 
 // Thread-bound. Holds one row ahead and, per place, the last price.
@@ -79,9 +79,9 @@ class CsvFeed final : public PriceFeed {
   std::map<PlaceName, Last> last_;
   std::map<std::string, std::uint64_t> types_seen_;
   bool delivered_ = false;
-  bool started_ = false;         // `from` has been reached
-  std::vector<Price> in_force_;  // at `from`, last one first
-  std::optional<Price> ahead_;   // the first after them
+  bool started_ = false;              // `from` has been reached
+  std::vector<Price> in_force_;       // at `from`, last one first
+  std::optional<Price> ahead_;        // the first after them
   std::optional<Price> overwritten_;  // what last_ held for the place of the newest row before it
   std::uint64_t duplicates_ = 0;
 };

@@ -23,23 +23,23 @@ namespace supercloud {
 
 struct GeneratedMarket {
   struct Zone {
-    PlaceName place;          // spot
-    Money on_demand_per_hour; // the scale of its prices
+    PlaceName place;           // spot
+    Money on_demand_per_hour;  // the scale of its prices
   };
   std::vector<Zone> zones;
-  absl::Time start;                         // the first price of every zone is in force from here
-  absl::Duration step = absl::Minutes(5);   // prices change at multiples of this
+  absl::Time start;                        // the first price of every zone is in force from here
+  absl::Duration step = absl::Minutes(5);  // prices change at multiples of this
   std::uint64_t seed = 1;
   // Chances per step and zone, per million.
-  std::uint64_t calm_step = 150'000;        // a small change within a regime
+  std::uint64_t calm_step = 150'000;  // a small change within a regime
   std::uint64_t calm_to_elevated = 8'000;
   std::uint64_t calm_to_spike = 3'000;
   std::uint64_t elevated_to_calm = 40'000;
   std::uint64_t elevated_to_spike = 20'000;
   std::uint64_t spike_to_calm = 150'000;
-  std::uint64_t regional_start = 4'000;     // a region's regime begins
-  std::uint64_t regional_end = 20'000;      // and ends
-  std::uint64_t regional_pull = 6;          // how many times as often zones leave calm meanwhile
+  std::uint64_t regional_start = 4'000;  // a region's regime begins
+  std::uint64_t regional_end = 20'000;   // and ends
+  std::uint64_t regional_pull = 6;       // how many times as often zones leave calm meanwhile
 };
 
 // Thread-bound. Never ends. Prices of one time come in the order of places.
@@ -54,7 +54,7 @@ class GeneratedFeed final : public PriceFeed {
   struct ZoneState {
     std::size_t region = 0;
     Regime regime = Regime::calm;
-    std::int64_t level = 0;     // nano-dollars per hour in calm
+    std::int64_t level = 0;  // nano-dollars per hour in calm
     std::int64_t price = 0;
   };
   struct RegionState {

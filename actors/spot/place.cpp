@@ -52,11 +52,12 @@ bool decode_field(std::string_view field, std::string& out) {
 }
 
 absl::Status malformed(std::string_view id, std::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(
-      "place \"", absl::string_view(id.data(), id.size()), "\": ",
-      absl::string_view(what.data(), what.size()),
-      "; a place is written cloud/region/zone/type/spot or cloud/region/zone/type/on-demand, with %2F "
-      "for a slash inside a name"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("place \"", absl::string_view(id.data(), id.size()),
+                   "\": ", absl::string_view(what.data(), what.size()),
+                   "; a place is written cloud/region/zone/type/spot or "
+                   "cloud/region/zone/type/on-demand, with %2F "
+                   "for a slash inside a name"));
 }
 
 }  // namespace
@@ -87,7 +88,8 @@ absl::StatusOr<PlaceName> PlaceName::parse(std::string_view id) {
       const absl::string_view name(names[i].data(), names[i].size());
       return malformed(id, absl::StrCat("its ", name, " is empty"));
     }
-    if (!decode_field(field, *fields[i])) return malformed(id, "a % is not followed by two hexadecimal digits");
+    if (!decode_field(field, *fields[i]))
+      return malformed(id, "a % is not followed by two hexadecimal digits");
     rest.remove_prefix(slash + 1);
   }
   if (rest == spot_word) {

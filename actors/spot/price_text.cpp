@@ -9,7 +9,8 @@
 namespace supercloud {
 namespace {
 
-constexpr std::int64_t mantissa_max = 100'000'000'000'000'000;  // 17 digits: times ten fits into 63 bits
+// 17 digits: times ten fits into 63 bits
+constexpr std::int64_t mantissa_max = 100'000'000'000'000'000;
 
 absl::Status refuse(std::string_view text, std::string_view why) {
   std::string shown;
@@ -49,8 +50,8 @@ absl::StatusOr<Money> parse_price(std::string_view text, Money most) {
   if (!rest.empty()) {
     int given = 0;
     if ((rest.front() != 'e' && rest.front() != 'E') ||
-        !absl::SimpleAtoi(absl::string_view(rest.data() + 1, rest.size() - 1), &given) || given > 100 ||
-        given < -100) {
+        !absl::SimpleAtoi(absl::string_view(rest.data() + 1, rest.size() - 1), &given) ||
+        given > 100 || given < -100) {
       return refuse(text, "is no number; write USD per hour in decimal, as 0.0331");
     }
     exponent += given;

@@ -13,8 +13,8 @@ constexpr Duration patience = absl::Hours(24 * 365 * 10);
 
 }  // namespace
 
-Watcher::Watcher(Context& context, LeaseTable& leases, const SessionView& session,
-                 FeedFactory feed, WatcherOptions options)
+Watcher::Watcher(Context& context, LeaseTable& leases, const SessionView& session, FeedFactory feed,
+                 WatcherOptions options)
     : context_(context),
       market_(context, options.market),
       make_feed_(std::move(feed)),
@@ -166,9 +166,9 @@ void Watcher::expect_news() {
   silence_ = context_.after(span, [this, term = term_] {
     silence_ = 0;
     if (term != term_) return;
-    lost(trouble_.empty()
-             ? absl::StrCat("no price for ", absl::FormatDuration(options_.silence), " of market time")
-             : trouble_);
+    lost(trouble_.empty() ? absl::StrCat("no price for ", absl::FormatDuration(options_.silence),
+                                         " of market time")
+                          : trouble_);
   });
 }
 

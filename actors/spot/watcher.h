@@ -25,11 +25,14 @@ namespace supercloud {
 struct WatcherOptions {
   MarketClock market;
   std::string role = "feed";
-  std::vector<Price> fixed;               // on-demand prices and own hosts: published as the role is gained
+  // on-demand prices and own hosts: published as the role is gained
+  std::vector<Price> fixed;
   std::vector<LabelRule> labels;
-  Duration silence = absl::Hours(6);      // market time without a price after which the feed counts as lost
-  Duration silence_min = absl::Seconds(5);// ... and at least this much cluster time
-  Duration retry = absl::Seconds(1);      // cluster time between two attempts at a feed that is out of reach
+  // market time without a price after which the feed counts as lost
+  Duration silence = absl::Hours(6);
+  Duration silence_min = absl::Seconds(5);  // ... and at least this much cluster time
+  // cluster time between two attempts at a feed that is out of reach
+  Duration retry = absl::Seconds(1);
   Duration rejected_every = absl::Seconds(10);  // damaged rows are reported this often
 };
 
@@ -71,11 +74,11 @@ class Watcher final : public Actor {
   std::map<std::string, Fact> facts_;  // the newest of each place
   std::string source_;
   std::optional<absl::Time> lost_since_;
-  std::string trouble_;                // why the feed is silent, as far as known
+  std::string trouble_;  // why the feed is silent, as far as known
 
   // While the role is held.
   std::unique_ptr<PriceFeed> feed_;
-  std::uint64_t term_ = 0;             // replies and timers of an earlier term are void
+  std::uint64_t term_ = 0;  // replies and timers of an earlier term are void
   std::optional<Price> ahead_;
   TimerId due_ = 0;
   TimerId silence_ = 0;

@@ -44,7 +44,8 @@ void end(pid_t child, const std::string& directory) {
 // Publishes one stream; counts what comes.
 class Side final : public BusReceiver {
  public:
-  Side(const std::string& directory, std::string name, const std::string& other) : origin_(name + "/bench") {
+  Side(const std::string& directory, std::string name, const std::string& other)
+      : origin_(name + "/bench") {
     ZmqBusOptions options;
     options.name = name;
     options.publish_bind = "ipc://" + directory + "/" + name + ".pub";
@@ -69,7 +70,9 @@ class Side final : public BusReceiver {
     if (echo_every != 0 && received % echo_every == 0) publish();
   }
   void on_gap(const BusGap&) override { ++gaps; }
-  void on_request(std::string, std::string, Reply<std::string> answer) override { answer(ready ? "ready" : ""); }
+  void on_request(std::string, std::string, Reply<std::string> answer) override {
+    answer(ready ? "ready" : "");
+  }
   void on_rejected(std::string, std::string) override {}
   void on_peer(std::string, bool alive) override { peer = alive; }
 
@@ -102,7 +105,8 @@ void over_bus(benchmark::State& state, std::uint64_t each) {
   bool far_ready = false;
   while (both && !far_ready) {  // until the other has subscribed here
     bool answered = false;
-    near.bus->request({"far", "bench"}, "", Reply<std::string>(far_future, [&](absl::StatusOr<std::string> answer) {
+    near.bus->request({"far", "bench"}, "",
+                      Reply<std::string>(far_future, [&](absl::StatusOr<std::string> answer) {
                         answered = true;
                         far_ready = answer.ok() && *answer == "ready";
                       }));
@@ -120,7 +124,8 @@ void over_bus(benchmark::State& state, std::uint64_t each) {
     ++wanted;
     if (!near.loop.run_until([&] { return near.received >= wanted; }, absl::Seconds(10))) break;
   }
-  if (wanted == 0 || near.received < wanted || near.gaps != 0) state.SkipWithError("events were lost");
+  if (wanted == 0 || near.received < wanted || near.gaps != 0)
+    state.SkipWithError("events were lost");
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(each));
   end(child, directory);
 }
@@ -140,8 +145,10 @@ void over_raw(benchmark::State& state, std::uint64_t each) {
       zmq_setsockopt(s, ZMQ_SUBSCRIBE, "", 0);
       zmq_setsockopt(s, ZMQ_RCVTIMEO, &patience, sizeof patience);
     }
-    if (type == ZMQ_SUB) zmq_connect(s, endpoint.c_str());
-    else zmq_bind(s, endpoint.c_str());
+    if (type == ZMQ_SUB)
+      zmq_connect(s, endpoint.c_str());
+    else
+      zmq_bind(s, endpoint.c_str());
     return s;
   };
   char topic[] = "vm.dirty_rate.main.web1.";

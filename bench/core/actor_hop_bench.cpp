@@ -31,7 +31,8 @@ class DeafBus final : public Bus {
 class NullLog final : public EventLog {
  public:
   explicit NullLog(Scheduler& scheduler) : scheduler_(scheduler) {}
-  void append(std::vector<Event> events, std::optional<Reservation> reserve, Reply<Done> reply) override {
+  void append(std::vector<Event> events, std::optional<Reservation> reserve,
+              Reply<Done> reply) override {
     (void)events;
     (void)reserve;
     scheduler_.post([reply = std::move(reply)]() mutable { reply(Done{}); });
@@ -114,10 +115,11 @@ void actor_hop(benchmark::State& state) {
     }
     ++iterations;
   }
-  if (game.hops != hops_per_iteration && iterations > 0) state.SkipWithError("hops were miscounted");
-  state.counters["hop"] = benchmark::Counter(
-      static_cast<double>(iterations * hops_per_iteration),
-      benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  if (game.hops != hops_per_iteration && iterations > 0)
+    state.SkipWithError("hops were miscounted");
+  state.counters["hop"] =
+      benchmark::Counter(static_cast<double>(iterations * hops_per_iteration),
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(actor_hop);
 

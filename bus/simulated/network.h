@@ -25,7 +25,8 @@ struct LinkFaults {
   Duration delay_max = absl::Milliseconds(1);
   std::uint64_t loss_per_million = 0;
   std::uint64_t duplicate_per_million = 0;
-  std::uint64_t reorder_per_million = 0;  // such a message is late by up to `reorder_delay_max`, others overtake it
+  // such a message is late by up to `reorder_delay_max`, others overtake it
+  std::uint64_t reorder_per_million = 0;
   Duration reorder_delay_max = absl::Milliseconds(20);
 };
 
@@ -38,7 +39,7 @@ class SimulatedNetwork {
   struct Counts {
     std::uint64_t sent = 0;
     std::uint64_t delivered = 0;
-    std::uint64_t lost = 0;        // by loss, partition, or an endpoint that is down
+    std::uint64_t lost = 0;  // by loss, partition, or an endpoint that is down
     std::uint64_t duplicated = 0;
     std::uint64_t reordered = 0;
   };
@@ -91,7 +92,8 @@ class SimulatedNetwork {
   LinkFaults faults_;
   std::map<Pair, LinkFaults> pair_faults_;
   std::map<std::string, bool, std::less<>> up_;
-  std::map<std::string, std::uint64_t, std::less<>> generations_;  // grows when what is under way is lost
+  // grows when what is under way is lost
+  std::map<std::string, std::uint64_t, std::less<>> generations_;
   std::set<Pair> blocked_;
   std::vector<std::set<std::string, std::less<>>> groups_;
   std::map<Pair, Instant> last_arrival_;

@@ -19,10 +19,9 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
       network_(network),
       scheduler_(scheduler),
       options_(std::move(options)),
-      subscriber_(scheduler, pool, options_.gaps,
-                  [this](const auto& prefix, const auto& subscription) {
-                    changed(prefix, subscription);
-                  }) {
+      subscriber_(
+          scheduler, pool, options_.gaps,
+          [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); }) {
   network_.add(name_);
   registered_ = network_.buses_.try_emplace(name_, this).second;
   if (registered_) life_ = ++network_.lives_[name_];
@@ -192,7 +191,8 @@ void SimulatedBus::publish(const Event& event) {
   }
 }
 
-void SimulatedBus::changed(const std::string& prefix, const Subscriber::Subscription& subscription) {
+void SimulatedBus::changed(const std::string& prefix,
+                           const Subscriber::Subscription& subscription) {
   for (const auto& [name, peer] : peers_) {
     if (peer.alive) send(name, Change{prefix, subscription.version, subscription.active()});
   }
@@ -227,8 +227,8 @@ bool SimulatedBus::send_changes(const std::string& to) {
 
 void SimulatedBus::arm_retry() {
   if (retry_timer_ != 0 || receiver_ == nullptr) return;
-  retry_timer_ = scheduler_.at(scheduler_.clock().now() + options_.retry_interval,
-                               [this] { retry(); });
+  retry_timer_ =
+      scheduler_.at(scheduler_.clock().now() + options_.retry_interval, [this] { retry(); });
 }
 
 void SimulatedBus::retry() {
@@ -257,14 +257,15 @@ void SimulatedBus::request(Address to, std::string bytes, Reply<std::string> rep
     const auto found = pending_.find(id);
     if (found == pending_.end()) return;
     found->second.timer = 0;
-    finish(id, absl::DeadlineExceededError(
-                   absl::StrCat(found->second.to, "/", found->second.actor, " did not answer in time")));
+    finish(id, absl::DeadlineExceededError(absl::StrCat(found->second.to, "/", found->second.actor,
+                                                        " did not answer in time")));
   });
   if (local) {
     scheduler_.post(guarded([this, id] {
       const auto found = pending_.find(id);
       if (found == pending_.end() || receiver_ == nullptr) return;
-      auto answer = [this, alive = std::weak_ptr<char>(alive_), id](absl::StatusOr<std::string> value) {
+      auto answer = [this, alive = std::weak_ptr<char>(alive_),
+                     id](absl::StatusOr<std::string> value) {
         if (!alive.expired()) finish(id, std::move(value));
       };
       receiver_->on_request(found->second.actor, std::exchange(found->second.bytes, {}),

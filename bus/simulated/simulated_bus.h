@@ -99,7 +99,7 @@ class SimulatedBus final : public Bus {
   struct Peer {
     std::uint64_t life = 0;  // 0: never heard
     bool alive = false;
-    bool awaited = false;    // existed when this bus started, and may still answer
+    bool awaited = false;  // existed when this bus started, and may still answer
     Instant last_heard;
     std::map<std::string, Change, std::less<>> theirs;  // what it subscribes here
     std::set<std::uint64_t> served;                     // ids of its requests ...

@@ -130,7 +130,8 @@ class SimulatedHost {
   std::function<void(const std::string&)> look_;
   std::set<std::string> looks_;  // due, not yet told
   std::map<std::string, Instant> busy_until_;
-  std::map<std::string, std::uint64_t> freezes_;  // by vm: a resume called before the last one has no effect
+  // by vm: a resume called before the last one has no effect
+  std::map<std::string, std::uint64_t> freezes_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Keeper keeper_;
   std::map<std::string, Copy> copies_;

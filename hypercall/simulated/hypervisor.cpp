@@ -71,11 +71,10 @@ void SimulatedHypervisor::stop_send(std::string vm, Reply<Done> reply) {
 
 void SimulatedHypervisor::resume(std::string vm, Epoch epoch, Reply<Done> reply) {
   SimulatedHost& host = host_;
-  host_.call<Done>(
-      "resume", vm, while_alive(std::move(reply)),
-      [&host, vm, epoch, freezes = host.freezes_[vm]](Reply<Done> done) {
-        host.resume(vm, epoch, freezes, std::move(done));
-      });
+  host_.call<Done>("resume", vm, while_alive(std::move(reply)),
+                   [&host, vm, epoch, freezes = host.freezes_[vm]](Reply<Done> done) {
+                     host.resume(vm, epoch, freezes, std::move(done));
+                   });
 }
 
 void SimulatedHypervisor::destroy(std::string vm, Reply<Done> reply) {

@@ -33,7 +33,8 @@ void DiskVolume::apply(const Change& change, DiskBlocks& blocks, VolumeState& st
 }
 
 void DiskVolume::put(std::uint64_t index, std::optional<DiskBlock> block, bool step) {
-  if (auto old = blocks_.find(index); old != blocks_.end()) digest_ -= block_digest(index, old->second.value);
+  if (auto old = blocks_.find(index); old != blocks_.end())
+    digest_ -= block_digest(index, old->second.value);
   if (block) digest_ += block_digest(index, block->value);
   Change change;
   change.position = ++position_;
@@ -45,7 +46,9 @@ void DiskVolume::put(std::uint64_t index, std::optional<DiskBlock> block, bool s
 }
 
 void DiskVolume::write(std::uint64_t index, const DiskBlock& block) { put(index, block, true); }
-void DiskVolume::stage(std::uint64_t index, std::optional<DiskBlock> block) { put(index, block, false); }
+void DiskVolume::stage(std::uint64_t index, std::optional<DiskBlock> block) {
+  put(index, block, false);
+}
 
 void DiskVolume::update(const VolumeState& state) {
   state_ = state;
@@ -74,7 +77,8 @@ void DiskVolume::crash(Random* random) {
       const std::uint64_t fate = random->below(4);
       if (fate >= 2) continue;  // lost
       Change reached = change;
-      if (fate == 0) {  // torn: neither the old content nor the new, and nothing that says which write it was
+      // torn: neither the old content nor the new, and nothing that says which write it was
+      if (fate == 0) {
         reached.block = DiskBlock{change.block->value ^ random->next(), 0, 0};
         reached.step = false;
       }
@@ -105,7 +109,8 @@ void DiskVolume::corrupt(std::uint64_t index, std::uint64_t value) {
   digest_ -= block_digest(index, found->second.value);
   digest_ += block_digest(index, value);
   found->second.value = value;
-  if (auto stable = stable_blocks_.find(index); stable != stable_blocks_.end()) stable->second.value = value;
+  if (auto stable = stable_blocks_.find(index); stable != stable_blocks_.end())
+    stable->second.value = value;
 }
 
 void MemoryDisk::crash(Random* random) {

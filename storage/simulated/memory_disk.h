@@ -30,9 +30,10 @@ struct VolumeState {
   VolumeStatus::Role role = VolumeStatus::Role::replica;
   Epoch fence = 0;
   Epoch closed = 0;
-  Epoch lineage = 0;                      // epoch of the newest write, or of the service that is about to make it; 0: nothing yet
+  // epoch of the newest write, or of the service that is about to make it; 0: nothing yet
+  Epoch lineage = 0;
   std::uint64_t version = 0;
-  std::uint64_t flushed = 0;              // covered by an acknowledged guest flush
+  std::uint64_t flushed = 0;  // covered by an acknowledged guest flush
   replica_protocol::History history;
   bool complete = true;
   bool crashed = false;

@@ -24,7 +24,7 @@ struct MemoryVolumeStore::Volume {
   // Grows when this becomes another's replica: what a guest is still waiting for then is never answered.
   std::uint64_t service = 0;
   Instant deadline = far_future;
-  std::deque<std::shared_ptr<Flush>> flushes;  // of the guest, oldest first
+  std::deque<std::shared_ptr<Flush>> flushes;                     // of the guest, oldest first
   std::map<std::string, std::unique_ptr<ReplicaSender>> senders;  // by node
   ReplicaReceiver* stream = nullptr;
 };
@@ -38,26 +38,33 @@ struct MemoryVolumeStore::Verify {
 
 MemoryVolumeStore::MemoryVolumeStore(MemoryDisk& disk, Scheduler& scheduler, LinkNetwork& links,
                                      MemoryVolumeOptions options)
-    : disk_(disk), scheduler_(scheduler), links_(links), options_(std::move(options)), timers_(scheduler) {
+    : disk_(disk),
+      scheduler_(scheduler),
+      links_(links),
+      options_(std::move(options)),
+      timers_(scheduler) {
   for (auto& [vm, volume] : disk_.volumes()) open(vm);
   // Fails if an earlier store of this host listened on the same network: the network is a process's own, so that is a bug there.
-  const absl::Status listening =
-      links_.listen(std::string(replica_protocol::service),
-                    [this, alive = timers_.token()](std::unique_ptr<Link> link) {
-                      if (alive.lock() == nullptr) return;
-                      ReplicaHost& host = *this;
-                      auto stream = std::make_unique<ReplicaReceiver>(host, scheduler_, std::move(link));
-                      ReplicaReceiver* key = stream.get();
-                      streams_.emplace(key, std::move(stream));
-                    });
-  if (!listening.ok()) ABSL_RAW_LOG(FATAL, "volume store: %s", std::string(listening.message()).c_str());
+  const absl::Status listening = links_.listen(
+      std::string(replica_protocol::service),
+      [this, alive = timers_.token()](std::unique_ptr<Link> link) {
+        if (alive.lock() == nullptr) return;
+        ReplicaHost& host = *this;
+        auto stream = std::make_unique<ReplicaReceiver>(host, scheduler_, std::move(link));
+        ReplicaReceiver* key = stream.get();
+        streams_.emplace(key, std::move(stream));
+      });
+  if (!listening.ok())
+    ABSL_RAW_LOG(FATAL, "volume store: %s", std::string(listening.message()).c_str());
 }
 
 MemoryVolumeStore::~MemoryVolumeStore() = default;
 
 template <class T>
 void MemoryVolumeStore::answer(Duration latency, Reply<T> reply, absl::StatusOr<T> value) {
-  timers_.after(latency, [reply = std::move(reply), value = std::move(value)]() mutable { reply(std::move(value)); });
+  timers_.after(latency, [reply = std::move(reply), value = std::move(value)]() mutable {
+    reply(std::move(value));
+  });
 }
 
 MemoryVolumeStore::Volume* MemoryVolumeStore::find(const std::string& vm) {
@@ -112,19 +119,22 @@ void MemoryVolumeStore::serve(std::string vm, Epoch epoch, Reply<VolumeStatus> r
     answer<VolumeStatus>(options_.call_latency, std::move(reply), std::move(why));
   };
   Volume* volume = find(vm);
-  if (volume == nullptr) return refuse(absl::NotFoundError(absl::StrCat(options_.node, " has no volume of ", vm)));
+  if (volume == nullptr)
+    return refuse(absl::NotFoundError(absl::StrCat(options_.node, " has no volume of ", vm)));
   VolumeState state = volume->stored.state();
   const bool serving = state.role == Role::serving && state.fence == epoch && !state.crashed;
   if (!serving) {
     if (epoch == 0 || epoch <= state.closed || epoch < state.fence ||
         (epoch == state.fence && state.fence > 0)) {
-      return refuse(absl::FailedPreconditionError(absl::StrCat(
-          "volume of ", vm, " on ", options_.node, " is fenced at epoch ", state.fence, " (closed to ", state.closed,
-          "): it serves only an epoch above that, and ", epoch, " is not")));
+      return refuse(absl::FailedPreconditionError(
+          absl::StrCat("volume of ", vm, " on ", options_.node, " is fenced at epoch ", state.fence,
+                       " (closed to ", state.closed, "): it serves only an epoch above that, and ",
+                       epoch, " is not")));
     }
     if (!state.complete) {
-      return refuse(absl::FailedPreconditionError(absl::StrCat(
-          "volume of ", vm, " on ", options_.node, " has no complete content: let it replicate from the holder first")));
+      return refuse(absl::FailedPreconditionError(
+          absl::StrCat("volume of ", vm, " on ", options_.node,
+                       " has no complete content: let it replicate from the holder first")));
     }
     state.role = Role::serving;
     state.fence = epoch;
@@ -148,11 +158,12 @@ void MemoryVolumeStore::seal(std::string vm, Epoch epoch, Reply<Seal> reply) {
   }
   VolumeState state = volume->stored.state();
   if (state.role == Role::replica || state.fence != epoch || state.crashed) {
-    return answer<Seal>(options_.call_latency, std::move(reply),
-                        absl::FailedPreconditionError(absl::StrCat(
-                            "volume of ", vm, " on ", options_.node, " does not serve epoch ", epoch,
-                            state.crashed ? ": its host crashed while it did" : ": it stands at epoch ",
-                            state.crashed ? "" : absl::StrCat(state.fence))));
+    return answer<Seal>(
+        options_.call_latency, std::move(reply),
+        absl::FailedPreconditionError(absl::StrCat(
+            "volume of ", vm, " on ", options_.node, " does not serve epoch ", epoch,
+            state.crashed ? ": its host crashed while it did" : ": it stands at epoch ",
+            state.crashed ? "" : absl::StrCat(state.fence))));
   }
   if (state.role == Role::serving) {
     state.role = Role::sealed;
@@ -195,8 +206,9 @@ void MemoryVolumeStore::verify(std::string vm, Seal seal, Reply<Done> reply) {
         if (verify->id != id) continue;
         Reply<Done> late = std::move(verify->reply);
         waiting->second.erase(verify);
-        return late(absl::DeadlineExceededError(absl::StrCat(
-            "the replica of ", vm, " on ", options_.node, " did not come to the seal's content in time")));
+        return late(absl::DeadlineExceededError(
+            absl::StrCat("the replica of ", vm, " on ", options_.node,
+                         " did not come to the seal's content in time")));
       }
     });
   }
@@ -216,15 +228,18 @@ void MemoryVolumeStore::check_verifies(const std::string& vm) {
     }
     VolumeState state = volume->stored.state();
     if (state.fence > seal.epoch || state.role != Role::replica) {
-      answer<Done>(absl::ZeroDuration(), std::move(verify->reply),
-                   absl::FailedPreconditionError(absl::StrCat(
-                       "volume of ", vm, " on ", options_.node, state.role == Role::replica ? " is" : " is no replica and",
-                       " fenced at epoch ", state.fence, ": a seal of epoch ", seal.epoch, " is history")));
+      answer<Done>(
+          absl::ZeroDuration(), std::move(verify->reply),
+          absl::FailedPreconditionError(absl::StrCat(
+              "volume of ", vm, " on ", options_.node,
+              state.role == Role::replica ? " is" : " is no replica and", " fenced at epoch ",
+              state.fence, ": a seal of epoch ", seal.epoch, " is history")));
       verify = waiting.erase(verify);
       continue;
     }
     const bool standing = volume->stream != nullptr && volume->stream->staging();
-    const bool equal = state.version == seal.version && volume->stored.disk().digest() == seal.digest;
+    const bool equal =
+        state.version == seal.version && volume->stored.disk().digest() == seal.digest;
     if (standing || !state.complete || !equal) {
       // At or beyond the seal's version and yet another content: only comparing anew can help.
       if (!standing && !equal && state.version >= seal.version && volume->stream != nullptr &&
@@ -262,8 +277,9 @@ void MemoryVolumeStore::replicate(std::string vm, std::string node, std::string 
   if (volume == nullptr) return;  // asked again when there is one
   auto& sender = volume->senders[node];
   if (sender != nullptr) return sender->set_endpoint(std::move(endpoint));
-  sender = std::make_unique<ReplicaSender>(volume->stored, scheduler_, links_, options_, node, std::move(endpoint),
-                                           [this, vm](bool worth_a_look) { changed(vm, worth_a_look); });
+  sender = std::make_unique<ReplicaSender>(
+      volume->stored, scheduler_, links_, options_, node, std::move(endpoint),
+      [this, vm](bool worth_a_look) { changed(vm, worth_a_look); });
 }
 
 void MemoryVolumeStore::stop_replicating(std::string vm, std::string node) {
@@ -289,7 +305,8 @@ void MemoryVolumeStore::set_sync_peers(std::string vm, std::vector<std::string> 
   changed(vm);
 }
 
-absl::StatusOr<StoredVolume*> MemoryVolumeStore::accept(ReplicaReceiver& stream, const replica_protocol::Hello& hello) {
+absl::StatusOr<StoredVolume*> MemoryVolumeStore::accept(ReplicaReceiver& stream,
+                                                        const replica_protocol::Hello& hello) {
   Volume* volume = find(hello.vm);
   if (volume == nullptr) {
     disk_.volumes().emplace(hello.vm, DiskVolume(hello.bytes));
@@ -299,8 +316,8 @@ absl::StatusOr<StoredVolume*> MemoryVolumeStore::accept(ReplicaReceiver& stream,
   const bool own = state.role != Role::replica && hello.epoch == state.fence;
   if (hello.epoch < state.fence || hello.epoch <= state.closed || own) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "volume of ", hello.vm, " on ", options_.node, own ? " serves" : " is fenced at", " epoch ", state.fence,
-        ", closed to ", state.closed, ": no blocks of epoch ", hello.epoch));
+        "volume of ", hello.vm, " on ", options_.node, own ? " serves" : " is fenced at", " epoch ",
+        state.fence, ", closed to ", state.closed, ": no blocks of epoch ", hello.epoch));
   }
   detach(*volume, "another stream took its place");
   if (state.role != Role::replica) {
@@ -358,37 +375,46 @@ bool MemoryVolumeStore::takes(const Volume& volume, Epoch epoch) {
   return false;
 }
 
-void MemoryVolumeStore::write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
-                              Reply<Done> reply) {
+void MemoryVolumeStore::write(const std::string& vm, Epoch epoch, std::uint64_t block,
+                              std::uint64_t value, Reply<Done> reply) {
   Volume* volume = find(vm);
-  if (volume == nullptr) return answer<Done>(options_.call_latency, std::move(reply), absl::NotFoundError(vm));
+  if (volume == nullptr)
+    return answer<Done>(options_.call_latency, std::move(reply), absl::NotFoundError(vm));
   if (!takes(*volume, epoch)) return;
   DiskVolume& disk = volume->stored.disk();
   if (block >= disk.bytes() / block_bytes) {
-    return answer<Done>(options_.call_latency, std::move(reply), absl::OutOfRangeError(absl::StrCat(
-        "block ", block, " of ", vm, ": the volume has ", disk.bytes() / block_bytes)));
+    return answer<Done>(
+        options_.call_latency, std::move(reply),
+        absl::OutOfRangeError(absl::StrCat("block ", block, " of ", vm, ": the volume has ",
+                                           disk.bytes() / block_bytes)));
   }
   const DiskBlock written{value, epoch, disk.state().version + 1};
   disk.write(block, written);
   for (auto& [node, sender] : volume->senders) sender->wrote(block, written);
-  timers_.after(options_.write_latency, [this, vm, service = volume->service, reply = std::move(reply)]() mutable {
+  timers_.after(options_.write_latency, [this, vm, service = volume->service,
+                                         reply = std::move(reply)]() mutable {
     const Volume* now = find(vm);
-    if (now != nullptr && now->service == service && scheduler_.clock().now() < now->deadline) reply(Done{});
+    if (now != nullptr && now->service == service && scheduler_.clock().now() < now->deadline)
+      reply(Done{});
   });
 }
 
-void MemoryVolumeStore::read(const std::string& vm, Epoch epoch, std::uint64_t block, Reply<std::uint64_t> reply) {
+void MemoryVolumeStore::read(const std::string& vm, Epoch epoch, std::uint64_t block,
+                             Reply<std::uint64_t> reply) {
   Volume* volume = find(vm);
-  if (volume == nullptr) return answer<std::uint64_t>(options_.call_latency, std::move(reply), absl::NotFoundError(vm));
+  if (volume == nullptr)
+    return answer<std::uint64_t>(options_.call_latency, std::move(reply), absl::NotFoundError(vm));
   if (!takes(*volume, epoch)) return;
   const DiskBlocks& blocks = volume->stored.disk().blocks();
   auto found = blocks.find(block);
-  answer<std::uint64_t>(options_.read_latency, std::move(reply), found == blocks.end() ? 0 : found->second.value);
+  answer<std::uint64_t>(options_.read_latency, std::move(reply),
+                        found == blocks.end() ? 0 : found->second.value);
 }
 
 void MemoryVolumeStore::flush(const std::string& vm, Epoch epoch, Reply<Done> reply) {
   Volume* volume = find(vm);
-  if (volume == nullptr) return answer<Done>(options_.call_latency, std::move(reply), absl::NotFoundError(vm));
+  if (volume == nullptr)
+    return answer<Done>(options_.call_latency, std::move(reply), absl::NotFoundError(vm));
   if (!takes(*volume, epoch)) return;
   auto flush = std::make_shared<Volume::Flush>();
   flush->version = volume->stored.state().version;
@@ -409,7 +435,8 @@ void MemoryVolumeStore::check_flushes(const std::string& vm) {
     bool everywhere = flush->stable;
     for (const std::string& node : volume->stored.state().sync_peers) {
       auto sender = volume->senders.find(node);
-      everywhere = everywhere && sender != volume->senders.end() && sender->second->has_stable(flush->version);
+      everywhere = everywhere && sender != volume->senders.end() &&
+                   sender->second->has_stable(flush->version);
     }
     if (!everywhere) return;
     volume->flushes.pop_front();
@@ -425,7 +452,9 @@ void MemoryVolumeStore::check_flushes(const std::string& vm) {
 
 // ---- watch ------------------------------------------------------------------------------------------------------
 
-void MemoryVolumeStore::watch(std::function<void(const std::string& vm)> look) { watchers_.push_back(std::move(look)); }
+void MemoryVolumeStore::watch(std::function<void(const std::string& vm)> look) {
+  watchers_.push_back(std::move(look));
+}
 
 void MemoryVolumeStore::changed(const std::string& vm, bool worth_a_look) {
   bool& watched = changed_[vm];

@@ -27,8 +27,10 @@ class GuestDisk {
  public:
   virtual ~GuestDisk() = default;
   // OutOfRange beyond the volume's end. NotFound: no such volume.
-  virtual void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value, Reply<Done> reply) = 0;
-  virtual void read(const std::string& vm, Epoch epoch, std::uint64_t block, Reply<std::uint64_t> reply) = 0;
+  virtual void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
+                     Reply<Done> reply) = 0;
+  virtual void read(const std::string& vm, Epoch epoch, std::uint64_t block,
+                    Reply<std::uint64_t> reply) = 0;
   // Answered when every write that was acknowledged before is stable here and at every sync peer.
   virtual void flush(const std::string& vm, Epoch epoch, Reply<Done> reply) = 0;
 };
@@ -37,7 +39,8 @@ class GuestDisk {
 class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private ReplicaHost {
  public:
   // Listens for service "replica" of `links`, if nobody does yet.
-  MemoryVolumeStore(MemoryDisk& disk, Scheduler& scheduler, LinkNetwork& links, MemoryVolumeOptions options);
+  MemoryVolumeStore(MemoryDisk& disk, Scheduler& scheduler, LinkNetwork& links,
+                    MemoryVolumeOptions options);
   ~MemoryVolumeStore() override;
 
   void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) override;
@@ -53,8 +56,10 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
   void set_sync_peers(std::string vm, std::vector<std::string> nodes) override;
   void watch(std::function<void(const std::string& vm)> look) override;
 
-  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value, Reply<Done> reply) override;
-  void read(const std::string& vm, Epoch epoch, std::uint64_t block, Reply<std::uint64_t> reply) override;
+  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
+             Reply<Done> reply) override;
+  void read(const std::string& vm, Epoch epoch, std::uint64_t block,
+            Reply<std::uint64_t> reply) override;
   void flush(const std::string& vm, Epoch epoch, Reply<Done> reply) override;
 
   // Guest requests so far that were not taken, for tests.
@@ -63,7 +68,8 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
  private:
   struct Volume;
 
-  absl::StatusOr<StoredVolume*> accept(ReplicaReceiver& stream, const replica_protocol::Hello& hello) override;
+  absl::StatusOr<StoredVolume*> accept(ReplicaReceiver& stream,
+                                       const replica_protocol::Hello& hello) override;
   Epoch fence(const std::string& vm) const override;
   void applied(const std::string& vm) override;
   void ended(ReplicaReceiver& stream) override;
@@ -87,8 +93,10 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
   MemoryVolumeOptions options_;
   std::map<std::string, std::unique_ptr<Volume>> volumes_;
   struct Verify;
-  std::map<std::string, std::deque<Verify>> verifies_;  // by vm; may wait for a volume that a handshake has yet to make
-  std::map<ReplicaReceiver*, std::unique_ptr<ReplicaReceiver>> streams_;  // looked up by address, never iterated
+  // by vm; may wait for a volume that a handshake has yet to make
+  std::map<std::string, std::deque<Verify>> verifies_;
+  // looked up by address, never iterated
+  std::map<ReplicaReceiver*, std::unique_ptr<ReplicaReceiver>> streams_;
   std::vector<std::function<void(const std::string& vm)>> watchers_;
   std::map<std::string, bool> changed_;  // by vm: also the watchers', or only for what waits here
   bool look_armed_ = false;

@@ -12,20 +12,24 @@ using namespace replica_protocol;
 
 constexpr std::size_t inventory_per_frame = 4096;
 constexpr std::uint32_t mismatches_max = 3;
-constexpr Duration farewell = absl::Seconds(1);  // for a last message to leave before the link is closed
+// for a last message to leave before the link is closed
+constexpr Duration farewell = absl::Seconds(1);
 
 absl::StatusOr<DiskBlock> disk_block(const Block& block) {
-  if (block.content.size() != 8) return absl::InvalidArgumentError("replica blocks: content of a simulated block is 8 bytes");
+  if (block.content.size() != 8)
+    return absl::InvalidArgumentError("replica blocks: content of a simulated block is 8 bytes");
   DiskBlock result{0, block.epoch, block.version};
   for (std::size_t i = 0; i < 8; ++i) {
-    result.value |= static_cast<std::uint64_t>(static_cast<unsigned char>(block.content[i])) << (8 * i);
+    result.value |= static_cast<std::uint64_t>(static_cast<unsigned char>(block.content[i]))
+                    << (8 * i);
   }
   return result;
 }
 
 }  // namespace
 
-ReplicaReceiver::ReplicaReceiver(ReplicaHost& host, Scheduler& scheduler, std::unique_ptr<Link> link)
+ReplicaReceiver::ReplicaReceiver(ReplicaHost& host, Scheduler& scheduler,
+                                 std::unique_ptr<Link> link)
     : host_(host), link_(std::move(link)), timers_(scheduler) {
   link_->set_handler({
       [this](std::string frame) {
@@ -104,7 +108,8 @@ void ReplicaReceiver::send_inventory() {
   message.first = true;
   for (const auto& [index, block] : volume_->disk().blocks()) {
     if (message.entries.size() == inventory_per_frame) send(std::exchange(message, {}));
-    message.entries.push_back({index, block.epoch, block.version, block_digest(index, block.value)});
+    message.entries.push_back(
+        {index, block.epoch, block.version, block_digest(index, block.value)});
   }
   message.last = true;
   send(std::move(message));
@@ -130,7 +135,8 @@ absl::Status ReplicaReceiver::on_blocks(const Blocks& message) {
 
 absl::Status ReplicaReceiver::on_synced(const Synced& message) {
   if (!staging_) return absl::FailedPreconditionError("replica synced: nothing was asked for");
-  if (volume_->state().closed >= epoch_) return absl::FailedPreconditionError("closed: the volume is verified");
+  if (volume_->state().closed >= epoch_)
+    return absl::FailedPreconditionError("closed: the volume is verified");
   DiskVolume& disk = volume_->disk();
   for (const auto& [index, block] : stage_) disk.stage(index, block);
   stage_.clear();
@@ -144,7 +150,8 @@ absl::Status ReplicaReceiver::on_synced(const Synced& message) {
   disk.update(state);
   if (!state.complete) {
     if (++mismatches_ >= mismatches_max) {
-      return absl::DataLossError(absl::StrCat("after ", mismatches_, " resyncs the content is still another than the source's"));
+      return absl::DataLossError(absl::StrCat(
+          "after ", mismatches_, " resyncs the content is still another than the source's"));
     }
     send_inventory();
   } else {
@@ -158,9 +165,11 @@ absl::Status ReplicaReceiver::on_synced(const Synced& message) {
 absl::Status ReplicaReceiver::on_writes(const Writes& message) {
   // While staging they are ignored: whatever was sent before the source compares is in what it compares.
   if (staging_) return absl::OkStatus();
-  if (volume_->state().closed >= epoch_) return absl::FailedPreconditionError("closed: the volume is verified");
+  if (volume_->state().closed >= epoch_)
+    return absl::FailedPreconditionError("closed: the volume is verified");
   for (const Block& block : message.blocks) {
-    if (block.epoch != epoch_) return absl::FailedPreconditionError("replica writes: of another epoch than the handshake's");
+    if (block.epoch != epoch_)
+      return absl::FailedPreconditionError("replica writes: of another epoch than the handshake's");
     if (block.version <= volume_->state().version) continue;  // never older over newer
     auto content = disk_block(block);
     if (!content.ok()) return content.status();

@@ -20,7 +20,8 @@ class ReplicaHost {
  public:
   virtual ~ReplicaHost() = default;
   // The handshake: finds or makes the volume, raises its fence, makes it a replica of this stream. The error is for the source.
-  virtual absl::StatusOr<StoredVolume*> accept(ReplicaReceiver& stream, const replica_protocol::Hello& hello) = 0;
+  virtual absl::StatusOr<StoredVolume*> accept(ReplicaReceiver& stream,
+                                               const replica_protocol::Hello& hello) = 0;
   // The fence of a volume, for a refusal; 0: none.
   virtual Epoch fence(const std::string& vm) const = 0;
   virtual void applied(const std::string& vm) = 0;
@@ -63,8 +64,9 @@ class ReplicaReceiver {
   replica_protocol::History history_;
   bool staging_ = false;
   std::map<std::uint64_t, std::optional<DiskBlock>> stage_;
-  std::uint64_t round_ = 0;    // of comparing: a flush that began in an earlier one acknowledges nothing
-  std::uint64_t stable_ = 0;   // of this round, as acknowledged
+  // of comparing: a flush that began in an earlier one acknowledges nothing
+  std::uint64_t round_ = 0;
+  std::uint64_t stable_ = 0;  // of this round, as acknowledged
   std::uint32_t mismatches_ = 0;
   OwnedTimers timers_;
 };

@@ -28,10 +28,16 @@ Block block_of(std::uint64_t index, const DiskBlock& block) {
 }  // namespace
 
 ReplicaSender::ReplicaSender(StoredVolume& volume, Scheduler& scheduler, LinkNetwork& links,
-                             const MemoryVolumeOptions& options, std::string node, std::string endpoint,
-                             std::function<void(bool)> changed)
-    : volume_(volume), links_(links), options_(options), node_(std::move(node)), endpoint_(std::move(endpoint)),
-      changed_(std::move(changed)), backoff_(options.reconnect_min), timers_(scheduler) {
+                             const MemoryVolumeOptions& options, std::string node,
+                             std::string endpoint, std::function<void(bool)> changed)
+    : volume_(volume),
+      links_(links),
+      options_(options),
+      node_(std::move(node)),
+      endpoint_(std::move(endpoint)),
+      changed_(std::move(changed)),
+      backoff_(options.reconnect_min),
+      timers_(scheduler) {
   if (volume_.state().version > 0) unstable_.push_back({volume_.state().version, timers_.now()});
   timers_.after(absl::ZeroDuration(), [this] { restart(); });
 }
@@ -185,7 +191,8 @@ void ReplicaSender::begin_sync() {
 
 void ReplicaSender::wrote(std::uint64_t index, const DiskBlock& block) {
   const Instant now = timers_.now();
-  if (!unstable_.empty() && (now - unstable_.back().since < age_resolution || unstable_.size() >= ages_max)) {
+  if (!unstable_.empty() &&
+      (now - unstable_.back().since < age_resolution || unstable_.size() >= ages_max)) {
     unstable_.back().version = block.version;
   } else {
     unstable_.push_back({block.version, now});
@@ -217,9 +224,10 @@ void ReplicaSender::pump() {
       }
       if (options_.resync_bytes_per_second > 0) {
         const auto bytes = static_cast<std::int64_t>(message.blocks.size() * block_bytes);
-        paced_until_ = std::max(paced_until_, timers_.now()) +
-                       absl::Nanoseconds(bytes * 1'000'000'000 /
-                                         static_cast<std::int64_t>(options_.resync_bytes_per_second));
+        paced_until_ =
+            std::max(paced_until_, timers_.now()) +
+            absl::Nanoseconds(bytes * 1'000'000'000 /
+                              static_cast<std::int64_t>(options_.resync_bytes_per_second));
       }
       send(std::move(message));
     } else if (syncing_) {
@@ -241,10 +249,11 @@ void ReplicaSender::pump() {
   }
   if (link_ == nullptr || !streaming_ || !more() || pump_armed_) return;
   pump_armed_ = true;
-  timers_.at(std::max(timers_.now() + pump_interval, differing_.empty() ? Instant{} : paced_until_), [this] {
-    pump_armed_ = false;
-    if (streaming_) pump();
-  });
+  timers_.at(std::max(timers_.now() + pump_interval, differing_.empty() ? Instant{} : paced_until_),
+             [this] {
+               pump_armed_ = false;
+               if (streaming_) pump();
+             });
 }
 
 ReplicaStatus ReplicaSender::status() const {
@@ -256,8 +265,10 @@ ReplicaStatus ReplicaSender::status() const {
   status.version_received = received_;
   status.version_stable = stable_;
   const std::uint64_t version = volume_.state().version;
-  const std::uint64_t writes = connected_ && streaming_ && !syncing_ && version > stable_ ? version - stable_ : 0;
-  const std::uint64_t blocks = connected_ ? differing_.size() + pending_.size() : volume_.disk().blocks().size();
+  const std::uint64_t writes =
+      connected_ && streaming_ && !syncing_ && version > stable_ ? version - stable_ : 0;
+  const std::uint64_t blocks =
+      connected_ ? differing_.size() + pending_.size() : volume_.disk().blocks().size();
   status.lag_bytes = std::max(writes, blocks) * block_bytes;
   status.lag = unstable_.empty() ? absl::ZeroDuration() : timers_.now() - unstable_.front().since;
   return status;

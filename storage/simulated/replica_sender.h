@@ -19,8 +19,9 @@ class ReplicaSender {
  public:
   // `changed`: with true when it connected, lost its replica or caught up, with false when more is stable. May be called from
   // inside any call.
-  ReplicaSender(StoredVolume& volume, Scheduler& scheduler, LinkNetwork& links, const MemoryVolumeOptions& options,
-                std::string node, std::string endpoint, std::function<void(bool)> changed);
+  ReplicaSender(StoredVolume& volume, Scheduler& scheduler, LinkNetwork& links,
+                const MemoryVolumeOptions& options, std::string node, std::string endpoint,
+                std::function<void(bool)> changed);
 
   void wrote(std::uint64_t index, const DiskBlock& block);
   void flushed();
@@ -30,7 +31,9 @@ class ReplicaSender {
 
   ReplicaStatus status() const;
   // The connected replica has everything up to `version` on stable storage.
-  bool has_stable(std::uint64_t version) const { return connected_ && caught_up_ && stable_ >= version; }
+  bool has_stable(std::uint64_t version) const {
+    return connected_ && caught_up_ && stable_ >= version;
+  }
 
  private:
   bool ready() const;
@@ -52,19 +55,19 @@ class ReplicaSender {
 
   std::unique_ptr<Link> link_;
   std::vector<std::unique_ptr<Link>> retired_;
-  std::uint64_t attempt_ = 0;   // timers of an earlier connection find another number
+  std::uint64_t attempt_ = 0;  // timers of an earlier connection find another number
   Duration backoff_;
   std::string error_;
-  bool connected_ = false;      // the replica has answered the hello
+  bool connected_ = false;  // the replica has answered the hello
   bool caught_up_ = false;
   Instant heard_;
 
   std::vector<replica_protocol::Inventory::Entry> inventory_;
-  bool syncing_ = false;        // between the inventory's end and the sending of `synced`
+  bool syncing_ = false;  // between the inventory's end and the sending of `synced`
   std::deque<replica_protocol::Block> differing_;
   std::uint64_t sync_version_ = 0;
   std::uint64_t sync_digest_ = 0;
-  bool streaming_ = false;      // `synced` is sent, or on its way: writes are queued
+  bool streaming_ = false;  // `synced` is sent, or on its way: writes are queued
   std::deque<replica_protocol::Block> pending_;
   std::uint64_t flushed_sent_ = 0;
   Instant paced_until_;

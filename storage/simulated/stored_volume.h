@@ -16,7 +16,8 @@ namespace supercloud {
 // Timers that end with their owner. Thread-bound to the scheduler.
 class OwnedTimers {
  public:
-  explicit OwnedTimers(Scheduler& scheduler) : scheduler_(scheduler), alive_(std::make_shared<int>(0)) {}
+  explicit OwnedTimers(Scheduler& scheduler)
+      : scheduler_(scheduler), alive_(std::make_shared<int>(0)) {}
 
   // Expires with the owner: for what runs elsewhere.
   std::weak_ptr<int> token() const { return alive_; }
@@ -45,7 +46,8 @@ struct MemoryVolumeOptions {
   Duration reconnect_max = absl::Seconds(2);
   Duration stall_timeout = absl::Seconds(5);
   std::size_t backlog_bytes_max = 256 << 10;  // on the link; more waits in the store
-  std::size_t pending_writes_max = 65536;     // waiting for one replica; more begins again with a resync
+  // waiting for one replica; more begins again with a resync
+  std::size_t pending_writes_max = 65536;
 };
 
 inline constexpr std::uint64_t block_bytes = 4096;  // what one block stands for
@@ -76,7 +78,8 @@ class StoredVolume {
       flushing_ = false;
       disk_.flush(position);
       std::multimap<std::uint64_t, Task> due;
-      while (!waiting_.empty() && waiting_.begin()->first <= position) due.insert(waiting_.extract(waiting_.begin()));
+      while (!waiting_.empty() && waiting_.begin()->first <= position)
+        due.insert(waiting_.extract(waiting_.begin()));
       flush();
       // A task may end this volume: nothing of it is touched after.
       for (auto& [at, task] : due) std::move(task)();

@@ -1,9 +1,10 @@
 // Charges against tables computed by hand.
+#include "actors/ledger/billing.h"
+
 #include <fstream>
 #include <string>
 #include <vector>
 
-#include "actors/ledger/billing.h"
 #include "gtest/gtest.h"
 
 namespace supercloud {
@@ -12,7 +13,9 @@ namespace {
 constexpr absl::Duration hour = absl::Hours(1);
 const absl::Time noon = absl::FromUnixSeconds(1'440'244'800);
 
-absl::Time at(int minutes, int seconds = 0) { return noon + absl::Minutes(minutes) + absl::Seconds(seconds); }
+absl::Time at(int minutes, int seconds = 0) {
+  return noon + absl::Minutes(minutes) + absl::Seconds(seconds);
+}
 
 // 0.10 from 11:30, 0.25 from 12:20, 0.07 from 13:00 sharp, 0.40 from 13:59:59, 0.05 from 14:30
 PriceHistory history() {
@@ -25,7 +28,8 @@ PriceHistory history() {
   return prices;
 }
 
-std::vector<std::int64_t> amounts(const Rental& rental, const PriceHistory& prices, absl::Time now) {
+std::vector<std::int64_t> amounts(const Rental& rental, const PriceHistory& prices,
+                                  absl::Time now) {
   std::vector<std::int64_t> result;
   for (std::int64_t i = 0; i < hours_due(rental, now, hour); ++i) {
     result.push_back(charge_of(rental, prices, i, hour).amount.nano_usd);
@@ -72,7 +76,8 @@ TEST(HourlyBilling, HasNoPartialHourWhenTheEndFallsOnAnHour) {
   for (const bool by_cloud : {false, true}) {
     Rental ended = rental(at(0));
     ended.end = {at(120), by_cloud};
-    EXPECT_EQ(amounts(ended, history(), at(500)), (std::vector<std::int64_t>{100'000'000, 70'000'000}));
+    EXPECT_EQ(amounts(ended, history(), at(500)),
+              (std::vector<std::int64_t>{100'000'000, 70'000'000}));
   }
 }
 
@@ -91,7 +96,8 @@ TEST(PerSecondBilling, AddsUpEveryPriceForAsLongAsItHeld) {
   // 12:00 to 12:20 at 0.10, to 13:00 at 0.25: 0.0333.. + 0.1666.. = 0.20
   // 13:00 to 13:59:59 at 0.07, one second at 0.40: (3599 x 0.07 + 0.40) / 3600 = 0.070091666..
   Rental used = rental(at(0), schema::Billing::PER_SECOND);
-  EXPECT_EQ(amounts(used, history(), at(120)), (std::vector<std::int64_t>{200'000'000, 70'091'667}));
+  EXPECT_EQ(amounts(used, history(), at(120)),
+            (std::vector<std::int64_t>{200'000'000, 70'091'667}));
   // 14:00 to 14:30 at 0.40, ten seconds at 0.05, paid whoever ends it: 0.20 + 0.000138888..
   for (const bool by_cloud : {false, true}) {
     used.end = {at(150, 10), by_cloud};

@@ -1,9 +1,10 @@
+#include "actors/ledger/ledger.h"
+
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "actors/ledger/ledger.h"
 #include "tests/actors/market_world.h"
 
 namespace supercloud {
@@ -48,8 +49,9 @@ class LedgerTest : public MarketWorld {
     std::vector<std::string> lines;
     for (const Event& event : of(node, Payload::LEDGER_CHARGED)) {
       const auto charged = event.payload().getLedgerCharged();
-      lines.push_back(absl::StrCat(std::string(text(charged.getInstance())), " ", minutes(charged.getFromNs()), " ",
-                                   minutes(charged.getToNs()), " ", charged.getAmountNanoUsd()));
+      lines.push_back(absl::StrCat(std::string(text(charged.getInstance())), " ",
+                                   minutes(charged.getFromNs()), " ", minutes(charged.getToNs()),
+                                   " ", charged.getAmountNanoUsd()));
     }
     return lines;
   }
@@ -72,7 +74,8 @@ TEST_F(LedgerTest, ChargesEveryInstanceHourOnceWhenItIsOver) {
   end(node, "i-1", minute(90), true);
   end(node, "i-2", minute(85), false);
   run(absl::Minutes(300));
-  EXPECT_EQ(charges(node), (std::vector<std::string>{"i-1 0 60 100", "i-2 10 70 1000", "i-1 60 90 0", "i-2 70 85 1000"}));
+  EXPECT_EQ(charges(node), (std::vector<std::string>{"i-1 0 60 100", "i-2 10 70 1000",
+                                                     "i-1 60 90 0", "i-2 70 85 1000"}));
 }
 
 TEST_F(LedgerTest, ChargesNothingTwiceAfterRestartsAndTakeovers) {
@@ -88,7 +91,8 @@ TEST_F(LedgerTest, ChargesNothingTwiceAfterRestartsAndTakeovers) {
   start("a");  // its log has the first hours
   nodes.at("b")->node->fail_actor("ledger", absl::InternalError("a test"));
   run(absl::Minutes(60));
-  EXPECT_EQ(charges(b), (std::vector<std::string>{"i-1 0 60 100", "i-1 60 120 100", "i-1 120 180 100", "i-1 180 240 100"}));
+  EXPECT_EQ(charges(b), (std::vector<std::string>{"i-1 0 60 100", "i-1 60 120 100",
+                                                  "i-1 120 180 100", "i-1 180 240 100"}));
 }
 
 TEST_F(LedgerTest, DoesNotMindInWhichOrderFactsArrive) {

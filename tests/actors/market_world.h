@@ -64,8 +64,8 @@ struct TestNode {
   std::unique_ptr<SimulatedBus> bus;
   std::unique_ptr<Node> node;
   TestSession session;
-  Context* hand = nullptr;         // of an actor by which the test acts
-  std::vector<Event> seen;         // all events, in the order of their arrival
+  Context* hand = nullptr;  // of an actor by which the test acts
+  std::vector<Event> seen;  // all events, in the order of their arrival
 
   ~TestNode() { crash(); }
   void crash() {
@@ -98,17 +98,16 @@ class MarketWorld : public testing::Test {
     NodeOptions options;
     options.name = name;
     options.random_seed = 7;
-    node->node = std::make_unique<Node>(
-        NodeSeams{scheduler, *node->bus, *node->log, node->pool}, std::move(options));
+    node->node = std::make_unique<Node>(NodeSeams{scheduler, *node->bus, *node->log, node->pool},
+                                        std::move(options));
     TestNode* raw = node.get();
     raw->node->spawn("hand", [raw](Context& context) {
       raw->hand = &context;
       context.subscribe(Pattern::of(">"));
       return std::make_unique<Puppet>([raw](const Event& event) { raw->seen.push_back(event); });
     });
-    raw->node->spawn("log", [raw](Context& context) {
-      return std::make_unique<LogReader>(context, *raw->log);
-    });
+    raw->node->spawn(
+        "log", [raw](Context& context) { return std::make_unique<LogReader>(context, *raw->log); });
     raw->node->spawn("beat", [](Context& context) { return std::make_unique<Beat>(context); });
     open_session(name);
     run(absl::Milliseconds(50));
@@ -149,7 +148,8 @@ class MarketWorld : public testing::Test {
     if (!migration.empty()) draft.migration(migration);
     return node.hand->publish(std::move(draft), [](const absl::Status&) {});
   }
-  Event publish_price(TestNode& node, const PlaceName& place, std::int64_t nano_usd, absl::Time since) {
+  Event publish_price(TestNode& node, const PlaceName& place, std::int64_t nano_usd,
+                      absl::Time since) {
     return publish(node, place_subject(place.id()), [&](schema::Payload::Builder payload) {
       auto change = payload.initSpotPriceChanged();
       write_place(place, {}, change.initPlace());

@@ -1,3 +1,5 @@
+#include "actors/policy/policy_actor.h"
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -5,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "actors/policy/policy_actor.h"
 #include "tests/actors/market_world.h"
 
 namespace supercloud {
@@ -63,7 +64,8 @@ class PolicyActorTest : public MarketWorld {
     swap.session = *node.session.id;
     swap.swap_id = "define";
     swap.value = std::string(spec.bytes());
-    leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+    leases.swap(std::move(swap),
+                Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
                   ASSERT_TRUE(result.ok() && result->won);
                 }));
     run(absl::Seconds(1));
@@ -72,7 +74,8 @@ class PolicyActorTest : public MarketWorld {
     return node;
   }
   void until(int minute, int second = 0) {
-    const absl::Duration left = market.origin + absl::Minutes(minute) + absl::Seconds(second) - market_now();
+    const absl::Duration left =
+        market.origin + absl::Minutes(minute) + absl::Seconds(second) - market_now();
     ASSERT_GT(left, absl::ZeroDuration());
     run(left);
   }
@@ -80,12 +83,14 @@ class PolicyActorTest : public MarketWorld {
     std::vector<std::string> lines;
     for (const Event& event : of(node, Payload::POLICY_CONSIDERED)) {
       const auto body = event.payload().getPolicyConsidered();
-      lines.push_back(absl::StrCat(std::string(text(body.getChoice())), ": ", std::string(text(body.getReason()))));
+      lines.push_back(absl::StrCat(std::string(text(body.getChoice())), ": ",
+                                   std::string(text(body.getReason()))));
     }
     return lines;
   }
   void refuse(TestNode& node, const EventId& migration) {
-    publish(node, "web1", [](Payload::Builder payload) { payload.initMigrationRefused(); }, migration);
+    publish(
+        node, "web1", [](Payload::Builder payload) { payload.initMigrationRefused(); }, migration);
   }
   static PolicyRegistry with(Decide decide) {
     PolicyRegistry registry = built_in_policies();
@@ -105,8 +110,9 @@ class PolicyActorTest : public MarketWorld {
 TEST_F(PolicyActorTest, ProposesTheCheapestPlaceAsThePaidHourEnds) {
   TestNode& node = furnish("cheapest");
   ASSERT_EQ(considered(node).size(), 1U);
-  EXPECT_EQ(considered(node)[0],
-            "stay: the hour at aws/us-east-1/us-east-1a/r3.large/spot is paid until 2015-08-22 01:00");
+  EXPECT_EQ(
+      considered(node)[0],
+      "stay: the hour at aws/us-east-1/us-east-1a/r3.large/spot is paid until 2015-08-22 01:00");
   until(56, 59);
   EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty());
   until(57, 1);
@@ -182,15 +188,21 @@ TEST_F(PolicyActorTest, HasOneProposalOpenAndWaitsAfterARefusal) {
 TEST_F(PolicyActorTest, ProposesNothingWhileAMoveIsUnderWay) {
   TestNode& node = furnish("test", with(always(zone("b").id())));
   const EventId migration = of(node, Payload::MIGRATION_PROPOSED).at(0).id();
-  leases.swap({.key = "vm/main/web1", .kind = SwapKind::ACCEPT, .session = *node.session.id, .swap_id = "accept",
-               .epoch = 1, .heir = Heir{"b", migration}},
+  leases.swap({.key = "vm/main/web1",
+               .kind = SwapKind::ACCEPT,
+               .session = *node.session.id,
+               .swap_id = "accept",
+               .epoch = 1,
+               .heir = Heir{"b", migration}},
               Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
                 ASSERT_TRUE(result.ok() && result->won) << result->why;
               }));
-  publish(node, "web1", [](Payload::Builder payload) { payload.initMigrationAccepted(); }, migration);
+  publish(
+      node, "web1", [](Payload::Builder payload) { payload.initMigrationAccepted(); }, migration);
   run(absl::Minutes(5));
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
-  publish(node, "web1", [](Payload::Builder payload) { payload.initMigrationAborted(); }, migration);
+  publish(
+      node, "web1", [](Payload::Builder payload) { payload.initMigrationAborted(); }, migration);
   run(absl::Seconds(59));
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
   run(absl::Seconds(5));
@@ -203,7 +215,9 @@ TEST_F(PolicyActorTest, StaysAndSaysSoWhenThePolicyIsUnknownSilentOrTalksNonsens
   for (const auto& [policy, what] : std::vector<std::pair<std::string, std::string>>{
            {"smrat", "stay: there is no policy \"smrat\" (known: cheapest, silent, stay, test)"},
            {"silent", "stay: policy silent did not answer within 1s; staying"},
-           {"test", "stay: policy test answered nonsense: it chose \"aws/nowhere/x/y/spot\", which is no place"}}) {
+           {"test",
+            "stay: policy test answered nonsense: it chose \"aws/nowhere/x/y/spot\", which is no "
+            "place"}}) {
     SCOPED_TRACE(policy);
     TestNode& node = start("x" + policy);
     PolicyActorOptions options;
@@ -212,16 +226,18 @@ TEST_F(PolicyActorTest, StaysAndSaysSoWhenThePolicyIsUnknownSilentOrTalksNonsens
       return std::make_unique<PolicyActor>(context, leases, registry, options);
     });
     run(absl::Seconds(3));
-    const auto spec = Message<schema::VmSpec>::build([&, name = policy](schema::VmSpec::Builder builder) {
-      builder.setName(name);
-      builder.setPolicy(name);
-    });
+    const auto spec =
+        Message<schema::VmSpec>::build([&, name = policy](schema::VmSpec::Builder builder) {
+          builder.setName(name);
+          builder.setPolicy(name);
+        });
     Swap swap;
     swap.key = "vm/main/" + policy;
     swap.session = *node.session.id;
     swap.swap_id = "define " + policy;
     swap.value = std::string(spec.bytes());
-    leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+    leases.swap(std::move(swap),
+                Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
                   ASSERT_TRUE(result.ok() && result->won);
                 }));
     run(absl::Seconds(20));
@@ -264,15 +280,18 @@ TEST_F(PolicyActorTest, KnowsOnANodeThatJoinedLateWhatHappenedBefore) {
     options.market = market;
     return std::make_unique<PolicyActor>(context, leases, built_in_policies(), options);
   });
-  const auto spec = Message<schema::VmSpec>::build([](schema::VmSpec::Builder builder) { builder.setName("web2"); });
+  const auto spec = Message<schema::VmSpec>::build(
+      [](schema::VmSpec::Builder builder) { builder.setName("web2"); });
   Swap swap;
   swap.key = "vm/main/web2";
   swap.session = *late.session.id;
   swap.swap_id = "define late";
   swap.value = std::string(spec.bytes());
-  leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>&) {}));
+  leases.swap(std::move(swap),
+              Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>&) {}));
   run(absl::Seconds(20));
-  const auto answer = ask(late, {"late", "policy"}, Message<schema::Request>::build([](schema::Request::Builder request) {
+  const auto answer = ask(late, {"late", "policy"},
+                          Message<schema::Request>::build([](schema::Request::Builder request) {
                             request.initExplainPolicy().setName("web2");
                           }));
   ASSERT_TRUE(answer.ok()) << answer.status();

@@ -18,13 +18,16 @@ namespace {
 
 absl::StatusOr<Price> next(PriceFeed& feed) {
   absl::StatusOr<Price> result = absl::InternalError("no reply");
-  feed.next(Reply<Price>(far_future, [&result](absl::StatusOr<Price> price) { result = std::move(price); }));
+  feed.next(Reply<Price>(far_future,
+                         [&result](absl::StatusOr<Price> price) { result = std::move(price); }));
   return result;
 }
 
-absl::StatusOr<std::unique_ptr<CsvFeed>> read(const std::string& content, CsvFeedOptions options = {}) {
+absl::StatusOr<std::unique_ptr<CsvFeed>> read(const std::string& content,
+                                              CsvFeedOptions options = {}) {
   if (options.instance_type.empty()) options.instance_type = "r3.large";
-  return CsvFeed::read(std::make_unique<std::istringstream>(content), "prices.csv", std::move(options));
+  return CsvFeed::read(std::make_unique<std::istringstream>(content), "prices.csv",
+                       std::move(options));
 }
 
 // "epoch zone nano" of all prices, and the messages of errors, in the order they came; without the final OutOfRange.
@@ -33,8 +36,8 @@ std::vector<std::string> all(PriceFeed& feed) {
   for (int i = 0; i < 1'000'000; ++i) {
     const absl::StatusOr<Price> price = next(feed);
     if (absl::IsOutOfRange(price.status())) return lines;
-    lines.push_back(price.ok() ? absl::StrCat(absl::ToUnixSeconds(price->since), " ", price->place.zone, " ",
-                                              price->usd_per_hour.nano_usd)
+    lines.push_back(price.ok() ? absl::StrCat(absl::ToUnixSeconds(price->since), " ",
+                                              price->place.zone, " ", price->usd_per_hour.nano_usd)
                                : std::string(price.status().message()));
   }
   lines.emplace_back("and so on, for ever");
@@ -48,9 +51,11 @@ std::vector<std::string> lines_of(const std::string& content, CsvFeedOptions opt
 }
 
 void expect_said(const std::vector<std::string>& lines, const std::string& what) {
-  EXPECT_TRUE(std::any_of(lines.begin(), lines.end(),
-                          [&](const std::string& line) { return line.find(what) != std::string::npos; }))
-      << "\"" << what << "\" is not in\n" << testing::PrintToString(lines);
+  EXPECT_TRUE(
+      std::any_of(lines.begin(), lines.end(),
+                  [&](const std::string& line) { return line.find(what) != std::string::npos; }))
+      << "\"" << what << "\" is not in\n"
+      << testing::PrintToString(lines);
 }
 
 TEST(CsvFeed, ReadsEventRowsInTheirOrder) {
@@ -60,49 +65,61 @@ TEST(CsvFeed, ReadsEventRowsInTheirOrder) {
 }
 
 TEST(CsvFeed, TakesColumnsInAnyOrderAndIgnoresUnknownOnesCommentsAndLineEnds) {
-  EXPECT_EQ(lines_of("\xef\xbb\xbf# from a friend\r\n\r\nnote,usd_per_h, az ,epoch_s\r\nx,0.5,us-east-1b,7\r\n#\n,0.6,b,8"),
+  EXPECT_EQ(lines_of("\xef\xbb\xbf# from a friend\r\n\r\nnote,usd_per_h, az "
+                     ",epoch_s\r\nx,0.5,us-east-1b,7\r\n#\n,0.6,b,8"),
             (std::vector<std::string>{"7 us-east-1b 500000000", "8 us-east-1b 600000000"}));
 }
 
 TEST(CsvFeed, KeepsOnlyTheInstanceTypesThatAreWanted) {
-  const std::string file = "instance_type,epoch_s,az,usd_per_h\nm4.xlarge,1,a,0.1\nr3.large,2,a,0.2\nm4.xlarge,3,a,0.3\n";
+  const std::string file =
+      "instance_type,epoch_s,az,usd_per_h\nm4.xlarge,1,a,0.1\nr3.large,2,a,0.2\nm4.xlarge,3,a,0."
+      "3\n";
   CsvFeedOptions options;
   options.instance_types = {"m4.xlarge"};
-  EXPECT_EQ(lines_of(file, options), (std::vector<std::string>{"1 us-east-1a 100000000", "3 us-east-1a 300000000"}));
+  EXPECT_EQ(lines_of(file, options),
+            (std::vector<std::string>{"1 us-east-1a 100000000", "3 us-east-1a 300000000"}));
   options.instance_types = {"m5.xlarge"};
   EXPECT_EQ(lines_of(file, options),
-            (std::vector<std::string>{"prices.csv: no prices of m5.xlarge; the file has m4.xlarge, r3.large"}));
+            (std::vector<std::string>{
+                "prices.csv: no prices of m5.xlarge; the file has m4.xlarge, r3.large"}));
 }
 
 TEST(CsvFeed, ReadsOneTypeOfAFileThatListsTypeAfterType) {
   CsvFeedOptions options;
   options.instance_types = {"r3.large"};
-  EXPECT_EQ(lines_of("instance_type,epoch_s,az,usd_per_h\nm4.xlarge,100,a,0.1\nr3.large,5,a,0.2\n", options),
+  EXPECT_EQ(lines_of("instance_type,epoch_s,az,usd_per_h\nm4.xlarge,100,a,0.1\nr3.large,5,a,0.2\n",
+                     options),
             (std::vector<std::string>{"5 us-east-1a 200000000"}));
 }
 
 TEST(CsvFeed, DeliversThePricesInForceFirstWhenItBeginsLater) {
   CsvFeedOptions options;
   options.from = absl::FromUnixSeconds(50);
-  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n20,b,0.2\n30,a,0.3\n50,c,0.4\n60,a,0.5\n70,b,0.6\n", options),
-            (std::vector<std::string>{"20 us-east-1b 200000000", "30 us-east-1a 300000000", "50 us-east-1c 400000000",
-                                      "60 us-east-1a 500000000", "70 us-east-1b 600000000"}));
+  EXPECT_EQ(
+      lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n20,b,0.2\n30,a,0.3\n50,c,0.4\n60,a,0.5\n70,b,0.6\n",
+               options),
+      (std::vector<std::string>{"20 us-east-1b 200000000", "30 us-east-1a 300000000",
+                                "50 us-east-1c 400000000", "60 us-east-1a 500000000",
+                                "70 us-east-1b 600000000"}));
   options.from = absl::FromUnixSeconds(1000);
   EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n20,b,0.2\n30,a,0.3\n", options),
             (std::vector<std::string>{"20 us-east-1b 200000000", "30 us-east-1a 300000000"}));
   options.from = absl::FromUnixSeconds(5);
-  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n", options), (std::vector<std::string>{"10 us-east-1a 100000000"}));
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n", options),
+            (std::vector<std::string>{"10 us-east-1a 100000000"}));
 }
 
 TEST(CsvFeed, NamesFileLineColumnAndCureOfABadHeader) {
   expect_said(lines_of(""), "prices.csv: the file is empty; its first line has to name");
   expect_said(lines_of("\n\n# nothing\n"), "the file is empty");
-  expect_said(lines_of("epoch_s,usd_per_h\n1,2\n"), "prices.csv:1: the header \"epoch_s,usd_per_h\" has no column az");
+  expect_said(lines_of("epoch_s,usd_per_h\n1,2\n"),
+              "prices.csv:1: the header \"epoch_s,usd_per_h\" has no column az");
   expect_said(lines_of("az,az,epoch_s,usd_per_h\n"), "the column az occurs twice");
   expect_said(lines_of(std::string(1000, ',')), "columns");
   expect_said(lines_of(std::string(200'000, 'x')), "a line of more than");
   CsvFeedOptions options;
-  const auto feed = CsvFeed::read(std::make_unique<std::istringstream>("epoch_s,az,usd_per_h\n"), "x.csv", options);
+  const auto feed = CsvFeed::read(std::make_unique<std::istringstream>("epoch_s,az,usd_per_h\n"),
+                                  "x.csv", options);
   EXPECT_NE(feed.status().message().find("say which instance type"), absl::string_view::npos);
   EXPECT_TRUE(absl::IsNotFound(CsvFeed::open("/nonexistent/prices.csv", options).status()));
 }
@@ -111,17 +128,17 @@ TEST(CsvFeed, LeavesOutDamagedRowsNamesThemAndGoesOn) {
   const std::vector<std::string> lines = lines_of(
       "epoch_s,az,usd_per_h\n"
       "100,a,0.1\n"
-      "90,a,0.2\n"       // 3: back in time
-      "110,a,-0.2\n"     // 4
-      "111,a,nan\n"      // 5
-      "112,a,123456\n"   // 6: absurd
-      "113,a\n"          // 7: truncated
-      "x,a,0.2\n"        // 8
-      "114,,0.2\n"       // 9
+      "90,a,0.2\n"             // 3: back in time
+      "110,a,-0.2\n"           // 4
+      "111,a,nan\n"            // 5
+      "112,a,123456\n"         // 6: absurd
+      "113,a\n"                // 7: truncated
+      "x,a,0.2\n"              // 8
+      "114,,0.2\n"             // 9
       "1426070082000,a,0.2\n"  // 10: milliseconds
-      "100,a,0.1\n"      // 11: duplicate, in silence
-      "100,a,0.7\n"      // 12: contradiction
-      "115,a,0\n"        // 13
+      "100,a,0.1\n"            // 11: duplicate, in silence
+      "100,a,0.7\n"            // 12: contradiction
+      "115,a,0\n"              // 13
       "120,a,0.3\n");
   expect_said(lines, "prices.csv:3: epoch_s: 90 is before the row above it (100); sort the file");
   expect_said(lines, "prices.csv:4: usd_per_h: \"-0.2\" is negative");
@@ -130,8 +147,11 @@ TEST(CsvFeed, LeavesOutDamagedRowsNamesThemAndGoesOn) {
   expect_said(lines, "prices.csv:7: row: 2 fields where the header has 3");
   expect_said(lines, "prices.csv:8: epoch_s: \"x\" is no whole number");
   expect_said(lines, "prices.csv:9: az: empty");
-  expect_said(lines, "prices.csv:10: epoch_s: 1426070082000 is not between 1970 and 2100; is it in seconds?");
-  expect_said(lines, "prices.csv:12: usd_per_h: another price for the same time and zone as line 2");
+  expect_said(
+      lines,
+      "prices.csv:10: epoch_s: 1426070082000 is not between 1970 and 2100; is it in seconds?");
+  expect_said(lines,
+              "prices.csv:12: usd_per_h: another price for the same time and zone as line 2");
   expect_said(lines, "prices.csv:13: usd_per_h: \"0\" is not greater than 0");
   EXPECT_EQ(lines.front(), "100 us-east-1a 100000000");
   EXPECT_EQ(lines.back(), "120 us-east-1a 300000000");
@@ -166,7 +186,8 @@ TEST(GeneratedMarket, IsTheSameForTheSameSeedAndAnotherForAnother) {
     GeneratedFeed feed(four_zones(seed));
     std::string text;
     for (const Price& price : some(feed, 2000)) {
-      absl::StrAppend(&text, absl::ToUnixSeconds(price.since), price.place.zone, price.usd_per_hour.nano_usd, "\n");
+      absl::StrAppend(&text, absl::ToUnixSeconds(price.since), price.place.zone,
+                      price.usd_per_hour.nano_usd, "\n");
     }
     return text;
   };
@@ -179,7 +200,8 @@ TEST(GeneratedMarket, HasThesePricesWithEveryCompiler) {
   GeneratedFeed feed(four_zones(42));
   std::uint64_t digest = 0xcbf29ce484222325U;
   for (const Price& price : some(feed, 5000)) {
-    for (const std::int64_t value : {absl::ToUnixSeconds(price.since), price.usd_per_hour.nano_usd}) {
+    for (const std::int64_t value :
+         {absl::ToUnixSeconds(price.since), price.usd_per_hour.nano_usd}) {
       digest = (digest ^ static_cast<std::uint64_t>(value)) * 0x100000001b3U;
     }
   }

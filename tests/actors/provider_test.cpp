@@ -21,7 +21,8 @@ class ProviderTest : public MarketWorld {
     options.market = market;
     return options;
   }
-  TestNode& provide(const std::string& name, Provider& provider, ProviderActorOptions options = {}) {
+  TestNode& provide(const std::string& name, Provider& provider,
+                    ProviderActorOptions options = {}) {
     TestNode& node = start(name);
     options.market = market;
     node.node->spawn("provider", [this, &node, &provider, options](Context& context) {
@@ -30,9 +31,11 @@ class ProviderTest : public MarketWorld {
     run(absl::Seconds(3));
     return node;
   }
-  absl::StatusOr<Message<schema::Response>> rent(TestNode& node, const PlaceName& place, std::int64_t bid,
-                                                const std::string& token, const std::string& at = "a") {
-    return ask(node, {at, "provider"}, Message<schema::Request>::build([&](schema::Request::Builder request) {
+  absl::StatusOr<Message<schema::Response>> rent(TestNode& node, const PlaceName& place,
+                                                 std::int64_t bid, const std::string& token,
+                                                 const std::string& at = "a") {
+    return ask(node, {at, "provider"},
+               Message<schema::Request>::build([&](schema::Request::Builder request) {
                  auto rent = request.initRent();
                  rent.setPlace(place.id());
                  rent.setBidNanoUsdPerHour(bid);
@@ -41,9 +44,9 @@ class ProviderTest : public MarketWorld {
                }));
   }
   absl::StatusOr<Message<schema::Response>> give_back(TestNode& node, const std::string& instance) {
-    return ask(node, {"a", "provider"}, Message<schema::Request>::build([&](schema::Request::Builder request) {
-                 request.setReturnInstance(instance);
-               }));
+    return ask(node, {"a", "provider"},
+               Message<schema::Request>::build(
+                   [&](schema::Request::Builder request) { request.setReturnInstance(instance); }));
   }
   // A VM's lease, held by `node`.
   void place_vm(const std::string& node) {
@@ -51,7 +54,8 @@ class ProviderTest : public MarketWorld {
     swap.key = "vm/main/web1";
     swap.session = *nodes.at(node)->session.id;
     swap.swap_id = "define";
-    leases.swap(std::move(swap), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+    leases.swap(std::move(swap),
+                Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
                   ASSERT_TRUE(result.ok() && result->won);
                 }));
     run(absl::Seconds(1));
@@ -114,7 +118,8 @@ TEST_F(ProviderTest, GivesNoticeWhenThePriceExceedsTheBidAndThenTakesTheInstance
   EXPECT_EQ(launched.getLaunchedNs(), absl::ToUnixNanos(market.origin));
   EXPECT_EQ(text(launched.getNode()), "node-a");
 
-  publish_price(node, zone("a"), 100'000'000, market.origin + absl::Minutes(1));  // the bid itself is enough
+  // the bid itself is enough
+  publish_price(node, zone("a"), 100'000'000, market.origin + absl::Minutes(1));
   run(absl::Seconds(1));
   EXPECT_TRUE(of(node, Payload::SPOT_INTERRUPTION_NOTICE).empty());
   const Event spike = publish_price(node, zone("a"), 100'000'001, market.origin + absl::Minutes(2));
@@ -131,7 +136,8 @@ TEST_F(ProviderTest, GivesNoticeWhenThePriceExceedsTheBidAndThenTakesTheInstance
   EXPECT_TRUE(of(node, Payload::INSTANCE_REVOKED).empty());
   run(absl::Seconds(3));
   ASSERT_EQ(of(node, Payload::INSTANCE_REVOKED).size(), 1U);
-  EXPECT_EQ(of(node, Payload::INSTANCE_REVOKED)[0].payload().getInstanceRevoked().getEndedNs(), notice.getDeadlineNs());
+  EXPECT_EQ(of(node, Payload::INSTANCE_REVOKED)[0].payload().getInstanceRevoked().getEndedNs(),
+            notice.getDeadlineNs());
 }
 
 TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
@@ -160,7 +166,8 @@ TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
   remove.swap_id = "remove";
   remove.epoch = 1;
   remove.revision = 1;
-  leases.swap(std::move(remove), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+  leases.swap(std::move(remove),
+              Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
                 ASSERT_TRUE(result.ok() && result->won) << result->why;
               }));
   run(absl::Minutes(60));
@@ -193,12 +200,14 @@ TEST_F(ProviderTest, ReturnsAnInstanceWhoseVmLeavesInTheLastMinutesOfThePaidHour
   remove.swap_id = "remove";
   remove.epoch = 1;
   remove.revision = 1;
-  leases.swap(std::move(remove), Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+  leases.swap(std::move(remove),
+              Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
                 ASSERT_TRUE(result.ok() && result->won) << result->why;
               }));
   run(absl::Minutes(3));
   ASSERT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 1U);
-  EXPECT_LT(of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned().getEndedNs(), absl::ToUnixNanos(end));
+  EXPECT_LT(of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned().getEndedNs(),
+            absl::ToUnixNanos(end));
 }
 
 TEST_F(ProviderTest, IsTakenOverByAnotherNodeThatMissesNothing) {
@@ -215,7 +224,8 @@ TEST_F(ProviderTest, IsTakenOverByAnotherNodeThatMissesNothing) {
   ASSERT_TRUE(elsewhere->reader().isRedirect());
   EXPECT_EQ(text(elsewhere->reader().getRedirect()), "a");
   crash("a");
-  publish_price(b, zone("a"), 200'000'000, market.origin + absl::Minutes(1));  // while nobody holds the role
+  // while nobody holds the role
+  publish_price(b, zone("a"), 200'000'000, market.origin + absl::Minutes(1));
   run(absl::Seconds(30));
   EXPECT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 1U) << "a fact is said once";
   EXPECT_EQ(of(b, Payload::SPOT_INTERRUPTION_NOTICE).size(), 1U);
@@ -247,8 +257,9 @@ TEST_F(ProviderTest, TellsAnotherProcesssCopyOfASimulatedAccountWhatIsRented) {
 }
 
 TEST_F(ProviderTest, LendsFixedHostsAndTakesThemBack) {
-  FixedHosts hosts(scheduler, market, "own", {{"h2", {"own", "home", "rack", "box", false}, Money{}},
-                                              {"h1", {"own", "home", "rack", "box", false}, Money{}}});
+  FixedHosts hosts(scheduler, market, "own",
+                   {{"h2", {"own", "home", "rack", "box", false}, Money{}},
+                    {"h1", {"own", "home", "rack", "box", false}, Money{}}});
   TestNode& node = provide("a", hosts);
   ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 2U);
   const PlaceName box{"own", "home", "rack", "box", false};

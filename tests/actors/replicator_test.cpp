@@ -1,13 +1,13 @@
 // The replicator: three nodes in virtual time over the simulated bus, table and volumes.
 #include "actors/replication/replicator.h"
 
+#include <gtest/gtest.h>
+
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "bus/simulated/network.h"
 #include "bus/simulated/simulated_bus.h"
@@ -80,7 +80,8 @@ class ReplicatorTest : public testing::Test {
     host->links = hub_.network(name, scheduler_);
     MemoryVolumeOptions options;
     options.node = name;
-    host->volumes = std::make_unique<MemoryVolumeStore>(host->disk, scheduler_, *host->links, options);
+    host->volumes =
+        std::make_unique<MemoryVolumeStore>(host->disk, scheduler_, *host->links, options);
     host->node = std::make_unique<Node>(NodeSeams{scheduler_, *host->bus, *host->log, host->pool},
                                         NodeOptions{.name = name, .random_seed = 1});
     host->node->spawn("hand", [&h = *host](Context& context) {
@@ -112,7 +113,8 @@ class ReplicatorTest : public testing::Test {
   SessionId session(const std::string& node) {
     SessionId& id = hosts_[node]->session;
     if (id.empty()) {
-      leases_.open_session({node, node, false}, Reply<Session>(far_future, [&](absl::StatusOr<Session> opened) {
+      leases_.open_session({node, node, false},
+                           Reply<Session>(far_future, [&](absl::StatusOr<Session> opened) {
                              ASSERT_TRUE(opened.ok()) << opened.status();
                              id = opened->id;
                            }));
@@ -232,10 +234,12 @@ TEST_F(ReplicatorTest, says_sealed_and_verified_once_and_replicates_in_reverse_a
   define(1);
   accept("c");
   Seal seal;
-  volumes("a").seal(vm, 1, Reply<Seal>(far_future, [&](absl::StatusOr<Seal> sealed) { seal = *sealed; }));
+  volumes("a").seal(vm, 1,
+                    Reply<Seal>(far_future, [&](absl::StatusOr<Seal> sealed) { seal = *sealed; }));
   run(absl::Milliseconds(50));
   bool verified = false;
-  volumes("c").verify(vm, seal, Reply<Done>(far_future, [&](absl::StatusOr<Done> done) { verified = done.ok(); }));
+  volumes("c").verify(
+      vm, seal, Reply<Done>(far_future, [&](absl::StatusOr<Done> done) { verified = done.ok(); }));
   run(absl::Milliseconds(50));
   ASSERT_TRUE(verified);
   ASSERT_EQ(told("b", Which::STORAGE_SEALED).size(), 1U);
@@ -336,14 +340,14 @@ TEST_F(ReplicatorTest, a_restarted_replicator_goes_on_and_repeats_nothing) {
 TEST_F(ReplicatorTest, says_what_is_where_as_json) {
   define(1);
   std::string json;
-  hosts_["c"]->hand->request({"a", "replicator"},
-                             Message<schema::Request>::build([](schema::Request::Builder request) {
-                               request.initVolumeState().setName("web1");
-                             }),
-                             absl::Seconds(2), [&](absl::StatusOr<Message<schema::Response>> answer) {
-                               ASSERT_TRUE(answer.ok()) << answer.status();
-                               json = text(answer->reader().getJson());
-                             });
+  hosts_["c"]->hand->request(
+      {"a", "replicator"}, Message<schema::Request>::build([](schema::Request::Builder request) {
+        request.initVolumeState().setName("web1");
+      }),
+      absl::Seconds(2), [&](absl::StatusOr<Message<schema::Response>> answer) {
+        ASSERT_TRUE(answer.ok()) << answer.status();
+        json = text(answer->reader().getJson());
+      });
   run(absl::Seconds(1));
   EXPECT_NE(json.find("\"role\":\"serving\""), std::string::npos) << json;
   EXPECT_NE(json.find("\"caught_up\":true"), std::string::npos) << json;
@@ -352,7 +356,8 @@ TEST_F(ReplicatorTest, says_what_is_where_as_json) {
 TEST(Placement, prefers_in_sync_then_other_places_then_names) {
   EventPool pool;
   NodeDirectory nodes;
-  const auto join = [&](const std::string& name, const std::string& place, const std::string& jurisdiction) {
+  const auto join = [&](const std::string& name, const std::string& place,
+                        const std::string& jurisdiction) {
     Draft draft = pool.draft(name);
     auto joined = draft.payload().initNodeJoined();
     joined.setNode(name);
@@ -374,7 +379,8 @@ TEST(Placement, prefers_in_sync_then_other_places_then_names) {
   LeaseRecord record;
   record.holder = "home";
   record.in_sync = {"home", "yonder"};
-  const auto place = [&](std::uint32_t replicas, const std::map<std::string, CopyFacts>& copies = {}) {
+  const auto place = [&](std::uint32_t replicas,
+                         const std::map<std::string, CopyFacts>& copies = {}) {
     const auto spec = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
       builder.setReplicas(replicas);
       auto label = builder.initRefuses(1)[0];
@@ -387,9 +393,12 @@ TEST(Placement, prefers_in_sync_then_other_places_then_names) {
   EXPECT_EQ(place(1), Names{"yonder"});
   EXPECT_EQ(place(2), (Names{"far", "yonder"}));
   EXPECT_EQ(place(9), (Names{"far", "near", "yonder"}));
-  EXPECT_EQ(place(1, {{"yonder", {false, true}}}), (Names{"far", "yonder"})) << "kept, but it does not count";
-  EXPECT_EQ(place(2, {{"near", {true, false}}}), (Names{"near", "yonder"})) << "what has caught up stays";
-  EXPECT_EQ(place(2, {{"unheard-of", {true, false}}}), (Names{"unheard-of", "yonder"})) << "fed already";
+  EXPECT_EQ(place(1, {{"yonder", {false, true}}}), (Names{"far", "yonder"}))
+      << "kept, but it does not count";
+  EXPECT_EQ(place(2, {{"near", {true, false}}}), (Names{"near", "yonder"}))
+      << "what has caught up stays";
+  EXPECT_EQ(place(2, {{"unheard-of", {true, false}}}), (Names{"unheard-of", "yonder"}))
+      << "fed already";
   record.heir = Heir{"near", {}};
   EXPECT_EQ(place(1), (Names{"near", "yonder"}));
 }

@@ -1,8 +1,9 @@
+#include "actors/role.h"
+
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "actors/role.h"
 #include "tests/actors/market_world.h"
 
 namespace supercloud {
@@ -11,10 +12,15 @@ namespace {
 class RoleTest : public MarketWorld {
  protected:
   struct Holding final : Actor {
-    Holding(Context& context, LeaseTable& leases, const SessionView& session, std::vector<std::string>& story)
+    Holding(Context& context, LeaseTable& leases, const SessionView& session,
+            std::vector<std::string>& story)
         : role(context, leases, session, "feed",
-               {[&story, &context](Epoch epoch) { story.push_back(context.node() + " gained " + std::to_string(epoch)); },
-                [&story, &context](const std::string&) { story.push_back(context.node() + " lost"); }}) {
+               {[&story, &context](Epoch epoch) {
+                  story.push_back(context.node() + " gained " + std::to_string(epoch));
+                },
+                [&story, &context](const std::string&) {
+                  story.push_back(context.node() + " lost");
+                }}) {
       role.start();
     }
     void receive(const Event&) override {}

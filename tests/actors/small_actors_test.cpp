@@ -15,7 +15,8 @@ class Pong final : public Actor {
   void receive(const Event&) override {}
   void serve(Message<schema::Request> request, Answer answer) override {
     ASSERT_TRUE(request.reader().isPing());
-    answer(Message<schema::Response>::build([](schema::Response::Builder response) { response.setDone(); }));
+    answer(Message<schema::Response>::build(
+        [](schema::Response::Builder response) { response.setDone(); }));
   }
 };
 
@@ -30,7 +31,9 @@ TEST_F(MarketWorld, LatencyWatcherMeasuresTheWayToEveryOtherNode) {
   run(absl::Seconds(3));
   LatencyOptions options;
   options.answered_by = "pong";
-  a.node->spawn("latency", [options](Context& context) { return std::make_unique<LatencyWatcher>(context, options); });
+  a.node->spawn("latency", [options](Context& context) {
+    return std::make_unique<LatencyWatcher>(context, options);
+  });
   run(absl::Seconds(3));
   publish(b, "b", [&](Payload::Builder payload) {
     auto joined = payload.initNodeJoined();
@@ -47,7 +50,8 @@ TEST_F(MarketWorld, LatencyWatcherMeasuresTheWayToEveryOtherNode) {
 
 TEST_F(MarketWorld, ResourceStubMakesAnEventOfAnAccess) {
   TestNode& a = start("a");
-  a.node->spawn("resource", [](Context& context) { return std::make_unique<ResourceStub>(context); });
+  a.node->spawn("resource",
+                [](Context& context) { return std::make_unique<ResourceStub>(context); });
   const auto access = [](const char* resource) {
     return Message<schema::Request>::build([&](schema::Request::Builder request) {
       auto body = request.initAccessResource();

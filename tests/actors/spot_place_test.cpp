@@ -37,14 +37,16 @@ TEST(PlaceName, SaysWhatIsWrongAndHowToWriteAPlace) {
     const auto place = PlaceName::parse(text);
     ASSERT_FALSE(place.ok()) << text;
     EXPECT_NE(place.status().message().find(what), absl::string_view::npos) << place.status();
-    EXPECT_NE(place.status().message().find("cloud/region/zone/type/spot"), absl::string_view::npos);
+    EXPECT_NE(place.status().message().find("cloud/region/zone/type/spot"),
+              absl::string_view::npos);
   }
 }
 
 TEST(PlaceSubject, IsTheIdWhereThatFitsAndADistinctShorterTextElsewhere) {
   const std::string fits = PlaceName{"aws", "us-east-1", "us-east-1a", "r3.large", false}.id();
   EXPECT_EQ(place_subject(fits), fits);
-  const PlaceName a{"azure", "southcentralus", "southcentralus-1", "Standard_NC48ads_A100_v4", true};
+  const PlaceName a{"azure", "southcentralus", "southcentralus-1", "Standard_NC48ads_A100_v4",
+                    true};
   PlaceName b = a;
   b.spot = false;
   for (const PlaceName& place : {a, b}) {
@@ -67,9 +69,11 @@ TEST(ParsePrice, IsExactToTheNanoDollar) {
 }
 
 TEST(ParsePrice, RefusesWhatIsNoPrice) {
-  for (const char* text : {"", "-", ".", "-0.1", "nan", "NaN", "inf", "-inf", "0", "0.0000000000", "0x10",
-                           "1,5", "1.2.3", "1e", "1e999", "1000.0001", "1e300", "99999999999999999999999",
-                           "1e99", "0.1 USD", "\xff\xfe", "0.00000000049"}) {
+  for (const char* text :
+       {"",      "-",       ".",        "-0.1",         "nan",   "NaN",
+        "inf",   "-inf",    "0",        "0.0000000000", "0x10",  "1,5",
+        "1.2.3", "1e",      "1e999",    "1000.0001",    "1e300", "99999999999999999999999",
+        "1e99",  "0.1 USD", "\xff\xfe", "0.00000000049"}) {
     const auto price = parse_price(text, most);
     EXPECT_FALSE(price.ok()) << text << " was read as " << price->nano_usd;
   }

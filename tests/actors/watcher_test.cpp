@@ -1,3 +1,5 @@
+#include "actors/spot/watcher.h"
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -6,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/spot/vector_feed.h"
-#include "actors/spot/watcher.h"
 #include "tests/actors/market_world.h"
 
 namespace supercloud {
@@ -58,10 +59,10 @@ class WatcherTest : public MarketWorld {
     std::vector<std::string> lines;
     for (const Event& event : of(node, Payload::SPOT_PRICE_CHANGED)) {
       const auto change = event.payload().getSpotPriceChanged();
-      lines.push_back(absl::StrCat(
-                                   std::string(text(change.getPlace().getZone())).substr(9), " ",
-                                   change.getPriceNanoUsdPerHour(), " @",
-                                   (change.getSinceNs() - absl::ToUnixNanos(market.origin)) / 60'000'000'000));
+      lines.push_back(
+          absl::StrCat(std::string(text(change.getPlace().getZone())).substr(9), " ",
+                       change.getPriceNanoUsdPerHour(), " @",
+                       (change.getSinceNs() - absl::ToUnixNanos(market.origin)) / 60'000'000'000));
     }
     return lines;
   }
@@ -71,7 +72,8 @@ TEST_F(WatcherTest, PublishesEachPriceWhenMarketTimeReachesIt) {
   WatcherOptions with = options();
   with.fixed = {{zone("a", false), Money{175'000'000}, market.origin}};
   with.labels = {{"aws/us-east-1", "jurisdiction", "us"}};
-  TestNode& node = watch("a", trace({price("a", 10, 0), price("b", 20, 5), price("a", 11, 10)}), with);
+  TestNode& node =
+      watch("a", trace({price("a", 10, 0), price("b", 20, 5), price("a", 11, 10)}), with);
   run(absl::Minutes(4));
   EXPECT_EQ(prices_seen(node), (std::vector<std::string>{"a 175000000 @0", "a 10 @0"}));
   run(absl::Minutes(2));
@@ -98,12 +100,14 @@ TEST_F(WatcherTest, SaysNothingTwiceAfterARestartOrATakeover) {
   crash("a");
   run(absl::Minutes(25));
   std::vector<std::string> expected;
-  for (int minute = 1; minute < 30; ++minute) expected.push_back(absl::StrCat("a ", 10 + minute, " @", minute));
+  for (int minute = 1; minute < 30; ++minute)
+    expected.push_back(absl::StrCat("a ", 10 + minute, " @", minute));
   EXPECT_EQ(prices_seen(b), expected);
 }
 
 TEST_F(WatcherTest, LeavesOutPricesThatDidNotChange) {
-  TestNode& node = watch("a", trace({price("a", 10, 0), price("a", 10, 1), price("a", 12, 2)}), options());
+  TestNode& node =
+      watch("a", trace({price("a", 10, 0), price("a", 10, 1), price("a", 12, 2)}), options());
   run(absl::Minutes(5));
   EXPECT_EQ(prices_seen(node), (std::vector<std::string>{"a 10 @0", "a 12 @2"}));
 }
@@ -114,11 +118,14 @@ TEST_F(WatcherTest, TellsOfAFeedThatIsOutOfReachAndOfItsReturn) {
   WatcherOptions with = options();
   with.silence = absl::Minutes(10);
   *script = {price("a", 10, 0), absl::UnavailableError("no route to the price server")};
-  TestNode& node = watch("a", [script, &feed] {
-    auto made = std::make_unique<HandFeed>(*script);
-    feed = made.get();
-    return made;
-  }, with);
+  TestNode& node = watch(
+      "a",
+      [script, &feed] {
+        auto made = std::make_unique<HandFeed>(*script);
+        feed = made.get();
+        return made;
+      },
+      with);
   run(absl::Minutes(9));
   EXPECT_TRUE(of(node, Payload::SPOT_FEED_LOST).empty());
   run(absl::Minutes(2));
@@ -135,17 +142,20 @@ TEST_F(WatcherTest, TellsOfAFeedThatIsOutOfReachAndOfItsReturn) {
 
 TEST_F(WatcherTest, ReportsDamagedRowsNotTooOftenAndGoesOn) {
   auto script = std::make_shared<std::vector<absl::StatusOr<Price>>>();
-  for (int i = 0; i < 100; ++i) script->push_back(absl::DataLossError(absl::StrCat("x.csv:", i, ": damaged")));
+  for (int i = 0; i < 100; ++i)
+    script->push_back(absl::DataLossError(absl::StrCat("x.csv:", i, ": damaged")));
   script->push_back(price("a", 10, 0));
   TestNode& node = watch("a", [script] { return std::make_unique<HandFeed>(*script); }, options());
   run(absl::Seconds(5));
   ASSERT_EQ(of(node, Payload::BUS_REJECTED).size(), 1U);
-  EXPECT_EQ(text(of(node, Payload::BUS_REJECTED)[0].payload().getBusRejected().getWhy()), "x.csv:0: damaged");
+  EXPECT_EQ(text(of(node, Payload::BUS_REJECTED)[0].payload().getBusRejected().getWhy()),
+            "x.csv:0: damaged");
   EXPECT_EQ(prices_seen(node), (std::vector<std::string>{"a 10 @0"}));
 }
 
 TEST_F(WatcherTest, SaysWhyAFeedCannotBeMade) {
-  TestNode& node = watch("a", [] { return absl::NotFoundError("prices.csv: cannot be opened"); }, options());
+  TestNode& node =
+      watch("a", [] { return absl::NotFoundError("prices.csv: cannot be opened"); }, options());
   run(absl::Seconds(30));
   ASSERT_EQ(of(node, Payload::SPOT_FEED_LOST).size(), 1U);
   EXPECT_EQ(text(of(node, Payload::SPOT_FEED_LOST)[0].payload().getSpotFeedLost().getWhy()),

@@ -1,10 +1,11 @@
 // The fold of events into what policies see, and the policies that come with the project.
+#include "actors/policy/world.h"
+
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "actors/policy/policies.h"
-#include "actors/policy/world.h"
 #include "actors/spot/place.h"
 #include "core/virtual_scheduler.h"
 #include "gtest/gtest.h"
@@ -42,7 +43,8 @@ class WorldTest : public testing::Test {
       change.setSinceNs(absl::ToUnixNanos(at(minute)));
     });
   }
-  Event launched(const std::string& id, const PlaceName& place, const std::string& node, int minute) {
+  Event launched(const std::string& id, const PlaceName& place, const std::string& node,
+                 int minute) {
     return event(id, [&](Payload::Builder payload) {
       auto body = payload.initInstanceLaunched();
       body.setInstance(id);
@@ -79,7 +81,8 @@ class WorldTest : public testing::Test {
       state.apply(each);
     }
   }
-  Message<schema::World> world(int minute, const std::function<void(schema::VmSpec::Builder)>& more = nullptr) {
+  Message<schema::World> world(int minute,
+                               const std::function<void(schema::VmSpec::Builder)>& more = nullptr) {
     const auto spec = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
       builder.setName("web1");
       builder.setMemoryBytes(256 << 20);
@@ -87,11 +90,14 @@ class WorldTest : public testing::Test {
     });
     return state.world(spec.reader(), "node-a", at(minute), options);
   }
-  std::string choice(int minute, const std::function<void(schema::VmSpec::Builder)>& more = nullptr) {
+  std::string choice(int minute,
+                     const std::function<void(schema::VmSpec::Builder)>& more = nullptr) {
     const auto decision = decide_cheapest(world(minute, more).reader());
     reason = std::string(text(decision.reader().getReason()));
     const std::string place(text(decision.reader().getChoice()));
-    return place.empty() ? "stay" : PlaceName::parse(place)->spot ? PlaceName::parse(place)->zone.substr(9) : "on-demand";
+    return place.empty()                   ? "stay"
+           : PlaceName::parse(place)->spot ? PlaceName::parse(place)->zone.substr(9)
+                                           : "on-demand";
   }
 
   const absl::Time start = absl::FromUnixSeconds(1'440'201'600);
@@ -120,8 +126,9 @@ TEST_F(WorldTest, ShowsEveryPlaceSortedWithItsPriceAndEvidence) {
 }
 
 TEST_F(WorldTest, IsTheSameHoweverOftenAndInWhichOrderEventsCome) {
-  std::vector<Event> events = {price(zone("a"), 3, 0), price(zone("a"), 5, 20), launched("i-1", zone("a"), "node-a", 0),
-                               notice("i-1", 50), joined("node-a", zone("a"), 1 << 30)};
+  std::vector<Event> events = {price(zone("a"), 3, 0), price(zone("a"), 5, 20),
+                               launched("i-1", zone("a"), "node-a", 0), notice("i-1", 50),
+                               joined("node-a", zone("a"), 1 << 30)};
   for (const Event& each : events) state.apply(each);
   const std::string once = world(30).to_json();
   for (const Event& each : events) state.apply(each);
@@ -132,7 +139,8 @@ TEST_F(WorldTest, IsTheSameHoweverOftenAndInWhichOrderEventsCome) {
 }
 
 TEST_F(WorldTest, ForgetsAnInstanceThatEndedEvenIfItsLaunchComesLate) {
-  state.apply(event("i-1", [](Payload::Builder payload) { payload.initInstanceRevoked().setInstance("i-1"); }));
+  state.apply(event(
+      "i-1", [](Payload::Builder payload) { payload.initInstanceRevoked().setInstance("i-1"); }));
   EXPECT_FALSE(state.apply(launched("i-1", zone("a"), "node-a", 0)));
   EXPECT_TRUE(text(world(1).reader().getCurrentInstance()).empty());
 }
@@ -147,8 +155,11 @@ TEST_F(WorldTest, RemembersTheMovesOfAVm) {
   });
   state.apply(proposed);
   EXPECT_EQ(world(1).reader().getRecentMoves().size(), 0U) << "a proposal is no move";
-  state.apply(event("web1", [](Payload::Builder payload) { payload.initMigrationAccepted(); }, proposed.id()));
-  state.apply(event("web1", [](Payload::Builder payload) { payload.initMigrationCompleted().setTotalMs(90'000); }, proposed.id()));
+  state.apply(event(
+      "web1", [](Payload::Builder payload) { payload.initMigrationAccepted(); }, proposed.id()));
+  state.apply(event(
+      "web1", [](Payload::Builder payload) { payload.initMigrationCompleted().setTotalMs(90'000); },
+      proposed.id()));
   const auto message = world(1);
   ASSERT_EQ(message.reader().getRecentMoves().size(), 1U);
   const auto move = message.reader().getRecentMoves()[0];
@@ -166,7 +177,8 @@ TEST_F(WorldTest, KeepsAVmToPlacesThatItsLabelsAllow) {
       list[0].setValue(value);
     });
     std::string result;
-    for (const auto candidate : message.reader().getCandidates()) result += candidate.getAllowed() ? 'y' : 'n';
+    for (const auto candidate : message.reader().getCandidates())
+      result += candidate.getAllowed() ? 'y' : 'n';
     return result;  // on-demand a, spot a, b, c
   };
   EXPECT_EQ(why("trust", "low", false), "yyny");
@@ -183,7 +195,8 @@ TEST_F(WorldTest, NeedsRoomWhereNothingCanBeRented) {
   EXPECT_EQ(choice(58), "stay");
   state.apply(joined("node-b", zone("b"), 1 << 30));
   EXPECT_EQ(choice(58), "b");
-  EXPECT_EQ(choice(58, [](schema::VmSpec::Builder spec) { spec.initNodes(1).set(0, "node-c"); }), "stay");
+  EXPECT_EQ(choice(58, [](schema::VmSpec::Builder spec) { spec.initNodes(1).set(0, "node-c"); }),
+            "stay");
 }
 
 TEST_F(WorldTest, CheapestMovesOnlyAsThePaidHourEnds) {

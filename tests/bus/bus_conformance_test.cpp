@@ -21,7 +21,8 @@ class BusConformance : public testing::TestWithParam<MakeBusWorld> {
   }
   void subscribe(BusProcess& process, std::string prefix) {
     bool ready = false;
-    process.bus->subscribe(std::move(prefix), Reply<Done>(far_future, [&](absl::StatusOr<Done> done) {
+    process.bus->subscribe(std::move(prefix),
+                           Reply<Done>(far_future, [&](absl::StatusOr<Done> done) {
                              EXPECT_TRUE(done.ok());
                              ready = true;
                            }));
@@ -30,10 +31,12 @@ class BusConformance : public testing::TestWithParam<MakeBusWorld> {
   absl::StatusOr<std::string> ask(BusProcess& from, Address to, std::string bytes,
                                   Duration patience = absl::Seconds(5)) {
     std::optional<absl::StatusOr<std::string>> answer;
-    from.bus->request(std::move(to), std::move(bytes),
-                      Reply<std::string>(world_->scheduler().clock().now() + patience,
-                                         [&](absl::StatusOr<std::string> value) { answer = std::move(value); }));
-    if (!run_until([&] { return answer.has_value(); })) return absl::InternalError("no reply at all");
+    from.bus->request(
+        std::move(to), std::move(bytes),
+        Reply<std::string>(world_->scheduler().clock().now() + patience,
+                           [&](absl::StatusOr<std::string> value) { answer = std::move(value); }));
+    if (!run_until([&] { return answer.has_value(); }))
+      return absl::InternalError("no reply at all");
     return *std::move(answer);
   }
   static std::vector<std::uint64_t> range(std::uint64_t from, std::uint64_t to) {
@@ -72,14 +75,16 @@ TEST_P(BusConformance, nothing_published_after_the_subscribe_reply_is_missed) {
   meet(*a, *b);
   std::uint64_t published = 0;
   std::uint64_t owed_from = 0;
-  b->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { owed_from = published + 1; }));
+  b->bus->subscribe(
+      "vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { owed_from = published + 1; }));
   // The publisher never pauses.
   ASSERT_TRUE(run_until([&] {
     a->publish("executor", "web1");
     ++published;
     return owed_from != 0 && published >= owed_from + 500;
   }));
-  ASSERT_TRUE(run_until([&] { return !b->events.empty() && b->events.back().sequence() == published; }));
+  ASSERT_TRUE(
+      run_until([&] { return !b->events.empty() && b->events.back().sequence() == published; }));
   const auto arrived = b->sequences("a/executor");
   ASSERT_LE(arrived.front(), owed_from);
   EXPECT_EQ(arrived, range(arrived.front(), published)) << "in order, once each, none missing";
@@ -115,7 +120,8 @@ TEST_P(BusConformance, overlapping_subscriptions_deliver_once) {
   subscribe(*b, "vm.dirty_rate.main.");
   subscribe(*b, "");
   for (int i = 0; i < 100; ++i) a->publish("executor", "web1");
-  ASSERT_TRUE(run_until([&] { return b->events.size() >= 100 && b->events.back().sequence() == 100; }));
+  ASSERT_TRUE(
+      run_until([&] { return b->events.size() >= 100 && b->events.back().sequence() == 100; }));
   EXPECT_EQ(b->sequences("a/executor"), range(1, 100));
 }
 
@@ -255,7 +261,8 @@ TEST_P(BusConformance, many_requests_under_way_get_their_own_answers) {
                     }));
   }
   ASSERT_TRUE(run_until([&] { return count == answers.size(); }));
-  for (std::size_t i = 0; i < answers.size(); ++i) EXPECT_EQ(answers[i], "echo:" + std::to_string(i));
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    EXPECT_EQ(answers[i], "echo:" + std::to_string(i));
 }
 
 TEST_P(BusConformance, a_request_without_an_answer_ends_at_its_deadline) {
@@ -289,7 +296,8 @@ TEST_P(BusConformance, a_request_that_is_too_large_is_refused_at_once) {
   auto a = world_->start("a");
   auto b = world_->start("b");
   meet(*a, *b);
-  EXPECT_TRUE(absl::IsInvalidArgument(ask(*a, {"b", "echo"}, std::string(event_bytes_max + 1, 'x')).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      ask(*a, {"b", "echo"}, std::string(event_bytes_max + 1, 'x')).status()));
   EXPECT_TRUE(b->served.empty());
   const auto largest = ask(*a, {"b", "echo"}, std::string(event_bytes_max - 8, 'x'));
   EXPECT_TRUE(largest.ok()) << largest.status();
@@ -330,7 +338,8 @@ TEST_P(BusConformance, a_process_that_returns_before_it_is_missed_is_noticed) {
   }));
   EXPECT_EQ(a->events.back().incarnation(), 2);
   if (a->sequences("b/executor")[1] > 1) {
-    ASSERT_FALSE(a->gaps.empty()) << "what the new process said before it was heard is not lost in silence";
+    ASSERT_FALSE(a->gaps.empty())
+        << "what the new process said before it was heard is not lost in silence";
     EXPECT_EQ(a->gaps[0].incarnation, 2);
     EXPECT_EQ(a->gaps[0].after, 0);
   }
@@ -380,7 +389,8 @@ TEST_P(BusConformance, an_event_that_contradicts_itself_is_rejected) {
   EXPECT_TRUE(b->events.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Simulated, BusConformance, testing::Values(MakeBusWorld(make_simulated_world)));
+INSTANTIATE_TEST_SUITE_P(Simulated, BusConformance,
+                         testing::Values(MakeBusWorld(make_simulated_world)));
 INSTANTIATE_TEST_SUITE_P(Ipc, BusConformance, testing::Values(MakeBusWorld(make_ipc_world)));
 INSTANTIATE_TEST_SUITE_P(Tcp, BusConformance, testing::Values(MakeBusWorld(make_tcp_world)));
 

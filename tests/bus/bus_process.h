@@ -40,16 +40,26 @@ class BusProcess final : public BusReceiver {
  public:
   BusProcess(std::string process_name, std::unique_ptr<EventPool> event_pool)
       : name(std::move(process_name)), pool(std::move(event_pool)), streams(name) {}
-  ~BusProcess() override { bus.reset(); events.clear(); }
+  ~BusProcess() override {
+    bus.reset();
+    events.clear();
+  }
 
   // BusReceiver
   void on_event(Event event) override { events.push_back(std::move(event)); }
   void on_gap(const BusGap& gap) override { gaps.push_back(gap); }
   void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override;
-  void on_rejected(std::string from, std::string why) override { rejected.push_back(from + ": " + why); }
-  void on_peer(std::string node, bool alive) override { peers[node] = alive; peer_news.emplace_back(node, alive); }
+  void on_rejected(std::string from, std::string why) override {
+    rejected.push_back(from + ": " + why);
+  }
+  void on_peer(std::string node, bool alive) override {
+    peers[node] = alive;
+    peer_news.emplace_back(node, alive);
+  }
 
-  void publish(std::string_view actor, std::string_view vm) { bus->publish(streams.event(*pool, actor, vm)); }
+  void publish(std::string_view actor, std::string_view vm) {
+    bus->publish(streams.event(*pool, actor, vm));
+  }
   void heartbeat() { bus->publish(streams.heartbeat(*pool)); }
 
   bool sees(std::string_view peer) const {

@@ -18,9 +18,12 @@ class BusWorld {
   // A process of that name, started. Knows the others.
   virtual std::unique_ptr<BusProcess> start(std::string name) = 0;
   // Such a process whose events can be lost by cut().
-  virtual std::unique_ptr<BusProcess> start_lossy(std::string name) { return start(std::move(name)); }
+  virtual std::unique_ptr<BusProcess> start_lossy(std::string name) {
+    return start(std::move(name));
+  }
   // Runs until `condition` holds; false: `limit` passed (virtual time in the simulation).
-  virtual bool run_until(const std::function<bool()>& condition, Duration limit = absl::Seconds(20)) = 0;
+  virtual bool run_until(const std::function<bool()>& condition,
+                         Duration limit = absl::Seconds(20)) = 0;
   virtual Scheduler& scheduler() = 0;
   // Every event from `from` (started lossy) to `to` is lost while it is cut, and neither side is told.
   virtual void cut(std::string_view from, std::string_view to) = 0;

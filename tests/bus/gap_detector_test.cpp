@@ -21,7 +21,9 @@ class GapDetectorTest : public testing::Test {
     return events;
   }
   void arrive(const Event& event) { ASSERT_TRUE(detector_.arrived(event, now_).ok()); }
-  void beat(const Event& heartbeat) { detector_.tails("a", heartbeat.payload().getNodeHeartbeat(), now_); }
+  void beat(const Event& heartbeat) {
+    detector_.tails("a", heartbeat.payload().getNodeHeartbeat(), now_);
+  }
   void wait(Duration span) {
     now_ = now_ + span;
     detector_.expire(now_);
@@ -31,7 +33,8 @@ class GapDetectorTest : public testing::Test {
     std::vector<std::string> told;
     while (auto output = detector_.next()) {
       if (const BusGap* gap = std::get_if<BusGap>(&*output)) {
-        told.push_back("gap " + gap->prefix + " " + std::to_string(gap->after + 1) + "-" + std::to_string(gap->up_to));
+        told.push_back("gap " + gap->prefix + " " + std::to_string(gap->after + 1) + "-" +
+                       std::to_string(gap->up_to));
       } else {
         told.push_back(std::to_string(std::get<Event>(*output).sequence()));
       }
@@ -195,7 +198,8 @@ TEST_F(GapDetectorTest, the_first_events_of_a_new_incarnation_are_owed) {
 TEST_F(GapDetectorTest, overlapping_subscriptions_tell_once) {
   detector_.subscribe("");
   detector_.subscribe("vm.dirty_rate.main.");
-  for (const char* prefix : {"", "vm.", "vm.dirty_rate.main."}) detector_.in_effect("a", prefix, {});
+  for (const char* prefix : {"", "vm.", "vm.dirty_rate.main."})
+    detector_.in_effect("a", prefix, {});
   const auto events = vms(3);
   arrive(events[0]);
   arrive(events[2]);
@@ -235,7 +239,8 @@ TEST_F(GapDetectorTest, memory_is_bounded_and_a_forgotten_origin_is_not_accused)
   detector_.subscribe("vm.");
   detector_.in_effect("a", "vm.", {});
   for (int round = 0; round < 3; ++round) {
-    for (const char* actor : {"p", "q", "r", "s", "t", "u"}) arrive(streams_.event(pool_, actor, "web1"));
+    for (const char* actor : {"p", "q", "r", "s", "t", "u"})
+      arrive(streams_.event(pool_, actor, "web1"));
   }
   wait(absl::Seconds(1));
   const auto all = told();

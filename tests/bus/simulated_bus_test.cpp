@@ -62,7 +62,8 @@ TEST(SimulatedBus, over_a_rough_network_every_event_arrives_in_order_or_is_in_a_
     for (const BusGap& gap : b->gaps) {
       for (std::uint64_t s = gap.after + 1; s <= gap.up_to; ++s) accounted.insert(s);
     }
-    for (std::uint64_t s = 1; s <= 300; ++s) EXPECT_EQ(accounted.count(s), 1) << s << ", seed " << seed;
+    for (std::uint64_t s = 1; s <= 300; ++s)
+      EXPECT_EQ(accounted.count(s), 1) << s << ", seed " << seed;
   }
 }
 
@@ -75,7 +76,8 @@ TEST(SimulatedBus, a_doubled_request_is_served_once) {
   faults.duplicate_per_million = 1'000'000;
   world.network.set_faults(faults);
   int answers = 0;
-  a->bus->request({"b", "echo"}, "x", Reply<std::string>(far_future, [&](absl::StatusOr<std::string> answer) {
+  a->bus->request({"b", "echo"}, "x",
+                  Reply<std::string>(far_future, [&](absl::StatusOr<std::string> answer) {
                     EXPECT_TRUE(answer.ok());
                     ++answers;
                   }));
@@ -116,7 +118,8 @@ TEST(SimulatedBus, a_subscription_outlives_a_partition_and_its_loss_is_reported)
   EXPECT_EQ(b->gaps[0].up_to, 1);
 }
 
-TEST(SimulatedBus, what_a_process_sent_before_it_ended_arrives_and_what_was_under_way_to_it_does_not) {
+TEST(SimulatedBus,
+     what_a_process_sent_before_it_ended_arrives_and_what_was_under_way_to_it_does_not) {
   World world(3);
   auto a = world.start("a");
   auto b = world.start("b");

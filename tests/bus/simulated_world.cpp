@@ -11,8 +11,11 @@ class SimulatedWorld final : public BusWorld {
   std::unique_ptr<BusProcess> start(std::string name) override {
     auto process = std::make_unique<BusProcess>(name, std::make_unique<EventPool>());
     SimulatedBusOptions options;
-    options.on_fatal = [p = process.get()](absl::Status why) { p->fatal.push_back(std::move(why)); };
-    process->bus = std::make_unique<SimulatedBus>(name, network_, scheduler_, *process->pool, options);
+    options.on_fatal = [p = process.get()](absl::Status why) {
+      p->fatal.push_back(std::move(why));
+    };
+    process->bus =
+        std::make_unique<SimulatedBus>(name, network_, scheduler_, *process->pool, options);
     process->bus->start(*process);
     return process;
   }
@@ -27,7 +30,8 @@ class SimulatedWorld final : public BusWorld {
   void cut(std::string_view from, std::string_view to) override { network_.block(from, to); }
   void mend(std::size_t) override { network_.heal(); }
   void send_garbage(BusProcess& to) override {
-    for (const char* garbage : {"", "x", "rubbish that is longer than a word or two of eight bytes"}) {
+    for (const char* garbage :
+         {"", "x", "rubbish that is longer than a word or two of eight bytes"}) {
       SimulatedBus::send_garbage(network_, "stranger", to.name, garbage);
     }
   }

@@ -58,7 +58,8 @@ TEST_F(ZmqBusTest, a_client_comes_asks_and_goes_unnoticed) {
   const Instant begin = loop_.clock().now();
   auto client = start(options);
   std::optional<absl::StatusOr<std::string>> answer;
-  client->bus->request({"b", "echo"}, "x", Reply<std::string>(far_future, [&](absl::StatusOr<std::string> value) {
+  client->bus->request({"b", "echo"}, "x",
+                       Reply<std::string>(far_future, [&](absl::StatusOr<std::string> value) {
                          answer = std::move(value);
                        }));
   ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
@@ -95,7 +96,8 @@ TEST_F(ZmqBusTest, without_any_living_seed_a_request_ends_as_unavailable) {
   options.hello_interval = absl::Milliseconds(100);
   auto client = start(options);
   absl::Status status;
-  client->bus->request({"b", "echo"}, "x", Reply<std::string>(far_future, [&](absl::StatusOr<std::string> value) {
+  client->bus->request({"b", "echo"}, "x",
+                       Reply<std::string>(far_future, [&](absl::StatusOr<std::string> value) {
                          status = value.status();
                        }));
   ASSERT_TRUE(run_until([&] { return !status.ok(); }));
@@ -111,7 +113,9 @@ TEST_F(ZmqBusTest, a_process_at_an_endpoint_that_is_served_does_not_start) {
 }
 
 TEST_F(ZmqBusTest, what_a_process_left_behind_at_its_endpoint_is_no_hindrance) {
-  { const auto a = start(member("a")); }
+  {
+    const auto a = start(member("a"));
+  }
   std::ofstream(directory_ + "/a.req").put('x');
   auto a = start(member("a"));
   EXPECT_TRUE(a->fatal.empty());

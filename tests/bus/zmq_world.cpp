@@ -48,10 +48,13 @@ class LossyLink {
 // Passes for a member, and publishes what no member would.
 class Liar {
  public:
-  Liar(EventLoop& loop, const std::string& requests, const std::string& publisher, const std::string& victim)
+  Liar(EventLoop& loop, const std::string& requests, const std::string& publisher,
+       const std::string& victim)
       : hello_(context_, ZMQ_DEALER, {}, loop, [](ZmqSocket::Frames) {}),
-        requests_(context_, ZMQ_ROUTER, {}, loop, [this](ZmqSocket::Frames frames) { welcome(frames); }),
-        publisher_(context_, ZMQ_XPUB, {}, loop, [this](ZmqSocket::Frames frames) { publish(frames); }) {
+        requests_(context_, ZMQ_ROUTER, {}, loop,
+                  [this](ZmqSocket::Frames frames) { welcome(frames); }),
+        publisher_(context_, ZMQ_XPUB, {}, loop,
+                   [this](ZmqSocket::Frames frames) { publish(frames); }) {
     EXPECT_TRUE(requests_.bind(requests).ok());
     EXPECT_TRUE(publisher_.bind(publisher).ok());
     EXPECT_TRUE(hello_.connect(victim).ok());
@@ -59,8 +62,9 @@ class Liar {
     hello_.start();
     requests_.start();
     publisher_.start();
-    for (const std::string& garbage : {std::string("rubbish"), std::string("h\0\0", 3), std::string(2000, 'q'),
-                                       encode(Control(Hello{1, self_, false}))}) {
+    for (const std::string& garbage :
+         {std::string("rubbish"), std::string("h\0\0", 3), std::string(2000, 'q'),
+          encode(Control(Hello{1, self_, false}))}) {
       const std::string_view frames[] = {garbage};
       hello_.send(frames);
     }
@@ -76,7 +80,8 @@ class Liar {
   }
   void publish(ZmqSocket::Frames frames) {
     const std::string topic(frames[0].substr(1));
-    for (const std::string& garbage : {std::string(), std::string("x"), std::string(3000, '\xff')}) {
+    for (const std::string& garbage :
+         {std::string(), std::string("x"), std::string(3000, '\xff')}) {
       const std::string_view two[] = {topic, garbage};
       publisher_.send(two);
       const std::string_view one[] = {topic};
@@ -142,7 +147,9 @@ class ZmqWorld final : public BusWorld {
     options.publish_advertised = advertised;
     options.hello_interval = absl::Milliseconds(200);
     options.silence_max = absl::Seconds(1);
-    options.on_fatal = [p = process.get()](absl::Status why) { p->fatal.push_back(std::move(why)); };
+    options.on_fatal = [p = process.get()](absl::Status why) {
+      p->fatal.push_back(std::move(why));
+    };
     for (const auto& [other, seed] : request_endpoints_) options.seeds.push_back(seed);
     auto bus = ZmqBus::open(loop_, *process->pool, options);
     if (!tcp_ && absl::IsAlreadyExists(bus.status())) {  // a twin: let it come in elsewhere

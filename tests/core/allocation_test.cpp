@@ -33,7 +33,11 @@ std::size_t allocations_of(Action action) {
 }
 
 TEST(Allocation, is_counted_here) {
-  EXPECT_GE(allocations_of([] { std::string text(100, 'x'); EXPECT_EQ(text.size(), 100); }), 1);
+  EXPECT_GE(allocations_of([] {
+              std::string text(100, 'x');
+              EXPECT_EQ(text.size(), 100);
+            }),
+            1);
 }
 
 TEST(Allocation, happens_for_no_event_in_steady_state) {
@@ -56,7 +60,8 @@ TEST(Allocation, happens_for_no_event_in_steady_state) {
   live(2);  // the pool's first buffer
   EXPECT_EQ(allocations_of([&] {
               for (std::uint64_t i = 3; i < 1000; ++i) live(i);
-            }), 0);
+            }),
+            0);
 }
 
 TEST(Allocation, of_parsing_is_the_validating_readers_alone) {
@@ -70,7 +75,8 @@ TEST(Allocation, of_parsing_is_the_validating_readers_alone) {
   const std::size_t once = allocations_of(parse);
   EXPECT_EQ(allocations_of([&] {
               for (int i = 0; i < 100; ++i) parse();
-            }), once * 100);
+            }),
+            once * 100);
   EXPECT_LE(once, 2);
   EXPECT_EQ(pool.allocated(), buffers);
 }

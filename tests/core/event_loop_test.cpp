@@ -123,12 +123,15 @@ TEST(EventLoopTest, AWatchedDescriptorIsReportedUntilItIsUnwatched) {
   int pipe_fds[2];
   ASSERT_EQ(pipe2(pipe_fds, O_NONBLOCK | O_CLOEXEC), 0);
   std::string got;
-  ASSERT_TRUE(loop.watch_fd(pipe_fds[0], EPOLLIN, [&](std::uint32_t events) {
-                    EXPECT_TRUE((events & EPOLLIN) != 0U);
-                    char byte = 0;
-                    if (read(pipe_fds[0], &byte, 1) == 1) got += byte;
-                    if (got.size() == 2) loop.unwatch_fd(pipe_fds[0]);  // from inside its own call
-                  }).ok());
+  ASSERT_TRUE(loop.watch_fd(pipe_fds[0], EPOLLIN,
+                            [&](std::uint32_t events) {
+                              EXPECT_TRUE((events & EPOLLIN) != 0U);
+                              char byte = 0;
+                              if (read(pipe_fds[0], &byte, 1) == 1) got += byte;
+                              if (got.size() == 2)
+                                loop.unwatch_fd(pipe_fds[0]);  // from inside its own call
+                            })
+                  .ok());
   EXPECT_EQ(write(pipe_fds[1], "abc", 3), 3);
   EXPECT_TRUE(loop.run_until([&] { return got.size() == 2; }, patience));
   EXPECT_FALSE(loop.run_until([&] { return got.size() == 3; }, absl::Milliseconds(2)));

@@ -59,7 +59,8 @@ std::string segment(const std::vector<std::uint64_t>& words) {
   return bytes;
 }
 
-constexpr std::uint64_t struct_pointer(std::int32_t offset, std::uint64_t data, std::uint64_t pointers) {
+constexpr std::uint64_t struct_pointer(std::int32_t offset, std::uint64_t data,
+                                       std::uint64_t pointers) {
   return (static_cast<std::uint32_t>(offset) << 2) | (data << 32) | (pointers << 48);
 }
 
@@ -76,7 +77,9 @@ TEST(EventBytes, with_any_bit_flipped_are_refused_or_read_in_full) {
   EventPool pool;
   std::string bytes = bytes_of(released_event(pool, 5));
   for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
-    const auto flip = [&] { bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8))); };
+    const auto flip = [&] {
+      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+    };
     flip();
     const absl::StatusOr<Event> event = pool.parse(as_bytes(bytes));
     if (event.ok()) {
@@ -109,8 +112,11 @@ TEST(EventBytes, that_are_nothing_are_refused) {
 TEST(EventBytes, with_pointers_to_outside_are_refused) {
   EXPECT_THAT(refusal(segment({struct_pointer(0, 1, 0)})), HasSubstr("outside"));
   EXPECT_THAT(refusal(segment({struct_pointer(-5, 1, 0)})), HasSubstr("outside"));
-  EXPECT_THAT(refusal(segment({struct_pointer(0, 0, 1), 1U | (7ULL << 32) | (100ULL << 35)})), HasSubstr("outside"));
-  EXPECT_THAT(refusal(segment({struct_pointer(0, 0, 1), 1U | (6ULL << 32) | (0x1fffffffULL << 35)})), HasSubstr("outside"));
+  EXPECT_THAT(refusal(segment({struct_pointer(0, 0, 1), 1U | (7ULL << 32) | (100ULL << 35)})),
+              HasSubstr("outside"));
+  EXPECT_THAT(
+      refusal(segment({struct_pointer(0, 0, 1), 1U | (6ULL << 32) | (0x1fffffffULL << 35)})),
+      HasSubstr("outside"));
 }
 
 TEST(EventBytes, with_far_pointers_or_capabilities_are_refused) {
@@ -125,18 +131,22 @@ TEST(EventBytes, that_nest_too_deeply_are_refused_even_where_no_schema_looks) {
 }
 
 TEST(EventBytes, that_point_in_a_circle_are_refused) {
-  EXPECT_THAT(refusal(segment({struct_pointer(0, 0, 1), struct_pointer(-1, 0, 1)})), HasSubstr("same words"));
+  EXPECT_THAT(refusal(segment({struct_pointer(0, 0, 1), struct_pointer(-1, 0, 1)})),
+              HasSubstr("same words"));
 }
 
 TEST(EventBytes, that_multiply_themselves_by_shared_pointers_are_refused) {
   // Each level is a list of pointers that all lead to the next one: 2^n objects in n words.
-  EXPECT_THAT(refusal(segment({struct_pointer(0, 0, 2), struct_pointer(1, 0, 2), struct_pointer(0, 0, 2),
-                               struct_pointer(1, 0, 2), struct_pointer(0, 0, 2), 0, 0})), HasSubstr("same words"));
+  EXPECT_THAT(
+      refusal(segment({struct_pointer(0, 0, 2), struct_pointer(1, 0, 2), struct_pointer(0, 0, 2),
+                       struct_pointer(1, 0, 2), struct_pointer(0, 0, 2), 0, 0})),
+      HasSubstr("same words"));
 }
 
 TEST(EventBytes, with_more_list_elements_than_room_are_refused) {
   EXPECT_THAT(refusal(segment({struct_pointer(0, 0, 1), 1U | (7ULL << 32) | (1ULL << 35),
-                               struct_pointer(5, 1, 0), 0})), HasSubstr("more elements"));
+                               struct_pointer(5, 1, 0), 0})),
+              HasSubstr("more elements"));
 }
 
 TEST(EventBytes, with_a_field_of_another_kind_than_its_schemas_are_refused) {
@@ -157,15 +167,23 @@ TEST(EventBytes, with_text_that_does_not_end_are_refused) {
 TEST(EventEnvelope, that_is_not_in_order_is_refused_and_the_field_named) {
   using Builder = schema::Event::Builder;
   EXPECT_THAT(refusal(changed([](Builder e) { e.initId(); })), HasSubstr("id"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setSequence(0); })), HasSubstr("sequence 0"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("node-a"); })), HasSubstr("node/actor"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("node-a/"); })), HasSubstr("node/actor"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("/executor"); })), HasSubstr("node/actor"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("a/b/c"); })), HasSubstr("node/actor"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("a b/c"); })), HasSubstr("node/actor"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setSequence(0); })),
+              HasSubstr("sequence 0"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("node-a"); })),
+              HasSubstr("node/actor"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("node-a/"); })),
+              HasSubstr("node/actor"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("/executor"); })),
+              HasSubstr("node/actor"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("a/b/c"); })),
+              HasSubstr("node/actor"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.getId().setOrigin("a b/c"); })),
+              HasSubstr("node/actor"));
   EXPECT_THAT(refusal(changed([](Builder e) { e.initRoot(); })), HasSubstr("root"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.initCause().setOrigin("x"); })), HasSubstr("cause"));
-  EXPECT_THAT(refusal(changed([](Builder e) { e.initMigration().setOrigin("x"); })), HasSubstr("migration"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.initCause().setOrigin("x"); })),
+              HasSubstr("cause"));
+  EXPECT_THAT(refusal(changed([](Builder e) { e.initMigration().setOrigin("x"); })),
+              HasSubstr("migration"));
   EXPECT_THAT(refusal(changed([](Builder e) { e.setPrevious2(5); })), HasSubstr("previous"));
 }
 
@@ -226,9 +244,11 @@ TEST(EventFromTheFuture, with_unknown_fields_is_taken_and_kept_byte_for_byte) {
   const auto data_words = static_cast<std::uint16_t>(old.getDataSection().size() / 8 + 1);
   const auto pointers = static_cast<std::uint16_t>(old.getPointerSection().size() + 1);
   auto grown = message.initRoot<capnp::AnyPointer>().initAsAnyStruct(data_words, pointers);
-  std::memcpy(grown.getDataSection().begin(), old.getDataSection().begin(), old.getDataSection().size());
+  std::memcpy(grown.getDataSection().begin(), old.getDataSection().begin(),
+              old.getDataSection().size());
   std::memset(grown.getDataSection().begin() + old.getDataSection().size(), 0x5a, 8);
-  for (unsigned i = 0; i + 1u < pointers; ++i) grown.getPointerSection()[i].set(old.getPointerSection()[i]);
+  for (unsigned i = 0; i + 1u < pointers; ++i)
+    grown.getPointerSection()[i].set(old.getPointerSection()[i]);
   grown.getPointerSection()[pointers - 1u].setAs<capnp::Text>("news");
   const std::string bytes = framed(message);
   const absl::StatusOr<Event> parsed = pool.parse(as_bytes(bytes));

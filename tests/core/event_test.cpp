@@ -59,7 +59,8 @@ TEST(Event, larger_than_a_pooled_segment_is_still_one_segment) {
   EventPool pool;
   Draft draft = pool.draft("web1");
   auto candidates = draft.payload().initPolicyConsidered().initCandidates(1000);
-  for (unsigned i = 0; i < 1000; ++i) candidates[i].setPlace("aws/us-east-1/us-east-1a/m3.medium/spot");
+  for (unsigned i = 0; i < 1000; ++i)
+    candidates[i].setPlace("aws/us-east-1/us-east-1a/m3.medium/spot");
   const absl::StatusOr<Event> event = std::move(draft).seal(test_envelope(1));
   ASSERT_TRUE(event.ok()) << event.status();
   const absl::StatusOr<Event> parsed = pool.parse(event->bytes());
@@ -75,7 +76,8 @@ TEST(Event, of_more_than_the_limit_is_refused) {
   draft.payload().initPolicyConsidered().initReason(2 << 20);
   const absl::Status status = draft.set_topic();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
-  EXPECT_EQ(std::move(draft).seal(test_envelope(1)).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(std::move(draft).seal(test_envelope(1)).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(Event, without_payload_is_refused) {
@@ -108,7 +110,8 @@ TEST(EventPool, hands_out_buffers_without_traces_of_their_past) {
   }
   const Event event = released_event(pool, 1);
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(event.bytes().data()), event.bytes().size())
-                .find("xx"), std::string::npos);
+                .find("xx"),
+            std::string::npos);
 }
 
 TEST(Event, copies_share_one_buffer_and_moves_leave_nothing) {
@@ -183,9 +186,9 @@ TEST(EventId, is_parsed_from_what_it_prints) {
 }
 
 TEST(EventId, that_is_malformed_is_refused) {
-  for (const char* bad : {"", ":", "::", ":1:2", "node-a/executor", "node-a/executor:1", "node-a/executor:1:",
-                          "node-a/executor:x:2", "node-a/executor:1:2x", "node-a/executor:1:-2",
-                          "node-a/executor:1:18446744073709551616"}) {
+  for (const char* bad : {"", ":", "::", ":1:2", "node-a/executor", "node-a/executor:1",
+                          "node-a/executor:1:", "node-a/executor:x:2", "node-a/executor:1:2x",
+                          "node-a/executor:1:-2", "node-a/executor:1:18446744073709551616"}) {
     EXPECT_EQ(EventId::parse(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
   }
 }

@@ -39,7 +39,8 @@ inline void fill_field(capnp::DynamicStruct::Builder value, capnp::StructSchema:
     value.set(field, filled_text(random).c_str());
   } else if (type.isData()) {
     const std::string bytes = filled_text(random);
-    value.set(field, capnp::Data::Reader(reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()));
+    value.set(field,
+              capnp::Data::Reader(reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()));
   } else if (type.isStruct()) {
     fill(value.init(field).as<capnp::DynamicStruct>(), random);
   } else if (type.isList()) {

@@ -48,7 +48,8 @@ TEST(HybridClock, is_later_than_everything_it_observed) {
 TEST(HybridClock, rejects_what_is_too_far_ahead_and_stays_where_it_was) {
   FixedClock wall;
   HybridClock clock(wall);
-  const HybridTime far = HybridTime::at(wall.wall_ + HybridClock::max_ahead + absl::Milliseconds(1));
+  const HybridTime far =
+      HybridTime::at(wall.wall_ + HybridClock::max_ahead + absl::Milliseconds(1));
   EXPECT_EQ(clock.observe(far).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(clock.observe({UINT64_MAX}).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(clock.tick().wall(), wall.wall_);

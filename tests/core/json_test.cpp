@@ -17,7 +17,8 @@ TEST(EventJson, shows_envelope_and_payload_in_one_line) {
   const std::string json = to_json(released_event(pool, 5));
   EXPECT_THAT(json, HasSubstr(R"("topic":"vm.released.main.web1")"));
   EXPECT_THAT(json, HasSubstr(R"("payload":{"vmReleased":{"node":"node-a"}})"));
-  EXPECT_THAT(json, HasSubstr(R"("id":{"origin":"node-a/executor","incarnation":"3","sequence":"5"})"));
+  EXPECT_THAT(json,
+              HasSubstr(R"("id":{"origin":"node-a/executor","incarnation":"3","sequence":"5"})"));
   EXPECT_THAT(json, HasSubstr(R"("epoch":"7")"));
 }
 
@@ -41,8 +42,8 @@ TEST(EventJson, is_validated_as_bytes_are) {
 
 TEST(EventJson, that_is_none_is_refused) {
   EventPool pool;
-  for (const char* bad : {"", "{", "[]", "null", "7", "{}", "{\"id\":3}", "{\"time\":\"x\"}", "{} {}",
-                          "{\"payload\":{\"vmReleased\":{},\"vmPaused\":{}}}"}) {
+  for (const char* bad : {"", "{", "[]", "null", "7", "{}", "{\"id\":3}", "{\"time\":\"x\"}",
+                          "{} {}", "{\"payload\":{\"vmReleased\":{},\"vmPaused\":{}}}"}) {
     const absl::Status status = event_from_json(pool, bad).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
     EXPECT_FALSE(status.message().empty()) << bad;
@@ -65,7 +66,8 @@ TEST(EventJson, reads_every_unicode_escape_as_its_character) {
   EXPECT_EQ(why(R"(\u0022\u005c)"), "\"\\");
   EXPECT_EQ(why(R"(\\u001f)"), "\\u001f");
   EXPECT_EQ(why(R"(\u0000x)"), std::string("\0x", 2));
-  for (const char* bad : {R"(\u)", R"(\u12)", R"(\u-123)", R"(\u12g4)", R"(\ud83d)", R"(\ud83dx)", R"(\ude00)", R"(\ud83d\u0041)"}) {
+  for (const char* bad : {R"(\u)", R"(\u12)", R"(\u-123)", R"(\u12g4)", R"(\ud83d)", R"(\ud83dx)",
+                          R"(\ude00)", R"(\ud83d\u0041)"}) {
     EXPECT_THAT(why(bad), HasSubstr("escape")) << bad;
   }
 }

@@ -60,8 +60,9 @@ struct Case {
   LeaseRecord record;
   bool session_ended = false;
   bool heir_ended = false;
-  std::string why;                                     // a part of the refusal; empty: won
-  std::function<void(LeaseRecord& expected)> becomes;  // from `record`; revision counted by the test
+  std::string why;  // a part of the refusal; empty: won
+  // from `record`; revision counted by the test
+  std::function<void(LeaseRecord& expected)> becomes;
 };
 void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 
@@ -245,8 +246,9 @@ TEST(LeaseRulesWithoutARecord, ADefineMakesEpochOne) {
 }
 
 TEST(LeaseRulesWithoutARecord, EverythingElseIsRefused) {
-  for (const SwapKind kind : {SwapKind::ACCEPT, SwapKind::CLEAR_HEIR, SwapKind::COMMIT, SwapKind::RECLAIM,
-                              SwapKind::RESTART, SwapKind::TAKEOVER, SwapKind::IN_SYNC, SwapKind::DESIRE, SwapKind::REMOVE}) {
+  for (const SwapKind kind : {SwapKind::ACCEPT, SwapKind::CLEAR_HEIR, SwapKind::COMMIT,
+                              SwapKind::RECLAIM, SwapKind::RESTART, SwapKind::TAKEOVER,
+                              SwapKind::IN_SYNC, SwapKind::DESIRE, SwapKind::REMOVE}) {
     const SwapVerdict verdict = judge_swap(swap(kind), "alpha", nullptr, true, true);
     EXPECT_FALSE(verdict.won);
     EXPECT_NE(verdict.why.find("no record"), std::string::npos);

@@ -13,7 +13,8 @@ namespace supercloud {
 
 class LoopbackBus final : public Bus {
  public:
-  LoopbackBus(Scheduler& scheduler, std::string node) : scheduler_(scheduler), node_(std::move(node)) {}
+  LoopbackBus(Scheduler& scheduler, std::string node)
+      : scheduler_(scheduler), node_(std::move(node)) {}
 
   std::vector<Event> published;
   bool keep_published = true;
@@ -33,7 +34,8 @@ class LoopbackBus final : public Bus {
   }
   void request(Address to, std::string bytes, Reply<std::string> reply) override {
     if (to.node != node_) {
-      scheduler_.post([reply = std::move(reply)]() mutable { reply(absl::UnavailableError("no such node")); });
+      scheduler_.post(
+          [reply = std::move(reply)]() mutable { reply(absl::UnavailableError("no such node")); });
       return;
     }
     scheduler_.post([this, to, bytes = std::move(bytes), reply = std::move(reply)]() mutable {

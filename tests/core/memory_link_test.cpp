@@ -1,10 +1,10 @@
 // Links in memory: order, delay, blocked ways, closing.
 #include "core/memory_link.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "core/random.h"
 #include "core/virtual_scheduler.h"
@@ -16,10 +16,11 @@ class MemoryLinkTest : public testing::Test {
  protected:
   void listen() {
     ASSERT_TRUE(b_->listen("pages", [this](std::unique_ptr<Link> link) {
-                      accepted_ = std::move(link);
-                      accepted_->set_handler({[this](std::string frame) { got_.push_back(std::move(frame)); },
-                                              [this](absl::Status why) { accepted_closed_ = std::move(why); }});
-                    }).ok());
+                    accepted_ = std::move(link);
+                    accepted_->set_handler(
+                        {[this](std::string frame) { got_.push_back(std::move(frame)); },
+                         [this](absl::Status why) { accepted_closed_ = std::move(why); }});
+                  }).ok());
   }
   std::unique_ptr<Link> connect(const std::string& service = "pages") {
     auto link = a_->connect(b_->endpoint(), service);
@@ -57,12 +58,14 @@ TEST_F(MemoryLinkTest, frames_arrive_in_order_though_their_delays_differ) {
 
 TEST_F(MemoryLinkTest, frames_wait_until_a_handler_is_set) {
   std::unique_ptr<Link> early;
-  ASSERT_TRUE(b_->listen("pages", [&](std::unique_ptr<Link> link) { early = std::move(link); }).ok());
+  ASSERT_TRUE(
+      b_->listen("pages", [&](std::unique_ptr<Link> link) { early = std::move(link); }).ok());
   auto link = connect();
   link->send("first");
   run(absl::Seconds(1));
   ASSERT_NE(early, nullptr);
-  early->set_handler({[this](std::string frame) { got_.push_back(std::move(frame)); }, [](absl::Status) {}});
+  early->set_handler(
+      {[this](std::string frame) { got_.push_back(std::move(frame)); }, [](absl::Status) {}});
   run(absl::Milliseconds(1));
   EXPECT_EQ(got_, std::vector<std::string>{"first"});
 }
@@ -84,7 +87,8 @@ TEST_F(MemoryLinkTest, an_endpoint_of_another_kind_is_refused) {
 TEST_F(MemoryLinkTest, a_short_blockade_only_delays) {
   listen();
   bool blocked = true;
-  hub_.set_blocked([&](const std::string& from, const std::string&) { return blocked && from == "a"; });
+  hub_.set_blocked(
+      [&](const std::string& from, const std::string&) { return blocked && from == "a"; });
   auto link = connect();
   link->send("late");
   run(absl::Seconds(3));
@@ -98,7 +102,8 @@ TEST_F(MemoryLinkTest, a_short_blockade_only_delays) {
 TEST_F(MemoryLinkTest, a_long_blockade_closes_both_ends) {
   listen();
   bool blocked = false;
-  hub_.set_blocked([&](const std::string& from, const std::string&) { return blocked && from == "b"; });
+  hub_.set_blocked(
+      [&](const std::string& from, const std::string&) { return blocked && from == "b"; });
   auto link = connect();
   run(absl::Seconds(1));
   ASSERT_NE(accepted_, nullptr);
@@ -134,9 +139,9 @@ TEST_F(MemoryLinkTest, a_reset_closes_both_ends_and_nothing_arrives_after) {
 TEST_F(MemoryLinkTest, a_handler_may_destroy_its_own_link) {
   std::unique_ptr<Link> echo;
   ASSERT_TRUE(b_->listen("pages", [&](std::unique_ptr<Link> link) {
-                    echo = std::move(link);
-                    echo->set_handler({[&](std::string) { echo.reset(); }, nullptr});
-                  }).ok());
+                  echo = std::move(link);
+                  echo->set_handler({[&](std::string) { echo.reset(); }, nullptr});
+                }).ok());
   auto link = connect();
   link->send("go");
   link->send("away");

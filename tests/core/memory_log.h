@@ -28,7 +28,8 @@ class MemoryLog final : public EventLog {
   std::vector<Event> events;          // on stable storage
   std::vector<std::size_t> appended;  // events of each append, in order
 
-  void append(std::vector<Event> batch, std::optional<Reservation> reserve, Reply<Done> reply) override {
+  void append(std::vector<Event> batch, std::optional<Reservation> reserve,
+              Reply<Done> reply) override {
     appended.push_back(batch.size());
     waiting_.push_back({std::move(batch), std::move(reserve), std::move(reply), next_status});
     if (!hold) release();
@@ -65,9 +66,8 @@ class MemoryLog final : public EventLog {
     }
     page.next = position;
     page.end = position == events.size();
-    scheduler_->post([reply = std::move(reply), page = std::move(page)]() mutable {
-      reply(std::move(page));
-    });
+    scheduler_->post(
+        [reply = std::move(reply), page = std::move(page)]() mutable { reply(std::move(page)); });
   }
 
   OriginState origin(std::string_view name) const override {

@@ -17,7 +17,8 @@ using testing::HasSubstr;
 
 template <class Schema>
 class EveryMessage : public testing::Test {};
-using Schemas = testing::Types<schema::Request, schema::Response, schema::World, schema::Decision, schema::VmSpec>;
+using Schemas = testing::Types<schema::Request, schema::Response, schema::World, schema::Decision,
+                               schema::VmSpec>;
 TYPED_TEST_SUITE(EveryMessage, Schemas);
 
 template <class Schema>
@@ -29,8 +30,9 @@ std::string canonical(const Message<Schema>& message) {
 TYPED_TEST(EveryMessage, survives_bytes_and_json) {
   Random random(3);
   for (int round = 0; round < 100; ++round) {
-    const auto message = Message<TypeParam>::build(
-        [&](typename TypeParam::Builder builder) { fill(capnp::DynamicStruct::Builder(builder), random); });
+    const auto message = Message<TypeParam>::build([&](typename TypeParam::Builder builder) {
+      fill(capnp::DynamicStruct::Builder(builder), random);
+    });
     const auto parsed = Message<TypeParam>::parse(message.bytes());
     ASSERT_TRUE(parsed.ok()) << parsed.status();
     EXPECT_EQ(parsed->bytes(), message.bytes());
@@ -43,8 +45,9 @@ TYPED_TEST(EveryMessage, survives_bytes_and_json) {
 
 TYPED_TEST(EveryMessage, cut_short_anywhere_is_refused) {
   Random random(4);
-  const auto message = Message<TypeParam>::build(
-      [&](typename TypeParam::Builder builder) { fill(capnp::DynamicStruct::Builder(builder), random); });
+  const auto message = Message<TypeParam>::build([&](typename TypeParam::Builder builder) {
+    fill(capnp::DynamicStruct::Builder(builder), random);
+  });
   for (std::size_t size = 0; size < message.bytes().size(); ++size) {
     ASSERT_FALSE(Message<TypeParam>::parse(message.bytes().substr(0, size)).ok()) << size;
   }
@@ -52,11 +55,14 @@ TYPED_TEST(EveryMessage, cut_short_anywhere_is_refused) {
 
 TYPED_TEST(EveryMessage, with_any_bit_flipped_is_refused_or_read_in_full) {
   Random random(5);
-  const auto message = Message<TypeParam>::build(
-      [&](typename TypeParam::Builder builder) { fill(capnp::DynamicStruct::Builder(builder), random); });
+  const auto message = Message<TypeParam>::build([&](typename TypeParam::Builder builder) {
+    fill(capnp::DynamicStruct::Builder(builder), random);
+  });
   std::string bytes(message.bytes());
   for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
-    const auto flip = [&] { bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8))); };
+    const auto flip = [&] {
+      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+    };
     flip();
     const auto parsed = Message<TypeParam>::parse(bytes);
     if (parsed.ok()) {

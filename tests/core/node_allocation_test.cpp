@@ -40,7 +40,8 @@ TEST_F(NodeAllocation, HopsOfVolatileEventsBetweenActorsAllocateNothing) {
   };
   play(100);
   const std::size_t before = allocations.load();
-  play(300);  // within one block of sequence numbers: a reservation every 512 events is the log's business
+  // within one block of sequence numbers: a reservation every 512 events is the log's business
+  play(300);
   EXPECT_EQ(allocations.load() - before, 0U);
 }
 

@@ -15,7 +15,9 @@ using Which = schema::Payload::Which;
 
 TEST_F(NodeTest, AnEventReachesEverySubscriberOnceInTheOrderOfTheirSubscriptions) {
   std::vector<std::string> seen;
-  const auto note = [&seen](Context& context, const Event&) { seen.push_back(context.self().actor); };
+  const auto note = [&seen](Context& context, const Event&) {
+    seen.push_back(context.self().actor);
+  };
   spawn("general", {">"}, note);
   spawn("exact", {"migration.progress.main.web1"}, note);
   spawn("twice", {"migration.>", "migration.progress.>"}, note);
@@ -58,12 +60,10 @@ TEST_F(NodeTest, SubscriptionsReachTheBusAsCountedPrefixesAndReadyRunsInATurn) {
 
 TEST_F(NodeTest, AnEventKnowsItsCauseAndTheRootOfItsChain) {
   Event first, second, third;
-  spawn("b", {"migration.progress.>"}, [&](Context& context, const Event&) {
-    second = context.publish(paused(context));
-  });
-  spawn("c", {"vm.paused.>"}, [&](Context& context, const Event&) {
-    third = context.publish(started(context));
-  });
+  spawn("b", {"migration.progress.>"},
+        [&](Context& context, const Event&) { second = context.publish(paused(context)); });
+  spawn("c", {"vm.paused.>"},
+        [&](Context& context, const Event&) { third = context.publish(started(context)); });
   Context& a = spawn("a");
   first = a.publish(progress(a, 1));
   run();
@@ -86,7 +86,8 @@ TEST_F(NodeTest, TimersAndRepliesAndLoggedInheritTheCauseTheyWereMadeUnder) {
     reply = context.reply<int>(absl::Seconds(9), [&](absl::StatusOr<int>) {
       by_reply = context.publish(paused(context));
     });
-    context.publish(started(context), [&](absl::Status) { by_logged = context.publish(paused(context)); });
+    context.publish(started(context),
+                    [&](absl::Status) { by_logged = context.publish(paused(context)); });
   });
   node->spawn("c", [&](Context& context) {
     context.after(absl::Seconds(1), [&] { by_old_timer = context.publish(paused(context)); });
@@ -187,8 +188,10 @@ TEST_F(NodeTest, HistoryGivesPastEventsInOrderPageByPage) {
   log.page_max = 2;
   std::vector<std::uint64_t> sequences;
   absl::Status end = absl::UnknownError("not called");
-  a.history(Pattern::of("vm.started.>"), [&](const Event& event) { sequences.push_back(event.sequence()); },
-            [&](absl::Status status) { end = status; });
+  a.history(
+      Pattern::of("vm.started.>"),
+      [&](const Event& event) { sequences.push_back(event.sequence()); },
+      [&](absl::Status status) { end = status; });
   run();
   EXPECT_TRUE(end.ok()) << end;
   EXPECT_EQ(sequences, (std::vector<std::uint64_t>{1, 2, 3, 4, 5}));
@@ -233,7 +236,8 @@ class RemoteEvents : public NodeTest {
 
 TEST_F(RemoteEvents, AreDeliveredAndMoveTheHybridClock) {
   std::vector<Event> seen;
-  Context& a = spawn("a", {"migration.>"}, [&](Context&, const Event& event) { seen.push_back(event); });
+  Context& a =
+      spawn("a", {"migration.>"}, [&](Context&, const Event& event) { seen.push_back(event); });
   const absl::Time ahead = scheduler.wall() + absl::Seconds(4);
   bus->receiver->on_event(remote(ahead));
   EXPECT_TRUE(seen.empty()) << "delivered in a turn of its own";
@@ -281,12 +285,15 @@ TEST_F(RemoteEvents, GapsAndRejectedBytesBecomeEventsOfTheNode) {
 class Requests : public NodeTest {
  protected:
   static Message<schema::Request> ping() {
-    return Message<schema::Request>::build([](schema::Request::Builder builder) { builder.setPing(); });
+    return Message<schema::Request>::build(
+        [](schema::Request::Builder builder) { builder.setPing(); });
   }
-  absl::StatusOr<Message<schema::Response>> ask(const std::string& actor, const std::string& at = "alpha") {
+  absl::StatusOr<Message<schema::Response>> ask(const std::string& actor,
+                                                const std::string& at = "alpha") {
     absl::StatusOr<Message<schema::Response>> got = absl::UnknownError("no answer");
     Context& client = spawn(absl::StrCat("client", ++clients_));
-    client.request({at, actor}, ping(), absl::Seconds(1), [&](auto response) { got = std::move(response); });
+    client.request({at, actor}, ping(), absl::Seconds(1),
+                   [&](auto response) { got = std::move(response); });
     run(absl::Seconds(2));
     return got;
   }
@@ -296,7 +303,8 @@ class Requests : public NodeTest {
 TEST_F(Requests, AreServedInAnActorsTurnAndAnswered) {
   spawn("server", {}, nullptr, [](const Message<schema::Request>& request, Answer answer) {
     EXPECT_TRUE(request.reader().isPing());
-    answer(Message<schema::Response>::build([](schema::Response::Builder builder) { builder.setEndpoint("here"); }));
+    answer(Message<schema::Response>::build(
+        [](schema::Response::Builder builder) { builder.setEndpoint("here"); }));
   });
   const auto got = ask("server");
   ASSERT_TRUE(got.ok()) << got.status();
@@ -321,8 +329,9 @@ TEST_F(Requests, ErrorsTravelAsCodeAndMessage) {
 
 TEST_F(Requests, ThatAreMalformedAreAnsweredInvalidArgument) {
   std::string answer;
-  bus->receiver->on_request("node", "garbage",
-                            Reply<std::string>(far_future, [&](absl::StatusOr<std::string> bytes) { answer = *bytes; }));
+  bus->receiver->on_request(
+      "node", "garbage",
+      Reply<std::string>(far_future, [&](absl::StatusOr<std::string> bytes) { answer = *bytes; }));
   const auto response = Message<schema::Response>::parse(answer);
   ASSERT_TRUE(response.ok());
   EXPECT_EQ(response->reader().getCode(), static_cast<int>(absl::StatusCode::kInvalidArgument));
@@ -333,7 +342,8 @@ TEST_F(Requests, ThatAreMalformedAreAnsweredInvalidArgument) {
 TEST_F(NodeTest, AReplyMayBeCalledFromAnotherThread) {
   int got = 0;
   Context& a = spawn("a");
-  Reply<int> reply = a.reply<int>(absl::Seconds(1), [&](absl::StatusOr<int> value) { got = *value; });
+  Reply<int> reply =
+      a.reply<int>(absl::Seconds(1), [&](absl::StatusOr<int> value) { got = *value; });
   std::thread([reply = std::move(reply)]() mutable { reply(5); }).join();
   run();
   EXPECT_EQ(got, 5);

@@ -43,7 +43,8 @@ TEST_F(Publishing, ADurableEventLeavesWhenItIsOnStableStorageAndThenLoggedRuns) 
   std::vector<std::string> order;
   spawn("b", {"vm.started.>"}, [&](Context&, const Event&) { order.emplace_back("delivered"); });
   log.hold = true;
-  a.publish(started(a), [&](absl::Status status) { order.push_back(status.ok() ? "logged" : "failed"); });
+  a.publish(started(a),
+            [&](absl::Status status) { order.push_back(status.ok() ? "logged" : "failed"); });
   run();
   EXPECT_TRUE(bus->published.empty());
   EXPECT_TRUE(order.empty());
@@ -143,12 +144,12 @@ TEST_F(Publishing, ASubjectThatMakesNoTopicIsToldAndNothingHappens) {
 }
 
 TEST_F(Publishing, AnEventPointsToThePreviousOnesUnderItsPrefixes) {
-  Context& a = spawn_ready("a");            // 1: migration.progress.main
-  a.publish(paused(a));                     // 2: vm.paused.main
+  Context& a = spawn_ready("a");  // 1: migration.progress.main
+  a.publish(paused(a));           // 2: vm.paused.main
   Draft other = a.draft("web1", "tenant2");
   other.payload().initVmPaused();
-  a.publish(std::move(other));              // 3: vm.paused.tenant2
-  const Event event = a.publish(paused(a)); // 4
+  a.publish(std::move(other));               // 3: vm.paused.tenant2
+  const Event event = a.publish(paused(a));  // 4
   EXPECT_EQ(event.sequence(), 4U);
   EXPECT_EQ(event.reader().getPrevious0(), 3U);
   EXPECT_EQ(event.reader().getPrevious1(), 3U);
@@ -245,11 +246,11 @@ TEST_F(Publishing, HeartbeatsCarryTheTailsOfWhatHasLeft) {
         prefixes[std::string(text(prefix.getPrefix()))] = prefix.getSequence();
       }
       EXPECT_EQ(prefixes, (std::map<std::string, std::uint64_t>{{"migration.", 1},
-                                                               {"migration.progress.", 1},
-                                                               {"migration.progress.main.", 1},
-                                                               {"vm.", expected},
-                                                               {"vm.started.", expected},
-                                                               {"vm.started.main.", expected}}));
+                                                                {"migration.progress.", 1},
+                                                                {"migration.progress.main.", 1},
+                                                                {"vm.", expected},
+                                                                {"vm.started.", expected},
+                                                                {"vm.started.main.", expected}}));
     }
     EXPECT_TRUE(found);
   };

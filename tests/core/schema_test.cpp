@@ -149,9 +149,11 @@ Event golden_event(EventPool& pool) {
 
 TEST(WireFormat, of_today_is_that_of_the_golden_event) {
   std::ifstream file(GOLDEN_DIRECTORY "/migration_proposed.event", std::ios::binary);
-  const std::string golden((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const std::string golden((std::istreambuf_iterator<char>(file)),
+                           std::istreambuf_iterator<char>());
   EventPool pool;
-  const absl::StatusOr<Event> event = pool.parse({reinterpret_cast<const std::byte*>(golden.data()), golden.size()});
+  const absl::StatusOr<Event> event =
+      pool.parse({reinterpret_cast<const std::byte*>(golden.data()), golden.size()});
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_EQ(event->topic(), "migration.proposed.main.web%2E1");
   EXPECT_EQ(event->id().to_string(), "node-a/policy:3:17");

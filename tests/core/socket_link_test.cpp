@@ -40,7 +40,10 @@ class SocketLinks : public testing::TestWithParam<const char*> {
     auto opened = SocketLinkNetwork::open(loop, endpoint);
     ASSERT_TRUE(opened.ok()) << opened.status();
     network = *std::move(opened);
-    ASSERT_TRUE(network->listen("pages", [this](std::unique_ptr<Link> link) { server.take(std::move(link)); }).ok());
+    ASSERT_TRUE(
+        network
+            ->listen("pages", [this](std::unique_ptr<Link> link) { server.take(std::move(link)); })
+            .ok());
   }
   void TearDown() override {
     client.link.reset();
@@ -67,7 +70,8 @@ class SocketLinks : public testing::TestWithParam<const char*> {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1))));
+    address.sin_port =
+        htons(static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1))));
     EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     return fd;
   }
@@ -82,11 +86,13 @@ class SocketLinks : public testing::TestWithParam<const char*> {
 TEST_P(SocketLinks, CarryFramesBothWaysInOrder) {
   client.take(network->connect(network->endpoint(), "pages"));
   std::vector<std::string> sent;
-  for (int i = 0; i < 300; ++i) sent.push_back(std::string(static_cast<std::size_t>(i * 7), static_cast<char>('a' + i % 26)));
+  for (int i = 0; i < 300; ++i)
+    sent.push_back(std::string(static_cast<std::size_t>(i * 7), static_cast<char>('a' + i % 26)));
   sent.emplace_back(link_frame_bytes_max, 'z');
   for (const std::string& frame : sent) client.link->send(frame);
   EXPECT_GT(client.link->backlog(), 0U);
-  ASSERT_TRUE(until([&] { return server.frames.size() == sent.size(); })) << server.frames.size() << client.closed;
+  ASSERT_TRUE(until([&] { return server.frames.size() == sent.size(); }))
+      << server.frames.size() << client.closed;
   EXPECT_EQ(server.frames, sent);
   EXPECT_EQ(client.link->backlog(), 0U);
   server.link->send("answer");
@@ -120,7 +126,9 @@ TEST_P(SocketLinks, AnUnknownServiceIsRefusedWithTheReason) {
   client.link->send("eager");
   ASSERT_TRUE(until([&] { return !client.closed.ok(); }));
   EXPECT_TRUE(absl::IsUnavailable(client.closed));
-  EXPECT_NE(client.closed.message().find("nobody here listens for \"blocks\""), absl::string_view::npos) << client.closed;
+  EXPECT_NE(client.closed.message().find("nobody here listens for \"blocks\""),
+            absl::string_view::npos)
+      << client.closed;
 }
 
 TEST_P(SocketLinks, WhereNobodyListensTheLinkClosesWithTheReasonAlsoForALateHandler) {
@@ -159,14 +167,16 @@ TEST_P(SocketLinks, AFrameAboveTheLimitClosesTheLinkOnBothSides) {
   const int fd = raw();
   const std::string hello = "supercloud-link/1 pages";
   const char length = static_cast<char>(hello.size());
-  const std::string bytes = std::string{length, 0, 0, 0} + hello + std::string{0, 0, 64, 0};  // 4 MiB
+  // 4 MiB
+  const std::string bytes = std::string{length, 0, 0, 0} + hello + std::string{0, 0, 64, 0};
   EXPECT_EQ(send(fd, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
   ASSERT_TRUE(until([&] { return server.link != nullptr; }));
   const std::string too_long{1, 0, 64, 0};
   const std::string body(link_frame_bytes_max, 'x');
   std::size_t sent = 0;
   ASSERT_TRUE(until([&] {
-    const ssize_t wrote = send(fd, body.data() + sent, body.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t wrote =
+        send(fd, body.data() + sent, body.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (wrote > 0) sent += static_cast<std::size_t>(wrote);
     loop.post([] {});
     return sent == body.size();
@@ -199,16 +209,18 @@ TEST_P(SocketLinks, AHandlerMayDropItsLink) {
   EXPECT_EQ(calls, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Over, SocketLinks, testing::Values("unix", "tcp:127.0.0.1:0"),
-                         [](const testing::TestParamInfo<const char*>& test) {
-                           return std::string(test.param).substr(0, std::string(test.param).find(':'));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Over, SocketLinks, testing::Values("unix", "tcp:127.0.0.1:0"),
+    [](const testing::TestParamInfo<const char*>& test) {
+      return std::string(test.param).substr(0, std::string(test.param).find(':'));
+    });
 
 TEST(SocketLinkEndpoints, AreRefusedWithTheReason) {
   EventLoop loop;
   EXPECT_TRUE(absl::IsInvalidArgument(SocketLinkNetwork::open(loop, "udp:1.2.3.4:5").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(SocketLinkNetwork::open(loop, "tcp:localhost:5").status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(SocketLinkNetwork::open(loop, "unix:" + std::string(200, 'x')).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      SocketLinkNetwork::open(loop, "unix:" + std::string(200, 'x')).status()));
   EXPECT_TRUE(absl::IsUnavailable(SocketLinkNetwork::open(loop, "unix:/nowhere/at/all").status()));
 }
 

@@ -64,7 +64,8 @@ TEST_F(Supervision, AnExceptionInATurnOrAFactoryIsAFailure) {
   node->spawn("a", [&](Context& context) -> std::unique_ptr<Actor> {
     if (++made == 2) throw std::runtime_error("bad start");
     context.subscribe(Pattern::of("migration.>"));
-    return std::make_unique<Puppet>(context, [](Context&, const Event&) { throw std::runtime_error("bad turn"); });
+    return std::make_unique<Puppet>(
+        context, [](Context&, const Event&) { throw std::runtime_error("bad turn"); });
   });
   Context& speaker = spawn("speaker");
   speaker.publish(progress(speaker, 1));
@@ -101,7 +102,8 @@ TEST_F(Supervision, FailuresFurtherApartThanTheWindowAreForgiven) {
   make_node(options);
   node->spawn("a", [&](Context& context) {
     ++made;
-    context.after(absl::Minutes(2), [&context] { context.fail(absl::InternalError("now and then")); });
+    context.after(absl::Minutes(2),
+                  [&context] { context.fail(absl::InternalError("now and then")); });
     return std::make_unique<Puppet>(context, nullptr);
   });
   run(absl::Hours(1));
@@ -135,7 +137,8 @@ TEST_F(Supervision, AFullMailboxIsReportedEarlyAndFailsTheActorWhenItOverflows) 
 
 TEST_F(Supervision, ActorsStopInTheReverseOrderOfTheirStart) {
   struct Mourned final : Actor {
-    Mourned(std::vector<std::string>& list, std::string called) : dead(list), name(std::move(called)) {}
+    Mourned(std::vector<std::string>& list, std::string called)
+        : dead(list), name(std::move(called)) {}
     ~Mourned() override { dead.push_back(name); }
     void receive(const Event&) override {}
     std::vector<std::string>& dead;

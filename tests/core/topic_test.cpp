@@ -38,8 +38,8 @@ TEST(Token, has_one_spelling_only) {
 TEST(Topic, of_tokens_within_the_limits_is_valid) {
   EXPECT_TRUE(validate_topic("migration.proposed.main.web1").ok());
   EXPECT_TRUE(validate_topic(std::string(64, 'a')).ok());
-  const std::string longest =
-      std::string(63, 'a') + "." + std::string(63, 'b') + "." + std::string(63, 'c') + "." + std::string(62, 'd');
+  const std::string longest = std::string(63, 'a') + "." + std::string(63, 'b') + "." +
+                              std::string(63, 'c') + "." + std::string(62, 'd');
   EXPECT_EQ(longest.size() + 1, topic_bytes_max);
   EXPECT_TRUE(validate_topic(longest).ok());
   EXPECT_FALSE(validate_topic(longest + "d").ok());
@@ -51,7 +51,8 @@ TEST(Topic, that_is_malformed_is_refused_and_the_token_named) {
   EXPECT_THAT(std::string(validate_topic("a.b.").message()), HasSubstr("token 3"));
   EXPECT_THAT(std::string(validate_topic("a.b c").message()), HasSubstr("percent-encode"));
   EXPECT_THAT(std::string(validate_topic("a.b%4").message()), HasSubstr("two hexadecimal digits"));
-  EXPECT_THAT(std::string(validate_topic("a." + std::string(65, 'b')).message()), HasSubstr("65 bytes"));
+  EXPECT_THAT(std::string(validate_topic("a." + std::string(65, 'b')).message()),
+              HasSubstr("65 bytes"));
 }
 
 TEST(Topic, is_taken_apart_by_token) {
@@ -125,7 +126,8 @@ TEST(Pattern, matches_as_defined_and_never_outside_of_its_wire_prefix) {
     std::vector<std::string> pattern;
     const std::uint64_t topic_tokens = 1 + random.below(5);
     const std::uint64_t pattern_tokens = 1 + random.below(5);
-    for (std::uint64_t i = 0; i < topic_tokens; ++i) topic.push_back(random.below(2) == 0 ? "a" : "bb");
+    for (std::uint64_t i = 0; i < topic_tokens; ++i)
+      topic.push_back(random.below(2) == 0 ? "a" : "bb");
     for (std::uint64_t i = 0; i < pattern_tokens; ++i) {
       const char* const choices[] = {"a", "bb", "*", ">"};
       pattern.push_back(choices[random.below(i + 1 == pattern_tokens ? 4 : 3)]);

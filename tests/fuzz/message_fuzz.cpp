@@ -27,12 +27,23 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
   const bool json = (data[0] & 8) != 0;
   switch (data[0] & 7) {
-    case 0: check<schema::Request>(input, json); break;
-    case 1: check<schema::Response>(input, json); break;
-    case 2: check<schema::World>(input, json); break;
-    case 3: check<schema::Decision>(input, json); break;
-    case 4: check<schema::VmSpec>(input, json); break;
-    default: break;
+    case 0:
+      check<schema::Request>(input, json);
+      break;
+    case 1:
+      check<schema::Response>(input, json);
+      break;
+    case 2:
+      check<schema::World>(input, json);
+      break;
+    case 3:
+      check<schema::Decision>(input, json);
+      break;
+    case 4:
+      check<schema::VmSpec>(input, json);
+      break;
+    default:
+      break;
   }
   return 0;
 }

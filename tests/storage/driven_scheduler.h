@@ -1,6 +1,8 @@
 // Virtual time that a test moves, for seams whose blocking work posts from a thread of its own as well.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -8,8 +10,6 @@
 #include <optional>
 #include <thread>
 #include <utility>
-
-#include <gtest/gtest.h>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"

@@ -165,8 +165,9 @@ TEST_P(EveryEventLog, filters_by_pattern) {
 
 TEST_P(EveryEventLog, shows_only_what_is_on_stable_storage) {
   bool stable = false;
-  on().log().append({event(1)}, std::nullopt,
-                    Reply<Done>(far_future, [&](absl::StatusOr<Done> done) { stable = done.ok(); }));
+  on().log().append(
+      {event(1)}, std::nullopt,
+      Reply<Done>(far_future, [&](absl::StatusOr<Done> done) { stable = done.ok(); }));
   const LogPage page = read(0);
   if (!stable) {
     EXPECT_EQ(on().log().origin("node-a/executor").incarnation, 0U);

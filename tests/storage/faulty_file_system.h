@@ -37,11 +37,13 @@ class FaultyFile final : public rocksdb::FSWritableFileOwnerWrapper {
                            rocksdb::IODebugContext* debug) override {
     return Append(data, options, debug);
   }
-  rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+  rocksdb::IOStatus Sync(const rocksdb::IOOptions& options,
+                         rocksdb::IODebugContext* debug) override {
     if (faults_->sync_fails) return rocksdb::IOStatus::IOError("Input/output error");
     return FSWritableFileOwnerWrapper::Sync(options, debug);
   }
-  rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
+  rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options,
+                          rocksdb::IODebugContext* debug) override {
     if (faults_->sync_fails) return rocksdb::IOStatus::IOError("Input/output error");
     return FSWritableFileOwnerWrapper::Fsync(options, debug);
   }

@@ -66,7 +66,8 @@ class NobodyListens final : public BusReceiver {
 
 class RemoteHarness final : public LeaseHarness {
  public:
-  RemoteHarness() : network_(scheduler, Random(1)), client_bus_("client", network_, scheduler, pool_) {
+  RemoteHarness()
+      : network_(scheduler, Random(1)), client_bus_("client", network_, scheduler, pool_) {
     network_.set_faults({.delay_min = absl::ZeroDuration(), .delay_max = absl::ZeroDuration()});
     client_bus_.start(client_);
     start_site();
@@ -124,7 +125,9 @@ std::unique_ptr<LeaseHarness> make() {
 
 absl::StatusOr<Session> LeaseHarness::open(std::string node, std::string identity, bool fresh) {
   return scheduler.wait<Session>(
-      [&](Reply<Session> reply) { table().open_session({node, identity, fresh}, std::move(reply)); },
+      [&](Reply<Session> reply) {
+        table().open_session({node, identity, fresh}, std::move(reply));
+      },
       threaded());
 }
 

@@ -27,14 +27,14 @@ class SimulatedLeaseTable : public testing::Test {
   }
   void start() {
     table_.reset();
-    table_ = std::make_unique<MemoryLeaseTable>(
-        scheduler_, disk_, MemoryLeaseTableOptions{.sync_latency = latency});
+    table_ = std::make_unique<MemoryLeaseTable>(scheduler_, disk_,
+                                                MemoryLeaseTableOptions{.sync_latency = latency});
   }
   void define(std::optional<absl::StatusOr<SwapResult>>& answer, const std::string& id = "first") {
-    table_->swap({.key = "vm/main/web1", .kind = SwapKind::DEFINE, .session = session_, .swap_id = id},
-                 Reply<SwapResult>(far_future, [&](absl::StatusOr<SwapResult> result) {
-                   answer = std::move(result);
-                 }));
+    table_->swap(
+        {.key = "vm/main/web1", .kind = SwapKind::DEFINE, .session = session_, .swap_id = id},
+        Reply<SwapResult>(far_future,
+                          [&](absl::StatusOr<SwapResult> result) { answer = std::move(result); }));
   }
   absl::StatusOr<LeaseRecord> read() {
     return scheduler_.wait<LeaseRecord>(
@@ -76,7 +76,8 @@ TEST_F(SimulatedLeaseTable, loses_in_a_crash_what_was_not_synced) {
   EXPECT_TRUE(absl::IsNotFound(read().status()));
   define(answer_);
   scheduler_.run_for(absl::Seconds(1));
-  EXPECT_TRUE(answer_.has_value() && answer_->ok() && (*answer_)->won) << "its session was on stable storage";
+  EXPECT_TRUE(answer_.has_value() && answer_->ok() && (*answer_)->won)
+      << "its session was on stable storage";
 }
 
 TEST_F(SimulatedLeaseTable, tells_after_a_crash_what_became_of_a_swap_that_was_not_answered) {
@@ -123,7 +124,8 @@ TEST_F(SimulatedLeaseTable, says_unknown_when_a_sync_fails_and_then_tells_the_tr
   for (const std::string id : {"first", "second"}) {
     disk_.contents.leases.clear();
     start();
-    table_->fail_syncs(id == "first" ? 1 : 2);  // an odd one leaves its changes behind, an even one does not
+    // an odd one leaves its changes behind, an even one does not
+    table_->fail_syncs(id == "first" ? 1 : 2);
     define(answer_, id);
     scheduler_.run_for(absl::Seconds(1));
     ASSERT_TRUE(answer_.has_value());
@@ -151,9 +153,8 @@ TEST_F(SimulatedLeaseTable, counts_a_renewal_from_its_receipt_however_long_the_d
   define(answer_);
   scheduler_.run_for(absl::Microseconds(50));
   std::optional<absl::Status> renewed;
-  table_->renew(session_, Reply<Done>(far_future, [&](absl::StatusOr<Done> done) {
-                  renewed = done.status();
-                }));
+  table_->renew(session_, Reply<Done>(far_future,
+                                      [&](absl::StatusOr<Done> done) { renewed = done.status(); }));
   scheduler_.run_for(absl::Seconds(1));
   ASSERT_TRUE(renewed.has_value());
   EXPECT_TRUE(renewed->ok()) << *renewed;

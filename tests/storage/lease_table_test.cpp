@@ -235,13 +235,13 @@ TEST_P(EveryLeaseTable, lets_exactly_one_of_commit_and_reclaim_win) {
     std::vector<SwapResult> results(2);
     int answers = 0;
     for (const std::size_t i : {target_first ? 0U : 1U, target_first ? 1U : 0U}) {
-      on().table().swap(i == 0 ? commit : reclaim,
-                        Reply<SwapResult>(now() + absl::Seconds(30),
-                                          [&, i](absl::StatusOr<SwapResult> result) {
-                                            ASSERT_TRUE(result.ok()) << result.status();
-                                            results[i] = *std::move(result);
-                                            ++answers;
-                                          }));
+      on().table().swap(
+          i == 0 ? commit : reclaim,
+          Reply<SwapResult>(now() + absl::Seconds(30), [&, i](absl::StatusOr<SwapResult> result) {
+            ASSERT_TRUE(result.ok()) << result.status();
+            results[i] = *std::move(result);
+            ++answers;
+          }));
     }
     ASSERT_TRUE(on().scheduler.drive([&] { return answers == 2; }, on().threaded()));
     EXPECT_NE(results[0].won, results[1].won);
@@ -396,7 +396,8 @@ TEST_P(EveryLeaseTable, takes_only_well_formed_swaps) {
   const SessionId a = session("a");
   define(a);
   const auto refused = [&](Swap swap) { return absl::IsInvalidArgument(on().swap(swap).status()); };
-  for (const char* key : {"", "vm", "vm/web1", "vm/main/", "vm//web1", "vm/main/web1/x", "role/", "x/y/z"}) {
+  for (const char* key :
+       {"", "vm", "vm/web1", "vm/main/", "vm//web1", "vm/main/web1/x", "role/", "x/y/z"}) {
     Swap swap = make(SwapKind::DEFINE, a, 0);
     swap.key = key;
     EXPECT_TRUE(refused(swap)) << key;

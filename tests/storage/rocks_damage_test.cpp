@@ -44,7 +44,8 @@ int for_each_damage(const std::string& original, const std::string& copy, Check 
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(original + "/rocks")) {
     const std::string name = entry.path().filename();
-    if (entry.is_regular_file() && name.rfind("LOG", 0) != 0 && name != "LOCK") files.push_back(name);
+    if (entry.is_regular_file() && name.rfind("LOG", 0) != 0 && name != "LOCK")
+      files.push_back(name);
   }
   for (const std::string& name : files) {
     const std::uintmax_t size = fs::file_size(original + "/rocks/" + name);

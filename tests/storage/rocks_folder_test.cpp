@@ -82,7 +82,8 @@ TEST_F(LogFolder, is_refused_to_another_node) {
   ASSERT_TRUE(open().ok());
   const auto other = open("node-b");
   EXPECT_TRUE(absl::IsFailedPrecondition(other.status()));
-  EXPECT_TRUE(says(other.status(), "'node-a'") && says(other.status(), "'node-b'")) << other.status();
+  EXPECT_TRUE(says(other.status(), "'node-a'") && says(other.status(), "'node-b'"))
+      << other.status();
 }
 
 TEST_F(LogFolder, is_refused_as_something_else) {

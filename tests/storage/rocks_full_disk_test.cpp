@@ -120,17 +120,15 @@ TEST_P(FailingDisk, refuses_to_make_a_log_and_makes_it_later) {
 }
 
 TEST_P(FailingDisk, leaves_a_lease_table_that_says_unknown_and_recovers) {
-  auto opened = open_rocks_lease_table(scheduler_,
-                                       {.path = folder_ / "leases", .env = disk_.env.get()});
+  auto opened =
+      open_rocks_lease_table(scheduler_, {.path = folder_ / "leases", .env = disk_.env.get()});
   ASSERT_TRUE(opened.ok()) << opened.status();
   LeaseTable& table = **opened;
   const auto session = scheduler_.wait<Session>(
       [&](Reply<Session> reply) { table.open_session({"a", "disk"}, std::move(reply)); }, true);
   ASSERT_TRUE(session.ok()) << session.status();
-  const Swap define{.key = "vm/main/web1",
-                    .kind = SwapKind::DEFINE,
-                    .session = session->id,
-                    .swap_id = "first"};
+  const Swap define{
+      .key = "vm/main/web1", .kind = SwapKind::DEFINE, .session = session->id, .swap_id = "first"};
   const auto swap = [&] {
     return scheduler_.wait<SwapResult>(
         [&](Reply<SwapResult> reply) { table.swap(define, std::move(reply)); }, true);

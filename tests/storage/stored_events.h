@@ -7,7 +7,8 @@
 
 namespace supercloud {
 
-inline Event stored_event(EventPool& pool, std::uint64_t sequence, const std::string& subject = "web1",
+inline Event stored_event(EventPool& pool, std::uint64_t sequence,
+                          const std::string& subject = "web1",
                           const std::string& origin = "node-a/executor",
                           std::uint64_t incarnation = 1) {
   Draft draft = pool.draft(subject);

@@ -1,5 +1,7 @@
 // Two hosts that write, flush, move, crash, restart and lose sight of each other at random moments of virtual time. The test plays the
 // executor and the guest, and knows what the guest was promised.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -7,8 +9,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "tests/storage/volume_world.h"
 
@@ -29,7 +29,8 @@ class Story {
   void play() {
     for (int i = 0; i < 150 && !testing::Test::HasFailure(); ++i) {
       step();
-      world_.run(absl::Microseconds(random_.below(4) == 0 ? random_.between(0, 2'000'000) : random_.between(0, 3000)));
+      world_.run(absl::Microseconds(random_.below(4) == 0 ? random_.between(0, 2'000'000)
+                                                          : random_.between(0, 3000)));
     }
     if (testing::Test::HasFailure()) return;
     world_.set_blocked(false);
@@ -92,30 +93,32 @@ class Story {
     Block& block = content_[index];
     block.values.push_back(++value_);
     const std::size_t at = block.values.size() - 1;
-    world_.guest(holder_).write(vm, epoch_, index, value_,
-                                Reply<Done>(far_future, [this, index, at, copy = copy_](absl::StatusOr<Done> done) {
-                                  ASSERT_TRUE(done.ok());
-                                  ASSERT_EQ(copy, copy_) << "acknowledged to a copy that was lost";
-                                  content_[index].acked = std::max(content_[index].acked, at);
-                                }));
+    world_.guest(holder_).write(
+        vm, epoch_, index, value_,
+        Reply<Done>(far_future, [this, index, at, copy = copy_](absl::StatusOr<Done> done) {
+          ASSERT_TRUE(done.ok());
+          ASSERT_EQ(copy, copy_) << "acknowledged to a copy that was lost";
+          content_[index].acked = std::max(content_[index].acked, at);
+        }));
   }
 
   void flush() {
     std::map<std::uint64_t, std::size_t> covered;
     for (const auto& [index, block] : content_) covered[index] = block.acked;
-    world_.guest(holder_).flush(vm, epoch_,
-                                Reply<Done>(far_future, [this, covered, copy = copy_](absl::StatusOr<Done> done) {
-                                  ASSERT_TRUE(done.ok());
-                                  // A fenced holder may still hear that its peer had it all: nobody is there to listen.
-                                  if (copy != copy_) return;
-                                  for (const auto& [index, at] : covered) {
-                                    content_[index].flushed = std::max(content_[index].flushed, at);
-                                  }
-                                }));
+    world_.guest(holder_).flush(
+        vm, epoch_,
+        Reply<Done>(far_future, [this, covered, copy = copy_](absl::StatusOr<Done> done) {
+          ASSERT_TRUE(done.ok());
+          // A fenced holder may still hear that its peer had it all: nobody is there to listen.
+          if (copy != copy_) return;
+          for (const auto& [index, at] : covered) {
+            content_[index].flushed = std::max(content_[index].flushed, at);
+          }
+        }));
   }
 
   // Every block is what the guest wrote last before the promise, or later; torn only where something later was written.
-  void expect_kept(const std::string& host, std::size_t Block::*promise, const char* when) {
+  void expect_kept(const std::string& host, std::size_t Block::* promise, const char* when) {
     const DiskBlocks& stored = disk(host).blocks();
     for (const auto& [index, block] : content_) {
       const auto found = stored.find(index);
@@ -123,9 +126,11 @@ class Story {
       const auto known = std::find(block.values.begin(), block.values.end(), value);
       const auto at = static_cast<std::size_t>(known - block.values.begin());
       if (known == block.values.end()) {
-        EXPECT_GT(block.values.size() - 1, block.*promise) << when << ": block " << index << " is torn on " << host;
+        EXPECT_GT(block.values.size() - 1, block.*promise)
+            << when << ": block " << index << " is torn on " << host;
       } else {
-        EXPECT_GE(at, block.*promise) << when << ": block " << index << " on " << host << " is older than promised";
+        EXPECT_GE(at, block.*promise)
+            << when << ": block " << index << " on " << host << " is older than promised";
       }
     }
   }
@@ -189,7 +194,8 @@ class Story {
 
   // The holder is lost, with its disk if the VM's flushes wait for the replica.
   void take_over() {
-    world_.run(absl::Milliseconds(1));  // the keeper has frozen the guest: nothing is under way any more
+    // the keeper has frozen the guest: nothing is under way any more
+    world_.run(absl::Milliseconds(1));
     if (!sync_ || !disk_ready(other_)) return;
     expect_kept(other_, &Block::flushed, "takeover");
     ++takeovers;
@@ -205,7 +211,8 @@ class Story {
     const auto& volumes = world_.at(host).disk.volumes();
     const auto found = volumes.find(vm);
     // What the record's in-sync set would say: it had the whole content at some time of this epoch.
-    return found != volumes.end() && found->second.state().complete && in_sync_epoch(found->second) == epoch_;
+    return found != volumes.end() && found->second.state().complete &&
+           in_sync_epoch(found->second) == epoch_;
   }
   static Epoch in_sync_epoch(const DiskVolume& volume) {
     const auto& history = volume.state().history;

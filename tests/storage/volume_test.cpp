@@ -1,12 +1,12 @@
 // What every volume store promises (storage/volume.h).
 #include "storage/volume.h"
 
+#include <gtest/gtest.h>
+
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "storage/replica_protocol.h"
 #include "tests/storage/volume_world.h"
@@ -21,7 +21,9 @@ struct Implementation {
   const char* name;
   std::function<std::unique_ptr<VolumeWorld>()> make;
 };
-void PrintTo(const Implementation& implementation, std::ostream* out) { *out << implementation.name; }
+void PrintTo(const Implementation& implementation, std::ostream* out) {
+  *out << implementation.name;
+}
 
 class VolumeTest : public testing::TestWithParam<Implementation> {
  protected:
@@ -47,12 +49,14 @@ class VolumeTest : public testing::TestWithParam<Implementation> {
     world_->store(host).seal(vm, epoch, sealed.reply());
     return settle(sealed);
   }
-  Outcome<Done> start_verify(const std::string& host, Seal seal, Duration wait = absl::Seconds(30)) {
+  Outcome<Done> start_verify(const std::string& host, Seal seal,
+                             Duration wait = absl::Seconds(30)) {
     Outcome<Done> verified;
     world_->store(host).verify(vm, seal, verified.reply(world_->now() + wait));
     return verified;
   }
-  Outcome<Done> write(const std::string& host, Epoch epoch, std::uint64_t block, std::uint64_t value) {
+  Outcome<Done> write(const std::string& host, Epoch epoch, std::uint64_t block,
+                      std::uint64_t value) {
     Outcome<Done> written;
     world_->guest(host).write(vm, epoch, block, value, written.reply());
     return settle(written);
@@ -239,7 +243,8 @@ TEST_P(VolumeTest, a_closed_replica_refuses_its_epoch_and_takes_the_next_after_a
   world_->restart("b");
   world_->run(absl::Seconds(3));
   EXPECT_FALSE(replica("a", "b").connected);
-  EXPECT_NE(replica("a", "b").error.find("closed to 1"), std::string::npos) << replica("a", "b").error;
+  EXPECT_NE(replica("a", "b").error.find("closed to 1"), std::string::npos)
+      << replica("a", "b").error;
   ASSERT_TRUE(serve("a", 2).ok());
   ASSERT_TRUE(write("a", 2, 1, 12).ok());
   world_->run(absl::Seconds(3));
@@ -263,7 +268,8 @@ TEST_P(VolumeTest, after_the_commit_the_sealed_source_becomes_a_replica_in_rever
 TEST_P(VolumeTest, a_holder_that_lost_is_rolled_back_to_the_branch_point) {
   pair();
   world_->set_blocked(true);
-  for (std::uint64_t i = 0; i < 5; ++i) ASSERT_TRUE(write("a", 1, 20 + i, i).ok());  // never reach b
+  // never reach b
+  for (std::uint64_t i = 0; i < 5; ++i) ASSERT_TRUE(write("a", 1, 20 + i, i).ok());
   ASSERT_TRUE(serve("b", 2).ok());  // takeover
   ASSERT_TRUE(write("b", 2, 30, 3).ok());
   world_->set_blocked(false);
@@ -288,7 +294,8 @@ TEST_P(VolumeTest, content_beyond_the_branch_point_is_no_base_until_it_is_resync
   ASSERT_NE(memory, nullptr);
   auto link = memory->at("b").network->connect(world_->endpoint("a"), "replica");
   link->set_handler({[](std::string) {}, [](absl::Status) {}});
-  link->send(replica_protocol::encode(replica_protocol::Hello{vm, "b", 2, 1 << 20, 1, {{1, 1}, {2, 2}}}));
+  link->send(
+      replica_protocol::encode(replica_protocol::Hello{vm, "b", 2, 1 << 20, 1, {{1, 1}, {2, 2}}}));
   world_->run(absl::Milliseconds(100));
   EXPECT_EQ(status("a").role, Role::replica);
   EXPECT_FALSE(status("a").complete);
@@ -318,7 +325,8 @@ TEST_P(VolumeTest, older_writes_never_replace_newer_ones) {
   EXPECT_EQ(status("b").digest, block_digest(7, 2));
 }
 
-TEST_P(VolumeTest, a_replica_with_other_content_at_the_same_version_is_resynced_before_it_is_verified) {
+TEST_P(VolumeTest,
+       a_replica_with_other_content_at_the_same_version_is_resynced_before_it_is_verified) {
   pair();
   auto* memory = dynamic_cast<MemoryVolumeWorld*>(world_.get());
   ASSERT_NE(memory, nullptr);
@@ -472,7 +480,8 @@ TEST_P(VolumeTest, bytes_that_are_no_message_end_the_stream_and_harm_nothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, VolumeTest,
-                         testing::Values(Implementation{"memory", [] { return std::make_unique<MemoryVolumeWorld>(); }}),
+                         testing::Values(Implementation{
+                             "memory", [] { return std::make_unique<MemoryVolumeWorld>(); }}),
                          [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace

@@ -82,13 +82,17 @@ class MemoryVolumeWorld final : public VolumeWorld {
 // A call's answer, once there is one.
 template <class T>
 struct Outcome {
-  std::shared_ptr<std::optional<absl::StatusOr<T>>> value = std::make_shared<std::optional<absl::StatusOr<T>>>();
+  std::shared_ptr<std::optional<absl::StatusOr<T>>> value =
+      std::make_shared<std::optional<absl::StatusOr<T>>>();
   Reply<T> reply(Instant deadline = far_future) {
-    return Reply<T>(deadline, [value = value](absl::StatusOr<T> answer) { *value = std::move(answer); });
+    return Reply<T>(deadline,
+                    [value = value](absl::StatusOr<T> answer) { *value = std::move(answer); });
   }
   bool answered() const { return value->has_value(); }
   bool ok() const { return answered() && (*value)->ok(); }
-  absl::Status status() const { return answered() ? (*value)->status() : absl::UnknownError("no answer"); }
+  absl::Status status() const {
+    return answered() ? (*value)->status() : absl::UnknownError("no answer");
+  }
   const T& operator*() const { return ***value; }
 };
 
