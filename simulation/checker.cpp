@@ -5,12 +5,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/message.h"
 
 namespace supercloud {
 namespace {
 
 constexpr const char* one_effective = "1: at most one copy is effective";
 constexpr const char* writes_survive = "2: acknowledged writes survive";
+constexpr const char* memory_survives =
+    "2: a guest goes on with its memory, unless a fault took it";
 constexpr const char* one_port = "3: an address is owned by one port";
 
 constexpr std::size_t violations_max = 100;  // what is broken once is soon broken in every step
@@ -29,53 +32,83 @@ void Checker::lease_changed(const std::string& vm, const LeaseRecord* record) {
     return;
   }
   if (record->epoch < state.epoch)
-    violated(one_effective, absl::StrCat(vm, ": the record's epoch went from ", state.epoch, " back to ", record->epoch));
+    violated(one_effective, absl::StrCat(vm, ": the record's epoch went from ", state.epoch,
+                                         " back to ", record->epoch));
   if (record->epoch > state.epoch) {
     state.winners[record->epoch] = record->holder;
     state.kinds[record->epoch] = record->swap_kind;
   }
   state.epoch = record->epoch;
   state.holder = record->holder;
+  state.session = record->session;
   state.loss_allowed = record->loss_allowed;
+  const auto spec = Message<schema::VmSpec>::parse(record->value);
+  if (spec.ok() && (!spec->reader().getRunning() || spec->reader().getDestroyed()))
+    state.stopped = true;
 }
 
-void Checker::first_instruction(const std::string& machine, const std::string& vm, Epoch epoch, bool boot) {
+void Checker::first_instruction(const std::string& machine, const std::string& vm, Epoch epoch,
+                                bool boot) {
   Vm& state = vms_[vm];
   const auto winner = state.winners.find(epoch);
   if (winner == state.winners.end() || winner->second != machine)
-    violated(one_effective, absl::StrCat(vm, " executes on ", machine, " at epoch ", epoch, ", which ",
-                                         winner == state.winners.end() ? "nobody has" : winner->second + " has", " won"));
+    violated(one_effective,
+             absl::StrCat(vm, " executes on ", machine, " at epoch ", epoch, ", which ",
+                          winner == state.winners.end() ? "nobody has" : winner->second + " has",
+                          " won"));
   if (!state.began.emplace(epoch, machine).second)
-    violated(one_effective, absl::StrCat(vm, " began to execute twice at epoch ", epoch, ": on ", state.began[epoch],
-                                         " and on ", machine));
+    violated(one_effective, absl::StrCat(vm, " began to execute twice at epoch ", epoch, ": on ",
+                                         state.began[epoch], " and on ", machine));
+  if (boot) check_memory(machine, vm, epoch, state);
   check_disk(machine, vm, epoch, boot, state);
+  state.executed = std::max(state.executed, epoch);
+  state.stopped = false;
   executed(machine, vm, epoch);
 }
 
+// Whether this epoch, or one since the last that executed, was won by a node that did not hold the VM.
+bool Checker::taken_over(const Vm& state, Epoch epoch) {
+  for (auto kind = state.kinds.upper_bound(state.executed);
+       kind != state.kinds.end() && kind->first <= epoch; ++kind)
+    if (kind->second == SwapKind::TAKEOVER) return true;
+  return false;
+}
+
+// A boot is right for a new VM, one that its user stopped, one whose holder was lost, one whose memory a fault took, and one that
+// had to leave in haste. Else somebody threw away the only copy.
+void Checker::check_memory(const std::string& machine, const std::string& vm, Epoch epoch,
+                           const Vm& state) {
+  if (state.executed == 0 || state.stopped || state.memory_lost || taken_over(state, epoch)) return;
+  const std::string& before = state.began.at(state.executed);
+  if (under_notice_.contains(before)) return;
+  violated(memory_survives, absl::StrCat(vm, " boots on ", machine, " at epoch ", epoch,
+                                         ", and it executed at epoch ", state.executed, " on ",
+                                         before, ", where no fault ended it"));
+}
+
 // What the disk must hold where the guest begins: everything acknowledged if its memory came along, everything flushed if it boots.
-void Checker::check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot, Vm& state) {
+void Checker::check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot,
+                         Vm& state) {
   const auto disk = eyes_.disk(machine, vm);
-  // Taken over, in this epoch or in one since the last that executed, by a node that was not in sync.
-  bool taken_over = false;
-  for (auto kind = state.kinds.upper_bound(state.executed); kind != state.kinds.end() && kind->first <= epoch; ++kind)
-    taken_over = taken_over || kind->second == SwapKind::TAKEOVER;
-  state.executed = std::max(state.executed, epoch);
-  const bool may_lose = boot && taken_over && state.loss_allowed;
+  // By a node that was not in sync, it may be.
+  const bool may_lose = boot && taken_over(state, epoch) && state.loss_allowed;
   const auto& expected = boot ? state.flushed : state.acknowledged;
   if (!may_lose) {
     for (const auto& [block, content] : expected) {
       const auto issued = state.issued.find(block);
       if (boot && issued != state.issued.end() && issued->second != content.value) continue;
       const auto found = disk.find(block);
-      // The value, or a later write over it.
-      const bool there = found != disk.end() && (found->second.value == content.value ||
-                                                 found->second.version > content.version);
+      // The value, or that of a later write over it: values say their order.
+      const bool there = found != disk.end() && found->second.value >= content.value;
       if (there) continue;
       violated(writes_survive,
-               absl::StrCat(vm, " begins on ", machine, " at epoch ", epoch, boot ? " from disk" : " with its memory",
-                            ", and block ", block, " lacks ", boot ? "flushed" : "acknowledged", " version ",
+               absl::StrCat(vm, " begins on ", machine, " at epoch ", epoch,
+                            boot ? " from disk" : " with its memory", ", and block ", block,
+                            " lacks ", boot ? "flushed" : "acknowledged", " version ",
                             content.version, " of epoch ", content.epoch, " (it has ",
-                            found == disk.end() ? "nothing" : absl::StrCat("version ", found->second.version), ")"));
+                            found == disk.end() ? "nothing"
+                                                : absl::StrCat("version ", found->second.version),
+                            ")"));
       break;
     }
   }
@@ -88,18 +121,26 @@ void Checker::check_disk(const std::string& machine, const std::string& vm, Epoc
 }
 
 void Checker::executed(const std::string& machine, const std::string& vm, Epoch epoch) {
-  const Vm& state = vms_[vm];
+  Vm& state = vms_[vm];
   if (eyes_.excused(machine)) return;
+  if (epoch == state.epoch) state.memory_lost = false;  // of the copy that executes, nothing is
+  if (epoch == state.epoch && !eyes_.session_alive(state.session))
+    violated(one_effective, absl::StrCat(vm, " executes on ", machine, " at epoch ", epoch,
+                                         " after the end of the session ", state.session,
+                                         ", under which that was won"));
   if (epoch < state.epoch)
-    violated(one_effective, absl::StrCat(vm, " executes on ", machine, " at epoch ", epoch, " while ", state.holder,
-                                         " holds it at ", state.epoch));
+    violated(one_effective, absl::StrCat(vm, " executes on ", machine, " at epoch ", epoch,
+                                         " while ", state.holder, " holds it at ", state.epoch));
   for (const std::string& other : eyes_.executing(vm))
     if (other != machine && !eyes_.excused(other))
       violated(one_effective, absl::StrCat(vm, " executes on ", machine, " and on ", other));
 }
 
+void Checker::memory_lost(const std::string& vm) { vms_[vm].memory_lost = true; }
+
 void Checker::memory_broken(const std::string& machine, const std::string& vm) {
-  violated(one_effective, absl::StrCat("the memory of ", vm, " on ", machine, " is not what it was"));
+  violated(one_effective,
+           absl::StrCat("the memory of ", vm, " on ", machine, " is not what it was"));
 }
 
 void Checker::write_issued(const std::string& vm, std::uint64_t block, std::uint64_t value) {
@@ -111,8 +152,9 @@ void Checker::write_acknowledged(const std::string& machine, const std::string& 
   Vm& state = vms_[vm];
   const auto winner = state.winners.find(epoch);
   if (epoch < state.written || winner == state.winners.end() || winner->second != machine)
-    violated(one_effective, absl::StrCat("a write of ", vm, " on ", machine, " was acknowledged at epoch ", epoch,
-                                         "; the highest with an effect is ", state.written));
+    violated(one_effective,
+             absl::StrCat("a write of ", vm, " on ", machine, " was acknowledged at epoch ", epoch,
+                          "; the highest with an effect is ", state.written));
   state.written = std::max(state.written, epoch);
   state.acknowledged[block] = content;
   state.unflushed[block][content.version] = content;
@@ -132,8 +174,8 @@ void Checker::frame_delivered(const std::string& machine, const std::string& vm,
   Vm& state = vms_[vm];
   const auto winner = state.winners.find(epoch);
   if (epoch < state.delivered || winner == state.winners.end() || winner->second != machine)
-    violated(one_port, absl::StrCat("a frame of ", vm, " on ", machine, " was delivered at epoch ", epoch,
-                                    "; the highest with an effect is ", state.delivered));
+    violated(one_port, absl::StrCat("a frame of ", vm, " on ", machine, " was delivered at epoch ",
+                                    epoch, "; the highest with an effect is ", state.delivered));
   state.delivered = std::max(state.delivered, epoch);
 }
 

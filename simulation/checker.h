@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,8 @@
 namespace supercloud {
 
 struct Violation {
-  Instant at;          // world time
-  std::string rule;    // of the failure model: "1: at most one effective copy", ...
+  Instant at;        // world time
+  std::string rule;  // of the failure model: "1: at most one effective copy", ...
   std::string what;
 };
 
@@ -38,8 +39,12 @@ class Checker {
   struct Eyes {
     // A machine that is frozen as a whole, or thawed less than the keeper's stopping time ago, may execute past its deadline.
     std::function<bool(const std::string& machine)> excused;
+    // Whether the lease table goes on with a session; where it cannot be asked, as it last stood on its disk.
+    std::function<bool(const SessionId& session)> session_alive;
     // The content of a machine's volume.
-    std::function<std::map<std::uint64_t, KnownBlock>(const std::string& machine, const std::string& vm)> disk;
+    std::function<std::map<std::uint64_t, KnownBlock>(const std::string& machine,
+                                                      const std::string& vm)>
+        disk;
     // Machines where a copy of the VM executes now.
     std::function<std::vector<std::string>(const std::string& vm)> executing;
   };
@@ -51,6 +56,10 @@ class Checker {
   // `boot`: from disk, without the memory of an earlier execution.
   void first_instruction(const std::string& machine, const std::string& vm, Epoch epoch, bool boot);
   void executed(const std::string& machine, const std::string& vm, Epoch epoch);
+  // A fault took a copy's memory: the guest died, or its machine lost its power.
+  void memory_lost(const std::string& vm);
+  // Its cloud takes the machine soon: who leaves it in haste may leave memory behind (rule 16).
+  void under_notice(const std::string& machine) { under_notice_.insert(machine); }
   void memory_broken(const std::string& machine, const std::string& vm);
   // A block that is written again may be torn by a crash, whatever was flushed there before.
   void write_issued(const std::string& vm, std::uint64_t block, std::uint64_t value);
@@ -66,23 +75,31 @@ class Checker {
 
  private:
   struct Vm {
-    std::map<Epoch, std::string> winners;   // who won each epoch, by the table
+    std::map<Epoch, std::string> winners;  // who won each epoch, by the table
     std::map<Epoch, SwapKind> kinds;
-    Epoch epoch = 0;                        // the table's
+    Epoch epoch = 0;  // the table's
     std::string holder;
+    SessionId session;  // under which the epoch was won
     bool loss_allowed = false;
-    std::map<Epoch, std::string> began;     // where each epoch's first instruction was executed
-    Epoch executed = 0;                     // highest epoch that began
-    Epoch written = 0, delivered = 0;       // highest epochs that had an effect
-    std::map<std::uint64_t, KnownBlock> acknowledged, flushed;         // the newest of each block
-    std::map<std::uint64_t, std::uint64_t> issued;                     // the newest value of each block
+    bool stopped = false;                // by its user, since it last began to execute
+    bool memory_lost = false;            // since it last executed
+    std::map<Epoch, std::string> began;  // where each epoch's first instruction was executed
+    Epoch executed = 0;                  // highest epoch that began
+    Epoch written = 0, delivered = 0;    // highest epochs that had an effect
+    std::map<std::uint64_t, KnownBlock> acknowledged, flushed;  // the newest of each block
+    std::map<std::uint64_t, std::uint64_t> issued;              // the newest value of each block
     std::map<std::uint64_t, std::map<std::uint64_t, KnownBlock>> unflushed;  // by block and version
   };
-  void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot, Vm& state);
+  void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot,
+                  Vm& state);
+  void check_memory(const std::string& machine, const std::string& vm, Epoch epoch,
+                    const Vm& state);
+  static bool taken_over(const Vm& state, Epoch epoch);
 
   const Clock& world_;
   Eyes eyes_;
   std::map<std::string, Vm> vms_;
+  std::set<std::string> under_notice_;
   std::vector<Violation> violations_;
 };
 

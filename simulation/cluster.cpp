@@ -79,6 +79,7 @@ class SimulatedCluster::Account final : public Provider {
   Account(SimulatedCluster& cluster, SimulatedMarketOptions options) : cluster_(cluster), market_(cluster.scheduler_, std::move(options)) {
     market_.watch([this](const InstanceChange& change) {
       if (change.kind == InstanceChange::Kind::launched) cluster_.launched(change.instance);
+      if (change.kind == InstanceChange::Kind::notice) cluster_.checker_.under_notice(change.instance.node);
       if (change.kind == InstanceChange::Kind::revoked || change.kind == InstanceChange::Kind::returned)
         cluster_.gone(change.instance);
       if (watcher_) watcher_(change);
@@ -107,6 +108,7 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
       faults_(std::make_unique<Faults>(random_.fork())) {
   links_.set_blocked([this](const std::string& from, const std::string& to) { return !network_.reachable(from, to); });
   checker_.set_eyes({.excused = [this](const std::string& name) { return machine(name) == nullptr || machine(name)->excused(); },
+                     .session_alive = [this](const SessionId& id) { return lease_disk_.contents.sessions.contains(id); },
                      .disk =
                          [this](const std::string& name, const std::string& vm) {
                            std::map<std::uint64_t, KnownBlock> content;

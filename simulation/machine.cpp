@@ -9,8 +9,11 @@ namespace supercloud {
 struct SimulatedMachine::Hardware {
   std::unique_ptr<LinkNetwork> links;
   std::unique_ptr<MemoryVolumeStore> volumes;
+  std::unique_ptr<GuestDisk> disk_in_place;  // of the volumes; null: none
   std::unique_ptr<FabricHost> fabric;
   std::unique_ptr<SimulatedHost> host;
+
+  GuestDisk& disk() { return disk_in_place ? *disk_in_place : *volumes; }
 };
 
 struct SimulatedMachine::Process {
@@ -29,6 +32,7 @@ struct SimulatedMachine::Process {
   SimulatedHypervisor hypervisor;
   SimulatedFabric fabric;
   NodeSession session;
+  std::shared_ptr<const NodeActorsSeams> seams;
   std::unique_ptr<Node> node;  // first to go
 };
 
@@ -58,14 +62,17 @@ void SimulatedMachine::power_on() {
   hardware_->links = world_.links.network(name_, scheduler_);
   MemoryVolumeOptions volumes;
   volumes.node = name_;
-  hardware_->volumes = std::make_unique<MemoryVolumeStore>(disk_, scheduler_, *hardware_->links, volumes);
+  hardware_->volumes =
+      std::make_unique<MemoryVolumeStore>(disk_, scheduler_, *hardware_->links, volumes);
+  if (options_.in_place.disk)
+    hardware_->disk_in_place = options_.in_place.disk(*hardware_->volumes, scheduler_);
   hardware_->fabric = std::make_unique<FabricHost>(
       scheduler_, name_, [this](const std::string& node, const std::string& vm, Epoch epoch) {
         world_.checker.frame_delivered(node, vm, epoch);
       });
-  hardware_->host = std::make_unique<SimulatedHost>(scheduler_, *hardware_->links, random_.fork(),
-                                                    static_cast<GuestDevices&>(*this), options_.host, faults_,
-                                                    static_cast<GuestObserver*>(this));
+  hardware_->host = std::make_unique<SimulatedHost>(
+      scheduler_, *hardware_->links, random_.fork(), static_cast<GuestDevices&>(*this),
+      options_.host, faults_, static_cast<GuestObserver*>(this));
   if (const absl::Status started = hardware_->host->start(); !started.ok())
     world_.checker.violated("set-up", absl::StrCat(name_, ": ", started.message()));
   world_.network.set_up(name_, true);
@@ -76,22 +83,23 @@ void SimulatedMachine::start_daemon() {
   world_.network.set_up(name_, true);
   process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_);
   Process& process = *process_;
-  process.node = std::make_unique<Node>(NodeSeams{scheduler_, process.bus, process.log, world_.pool},
-                                        NodeOptions{.name = name_, .random_seed = random_.next(), .batch = 1});
+  process.node =
+      std::make_unique<Node>(NodeSeams{scheduler_, process.bus, process.log, world_.pool},
+                             NodeOptions{.name = name_, .random_seed = random_.next(), .batch = 1});
   NodeDescription description = options_.description;
   description.data_endpoint = hardware_->links->endpoint();
   NodeActorsOptions actors = options_.actors;
   actors.session.identity = absl::StrCat(name_, "/", disks_);
   actors.session.fresh = std::exchange(fresh_, false);
-  spawn_node_actors(*process.node,
-                    {.leases = process.leases,
-                     .hypervisor = process.hypervisor,
-                     .volumes = *hardware_->volumes,
-                     .fabric = process.fabric,
-                     .log = process.log,
-                     .session = process.session,
-                     .provider = provider_},
-                    description, actors);
+  const NodeActorsSeams real{.leases = process.leases,
+                             .hypervisor = process.hypervisor,
+                             .volumes = *hardware_->volumes,
+                             .fabric = process.fabric,
+                             .log = process.log,
+                             .session = process.session,
+                             .provider = provider_};
+  if (options_.in_place.seams) process.seams = options_.in_place.seams(real, scheduler_);
+  spawn_node_actors(*process.node, process.seams ? *process.seams : real, description, actors);
 }
 
 void SimulatedMachine::kill_daemon(bool keep_unsynced) {
@@ -101,11 +109,13 @@ void SimulatedMachine::kill_daemon(bool keep_unsynced) {
 }
 
 void SimulatedMachine::fail_actor(const std::string& actor) {
-  if (process_ && !frozen()) process_->node->fail_actor(actor, absl::InternalError("a simulated failure"));
+  if (process_ && !frozen())
+    process_->node->fail_actor(actor, absl::InternalError("a simulated failure"));
 }
 
 void SimulatedMachine::power_off(bool lose_disk, Random& random) {
   if (!hardware_) return;
+  for (const GuestProbe& probe : probes()) world_.checker.memory_lost(probe.vm);
   thaw();
   process_.reset();
   hardware_.reset();
@@ -141,7 +151,10 @@ std::vector<GuestProbe> SimulatedMachine::probes() const {
 }
 
 void SimulatedMachine::kill_guest(const std::string& vm) {
-  if (hardware_) hardware_->host->kill_guest(vm);
+  if (!hardware_) return;
+  for (const GuestProbe& probe : probes())
+    if (probe.vm == vm) world_.checker.memory_lost(vm);
+  hardware_->host->kill_guest(vm);
 }
 
 void SimulatedMachine::cut_streams() {
@@ -159,13 +172,13 @@ std::optional<Epoch> SimulatedMachine::open_port(const std::string& vm) const {
 
 // ---- what guests reach the world through -----------------------------------------------------------------------------
 
-void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
-                             Reply<std::uint64_t> done) {
+void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t block,
+                             std::uint64_t value, Reply<std::uint64_t> done) {
   world_.checker.write_issued(vm, block, value);
-  hardware_->volumes->write(
+  hardware_->disk().write(
       vm, epoch, block, value,
-      Reply<Done>(done.deadline(), [this, vm, epoch, block, value, done = std::move(done)](
-                                       absl::StatusOr<Done> written) mutable {
+      Reply<Done>(done.deadline(), [this, vm, epoch, block, value,
+                                    done = std::move(done)](absl::StatusOr<Done> written) mutable {
         if (!written.ok()) return done(written.status());
         std::uint64_t version = 0;
         const auto volume = disk_.volumes().find(vm);
@@ -173,7 +186,8 @@ void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t b
           const auto found = volume->second.blocks().find(block);
           if (found != volume->second.blocks().end()) {
             // A later write of the same block may be there already: then this one's version is not known, and is lower.
-            version = found->second.value == value ? found->second.version : found->second.version - 1;
+            version =
+                found->second.value == value ? found->second.version : found->second.version - 1;
           }
         }
         world_.checker.write_acknowledged(name_, vm, epoch, block, {value, epoch, version});
@@ -182,16 +196,16 @@ void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t b
 }
 
 void SimulatedMachine::flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) {
-  hardware_->volumes->flush(
-      vm, epoch,
-      Reply<Done>(done.deadline(), [this, vm, done = std::move(done)](absl::StatusOr<Done> flushed) mutable {
-        if (!flushed.ok()) return done(flushed.status());
-        std::uint64_t version = 0;
-        for (const VolumeStatus& volume : hardware_->volumes->list())
-          if (volume.vm == vm) version = volume.version_flushed;
-        world_.checker.flush_acknowledged(vm, version);
-        done(version);
-      }));
+  hardware_->disk().flush(vm, epoch,
+                          Reply<Done>(done.deadline(), [this, vm, done = std::move(done)](
+                                                           absl::StatusOr<Done> flushed) mutable {
+                            if (!flushed.ok()) return done(flushed.status());
+                            std::uint64_t version = 0;
+                            for (const VolumeStatus& volume : hardware_->volumes->list())
+                              if (volume.vm == vm) version = volume.version_flushed;
+                            world_.checker.flush_acknowledged(vm, version);
+                            done(version);
+                          }));
 }
 
 void SimulatedMachine::transmit(const std::string& vm, Epoch epoch) {

@@ -2,12 +2,13 @@
 // actors, which can be killed and started again.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
-#include "actors/node_actors.h"
 #include "actors/network/simulated/fabric.h"
+#include "actors/node_actors.h"
 #include "bus/simulated/network.h"
 #include "bus/simulated/simulated_bus.h"
 #include "core/memory_link.h"
@@ -31,21 +32,33 @@ struct SimulatedWorld {
   Checker& checker;
 };
 
+// What a machine uses in place of the real parts: tests put their broken parts in here. Where a function is not given, or answers
+// null, the real part is used. The real one outlives what stands in for it.
+struct PartsInPlace {
+  // Of the daemon's actors: asked at each start of the daemon, and dropped after its actors.
+  std::function<std::shared_ptr<const NodeActorsSeams>(const NodeActorsSeams& real,
+                                                       Scheduler& scheduler)>
+      seams;
+  // The disk that guests reach: asked when power comes.
+  std::function<std::unique_ptr<GuestDisk>(MemoryVolumeStore& real, Scheduler& scheduler)> disk;
+};
+
 struct MachineOptions {
-  NodeDescription description;   // data_endpoint is filled in
+  NodeDescription description;  // data_endpoint is filled in
   NodeActorsOptions actors;
-  std::string site_node;         // where the lease table is
+  std::string site_node;  // where the lease table is
   SimulatedHostOptions host;
   std::int64_t drift_ppm = 0;
   Duration wall_offset;
   std::uint64_t seed = 0;
   LinkFaults faults;
+  PartsInPlace in_place;
 };
 
 class SimulatedMachine final : private GuestDevices, private GuestObserver {
  public:
-  SimulatedMachine(SimulatedWorld world, std::string name, MachineOptions options, HostFaults* faults,
-                   Provider* provider);
+  SimulatedMachine(SimulatedWorld world, std::string name, MachineOptions options,
+                   HostFaults* faults, Provider* provider);
   ~SimulatedMachine() override;
 
   const std::string& name() const { return name_; }
@@ -96,8 +109,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   MemoryDisk disk_;
   MemoryLogDisk log_disk_;
   std::uint64_t boots_ = 0;
-  std::uint64_t disks_ = 1;      // a new disk makes a new identity
-  bool fresh_ = true;            // since power came, no daemon has opened a session
+  std::uint64_t disks_ = 1;           // a new disk makes a new identity
+  bool fresh_ = true;                 // since power came, no daemon has opened a session
   std::optional<Instant> thawed_at_;  // world time
   std::unique_ptr<Hardware> hardware_;
   std::unique_ptr<Process> process_;

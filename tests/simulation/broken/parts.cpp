@@ -1,0 +1,209 @@
+// Keeper, disk, network and hypervisor that do not do what their seams promise.
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "tests/simulation/broken/breakage.h"
+#include "tests/simulation/broken/forwarding.h"
+
+namespace supercloud {
+namespace {
+
+// The seams of a daemon, with one of them broken, and what they rest on.
+template <class Part>
+std::shared_ptr<const NodeActorsSeams> with(std::unique_ptr<Part> part,
+                                            const std::function<NodeActorsSeams(Part&)>& seams) {
+  struct Owned {
+    std::unique_ptr<Part> part;
+    NodeActorsSeams seams;
+  };
+  const NodeActorsSeams broken = seams(*part);
+  const auto owned = std::make_shared<Owned>(Owned{std::move(part), broken});
+  return {owned, &owned->seams};
+}
+
+template <class Broken>
+void put_in_hypervisor(MachineOptions& machine) {
+  machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
+    return with<Broken>(std::make_unique<Broken>(real.hypervisor), [&real](Broken& part) {
+      return NodeActorsSeams{real.leases, part,         real.volumes, real.fabric,
+                             real.log,    real.session, real.provider};
+    });
+  };
+}
+
+template <class Broken>
+void put_in_volumes(MachineOptions& machine) {
+  machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
+    return with<Broken>(std::make_unique<Broken>(real.volumes), [&real](Broken& part) {
+      return NodeActorsSeams{real.leases, real.hypervisor, part,         real.fabric,
+                             real.log,    real.session,    real.provider};
+    });
+  };
+}
+
+template <class Broken>
+void put_in_fabric(MachineOptions& machine) {
+  machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
+    return with<Broken>(std::make_unique<Broken>(real.fabric), [&real](Broken& part) {
+      return NodeActorsSeams{real.leases, real.hypervisor, real.volumes, part,
+                             real.log,    real.session,    real.provider};
+    });
+  };
+}
+
+// ---- no epoch check --------------------------------------------------------------------------------------------------
+
+// Takes guest I/O for whatever epoch it serves, as long as it serves any.
+class AnyEpochDisk final : public GuestDisk {
+ public:
+  explicit AnyEpochDisk(MemoryVolumeStore& real) : real_(real) {}
+  void write(const std::string& vm, Epoch, std::uint64_t block, std::uint64_t value,
+             Reply<Done> reply) override {
+    real_.write(vm, fence(vm), block, value, std::move(reply));
+  }
+  void read(const std::string& vm, Epoch, std::uint64_t block,
+            Reply<std::uint64_t> reply) override {
+    real_.read(vm, fence(vm), block, std::move(reply));
+  }
+  void flush(const std::string& vm, Epoch, Reply<Done> reply) override {
+    real_.flush(vm, fence(vm), std::move(reply));
+  }
+
+ private:
+  Epoch fence(const std::string& vm) const {
+    for (const VolumeStatus& volume : real_.list())
+      if (volume.vm == vm) return volume.epoch;
+    return 0;
+  }
+  MemoryVolumeStore& real_;
+};
+
+// ... and for as long: an epoch's right ends with its deadline.
+class UnarmedVolumes final : public ForwardingVolumes {
+ public:
+  using ForwardingVolumes::ForwardingVolumes;
+  void arm(const std::string&, Instant) override {}
+};
+
+void put_in_any_epoch_disk(MachineOptions& machine) {
+  put_in_volumes<UnarmedVolumes>(machine);
+  machine.in_place.disk = [](MemoryVolumeStore& real, Scheduler&) {
+    return std::make_unique<AnyEpochDisk>(real);
+  };
+}
+
+// Knows who owns which address, and lets every frame pass a port that is open, at any epoch and at any time.
+class AnyEpochFabric final : public ForwardingFabric {
+ public:
+  using ForwardingFabric::ForwardingFabric;
+  void arm(const std::string&, Instant) override {}
+  bool learn(const AddressOwner& owner) override {
+    owners_[owner.address] = owner;
+    return true;
+  }
+  void forget(const std::string& address, Epoch) override { owners_.erase(address); }
+  std::vector<AddressOwner> owners() const override {
+    std::vector<AddressOwner> all;
+    for (const auto& [address, owner] : owners_) all.push_back(owner);
+    return all;
+  }
+
+ private:
+  std::map<std::string, AddressOwner> owners_;  // by address
+};
+
+// ---- seal before drain -----------------------------------------------------------------------------------------------
+
+// A backend that acknowledges a write and brings it to the volume later, and that no pause waits for: the seal comes before the
+// drain.
+class WriteBackDisk final : public GuestDisk {
+ public:
+  WriteBackDisk(GuestDisk& real, Scheduler& scheduler) : real_(real), timers_(scheduler) {}
+  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
+             Reply<Done> reply) override {
+    timers_.after(write_back, [this, vm, epoch, block, value] {
+      real_.write(vm, epoch, block, value, Reply<Done>());
+    });
+    timers_.after(absl::ZeroDuration(), [reply = std::move(reply)]() mutable { reply(Done{}); });
+  }
+  void read(const std::string& vm, Epoch epoch, std::uint64_t block,
+            Reply<std::uint64_t> reply) override {
+    real_.read(vm, epoch, block, std::move(reply));
+  }
+  void flush(const std::string& vm, Epoch epoch, Reply<Done> reply) override {
+    timers_.after(write_back, [this, vm, epoch, reply = std::move(reply)]() mutable {
+      real_.flush(vm, epoch, std::move(reply));
+    });
+  }
+
+ private:
+  static constexpr Duration write_back = absl::Milliseconds(20);
+  GuestDisk& real_;
+  OwnedTimers timers_;
+};
+
+void put_in_write_back_disk(MachineOptions& machine) {
+  machine.in_place.disk = [](MemoryVolumeStore& real, Scheduler& scheduler) {
+    return std::make_unique<WriteBackDisk>(real, scheduler);
+  };
+}
+
+// ---- verify skipped --------------------------------------------------------------------------------------------------
+
+class UnverifiedVolumes final : public ForwardingVolumes {
+ public:
+  using ForwardingVolumes::ForwardingVolumes;
+  void verify(std::string, Seal, Reply<Done> reply) override { reply(Done{}); }
+};
+
+// ---- released before it is known who won -----------------------------------------------------------------------------
+
+class HastyHypervisor final : public ForwardingHypervisor {
+ public:
+  using ForwardingHypervisor::ForwardingHypervisor;
+  // The target has all of it: what is the source's copy good for?
+  void finish_send(std::string vm, Reply<TransferProgress> reply) override {
+    const Instant deadline = reply.deadline();
+    real_.finish_send(
+        vm, Reply<TransferProgress>(deadline, [&real = real_, vm, reply = std::move(reply)](
+                                                  absl::StatusOr<TransferProgress> sent) mutable {
+          if (sent.ok()) real.destroy(vm, Reply<Done>());
+          reply(std::move(sent));
+        }));
+  }
+};
+
+}  // namespace
+
+std::vector<Breakage> broken_parts() {
+  const auto machines = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.machines = true;
+  };
+  const auto network = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.network = true;
+  };
+  const auto users = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.commands = true;
+  };
+  const auto users_and_network = [users](RunOptions& run) {
+    users(run);
+    run.faults.network = true;
+  };
+  return {
+      {"has_no_keeper", "7", "1:", network,
+       [](MachineOptions& machine) { machine.host.keeper = false; }},
+      {"volume_checks_no_epoch", "11", "1:", machines, put_in_any_epoch_disk},
+      {"fabric_checks_no_epoch", "11", "3:", machines, put_in_fabric<AnyEpochFabric>},
+      {"seals_before_drain", "9", "2:", users, put_in_write_back_disk},
+      {"skips_verify", "10", "2:", users_and_network, put_in_volumes<UnverifiedVolumes>},
+      {"releases_before_knowing", "12", "2:", users_and_network,
+       put_in_hypervisor<HastyHypervisor>},
+  };
+}
+
+}  // namespace supercloud
