@@ -13,11 +13,11 @@ namespace {
 constexpr const char* site_name = "site";
 constexpr std::uint64_t mib = 1ULL << 20;
 
-const Money on_demand_price{175'000'000};
-
 std::string zone_name(int index) { return absl::StrCat("us-east-1", std::string(1, static_cast<char>('a' + index))); }
 
-PlaceName place_of(int index, int nodes) {
+PlaceName place_of(int index, const ClusterOptions& options) {
+  if (!options.places.empty()) return options.places.at(static_cast<std::size_t>(index));
+  const int nodes = options.nodes;
   const bool spot = index + 1 < nodes || nodes == 1;
   return {.cloud = "aws", .region = "us-east-1", .zone = zone_name(spot ? index : 0), .instance_type = "r3.large", .spot = spot};
 }
@@ -127,18 +127,23 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
                                if (probe.vm == vm && probe.executes) where.push_back(machine->name());
                            return where;
                          }});
-  market_clock_ = {.origin = scheduler_.wall(), .start = scheduler_.wall(), .speed = options_.market_speed};
+  if (!options_.places.empty()) options_.nodes = static_cast<int>(options_.places.size());
+  market_clock_ = {.origin = options_.prices.origin, .start = scheduler_.wall(), .speed = options_.market_speed};
   start_site();
   if (options_.market) {
     SimulatedMarketOptions market;
     market.market = market_clock_;
-    market.launch_delay_min = absl::Milliseconds(500);
-    market.notice_min = absl::Seconds(3);
-    for (int i = 0; i < options_.nodes; ++i)
-      market.initial.push_back({place_of(i, options_.nodes), absl::StrCat("node-", i), on_demand_price});
+    market.launch_delay_min = options_.prices.launch_min;
+    market.notice_min = options_.prices.notice_min;
+    for (int i = 0; i < options_.nodes; ++i) {
+      const PlaceName place = place_of(i, options_);
+      if (place.cloud != market.account) continue;
+      market.initial.push_back({place, absl::StrCat("node-", i), options_.prices.on_demand_per_hour});
+      if (place.spot && !options_.prices.feed) spot_places_.push_back(place);
+    }
     account_ = std::make_unique<Account>(*this, std::move(market));
   }
-  for (int i = 0; i < options_.nodes; ++i) add_machine(absl::StrCat("node-", i), place_of(i, options_.nodes), "");
+  for (int i = 0; i < options_.nodes; ++i) add_machine(absl::StrCat("node-", i), place_of(i, options_), "");
   client_ = std::make_unique<Asker>();
   client_bus_ = std::make_unique<SimulatedBus>("client", network_, scheduler_, pool_);
   client_bus_->start(*client_);
@@ -169,31 +174,44 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.actors.executor = options_.executor;
   machine.actors.policies = built_in_policies();
   machine.actors.policy.market = market_clock_;
-  if (options_.market) {
-    NodeActorsOptions::Market market;
-    GeneratedMarket prices;
-    for (int i = 0; i + 1 < options_.nodes; ++i) prices.zones.push_back({place_of(i, options_.nodes), on_demand_price});
-    prices.start = market_clock_.origin;
-    prices.seed = options_.seed;
-    market.feed = [prices]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> { return std::make_unique<GeneratedFeed>(prices); };
-    market.watcher.market = market_clock_;
-    market.watcher.fixed = {{place_of(options_.nodes - 1, options_.nodes), on_demand_price, market_clock_.origin}};
-    market.provider.market = market_clock_;
-    market.ledger.market = market_clock_;
-    machine.actors.market = market;
-  }
+  machine.actors.policy.world.lead = options_.prices.lead;
+  if (options_.market) machine.actors.market = market_actors();
   if (options_.adjust) options_.adjust(machine);
   const SimulatedWorld world{scheduler_, network_, links_, pool_, checker_};
   machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine), faults_.get(), account_.get()));
   machines_.back()->start_daemon();
 }
 
+NodeActorsOptions::Market SimulatedCluster::market_actors() {
+  NodeActorsOptions::Market market;
+  market.feed = options_.prices.feed;
+  if (!market.feed) {
+    GeneratedMarket prices;
+    for (const PlaceName& place : spot_places_) prices.zones.push_back({place, options_.prices.on_demand_per_hour});
+    prices.start = market_clock_.origin;
+    prices.seed = options_.seed;
+    market.feed = [this, prices]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
+      return std::make_unique<FaultyFeed>(std::make_unique<GeneratedFeed>(prices), feed_faults_);
+    };
+  }
+  market.watcher.market = market_clock_;
+  market.watcher.fixed = {{options_.prices.on_demand, options_.prices.on_demand_per_hour, market_clock_.origin}};
+  market.provider.market = market_clock_;
+  market.provider.return_lead = options_.prices.lead;
+  market.ledger.market = market_clock_;
+  return market;
+}
+
 void SimulatedCluster::launched(const Instance& instance) {
   if (machine(instance.node) == nullptr) add_machine(instance.node, instance.place, instance.id);
 }
 
+// What is returned may be the machine whose actor returns it: it goes when that one's turn is over.
 void SimulatedCluster::gone(const Instance& instance) {
-  if (SimulatedMachine* lost = machine(instance.node)) lose_machine(*lost);
+  given_up_.insert(instance.node);
+  scheduler_.at(scheduler_.now(), [this, node = instance.node] {
+    if (SimulatedMachine* lost = machine(node)) lose_machine(*lost);
+  });
 }
 
 void SimulatedCluster::lose_machine(SimulatedMachine& machine) {
@@ -263,9 +281,18 @@ void SimulatedCluster::look() {
       if (!probe.memory_intact) checker_.memory_broken(machine->name(), probe.vm);
 }
 
-void SimulatedCluster::ask(const std::string& node, Message<schema::Request> asked) {
-  client_bus_->request({node, "executor"}, std::string(asked.bytes()),
-                       Reply<std::string>(scheduler_.now() + absl::Seconds(5), [](const absl::StatusOr<std::string>&) {}));
+void SimulatedCluster::ask(const std::string& node, Message<schema::Request> asked, Told told) {
+  client_bus_->request(
+      {node, "executor"}, std::string(asked.bytes()),
+      Reply<std::string>(scheduler_.now() + absl::Seconds(5), [told = std::move(told)](const absl::StatusOr<std::string>& answer) {
+        if (!told) return;
+        if (!answer.ok()) return told(answer.status());
+        auto response = Message<schema::Response>::parse(*answer);
+        if (response.ok() && response->reader().getCode() != 0)
+          return told(absl::Status(static_cast<absl::StatusCode>(response->reader().getCode()),
+                                   std::string(text(response->reader().getMessage()))));
+        told(response);
+      }));
 }
 
 void SimulatedCluster::create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss) {

@@ -13,19 +13,35 @@
 #include "actors/provider/simulated_market.h"
 #include "core/virtual_scheduler.h"
 #include "simulation/checker.h"
+#include "simulation/faulty_feed.h"
 #include "simulation/machine.h"
 #include "storage/lease_site.h"
 #include "storage/simulated/memory_lease_table.h"
 
 namespace supercloud {
 
+// The market of a cluster that has one.
+struct ClusterMarket {
+  absl::Time origin = VirtualScheduler::default_start();  // market time as the world begins
+  PlaceName on_demand{.cloud = "aws", .region = "us-east-1", .zone = "us-east-1a", .instance_type = "r3.large", .spot = false};
+  Money on_demand_per_hour{175'000'000};            // there; the bid of spot instances too
+  FeedFactory feed;                                 // empty: generated from the cluster's seed, for all spot places
+  absl::Duration lead = absl::Minutes(3);           // WorldOptions::lead, ProviderActorOptions::return_lead
+  Duration launch_min = absl::Milliseconds(500);    // cluster time
+  Duration notice_min = absl::Seconds(3);           // cluster time
+};
+
 struct ClusterOptions {
   std::uint64_t seed = 1;
   int nodes = 4;
   int vms = 3;
   Duration ttl = absl::Seconds(3);
+  // Where the nodes are that exist from the start; empty: a spot zone each, the last one on demand. Those of the cloud "aws"
+  // are instances of its account, others are hosts of one's own.
+  std::vector<PlaceName> places;
   bool market = true;
   std::int64_t market_speed = 1200;  // market seconds per second: 20 minutes
+  ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;
   FencePolicy fence;
@@ -43,6 +59,7 @@ class SimulatedCluster {
 
   VirtualScheduler& scheduler() { return scheduler_; }
   SimulatedNetwork& network() { return network_; }
+  const ClusterOptions& options() const { return options_; }
   Checker& checker() { return checker_; }
   Random& random() { return random_; }
 
@@ -59,14 +76,23 @@ class SimulatedCluster {
   MemoryLeaseTable* table();
   const LeaseContents& leases() const { return lease_disk_.contents; }
 
-  // What a person does: a request to the executor of a node, whose answer nobody waits for.
-  void ask(const std::string& node, Message<schema::Request> request);
+  // What a person does: a request to the executor of a node.
+  using Told = std::function<void(const absl::StatusOr<Message<schema::Response>>&)>;
+  void ask(const std::string& node, Message<schema::Request> request, Told told = nullptr);
   void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss);
   void migrate(const std::string& node, const std::string& vm, const std::string& target);
 
   // A machine that never comes back, and neither does its disk.
   void lose_machine(SimulatedMachine& machine);
   bool lost(const SimulatedMachine& machine) const { return lost_.contains(machine.name()); }
+
+  // Rented once, and not any more: revoked, or returned.
+  bool given_up(const SimulatedMachine& machine) const { return given_up_.contains(machine.name()); }
+
+  const MarketClock& market_clock() const { return market_clock_; }
+  FeedFaults& feed_faults() { return feed_faults_; }
+  // Spot places whose prices the generated market makes; empty without it.
+  const std::vector<PlaceName>& spot_places() const { return spot_places_; }
 
   // Faults in hypervisor calls, per million.
   void set_call_faults(std::uint64_t slow_per_million, std::uint64_t failing_per_million);
@@ -83,6 +109,7 @@ class SimulatedCluster {
   struct Site;
 
   void look();
+  NodeActorsOptions::Market market_actors();
   void add_machine(const std::string& name, const PlaceName& place, const std::string& instance);
   void launched(const Instance& instance);
   void gone(const Instance& instance);
@@ -96,6 +123,8 @@ class SimulatedCluster {
   SimulatedNetwork network_;
   MemoryLinkHub links_;
   MarketClock market_clock_;
+  FeedFaults feed_faults_;
+  std::vector<PlaceName> spot_places_;
   std::unique_ptr<Faults> faults_;
   MemoryLeaseDisk lease_disk_;
   MemoryLogDisk site_log_;
@@ -105,7 +134,7 @@ class SimulatedCluster {
   std::unique_ptr<BusReceiver> client_;
   std::unique_ptr<SimulatedBus> client_bus_;
   std::map<std::string, std::uint64_t> seen_revisions_;  // by lease key
-  std::set<std::string> lost_;                           // machines
+  std::set<std::string> lost_, given_up_;                // machines
   std::vector<std::string> lost_logs_;                   // events of disks that were lost
   std::uint64_t steps_ = 0;
 };

@@ -35,6 +35,9 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.hypervisor, &FaultInjector::kill_guest, 1);
   add(options_.hypervisor, &FaultInjector::cut_streams, 2);
   add(options_.disks, &FaultInjector::fill_log, 1);
+  const bool market = options_.market && !cluster_.spot_places().empty();
+  add(market, &FaultInjector::stop_feed, 1);
+  add(market, &FaultInjector::spike_price, 4);
 }
 
 void FaultInjector::run(Instant end) {
@@ -72,8 +75,12 @@ void FaultInjector::tell(std::string what) {
 }
 
 SimulatedMachine& FaultInjector::any_machine() {
-  const std::size_t index = random_.below(cluster_.machines().size());
-  return *cluster_.machines()[index];
+  std::vector<SimulatedMachine*> rented;
+  for (const auto& machine : cluster_.machines())
+    if (!cluster_.given_up(*machine)) rented.push_back(machine.get());
+  if (rented.empty()) return *cluster_.machines().front();
+  const std::size_t index = random_.below(rented.size());
+  return *rented[index];
 }
 
 std::string FaultInjector::any_vm() {
@@ -166,7 +173,7 @@ void FaultInjector::power_cycle() {
   tell(machine.name() + " loses its power");
   machine.power_off(false, random_);
   later(span(absl::Milliseconds(500), absl::Seconds(10)), [this, &machine] {
-    if (machine.powered()) return;
+    if (machine.powered() || cluster_.lost(machine)) return;
     tell(machine.name() + " has power again");
     machine.power_on();
     machine.start_daemon();
@@ -256,6 +263,29 @@ void FaultInjector::fill_log() {
   });
 }
 
+// ---- the market --------------------------------------------------------------------------------------------------------
+
+void FaultInjector::stop_feed() {
+  if (cluster_.feed_faults().stopped()) return;
+  tell("the price feed stops");
+  cluster_.feed_faults().set_stopped(true);
+  later(span(absl::Seconds(1), absl::Seconds(30)), [this] {
+    tell("the price feed goes on");
+    cluster_.feed_faults().set_stopped(false);
+  });
+}
+
+void FaultInjector::spike_price() {
+  const auto& places = cluster_.spot_places();
+  const std::size_t index = random_.below(places.size());
+  const std::int64_t on_demand = cluster_.options().prices.on_demand_per_hour.nano_usd;
+  const Money price{on_demand * random_.between(80, 400) / 100};
+  const Duration lasts = span(absl::Milliseconds(500), absl::Seconds(8));
+  tell(absl::StrCat("the price of ", places[index].id(), " spikes to ", to_string(price), " for ", absl::FormatDuration(lasts)));
+  const MarketClock& market = cluster_.market_clock();
+  cluster_.feed_faults().spike(places[index], price, market.at(cluster_.scheduler().wall()), lasts * market.speed);
+}
+
 // ---- users -----------------------------------------------------------------------------------------------------------
 
 void FaultInjector::migrate() {
@@ -316,6 +346,9 @@ void FaultInjector::heal() {
   cluster_.network().heal();
   cluster_.network().calm();
   cluster_.set_call_faults(0, 0);
+  // A market that went on would have VMs on their way for ever.
+  cluster_.feed_faults().set_stopped(false);
+  cluster_.feed_faults().rest(cluster_.market_clock().at(cluster_.scheduler().wall()));
   cluster_.start_site();
   cluster_.table()->set_outage(false);
   cluster_.table()->lose_replies(0);

@@ -19,6 +19,7 @@ struct FaultOptions {
   bool table = true;          // the lease site
   bool hypervisor = true;     // slow and failing calls, dying guests, cut streams
   bool disks = true;          // full logs
+  bool market = true;         // where the cluster has a generated one: feeds that stop, prices that spike
 };
 
 struct InjectedFault {
@@ -65,6 +66,8 @@ class FaultInjector {
   void kill_guest();
   void cut_streams();
   void fill_log();
+  void stop_feed();
+  void spike_price();
   void migrate();
   void cancel();
   void change_state();

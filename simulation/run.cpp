@@ -19,6 +19,9 @@ void count(RunResult& result, const std::vector<Event>& history) {
       case schema::Payload::MIGRATION_COMPLETED: ++result.completed; break;
       case schema::Payload::MIGRATION_ABORTED: ++result.aborted; break;
       case schema::Payload::MIGRATION_REFUSED: ++result.refused; break;
+      case schema::Payload::SPOT_INTERRUPTION_NOTICE: ++result.notices; break;
+      case schema::Payload::INSTANCE_REVOKED: ++result.revoked; break;
+      case schema::Payload::SPOT_FEED_LOST: ++result.feeds_lost; break;
       case schema::Payload::VM_STARTED:
         if (text(event.payload().getVmStarted().getWhy()).find("taken over") != std::string_view::npos) ++result.taken_over;
         break;
