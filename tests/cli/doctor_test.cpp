@@ -1,0 +1,105 @@
+// What a machine's facts mean; and that looking works on whatever machine this is.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "cli/doctor/probes.h"
+#include "cli/doctor_command.h"
+#include "cli/program.h"
+
+namespace supercloud {
+namespace {
+
+using ::testing::HasSubstr;
+
+Finding finding(const MachineFacts& facts, const std::string& name) {
+  for (const Finding& found : diagnose(facts))
+    if (found.name == name) return found;
+  ADD_FAILURE() << "nothing is said of " << name;
+  return {};
+}
+
+// A machine on which the demo works.
+MachineFacts usual() {
+  MachineFacts facts;
+  facts.state = {.folder = "/state", .writable = true, .free_bytes = std::uint64_t{10} << 30U};
+  return facts;
+}
+
+TEST(Doctor, tells_cost_and_cure_of_everything_that_is_not_there) {
+  for (const Finding& found : diagnose(MachineFacts{})) {
+    EXPECT_FALSE(found.found.empty() && found.standing == Standing::present) << found.name;
+    if (found.standing == Standing::present) continue;
+    EXPECT_FALSE(found.costs.empty()) << found.name;
+    EXPECT_FALSE(found.cure.empty()) << found.name;
+  }
+}
+
+TEST(Doctor, a_machine_without_hypervisors_is_no_failure) {
+  EXPECT_EQ(doctor_exit_code(diagnose(usual())), exit_ok);
+  EXPECT_THAT(doctor_text(diagnose(usual())), HasSubstr("0 wrong"));
+}
+
+TEST(Doctor, warns_of_the_qemu_that_corrupts_guests_without_kvm) {
+  MachineFacts facts = usual();
+  facts.qemu = {.path = "/usr/bin/qemu-system-x86_64", .version = "7.2.11"};
+  EXPECT_EQ(finding(facts, "QEMU").standing, Standing::wrong);
+  EXPECT_THAT(finding(facts, "QEMU").cure, HasSubstr("bookworm-backports"));
+  EXPECT_EQ(doctor_exit_code(diagnose(facts)), exit_failed);
+  facts.kvm.usable = true;
+  EXPECT_EQ(finding(facts, "QEMU").standing, Standing::present);
+  facts.kvm.usable = false;
+  facts.qemu.version = "10.0.2";
+  EXPECT_EQ(finding(facts, "QEMU").standing, Standing::present);
+}
+
+TEST(Doctor, knows_which_versions_of_qemu_corrupt) {
+  for (const char* bad : {"7.2.11", "8.1.5", "2.0", "8"}) EXPECT_TRUE(corrupts_under_tcg(bad)) << bad;
+  for (const char* good : {"8.2.0", "8.10", "9.0.0", "10.0.2", ""}) EXPECT_FALSE(corrupts_under_tcg(good)) << good;
+}
+
+TEST(Doctor, a_full_or_closed_state_folder_is_wrong) {
+  MachineFacts facts = usual();
+  facts.state.free_bytes = 1000;
+  EXPECT_EQ(finding(facts, "state folder").standing, Standing::wrong);
+  facts.state.writable = false;
+  EXPECT_THAT(finding(facts, "state folder").found, HasSubstr("cannot be written"));
+  EXPECT_EQ(doctor_exit_code(diagnose(facts)), exit_failed);
+}
+
+TEST(Doctor, a_cluster_whose_lease_table_is_silent_is_wrong) {
+  MachineFacts facts = usual();
+  facts.cluster = {.name = "demo-1", .running = true, .table_answers = false, .problem = "no answer"};
+  EXPECT_EQ(finding(facts, "cluster").standing, Standing::wrong);
+  facts.cluster.table_answers = true;
+  EXPECT_EQ(finding(facts, "cluster").standing, Standing::present);
+}
+
+TEST(Doctor, finds_versions_in_what_programs_print) {
+  EXPECT_EQ(version_in("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2~bpo12+1)"), "10.0.2");
+  EXPECT_EQ(version_in("ovs-vsctl (Open vSwitch) 3.1.0"), "3.1.0");
+  EXPECT_EQ(version_in("no version"), "");
+  EXPECT_EQ(version_in(""), "");
+}
+
+TEST(Doctor, missing_programs_and_libraries_are_no_errors) {
+  EXPECT_EQ(find_program("no-such-program-anywhere"), "");
+  EXPECT_EQ(first_line_of("/no/such/program", "--version"), "");
+  EXPECT_EQ(probe_library("libno-such-library"), "");
+  EXPECT_FALSE(socket_answers("/no/such/socket"));
+  EXPECT_NE(find_program("sh"), "");
+}
+
+TEST(Doctor, looks_at_this_machine_whatever_it_is) {
+  const MachineFacts facts = look_at_machine("/no/such/folder/yet");
+  EXPECT_EQ(facts.kvm.usable, facts.kvm.problem.empty());
+  EXPECT_EQ(facts.network.vxlan, facts.network.vxlan_problem.empty());
+  EXPECT_GT(facts.state.free_bytes, 0U);
+  const std::string json = doctor_json(diagnose(facts));
+  EXPECT_THAT(json, HasSubstr("\"standing\""));
+  EXPECT_EQ(json.back(), '\n');
+}
+
+}  // namespace
+}  // namespace supercloud

@@ -1,0 +1,89 @@
+// What `events` prints, and what it says instead of nothing.
+#include "cli/events_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "tests/actors/told.h"
+
+namespace supercloud {
+namespace {
+
+using testing::HasSubstr;
+
+class EventsTest : public testing::Test {
+ protected:
+  EventsTest() {
+    told_.joined("node-a", Told::place_a, 0);
+    told_.price(Told::place_c, 14'100'000, 60'000);
+    told_.running("node-a", "web1", 120'000);
+    told_.tell("node-a/agent", 121'000, "node-a", {}, [](schema::Payload::Builder payload) {
+      payload.initNodeCapacity().setNode("node-a");
+    });
+    proposal_ = told_.proposed("web1", 180'000, "because", nullptr, {});
+    told_.refused(proposal_, 180'100);
+  }
+
+  struct Said {
+    int code;
+    std::string out, err;
+    std::ptrdiff_t lines() const { return std::count(out.begin(), out.end(), '\n'); }
+  };
+  Said ask(const std::string& pattern, const std::string& since = "", bool json = false) {
+    std::ostringstream out, err;
+    const int code = print_history(told_.events(), {.pattern = pattern, .since = since, .json = json},
+                                   Told::start() + absl::Minutes(4), out, err);
+    return {code, out.str(), err.str()};
+  }
+
+  Told told_;
+  Event proposal_;
+};
+
+TEST_F(EventsTest, without_a_pattern_all_but_what_nodes_say_of_themselves) {
+  const Said said = ask("");
+  EXPECT_EQ(said.code, exit_ok);
+  EXPECT_EQ(said.lines(), 5);
+  EXPECT_THAT(said.out, HasSubstr("14:01:00.000  "));
+  EXPECT_THAT(said.out, HasSubstr("us-east-1c/spot costs 0.0141 USD/h"));
+  EXPECT_EQ(ask(">").lines(), 6);
+}
+
+TEST_F(EventsTest, from_when_can_be_said_in_four_ways) {
+  EXPECT_EQ(ask("", "start").lines(), 5);
+  EXPECT_EQ(ask("", "2m").lines(), 3);
+  EXPECT_EQ(ask("", "2027-01-15T14:02:30Z").lines(), 2);
+  EXPECT_EQ(ask("", proposal_.id().short_id()).lines(), 2);
+  EXPECT_EQ(ask("", "yesterday").code, exit_usage);
+  EXPECT_EQ(ask("", "zz").code, exit_usage);
+  EXPECT_EQ(ask("", "2027-01-15T15:00:00Z").code, exit_no_match);
+  EXPECT_THAT(ask("", "2027-01-15T15:00:00Z").err, HasSubstr("5 before"));
+}
+
+TEST_F(EventsTest, what_matches_nothing_gets_near_topics_and_names) {
+  EXPECT_THAT(ask("migration.refusd.>").err, HasSubstr("migration.refused"));
+  EXPECT_THAT(ask("migratoin.>").err, HasSubstr("migration"));
+  EXPECT_THAT(ask("*.*.main.web2").err, HasSubstr("web1"));
+  EXPECT_THAT(ask("web1").err, HasSubstr("'*.*.*.web1'"));
+  EXPECT_THAT(ask("migration").err, HasSubstr("'migration.>'"));
+  EXPECT_THAT(ask("storage.sealed.>").err, HasSubstr("no such event"));
+  for (const char* pattern : {"migration.refusd.>", "migratoin.>", "*.*.main.web2", "web1", "migration", "storage.sealed.>"}) {
+    const Said said = ask(pattern);
+    EXPECT_EQ(said.code, exit_no_match) << pattern;
+    EXPECT_EQ(said.out, "") << pattern;
+  }
+  EXPECT_EQ(ask("a..b").code, exit_usage);
+}
+
+TEST_F(EventsTest, json_is_one_whole_event_a_line) {
+  const Said said = ask("migration.refused.>", "", true);
+  EXPECT_EQ(said.lines(), 1);
+  EXPECT_EQ(said.out.front(), '{');
+  EXPECT_THAT(said.out, HasSubstr("raise the MTU there"));
+}
+
+}  // namespace
+}  // namespace supercloud

@@ -1,0 +1,207 @@
+// What `explain` says of histories whose truth is known, made by hand and by the simulator.
+#include "cli/explain_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "cli/explain/story.h"
+#include "simulation/cluster.h"
+#include "tests/actors/told.h"
+
+namespace supercloud {
+namespace {
+
+using testing::HasSubstr;
+
+struct Said {
+  int code = 0;
+  std::string out, err;
+};
+
+Said ask(const History& history, const std::string& what, bool full = false, bool json = false) {
+  std::ostringstream out, err;
+  const int code = explain(history, {.what = what, .full = full, .json = json}, out, err);
+  if (std::getenv("SUPERCLOUD_TRACE") != nullptr) std::cerr << "> explain " << what << "\n" << out.str() << err.str() << "\n";
+  return {code, out.str(), err.str()};
+}
+
+// The prices, the places and a running VM that every story below begins with.
+class ExplainTest : public testing::Test {
+ protected:
+  ExplainTest() {
+    told_.joined("node-a", Told::place_a, 0);
+    told_.joined("node-c", Told::place_c, 10);
+    price_a_ = told_.price(Told::place_a, 33'100'000, 1000);
+    told_.running("node-a", "web1", 2000);
+    price_c_ = told_.price(Told::place_c, 14'100'000, 180'000);
+  }
+
+  Event propose(std::int64_t at_ms) {
+    const std::string reason = "the paid hour at aws/us-east-1/us-east-1a/m3.medium/spot ends; the next would cost 0.0331, at "
+                               "aws/us-east-1/us-east-1c/m3.medium/spot 0.0141";
+    told_.considered("web1", at_ms, Told::place_c, reason, &price_c_);
+    return told_.proposed("web1", at_ms, reason, &price_c_, {&price_a_, &price_c_});
+  }
+
+  Told told_;
+  Event price_a_, price_c_;
+};
+
+TEST_F(ExplainTest, a_completed_move_is_told_from_the_price_to_the_end) {
+  const Event proposal = propose(180'100);
+  told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
+  EXPECT_EQ(ask(History(told_.events()), "web1").out, R"(GOLDEN1)");
+}
+
+TEST_F(ExplainTest, a_refusal_shows_every_failed_check_with_its_cure) {
+  const Event proposal = propose(180'100);
+  told_.refused(proposal, 180'150);
+  EXPECT_EQ(ask(History(told_.events()), proposal.id().short_id()).out, R"(GOLDEN2)");
+}
+
+TEST_F(ExplainTest, an_abort_names_its_first_cause_and_where_the_vm_still_runs) {
+  const Event proposal = propose(180'100);
+  const Event accepted = told_.accepted(proposal, 180'150);
+  told_.aborted(proposal, accepted, "node-a", 190'000, "copying memory", "pre-copy: node-c is out of reach");
+  const Said said = ask(History(told_.events()), "web1");
+  EXPECT_THAT(said.out, HasSubstr("web1 runs on node-a at us-east-1a/spot since 14:00:02, created. The move of web1 from node-a to "
+                                  "node-c at us-east-1c/spot ended without effect at 14:03:10 (copying memory): pre-copy: node-c is "
+                                  "out of reach.\n"));
+}
+
+TEST_F(ExplainTest, a_vm_that_never_moved_says_why_it_stays) {
+  told_.considered("web1", 200'000, "stay", "the hour at aws/us-east-1/us-east-1a/m3.medium/spot is paid until 2015-08-22 01:00",
+                   &price_c_);
+  const Said said = ask(History(told_.events()), "web1");
+  EXPECT_EQ(said.code, exit_ok);
+  EXPECT_THAT(said.out, HasSubstr("web1 runs on node-a at us-east-1a/spot since 14:00:02, created. It stays because the hour at "
+                                  "us-east-1a/spot is paid until 2015-08-22 01:00.\n"));
+  EXPECT_THAT(said.out, HasSubstr("us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying\n"));
+}
+
+TEST_F(ExplainTest, folds_to_twenty_lines_and_full_shows_all) {
+  std::vector<Event> proposals;
+  for (int i = 0; i < 6; ++i) {
+    const Event proposal = propose(180'100 + i * 10'000);
+    told_.moved(proposal, told_.accepted(proposal, 180'150 + i * 10'000), 180'200 + i * 10'000);
+  }
+  const History history(told_.events());
+  const std::string folded = ask(history, "web1").out, full = ask(history, "web1", true).out;
+  const auto lines = [](const std::string& text) { return std::count(text.begin(), text.end(), '\n'); };
+  EXPECT_EQ(lines(folded), 1 + 20);
+  EXPECT_GT(lines(full), 24);
+  EXPECT_THAT(folded, HasSubstr("more; --full shows them"));
+  EXPECT_THAT(folded, HasSubstr("web1 has moved from node-a to node-c")) << "how it ended is never folded away";
+}
+
+TEST_F(ExplainTest, what_matches_nothing_gets_near_names_and_what_matches_several_a_list) {
+  const Event first = propose(180'100);
+  told_.refused(first, 180'150);
+  // Enough migrations that two ids begin with the same character.
+  for (int i = 1; i <= 17; ++i) told_.refused(propose(180'100 + i * 1000), 180'150 + i * 1000);
+  const History history(told_.events());
+  const Said nothing = ask(history, "web2");
+  EXPECT_EQ(nothing.code, exit_no_match);
+  EXPECT_THAT(nothing.err, HasSubstr("did you mean web1"));
+  EXPECT_EQ(nothing.out, "");
+  std::map<char, int> begins;
+  for (const auto& [id, state] : history.fold().migrations()) ++begins[id.short_id()[0]];
+  for (const auto& [letter, count] : begins) {
+    const Said said = ask(history, std::string(1, letter));
+    EXPECT_EQ(said.code, count == 1 ? exit_ok : exit_usage);
+    if (count > 1) {
+      EXPECT_EQ(std::count(said.err.begin(), said.err.end(), '\n'), count + 1);
+    }
+  }
+}
+
+TEST_F(ExplainTest, a_history_with_holes_is_still_explained) {
+  const Event proposal = propose(180'100);
+  told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
+  const std::vector<Event> events = told_.events();
+  for (std::size_t missing = 0; missing < events.size(); ++missing) {
+    std::vector<Event> rest = events;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(missing));
+    EXPECT_EQ(ask(History(rest), "web1", true).code, exit_ok) << missing;
+    EXPECT_EQ(ask(History(rest), "web1", false, true).code, exit_ok) << missing;
+  }
+}
+
+class SimulatedExplainTest : public testing::Test {
+ protected:
+  static ClusterOptions options() {
+    ClusterOptions options;
+    options.nodes = 3;
+    options.market = false;
+    return options;
+  }
+  SimulatedExplainTest() {
+    cluster_.run_for(absl::Seconds(3));
+    cluster_.create_vm("node-0", "web1", schema::DiskLoss::SYNC);
+    cluster_.run_for(absl::Seconds(3));
+  }
+  SimulatedCluster cluster_{options()};
+};
+
+TEST_F(SimulatedExplainTest, a_users_move_is_explained_by_its_user) {
+  cluster_.migrate("node-0", "web1", "node-1");
+  cluster_.run_for(absl::Seconds(20));
+  const History history(cluster_.history());
+  const Said said = ask(history, "web1");
+  EXPECT_EQ(said.code, exit_ok);
+  EXPECT_THAT(said.out, HasSubstr("web1 runs on node-1"));
+  EXPECT_THAT(said.out, HasSubstr(" because a user asked for it"));
+  for (const auto& [id, state] : history.fold().migrations()) {
+    EXPECT_EQ(stage(state), MigrationStage::completed);
+    EXPECT_TRUE(state.target_ready && state.replica_ready && state.paused && state.resumed && blackout(state));
+    EXPECT_EQ(ask(history, id.short_id().substr(0, 5)).code, exit_ok);
+  }
+}
+
+TEST_F(SimulatedExplainTest, a_lost_source_is_named_and_so_is_who_took_over) {
+  cluster_.migrate("node-0", "web1", "node-1");
+  bool copying = false;
+  for (int i = 0; i < 2000 && !copying; ++i) {
+    cluster_.run_for(absl::Milliseconds(5));
+    for (const Event& event : cluster_.history()) copying = copying || event.type() == schema::Payload::MIGRATION_STARTED;
+  }
+  ASSERT_TRUE(copying);
+  cluster_.machine("node-0")->power_off(true, cluster_.random());
+  cluster_.run_for(absl::Seconds(30));
+  const Said said = ask(History(cluster_.history()), "web1");
+  EXPECT_THAT(said.out, HasSubstr("taken over from node-0"));
+  EXPECT_THAT(said.out, HasSubstr("source lost"));
+}
+
+TEST(MarketExplainTest, every_migration_of_a_market_is_explained) {
+  ClusterOptions options;
+  options.nodes = 4;
+  SimulatedCluster cluster(options);
+  cluster.run_for(absl::Seconds(3));
+  cluster.create_vm("node-0", "web1", schema::DiskLoss::SYNC);
+  cluster.run_for(absl::Seconds(40));
+  const std::vector<Event> events = cluster.history();
+  const History history(events);
+  EXPECT_FALSE(history.fold().migrations().empty());
+  for (const auto& [id, state] : history.fold().migrations()) {
+    const Said said = ask(history, id.to_string());
+    EXPECT_EQ(said.code, exit_ok);
+    EXPECT_LE(std::count(said.out.begin(), said.out.end(), '\n'), 21);
+  }
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    Random random(seed);
+    ClusterFold again;
+    for (const Event& event : shuffled(events, random)) again.apply(event);
+    EXPECT_EQ(again.migrations(), history.fold().migrations()) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace supercloud
