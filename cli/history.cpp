@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint32_t page_events = 1000;
 constexpr Duration page_deadline = absl::Seconds(5);
+constexpr Duration offline_deadline = absl::Minutes(1);
 
 absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool& pool, ClusterClient& client,
                        std::vector<Event>& events) {
@@ -50,7 +51,7 @@ absl::Status read_offline(const NodeEntry& node, const Pattern& pattern, EventPo
   while (true) {
     auto answer = std::make_shared<std::optional<absl::StatusOr<LogPage>>>();
     (*log)->read(from, pattern, page_events, Reply<LogPage>(far_future, [answer](absl::StatusOr<LogPage> page) { *answer = std::move(page); }));
-    loop.run_until([&] { return answer->has_value(); }, absl::InfiniteDuration());
+    loop.run_until([&] { return answer->has_value(); }, offline_deadline);
     if (!answer->has_value()) return absl::InternalError("the log did not answer");
     if (!(*answer)->ok()) return (*answer)->status();
     LogPage& page = ***answer;

@@ -93,7 +93,7 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
   const Duration hour = market.clock.cluster_span(absl::Hours(1));
   actors.policy.backoff = std::clamp(hour * 4, absl::Seconds(2), actors.policy.backoff);
   actors.policy.backoff_min = std::clamp(hour, absl::Seconds(1), actors.policy.backoff_min);
-  actors.policy.answer_deadline = std::clamp(hour * 10, absl::Seconds(15), actors.policy.answer_deadline);
+  actors.policy.answer_deadline = std::clamp(hour * 2, absl::Seconds(5), actors.policy.answer_deadline);
   actors.policy.move_deadline = std::clamp(hour * 20, absl::Seconds(45), actors.policy.move_deadline);
   actors.policy.relist = std::clamp(hour, absl::Seconds(2), actors.policy.relist);
   actors.executor.migration_deadline = std::clamp(hour * 10, absl::Seconds(15), actors.executor.migration_deadline);

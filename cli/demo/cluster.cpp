@@ -182,8 +182,10 @@ void DemoCluster::run(Duration span, const std::function<bool()>& stop) {
 }
 
 void DemoCluster::look() {
-  for (const auto& [node, how] : processes_.reap())
+  for (const auto& [node, how] : processes_.reap()) {
+    story_.node_ended(node);
     say(absl::StrCat("the process of ", node, " ended, ", how, ": whoever has its VMs' disks takes them over"));
+  }
   if (until_market() > absl::ZeroDuration()) return;
   create_vms();
   ask_the_impossible();

@@ -69,10 +69,6 @@ std::string DemoStory::place_of_node(const std::string& node) const {
   return found == node_places_.end() ? node : short_place(found->second);
 }
 
-bool DemoStory::vm_runs(const std::string& name) const {
-  return std::any_of(vms_.begin(), vms_.end(), [&](const Vm& vm) { return vm.name == name && vm.state == "running"; });
-}
-
 std::vector<DemoStory::Move> DemoStory::moves_under_way() const {
   std::vector<Move> moves;
   for (const auto& [id, move] : moves_) moves.push_back(move);
@@ -99,12 +95,13 @@ std::string DemoStory::apply(const Event& event) {
 
 void DemoStory::joined(schema::NodeJoined::Reader joined) {
   const std::string id = str(joined.getPlace().getId());
-  if (id.empty()) return;
+  if (id.empty() || gone_.contains(str(joined.getNode()))) return;
   node_places_[str(joined.getNode())] = id;
   if (Place* at = place(id)) at->nodes.insert(str(joined.getNode()));
 }
 
 void DemoStory::gone(const std::string& node) {
+  gone_.insert(node);
   for (Place& place : places_) {
     place.nodes.erase(node);
     place.noticed.erase(node);
@@ -149,8 +146,8 @@ std::string DemoStory::tell(const Event& event) {
       joined(payload.getNodeJoined());
       return absl::StrCat(str(payload.getNodeJoined().getNode()), " joined at ", place_of_node(str(payload.getNodeJoined().getNode())));
     case schema::Payload::NODE_CAPACITY: {
-      const std::string node = str(payload.getNodeCapacity().getNode());
-      if (payload.getNodeCapacity().hasJoined() && !node_places_.contains(node)) joined(payload.getNodeCapacity().getJoined());
+      // Of a node whose joining came before this process knew it.
+      if (payload.getNodeCapacity().hasJoined()) joined(payload.getNodeCapacity().getJoined());
       return "";
     }
     case schema::Payload::LEDGER_CHARGED: {

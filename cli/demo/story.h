@@ -80,7 +80,8 @@ class DemoStory {
   // What the whole hours that the VMs have run would have cost, each on an on-demand instance of its own.
   Money on_demand_cost(absl::Time market) const;
   std::string place_of_node(const std::string& node) const;  // short; the node itself if it is not known
-  bool vm_runs(const std::string& name) const;
+  // A process that ended by itself.
+  void node_ended(const std::string& node) { gone(node); }
 
  private:
   struct Instance {
@@ -107,6 +108,7 @@ class DemoStory {
   std::map<std::string, std::string> node_places_;  // ids, by node
   std::map<std::string, Instance> instances_;
   std::map<EventId, Move> moves_;
+  std::set<std::string> gone_;                      // nodes
   std::set<std::string> interrupted_;               // instances
   std::map<std::string, std::string> lost_;         // VM -> the node that was taken with it
   std::deque<Line> lines_;
