@@ -16,6 +16,10 @@ constexpr Duration list_deadline = absl::Seconds(3);
 
 std::string own(std::string_view words) { return std::string(words); }
 
+absl::Status nobody_hosts(const std::string& cluster) {
+  return absl::UnavailableError(absl::StrCat("no node of ", cluster, " that hosts VMs runs now; try again in a moment"));
+}
+
 }  // namespace
 
 void VmName::write(schema::Request::VmRef::Builder builder) const {
@@ -108,6 +112,7 @@ absl::StatusOr<Message<schema::Response>> VmClient::ask(const Message<schema::Re
                            (absl::IsNotFound(answer.status()) && !absl::StrContains(answer.status().message(), "no VM"));
     if (!elsewhere || now() >= end) return answer;
   }
+  if (absl::IsNotFound(answer.status()) || absl::IsUnimplemented(answer.status())) return nobody_hosts(target_.name);
   return answer;
 }
 
@@ -133,6 +138,7 @@ absl::StatusOr<std::vector<VmFacts>> VmClient::list() {
       }
     }
   }
+  if (!answered && absl::IsNotFound(problem)) return nobody_hosts(target_.name);
   if (!answered) return problem;
   std::vector<VmFacts> vms;
   for (auto& [key, facts] : known) vms.push_back(std::move(facts));
