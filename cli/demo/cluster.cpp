@@ -121,7 +121,20 @@ absl::Status DemoCluster::start_site() {
     }
     ::poll(nullptr, 0, start_look_ms);
   }
-  return client_->subscribe(Pattern::of(">"), [this](const Event& event) { heard(event); });
+  const absl::Status listening = client_->subscribe(Pattern::of(">"), [this](const Event& event) {
+    if (early_.empty() || early_.insert(event.id()).second) heard(event);
+  });
+  if (!listening.ok()) return listening;
+  // On a slow machine the market has opened before this process could listen: what was missed stands in the site's log.
+  early_.insert(EventId{});
+  const auto target = load_cluster(directory_);
+  if (!target.ok()) return target.status();
+  const auto missed = read_history(*target, Pattern::of(">"), client_->pool(), client_.get());
+  if (!missed.ok()) return missed.status();
+  for (const Event& event : *missed)
+    if (early_.insert(event.id()).second) heard(event);
+  early_.clear();
+  return absl::OkStatus();
 }
 
 absl::Status DemoCluster::start_node(schema::InstanceLaunched::Reader launched) {

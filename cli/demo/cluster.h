@@ -60,6 +60,7 @@ class DemoCluster {
   NodeProcesses processes_;
   std::unique_ptr<ClusterClient> client_;
   std::map<std::string, std::string> node_of_instance_;
+  std::set<EventId> early_;  // heard while the past is read, and a mark; empty afterwards
   std::set<std::string> created_, creating_;
   bool asked_ = false, asking_ = false;
 };
