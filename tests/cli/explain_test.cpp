@@ -57,13 +57,43 @@ class ExplainTest : public testing::Test {
 TEST_F(ExplainTest, a_completed_move_is_told_from_the_price_to_the_end) {
   const Event proposal = propose(180'100);
   told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
-  EXPECT_EQ(ask(History(told_.events()), "web1").out, R"(GOLDEN1)");
+  EXPECT_EQ(ask(History(told_.events()), "web1").out, R"(web1 runs on node-c at us-east-1c/spot since 14:03:02 because the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (0.0190 USD/h less). The move took 1.8 s, and the guest was paused for 41 ms.
+14:03:00.000 us-east-1c/spot costs 0.0141 USD/h since 2015-08-22 00:00 market time
+14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, saves 0.0190 USD)
+14:00:01.000   ├ known: us-east-1a/spot costs 0.0331 USD/h since 2015-08-22 00:00 market time
+14:03:00.100   ├ policy cheapest compared:
+               │ ├ us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying; chosen
+               │ └ us-east-1a/spot would cost 0.0331 USD
+14:03:00.150   └ node-a will hand web1 to node-c within 30 s
+14:03:00.350     ├ node-c has the disk of web1, version 0
+14:03:00.360     ├ node-c has the network path for web1
+14:03:00.300     └ node-c has room and waits for web1
+14:03:00.400       └ node-a copies 512 MiB of web1 to node-c
+14:03:02.000         └ web1 is paused on node-a
+14:03:02.005           ├ node-a sealed the disk of web1 at version 0
+14:03:02.015           ├ node-c has the same version 0 of the disk of web1 on stable storage
+14:03:02.041           └ web1 runs on node-c at epoch 2 (committed)
+14:03:02.045             ├ frames for web1 go to node-c
+14:03:02.050             ├ node-a gives up the memory of web1
+14:03:02.060             ├ web1 has moved from node-a to node-c: 1.8 s, 600 MiB, 3 passes, paused for 41.0 ms
+14:03:02.100             └ node-a keeps nothing of web1
+)");
 }
 
 TEST_F(ExplainTest, a_refusal_shows_every_failed_check_with_its_cure) {
   const Event proposal = propose(180'100);
   told_.refused(proposal, 180'150);
-  EXPECT_EQ(ask(History(told_.events()), proposal.id().short_id()).out, R"(GOLDEN2)");
+  EXPECT_EQ(ask(History(told_.events()), proposal.id().short_id()).out, R"(web1 was not moved to node-c at us-east-1c/spot: node-a refused at 14:03:00, 2 checks failed.
+14:03:00.000 us-east-1c/spot costs 0.0141 USD/h since 2015-08-22 00:00 market time
+14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, saves 0.0190 USD)
+14:00:01.000   ├ known: us-east-1a/spot costs 0.0331 USD/h since 2015-08-22 00:00 market time
+14:03:00.100   ├ policy cheapest compared:
+               │ ├ us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying; chosen
+               │ └ us-east-1a/spot would cost 0.0331 USD
+14:03:00.150   └ node-a refuses to move web1 to node-c:
+                 ├ memory: the guest needs 512 MiB, 256 MiB are free; cure: choose a larger target, or move something away from it
+                 └ mtu: the target's network carries 1400 bytes, the guest uses 1450; cure: raise the MTU there, or lower the guest's
+)");
 }
 
 TEST_F(ExplainTest, an_abort_names_its_first_cause_and_where_the_vm_still_runs) {
