@@ -66,7 +66,7 @@ class PointerWalk {
   }
 
   absl::Status pointer(std::int64_t at, int depth) {
-    if (depth == 0) return fault(at, absl::StrCat("nested deeper than ", depth_max).c_str());
+    if (depth == 0) return fault(at, absl::StrCat("nested deeper than ", depth_max));
     const std::uint64_t value = load(at);
     const std::int64_t start =
         at + 1 + (static_cast<std::int32_t>(static_cast<std::uint32_t>(value)) >> 2);

@@ -58,8 +58,8 @@ class MemoryLinkHub {
   void schedule(const std::shared_ptr<Connection>& connection, int from, Instant when,
                 Instant blocked_since);
   void open(const std::shared_ptr<Connection>& connection);
-  void close(const std::shared_ptr<Connection>& connection, int end, absl::Status why);
-  static void drain(const std::shared_ptr<Connection>& connection, int end);
+  void close(const std::shared_ptr<Connection>& connection, int index, absl::Status why);
+  static void drain(const std::shared_ptr<Connection>& connection, int index);
 
   Scheduler& scheduler_;
   MemoryLinkOptions options_;

@@ -45,7 +45,7 @@ class TimerQueue {
     return slots_[entry.slot].armed && slots_[entry.slot].generation == entry.generation;
   }
   void drop_cancelled();
-  void release(std::uint32_t slot);
+  void release(std::uint32_t index);
 
   // may hold cancelled entries; never at the top when first() has returned
   std::vector<Entry> heap_;
