@@ -10,13 +10,20 @@ targets=$(ninja -C build-asan -t targets all | sed -n 's/^\(tests\/fuzz\/[a-z_]*
 # shellcheck disable=SC2086 # one word per target
 ninja -C build-asan $targets
 
-for target in $targets; do
-  name=$(basename "$target")
+run() {
+  local name
+  name=$(basename "$1")
   mkdir -p build-asan/findings "build-asan/corpus/$name"
-  seeds=()
-  [[ -d tests/fuzz/corpus/$name ]] && seeds=("tests/fuzz/corpus/$name")
-  echo "fuzz: $name for ${FUZZ_SECONDS:-20} s"
-  "build-asan/$target" -max_total_time="${FUZZ_SECONDS:-20}" -print_final_stats=0 -verbosity=0 -timeout=10 \
-    -artifact_prefix="build-asan/findings/$name-" "build-asan/corpus/$name" "${seeds[@]}"
-done
+  local seeds=()
+  [[ -d tests/fuzz/corpus/$name ]] && seeds=("tests/fuzz/corpus/$name") # read only: new inputs go to the first folder
+  local log=build-asan/findings/$name.log
+  "build-asan/$1" -max_total_time="${FUZZ_SECONDS:-20}" -print_final_stats=1 -verbosity=0 -timeout=10 \
+    -artifact_prefix="build-asan/findings/$name-" "build-asan/corpus/$name" "${seeds[@]}" > "$log" 2>&1 ||
+    { echo "fuzz: $name FOUND something; the input is in build-asan/findings" && cat "$log"; return 1; }
+  echo "fuzz: $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, nothing found"
+}
+export -f run
+export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+# As many at a time as there are processors; xargs fails when one of them does, after all have run.
+tr ' ' '\n' <<< "$targets" | xargs -P "$(nproc)" -I{} bash -c 'run {}'
 echo "fuzz: done"
