@@ -292,7 +292,7 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
     if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec()) continue;
     const NodeFacts* best = nullptr;
     for (const auto& [name, node] : state.nodes.nodes()) {
-      if (name == state.context.node() || node.left) continue;
+      if (name == state.context.node() || node.left || node.noticed) continue;
       if (!constraint_failures(worker->spec()->reader(), node).empty()) continue;
       if (best == nullptr || node.memory_free_bytes > best->memory_free_bytes) best = &node;
     }

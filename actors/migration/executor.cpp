@@ -18,7 +18,7 @@ Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions option
   for (const char* pattern :
        {"migration.proposed.>", "migration.accepted.>", "migration.completed.>", "migration.aborted.>",
         "storage.replica_ready.>", "vm.resumed.>", "node.joined.>", "node.left.>", "node.capacity.>",
-        "instance.refused.>", "instance.returned.>", "instance.revoked.>"})
+        "instance.refused.>", "instance.returned.>", "spot.interruption_notice.>", "instance.revoked.>"})
     context.subscribe(Pattern::of(pattern));
   recover();
 }
@@ -155,6 +155,7 @@ void Executor::look_around() {
               else
                 worker(vm).look();
             }
+            proposals_.look();
             sweep();
           }));
 }

@@ -48,6 +48,14 @@ bool NodeDirectory::fold(const Event& event) {
       if (node != nodes_.end()) node->second.left = true;
       return true;
     }
+    case schema::Payload::SPOT_INTERRUPTION_NOTICE: {
+      const auto notice = event.payload().getSpotInterruptionNotice();
+      const std::string instance(text(notice.getInstance()));
+      for (auto& [name, node] : nodes_)
+        if (name == text(notice.getNode()) || (!instance.empty() && node.instance == instance))
+          node.noticed = true;
+      return true;
+    }
     case schema::Payload::INSTANCE_REVOKED:
       return instance_ended(event.payload().getInstanceRevoked());
     case schema::Payload::INSTANCE_RETURNED:
@@ -72,7 +80,7 @@ const NodeFacts* NodeDirectory::find(const std::string& node) const {
 std::vector<const NodeFacts*> NodeDirectory::at_place(const std::string& place) const {
   std::vector<const NodeFacts*> result;
   for (const auto& [name, node] : nodes_)
-    if (node.place == place && !node.left) result.push_back(&node);
+    if (node.place == place && !node.left && !node.noticed) result.push_back(&node);
   std::stable_sort(result.begin(), result.end(), [](const NodeFacts* a, const NodeFacts* b) {
     return a->memory_free_bytes > b->memory_free_bytes;
   });

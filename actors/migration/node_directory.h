@@ -23,6 +23,7 @@ struct NodeFacts {
   std::uint64_t memory_free_bytes = 0;
   std::uint32_t mtu = 0;
   bool left = false;
+  bool noticed = false;  // the cloud has given notice: nothing moves there any more
 };
 
 // A pure fold: the same events in any order of origins lead to the same facts.
@@ -32,7 +33,7 @@ class NodeDirectory {
   bool fold(const Event& event);
 
   const NodeFacts* find(const std::string& node) const;
-  // Nodes at a place that have not left, those with most free memory first.
+  // Nodes at a place that have neither left nor are about to, those with most free memory first.
   std::vector<const NodeFacts*> at_place(const std::string& place) const;
   const std::map<std::string, NodeFacts>& nodes() const { return nodes_; }
 

@@ -9,7 +9,9 @@ namespace supercloud {
 namespace {
 
 constexpr std::size_t seen_max = 4096;
-constexpr Duration time_needed = absl::Seconds(2);
+constexpr Duration time_needed = absl::Seconds(1);
+constexpr std::size_t early_max = 256;
+constexpr Duration early_patience = absl::Seconds(5);
 
 Message<schema::Request> check_request(const VmWorker& worker, const std::string& source) {
   return Message<schema::Request>::build([&](schema::Request::Builder builder) {
@@ -39,6 +41,9 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
     failures.push_back({"target", "no such node is known", "see `supercloud events --since start 'node.joined.>'`"});
     return failures;
   }
+  if (target->noticed)
+    failures.push_back({"target", absl::StrCat("the cloud has given notice for ", target->name),
+                        "choose another target"});
   if (target->left)
     failures.push_back({"target", target->name + " has left the cluster", "choose another target"});
   if (here != nullptr && target->name == here->name)
@@ -85,7 +90,13 @@ void Proposals::proposed(const Event& event) {
   VmWorker* worker = find_(vm);
   const bool ours = worker != nullptr && worker->record() &&
                     worker->record()->holder == shared_.context.node() && worker->spec();
-  if (!ours) return;
+  if (!ours) {
+    // Made here, by a policy that read of the new lease sooner: it waits until the record has been read.
+    if (text(proposed.getSourceNode()) == shared_.context.node() && early_.size() < early_max &&
+        shared_.context.wall() - event.time().wall() < early_patience)
+      early_.push_back(event);
+    return;
+  }
   const EventId id = event.id();
   if (!seen_.insert(id).second) return;
   if (seen_.size() > seen_max) seen_.erase(seen_.begin());
@@ -188,6 +199,7 @@ void Proposals::instance_refused(const Event& event) {
 }
 
 void Proposals::look() {
+  for (const Event& event : std::exchange(early_, {})) proposed(event);
   std::vector<std::string> vms;
   for (const auto& [vm, pending] : pending_) vms.push_back(vm);
   for (const std::string& vm : vms)

@@ -67,6 +67,7 @@ class Proposals {
   ExecutorShared& shared_;
   FindWorker find_;
   std::map<std::string, Pending> pending_;  // by VM
+  std::vector<Event> early_;                // of VMs whose new lease has not been read here yet
   std::set<EventId> seen_;
 };
 
