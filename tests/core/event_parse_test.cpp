@@ -55,7 +55,7 @@ std::string segment(const std::vector<std::uint64_t>& words) {
   std::string bytes(8 + words.size() * 8, '\0');
   const auto count = static_cast<std::uint32_t>(words.size());
   std::memcpy(bytes.data() + 4, &count, 4);
-  std::memcpy(bytes.data() + 8, words.data(), words.size() * 8);
+  if (!words.empty()) std::memcpy(bytes.data() + 8, words.data(), words.size() * 8);
   return bytes;
 }
 
