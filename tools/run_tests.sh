@@ -21,12 +21,13 @@ run() {
 run build
 
 tools/configure.sh build-asan
-export ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1
-export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
+symbolizer=$(command -v llvm-symbolizer-19 || true)
+export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1:external_symbolizer_path=$symbolizer"
+export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
 run build-asan --suite unit --suite simulation --timeout-multiplier 4
 
 tools/configure.sh build-tsan
-export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp"
+export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp:external_symbolizer_path=$symbolizer"
 run build-tsan --suite tsan --timeout-multiplier 8
 
 python3 tools/count_tests.py "${builds[@]}" || status=1

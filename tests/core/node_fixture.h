@@ -54,13 +54,13 @@ class NodeTest : public testing::Test {
   // An actor that subscribes to `patterns` and does `receive`; its context for calls from outside of turns.
   Context& spawn(const std::string& name, std::vector<std::string> patterns = {},
                  Puppet::Receive receive = nullptr, Puppet::Serve serve = nullptr) {
-    Context* made = nullptr;
-    node->spawn(name, [&made, patterns, receive, serve](Context& context) {
-      made = &context;
+    const auto made = std::make_shared<Context*>();  // a restart makes the actor again, long after
+    node->spawn(name, [made, patterns, receive, serve](Context& context) {
+      *made = &context;
       for (const std::string& pattern : patterns) context.subscribe(Pattern::of(pattern));
       return std::make_unique<Puppet>(context, receive, serve);
     });
-    return *made;
+    return **made;
   }
 
   // One of each delivery class, with a number to know them by.
