@@ -208,6 +208,7 @@ absl::Status NodeProcess::Parts::open() {
 
 NodeActorsOptions NodeProcess::Parts::actor_options() {
   NodeActorsOptions actors;
+  actors.observer.emplace();
   actors.fence = config.fence;
   actors.policies = built_in_policies();
   // The machine is a part of this process: each start is its boot.
