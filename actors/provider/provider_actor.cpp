@@ -373,7 +373,8 @@ absl::Time ProviderActor::next_check(const Known& known) const {
   const absl::Time end = paid_until(known.instance.launched, now, options_.hour);
   if (now < end - lead) return end - lead;
   const absl::Duration step = lead / looks;
-  return now + step * 2 <= end ? now + step : end + options_.hour - lead;
+  // The last look is a step before the end; a timer is never early.
+  return now + step * 1.5 <= end ? now + step : end + options_.hour - lead;
 }
 
 void ProviderActor::check_later(const std::string& id) {
