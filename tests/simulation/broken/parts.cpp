@@ -152,11 +152,72 @@ void put_in_write_back_disk(MachineOptions& machine) {
 
 // ---- verify skipped --------------------------------------------------------------------------------------------------
 
-class UnverifiedVolumes final : public ForwardingVolumes {
+// Not a breakage but a circumstance: the streams to the replicas are lost just before the pause, and stay so for a second. The
+// target is then behind until shortly after the seal.
+class LossyReplication {
  public:
-  using ForwardingVolumes::ForwardingVolumes;
-  void verify(std::string, Seal, Reply<Done> reply) override { reply(Done{}); }
+  LossyReplication(const NodeActorsSeams& real, Scheduler& scheduler, bool verifies)
+      : volumes_(real.volumes, scheduler.clock(), verifies),
+        hypervisor_(real.hypervisor, volumes_, scheduler),
+        seams_{real.leases, hypervisor_,  volumes_,     real.fabric,
+               real.log,    real.session, real.provider} {}
+  const NodeActorsSeams& seams() const { return seams_; }
+
+ private:
+  class Volumes final : public ForwardingVolumes {
+   public:
+    Volumes(VolumeStore& real, const Clock& clock, bool verifies)
+        : ForwardingVolumes(real), clock_(clock), verifies_(verifies) {}
+    void lose_streams(const std::string& vm) {
+      lost_until_[vm] = clock_.now() + absl::Seconds(1);
+      for (const ReplicaStatus& replica : real_.replicas(vm))
+        real_.stop_replicating(vm, replica.node);
+    }
+    void replicate(std::string vm, std::string node, std::string endpoint) override {
+      const auto lost = lost_until_.find(vm);
+      if (lost != lost_until_.end() && clock_.now() < lost->second) return;
+      real_.replicate(std::move(vm), std::move(node), std::move(endpoint));
+    }
+    void verify(std::string vm, Seal seal, Reply<Done> reply) override {
+      if (!verifies_) return reply(Done{});
+      real_.verify(std::move(vm), seal, std::move(reply));
+    }
+
+   private:
+    const Clock& clock_;
+    const bool verifies_;
+    std::map<std::string, Instant> lost_until_;  // by vm
+  };
+  class SlowPause final : public ForwardingHypervisor {
+   public:
+    SlowPause(Hypervisor& real, Volumes& volumes, Scheduler& scheduler)
+        : ForwardingHypervisor(real), volumes_(volumes), timers_(scheduler) {}
+    void pause(std::string vm, Reply<Done> reply) override {
+      volumes_.lose_streams(vm);
+      timers_.after(absl::Milliseconds(100),
+                    [this, vm = std::move(vm), reply = std::move(reply)]() mutable {
+                      real_.pause(std::move(vm), std::move(reply));
+                    });
+    }
+
+   private:
+    Volumes& volumes_;
+    OwnedTimers timers_;
+  };
+
+  Volumes volumes_;
+  SlowPause hypervisor_;
+  NodeActorsSeams seams_;
 };
+
+std::function<void(MachineOptions&)> lossy_replication(bool verifies) {
+  return [verifies](MachineOptions& machine) {
+    machine.in_place.seams = [verifies](const NodeActorsSeams& real, Scheduler& scheduler) {
+      const auto parts = std::make_shared<const LossyReplication>(real, scheduler, verifies);
+      return std::shared_ptr<const NodeActorsSeams>(parts, &parts->seams());
+    };
+  };
+}
 
 // ---- released before it is known who won -----------------------------------------------------------------------------
 
@@ -194,13 +255,17 @@ std::vector<Breakage> broken_parts() {
     users(run);
     run.faults.network = true;
   };
+  const auto users_and_lossy_replication = [users](RunOptions& run) {
+    users(run);
+    run.cluster.adjust = lossy_replication(true);
+  };
   return {
       {"has_no_keeper", "7", "1:", network,
        [](MachineOptions& machine) { machine.host.keeper = false; }},
       {"volume_checks_no_epoch", "11", "1:", machines, put_in_any_epoch_disk},
       {"fabric_checks_no_epoch", "11", "3:", machines, put_in_fabric<AnyEpochFabric>},
       {"seals_before_drain", "9", "2:", users, put_in_write_back_disk},
-      {"skips_verify", "10", "2:", users_and_network, put_in_volumes<UnverifiedVolumes>},
+      {"skips_verify", "10", "2:", users_and_lossy_replication, lossy_replication(false)},
       {"releases_before_knowing", "12", "2:", users_and_network,
        put_in_hypervisor<HastyHypervisor>},
   };
