@@ -77,11 +77,13 @@ class Checker {
   struct Vm {
     std::map<Epoch, std::string> winners;  // who won each epoch, by the table
     std::map<Epoch, SwapKind> kinds;
-    Epoch epoch = 0;  // the table's
+    Epoch epoch = 0;        // the table's
+    Instant epoch_since{};  // world time
     std::string holder;
     SessionId session;  // under which the epoch was won
     bool loss_allowed = false;
-    bool stopped = false;                // by its user, since it last began to execute
+    bool unwanted = false;               // its user wants it stopped or gone
+    bool stopped = false;                // ... or did, since it last began to execute
     bool memory_lost = false;            // since it last executed
     std::map<Epoch, std::string> began;  // where each epoch's first instruction was executed
     Epoch executed = 0;                  // highest epoch that began
