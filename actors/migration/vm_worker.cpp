@@ -270,7 +270,8 @@ void VmWorker::take(const Decision& decision) {
                                     }));
       return;
     case Step::forget:
-      forgotten_ = true;
+      tend_unended();
+      forgotten_ = !unended_;
       busy_ = false;
       return;
     case Step::none: busy_ = false; return;
@@ -399,7 +400,8 @@ void VmWorker::run_at_won_epoch() {
 
 void VmWorker::resumed() {
   failed_reported_ = false;
-  const EventId migration = in_ && in_->epoch + 1 == consumed_ ? in_->migration : EventId{};
+  // Its commit is what brought it here, also if that was won under a session that had ended, and the copy was reclaimed since (3).
+  const EventId migration = in_ && in_->epoch < consumed_ ? in_->migration : EventId{};
   if (record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) {
     Draft started = draft(nullptr, consumed_);
     auto payload = started.payload().initVmStarted();

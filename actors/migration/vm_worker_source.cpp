@@ -343,10 +343,10 @@ void VmWorker::migration_ended(const EventId& migration) {
 
 // The target says how a committed migration ended. If it never does, it is lost, and the source says so in its place.
 void VmWorker::tend_unended() {
-  if (!unended_ || shared_.context.now() < unended_->due || !record_) return;
+  if (!unended_ || shared_.context.now() < unended_->due || !record_known_) return;
   const Unended end = *std::exchange(unended_, std::nullopt);
   Draft event = draft(&end.migration, end.epoch);
-  if (record_->holder == end.target && record_->epoch == end.epoch) {
+  if (record_ && record_->holder == end.target && record_->epoch == end.epoch) {
     auto payload = event.payload().initMigrationCompleted();
     payload.setSource(end.source);
     payload.setTarget(end.target);
@@ -354,8 +354,9 @@ void VmWorker::tend_unended() {
     auto payload = event.payload().initMigrationAborted();
     payload.setNode(shared_.context.node());
     payload.setStage("committed");
-    payload.setWhy(absl::StrCat(end.target, " committed and was then lost; ", record_->holder, " has the VM at epoch ",
-                                record_->epoch));
+    payload.setWhy(record_ ? absl::StrCat(end.target, " committed and was then lost; ",
+                                          record_->holder, " has the VM at epoch ", record_->epoch)
+                           : absl::StrCat(end.target, " committed, and the VM was destroyed since"));
   }
   shared_.context.publish(std::move(event));
 }
