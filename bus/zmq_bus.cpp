@@ -19,7 +19,7 @@ namespace {
 // libzmq takes over an ipc path whoever has it, so a living owner must be found beforehand.
 absl::Status check_free(const std::string& endpoint) {
   constexpr std::string_view scheme = "ipc://";
-  if (endpoint.rfind(scheme, 0) != 0 || endpoint.size() <= scheme.size()) return absl::OkStatus();
+  if (!endpoint.starts_with(scheme) || endpoint.size() <= scheme.size()) return absl::OkStatus();
   const std::string path = endpoint.substr(scheme.size());
   sockaddr_un address{};
   if (path == "*" || path[0] == '@') return absl::OkStatus();

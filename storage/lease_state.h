@@ -55,8 +55,8 @@ class LeaseState {
   // Each applies what has happened by `now` first: the end of sessions whose TTL has passed. `now` never goes
   // back, but for calls that were received before this state was loaded.
   absl::StatusOr<Session> open_session(Instant now, const OpenSession& request);
-  absl::Status renew(Instant now, const SessionId& session);
-  absl::Status end_session(Instant now, const SessionId& session);
+  absl::Status renew(Instant now, const SessionId& id);
+  absl::Status end_session(Instant now, const SessionId& id);
   absl::StatusOr<SwapResult> swap(Instant now, const Swap& swap);
   absl::StatusOr<LeaseRecord> read(Instant now, const std::string& key);
   std::vector<LeaseRecord> list(Instant now, const LeaseQuery& query);

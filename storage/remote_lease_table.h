@@ -26,7 +26,7 @@ class RemoteLeaseTable final : public LeaseTable {
                    RemoteLeaseTableOptions options = {});
   ~RemoteLeaseTable() override;
 
-  void open_session(OpenSession request, Reply<Session> reply) override;
+  void open_session(OpenSession open, Reply<Session> reply) override;
   void renew(SessionId session, Reply<Done> reply) override;
   void end_session(SessionId session, Reply<Done> reply) override;
   void swap(Swap swap, Reply<SwapResult> reply) override;

@@ -28,7 +28,8 @@ absl::StatusOr<LeaseContents> load_contents(const RocksFolder& folder) {
     if (!lease.ok()) return folder.damaged(std::string(lease.status().message()));
     if (lease->record.key != view(rows->key()))
       return folder.damaged("a lease is under a wrong key");
-    contents.leases.emplace(lease->record.key, *std::move(lease));
+    std::string key = lease->record.key;
+    contents.leases.emplace(std::move(key), *std::move(lease));
   }
   if (!rows->status().ok()) return folder.explain(rows->status(), "reading leases");
   rows = folder.rows(sessions_family);

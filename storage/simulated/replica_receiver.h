@@ -44,7 +44,7 @@ class ReplicaReceiver {
   void detach(const std::string& why);
 
  private:
-  void on_frame(std::string_view frame);
+  void on_frame(std::string_view bytes);
   void on_hello(const replica_protocol::Hello& hello);
   absl::Status on_blocks(const replica_protocol::Blocks& message);
   absl::Status on_synced(const replica_protocol::Synced& message);

@@ -38,7 +38,7 @@ class ReplicaSender {
  private:
   bool ready() const;
   void connect();
-  void on_frame(std::string_view frame);
+  void on_frame(std::string_view bytes);
   void drop(std::string why, bool retry);
   void begin_sync();
   void pump();

@@ -209,7 +209,8 @@ std::string from_the_future() {
     const auto offset =
         capnp::Schema::from<schema::Payload>().getProto().getStruct().getDiscriminantOffset();
     const std::uint16_t member = 60'000;
-    std::memcpy(capnp::toAny(event.getPayload()).getDataSection().begin() + offset * 2, &member, 2);
+    std::memcpy(capnp::toAny(event.getPayload()).getDataSection().begin() + std::size_t{offset} * 2,
+                &member, 2);
   });
 }
 

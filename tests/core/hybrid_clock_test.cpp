@@ -12,16 +12,16 @@ namespace {
 class FixedClock final : public Clock {
  public:
   Instant now() const override { return {}; }
-  absl::Time wall() const override { return wall_; }
-  absl::Time wall_ = absl::FromUnixSeconds(1'700'000'000);
+  absl::Time wall() const override { return at; }
+  absl::Time at = absl::FromUnixSeconds(1'700'000'000);
 };
 
 TEST(HybridClock, follows_the_wall_clock_where_it_moves) {
   FixedClock wall;
   HybridClock clock(wall);
-  EXPECT_EQ(clock.tick().wall(), wall.wall_);
-  wall.wall_ += absl::Seconds(1);
-  EXPECT_EQ(clock.tick().wall(), wall.wall_);
+  EXPECT_EQ(clock.tick().wall(), wall.at);
+  wall.at += absl::Seconds(1);
+  EXPECT_EQ(clock.tick().wall(), wall.at);
 }
 
 TEST(HybridClock, grows_where_the_wall_clock_stands_or_goes_back) {
@@ -29,7 +29,7 @@ TEST(HybridClock, grows_where_the_wall_clock_stands_or_goes_back) {
   HybridClock clock(wall);
   HybridTime before = clock.tick();
   for (int i = 0; i < 10'000; ++i) {  // more ticks than the counter's twelve bits
-    if (i == 5'000) wall.wall_ -= absl::Seconds(10);
+    if (i == 5'000) wall.at -= absl::Seconds(10);
     const HybridTime now = clock.tick();
     ASSERT_GT(now, before);
     before = now;
@@ -40,7 +40,7 @@ TEST(HybridClock, grows_where_the_wall_clock_stands_or_goes_back) {
 TEST(HybridClock, is_later_than_everything_it_observed) {
   FixedClock wall;
   HybridClock clock(wall);
-  const HybridTime remote = HybridTime::at(wall.wall_ + absl::Seconds(4));
+  const HybridTime remote = HybridTime::at(wall.at + absl::Seconds(4));
   ASSERT_TRUE(clock.observe(remote).ok());
   EXPECT_GT(clock.tick(), remote);
 }
@@ -48,17 +48,16 @@ TEST(HybridClock, is_later_than_everything_it_observed) {
 TEST(HybridClock, rejects_what_is_too_far_ahead_and_stays_where_it_was) {
   FixedClock wall;
   HybridClock clock(wall);
-  const HybridTime far =
-      HybridTime::at(wall.wall_ + HybridClock::max_ahead + absl::Milliseconds(1));
+  const HybridTime far = HybridTime::at(wall.at + HybridClock::max_ahead + absl::Milliseconds(1));
   EXPECT_EQ(clock.observe(far).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(clock.observe({UINT64_MAX}).code(), absl::StatusCode::kOutOfRange);
-  EXPECT_EQ(clock.tick().wall(), wall.wall_);
-  EXPECT_TRUE(clock.observe(HybridTime::at(wall.wall_ + HybridClock::max_ahead)).ok());
+  EXPECT_EQ(clock.tick().wall(), wall.at);
+  EXPECT_TRUE(clock.observe(HybridTime::at(wall.at + HybridClock::max_ahead)).ok());
 }
 
 TEST(HybridClock, before_1970_starts_at_zero) {
   FixedClock wall;
-  wall.wall_ = absl::FromUnixSeconds(-5);
+  wall.at = absl::FromUnixSeconds(-5);
   HybridClock clock(wall);
   EXPECT_EQ(clock.tick().value, 1);
 }

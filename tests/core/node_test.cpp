@@ -110,7 +110,7 @@ TEST_F(NodeTest, AReplyCalledInsideTheSeamCallStillRunsInALaterTurn) {
     Reply<std::string> reply = context.reply<std::string>(
         absl::Seconds(1), [&](absl::StatusOr<std::string> value) { order.push_back(*value); });
     reply(std::string("value"));
-    order.push_back("turn ends");
+    order.emplace_back("turn ends");
   });
   a.publish(progress(a, 1));
   run();

@@ -44,7 +44,7 @@ TEST_F(Publishing, ADurableEventLeavesWhenItIsOnStableStorageAndThenLoggedRuns) 
   spawn("b", {"vm.started.>"}, [&](Context&, const Event&) { order.emplace_back("delivered"); });
   log.hold = true;
   a.publish(started(a),
-            [&](absl::Status status) { order.push_back(status.ok() ? "logged" : "failed"); });
+            [&](absl::Status status) { order.emplace_back(status.ok() ? "logged" : "failed"); });
   run();
   EXPECT_TRUE(bus->published.empty());
   EXPECT_TRUE(order.empty());

@@ -87,7 +87,7 @@ TEST_P(SocketLinks, CarryFramesBothWaysInOrder) {
   client.take(network->connect(network->endpoint(), "pages"));
   std::vector<std::string> sent;
   for (int i = 0; i < 300; ++i)
-    sent.push_back(std::string(static_cast<std::size_t>(i * 7), static_cast<char>('a' + i % 26)));
+    sent.emplace_back(static_cast<std::size_t>(i * 7), static_cast<char>('a' + i % 26));
   sent.emplace_back(link_frame_bytes_max, 'z');
   for (const std::string& frame : sent) client.link->send(frame);
   EXPECT_GT(client.link->backlog(), 0U);

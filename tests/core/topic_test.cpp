@@ -127,10 +127,10 @@ TEST(Pattern, matches_as_defined_and_never_outside_of_its_wire_prefix) {
     const std::uint64_t topic_tokens = 1 + random.below(5);
     const std::uint64_t pattern_tokens = 1 + random.below(5);
     for (std::uint64_t i = 0; i < topic_tokens; ++i)
-      topic.push_back(random.below(2) == 0 ? "a" : "bb");
+      topic.emplace_back(random.below(2) == 0 ? "a" : "bb");
     for (std::uint64_t i = 0; i < pattern_tokens; ++i) {
       const char* const choices[] = {"a", "bb", "*", ">"};
-      pattern.push_back(choices[random.below(i + 1 == pattern_tokens ? 4 : 3)]);
+      pattern.emplace_back(choices[random.below(i + 1 == pattern_tokens ? 4 : 3)]);
     }
     const Pattern parsed = Pattern::of(join(pattern));
     const bool expected = matches_by_definition(pattern, 0, topic, 0);

@@ -52,17 +52,19 @@ TEST_F(SimulatedHypervisorTest, AResumeWhoseAnswerIsLostRunsTheGuestUnderItsKeep
   EXPECT_EQ(a_.status(vm_)->state, State::frozen);
 }
 
-TEST_F(SimulatedHypervisorTest, ThawingAfterAHungCallTakesTheKeepersWord) {
+TEST_F(SimulatedHypervisorTest, AFreezeBeatsAResumeThatStillHangs) {
   start_guest();
   ASSERT_TRUE(a_.pause(vm_).ok());
   world_.faults["resume"] = {.delay = absl::Seconds(5)};
   a_.host().arm(vm_, world_.now() + absl::Seconds(1));
   a_.host().resume(vm_, 2, Reply<Done>());
   pass(absl::Seconds(3));
-  // The session came back: what still hangs may take effect, as its deadline lies ahead again.
+  // The session came back while the call still hangs: it was given before the freeze and has no effect any more.
   world_.serve_disk(vm_, 2);
   a_.host().arm(vm_, world_.now() + absl::Seconds(10));
   pass(absl::Seconds(3));
+  EXPECT_EQ(a_.status(vm_)->state, State::stopped);
+  EXPECT_TRUE(a_.resume(vm_, 2).ok());
   EXPECT_EQ(a_.status(vm_)->state, State::running);
 }
 

@@ -44,7 +44,7 @@ int for_each_damage(const std::string& original, const std::string& copy, Check 
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(original + "/rocks")) {
     const std::string name = entry.path().filename();
-    if (entry.is_regular_file() && name.rfind("LOG", 0) != 0 && name != "LOCK")
+    if (entry.is_regular_file() && !name.starts_with("LOG") && name != "LOCK")
       files.push_back(name);
   }
   for (const std::string& name : files) {
