@@ -63,8 +63,9 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::connect(const Clus
   for (const NodeEntry& node : target.nodes)
     if (node.alive) options.seeds.push_back(node.request_endpoint);
   const auto unreachable = [&](std::string_view why) {
-    return absl::UnavailableError(
-        absl::StrCat("cluster ", target.name, " cannot be asked: ", std::string(why), "; its logs are in ", target.directory.string()));
+    return absl::UnavailableError(absl::StrCat("cluster ", target.name,
+                                               " cannot be asked: ", std::string(why),
+                                               "; its logs are in ", target.directory.string()));
   };
   if (options.seeds.empty()) return unreachable("none of its processes runs");
   auto bus = ZmqBus::open(state->loop, state->pool, options);
@@ -73,49 +74,61 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::connect(const Clus
   state->bus->start(*state);
   std::unique_ptr<ClusterClient> client(new ClusterClient(std::move(state)));
   // A subscription is in effect once every member that is known has confirmed it: then somebody is there.
-  if (const auto joined = client->subscribe(Pattern::of("node.left.>"), [](const Event&) {}); !joined.ok())
+  if (const auto joined = client->subscribe(Pattern::of("node.left.>"), [](const Event&) {});
+      !joined.ok())
     return unreachable("none of its processes answers");
   return client;
 }
 
-void ClusterClient::send(const Address& to, const Message<schema::Request>& request, Duration deadline,
+void ClusterClient::send(const Address& to, const Message<schema::Request>& request,
+                         Duration deadline,
                          std::function<void(absl::StatusOr<Message<schema::Response>>)> then) {
-  state_->bus->request(to, std::string(request.bytes()),
-                       Reply<std::string>(state_->loop.clock().now() + deadline,
-                                          [then = std::move(then)](absl::StatusOr<std::string> bytes) {
-                                            then(understood(std::move(bytes)));
-                                          }));
+  state_->bus->request(
+      to, std::string(request.bytes()),
+      Reply<std::string>(state_->loop.clock().now() + deadline,
+                         [then = std::move(then)](absl::StatusOr<std::string> bytes) {
+                           then(understood(std::move(bytes)));
+                         }));
 }
 
-absl::StatusOr<Message<schema::Response>> ClusterClient::ask(const Address& to, const Message<schema::Request>& request,
-                                                             Duration deadline) {
+absl::StatusOr<Message<schema::Response>> ClusterClient::ask(
+    const Address& to, const Message<schema::Request>& request, Duration deadline) {
   const Instant end = state_->loop.clock().now() + deadline;
   Address asked = to;
   for (int redirects = 0; redirects <= redirects_max; ++redirects) {
     // Outlives this call, as the reply may.
     auto answer = std::make_shared<std::optional<absl::StatusOr<Message<schema::Response>>>>();
     send(asked, request, end - state_->loop.clock().now(),
-         [answer](absl::StatusOr<Message<schema::Response>> response) { *answer = std::move(response); });
+         [answer](absl::StatusOr<Message<schema::Response>> response) {
+           *answer = std::move(response);
+         });
     run_until([&] { return answer->has_value(); }, end);
     if (!answer->has_value())
-      return absl::DeadlineExceededError(absl::StrCat(asked.to_string(), " did not answer within ", absl::FormatDuration(deadline)));
+      return absl::DeadlineExceededError(absl::StrCat(asked.to_string(), " did not answer within ",
+                                                      absl::FormatDuration(deadline)));
     if (!(*answer)->ok() || !(**answer)->reader().isRedirect()) return **std::move(answer);
     asked.node = text((**answer)->reader().getRedirect());
   }
-  return absl::UnavailableError(absl::StrCat(to.to_string(), ": nodes send each other in a circle; ask again in a moment"));
+  return absl::UnavailableError(
+      absl::StrCat(to.to_string(), ": nodes send each other in a circle; ask again in a moment"));
 }
 
-absl::Status ClusterClient::subscribe(const Pattern& pattern, std::function<void(const Event&)> each) {
+absl::Status ClusterClient::subscribe(const Pattern& pattern,
+                                      std::function<void(const Event&)> each) {
   state_->subscriptions.push_back({pattern, std::move(each)});
   auto joined = std::make_shared<std::optional<absl::Status>>();
   const Instant end = state_->loop.clock().now() + connect_deadline;
-  state_->bus->subscribe(pattern.wire_prefix(),
-                         Reply<Done>(end, [joined](absl::StatusOr<Done> done) { *joined = done.status(); }));
+  state_->bus->subscribe(
+      pattern.wire_prefix(),
+      Reply<Done>(end, [joined](absl::StatusOr<Done> done) { *joined = done.status(); }));
   run_until([&] { return joined->has_value(); }, end);
-  return joined->value_or(absl::DeadlineExceededError("the cluster did not confirm the subscription"));
+  return joined->value_or(
+      absl::DeadlineExceededError("the cluster did not confirm the subscription"));
 }
 
-void ClusterClient::on_gap(std::function<void(const BusGap&)> told) { state_->gap = std::move(told); }
+void ClusterClient::on_gap(std::function<void(const BusGap&)> told) {
+  state_->gap = std::move(told);
+}
 
 void ClusterClient::run_until(std::function<bool()> done, Instant deadline) {
   state_->loop.run_until(done, deadline - state_->loop.clock().now());

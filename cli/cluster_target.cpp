@@ -22,7 +22,8 @@ absl::Status unknown(const std::string& wanted, const files::path& root) {
   const auto near = near_names(wanted, names_of(run_directories(root)));
   return absl::NotFoundError(
       absl::StrCat("no cluster \"", wanted, "\" in ", root.string(),
-                   near.empty() ? std::string("; `supercloud demo` starts one") : absl::StrCat("; near: ", absl::StrJoin(near, ", "))));
+                   near.empty() ? std::string("; `supercloud demo` starts one")
+                                : absl::StrCat("; near: ", absl::StrJoin(near, ", "))));
 }
 
 }  // namespace
@@ -35,7 +36,8 @@ absl::StatusOr<ClusterTarget> load_cluster(const files::path& directory) {
   target.directory = directory;
   target.site = file->site;
   target.nodes = file->nodes;
-  target.running = std::any_of(target.nodes.begin(), target.nodes.end(), [](const NodeEntry& node) { return node.alive; });
+  target.running = std::any_of(target.nodes.begin(), target.nodes.end(),
+                               [](const NodeEntry& node) { return node.alive; });
   target.market = {.origin = absl::UnixEpoch(), .start = absl::UnixEpoch(), .speed = 0};
   std::string error;
   if (absl::ParseTime(absl::RFC3339_full, file->market_origin, &target.market.origin, &error) &&
@@ -46,7 +48,8 @@ absl::StatusOr<ClusterTarget> load_cluster(const files::path& directory) {
 
 absl::StatusOr<ClusterTarget> find_cluster(const std::string& wanted, const files::path& root) {
   if (!wanted.empty()) {
-    const files::path directory = wanted.find('/') != std::string::npos ? files::path(wanted) : root / wanted;
+    const files::path directory =
+        wanted.find('/') != std::string::npos ? files::path(wanted) : root / wanted;
     auto target = load_cluster(directory);
     if (absl::IsNotFound(target.status())) return unknown(wanted, root);
     return target;
@@ -63,8 +66,9 @@ absl::StatusOr<ClusterTarget> find_cluster(const std::string& wanted, const file
   if (running.size() > 1) {
     std::vector<std::string> names;
     for (const ClusterTarget& target : running) names.push_back(target.name);
-    return absl::FailedPreconditionError(
-        absl::StrCat(running.size(), " clusters run: say which with --cluster or SUPERCLOUD_CLUSTER: ", absl::StrJoin(names, ", ")));
+    return absl::FailedPreconditionError(absl::StrCat(
+        running.size(), " clusters run: say which with --cluster or SUPERCLOUD_CLUSTER: ",
+        absl::StrJoin(names, ", ")));
   }
   if (auto latest = load_cluster(root / "latest"); latest.ok()) {
     std::error_code error;
@@ -72,13 +76,15 @@ absl::StatusOr<ClusterTarget> find_cluster(const std::string& wanted, const file
     return latest;
   }
   if (last) return *std::move(last);
-  return absl::NotFoundError(absl::StrCat("no cluster has run here (", root.string(), " is empty): `supercloud demo` starts one"));
+  return absl::NotFoundError(absl::StrCat("no cluster has run here (", root.string(),
+                                          " is empty): `supercloud demo` starts one"));
 }
 
 absl::StatusOr<ClusterTarget> find_cluster(const Program& program) {
   auto target = find_cluster(program.cluster, state_root());
   if (!target.ok()) return target;
-  const auto alive = std::count_if(target->nodes.begin(), target->nodes.end(), [](const NodeEntry& node) { return node.alive; });
+  const auto alive = std::count_if(target->nodes.begin(), target->nodes.end(),
+                                   [](const NodeEntry& node) { return node.alive; });
   std::fprintf(stderr, "cluster %s: %s\n", target->name.c_str(),
                target->running ? absl::StrCat("running, ", alive, " processes").c_str()
                                : "not running, reading its logs");

@@ -23,17 +23,18 @@ namespace supercloud {
 struct ClusterTarget {
   std::string name;
   std::filesystem::path directory;
-  bool running = false;           // at least one of its processes
-  std::vector<NodeEntry> nodes;   // that it ever had
+  bool running = false;          // at least one of its processes
+  std::vector<NodeEntry> nodes;  // that it ever had
   std::string site;
-  MarketClock market;             // speed 0: it has no market
+  MarketClock market;  // speed 0: it has no market
 };
 
 // --cluster or SUPERCLOUD_CLUSTER (a name, or a run directory), else the only cluster that runs, else the last run. Says on
 // stderr which one it is, and whether it runs. NotFound and FailedPrecondition (several run) name the cure.
 absl::StatusOr<ClusterTarget> find_cluster(const Program& program);
 // The same in silence, under another state folder.
-absl::StatusOr<ClusterTarget> find_cluster(const std::string& wanted, const std::filesystem::path& root);
+absl::StatusOr<ClusterTarget> find_cluster(const std::string& wanted,
+                                           const std::filesystem::path& root);
 absl::StatusOr<ClusterTarget> load_cluster(const std::filesystem::path& directory);
 
 // A member of the cluster's bus that asks and listens. Thread-bound; blocking calls run its loop.
@@ -46,7 +47,8 @@ class ClusterClient {
   ClusterClient& operator=(const ClusterClient&) = delete;
 
   // Blocks. Follows redirects to other nodes; an answer that carries an error is that error.
-  absl::StatusOr<Message<schema::Response>> ask(const Address& to, const Message<schema::Request>& request,
+  absl::StatusOr<Message<schema::Response>> ask(const Address& to,
+                                                const Message<schema::Request>& request,
                                                 Duration deadline);
   // The same without blocking and without following redirects; `then` runs in the loop.
   void send(const Address& to, const Message<schema::Request>& request, Duration deadline,

@@ -1,10 +1,9 @@
 #include "cli/demo_command.h"
 
-#include <CLI/CLI.hpp>
-
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -26,34 +25,52 @@ struct DemoArguments {
   double duration = 60;
 };
 
-std::string market_text(absl::Time time) { return absl::FormatTime("%Y-%m-%d %H:%M", time, absl::UTCTimeZone()); }
+std::string market_text(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M", time, absl::UTCTimeZone());
+}
 
 std::string usd(Money amount) { return to_string(amount, 4); }
 
-void print_summary(const DemoStory& story, absl::Time market, const std::filesystem::path& directory) {
+void print_summary(const DemoStory& story, absl::Time market,
+                   const std::filesystem::path& directory) {
   const DemoStory::Figures& figures = story.figures();
   const Money instead = story.on_demand_cost(market);
-  std::printf("\nWhat this demo saw (cloud, machines and guests were simulated; processes, bus, logs and leases were real):\n");
-  std::printf("  moves completed          %d, of them to a cheaper place %d, to on-demand %d\n", figures.moves, figures.cheaper, figures.to_on_demand);
-  std::printf("  interruptions            %d instances with VMs were to be taken; VMs that left in time or were taken over: %d\n",
-              figures.interruptions, figures.survived);
-  std::printf("  refusals                 %d; aborted moves: %d\n", figures.refusals, figures.aborted);
+  std::printf(
+      "\nWhat this demo saw (cloud, machines and guests were simulated; processes, bus, logs and "
+      "leases were real):\n");
+  std::printf("  moves completed          %d, of them to a cheaper place %d, to on-demand %d\n",
+              figures.moves, figures.cheaper, figures.to_on_demand);
+  std::printf(
+      "  interruptions            %d instances with VMs were to be taken; VMs that left in time or "
+      "were taken over: %d\n",
+      figures.interruptions, figures.survived);
+  std::printf("  refusals                 %d; aborted moves: %d\n", figures.refusals,
+              figures.aborted);
   std::printf("  longest blackout         %.0f ms\n", figures.blackout_ms_longest);
-  std::printf("  money                    spent %s, all on on-demand %s, saved %s\n", usd(story.spent()).c_str(), usd(instead).c_str(),
+  std::printf("  money                    spent %s, all on on-demand %s, saved %s\n",
+              usd(story.spent()).c_str(), usd(instead).c_str(),
               usd(instead - story.spent()).c_str());
   for (const DemoStory::Vm& vm : story.vms())
-    std::printf("  %-10s               %s at %s\n", vm.name.c_str(), vm.state.c_str(), vm.node.empty() ? "-" : story.place_of_node(vm.node).c_str());
-  std::printf("\nIts run directory: %s\n\nAsk it:\n  supercloud explain web1\n  supercloud events --since start 'migration.>'\n", directory.c_str());
+    std::printf("  %-10s               %s at %s\n", vm.name.c_str(), vm.state.c_str(),
+                vm.node.empty() ? "-" : story.place_of_node(vm.node).c_str());
+  std::printf(
+      "\nIts run directory: %s\n\nAsk it:\n  supercloud explain web1\n  supercloud events --since "
+      "start 'migration.>'\n",
+      directory.c_str());
 }
 
 void print_json(const DemoStory& story, absl::Time market, const std::filesystem::path& directory) {
   const DemoStory::Figures& figures = story.figures();
   // Names of files hold no quotes here: the folder is ours.
-  std::printf("{\"directory\":\"%s\",\"moves\":%d,\"cheaper\":%d,\"to_on_demand\":%d,\"interruptions\":%d,\"survived\":%d,\"refusals\":%d,"
-              "\"aborted\":%d,\"blackout_ms_longest\":%.3f,\"spent_nano_usd\":%lld,\"on_demand_nano_usd\":%lld}\n",
-              directory.c_str(), figures.moves, figures.cheaper, figures.to_on_demand, figures.interruptions, figures.survived, figures.refusals,
-              figures.aborted, figures.blackout_ms_longest, static_cast<long long>(story.spent().nano_usd),
-              static_cast<long long>(story.on_demand_cost(market).nano_usd));
+  std::printf(
+      "{\"directory\":\"%s\",\"moves\":%d,\"cheaper\":%d,\"to_on_demand\":%d,\"interruptions\":%d,"
+      "\"survived\":%d,\"refusals\":%d,"
+      "\"aborted\":%d,\"blackout_ms_longest\":%.3f,\"spent_nano_usd\":%lld,\"on_demand_nano_usd\":%"
+      "lld}\n",
+      directory.c_str(), figures.moves, figures.cheaper, figures.to_on_demand,
+      figures.interruptions, figures.survived, figures.refusals, figures.aborted,
+      figures.blackout_ms_longest, static_cast<long long>(story.spent().nano_usd),
+      static_cast<long long>(story.on_demand_cost(market).nano_usd));
 }
 
 int complain(const absl::Status& why, int code) {
@@ -76,8 +93,10 @@ class Screen {
     // From the upper left corner, each line cleared behind its end: nothing flickers.
     std::string out = "\x1b[H";
     for (const char c : drawn) {
-      if (c == '\n') out += "\x1b[K\r\n";
-      else out += c;
+      if (c == '\n')
+        out += "\x1b[K\r\n";
+      else
+        out += c;
     }
     out += "\x1b[J";
     std::fwrite(out.data(), 1, out.size(), stdout);
@@ -99,12 +118,20 @@ int run_demo(const DemoArguments& arguments, const Program& program) {
     std::printf("%s  %s\n", market_text(line.market).c_str(), line.text.c_str());
     std::fflush(stdout);
   };
-  const std::string prices = plan->account.prices_file.empty() ? absl::StrCat("generated market, seed ", plan->account.generated.seed)
-                                                               : absl::StrCat("the file ", plan->account.prices_file);
+  const std::string prices =
+      plan->account.prices_file.empty()
+          ? absl::StrCat("generated market, seed ", plan->account.generated.seed)
+          : absl::StrCat("the file ", plan->account.prices_file);
   if (!live && !program.json) {
-    std::printf("supercloud demo: real node processes, bus, logs and leases; simulated: cloud, machines, guests; prices: %s\n", prices.c_str());
-    std::printf("1 s is %s of market time\n", absl::FormatDuration(absl::Seconds(options.speed)).c_str());
-    if (plan->on_demand_guessed) std::printf("the on-demand price of this instance type is not known here: %s is assumed\n", usd(plan->on_demand_price).c_str());
+    std::printf(
+        "supercloud demo: real node processes, bus, logs and leases; simulated: cloud, machines, "
+        "guests; prices: %s\n",
+        prices.c_str());
+    std::printf("1 s is %s of market time\n",
+                absl::FormatDuration(absl::Seconds(options.speed)).c_str());
+    if (plan->on_demand_guessed)
+      std::printf("the on-demand price of this instance type is not known here: %s is assumed\n",
+                  usd(plan->on_demand_price).c_str());
     std::fflush(stdout);
   }
   auto cluster = DemoCluster::start(*plan, print_line);
@@ -149,17 +176,28 @@ int run_demo(const DemoArguments& arguments, const Program& program) {
 }  // namespace
 
 void add_demo_command(CLI::App& root, Program& program) {
-  CLI::App* demo = root.add_subcommand("demo", "Watch virtual machines move between clouds as prices move, for a minute");
+  CLI::App* demo = root.add_subcommand(
+      "demo", "Watch virtual machines move between clouds as prices move, for a minute");
   auto arguments = std::make_shared<DemoArguments>();
-  demo->add_option("--prices", arguments->options.prices, "Prices from a file of event rows (epoch_s, az, usd_per_h) in place of a generated market")
+  demo->add_option("--prices", arguments->options.prices,
+                   "Prices from a file of event rows (epoch_s, az, usd_per_h) in place of a "
+                   "generated market")
       ->type_name("FILE.csv");
-  demo->add_option("--from", arguments->options.from, "Where in the file to begin")->type_name("TIME");
-  demo->add_option("--speed", arguments->speed, "Seconds of market time in a second")->check(CLI::Range(1.0, 1e6))->capture_default_str();
-  demo->add_option("--duration", arguments->duration, "Seconds until it ends by itself")->check(CLI::Range(1.0, 86400.0))->capture_default_str();
-  demo->add_option("--seed", arguments->options.seed, "Of the generated market; without it, one that shows everything");
+  demo->add_option("--from", arguments->options.from, "Where in the file to begin")
+      ->type_name("TIME");
+  demo->add_option("--speed", arguments->speed, "Seconds of market time in a second")
+      ->check(CLI::Range(1.0, 1e6))
+      ->capture_default_str();
+  demo->add_option("--duration", arguments->duration, "Seconds until it ends by itself")
+      ->check(CLI::Range(1.0, 86400.0))
+      ->capture_default_str();
+  demo->add_option("--seed", arguments->options.seed,
+                   "Of the generated market; without it, one that shows everything");
   demo->footer(
-      "Starts separate node processes for four zones and on-demand on this machine, with the real bus between them. What is\n"
-      "simulated (cloud, machines, guests) is called so on screen. Ctrl-C ends it and leaves nothing but its run directory.\n"
+      "Starts separate node processes for four zones and on-demand on this machine, with the real "
+      "bus between them. What is\n"
+      "simulated (cloud, machines, guests) is called so on screen. Ctrl-C ends it and leaves "
+      "nothing but its run directory.\n"
       "\n"
       "Examples:\n"
       "  supercloud demo\n"

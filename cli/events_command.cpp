@@ -1,7 +1,6 @@
 #include "cli/events_command.h"
 
 #include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
@@ -29,7 +28,8 @@ int complain(const absl::Status& why, int code) {
 }
 
 bool telemetry_of_nodes(const Event& event) {
-  return event.type() == schema::Payload::NODE_HEARTBEAT || event.type() == schema::Payload::NODE_CAPACITY;
+  return event.type() == schema::Payload::NODE_HEARTBEAT ||
+         event.type() == schema::Payload::NODE_CAPACITY;
 }
 
 std::string first_tokens(std::string_view topic) {
@@ -41,20 +41,25 @@ std::vector<std::string> known_topics(const std::vector<Event>& history) {
   std::set<std::string> topics;
   for (const Event& event : history) topics.insert(first_tokens(event.topic()));
   for (std::uint16_t type = 0; type < 256; ++type)
-    if (const auto topic = topic_of(static_cast<schema::Payload::Which>(type)); !topic.empty()) topics.insert(str(topic));
+    if (const auto topic = topic_of(static_cast<schema::Payload::Which>(type)); !topic.empty())
+      topics.insert(str(topic));
   return {topics.begin(), topics.end()};
 }
 
 class Follower {
  public:
-  Follower(const ClusterTarget& target, ClusterClient& client, const EventFilter& filter, const EventsArguments& arguments)
+  Follower(const ClusterTarget& target, ClusterClient& client, const EventFilter& filter,
+           const EventsArguments& arguments)
       : target_(target), client_(client), filter_(filter), arguments_(arguments) {}
 
   int run() {
     // Subscribed before the past is read: nothing falls between.
-    const absl::Status subscribed = client_.subscribe(filter_.pattern(), [this](const Event& event) { hear(event); });
+    const absl::Status subscribed =
+        client_.subscribe(filter_.pattern(), [this](const Event& event) { hear(event); });
     if (!subscribed.ok()) return complain(subscribed, exit_unreachable);
-    client_.on_gap([](const BusGap&) { std::cerr << "some events were missed here: `supercloud events` without --follow has them\n"; });
+    client_.on_gap([](const BusGap&) {
+      std::cerr << "some events were missed here: `supercloud events` without --follow has them\n";
+    });
     if (!arguments_.since.empty())
       if (const int code = past(); code != exit_ok && code != exit_no_match) return code;
     for (const Event& event : std::exchange(waiting_, {})) tell(event);
@@ -62,13 +67,15 @@ class Follower {
     const Interrupt interrupt;
     bool ended = false;
     while (!interrupt.requested() && !ended) {
-      client_.run_until([&] { return interrupt.requested() || !std::cout; }, client_.loop().clock().now() + look_interval);
+      client_.run_until([&] { return interrupt.requested() || !std::cout; },
+                        client_.loop().clock().now() + look_interval);
       if (!std::cout) break;  // nobody reads any more
       const auto now = load_cluster(target_.directory);
       ended = now.ok() && !now->running;
     }
     if (ended) std::cerr << "the cluster has ended\n";
-    if (told_ == 0 && ended) std::cerr << "nothing has matched \"" << filter_.pattern().text() << "\"\n";
+    if (told_ == 0 && ended)
+      std::cerr << "nothing has matched \"" << filter_.pattern().text() << "\"\n";
     return told_ == 0 && ended ? exit_no_match : exit_ok;
   }
 
@@ -102,7 +109,7 @@ class Follower {
   bool live_ = false;
   std::uint64_t told_ = 0;
   std::vector<Event> waiting_;
-  std::set<EventId> told_ids_;   // of the past that was read
+  std::set<EventId> told_ids_;  // of the past that was read
 };
 
 int run_events(const EventsArguments& arguments, const Program& program) {
@@ -134,27 +141,34 @@ bool EventFilter::takes(const Event& event) const {
   return pattern_.matches(event.topic()) && !(everything_ && telemetry_of_nodes(event));
 }
 
-absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now, const std::vector<Event>& history) {
+absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
+                                       const std::vector<Event>& history) {
   if (since.empty() || since == "start") return HybridTime{};
   Duration span;
-  if (absl::ParseDuration(absl::string_view(since.data(), since.size()), &span) && span >= absl::ZeroDuration())
+  if (absl::ParseDuration(absl::string_view(since.data(), since.size()), &span) &&
+      span >= absl::ZeroDuration())
     return HybridTime::at(now - span);
   absl::Time time;
   std::string error;
-  if (absl::ParseTime(absl::RFC3339_full, absl::string_view(since.data(), since.size()), &time, &error))
+  if (absl::ParseTime(absl::RFC3339_full, absl::string_view(since.data(), since.size()), &time,
+                      &error))
     return HybridTime::at(time);
   std::vector<const Event*> meant;
   for (const Event& event : history) {
     const EventId id = event.id();
-    if (id.short_id().compare(0, since.size(), since) == 0 || id.to_string() == since) meant.push_back(&event);
+    if (id.short_id().compare(0, since.size(), since) == 0 || id.to_string() == since)
+      meant.push_back(&event);
   }
   if (meant.size() == 1) return meant[0]->time();
-  const bool looks_like_id = since.size() <= 8 && since.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  const bool looks_like_id =
+      since.size() <= 8 && since.find_first_not_of("0123456789abcdef") == std::string_view::npos;
   if (meant.size() > 1)
-    return absl::InvalidArgumentError(absl::StrCat("--since ", str(since), ": ", meant.size(),
-                                                   " events have ids that begin so; write more of it"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--since ", str(since), ": ", meant.size(),
+                     " events have ids that begin so; write more of it"));
   if (looks_like_id || EventId::parse(since).ok())
-    return absl::NotFoundError(absl::StrCat("--since ", str(since), ": no event has an id that begins so"));
+    return absl::NotFoundError(
+        absl::StrCat("--since ", str(since), ": no event has an id that begins so"));
   return absl::InvalidArgumentError(absl::StrCat(
       "--since ", str(since),
       ": write a span (10m, 1h30m), a date (2026-11-22T14:00:00Z), the id of an event, or start"));
@@ -177,27 +191,31 @@ std::string nothing_matched(const std::vector<Event>& history, const std::string
   const std::vector<std::string> names(subjects.begin(), subjects.end());
 
   // A pattern of one token is often a name: `events web1`.
-  if (subjects.contains(pattern)) return absl::StrCat(out, "; events about ", pattern, " are '*.*.*.", pattern, "'");
+  if (subjects.contains(pattern))
+    return absl::StrCat(out, "; events about ", pattern, " are '*.*.*.", pattern, "'");
   if (!domains.contains(domain) && domain != "*" && domain != ">") {
     std::vector<std::string> both(domains.begin(), domains.end());
     both.insert(both.end(), names.begin(), names.end());
     return absl::StrCat(out, "; ", suggest(domain, both, "no topic is known"));
   }
   if (event.empty() || event == "*" || event == ">") {
-    if (event.empty()) return absl::StrCat(out, "; all events of ", domain, " are '", domain, ".>'");
-  } else if (const std::string topic = domain + "." + event; domain != "*" && std::find(topics.begin(), topics.end(), topic) == topics.end()) {
+    if (event.empty())
+      return absl::StrCat(out, "; all events of ", domain, " are '", domain, ".>'");
+  } else if (const std::string topic = domain + "." + event;
+             domain != "*" && std::find(topics.begin(), topics.end(), topic) == topics.end()) {
     return absl::StrCat(out, "; ", suggest(topic, topics, "no topic is known"));
   }
   const std::string subject = str(topic_token(pattern, 3));
   if (!subject.empty() && subject != "*" && subject != ">" && !subjects.contains(subject))
-    return absl::StrCat(out, "; as for \"", subject, "\", ", suggest(subject, names, "nothing is known"));
+    return absl::StrCat(out, "; as for \"", subject, "\", ",
+                        suggest(subject, names, "nothing is known"));
   if (topic_token(pattern, 2).empty() && event != ">")
     return absl::StrCat(out, "; a topic has four parts: '", pattern, ".>' takes them all");
   return absl::StrCat(out, "; the log has no such event");
 }
 
-int print_history(const std::vector<Event>& history, const EventsArguments& arguments, absl::Time now, std::ostream& out,
-                  std::ostream& err) {
+int print_history(const std::vector<Event>& history, const EventsArguments& arguments,
+                  absl::Time now, std::ostream& out, std::ostream& err) {
   const auto said = [&](const absl::Status& why, int code) {
     err << str(std::string_view(why.message().data(), why.message().size())) << "\n";
     return code;
@@ -205,7 +223,8 @@ int print_history(const std::vector<Event>& history, const EventsArguments& argu
   const auto filter = EventFilter::make(arguments.pattern);
   if (!filter.ok()) return said(filter.status(), exit_usage);
   const auto since = parse_since(arguments.since, now, history);
-  if (!since.ok()) return said(since.status(), absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
+  if (!since.ok())
+    return said(since.status(), absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
   std::size_t printed = 0, earlier = 0;
   for (const Event& event : history) {
     if (!filter->takes(event)) continue;
@@ -219,7 +238,8 @@ int print_history(const std::vector<Event>& history, const EventsArguments& argu
   out << std::flush;
   if (printed > 0) return exit_ok;
   if (earlier > 0)
-    err << "nothing matches since then; " << earlier << " before: --since start shows " << (earlier == 1 ? "it" : "them") << "\n";
+    err << "nothing matches since then; " << earlier << " before: --since start shows "
+        << (earlier == 1 ? "it" : "them") << "\n";
   else
     err << nothing_matched(history, arguments.pattern) << "\n";
   return exit_no_match;
@@ -229,17 +249,24 @@ void add_events_command(CLI::App& root, Program& program) {
   CLI::App* command = root.add_subcommand("events", "Show what happened, and what happens");
   command->fallthrough();
   auto arguments = std::make_shared<EventsArguments>();
-  command->add_option("pattern", arguments->pattern,
-                      "Which topics: domain.event.tenant.subject, * for one part, > for the rest; without it all but heartbeats")
+  command
+      ->add_option("pattern", arguments->pattern,
+                   "Which topics: domain.event.tenant.subject, * for one part, > for the rest; "
+                   "without it all but heartbeats")
       ->type_name("PATTERN");
-  command->add_flag("-f,--follow", arguments->follow, "Go on with what happens from now on, until Ctrl-C");
-  command->add_option("--since", arguments->since,
-                      "From when: a span back (10m), a date (RFC 3339), an event's id, or start; by default from the start, "
-                      "with --follow from now")
+  command->add_flag("-f,--follow", arguments->follow,
+                    "Go on with what happens from now on, until Ctrl-C");
+  command
+      ->add_option("--since", arguments->since,
+                   "From when: a span back (10m), a date (RFC 3339), an event's id, or start; by "
+                   "default from the start, "
+                   "with --follow from now")
       ->type_name("WHEN");
   command->footer(
-      "One line each: time (UTC), short id, topic, and what it says; --json prints each event whole. Passing events (progress,\n"
-      "lag, heartbeats) are in no log: only --follow shows them. Quote patterns: * and > mean something to a shell.\n\n"
+      "One line each: time (UTC), short id, topic, and what it says; --json prints each event "
+      "whole. Passing events (progress,\n"
+      "lag, heartbeats) are in no log: only --follow shows them. Quote patterns: * and > mean "
+      "something to a shell.\n\n"
       "Examples:\n"
       "  supercloud events\n"
       "  supercloud events --since start 'migration.>'\n"

@@ -14,8 +14,8 @@
 namespace supercloud {
 
 struct EventsArguments {
-  std::string pattern;   // empty: all but heartbeats and capacities
-  std::string since;     // empty: from the start, or with `follow` from now on
+  std::string pattern;  // empty: all but heartbeats and capacities
+  std::string since;    // empty: from the start, or with `follow` from now on
   bool follow = false;
   bool json = false;
 };
@@ -30,21 +30,23 @@ class EventFilter {
   bool everything() const { return everything_; }
 
  private:
-  EventFilter(Pattern pattern, bool everything) : pattern_(std::move(pattern)), everything_(everything) {}
+  EventFilter(Pattern pattern, bool everything)
+      : pattern_(std::move(pattern)), everything_(everything) {}
   Pattern pattern_;
   bool everything_;
 };
 
 // The first moment that `since` names: "start", a span back from `now` ("10m", "1h30m"), a date in RFC 3339, or the id of an event
 // (short, the beginning of that, or full). InvalidArgument: it is none of these, or several events begin so; NotFound: no event does.
-absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now, const std::vector<Event>& history);
+absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
+                                       const std::vector<Event>& history);
 
 // One line: event_line(), or JSON.
 void print_event(const Event& event, bool json, std::ostream& out);
 
 // Prints those of `history` that are meant. Returns the program's exit code: exit_ok, exit_usage, exit_no_match.
-int print_history(const std::vector<Event>& history, const EventsArguments& arguments, absl::Time now, std::ostream& out,
-                  std::ostream& err);
+int print_history(const std::vector<Event>& history, const EventsArguments& arguments,
+                  absl::Time now, std::ostream& out, std::ostream& err);
 // What to say when nothing has matched: near topics and names.
 std::string nothing_matched(const std::vector<Event>& history, const std::string& pattern);
 

@@ -1,7 +1,6 @@
 #include "cli/explain_command.h"
 
 #include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <iostream>
 #include <memory>
@@ -21,7 +20,8 @@ int nothing_matches(const History& history, const std::string& what, std::ostrea
   for (const auto& [key, vm] : history.fold().vms()) known.push_back(vm_words(key));
   for (const auto& [id, migration] : history.fold().migrations()) known.push_back(id.short_id());
   err << "no VM and no migration is called \"" << what << "\"; "
-      << suggest(what, known, "the log knows of none yet: see `supercloud events --since start`") << "\n";
+      << suggest(what, known, "the log knows of none yet: see `supercloud events --since start`")
+      << "\n";
   return exit_no_match;
 }
 
@@ -49,7 +49,8 @@ int run_explain(const ExplainArguments& arguments, const Program& program) {
 
 }  // namespace
 
-int explain(const History& history, const ExplainArguments& arguments, std::ostream& out, std::ostream& err) {
+int explain(const History& history, const ExplainArguments& arguments, std::ostream& out,
+            std::ostream& err) {
   const auto tell = [&](const Story& story) {
     if (arguments.json)
       out << to_json(story) << std::endl;
@@ -70,16 +71,22 @@ int explain(const History& history, const ExplainArguments& arguments, std::ostr
 }
 
 void add_explain_command(CLI::App& root, Program& program) {
-  CLI::App* command = root.add_subcommand("explain", "Say why a VM is where it is, or why a migration ended as it did");
+  CLI::App* command = root.add_subcommand(
+      "explain", "Say why a VM is where it is, or why a migration ended as it did");
   command->fallthrough();
   auto arguments = std::make_shared<ExplainArguments>();
-  command->add_option("what", arguments->what, "A VM, or the id of a migration (its first characters will do)")
+  command
+      ->add_option("what", arguments->what,
+                   "A VM, or the id of a migration (its first characters will do)")
       ->required()
       ->type_name("VM|MIGRATION");
-  command->add_flag("--full", arguments->full, "The whole tree of causes, with the ids of its events");
+  command->add_flag("--full", arguments->full,
+                    "The whole tree of causes, with the ids of its events");
   command->footer(
-      "One sentence, and below it the tree of causes: which price, which candidates at what cost, who answered when, and how it\n"
-      "ended. Read from the logs of all nodes, of a cluster that runs or of one that has ended. Times are UTC.\n\n"
+      "One sentence, and below it the tree of causes: which price, which candidates at what cost, "
+      "who answered when, and how it\n"
+      "ended. Read from the logs of all nodes, of a cluster that runs or of one that has ended. "
+      "Times are UTC.\n\n"
       "Examples:\n"
       "  supercloud explain web1\n"
       "  supercloud explain 3f2a91bc --full\n"

@@ -10,13 +10,14 @@
 namespace supercloud {
 
 struct ExplainArguments {
-  std::string what;    // a VM, "tenant/name", or the id of a migration or the beginning of it
+  std::string what;  // a VM, "tenant/name", or the id of a migration or the beginning of it
   bool full = false;
   bool json = false;
 };
 
 // Returns the program's exit code: exit_ok; exit_usage: several are meant, `err` lists them; exit_no_match.
-int explain(const History& history, const ExplainArguments& arguments, std::ostream& out, std::ostream& err);
+int explain(const History& history, const ExplainArguments& arguments, std::ostream& out,
+            std::ostream& err);
 
 void add_explain_command(CLI::App& root, Program& program);
 

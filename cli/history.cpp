@@ -16,8 +16,8 @@ constexpr std::uint32_t page_events = 1000;
 constexpr Duration page_deadline = absl::Seconds(5);
 constexpr Duration offline_deadline = absl::Minutes(1);
 
-absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool& pool, ClusterClient& client,
-                       std::vector<Event>& events) {
+absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool& pool,
+                       ClusterClient& client, std::vector<Event>& events) {
   std::uint64_t from = 0;
   while (true) {
     const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
@@ -28,7 +28,8 @@ absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool&
     });
     const auto response = client.ask({node.name, "log"}, request, page_deadline);
     if (!response.ok()) return response.status();
-    if (!response->reader().isLog()) return absl::InternalError("it did not answer with a page of its log");
+    if (!response->reader().isLog())
+      return absl::InternalError("it did not answer with a page of its log");
     const auto page = response->reader().getLog();
     for (const auto bytes : page.getEvents()) {
       auto event = pool.parse({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()});
@@ -40,7 +41,8 @@ absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool&
   }
 }
 
-absl::Status read_offline(const NodeEntry& node, const Pattern& pattern, EventPool& pool, std::vector<Event>& events) {
+absl::Status read_offline(const NodeEntry& node, const Pattern& pattern, EventPool& pool,
+                          std::vector<Event>& events) {
   EventLoop loop;
   RocksEventLogOptions options;
   options.path = node.log.string();
@@ -50,12 +52,16 @@ absl::Status read_offline(const NodeEntry& node, const Pattern& pattern, EventPo
   std::uint64_t from = 0;
   while (true) {
     auto answer = std::make_shared<std::optional<absl::StatusOr<LogPage>>>();
-    (*log)->read(from, pattern, page_events, Reply<LogPage>(far_future, [answer](absl::StatusOr<LogPage> page) { *answer = std::move(page); }));
+    (*log)->read(from, pattern, page_events,
+                 Reply<LogPage>(far_future, [answer](absl::StatusOr<LogPage> page) {
+                   *answer = std::move(page);
+                 }));
     loop.run_until([&] { return answer->has_value(); }, offline_deadline);
     if (!answer->has_value()) return absl::InternalError("the log did not answer");
     if (!(*answer)->ok()) return (*answer)->status();
     LogPage& page = ***answer;
-    events.insert(events.end(), std::make_move_iterator(page.events.begin()), std::make_move_iterator(page.events.end()));
+    events.insert(events.end(), std::make_move_iterator(page.events.begin()),
+                  std::make_move_iterator(page.events.end()));
     if (page.end) return absl::OkStatus();
     from = page.next;
   }
@@ -67,7 +73,8 @@ absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, con
                                                 EventPool& pool) {
   std::unique_ptr<ClusterClient> client;
   if (target.running) {
-    if (auto connected = ClusterClient::connect(target); connected.ok()) client = *std::move(connected);
+    if (auto connected = ClusterClient::connect(target); connected.ok())
+      client = *std::move(connected);
   }
   return read_history(target, pattern, pool, client.get());
 }
@@ -93,14 +100,17 @@ absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, con
     std::error_code error;
     if (absl::IsNotFound(done) && !std::filesystem::exists(node.log, error)) continue;
     trouble = done;
-    std::fprintf(stderr, "%s: its log cannot be read: %s\n", node.name.c_str(), std::string(done.message()).c_str());
+    std::fprintf(stderr, "%s: its log cannot be read: %s\n", node.name.c_str(),
+                 std::string(done.message()).c_str());
   }
   if (read == 0 && !trouble.ok()) return trouble;
   const auto key = [](const Event& event) {
     return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
   };
-  std::sort(events.begin(), events.end(), [&](const Event& a, const Event& b) { return key(a) < key(b); });
-  events.erase(std::unique(events.begin(), events.end(), [&](const Event& a, const Event& b) { return key(a) == key(b); }),
+  std::sort(events.begin(), events.end(),
+            [&](const Event& a, const Event& b) { return key(a) < key(b); });
+  events.erase(std::unique(events.begin(), events.end(),
+                           [&](const Event& a, const Event& b) { return key(a) == key(b); }),
                events.end());
   return events;
 }

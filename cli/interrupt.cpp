@@ -19,9 +19,11 @@ constexpr std::int64_t once_ms = 500;
 void on_signal(int number) {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  const std::int64_t now_ms = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000 + 1;
+  const std::int64_t now_ms =
+      static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000 + 1;
   std::int64_t first_ms = 0;
-  if (signalled_at_ms.compare_exchange_strong(first_ms, now_ms) || now_ms - first_ms < once_ms) return;
+  if (signalled_at_ms.compare_exchange_strong(first_ms, now_ms) || now_ms - first_ms < once_ms)
+    return;
   ::signal(number, SIG_DFL);
   raise(number);
 }

@@ -1,6 +1,6 @@
-#include <CLI/CLI.hpp>
-
 #include <unistd.h>
+
+#include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
 #include "cli/program.h"
@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.add_flag("--json", program.json, "Answer in JSON");
   app.add_option("--cluster", program.cluster,
-                 "The cluster that is meant; without it the only one that runs, else the log of the last run")
+                 "The cluster that is meant; without it the only one that runs, else the log of "
+                 "the last run")
       ->envname("SUPERCLOUD_CLUSTER");
   app.footer(
       "Examples:\n"
@@ -23,7 +24,8 @@ int main(int argc, char** argv) {
       "  supercloud events --since start 'migration.>'\n"
       "  supercloud explain web1\n"
       "\n"
-      "Exit codes: 0 done; 1 it did not happen; 2 wrong usage or a wrong file; 3 no such cluster, or it does not\n"
+      "Exit codes: 0 done; 1 it did not happen; 2 wrong usage or a wrong file; 3 no such cluster, "
+      "or it does not\n"
       "answer; 4 nothing matches.");
   supercloud::add_commands(app, program);
   try {

@@ -18,8 +18,10 @@ std::string spell(Duration span) {
 
 std::string left(const MigrationFollower::Step& step) {
   if (step.eta_high <= absl::ZeroDuration()) return "";
-  const auto low = absl::ToInt64Seconds(step.eta_low), high = absl::ToInt64Seconds(step.eta_high) + 1;
-  return low + 1 >= high ? absl::StrFormat(", %d s left", high) : absl::StrFormat(", %d to %d s left", low, high);
+  const auto low = absl::ToInt64Seconds(step.eta_low),
+             high = absl::ToInt64Seconds(step.eta_high) + 1;
+  return low + 1 >= high ? absl::StrFormat(", %d s left", high)
+                         : absl::StrFormat(", %d to %d s left", low, high);
 }
 
 std::string refusal(schema::Refused::Reader refused) {
@@ -40,9 +42,11 @@ std::string MigrationFollower::fold(const Event& event) {
     // An instance is rented for it before it is accepted.
     if (event.root() != migration_) return "";
     if (event.type() == Payload::INSTANCE_REQUESTED)
-      return absl::StrCat("asks for an instance at ", own(event.payload().getInstanceRequested().getPlace()));
+      return absl::StrCat("asks for an instance at ",
+                          own(event.payload().getInstanceRequested().getPlace()));
     if (event.type() == Payload::INSTANCE_LAUNCHED)
-      return absl::StrCat("instance ", own(event.payload().getInstanceLaunched().getInstance()), " is launched");
+      return absl::StrCat("instance ", own(event.payload().getInstanceLaunched().getInstance()),
+                          " is launched");
     if (event.type() == Payload::INSTANCE_REFUSED)
       return absl::StrCat("no instance: ", own(event.payload().getInstanceRefused().getWhy()));
     return "";
@@ -51,59 +55,79 @@ std::string MigrationFollower::fold(const Event& event) {
   const auto payload = event.payload();
   if (event.type() == Payload::MIGRATION_PROGRESS) {
     const auto progress = payload.getMigrationProgress();
-    step_ = Step{.percent = std::min(progress.getPercent(), 100U),
-                 .stage = own(progress.getStage()),
-                 .eta_low = absl::Milliseconds(static_cast<std::int64_t>(progress.getEtaLowMs())),
-                 .eta_high = absl::Milliseconds(static_cast<std::int64_t>(progress.getEtaHighMs()))};
+    step_ =
+        Step{.percent = std::min(progress.getPercent(), 100U),
+             .stage = own(progress.getStage()),
+             .eta_low = absl::Milliseconds(static_cast<std::int64_t>(progress.getEtaLowMs())),
+             .eta_high = absl::Milliseconds(static_cast<std::int64_t>(progress.getEtaHighMs()))};
     return "";
   }
   told_.push_back(event.id());
   switch (event.type()) {
     case Payload::MIGRATION_ACCEPTED: {
       const auto accepted = payload.getMigrationAccepted();
-      return absl::StrCat("accepted: from ", own(accepted.getSource()), " to ", own(accepted.getTarget()), ", within ",
+      return absl::StrCat("accepted: from ", own(accepted.getSource()), " to ",
+                          own(accepted.getTarget()), ", within ",
                           spell(absl::Nanoseconds(accepted.getDeadlineNs())));
     }
     case Payload::MIGRATION_REFUSED: {
       outcome_ = Outcome{"refused", refusal(payload.getMigrationRefused())};
       return absl::StrCat("refused by ", own(payload.getMigrationRefused().getNode()));
     }
-    case Payload::MIGRATION_TARGET_READY: return absl::StrCat(own(payload.getMigrationTargetReady().getNode()), " is ready for the guest");
-    case Payload::STORAGE_REPLICA_READY: return absl::StrCat("the disk is on ", own(payload.getStorageReplicaReady().getNode()));
-    case Payload::NETWORK_PATH_READY: return absl::StrCat("the network is ready on ", own(payload.getNetworkPathReady().getNode()));
-    case Payload::MIGRATION_STARTED: return "memory begins to move while the guest runs";
-    case Payload::VM_PAUSED: return "the guest is paused";
-    case Payload::STORAGE_SEALED: return "the disk is sealed";
-    case Payload::STORAGE_VERIFIED: return "the disk is verified at the target";
+    case Payload::MIGRATION_TARGET_READY:
+      return absl::StrCat(own(payload.getMigrationTargetReady().getNode()),
+                          " is ready for the guest");
+    case Payload::STORAGE_REPLICA_READY:
+      return absl::StrCat("the disk is on ", own(payload.getStorageReplicaReady().getNode()));
+    case Payload::NETWORK_PATH_READY:
+      return absl::StrCat("the network is ready on ", own(payload.getNetworkPathReady().getNode()));
+    case Payload::MIGRATION_STARTED:
+      return "memory begins to move while the guest runs";
+    case Payload::VM_PAUSED:
+      return "the guest is paused";
+    case Payload::STORAGE_SEALED:
+      return "the disk is sealed";
+    case Payload::STORAGE_VERIFIED:
+      return "the disk is verified at the target";
     case Payload::VM_RESUMED:
       step_ = Step{.percent = 100, .stage = "resumed", .eta_low = {}, .eta_high = {}};
-      return absl::StrCat("the guest runs on ", own(payload.getVmResumed().getNode()), ", epoch ", event.epoch());
+      return absl::StrCat("the guest runs on ", own(payload.getVmResumed().getNode()), ", epoch ",
+                          event.epoch());
     case Payload::MIGRATION_COMPLETED: {
       const auto completed = payload.getMigrationCompleted();
-      outcome_ = Outcome{"completed", absl::StrFormat("from %s to %s in %s, the guest stood still for %.1f ms; %.1f MiB in %d passes",
-                                                      own(completed.getSource()), own(completed.getTarget()),
-                                                      spell(absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()))),
-                                                      completed.getBlackoutMs(),
-                                                      static_cast<double>(completed.getSentBytes()) / (1 << 20), completed.getPasses())};
+      outcome_ = Outcome{
+          "completed",
+          absl::StrFormat(
+              "from %s to %s in %s, the guest stood still for %.1f ms; %.1f MiB in %d passes",
+              own(completed.getSource()), own(completed.getTarget()),
+              spell(absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()))),
+              completed.getBlackoutMs(), static_cast<double>(completed.getSentBytes()) / (1 << 20),
+              completed.getPasses())};
       return "completed";
     }
     case Payload::MIGRATION_ABORTED: {
       const auto aborted = payload.getMigrationAborted();
-      outcome_ = Outcome{"aborted", absl::StrCat("while ", own(aborted.getStage()), ": ", own(aborted.getWhy()))};
+      outcome_ = Outcome{
+          "aborted", absl::StrCat("while ", own(aborted.getStage()), ": ", own(aborted.getWhy()))};
       return absl::StrCat("aborted while ", own(aborted.getStage()));
     }
-    case Payload::MIGRATION_CANCEL_REQUESTED: return absl::StrCat("cancel asked for: ", own(payload.getMigrationCancelRequested().getWhy()));
-    default: return "";
+    case Payload::MIGRATION_CANCEL_REQUESTED:
+      return absl::StrCat("cancel asked for: ",
+                          own(payload.getMigrationCancelRequested().getWhy()));
+    default:
+      return "";
   }
 }
 
-std::string progress_bar(const std::string& name, const MigrationFollower::Step& step, std::size_t width) {
+std::string progress_bar(const std::string& name, const MigrationFollower::Step& step,
+                         std::size_t width) {
   const std::string after = absl::StrFormat("  %3d %%  %s%s", step.percent, step.stage, left(step));
   const std::size_t taken = name.size() + after.size() + 4;
   if (taken + 5 > width) return (name + after).substr(0, width);
   const std::size_t cells = std::min<std::size_t>(width - taken, 40);
   const std::size_t full = cells * step.percent / 100;
-  return absl::StrCat(name, "  [", std::string(full, '#'), std::string(cells - full, '.'), "]", after);
+  return absl::StrCat(name, "  [", std::string(full, '#'), std::string(cells - full, '.'), "]",
+                      after);
 }
 
 }  // namespace supercloud

@@ -39,6 +39,7 @@ class MigrationFollower {
 };
 
 // "web1  [#########...........]  45 %  pre-copy, 2 to 3 s left": `width` columns at most.
-std::string progress_bar(const std::string& name, const MigrationFollower::Step& step, std::size_t width);
+std::string progress_bar(const std::string& name, const MigrationFollower::Step& step,
+                         std::size_t width);
 
 }  // namespace supercloud

@@ -24,7 +24,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::vector<std::string> near_names(std::string_view wanted, const std::vector<std::string>& names) {
+std::vector<std::string> near_names(std::string_view wanted,
+                                    const std::vector<std::string>& names) {
   std::vector<std::pair<std::size_t, std::string>> ranked;
   for (const std::string& name : names) {
     const bool begins = !wanted.empty() && !name.empty() &&

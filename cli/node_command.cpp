@@ -1,13 +1,12 @@
 #include "cli/node_command.h"
 
-#include <CLI/CLI.hpp>
-
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -33,7 +32,8 @@ int run_node(const NodeArguments& arguments) {
   const pid_t parent = ::getppid();
   if (arguments.exit_with_parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != parent || parent == 1) return exit_failed;  // it was gone before the kernel knew
+    // it was gone before the kernel knew
+    if (::getppid() != parent || parent == 1) return exit_failed;
   }
   const auto config = read_node_config(arguments.config);
   if (!config.ok()) return complain(config.status(), exit_usage);
@@ -46,12 +46,15 @@ int run_node(const NodeArguments& arguments) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   EventLoop loop;
   const int fd = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (fd < 0) return complain(absl::UnavailableError("the kernel grants no signal descriptor"), exit_failed);
+  if (fd < 0)
+    return complain(absl::UnavailableError("the kernel grants no signal descriptor"), exit_failed);
   const absl::Cleanup close_fd = [fd, &loop] {
     loop.unwatch_fd(fd);
     ::close(fd);
   };
-  if (const absl::Status watched = loop.watch_fd(fd, EPOLLIN, [&loop](std::uint32_t) { loop.stop(); }); !watched.ok())
+  if (const absl::Status watched =
+          loop.watch_fd(fd, EPOLLIN, [&loop](std::uint32_t) { loop.stop(); });
+      !watched.ok())
     return complain(watched, exit_failed);
 
   int exit_code = exit_ok;
@@ -60,8 +63,8 @@ int run_node(const NodeArguments& arguments) {
     loop.stop();
   });
   if (!node.ok()) return complain(node.status(), exit_failed);
-  std::printf("node %s runs in cluster %s; its log: %s\n", config->name.c_str(), config->cluster.c_str(),
-              (config->folder() / "log").c_str());
+  std::printf("node %s runs in cluster %s; its log: %s\n", config->name.c_str(),
+              config->cluster.c_str(), (config->folder() / "log").c_str());
   std::fflush(stdout);
   loop.run();
   return exit_code;
@@ -72,8 +75,11 @@ int run_node(const NodeArguments& arguments) {
 void add_node_command(CLI::App& root, Program& program) {
   CLI::App* node = root.add_subcommand("node", "Run one node of a cluster, in the foreground");
   auto arguments = std::make_shared<NodeArguments>();
-  node->add_option("--config", arguments->config, "What the node is told, a TOML file")->required()->type_name("FILE.toml");
-  node->add_flag("--exit-with-parent", arguments->exit_with_parent, "End when the process that started it ends");
+  node->add_option("--config", arguments->config, "What the node is told, a TOML file")
+      ->required()
+      ->type_name("FILE.toml");
+  node->add_flag("--exit-with-parent", arguments->exit_with_parent,
+                 "End when the process that started it ends");
   node->footer(
       "SIGINT or SIGTERM stops it. The machine under it is simulated: its guests end with it.\n"
       "\n"

@@ -31,8 +31,10 @@ PlaceName place_id(TomlTable& table, std::string_view key) {
   const std::string id = table.required_text(key);
   auto place = PlaceName::parse(id);
   if (place.ok()) return *std::move(place);
-  if (!id.empty()) table.complain(key, absl::StrCat("has to be a place, \"cloud/region/zone/type/spot\" or \"…/on-demand\": ",
-                                                    std::string(place.status().message())));
+  if (!id.empty())
+    table.complain(
+        key, absl::StrCat("has to be a place, \"cloud/region/zone/type/spot\" or \"…/on-demand\": ",
+                          std::string(place.status().message())));
   return {};
 }
 
@@ -40,8 +42,9 @@ Money price(TomlTable& table, std::string_view key) {
   const std::string written = table.required_text(key);
   const auto parsed = parse_price(written, price_max);
   if (parsed.ok()) return *parsed;
-  if (!written.empty()) table.complain(key, absl::StrCat("has to be USD per hour as a text, such as \"0.175\": ",
-                                                         std::string(parsed.status().message())));
+  if (!written.empty())
+    table.complain(key, absl::StrCat("has to be USD per hour as a text, such as \"0.175\": ",
+                                     std::string(parsed.status().message())));
   return {};
 }
 
@@ -51,8 +54,10 @@ HostConfig read_host(TomlTable& table) {
   host.labels = table.text_map("labels");
   host.instance = table.text("instance", "");
   host.cpus = static_cast<std::uint32_t>(table.integer("cpus", 2, 1, 4096));
-  host.memory_bytes = static_cast<std::uint64_t>(table.integer("memory_mib", 4096, 1, 1 << 30) * mib);
-  host.bytes_per_second = static_cast<std::uint64_t>(table.integer("stream_mib_per_second", 1024, 1, 1 << 30) * mib);
+  host.memory_bytes =
+      static_cast<std::uint64_t>(table.integer("memory_mib", 4096, 1, 1 << 30) * mib);
+  host.bytes_per_second =
+      static_cast<std::uint64_t>(table.integer("stream_mib_per_second", 1024, 1, 1 << 30) * mib);
   return host;
 }
 
@@ -77,7 +82,8 @@ AccountConfig read_account(TomlTable& table, const absl::Time origin) {
   account.generated.seed = static_cast<std::uint64_t>(table.integer("seed", 1, 0, INT64_MAX));
   account.generated.start = origin;
   const auto chance = [&](const char* key, std::uint64_t& value) {
-    value = static_cast<std::uint64_t>(table.integer(key, static_cast<std::int64_t>(value), 0, 1'000'000));
+    value = static_cast<std::uint64_t>(
+        table.integer(key, static_cast<std::int64_t>(value), 0, 1'000'000));
   };
   chance("calm_to_elevated", account.generated.calm_to_elevated);
   chance("calm_to_spike", account.generated.calm_to_spike);
@@ -121,10 +127,13 @@ std::string toml_text(std::string_view value) {
 }
 
 std::string usd(Money price_per_hour) {
-  return toml_text(absl::StrFormat("%d.%09d", price_per_hour.nano_usd / 1'000'000'000, price_per_hour.nano_usd % 1'000'000'000));
+  return toml_text(absl::StrFormat("%d.%09d", price_per_hour.nano_usd / 1'000'000'000,
+                                   price_per_hour.nano_usd % 1'000'000'000));
 }
 
-std::string when(absl::Time time) { return toml_text(absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone())); }
+std::string when(absl::Time time) {
+  return toml_text(absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone()));
+}
 std::string span(Duration duration) { return toml_text(absl::FormatDuration(duration)); }
 
 }  // namespace
@@ -148,7 +157,8 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   TomlTable lease = file.table("lease");
   config.fence.ttl = lease.duration("ttl", config.fence.ttl);
   config.fence.fence_after = lease.duration("fence_after", config.fence.fence_after);
-  if (const absl::Status valid = config.fence.validate(); !valid.ok()) file.complain("lease", std::string(valid.message()));
+  if (const absl::Status valid = config.fence.validate(); !valid.ok())
+    file.complain("lease", std::string(valid.message()));
   if (file.has("host")) {
     TomlTable host = file.table("host");
     config.host = read_host(host);
@@ -159,65 +169,88 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   }
   if (file.has("account")) {
     TomlTable account = file.table("account");
-    config.account = read_account(account, config.market ? config.market->clock.origin : absl::UnixEpoch());
-    if (!config.market) file.complain("account", "needs the market's clock: add [market] with origin, start and speed");
+    config.account =
+        read_account(account, config.market ? config.market->clock.origin : absl::UnixEpoch());
+    if (!config.market)
+      file.complain("account",
+                    "needs the market's clock: add [market] with origin, start and speed");
   }
   if (!config.hosts_leases() && config.seeds.empty())
-    file.complain("seeds", absl::StrCat("is missing: name the request endpoint of ", config.site, ", or of another node that runs"));
+    file.complain("seeds", absl::StrCat("is missing: name the request endpoint of ", config.site,
+                                        ", or of another node that runs"));
   if (const absl::Status status = file.status(); !status.ok()) return status;
   return config;
 }
 
 absl::StatusOr<NodeConfig> read_node_config(const std::string& path) {
   std::ifstream input(path);
-  if (!input) return absl::NotFoundError(absl::StrCat(path, ": no such file, or it may not be read"));
+  if (!input)
+    return absl::NotFoundError(absl::StrCat(path, ": no such file, or it may not be read"));
   std::ostringstream content;
   content << input.rdbuf();
   return parse_node_config(content.str(), path);
 }
 
 std::string to_toml(const NodeConfig& config) {
-  std::string toml = absl::StrCat("name = ", toml_text(config.name), "\ncluster = ", toml_text(config.cluster), "\nsite = ", toml_text(config.site),
-                                  "\ndirectory = ", toml_text(config.directory.string()), "\n");
+  std::string toml =
+      absl::StrCat("name = ", toml_text(config.name), "\ncluster = ", toml_text(config.cluster),
+                   "\nsite = ", toml_text(config.site),
+                   "\ndirectory = ", toml_text(config.directory.string()), "\n");
   std::vector<std::string> seeds;
   for (const std::string& seed : config.seeds) seeds.push_back(toml_text(seed));
-  absl::StrAppend(&toml, "seeds = [", absl::StrJoin(seeds, ", "), "]\n\n[bus]\npublish = ", toml_text(config.publish_endpoint),
-                  "\nrequest = ", toml_text(config.request_endpoint), "\n\n[lease]\nttl = ", span(config.fence.ttl),
+  absl::StrAppend(&toml, "seeds = [", absl::StrJoin(seeds, ", "),
+                  "]\n\n[bus]\npublish = ", toml_text(config.publish_endpoint),
+                  "\nrequest = ", toml_text(config.request_endpoint),
+                  "\n\n[lease]\nttl = ", span(config.fence.ttl),
                   "\nfence_after = ", span(config.fence.fence_after), "\n");
   if (config.host) {
     const HostConfig& host = *config.host;
-    absl::StrAppend(&toml, "\n[links]\nlisten = ", toml_text(config.link_endpoint), "\n\n[host]\ncloud = ", toml_text(host.place.cloud),
-                    "\nregion = ", toml_text(host.place.region), "\nzone = ", toml_text(host.place.zone), "\ntype = ",
-                    toml_text(host.place.instance_type), "\nspot = ", host.place.spot ? "true" : "false", "\n");
-    absl::StrAppend(&toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus, "\nmemory_mib = ", host.memory_bytes / mib,
-                    "\nstream_mib_per_second = ", host.bytes_per_second / mib, "\n\n[host.labels]\n");
-    for (const auto& [name, value] : host.labels) absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
+    absl::StrAppend(&toml, "\n[links]\nlisten = ", toml_text(config.link_endpoint),
+                    "\n\n[host]\ncloud = ", toml_text(host.place.cloud),
+                    "\nregion = ", toml_text(host.place.region),
+                    "\nzone = ", toml_text(host.place.zone),
+                    "\ntype = ", toml_text(host.place.instance_type),
+                    "\nspot = ", host.place.spot ? "true" : "false", "\n");
+    absl::StrAppend(&toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus,
+                    "\nmemory_mib = ", host.memory_bytes / mib,
+                    "\nstream_mib_per_second = ", host.bytes_per_second / mib,
+                    "\n\n[host.labels]\n");
+    for (const auto& [name, value] : host.labels)
+      absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
   }
   if (config.market) {
     const MarketConfig& market = *config.market;
-    absl::StrAppend(&toml, "\n[market]\norigin = ", when(market.clock.origin), "\nstart = ", when(market.clock.start), "\nspeed = ",
-                    market.clock.speed, "\nnotice_min = ", span(market.notice_min), "\nlaunch_min = ", span(market.launch_min),
+    absl::StrAppend(&toml, "\n[market]\norigin = ", when(market.clock.origin),
+                    "\nstart = ", when(market.clock.start), "\nspeed = ", market.clock.speed,
+                    "\nnotice_min = ", span(market.notice_min),
+                    "\nlaunch_min = ", span(market.launch_min),
                     "\nmigration_min = ", span(market.migration_min), "\n");
   }
   if (config.account) {
     const AccountConfig& account = *config.account;
     std::vector<std::string> types;
     for (const std::string& type : account.instance_types) types.push_back(toml_text(type));
-    absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account), "\nprices = ", toml_text(account.prices_file), "\ntypes = [",
-                    absl::StrJoin(types, ", "), "]\nkeep_initial = ", account.keep_initial ? "true" : "false", "\nseed = ",
-                    account.generated.seed, "\n");
-    absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated, "\ncalm_to_spike = ",
-                    account.generated.calm_to_spike, "\nspike_to_calm = ", account.generated.spike_to_calm, "\n");
+    absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account),
+                    "\nprices = ", toml_text(account.prices_file), "\ntypes = [",
+                    absl::StrJoin(types, ", "),
+                    "]\nkeep_initial = ", account.keep_initial ? "true" : "false",
+                    "\nseed = ", account.generated.seed, "\n");
+    absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated,
+                    "\ncalm_to_spike = ", account.generated.calm_to_spike,
+                    "\nspike_to_calm = ", account.generated.spike_to_calm, "\n");
     for (const auto& zone : account.generated.zones)
-      absl::StrAppend(&toml, "\n[[account.zone]]\nplace = ", toml_text(zone.place.id()), "\non_demand = ", usd(zone.on_demand_per_hour), "\n");
+      absl::StrAppend(&toml, "\n[[account.zone]]\nplace = ", toml_text(zone.place.id()),
+                      "\non_demand = ", usd(zone.on_demand_per_hour), "\n");
     for (const Price& fixed : account.fixed)
-      absl::StrAppend(&toml, "\n[[account.fixed]]\nplace = ", toml_text(fixed.place.id()), "\nprice = ", usd(fixed.usd_per_hour), "\n");
+      absl::StrAppend(&toml, "\n[[account.fixed]]\nplace = ", toml_text(fixed.place.id()),
+                      "\nprice = ", usd(fixed.usd_per_hour), "\n");
     for (const LabelRule& label : account.labels)
-      absl::StrAppend(&toml, "\n[[account.label]]\nplaces = ", toml_text(label.place_prefix), "\nname = ", toml_text(label.name), "\nvalue = ",
-                      toml_text(label.value), "\n");
+      absl::StrAppend(&toml, "\n[[account.label]]\nplaces = ", toml_text(label.place_prefix),
+                      "\nname = ", toml_text(label.name), "\nvalue = ", toml_text(label.value),
+                      "\n");
     for (const auto& initial : account.initial)
-      absl::StrAppend(&toml, "\n[[account.instance]]\nplace = ", toml_text(initial.place.id()), "\nnode = ", toml_text(initial.node), "\nbid = ",
-                      usd(initial.bid), "\n");
+      absl::StrAppend(&toml, "\n[[account.instance]]\nplace = ", toml_text(initial.place.id()),
+                      "\nnode = ", toml_text(initial.node), "\nbid = ", usd(initial.bid), "\n");
   }
   return toml;
 }

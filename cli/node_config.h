@@ -21,7 +21,7 @@ namespace supercloud {
 struct HostConfig {
   PlaceName place;
   std::map<std::string, std::string> labels;
-  std::string instance;                       // that a provider rented; empty: one's own machine
+  std::string instance;  // that a provider rented; empty: one's own machine
   std::uint32_t cpus = 2;
   std::uint64_t memory_bytes = 0;
   std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream
@@ -44,11 +44,11 @@ struct MarketConfig {
 // Of the node that drives a (simulated) cloud account, feeds prices and keeps the ledger.
 struct AccountConfig {
   std::string account = "aws";
-  std::string prices_file;                    // event rows; empty: a generated market
+  std::string prices_file;  // event rows; empty: a generated market
   absl::Time prices_from = absl::InfinitePast();
-  std::vector<std::string> instance_types;    // of the file; empty: all
+  std::vector<std::string> instance_types;  // of the file; empty: all
   GeneratedMarket generated;
-  std::vector<Price> fixed;                   // on-demand
+  std::vector<Price> fixed;  // on-demand
   std::vector<LabelRule> labels;
   std::vector<SimulatedMarketOptions::Initial> initial;
   bool keep_initial = true;
@@ -57,14 +57,14 @@ struct AccountConfig {
 struct NodeConfig {
   std::string name;
   std::string cluster;
-  std::string site;                           // the node that hosts the lease table
-  std::filesystem::path directory;            // of the run; the node's own folder is below it
+  std::string site;                 // the node that hosts the lease table
+  std::filesystem::path directory;  // of the run; the node's own folder is below it
   std::string publish_endpoint, request_endpoint, link_endpoint;
   std::vector<std::string> seeds;
   FencePolicy fence;
   std::optional<HostConfig> host;
   std::optional<MarketConfig> market;
-  std::optional<AccountConfig> account;       // needs `market`
+  std::optional<AccountConfig> account;  // needs `market`
 
   std::filesystem::path folder() const { return directory / name; }
   bool hosts_leases() const { return name == site; }

@@ -29,9 +29,13 @@ constexpr Duration sign_of_life = absl::Seconds(1);
 // Links of a node that moves nothing: the site.
 class NoLinks final : public LinkNetwork {
  public:
-  absl::Status listen(std::string, absl::AnyInvocable<void(std::unique_ptr<Link>)>) override { return absl::OkStatus(); }
+  absl::Status listen(std::string, absl::AnyInvocable<void(std::unique_ptr<Link>)>) override {
+    return absl::OkStatus();
+  }
   std::string endpoint() const override { return ""; }
-  std::unique_ptr<Link> connect(const std::string&, const std::string&) override { return std::make_unique<Closed>(); }
+  std::unique_ptr<Link> connect(const std::string&, const std::string&) override {
+    return std::make_unique<Closed>();
+  }
 
  private:
   class Closed final : public Link {
@@ -61,7 +65,8 @@ class SignOfLife final : public Actor {
 class Devices final : public GuestDevices {
  public:
   Devices(GuestDisk& disk, FabricHost& fabric) : disk_(disk), fabric_(fabric) {}
-  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value, Reply<std::uint64_t> done) override {
+  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
+             Reply<std::uint64_t> done) override {
     const Instant deadline = done.deadline();
     disk_.write(vm, epoch, block, value, without_version(deadline, std::move(done)));
   }
@@ -93,10 +98,13 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
   const Duration hour = market.clock.cluster_span(absl::Hours(1));
   actors.policy.backoff = std::clamp(hour * 4, absl::Seconds(2), actors.policy.backoff);
   actors.policy.backoff_min = std::clamp(hour, absl::Seconds(1), actors.policy.backoff_min);
-  actors.policy.answer_deadline = std::clamp(hour * 2, absl::Seconds(5), actors.policy.answer_deadline);
-  actors.policy.move_deadline = std::clamp(hour * 20, absl::Seconds(45), actors.policy.move_deadline);
+  actors.policy.answer_deadline =
+      std::clamp(hour * 2, absl::Seconds(5), actors.policy.answer_deadline);
+  actors.policy.move_deadline =
+      std::clamp(hour * 20, absl::Seconds(45), actors.policy.move_deadline);
   actors.policy.relist = std::clamp(hour, absl::Seconds(2), actors.policy.relist);
-  actors.executor.migration_deadline = std::clamp(hour * 10, absl::Seconds(15), actors.executor.migration_deadline);
+  actors.executor.migration_deadline =
+      std::clamp(hour * 10, absl::Seconds(15), actors.executor.migration_deadline);
 }
 
 FeedFactory feed_factory(const AccountConfig& account) {
@@ -113,7 +121,10 @@ FeedFactory feed_factory(const AccountConfig& account) {
 
 struct NodeProcess::Parts {
   Parts(EventLoop& of, NodeConfig with, std::function<void(absl::Status)> fatal)
-      : loop(of), config(std::move(with)), on_fatal(std::move(fatal)), session(of.clock(), config.fence) {}
+      : loop(of),
+        config(std::move(with)),
+        on_fatal(std::move(fatal)),
+        session(of.clock(), config.fence) {}
   ~Parts() { loop.cancel(watch); }
 
   absl::Status open();
@@ -152,7 +163,9 @@ struct NodeProcess::Parts {
 absl::Status NodeProcess::Parts::open() {
   std::error_code error;
   std::filesystem::create_directories(config.folder(), error);
-  if (error) return absl::UnavailableError(absl::StrCat("making ", config.folder().string(), ": ", error.message()));
+  if (error)
+    return absl::UnavailableError(
+        absl::StrCat("making ", config.folder().string(), ": ", error.message()));
   RocksEventLogOptions log_options;
   log_options.path = (config.folder() / "log").string();
   log_options.node = config.name;
@@ -202,7 +215,8 @@ absl::Status NodeProcess::Parts::open() {
   if (const absl::Status started = host->start(); !started.ok()) return started;
   hypervisor = std::make_unique<SimulatedHypervisor>(*host);
   fabric = std::make_unique<SimulatedFabric>(*fabric_host);
-  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool}, NodeOptions{.name = config.name, .random_seed = seed});
+  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool},
+                                NodeOptions{.name = config.name, .random_seed = seed});
   return absl::OkStatus();
 }
 
@@ -227,8 +241,10 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   roles.provider.market = clock;
   roles.provider.labels = account.labels;
   roles.provider.keep_initial = account.keep_initial;
-  roles.provider.return_lead = std::max(absl::Minutes(3), config.market->clock.speed * absl::Milliseconds(200));
-  roles.provider.return_lead_min = std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
+  roles.provider.return_lead =
+      std::max(absl::Minutes(3), config.market->clock.speed * absl::Milliseconds(200));
+  roles.provider.return_lead_min =
+      std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
   roles.ledger.market = clock;
   SimulatedMarketOptions options;
   options.account = account.account;
@@ -244,7 +260,8 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
 
 void NodeProcess::Parts::spawn() {
   if (config.hosts_leases())
-    node->spawn(std::string(lease_site_actor), [this](Context&) { return std::make_unique<LeaseSite>(*leases); });
+    node->spawn(std::string(lease_site_actor),
+                [this](Context&) { return std::make_unique<LeaseSite>(*leases); });
   const NodeActorsOptions actors = actor_options();
   if (config.host) {
     NodeDescription description;
@@ -267,9 +284,11 @@ void NodeProcess::Parts::spawn() {
     return;
   }
   node->spawn("session", [this, options = actors.session](Context& context) {
-    return std::make_unique<SessionActor>(context, SessionActor::Seams{*leases, *hypervisor, *volumes, *fabric}, session, options);
+    return std::make_unique<SessionActor>(
+        context, SessionActor::Seams{*leases, *hypervisor, *volumes, *fabric}, session, options);
   });
-  node->spawn("log", [this](Context& context) { return std::make_unique<LogReader>(context, *log); });
+  node->spawn("log",
+              [this](Context& context) { return std::make_unique<LogReader>(context, *log); });
   if (actors.market) {
     const NodeActorsOptions::Market roles = *actors.market;
     node->spawn("watcher", [this, roles](Context& context) {
@@ -293,8 +312,8 @@ void NodeProcess::Parts::watch_session() {
 NodeProcess::NodeProcess(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 NodeProcess::~NodeProcess() = default;
 
-absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(EventLoop& loop, const NodeConfig& config,
-                                                                std::function<void(absl::Status)> on_fatal) {
+absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(
+    EventLoop& loop, const NodeConfig& config, std::function<void(absl::Status)> on_fatal) {
   auto parts = std::make_unique<Parts>(loop, config, std::move(on_fatal));
   if (const absl::Status opened = parts->open(); !opened.ok()) return opened;
   NodeEntry entry;
@@ -306,10 +325,14 @@ absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(EventLoop& loop,
   const absl::Status registered = change_cluster_file(config.directory, [&](ClusterFile& cluster) {
     cluster.name = config.cluster;
     cluster.site = config.site;
-    if (cluster.created.empty()) cluster.created = absl::FormatTime(absl::RFC3339_full, loop.clock().wall(), absl::UTCTimeZone());
+    if (cluster.created.empty())
+      cluster.created =
+          absl::FormatTime(absl::RFC3339_full, loop.clock().wall(), absl::UTCTimeZone());
     if (config.market) {
-      cluster.market_origin = absl::FormatTime(absl::RFC3339_full, config.market->clock.origin, absl::UTCTimeZone());
-      cluster.market_start = absl::FormatTime(absl::RFC3339_full, config.market->clock.start, absl::UTCTimeZone());
+      cluster.market_origin =
+          absl::FormatTime(absl::RFC3339_full, config.market->clock.origin, absl::UTCTimeZone());
+      cluster.market_start =
+          absl::FormatTime(absl::RFC3339_full, config.market->clock.start, absl::UTCTimeZone());
       cluster.market_speed = config.market->clock.speed;
     }
     std::erase_if(cluster.nodes, [&](const NodeEntry& known) { return known.name == entry.name; });

@@ -15,8 +15,8 @@ class NodeProcess {
  public:
   // Blocks while the stores open. Registers the node in its run directory. `on_fatal`, called once from the loop: the node cannot
   // go on, since another process bears its name. AlreadyExists, FailedPrecondition, DataLoss, ... name place and cure.
-  static absl::StatusOr<std::unique_ptr<NodeProcess>> start(EventLoop& loop, const NodeConfig& config,
-                                                            std::function<void(absl::Status)> on_fatal);
+  static absl::StatusOr<std::unique_ptr<NodeProcess>> start(
+      EventLoop& loop, const NodeConfig& config, std::function<void(absl::Status)> on_fatal);
   ~NodeProcess();
   NodeProcess(const NodeProcess&) = delete;
   NodeProcess& operator=(const NodeProcess&) = delete;

@@ -19,8 +19,8 @@ enum ExitCode : int {
 };
 
 struct Program {
-  bool json = false;      // --json
-  std::string cluster;    // --cluster or SUPERCLOUD_CLUSTER; empty: see find_cluster()
+  bool json = false;    // --json
+  std::string cluster;  // --cluster or SUPERCLOUD_CLUSTER; empty: see find_cluster()
   int exit_code = exit_ok;
   bool terminal = false;  // stdout is one
 };

@@ -47,7 +47,9 @@ Json to_json(const ClusterFile& cluster) {
           {"site", cluster.site},
           {"sockets", cluster.sockets},
           {"market",
-           {{"origin", cluster.market_origin}, {"start", cluster.market_start}, {"speed", cluster.market_speed}}},
+           {{"origin", cluster.market_origin},
+            {"start", cluster.market_start},
+            {"speed", cluster.market_speed}}},
           {"nodes", nodes}};
 }
 
@@ -82,12 +84,15 @@ std::uint64_t started_ticks(int pid) {
 absl::StatusOr<ClusterFile> read_cluster_file(const files::path& directory) {
   const files::path path = directory / file_name;
   std::ifstream input(path);
-  if (!input) return absl::NotFoundError(absl::StrCat("no cluster in ", directory.string(), ": ", file_name, " is missing"));
+  if (!input)
+    return absl::NotFoundError(
+        absl::StrCat("no cluster in ", directory.string(), ": ", file_name, " is missing"));
   std::ostringstream content;
   content << input.rdbuf();
   const Json json = Json::parse(content.str(), nullptr, /*allow_exceptions=*/false);
   const auto damaged = [&] {
-    return absl::DataLossError(absl::StrCat(path.string(), " is damaged: remove the folder if its run is of no use any more"));
+    return absl::DataLossError(absl::StrCat(
+        path.string(), " is damaged: remove the folder if its run is of no use any more"));
   };
   if (!json.is_object()) return damaged();
   ClusterFile cluster;
@@ -117,10 +122,13 @@ absl::StatusOr<ClusterFile> read_cluster_file(const files::path& directory) {
   return cluster;
 }
 
-absl::Status change_cluster_file(const files::path& directory, const std::function<void(ClusterFile&)>& change) {
+absl::Status change_cluster_file(const files::path& directory,
+                                 const std::function<void(ClusterFile&)>& change) {
   std::error_code error;
   files::create_directories(directory, error);
-  if (error) return absl::UnavailableError(absl::StrCat("making ", directory.string(), ": ", error.message()));
+  if (error)
+    return absl::UnavailableError(
+        absl::StrCat("making ", directory.string(), ": ", error.message()));
   const files::path lock_path = directory / "cluster.lock";
   const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock < 0) return failed("opening", lock_path);
@@ -129,7 +137,8 @@ absl::Status change_cluster_file(const files::path& directory, const std::functi
     if (errno != EINTR) return failed("locking", lock_path);
 
   absl::StatusOr<ClusterFile> cluster = read_cluster_file(directory);
-  if (absl::IsNotFound(cluster.status())) cluster = ClusterFile{.name = directory.filename().string()};
+  if (absl::IsNotFound(cluster.status()))
+    cluster = ClusterFile{.name = directory.filename().string()};
   if (!cluster.ok()) return cluster.status();
   change(*cluster);
   const files::path path = directory / file_name;
@@ -141,7 +150,8 @@ absl::Status change_cluster_file(const files::path& directory, const std::functi
     if (!output) return failed("writing", written);
   }
   files::rename(written, path, error);
-  if (error) return absl::UnavailableError(absl::StrCat("writing ", path.string(), ": ", error.message()));
+  if (error)
+    return absl::UnavailableError(absl::StrCat("writing ", path.string(), ": ", error.message()));
   return absl::OkStatus();
 }
 
@@ -159,7 +169,8 @@ absl::Status register_node(const files::path& directory, const NodeEntry& node) 
 std::vector<files::path> run_directories(const files::path& root) {
   std::vector<std::pair<std::string, files::path>> found;
   std::error_code error;
-  for (files::directory_iterator entry(root, error), end; !error && entry != end; entry.increment(error)) {
+  for (files::directory_iterator entry(root, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (entry->is_symlink(error) || !entry->is_directory(error)) continue;
     if (auto cluster = read_cluster_file(entry->path()); cluster.ok())
       found.emplace_back(cluster->created, entry->path());
@@ -177,7 +188,8 @@ absl::Status point_latest_to(const files::path& directory) {
   files::remove(made, error);
   files::create_directory_symlink(directory.filename(), made, error);
   if (!error) files::rename(made, link, error);
-  if (error) return absl::UnavailableError(absl::StrCat("making ", link.string(), ": ", error.message()));
+  if (error)
+    return absl::UnavailableError(absl::StrCat("making ", link.string(), ": ", error.message()));
   return absl::OkStatus();
 }
 
@@ -187,8 +199,9 @@ void remove_old_runs(const files::path& root, std::string_view prefix, std::size
     if (directory.filename().string().rfind(prefix, 0) == 0) runs_there.push_back(directory);
   for (std::size_t i = 0; i + keep < runs_there.size(); ++i) {
     const auto cluster = read_cluster_file(runs_there[i]);
-    const bool running = cluster.ok() && std::any_of(cluster->nodes.begin(), cluster->nodes.end(),
-                                                     [](const NodeEntry& node) { return node.alive; });
+    const bool running =
+        cluster.ok() && std::any_of(cluster->nodes.begin(), cluster->nodes.end(),
+                                    [](const NodeEntry& node) { return node.alive; });
     std::error_code error;
     if (!running) files::remove_all(runs_there[i], error);
   }

@@ -23,19 +23,20 @@ namespace supercloud {
 struct NodeEntry {
   std::string name;
   int pid = 0;
-  std::uint64_t started_ticks = 0; // of the process, as the kernel counts: tells it from a later one of that number; 0: not known
-  std::string request_endpoint;   // a seed of the bus
-  std::filesystem::path log;      // of its RocksDB event log
-  bool alive = false;             // the process runs; not stored
+  // of the process, as the kernel counts: tells it from a later one of that number; 0: not known
+  std::uint64_t started_ticks = 0;
+  std::string request_endpoint;  // a seed of the bus
+  std::filesystem::path log;     // of its RocksDB event log
+  bool alive = false;            // the process runs; not stored
 };
 
 struct ClusterFile {
   std::string name;
-  std::string created;            // RFC 3339, UTC
-  std::string site;               // the node with the lease table
-  std::string sockets;            // folder of the ipc sockets
-  std::string market_origin;      // RFC 3339; empty: no market
-  std::string market_start;       // wall time at which the market stood at the origin
+  std::string created;        // RFC 3339, UTC
+  std::string site;           // the node with the lease table
+  std::string sockets;        // folder of the ipc sockets
+  std::string market_origin;  // RFC 3339; empty: no market
+  std::string market_start;   // wall time at which the market stood at the origin
   std::int64_t market_speed = 1;
   std::vector<NodeEntry> nodes;
 };

@@ -22,7 +22,8 @@ namespace {
 thread_local std::uint64_t seed_under_way = 0;
 
 void say(const char* words) {
-  if (write(STDERR_FILENO, words, std::strlen(words)) < 0) return;  // nothing can be done about it here
+  // nothing can be done about it here
+  if (write(STDERR_FILENO, words, std::strlen(words)) < 0) return;
 }
 
 void on_crash(int signal) {
@@ -61,13 +62,14 @@ class CrashTeller {
 struct Shared {
   std::mutex mutex;
   std::condition_variable changed;
-  std::uint64_t next = 0;                        // offset of the next seed to begin
-  std::map<std::uint64_t, RunResult> finished;   // by offset
+  std::uint64_t next = 0;                       // offset of the next seed to begin
+  std::map<std::uint64_t, RunResult> finished;  // by offset
   unsigned working = 0;
   bool stopped = false;
 };
 
-void work(Shared& shared, SeedRange range, unsigned ahead_max, const std::atomic<std::uint64_t>& told, const SeedRun& run) {
+void work(Shared& shared, SeedRange range, unsigned ahead_max,
+          const std::atomic<std::uint64_t>& told, const SeedRun& run) {
   std::unique_lock lock(shared.mutex);
   while (!shared.stopped && shared.next < range.count) {
     // One slow seed does not make the others pile up.
@@ -89,11 +91,13 @@ void work(Shared& shared, SeedRange range, unsigned ahead_max, const std::atomic
 
 }  // namespace
 
-std::uint64_t run_seeds(SeedRange range, unsigned threads, const SeedRun& run, const SeedWatcher& watcher) {
+std::uint64_t run_seeds(SeedRange range, unsigned threads, const SeedRun& run,
+                        const SeedWatcher& watcher) {
   const CrashTeller teller;
   Shared shared;
   std::atomic<std::uint64_t> told = 0;
-  threads = static_cast<unsigned>(std::clamp<std::uint64_t>(threads, 1, std::max<std::uint64_t>(range.count, 1)));
+  threads = static_cast<unsigned>(
+      std::clamp<std::uint64_t>(threads, 1, std::max<std::uint64_t>(range.count, 1)));
   shared.working = threads;
   std::vector<std::thread> workers;
   for (unsigned i = 0; i < threads; ++i)

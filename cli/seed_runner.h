@@ -24,6 +24,7 @@ struct SeedWatcher {
 
 // Returns how many seeds ran, counted from the first. The watcher is called on the caller's thread. A run that ends the process
 // (a failed assertion) says on stderr which seed it was.
-std::uint64_t run_seeds(SeedRange range, unsigned threads, const SeedRun& run, const SeedWatcher& watcher);
+std::uint64_t run_seeds(SeedRange range, unsigned threads, const SeedRun& run,
+                        const SeedWatcher& watcher);
 
 }  // namespace supercloud

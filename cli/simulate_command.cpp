@@ -51,12 +51,15 @@ std::string story_command(const SimulateOptions& options, std::uint64_t seed) {
   return command;
 }
 
-std::string plural(std::uint64_t count, const char* what) { return absl::StrCat(count, " ", what, count == 1 ? "" : "s"); }
+std::string plural(std::uint64_t count, const char* what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
 
 // One line that is rewritten on a terminal; elsewhere a line every ten seconds.
 class Progress {
  public:
-  Progress(const SimulateOptions& options, const SimulateOutput& output) : options_(options), output_(output) {}
+  Progress(const SimulateOptions& options, const SimulateOutput& output)
+      : options_(options), output_(output) {}
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -74,11 +77,13 @@ class Progress {
     if (now < next_ || options_.seeds == 1) return;
     next_ = now + (output_.live ? absl::Milliseconds(200) : absl::Seconds(10));
     const double rate = static_cast<double>(ran) / std::max(seconds(now), 1e-3);
-    std::string line = absl::StrFormat("simulate: %d of %s, %d failed, %.1f seeds/s, %.0f times real time", ran,
-                                       plural(options_.seeds, "seed"), failed, rate,
-                                       seconds(totals.simulated) / std::max(seconds(now), 1e-3));
+    std::string line =
+        absl::StrFormat("simulate: %d of %s, %d failed, %.1f seeds/s, %.0f times real time", ran,
+                        plural(options_.seeds, "seed"), failed, rate,
+                        seconds(totals.simulated) / std::max(seconds(now), 1e-3));
     if (ran > 0 && ran < options_.seeds)
-      absl::StrAppendFormat(&line, ", about %s left", left(static_cast<double>(options_.seeds - ran) / rate));
+      absl::StrAppendFormat(&line, ", about %s left",
+                            left(static_cast<double>(options_.seeds - ran) / rate));
     if (output_.live) {
       output_.progress << "\r\x1b[K" << line << std::flush;
       shown_ = true;
@@ -90,7 +95,8 @@ class Progress {
  private:
   static std::string left(double span) {
     const auto whole = static_cast<std::int64_t>(span + 1);
-    return whole < 120 ? absl::StrFormat("%d s", whole) : absl::StrFormat("%d min", (whole + 59) / 60);
+    return whole < 120 ? absl::StrFormat("%d s", whole)
+                       : absl::StrFormat("%d min", (whole + 59) / 60);
   }
 
   const SimulateOptions& options_;
@@ -102,8 +108,8 @@ class Progress {
 
 void tell_failure(const SimulateOptions& options, const RunResult& result, std::ostream& out) {
   const Violation& first = result.violations.front();
-  out << absl::StrFormat("seed %d: an invariant broke at %.3f s of %.0f s\n", result.seed, seconds(first.at),
-                         seconds(result.simulated));
+  out << absl::StrFormat("seed %d: an invariant broke at %.3f s of %.0f s\n", result.seed,
+                         seconds(first.at), seconds(result.simulated));
   out << "  rule " << first.rule << "\n  " << first.what << "\n";
   if (const std::size_t more = result.violations.size() - 1; more > 0)
     out << "  and " << plural(more, "more violation") << " after it\n";
@@ -114,25 +120,35 @@ void tell_failure(const SimulateOptions& options, const RunResult& result, std::
 Json to_json(const SimulateOptions& options, const RunResult& result) {
   Json violations = Json::array();
   for (const Violation& violation : result.violations)
-    violations.push_back({{"at_s", seconds(violation.at)}, {"rule", violation.rule}, {"what", violation.what}});
-  return {{"seed", result.seed}, {"violations", std::move(violations)}, {"command", story_command(options, result.seed)}};
+    violations.push_back(
+        {{"at_s", seconds(violation.at)}, {"rule", violation.rule}, {"what", violation.what}});
+  return {{"seed", result.seed},
+          {"violations", std::move(violations)},
+          {"command", story_command(options, result.seed)}};
 }
 
 Json to_json(const Totals& totals) {
-  return {{"accepted", totals.accepted}, {"completed", totals.completed}, {"aborted", totals.aborted},
-          {"refused", totals.refused},   {"taken_over", totals.taken_over}, {"faults", totals.faults},
-          {"events", totals.events},     {"steps", totals.steps}};
+  return {{"accepted", totals.accepted},     {"completed", totals.completed},
+          {"aborted", totals.aborted},       {"refused", totals.refused},
+          {"taken_over", totals.taken_over}, {"faults", totals.faults},
+          {"events", totals.events},         {"steps", totals.steps}};
 }
 
-void tell_totals(const SimulateOptions& options, std::uint64_t ran, const std::vector<std::uint64_t>& failed, bool stopped,
-                 const Totals& totals, Duration wall, std::ostream& out) {
+void tell_totals(const SimulateOptions& options, std::uint64_t ran,
+                 const std::vector<std::uint64_t>& failed, bool stopped, const Totals& totals,
+                 Duration wall, std::ostream& out) {
   if (stopped) out << "stopped after " << ran << " of " << plural(options.seeds, "seed") << "\n";
   out << plural(ran, "seed") << " from " << options.first << ": "
-      << (failed.empty() ? std::string("every invariant held") : absl::StrCat(failed.size(), " broke an invariant")) << "\n"
-      << "migrations: " << totals.accepted << " accepted, " << totals.completed << " completed, " << totals.aborted
-      << " aborted; " << totals.refused << " refused; " << plural(totals.taken_over, "takeover") << " of a lost node's VM\n"
-      << "faults: " << totals.faults << "; events: " << totals.events << "; steps: " << totals.steps << "\n"
-      << absl::StrFormat("%.0f s of simulated time in %.1f s\n", seconds(totals.simulated), seconds(wall));
+      << (failed.empty() ? std::string("every invariant held")
+                         : absl::StrCat(failed.size(), " broke an invariant"))
+      << "\n"
+      << "migrations: " << totals.accepted << " accepted, " << totals.completed << " completed, "
+      << totals.aborted << " aborted; " << totals.refused << " refused; "
+      << plural(totals.taken_over, "takeover") << " of a lost node's VM\n"
+      << "faults: " << totals.faults << "; events: " << totals.events << "; steps: " << totals.steps
+      << "\n"
+      << absl::StrFormat("%.0f s of simulated time in %.1f s\n", seconds(totals.simulated),
+                         seconds(wall));
   if (!failed.empty()) {
     out << "failing seeds:";
     constexpr std::size_t shown = 20;
@@ -186,7 +202,8 @@ int simulate(const SimulateOptions& options, const SimulateOutput& output, const
     else
       tell_failure(options, result, output.out);
   };
-  const unsigned threads = options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+  const unsigned threads =
+      options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
   run_seeds({.first = options.first, .count = options.seeds}, threads, run, watcher);
   const Duration wall = progress.elapsed();
   progress.clear();
@@ -211,23 +228,37 @@ int simulate(const SimulateOptions& options, const SimulateOutput& output, const
 
 void add_simulate_command(CLI::App& root, Program& program) {
   auto options = std::make_shared<SimulateOptions>();
-  CLI::App* command = root.add_subcommand("simulate", "Run whole clusters under virtual time and faults, and check every invariant");
+  CLI::App* command = root.add_subcommand(
+      "simulate", "Run whole clusters under virtual time and faults, and check every invariant");
   command->fallthrough();
   CLI::Option* seeds = command->add_option("--seeds", options->seeds, "How many seeds to run")
                            ->capture_default_str()
                            ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000}));
   command->add_option("--seed", options->first, "The first seed")->capture_default_str();
-  command->add_option("--nodes", options->nodes, "Nodes of each cluster")->capture_default_str()->check(CLI::Range(2, 64));
-  command->add_option("--vms", options->vms, "Virtual machines of each cluster")->capture_default_str()->check(CLI::Range(0, 64));
-  command->add_flag("--market", options->market, "With a spot market: prices, rented instances, notices, revocations");
-  command->add_option("--threads", options->threads, "Clusters at a time; 0: one for each hardware thread")
+  command->add_option("--nodes", options->nodes, "Nodes of each cluster")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 64));
+  command->add_option("--vms", options->vms, "Virtual machines of each cluster")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 64));
+  command->add_flag("--market", options->market,
+                    "With a spot market: prices, rented instances, notices, revocations");
+  command
+      ->add_option("--threads", options->threads,
+                   "Clusters at a time; 0: one for each hardware thread")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
-  command->add_flag("--trace", options->trace, "Tell the story of one seed: every fault and every event, in order")->excludes(seeds);
+  command
+      ->add_flag("--trace", options->trace,
+                 "Tell the story of one seed: every fault and every event, in order")
+      ->excludes(seeds);
   command->footer(
-      "Each seed is one cluster in one thread: message loss, partitions, crashes, freezes, lost disks, slow hypervisors and\n"
-      "users at any time, then everything heals and every migration has to end. The same seed is the same run, byte for byte.\n"
-      "Exit code 1: an invariant broke; the output names the seeds and the command that tells their story.\n\n"
+      "Each seed is one cluster in one thread: message loss, partitions, crashes, freezes, lost "
+      "disks, slow hypervisors and\n"
+      "users at any time, then everything heals and every migration has to end. The same seed is "
+      "the same run, byte for byte.\n"
+      "Exit code 1: an invariant broke; the output names the seeds and the command that tells "
+      "their story.\n\n"
       "Examples:\n"
       "  supercloud simulate --seeds 500\n"
       "  supercloud simulate --seed 1000 --seeds 10000 --market --json\n"
@@ -237,8 +268,11 @@ void add_simulate_command(CLI::App& root, Program& program) {
     if (options->trace) options->seeds = 1;
     const Interrupt interrupt;
     const bool live = isatty(STDERR_FILENO) != 0;
-    const SimulateOutput output{.out = std::cout, .progress = std::cerr, .live = live, .stop = [&] { return interrupt.requested(); }};
-    program.exit_code = simulate(*options, output, [options](std::uint64_t seed) { return run_seed(*options, seed); });
+    const SimulateOutput output{.out = std::cout, .progress = std::cerr, .live = live, .stop = [&] {
+                                  return interrupt.requested();
+                                }};
+    program.exit_code = simulate(
+        *options, output, [options](std::uint64_t seed) { return run_seed(*options, seed); });
   });
 }
 

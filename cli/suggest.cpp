@@ -16,14 +16,17 @@ std::string join(const std::vector<std::string>& names, std::string_view last) {
 
 }  // namespace
 
-std::string suggest(std::string_view asked, const std::vector<std::string>& known, std::string_view when_none) {
+std::string suggest(std::string_view asked, const std::vector<std::string>& known,
+                    std::string_view when_none) {
   if (known.empty()) return std::string(when_none);
   if (const std::vector<std::string> near = near_names(asked, known); !near.empty())
     return "did you mean " + join(near, " or ") + "?";
   constexpr std::size_t shown = 8;
-  if (known.size() <= shown) return (known.size() == 1 ? "there is " : "there are ") + join(known, " and ");
+  if (known.size() <= shown)
+    return (known.size() == 1 ? "there is " : "there are ") + join(known, " and ");
   const std::vector<std::string> first(known.begin(), known.begin() + shown);
-  return "there are " + join(first, ", ") + " and " + std::to_string(known.size() - shown) + " more";
+  return "there are " + join(first, ", ") + " and " + std::to_string(known.size() - shown) +
+         " more";
 }
 
 }  // namespace supercloud

@@ -15,15 +15,18 @@ struct TomlTable::Document {
   toml::table root;
   absl::Status first;
   std::uint32_t first_line = 0;
-  std::map<const toml::table*, std::set<std::string>> asked;  // looked up by address, never iterated
+  // looked up by address, never iterated
+  std::map<const toml::table*, std::set<std::string>> asked;
 };
 
-TomlTable::TomlTable(std::shared_ptr<Document> document, const toml::table* table, std::string prefix)
+TomlTable::TomlTable(std::shared_ptr<Document> document, const toml::table* table,
+                     std::string prefix)
     : document_(std::move(document)), table_(table), prefix_(std::move(prefix)) {}
 
 absl::StatusOr<TomlTable> TomlTable::read_file(const std::string& path) {
   std::ifstream input(path);
-  if (!input) return absl::NotFoundError(absl::StrCat(path, ": no such file, or it may not be read"));
+  if (!input)
+    return absl::NotFoundError(absl::StrCat(path, ": no such file, or it may not be read"));
   std::ostringstream content;
   content << input.rdbuf();
   return parse(content.str(), path);
@@ -35,8 +38,8 @@ absl::StatusOr<TomlTable> TomlTable::parse(std::string_view content, const std::
   try {
     document->root = toml::parse(content, name);
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ":", error.source().begin.line, ": not TOML: ",
-                                                   std::string(error.description())));
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ":", error.source().begin.line, ": not TOML: ", std::string(error.description())));
   }
   const toml::table* root = &document->root;
   return TomlTable(std::move(document), root, "");
@@ -51,11 +54,13 @@ void TomlTable::mistake(const toml::node* node, std::string_view key, std::strin
   const toml::node* at = node != nullptr ? node : table_;
   const std::uint32_t line = at == nullptr ? 0 : at->source().begin.line;
   document_->first_line = line;
-  document_->first = absl::InvalidArgumentError(
-      absl::StrCat(document_->name, ":", line == 0 ? 1 : line, ": ", full(key), " ", std::string(what)));
+  document_->first = absl::InvalidArgumentError(absl::StrCat(
+      document_->name, ":", line == 0 ? 1 : line, ": ", full(key), " ", std::string(what)));
 }
 
-void TomlTable::complain(std::string_view key, std::string_view what) { mistake(find(key), key, what); }
+void TomlTable::complain(std::string_view key, std::string_view what) {
+  mistake(find(key), key, what);
+}
 
 const toml::node* TomlTable::find(std::string_view key) {
   if (table_ == nullptr) return nullptr;
@@ -63,7 +68,9 @@ const toml::node* TomlTable::find(std::string_view key) {
   return table_->get(key);
 }
 
-bool TomlTable::has(std::string_view key) const { return table_ != nullptr && table_->contains(key); }
+bool TomlTable::has(std::string_view key) const {
+  return table_ != nullptr && table_->contains(key);
+}
 
 std::string TomlTable::text(std::string_view key, std::string_view otherwise) {
   const toml::node* node = find(key);
@@ -84,7 +91,8 @@ std::string TomlTable::required_text(std::string_view key) {
   return value;
 }
 
-std::int64_t TomlTable::integer(std::string_view key, std::int64_t otherwise, std::int64_t least, std::int64_t most) {
+std::int64_t TomlTable::integer(std::string_view key, std::int64_t otherwise, std::int64_t least,
+                                std::int64_t most) {
   const toml::node* node = find(key);
   if (node == nullptr) return otherwise;
   const auto* value = node->as_integer();
@@ -113,8 +121,9 @@ absl::Duration TomlTable::duration(std::string_view key, absl::Duration otherwis
   const toml::node* node = find(key);
   if (node == nullptr) return otherwise;
   absl::Duration parsed;
-  if (const auto* value = node->as_string();
-      value != nullptr && absl::ParseDuration(value->get(), &parsed) && parsed > absl::ZeroDuration())
+  if (const auto* value = node->as_string(); value != nullptr &&
+                                             absl::ParseDuration(value->get(), &parsed) &&
+                                             parsed > absl::ZeroDuration())
     return parsed;
   mistake(node, key, "has to be a length of time above zero, such as \"1.5s\" or \"10m\"");
   return otherwise;
@@ -128,7 +137,8 @@ absl::Time TomlTable::time(std::string_view key) {
   }
   absl::Time parsed;
   std::string error;
-  if (const auto* value = node->as_string(); value != nullptr && absl::ParseTime(absl::RFC3339_full, value->get(), &parsed, &error))
+  if (const auto* value = node->as_string();
+      value != nullptr && absl::ParseTime(absl::RFC3339_full, value->get(), &parsed, &error))
     return parsed;
   mistake(node, key, "has to be a time, such as \"2015-08-22T00:00:00Z\"");
   return absl::UnixEpoch();
@@ -142,7 +152,8 @@ std::vector<std::string> TomlTable::texts(std::string_view key) {
   if (array != nullptr)
     for (const toml::node& element : *array)
       if (const auto* value = element.as_string()) values.push_back(value->get());
-  if (array == nullptr || values.size() != array->size()) mistake(node, key, "has to be a list of texts, such as [\"a\", \"b\"]");
+  if (array == nullptr || values.size() != array->size())
+    mistake(node, key, "has to be a list of texts, such as [\"a\", \"b\"]");
   return values;
 }
 
@@ -160,7 +171,8 @@ std::map<std::string, std::string> TomlTable::text_map(std::string_view key) {
     if (const auto* value = element.as_string())
       values[std::string(name.str())] = value->get();
     else
-      mistake(&element, absl::StrCat(std::string(key), ".", std::string(name.str())), "has to be a text, in quotes");
+      mistake(&element, absl::StrCat(std::string(key), ".", std::string(name.str())),
+              "has to be a text, in quotes");
   }
   return values;
 }
@@ -168,7 +180,8 @@ std::map<std::string, std::string> TomlTable::text_map(std::string_view key) {
 TomlTable TomlTable::table(std::string_view key) {
   const toml::node* node = find(key);
   const toml::table* table = node == nullptr ? nullptr : node->as_table();
-  if (node != nullptr && table == nullptr) mistake(node, key, absl::StrCat("has to be a table: [", full(key), "]"));
+  if (node != nullptr && table == nullptr)
+    mistake(node, key, absl::StrCat("has to be a table: [", full(key), "]"));
   return TomlTable(document_, table, full(key));
 }
 
@@ -179,8 +192,10 @@ std::vector<TomlTable> TomlTable::tables(std::string_view key) {
   const toml::array* array = node->as_array();
   if (array != nullptr)
     for (const toml::node& element : *array)
-      if (const toml::table* table = element.as_table()) found.push_back(TomlTable(document_, table, full(key)));
-  if (array == nullptr || found.size() != array->size()) mistake(node, key, absl::StrCat("has to be a list of tables: [[", full(key), "]]"));
+      if (const toml::table* table = element.as_table())
+        found.push_back(TomlTable(document_, table, full(key)));
+  if (array == nullptr || found.size() != array->size())
+    mistake(node, key, absl::StrCat("has to be a list of tables: [[", full(key), "]]"));
   return found;
 }
 

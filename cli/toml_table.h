@@ -1,6 +1,8 @@
 // A TOML file read with care: every mistake is told with file, line, key and cure, and a key that nobody asked for is one.
 #pragma once
 
+#include <toml++/toml.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -8,8 +10,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <toml++/toml.h>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,15 +28,18 @@ class TomlTable {
   bool has(std::string_view key) const;
   std::string text(std::string_view key, std::string_view otherwise);
   std::string required_text(std::string_view key);
-  std::int64_t integer(std::string_view key, std::int64_t otherwise, std::int64_t least, std::int64_t most);
+  std::int64_t integer(std::string_view key, std::int64_t otherwise, std::int64_t least,
+                       std::int64_t most);
   double number(std::string_view key, double otherwise);
   bool boolean(std::string_view key, bool otherwise);
   absl::Duration duration(std::string_view key, absl::Duration otherwise);  // "1.5s"
-  absl::Time time(std::string_view key);                                    // RFC 3339, as text or as TOML's own
+  // RFC 3339, as text or as TOML's own
+  absl::Time time(std::string_view key);
   std::vector<std::string> texts(std::string_view key);
-  std::map<std::string, std::string> text_map(std::string_view key);        // a table of texts
-  TomlTable table(std::string_view key);                                    // empty where there is none
-  std::vector<TomlTable> tables(std::string_view key);                      // [[key]]
+  std::map<std::string, std::string> text_map(std::string_view key);  // a table of texts
+  // empty where there is none
+  TomlTable table(std::string_view key);
+  std::vector<TomlTable> tables(std::string_view key);  // [[key]]
 
   // A mistake of the caller's own about a key that is there.
   void complain(std::string_view key, std::string_view what);

@@ -17,7 +17,8 @@ constexpr Duration list_deadline = absl::Seconds(3);
 std::string own(std::string_view words) { return std::string(words); }
 
 absl::Status nobody_hosts(const std::string& cluster) {
-  return absl::UnavailableError(absl::StrCat("no node of ", cluster, " that hosts VMs runs now; try again in a moment"));
+  return absl::UnavailableError(
+      absl::StrCat("no node of ", cluster, " that hosts VMs runs now; try again in a moment"));
 }
 
 }  // namespace
@@ -36,10 +37,11 @@ absl::StatusOr<VmName> parse_vm_name(const std::string& text, const std::string&
   else if (!tenant.empty())
     vm.tenant = tenant;
   if (vm.name.empty() || vm.tenant.empty() || vm.name.find('/') != std::string::npos)
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no VM's name: write name or tenant/name"));
-  if (slash != std::string::npos && !tenant.empty() && vm.tenant != tenant)
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\" and --tenant ", tenant, " name two tenants: leave one of them out"));
+        absl::StrCat("\"", text, "\" is no VM's name: write name or tenant/name"));
+  if (slash != std::string::npos && !tenant.empty() && vm.tenant != tenant)
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" and --tenant ", tenant,
+                                                   " name two tenants: leave one of them out"));
   return vm;
 }
 
@@ -55,26 +57,27 @@ VmFacts VmFacts::from(schema::Response::VmView::Reader view) {
   facts.epoch = view.getEpoch();
   facts.migration = EventId::from(view.getMigration());
   for (const auto node : view.getInSync()) facts.in_sync.push_back(own(text(node)));
-  facts.spec = Message<schema::VmSpec>::build([from = view.getSpec()](schema::VmSpec::Builder spec) {
-    spec.setName(from.getName());
-    spec.setTenant(from.getTenant());
-    spec.setMemoryBytes(from.getMemoryBytes());
-    spec.setDiskBytes(from.getDiskBytes());
-    spec.setCpus(from.getCpus());
-    spec.setAddress(from.getAddress());
-    spec.setPolicy(from.getPolicy());
-    spec.setRequires(from.getRequires());
-    spec.setRefuses(from.getRefuses());
-    spec.setDiskLoss(from.getDiskLoss());
-    spec.setLossBoundNs(from.getLossBoundNs());
-    spec.setReplicas(from.getReplicas());
-    spec.setRunning(from.getRunning());
-    spec.setDirtyPagesPerSecond(from.getDirtyPagesPerSecond());
-    spec.setWritesPerSecond(from.getWritesPerSecond());
-    spec.setPaused(from.getPaused());
-    spec.setNodes(from.getNodes());
-    spec.setDestroyed(from.getDestroyed());
-  });
+  facts.spec =
+      Message<schema::VmSpec>::build([from = view.getSpec()](schema::VmSpec::Builder spec) {
+        spec.setName(from.getName());
+        spec.setTenant(from.getTenant());
+        spec.setMemoryBytes(from.getMemoryBytes());
+        spec.setDiskBytes(from.getDiskBytes());
+        spec.setCpus(from.getCpus());
+        spec.setAddress(from.getAddress());
+        spec.setPolicy(from.getPolicy());
+        spec.setRequires(from.getRequires());
+        spec.setRefuses(from.getRefuses());
+        spec.setDiskLoss(from.getDiskLoss());
+        spec.setLossBoundNs(from.getLossBoundNs());
+        spec.setReplicas(from.getReplicas());
+        spec.setRunning(from.getRunning());
+        spec.setDirtyPagesPerSecond(from.getDirtyPagesPerSecond());
+        spec.setWritesPerSecond(from.getWritesPerSecond());
+        spec.setPaused(from.getPaused());
+        spec.setNodes(from.getNodes());
+        spec.setDestroyed(from.getDestroyed());
+      });
   return facts;
 }
 
@@ -82,9 +85,10 @@ absl::StatusOr<std::unique_ptr<VmClient>> VmClient::connect(const Program& progr
   auto target = find_cluster(program);
   if (!target.ok()) return target.status();
   if (!target->running)
-    return absl::UnavailableError(absl::StrCat("cluster ", target->name, " does not run, so its VMs cannot be asked for: ",
-                                               "`supercloud demo` starts one; `supercloud explain VM --cluster ", target->name,
-                                               "` tells what happened in it"));
+    return absl::UnavailableError(
+        absl::StrCat("cluster ", target->name, " does not run, so its VMs cannot be asked for: ",
+                     "`supercloud demo` starts one; `supercloud explain VM --cluster ",
+                     target->name, "` tells what happened in it"));
   auto client = ClusterClient::connect(*target);
   if (!client.ok()) return client.status();
   return std::unique_ptr<VmClient>(new VmClient(*std::move(target), *std::move(client)));
@@ -97,27 +101,33 @@ std::vector<std::string> VmClient::nodes() const {
   return names;
 }
 
-absl::StatusOr<Message<schema::Response>> VmClient::ask_node(const std::string& node, const Message<schema::Request>& request,
-                                                             Duration deadline) {
+absl::StatusOr<Message<schema::Response>> VmClient::ask_node(
+    const std::string& node, const Message<schema::Request>& request, Duration deadline) {
   return client_->ask({node, "executor"}, request, deadline);
 }
 
-absl::StatusOr<Message<schema::Response>> VmClient::ask(const Message<schema::Request>& request, Duration deadline) {
+absl::StatusOr<Message<schema::Response>> VmClient::ask(const Message<schema::Request>& request,
+                                                        Duration deadline) {
   const Instant end = now() + deadline;
-  absl::StatusOr<Message<schema::Response>> answer = absl::UnavailableError(absl::StrCat("no node of ", target_.name, " runs"));
+  absl::StatusOr<Message<schema::Response>> answer =
+      absl::UnavailableError(absl::StrCat("no node of ", target_.name, " runs"));
   for (const std::string& node : nodes()) {
     answer = ask_node(node, request, std::max(end - now(), absl::Milliseconds(100)));
     // A process of the cluster that hosts no executor answers NotFound for the actor; only a VM's NotFound speaks of the VM.
-    const bool elsewhere = absl::IsUnavailable(answer.status()) || absl::IsUnimplemented(answer.status()) ||
-                           (absl::IsNotFound(answer.status()) && !absl::StrContains(answer.status().message(), "no VM"));
+    const bool elsewhere = absl::IsUnavailable(answer.status()) ||
+                           absl::IsUnimplemented(answer.status()) ||
+                           (absl::IsNotFound(answer.status()) &&
+                            !absl::StrContains(answer.status().message(), "no VM"));
     if (!elsewhere || now() >= end) return answer;
   }
-  if (absl::IsNotFound(answer.status()) || absl::IsUnimplemented(answer.status())) return nobody_hosts(target_.name);
+  if (absl::IsNotFound(answer.status()) || absl::IsUnimplemented(answer.status()))
+    return nobody_hosts(target_.name);
   return answer;
 }
 
 absl::StatusOr<std::vector<VmFacts>> VmClient::list() {
-  const auto request = Message<schema::Request>::build([](schema::Request::Builder builder) { builder.setListVms(); });
+  const auto request = Message<schema::Request>::build(
+      [](schema::Request::Builder builder) { builder.setListVms(); });
   std::map<std::string, VmFacts> known;
   absl::Status problem = absl::UnavailableError(absl::StrCat("no node of ", target_.name, " runs"));
   bool answered = false;
@@ -146,10 +156,13 @@ absl::StatusOr<std::vector<VmFacts>> VmClient::list() {
 }
 
 absl::StatusOr<VmFacts> VmClient::show(const VmName& vm) {
-  const auto answer = ask(Message<schema::Request>::build([&](schema::Request::Builder builder) { vm.write(builder.initShowVm()); }));
+  const auto answer = ask(Message<schema::Request>::build(
+      [&](schema::Request::Builder builder) { vm.write(builder.initShowVm()); }));
   if (!answer.ok()) return answer.status();
   if (!answer->reader().isVms() || answer->reader().getVms().size() != 1)
-    return absl::InternalError(absl::StrCat("the node that holds ", vm.key(), " answered with something else: are both of one version?"));
+    return absl::InternalError(
+        absl::StrCat("the node that holds ", vm.key(),
+                     " answered with something else: are both of one version?"));
   return VmFacts::from(answer->reader().getVms()[0]);
 }
 
@@ -163,8 +176,11 @@ int tell_vm_error(const absl::Status& status, const std::string& vm, VmClient* c
     if (const auto vms = client->list(); vms.ok()) {
       std::vector<std::string> names;
       const std::string wanted = vm.rfind("main/", 0) == 0 ? vm.substr(5) : vm;
-      for (const VmFacts& facts : *vms) names.push_back(facts.tenant == "main" ? facts.name : facts.key());
-      std::cerr << suggest(wanted, names, "there are no VMs: `supercloud vm create FILE.toml` makes one") << "\n";
+      for (const VmFacts& facts : *vms)
+        names.push_back(facts.tenant == "main" ? facts.name : facts.key());
+      std::cerr << suggest(wanted, names,
+                           "there are no VMs: `supercloud vm create FILE.toml` makes one")
+                << "\n";
     }
     return exit_no_match;
   }

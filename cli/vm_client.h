@@ -42,8 +42,10 @@ class VmClient {
   static absl::StatusOr<std::unique_ptr<VmClient>> connect(const Program& program);
 
   // Asks the executor of one node after the other until one is there to answer; redirects are followed.
-  absl::StatusOr<Message<schema::Response>> ask(const Message<schema::Request>& request, Duration deadline = usual_deadline);
-  absl::StatusOr<Message<schema::Response>> ask_node(const std::string& node, const Message<schema::Request>& request,
+  absl::StatusOr<Message<schema::Response>> ask(const Message<schema::Request>& request,
+                                                Duration deadline = usual_deadline);
+  absl::StatusOr<Message<schema::Response>> ask_node(const std::string& node,
+                                                     const Message<schema::Request>& request,
                                                      Duration deadline = usual_deadline);
 
   // All VMs by tenant and name, each as its holder describes it where that one answers.

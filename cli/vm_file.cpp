@@ -1,5 +1,7 @@
 #include "cli/vm_file.h"
 
+#include <toml++/toml.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
@@ -8,7 +10,6 @@
 #include <map>
 #include <optional>
 #include <sstream>
-#include <toml++/toml.h>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -41,8 +42,9 @@ struct VmDescription {
   std::vector<std::string> nodes;
 };
 
-const std::vector<std::string> top_keys = {"name",     "tenant",  "memory",  "disk",      "cpus",       "address", "policy",
-                                           "requires", "refuses", "disk_loss", "loss_bound", "replicas", "nodes",   "workload"};
+const std::vector<std::string> top_keys = {
+    "name",     "tenant",  "memory",    "disk",       "cpus",     "address", "policy",
+    "requires", "refuses", "disk_loss", "loss_bound", "replicas", "nodes",   "workload"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
 
@@ -50,20 +52,24 @@ std::string key_text(const toml::key& key) { return std::string(key.str()); }
 
 class VmFileReader {
  public:
-  VmFileReader(const std::string& file_name, const VmFileOptions& options) : file_name_(file_name), options_(options) {}
+  VmFileReader(const std::string& file_name, const VmFileOptions& options)
+      : file_name_(file_name), options_(options) {}
 
   void read(const toml::table& table) {
     known_keys(table, "", top_keys);
     description_.name = name(table, "name");
     description_.tenant = name(table, "tenant");
-    if (description_.tenant.empty()) description_.tenant = options_.tenant_asked.empty() ? "main" : options_.tenant_asked;
+    if (description_.tenant.empty())
+      description_.tenant = options_.tenant_asked.empty() ? "main" : options_.tenant_asked;
     if (!options_.tenant_asked.empty() && description_.tenant != options_.tenant_asked)
       mistake(table.get("tenant"), "tenant",
-              absl::StrCat("the file says \"", description_.tenant, "\", --tenant says \"", options_.tenant_asked, "\""),
+              absl::StrCat("the file says \"", description_.tenant, "\", --tenant says \"",
+                           options_.tenant_asked, "\""),
               "leave one of them out");
     memory(table);
     if (const auto disk = bytes(table, "disk")) description_.disk = *disk;
-    if (description_.disk > disk_bytes_max) mistake(table.get("disk"), "disk", "more than 1024 TiB", "give a smaller one");
+    if (description_.disk > disk_bytes_max)
+      mistake(table.get("disk"), "disk", "more than 1024 TiB", "give a smaller one");
     whole_number(table, "", "cpus", 1, 1024, description_.cpus);
     whole_number(table, "", "replicas", 0, 16, description_.replicas);
     if (const auto address = string(table, "", "address")) description_.address = *address;
@@ -79,22 +85,28 @@ class VmFileReader {
   const VmDescription& description() const { return description_; }
 
  private:
-  void mistake(std::uint32_t line, std::string_view key, std::string_view what, std::string_view cure) {
-    mistakes_.push_back(absl::StrCat(file_name_, ":", line, ": ", std::string(key), ": ", std::string(what), "; ", std::string(cure)));
+  void mistake(std::uint32_t line, std::string_view key, std::string_view what,
+               std::string_view cure) {
+    mistakes_.push_back(absl::StrCat(file_name_, ":", line, ": ", std::string(key), ": ",
+                                     std::string(what), "; ", std::string(cure)));
   }
-  void mistake(const toml::node* node, std::string_view key, std::string_view what, std::string_view cure) {
+  void mistake(const toml::node* node, std::string_view key, std::string_view what,
+               std::string_view cure) {
     mistake(node == nullptr ? 1 : node->source().begin.line, key, what, cure);
   }
 
-  void known_keys(const toml::table& table, const std::string& prefix, const std::vector<std::string>& known) {
+  void known_keys(const toml::table& table, const std::string& prefix,
+                  const std::vector<std::string>& known) {
     for (const auto& [key, node] : table) {
       const std::string name = key_text(key);
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-      mistake(key.source().begin.line, prefix + name, "there is no such key", suggest(name, known, "leave it out"));
+      mistake(key.source().begin.line, prefix + name, "there is no such key",
+              suggest(name, known, "leave it out"));
     }
   }
 
-  std::optional<std::string> string(const toml::table& table, const std::string& prefix, const std::string& key) {
+  std::optional<std::string> string(const toml::table& table, const std::string& prefix,
+                                    const std::string& key) {
     const toml::node* node = table.get(key);
     if (node == nullptr) return std::nullopt;
     if (const auto value = node->value_exact<std::string>()) return *value;
@@ -102,15 +114,16 @@ class VmFileReader {
     return std::nullopt;
   }
 
-  void whole_number(const toml::table& table, const std::string& prefix, const std::string& key, std::int64_t low,
-                    std::int64_t high, std::uint32_t& value) {
+  void whole_number(const toml::table& table, const std::string& prefix, const std::string& key,
+                    std::int64_t low, std::int64_t high, std::uint32_t& value) {
     const toml::node* node = table.get(key);
     if (node == nullptr) return;
     const auto number = node->value_exact<std::int64_t>();
     if (number && *number >= low && *number <= high)
       value = static_cast<std::uint32_t>(*number);
     else
-      mistake(node, prefix + key, "is no whole number that fits", absl::StrCat("write one from ", low, " to ", high));
+      mistake(node, prefix + key, "is no whole number that fits",
+              absl::StrCat("write one from ", low, " to ", high));
   }
 
   // A tenant's or a VM's: part of "tenant/name" and a token of topics. Empty: none, or not a good one.
@@ -121,9 +134,11 @@ class VmFileReader {
     }
     const std::optional<std::string> value = string(table, "", key);
     if (!value) return "";
-    if (value->empty() || value->find('/') != std::string::npos || encode_token(*value).size() > token_bytes_max) {
-      mistake(table.get(key), key, absl::StrCat("\"", *value, "\" cannot be one"),
-              absl::StrCat("use 1 to ", token_bytes_max, " letters, digits, - and _, without a slash"));
+    if (value->empty() || value->find('/') != std::string::npos ||
+        encode_token(*value).size() > token_bytes_max) {
+      mistake(
+          table.get(key), key, absl::StrCat("\"", *value, "\" cannot be one"),
+          absl::StrCat("use 1 to ", token_bytes_max, " letters, digits, - and _, without a slash"));
       return "";
     }
     return *value;
@@ -132,9 +147,12 @@ class VmFileReader {
   std::optional<std::uint64_t> bytes(const toml::table& table, const std::string& key) {
     const toml::node* node = table.get(key);
     if (node == nullptr) return std::nullopt;
-    if (const auto number = node->value_exact<std::int64_t>(); number && *number >= 0) return static_cast<std::uint64_t>(*number);
+    if (const auto number = node->value_exact<std::int64_t>(); number && *number >= 0)
+      return static_cast<std::uint64_t>(*number);
     const auto words = node->value_exact<std::string>();
-    const auto size = words ? parse_bytes(*words) : absl::StatusOr<std::uint64_t>(absl::InvalidArgumentError("is not a size"));
+    const auto size =
+        words ? parse_bytes(*words)
+              : absl::StatusOr<std::uint64_t>(absl::InvalidArgumentError("is not a size"));
     if (size.ok()) return *size;
     mistake(node, key, words ? absl::StrCat("\"", *words, "\" is not a size") : "is not a size",
             absl::StrCat("write ", key, " = \"256MiB\", or a number of bytes"));
@@ -142,22 +160,26 @@ class VmFileReader {
   }
 
   void memory(const toml::table& table) {
-    if (table.get("memory") == nullptr) return mistake(nullptr, "memory", "is missing", "add a line like memory = \"256MiB\"");
+    if (table.get("memory") == nullptr)
+      return mistake(nullptr, "memory", "is missing", "add a line like memory = \"256MiB\"");
     const auto size = bytes(table, "memory");
     if (!size) return;
     description_.memory = *size;
     if (*size < memory_bytes_min || *size > memory_bytes_max)
-      mistake(table.get("memory"), "memory", absl::StrCat(format_bytes(*size), " is not possible"), "give 1 MiB to 64 TiB");
+      mistake(table.get("memory"), "memory", absl::StrCat(format_bytes(*size), " is not possible"),
+              "give 1 MiB to 64 TiB");
     else if (*size % page_bytes != 0)
-      mistake(table.get("memory"), "memory", "is no multiple of a page",
-              absl::StrCat("give a multiple of ", page_bytes, " bytes: KiB and MiB, not kB and MB"));
+      mistake(
+          table.get("memory"), "memory", "is no multiple of a page",
+          absl::StrCat("give a multiple of ", page_bytes, " bytes: KiB and MiB, not kB and MB"));
   }
 
   void policy(const toml::table& table) {
     const auto value = string(table, "", "policy");
     if (!value) return;
     description_.policy = *value;
-    if (std::find(options_.policies.begin(), options_.policies.end(), *value) == options_.policies.end())
+    if (std::find(options_.policies.begin(), options_.policies.end(), *value) ==
+        options_.policies.end())
       mistake(table.get("policy"), "policy", absl::StrCat("there is no policy \"", *value, "\""),
               suggest(*value, options_.policies, "leave it out"));
   }
@@ -169,23 +191,29 @@ class VmFileReader {
       else if (*value == "bounded-loss")
         description_.disk_loss = schema::DiskLoss::BOUNDED_LOSS;
       else if (*value != "wait")
-        mistake(table.get("disk_loss"), "disk_loss", absl::StrCat("there is no \"", *value, "\""), suggest(*value, disk_losses, ""));
+        mistake(table.get("disk_loss"), "disk_loss", absl::StrCat("there is no \"", *value, "\""),
+                suggest(*value, disk_losses, ""));
     }
     const bool bounded = description_.disk_loss == schema::DiskLoss::BOUNDED_LOSS;
     if (const auto value = string(table, "", "loss_bound")) {
       absl::Duration bound;
-      if (!absl::ParseDuration(*value, &bound) || bound <= absl::ZeroDuration() || bound > absl::Hours(24 * 365))
-        mistake(table.get("loss_bound"), "loss_bound", absl::StrCat("\"", *value, "\" is no duration that fits"),
+      if (!absl::ParseDuration(*value, &bound) || bound <= absl::ZeroDuration() ||
+          bound > absl::Hours(24 * 365))
+        mistake(table.get("loss_bound"), "loss_bound",
+                absl::StrCat("\"", *value, "\" is no duration that fits"),
                 "write loss_bound = \"5s\", \"500ms\" or \"2m\"");
       else if (!bounded)
-        mistake(table.get("loss_bound"), "loss_bound", "means nothing here", "set disk_loss = \"bounded-loss\", or leave it out");
+        mistake(table.get("loss_bound"), "loss_bound", "means nothing here",
+                "set disk_loss = \"bounded-loss\", or leave it out");
       else
         description_.loss_bound = bound;
     } else if (bounded && table.get("loss_bound") == nullptr) {
-      mistake(table.get("disk_loss"), "disk_loss", "bounded-loss has no bound", "add a line like loss_bound = \"5s\"");
+      mistake(table.get("disk_loss"), "disk_loss", "bounded-loss has no bound",
+              "add a line like loss_bound = \"5s\"");
     }
     if (description_.disk_loss == schema::DiskLoss::SYNC && description_.replicas == 0)
-      mistake(table.get("disk_loss"), "disk_loss", "sync has no replica to wait for", "set replicas to 1 or more");
+      mistake(table.get("disk_loss"), "disk_loss", "sync has no replica to wait for",
+              "set replicas to 1 or more");
   }
 
   // label = "value", and where several make sense label = ["value", "value"].
@@ -195,17 +223,20 @@ class VmFileReader {
     if (node == nullptr) return found;
     const toml::table* entries = node->as_table();
     if (entries == nullptr) {
-      mistake(node, key, "is not a table", absl::StrCat("write [", key, "] and below it label = \"value\""));
+      mistake(node, key, "is not a table",
+              absl::StrCat("write [", key, "] and below it label = \"value\""));
       return found;
     }
     for (const auto& [label, value] : *entries) {
       const toml::array* array = value.as_array();
       const bool list = several && array != nullptr &&
-                        std::all_of(array->begin(), array->end(), [](const toml::node& item) { return item.is_string(); });
+                        std::all_of(array->begin(), array->end(),
+                                    [](const toml::node& item) { return item.is_string(); });
       if (const auto word = value.value_exact<std::string>())
         found.emplace_back(key_text(label), *word);
       else if (list)
-        for (const toml::node& item : *array) found.emplace_back(key_text(label), *item.value_exact<std::string>());
+        for (const toml::node& item : *array)
+          found.emplace_back(key_text(label), *item.value_exact<std::string>());
       else
         mistake(&value, absl::StrCat(key, ".", key_text(label)), "is not a label's value",
                 absl::StrCat("write ", key_text(label), " = \"value\"",
@@ -218,18 +249,23 @@ class VmFileReader {
     const toml::node* node = table.get("nodes");
     if (node == nullptr) return;
     const toml::array* array = node->as_array();
-    if (array == nullptr || !std::all_of(array->begin(), array->end(), [](const toml::node& item) { return item.is_string(); }))
-      return mistake(node, "nodes", "is not a list of names", "write nodes = [\"node-1\", \"node-2\"]");
-    for (const toml::node& item : *array) description_.nodes.push_back(*item.value_exact<std::string>());
+    if (array == nullptr || !std::all_of(array->begin(), array->end(),
+                                         [](const toml::node& item) { return item.is_string(); }))
+      return mistake(node, "nodes", "is not a list of names",
+                     "write nodes = [\"node-1\", \"node-2\"]");
+    for (const toml::node& item : *array)
+      description_.nodes.push_back(*item.value_exact<std::string>());
   }
 
   void workload(const toml::table& table) {
     const toml::node* node = table.get("workload");
     if (node == nullptr) return;
     const toml::table* entries = node->as_table();
-    if (entries == nullptr) return mistake(node, "workload", "is not a table", "write [workload] and its keys below");
+    if (entries == nullptr)
+      return mistake(node, "workload", "is not a table", "write [workload] and its keys below");
     known_keys(*entries, "workload.", workload_keys);
-    whole_number(*entries, "workload.", "dirty_pages_per_second", 0, 1'000'000, description_.dirty_pages);
+    whole_number(*entries, "workload.", "dirty_pages_per_second", 0, 1'000'000,
+                 description_.dirty_pages);
     whole_number(*entries, "workload.", "writes_per_second", 0, 100'000, description_.writes);
   }
 
@@ -257,7 +293,8 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
     fill(vm.required, spec.initRequires(static_cast<unsigned>(vm.required.size())));
     fill(vm.refused, spec.initRefuses(static_cast<unsigned>(vm.refused.size())));
     spec.setDiskLoss(vm.disk_loss);
-    if (vm.loss_bound) spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(*vm.loss_bound)));
+    if (vm.loss_bound)
+      spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(*vm.loss_bound)));
     spec.setReplicas(vm.replicas);
     spec.setDirtyPagesPerSecond(vm.dirty_pages);
     spec.setWritesPerSecond(vm.writes);
@@ -268,12 +305,16 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
 
 std::string label_text(capnp::List<schema::Label>::Reader labels) {
   std::vector<std::string> words;
-  for (const auto label : labels) words.push_back(absl::StrCat(std::string(text(label.getName())), "=", std::string(text(label.getValue()))));
+  for (const auto label : labels)
+    words.push_back(
+        absl::StrCat(std::string(text(label.getName())), "=", std::string(text(label.getValue()))));
   return words.empty() ? "none" : absl::StrJoin(words, " ");
 }
 
 const char* disk_loss_text(schema::DiskLoss loss) {
-  return loss == schema::DiskLoss::SYNC ? "sync" : loss == schema::DiskLoss::BOUNDED_LOSS ? "bounded-loss" : "wait";
+  return loss == schema::DiskLoss::SYNC           ? "sync"
+         : loss == schema::DiskLoss::BOUNDED_LOSS ? "bounded-loss"
+                                                  : "wait";
 }
 
 std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spec) {
@@ -296,45 +337,61 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
 
 }  // namespace
 
-absl::StatusOr<Message<schema::VmSpec>> parse_vm_file(std::string_view toml, const std::string& file_name,
+absl::StatusOr<Message<schema::VmSpec>> parse_vm_file(std::string_view toml,
+                                                      const std::string& file_name,
                                                       const VmFileOptions& options) {
   VmFileReader reader(file_name, options);
   try {
     reader.read(toml::parse(toml, file_name));
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(absl::StrCat(file_name, ":", error.source().begin.line, ":", error.source().begin.column, ": ",
-                                                   std::string(error.description()), "; mend the line, examples/vm.toml has every key"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        file_name, ":", error.source().begin.line, ":", error.source().begin.column, ": ",
+        std::string(error.description()), "; mend the line, examples/vm.toml has every key"));
   }
-  if (!reader.mistakes().empty()) return absl::InvalidArgumentError(absl::StrJoin(reader.mistakes(), "\n"));
+  if (!reader.mistakes().empty())
+    return absl::InvalidArgumentError(absl::StrJoin(reader.mistakes(), "\n"));
   return to_spec(reader.description());
 }
 
-absl::StatusOr<Message<schema::VmSpec>> read_vm_file(const std::string& path, const VmFileOptions& options) {
+absl::StatusOr<Message<schema::VmSpec>> read_vm_file(const std::string& path,
+                                                     const VmFileOptions& options) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot be read; give the path of a VM's description"));
+  if (!file)
+    return absl::ErrnoToStatus(
+        errno, absl::StrCat(path, ": cannot be read; give the path of a VM's description"));
   std::string content(file_bytes_max + 1, '\0');
   file.read(content.data(), static_cast<std::streamsize>(content.size()));
   if (file.bad() || (file.gcount() == 0 && !file.eof()))
-    return absl::InvalidArgumentError(absl::StrCat(path, ": cannot be read; give the path of a file, not of a folder"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": cannot be read; give the path of a file, not of a folder"));
   content.resize(static_cast<std::size_t>(file.gcount()));
   if (content.size() > file_bytes_max)
-    return absl::InvalidArgumentError(absl::StrCat(path, ": has more than 1 MiB; give the description of one VM"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": has more than 1 MiB; give the description of one VM"));
   return parse_vm_file(content, path, options);
 }
 
 absl::StatusOr<std::uint64_t> parse_bytes(std::string_view text) {
-  const auto bad = [&] { return absl::InvalidArgumentError(absl::StrCat("\"", std::string(text), "\" is not a size like 256MiB")); };
+  const auto bad = [&] {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", std::string(text), "\" is not a size like 256MiB"));
+  };
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   std::uint64_t number = 0;
-  if (digits == 0 || !absl::SimpleAtoi(absl::string_view(text.data(), digits), &number)) return bad();
+  if (digits == 0 || !absl::SimpleAtoi(absl::string_view(text.data(), digits), &number))
+    return bad();
   std::string_view unit = text.substr(digits);
   while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
-  static const std::map<std::string_view, std::uint64_t> units = {
-      {"", 1},           {"B", 1},
-      {"kB", 1000},      {"KiB", 1 << 10},
-      {"MB", 1'000'000}, {"MiB", 1 << 20},
-      {"GB", 1'000'000'000}, {"GiB", 1 << 30},
-      {"TB", 1'000'000'000'000}, {"TiB", std::uint64_t{1} << 40}};
+  static const std::map<std::string_view, std::uint64_t> units = {{"", 1},
+                                                                  {"B", 1},
+                                                                  {"kB", 1000},
+                                                                  {"KiB", 1 << 10},
+                                                                  {"MB", 1'000'000},
+                                                                  {"MiB", 1 << 20},
+                                                                  {"GB", 1'000'000'000},
+                                                                  {"GiB", 1 << 30},
+                                                                  {"TB", 1'000'000'000'000},
+                                                                  {"TiB", std::uint64_t{1} << 40}};
   const auto factor = units.find(unit);
   if (factor == units.end() || number > UINT64_MAX / factor->second) return bad();
   return number * factor->second;
@@ -350,12 +407,14 @@ std::string format_bytes(std::uint64_t bytes) {
   return absl::StrCat(bytes, " ", names[unit]);
 }
 
-std::vector<std::string> spec_differences(schema::VmSpec::Reader there, schema::VmSpec::Reader here) {
+std::vector<std::string> spec_differences(schema::VmSpec::Reader there,
+                                          schema::VmSpec::Reader here) {
   const auto old = said(there), now = said(here);
   std::vector<std::string> differences;
   for (std::size_t i = 0; i < old.size(); ++i)
     if (old[i] != now[i])
-      differences.push_back(absl::StrCat(old[i].first, ": ", old[i].second, " there, ", now[i].second, " in the file"));
+      differences.push_back(absl::StrCat(old[i].first, ": ", old[i].second, " there, ",
+                                         now[i].second, " in the file"));
   return differences;
 }
 

@@ -17,10 +17,12 @@ struct VmFileOptions {
   std::string tenant_asked;
 };
 
-absl::StatusOr<Message<schema::VmSpec>> parse_vm_file(std::string_view toml, const std::string& file_name,
+absl::StatusOr<Message<schema::VmSpec>> parse_vm_file(std::string_view toml,
+                                                      const std::string& file_name,
                                                       const VmFileOptions& options);
 // NotFound, PermissionDenied or what else kept the file from being read.
-absl::StatusOr<Message<schema::VmSpec>> read_vm_file(const std::string& path, const VmFileOptions& options);
+absl::StatusOr<Message<schema::VmSpec>> read_vm_file(const std::string& path,
+                                                     const VmFileOptions& options);
 
 // "256MiB", "1 GiB", "4096": bytes. Decimal units (kB, MB, GB, TB) and binary ones (KiB, MiB, GiB, TiB).
 absl::StatusOr<std::uint64_t> parse_bytes(std::string_view text);
@@ -28,6 +30,7 @@ absl::StatusOr<std::uint64_t> parse_bytes(std::string_view text);
 std::string format_bytes(std::uint64_t bytes);
 
 // In what two descriptions differ, "memory: 256 MiB there, 512 MiB here", but for what commands change (running, paused).
-std::vector<std::string> spec_differences(schema::VmSpec::Reader there, schema::VmSpec::Reader here);
+std::vector<std::string> spec_differences(schema::VmSpec::Reader there,
+                                          schema::VmSpec::Reader here);
 
 }  // namespace supercloud

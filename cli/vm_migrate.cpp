@@ -34,12 +34,14 @@ std::size_t terminal_width() {
 // Lines and the bar go to stderr, the outcome to stdout.
 class Teller {
  public:
-  Teller(std::string name, Instant start, bool quiet) : name_(std::move(name)), start_(start), quiet_(quiet) {}
+  Teller(std::string name, Instant start, bool quiet)
+      : name_(std::move(name)), start_(start), quiet_(quiet) {}
 
   void line(Instant now, const std::string& words) {
     if (quiet_) return;
     clear();
-    std::cerr << absl::StrFormat("%8.3f s  %s", absl::ToDoubleSeconds(now - start_), words) << std::endl;
+    std::cerr << absl::StrFormat("%8.3f s  %s", absl::ToDoubleSeconds(now - start_), words)
+              << std::endl;
     if (shown_) draw();
   }
   void step(Instant now, const MigrationFollower::Step& step) {
@@ -74,13 +76,20 @@ class Teller {
   Instant next_line_{};
 };
 
-int tell_checks(const std::string& vm, const std::string& target, const schema::Response::Reader& answer, bool json) {
+int tell_checks(const std::string& vm, const std::string& target,
+                const schema::Response::Reader& answer, bool json) {
   const auto checks = answer.getChecks();
   if (json) {
     Json failed = Json::array();
     for (const auto check : checks)
-      failed.push_back({{"name", text(check.getName())}, {"detail", text(check.getDetail())}, {"cure", text(check.getCure())}});
-    std::cout << Json({{"vm", vm}, {"target", target}, {"possible", checks.size() == 0}, {"failed", std::move(failed)}}).dump(2)
+      failed.push_back({{"name", text(check.getName())},
+                        {"detail", text(check.getDetail())},
+                        {"cure", text(check.getCure())}});
+    std::cout << Json({{"vm", vm},
+                       {"target", target},
+                       {"possible", checks.size() == 0},
+                       {"failed", std::move(failed)}})
+                     .dump(2)
               << std::endl;
   } else if (checks.size() == 0) {
     std::cout << vm << " could move to " << target << " now: every check passes\n";
@@ -102,7 +111,8 @@ struct Followed {
 };
 
 std::string commands_after(const Followed& followed) {
-  const std::string cluster = followed.program.cluster.empty() ? "" : absl::StrCat(" --cluster ", followed.program.cluster);
+  const std::string cluster =
+      followed.program.cluster.empty() ? "" : absl::StrCat(" --cluster ", followed.program.cluster);
   return absl::StrCat("supercloud explain ", followed.migration.short_id(), cluster);
 }
 
@@ -118,23 +128,28 @@ int tell_outcome(const Followed& followed, const MigrationFollower& follower) {
               << std::endl;
   } else if (outcome) {
     const std::string what = absl::StrReplaceAll(outcome->what, {{"\n", "\n  "}});
-    std::cout << followed.vm.key() << " " << outcome->how << (outcome->how == "refused" ? ":\n  " : ": ") << what << "\n"
+    std::cout << followed.vm.key() << " " << outcome->how
+              << (outcome->how == "refused" ? ":\n  " : ": ") << what << "\n"
               << "why: " << commands_after(followed) << std::endl;
   }
   return outcome && outcome->how == "completed" ? exit_ok : exit_failed;
 }
 
-int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower, Teller& teller, const Instant& heard) {
+int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower, Teller& teller,
+           const Instant& heard) {
   const Interrupt interrupt;
   Instant asked = vms.now();
   while (!follower.outcome() && !interrupt.requested()) {
-    vms.client().run_until([&] { return follower.outcome() || interrupt.requested(); }, vms.now() + look_interval);
+    vms.client().run_until([&] { return follower.outcome() || interrupt.requested(); },
+                           vms.now() + look_interval);
     if (follower.outcome() || vms.now() - std::max(heard, asked) < silence_max) continue;
     asked = vms.now();
-    const auto history = read_history(vms.target(), Pattern::of("migration.>"), vms.client().pool(), &vms.client());
+    const auto history =
+        read_history(vms.target(), Pattern::of("migration.>"), vms.client().pool(), &vms.client());
     if (!history.ok()) continue;
     for (const Event& event : *history)
-      if (const std::string words = follower.fold(event); !words.empty()) teller.line(vms.now(), words + " (from the log)");
+      if (const std::string words = follower.fold(event); !words.empty())
+        teller.line(vms.now(), words + " (from the log)");
   }
   teller.end();
   if (follower.outcome()) return tell_outcome(followed, follower);
@@ -150,16 +165,20 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
   const auto vm = parse_vm_name(options.vm, options.tenant);
   if (!vm.ok()) return tell_vm_error(vm.status(), options.vm, nullptr);
   Duration deadline;
-  if (!options.deadline.empty() && (!absl::ParseDuration(options.deadline, &deadline) || deadline <= absl::ZeroDuration()))
-    return tell_vm_error(absl::InvalidArgumentError(absl::StrCat("--deadline ", options.deadline, " is no duration: write 60s or 2m")),
+  if (!options.deadline.empty() &&
+      (!absl::ParseDuration(options.deadline, &deadline) || deadline <= absl::ZeroDuration()))
+    return tell_vm_error(absl::InvalidArgumentError(absl::StrCat(
+                             "--deadline ", options.deadline, " is no duration: write 60s or 2m")),
                          options.vm, nullptr);
   auto connected = VmClient::connect(program);
   if (!connected.ok()) return tell_vm_error(connected.status(), options.vm, nullptr);
   VmClient& vms = **connected;
   const std::vector<std::string> nodes = vms.nodes();
-  if (options.target.find('/') == std::string::npos && std::find(nodes.begin(), nodes.end(), options.target) == nodes.end()) {
-    std::cerr << "supercloud: there is no node " << options.target << " in " << vms.target().name << "; "
-              << suggest(options.target, nodes, "none of its nodes runs") << " (a place has slashes: cloud/region/zone/type/spot)\n";
+  if (options.target.find('/') == std::string::npos &&
+      std::find(nodes.begin(), nodes.end(), options.target) == nodes.end()) {
+    std::cerr << "supercloud: there is no node " << options.target << " in " << vms.target().name
+              << "; " << suggest(options.target, nodes, "none of its nodes runs")
+              << " (a place has slashes: cloud/region/zone/type/spot)\n";
     return exit_no_match;
   }
 
@@ -173,43 +192,54 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
     if (!follower) return early.push_back(event);
     heard = vms.now();
     if (const std::string words = follower->fold(event); !words.empty()) teller.line(heard, words);
-    if (event.type() == schema::Payload::MIGRATION_PROGRESS && event.migration() == migration) teller.step(heard, *follower->step());
+    if (event.type() == schema::Payload::MIGRATION_PROGRESS && event.migration() == migration)
+      teller.step(heard, *follower->step());
   };
   if (options.wait && !options.dry_run)
     for (const char* domain : {"migration.>", "vm.>", "storage.>", "network.>", "instance.>"})
-      if (const absl::Status listening = vms.client().subscribe(Pattern::of(domain), take); !listening.ok())
+      if (const absl::Status listening = vms.client().subscribe(Pattern::of(domain), take);
+          !listening.ok())
         return tell_vm_error(listening, options.vm, &vms);
 
-  const auto answer = vms.ask(Message<schema::Request>::build([&](schema::Request::Builder builder) {
-    auto request = builder.initMigrateVm();
-    vm->write(request.initVm());
-    request.setTarget(options.target);
-    request.setReason(options.reason);
-    request.setDryRun(options.dry_run);
-    request.setDeadlineNs(absl::ToInt64Nanoseconds(deadline));
-  }));
+  const auto answer =
+      vms.ask(Message<schema::Request>::build([&](schema::Request::Builder builder) {
+        auto request = builder.initMigrateVm();
+        vm->write(request.initVm());
+        request.setTarget(options.target);
+        request.setReason(options.reason);
+        request.setDryRun(options.dry_run);
+        request.setDeadlineNs(absl::ToInt64Nanoseconds(deadline));
+      }));
   if (!answer.ok() && options.dry_run && absl::IsNotFound(answer.status()) &&
       absl::StrContains(answer.status().message(), "rented")) {
     std::cout << vm->key() << ": " << std::string(answer.status().message()) << "\n";
     return exit_ok;
   }
   if (!answer.ok()) return tell_vm_error(answer.status(), vm->key(), &vms);
-  if (options.dry_run) return tell_checks(vm->key(), options.target, answer->reader(), program.json);
+  if (options.dry_run)
+    return tell_checks(vm->key(), options.target, answer->reader(), program.json);
 
-  const Followed followed{*vm, EventId::from(answer->reader().getAccepted().getMigration()), program};
+  const Followed followed{*vm, EventId::from(answer->reader().getAccepted().getMigration()),
+                          program};
   migration = followed.migration;
   follower.emplace(migration);
   if (!options.wait) {
     if (program.json)
-      std::cout << Json({{"vm", vm->key()}, {"migration", followed.migration.short_id()}, {"event", followed.migration.to_string()},
-                         {"outcome", "proposed"}}).dump(2) << std::endl;
+      std::cout << Json({{"vm", vm->key()},
+                         {"migration", followed.migration.short_id()},
+                         {"event", followed.migration.to_string()},
+                         {"outcome", "proposed"}})
+                       .dump(2)
+                << std::endl;
     else
-      std::cout << vm->key() << ": migration " << followed.migration.short_id() << " to " << options.target
-                << " is proposed\nwhat became of it: " << commands_after(followed) << std::endl;
+      std::cout << vm->key() << ": migration " << followed.migration.short_id() << " to "
+                << options.target << " is proposed\nwhat became of it: " << commands_after(followed)
+                << std::endl;
     return exit_ok;
   }
-  teller.line(vms.now(), absl::StrCat("proposed to ", std::string(text(answer->reader().getAccepted().getNode())), ": migration ",
-                                      followed.migration.short_id()));
+  teller.line(vms.now(), absl::StrCat("proposed to ",
+                                      std::string(text(answer->reader().getAccepted().getNode())),
+                                      ": migration ", followed.migration.short_id()));
   for (const Event& event : early) take(event);
   early.clear();
   return follow(vms, followed, *follower, teller, heard);

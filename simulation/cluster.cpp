@@ -13,13 +13,19 @@ namespace {
 constexpr const char* site_name = "site";
 constexpr std::uint64_t mib = 1ULL << 20;
 
-std::string zone_name(int index) { return absl::StrCat("us-east-1", std::string(1, static_cast<char>('a' + index))); }
+std::string zone_name(int index) {
+  return absl::StrCat("us-east-1", std::string(1, static_cast<char>('a' + index)));
+}
 
 PlaceName place_of(int index, const ClusterOptions& options) {
   if (!options.places.empty()) return options.places.at(static_cast<std::size_t>(index));
   const int nodes = options.nodes;
   const bool spot = index + 1 < nodes || nodes == 1;
-  return {.cloud = "aws", .region = "us-east-1", .zone = zone_name(spot ? index : 0), .instance_type = "r3.large", .spot = spot};
+  return {.cloud = "aws",
+          .region = "us-east-1",
+          .zone = zone_name(spot ? index : 0),
+          .instance_type = "r3.large",
+          .spot = spot};
 }
 
 Message<schema::Request> request(absl::FunctionRef<void(schema::Request::Builder)> fill) {
@@ -65,7 +71,8 @@ struct SimulatedCluster::Site {
         log(cluster.site_clock_, cluster.pool_, disk),
         table(cluster.site_clock_, cluster.lease_disk_, options),
         node({cluster.site_clock_, bus, log, cluster.pool_}, {.name = site_name, .batch = 1}) {
-    node.spawn(std::string(lease_site_actor), [this](Context&) { return std::make_unique<LeaseSite>(table); });
+    node.spawn(std::string(lease_site_actor),
+               [this](Context&) { return std::make_unique<LeaseSite>(table); });
   }
   SimulatedBus bus;
   MemoryEventLog log;
@@ -76,20 +83,29 @@ struct SimulatedCluster::Site {
 // The account as the cluster sees it: what it launches becomes a machine, what it revokes is gone with its disk.
 class SimulatedCluster::Account final : public Provider {
  public:
-  Account(SimulatedCluster& cluster, SimulatedMarketOptions options) : cluster_(cluster), market_(cluster.scheduler_, std::move(options)) {
+  Account(SimulatedCluster& cluster, SimulatedMarketOptions options)
+      : cluster_(cluster), market_(cluster.scheduler_, std::move(options)) {
     market_.watch([this](const InstanceChange& change) {
       if (change.kind == InstanceChange::Kind::launched) cluster_.launched(change.instance);
-      if (change.kind == InstanceChange::Kind::notice) cluster_.checker_.under_notice(change.instance.node);
-      if (change.kind == InstanceChange::Kind::revoked || change.kind == InstanceChange::Kind::returned)
+      if (change.kind == InstanceChange::Kind::notice)
+        cluster_.checker_.under_notice(change.instance.node);
+      if (change.kind == InstanceChange::Kind::revoked ||
+          change.kind == InstanceChange::Kind::returned)
         cluster_.gone(change.instance);
       if (watcher_) watcher_(change);
     });
   }
   std::string account() const override { return market_.account(); }
-  void rent(RentRequest rent_request, Reply<Done> reply) override { market_.rent(std::move(rent_request), std::move(reply)); }
-  void give_back(std::string instance, Reply<Done> reply) override { market_.give_back(std::move(instance), std::move(reply)); }
+  void rent(RentRequest rent_request, Reply<Done> reply) override {
+    market_.rent(std::move(rent_request), std::move(reply));
+  }
+  void give_back(std::string instance, Reply<Done> reply) override {
+    market_.give_back(std::move(instance), std::move(reply));
+  }
   void list(Reply<std::vector<Instance>> reply) override { market_.list(std::move(reply)); }
-  void watch(std::function<void(const InstanceChange&)> change) override { watcher_ = std::move(change); }
+  void watch(std::function<void(const InstanceChange&)> change) override {
+    watcher_ = std::move(change);
+  }
   void price_changed(const Price& price) override { market_.price_changed(price); }
 
  private:
@@ -106,29 +122,37 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
       network_(scheduler_, random_.fork()),
       links_(scheduler_),
       faults_(std::make_unique<Faults>(random_.fork())) {
-  links_.set_blocked([this](const std::string& from, const std::string& to) { return !network_.reachable(from, to); });
-  checker_.set_eyes({.excused = [this](const std::string& name) { return machine(name) == nullptr || machine(name)->excused(); },
-                     .session_alive = [this](const SessionId& id) { return lease_disk_.contents.sessions.contains(id); },
-                     .disk =
-                         [this](const std::string& name, const std::string& vm) {
-                           std::map<std::uint64_t, KnownBlock> content;
-                           const SimulatedMachine* found = machine(name);
-                           const auto volume = found->disk().volumes().find(vm);
-                           if (volume != found->disk().volumes().end())
-                             for (const auto& [index, block] : volume->second.blocks())
-                               content[index] = {block.value, block.epoch, block.version};
-                           return content;
-                         },
-                     .executing =
-                         [this](const std::string& vm) {
-                           std::vector<std::string> where;
-                           for (const auto& machine : machines_)
-                             for (const GuestProbe& probe : machine->probes())
-                               if (probe.vm == vm && probe.executes) where.push_back(machine->name());
-                           return where;
-                         }});
+  links_.set_blocked([this](const std::string& from, const std::string& to) {
+    return !network_.reachable(from, to);
+  });
+  checker_.set_eyes(
+      {.excused =
+           [this](const std::string& name) {
+             return machine(name) == nullptr || machine(name)->excused();
+           },
+       .session_alive =
+           [this](const SessionId& id) { return lease_disk_.contents.sessions.contains(id); },
+       .disk =
+           [this](const std::string& name, const std::string& vm) {
+             std::map<std::uint64_t, KnownBlock> content;
+             const SimulatedMachine* found = machine(name);
+             const auto volume = found->disk().volumes().find(vm);
+             if (volume != found->disk().volumes().end())
+               for (const auto& [index, block] : volume->second.blocks())
+                 content[index] = {block.value, block.epoch, block.version};
+             return content;
+           },
+       .executing =
+           [this](const std::string& vm) {
+             std::vector<std::string> where;
+             for (const auto& machine : machines_)
+               for (const GuestProbe& probe : machine->probes())
+                 if (probe.vm == vm && probe.executes) where.push_back(machine->name());
+             return where;
+           }});
   if (!options_.places.empty()) options_.nodes = static_cast<int>(options_.places.size());
-  market_clock_ = {.origin = options_.prices.origin, .start = scheduler_.wall(), .speed = options_.market_speed};
+  market_clock_ = {
+      .origin = options_.prices.origin, .start = scheduler_.wall(), .speed = options_.market_speed};
   start_site();
   if (options_.market) {
     SimulatedMarketOptions market;
@@ -138,12 +162,14 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
     for (int i = 0; i < options_.nodes; ++i) {
       const PlaceName place = place_of(i, options_);
       if (place.cloud != market.account) continue;
-      market.initial.push_back({place, absl::StrCat("node-", i), options_.prices.on_demand_per_hour});
+      market.initial.push_back(
+          {place, absl::StrCat("node-", i), options_.prices.on_demand_per_hour});
       if (place.spot && !options_.prices.feed) spot_places_.push_back(place);
     }
     account_ = std::make_unique<Account>(*this, std::move(market));
   }
-  for (int i = 0; i < options_.nodes; ++i) add_machine(absl::StrCat("node-", i), place_of(i, options_), "");
+  for (int i = 0; i < options_.nodes; ++i)
+    add_machine(absl::StrCat("node-", i), place_of(i, options_), "");
   client_ = std::make_unique<Asker>();
   client_bus_ = std::make_unique<SimulatedBus>("client", network_, scheduler_, pool_);
   client_bus_->start(*client_);
@@ -156,7 +182,8 @@ SimulatedCluster::~SimulatedCluster() {
   site_.reset();
 }
 
-void SimulatedCluster::add_machine(const std::string& name, const PlaceName& place, const std::string& instance) {
+void SimulatedCluster::add_machine(const std::string& name, const PlaceName& place,
+                                   const std::string& instance) {
   MachineOptions machine;
   machine.description = {.place = place,
                          .labels = {{"zone", place.zone}, {"trust", "high"}},
@@ -178,7 +205,8 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   if (options_.market) machine.actors.market = market_actors();
   if (options_.adjust) options_.adjust(machine);
   const SimulatedWorld world{scheduler_, network_, links_, pool_, checker_};
-  machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine), faults_.get(), account_.get()));
+  machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine),
+                                                         faults_.get(), account_.get()));
   machines_.back()->start_daemon();
 }
 
@@ -187,7 +215,8 @@ NodeActorsOptions::Market SimulatedCluster::market_actors() {
   market.feed = options_.prices.feed;
   if (!market.feed) {
     GeneratedMarket prices;
-    for (const PlaceName& place : spot_places_) prices.zones.push_back({place, options_.prices.on_demand_per_hour});
+    for (const PlaceName& place : spot_places_)
+      prices.zones.push_back({place, options_.prices.on_demand_per_hour});
     prices.start = market_clock_.origin;
     prices.seed = options_.seed;
     market.feed = [this, prices]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
@@ -195,7 +224,8 @@ NodeActorsOptions::Market SimulatedCluster::market_actors() {
     };
   }
   market.watcher.market = market_clock_;
-  market.watcher.fixed = {{options_.prices.on_demand, options_.prices.on_demand_per_hour, market_clock_.origin}};
+  market.watcher.fixed = {
+      {options_.prices.on_demand, options_.prices.on_demand_per_hour, market_clock_.origin}};
   market.provider.market = market_clock_;
   market.provider.return_lead = options_.prices.lead;
   market.ledger.market = market_clock_;
@@ -284,18 +314,21 @@ void SimulatedCluster::look() {
 void SimulatedCluster::ask(const std::string& node, Message<schema::Request> asked, Told told) {
   client_bus_->request(
       {node, "executor"}, std::string(asked.bytes()),
-      Reply<std::string>(scheduler_.now() + absl::Seconds(5), [told = std::move(told)](const absl::StatusOr<std::string>& answer) {
-        if (!told) return;
-        if (!answer.ok()) return told(answer.status());
-        auto response = Message<schema::Response>::parse(*answer);
-        if (response.ok() && response->reader().getCode() != 0)
-          return told(absl::Status(static_cast<absl::StatusCode>(response->reader().getCode()),
-                                   std::string(text(response->reader().getMessage()))));
-        told(response);
-      }));
+      Reply<std::string>(scheduler_.now() + absl::Seconds(5),
+                         [told = std::move(told)](const absl::StatusOr<std::string>& answer) {
+                           if (!told) return;
+                           if (!answer.ok()) return told(answer.status());
+                           auto response = Message<schema::Response>::parse(*answer);
+                           if (response.ok() && response->reader().getCode() != 0)
+                             return told(absl::Status(
+                                 static_cast<absl::StatusCode>(response->reader().getCode()),
+                                 std::string(text(response->reader().getMessage()))));
+                           told(response);
+                         }));
 }
 
-void SimulatedCluster::create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss) {
+void SimulatedCluster::create_vm(const std::string& node, const std::string& name,
+                                 schema::DiskLoss loss) {
   ask(node, request([&](schema::Request::Builder builder) {
         auto spec = builder.initCreateVm();
         spec.setName(name);
@@ -309,7 +342,8 @@ void SimulatedCluster::create_vm(const std::string& node, const std::string& nam
       }));
 }
 
-void SimulatedCluster::migrate(const std::string& node, const std::string& vm, const std::string& target) {
+void SimulatedCluster::migrate(const std::string& node, const std::string& vm,
+                               const std::string& target) {
   ask(node, request([&](schema::Request::Builder builder) {
         auto migrate = builder.initMigrateVm();
         migrate.initVm().setName(vm);
@@ -318,7 +352,8 @@ void SimulatedCluster::migrate(const std::string& node, const std::string& vm, c
       }));
 }
 
-void SimulatedCluster::set_call_faults(std::uint64_t slow_per_million, std::uint64_t failing_per_million) {
+void SimulatedCluster::set_call_faults(std::uint64_t slow_per_million,
+                                       std::uint64_t failing_per_million) {
   faults_->slow = slow_per_million;
   faults_->failing = failing_per_million;
 }

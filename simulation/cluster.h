@@ -23,12 +23,18 @@ namespace supercloud {
 // The market of a cluster that has one.
 struct ClusterMarket {
   absl::Time origin = VirtualScheduler::default_start();  // market time as the world begins
-  PlaceName on_demand{.cloud = "aws", .region = "us-east-1", .zone = "us-east-1a", .instance_type = "r3.large", .spot = false};
-  Money on_demand_per_hour{175'000'000};            // there; the bid of spot instances too
-  FeedFactory feed;                                 // empty: generated from the cluster's seed, for all spot places
-  absl::Duration lead = absl::Minutes(3);           // WorldOptions::lead, ProviderActorOptions::return_lead
-  Duration launch_min = absl::Milliseconds(500);    // cluster time
-  Duration notice_min = absl::Seconds(3);           // cluster time
+  PlaceName on_demand{.cloud = "aws",
+                      .region = "us-east-1",
+                      .zone = "us-east-1a",
+                      .instance_type = "r3.large",
+                      .spot = false};
+  Money on_demand_per_hour{175'000'000};  // there; the bid of spot instances too
+  // empty: generated from the cluster's seed, for all spot places
+  FeedFactory feed;
+  // WorldOptions::lead, ProviderActorOptions::return_lead
+  absl::Duration lead = absl::Minutes(3);
+  Duration launch_min = absl::Milliseconds(500);  // cluster time
+  Duration notice_min = absl::Seconds(3);         // cluster time
 };
 
 struct ClusterOptions {
@@ -87,7 +93,9 @@ class SimulatedCluster {
   bool lost(const SimulatedMachine& machine) const { return lost_.contains(machine.name()); }
 
   // Rented once, and not any more: revoked, or returned.
-  bool given_up(const SimulatedMachine& machine) const { return given_up_.contains(machine.name()); }
+  bool given_up(const SimulatedMachine& machine) const {
+    return given_up_.contains(machine.name());
+  }
 
   const MarketClock& market_clock() const { return market_clock_; }
   FeedFaults& feed_faults() { return feed_faults_; }

@@ -11,7 +11,8 @@ namespace {
 constexpr const char* migrations_end = "4: every migration ends and leaves nothing behind";
 
 // Whether a VM whose holder is gone for good may stay down: nobody has its disk, or its user chose to wait.
-bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record, schema::VmSpec::Reader spec) {
+bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record,
+                   schema::VmSpec::Reader spec) {
   SimulatedMachine* holder = cluster.machine(record.holder);
   if (holder != nullptr && !cluster.lost(*holder)) return false;
   if (spec.getDiskLoss() == schema::DiskLoss::WAIT) return true;
@@ -20,7 +21,8 @@ bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record, schema:
     bool named = record.loss_allowed;
     for (const std::string& node : record.in_sync) named = named || node == machine->name();
     const auto volume = machine->disk().volumes().find(record.key.substr(3));
-    if (named && volume != machine->disk().volumes().end() && volume->second.state().complete) return false;
+    if (named && volume != machine->disk().volumes().end() && volume->second.state().complete)
+      return false;
   }
   return true;
 }
@@ -32,7 +34,8 @@ void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& histo
   for (const Event& event : history) {
     if (event.type() == schema::Payload::MIGRATION_ACCEPTED)
       open[event.migration()] = absl::StrCat(event.tenant(), "/", event.subject());
-    if (event.type() == schema::Payload::MIGRATION_COMPLETED || event.type() == schema::Payload::MIGRATION_ABORTED)
+    if (event.type() == schema::Payload::MIGRATION_COMPLETED ||
+        event.type() == schema::Payload::MIGRATION_ABORTED)
       ended.insert(event.migration());
   }
   for (const auto& [migration, vm] : open) {
@@ -42,8 +45,9 @@ void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& histo
       const auto spec = Message<schema::VmSpec>::parse(lease->second.record.value);
       if (spec.ok() && may_stay_down(cluster, lease->second.record, spec->reader())) continue;
     }
-    cluster.checker().violated(migrations_end, absl::StrCat("migration ", migration.short_id(), " of ", vm,
-                                                            " was accepted and never ended"));
+    cluster.checker().violated(migrations_end,
+                               absl::StrCat("migration ", migration.short_id(), " of ", vm,
+                                            " was accepted and never ended"));
   }
 }
 
@@ -55,7 +59,8 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record) {
     return;
   }
   const auto said = [&](const std::string& what) {
-    cluster.checker().violated(migrations_end, absl::StrCat(vm, " (held by ", record.holder, " at ", record.epoch, ") ", what));
+    cluster.checker().violated(migrations_end, absl::StrCat(vm, " (held by ", record.holder, " at ",
+                                                            record.epoch, ") ", what));
   };
   if (spec->reader().getDestroyed()) said("is still being destroyed");
   const bool wanted = spec->reader().getRunning() && !spec->reader().getPaused();
@@ -68,14 +73,16 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record) {
       if (probe.vm != vm) continue;
       there = true;
       if (!holds) said(absl::StrCat("has a copy left on ", machine->name()));
-      if (probe.executes != wanted) said(absl::StrCat(wanted ? "does not execute on " : "executes on ", machine->name()));
+      if (probe.executes != wanted)
+        said(absl::StrCat(wanted ? "does not execute on " : "executes on ", machine->name()));
       if (wanted && probe.executes && probe.epoch != record.epoch)
         said(absl::StrCat("executes at epoch ", probe.epoch));
     }
     if (holds && wanted && !there && !down) said("has no copy where it is held");
     const auto port = machine->open_port(vm);
     if (port && !holds) said(absl::StrCat("has an open port on ", machine->name()));
-    if (holds && wanted && there && port != record.epoch) said("cannot speak: its port is not open at its epoch");
+    if (holds && wanted && there && port != record.epoch)
+      said("cannot speak: its port is not open at its epoch");
   }
 }
 
@@ -92,7 +99,9 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   for (const auto& machine : cluster.machines())
     for (const GuestProbe& probe : machine->probes())
       if (!known.contains(probe.vm))
-        cluster.checker().violated(migrations_end, absl::StrCat(probe.vm, " has no lease, and a copy on ", machine->name()));
+        cluster.checker().violated(
+            migrations_end,
+            absl::StrCat(probe.vm, " has no lease, and a copy on ", machine->name()));
 }
 
 }  // namespace supercloud

@@ -14,7 +14,8 @@ constexpr const char* actors[] = {"executor", "replicator", "network", "policy",
 FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options)
     : cluster_(cluster), random_(random), options_(options) {
   const auto add = [this](bool wanted, void (FaultInjector::*fault)(), int weight) {
-    for (int i = 0; wanted && i < weight; ++i) faults_.push_back([this, fault] { (this->*fault)(); });
+    for (int i = 0; wanted && i < weight; ++i)
+      faults_.push_back([this, fault] { (this->*fault)(); });
   };
   add(options_.commands, &FaultInjector::migrate, 8);
   add(options_.commands, &FaultInjector::cancel, 2);
@@ -46,7 +47,8 @@ void FaultInjector::run(Instant end) {
 }
 
 void FaultInjector::arm() {
-  const Instant next = cluster_.scheduler().now() + span(options_.between_min, options_.between_max);
+  const Instant next =
+      cluster_.scheduler().now() + span(options_.between_min, options_.between_max);
   if (next >= end_) return;
   cluster_.scheduler().at(next, [this] {
     draw();
@@ -61,7 +63,8 @@ void FaultInjector::draw() {
 }
 
 Duration FaultInjector::span(Duration low, Duration high) {
-  return absl::Microseconds(random_.between(absl::ToInt64Microseconds(low), absl::ToInt64Microseconds(high)));
+  return absl::Microseconds(
+      random_.between(absl::ToInt64Microseconds(low), absl::ToInt64Microseconds(high)));
 }
 
 void FaultInjector::later(Duration delay, std::function<void()> task) {
@@ -94,7 +97,8 @@ std::string FaultInjector::any_vm() {
 
 std::string FaultInjector::holder(const std::string& vm) {
   const auto found = cluster_.leases().leases.find("vm/main/" + vm);
-  return found == cluster_.leases().leases.end() ? any_machine().name() : found->second.record.holder;
+  return found == cluster_.leases().leases.end() ? any_machine().name()
+                                                 : found->second.record.holder;
 }
 
 // ---- the network -----------------------------------------------------------------------------------------------------
@@ -137,7 +141,8 @@ void FaultInjector::lossy() {
   faults.loss_per_million = random_.below(100'000);
   faults.duplicate_per_million = random_.below(50'000);
   faults.reorder_per_million = random_.below(50'000);
-  tell(absl::StrCat("the network loses ", faults.loss_per_million / 10'000, " %, doubles, reorders, delays by up to ",
+  tell(absl::StrCat("the network loses ", faults.loss_per_million / 10'000,
+                    " %, doubles, reorders, delays by up to ",
                     absl::FormatDuration(faults.delay_max)));
   cluster_.network().set_faults(faults);
   later(span(absl::Seconds(1), absl::Seconds(15)), [this] {
@@ -232,7 +237,8 @@ void FaultInjector::lose_table_replies() {
 void FaultInjector::slow_calls() {
   const std::uint64_t slow = random_.below(300'000);
   const std::uint64_t failing = random_.below(150'000);
-  tell(absl::StrCat("hypervisor calls: ", slow / 10'000, " % slow, ", failing / 10'000, " % failing"));
+  tell(absl::StrCat("hypervisor calls: ", slow / 10'000, " % slow, ", failing / 10'000,
+                    " % failing"));
   cluster_.set_call_faults(slow, failing);
   later(span(absl::Seconds(1), absl::Seconds(10)), [this] {
     tell("hypervisor calls are as before");
@@ -281,9 +287,11 @@ void FaultInjector::spike_price() {
   const std::int64_t on_demand = cluster_.options().prices.on_demand_per_hour.nano_usd;
   const Money price{on_demand * random_.between(80, 400) / 100};
   const Duration lasts = span(absl::Milliseconds(500), absl::Seconds(8));
-  tell(absl::StrCat("the price of ", places[index].id(), " spikes to ", to_string(price), " for ", absl::FormatDuration(lasts)));
+  tell(absl::StrCat("the price of ", places[index].id(), " spikes to ", to_string(price), " for ",
+                    absl::FormatDuration(lasts)));
   const MarketClock& market = cluster_.market_clock();
-  cluster_.feed_faults().spike(places[index], price, market.at(cluster_.scheduler().wall()), lasts * market.speed);
+  cluster_.feed_faults().spike(places[index], price, market.at(cluster_.scheduler().wall()),
+                               lasts * market.speed);
 }
 
 // ---- users -----------------------------------------------------------------------------------------------------------
@@ -336,8 +344,9 @@ void FaultInjector::create_or_destroy() {
   }
   const std::string vm = any_vm();
   tell("a user destroys " + vm);
-  cluster_.ask(holder(vm), Message<schema::Request>::build(
-                               [&](schema::Request::Builder request) { request.initDestroyVm().setName(vm); }));
+  cluster_.ask(holder(vm), Message<schema::Request>::build([&](schema::Request::Builder request) {
+                 request.initDestroyVm().setName(vm);
+               }));
 }
 
 void FaultInjector::heal() {

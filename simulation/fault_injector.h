@@ -12,14 +12,15 @@ namespace supercloud {
 struct FaultOptions {
   Duration between_min = absl::Milliseconds(100);  // two draws
   Duration between_max = absl::Milliseconds(2500);
-  bool commands = true;       // users migrate, cancel, pause, stop, create, destroy
+  bool commands = true;  // users migrate, cancel, pause, stop, create, destroy
   bool network = true;
-  bool processes = true;      // daemons killed, actors failed
-  bool machines = true;       // power, freezes; one may be lost for good
-  bool table = true;          // the lease site
-  bool hypervisor = true;     // slow and failing calls, dying guests, cut streams
-  bool disks = true;          // full logs
-  bool market = true;         // where the cluster has a generated one: feeds that stop, prices that spike
+  bool processes = true;   // daemons killed, actors failed
+  bool machines = true;    // power, freezes; one may be lost for good
+  bool table = true;       // the lease site
+  bool hypervisor = true;  // slow and failing calls, dying guests, cut streams
+  bool disks = true;       // full logs
+  // where the cluster has a generated one: feeds that stop, prices that spike
+  bool market = true;
 };
 
 struct InjectedFault {

@@ -9,7 +9,8 @@ void FeedFaults::spike(const PlaceName& place, Money price, absl::Time from, abs
   from = std::max(from, told_ + absl::Milliseconds(1));
   if (from >= rest_ || spike_at(place, from) != nullptr) return;
   spikes_.push_back({place, price, from, from + span});
-  std::stable_sort(spikes_.begin(), spikes_.end(), [](const Spike& a, const Spike& b) { return a.from < b.from; });
+  std::stable_sort(spikes_.begin(), spikes_.end(),
+                   [](const Spike& a, const Spike& b) { return a.from < b.from; });
 }
 
 void FeedFaults::rest(absl::Time at) {
@@ -24,7 +25,8 @@ const FeedFaults::Spike* FeedFaults::spike_at(const PlaceName& place, absl::Time
 }
 
 void FaultyFeed::pull() {
-  feed_->next(Reply<Price>(far_future, [this](absl::StatusOr<Price> price) { ahead_ = std::move(price); }));
+  feed_->next(
+      Reply<Price>(far_future, [this](absl::StatusOr<Price> price) { ahead_ = std::move(price); }));
   asked_ = true;
 }
 
@@ -40,7 +42,8 @@ std::optional<Price> FaultyFeed::next_of_spikes() const {
     const auto below = below_.find(spike.place);
     if (below == below_.end() || spike.until <= spike.from) continue;
     offer(spike.place, spike.price, spike.from);
-    if (faults_.spike_at(spike.place, spike.until) == nullptr) offer(spike.place, below->second, spike.until);
+    if (faults_.spike_at(spike.place, spike.until) == nullptr)
+      offer(spike.place, below->second, spike.until);
   }
   return next;
 }
@@ -57,7 +60,8 @@ void FaultyFeed::next(Reply<Price> reply) {
     const bool of_feed = ahead_.ok() && (!price || ahead_->since < price->since);
     if (of_feed) price = *ahead_;
     if (!price) return reply(ahead_.status());
-    if (price->since > faults_.rest_) return reply(absl::UnavailableError("simulated: the market rests"));
+    if (price->since > faults_.rest_)
+      return reply(absl::UnavailableError("simulated: the market rests"));
     if (of_feed) {
       asked_ = false;
       below_[price->place] = price->usd_per_hour;

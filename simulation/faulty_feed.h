@@ -45,7 +45,8 @@ class FeedFaults {
 // Thread-bound.
 class FaultyFeed final : public PriceFeed {
  public:
-  FaultyFeed(std::unique_ptr<PriceFeed> feed, FeedFaults& faults) : feed_(std::move(feed)), faults_(faults) {}
+  FaultyFeed(std::unique_ptr<PriceFeed> feed, FeedFaults& faults)
+      : feed_(std::move(feed)), faults_(faults) {}
 
   std::string source() const override { return feed_->source(); }
   // What is asked for while it rests is answered Unavailable.
@@ -57,7 +58,8 @@ class FaultyFeed final : public PriceFeed {
 
   std::unique_ptr<PriceFeed> feed_;
   FeedFaults& faults_;
-  absl::StatusOr<Price> ahead_ = absl::UnknownError("nothing was asked for yet");  // of the feed behind
+  // of the feed behind
+  absl::StatusOr<Price> ahead_ = absl::UnknownError("nothing was asked for yet");
   bool asked_ = false;
   std::map<PlaceName, Money> below_;  // prices of the feed behind, as far as told
   absl::Time told_ = absl::InfinitePast();

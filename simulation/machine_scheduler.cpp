@@ -4,13 +4,15 @@
 
 namespace supercloud {
 
-MachineScheduler::MachineScheduler(VirtualScheduler& world, std::int64_t drift_ppm, Duration wall_offset)
+MachineScheduler::MachineScheduler(VirtualScheduler& world, std::int64_t drift_ppm,
+                                   Duration wall_offset)
     : world_(world), drift_ppm_(drift_ppm), wall_offset_(wall_offset) {}
 
 MachineScheduler::~MachineScheduler() { power_off(); }
 
 std::int64_t MachineScheduler::to_local(std::int64_t world_ns) const {
-  return world_ns + world_ns / 1'000'000 * drift_ppm_ + world_ns % 1'000'000 * drift_ppm_ / 1'000'000;
+  return world_ns + world_ns / 1'000'000 * drift_ppm_ +
+         world_ns % 1'000'000 * drift_ppm_ / 1'000'000;
 }
 
 // The earliest world time at which this clock shows `local`.
@@ -25,7 +27,8 @@ Instant MachineScheduler::to_world(Instant local) const {
 Instant MachineScheduler::now() const { return {to_local(world_.now().ns)}; }
 
 absl::Time MachineScheduler::wall() const {
-  return world_.wall() + wall_offset_ + absl::Nanoseconds(to_local(world_.now().ns) - world_.now().ns);
+  return world_.wall() + wall_offset_ +
+         absl::Nanoseconds(to_local(world_.now().ns) - world_.now().ns);
 }
 
 TimerId MachineScheduler::add(Task task) {

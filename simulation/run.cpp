@@ -15,32 +15,54 @@ void count(RunResult& result, const std::vector<Event>& history) {
   result.events = history.size();
   for (const Event& event : history) {
     switch (event.type()) {
-      case schema::Payload::MIGRATION_ACCEPTED: ++result.accepted; break;
-      case schema::Payload::MIGRATION_COMPLETED: ++result.completed; break;
-      case schema::Payload::MIGRATION_ABORTED: ++result.aborted; break;
-      case schema::Payload::MIGRATION_REFUSED: ++result.refused; break;
-      case schema::Payload::SPOT_INTERRUPTION_NOTICE: ++result.notices; break;
-      case schema::Payload::INSTANCE_REVOKED: ++result.revoked; break;
-      case schema::Payload::SPOT_FEED_LOST: ++result.feeds_lost; break;
-      case schema::Payload::VM_STARTED:
-        if (text(event.payload().getVmStarted().getWhy()).find("taken over") != std::string_view::npos) ++result.taken_over;
+      case schema::Payload::MIGRATION_ACCEPTED:
+        ++result.accepted;
         break;
-      default: break;
+      case schema::Payload::MIGRATION_COMPLETED:
+        ++result.completed;
+        break;
+      case schema::Payload::MIGRATION_ABORTED:
+        ++result.aborted;
+        break;
+      case schema::Payload::MIGRATION_REFUSED:
+        ++result.refused;
+        break;
+      case schema::Payload::SPOT_INTERRUPTION_NOTICE:
+        ++result.notices;
+        break;
+      case schema::Payload::INSTANCE_REVOKED:
+        ++result.revoked;
+        break;
+      case schema::Payload::SPOT_FEED_LOST:
+        ++result.feeds_lost;
+        break;
+      case schema::Payload::VM_STARTED:
+        if (text(event.payload().getVmStarted().getWhy()).find("taken over") !=
+            std::string_view::npos)
+          ++result.taken_over;
+        break;
+      default:
+        break;
     }
   }
 }
 
 // Faults by the world's clock, events by their hybrid time: machines' clocks stand up to 0.2 s off.
-std::vector<std::string> tell_story(const RunResult& result, const std::vector<Event>& history, absl::Time start) {
+std::vector<std::string> tell_story(const RunResult& result, const std::vector<Event>& history,
+                                    absl::Time start) {
   std::vector<std::pair<std::int64_t, std::string>> lines;
-  for (const InjectedFault& fault : result.faults) lines.emplace_back(fault.at.ns, absl::StrCat("    *** ", fault.what));
+  for (const InjectedFault& fault : result.faults)
+    lines.emplace_back(fault.at.ns, absl::StrCat("    *** ", fault.what));
   for (const Violation& violation : result.violations)
-    lines.emplace_back(violation.at.ns, absl::StrCat("    !!! ", violation.rule, ": ", violation.what));
+    lines.emplace_back(violation.at.ns,
+                       absl::StrCat("    !!! ", violation.rule, ": ", violation.what));
   for (const Event& event : history)
     lines.emplace_back(absl::ToInt64Nanoseconds(event.time().wall() - start), to_json(event));
-  std::stable_sort(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(lines.begin(), lines.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> story;
-  for (auto& [at, line] : lines) story.push_back(absl::StrFormat("%10.3f %s", static_cast<double>(at) / 1e9, line));
+  for (auto& [at, line] : lines)
+    story.push_back(absl::StrFormat("%10.3f %s", static_cast<double>(at) / 1e9, line));
   return story;
 }
 
@@ -54,9 +76,11 @@ RunResult run_simulation(const RunOptions& options) {
   FaultInjector injector(cluster, cluster.random().fork(), options.faults);
 
   cluster.run_for(absl::Seconds(2));
-  constexpr schema::DiskLoss losses[] = {schema::DiskLoss::SYNC, schema::DiskLoss::BOUNDED_LOSS, schema::DiskLoss::WAIT};
+  constexpr schema::DiskLoss losses[] = {schema::DiskLoss::SYNC, schema::DiskLoss::BOUNDED_LOSS,
+                                         schema::DiskLoss::WAIT};
   for (int i = 0; i < options.cluster.vms; ++i)
-    cluster.create_vm(absl::StrCat("node-", i % options.cluster.nodes), absl::StrCat("web", i), losses[i % 3]);
+    cluster.create_vm(absl::StrCat("node-", i % options.cluster.nodes), absl::StrCat("web", i),
+                      losses[i % 3]);
   cluster.run_for(absl::Seconds(2));
   injector.run(cluster.scheduler().now() + options.chaos);
   cluster.run_for(options.chaos);

@@ -22,15 +22,15 @@ struct RunOptions {
 
 struct RunResult {
   std::uint64_t seed = 0;
-  std::vector<Violation> violations;   // empty: all invariants held
+  std::vector<Violation> violations;  // empty: all invariants held
   std::vector<InjectedFault> faults;
-  std::uint64_t log_digest = 0;        // of every byte of every log
+  std::uint64_t log_digest = 0;  // of every byte of every log
   std::uint64_t steps = 0;
   std::uint64_t events = 0;
   int accepted = 0, completed = 0, aborted = 0, refused = 0, taken_over = 0;
   int notices = 0, revoked = 0, feeds_lost = 0;  // of the market
   Duration simulated;
-  std::vector<std::string> story;      // with keep_history: faults and events, one a line, in order
+  std::vector<std::string> story;  // with keep_history: faults and events, one a line, in order
 };
 
 RunResult run_simulation(const RunOptions& options);

@@ -48,7 +48,8 @@ void copy_spec(schema::VmSpec::Reader from, schema::VmSpec::Builder to) {
 
 void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record,
                const VmWorker* worker, const NodeFacts* node, bool held_here) {
-  if (auto spec = Message<schema::VmSpec>::parse(record.value); spec.ok()) view.setSpec(spec->reader());
+  if (auto spec = Message<schema::VmSpec>::parse(record.value); spec.ok())
+    view.setSpec(spec->reader());
   view.setNode(record.holder);
   if (node != nullptr) view.setPlace(node->place);
   view.setEpoch(record.epoch);
@@ -72,22 +73,35 @@ void Commands::serve(const Message<schema::Request>& request, Answer answer) {
   const auto reader = request.reader();
   using Request = schema::Request;
   switch (reader.which()) {
-    case Request::CREATE_VM: return create(reader.getCreateVm(), std::move(answer));
-    case Request::DESTROY_VM: return change(reader.getDestroyVm(), reader.which(), std::move(answer));
-    case Request::START_VM: return change(reader.getStartVm(), reader.which(), std::move(answer));
-    case Request::STOP_VM: return change(reader.getStopVm(), reader.which(), std::move(answer));
-    case Request::PAUSE_VM: return change(reader.getPauseVm(), reader.which(), std::move(answer));
-    case Request::RESUME_VM: return change(reader.getResumeVm(), reader.which(), std::move(answer));
-    case Request::MIGRATE_VM: return migrate(reader.getMigrateVm(), std::move(answer));
-    case Request::CANCEL_MIGRATION: return cancel(reader.getCancelMigration(), std::move(answer));
-    case Request::LIST_VMS: return list(std::move(answer));
-    case Request::SHOW_VM: return show(reader.getShowVm(), std::move(answer));
-    case Request::DRAIN_NODE: return drain(reader.getDrainNode(), std::move(answer));
-    default: return answer(absl::UnimplementedError("the executor does not know this request"));
+    case Request::CREATE_VM:
+      return create(reader.getCreateVm(), std::move(answer));
+    case Request::DESTROY_VM:
+      return change(reader.getDestroyVm(), reader.which(), std::move(answer));
+    case Request::START_VM:
+      return change(reader.getStartVm(), reader.which(), std::move(answer));
+    case Request::STOP_VM:
+      return change(reader.getStopVm(), reader.which(), std::move(answer));
+    case Request::PAUSE_VM:
+      return change(reader.getPauseVm(), reader.which(), std::move(answer));
+    case Request::RESUME_VM:
+      return change(reader.getResumeVm(), reader.which(), std::move(answer));
+    case Request::MIGRATE_VM:
+      return migrate(reader.getMigrateVm(), std::move(answer));
+    case Request::CANCEL_MIGRATION:
+      return cancel(reader.getCancelMigration(), std::move(answer));
+    case Request::LIST_VMS:
+      return list(std::move(answer));
+    case Request::SHOW_VM:
+      return show(reader.getShowVm(), std::move(answer));
+    case Request::DRAIN_NODE:
+      return drain(reader.getDrainNode(), std::move(answer));
+    default:
+      return answer(absl::UnimplementedError("the executor does not know this request"));
   }
 }
 
-void Commands::held(const std::string& vm, Answer answer, std::function<void(VmWorker&, Answer)> here) {
+void Commands::held(const std::string& vm, Answer answer,
+                    std::function<void(VmWorker&, Answer)> here) {
   Executor& executor = executor_;
   auto waiting = shared(std::move(answer));
   executor.shared_.seams.leases.read(
@@ -96,12 +110,16 @@ void Commands::held(const std::string& vm, Answer answer, std::function<void(VmW
           executor.shared_.options.call_deadline,
           [&executor, vm, waiting, here = std::move(here)](absl::StatusOr<LeaseRecord> record) {
             if (absl::IsNotFound(record.status()))
-              return (*waiting)(absl::NotFoundError(absl::StrCat("there is no VM ", vm, ": see `supercloud vm list`")));
+              return (*waiting)(absl::NotFoundError(
+                  absl::StrCat("there is no VM ", vm, ": see `supercloud vm list`")));
             if (!record.ok()) return (*waiting)(record.status());
-            const bool mine = record->holder == executor.shared_.context.node() || !record->session_alive;
+            const bool mine =
+                record->holder == executor.shared_.context.node() || !record->session_alive;
             if (!mine)
-              return (*waiting)(Message<schema::Response>::build(
-                  [&](schema::Response::Builder response) { response.setRedirect(record->holder); }));
+              return (*waiting)(
+                  Message<schema::Response>::build([&](schema::Response::Builder response) {
+                    response.setRedirect(record->holder);
+                  }));
             VmWorker& worker = executor.worker(vm);
             worker.record_read(*std::move(record));
             here(worker, std::move(*waiting));
@@ -115,33 +133,36 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
   const std::string name(text(spec.getName()));
   const std::string vm = absl::StrCat(std::string(text(spec.getTenant())), "/", name);
   if (name.empty() || spec.getMemoryBytes() == 0)
-    return answer(absl::InvalidArgumentError("a VM needs a name and memory: set `name` and `memory`"));
-  if (const absl::Status topic = validate_topic(absl::StrCat("vm.defined.", encode_token(text(spec.getTenant())), ".",
-                                                             encode_token(name)));
+    return answer(
+        absl::InvalidArgumentError("a VM needs a name and memory: set `name` and `memory`"));
+  if (const absl::Status topic = validate_topic(absl::StrCat(
+          "vm.defined.", encode_token(text(spec.getTenant())), ".", encode_token(name)));
       !topic.ok())
     return answer(topic);
-  const auto copied =
-      Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) { copy_spec(spec, builder); });
+  const auto copied = Message<schema::VmSpec>::build(
+      [&](schema::VmSpec::Builder builder) { copy_spec(spec, builder); });
   const NodeFacts* here = shared_state.nodes.find(shared_state.context.node());
   if (here != nullptr)
     for (const std::string& why : constraint_failures(copied.reader(), *here))
-      return answer(absl::FailedPreconditionError(
-          absl::StrCat(vm, " may not run on ", here->name, ": ", why, "; create it on another node")));
+      return answer(absl::FailedPreconditionError(absl::StrCat(
+          vm, " may not run on ", here->name, ": ", why, "; create it on another node")));
   if (shared_state.seams.hypervisor.memory_free_bytes() < copied.reader().getMemoryBytes())
-    return answer(absl::ResourceExhaustedError(
-        absl::StrCat(shared_state.context.node(), " has ", shared_state.seams.hypervisor.memory_free_bytes() >> 20U,
-                     " MiB of memory left, ", vm, " needs ", copied.reader().getMemoryBytes() >> 20U,
-                     ": create it on another node")));
+    return answer(absl::ResourceExhaustedError(absl::StrCat(
+        shared_state.context.node(), " has ",
+        shared_state.seams.hypervisor.memory_free_bytes() >> 20U, " MiB of memory left, ", vm,
+        " needs ", copied.reader().getMemoryBytes() >> 20U, ": create it on another node")));
   auto waiting = shared(std::move(answer));
   shared_state.seams.leases.read(
       absl::StrCat("vm/", vm),
       shared_state.context.reply<LeaseRecord>(
-          shared_state.options.call_deadline, [&executor, vm, copied, waiting](absl::StatusOr<LeaseRecord> record) {
+          shared_state.options.call_deadline,
+          [&executor, vm, copied, waiting](absl::StatusOr<LeaseRecord> record) {
             if (record.ok()) {
               const auto known = Message<schema::VmSpec>::parse(record->value);
               if (known.ok() && known->bytes() == copied.bytes()) return answer_done(*waiting);
               return (*waiting)(absl::AlreadyExistsError(
-                  absl::StrCat(vm, " exists on ", record->holder, " with another description: choose another name, or "
+                  absl::StrCat(vm, " exists on ", record->holder,
+                               " with another description: choose another name, or "
                                "destroy it first")));
             }
             if (!absl::IsNotFound(record.status())) return (*waiting)(record.status());
@@ -151,27 +172,41 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
           }));
 }
 
-void Commands::change(schema::Request::VmRef::Reader vm, schema::Request::Which command, Answer answer) {
+void Commands::change(schema::Request::VmRef::Reader vm, schema::Request::Which command,
+                      Answer answer) {
   const auto apply = [command](VmWorker& worker, Answer told) {
     if (!worker.spec())
-      return told(absl::DataLossError(absl::StrCat("the description of ", worker.vm(), " in its lease is damaged")));
+      return told(absl::DataLossError(
+          absl::StrCat("the description of ", worker.vm(), " in its lease is damaged")));
     const auto current = worker.spec()->reader();
     const auto wanted = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
       copy_spec(current, builder);
       switch (command) {
-        case schema::Request::DESTROY_VM: builder.setDestroyed(true); break;
-        case schema::Request::START_VM: builder.setRunning(true); break;
-        case schema::Request::STOP_VM: builder.setRunning(false); break;
-        case schema::Request::PAUSE_VM: builder.setPaused(true); break;
-        case schema::Request::RESUME_VM: builder.setPaused(false); break;
-        default: break;
+        case schema::Request::DESTROY_VM:
+          builder.setDestroyed(true);
+          break;
+        case schema::Request::START_VM:
+          builder.setRunning(true);
+          break;
+        case schema::Request::STOP_VM:
+          builder.setRunning(false);
+          break;
+        case schema::Request::PAUSE_VM:
+          builder.setPaused(true);
+          break;
+        case schema::Request::RESUME_VM:
+          builder.setPaused(false);
+          break;
+        default:
+          break;
       }
     });
     if (current.getDestroyed() && command != schema::Request::DESTROY_VM)
       return told(absl::FailedPreconditionError(absl::StrCat(worker.vm(), " is being destroyed")));
     if (wanted.bytes() == worker.spec()->bytes()) return answer_done(told);
     auto waiting = shared(std::move(told));
-    worker.desire(wanted, [waiting](const absl::Status& desired) { answer_status(*waiting, desired); });
+    worker.desire(wanted,
+                  [waiting](const absl::Status& desired) { answer_status(*waiting, desired); });
   };
   held(key_of(vm), std::move(answer), apply);
 }
@@ -182,51 +217,54 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
   const std::string reason(text(request.getReason()));
   const bool dry_run = request.getDryRun();
   const std::int64_t deadline_ns = request.getDeadlineNs();
-  held(key_of(request.getVm()), std::move(answer), [&executor, target, reason, dry_run, deadline_ns](
-                                                       VmWorker& worker, Answer told) {
-    auto& context = executor.shared_.context;
-    if (dry_run) {
-      std::string why;
-      const std::string node = executor.proposals_.resolve(worker.vm(), target, &why);
-      auto waiting = shared(std::move(told));
-      const Duration time =
-          deadline_ns > 0 ? absl::Nanoseconds(deadline_ns) : executor.shared_.options.migration_deadline;
-      if (node.empty() && target.find('/') != std::string::npos)
-        return (*waiting)(absl::NotFoundError(why + ": an instance would be rented there first"));
-      return executor.proposals_.check(worker.vm(), node.empty() ? target : node, time,
-                                       [waiting](const std::vector<Failure>& failures) {
-        (*waiting)(Message<schema::Response>::build([&](schema::Response::Builder response) {
-          auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
-          for (unsigned i = 0; i < failures.size(); ++i) {
-            checks[i].setName(failures[i].name);
-            checks[i].setDetail(failures[i].detail);
-            checks[i].setCure(failures[i].cure);
-          }
-        }));
-      });
-    }
-    Draft draft = context.draft(worker.vm().substr(worker.vm().find('/') + 1),
-                                worker.vm().substr(0, worker.vm().find('/')));
-    auto proposed = draft.payload().initMigrationProposed();
-    proposed.setVm(worker.vm());
-    // A place has slashes, a node has none.
-    if (target.find('/') != std::string::npos)
-      proposed.setTargetPlace(target);
-    else
-      proposed.setTargetNode(target);
-    proposed.setReason(reason.empty() ? "asked for by a user" : reason);
-    proposed.setDeadlineNs(deadline_ns);
-    proposed.setProposer("user");
-    proposed.setSourceNode(context.node());
-    if (worker.record()) draft.epoch(worker.record()->epoch);
-    const Event event = context.publish(std::move(draft));
-    told(Message<schema::Response>::build([&](schema::Response::Builder response) {
-      auto accepted = response.initAccepted();
-      event.id().write(accepted.initMigration());
-      accepted.setVm(worker.vm());
-      accepted.setNode(context.node());
-    }));
-  });
+  held(key_of(request.getVm()), std::move(answer),
+       [&executor, target, reason, dry_run, deadline_ns](VmWorker& worker, Answer told) {
+         auto& context = executor.shared_.context;
+         if (dry_run) {
+           std::string why;
+           const std::string node = executor.proposals_.resolve(worker.vm(), target, &why);
+           auto waiting = shared(std::move(told));
+           const Duration time = deadline_ns > 0 ? absl::Nanoseconds(deadline_ns)
+                                                 : executor.shared_.options.migration_deadline;
+           if (node.empty() && target.find('/') != std::string::npos)
+             return (*waiting)(
+                 absl::NotFoundError(why + ": an instance would be rented there first"));
+           return executor.proposals_.check(
+               worker.vm(), node.empty() ? target : node, time,
+               [waiting](const std::vector<Failure>& failures) {
+                 (*waiting)(
+                     Message<schema::Response>::build([&](schema::Response::Builder response) {
+                       auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
+                       for (unsigned i = 0; i < failures.size(); ++i) {
+                         checks[i].setName(failures[i].name);
+                         checks[i].setDetail(failures[i].detail);
+                         checks[i].setCure(failures[i].cure);
+                       }
+                     }));
+               });
+         }
+         Draft draft = context.draft(worker.vm().substr(worker.vm().find('/') + 1),
+                                     worker.vm().substr(0, worker.vm().find('/')));
+         auto proposed = draft.payload().initMigrationProposed();
+         proposed.setVm(worker.vm());
+         // A place has slashes, a node has none.
+         if (target.find('/') != std::string::npos)
+           proposed.setTargetPlace(target);
+         else
+           proposed.setTargetNode(target);
+         proposed.setReason(reason.empty() ? "asked for by a user" : reason);
+         proposed.setDeadlineNs(deadline_ns);
+         proposed.setProposer("user");
+         proposed.setSourceNode(context.node());
+         if (worker.record()) draft.epoch(worker.record()->epoch);
+         const Event event = context.publish(std::move(draft));
+         told(Message<schema::Response>::build([&](schema::Response::Builder response) {
+           auto accepted = response.initAccepted();
+           event.id().write(accepted.initMigration());
+           accepted.setVm(worker.vm());
+           accepted.setNode(context.node());
+         }));
+       });
 }
 
 void Commands::cancel(schema::Request::CancelMigration::Reader request, Answer answer) {
@@ -289,7 +327,8 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
     return answer(Message<schema::Response>::build(
         [&](schema::Response::Builder response) { response.setRedirect(request.getNode()); }));
   for (const auto& [vm, worker] : executor_.workers_) {
-    if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec()) continue;
+    if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec())
+      continue;
     const NodeFacts* best = nullptr;
     for (const auto& [name, node] : state.nodes.nodes()) {
       if (name == state.context.node() || node.left || node.noticed) continue;

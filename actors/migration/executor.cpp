@@ -7,18 +7,17 @@
 
 namespace supercloud {
 
-std::string vm_of(const Event& event) {
-  return absl::StrCat(event.tenant(), "/", event.subject());
-}
+std::string vm_of(const Event& event) { return absl::StrCat(event.tenant(), "/", event.subject()); }
 
 Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions options)
     : shared_{.context = context, .seams = seams, .options = std::move(options)},
       proposals_(shared_, [this](const std::string& vm) { return find(vm); }),
       alive_(std::make_shared<bool>(true)) {
   for (const char* pattern :
-       {"migration.proposed.>", "migration.accepted.>", "migration.completed.>", "migration.aborted.>",
-        "storage.replica_ready.>", "vm.resumed.>", "node.joined.>", "node.left.>", "node.capacity.>",
-        "instance.refused.>", "instance.returned.>", "spot.interruption_notice.>", "instance.revoked.>"})
+       {"migration.proposed.>", "migration.accepted.>", "migration.completed.>",
+        "migration.aborted.>", "storage.replica_ready.>", "vm.resumed.>", "node.joined.>",
+        "node.left.>", "node.capacity.>", "instance.refused.>", "instance.returned.>",
+        "spot.interruption_notice.>", "instance.revoked.>"})
     context.subscribe(Pattern::of(pattern));
   recover();
 }
@@ -113,8 +112,8 @@ void Executor::receive(const Event& event) {
       break;
     case schema::Payload::STORAGE_REPLICA_READY:
     case schema::Payload::VM_RESUMED:
-      if (VmWorker* worker = find(vm_of(event)); worker && text(event.reader().getId().getOrigin()) !=
-                                                               shared_.context.self().to_string())
+      if (VmWorker* worker = find(vm_of(event));
+          worker && text(event.reader().getId().getOrigin()) != shared_.context.self().to_string())
         worker->read_record();
       break;
     case schema::Payload::INSTANCE_REFUSED:
@@ -137,27 +136,27 @@ void Executor::look_around() {
   for (const GuestStatus& guest : shared_.seams.hypervisor.list()) here.insert(guest.vm);
   for (const VolumeStatus& volume : shared_.seams.volumes.list()) here.insert(volume.vm);
   for (const auto& [vm, worker] : workers_) here.insert(vm);
-  shared_.seams.leases.list(
-      {.prefix = "vm/", .node = shared_.context.node()},
-      shared_.context.reply<std::vector<LeaseRecord>>(
-          shared_.options.call_deadline, [this, here](absl::StatusOr<std::vector<LeaseRecord>> listed) {
-            std::set<std::string> unlisted = here;
-            if (listed.ok()) {
-              for (LeaseRecord& record : *listed) {
-                const std::string vm = record.key.substr(3);
-                unlisted.erase(vm);
-                worker(vm).record_read(std::move(record));
-              }
-            }
-            for (const std::string& vm : unlisted) {
-              if (listed.ok())
-                worker(vm).read_record();
-              else
-                worker(vm).look();
-            }
-            proposals_.look();
-            sweep();
-          }));
+  shared_.seams.leases.list({.prefix = "vm/", .node = shared_.context.node()},
+                            shared_.context.reply<std::vector<LeaseRecord>>(
+                                shared_.options.call_deadline,
+                                [this, here](absl::StatusOr<std::vector<LeaseRecord>> listed) {
+                                  std::set<std::string> unlisted = here;
+                                  if (listed.ok()) {
+                                    for (LeaseRecord& record : *listed) {
+                                      const std::string vm = record.key.substr(3);
+                                      unlisted.erase(vm);
+                                      worker(vm).record_read(std::move(record));
+                                    }
+                                  }
+                                  for (const std::string& vm : unlisted) {
+                                    if (listed.ok())
+                                      worker(vm).read_record();
+                                    else
+                                      worker(vm).look();
+                                  }
+                                  proposals_.look();
+                                  sweep();
+                                }));
 }
 
 VmWorker& Executor::worker(const std::string& vm) {
@@ -185,7 +184,8 @@ void Executor::serve(Message<schema::Request> request, Answer answer) {
       return prepare_incoming(reader.getPrepareIncoming(), std::move(answer));
     case schema::Request::SWITCH_OVER: {
       const auto vm = reader.getSwitchOver().getVm();
-      const std::string name = absl::StrCat(std::string(text(vm.getTenant())), "/", std::string(text(vm.getName())));
+      const std::string name =
+          absl::StrCat(std::string(text(vm.getTenant())), "/", std::string(text(vm.getName())));
       return worker(name).switch_over(reader.getSwitchOver(), std::move(answer));
     }
     default:
@@ -199,9 +199,10 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
       absl::StrCat(std::string(text(spec.getTenant())), "/", std::string(text(spec.getName())));
   if (request.getCheckOnly()) {
     const VmWorker* known = find(vm);
-    const auto failures = preflight_there(
-        spec, shared_.nodes.find(shared_.context.node()), shared_.seams.hypervisor.memory_free_bytes(),
-        shared_.seams.session.current().has_value(), known != nullptr && known->copy().has_value());
+    const auto failures = preflight_there(spec, shared_.nodes.find(shared_.context.node()),
+                                          shared_.seams.hypervisor.memory_free_bytes(),
+                                          shared_.seams.session.current().has_value(),
+                                          known != nullptr && known->copy().has_value());
     return answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
       auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
       for (unsigned i = 0; i < failures.size(); ++i) {

@@ -50,8 +50,8 @@ Decision target_step(const View& view) {
     if (boot_in_flight(view)) return {Step::none, "a takeover is in flight"};
     return {Step::prepare, "accepted as heir"};
   }
-  const bool arrived = view.copy && view.copy->state == State::arrived &&
-                       view.copy->migration == in.migration;
+  const bool arrived =
+      view.copy && view.copy->state == State::arrived && view.copy->migration == in.migration;
   if (in.seal && in.verified && (arrived || in.from_disk))
     return {Step::swap_commit, "verified and complete"};
   // Having asked, it may not give up before the record's epoch exceeds e, or the mark is gone (4).
@@ -124,8 +124,7 @@ Decision running_step(const View& view) {
 }
 
 Decision stopped_step(const View& view) {
-  const bool hand_over_open =
-      view.out && view.out->paused && view.out->epoch == view.record->epoch;
+  const bool hand_over_open = view.out && view.out->paused && view.out->epoch == view.record->epoch;
   if (hand_over_open) return paused_source_step(view);
   if (view.out && !view.out->paused) return {Step::abort, "the guest does not run"};
   if (view.wanted_gone || !view.wanted_running)
@@ -172,7 +171,8 @@ Decision takeover_step(const View& view) {
   if (!view.session) return {Step::none, "no session"};
   if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user, and its holder is lost"};
   if (!view.wanted_running || view.wanted_paused) return {Step::none, "not wanted to run"};
-  if (record.heir && !we_are_heir(view) && record.heir_alive) return {Step::none, "the heir's turn"};
+  if (record.heir && !we_are_heir(view) && record.heir_alive)
+    return {Step::none, "the heir's turn"};
   bool in_sync = record.loss_allowed;
   for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
   if (!in_sync || !view.volume || !view.volume->complete)
@@ -197,33 +197,60 @@ Decision other_step(const View& view) {
 
 const char* to_string(Step step) {
   switch (step) {
-    case Step::none: return "none";
-    case Step::destroy_copy: return "destroy_copy";
-    case Step::release_volume: return "release_volume";
-    case Step::forget: return "forget";
-    case Step::swap_restart: return "swap_restart";
-    case Step::swap_reclaim: return "swap_reclaim";
-    case Step::swap_takeover: return "swap_takeover";
-    case Step::boot: return "boot";
-    case Step::resume: return "resume";
-    case Step::pause_for_user: return "pause_for_user";
-    case Step::stop_for_user: return "stop_for_user";
-    case Step::swap_remove: return "swap_remove";
-    case Step::report_failed: return "report_failed";
-    case Step::accept: return "accept";
-    case Step::ask_target: return "ask_target";
-    case Step::send: return "send";
-    case Step::check: return "check";
-    case Step::pause: return "pause";
-    case Step::seal: return "seal";
-    case Step::hand_over: return "hand_over";
-    case Step::abort: return "abort";
-    case Step::clear_heir: return "clear_heir";
-    case Step::finish_lost: return "finish_lost";
-    case Step::prepare: return "prepare";
-    case Step::verify: return "verify";
-    case Step::swap_commit: return "swap_commit";
-    case Step::drop_incoming: return "drop_incoming";
+    case Step::none:
+      return "none";
+    case Step::destroy_copy:
+      return "destroy_copy";
+    case Step::release_volume:
+      return "release_volume";
+    case Step::forget:
+      return "forget";
+    case Step::swap_restart:
+      return "swap_restart";
+    case Step::swap_reclaim:
+      return "swap_reclaim";
+    case Step::swap_takeover:
+      return "swap_takeover";
+    case Step::boot:
+      return "boot";
+    case Step::resume:
+      return "resume";
+    case Step::pause_for_user:
+      return "pause_for_user";
+    case Step::stop_for_user:
+      return "stop_for_user";
+    case Step::swap_remove:
+      return "swap_remove";
+    case Step::report_failed:
+      return "report_failed";
+    case Step::accept:
+      return "accept";
+    case Step::ask_target:
+      return "ask_target";
+    case Step::send:
+      return "send";
+    case Step::check:
+      return "check";
+    case Step::pause:
+      return "pause";
+    case Step::seal:
+      return "seal";
+    case Step::hand_over:
+      return "hand_over";
+    case Step::abort:
+      return "abort";
+    case Step::clear_heir:
+      return "clear_heir";
+    case Step::finish_lost:
+      return "finish_lost";
+    case Step::prepare:
+      return "prepare";
+    case Step::verify:
+      return "verify";
+    case Step::swap_commit:
+      return "swap_commit";
+    case Step::drop_incoming:
+      return "drop_incoming";
   }
   return "?";
 }

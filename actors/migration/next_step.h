@@ -26,37 +26,37 @@
 namespace supercloud {
 
 enum class Step : std::uint8_t {
-  none,            // wait: for an event, a completion or the deadline that `View::wake` names
+  none,  // wait: for an event, a completion or the deadline that `View::wake` names
   // any copy
   destroy_copy,    // it lost, or is not wanted any more
   release_volume,  // the VM is gone for good: its disk here too
   forget,          // nothing is left here
   // the holder, to let the guest execute
-  swap_restart,    // (me, e) -> (me, e+1), no memory: boot from disk
-  swap_reclaim,    // (me, e) -> (me, e+1), with the copy in memory
-  swap_takeover,   // (other, e) -> (me, e+1): its session has ended
-  boot,            // create a copy at the epoch won, then as resume
-  resume,          // first instruction at the epoch won
+  swap_restart,   // (me, e) -> (me, e+1), no memory: boot from disk
+  swap_reclaim,   // (me, e) -> (me, e+1), with the copy in memory
+  swap_takeover,  // (other, e) -> (me, e+1): its session has ended
+  boot,           // create a copy at the epoch won, then as resume
+  resume,         // first instruction at the epoch won
   pause_for_user,
   stop_for_user,
-  swap_remove,     // the user destroyed the VM
-  report_failed,   // cannot run anywhere from here: say so
+  swap_remove,    // the user destroyed the VM
+  report_failed,  // cannot run anywhere from here: say so
   // source of a migration
-  accept,          // heir = target (6)
-  ask_target,      // is the target prepared? (24)
-  send,            // pre-copy
-  check,           // a lease round trip and the target's word, just before the pause (15)
-  pause,           // port closed, vCPUs stopped, drained (9)
+  accept,      // heir = target (6)
+  ask_target,  // is the target prepared? (24)
+  send,        // pre-copy
+  check,       // a lease round trip and the target's word, just before the pause (15)
+  pause,       // port closed, vCPUs stopped, drained (9)
   seal,
-  hand_over,       // rest of memory, and the seal to the target
-  abort,           // undo the source's part: transfer ended, heir cleared where no swap has done it
-  clear_heir,      // a mark that no migration of ours explains
-  finish_lost,     // the target won: destroy the copy, publish vm.released
+  hand_over,    // rest of memory, and the seal to the target
+  abort,        // undo the source's part: transfer ended, heir cleared where no swap has done it
+  clear_heir,   // a mark that no migration of ours explains
+  finish_lost,  // the target won: destroy the copy, publish vm.released
   // target of a migration
-  prepare,         // incoming copy, closed port
+  prepare,  // incoming copy, closed port
   verify,
   swap_commit,
-  drop_incoming,   // give up, having never asked to commit
+  drop_incoming,  // give up, having never asked to commit
 };
 
 const char* to_string(Step step);
@@ -71,21 +71,22 @@ struct Won {
 struct Outgoing {
   EventId migration;
   std::string target;
-  Epoch epoch = 0;                 // at which it was accepted; 0: not yet
-  Instant deadline = far_future;   // of everything before the pause
+  Epoch epoch = 0;                // at which it was accepted; 0: not yet
+  Instant deadline = far_future;  // of everything before the pause
   bool target_ready = false;
   bool replica_ready = false;
   bool sending = false;
   bool converged = false;
-  Instant checked_at{};            // when the last check was sent that both answered
+  Instant checked_at{};  // when the last check was sent that both answered
   bool paused = false;
-  Instant pause_deadline = far_future;  // for pause to commit; then the source wants its machine back
+  // for pause to commit; then the source wants its machine back
+  Instant pause_deadline = far_future;
   std::optional<Seal> seal;
   bool handed_over = false;
   // Drain (16): after this the source does not swap back; before it, what does not converge starts from the target's disk.
   Instant no_return = far_future;
   bool from_disk = false;
-  std::string failure;             // why it must be aborted; empty: all is well
+  std::string failure;  // why it must be aborted; empty: all is well
 };
 
 // The target's side.
@@ -106,20 +107,20 @@ struct Incoming {
 struct View {
   std::string node;
   Instant now{};
-  std::optional<SessionId> session;     // ours, while its deadline lies ahead by this node's clock
-  bool record_read = false;             // since this process began; before, only waiting is safe
-  std::optional<LeaseRecord> record;    // as last read
-  bool wanted_running = true;           // desired state
+  std::optional<SessionId> session;   // ours, while its deadline lies ahead by this node's clock
+  bool record_read = false;           // since this process began; before, only waiting is safe
+  std::optional<LeaseRecord> record;  // as last read
+  bool wanted_running = true;         // desired state
   bool wanted_paused = false;
   bool wanted_gone = false;
   std::optional<GuestStatus> copy;
   std::optional<VolumeStatus> volume;
   Won won;
-  std::set<Epoch> asked_by_copy;        // logged before sent: commits and reclaims
+  std::set<Epoch> asked_by_copy;             // logged before sent: commits and reclaims
   std::map<Epoch, SessionId> asked_by_boot;  // restarts and takeovers, and under which session
   std::optional<Outgoing> out;
   std::optional<Incoming> in;
-  Instant takeover_after{};             // this node's turn among those who may take over
+  Instant takeover_after{};  // this node's turn among those who may take over
   Duration check_valid = absl::Seconds(1);
   Duration blackout_reserve = absl::Seconds(3);  // what a session must have left before a pause
   Instant session_deadline{};

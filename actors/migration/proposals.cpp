@@ -29,7 +29,8 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
                                     bool session_valid, Duration time_left) {
   std::vector<Failure> failures;
   if (state != "running")
-    failures.push_back({"state", absl::StrCat("the VM is ", state, ", and only a running one moves live"),
+    failures.push_back({"state",
+                        absl::StrCat("the VM is ", state, ", and only a running one moves live"),
                         "start it, or wait until what is under way has ended"});
   if (!session_valid)
     failures.push_back({"lease", "the source's session with the lease table is not valid",
@@ -38,7 +39,8 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
     failures.push_back({"time", absl::StrCat("only ", absl::FormatDuration(time_left), " are left"),
                         "give a later deadline"});
   if (target == nullptr) {
-    failures.push_back({"target", "no such node is known", "see `supercloud events --since start 'node.joined.>'`"});
+    failures.push_back({"target", "no such node is known",
+                        "see `supercloud events --since start 'node.joined.>'`"});
     return failures;
   }
   if (target->noticed)
@@ -49,17 +51,21 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
   if (here != nullptr && target->name == here->name)
     failures.push_back({"target", "the VM runs there already", "choose another target"});
   for (const std::string& why : constraint_failures(spec, *target))
-    failures.push_back({"constraints", why, "choose another target, or change the VM's constraints"});
+    failures.push_back(
+        {"constraints", why, "choose another target, or change the VM's constraints"});
   if (here != nullptr && target->hypervisor != here->hypervisor)
-    failures.push_back({"hypervisor", absl::StrCat(here->name, " runs ", here->hypervisor, ", ", target->name,
-                                                   " runs ", target->hypervisor),
+    failures.push_back({"hypervisor",
+                        absl::StrCat(here->name, " runs ", here->hypervisor, ", ", target->name,
+                                     " runs ", target->hypervisor),
                         "migrate between nodes with the same hypervisor"});
   if (here != nullptr && !here->cpu_model.empty() && target->cpu_model != here->cpu_model)
-    failures.push_back({"cpu", absl::StrCat(here->cpu_model, " here, ", target->cpu_model, " there"),
+    failures.push_back({"cpu",
+                        absl::StrCat(here->cpu_model, " here, ", target->cpu_model, " there"),
                         "choose a target with the same CPU model"});
   if (here != nullptr && here->mtu != 0 && target->mtu < here->mtu)
-    failures.push_back({"mtu", absl::StrCat("the target's network carries ", target->mtu, " bytes, the guest uses ",
-                                            here->mtu),
+    failures.push_back({"mtu",
+                        absl::StrCat("the target's network carries ", target->mtu,
+                                     " bytes, the guest uses ", here->mtu),
                         "raise the MTU there, or lower the guest's"});
   return failures;
 }
@@ -70,10 +76,12 @@ std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFact
   std::vector<Failure> failures;
   if (here != nullptr)
     for (const std::string& why : constraint_failures(spec, *here))
-      failures.push_back({"constraints", why, "choose another target, or change the VM's constraints"});
+      failures.push_back(
+          {"constraints", why, "choose another target, or change the VM's constraints"});
   if (memory_free_bytes < spec.getMemoryBytes())
-    failures.push_back({"memory", absl::StrCat("the guest needs ", spec.getMemoryBytes() >> 20U, " MiB, ",
-                                               memory_free_bytes >> 20U, " MiB are free"),
+    failures.push_back({"memory",
+                        absl::StrCat("the guest needs ", spec.getMemoryBytes() >> 20U, " MiB, ",
+                                     memory_free_bytes >> 20U, " MiB are free"),
                         "choose a larger target, or move something away from it"});
   if (!session_valid)
     failures.push_back({"lease", "the target's session with the lease table is not valid",
@@ -102,22 +110,25 @@ void Proposals::proposed(const Event& event) {
   if (seen_.size() > seen_max) seen_.erase(seen_.begin());
 
   Pending pending{.proposal = event, .vm = vm, .id = id};
-  const Duration allowed = proposed.getDeadlineNs() > 0 ? absl::Nanoseconds(proposed.getDeadlineNs())
-                                                        : shared_.options.migration_deadline;
+  const Duration allowed = proposed.getDeadlineNs() > 0
+                               ? absl::Nanoseconds(proposed.getDeadlineNs())
+                               : shared_.options.migration_deadline;
   const Duration age = std::max(absl::ZeroDuration(), shared_.context.wall() - event.time().wall());
   pending.deadline = shared_.context.now() + allowed - age;
   if (text(proposed.getProposer()) == "evacuation")
     pending.no_return = pending.deadline - shared_.options.drain_reserve;
   if (worker->outgoing() || pending_.contains(vm)) {
     refuse(pending, std::string(text(proposed.getTargetNode())),
-           {{"busy", "another migration of this VM is under way", "wait until it has ended, or cancel it"}});
+           {{"busy", "another migration of this VM is under way",
+             "wait until it has ended, or cancel it"}});
     return;
   }
   auto [entry, inserted] = pending_.emplace(vm, std::move(pending));
   place(entry->second);
 }
 
-std::string Proposals::resolve(const std::string& vm, const std::string& target, std::string* why) const {
+std::string Proposals::resolve(const std::string& vm, const std::string& target,
+                               std::string* why) const {
   if (shared_.nodes.find(target) != nullptr) return target;
   const VmWorker* worker = find_(vm);
   *why = absl::StrCat("no node at ", target);
@@ -135,7 +146,8 @@ void Proposals::place(Pending& pending) {
   if (pending.checking) return;
   const auto proposed = pending.proposal.payload().getMigrationProposed();
   const bool to_node = text(proposed.getTargetNode()).size() > 0;
-  const std::string wanted(to_node ? text(proposed.getTargetNode()) : text(proposed.getTargetPlace()));
+  const std::string wanted(to_node ? text(proposed.getTargetNode())
+                                   : text(proposed.getTargetPlace()));
   std::string why;
   const std::string target = resolve(pending.vm, wanted, &why);
   if (target.empty()) {
@@ -143,7 +155,8 @@ void Proposals::place(Pending& pending) {
       const Pending ended = pending;
       pending_.erase(ended.vm);
       refuse(ended, wanted,
-             {{"target", ended.rent_problem.empty() ? why : absl::StrCat(why, "; ", ended.rent_problem),
+             {{"target",
+               ended.rent_problem.empty() ? why : absl::StrCat(why, "; ", ended.rent_problem),
                "choose another place, or try again later"}});
       return;
     }
@@ -175,18 +188,22 @@ void Proposals::rent(Pending& pending) {
   shared_.seams.leases.read(
       absl::StrCat("role/provider/", place.substr(0, place.find('/'))),
       shared_.context.reply<LeaseRecord>(
-          shared_.options.call_deadline, [this, place, problem, id = pending.id](absl::StatusOr<LeaseRecord> role) {
-            if (!role.ok()) return problem("no provider holds its role, so nothing can be rented there");
-            const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
-              auto rent = builder.initRent();
-              rent.setPlace(place);
-              rent.setClientToken(id.short_id());
-              rent.setWhy(absl::StrCat("migration ", id.short_id()));
-            });
-            shared_.context.request({role->holder, "provider"}, request, shared_.options.call_deadline * 3,
-                                    [problem](const absl::StatusOr<Message<schema::Response>>& rented) {
-                                      if (!rented.ok()) problem(absl::StrCat("renting: ", rented.status().message()));
-                                    });
+          shared_.options.call_deadline,
+          [this, place, problem, id = pending.id](absl::StatusOr<LeaseRecord> role) {
+            if (!role.ok())
+              return problem("no provider holds its role, so nothing can be rented there");
+            const auto request =
+                Message<schema::Request>::build([&](schema::Request::Builder builder) {
+                  auto rent = builder.initRent();
+                  rent.setPlace(place);
+                  rent.setClientToken(id.short_id());
+                  rent.setWhy(absl::StrCat("migration ", id.short_id()));
+                });
+            shared_.context.request(
+                {role->holder, "provider"}, request, shared_.options.call_deadline * 3,
+                [problem](const absl::StatusOr<Message<schema::Response>>& rented) {
+                  if (!rented.ok()) problem(absl::StrCat("renting: ", rented.status().message()));
+                });
           }));
 }
 
@@ -194,7 +211,8 @@ void Proposals::instance_refused(const Event& event) {
   const auto refused = event.payload().getInstanceRefused();
   for (auto& [vm, pending] : pending_)
     if (pending.id.short_id() == text(refused.getClientToken()))
-      pending.rent_problem = absl::StrCat("the provider refused: ", std::string(text(refused.getWhy())));
+      pending.rent_problem =
+          absl::StrCat("the provider refused: ", std::string(text(refused.getWhy())));
   look();
 }
 
@@ -219,23 +237,30 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
                       std::function<void(std::vector<Failure>)> done) {
   const VmWorker* worker = find_(vm);
   if (worker == nullptr || !worker->spec())
-    return done({{"vm", absl::StrCat(vm, " is not held by this node"), "ask the node that holds it"}});
-  auto failures = preflight_here(worker->spec()->reader(), worker->state(),
-                                 shared_.nodes.find(shared_.context.node()), shared_.nodes.find(target_node),
-                                 shared_.seams.session.current().has_value(), time_left);
+    return done(
+        {{"vm", absl::StrCat(vm, " is not held by this node"), "ask the node that holds it"}});
+  auto failures = preflight_here(
+      worker->spec()->reader(), worker->state(), shared_.nodes.find(shared_.context.node()),
+      shared_.nodes.find(target_node), shared_.seams.session.current().has_value(), time_left);
   shared_.context.request(
-      {target_node, "executor"}, check_request(*worker, shared_.context.node()), shared_.options.call_deadline,
-      [failures = std::move(failures), target_node, done](absl::StatusOr<Message<schema::Response>> answer) mutable {
+      {target_node, "executor"}, check_request(*worker, shared_.context.node()),
+      shared_.options.call_deadline,
+      [failures = std::move(failures), target_node,
+       done](absl::StatusOr<Message<schema::Response>> answer) mutable {
         if (!answer.ok()) {
-          failures.push_back({"reachable", absl::StrCat(target_node, " does not answer: ", answer.status().message()),
-                              "see whether the node runs and the network reaches it"});
+          failures.push_back(
+              {"reachable",
+               absl::StrCat(target_node, " does not answer: ", answer.status().message()),
+               "see whether the node runs and the network reaches it"});
         } else if (answer->reader().isChecks()) {
           for (auto check : answer->reader().getChecks()) {
-            Failure failure{std::string(text(check.getName())), std::string(text(check.getDetail())),
+            Failure failure{std::string(text(check.getName())),
+                            std::string(text(check.getDetail())),
                             std::string(text(check.getCure()))};
-            const bool known = std::any_of(failures.begin(), failures.end(), [&](const Failure& other) {
-              return other.name == failure.name && other.detail == failure.detail;
-            });
+            const bool known =
+                std::any_of(failures.begin(), failures.end(), [&](const Failure& other) {
+                  return other.name == failure.name && other.detail == failure.detail;
+                });
             if (!known) failures.push_back(std::move(failure));
           }
         }

@@ -62,7 +62,8 @@ class Proposals {
   void place(Pending& pending);
   void rent(Pending& pending);
   void begin(const std::string& vm, const EventId& id, const std::string& target);
-  void refuse(const Pending& pending, const std::string& target, const std::vector<Failure>& failures);
+  void refuse(const Pending& pending, const std::string& target,
+              const std::vector<Failure>& failures);
 
   ExecutorShared& shared_;
   FindWorker find_;

@@ -8,7 +8,7 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration hot_poll = absl::Milliseconds(100);   // of the record, while a hand-over is open
+constexpr Duration hot_poll = absl::Milliseconds(100);  // of the record, while a hand-over is open
 constexpr Duration retry_delay = absl::Milliseconds(200);
 
 bool raises_epoch(SwapKind kind) {
@@ -70,10 +70,14 @@ std::string VmWorker::state() const {
   if (!guest) return "starting";
   switch (guest->state) {
     case GuestStatus::State::incoming:
-    case GuestStatus::State::arrived: return "migrating";
-    case GuestStatus::State::frozen: return "fenced";
-    case GuestStatus::State::running: return "running";
-    case GuestStatus::State::stopped: break;
+    case GuestStatus::State::arrived:
+      return "migrating";
+    case GuestStatus::State::frozen:
+      return "fenced";
+    case GuestStatus::State::running:
+      return "running";
+    case GuestStatus::State::stopped:
+      break;
   }
   return spec_ && spec_->reader().getPaused() ? "paused" : "starting";
 }
@@ -194,7 +198,8 @@ void VmWorker::look() {
   if (busy_ || forgotten_) return;
   View now = view();
   // A guest that died, or was frozen, leaves its port open.
-  if ((!now.copy || now.copy->state != GuestStatus::State::running) && shared_.seams.fabric.port(vm_))
+  if ((!now.copy || now.copy->state != GuestStatus::State::running) &&
+      shared_.seams.fabric.port(vm_))
     shared_.seams.fabric.close(vm_);
   const Decision decision = shared_.options.decide(now);
   if (decision.step != Step::none) {
@@ -239,33 +244,56 @@ void VmWorker::finished_later(Duration delay) {
 
 void VmWorker::take(const Decision& decision) {
   switch (decision.step) {
-    case Step::accept: return accept();
-    case Step::ask_target: return ask_target();
-    case Step::send: return start_sending();
-    case Step::check: return check();
-    case Step::pause: return pause();
-    case Step::seal: return seal();
-    case Step::hand_over: return hand_over();
-    case Step::abort: return abort_outgoing();
-    case Step::clear_heir: return clear_heir();
-    case Step::finish_lost: return finish_lost();
-    case Step::prepare: return prepare();
-    case Step::verify: return verify();
-    case Step::swap_commit: return commit();
-    case Step::drop_incoming: return drop_incoming();
-    case Step::swap_restart: return swap_epoch(SwapKind::RESTART, "restarted");
-    case Step::swap_reclaim: return swap_epoch(SwapKind::RECLAIM, decision.why);
+    case Step::accept:
+      return accept();
+    case Step::ask_target:
+      return ask_target();
+    case Step::send:
+      return start_sending();
+    case Step::check:
+      return check();
+    case Step::pause:
+      return pause();
+    case Step::seal:
+      return seal();
+    case Step::hand_over:
+      return hand_over();
+    case Step::abort:
+      return abort_outgoing();
+    case Step::clear_heir:
+      return clear_heir();
+    case Step::finish_lost:
+      return finish_lost();
+    case Step::prepare:
+      return prepare();
+    case Step::verify:
+      return verify();
+    case Step::swap_commit:
+      return commit();
+    case Step::drop_incoming:
+      return drop_incoming();
+    case Step::swap_restart:
+      return swap_epoch(SwapKind::RESTART, "restarted");
+    case Step::swap_reclaim:
+      return swap_epoch(SwapKind::RECLAIM, decision.why);
     case Step::swap_takeover:
       return swap_epoch(SwapKind::TAKEOVER, absl::StrCat("taken over from ", record_->holder));
-    case Step::boot: return boot();
-    case Step::resume: return run_at_won_epoch();
+    case Step::boot:
+      return boot();
+    case Step::resume:
+      return run_at_won_epoch();
     case Step::pause_for_user:
-    case Step::stop_for_user: return stop_guest();
-    case Step::swap_remove: return remove_record();
-    case Step::report_failed: return report_failed();
-    case Step::destroy_copy: return destroy_copy(true);
+    case Step::stop_for_user:
+      return stop_guest();
+    case Step::swap_remove:
+      return remove_record();
+    case Step::report_failed:
+      return report_failed();
+    case Step::destroy_copy:
+      return destroy_copy(true);
     case Step::release_volume:
-      shared_.seams.volumes.destroy(vm_, reply<Done>(shared_.options.call_deadline, [this](auto done) {
+      shared_.seams.volumes.destroy(vm_,
+                                    reply<Done>(shared_.options.call_deadline, [this](auto done) {
                                       done.ok() ? finished() : finished_later(retry_delay);
                                     }));
       return;
@@ -274,7 +302,9 @@ void VmWorker::take(const Decision& decision) {
       forgotten_ = !unended_;
       busy_ = false;
       return;
-    case Step::none: busy_ = false; return;
+    case Step::none:
+      busy_ = false;
+      return;
   }
 }
 
@@ -285,7 +315,8 @@ Swap VmWorker::make_swap(SwapKind kind) {
   swap.key = absl::StrCat("vm/", vm_);
   swap.kind = kind;
   swap.session = shared_.seams.session.current().value_or("");
-  swap.swap_id = absl::StrCat(swap.session, "/", shared_.context.time().value, "/", shared_.next_swap++);
+  swap.swap_id =
+      absl::StrCat(swap.session, "/", shared_.context.time().value, "/", shared_.next_swap++);
   swap.epoch = record_ ? record_->epoch : 0;
   return swap;
 }
@@ -299,15 +330,17 @@ void VmWorker::log_swap(const Swap& swap, std::function<void()> then) {
   payload.setEpoch(swap.epoch);
   payload.setSwapId(swap.swap_id);
   payload.setSession(swap.session);
-  shared_.context.publish(std::move(event), [this, alive = alive_, kind = swap.kind, epoch = swap.epoch,
-                                             session = swap.session,
-                                             then = std::move(then)](absl::Status logged) {
-    if (!*alive) return;
-    if (!logged.ok()) return finished_later(retry_delay);
-    if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM) asked_by_copy_.insert(epoch);
-    if (kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER) asked_by_boot_[epoch] = session;
-    then();
-  });
+  shared_.context.publish(std::move(event),
+                          [this, alive = alive_, kind = swap.kind, epoch = swap.epoch,
+                           session = swap.session, then = std::move(then)](absl::Status logged) {
+                            if (!*alive) return;
+                            if (!logged.ok()) return finished_later(retry_delay);
+                            if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM)
+                              asked_by_copy_.insert(epoch);
+                            if (kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER)
+                              asked_by_boot_[epoch] = session;
+                            then();
+                          });
 }
 
 void VmWorker::recover_asked(SwapKind kind, Epoch epoch) {
@@ -323,19 +356,20 @@ void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<Swap
   const SessionId session = swap.session;
   shared_.seams.leases.swap(
       std::move(swap),
-      reply<SwapResult>(shared_.options.call_deadline,
-                        [this, kind, session, then = std::move(then)](absl::StatusOr<SwapResult> result) {
-                          if (result.ok()) {
-                            if (result->won && raises_epoch(kind) && result->record &&
-                                result->record->epoch > consumed_)
-                              won_ = {result->record->epoch, session};
-                            const bool was_busy = std::exchange(busy_, true);  // one look, by `then`
-                            record_read(kind == SwapKind::REMOVE && result->won ? std::nullopt
-                                                                                : result->record);
-                            busy_ = was_busy;
-                          }
-                          then(result);
-                        }));
+      reply<SwapResult>(
+          shared_.options.call_deadline,
+          [this, kind, session, then = std::move(then)](absl::StatusOr<SwapResult> result) {
+            if (result.ok()) {
+              if (result->won && raises_epoch(kind) && result->record &&
+                  result->record->epoch > consumed_)
+                won_ = {result->record->epoch, session};
+              // one look, by `then`
+              const bool was_busy = std::exchange(busy_, true);
+              record_read(kind == SwapKind::REMOVE && result->won ? std::nullopt : result->record);
+              busy_ = was_busy;
+            }
+            then(result);
+          }));
 }
 
 void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
@@ -360,7 +394,8 @@ void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
 void VmWorker::boot() {
   const Epoch epoch = won_.epoch;
   if (!spec_) return finished_later(retry_delay);
-  shared_.seams.hypervisor.create(*spec_, epoch, reply<Done>(shared_.options.call_deadline, [this](auto created) {
+  shared_.seams.hypervisor.create(*spec_, epoch,
+                                  reply<Done>(shared_.options.call_deadline, [this](auto created) {
                                     if (created.ok() || absl::IsAlreadyExists(created.status()))
                                       return run_at_won_epoch();
                                     finished_later(shared_.options.look_interval);
@@ -373,29 +408,32 @@ void VmWorker::run_at_won_epoch() {
   auto& seams = shared_.seams;
   if (seams.session.current() != won.session) return finished_later(retry_delay);
   arm_guest(seams.hypervisor, seams.volumes, seams.fabric, vm_, seams.session.deadline());
-  seams.volumes.serve(vm_, won.epoch, reply<VolumeStatus>(shared_.options.call_deadline, [this, won](auto served) {
-    ExecutorSeams& parts = shared_.seams;
-    const absl::Status open = served.ok() && parts.session.current() == won.session
-                                  ? parts.fabric.open(vm_, won.epoch)
-                                  : absl::UnavailableError("not served, or the session has ended");
-    if (!open.ok()) return finished_later(retry_delay);
-    consumed_ = won.epoch;
-    won_ = {};
-    parts.hypervisor.resume(
-        vm_, won.epoch, reply<Done>(shared_.options.call_deadline * 2, [this](absl::StatusOr<Done> run) {
-          const auto guest = copy();
-          const bool runs = guest && guest->state == GuestStatus::State::running &&
-                            guest->epoch == consumed_;
-          if (run.ok() || (absl::IsDeadlineExceeded(run.status()) && runs)) {
-            resumed();
-            return finished();
-          }
-          // Without an answer it may take effect at any time: only the keeper can end that (7).
-          shared_.seams.hypervisor.arm(vm_, shared_.context.now());
-          shared_.seams.fabric.close(vm_);
-          finished_later(retry_delay);
-        }));
-  }));
+  seams.volumes.serve(
+      vm_, won.epoch, reply<VolumeStatus>(shared_.options.call_deadline, [this, won](auto served) {
+        ExecutorSeams& parts = shared_.seams;
+        const absl::Status open =
+            served.ok() && parts.session.current() == won.session
+                ? parts.fabric.open(vm_, won.epoch)
+                : absl::UnavailableError("not served, or the session has ended");
+        if (!open.ok()) return finished_later(retry_delay);
+        consumed_ = won.epoch;
+        won_ = {};
+        parts.hypervisor.resume(
+            vm_, won.epoch,
+            reply<Done>(shared_.options.call_deadline * 2, [this](absl::StatusOr<Done> run) {
+              const auto guest = copy();
+              const bool runs =
+                  guest && guest->state == GuestStatus::State::running && guest->epoch == consumed_;
+              if (run.ok() || (absl::IsDeadlineExceeded(run.status()) && runs)) {
+                resumed();
+                return finished();
+              }
+              // Without an answer it may take effect at any time: only the keeper can end that (7).
+              shared_.seams.hypervisor.arm(vm_, shared_.context.now());
+              shared_.seams.fabric.close(vm_);
+              finished_later(retry_delay);
+            }));
+      }));
 }
 
 void VmWorker::resumed() {
@@ -432,44 +470,49 @@ void VmWorker::destroy_copy(bool lost) {
   shared_.seams.fabric.close(vm_);
   const auto guest = copy();
   shared_.seams.hypervisor.destroy(
-      vm_, reply<Done>(shared_.options.call_deadline, [this, lost, guest](absl::StatusOr<Done> destroyed) {
-        if (!destroyed.ok()) return finished_later(retry_delay);
-        const bool own = guest && guest->state != GuestStatus::State::incoming &&
-                         guest->state != GuestStatus::State::arrived;
-        if (lost && own) {
-          Draft event = draft(nullptr, guest->epoch);
-          event.payload().initVmReleased().setNode(shared_.context.node());
-          shared_.context.publish(std::move(event));
-        }
-        finished();
-      }));
+      vm_, reply<Done>(shared_.options.call_deadline,
+                       [this, lost, guest](absl::StatusOr<Done> destroyed) {
+                         if (!destroyed.ok()) return finished_later(retry_delay);
+                         const bool own = guest && guest->state != GuestStatus::State::incoming &&
+                                          guest->state != GuestStatus::State::arrived;
+                         if (lost && own) {
+                           Draft event = draft(nullptr, guest->epoch);
+                           event.payload().initVmReleased().setNode(shared_.context.node());
+                           shared_.context.publish(std::move(event));
+                         }
+                         finished();
+                       }));
 }
 
 void VmWorker::stop_guest() {
   auto& seams = shared_.seams;
   const bool keep_copy = spec_ && spec_->reader().getRunning() && !spec_->reader().getDestroyed();
   seams.fabric.close(vm_);
-  seams.hypervisor.pause(vm_, reply<Done>(shared_.options.call_deadline, [this, keep_copy](auto paused) {
-    // What a fenced volume holds back never drains; it goes with the copy (9).
-    const bool stopped = paused.ok() || (absl::IsDeadlineExceeded(paused.status()) && !keep_copy);
-    if (!stopped) return finished_later(retry_delay);
-    if (keep_copy) return say_stopped(true);
-    seal_and_destroy();
-  }));
+  seams.hypervisor.pause(
+      vm_, reply<Done>(shared_.options.call_deadline, [this, keep_copy](auto paused) {
+        // What a fenced volume holds back never drains; it goes with the copy (9).
+        const bool stopped =
+            paused.ok() || (absl::IsDeadlineExceeded(paused.status()) && !keep_copy);
+        if (!stopped) return finished_later(retry_delay);
+        if (keep_copy) return say_stopped(true);
+        seal_and_destroy();
+      }));
 }
 
 void VmWorker::seal_and_destroy() {
   const auto destroy = [this] {
-    shared_.seams.hypervisor.destroy(vm_, reply<Done>(shared_.options.call_deadline, [this](auto gone) {
-      gone.ok() ? say_stopped(false) : finished_later(retry_delay);
-    }));
+    shared_.seams.hypervisor.destroy(vm_,
+                                     reply<Done>(shared_.options.call_deadline, [this](auto gone) {
+                                       gone.ok() ? say_stopped(false) : finished_later(retry_delay);
+                                     }));
   };
   for (const VolumeStatus& volume : shared_.seams.volumes.list())
     if (volume.vm == vm_ && volume.role == VolumeStatus::Role::serving)
-      return shared_.seams.volumes.seal(vm_, volume.epoch,
-                                        reply<Seal>(shared_.options.call_deadline, [this, destroy](auto sealed) {
-                                          sealed.ok() ? destroy() : finished_later(retry_delay);
-                                        }));
+      return shared_.seams.volumes.seal(
+          vm_, volume.epoch,
+          reply<Seal>(shared_.options.call_deadline, [this, destroy](auto sealed) {
+            sealed.ok() ? destroy() : finished_later(retry_delay);
+          }));
   destroy();
 }
 
@@ -509,7 +552,9 @@ void VmWorker::report_failed() {
     Draft event = draft(nullptr, record_->epoch);
     auto payload = event.payload().initVmFailed();
     payload.setNode(shared_.context.node());
-    payload.setWhy("the node that holds it has no disk of it: the disk was lost, and no in-sync replica is known");
+    payload.setWhy(
+        "the node that holds it has no disk of it: the disk was lost, and no in-sync replica is "
+        "known");
     shared_.context.publish(std::move(event));
   }
   finished_later(shared_.options.look_interval);
@@ -528,8 +573,8 @@ void VmWorker::tend_replicas() {
   for (const VolumeStatus& volume : shared_.seams.volumes.list())
     if (volume.vm == vm_) flushed = volume.version_flushed;
   for (const ReplicaStatus& replica : shared_.seams.volumes.replicas(vm_)) {
-    const bool promised = std::find(record_->in_sync.begin(), record_->in_sync.end(), replica.node) !=
-                          record_->in_sync.end();
+    const bool promised = std::find(record_->in_sync.begin(), record_->in_sync.end(),
+                                    replica.node) != record_->in_sync.end();
     if (!replica.connected || !(replica.caught_up || promised)) continue;
     connected.push_back(replica.node);
     if (replica.version_stable >= flushed || promised) wanted.push_back(replica.node);
@@ -594,7 +639,7 @@ void VmWorker::desire(Message<schema::VmSpec> spec, std::function<void(absl::Sta
   swap.value = std::string(spec.bytes());
   swap.loss_allowed = record_->loss_allowed;
   send_swap(swap, [this, done](const absl::StatusOr<SwapResult>& result) {
-    done(!result.ok()     ? result.status()
+    done(!result.ok()   ? result.status()
          : !result->won ? absl::AbortedError(result->why + ": try again")
                         : absl::OkStatus());
     look();

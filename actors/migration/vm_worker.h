@@ -31,12 +31,15 @@ struct ExecutorSeams {
 
 struct ExecutorOptions {
   Decide decide = next_step;
-  Duration migration_deadline = absl::Seconds(60);  // proposed to paused, when the proposal names none
-  Duration blackout_deadline = absl::Seconds(3);    // paused to committed; then the source takes its machine back
-  Duration call_deadline = absl::Seconds(1);        // of one lease or hypervisor call
+  // proposed to paused, when the proposal names none
+  Duration migration_deadline = absl::Seconds(60);
+  // paused to committed; then the source takes its machine back
+  Duration blackout_deadline = absl::Seconds(3);
+  Duration call_deadline = absl::Seconds(1);  // of one lease or hypervisor call
   Duration look_interval = absl::Seconds(1);
   Duration takeover_stagger = absl::Milliseconds(500);
-  Duration drain_reserve = absl::Seconds(2);        // before a drain's deadline the source stops taking its machine back
+  // before a drain's deadline the source stops taking its machine back
+  Duration drain_reserve = absl::Seconds(2);
 };
 
 // What the workers of a node share.
@@ -108,8 +111,8 @@ class VmWorker {
   void take_holder(Step step);
   void take_source(Step step);
   void take_target(Step step);
-  void finished();                       // the step under way has ended: look again
-  void finished_later(Duration delay);   // ... after a failure: not at once
+  void finished();                      // the step under way has ended: look again
+  void finished_later(Duration delay);  // ... after a failure: not at once
 
   Swap make_swap(SwapKind kind);
   void log_swap(const Swap& swap, std::function<void()> then);
@@ -167,9 +170,11 @@ class VmWorker {
   std::optional<Message<schema::VmSpec>> spec_;
 
   Won won_;
-  std::string last_swap_id_;  // the last epoch swap sent, and under which session: found in the record, it was won
+  // the last epoch swap sent, and under which session: found in the record, it was won
+  std::string last_swap_id_;
   SessionId last_swap_session_;
-  Epoch consumed_ = 0;        // epochs up to this have executed, or may have: never resumed at again
+  // epochs up to this have executed, or may have: never resumed at again
+  Epoch consumed_ = 0;
   std::set<Epoch> asked_by_copy_;
   std::map<Epoch, SessionId> asked_by_boot_;
   std::string start_reason_;
@@ -181,7 +186,8 @@ class VmWorker {
   std::vector<std::function<void(absl::Status)>> cancel_waiters_;
 
   std::optional<Incoming> in_;
-  std::optional<Incoming> recovered_in_;  // from the log: prepared here before the executor was restarted
+  // from the log: prepared here before the executor was restarted
+  std::optional<Incoming> recovered_in_;
   EventId dropped_;  // the last incoming migration that was given up
   std::vector<Answer> switch_over_answers_;
   // What the source told for migration.completed.

@@ -27,7 +27,8 @@ void VmWorker::fail_outgoing(std::string why) {
 }
 
 void VmWorker::cancel(std::string why, std::function<void(absl::Status)> told) {
-  if (!out_) return told(absl::NotFoundError("no migration of " + vm_ + " is under way on this node"));
+  if (!out_)
+    return told(absl::NotFoundError("no migration of " + vm_ + " is under way on this node"));
   cancel_waiters_.push_back(std::move(told));
   fail_outgoing("cancelled: " + why);
 }
@@ -66,17 +67,18 @@ void VmWorker::ask_target() {
     prepare.setEpoch(out_->epoch);
     prepare.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
   });
-  shared_.context.request({out_->target, "executor"}, request, shared_.options.call_deadline,
-                          [this, alive = alive_](absl::StatusOr<Message<schema::Response>> answer) {
-                            if (!*alive) return;
-                            if (out_ && answer.ok()) out_->target_ready = true;
-                            if (out_ && absl::IsFailedPrecondition(answer.status()) && out_->failure.empty())
-                              out_->failure = std::string(answer.status().message());
-                            busy_ = false;
-                            if (out_ && out_->target_ready && out_->replica_ready) return look();
-                            busy_ = true;
-                            finished_later(ask_again);
-                          });
+  shared_.context.request(
+      {out_->target, "executor"}, request, shared_.options.call_deadline,
+      [this, alive = alive_](absl::StatusOr<Message<schema::Response>> answer) {
+        if (!*alive) return;
+        if (out_ && answer.ok()) out_->target_ready = true;
+        if (out_ && absl::IsFailedPrecondition(answer.status()) && out_->failure.empty())
+          out_->failure = std::string(answer.status().message());
+        busy_ = false;
+        if (out_ && out_->target_ready && out_->replica_ready) return look();
+        busy_ = true;
+        finished_later(ask_again);
+      });
 }
 
 void VmWorker::start_sending() {
@@ -106,8 +108,10 @@ void VmWorker::start_sending() {
         Draft told = draft(&out_->migration, out_->epoch);
         auto figures = told.payload().initMigrationProgress();
         figures.setPercent(progress.percent);
-        figures.setEtaLowMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_low)));
-        figures.setEtaHighMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_high)));
+        figures.setEtaLowMs(
+            static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_low)));
+        figures.setEtaHighMs(
+            static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_high)));
         figures.setPass(progress.pass);
         figures.setSentBytes(progress.sent_bytes);
         figures.setRemainingBytes(progress.remaining_bytes);
@@ -116,18 +120,18 @@ void VmWorker::start_sending() {
         figures.setStage(out_->paused ? "switching over" : "copying memory");
         shared_.context.publish(std::move(told));
       },
-      reply<TransferProgress>(
-          std::max(out_->deadline - shared_.context.now(), absl::Seconds(1)),
-          [this, still_ours](absl::StatusOr<TransferProgress> converged) {
-            if (!still_ours()) return;
-            if (converged.ok()) {
-              progress_ = *converged;
-              out_->converged = true;
-            } else if (out_->failure.empty() && !out_->from_disk) {
-              out_->failure = absl::StrCat("pre-copy: ", converged.status().message());
-            }
-            look();
-          }));
+      reply<TransferProgress>(std::max(out_->deadline - shared_.context.now(), absl::Seconds(1)),
+                              [this, still_ours](absl::StatusOr<TransferProgress> converged) {
+                                if (!still_ours()) return;
+                                if (converged.ok()) {
+                                  progress_ = *converged;
+                                  out_->converged = true;
+                                } else if (out_->failure.empty() && !out_->from_disk) {
+                                  out_->failure =
+                                      absl::StrCat("pre-copy: ", converged.status().message());
+                                }
+                                look();
+                              }));
   // A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).
   if (out_->no_return < far_future)
     shared_.context.at(out_->no_return - shared_.options.blackout_deadline, [this, still_ours] {
@@ -192,14 +196,15 @@ void VmWorker::pause() {
 }
 
 void VmWorker::seal() {
-  shared_.seams.volumes.seal(vm_, out_->epoch,
-                             reply<Seal>(shared_.options.blackout_deadline, [this](absl::StatusOr<Seal> sealed) {
-                               if (out_ && sealed.ok())
-                                 out_->seal = *sealed;
-                               else if (out_ && out_->failure.empty())
-                                 out_->failure = absl::StrCat("seal: ", sealed.status().message());
-                               finished();
-                             }));
+  shared_.seams.volumes.seal(
+      vm_, out_->epoch,
+      reply<Seal>(shared_.options.blackout_deadline, [this](absl::StatusOr<Seal> sealed) {
+        if (out_ && sealed.ok())
+          out_->seal = *sealed;
+        else if (out_ && out_->failure.empty())
+          out_->failure = absl::StrCat("seal: ", sealed.status().message());
+        finished();
+      }));
 }
 
 // The rest of memory and the seal go at once; the target verifies while memory is still on its way (9).
@@ -214,7 +219,8 @@ void VmWorker::hand_over() {
                                        if (sent.ok())
                                          progress_ = *sent;
                                        else if (out_->failure.empty())
-                                         out_->failure = absl::StrCat("last pass: ", sent.status().message());
+                                         out_->failure =
+                                             absl::StrCat("last pass: ", sent.status().message());
                                        look();
                                      }));
   }
@@ -260,8 +266,8 @@ void VmWorker::abort_outgoing() {
     if (!stopped.ok() && !absl::IsNotFound(stopped.status())) return finished_later(ask_again);
     if (!out_) return finished();
     const Outgoing out = *std::exchange(out_, std::nullopt);
-    const std::string why = !out.failure.empty()                        ? out.failure
-                            : shared_.context.now() >= out.deadline     ? "the deadline passed"
+    const std::string why = !out.failure.empty()                    ? out.failure
+                            : shared_.context.now() >= out.deadline ? "the deadline passed"
                             : record_ && record_->epoch > out.epoch && out.epoch != 0
                                 ? "the blackout's deadline passed"
                                 : "the guest stopped or its user wants otherwise";
@@ -289,7 +295,8 @@ void VmWorker::abort_outgoing() {
     const auto guest = copy();
     if (guest && guest->state == GuestStatus::State::running && !shared_.seams.fabric.port(vm_))
       if (const absl::Status open = shared_.seams.fabric.open(vm_, guest->epoch); !open.ok())
-        shared_.seams.hypervisor.arm(vm_, shared_.context.now());  // it may not speak: let a new epoch sort it out
+        shared_.seams.hypervisor.arm(
+            vm_, shared_.context.now());  // it may not speak: let a new epoch sort it out
     for (auto& told : std::exchange(cancel_waiters_, {})) told(absl::OkStatus());
     finished();
   };
@@ -354,9 +361,10 @@ void VmWorker::tend_unended() {
     auto payload = event.payload().initMigrationAborted();
     payload.setNode(shared_.context.node());
     payload.setStage("committed");
-    payload.setWhy(record_ ? absl::StrCat(end.target, " committed and was then lost; ",
-                                          record_->holder, " has the VM at epoch ", record_->epoch)
-                           : absl::StrCat(end.target, " committed, and the VM was destroyed since"));
+    payload.setWhy(record_
+                       ? absl::StrCat(end.target, " committed and was then lost; ", record_->holder,
+                                      " has the VM at epoch ", record_->epoch)
+                       : absl::StrCat(end.target, " committed, and the VM was destroyed since"));
   }
   shared_.context.publish(std::move(event));
 }

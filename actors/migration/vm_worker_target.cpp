@@ -35,7 +35,8 @@ void VmWorker::prepare() {
                 Draft event = draft(&in_->migration, in_->epoch);
                 auto payload = event.payload().initMigrationTargetReady();
                 payload.setNode(shared_.context.node());
-                payload.setDeadlineNs(absl::ToInt64Nanoseconds(in_->deadline - shared_.context.now()));
+                payload.setDeadlineNs(
+                    absl::ToInt64Nanoseconds(in_->deadline - shared_.context.now()));
                 shared_.context.publish(std::move(event));
                 finished();
               });
@@ -46,8 +47,8 @@ void VmWorker::prepare() {
 void VmWorker::switch_over(schema::Request::SwitchOver::Reader request, Answer answer) {
   const EventId migration = EventId::from(request.getMigration());
   if (!in_ || in_->migration != migration) {
-    const bool committed = record_ && record_->holder == shared_.context.node() &&
-                           record_->epoch > request.getEpoch();
+    const bool committed =
+        record_ && record_->holder == shared_.context.node() && record_->epoch > request.getEpoch();
     if (committed)
       return answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
     return answer(absl::FailedPreconditionError("this node does not expect that migration"));
@@ -64,16 +65,18 @@ void VmWorker::switch_over(schema::Request::SwitchOver::Reader request, Answer a
 
 void VmWorker::verify() {
   const EventId migration = in_->migration;
-  shared_.seams.volumes.verify(
-      vm_, *in_->seal,
-      reply<Done>(shared_.options.blackout_deadline, [this, migration](absl::StatusOr<Done> verified) {
-        if (!in_ || in_->migration != migration) return finished();
-        if (verified.ok())
-          in_->verified = true;
-        else if (in_->failure.empty())
-          in_->failure = absl::StrCat("verify: ", verified.status().message());
-        finished();
-      }));
+  shared_.seams.volumes.verify(vm_, *in_->seal,
+                               reply<Done>(shared_.options.blackout_deadline,
+                                           [this, migration](absl::StatusOr<Done> verified) {
+                                             if (!in_ || in_->migration != migration)
+                                               return finished();
+                                             if (verified.ok())
+                                               in_->verified = true;
+                                             else if (in_->failure.empty())
+                                               in_->failure = absl::StrCat(
+                                                   "verify: ", verified.status().message());
+                                             finished();
+                                           }));
 }
 
 // The last step before the guest's first instruction here (1). It was logged when the target said that it was ready.
@@ -110,8 +113,8 @@ void VmWorker::drop_incoming() {
     for (Answer& answer : std::exchange(switch_over_answers_, {}))
       answer(absl::FailedPreconditionError(in.failure.empty() ? "the target gave up" : in.failure));
     if (record_ && !record_->session_alive && record_->epoch == in.epoch) source_lost(in.migration);
-    const bool marked = record_ && record_->heir &&
-                        *record_->heir == Heir{shared_.context.node(), in.migration};
+    const bool marked =
+        record_ && record_->heir && *record_->heir == Heir{shared_.context.node(), in.migration};
     // A lost source leaves the mark to this node's takeover.
     if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
     Swap swap = make_swap(SwapKind::CLEAR_HEIR);
@@ -138,7 +141,8 @@ void VmWorker::completed_here() {
   payload.setSentBytes(figures_.sent_bytes);
   payload.setPasses(figures_.passes);
   if (resumed_time_ && figures_.paused.value != 0)
-    payload.setBlackoutMs(absl::ToDoubleMilliseconds(resumed_time_->wall() - figures_.paused.wall()));
+    payload.setBlackoutMs(
+        absl::ToDoubleMilliseconds(resumed_time_->wall() - figures_.paused.wall()));
   if (figures_.accepted.value != 0) {
     const auto total = absl::ToInt64Milliseconds(shared_.context.wall() - figures_.accepted.wall());
     payload.setTotalMs(total < 0 ? 0 : static_cast<std::uint64_t>(total));

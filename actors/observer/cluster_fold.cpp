@@ -23,8 +23,8 @@ ConsideredFact considered_fact(const Event& event) {
                       .last_look = {e.getLastLook()},
                       .wake_at_ns = e.getWakeAtNs()};
   for (const auto candidate : e.getCandidates())
-    fact.candidates.push_back({str(candidate.getPlace()), str(candidate.getExcluded()), candidate.getCostNanoUsd(),
-                               candidate.getGainNanoUsd()});
+    fact.candidates.push_back({str(candidate.getPlace()), str(candidate.getExcluded()),
+                               candidate.getCostNanoUsd(), candidate.getGainNanoUsd()});
   for (const auto id : e.getEvidence()) fact.evidence.push_back(EventId::from(id));
   return fact;
 }
@@ -45,21 +45,28 @@ void ClusterFold::apply(const Event& event) {
   if (const EventId id = migration_of(event); !id.empty()) apply_migration(event, id);
   const auto p = event.payload();
   switch (p.which()) {
-    case schema::Payload::NODE_JOINED: joined(event, p.getNodeJoined()); break;
-    case schema::Payload::NODE_CAPACITY: joined(event, p.getNodeCapacity().getJoined()); break;
+    case schema::Payload::NODE_JOINED:
+      joined(event, p.getNodeJoined());
+      break;
+    case schema::Payload::NODE_CAPACITY:
+      joined(event, p.getNodeCapacity().getJoined());
+      break;
     case schema::Payload::SPOT_PRICE_CHANGED: {
       const auto e = p.getSpotPriceChanged();
-      prices_[str(e.getPlace().getId())][{event.time(), event.id()}] = {event.time(), event.id(),
-                                                                        e.getPriceNanoUsdPerHour(), e.getSinceNs()};
+      prices_[str(e.getPlace().getId())][{event.time(), event.id()}] = {
+          event.time(), event.id(), e.getPriceNanoUsdPerHour(), e.getSinceNs()};
       break;
     }
     case schema::Payload::POLICY_CONSIDERED: {
       VmHistory& vm = vm_of(event);
-      if (!vm.considered || std::pair(vm.considered->time, vm.considered->event) < std::pair(event.time(), event.id()))
+      if (!vm.considered || std::pair(vm.considered->time, vm.considered->event) <
+                                std::pair(event.time(), event.id()))
         vm.considered = considered_fact(event);
       break;
     }
-    default: apply_vm(event); break;
+    default:
+      apply_vm(event);
+      break;
   }
 }
 
@@ -78,37 +85,48 @@ void ClusterFold::apply_vm(const Event& event) {
   const auto p = event.payload();
   const auto runs = [&](std::string node, std::string why) {
     VmHistory& vm = vm_of(event);
-    const bool newer = !vm.running || event.epoch() > vm.running->epoch ||
-                       (event.epoch() == vm.running->epoch &&
-                        std::pair(event.time(), event.id()) < std::pair(vm.running->since, vm.running->event));
+    const bool newer =
+        !vm.running || event.epoch() > vm.running->epoch ||
+        (event.epoch() == vm.running->epoch &&
+         std::pair(event.time(), event.id()) < std::pair(vm.running->since, vm.running->event));
     if (newer)
-      vm.running = VmHistory::Running{event.epoch(), event.time(), event.id(), event.migration(), std::move(node),
-                                      std::move(why)};
+      vm.running = VmHistory::Running{event.epoch(),     event.time(),    event.id(),
+                                      event.migration(), std::move(node), std::move(why)};
   };
   switch (p.which()) {
-    case schema::Payload::VM_DEFINED: vm_of(event); break;
-    case schema::Payload::VM_STARTED: runs(str(p.getVmStarted().getNode()), str(p.getVmStarted().getWhy())); break;
-    case schema::Payload::VM_RESUMED: runs(str(p.getVmResumed().getNode()), str(p.getVmResumed().getWhy())); break;
+    case schema::Payload::VM_DEFINED:
+      vm_of(event);
+      break;
+    case schema::Payload::VM_STARTED:
+      runs(str(p.getVmStarted().getNode()), str(p.getVmStarted().getWhy()));
+      break;
+    case schema::Payload::VM_RESUMED:
+      runs(str(p.getVmResumed().getNode()), str(p.getVmResumed().getWhy()));
+      break;
     case schema::Payload::VM_STOPPED:
       halted(event, "stopped", str(p.getVmStopped().getNode()), str(p.getVmStopped().getWhy()));
       break;
     case schema::Payload::VM_FAILED:
       halted(event, "failed", str(p.getVmFailed().getNode()), str(p.getVmFailed().getWhy()));
       break;
-    case schema::Payload::VM_DESTROYED: halted(event, "destroyed", str(p.getVmDestroyed().getNode()), ""); break;
+    case schema::Payload::VM_DESTROYED:
+      halted(event, "destroyed", str(p.getVmDestroyed().getNode()), "");
+      break;
     case schema::Payload::VM_PAUSED:
       // A migration's pause is part of its blackout.
       if (event.migration().empty())
         halted(event, "paused", str(p.getVmPaused().getNode()), str(p.getVmPaused().getWhy()));
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
 void ClusterFold::halted(const Event& event, std::string what, std::string node, std::string why) {
   VmHistory& vm = vm_of(event);
   if (!vm.halt || std::pair(vm.halt->time, vm.halt->event) < std::pair(event.time(), event.id()))
-    vm.halt = VmHistory::Halt{event.time(), event.id(), std::move(node), std::move(what), std::move(why)};
+    vm.halt =
+        VmHistory::Halt{event.time(), event.id(), std::move(node), std::move(what), std::move(why)};
 }
 
 void ClusterFold::joined(const Event& event, schema::NodeJoined::Reader node) {
@@ -127,7 +145,8 @@ std::vector<const MigrationState*> ClusterFold::migrations_like(std::string_view
   std::vector<const MigrationState*> like;
   if (id.empty()) return like;
   for (const auto& [known, state] : migrations_)
-    if (known.short_id().compare(0, id.size(), id) == 0 || known.to_string() == id) like.push_back(&state);
+    if (known.short_id().compare(0, id.size(), id) == 0 || known.to_string() == id)
+      like.push_back(&state);
   std::sort(like.begin(), like.end(), [&](const MigrationState* a, const MigrationState* b) {
     return std::pair(first_.at(a->id), a->id) < std::pair(first_.at(b->id), b->id);
   });
@@ -154,9 +173,11 @@ void ClusterFold::keep(std::size_t migrations_max, std::size_t prices_per_place_
   for (auto& [place, prices] : prices_)
     while (prices.size() > prices_per_place_max) prices.erase(prices.begin());
   while (migrations_.size() > migrations_max) {
-    const auto quietest = std::min_element(migrations_.begin(), migrations_.end(), [](const auto& a, const auto& b) {
-      return std::pair(!ended(a.second), a.second.last) < std::pair(!ended(b.second), b.second.last);
-    });
+    const auto quietest =
+        std::min_element(migrations_.begin(), migrations_.end(), [](const auto& a, const auto& b) {
+          return std::pair(!ended(a.second), a.second.last) <
+                 std::pair(!ended(b.second), b.second.last);
+        });
     if (const auto vm = vms_.find(quietest->second.vm); vm != vms_.end())
       vm->second.moves.erase({first_.at(quietest->first), quietest->first});
     first_.erase(quietest->first);

@@ -30,7 +30,7 @@ struct ConsideredFact {
   std::vector<EventId> evidence;
   std::uint64_t unchanged_looks = 0;  // since the one before
   HybridTime last_look;
-  std::int64_t wake_at_ns = 0;        // market time
+  std::int64_t wake_at_ns = 0;  // market time
 };
 ConsideredFact considered_fact(const Event& event);
 
@@ -46,11 +46,12 @@ struct VmHistory {
     EventId event;
     std::string node, what, why;  // what: "stopped", "failed", "destroyed", "paused"
   };
-  std::string vm;                                    // "tenant/name"
-  std::set<std::pair<HybridTime, EventId>> moves;    // every migration, by the time of its first known event
-  std::optional<Running> running;                    // at the highest epoch
-  std::optional<Halt> halt;                          // the newest
-  std::optional<ConsideredFact> considered;          // the newest
+  std::string vm;  // "tenant/name"
+  // every migration, by the time of its first known event
+  std::set<std::pair<HybridTime, EventId>> moves;
+  std::optional<Running> running;            // at the highest epoch
+  std::optional<Halt> halt;                  // the newest
+  std::optional<ConsideredFact> considered;  // the newest
 };
 
 // Where it executes as far as the events tell; null: it does not.
@@ -73,7 +74,7 @@ class ClusterFold {
   void apply(const Event& event);
 
   const std::map<EventId, MigrationState>& migrations() const { return migrations_; }
-  const std::map<std::string, VmHistory>& vms() const { return vms_; }   // by "tenant/name"
+  const std::map<std::string, VmHistory>& vms() const { return vms_; }  // by "tenant/name"
   const std::map<std::string, NodeFact>& nodes() const { return nodes_; }
 
   const MigrationState* migration(const EventId& id) const;

@@ -27,40 +27,46 @@ std::string left(std::int64_t ns) { return span_words(absl::Nanoseconds(ns)); }
 // ---- market
 
 std::string words(const Event&, schema::PriceChanged::Reader e) {
-  return absl::StrCat(place_words(text(e.getPlace().getId())), " costs ", price_words(e.getPriceNanoUsdPerHour()),
-                      " since ", market_words(e.getSinceNs()), " market time");
+  return absl::StrCat(place_words(text(e.getPlace().getId())), " costs ",
+                      price_words(e.getPriceNanoUsdPerHour()), " since ",
+                      market_words(e.getSinceNs()), " market time");
 }
 std::string words(const Event&, schema::InterruptionNotice::Reader e) {
-  std::string out = absl::StrCat("the cloud takes ", str(e.getInstance()), " at ", place_words(text(e.getPlace())));
+  std::string out = absl::StrCat("the cloud takes ", str(e.getInstance()), " at ",
+                                 place_words(text(e.getPlace())));
   if (e.getNode().size() > 0) absl::StrAppend(&out, " (", str(e.getNode()), ")");
   absl::StrAppend(&out, " in ", left(e.getNoticeNs()));
   if (e.getPriceNanoUsdPerHour() > e.getBidNanoUsdPerHour())
-    absl::StrAppend(&out, ": its price, ", price_words(e.getPriceNanoUsdPerHour()), ", exceeds the bid of ",
-                    price_words(e.getBidNanoUsdPerHour()));
+    absl::StrAppend(&out, ": its price, ", price_words(e.getPriceNanoUsdPerHour()),
+                    ", exceeds the bid of ", price_words(e.getBidNanoUsdPerHour()));
   return out;
 }
 std::string words(const Event&, schema::FeedLost::Reader e) {
-  return absl::StrCat("no prices from ", str(e.getSource()), " since ", market_words(e.getSinceNs()), " market time",
-                      because(e.getWhy()));
+  return absl::StrCat("no prices from ", str(e.getSource()), " since ",
+                      market_words(e.getSinceNs()), " market time", because(e.getWhy()));
 }
 std::string words(const Event&, schema::FeedRestored::Reader e) {
   return absl::StrCat("prices from ", str(e.getSource()), " arrive again");
 }
 std::string words(const Event&, schema::InstanceRequested::Reader e) {
-  std::string out = absl::StrCat("an instance at ", place_words(text(e.getPlace())), " is asked for");
-  if (e.getBidNanoUsdPerHour() > 0) absl::StrAppend(&out, ", bid ", price_words(e.getBidNanoUsdPerHour()));
+  std::string out =
+      absl::StrCat("an instance at ", place_words(text(e.getPlace())), " is asked for");
+  if (e.getBidNanoUsdPerHour() > 0)
+    absl::StrAppend(&out, ", bid ", price_words(e.getBidNanoUsdPerHour()));
   return absl::StrCat(out, in_parentheses(e.getWhy()));
 }
 std::string words(const Event&, schema::InstanceLaunched::Reader e) {
-  return absl::StrCat(str(e.getInstance()), " is rented at ", place_words(text(e.getPlace().getId())), " for ",
-                      price_words(e.getPriceNanoUsdPerHour()),
-                      e.getNode().size() > 0 ? absl::StrCat("; it will join as ", str(e.getNode())) : "");
+  return absl::StrCat(
+      str(e.getInstance()), " is rented at ", place_words(text(e.getPlace().getId())), " for ",
+      price_words(e.getPriceNanoUsdPerHour()),
+      e.getNode().size() > 0 ? absl::StrCat("; it will join as ", str(e.getNode())) : "");
 }
 std::string words(const Event&, schema::InstanceRefused::Reader e) {
   return absl::StrCat("no instance at ", place_words(text(e.getPlace())), because(e.getWhy()));
 }
 std::string ended(schema::InstanceEnded::Reader e, std::string_view how) {
-  return absl::StrCat(str(e.getInstance()), " at ", place_words(text(e.getPlace())), std::string(how), because(e.getWhy()));
+  return absl::StrCat(str(e.getInstance()), " at ", place_words(text(e.getPlace())),
+                      std::string(how), because(e.getWhy()));
 }
 std::string words(const Event&, schema::Charged::Reader e) {
   return absl::StrCat(money_words({e.getAmountNanoUsd()}), " for ", str(e.getInstance()), " at ",
@@ -90,18 +96,22 @@ std::string words(const Event&, schema::Capacity::Reader e) {
 
 std::string words(const Event& event, schema::VmDefined::Reader e) {
   const auto spec = e.getSpec();
-  return absl::StrCat(event.subject(), " is defined on ", str(e.getNode()), ": ", bytes_words(spec.getMemoryBytes()),
-                      " memory, ", bytes_words(spec.getDiskBytes()), " disk, policy ", str(spec.getPolicy()));
+  return absl::StrCat(event.subject(), " is defined on ", str(e.getNode()), ": ",
+                      bytes_words(spec.getMemoryBytes()), " memory, ",
+                      bytes_words(spec.getDiskBytes()), " disk, policy ", str(spec.getPolicy()));
 }
 std::string words(const Event& event, schema::VmStarted::Reader e) {
-  std::string out = absl::StrCat(event.subject(), " starts on ", str(e.getNode()), in_parentheses(e.getWhy()));
+  std::string out =
+      absl::StrCat(event.subject(), " starts on ", str(e.getNode()), in_parentheses(e.getWhy()));
   if (e.getLostWrites() > 0)
-    absl::StrAppend(&out, "; lost are ", count_words(e.getLostWrites(), "acknowledged write", "acknowledged writes"),
+    absl::StrAppend(&out, "; lost are ",
+                    count_words(e.getLostWrites(), "acknowledged write", "acknowledged writes"),
                     ", of them ", e.getLostFlushedWrites(), " flushed");
   return out;
 }
 std::string words(const Event& event, schema::VmStopped::Reader e) {
-  return absl::StrCat(event.subject(), " stopped on ", str(e.getNode()), in_parentheses(e.getWhy()));
+  return absl::StrCat(event.subject(), " stopped on ", str(e.getNode()),
+                      in_parentheses(e.getWhy()));
 }
 std::string words(const Event& event, schema::VmFailed::Reader e) {
   return absl::StrCat(event.subject(), " failed on ", str(e.getNode()), because(e.getWhy()));
@@ -110,7 +120,8 @@ std::string words(const Event& event, schema::VmDestroyed::Reader e) {
   return absl::StrCat(event.subject(), " is destroyed on ", str(e.getNode()));
 }
 std::string words(const Event& event, schema::VmPaused::Reader e) {
-  return absl::StrCat(event.subject(), " is paused on ", str(e.getNode()), in_parentheses(e.getWhy()));
+  return absl::StrCat(event.subject(), " is paused on ", str(e.getNode()),
+                      in_parentheses(e.getWhy()));
 }
 std::string words(const Event& event, schema::VmResumed::Reader e) {
   return absl::StrCat(event.subject(), " runs on ", str(e.getNode()), " at epoch ", event.epoch(),
@@ -120,7 +131,8 @@ std::string words(const Event& event, schema::VmReleased::Reader e) {
   return absl::StrCat(str(e.getNode()), " gives up the memory of ", event.subject());
 }
 std::string words(const Event& event, schema::DirtyRate::Reader e) {
-  return absl::StrCat(event.subject(), " dirties ", count_words(e.getPagesPerSecond(), "page", "pages"), "/s of ",
+  return absl::StrCat(event.subject(), " dirties ",
+                      count_words(e.getPagesPerSecond(), "page", "pages"), "/s of ",
                       count_words(e.getWorkingSetPages(), "page", "pages"));
 }
 
@@ -128,17 +140,19 @@ std::string words(const Event& event, schema::DirtyRate::Reader e) {
 
 std::string words(const Event& event, schema::Proposed::Reader e) {
   const bool to_node = e.getTargetNode().size() > 0;
-  std::string out = absl::StrCat(event.subject(), " is to go to ",
-                                 to_node ? str(e.getTargetNode()) : place_words(text(e.getTargetPlace())),
-                                 because(e.getReason()), " (", str(e.getProposer()));
+  std::string out =
+      absl::StrCat(event.subject(), " is to go to ",
+                   to_node ? str(e.getTargetNode()) : place_words(text(e.getTargetPlace())),
+                   because(e.getReason()), " (", str(e.getProposer()));
   if (e.getGainNanoUsd() != 0)
-    absl::StrAppend(&out, e.getGainNanoUsd() > 0 ? ", saves " : ", costs ",
-                    money_words({e.getGainNanoUsd() > 0 ? e.getGainNanoUsd() : -e.getGainNanoUsd()}));
+    absl::StrAppend(
+        &out, e.getGainNanoUsd() > 0 ? ", saves " : ", costs ",
+        money_words({e.getGainNanoUsd() > 0 ? e.getGainNanoUsd() : -e.getGainNanoUsd()}));
   return out + ")";
 }
 std::string words(const Event& event, schema::Accepted::Reader e) {
-  return absl::StrCat(str(e.getSource()), " will hand ", event.subject(), " to ", str(e.getTarget()), " within ",
-                      left(e.getDeadlineNs()));
+  return absl::StrCat(str(e.getSource()), " will hand ", event.subject(), " to ",
+                      str(e.getTarget()), " within ", left(e.getDeadlineNs()));
 }
 std::string words(const Event& event, schema::Refused::Reader e) {
   std::string out = absl::StrCat(str(e.getNode()), " refuses to move ", event.subject());
@@ -155,22 +169,25 @@ std::string words(const Event& event, schema::TargetReady::Reader e) {
   return absl::StrCat(str(e.getNode()), " has room and waits for ", event.subject());
 }
 std::string words(const Event& event, schema::Started::Reader e) {
-  return absl::StrCat(str(e.getSource()), " copies ", bytes_words(e.getMemoryBytes()), " of ", event.subject(), " to ",
-                      str(e.getTarget()));
+  return absl::StrCat(str(e.getSource()), " copies ", bytes_words(e.getMemoryBytes()), " of ",
+                      event.subject(), " to ", str(e.getTarget()));
 }
 std::string words(const Event& event, schema::Progress::Reader e) {
-  std::string out = absl::StrCat(event.subject(), ": ", str(e.getStage()), ", ", e.getPercent(), " %, pass ",
-                                 e.getPass(), ", ", bytes_words(e.getSentBytes()), " sent, ",
-                                 bytes_words(e.getRemainingBytes()), " to go");
+  std::string out = absl::StrCat(event.subject(), ": ", str(e.getStage()), ", ", e.getPercent(),
+                                 " %, pass ", e.getPass(), ", ", bytes_words(e.getSentBytes()),
+                                 " sent, ", bytes_words(e.getRemainingBytes()), " to go");
   if (e.getEtaHighMs() > 0)
     absl::StrAppend(&out, ", ", span_words(absl::Milliseconds(e.getEtaLowMs())), " to ",
                     span_words(absl::Milliseconds(e.getEtaHighMs())));
   return out;
 }
 std::string words(const Event& event, schema::Completed::Reader e) {
-  std::string out = absl::StrCat(event.subject(), " has moved from ", str(e.getSource()), " to ", str(e.getTarget()));
+  std::string out = absl::StrCat(event.subject(), " has moved from ", str(e.getSource()), " to ",
+                                 str(e.getTarget()));
   std::string separator = ": ";
-  const auto add = [&](const std::string& what) { absl::StrAppend(&out, std::exchange(separator, ", "), what); };
+  const auto add = [&](const std::string& what) {
+    absl::StrAppend(&out, std::exchange(separator, ", "), what);
+  };
   if (e.getTotalMs() > 0) add(span_words(absl::Milliseconds(e.getTotalMs())));
   if (e.getSentBytes() > 0) add(bytes_words(e.getSentBytes()));
   if (e.getPasses() > 0) add(count_words(e.getPasses(), "pass", "passes"));
@@ -178,8 +195,8 @@ std::string words(const Event& event, schema::Completed::Reader e) {
   return out;
 }
 std::string words(const Event& event, schema::Aborted::Reader e) {
-  return absl::StrCat("the move of ", event.subject(), " ends without effect", in_parentheses(e.getStage()),
-                      because(e.getWhy()));
+  return absl::StrCat("the move of ", event.subject(), " ends without effect",
+                      in_parentheses(e.getStage()), because(e.getWhy()));
 }
 std::string words(const Event& event, schema::Cleaned::Reader e) {
   return absl::StrCat(str(e.getNode()), " keeps nothing of ", event.subject());
@@ -192,17 +209,20 @@ std::string words(const Event& event, schema::CancelRequested::Reader e) {
 
 std::string words(const Event& event, schema::ReplicaLag::Reader e) {
   return absl::StrCat("the copy of ", event.subject(), "'s disk on ", str(e.getNode()), " is ",
-                      bytes_words(e.getBytes()), " and ", span_words(absl::Milliseconds(e.getLagMs())), " behind");
+                      bytes_words(e.getBytes()), " and ",
+                      span_words(absl::Milliseconds(e.getLagMs())), " behind");
 }
 std::string words(const Event& event, schema::ReplicaReady::Reader e) {
-  return absl::StrCat(str(e.getNode()), " has the disk of ", event.subject(), ", version ", e.getVersion());
+  return absl::StrCat(str(e.getNode()), " has the disk of ", event.subject(), ", version ",
+                      e.getVersion());
 }
 std::string words(const Event& event, schema::Sealed::Reader e) {
-  return absl::StrCat(str(e.getNode()), " sealed the disk of ", event.subject(), " at version ", e.getVersion());
+  return absl::StrCat(str(e.getNode()), " sealed the disk of ", event.subject(), " at version ",
+                      e.getVersion());
 }
 std::string words(const Event& event, schema::Verified::Reader e) {
-  return absl::StrCat(str(e.getNode()), " has the same version ", e.getVersion(), " of the disk of ", event.subject(),
-                      " on stable storage");
+  return absl::StrCat(str(e.getNode()), " has the same version ", e.getVersion(),
+                      " of the disk of ", event.subject(), " on stable storage");
 }
 std::string words(const Event& event, schema::PathReady::Reader e) {
   return absl::StrCat(str(e.getNode()), " has the network path for ", event.subject());
@@ -211,119 +231,186 @@ std::string words(const Event& event, schema::Switched::Reader e) {
   std::string out = absl::StrCat("frames for ", event.subject());
   if (e.getAddress().size() > 0) absl::StrAppend(&out, " (", str(e.getAddress()), ")");
   absl::StrAppend(&out, " go to ", str(e.getNode()));
-  if (e.getBy().size() > 0 && text(e.getBy()) != text(e.getNode())) absl::StrAppend(&out, ", says ", str(e.getBy()));
+  if (e.getBy().size() > 0 && text(e.getBy()) != text(e.getNode()))
+    absl::StrAppend(&out, ", says ", str(e.getBy()));
   return out;
 }
 std::string words(const Event& event, schema::BlackoutMeasured::Reader e) {
-  return absl::StrFormat("%s was without traffic for %.1f ms", event.subject(), e.getMilliseconds());
+  return absl::StrFormat("%s was without traffic for %.1f ms", event.subject(),
+                         e.getMilliseconds());
 }
 
 // ---- the rest
 
 std::string words(const Event&, schema::ResourceAccessed::Reader e) {
-  return absl::StrCat(str(e.getVm()), " reads ", bytes_words(e.getBytes()), " of ", str(e.getResource()), " at ",
-                      place_words(text(e.getHome())));
+  return absl::StrCat(str(e.getVm()), " reads ", bytes_words(e.getBytes()), " of ",
+                      str(e.getResource()), " at ", place_words(text(e.getHome())));
 }
 std::string words(const Event&, schema::LatencyMeasured::Reader e) {
-  return absl::StrFormat("%s is %.1f ms from %s", str(e.getClient()), e.getMilliseconds(), place_words(text(e.getPlace())));
+  return absl::StrFormat("%s is %.1f ms from %s", str(e.getClient()), e.getMilliseconds(),
+                         place_words(text(e.getPlace())));
 }
 std::string words(const Event& event, schema::Considered::Reader e) {
   const bool stays = text(e.getChoice()) == "stay";
   std::string out = absl::StrCat(event.subject(), stays ? " stays" : " should be at ",
-                                 stays ? "" : place_words(text(e.getChoice())), because(e.getReason()), " (policy ",
-                                 str(e.getPolicy()));
+                                 stays ? "" : place_words(text(e.getChoice())),
+                                 because(e.getReason()), " (policy ", str(e.getPolicy()));
   if (e.getUnchangedLooks() > 0)
-    absl::StrAppend(&out, "; before, unchanged in ", count_words(e.getUnchangedLooks(), "look", "looks"));
+    absl::StrAppend(&out, "; before, unchanged in ",
+                    count_words(e.getUnchangedLooks(), "look", "looks"));
   return out + ")";
 }
 std::string words(const Event&, schema::Gap::Reader e) {
-  return absl::StrCat(str(e.getSubscriber()), " missed events ", e.getAfter() + 1, " to ", e.getUpTo(), " of ",
-                      str(e.getOrigin()), e.getPrefix().size() > 0 ? absl::StrCat(" under ", str(e.getPrefix())) : "",
+  return absl::StrCat(str(e.getSubscriber()), " missed events ", e.getAfter() + 1, " to ",
+                      e.getUpTo(), " of ", str(e.getOrigin()),
+                      e.getPrefix().size() > 0 ? absl::StrCat(" under ", str(e.getPrefix())) : "",
                       in_parentheses(e.getDone()));
 }
 std::string words(const Event&, schema::SlowSubscriber::Reader e) {
-  return absl::StrCat(str(e.getSubscriber()), " is ", count_words(e.getBacklog(), "event", "events"), " behind",
+  return absl::StrCat(str(e.getSubscriber()), " is ",
+                      count_words(e.getBacklog(), "event", "events"), " behind",
                       in_parentheses(e.getDone()));
 }
 std::string words(const Event&, schema::ActorFailed::Reader e) {
-  return absl::StrCat("actor ", str(e.getActor()), " failed", because(e.getWhy()), in_parentheses(e.getDone()));
+  return absl::StrCat("actor ", str(e.getActor()), " failed", because(e.getWhy()),
+                      in_parentheses(e.getDone()));
 }
 std::string words(const Event&, schema::Rejected::Reader e) {
-  return absl::StrCat(count_words(e.getCount(), "message", "messages"), " of ", str(e.getFrom()), " not taken",
-                      because(e.getWhy()));
+  return absl::StrCat(count_words(e.getCount(), "message", "messages"), " of ", str(e.getFrom()),
+                      " not taken", because(e.getWhy()));
 }
 std::string words(const Event& event, schema::SwapRequested::Reader e) {
   const auto what = [&]() -> std::string {
     switch (e.getKind()) {
-      case schema::SwapKind::DEFINE: return "wants to define it";
-      case schema::SwapKind::ACCEPT: return "names the target as heir";
-      case schema::SwapKind::CLEAR_HEIR: return "takes the heir's mark away";
-      case schema::SwapKind::COMMIT: return "wants to take it over from the source";
-      case schema::SwapKind::RECLAIM: return "wants its paused copy back";
-      case schema::SwapKind::RESTART: return "wants to restart it";
-      case schema::SwapKind::TAKEOVER: return "wants to take it over from a lost holder";
-      case schema::SwapKind::IN_SYNC: return "changes the in-sync set";
-      case schema::SwapKind::DESIRE: return "changes what its user wants";
-      case schema::SwapKind::REMOVE: return "removes the record";
+      case schema::SwapKind::DEFINE:
+        return "wants to define it";
+      case schema::SwapKind::ACCEPT:
+        return "names the target as heir";
+      case schema::SwapKind::CLEAR_HEIR:
+        return "takes the heir's mark away";
+      case schema::SwapKind::COMMIT:
+        return "wants to take it over from the source";
+      case schema::SwapKind::RECLAIM:
+        return "wants its paused copy back";
+      case schema::SwapKind::RESTART:
+        return "wants to restart it";
+      case schema::SwapKind::TAKEOVER:
+        return "wants to take it over from a lost holder";
+      case schema::SwapKind::IN_SYNC:
+        return "changes the in-sync set";
+      case schema::SwapKind::DESIRE:
+        return "changes what its user wants";
+      case schema::SwapKind::REMOVE:
+        return "removes the record";
     }
     return "swaps its record";
   };
-  return absl::StrCat(std::string(event.origin().substr(0, event.origin().find('/'))), " asks for the lease of ",
-                      event.subject(), " at epoch ", e.getEpoch(), ": it ", what());
+  return absl::StrCat(std::string(event.origin().substr(0, event.origin().find('/'))),
+                      " asks for the lease of ", event.subject(), " at epoch ", e.getEpoch(),
+                      ": it ", what());
 }
 
 std::string words_of(const Event& event) {
   const auto p = event.payload();
   switch (p.which()) {
-    case schema::Payload::UNKNOWN: return "a kind of event that this program does not know";
-    case schema::Payload::SPOT_PRICE_CHANGED: return words(event, p.getSpotPriceChanged());
-    case schema::Payload::SPOT_INTERRUPTION_NOTICE: return words(event, p.getSpotInterruptionNotice());
-    case schema::Payload::SPOT_FEED_LOST: return words(event, p.getSpotFeedLost());
-    case schema::Payload::SPOT_FEED_RESTORED: return words(event, p.getSpotFeedRestored());
-    case schema::Payload::INSTANCE_REQUESTED: return words(event, p.getInstanceRequested());
-    case schema::Payload::INSTANCE_LAUNCHED: return words(event, p.getInstanceLaunched());
-    case schema::Payload::INSTANCE_REFUSED: return words(event, p.getInstanceRefused());
-    case schema::Payload::INSTANCE_RETURNED: return ended(p.getInstanceReturned(), " is given back");
-    case schema::Payload::INSTANCE_REVOKED: return ended(p.getInstanceRevoked(), " was taken by the cloud");
-    case schema::Payload::LEDGER_CHARGED: return words(event, p.getLedgerCharged());
-    case schema::Payload::NODE_JOINED: return words(event, p.getNodeJoined());
-    case schema::Payload::NODE_LEFT: return words(event, p.getNodeLeft());
-    case schema::Payload::NODE_HEARTBEAT: return words(event, p.getNodeHeartbeat());
-    case schema::Payload::NODE_CAPACITY: return words(event, p.getNodeCapacity());
-    case schema::Payload::VM_DEFINED: return words(event, p.getVmDefined());
-    case schema::Payload::VM_STARTED: return words(event, p.getVmStarted());
-    case schema::Payload::VM_STOPPED: return words(event, p.getVmStopped());
-    case schema::Payload::VM_FAILED: return words(event, p.getVmFailed());
-    case schema::Payload::VM_PAUSED: return words(event, p.getVmPaused());
-    case schema::Payload::VM_RESUMED: return words(event, p.getVmResumed());
-    case schema::Payload::VM_RELEASED: return words(event, p.getVmReleased());
-    case schema::Payload::VM_DIRTY_RATE: return words(event, p.getVmDirtyRate());
-    case schema::Payload::VM_DESTROYED: return words(event, p.getVmDestroyed());
-    case schema::Payload::MIGRATION_PROPOSED: return words(event, p.getMigrationProposed());
-    case schema::Payload::MIGRATION_ACCEPTED: return words(event, p.getMigrationAccepted());
-    case schema::Payload::MIGRATION_REFUSED: return words(event, p.getMigrationRefused());
-    case schema::Payload::MIGRATION_TARGET_READY: return words(event, p.getMigrationTargetReady());
-    case schema::Payload::MIGRATION_STARTED: return words(event, p.getMigrationStarted());
-    case schema::Payload::MIGRATION_PROGRESS: return words(event, p.getMigrationProgress());
-    case schema::Payload::MIGRATION_COMPLETED: return words(event, p.getMigrationCompleted());
-    case schema::Payload::MIGRATION_ABORTED: return words(event, p.getMigrationAborted());
-    case schema::Payload::MIGRATION_CLEANED: return words(event, p.getMigrationCleaned());
-    case schema::Payload::MIGRATION_CANCEL_REQUESTED: return words(event, p.getMigrationCancelRequested());
-    case schema::Payload::STORAGE_REPLICA_LAG: return words(event, p.getStorageReplicaLag());
-    case schema::Payload::STORAGE_REPLICA_READY: return words(event, p.getStorageReplicaReady());
-    case schema::Payload::STORAGE_SEALED: return words(event, p.getStorageSealed());
-    case schema::Payload::STORAGE_VERIFIED: return words(event, p.getStorageVerified());
-    case schema::Payload::NETWORK_PATH_READY: return words(event, p.getNetworkPathReady());
-    case schema::Payload::NETWORK_SWITCHED: return words(event, p.getNetworkSwitched());
-    case schema::Payload::NETWORK_BLACKOUT_MEASURED: return words(event, p.getNetworkBlackoutMeasured());
-    case schema::Payload::RESOURCE_ACCESSED: return words(event, p.getResourceAccessed());
-    case schema::Payload::LATENCY_MEASURED: return words(event, p.getLatencyMeasured());
-    case schema::Payload::POLICY_CONSIDERED: return words(event, p.getPolicyConsidered());
-    case schema::Payload::BUS_GAP: return words(event, p.getBusGap());
-    case schema::Payload::BUS_SLOW_SUBSCRIBER: return words(event, p.getBusSlowSubscriber());
-    case schema::Payload::BUS_ACTOR_FAILED: return words(event, p.getBusActorFailed());
-    case schema::Payload::BUS_REJECTED: return words(event, p.getBusRejected());
-    case schema::Payload::LEASE_SWAP_REQUESTED: return words(event, p.getLeaseSwapRequested());
+    case schema::Payload::UNKNOWN:
+      return "a kind of event that this program does not know";
+    case schema::Payload::SPOT_PRICE_CHANGED:
+      return words(event, p.getSpotPriceChanged());
+    case schema::Payload::SPOT_INTERRUPTION_NOTICE:
+      return words(event, p.getSpotInterruptionNotice());
+    case schema::Payload::SPOT_FEED_LOST:
+      return words(event, p.getSpotFeedLost());
+    case schema::Payload::SPOT_FEED_RESTORED:
+      return words(event, p.getSpotFeedRestored());
+    case schema::Payload::INSTANCE_REQUESTED:
+      return words(event, p.getInstanceRequested());
+    case schema::Payload::INSTANCE_LAUNCHED:
+      return words(event, p.getInstanceLaunched());
+    case schema::Payload::INSTANCE_REFUSED:
+      return words(event, p.getInstanceRefused());
+    case schema::Payload::INSTANCE_RETURNED:
+      return ended(p.getInstanceReturned(), " is given back");
+    case schema::Payload::INSTANCE_REVOKED:
+      return ended(p.getInstanceRevoked(), " was taken by the cloud");
+    case schema::Payload::LEDGER_CHARGED:
+      return words(event, p.getLedgerCharged());
+    case schema::Payload::NODE_JOINED:
+      return words(event, p.getNodeJoined());
+    case schema::Payload::NODE_LEFT:
+      return words(event, p.getNodeLeft());
+    case schema::Payload::NODE_HEARTBEAT:
+      return words(event, p.getNodeHeartbeat());
+    case schema::Payload::NODE_CAPACITY:
+      return words(event, p.getNodeCapacity());
+    case schema::Payload::VM_DEFINED:
+      return words(event, p.getVmDefined());
+    case schema::Payload::VM_STARTED:
+      return words(event, p.getVmStarted());
+    case schema::Payload::VM_STOPPED:
+      return words(event, p.getVmStopped());
+    case schema::Payload::VM_FAILED:
+      return words(event, p.getVmFailed());
+    case schema::Payload::VM_PAUSED:
+      return words(event, p.getVmPaused());
+    case schema::Payload::VM_RESUMED:
+      return words(event, p.getVmResumed());
+    case schema::Payload::VM_RELEASED:
+      return words(event, p.getVmReleased());
+    case schema::Payload::VM_DIRTY_RATE:
+      return words(event, p.getVmDirtyRate());
+    case schema::Payload::VM_DESTROYED:
+      return words(event, p.getVmDestroyed());
+    case schema::Payload::MIGRATION_PROPOSED:
+      return words(event, p.getMigrationProposed());
+    case schema::Payload::MIGRATION_ACCEPTED:
+      return words(event, p.getMigrationAccepted());
+    case schema::Payload::MIGRATION_REFUSED:
+      return words(event, p.getMigrationRefused());
+    case schema::Payload::MIGRATION_TARGET_READY:
+      return words(event, p.getMigrationTargetReady());
+    case schema::Payload::MIGRATION_STARTED:
+      return words(event, p.getMigrationStarted());
+    case schema::Payload::MIGRATION_PROGRESS:
+      return words(event, p.getMigrationProgress());
+    case schema::Payload::MIGRATION_COMPLETED:
+      return words(event, p.getMigrationCompleted());
+    case schema::Payload::MIGRATION_ABORTED:
+      return words(event, p.getMigrationAborted());
+    case schema::Payload::MIGRATION_CLEANED:
+      return words(event, p.getMigrationCleaned());
+    case schema::Payload::MIGRATION_CANCEL_REQUESTED:
+      return words(event, p.getMigrationCancelRequested());
+    case schema::Payload::STORAGE_REPLICA_LAG:
+      return words(event, p.getStorageReplicaLag());
+    case schema::Payload::STORAGE_REPLICA_READY:
+      return words(event, p.getStorageReplicaReady());
+    case schema::Payload::STORAGE_SEALED:
+      return words(event, p.getStorageSealed());
+    case schema::Payload::STORAGE_VERIFIED:
+      return words(event, p.getStorageVerified());
+    case schema::Payload::NETWORK_PATH_READY:
+      return words(event, p.getNetworkPathReady());
+    case schema::Payload::NETWORK_SWITCHED:
+      return words(event, p.getNetworkSwitched());
+    case schema::Payload::NETWORK_BLACKOUT_MEASURED:
+      return words(event, p.getNetworkBlackoutMeasured());
+    case schema::Payload::RESOURCE_ACCESSED:
+      return words(event, p.getResourceAccessed());
+    case schema::Payload::LATENCY_MEASURED:
+      return words(event, p.getLatencyMeasured());
+    case schema::Payload::POLICY_CONSIDERED:
+      return words(event, p.getPolicyConsidered());
+    case schema::Payload::BUS_GAP:
+      return words(event, p.getBusGap());
+    case schema::Payload::BUS_SLOW_SUBSCRIBER:
+      return words(event, p.getBusSlowSubscriber());
+    case schema::Payload::BUS_ACTOR_FAILED:
+      return words(event, p.getBusActorFailed());
+    case schema::Payload::BUS_REJECTED:
+      return words(event, p.getBusRejected());
+    case schema::Payload::LEASE_SWAP_REQUESTED:
+      return words(event, p.getLeaseSwapRequested());
   }
   return "a kind of event that this program does not know";
 }
@@ -340,8 +427,8 @@ std::string describe(const Event& event) {
 }
 
 std::string event_line(const Event& event) {
-  return absl::StrCat(clock_words(event.time()), "  ", event.id().short_id(), "  ", std::string(event.topic()), "  ",
-                      describe(event));
+  return absl::StrCat(clock_words(event.time()), "  ", event.id().short_id(), "  ",
+                      std::string(event.topic()), "  ", describe(event));
 }
 
 }  // namespace supercloud

@@ -12,7 +12,9 @@ using Fact = MigrationState::Fact;
 
 std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
 
-Fact fact_of(const Event& event, capnp::Text::Reader node) { return {event.time(), event.id(), str(node)}; }
+Fact fact_of(const Event& event, capnp::Text::Reader node) {
+  return {event.time(), event.id(), str(node)};
+}
 
 // True: this event is the earliest that tells it, so its details count.
 bool earliest(std::optional<Fact>& known, Fact fact) {
@@ -92,16 +94,26 @@ void fold_cleaned(MigrationState& state, const Event& event, schema::Cleaned::Re
 
 std::string_view to_string(MigrationStage stage) {
   switch (stage) {
-    case MigrationStage::proposed: return "proposed";
-    case MigrationStage::accepted: return "accepted";
-    case MigrationStage::preparing: return "preparing";
-    case MigrationStage::copying: return "copying";
-    case MigrationStage::paused: return "paused";
-    case MigrationStage::switching_over: return "switching over";
-    case MigrationStage::resumed: return "resumed";
-    case MigrationStage::completed: return "completed";
-    case MigrationStage::aborted: return "aborted";
-    case MigrationStage::refused: return "refused";
+    case MigrationStage::proposed:
+      return "proposed";
+    case MigrationStage::accepted:
+      return "accepted";
+    case MigrationStage::preparing:
+      return "preparing";
+    case MigrationStage::copying:
+      return "copying";
+    case MigrationStage::paused:
+      return "paused";
+    case MigrationStage::switching_over:
+      return "switching over";
+    case MigrationStage::resumed:
+      return "resumed";
+    case MigrationStage::completed:
+      return "completed";
+    case MigrationStage::aborted:
+      return "aborted";
+    case MigrationStage::refused:
+      return "refused";
   }
   return "";
 }
@@ -122,12 +134,16 @@ MigrationState fold(MigrationState state, const Event& event) {
   state.last = std::max(state.last, event.time());
   const auto p = event.payload();
   switch (p.which()) {
-    case schema::Payload::MIGRATION_PROPOSED: fold_proposed(state, event, p.getMigrationProposed()); break;
+    case schema::Payload::MIGRATION_PROPOSED:
+      fold_proposed(state, event, p.getMigrationProposed());
+      break;
     case schema::Payload::MIGRATION_ACCEPTED:
       name_nodes(state, p.getMigrationAccepted().getSource(), p.getMigrationAccepted().getTarget());
       earliest(state.accepted, fact_of(event, p.getMigrationAccepted().getSource()));
       break;
-    case schema::Payload::MIGRATION_REFUSED: fold_refused(state, event, p.getMigrationRefused()); break;
+    case schema::Payload::MIGRATION_REFUSED:
+      fold_refused(state, event, p.getMigrationRefused());
+      break;
     case schema::Payload::MIGRATION_TARGET_READY:
       earliest(state.target_ready, fact_of(event, p.getMigrationTargetReady().getNode()));
       break;
@@ -136,10 +152,18 @@ MigrationState fold(MigrationState state, const Event& event) {
       if (earliest(state.started, fact_of(event, p.getMigrationStarted().getSource())))
         state.memory_bytes = p.getMigrationStarted().getMemoryBytes();
       break;
-    case schema::Payload::MIGRATION_PROGRESS: fold_progress(state, event, p.getMigrationProgress()); break;
-    case schema::Payload::MIGRATION_COMPLETED: fold_completed(state, event, p.getMigrationCompleted()); break;
-    case schema::Payload::MIGRATION_ABORTED: fold_aborted(state, event, p.getMigrationAborted()); break;
-    case schema::Payload::MIGRATION_CLEANED: fold_cleaned(state, event, p.getMigrationCleaned()); break;
+    case schema::Payload::MIGRATION_PROGRESS:
+      fold_progress(state, event, p.getMigrationProgress());
+      break;
+    case schema::Payload::MIGRATION_COMPLETED:
+      fold_completed(state, event, p.getMigrationCompleted());
+      break;
+    case schema::Payload::MIGRATION_ABORTED:
+      fold_aborted(state, event, p.getMigrationAborted());
+      break;
+    case schema::Payload::MIGRATION_CLEANED:
+      fold_cleaned(state, event, p.getMigrationCleaned());
+      break;
     case schema::Payload::MIGRATION_CANCEL_REQUESTED: {
       const std::string node(event.origin().substr(0, event.origin().find('/')));
       if (earliest(state.cancel_requested, {event.time(), event.id(), node}))
@@ -149,7 +173,9 @@ MigrationState fold(MigrationState state, const Event& event) {
     case schema::Payload::STORAGE_REPLICA_READY:
       earliest(state.replica_ready, fact_of(event, p.getStorageReplicaReady().getNode()));
       break;
-    case schema::Payload::STORAGE_SEALED: earliest(state.sealed, fact_of(event, p.getStorageSealed().getNode())); break;
+    case schema::Payload::STORAGE_SEALED:
+      earliest(state.sealed, fact_of(event, p.getStorageSealed().getNode()));
+      break;
     case schema::Payload::STORAGE_VERIFIED:
       earliest(state.verified, fact_of(event, p.getStorageVerified().getNode()));
       break;
@@ -165,10 +191,17 @@ MigrationState fold(MigrationState state, const Event& event) {
       state.without_traffic_ms = std::max(state.without_traffic_ms.value_or(0), ms);
       break;
     }
-    case schema::Payload::VM_PAUSED: earliest(state.paused, fact_of(event, p.getVmPaused().getNode())); break;
-    case schema::Payload::VM_RESUMED: earliest(state.resumed, fact_of(event, p.getVmResumed().getNode())); break;
-    case schema::Payload::VM_RELEASED: earliest(state.released, fact_of(event, p.getVmReleased().getNode())); break;
-    default: break;
+    case schema::Payload::VM_PAUSED:
+      earliest(state.paused, fact_of(event, p.getVmPaused().getNode()));
+      break;
+    case schema::Payload::VM_RESUMED:
+      earliest(state.resumed, fact_of(event, p.getVmResumed().getNode()));
+      break;
+    case schema::Payload::VM_RELEASED:
+      earliest(state.released, fact_of(event, p.getVmReleased().getNode()));
+      break;
+    default:
+      break;
   }
   return state;
 }
@@ -180,7 +213,8 @@ MigrationStage stage(const MigrationState& state) {
   if (state.resumed || state.sealed || state.verified) return MigrationStage::switching_over;
   if (state.paused) return MigrationStage::paused;
   if (state.started || state.progress) return MigrationStage::copying;
-  if (state.target_ready || state.replica_ready || state.path_ready) return MigrationStage::preparing;
+  if (state.target_ready || state.replica_ready || state.path_ready)
+    return MigrationStage::preparing;
   return state.accepted ? MigrationStage::accepted : MigrationStage::proposed;
 }
 
@@ -204,11 +238,14 @@ std::optional<Duration> blackout(const MigrationState& state) {
 
 std::uint32_t percent(const MigrationState& state) {
   switch (stage(state)) {
-    case MigrationStage::completed: return 100;
+    case MigrationStage::completed:
+      return 100;
     case MigrationStage::paused:
     case MigrationStage::switching_over:
-    case MigrationStage::resumed: return 99;
-    default: break;
+    case MigrationStage::resumed:
+      return 99;
+    default:
+      break;
   }
   return state.progress ? std::min<std::uint32_t>(state.progress->percent, 98) : 0;
 }

@@ -20,7 +20,7 @@ namespace supercloud {
 enum class MigrationStage : std::uint8_t {
   proposed,
   accepted,
-  preparing,       // some of target, replica and network path are ready
+  preparing,  // some of target, replica and network path are ready
   copying,
   paused,
   switching_over,  // sealed, or handed over
@@ -55,17 +55,17 @@ struct MigrationState {
   struct End {
     Fact fact;
     MigrationStage stage = MigrationStage::aborted;  // completed, aborted or refused
-    std::string at_stage;        // aborted: what was under way
-    std::string why;             // aborted: the first cause
-    std::vector<Check> failures; // refused: every failed check
+    std::string at_stage;                            // aborted: what was under way
+    std::string why;                                 // aborted: the first cause
+    std::vector<Check> failures;                     // refused: every failed check
     std::uint64_t sent_bytes = 0, total_ms = 0;
     std::uint32_t passes = 0;
     double blackout_ms = 0;
     friend bool operator==(const End&, const End&) = default;
   };
 
-  EventId id;              // of its migration.proposed
-  std::string vm;          // "tenant/name"
+  EventId id;      // of its migration.proposed
+  std::string vm;  // "tenant/name"
   // From the proposal; empty as long as it has not been seen.
   std::string wanted_place, wanted_node, reason, proposer, proposed_source;
   std::int64_t gain_nano_usd = 0, cost_nano_usd = 0;
@@ -74,14 +74,14 @@ struct MigrationState {
   std::string source, target;
   std::uint64_t memory_bytes = 0;
 
-  std::optional<Fact> proposed, accepted, target_ready, replica_ready, path_ready, started, paused, sealed, verified,
-      resumed, switched, released, cancel_requested;
+  std::optional<Fact> proposed, accepted, target_ready, replica_ready, path_ready, started, paused,
+      sealed, verified, resumed, switched, released, cancel_requested;
   std::string cancel_why;
-  std::map<std::string, Fact> cleaned;   // by node
-  std::optional<Progress> progress;      // the newest
+  std::map<std::string, Fact> cleaned;       // by node
+  std::optional<Progress> progress;          // the newest
   std::optional<double> without_traffic_ms;  // as the network measured it
   std::optional<End> end;
-  HybridTime last;                       // of the newest event about it
+  HybridTime last;  // of the newest event about it
 
   friend bool operator==(const MigrationState&, const MigrationState&) = default;
 };

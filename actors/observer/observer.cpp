@@ -11,8 +11,9 @@
 namespace supercloud {
 namespace {
 
-constexpr const char* kept_patterns[] = {"migration.>", "vm.>", "storage.>", "network.>", "policy.considered.>",
-                                         "spot.price_changed.>", "node.joined.>"};
+constexpr const char* kept_patterns[] = {
+    "migration.>",          "vm.>",         "storage.>", "network.>", "policy.considered.>",
+    "spot.price_changed.>", "node.joined.>"};
 
 }  // namespace
 
@@ -44,21 +45,27 @@ absl::StatusOr<std::string> Observer::states(std::string_view asked) const {
   if (!asked.empty()) {
     states = fold_.migrations_like(asked);
     if (states.empty())
-      return absl::NotFoundError(absl::StrCat("no migration has an id that begins with \"", std::string(asked), "\""));
+      return absl::NotFoundError(
+          absl::StrCat("no migration has an id that begins with \"", std::string(asked), "\""));
   } else {
     for (const auto& [id, state] : fold_.migrations())
       if (!ended(state)) states.push_back(&state);
   }
-  return absl::StrCat("{\"migrations\":[", absl::StrJoin(states, ",", [](std::string* out, const MigrationState* state) {
-                        out->append(to_json(*state));
-                      }), "]}");
+  return absl::StrCat("{\"migrations\":[",
+                      absl::StrJoin(states, ",",
+                                    [](std::string* out, const MigrationState* state) {
+                                      out->append(to_json(*state));
+                                    }),
+                      "]}");
 }
 
 void Observer::serve(Message<schema::Request> request, Answer answer) {
-  if (!request.reader().isMigrationState()) return Actor::serve(std::move(request), std::move(answer));
+  if (!request.reader().isMigrationState())
+    return Actor::serve(std::move(request), std::move(answer));
   const auto json = states(text(request.reader().getMigrationState()));
   if (!json.ok()) return answer(json.status());
-  answer(Message<schema::Response>::build([&](schema::Response::Builder response) { response.setJson(*json); }));
+  answer(Message<schema::Response>::build(
+      [&](schema::Response::Builder response) { response.setJson(*json); }));
 }
 
 }  // namespace supercloud

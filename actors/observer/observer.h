@@ -10,7 +10,7 @@
 namespace supercloud {
 
 struct ObserverOptions {
-  std::size_t migrations_max = 1000;         // those that are quiet longest are forgotten
+  std::size_t migrations_max = 1000;  // those that are quiet longest are forgotten
   std::size_t prices_per_place_max = 100;
 };
 
@@ -31,7 +31,7 @@ class Observer final : public Actor {
   const ObserverOptions options_;
   ClusterFold fold_;
   Past past_;
-  int subscriptions_ = 0;   // that are not in effect yet
+  int subscriptions_ = 0;  // that are not in effect yet
 };
 
 }  // namespace supercloud

@@ -25,7 +25,8 @@ Json end_of(const MigrationState::End& end) {
   if (end.stage == MigrationStage::refused) {
     out["failures"] = Json::array();
     for (const auto& check : end.failures)
-      out["failures"].push_back({{"check", check.name}, {"detail", check.detail}, {"cure", check.cure}});
+      out["failures"].push_back(
+          {{"check", check.name}, {"detail", check.detail}, {"cure", check.cure}});
   }
   if (end.stage == MigrationStage::completed) {
     out["sent_bytes"] = end.sent_bytes;

@@ -40,7 +40,8 @@ std::string shorten_places(std::string_view sentence) {
       continue;
     }
     std::size_t word_end = end;
-    while (word_end > at && sentence[word_end - 1] == '.') --word_end;  // a full stop is not the place's
+    // a full stop is not the place's
+    while (word_end > at && sentence[word_end - 1] == '.') --word_end;
     out += place_words(sentence.substr(at, word_end - at));
     out += sentence.substr(word_end, end - word_end);
     at = end;
@@ -81,9 +82,11 @@ std::string span_words(absl::Duration span) {
   if (ms < 1000) return absl::StrCat(ms, " ms");
   if (ms < 60'000) return tenths(static_cast<std::uint64_t>(ms / 100)) + " s";
   const std::int64_t s = ms / 1000;
-  if (s < 3600) return s % 60 == 0 ? absl::StrCat(s / 60, " min") : absl::StrCat(s / 60, " min ", s % 60, " s");
+  if (s < 3600)
+    return s % 60 == 0 ? absl::StrCat(s / 60, " min") : absl::StrCat(s / 60, " min ", s % 60, " s");
   const std::int64_t minutes = s / 60;
-  return minutes % 60 == 0 ? absl::StrCat(minutes / 60, " h") : absl::StrCat(minutes / 60, " h ", minutes % 60, " min");
+  return minutes % 60 == 0 ? absl::StrCat(minutes / 60, " h")
+                           : absl::StrCat(minutes / 60, " h ", minutes % 60, " min");
 }
 
 std::string bytes_words(std::uint64_t bytes) {

@@ -58,9 +58,10 @@ void SessionActor::renew() {
   const SessionId id = renewing_;
   const Instant sent_at = context_.now();
   seams_.leases.renew(id, context_.reply<Done>(session_.policy().ttl,
-                                         [this, id, sent_at](absl::StatusOr<Done> renewed) {
-                                           if (renewing_ == id) renewed_at(renewed.status(), sent_at);
-                                         }));
+                                               [this, id, sent_at](absl::StatusOr<Done> renewed) {
+                                                 if (renewing_ == id)
+                                                   renewed_at(renewed.status(), sent_at);
+                                               }));
   // The next one does not wait for this one's answer: a lost message costs an interval, not a deadline.
   context_.after(options_.renew_interval, [this, id] {
     if (renewing_ == id) renew();

@@ -8,10 +8,10 @@
 #include <functional>
 #include <string>
 
+#include "actors/network/fabric.h"
 #include "actors/session_view.h"
 #include "core/actor.h"
 #include "core/lease_table.h"
-#include "actors/network/fabric.h"
 #include "hypercall/hypervisor.h"
 #include "hypercall/keeper.h"
 #include "storage/volume.h"

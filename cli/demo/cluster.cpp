@@ -40,16 +40,19 @@ void remove_dead_sockets(const files::path& root) {
 absl::StatusOr<files::path> make_sockets() {
   const char* runtime = ::getenv("XDG_RUNTIME_DIR");
   // A socket's path has room for 107 bytes.
-  std::string path = runtime != nullptr && *runtime == '/' && std::string_view(runtime).size() < 40 && ::access(runtime, W_OK) == 0
+  std::string path = runtime != nullptr && *runtime == '/' &&
+                             std::string_view(runtime).size() < 40 && ::access(runtime, W_OK) == 0
                          ? absl::StrCat(runtime, "/supercloud-XXXXXX")
                          : std::string("/tmp/supercloud-XXXXXX");
-  if (::mkdtemp(path.data()) == nullptr) return absl::UnavailableError(absl::StrCat("making a folder for sockets, ", path, ", failed"));
+  if (::mkdtemp(path.data()) == nullptr)
+    return absl::UnavailableError(absl::StrCat("making a folder for sockets, ", path, ", failed"));
   return files::path(path);
 }
 
 }  // namespace
 
-DemoCluster::DemoCluster(DemoPlan plan, files::path directory, files::path sockets, std::function<void(const DemoStory::Line&)> line)
+DemoCluster::DemoCluster(DemoPlan plan, files::path directory, files::path sockets,
+                         std::function<void(const DemoStory::Line&)> line)
     : plan_(std::move(plan)),
       directory_(std::move(directory)),
       sockets_(std::move(sockets)),
@@ -64,19 +67,22 @@ DemoCluster::~DemoCluster() {
   files::remove_all(sockets_, error);
 }
 
-absl::StatusOr<std::unique_ptr<DemoCluster>> DemoCluster::start(const DemoPlan& plan, std::function<void(const DemoStory::Line&)> line) {
+absl::StatusOr<std::unique_ptr<DemoCluster>> DemoCluster::start(
+    const DemoPlan& plan, std::function<void(const DemoStory::Line&)> line) {
   const files::path root = state_root();
   remove_dead_sockets(root);
   remove_old_runs(root, run_prefix, runs_kept - 1);
   const absl::Time now = absl::Now();
-  files::path directory = root / absl::StrCat(run_prefix, absl::FormatTime("%Y%m%d-%H%M%S", now, absl::LocalTimeZone()));
+  files::path directory = root / absl::StrCat(run_prefix, absl::FormatTime("%Y%m%d-%H%M%S", now,
+                                                                           absl::LocalTimeZone()));
   std::error_code error;
   if (files::exists(directory, error)) directory += absl::StrCat("-", ::getpid());
   const auto sockets = make_sockets();
   if (!sockets.ok()) return sockets.status();
   DemoPlan timed = plan;
   timed.market.clock.start = now + market_opens_after;
-  std::unique_ptr<DemoCluster> cluster(new DemoCluster(std::move(timed), directory, *sockets, std::move(line)));
+  std::unique_ptr<DemoCluster> cluster(
+      new DemoCluster(std::move(timed), directory, *sockets, std::move(line)));
   const absl::Status made = change_cluster_file(directory, [&](ClusterFile& file) {
     file.name = directory.filename().string();
     file.created = absl::FormatTime(absl::RFC3339_full, now, absl::UTCTimeZone());
@@ -98,7 +104,8 @@ NodeConfig DemoCluster::config_of(const std::string& node) const {
   config.publish_endpoint = absl::StrCat("ipc://", (sockets_ / node).string(), ".pub");
   config.request_endpoint = absl::StrCat("ipc://", (sockets_ / node).string(), ".req");
   config.link_endpoint = absl::StrCat("unix:", (sockets_ / node).string(), ".link");
-  if (node != site_name) config.seeds = {absl::StrCat("ipc://", (sockets_ / site_name).string(), ".req")};
+  if (node != site_name)
+    config.seeds = {absl::StrCat("ipc://", (sockets_ / site_name).string(), ".req")};
   config.market = plan_.market;
   return config;
 }
@@ -106,11 +113,13 @@ NodeConfig DemoCluster::config_of(const std::string& node) const {
 absl::Status DemoCluster::start_site() {
   NodeConfig config = config_of(site_name);
   config.account = plan_.account;
-  if (const absl::Status started = processes_.start(site_name, to_toml(config)); !started.ok()) return started;
+  if (const absl::Status started = processes_.start(site_name, to_toml(config)); !started.ok())
+    return started;
   const absl::Time deadline = absl::Now() + start_deadline;
   while (true) {
     if (!processes_.reap().empty() || absl::Now() > deadline)
-      return absl::UnavailableError(absl::StrCat("the site process did not come up: ", processes_.last_words(site_name)));
+      return absl::UnavailableError(
+          absl::StrCat("the site process did not come up: ", processes_.last_words(site_name)));
     const auto target = load_cluster(directory_);
     if (target.ok() && target->running) {
       auto client = ClusterClient::connect(*target);
@@ -140,7 +149,8 @@ absl::Status DemoCluster::start_site() {
 absl::Status DemoCluster::start_node(schema::InstanceLaunched::Reader launched) {
   const std::string node(text(launched.getNode()));
   const std::string instance(text(launched.getInstance()));
-  if (!node_of_instance_.emplace(instance, node).second || processes_.running(node)) return absl::OkStatus();
+  if (!node_of_instance_.emplace(instance, node).second || processes_.running(node))
+    return absl::OkStatus();
   NodeConfig config = config_of(node);
   HostConfig host;
   const auto place = PlaceName::parse(text(launched.getPlace().getId()));
@@ -166,16 +176,20 @@ void DemoCluster::heard(const Event& event) {
   if (!line.empty()) line_(story_.lines().back());
   switch (event.type()) {
     case schema::Payload::INSTANCE_LAUNCHED:
-      if (const absl::Status started = start_node(event.payload().getInstanceLaunched()); !started.ok()) say(std::string(started.message()));
+      if (const absl::Status started = start_node(event.payload().getInstanceLaunched());
+          !started.ok())
+        say(std::string(started.message()));
       return;
     case schema::Payload::INSTANCE_REVOKED:
       // The cloud does not wait: the machine is gone at any instruction, with its disk.
-      if (const auto node = node_of_instance_.find(std::string(text(event.payload().getInstanceRevoked().getInstance())));
+      if (const auto node = node_of_instance_.find(
+              std::string(text(event.payload().getInstanceRevoked().getInstance())));
           node != node_of_instance_.end())
         processes_.kill(node->second);
       return;
     case schema::Payload::INSTANCE_RETURNED:
-      if (const auto node = node_of_instance_.find(std::string(text(event.payload().getInstanceReturned().getInstance())));
+      if (const auto node = node_of_instance_.find(
+              std::string(text(event.payload().getInstanceReturned().getInstance())));
           node != node_of_instance_.end())
         processes_.stop(node->second);
       return;
@@ -197,7 +211,8 @@ void DemoCluster::run(Duration span, const std::function<bool()>& stop) {
 void DemoCluster::look() {
   for (const auto& [node, how] : processes_.reap()) {
     story_.node_ended(node);
-    say(absl::StrCat("the process of ", node, " ended, ", how, ": whoever has its VMs' disks takes them over"));
+    say(absl::StrCat("the process of ", node, " ended, ", how,
+                     ": whoever has its VMs' disks takes them over"));
   }
   if (until_market() > absl::ZeroDuration()) return;
   create_vms();
@@ -214,7 +229,8 @@ void DemoCluster::create_vms() {
     // Where its place is too dear to have an instance, it begins wherever it may.
     if (node.empty() && absl::Now() - market().start > absl::Seconds(5))
       for (const DemoStory::Place& place : story_.places())
-        if (node.empty() && !place.nodes.empty() && (vm.requires_trust.empty() || place.trusted)) node = *place.nodes.begin();
+        if (node.empty() && !place.nodes.empty() && (vm.requires_trust.empty() || place.trusted))
+          node = *place.nodes.begin();
     if (node.empty()) continue;
     creating_.insert(vm.name);
     const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
@@ -233,15 +249,18 @@ void DemoCluster::create_vms() {
         label.setValue(vm.requires_trust);
       }
     });
-    client_->send({node, "executor"}, request, ask_deadline, [this, name = vm.name](const absl::StatusOr<Message<schema::Response>>& answer) {
-      creating_.erase(name);
-      if (answer.ok()) created_.insert(name);
-    });
+    client_->send({node, "executor"}, request, ask_deadline,
+                  [this, name = vm.name](const absl::StatusOr<Message<schema::Response>>& answer) {
+                    creating_.erase(name);
+                    if (answer.ok()) created_.insert(name);
+                  });
   }
 }
 
 void DemoCluster::ask_the_impossible() {
-  if (asked_ || asking_ || plan_.refused_vm.empty() || absl::Now() - market().start < plan_.refused_after) return;
+  if (asked_ || asking_ || plan_.refused_vm.empty() ||
+      absl::Now() - market().start < plan_.refused_after)
+    return;
   for (const DemoStory::Move& move : story_.moves_under_way())
     if (move.vm == plan_.refused_vm) return;
   std::string node;
@@ -260,10 +279,11 @@ void DemoCluster::ask_the_impossible() {
     migrate.setTarget(target);
     migrate.setReason("a scripted user of the demo wants it there");
   });
-  client_->send({node, "executor"}, request, ask_deadline, [this](const absl::StatusOr<Message<schema::Response>>& answer) {
-    asking_ = false;
-    asked_ = answer.ok() && !answer->reader().isRedirect();
-  });
+  client_->send({node, "executor"}, request, ask_deadline,
+                [this](const absl::StatusOr<Message<schema::Response>>& answer) {
+                  asking_ = false;
+                  asked_ = answer.ok() && !answer->reader().isRedirect();
+                });
 }
 
 void DemoCluster::stop() { processes_.stop_all(); }

@@ -23,7 +23,8 @@ namespace supercloud {
 class DemoCluster {
  public:
   // Blocks until the site answers. `line` gets each line of the story as it happens.
-  static absl::StatusOr<std::unique_ptr<DemoCluster>> start(const DemoPlan& plan, std::function<void(const DemoStory::Line&)> line);
+  static absl::StatusOr<std::unique_ptr<DemoCluster>> start(
+      const DemoPlan& plan, std::function<void(const DemoStory::Line&)> line);
   ~DemoCluster();
   DemoCluster(const DemoCluster&) = delete;
   DemoCluster& operator=(const DemoCluster&) = delete;
@@ -37,12 +38,15 @@ class DemoCluster {
   const MarketClock& market() const { return plan_.market.clock; }
   absl::Time market_now() const { return plan_.market.clock.at(absl::Now()); }
   // Cluster time until the market opens; zero when it has.
-  Duration until_market() const { return std::max(absl::ZeroDuration(), plan_.market.clock.start - absl::Now()); }
+  Duration until_market() const {
+    return std::max(absl::ZeroDuration(), plan_.market.clock.start - absl::Now());
+  }
   const std::filesystem::path& directory() const { return directory_; }
   std::size_t processes() const { return processes_.size(); }
 
  private:
-  explicit DemoCluster(DemoPlan plan, std::filesystem::path directory, std::filesystem::path sockets,
+  explicit DemoCluster(DemoPlan plan, std::filesystem::path directory,
+                       std::filesystem::path sockets,
                        std::function<void(const DemoStory::Line&)> line);
   absl::Status start_site();
   absl::Status start_node(schema::InstanceLaunched::Reader launched);

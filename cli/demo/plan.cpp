@@ -31,8 +31,11 @@ absl::StatusOr<absl::Time> parse_from(const std::string& text) {
   if (text.empty()) return absl::InfinitePast();
   absl::Time parsed;
   std::string error;
-  if (absl::ParseTime(absl::RFC3339_full, text, &parsed, &error) || absl::ParseTime("%Y-%m-%d", text, &parsed, &error)) return parsed;
-  return absl::InvalidArgumentError(absl::StrCat("--from ", text, ": no time; write it as 2015-08-22 or 2015-08-22T14:00:00Z"));
+  if (absl::ParseTime(absl::RFC3339_full, text, &parsed, &error) ||
+      absl::ParseTime("%Y-%m-%d", text, &parsed, &error))
+    return parsed;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--from ", text, ": no time; write it as 2015-08-22 or 2015-08-22T14:00:00Z"));
 }
 
 struct Found {
@@ -58,15 +61,21 @@ absl::StatusOr<Found> look_into(const std::string& path, absl::Time from) {
       // What was in force at `from` may be older.
       const absl::Time since = std::max(price->since, from);
       found.first = std::min(found.first, since);
-      if (since > found.first + looked_at) over = absl::OkStatus();
-      else found.places.insert(price->place);
+      if (since > found.first + looked_at)
+        over = absl::OkStatus();
+      else
+        found.places.insert(price->place);
     }));
   }
-  if (found.places.empty()) return absl::NotFoundError(absl::StrCat(path, ": no prices", over ? absl::StrCat(": ", std::string(over->message())) : ""));
+  if (found.places.empty())
+    return absl::NotFoundError(absl::StrCat(
+        path, ": no prices", over ? absl::StrCat(": ", std::string(over->message())) : ""));
   return found;
 }
 
-std::string zone_name(int index) { return absl::StrCat("us-east-1", std::string(1, static_cast<char>('a' + index))); }
+std::string zone_name(int index) {
+  return absl::StrCat("us-east-1", std::string(1, static_cast<char>('a' + index)));
+}
 
 }  // namespace
 
@@ -84,13 +93,18 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
   if (!from.ok()) return from.status();
   std::string type = "r3.large";
   if (options.prices.empty()) {
-    if (!options.from.empty()) return absl::InvalidArgumentError("--from needs --prices: a generated market has no dates");
+    if (!options.from.empty())
+      return absl::InvalidArgumentError("--from needs --prices: a generated market has no dates");
     absl::Time origin;
     std::string error;
     absl::ParseTime(absl::RFC3339_full, "2026-03-02T00:00:00Z", &origin, &error);
     plan.market.clock.origin = origin;
     for (int i = 0; i < zones_generated; ++i)
-      plan.spots.push_back({.cloud = "aws", .region = "us-east-1", .zone = zone_name(i), .instance_type = type, .spot = true});
+      plan.spots.push_back({.cloud = "aws",
+                            .region = "us-east-1",
+                            .zone = zone_name(i),
+                            .instance_type = type,
+                            .spot = true});
     plan.account.generated.seed = options.seed == 0 ? default_seed : options.seed;
     plan.account.generated.spike_to_calm = 80'000;
   } else {
@@ -115,7 +129,8 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
   plan.account.fixed = {{plan.on_demand, plan.on_demand_price, plan.market.clock.origin}};
   for (const PlaceName& place : plan.spots) {
     plan.account.generated.zones.push_back({place, plan.on_demand_price});
-    plan.account.initial.push_back({place, absl::StrCat("node-", place.zone), plan.on_demand_price});
+    plan.account.initial.push_back(
+        {place, absl::StrCat("node-", place.zone), plan.on_demand_price});
   }
   plan.account.initial.push_back({plan.on_demand, "node-on-demand", plan.on_demand_price});
 
@@ -125,7 +140,9 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
     plan.account.labels.push_back({plan.spots[i].id(), "trust", i < trusted ? "high" : "low"});
   plan.account.labels.push_back({plan.on_demand.id(), "trust", "high"});
 
-  const auto spot = [&](std::size_t index) { return plan.spots[std::min(index, plan.spots.size() - 1)]; };
+  const auto spot = [&](std::size_t index) {
+    return plan.spots[std::min(index, plan.spots.size() - 1)];
+  };
   plan.vms = {{"web1", "cheapest", "", plan.on_demand},
               {"web2", "cheapest", "", spot(2)},
               {"db1", "cheapest", "high", spot(0)},

@@ -12,27 +12,27 @@
 namespace supercloud {
 
 struct DemoOptions {
-  std::string prices;               // a file of event rows; empty: a generated market
-  std::string from;                 // RFC 3339 or a date; empty: where the file begins
-  std::int64_t speed = 1200;        // market seconds per second
+  std::string prices;         // a file of event rows; empty: a generated market
+  std::string from;           // RFC 3339 or a date; empty: where the file begins
+  std::int64_t speed = 1200;  // market seconds per second
   Duration duration = absl::Seconds(60);
-  std::uint64_t seed = 0;           // 0: the one that shows everything within a minute
+  std::uint64_t seed = 0;  // 0: the one that shows everything within a minute
 };
 
 struct DemoVm {
   std::string name;
   std::string policy;
-  std::string requires_trust;       // "high"; empty: nothing
+  std::string requires_trust;  // "high"; empty: nothing
   PlaceName start;
 };
 
 struct DemoPlan {
-  MarketConfig market;              // without the wall time of its start
+  MarketConfig market;  // without the wall time of its start
   AccountConfig account;
-  std::vector<PlaceName> spots;     // by name
+  std::vector<PlaceName> spots;  // by name
   PlaceName on_demand;
   Money on_demand_price;
-  bool on_demand_guessed = false;   // the file's instance type is not one whose price is known
+  bool on_demand_guessed = false;  // the file's instance type is not one whose price is known
   std::vector<DemoVm> vms;
   // A user asks for something that preflight refuses: this VM to a place that does not carry what it requires.
   std::string refused_vm;

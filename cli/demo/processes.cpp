@@ -30,7 +30,8 @@ std::string how_it_ended(int status) {
 }  // namespace
 
 absl::Status NodeProcesses::start(const std::string& node, const std::string& toml) {
-  if (children_.contains(node)) return absl::AlreadyExistsError(absl::StrCat("node ", node, " runs already"));
+  if (children_.contains(node))
+    return absl::AlreadyExistsError(absl::StrCat("node ", node, " runs already"));
   const std::filesystem::path folder = directory_ / node;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -39,7 +40,9 @@ absl::Status NodeProcesses::start(const std::string& node, const std::string& to
     std::ofstream file(config, std::ios::trunc);
     file << toml;
     file.flush();
-    if (!file) return absl::UnavailableError(absl::StrCat("writing ", config.string(), " failed: is the disk full?"));
+    if (!file)
+      return absl::UnavailableError(
+          absl::StrCat("writing ", config.string(), " failed: is the disk full?"));
   }
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -51,7 +54,8 @@ absl::Status NodeProcesses::start(const std::string& node, const std::string& to
   };
   const std::string output = (folder / "output").string();
   ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  ::posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0644);
   ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
   // A group of its own: Ctrl-C is for the demo, which then ends its nodes.
   sigset_t none, defaults;
@@ -60,18 +64,25 @@ absl::Status NodeProcesses::start(const std::string& node, const std::string& to
   ::sigaddset(&defaults, SIGINT);
   ::sigaddset(&defaults, SIGTERM);
   ::sigaddset(&defaults, SIGPIPE);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  ::posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   ::posix_spawnattr_setpgroup(&attributes, 0);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &defaults);
-  std::string arguments[] = {"supercloud", "node", "--exit-with-parent", "--config", config.string()};
-  char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(), arguments[3].data(), arguments[4].data(), nullptr};
+  std::string arguments[] = {"supercloud", "node", "--exit-with-parent", "--config",
+                             config.string()};
+  char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
+                  arguments[3].data(), arguments[4].data(), nullptr};
   // By its own name, so that a list of processes shows it.
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return absl::UnavailableError(absl::StrCat("/proc/self/exe cannot be read: ", error.message()));
+  if (error)
+    return absl::UnavailableError(absl::StrCat("/proc/self/exe cannot be read: ", error.message()));
   Child child;
-  const int failed = ::posix_spawn(&child.pid, program.c_str(), &actions, &attributes, argv, environ);
-  if (failed != 0) return absl::UnavailableError(absl::StrCat("starting node ", node, ": ", std::strerror(failed)));
+  const int failed =
+      ::posix_spawn(&child.pid, program.c_str(), &actions, &attributes, argv, environ);
+  if (failed != 0)
+    return absl::UnavailableError(
+        absl::StrCat("starting node ", node, ": ", std::strerror(failed)));
   children_[node] = child;
   return absl::OkStatus();
 }

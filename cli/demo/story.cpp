@@ -14,26 +14,31 @@ constexpr std::size_t prices_kept = 400;
 
 std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
 
-std::string usd(std::int64_t nano) { return absl::StrFormat("%.4f", static_cast<double>(nano) / 1e9); }
+std::string usd(std::int64_t nano) {
+  return absl::StrFormat("%.4f", static_cast<double>(nano) / 1e9);
+}
 
 // Place ids in sentences of others' are long: here only zones matter.
 std::string shortened(std::string sentence, const std::vector<DemoStory::Place>& places) {
   for (const DemoStory::Place& place : places)
-    for (std::size_t at = sentence.find(place.id); at != std::string::npos; at = sentence.find(place.id, at + place.name.size()))
+    for (std::size_t at = sentence.find(place.id); at != std::string::npos;
+         at = sentence.find(place.id, at + place.name.size()))
       sentence.replace(at, place.id.size(), place.name);
   return sentence;
 }
 
 }  // namespace
 
-DemoStory::DemoStory(const DemoPlan& plan, MarketClock clock) : clock_(clock), on_demand_price_(plan.on_demand_price) {
+DemoStory::DemoStory(const DemoPlan& plan, MarketClock clock)
+    : clock_(clock), on_demand_price_(plan.on_demand_price) {
   const auto add = [&](const PlaceName& name) {
     Place place;
     place.id = name.id();
     place.name = short_place(name);
     place.spot = name.spot;
     for (const LabelRule& rule : plan.account.labels)
-      if (place.id.rfind(rule.place_prefix, 0) == 0 && rule.name == "trust") place.trusted = rule.value == "high";
+      if (place.id.rfind(rule.place_prefix, 0) == 0 && rule.name == "trust")
+        place.trusted = rule.value == "high";
     places_.push_back(std::move(place));
   };
   for (const PlaceName& spot : plan.spots) add(spot);
@@ -78,7 +83,8 @@ std::vector<DemoStory::Move> DemoStory::moves_under_way() const {
 Money DemoStory::on_demand_cost(absl::Time market) const {
   Money cost;
   for (const auto& [name, since] : started_)
-    if (market > since) cost.nano_usd += (market - since) / absl::Hours(1) * on_demand_price_.nano_usd;
+    if (market > since)
+      cost.nano_usd += (market - since) / absl::Hours(1) * on_demand_price_.nano_usd;
   return cost;
 }
 
@@ -111,7 +117,9 @@ void DemoStory::gone(const std::string& node) {
 void DemoStory::moved_to(Vm& vm, const std::string& node, absl::Time when) {
   for (auto& [id, instance] : instances_) {
     if (instance.node == vm.node && vm.node != node) {
-      const bool another = std::any_of(vms_.begin(), vms_.end(), [&](const Vm& other) { return &other != &vm && other.node == vm.node; });
+      const bool another = std::any_of(vms_.begin(), vms_.end(), [&](const Vm& other) {
+        return &other != &vm && other.node == vm.node;
+      });
       if (!another) instance.carries = false;
       instance.carried_until = when;
     }
@@ -132,19 +140,23 @@ std::string DemoStory::tell(const Event& event) {
       const Money price{change.getPriceNanoUsdPerHour()};
       const absl::Time since = absl::FromUnixNanos(change.getSinceNs());
       if (at->known && since <= at->since) return "";
-      const bool crosses = at->spot && at->known && (at->price > on_demand_price_) != (price > on_demand_price_);
+      const bool crosses =
+          at->spot && at->known && (at->price > on_demand_price_) != (price > on_demand_price_);
       at->known = true;
       at->price = price;
       at->since = since;
       at->prices.emplace_back(since, price);
       if (at->prices.size() > prices_kept) at->prices.erase(at->prices.begin());
       if (!crosses) return "";
-      return absl::StrCat("price of ", at->name, price > on_demand_price_ ? " rises above on-demand: " : " is below on-demand again: ",
-                          usd(price.nano_usd), " USD per hour");
+      return absl::StrCat(
+          "price of ", at->name,
+          price > on_demand_price_ ? " rises above on-demand: " : " is below on-demand again: ",
+          usd(price.nano_usd), " USD per hour");
     }
     case schema::Payload::NODE_JOINED:
       joined(payload.getNodeJoined());
-      return absl::StrCat(str(payload.getNodeJoined().getNode()), " joined at ", place_of_node(str(payload.getNodeJoined().getNode())));
+      return absl::StrCat(str(payload.getNodeJoined().getNode()), " joined at ",
+                          place_of_node(str(payload.getNodeJoined().getNode())));
     case schema::Payload::NODE_CAPACITY: {
       // Of a node whose joining came before this process knew it.
       if (payload.getNodeCapacity().hasJoined()) joined(payload.getNodeCapacity().getJoined());
@@ -154,17 +166,20 @@ std::string DemoStory::tell(const Event& event) {
       const auto charged = payload.getLedgerCharged();
       const auto found = instances_.find(str(charged.getInstance()));
       const bool carried = found != instances_.end() &&
-                           (found->second.carries || found->second.carried_until > absl::FromUnixNanos(charged.getFromNs()));
+                           (found->second.carries ||
+                            found->second.carried_until > absl::FromUnixNanos(charged.getFromNs()));
       (carried ? spent_ : idle_) += Money{charged.getAmountNanoUsd()};
       return "";
     }
     case schema::Payload::SPOT_FEED_LOST:
-      return absl::StrCat("the price feed is lost: ", str(payload.getSpotFeedLost().getWhy()), "; prices are stale");
+      return absl::StrCat("the price feed is lost: ", str(payload.getSpotFeedLost().getWhy()),
+                          "; prices are stale");
     case schema::Payload::SPOT_FEED_RESTORED:
       return "the price feed is back";
     case schema::Payload::BUS_ACTOR_FAILED:
-      return absl::StrCat("actor ", str(payload.getBusActorFailed().getActor()), " failed: ", str(payload.getBusActorFailed().getWhy()),
-                          "; ", str(payload.getBusActorFailed().getDone()));
+      return absl::StrCat("actor ", str(payload.getBusActorFailed().getActor()),
+                          " failed: ", str(payload.getBusActorFailed().getWhy()), "; ",
+                          str(payload.getBusActorFailed().getDone()));
     case schema::Payload::POLICY_CONSIDERED: {
       if (Vm* of = vm(event.subject()); of != nullptr && of->state == "running")
         of->reason = "stays: " + shortened(str(payload.getPolicyConsidered().getReason()), places_);
@@ -197,11 +212,13 @@ std::string DemoStory::told_instance(const Event& event) {
       std::string there;
       for (const Vm& vm : vms_)
         if (vm.node == node) absl::StrAppend(&there, there.empty() ? "" : ", ", vm.name);
-      if (!there.empty() && interrupted_.insert(str(notice.getInstance())).second) ++figures_.interruptions;
-      return absl::StrFormat("notice: the cloud takes %s at %s in %.1f s, the price %s exceeds the bid %s%s", node,
-                             short_place(text(notice.getPlace())), static_cast<double>(notice.getNoticeNs()) / 1e9,
-                             usd(notice.getPriceNanoUsdPerHour()), usd(notice.getBidNanoUsdPerHour()),
-                             there.empty() ? "; no VM is there" : "; there: " + there);
+      if (!there.empty() && interrupted_.insert(str(notice.getInstance())).second)
+        ++figures_.interruptions;
+      return absl::StrFormat(
+          "notice: the cloud takes %s at %s in %.1f s, the price %s exceeds the bid %s%s", node,
+          short_place(text(notice.getPlace())), static_cast<double>(notice.getNoticeNs()) / 1e9,
+          usd(notice.getPriceNanoUsdPerHour()), usd(notice.getBidNanoUsdPerHour()),
+          there.empty() ? "; no VM is there" : "; there: " + there);
     }
     case schema::Payload::INSTANCE_LAUNCHED: {
       const auto launched = payload.getInstanceLaunched();
@@ -212,11 +229,12 @@ std::string DemoStory::told_instance(const Event& event) {
       node_places_[instance.node] = instance.place;
       for (const Vm& vm : vms_)
         if (vm.node == instance.node) instance.carries = true;
-      return absl::StrCat(str(launched.getInstance()), " launched at ", short_place(instance.place), ", ",
-                          usd(launched.getPriceNanoUsdPerHour()), " USD per hour");
+      return absl::StrCat(str(launched.getInstance()), " launched at ", short_place(instance.place),
+                          ", ", usd(launched.getPriceNanoUsdPerHour()), " USD per hour");
     }
     case schema::Payload::INSTANCE_REFUSED:
-      return absl::StrCat("the provider refuses an instance at ", short_place(text(payload.getInstanceRefused().getPlace())), ": ",
+      return absl::StrCat("the provider refuses an instance at ",
+                          short_place(text(payload.getInstanceRefused().getPlace())), ": ",
                           str(payload.getInstanceRefused().getWhy()));
     default: {
       const bool revoked = event.type() == schema::Payload::INSTANCE_REVOKED;
@@ -232,8 +250,11 @@ std::string DemoStory::told_instance(const Event& event) {
         lost_[vm.name] = node;
         absl::StrAppend(&there, there.empty() ? "" : ", ", vm.name);
       }
-      if (!revoked) return absl::StrCat(node, " at ", short_place(text(ended.getPlace())), " is given back: no VM needs it");
-      return absl::StrCat("the cloud has taken ", node, " at ", short_place(text(ended.getPlace())), " with its disk",
+      if (!revoked)
+        return absl::StrCat(node, " at ", short_place(text(ended.getPlace())),
+                            " is given back: no VM needs it");
+      return absl::StrCat("the cloud has taken ", node, " at ", short_place(text(ended.getPlace())),
+                          " with its disk",
                           there.empty() ? "; no VM was left there" : "; lost there: " + there);
     }
   }
@@ -255,10 +276,11 @@ std::string DemoStory::told_vm(const Event& event) {
       moved_to(*of, node, market);
       const std::string why = str(started.getWhy());
       of->reason = why;
-      return absl::StrCat(name, " started at ", place_of_node(node), ": ", why,
-                          survived ? absl::StrCat("; acknowledged writes lost: ", started.getLostWrites(), ", flushed ones: ",
-                                                  started.getLostFlushedWrites())
-                                   : "");
+      return absl::StrCat(
+          name, " started at ", place_of_node(node), ": ", why,
+          survived ? absl::StrCat("; acknowledged writes lost: ", started.getLostWrites(),
+                                  ", flushed ones: ", started.getLostFlushedWrites())
+                   : "");
     }
     case schema::Payload::VM_PAUSED:
       of->state = "paused";
@@ -287,8 +309,9 @@ std::string DemoStory::told_migration(const Event& event) {
       Move& begun = moves_[event.id()];
       begun.vm = name;
       begun.from = place_of_node(str(proposed.getSourceNode()));
-      begun.to = text(proposed.getTargetPlace()).empty() ? place_of_node(str(proposed.getTargetNode()))
-                                                         : short_place(text(proposed.getTargetPlace()));
+      begun.to = text(proposed.getTargetPlace()).empty()
+                     ? place_of_node(str(proposed.getTargetNode()))
+                     : short_place(text(proposed.getTargetPlace()));
       begun.proposer = str(proposed.getProposer());
       begun.reason = shortened(str(proposed.getReason()), places_);
       begun.stage = "proposed";
@@ -299,8 +322,10 @@ std::string DemoStory::told_migration(const Event& event) {
         if (place.name == begun.to) to = &place;
       }
       begun.noticed = from != nullptr && from->noticed.contains(str(proposed.getSourceNode()));
-      begun.cheaper = from != nullptr && to != nullptr && from->known && to->known && to->price < from->price;
-      return absl::StrCat(begun.proposer, " proposes: ", name, " from ", begun.from, " to ", begun.to, ", because ", begun.reason);
+      begun.cheaper =
+          from != nullptr && to != nullptr && from->known && to->known && to->price < from->price;
+      return absl::StrCat(begun.proposer, " proposes: ", name, " from ", begun.from, " to ",
+                          begun.to, ", because ", begun.reason);
     }
     case schema::Payload::MIGRATION_ACCEPTED:
       if (Move* under_way = move(event)) {
@@ -318,18 +343,21 @@ std::string DemoStory::told_migration(const Event& event) {
       if (Move* under_way = move(event)) {
         const auto progress = payload.getMigrationProgress();
         under_way->percent = progress.getPercent();
-        under_way->stage = absl::StrCat(progress.getStage().size() == 0 ? std::string("pre-copy") : str(progress.getStage()), ", pass ",
-                                        progress.getPass());
+        under_way->stage = absl::StrCat(
+            progress.getStage().size() == 0 ? std::string("pre-copy") : str(progress.getStage()),
+            ", pass ", progress.getPass());
       }
       return "";
     case schema::Payload::MIGRATION_REFUSED: {
       const auto refused = payload.getMigrationRefused();
       std::string why;
       for (const auto check : refused.getFailures())
-        absl::StrAppend(&why, why.empty() ? "" : "; ", str(check.getName()), ": ", shortened(str(check.getDetail()), places_));
+        absl::StrAppend(&why, why.empty() ? "" : "; ", str(check.getName()), ": ",
+                        shortened(str(check.getDetail()), places_));
       moves_.erase(event.migration());
       ++figures_.refusals;
-      return absl::StrCat("refused: ", name, " does not go to ", place_of_node(str(refused.getTarget())), ": ", why);
+      return absl::StrCat("refused: ", name, " does not go to ",
+                          place_of_node(str(refused.getTarget())), ": ", why);
     }
     case schema::Payload::MIGRATION_COMPLETED: {
       const auto completed = payload.getMigrationCompleted();
@@ -341,20 +369,24 @@ std::string DemoStory::told_migration(const Event& event) {
       if (done.noticed) ++figures_.survived;
       const std::string to = place_of_node(str(completed.getTarget()));
       if (to == "on-demand" && done.from != "on-demand") ++figures_.to_on_demand;
-      figures_.blackout_ms_longest = std::max(figures_.blackout_ms_longest, completed.getBlackoutMs());
+      figures_.blackout_ms_longest =
+          std::max(figures_.blackout_ms_longest, completed.getBlackoutMs());
       if (of != nullptr) {
         of->reason = done.reason;
         ++of->moves;
       }
-      return absl::StrFormat("%s moved from %s to %s in %.1f s, %.0f ms without running%s", name, place_of_node(str(completed.getSource())),
-                             to, static_cast<double>(completed.getTotalMs()) / 1000.0, completed.getBlackoutMs(),
+      return absl::StrFormat("%s moved from %s to %s in %.1f s, %.0f ms without running%s", name,
+                             place_of_node(str(completed.getSource())), to,
+                             static_cast<double>(completed.getTotalMs()) / 1000.0,
+                             completed.getBlackoutMs(),
                              done.noticed ? ", before the cloud took the instance" : "");
     }
     case schema::Payload::MIGRATION_ABORTED: {
       const auto aborted = payload.getMigrationAborted();
       moves_.erase(event.migration());
       ++figures_.aborted;
-      return absl::StrCat("aborted: the move of ", name, " at stage ", str(aborted.getStage()), ": ", str(aborted.getWhy()));
+      return absl::StrCat("aborted: the move of ", name, " at stage ", str(aborted.getStage()),
+                          ": ", str(aborted.getWhy()));
     }
     default:
       return "";

@@ -36,21 +36,22 @@ class DemoStory {
     absl::Time since;
     std::vector<std::pair<absl::Time, Money>> prices;  // the last ones, oldest first
     std::set<std::string> nodes;                       // that joined and have not gone
-    std::set<std::string> noticed;                     // of them, those that the cloud is about to take
+    // of them, those that the cloud is about to take
+    std::set<std::string> noticed;
   };
   struct Vm {
     std::string name, policy, needs;
-    std::string node;              // empty: not started yet
-    std::string state = "to come"; // running, paused, lost, failed
+    std::string node;               // empty: not started yet
+    std::string state = "to come";  // running, paused, lost, failed
     absl::Time since;
-    std::string reason;            // of its last move, or why it stays
+    std::string reason;  // of its last move, or why it stays
     int moves = 0;
   };
   struct Move {
     std::string vm, from, to, proposer, reason;
     std::string stage;
     std::uint32_t percent = 0;
-    bool noticed = false;          // flees an instance that is about to be taken
+    bool noticed = false;  // flees an instance that is about to be taken
     bool cheaper = false;
     bool accepted = false;
   };
@@ -59,10 +60,11 @@ class DemoStory {
     std::string text;
   };
   struct Figures {
-    int moves = 0;          // completed
-    int cheaper = 0;        // of them, to a cheaper place
-    int interruptions = 0;  // instances that were taken with a VM on them within the notice or until the end
-    int survived = 0;       // VMs that left in time, or were taken over
+    int moves = 0;    // completed
+    int cheaper = 0;  // of them, to a cheaper place
+    // instances that were taken with a VM on them within the notice or until the end
+    int interruptions = 0;
+    int survived = 0;  // VMs that left in time, or were taken over
     int to_on_demand = 0;
     int refusals = 0;
     int aborted = 0;
@@ -79,7 +81,8 @@ class DemoStory {
   Money idle() const { return idle_; }
   // What the whole hours that the VMs have run would have cost, each on an on-demand instance of its own.
   Money on_demand_cost(absl::Time market) const;
-  std::string place_of_node(const std::string& node) const;  // short; the node itself if it is not known
+  // short; the node itself if it is not known
+  std::string place_of_node(const std::string& node) const;
   // A process that ended by itself.
   void node_ended(const std::string& node) { gone(node); }
 
@@ -108,9 +111,9 @@ class DemoStory {
   std::map<std::string, std::string> node_places_;  // ids, by node
   std::map<std::string, Instance> instances_;
   std::map<EventId, Move> moves_;
-  std::set<std::string> gone_;                      // nodes
-  std::set<std::string> interrupted_;               // instances
-  std::map<std::string, std::string> lost_;         // VM -> the node that was taken with it
+  std::set<std::string> gone_;               // nodes
+  std::set<std::string> interrupted_;        // instances
+  std::map<std::string, std::string> lost_;  // VM -> the node that was taken with it
   std::deque<Line> lines_;
   Figures figures_;
   Money spent_, idle_;

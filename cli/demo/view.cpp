@@ -22,7 +22,9 @@ constexpr std::size_t history_width = 24;
 constexpr absl::Duration history_step = absl::Minutes(30);
 
 std::size_t glyphs(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
 }
 
 // The first `width` glyphs.
@@ -45,8 +47,10 @@ class Line {
     const std::size_t wide = glyphs(shown);
     if (width > wide) shown.append(std::min(width, left_) - wide, ' ');
     left_ -= std::min(left_, glyphs(shown));
-    if (style != nullptr) absl::StrAppend(&out_, style, shown, plain);
-    else out_ += shown;
+    if (style != nullptr)
+      absl::StrAppend(&out_, style, shown, plain);
+    else
+      out_ += shown;
     return *this;
   }
   std::string done() const { return out_ + "\n"; }
@@ -56,8 +60,12 @@ class Line {
   std::size_t left_;
 };
 
-std::string price(Money money) { return absl::StrFormat("%.4f", static_cast<double>(money.nano_usd) / 1e9); }
-std::string clock(absl::Time time) { return absl::FormatTime("%a %H:%M", time, absl::UTCTimeZone()); }
+std::string price(Money money) {
+  return absl::StrFormat("%.4f", static_cast<double>(money.nano_usd) / 1e9);
+}
+std::string clock(absl::Time time) {
+  return absl::FormatTime("%a %H:%M", time, absl::UTCTimeZone());
+}
 
 std::string age(absl::Duration span) {
   const auto minutes = absl::ToInt64Minutes(span);
@@ -103,15 +111,26 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
   };
 
   if (frame.until_market > absl::ZeroDuration()) {
-    add(line().put("SUPERCLOUD DEMO", bold).put(absl::StrFormat("   the site is up, the market opens in %.0f s", absl::ToDoubleSeconds(frame.until_market)), yellow));
+    add(line()
+            .put("SUPERCLOUD DEMO", bold)
+            .put(absl::StrFormat("   the site is up, the market opens in %.0f s",
+                                 absl::ToDoubleSeconds(frame.until_market)),
+                 yellow));
   } else {
     add(line()
             .put("SUPERCLOUD DEMO", bold)
-            .put(absl::StrCat("   market time ", absl::FormatTime("%a %d %b %Y %H:%M", frame.market, absl::UTCTimeZone()), "   "), cyan)
-            .put(absl::StrFormat("%.0f of %.0f s, 1 s = %s", absl::ToDoubleSeconds(frame.elapsed), absl::ToDoubleSeconds(frame.duration),
+            .put(absl::StrCat(
+                     "   market time ",
+                     absl::FormatTime("%a %d %b %Y %H:%M", frame.market, absl::UTCTimeZone()),
+                     "   "),
+                 cyan)
+            .put(absl::StrFormat("%.0f of %.0f s, 1 s = %s", absl::ToDoubleSeconds(frame.elapsed),
+                                 absl::ToDoubleSeconds(frame.duration),
                                  absl::FormatDuration(absl::Seconds(frame.speed)))));
   }
-  add(line().put(absl::StrCat("real: ", frame.processes, " node processes, ZeroMQ bus, logs and leases on RocksDB"), dim));
+  add(line().put(absl::StrCat("real: ", frame.processes,
+                              " node processes, ZeroMQ bus, logs and leases on RocksDB"),
+                 dim));
   add(line().put(absl::StrCat("simulated: cloud, machines, guests; prices: ", frame.prices), dim));
 
   Money on_demand;
@@ -124,29 +143,44 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
   for (const DemoStory::Place& place : story.places()) {
     std::string vms;
     for (const DemoStory::Vm& vm : story.vms())
-      if (!vm.node.empty() && vm.state != "lost" && vm.state != "failed" && story.place_of_node(vm.node) == place.name)
+      if (!vm.node.empty() && vm.state != "lost" && vm.state != "failed" &&
+          story.place_of_node(vm.node) == place.name)
         absl::StrAppend(&vms, vms.empty() ? "" : " ", vm.name);
-    const bool dear = place.spot && place.known && place.price > on_demand && on_demand.nano_usd > 0;
+    const bool dear =
+        place.spot && place.known && place.price > on_demand && on_demand.nano_usd > 0;
     const char* colour = dear ? red : &place == cheapest ? green : nullptr;
     Line made = line();
     made.put(place.name, nullptr, 14).put(place.trusted ? "high" : "low", nullptr, 6);
     made.put(place.known ? price(place.price) : "     ?", colour, 8).put(" ", nullptr, 1);
     made.put(place.known ? age(frame.market - place.since) : "", dim, 10);
-    made.put(place.spot ? history(place, frame.market, {on_demand.nano_usd * 2}) : "", colour == nullptr ? dim : colour, history_width).put("  ");
-    if (place.nodes.empty()) made.put("no instance", dim);
-    else if (!place.noticed.empty()) made.put("NOTICE ", red).put(vms, bold);
-    else made.put(vms, bold);
+    made.put(place.spot ? history(place, frame.market, {on_demand.nano_usd * 2}) : "",
+             colour == nullptr ? dim : colour, history_width)
+        .put("  ");
+    if (place.nodes.empty())
+      made.put("no instance", dim);
+    else if (!place.noticed.empty())
+      made.put("NOTICE ", red).put(vms, bold);
+    else
+      made.put(vms, bold);
     add(made);
   }
 
   section("VM     POLICY    NEEDS       AT            MOVES  WHY IT IS THERE");
   const auto moves = story.moves_under_way();
   for (const DemoStory::Vm& vm : story.vms()) {
-    const bool moving = std::any_of(moves.begin(), moves.end(), [&](const DemoStory::Move& move) { return move.vm == vm.name && move.accepted; });
+    const bool moving = std::any_of(moves.begin(), moves.end(), [&](const DemoStory::Move& move) {
+      return move.vm == vm.name && move.accepted;
+    });
     const bool trouble = vm.state == "lost" || vm.state == "failed";
     Line made = line();
-    made.put(vm.name, bold, 7).put(vm.policy, nullptr, 10).put(vm.needs.empty() ? "-" : vm.needs, nullptr, 12);
-    made.put(vm.node.empty() || vm.state != "running" ? vm.state : story.place_of_node(vm.node), trouble ? red : moving ? yellow : nullptr, 14);
+    made.put(vm.name, bold, 7)
+        .put(vm.policy, nullptr, 10)
+        .put(vm.needs.empty() ? "-" : vm.needs, nullptr, 12);
+    made.put(vm.node.empty() || vm.state != "running" ? vm.state : story.place_of_node(vm.node),
+             trouble  ? red
+             : moving ? yellow
+                      : nullptr,
+             14);
     made.put(absl::StrCat(vm.moves), nullptr, 7).put(vm.reason, dim);
     add(made);
   }
@@ -157,7 +191,9 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
     if (++shown > 4) break;
     Line made = line();
     made.put(move.vm, bold, 7).put(absl::StrCat(move.from, " → ", move.to), yellow, 26);
-    made.put(bar(move.percent), move.noticed ? red : green).put(absl::StrFormat(" %3d %%  ", move.percent)).put(move.stage, dim);
+    made.put(bar(move.percent), move.noticed ? red : green)
+        .put(absl::StrFormat(" %3d %%  ", move.percent))
+        .put(move.stage, dim);
     add(made);
   }
   for (; shown < 4; ++shown) screen += "\n";
@@ -167,9 +203,12 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
   screen += "\n";
   add(line()
           .put("MONEY  ", bold)
-          .put(absl::StrCat("spent ", price(story.spent()), " USD; all on on-demand ", price(instead), " USD; "))
+          .put(absl::StrCat("spent ", price(story.spent()), " USD; all on on-demand ",
+                            price(instead), " USD; "))
           .put(absl::StrCat("saved ", price({saved}), " USD",
-                            instead.nano_usd > 0 ? absl::StrFormat(" (%d %%)", saved * 100 / instead.nano_usd) : std::string()),
+                            instead.nano_usd > 0
+                                ? absl::StrFormat(" (%d %%)", saved * 100 / instead.nano_usd)
+                                : std::string()),
                saved >= 0 ? green : red)
           .put(absl::StrCat("   idle instances ", price(story.idle()), " USD"), dim));
 
@@ -177,7 +216,10 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
   const int used = static_cast<int>(std::count(screen.begin(), screen.end(), '\n'));
   const int room = std::max(3, frame.rows - used - 1);
   const auto& lines = story.lines();
-  for (std::size_t i = lines.size() > static_cast<std::size_t>(room) ? lines.size() - static_cast<std::size_t>(room) : 0; i < lines.size(); ++i)
+  for (std::size_t i = lines.size() > static_cast<std::size_t>(room)
+                           ? lines.size() - static_cast<std::size_t>(room)
+                           : 0;
+       i < lines.size(); ++i)
     add(line().put(clock(lines[i].market), dim, 10).put(lines[i].text));
   return screen;
 }

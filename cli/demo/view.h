@@ -8,13 +8,13 @@
 namespace supercloud {
 
 struct ViewFrame {
-  absl::Time market;         // now
-  Duration until_market;     // before it opens
-  Duration elapsed;          // since then
+  absl::Time market;      // now
+  Duration until_market;  // before it opens
+  Duration elapsed;       // since then
   Duration duration;
   std::int64_t speed = 1;
   std::size_t processes = 0;
-  std::string prices;        // "generated market, seed 7", or the file
+  std::string prices;  // "generated market, seed 7", or the file
   std::string directory;
   int columns = 80;
   int rows = 24;

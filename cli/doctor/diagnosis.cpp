@@ -7,24 +7,29 @@ namespace {
 
 constexpr std::uint64_t free_bytes_min = std::uint64_t{1} << 30;
 constexpr const char* backports =
-    "echo 'deb http://deb.debian.org/debian bookworm-backports main' > /etc/apt/sources.list.d/backports.list && apt-get update && "
+    "echo 'deb http://deb.debian.org/debian bookworm-backports main' > "
+    "/etc/apt/sources.list.d/backports.list && apt-get update && "
     "apt-get install -t bookworm-backports qemu-system-x86";
 
 std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20U) + " MiB"; }
 
 Finding qemu(const MachineFacts& facts) {
-  Finding finding{.name = "QEMU", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
+  Finding finding{
+      .name = "QEMU", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
   if (facts.qemu.path.empty()) {
     finding.found = "no qemu-system program in PATH";
     finding.costs = "no real guests; simulated ones work";
     finding.cure = facts.kvm.usable ? "apt-get install qemu-system-x86" : backports;
     return finding;
   }
-  finding.found = (facts.qemu.version.empty() ? "version unknown" : facts.qemu.version) + " (" + facts.qemu.path + ")";
+  finding.found = (facts.qemu.version.empty() ? "version unknown" : facts.qemu.version) + " (" +
+                  facts.qemu.path + ")";
   if (!facts.kvm.usable && corrupts_under_tcg(facts.qemu.version)) {
     finding.standing = Standing::wrong;
     finding.found += ", and KVM cannot be used";
-    finding.costs = "before 8.2, QEMU's own translation (TCG) corrupts a guest that writes while its memory is copied: such moves are refused";
+    finding.costs =
+        "before 8.2, QEMU's own translation (TCG) corrupts a guest that writes while its memory is "
+        "copied: such moves are refused";
     finding.cure = backports;
     return finding;
   }
@@ -34,7 +39,11 @@ Finding qemu(const MachineFacts& facts) {
 
 Finding kvm(const MachineFacts& facts) {
   if (facts.kvm.usable)
-    return {.name = "KVM", .standing = Standing::present, .found = "made a virtual machine with a CPU", .costs = "", .cure = ""};
+    return {.name = "KVM",
+            .standing = Standing::present,
+            .found = "made a virtual machine with a CPU",
+            .costs = "",
+            .cure = ""};
   const bool denied = facts.kvm.problem.find("Permission") != std::string::npos;
   return {.name = "KVM",
           .standing = Standing::missing,
@@ -42,13 +51,14 @@ Finding kvm(const MachineFacts& facts) {
           .costs = "real guests run under QEMU's own translation (TCG), which is much slower",
           .cure = denied             ? "usermod -aG kvm $USER, and log in again"
                   : facts.kvm.device ? "no command: this machine's KVM grants no guests"
-                                     : "modprobe kvm_intel || modprobe kvm_amd; in a virtual machine: switch on nested virtualization"};
+                                     : "modprobe kvm_intel || modprobe kvm_amd; in a virtual "
+                                       "machine: switch on nested virtualization"};
 }
 
 Finding below(const MachineFacts& facts) {
   return {.name = "hypervisor below",
           .standing = Standing::present,
-          .found = !facts.below.hypervisor          ? "none that shows itself"
+          .found = !facts.below.hypervisor         ? "none that shows itself"
                    : facts.below.signature.empty() ? "one without a name"
                                                    : facts.below.signature,
           .costs = "",
@@ -56,14 +66,17 @@ Finding below(const MachineFacts& facts) {
 }
 
 Finding xen(const MachineFacts& facts) {
-  Finding finding{.name = "Xen", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
+  Finding finding{
+      .name = "Xen", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
   const bool control = facts.xen.capabilities.find("control_d") != std::string::npos;
   if (control) {
     finding.standing = Standing::present;
     finding.found = "this is a control domain";
     return finding;
   }
-  finding.found = facts.xen.capabilities.empty() && facts.below.signature != "XenVMMXenVMM" ? "no Xen below" : "a Xen guest, no control domain";
+  finding.found = facts.xen.capabilities.empty() && facts.below.signature != "XenVMMXenVMM"
+                      ? "no Xen below"
+                      : "a Xen guest, no control domain";
   finding.costs = "no Xen domains on this machine";
   finding.cure = "apt-get install xen-system-amd64, and boot into it";
   return finding;
@@ -71,7 +84,11 @@ Finding xen(const MachineFacts& facts) {
 
 Finding xen_library(const MachineFacts& facts) {
   if (!facts.xen.library.empty())
-    return {.name = "libxenctrl", .standing = Standing::present, .found = facts.xen.library, .costs = "", .cure = ""};
+    return {.name = "libxenctrl",
+            .standing = Standing::present,
+            .found = facts.xen.library,
+            .costs = "",
+            .cure = ""};
   return {.name = "libxenctrl",
           .standing = Standing::missing,
           .found = "not installed",
@@ -81,7 +98,11 @@ Finding xen_library(const MachineFacts& facts) {
 
 Finding xen_store(const MachineFacts& facts) {
   if (!facts.xen.store.empty())
-    return {.name = "XenStore", .standing = Standing::present, .found = facts.xen.store, .costs = "", .cure = ""};
+    return {.name = "XenStore",
+            .standing = Standing::present,
+            .found = facts.xen.store,
+            .costs = "",
+            .cure = ""};
   return {.name = "XenStore",
           .standing = Standing::missing,
           .found = "no socket answers, no /dev/xen/xenbus",
@@ -91,7 +112,11 @@ Finding xen_store(const MachineFacts& facts) {
 
 Finding vxlan(const MachineFacts& facts) {
   if (facts.network.vxlan)
-    return {.name = "kernel VXLAN", .standing = Standing::present, .found = "made one in a namespace of its own", .costs = "", .cure = ""};
+    return {.name = "kernel VXLAN",
+            .standing = Standing::present,
+            .found = "made one in a namespace of its own",
+            .costs = "",
+            .cure = ""};
   return {.name = "kernel VXLAN",
           .standing = Standing::missing,
           .found = facts.network.vxlan_problem,
@@ -100,7 +125,8 @@ Finding vxlan(const MachineFacts& facts) {
 }
 
 Finding ovs(const MachineFacts& facts) {
-  Finding finding{.name = "Open vSwitch", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
+  Finding finding{
+      .name = "Open vSwitch", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
   if (facts.network.ovs_runs) {
     finding.standing = Standing::present;
     finding.found = "its database answers";
@@ -120,26 +146,40 @@ Finding ovs(const MachineFacts& facts) {
 Finding net_admin(const MachineFacts& facts) {
   const std::string who = facts.rights.root ? "root" : "not root";
   if (facts.rights.net_admin)
-    return {.name = "CAP_NET_ADMIN", .standing = Standing::present, .found = who, .costs = "", .cure = ""};
+    return {.name = "CAP_NET_ADMIN",
+            .standing = Standing::present,
+            .found = who,
+            .costs = "",
+            .cure = ""};
   return {.name = "CAP_NET_ADMIN",
           .standing = Standing::missing,
           .found = who,
           .costs = "no real networks for guests; simulated ones work",
-          .cure = facts.rights.root ? "docker run --cap-add NET_ADMIN, or what starts this container" : "sudo supercloud ..."};
+          .cure = facts.rights.root
+                      ? "docker run --cap-add NET_ADMIN, or what starts this container"
+                      : "sudo supercloud ..."};
 }
 
 Finding freezer(const MachineFacts& facts) {
   if (facts.rights.freezer)
-    return {.name = "cgroup freezer", .standing = Standing::present, .found = "made a group that can be frozen", .costs = "", .cure = ""};
-  return {.name = "cgroup freezer",
-          .standing = Standing::missing,
-          .found = facts.rights.freezer_problem,
-          .costs = "no keeper can stop a real guest whose lease has ended; simulated guests have their own",
-          .cure = facts.rights.root ? "mount -t cgroup2 none /sys/fs/cgroup, writable" : "sudo supercloud ..., or systemd-run --user -p Delegate=yes"};
+    return {.name = "cgroup freezer",
+            .standing = Standing::present,
+            .found = "made a group that can be frozen",
+            .costs = "",
+            .cure = ""};
+  return {
+      .name = "cgroup freezer",
+      .standing = Standing::missing,
+      .found = facts.rights.freezer_problem,
+      .costs =
+          "no keeper can stop a real guest whose lease has ended; simulated guests have their own",
+      .cure = facts.rights.root ? "mount -t cgroup2 none /sys/fs/cgroup, writable"
+                                : "sudo supercloud ..., or systemd-run --user -p Delegate=yes"};
 }
 
 Finding state(const MachineFacts& facts) {
-  Finding finding{.name = "state folder", .standing = Standing::present, .found = "", .costs = "", .cure = ""};
+  Finding finding{
+      .name = "state folder", .standing = Standing::present, .found = "", .costs = "", .cure = ""};
   finding.found = facts.state.folder.string() + ", " + mebibytes(facts.state.free_bytes) + " free";
   if (!facts.state.writable) {
     finding.standing = Standing::wrong;
@@ -155,13 +195,15 @@ Finding state(const MachineFacts& facts) {
 }
 
 Finding cluster(const MachineFacts& facts) {
-  Finding finding{.name = "cluster", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
+  Finding finding{
+      .name = "cluster", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
   if (facts.cluster.running && facts.cluster.table_answers) {
     finding.standing = Standing::present;
     finding.found = facts.cluster.name + " runs, its lease table answers";
   } else if (facts.cluster.running) {
     finding.standing = Standing::wrong;
-    finding.found = facts.cluster.name + " runs, its lease table does not answer: " + facts.cluster.problem;
+    finding.found =
+        facts.cluster.name + " runs, its lease table does not answer: " + facts.cluster.problem;
     finding.costs = "nothing moves, and guests are stopped when their leases end";
     finding.cure = "supercloud events --since 10m --cluster " + facts.cluster.name;
   } else if (!facts.cluster.problem.empty()) {
@@ -169,7 +211,8 @@ Finding cluster(const MachineFacts& facts) {
     finding.costs = "it is not known which one is meant";
     finding.cure = "supercloud doctor --cluster NAME";
   } else {
-    finding.found = facts.cluster.name.empty() ? "none has run here" : facts.cluster.name + " ran last, none runs now";
+    finding.found = facts.cluster.name.empty() ? "none has run here"
+                                               : facts.cluster.name + " ran last, none runs now";
     finding.costs = "supercloud vm has nobody to ask";
     finding.cure = "supercloud demo";
   }
@@ -187,15 +230,19 @@ bool corrupts_under_tcg(const std::string& qemu_version) {
 }
 
 std::vector<Finding> diagnose(const MachineFacts& facts) {
-  return {state(facts), cluster(facts), qemu(facts),  kvm(facts),       below(facts),  xen(facts),
-          xen_library(facts), xen_store(facts), vxlan(facts), ovs(facts), net_admin(facts), freezer(facts)};
+  return {state(facts), cluster(facts), qemu(facts),        kvm(facts),
+          below(facts), xen(facts),     xen_library(facts), xen_store(facts),
+          vxlan(facts), ovs(facts),     net_admin(facts),   freezer(facts)};
 }
 
 const char* to_string(Standing standing) {
   switch (standing) {
-    case Standing::present: return "ok";
-    case Standing::missing: return "missing";
-    case Standing::wrong: return "wrong";
+    case Standing::present:
+      return "ok";
+    case Standing::missing:
+      return "missing";
+    case Standing::wrong:
+      return "wrong";
   }
   return "";
 }

@@ -32,10 +32,12 @@ MachineFacts::State look_at_state(std::filesystem::path folder) {
   MachineFacts::State state;
   state.folder = folder;
   std::error_code error;
-  while (!std::filesystem::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  while (!std::filesystem::exists(folder, error) && folder.has_relative_path())
+    folder = folder.parent_path();
   state.writable = ::access(folder.c_str(), W_OK | X_OK) == 0;
   struct statvfs space = {};
-  if (::statvfs(folder.c_str(), &space) == 0) state.free_bytes = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
+  if (::statvfs(folder.c_str(), &space) == 0)
+    state.free_bytes = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
   return state;
 }
 
@@ -48,12 +50,14 @@ MachineFacts look_at_machine(const std::filesystem::path& state_folder) {
   facts.below = probe_hypervisor_below();
   facts.xen.library = probe_library("libxenctrl");
   facts.xen.capabilities = first_line("/proc/xen/capabilities");
-  if (facts.xen.capabilities.empty() && first_line("/sys/hypervisor/type") == "xen") facts.xen.capabilities = "guest";
+  if (facts.xen.capabilities.empty() && first_line("/sys/hypervisor/type") == "xen")
+    facts.xen.capabilities = "guest";
   facts.xen.store = probe_xen_store();
   facts.network.vxlan_problem = probe_vxlan();
   facts.network.vxlan = facts.network.vxlan_problem.empty();
   facts.network.ovs_vsctl = find_program("ovs-vsctl");
-  facts.network.ovs_runs = socket_answers("/run/openvswitch/db.sock") || socket_answers("/var/run/openvswitch/db.sock");
+  facts.network.ovs_runs =
+      socket_answers("/run/openvswitch/db.sock") || socket_answers("/var/run/openvswitch/db.sock");
   facts.rights.root = ::geteuid() == 0;
   facts.rights.net_admin = has_net_admin();
   facts.rights.freezer_problem = probe_freezer();

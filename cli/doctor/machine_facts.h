@@ -10,17 +10,17 @@ namespace supercloud {
 
 struct MachineFacts {
   struct Qemu {
-    std::string path;      // empty: not found
-    std::string version;   // "10.0.2"; empty: it did not say
+    std::string path;     // empty: not found
+    std::string version;  // "10.0.2"; empty: it did not say
   } qemu;
   struct Kvm {
-    bool device = false;   // /dev/kvm is there
-    bool usable = false;   // a virtual machine was made with it, and let go
-    std::string problem;   // else, what failed
+    bool device = false;  // /dev/kvm is there
+    bool usable = false;  // a virtual machine was made with it, and let go
+    std::string problem;  // else, what failed
   } kvm;
   struct Below {
-    bool hypervisor = false;   // this machine is itself a guest
-    std::string signature;     // of CPUID leaf 0x40000000: "KVMKVMKVM", "XenVMMXenVMM", ...
+    bool hypervisor = false;  // this machine is itself a guest
+    std::string signature;    // of CPUID leaf 0x40000000: "KVMKVMKVM", "XenVMMXenVMM", ...
   } below;
   struct Xen {
     std::string library;       // of libxenctrl, as loaded; empty: none
@@ -28,15 +28,15 @@ struct MachineFacts {
     std::string store;         // socket or device of the XenStore; empty: none
   } xen;
   struct Network {
-    bool vxlan = false;          // made one in a network namespace of its own
+    bool vxlan = false;  // made one in a network namespace of its own
     std::string vxlan_problem;
-    std::string ovs_vsctl;       // path; empty: not found
-    bool ovs_runs = false;       // its database answers at a socket
+    std::string ovs_vsctl;  // path; empty: not found
+    bool ovs_runs = false;  // its database answers at a socket
   } network;
   struct Rights {
     bool root = false;
-    bool net_admin = false;      // CAP_NET_ADMIN
-    bool freezer = false;        // a cgroup of version 2 could be made, and can be frozen
+    bool net_admin = false;  // CAP_NET_ADMIN
+    bool freezer = false;    // a cgroup of version 2 could be made, and can be frozen
     std::string freezer_problem;
   } rights;
   struct State {
@@ -45,10 +45,10 @@ struct MachineFacts {
     std::uint64_t free_bytes = 0;
   } state;
   struct Cluster {
-    std::string name;            // empty: none has run here
+    std::string name;  // empty: none has run here
     bool running = false;
     bool table_answers = false;
-    std::string problem;         // with several that run, or one that cannot be asked
+    std::string problem;  // with several that run, or one that cannot be asked
   } cluster;
 };
 

@@ -64,11 +64,13 @@ int make_vxlan() {
     attribute->rta_type = static_cast<unsigned short>(type);
     attribute->rta_len = static_cast<unsigned short>(RTA_LENGTH(size));
     if (size > 0) std::memcpy(RTA_DATA(attribute), data, size);
-    header->nlmsg_len = static_cast<std::uint32_t>(NLMSG_ALIGN(header->nlmsg_len) + RTA_ALIGN(attribute->rta_len));
+    header->nlmsg_len =
+        static_cast<std::uint32_t>(NLMSG_ALIGN(header->nlmsg_len) + RTA_ALIGN(attribute->rta_len));
     return attribute;
   };
   const auto close_nest = [&](rtattr* nest) {
-    nest->rta_len = static_cast<unsigned short>(buffer.data() + header->nlmsg_len - reinterpret_cast<char*>(nest));
+    nest->rta_len = static_cast<unsigned short>(buffer.data() + header->nlmsg_len -
+                                                reinterpret_cast<char*>(nest));
   };
   const std::uint32_t vni = 1;
   add(IFLA_IFNAME, "probe", 6);
@@ -103,7 +105,8 @@ std::string find_program(const std::string& name) {
   for (std::string folder; std::getline(folders, folder, ':');) {
     const std::string file = folder + "/" + name;
     std::error_code error;
-    if (!folder.empty() && files::is_regular_file(file, error) && ::access(file.c_str(), X_OK) == 0) return file;
+    if (!folder.empty() && files::is_regular_file(file, error) && ::access(file.c_str(), X_OK) == 0)
+      return file;
   }
   return "";
 }
@@ -169,7 +172,9 @@ MachineFacts::Below probe_hypervisor_below() {
   __cpuid(0x40000000, a, b, c, d);
   for (const unsigned word : {b, c, d})
     for (unsigned byte = 0; byte < 4; ++byte)
-      if (const auto letter = static_cast<char>((word >> (8 * byte)) & 0xFFU); letter >= ' ' && letter <= '~') below.signature += letter;
+      if (const auto letter = static_cast<char>((word >> (8 * byte)) & 0xFFU);
+          letter >= ' ' && letter <= '~')
+        below.signature += letter;
 #endif
   while (!below.signature.empty() && below.signature.back() == ' ') below.signature.pop_back();
   return below;
@@ -177,10 +182,12 @@ MachineFacts::Below probe_hypervisor_below() {
 
 std::string probe_library(const std::string& name) {
   std::vector<std::string> candidates;
-  for (const char* folder : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"}) {
+  for (const char* folder : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
+                             "/usr/lib64", "/usr/lib", "/usr/local/lib"}) {
     std::error_code error;
     for (const auto& entry : files::directory_iterator(folder, error))
-      if (entry.path().filename().string().rfind(name + ".so.", 0) == 0) candidates.push_back(entry.path().string());
+      if (entry.path().filename().string().rfind(name + ".so.", 0) == 0)
+        candidates.push_back(entry.path().string());
   }
   std::sort(candidates.begin(), candidates.end());
   candidates.push_back(name + ".so");  // only there for those who compile
@@ -213,10 +220,14 @@ std::string probe_vxlan() {
     if (errno != EINTR) return std::string("waiting for the probe: ") + std::strerror(errno);
   if (!WIFEXITED(status)) return "the probe was ended by a signal";
   switch (const int error = WEXITSTATUS(status)) {
-    case 0: return "";
-    case 254: return "no network namespace may be made here to try it in";
-    case EOPNOTSUPP: return "this kernel has none";
-    default: return std::strerror(error);
+    case 0:
+      return "";
+    case 254:
+      return "no network namespace may be made here to try it in";
+    case EOPNOTSUPP:
+      return "this kernel has none";
+    default:
+      return std::strerror(error);
   }
 }
 
@@ -226,20 +237,23 @@ bool socket_answers(const std::string& path) {
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   const Descriptor client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  return client && ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  return client &&
+         ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
 bool has_net_admin() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
-    if (line.rfind("CapEff:", 0) == 0) return ((std::strtoull(line.c_str() + 7, nullptr, 16) >> cap_net_admin) & 1U) != 0;
+    if (line.rfind("CapEff:", 0) == 0)
+      return ((std::strtoull(line.c_str() + 7, nullptr, 16) >> cap_net_admin) & 1U) != 0;
   return false;
 }
 
 std::string probe_freezer() {
   const files::path root = "/sys/fs/cgroup";
   std::error_code error;
-  if (!files::exists(root / "cgroup.controllers", error)) return "no cgroups of version 2 at /sys/fs/cgroup";
+  if (!files::exists(root / "cgroup.controllers", error))
+    return "no cgroups of version 2 at /sys/fs/cgroup";
   // Below our own group first: that is what is delegated to a service.
   std::string problem = "no cgroup may be made";
   const files::path inside = files::path(own_cgroup()).relative_path();

@@ -16,7 +16,8 @@ History::History(std::vector<Event> events) : events_(std::move(events)) {
   for (std::size_t i = 0; i < events_.size(); ++i) {
     const Event& event = events_[i];
     by_id_.try_emplace(event.id(), i);
-    if (const EventId migration = migration_of(event); !migration.empty()) by_migration_[migration].push_back(i);
+    if (const EventId migration = migration_of(event); !migration.empty())
+      by_migration_[migration].push_back(i);
     if (event.type() == schema::Payload::POLICY_CONSIDERED) considered_[vm_of(event)].push_back(i);
     fold_.apply(event);
   }
@@ -34,13 +35,15 @@ std::vector<const Event*> History::of_migration(const EventId& migration) const 
   return events;
 }
 
-const Event* History::considered(const std::string& vm, HybridTime when, std::string_view choice) const {
+const Event* History::considered(const std::string& vm, HybridTime when,
+                                 std::string_view choice) const {
   const auto found = considered_.find(vm);
   if (found == considered_.end()) return nullptr;
   for (auto i = found->second.rbegin(); i != found->second.rend(); ++i) {
     const Event& event = events_[*i];
     if (event.time() > when) continue;
-    if (choice.empty() || text(event.payload().getPolicyConsidered().getChoice()) == choice) return &event;
+    if (choice.empty() || text(event.payload().getPolicyConsidered().getChoice()) == choice)
+      return &event;
   }
   return nullptr;
 }

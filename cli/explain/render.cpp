@@ -1,7 +1,6 @@
 #include <algorithm>
-#include <vector>
-
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "actors/observer/state_json.h"
@@ -28,7 +27,8 @@ bool goes_on(const std::vector<const StoryLine*>& lines, std::size_t at, int dep
 
 std::string branches(const std::vector<const StoryLine*>& lines, std::size_t at) {
   std::string out;
-  for (int depth = 1; depth < lines[at]->depth; ++depth) out += goes_on(lines, at, depth) ? "│ " : "  ";
+  for (int depth = 1; depth < lines[at]->depth; ++depth)
+    out += goes_on(lines, at, depth) ? "│ " : "  ";
   if (lines[at]->depth > 0) out += goes_on(lines, at, lines[at]->depth) ? "├ " : "└ ";
   return out;
 }
@@ -58,14 +58,16 @@ std::string migration_line(const MigrationState& migration) {
                           : migration.proposed ? migration.proposed->time
                                                : migration.last;
   const std::string target = target_of(migration);
-  return absl::StrCat(migration.id.short_id(), "  ", std::string(to_string(stage(migration))), "  ", second_words(time), "  ",
-                      vm_words(migration.vm), " from ", source_of(migration), " to ",
+  return absl::StrCat(migration.id.short_id(), "  ", std::string(to_string(stage(migration))), "  ",
+                      second_words(time), "  ", vm_words(migration.vm), " from ",
+                      source_of(migration), " to ",
                       target == migration.wanted_place ? place_words(target) : target);
 }
 
 std::string render(const Story& story, bool full) {
   std::string out = story.sentence + "\n";
-  const std::size_t others = full ? story.others.size() : std::min(others_shown, story.others.size());
+  const std::size_t others =
+      full ? story.others.size() : std::min(others_shown, story.others.size());
   std::size_t room = story.lines.size();
   if (!full) {
     const std::size_t below = others == 0 ? 0 : others + 1;
@@ -75,16 +77,23 @@ std::string render(const Story& story, bool full) {
   const std::vector<const StoryLine*> lines = fold_to(story.lines, room);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const StoryLine& line = *lines[i];
-    absl::StrAppend(&out, line.time.value == 0 ? std::string(no_time) : clock_words(line.time), " ", branches(lines, i), line.text);
+    absl::StrAppend(&out, line.time.value == 0 ? std::string(no_time) : clock_words(line.time), " ",
+                    branches(lines, i), line.text);
     if (full && !line.event.empty()) absl::StrAppend(&out, "  [", line.event.short_id(), "]");
     out += "\n";
   }
   if (const std::size_t hidden = story.lines.size() - lines.size(); hidden > 0)
-    absl::StrAppend(&out, std::string(no_time), " ... ", hidden, " more; --full shows ", hidden == 1 ? "it" : "them", "\n");
+    absl::StrAppend(&out, std::string(no_time), " ... ", hidden, " more; --full shows ",
+                    hidden == 1 ? "it" : "them", "\n");
   if (others == 0) return out;
-  absl::StrAppend(&out, story.migration == nullptr ? "Moves of " : "Other moves of ", vm_words(story.vm), ", newest first",
-                  others < story.others.size() ? absl::StrCat(" (", others, " of ", story.others.size(), ")") : "", ":\n");
-  for (std::size_t i = 0; i < others; ++i) absl::StrAppend(&out, "  ", migration_line(*story.others[i]), "\n");
+  absl::StrAppend(&out, story.migration == nullptr ? "Moves of " : "Other moves of ",
+                  vm_words(story.vm), ", newest first",
+                  others < story.others.size()
+                      ? absl::StrCat(" (", others, " of ", story.others.size(), ")")
+                      : "",
+                  ":\n");
+  for (std::size_t i = 0; i < others; ++i)
+    absl::StrAppend(&out, "  ", migration_line(*story.others[i]), "\n");
   return out;
 }
 
@@ -93,7 +102,10 @@ std::string to_json(const Story& story) {
   out["migration"] = story.migration == nullptr ? Json() : Json::parse(to_json(*story.migration));
   if (story.history != nullptr) {
     if (const auto* running = running_now(*story.history))
-      out["running"] = {{"node", running->node}, {"epoch", running->epoch}, {"since", when_json(running->since)}, {"why", running->why}};
+      out["running"] = {{"node", running->node},
+                        {"epoch", running->epoch},
+                        {"since", when_json(running->since)},
+                        {"why", running->why}};
     if (const auto& considered = story.history->considered) {
       Json candidates = Json::array();
       for (const auto& candidate : considered->candidates)
@@ -101,8 +113,11 @@ std::string to_json(const Story& story) {
                               {"cost_nano_usd", candidate.cost_nano_usd},
                               {"gain_nano_usd", candidate.gain_nano_usd},
                               {"excluded", candidate.excluded}});
-      out["considered"] = {{"time", when_json(considered->time)}, {"policy", considered->policy}, {"choice", considered->choice},
-                           {"reason", considered->reason},        {"unchanged_looks", considered->unchanged_looks},
+      out["considered"] = {{"time", when_json(considered->time)},
+                           {"policy", considered->policy},
+                           {"choice", considered->choice},
+                           {"reason", considered->reason},
+                           {"unchanged_looks", considered->unchanged_looks},
                            {"candidates", std::move(candidates)}};
     }
   }
@@ -114,7 +129,8 @@ std::string to_json(const Story& story) {
     out["tree"].push_back(std::move(entry));
   }
   out["others"] = Json::array();
-  for (const MigrationState* other : story.others) out["others"].push_back(Json::parse(to_json(*other)));
+  for (const MigrationState* other : story.others)
+    out["others"].push_back(Json::parse(to_json(*other)));
   return out.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 

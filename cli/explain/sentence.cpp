@@ -29,10 +29,12 @@ std::string reason(const History& history, const MigrationState& migration) {
   if (!migration.proposed) return "of a proposal that no log has";
   const std::string why = shorten_places(migration.reason);
   if (migration.proposer == "user")
-    return migration.reason == users_default_reason || why.empty() ? "a user asked for it"
-                                                                   : absl::StrCat("a user asked for it: ", why);
+    return migration.reason == users_default_reason || why.empty()
+               ? "a user asked for it"
+               : absl::StrCat("a user asked for it: ", why);
   if (migration.proposer == "evacuation") return absl::StrCat("its node was to be emptied: ", why);
-  return absl::StrCat(why.empty() ? "its policy wanted it" : why, price_difference(history, migration));
+  return absl::StrCat(why.empty() ? "its policy wanted it" : why,
+                      price_difference(history, migration));
 }
 
 std::string target_words(const ClusterFold& fold, const MigrationState& migration) {
@@ -46,21 +48,22 @@ std::string under_way(const History& history, const MigrationState& migration) {
   const MigrationStage now = stage(migration);
   std::string out;
   if (now == MigrationStage::proposed)
-    out = absl::StrCat(vm_words(migration.vm), " is to move to ", target_words(fold, migration), " since ",
-                       second_words(since), ", and nobody has answered yet,");
+    out = absl::StrCat(vm_words(migration.vm), " is to move to ", target_words(fold, migration),
+                       " since ", second_words(since), ", and nobody has answered yet,");
   else
-    out = absl::StrCat(vm_words(migration.vm), " is moving from ", source_of(migration), " to ",
-                       target_words(fold, migration), " since ", second_words(since), " (",
-                       std::string(to_string(now)),
-                       now == MigrationStage::copying ? absl::StrCat(", ", percent(migration), " %") : "", ")");
+    out = absl::StrCat(
+        vm_words(migration.vm), " is moving from ", source_of(migration), " to ",
+        target_words(fold, migration), " since ", second_words(since), " (",
+        std::string(to_string(now)),
+        now == MigrationStage::copying ? absl::StrCat(", ", percent(migration), " %") : "", ")");
   return absl::StrCat(out, " because ", reason(history, migration), ".");
 }
 
 std::string where_it_runs(const History& history, const VmHistory& vm) {
   const auto* running = running_now(vm);
   if (running == nullptr) return "";
-  return absl::StrCat(vm_words(vm.vm), " runs on ", node_words(history.fold(), running->node), " since ",
-                      second_words(running->since));
+  return absl::StrCat(vm_words(vm.vm), " runs on ", node_words(history.fold(), running->node),
+                      " since ", second_words(running->since));
 }
 
 // The end of a move that had no effect on where the VM is.
@@ -69,19 +72,23 @@ std::string failed_move(const History& history, const MigrationState& migration)
   const auto& end = *migration.end;
   const std::string at = second_words(end.fact.time);
   if (end.stage == MigrationStage::refused)
-    return absl::StrCat(vm_words(migration.vm), " was not moved to ", target_words(fold, migration), ": ", end.fact.node,
-                        " refused at ", at, ", ", count_words(end.failures.size(), "check", "checks"), " failed.");
-  return absl::StrCat("The move of ", vm_words(migration.vm), " from ", source_of(migration), " to ",
-                      target_words(fold, migration), " ended without effect at ", at,
-                      end.at_stage.empty() ? "" : absl::StrCat(" (", end.at_stage, ")"), ": ", shorten_places(end.why), ".");
+    return absl::StrCat(vm_words(migration.vm), " was not moved to ", target_words(fold, migration),
+                        ": ", end.fact.node, " refused at ", at, ", ",
+                        count_words(end.failures.size(), "check", "checks"), " failed.");
+  return absl::StrCat("The move of ", vm_words(migration.vm), " from ", source_of(migration),
+                      " to ", target_words(fold, migration), " ended without effect at ", at,
+                      end.at_stage.empty() ? "" : absl::StrCat(" (", end.at_stage, ")"), ": ",
+                      shorten_places(end.why), ".");
 }
 
 std::string figures(const MigrationState& migration) {
   std::string out;
   if (migration.end && migration.end->total_ms > 0)
-    absl::StrAppend(&out, " The move took ", span_words(absl::Milliseconds(migration.end->total_ms)));
+    absl::StrAppend(&out, " The move took ",
+                    span_words(absl::Milliseconds(migration.end->total_ms)));
   if (const auto paused = blackout(migration))
-    absl::StrAppend(&out, out.empty() ? " The guest" : ", and the guest", " was paused for ", span_words(*paused));
+    absl::StrAppend(&out, out.empty() ? " The guest" : ", and the guest", " was paused for ",
+                    span_words(*paused));
   return out.empty() ? "" : out + ".";
 }
 
@@ -101,7 +108,9 @@ const MigrationState* latest_move(const History& history, const VmHistory& vm) {
 
 }  // namespace
 
-std::string vm_words(const std::string& vm) { return vm.rfind("main/", 0) == 0 ? vm.substr(5) : vm; }
+std::string vm_words(const std::string& vm) {
+  return vm.rfind("main/", 0) == 0 ? vm.substr(5) : vm;
+}
 
 std::string node_words(const ClusterFold& fold, const std::string& node) {
   const std::string place = fold.place_of(node);
@@ -114,20 +123,24 @@ std::string sentence(const History& history, const MigrationState& migration) {
   const auto vm = history.fold().vms().find(migration.vm);
   const auto* running = vm == history.fold().vms().end() ? nullptr : running_now(vm->second);
   if (running != nullptr && running->migration == migration.id)
-    return absl::StrCat(where_it_runs(history, vm->second), " because ", reason(history, migration), ".", figures(migration));
+    return absl::StrCat(where_it_runs(history, vm->second), " because ", reason(history, migration),
+                        ".", figures(migration));
   return absl::StrCat(vm_words(migration.vm), " moved from ", source_of(migration), " to ",
-                      node_words(history.fold(), target_of(migration)), " at ", second_words(migration.end->fact.time),
-                      " because ", reason(history, migration), ".", figures(migration));
+                      node_words(history.fold(), target_of(migration)), " at ",
+                      second_words(migration.end->fact.time), " because ",
+                      reason(history, migration), ".", figures(migration));
 }
 
 std::string sentence(const History& history, const VmHistory& vm) {
   const auto* running = running_now(vm);
-  if (running == nullptr) return vm.halt ? halted(vm) : absl::StrCat(vm_words(vm.vm), " is defined, and has not run yet.");
+  if (running == nullptr)
+    return vm.halt ? halted(vm)
+                   : absl::StrCat(vm_words(vm.vm), " is defined, and has not run yet.");
   const MigrationState* latest = latest_move(history, vm);
   if (latest != nullptr && !latest->end) return under_way(history, *latest);
   std::string out;
-  if (const MigrationState* came = history.fold().migration(running->migration); came != nullptr && came->end &&
-                                                                                 came->end->stage == MigrationStage::completed) {
+  if (const MigrationState* came = history.fold().migration(running->migration);
+      came != nullptr && came->end && came->end->stage == MigrationStage::completed) {
     out = sentence(history, *came);
   } else {
     out = where_it_runs(history, vm);
@@ -142,8 +155,8 @@ std::string sentence(const History& history, const VmHistory& vm) {
     if (considered.choice == "stay")
       absl::StrAppend(&out, " It stays because ", shorten_places(considered.reason), ".");
     else
-      absl::StrAppend(&out, " Its policy would have it at ", place_words(considered.choice), " because ",
-                      shorten_places(considered.reason), ".");
+      absl::StrAppend(&out, " Its policy would have it at ", place_words(considered.choice),
+                      " because ", shorten_places(considered.reason), ".");
   }
   return out;
 }

@@ -24,27 +24,33 @@ int weight_of(const Event& event) {
     case schema::Payload::MIGRATION_ABORTED:
     case schema::Payload::MIGRATION_REFUSED:
     case schema::Payload::MIGRATION_CANCEL_REQUESTED:
-    case schema::Payload::SPOT_INTERRUPTION_NOTICE: return always;
+    case schema::Payload::SPOT_INTERRUPTION_NOTICE:
+      return always;
     case schema::Payload::MIGRATION_ACCEPTED:
     case schema::Payload::VM_PAUSED:
     case schema::Payload::VM_RESUMED:
-    case schema::Payload::VM_FAILED: return important;
+    case schema::Payload::VM_FAILED:
+      return important;
     case schema::Payload::MIGRATION_TARGET_READY:
     case schema::Payload::STORAGE_REPLICA_READY:
     case schema::Payload::NETWORK_PATH_READY:
-    case schema::Payload::MIGRATION_STARTED: return answered;
+    case schema::Payload::MIGRATION_STARTED:
+      return answered;
     case schema::Payload::STORAGE_SEALED:
     case schema::Payload::STORAGE_VERIFIED:
     case schema::Payload::NETWORK_SWITCHED:
-    case schema::Payload::MIGRATION_CLEANED: return detail;
-    default: return background;
+    case schema::Payload::MIGRATION_CLEANED:
+      return detail;
+    default:
+      return background;
   }
 }
 
 StoryLine line_of(const Event& event, int depth) {
   std::string words = describe(event);
   // Its checks follow, a line each.
-  if (event.type() == schema::Payload::MIGRATION_REFUSED) words = words.substr(0, words.find(": ")) + ":";
+  if (event.type() == schema::Payload::MIGRATION_REFUSED)
+    words = words.substr(0, words.find(": ")) + ":";
   return {depth, event.time(), event.id(), std::move(words), weight_of(event)};
 }
 
@@ -63,7 +69,11 @@ class TreeOf {
       evidence(depth + 1);
       candidates(*proposed, depth + 1);
     } else {
-      lines_.push_back({0, {}, {}, absl::StrCat("proposal ", migration_.id.short_id(), ", which no log has"), always});
+      lines_.push_back({0,
+                        {},
+                        {},
+                        absl::StrCat("proposal ", migration_.id.short_id(), ", which no log has"),
+                        always});
     }
     std::set<EventId> members;
     for (const Event* event : events) members.insert(event->id());
@@ -72,8 +82,9 @@ class TreeOf {
     for (const auto& [cause, effects] : children_) last_of(cause);
     // What leads on is told after what ends here: the tree then reads nearly in the order of time.
     for (auto& [cause, effects] : children_)
-      std::stable_sort(effects.begin(), effects.end(),
-                       [this](const Event* a, const Event* b) { return last_[a->id()] < last_[b->id()]; });
+      std::stable_sort(effects.begin(), effects.end(), [this](const Event* a, const Event* b) {
+        return last_[a->id()] < last_[b->id()];
+      });
     branch(migration_.id, depth + 1);
   }
 
@@ -115,12 +126,17 @@ class TreeOf {
     }
     int depth = 0;
     if (lost && chain.empty())
-      lines_.push_back({depth++, {}, cause, absl::StrCat(cause.short_id(), " by ", cause.origin, ", which is in no log (passing events are not kept)"),
+      lines_.push_back({depth++,
+                        {},
+                        cause,
+                        absl::StrCat(cause.short_id(), " by ", cause.origin,
+                                     ", which is in no log (passing events are not kept)"),
                         background});
     for (auto event = chain.rbegin(); event != chain.rend(); ++event) {
       StoryLine line = line_of(**event, depth++);
       // The proposal's own cause tells why now.
-      line.weight = *event == chain.front() ? std::max(line.weight, answered + 5) : std::min(line.weight, background + 5);
+      line.weight = *event == chain.front() ? std::max(line.weight, answered + 5)
+                                            : std::min(line.weight, background + 5);
       lines_.push_back(std::move(line));
     }
     return depth;
@@ -137,13 +153,19 @@ class TreeOf {
         line.weight = important + 5;
         lines_.push_back(std::move(line));
       } else {
-        lines_.push_back({depth, {}, id, absl::StrCat("known: ", id.short_id(), " by ", id.origin, ", which is in no log"), detail});
+        lines_.push_back(
+            {depth,
+             {},
+             id,
+             absl::StrCat("known: ", id.short_id(), " by ", id.origin, ", which is in no log"),
+             detail});
       }
     }
   }
 
   void candidates(const Event& proposed, int depth) {
-    const Event* event = history_.considered(migration_.vm, proposed.time(), migration_.wanted_place);
+    const Event* event =
+        history_.considered(migration_.vm, proposed.time(), migration_.wanted_place);
     if (event == nullptr || migration_.proposer.rfind("policy ", 0) != 0) return;
     const std::size_t head = lines_.size();
     add_considered(*event, depth, lines_);
@@ -151,7 +173,9 @@ class TreeOf {
     const auto fact = event->payload().getPolicyConsidered();
     lines_[head].text = absl::StrCat("policy ", std::string(text(fact.getPolicy())), " compared");
     if (fact.getUnchangedLooks() > 0)
-      absl::StrAppend(&lines_[head].text, ", after ", count_words(fact.getUnchangedLooks(), "look", "looks"), " that changed nothing");
+      absl::StrAppend(&lines_[head].text, ", after ",
+                      count_words(fact.getUnchangedLooks(), "look", "looks"),
+                      " that changed nothing");
     lines_[head].text += ":";
   }
 
@@ -162,8 +186,11 @@ class TreeOf {
       lines_.push_back(line_of(*event, depth));
       if (event->type() == schema::Payload::MIGRATION_REFUSED)
         for (const auto check : event->payload().getMigrationRefused().getFailures())
-          lines_.push_back({depth + 1, {}, {},
-                            absl::StrCat(std::string(text(check.getName())), ": ", shorten_places(text(check.getDetail())),
+          lines_.push_back({depth + 1,
+                            {},
+                            {},
+                            absl::StrCat(std::string(text(check.getName())), ": ",
+                                         shorten_places(text(check.getDetail())),
                                          "; cure: ", std::string(text(check.getCure()))),
                             always});
       branch(event->id(), depth + 1);
@@ -179,18 +206,28 @@ class TreeOf {
     std::vector<ConsideredCandidate> candidates = fact.candidates;
     // Best first; what was no choice last.
     std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
-      return std::pair(!a.excluded.empty(), a.cost_nano_usd) < std::pair(!b.excluded.empty(), b.cost_nano_usd);
+      return std::pair(!a.excluded.empty(), a.cost_nano_usd) <
+             std::pair(!b.excluded.empty(), b.cost_nano_usd);
     });
     for (const ConsideredCandidate& candidate : candidates) {
       const bool chosen = candidate.place == fact.choice;
       std::string words = place_words(candidate.place);
-      if (candidate.cost_nano_usd != 0) absl::StrAppend(&words, " would cost ", money_words({candidate.cost_nano_usd}));
+      if (candidate.cost_nano_usd != 0)
+        absl::StrAppend(&words, " would cost ", money_words({candidate.cost_nano_usd}));
       if (candidate.gain_nano_usd != 0)
-        absl::StrAppend(&words, ", ", money_words({std::max(candidate.gain_nano_usd, -candidate.gain_nano_usd)}),
+        absl::StrAppend(&words, ", ",
+                        money_words({std::max(candidate.gain_nano_usd, -candidate.gain_nano_usd)}),
                         candidate.gain_nano_usd > 0 ? " less than staying" : " more than staying");
-      if (!candidate.excluded.empty()) absl::StrAppend(&words, "; no choice: ", shorten_places(candidate.excluded));
+      if (!candidate.excluded.empty())
+        absl::StrAppend(&words, "; no choice: ", shorten_places(candidate.excluded));
       if (chosen) words += "; chosen";
-      lines.push_back({depth + 1, {}, {}, std::move(words), chosen ? important : candidate.excluded.empty() ? answered + 2 : detail});
+      lines.push_back({depth + 1,
+                       {},
+                       {},
+                       std::move(words),
+                       chosen                       ? important
+                       : candidate.excluded.empty() ? answered + 2
+                                                    : detail});
     }
   }
 
@@ -205,15 +242,17 @@ class TreeOf {
 void add_others(const History& history, const MigrationState* shown, Story& story) {
   if (story.history == nullptr) return;
   for (auto move = story.history->moves.rbegin(); move != story.history->moves.rend(); ++move)
-    if (const MigrationState* other = history.fold().migration(move->second); other != nullptr && other != shown)
+    if (const MigrationState* other = history.fold().migration(move->second);
+        other != nullptr && other != shown)
       story.others.push_back(other);
 }
 
 // Why a VM that was never moved is where it is.
 void add_start(const History& history, const VmHistory& vm, std::vector<StoryLine>& lines) {
   const bool runs = running_now(vm) != nullptr;
-  for (const EventId& id : {vm.running && (runs || vm.running->migration.empty()) ? vm.running->event : EventId{},
-                            vm.halt && !runs ? vm.halt->event : EventId{}}) {
+  for (const EventId& id :
+       {vm.running && (runs || vm.running->migration.empty()) ? vm.running->event : EventId{},
+        vm.halt && !runs ? vm.halt->event : EventId{}}) {
     const Event* event = history.find(id);
     if (event == nullptr) continue;
     std::vector<const Event*> chain{event};
@@ -234,7 +273,8 @@ void add_start(const History& history, const VmHistory& vm, std::vector<StoryLin
 }  // namespace
 
 Story explain_migration(const History& history, const MigrationState& migration) {
-  Story story{.sentence = sentence(history, migration), .vm = migration.vm, .migration = &migration};
+  Story story{
+      .sentence = sentence(history, migration), .vm = migration.vm, .migration = &migration};
   const auto vm = history.fold().vms().find(migration.vm);
   if (vm != history.fold().vms().end()) story.history = &vm->second;
   TreeOf(history, migration, story.lines).grow();
@@ -244,7 +284,8 @@ Story explain_migration(const History& history, const MigrationState& migration)
 
 Story explain_vm(const History& history, const VmHistory& vm) {
   Story story{.sentence = sentence(history, vm), .vm = vm.vm, .history = &vm};
-  const MigrationState* latest = vm.moves.empty() ? nullptr : history.fold().migration(vm.moves.rbegin()->second);
+  const MigrationState* latest =
+      vm.moves.empty() ? nullptr : history.fold().migration(vm.moves.rbegin()->second);
   story.migration = latest;
   // A start that no migration made (created, taken over, restarted) explains where it is, before or after the last move.
   const bool started = vm.running && vm.running->migration.empty() && running_now(vm) != nullptr;
@@ -254,7 +295,8 @@ Story explain_vm(const History& history, const VmHistory& vm) {
   if (latest != nullptr) TreeOf(history, *latest, story.lines).grow();
   if (!before && (started || halted)) add_start(history, vm, story.lines);
   if (vm.considered && (latest == nullptr || vm.considered->time > latest->last))
-    if (const Event* considered = history.find(vm.considered->event)) TreeOf::add_considered(*considered, 0, story.lines);
+    if (const Event* considered = history.find(vm.considered->event))
+      TreeOf::add_considered(*considered, 0, story.lines);
   add_others(history, latest, story);
   return story;
 }

@@ -10,19 +10,20 @@ namespace supercloud {
 
 struct StoryLine {
   int depth = 0;
-  HybridTime time;      // 0: none of its own (a candidate, a failed check)
-  EventId event;        // empty: none
+  HybridTime time;  // 0: none of its own (a candidate, a failed check)
+  EventId event;    // empty: none
   std::string text;
-  int weight = 0;       // lines of small weight are folded away first
+  int weight = 0;  // lines of small weight are folded away first
 };
 
 struct Story {
-  std::string sentence;                          // "web1 runs on node-c at us-east-1c/spot since 14:03:07 because ..."
-  std::string vm;                                // "tenant/name"
-  const MigrationState* migration = nullptr;     // that the tree is about; null: none
+  // "web1 runs on node-c at us-east-1c/spot since 14:03:07 because ..."
+  std::string sentence;
+  std::string vm;                             // "tenant/name"
+  const MigrationState* migration = nullptr;  // that the tree is about; null: none
   const VmHistory* history = nullptr;
   std::vector<StoryLine> lines;
-  std::vector<const MigrationState*> others;     // of the same VM, newest first
+  std::vector<const MigrationState*> others;  // of the same VM, newest first
 };
 
 // Both point into `history`, which outlives what is returned.

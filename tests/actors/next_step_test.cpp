@@ -19,8 +19,13 @@ class NextStep : public testing::Test {
     view_.session = "s1";
     view_.session_deadline = view_.now + absl::Seconds(10);
     view_.record_read = true;
-    view_.record = LeaseRecord{.key = "vm/main/web1", .holder = "here", .session = "s1", .swap_id = "x", .epoch = 4,
-                               .in_sync = {"here", "there"}, .session_alive = true};
+    view_.record = LeaseRecord{.key = "vm/main/web1",
+                               .holder = "here",
+                               .session = "s1",
+                               .swap_id = "x",
+                               .epoch = 4,
+                               .in_sync = {"here", "there"},
+                               .session_alive = true};
     view_.copy = GuestStatus{.vm = "main/web1", .state = State::running, .epoch = 4};
     view_.volume = VolumeStatus{.vm = "main/web1", .role = VolumeStatus::Role::serving, .epoch = 4};
   }
@@ -45,9 +50,15 @@ class NextStep : public testing::Test {
   void incoming() {
     held_elsewhere();
     view_.record->heir = Heir{"here", migration};
-    view_.in = Incoming{.migration = migration, .source = "there", .epoch = 4, .deadline = view_.now + absl::Seconds(30),
-                        .prepared = true, .seal = Seal{4, 9, 9}, .verified = true};
-    view_.copy = GuestStatus{.vm = "main/web1", .state = State::arrived, .epoch = 4, .migration = migration};
+    view_.in = Incoming{.migration = migration,
+                        .source = "there",
+                        .epoch = 4,
+                        .deadline = view_.now + absl::Seconds(30),
+                        .prepared = true,
+                        .seal = Seal{4, 9, 9},
+                        .verified = true};
+    view_.copy =
+        GuestStatus{.vm = "main/web1", .state = State::arrived, .epoch = 4, .migration = migration};
   }
   Step step() const { return next_step(view_).step; }
 
@@ -141,7 +152,8 @@ TEST_F(NextStep, pauses_only_after_a_fresh_lease_round_trip_and_with_time_left) 
   EXPECT_EQ(step(), Step::none);
 }
 
-TEST_F(NextStep, seals_before_the_hand_over_and_wants_its_machine_back_at_the_deadline_by_a_swap) {  // rules 1 and 9
+// rules 1 and 9
+TEST_F(NextStep, seals_before_the_hand_over_and_wants_its_machine_back_at_the_deadline_by_a_swap) {
   view_.record->heir = Heir{"there", migration};
   view_.copy->state = State::stopped;
   view_.out = ready();

@@ -1,9 +1,8 @@
 // The fold of migrations and VMs: pure, in any order, however often; and the actor that keeps it.
 #include "actors/observer/observer.h"
 
-#include <gtest/gtest.h>
-
 #include <capnp/dynamic.h>
+#include <gtest/gtest.h>
 
 #include <memory>
 
@@ -47,8 +46,8 @@ TEST(MigrationFold, follows_a_move_from_stage_to_stage) {
     if (stages.empty() || stages.back() != stage(state)) stages.push_back(stage(state));
   }
   using S = MigrationStage;
-  EXPECT_EQ(stages, (std::vector<S>{S::proposed, S::accepted, S::preparing, S::copying, S::paused, S::switching_over, S::resumed,
-                                    S::completed}));
+  EXPECT_EQ(stages, (std::vector<S>{S::proposed, S::accepted, S::preparing, S::copying, S::paused,
+                                    S::switching_over, S::resumed, S::completed}));
   EXPECT_TRUE(ended(state));
   EXPECT_EQ(state.vm, "main/web1");
   EXPECT_EQ(source_of(state), "node-a");
@@ -119,7 +118,8 @@ TEST(MigrationFold, does_not_take_a_source_that_got_its_machine_back_for_a_moved
   EXPECT_EQ(stage(state), MigrationStage::switching_over);
   EXPECT_EQ(blackout(state), absl::Milliseconds(300));
   EXPECT_FALSE(ended(state));
-  state = fold(state, move.told.aborted(move.proposal, resumed, "node-a", 410, "switching over", "the blackout's deadline passed"));
+  state = fold(state, move.told.aborted(move.proposal, resumed, "node-a", 410, "switching over",
+                                        "the blackout's deadline passed"));
   EXPECT_EQ(stage(state), MigrationStage::aborted);
   EXPECT_EQ(state.end->why, "the blackout's deadline passed");
   EXPECT_EQ(state.end->at_stage, "switching over");
@@ -147,7 +147,9 @@ TEST(ClusterFold, knows_where_a_vm_runs_and_what_prices_were_known_when) {
     EXPECT_EQ(vm.moves.size(), 1U);
     EXPECT_EQ(vm.moves.begin()->first, proposal.time());
     EXPECT_EQ(vm.considered->reason, "the hour is paid");
-    const auto at = [&](std::int64_t ms) { return HybridTime::at(Told::start() + absl::Milliseconds(ms)); };
+    const auto at = [&](std::int64_t ms) {
+      return HybridTime::at(Told::start() + absl::Milliseconds(ms));
+    };
     EXPECT_EQ(fold.price_at(Told::place_c, at(2)), nullptr);
     EXPECT_EQ(fold.price_at(Told::place_c, at(499))->nano_usd_per_hour, 20'000'000);
     EXPECT_EQ(fold.price_at(Told::place_c, at(500))->nano_usd_per_hour, 14'100'000);
@@ -202,7 +204,8 @@ TEST(Describe, has_one_plain_line_for_every_type_of_event) {
 TEST(Words, are_exact_and_plain) {
   EXPECT_EQ(place_words(Told::place_a), "us-east-1a/spot");
   EXPECT_EQ(place_words("node-a"), "node-a");
-  EXPECT_EQ(shorten_places("the hour at aws/us-east-1/us-east-1a/m3.medium/spot ends, at aws/us-east-1/us-east-1b/m3.medium/on-demand."),
+  EXPECT_EQ(shorten_places("the hour at aws/us-east-1/us-east-1a/m3.medium/spot ends, at "
+                           "aws/us-east-1/us-east-1b/m3.medium/on-demand."),
             "the hour at us-east-1a/spot ends, at us-east-1b/on-demand.");
   EXPECT_EQ(price_words(33'149'999), "0.0331 USD/h");
   EXPECT_EQ(money_words({33'150'000}), "0.0332 USD");
@@ -226,8 +229,8 @@ TEST_F(MarketWorld, an_observer_that_joined_late_answers_for_what_was_before) {
   TestNode& b = start("b");
   b.node->spawn("observer", [](Context& context) { return std::make_unique<Observer>(context); });
   run(absl::Seconds(5));
-  const auto request =
-      Message<schema::Request>::build([](schema::Request::Builder builder) { builder.setMigrationState(""); });
+  const auto request = Message<schema::Request>::build(
+      [](schema::Request::Builder builder) { builder.setMigrationState(""); });
   const auto answer = ask(a, {"b", "observer"}, request);
   ASSERT_TRUE(answer.ok()) << answer.status();
   const std::string json(text(answer->reader().getJson()));

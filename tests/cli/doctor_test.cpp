@@ -55,8 +55,10 @@ TEST(Doctor, warns_of_the_qemu_that_corrupts_guests_without_kvm) {
 }
 
 TEST(Doctor, knows_which_versions_of_qemu_corrupt) {
-  for (const char* bad : {"7.2.11", "8.1.5", "2.0", "8"}) EXPECT_TRUE(corrupts_under_tcg(bad)) << bad;
-  for (const char* good : {"8.2.0", "8.10", "9.0.0", "10.0.2", ""}) EXPECT_FALSE(corrupts_under_tcg(good)) << good;
+  for (const char* bad : {"7.2.11", "8.1.5", "2.0", "8"})
+    EXPECT_TRUE(corrupts_under_tcg(bad)) << bad;
+  for (const char* good : {"8.2.0", "8.10", "9.0.0", "10.0.2", ""})
+    EXPECT_FALSE(corrupts_under_tcg(good)) << good;
 }
 
 TEST(Doctor, a_full_or_closed_state_folder_is_wrong) {
@@ -70,7 +72,8 @@ TEST(Doctor, a_full_or_closed_state_folder_is_wrong) {
 
 TEST(Doctor, a_cluster_whose_lease_table_is_silent_is_wrong) {
   MachineFacts facts = usual();
-  facts.cluster = {.name = "demo-1", .running = true, .table_answers = false, .problem = "no answer"};
+  facts.cluster = {
+      .name = "demo-1", .running = true, .table_answers = false, .problem = "no answer"};
   EXPECT_EQ(finding(facts, "cluster").standing, Standing::wrong);
   facts.cluster.table_answers = true;
   EXPECT_EQ(finding(facts, "cluster").standing, Standing::present);

@@ -1,12 +1,11 @@
 // What `events` prints, and what it says instead of nothing.
-#include "cli/events_command.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <sstream>
 
+#include "cli/events_command.h"
 #include "tests/actors/told.h"
 
 namespace supercloud {
@@ -34,8 +33,9 @@ class EventsTest : public testing::Test {
   };
   Said ask(const std::string& pattern, const std::string& since = "", bool json = false) {
     std::ostringstream out, err;
-    const int code = print_history(told_.events(), {.pattern = pattern, .since = since, .json = json},
-                                   Told::start() + absl::Minutes(4), out, err);
+    const int code =
+        print_history(told_.events(), {.pattern = pattern, .since = since, .json = json},
+                      Told::start() + absl::Minutes(4), out, err);
     return {code, out.str(), err.str()};
   }
 
@@ -70,7 +70,8 @@ TEST_F(EventsTest, what_matches_nothing_gets_near_topics_and_names) {
   EXPECT_THAT(ask("web1").err, HasSubstr("'*.*.*.web1'"));
   EXPECT_THAT(ask("migration").err, HasSubstr("'migration.>'"));
   EXPECT_THAT(ask("storage.sealed.>").err, HasSubstr("no such event"));
-  for (const char* pattern : {"migration.refusd.>", "migratoin.>", "*.*.main.web2", "web1", "migration", "storage.sealed.>"}) {
+  for (const char* pattern : {"migration.refusd.>", "migratoin.>", "*.*.main.web2", "web1",
+                              "migration", "storage.sealed.>"}) {
     const Said said = ask(pattern);
     EXPECT_EQ(said.code, exit_no_match) << pattern;
     EXPECT_EQ(said.out, "") << pattern;

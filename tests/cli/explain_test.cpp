@@ -1,6 +1,4 @@
 // What `explain` says of histories whose truth is known, made by hand and by the simulator.
-#include "cli/explain_command.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "cli/explain/story.h"
+#include "cli/explain_command.h"
 #include "simulation/cluster.h"
 #include "tests/actors/told.h"
 
@@ -28,7 +27,8 @@ struct Said {
 Said ask(const History& history, const std::string& what, bool full = false, bool json = false) {
   std::ostringstream out, err;
   const int code = explain(history, {.what = what, .full = full, .json = json}, out, err);
-  if (std::getenv("SUPERCLOUD_TRACE") != nullptr) std::cerr << "> explain " << what << "\n" << out.str() << err.str() << "\n";
+  if (std::getenv("SUPERCLOUD_TRACE") != nullptr)
+    std::cerr << "> explain " << what << "\n" << out.str() << err.str() << "\n";
   return {code, out.str(), err.str()};
 }
 
@@ -44,8 +44,10 @@ class ExplainTest : public testing::Test {
   }
 
   Event propose(std::int64_t at_ms) {
-    const std::string reason = "the paid hour at aws/us-east-1/us-east-1a/m3.medium/spot ends; the next would cost 0.0331, at "
-                               "aws/us-east-1/us-east-1c/m3.medium/spot 0.0141";
+    const std::string reason =
+        "the paid hour at aws/us-east-1/us-east-1a/m3.medium/spot ends; the next would cost "
+        "0.0331, at "
+        "aws/us-east-1/us-east-1c/m3.medium/spot 0.0141";
     told_.considered("web1", at_ms, Told::place_c, reason, &price_c_);
     return told_.proposed("web1", at_ms, reason, &price_c_, {&price_a_, &price_c_});
   }
@@ -57,7 +59,9 @@ class ExplainTest : public testing::Test {
 TEST_F(ExplainTest, a_completed_move_is_told_from_the_price_to_the_end) {
   const Event proposal = propose(180'100);
   told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
-  EXPECT_EQ(ask(History(told_.events()), "web1").out, R"(web1 runs on node-c at us-east-1c/spot since 14:03:02 because the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (0.0190 USD/h less). The move took 1.8 s, and the guest was paused for 41 ms.
+  EXPECT_EQ(
+      ask(History(told_.events()), "web1").out,
+      R"(web1 runs on node-c at us-east-1c/spot since 14:03:02 because the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (0.0190 USD/h less). The move took 1.8 s, and the guest was paused for 41 ms.
 14:03:00.000 us-east-1c/spot costs 0.0141 USD/h since 2015-08-22 00:00 market time
 14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, saves 0.0190 USD)
 14:00:01.000   ├ known: us-east-1a/spot costs 0.0331 USD/h since 2015-08-22 00:00 market time
@@ -83,7 +87,9 @@ TEST_F(ExplainTest, a_completed_move_is_told_from_the_price_to_the_end) {
 TEST_F(ExplainTest, a_refusal_shows_every_failed_check_with_its_cure) {
   const Event proposal = propose(180'100);
   told_.refused(proposal, 180'150);
-  EXPECT_EQ(ask(History(told_.events()), proposal.id().short_id()).out, R"(web1 was not moved to node-c at us-east-1c/spot: node-a refused at 14:03:00, 2 checks failed.
+  EXPECT_EQ(
+      ask(History(told_.events()), proposal.id().short_id()).out,
+      R"(web1 was not moved to node-c at us-east-1c/spot: node-a refused at 14:03:00, 2 checks failed.
 14:03:00.000 us-east-1c/spot costs 0.0141 USD/h since 2015-08-22 00:00 market time
 14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, saves 0.0190 USD)
 14:00:01.000   ├ known: us-east-1a/spot costs 0.0331 USD/h since 2015-08-22 00:00 market time
@@ -99,21 +105,28 @@ TEST_F(ExplainTest, a_refusal_shows_every_failed_check_with_its_cure) {
 TEST_F(ExplainTest, an_abort_names_its_first_cause_and_where_the_vm_still_runs) {
   const Event proposal = propose(180'100);
   const Event accepted = told_.accepted(proposal, 180'150);
-  told_.aborted(proposal, accepted, "node-a", 190'000, "copying memory", "pre-copy: node-c is out of reach");
+  told_.aborted(proposal, accepted, "node-a", 190'000, "copying memory",
+                "pre-copy: node-c is out of reach");
   const Said said = ask(History(told_.events()), "web1");
-  EXPECT_THAT(said.out, HasSubstr("web1 runs on node-a at us-east-1a/spot since 14:00:02, created. The move of web1 from node-a to "
-                                  "node-c at us-east-1c/spot ended without effect at 14:03:10 (copying memory): pre-copy: node-c is "
+  EXPECT_THAT(said.out, HasSubstr("web1 runs on node-a at us-east-1a/spot since 14:00:02, created. "
+                                  "The move of web1 from node-a to "
+                                  "node-c at us-east-1c/spot ended without effect at 14:03:10 "
+                                  "(copying memory): pre-copy: node-c is "
                                   "out of reach.\n"));
 }
 
 TEST_F(ExplainTest, a_vm_that_never_moved_says_why_it_stays) {
-  told_.considered("web1", 200'000, "stay", "the hour at aws/us-east-1/us-east-1a/m3.medium/spot is paid until 2015-08-22 01:00",
-                   &price_c_);
+  told_.considered(
+      "web1", 200'000, "stay",
+      "the hour at aws/us-east-1/us-east-1a/m3.medium/spot is paid until 2015-08-22 01:00",
+      &price_c_);
   const Said said = ask(History(told_.events()), "web1");
   EXPECT_EQ(said.code, exit_ok);
-  EXPECT_THAT(said.out, HasSubstr("web1 runs on node-a at us-east-1a/spot since 14:00:02, created. It stays because the hour at "
+  EXPECT_THAT(said.out, HasSubstr("web1 runs on node-a at us-east-1a/spot since 14:00:02, created. "
+                                  "It stays because the hour at "
                                   "us-east-1a/spot is paid until 2015-08-22 01:00.\n"));
-  EXPECT_THAT(said.out, HasSubstr("us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying\n"));
+  EXPECT_THAT(said.out,
+              HasSubstr("us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying\n"));
 }
 
 TEST_F(ExplainTest, folds_to_twenty_lines_and_full_shows_all) {
@@ -124,11 +137,14 @@ TEST_F(ExplainTest, folds_to_twenty_lines_and_full_shows_all) {
   }
   const History history(told_.events());
   const std::string folded = ask(history, "web1").out, full = ask(history, "web1", true).out;
-  const auto lines = [](const std::string& text) { return std::count(text.begin(), text.end(), '\n'); };
+  const auto lines = [](const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
   EXPECT_EQ(lines(folded), 1 + 20);
   EXPECT_GT(lines(full), 24);
   EXPECT_THAT(folded, HasSubstr("more; --full shows them"));
-  EXPECT_THAT(folded, HasSubstr("web1 has moved from node-a to node-c")) << "how it ended is never folded away";
+  EXPECT_THAT(folded, HasSubstr("web1 has moved from node-a to node-c"))
+      << "how it ended is never folded away";
 }
 
 TEST_F(ExplainTest, what_matches_nothing_gets_near_names_and_what_matches_several_a_list) {
@@ -190,7 +206,8 @@ TEST_F(SimulatedExplainTest, a_users_move_is_explained_by_its_user) {
   EXPECT_THAT(said.out, HasSubstr(" because a user asked for it"));
   for (const auto& [id, state] : history.fold().migrations()) {
     EXPECT_EQ(stage(state), MigrationStage::completed);
-    EXPECT_TRUE(state.target_ready && state.replica_ready && state.paused && state.resumed && blackout(state));
+    EXPECT_TRUE(state.target_ready && state.replica_ready && state.paused && state.resumed &&
+                blackout(state));
     EXPECT_EQ(ask(history, id.short_id().substr(0, 5)).code, exit_ok);
   }
 }
@@ -200,7 +217,8 @@ TEST_F(SimulatedExplainTest, a_lost_source_is_named_and_so_is_who_took_over) {
   bool copying = false;
   for (int i = 0; i < 2000 && !copying; ++i) {
     cluster_.run_for(absl::Milliseconds(5));
-    for (const Event& event : cluster_.history()) copying = copying || event.type() == schema::Payload::MIGRATION_STARTED;
+    for (const Event& event : cluster_.history())
+      copying = copying || event.type() == schema::Payload::MIGRATION_STARTED;
   }
   ASSERT_TRUE(copying);
   cluster_.machine("node-0")->power_off(true, cluster_.random());

@@ -13,12 +13,14 @@ const EventId id{"node-1/executor", 1, 10};
 
 class Follower : public ::testing::Test {
  protected:
-  std::string tell(const EventId& migration, const std::function<void(schema::Payload::Builder)>& fill) {
+  std::string tell(const EventId& migration,
+                   const std::function<void(schema::Payload::Builder)>& fill) {
     Draft draft = pool_.draft("web1");
     fill(draft.payload());
     draft.migration(migration);
     EXPECT_TRUE(draft.set_topic().ok());
-    const auto event = std::move(draft).seal({.origin = "node-1/executor", .incarnation = 1, .sequence = ++sequence_, .time = {1}});
+    const auto event = std::move(draft).seal(
+        {.origin = "node-1/executor", .incarnation = 1, .sequence = ++sequence_, .time = {1}});
     EXPECT_TRUE(event.ok());
     last_ = *event;
     return follower_.fold(*event);
@@ -31,17 +33,19 @@ class Follower : public ::testing::Test {
 };
 
 TEST_F(Follower, hears_only_of_its_own_migration) {
-  EXPECT_EQ(tell({"node-1/executor", 1, 9}, [](auto payload) { payload.initMigrationAborted(); }), "");
+  EXPECT_EQ(tell({"node-1/executor", 1, 9}, [](auto payload) { payload.initMigrationAborted(); }),
+            "");
   EXPECT_FALSE(follower_.outcome());
 }
 
 TEST_F(Follower, ends_with_what_was_reached_and_tells_an_event_once) {
-  EXPECT_THAT(tell(id, [](auto payload) {
-                auto accepted = payload.initMigrationAccepted();
-                accepted.setSource("node-1");
-                accepted.setTarget("node-2");
-                accepted.setDeadlineNs(30'000'000'000);
-              }),
+  EXPECT_THAT(tell(id,
+                   [](auto payload) {
+                     auto accepted = payload.initMigrationAccepted();
+                     accepted.setSource("node-1");
+                     accepted.setTarget("node-2");
+                     accepted.setDeadlineNs(30'000'000'000);
+                   }),
               HasSubstr("from node-1 to node-2, within 30.0 s"));
   EXPECT_EQ(follower_.fold(last_), "");
   tell(id, [](auto payload) {
@@ -53,7 +57,8 @@ TEST_F(Follower, ends_with_what_was_reached_and_tells_an_event_once) {
   });
   ASSERT_TRUE(follower_.step());
   EXPECT_EQ(progress_bar("web1", *follower_.step(), 79).substr(0, 7), "web1  [");
-  EXPECT_THAT(progress_bar("web1", *follower_.step(), 79), HasSubstr("45 %  pre-copy, 2 to 5 s left"));
+  EXPECT_THAT(progress_bar("web1", *follower_.step(), 79),
+              HasSubstr("45 %  pre-copy, 2 to 5 s left"));
   EXPECT_LE(progress_bar("web1", *follower_.step(), 12).size(), 12U);
   tell(id, [](auto payload) {
     auto completed = payload.initMigrationCompleted();
@@ -64,7 +69,8 @@ TEST_F(Follower, ends_with_what_was_reached_and_tells_an_event_once) {
   });
   ASSERT_TRUE(follower_.outcome());
   EXPECT_EQ(follower_.outcome()->how, "completed");
-  EXPECT_THAT(follower_.outcome()->what, HasSubstr("from node-1 to node-2 in 1.5 s, the guest stood still for 12.5 ms"));
+  EXPECT_THAT(follower_.outcome()->what,
+              HasSubstr("from node-1 to node-2 in 1.5 s, the guest stood still for 12.5 ms"));
 }
 
 TEST_F(Follower, says_every_check_of_a_refusal) {
@@ -77,7 +83,8 @@ TEST_F(Follower, says_every_check_of_a_refusal) {
     failures[1].setCure("choose another place");
   });
   ASSERT_TRUE(follower_.outcome());
-  EXPECT_EQ(follower_.outcome()->what, "room: 64 MiB are free\nlabels: trust is low; choose another place");
+  EXPECT_EQ(follower_.outcome()->what,
+            "room: 64 MiB are free\nlabels: trust is low; choose another place");
 }
 
 }  // namespace

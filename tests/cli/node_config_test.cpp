@@ -42,7 +42,8 @@ TEST(NodeConfig, WhatIsWrittenReadsAsTheSame) {
 }
 
 TEST(NodeConfig, AnUnknownKeyIsAMistakeAndTheNearOneIsNamed) {
-  EXPECT_EQ(mistake_in(std::string("nme = \"x\"\n") + good), "node.toml:1: nme is not known here: did you mean name?");
+  EXPECT_EQ(mistake_in(std::string("nme = \"x\"\n") + good),
+            "node.toml:1: nme is not known here: did you mean name?");
 }
 
 TEST(NodeConfig, AMissingKeyIsNamed) {
@@ -54,11 +55,14 @@ TEST(NodeConfig, WhatIsNoTomlIsToldWithItsLine) {
 }
 
 TEST(NodeConfig, AFenceThatWouldComeTooLateIsRefused) {
-  EXPECT_NE(mistake_in(std::string(good) + "[lease]\nttl = \"2s\"\nfence_after = \"3s\"\n").find("lease"), std::string::npos);
+  EXPECT_NE(
+      mistake_in(std::string(good) + "[lease]\nttl = \"2s\"\nfence_after = \"3s\"\n").find("lease"),
+      std::string::npos);
 }
 
 TEST(NearNames, AreThoseWithFewLettersChanged) {
-  EXPECT_EQ(near_names("wbe1", {"web1", "database", "web2"}), (std::vector<std::string>{"web1", "web2"}));
+  EXPECT_EQ(near_names("wbe1", {"web1", "database", "web2"}),
+            (std::vector<std::string>{"web1", "web2"}));
   EXPECT_TRUE(near_names("zzzz", {"web1"}).empty());
 }
 

@@ -1,6 +1,4 @@
 // supercloud simulate: the same words for any number of threads, failing seeds, Ctrl-C. Most runs here are pretended.
-#include "cli/simulate_command.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +9,7 @@
 
 #include "cli/interrupt.h"
 #include "cli/program.h"
+#include "cli/simulate_command.h"
 
 namespace supercloud {
 namespace {
@@ -28,8 +27,10 @@ RunResult pretended(std::uint64_t seed) {
   result.events = seed;
   result.simulated = absl::Seconds(100);
   if (seed % 7 == 0) {
-    result.violations.push_back({.at = {12'345'000'000}, .rule = "1: at most one effective copy", .what = "two of web0"});
-    result.violations.push_back({.at = {13'000'000'000}, .rule = "2: every write survives", .what = "one is lost"});
+    result.violations.push_back(
+        {.at = {12'345'000'000}, .rule = "1: at most one effective copy", .what = "two of web0"});
+    result.violations.push_back(
+        {.at = {13'000'000'000}, .rule = "2: every write survives", .what = "one is lost"});
   }
   return result;
 }
@@ -42,13 +43,15 @@ struct Said {
 Said say(const SimulateOptions& options, const SeedRun& run, std::function<bool()> stop = nullptr) {
   std::ostringstream out, progress;
   Said said;
-  said.exit_code = simulate(options, {.out = out, .progress = progress, .live = false, .stop = std::move(stop)}, run);
+  said.exit_code = simulate(
+      options, {.out = out, .progress = progress, .live = false, .stop = std::move(stop)}, run);
   said.out = out.str();
   said.progress = progress.str();
   return said;
 }
 
-TEST(Simulate, names_failing_seeds_with_their_first_violation_and_the_command_that_tells_the_story) {
+TEST(Simulate,
+     names_failing_seeds_with_their_first_violation_and_the_command_that_tells_the_story) {
   const Said said = say({.first = 1, .seeds = 20, .nodes = 6, .market = true}, pretended);
   EXPECT_EQ(said.exit_code, exit_failed);
   EXPECT_THAT(said.out, HasSubstr("seed 7: an invariant broke at 12.345 s"));
@@ -67,7 +70,8 @@ TEST(Simulate, succeeds_where_every_invariant_held) {
 
 TEST(Simulate, says_the_same_for_any_number_of_threads) {
   const auto answer = [](unsigned threads) {
-    auto json = nlohmann::json::parse(say({.first = 5, .seeds = 300, .json = true, .threads = threads}, pretended).out);
+    auto json = nlohmann::json::parse(
+        say({.first = 5, .seeds = 300, .json = true, .threads = threads}, pretended).out);
     json.erase("wall_s");
     return json;
   };
@@ -85,8 +89,10 @@ TEST(Simulate, stops_cleanly_and_says_how_many_ran) {
     ++begun;
     return pretended(seed);
   };
-  const Said said = say({.first = 1, .seeds = 1'000'000'000, .threads = 2}, run, [&] { return begun > 3; });
-  EXPECT_THAT(said.out, HasSubstr("stopped after " + std::to_string(begun.load()) + " of 1000000000 seeds"));
+  const Said said =
+      say({.first = 1, .seeds = 1'000'000'000, .threads = 2}, run, [&] { return begun > 3; });
+  EXPECT_THAT(said.out,
+              HasSubstr("stopped after " + std::to_string(begun.load()) + " of 1000000000 seeds"));
   EXPECT_EQ(said.exit_code, begun.load() >= 7 ? static_cast<int>(exit_failed) : exit_interrupted);
 }
 

@@ -79,30 +79,44 @@ TEST(VmFile, needs_a_name_and_memory_and_no_more) {
 }
 
 TEST(VmFile, takes_the_tenant_that_the_command_names) {
-  const auto spec = parse_vm_file("name = \"web1\"\nmemory = \"4MiB\"\n", "web.toml", {.policies = {"stay"}, .tenant_asked = "shop"});
+  const auto spec = parse_vm_file("name = \"web1\"\nmemory = \"4MiB\"\n", "web.toml",
+                                  {.policies = {"stay"}, .tenant_asked = "shop"});
   ASSERT_TRUE(spec.ok());
   EXPECT_EQ(text(spec->reader().getTenant()), "shop");
-  EXPECT_THAT(mistakes("name = \"web1\"\nmemory = \"4MiB\"\ntenant = \"main\"", {.policies = {"stay"}, .tenant_asked = "shop"}),
+  EXPECT_THAT(mistakes("name = \"web1\"\nmemory = \"4MiB\"\ntenant = \"main\"",
+                       {.policies = {"stay"}, .tenant_asked = "shop"}),
               HasSubstr("web.toml:3: tenant:"));
 }
 
 TEST(VmFile, names_the_line_and_the_key_of_every_mistake_and_a_cure) {
   EXPECT_EQ(mistakes("name = \"a\"\nmemory = \"4MiB\"\nmemroy = 3\n"),
             "web.toml:3: memroy: there is no such key; did you mean memory?");
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\npolicy = \"cheap\"\n"), HasSubstr("web.toml:3: policy: there is no policy"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\npolicy = \"cheap\"\n"), HasSubstr("did you mean cheapest"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"many\"\n"), HasSubstr("web.toml:2: memory: \"many\" is not a size"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\npolicy = \"cheap\"\n"),
+              HasSubstr("web.toml:3: policy: there is no policy"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\npolicy = \"cheap\"\n"),
+              HasSubstr("did you mean cheapest"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"many\"\n"),
+              HasSubstr("web.toml:2: memory: \"many\" is not a size"));
   EXPECT_THAT(mistakes("name = \"a\"\nmemory = -1\n"), HasSubstr("web.toml:2: memory:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"5001kB\"\n"), HasSubstr("is no multiple of a page"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ncpus = 0\n"), HasSubstr("web.toml:3: cpus:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ncpus = \"two\"\n"), HasSubstr("web.toml:3: cpus:"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"5001kB\"\n"),
+              HasSubstr("is no multiple of a page"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ncpus = 0\n"),
+              HasSubstr("web.toml:3: cpus:"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ncpus = \"two\"\n"),
+              HasSubstr("web.toml:3: cpus:"));
   EXPECT_THAT(mistakes("name = \"a/b\"\nmemory = \"4MiB\"\n"), HasSubstr("without a slash"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ndisk_loss = \"never\"\n"), HasSubstr("web.toml:3: disk_loss:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ndisk_loss = \"bounded-loss\"\n"), HasSubstr("has no bound"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\nloss_bound = \"5s\"\n"), HasSubstr("means nothing here"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\nnodes = \"a\"\n"), HasSubstr("web.toml:3: nodes:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\n[workload]\ndirty = 1\n"), HasSubstr("web.toml:4: workload.dirty:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\n[requires]\nzone = 1\n"), HasSubstr("web.toml:4: requires.zone:"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ndisk_loss = \"never\"\n"),
+              HasSubstr("web.toml:3: disk_loss:"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ndisk_loss = \"bounded-loss\"\n"),
+              HasSubstr("has no bound"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\nloss_bound = \"5s\"\n"),
+              HasSubstr("means nothing here"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\nnodes = \"a\"\n"),
+              HasSubstr("web.toml:3: nodes:"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\n[workload]\ndirty = 1\n"),
+              HasSubstr("web.toml:4: workload.dirty:"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\n[requires]\nzone = 1\n"),
+              HasSubstr("web.toml:4: requires.zone:"));
 }
 
 TEST(VmFile, tells_where_a_file_is_no_toml) {
@@ -122,7 +136,8 @@ TEST(VmFile, sizes_are_read_and_told) {
   EXPECT_EQ(*parse_bytes("0"), 0U);
   EXPECT_EQ(*parse_bytes("12 kB"), 12000U);
   EXPECT_EQ(*parse_bytes("3TiB"), std::uint64_t{3} << 40U);
-  for (const char* bad : {"", "MiB", "1.5GiB", "-1", "4 parsecs", "99999999999999999999", "99999999999TiB"})
+  for (const char* bad :
+       {"", "MiB", "1.5GiB", "-1", "4 parsecs", "99999999999999999999", "99999999999TiB"})
     EXPECT_FALSE(parse_bytes(bad).ok()) << bad;
   EXPECT_EQ(format_bytes(256U << 20U), "256 MiB");
   EXPECT_EQ(format_bytes(1025), "1025 B");
@@ -131,11 +146,13 @@ TEST(VmFile, sizes_are_read_and_told) {
 
 TEST(VmFile, differences_are_told_but_for_what_commands_change) {
   const auto a = parse_vm_file("name = \"a\"\nmemory = \"4MiB\"\n", "a.toml", usual);
-  const auto b = parse_vm_file("name = \"a\"\nmemory = \"8MiB\"\n[requires]\nzone = \"x\"\n", "b.toml", usual);
+  const auto b =
+      parse_vm_file("name = \"a\"\nmemory = \"8MiB\"\n[requires]\nzone = \"x\"\n", "b.toml", usual);
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_THAT(spec_differences(a->reader(), a->reader()), IsEmpty());
   EXPECT_THAT(spec_differences(a->reader(), b->reader()),
-              ElementsAre("memory: 4 MiB there, 8 MiB in the file", "requires: none there, zone=x in the file"));
+              ElementsAre("memory: 4 MiB there, 8 MiB in the file",
+                          "requires: none there, zone=x in the file"));
 }
 
 TEST(VmName, is_a_name_or_a_tenant_and_a_name) {
@@ -144,7 +161,8 @@ TEST(VmName, is_a_name_or_a_tenant_and_a_name) {
   EXPECT_EQ(parse_vm_name("shop/web1", "")->key(), "shop/web1");
   EXPECT_EQ(parse_vm_name("shop/web1", "shop")->key(), "shop/web1");
   EXPECT_FALSE(parse_vm_name("shop/web1", "main").ok());
-  for (const char* bad : {"", "/", "a/", "/a", "a/b/c"}) EXPECT_FALSE(parse_vm_name(bad, "").ok()) << bad;
+  for (const char* bad : {"", "/", "a/", "/a", "a/b/c"})
+    EXPECT_FALSE(parse_vm_name(bad, "").ok()) << bad;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // The program as a person runs it: processes, sockets and signals are real.
-#include <gtest/gtest.h>
-
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -62,7 +61,8 @@ class ProgramTest : public testing::Test {
       ::dup2(fd, 1);
       ::dup2(fd, 2);
       std::vector<char*> argv{const_cast<char*>(program)};
-      for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+      for (const std::string& argument : arguments)
+        argv.push_back(const_cast<char*>(argument.c_str()));
       argv.push_back(nullptr);
       ::execv(program, argv.data());
       ::_exit(127);
@@ -80,7 +80,9 @@ class ProgramTest : public testing::Test {
   }
 
   std::string output(const std::string& name) const { return content(folder_ / name); }
-  bool says(const std::string& name, const std::string& words) const { return output(name).find(words) != std::string::npos; }
+  bool says(const std::string& name, const std::string& words) const {
+    return output(name).find(words) != std::string::npos;
+  }
   ClusterFile cluster() const {
     return read_cluster_file(folder_ / "supercloud" / "latest").value_or(ClusterFile{});
   }
@@ -89,10 +91,12 @@ class ProgramTest : public testing::Test {
       if (node.alive) return false;
     return files::is_empty(folder_ / "run");
   }
-  std::string node_toml(const std::string& name, const std::string& folder, const std::string& sockets, const std::string& seeds) const {
+  std::string node_toml(const std::string& name, const std::string& folder,
+                        const std::string& sockets, const std::string& seeds) const {
     const std::string at = (folder_ / "run" / sockets).string();
-    return "name = \"" + name + "\"\ncluster = \"pair\"\nsite = \"a\"\ndirectory = \"" + (folder_ / folder).string() + "\"\nseeds = [" + seeds +
-           "]\n[bus]\npublish = \"ipc://" + at + ".pub\"\nrequest = \"ipc://" + at + ".req\"\n";
+    return "name = \"" + name + "\"\ncluster = \"pair\"\nsite = \"a\"\ndirectory = \"" +
+           (folder_ / folder).string() + "\"\nseeds = [" + seeds + "]\n[bus]\npublish = \"ipc://" +
+           at + ".pub\"\nrequest = \"ipc://" + at + ".req\"\n";
   }
   std::string write(const std::string& name, const std::string& text) const {
     std::ofstream(folder_ / name) << text;
@@ -115,7 +119,8 @@ TEST_F(ProgramTest, ADemoWithoutATerminalMovesVmsEndsByItselfAndLeavesNothingBut
 
 TEST_F(ProgramTest, CtrlCEndsADemoAndLeavesNothingBehind) {
   const pid_t demo = start({"demo"}, "out");
-  ASSERT_TRUE(eventually([&] { return says("out", " started at "); }, absl::Seconds(60))) << output("out");
+  ASSERT_TRUE(eventually([&] { return says("out", " started at "); }, absl::Seconds(60)))
+      << output("out");
   ::kill(demo, SIGINT);
   EXPECT_EQ(ended(demo, absl::Seconds(30)), 130) << output("out");
   EXPECT_TRUE(nothing_is_left());
@@ -123,7 +128,8 @@ TEST_F(ProgramTest, CtrlCEndsADemoAndLeavesNothingBehind) {
 
 TEST_F(ProgramTest, NodesDieWithADemoThatIsKilled) {
   const pid_t demo = start({"demo"}, "out");
-  ASSERT_TRUE(eventually([&] { return says("out", " started at "); }, absl::Seconds(60))) << output("out");
+  ASSERT_TRUE(eventually([&] { return says("out", " started at "); }, absl::Seconds(60)))
+      << output("out");
   ::kill(demo, SIGKILL);
   EXPECT_EQ(ended(demo, absl::Seconds(10)), -1);
   EXPECT_TRUE(eventually(
@@ -137,20 +143,27 @@ TEST_F(ProgramTest, NodesDieWithADemoThatIsKilled) {
 
 TEST_F(ProgramTest, AVmWhoseNodeProcessIsKilledIsTakenOverOrDeclaredFailed) {
   const pid_t demo = start({"demo", "--seed", "1", "--duration", "40"}, "out");
-  ASSERT_TRUE(eventually([&] { return says("out", "log1 started at us-east-1d"); }, absl::Seconds(60))) << output("out");
+  ASSERT_TRUE(
+      eventually([&] { return says("out", "log1 started at us-east-1d"); }, absl::Seconds(60)))
+      << output("out");
   for (const NodeEntry& node : cluster().nodes)
     if (node.name == "node-us-east-1d") ::kill(node.pid, SIGKILL);
-  EXPECT_TRUE(eventually([&] { return says("out", "taken over from node-us-east-1d") || says("out", "log1 failed"); }, absl::Seconds(60)))
+  EXPECT_TRUE(eventually(
+      [&] { return says("out", "taken over from node-us-east-1d") || says("out", "log1 failed"); },
+      absl::Seconds(60)))
       << output("out");
   ::kill(demo, SIGTERM);
   EXPECT_NE(ended(demo, absl::Seconds(30)), -2);
 }
 
 TEST_F(ProgramTest, ASecondNodeOfANameIsTurnedAwayAndTheFirstGoesOn) {
-  const pid_t first = start({"node", "--config", write("a.toml", node_toml("a", "one", "a", ""))}, "first");
-  ASSERT_TRUE(eventually([&] { return says("first", "node a runs"); }, absl::Seconds(30))) << output("first");
+  const pid_t first =
+      start({"node", "--config", write("a.toml", node_toml("a", "one", "a", ""))}, "first");
+  ASSERT_TRUE(eventually([&] { return says("first", "node a runs"); }, absl::Seconds(30)))
+      << output("first");
   const std::string seed = "\"ipc://" + (folder_ / "run" / "a.req").string() + "\"";
-  const pid_t second = start({"node", "--config", write("b.toml", node_toml("a", "two", "b", seed))}, "second");
+  const pid_t second =
+      start({"node", "--config", write("b.toml", node_toml("a", "two", "b", seed))}, "second");
   EXPECT_EQ(ended(second, absl::Seconds(30)), 1) << output("second");
   EXPECT_TRUE(says("second", "supercloud node: ")) << output("second");
   ::kill(first, SIGTERM);
@@ -158,7 +171,9 @@ TEST_F(ProgramTest, ASecondNodeOfANameIsTurnedAwayAndTheFirstGoesOn) {
 }
 
 TEST_F(ProgramTest, ABadConfigurationIsToldWithFileLineKeyAndCure) {
-  const std::string path = write("bad.toml", "name = \"a\"\ncluster = \"c\"\nsite = \"a\"\n[bus]\npublish = 7\nrequest = \"ipc:///x\"\n");
+  const std::string path = write(
+      "bad.toml",
+      "name = \"a\"\ncluster = \"c\"\nsite = \"a\"\n[bus]\npublish = 7\nrequest = \"ipc:///x\"\n");
   const pid_t node = start({"node", "--config", path}, "out");
   EXPECT_EQ(ended(node, absl::Seconds(30)), 2);
   EXPECT_TRUE(says("out", "bad.toml:5: bus.publish has to be a text")) << output("out");

@@ -31,13 +31,16 @@ class Commands : public testing::Test {
     return options;
   }
 
-  absl::StatusOr<Message<schema::Response>> ask(const std::string& node, absl::FunctionRef<void(Request::Builder)> fill) {
+  absl::StatusOr<Message<schema::Response>> ask(const std::string& node,
+                                                absl::FunctionRef<void(Request::Builder)> fill) {
     absl::StatusOr<Message<schema::Response>> answer = absl::UnknownError("no answer");
-    cluster_.ask(node, Message<Request>::build(fill), [&answer](const auto& told) { answer = told; });
+    cluster_.ask(node, Message<Request>::build(fill),
+                 [&answer](const auto& told) { answer = told; });
     cluster_.run_for(absl::Seconds(6));
     return answer;
   }
-  absl::StatusOr<Message<schema::Response>> create(const std::string& node, const std::string& name, std::uint64_t mebibytes) {
+  absl::StatusOr<Message<schema::Response>> create(const std::string& node, const std::string& name,
+                                                   std::uint64_t mebibytes) {
     return ask(node, [&](Request::Builder request) {
       auto spec = request.initCreateVm();
       spec.setName(name);
@@ -48,7 +51,8 @@ class Commands : public testing::Test {
 
   int count(schema::Payload::Which type, const std::string& vm = "web1") {
     int found = 0;
-    for (const Event& event : cluster_.history()) found += event.type() == type && event.subject() == vm ? 1 : 0;
+    for (const Event& event : cluster_.history())
+      found += event.type() == type && event.subject() == vm ? 1 : 0;
     return found;
   }
   std::string running_on(const std::string& vm) {
@@ -84,12 +88,14 @@ TEST_F(Commands, bad_requests_get_an_answer_that_says_what_to_do) {
   EXPECT_TRUE(absl::IsResourceExhausted(huge.status())) << huge.status();
   const auto nameless = create("node-1", "", 64);
   EXPECT_TRUE(absl::IsInvalidArgument(nameless.status())) << nameless.status();
-  const auto unknown = ask("node-1", [](Request::Builder request) { request.initStopVm().setName("nobody"); });
+  const auto unknown =
+      ask("node-1", [](Request::Builder request) { request.initStopVm().setName("nobody"); });
   EXPECT_TRUE(absl::IsNotFound(unknown.status())) << unknown.status();
 }
 
 TEST_F(Commands, a_node_that_does_not_hold_the_vm_says_who_does) {
-  const auto answer = ask("node-2", [](Request::Builder request) { request.initStopVm().setName("web1"); });
+  const auto answer =
+      ask("node-2", [](Request::Builder request) { request.initStopVm().setName("web1"); });
   ASSERT_TRUE(answer.ok()) << answer.status();
   ASSERT_TRUE(answer->reader().isRedirect());
   EXPECT_EQ(text(answer->reader().getRedirect()), "node-0");
@@ -97,30 +103,39 @@ TEST_F(Commands, a_node_that_does_not_hold_the_vm_says_who_does) {
 }
 
 TEST_F(Commands, stop_and_start_pause_and_resume) {
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) { request.initStopVm().setName("web1"); }).ok());
+  ASSERT_TRUE(
+      ask("node-0", [](Request::Builder request) { request.initStopVm().setName("web1"); }).ok());
   EXPECT_EQ(running_on("web1"), "");
   EXPECT_EQ(count(schema::Payload::VM_STOPPED), 1);
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) { request.initStartVm().setName("web1"); }).ok());
+  ASSERT_TRUE(
+      ask("node-0", [](Request::Builder request) { request.initStartVm().setName("web1"); }).ok());
   EXPECT_EQ(running_on("web1"), "node-0");
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) { request.initPauseVm().setName("web1"); }).ok());
+  ASSERT_TRUE(
+      ask("node-0", [](Request::Builder request) { request.initPauseVm().setName("web1"); }).ok());
   EXPECT_EQ(running_on("web1"), "");
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) { request.initResumeVm().setName("web1"); }).ok());
+  ASSERT_TRUE(
+      ask("node-0", [](Request::Builder request) { request.initResumeVm().setName("web1"); }).ok());
   EXPECT_EQ(running_on("web1"), "node-0");
 }
 
 TEST_F(Commands, destroy_during_a_migration_ends_both) {
   cluster_.migrate("node-0", "web1", "node-1");
   cluster_.run_for(absl::Milliseconds(700));
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) { request.initDestroyVm().setName("web1"); }).ok());
+  ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
+                request.initDestroyVm().setName("web1");
+              }).ok());
   cluster_.run_for(absl::Seconds(20));
   EXPECT_EQ(running_on("web1"), "");
   EXPECT_EQ(count(schema::Payload::VM_DESTROYED), 1);
   EXPECT_FALSE(cluster_.leases().leases.contains("vm/main/web1"));
-  for (const auto& machine : cluster_.machines()) EXPECT_FALSE(machine->disk().volumes().contains("main/web1")) << machine->name();
+  for (const auto& machine : cluster_.machines())
+    EXPECT_FALSE(machine->disk().volumes().contains("main/web1")) << machine->name();
 }
 
 TEST_F(Commands, a_destroyed_name_can_be_used_again) {
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) { request.initDestroyVm().setName("web1"); }).ok());
+  ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
+                request.initDestroyVm().setName("web1");
+              }).ok());
   cluster_.run_for(absl::Seconds(20));
   ASSERT_TRUE(create("node-1", "web1", 64).ok());
   EXPECT_EQ(running_on("web1"), "node-1");
@@ -136,7 +151,8 @@ TEST_F(Commands, cancel_takes_effect_before_the_commit_and_says_so) {
   });
   EXPECT_TRUE(cancelled.ok()) << cancelled.status();
   EXPECT_EQ(running_on("web1"), "node-0");
-  EXPECT_EQ(count(schema::Payload::MIGRATION_ABORTED) + count(schema::Payload::MIGRATION_REFUSED), 1);
+  EXPECT_EQ(count(schema::Payload::MIGRATION_ABORTED) + count(schema::Payload::MIGRATION_REFUSED),
+            1);
   EXPECT_EQ(count(schema::Payload::MIGRATION_COMPLETED), 0);
 }
 
@@ -162,9 +178,12 @@ TEST_F(Commands, a_refusal_names_every_failed_check) {
 }
 
 TEST_F(Commands, a_drained_node_ends_without_vms) {
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) { request.initDrainNode().setNode("node-0"); }).ok());
+  ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
+                request.initDrainNode().setNode("node-0");
+              }).ok());
   cluster_.run_for(absl::Seconds(20));
-  EXPECT_TRUE(running_on("web1") == "node-1" || running_on("web1") == "node-2") << running_on("web1");
+  EXPECT_TRUE(running_on("web1") == "node-1" || running_on("web1") == "node-2")
+      << running_on("web1");
 }
 
 TEST_F(Commands, a_drain_whose_memory_never_converges_starts_from_the_targets_disk) {
@@ -181,7 +200,8 @@ TEST_F(Commands, a_drain_whose_memory_never_converges_starts_from_the_targets_di
                 drain.setDeadlineNs(absl::ToInt64Nanoseconds(absl::Seconds(10)));
               }).ok());
   cluster_.run_for(absl::Seconds(20));
-  EXPECT_TRUE(running_on("busy") == "node-1" || running_on("busy") == "node-2") << running_on("busy");
+  EXPECT_TRUE(running_on("busy") == "node-1" || running_on("busy") == "node-2")
+      << running_on("busy");
 }
 
 }  // namespace

@@ -32,11 +32,12 @@ TEST(MarketSeeds, hold_every_invariant_while_prices_spike_and_feeds_stop) {
     feeds_lost += result.feeds_lost;
     for (const std::string& line : result.story) std::cerr << line << "\n";
     for (const Violation& violation : result.violations)
-      ADD_FAILURE() << "seed " << seed << " at " << static_cast<double>(violation.at.ns) / 1e9 << " s: " << violation.rule << ": "
-                    << violation.what;
+      ADD_FAILURE() << "seed " << seed << " at " << static_cast<double>(violation.at.ns) / 1e9
+                    << " s: " << violation.rule << ": " << violation.what;
   }
-  std::cout << completed << " migrations completed, " << aborted << " aborted, " << taken_over << " takeovers, " << notices
-            << " notices, " << revoked << " machines revoked, " << feeds_lost << " times without a feed\n";
+  std::cout << completed << " migrations completed, " << aborted << " aborted, " << taken_over
+            << " takeovers, " << notices << " notices, " << revoked << " machines revoked, "
+            << feeds_lost << " times without a feed\n";
   EXPECT_GT(completed, 0);
   EXPECT_GT(revoked, 0);
 }

@@ -29,7 +29,8 @@ bool PriceAccounting::read(const std::string& path) {
     while (!line.empty() && line.back() == '\r') line.pop_back();
     const std::size_t first = line.find(','), second = line.find(',', first + 1);
     if (second == std::string::npos) continue;
-    zones_[line.substr(first + 1, second - first - 1)].emplace(std::stod(line.substr(0, first)), nano(line.substr(second + 1)));
+    zones_[line.substr(first + 1, second - first - 1)].emplace(std::stod(line.substr(0, first)),
+                                                               nano(line.substr(second + 1)));
   }
   return !zones_.empty();
 }
@@ -44,7 +45,8 @@ double PriceAccounting::next_change(double at, const std::string& only) const {
   double next = never;
   for (const auto& [zone, changes] : zones_) {
     const auto change = changes.upper_bound(at);
-    if ((only.empty() || only == zone) && change != changes.end()) next = std::min(next, change->first);
+    if ((only.empty() || only == zone) && change != changes.end())
+      next = std::min(next, change->first);
   }
   return next;
 }
@@ -61,13 +63,15 @@ std::string PriceAccounting::cheapest(double at, const std::string& here, bool h
   std::string best = "on-demand";
   if (here == "on-demand" && !here_allowed) best = "";
   for (const auto& [zone, changes] : zones_)
-    if ((zone != here || here_allowed) && (best.empty() || price(zone, at) < price(best, at))) best = zone;
+    if ((zone != here || here_allowed) && (best.empty() || price(zone, at) < price(best, at)))
+      best = zone;
   if (here != "home" && here_allowed && price(here, at) == price(best, at)) best = here;
   return best;
 }
 
 // At home every hour of the clock ends a paid one.
-std::optional<PriceAccounting::Move> PriceAccounting::next_move(const Rented& rented, double from) const {
+std::optional<PriceAccounting::Move> PriceAccounting::next_move(const Rented& rented,
+                                                                double from) const {
   double at = from;
   const double noticed = rented.noticed > 0 ? rented.noticed : never;
   while (at < rules_.end) {
@@ -88,10 +92,12 @@ void PriceAccounting::leave(Rented& rented, double left) const {
   rented.end = never;
   rented.free = false;
   // The looks of the provider's: at hour - lead, and every eighth of it until an eighth before the end.
-  double begun = left < never ? std::floor((left - rented.launched) / hour) * hour + rented.launched : rules_.end;
+  double begun = left < never ? std::floor((left - rented.launched) / hour) * hour + rented.launched
+                              : rules_.end;
   for (; rented.end == never && begun < rules_.end; begun += hour)
     for (int look = 0; look < 8 && rented.end == never; ++look)
-      if (const double at = begun + hour - rules_.lead + look * rules_.lead / 8; at >= left) rented.end = at;
+      if (const double at = begun + hour - rules_.lead + look * rules_.lead / 8; at >= left)
+        rented.end = at;
   if (rented.noticed == 0 || rented.noticed > rented.end) return;
   rented.end = rented.taken;
   rented.free = true;
@@ -110,17 +116,22 @@ void PriceAccounting::charge(const Rented& rented) {
 
 void PriceAccounting::run(const AccountingRules& rules) {
   rules_ = rules;
-  std::vector<Rented> all = {{"home", std::floor(rules.start / hour) * hour}};  // in the order of their launch
+  // in the order of their launch
+  std::vector<Rented> all = {{"home", std::floor(rules.start / hour) * hour}};
   std::size_t here = 0;
   double from = rules.start;
   while (const std::optional<Move> move = next_move(all[here], from)) {
     moves.push_back(*move);
     std::size_t there = 0;
-    while (there < all.size() && (there == here || all[there].place != move->to || all[there].end <= move->at)) ++there;
+    while (there < all.size() &&
+           (there == here || all[there].place != move->to || all[there].end <= move->at))
+      ++there;
     from = move->at + rules_.move;
     if (there == all.size()) {
       Rented rented{move->to, move->at + rules_.launch};
-      const double excess = zones_.contains(rented.place) ? first_excess(rented.place, rented.launched, rules_.end) : never;
+      const double excess = zones_.contains(rented.place)
+                                ? first_excess(rented.place, rented.launched, rules_.end)
+                                : never;
       if (excess < never) rented.noticed = excess, rented.taken = excess + rules_.notice;
       all.push_back(rented);
       from += rules_.launch + rules_.join;

@@ -18,16 +18,17 @@
 namespace supercloud {
 
 struct AccountingRules {
-  double start = 0, end = 0;       // of the time looked at
+  double start = 0, end = 0;  // of the time looked at
   double lead = 0, launch = 0, join = 0, move = 0, notice = 0;
-  std::int64_t on_demand_nano = 0; // per hour; also the bid
+  std::int64_t on_demand_nano = 0;  // per hour; also the bid
 };
 
 class PriceAccounting {
  public:
   struct Move {
     double at = 0;
-    std::string from, to;          // zone, "on-demand", or "home" where the VM begins and which costs nothing
+    // zone, "on-demand", or "home" where the VM begins and which costs nothing
+    std::string from, to;
   };
   struct Hour {
     double from = 0;
@@ -41,16 +42,17 @@ class PriceAccounting {
   void run(const AccountingRules& rules);
 
   std::vector<Move> moves;
-  std::vector<Hour> hours;         // that are over by the end, in the order of their instances' launch
+  // that are over by the end, in the order of their instances' launch
+  std::vector<Hour> hours;
   int interruptions = 0;
 
  private:
   struct Rented {
     std::string place;
     double launched = 0;
-    double noticed = 0, taken = 0; // 0: never
-    double end = 0;                // once the VM has left it
-    bool free = false;             // its last hour
+    double noticed = 0, taken = 0;  // 0: never
+    double end = 0;                 // once the VM has left it
+    bool free = false;              // its last hour
   };
 
   std::int64_t price(const std::string& place, double at) const;

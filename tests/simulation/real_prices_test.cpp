@@ -26,8 +26,8 @@ void PrintTo(const Series& series, std::ostream* out) { *out << series.name; }
 
 std::string data_file(const Series& series) {
   const char* folder = std::getenv("SUPERCLOUD_DATA");
-  return absl::StrCat(folder != nullptr ? folder : SUPERCLOUD_SOURCE_ROOT "/../shared/data", "/spot/", series.name,
-                      "_us-east-1_3zones_events.csv");
+  return absl::StrCat(folder != nullptr ? folder : SUPERCLOUD_SOURCE_ROOT "/../shared/data",
+                      "/spot/", series.name, "_us-east-1_3zones_events.csv");
 }
 
 class RealPrices : public testing::TestWithParam<Series> {
@@ -43,7 +43,8 @@ class RealPrices : public testing::TestWithParam<Series> {
     options.prices.on_demand.instance_type = GetParam().instance_type;
     options.prices.on_demand_per_hour = GetParam().on_demand;
     options.prices.lead = absl::Minutes(15);
-    options.prices.feed = [path = data_file(GetParam()), type = std::string(GetParam().instance_type)] {
+    options.prices.feed = [path = data_file(GetParam()),
+                           type = std::string(GetParam().instance_type)] {
       CsvFeedOptions feed;
       feed.instance_type = type;
       feed.from = origin;
@@ -76,21 +77,25 @@ class RealPrices : public testing::TestWithParam<Series> {
       switch (event.type()) {
         case schema::Payload::MIGRATION_PROPOSED: {
           const auto move = payload.getMigrationProposed();
-          proposed[event.id()] = {seconds(market_.at(event.time().wall())), "", short_place(std::string(text(move.getTargetPlace())))};
+          proposed[event.id()] = {seconds(market_.at(event.time().wall())), "",
+                                  short_place(std::string(text(move.getTargetPlace())))};
           break;
         }
         case schema::Payload::MIGRATION_COMPLETED: {
           PriceAccounting::Move move = proposed.at(event.migration());
           move.from = moves_.empty() ? "home" : moves_.back().to;
           moves_.push_back(move);
-          slowest_move_ = std::max(slowest_move_, seconds(market_.at(event.time().wall())) - move.at);
+          slowest_move_ =
+              std::max(slowest_move_, seconds(market_.at(event.time().wall())) - move.at);
           break;
         }
         case schema::Payload::MIGRATION_REFUSED:
         case schema::Payload::MIGRATION_ABORTED:
           ADD_FAILURE() << to_json(event);
           break;
-        case schema::Payload::SPOT_INTERRUPTION_NOTICE: ++notices_; break;
+        case schema::Payload::SPOT_INTERRUPTION_NOTICE:
+          ++notices_;
+          break;
         case schema::Payload::INSTANCE_LAUNCHED:
           launches.emplace(text(payload.getInstanceLaunched().getInstance()), by_instance.size());
           by_instance.emplace_back();
@@ -98,11 +103,13 @@ class RealPrices : public testing::TestWithParam<Series> {
         case schema::Payload::LEDGER_CHARGED: {
           const auto charged = payload.getLedgerCharged();
           by_instance.at(launches.at(std::string(text(charged.getInstance()))))
-              .push_back({static_cast<double>(charged.getFromNs()) / 1e9, short_place(std::string(text(charged.getPlace()))),
+              .push_back({static_cast<double>(charged.getFromNs()) / 1e9,
+                          short_place(std::string(text(charged.getPlace()))),
                           charged.getAmountNanoUsd(), charged.getAmountNanoUsd() == 0});
           break;
         }
-        default: break;
+        default:
+          break;
       }
     }
     for (const auto& hours : by_instance) hours_.insert(hours_.end(), hours.begin(), hours.end());
@@ -116,18 +123,22 @@ class RealPrices : public testing::TestWithParam<Series> {
 };
 
 std::string told(const PriceAccounting::Move& move) {
-  return absl::StrCat(absl::FormatTime("%d %H:%M:%S", absl::UnixEpoch() + absl::Seconds(move.at), absl::UTCTimeZone()), " ", move.from,
-                      " -> ", move.to);
+  return absl::StrCat(absl::FormatTime("%d %H:%M:%S", absl::UnixEpoch() + absl::Seconds(move.at),
+                                       absl::UTCTimeZone()),
+                      " ", move.from, " -> ", move.to);
 }
 
 std::string told(const PriceAccounting::Hour& hour) {
-  return absl::StrCat(absl::FormatTime("%d %H:%M:%S", absl::UnixEpoch() + absl::Seconds(hour.from), absl::UTCTimeZone()), " ", hour.place,
-                      " ", to_string(Money{hour.nano}), hour.free ? " (free)" : "");
+  return absl::StrCat(absl::FormatTime("%d %H:%M:%S", absl::UnixEpoch() + absl::Seconds(hour.from),
+                                       absl::UTCTimeZone()),
+                      " ", hour.place, " ", to_string(Money{hour.nano}),
+                      hour.free ? " (free)" : "");
 }
 
 TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting) {
   PriceAccounting expected;
-  if (!expected.read(data_file(GetParam()))) GTEST_SKIP() << "no real prices here; set SUPERCLOUD_DATA to the folder that holds them";
+  if (!expected.read(data_file(GetParam())))
+    GTEST_SKIP() << "no real prices here; set SUPERCLOUD_DATA to the folder that holds them";
 
   SimulatedCluster cluster(options());
   market_ = cluster.market_clock();
@@ -138,24 +149,30 @@ TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting)
   const std::vector<Event> history = cluster.history();
   gather(history);
   if (std::getenv("SUPERCLOUD_TRACE") != nullptr)
-    for (const Event& event : history) std::cerr << absl::FormatTime("%d %H:%M:%S ", market_.at(event.time().wall()), absl::UTCTimeZone()) << to_json(event) << "\n";
-  for (const Violation& violation : cluster.checker().violations()) ADD_FAILURE() << violation.rule << ": " << violation.what;
+    for (const Event& event : history)
+      std::cerr << absl::FormatTime("%d %H:%M:%S ", market_.at(event.time().wall()),
+                                    absl::UTCTimeZone())
+                << to_json(event) << "\n";
+  for (const Violation& violation : cluster.checker().violations())
+    ADD_FAILURE() << violation.rule << ": " << violation.what;
 
   AccountingRules rules;
   rules.start = seconds(origin) + 2 * speed;
   rules.end = seconds(origin) + absl::ToDoubleSeconds(span) * speed;
   rules.lead = 15 * 60;
-  rules.launch = 60 + 0.004 * speed;  // the account's own minute, and messages and log writes from the decision to the request
-  rules.join = 2.0 * speed;           // until the others hear of the new node: its first beat
-  rules.move = 0.47 * speed;          // checks, copy and hand-over
-  rules.notice = 3.0 * speed;         // ClusterMarket::notice_min
+  // the account's own minute, and messages and log writes from the decision to the request
+  rules.launch = 60 + 0.004 * speed;
+  rules.join = 2.0 * speed;    // until the others hear of the new node: its first beat
+  rules.move = 0.47 * speed;   // checks, copy and hand-over
+  rules.notice = 3.0 * speed;  // ClusterMarket::notice_min
   rules.on_demand_nano = GetParam().on_demand.nano_usd;
   expected.run(rules);
 
   EXPECT_EQ(notices_, expected.interruptions);
   EXPECT_EQ(moves_.size(), expected.moves.size());
   for (std::size_t i = 0; i < std::min(moves_.size(), expected.moves.size()); ++i) {
-    ASSERT_EQ(moves_[i].to, expected.moves[i].to) << "move " << i << ": " << told(moves_[i]) << ", expected " << told(expected.moves[i]);
+    ASSERT_EQ(moves_[i].to, expected.moves[i].to)
+        << "move " << i << ": " << told(moves_[i]) << ", expected " << told(expected.moves[i]);
     ASSERT_NEAR(moves_[i].at, expected.moves[i].at, 0.1 * speed)
         << "move " << i << ": " << told(moves_[i]) << ", expected " << told(expected.moves[i]);
   }
@@ -164,23 +181,28 @@ TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting)
   for (const auto& hour : hours_) paid += hour.nano;
   for (const auto& hour : expected.hours) expected_paid += hour.nano;
   for (std::size_t i = 0; i < std::min(hours_.size(), expected.hours.size()); ++i)
-    ASSERT_TRUE(hours_[i].place == expected.hours[i].place && hours_[i].nano == expected.hours[i].nano)
+    ASSERT_TRUE(hours_[i].place == expected.hours[i].place &&
+                hours_[i].nano == expected.hours[i].nano)
         << "hour " << i << ": " << told(hours_[i]) << ", expected " << told(expected.hours[i]);
   EXPECT_EQ(paid, expected_paid);
   std::string where;
   for (const auto& machine : cluster.machines())
     for (const GuestProbe& probe : machine->probes())
-      if (probe.executes) absl::StrAppend(&where, short_place(machine->options().description.place.id()));
+      if (probe.executes)
+        absl::StrAppend(&where, short_place(machine->options().description.place.id()));
   EXPECT_EQ(where, expected.moves.back().to);
-  std::cout << GetParam().name << ", " << GetParam().days << " days: " << moves_.size() << " moves (slowest "
-            << slowest_move_ << " s of market time), " << notices_ << " interruptions, " << hours_.size() << " hours, "
-            << to_string(Money{paid}) << " paid, on demand " << to_string(Money{GetParam().on_demand.nano_usd * 24 * GetParam().days}) << "\n";
+  std::cout << GetParam().name << ", " << GetParam().days << " days: " << moves_.size()
+            << " moves (slowest " << slowest_move_ << " s of market time), " << notices_
+            << " interruptions, " << hours_.size() << " hours, " << to_string(Money{paid})
+            << " paid, on demand "
+            << to_string(Money{GetParam().on_demand.nano_usd * 24 * GetParam().days}) << "\n";
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, RealPrices,
-                         testing::Values(Series{"2015_m3.medium", "m3.medium", Money{70'000'000}, 6},
-                                         Series{"2015_r3.large", "r3.large", Money{175'000'000}, 2}),
-                         [](const auto& series) { return std::string(series.param.instance_type).substr(0, 2); });
+INSTANTIATE_TEST_SUITE_P(
+    Files, RealPrices,
+    testing::Values(Series{"2015_m3.medium", "m3.medium", Money{70'000'000}, 6},
+                    Series{"2015_r3.large", "r3.large", Money{175'000'000}, 2}),
+    [](const auto& series) { return std::string(series.param.instance_type).substr(0, 2); });
 
 }  // namespace
 }  // namespace supercloud

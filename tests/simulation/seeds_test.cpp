@@ -31,11 +31,11 @@ TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
     taken_over += result.taken_over;
     for (const std::string& line : result.story) std::cerr << line << "\n";
     for (const Violation& violation : result.violations)
-      ADD_FAILURE() << "seed " << seed << " at " << static_cast<double>(violation.at.ns) / 1e9 << " s: " << violation.rule << ": "
-                    << violation.what;
+      ADD_FAILURE() << "seed " << seed << " at " << static_cast<double>(violation.at.ns) / 1e9
+                    << " s: " << violation.rule << ": " << violation.what;
   }
-  std::cout << accepted << " migrations accepted, " << completed << " completed, " << aborted << " aborted, " << taken_over
-            << " takeovers\n";
+  std::cout << accepted << " migrations accepted, " << completed << " completed, " << aborted
+            << " aborted, " << taken_over << " takeovers\n";
 }
 
 TEST(Seeds, make_the_same_history_again) {
