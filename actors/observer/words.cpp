@@ -77,7 +77,7 @@ std::string market_words(std::int64_t market_ns) {
 }
 
 std::string span_words(absl::Duration span) {
-  if (span < absl::ZeroDuration()) return "-" + span_words(-span);
+  if (span < absl::ZeroDuration()) return absl::StrCat("-", span_words(-span));
   const std::int64_t ms = absl::ToInt64Milliseconds(span);
   if (ms < 1000) return absl::StrCat(ms, " ms");
   if (ms < 60'000) return tenths(static_cast<std::uint64_t>(ms / 100)) + " s";
