@@ -3,6 +3,7 @@
 
 #include <capnp/dynamic.h>
 
+#include <cstdint>
 #include <string>
 
 #include "core/random.h"
@@ -68,6 +69,14 @@ inline void fill(capnp::DynamicStruct::Builder value, Random& random) {
   const auto members = value.getSchema().getUnionFields();
   if (members.size() > 0) {
     fill_field(value, members[static_cast<unsigned>(random.below(members.size()))], random);
+  }
+}
+
+// Of the union, the member with this discriminant.
+inline void fill_member(capnp::DynamicStruct::Builder value, std::uint16_t discriminant,
+                        Random& random) {
+  for (const auto field : value.getSchema().getUnionFields()) {
+    if (field.getProto().getDiscriminantValue() == discriminant) fill_field(value, field, random);
   }
 }
 
