@@ -145,14 +145,14 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
 void Proposals::place(Pending& pending) {
   if (pending.checking) return;
   const auto proposed = pending.proposal.payload().getMigrationProposed();
-  const bool to_node = text(proposed.getTargetNode()).size() > 0;
+  const bool to_node = !text(proposed.getTargetNode()).empty();
   const std::string wanted(to_node ? text(proposed.getTargetNode())
                                    : text(proposed.getTargetPlace()));
   std::string why;
   const std::string target = resolve(pending.vm, wanted, &why);
   if (target.empty()) {
     if (to_node || !pending.rent_problem.empty() || shared_.context.now() >= pending.deadline) {
-      const Pending ended = pending;
+      const Pending ended = std::move(pending);
       pending_.erase(ended.vm);
       refuse(ended, wanted,
              {{"target",

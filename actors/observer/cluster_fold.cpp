@@ -145,8 +145,7 @@ std::vector<const MigrationState*> ClusterFold::migrations_like(std::string_view
   std::vector<const MigrationState*> like;
   if (id.empty()) return like;
   for (const auto& [known, state] : migrations_)
-    if (known.short_id().compare(0, id.size(), id) == 0 || known.to_string() == id)
-      like.push_back(&state);
+    if (known.short_id().starts_with(id) || known.to_string() == id) like.push_back(&state);
   std::sort(like.begin(), like.end(), [&](const MigrationState* a, const MigrationState* b) {
     return std::pair(first_.at(a->id), a->id) < std::pair(first_.at(b->id), b->id);
   });

@@ -24,7 +24,7 @@ std::vector<Frame> one_of_each() {
           Refuse{"no copy of main/web1 is prepared here"},
           Pages{.pass = 3, .pages = {{1, 11}, {250, UINT64_MAX}}},
           PassEnd{3},
-          Final{"state\0with zero"},
+          Final{std::string("state\0with zero", 15)},
           Confirm{}};
 }
 
