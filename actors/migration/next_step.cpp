@@ -269,6 +269,7 @@ Decision next_step(const View& view) {
   if (!view.record_read) return {Step::none, "the lease record is not known yet"};
   if (!view.record) {
     if (view.copy) return {Step::destroy_copy, "no lease: the VM is gone"};
+    if (view.define_in_flight) return {Step::none, "a define is in flight"};
     if (view.volume) return {Step::release_volume, "no lease: the VM is gone"};
     return {Step::forget, "no lease"};
   }

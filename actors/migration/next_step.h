@@ -110,7 +110,9 @@ struct View {
   std::optional<SessionId> session;   // ours, while its deadline lies ahead by this node's clock
   bool record_read = false;           // since this process began; before, only waiting is safe
   std::optional<LeaseRecord> record;  // as last read
-  bool wanted_running = true;         // desired state
+  // A define was sent under this session and may still be applied.
+  bool define_in_flight = false;
+  bool wanted_running = true;  // desired state
   bool wanted_paused = false;
   bool wanted_gone = false;
   std::optional<GuestStatus> copy;

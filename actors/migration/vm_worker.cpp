@@ -105,6 +105,7 @@ View VmWorker::view() {
   view.won = won_;
   view.asked_by_copy = asked_by_copy_;
   view.asked_by_boot = asked_by_boot_;
+  view.define_in_flight = view.session && define_session_ == *view.session;
   view.out = out_;
   view.in = in_;
   int turn = 0;
@@ -415,6 +416,7 @@ void VmWorker::run_at_won_epoch() {
             served.ok() && parts.session.current() == won.session
                 ? parts.fabric.open(vm_, won.epoch)
                 : absl::UnavailableError("not served, or the session has ended");
+        if (absl::IsNotFound(open)) return prepare_port();
         if (!open.ok()) return finished_later(retry_delay);
         consumed_ = won.epoch;
         won_ = {};
@@ -433,6 +435,15 @@ void VmWorker::run_at_won_epoch() {
               shared_.seams.fabric.close(vm_);
               finished_later(retry_delay);
             }));
+      }));
+}
+
+// The network manager has one ready in most cases; what it has not heard of yet is made here.
+void VmWorker::prepare_port() {
+  shared_.seams.fabric.prepare(
+      vm_, spec_ ? std::string(text(spec_->reader().getAddress())) : std::string(),
+      reply<Done>(shared_.options.call_deadline, [this](const absl::StatusOr<Done>& made) {
+        finished_later(made.ok() ? absl::ZeroDuration() : retry_delay);
       }));
 }
 
@@ -612,6 +623,7 @@ void VmWorker::define(Message<schema::VmSpec> spec, std::function<void(absl::Sta
       reply<VolumeStatus>(shared_.options.call_deadline, [this, spec, done, failed](auto created) {
         if (!created.ok()) return failed(created.status());
         Swap swap = make_swap(SwapKind::DEFINE);
+        define_session_ = swap.session;
         swap.epoch = 0;
         swap.in_sync = {shared_.context.node()};
         swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
@@ -619,6 +631,7 @@ void VmWorker::define(Message<schema::VmSpec> spec, std::function<void(absl::Sta
         log_swap(swap, [this, swap, spec, done, failed] {
           send_swap(swap, [this, spec, done, failed](const absl::StatusOr<SwapResult>& result) {
             if (!result.ok()) return failed(result.status());
+            define_session_.clear();
             if (!result->won) return failed(absl::AlreadyExistsError(result->why));
             Draft event = draft(nullptr, record_->epoch);
             auto payload = event.payload().initVmDefined();

@@ -121,6 +121,7 @@ class VmWorker {
 
   void boot();
   void run_at_won_epoch();
+  void prepare_port();
   void resumed();
   void destroy_copy(bool lost);
   void stop_guest();
@@ -173,6 +174,7 @@ class VmWorker {
   // the last epoch swap sent, and under which session: found in the record, it was won
   std::string last_swap_id_;
   SessionId last_swap_session_;
+  SessionId define_session_;
   // epochs up to this have executed, or may have: never resumed at again
   Epoch consumed_ = 0;
   std::set<Epoch> asked_by_copy_;

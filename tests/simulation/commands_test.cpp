@@ -120,7 +120,7 @@ TEST_F(Commands, stop_and_start_pause_and_resume) {
 
 TEST_F(Commands, destroy_during_a_migration_ends_both) {
   cluster_.migrate("node-0", "web1", "node-1");
-  cluster_.run_for(absl::Milliseconds(700));
+  cluster_.run_for(absl::Milliseconds(200));
   ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
                 request.initDestroyVm().setName("web1");
               }).ok());
