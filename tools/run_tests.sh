@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test in the release build, then the unit and simulation tests under ASan+UBSan, then the tests of suite 'tsan'
-# under TSan. All of them run even if one fails; the last line counts them all.
+# under TSan. All of them run even if one fails; the last line counts them all. TEST_BUILDS="build build-asan" runs only these.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,17 +18,22 @@ run() {
   meson test -C "$folder" --print-errorlogs "$@" || status=1
 }
 
-run build
+wanted() { [[ " ${TEST_BUILDS:-build build-asan build-tsan} " == *" $1 "* ]]; }
 
-tools/configure.sh build-asan
+if wanted build; then run build; fi
+
 symbolizer=$(command -v llvm-symbolizer-19 || true)
-export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1:external_symbolizer_path=$symbolizer"
-export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
-run build-asan --suite unit --suite simulation --timeout-multiplier 4
-
-tools/configure.sh build-tsan
-export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp:external_symbolizer_path=$symbolizer"
-run build-tsan --suite tsan --timeout-multiplier 8
+if wanted build-asan; then
+  tools/configure.sh build-asan
+  export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1:external_symbolizer_path=$symbolizer"
+  export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
+  run build-asan --suite unit --suite simulation --timeout-multiplier 4
+fi
+if wanted build-tsan; then
+  tools/configure.sh build-tsan
+  export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp:external_symbolizer_path=$symbolizer"
+  run build-tsan --suite tsan --timeout-multiplier 8
+fi
 
 python3 tools/count_tests.py "${builds[@]}" || status=1
 exit "$status"
