@@ -176,7 +176,9 @@ Decision takeover_step(const View& view) {
   bool in_sync = record.loss_allowed;
   for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
   if (!in_sync || !view.volume || !view.volume->complete)
-    return {Step::none, "no replica that may take over"};
+    // An heir that cannot complete makes room for those who can (6).
+    return we_are_heir(view) ? Decision{Step::clear_heir, "an heir that may not take over"}
+                             : Decision{Step::none, "no replica that may take over"};
   if (view.now < view.takeover_after) return {Step::none, "another's turn"};
   return {Step::swap_takeover, "the holder's session has ended"};
 }
