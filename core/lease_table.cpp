@@ -79,9 +79,11 @@ struct Court {
         record.heir->node != swap.heir->node) {
       return refuse(absl::StrCat("the heir is ", heir_text()));
     }
-    if (record.holder != node && record.heir->node != node) {
+    const bool orphaned = session_ended && heir_ended;
+    if (record.holder != node && record.heir->node != node && !orphaned) {
       return refuse(absl::StrCat("only the holder ", record.holder, " and the heir ",
-                                 record.heir->node, " may clear the heir, not ", node));
+                                 record.heir->node, " may clear the heir, not ", node,
+                                 ", while one of them lives"));
     }
     LeaseRecord next = changed();
     next.heir.reset();

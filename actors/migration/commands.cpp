@@ -132,9 +132,9 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
   ExecutorShared& shared_state = executor.shared_;
   const std::string name(text(spec.getName()));
   const std::string vm = absl::StrCat(std::string(text(spec.getTenant())), "/", name);
-  if (name.empty() || spec.getMemoryBytes() == 0)
-    return answer(
-        absl::InvalidArgumentError("a VM needs a name and memory: set `name` and `memory`"));
+  if (name.empty() || spec.getMemoryBytes() == 0 || text(spec.getAddress()).empty())
+    return answer(absl::InvalidArgumentError(
+        "a VM needs a name, memory and an address: set `name`, `memory` and `address`"));
   if (const absl::Status topic = validate_topic(absl::StrCat(
           "vm.defined.", encode_token(text(spec.getTenant())), ".", encode_token(name)));
       !topic.ok())
@@ -152,20 +152,26 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
         shared_state.seams.hypervisor.memory_free_bytes() >> 20U, " MiB of memory left, ", vm,
         " needs ", copied.reader().getMemoryBytes() >> 20U, ": create it on another node")));
   auto waiting = shared(std::move(answer));
-  shared_state.seams.leases.read(
-      absl::StrCat("vm/", vm),
-      shared_state.context.reply<LeaseRecord>(
+  shared_state.seams.leases.list(
+      {.prefix = "vm/", .node = ""},
+      shared_state.context.reply<std::vector<LeaseRecord>>(
           shared_state.options.call_deadline,
-          [&executor, vm, copied, waiting](absl::StatusOr<LeaseRecord> record) {
-            if (record.ok()) {
-              const auto known = Message<schema::VmSpec>::parse(record->value);
-              if (known.ok() && known->bytes() == copied.bytes()) return answer_done(*waiting);
-              return (*waiting)(absl::AlreadyExistsError(
-                  absl::StrCat(vm, " exists on ", record->holder,
-                               " with another description: choose another name, or "
-                               "destroy it first")));
+          [&executor, vm, copied, waiting](absl::StatusOr<std::vector<LeaseRecord>> records) {
+            if (!records.ok()) return (*waiting)(records.status());
+            for (const LeaseRecord& record : *records) {
+              const auto known = Message<schema::VmSpec>::parse(record.value);
+              if (record.key == absl::StrCat("vm/", vm)) {
+                if (known.ok() && known->bytes() == copied.bytes()) return answer_done(*waiting);
+                return (*waiting)(absl::AlreadyExistsError(
+                    absl::StrCat(vm, " exists on ", record.holder,
+                                 " with another description: choose another name, or "
+                                 "destroy it first")));
+              }
+              if (known.ok() && known->reader().getAddress() == copied.reader().getAddress())
+                return (*waiting)(absl::AlreadyExistsError(
+                    absl::StrCat("the address ", std::string(text(copied.reader().getAddress())),
+                                 " is ", record.key.substr(3), "'s: give ", vm, " another")));
             }
-            if (!absl::IsNotFound(record.status())) return (*waiting)(record.status());
             executor.worker(vm).define(copied, [waiting](const absl::Status& defined) {
               answer_status(*waiting, defined);
             });

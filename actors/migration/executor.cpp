@@ -78,8 +78,11 @@ void Executor::recovered(const Event& event) {
       break;
     }
     case schema::Payload::MIGRATION_COMPLETED:
-    case schema::Payload::MIGRATION_ABORTED: {
+    case schema::Payload::MIGRATION_ABORTED:
+    case schema::Payload::MIGRATION_CLEANED: {
       const EventId migration = event.migration();
+      if (event.origin() == shared_.context.self().to_string())
+        worker(vm_of(event)).recover_dropped(migration);
       Recovered& found = recovered_[vm_of(event)];
       found.outgoing.erase(migration);
       found.incoming.erase(migration);

@@ -170,15 +170,18 @@ Decision takeover_step(const View& view) {
   if (record.session_alive) return {Step::none, "held elsewhere"};
   if (!view.session) return {Step::none, "no session"};
   if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user, and its holder is lost"};
-  if (!view.wanted_running || view.wanted_paused) return {Step::none, "not wanted to run"};
+  // Who will not run it makes room for those who do, and so does whoever is left of the two (6).
+  const bool our_mark = we_are_heir(view) || (record.heir && !record.heir_alive);
+  if (!view.wanted_running || view.wanted_paused)
+    return our_mark ? Decision{Step::clear_heir, "an heir of what is not wanted to run"}
+                    : Decision{Step::none, "not wanted to run"};
   if (record.heir && !we_are_heir(view) && record.heir_alive)
     return {Step::none, "the heir's turn"};
   bool in_sync = record.loss_allowed;
   for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
   if (!in_sync || !view.volume || !view.volume->complete)
-    // An heir that cannot complete makes room for those who can (6).
-    return we_are_heir(view) ? Decision{Step::clear_heir, "an heir that may not take over"}
-                             : Decision{Step::none, "no replica that may take over"};
+    return our_mark ? Decision{Step::clear_heir, "an heir that may not take over"}
+                    : Decision{Step::none, "no replica that may take over"};
   if (view.now < view.takeover_after) return {Step::none, "another's turn"};
   return {Step::swap_takeover, "the holder's session has ended"};
 }

@@ -11,11 +11,6 @@ namespace {
 constexpr Duration hot_poll = absl::Milliseconds(100);  // of the record, while a hand-over is open
 constexpr Duration retry_delay = absl::Milliseconds(200);
 
-bool raises_epoch(SwapKind kind) {
-  return kind == SwapKind::DEFINE || kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM ||
-         kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER;
-}
-
 }  // namespace
 
 VmWorker::VmWorker(ExecutorShared& shared, std::string vm)
@@ -203,13 +198,16 @@ void VmWorker::look() {
       shared_.seams.fabric.port(vm_))
     shared_.seams.fabric.close(vm_);
   const Decision decision = shared_.options.decide(now);
+  // Whatever comes next for it, it did resume here.
+  const bool goes_on =
+      decision.step != Step::none && now.copy && now.copy->state == GuestStatus::State::running;
+  if (completing_ && (goes_on || switched_here())) say_completed();
   if (decision.step != Step::none) {
     busy_ = true;
     take(decision);
     return;
   }
   if (now.copy && now.copy->state == GuestStatus::State::running) tend_replicas();
-  completed_here();
   tend_unended();
   // Come back when the next deadline passes; while a hand-over is open, ask the table often.
   const bool hot = (out_ && out_->paused) || (in_ && in_->seal);
@@ -272,7 +270,7 @@ void VmWorker::take(const Decision& decision) {
     case Step::swap_commit:
       return commit();
     case Step::drop_incoming:
-      return drop_incoming();
+      return drop_incoming(decision.why);
     case Step::swap_restart:
       return swap_epoch(SwapKind::RESTART, "restarted");
     case Step::swap_reclaim:
@@ -289,7 +287,9 @@ void VmWorker::take(const Decision& decision) {
     case Step::swap_remove:
       return remove_record();
     case Step::report_failed:
-      return report_failed();
+      return report_failed(
+          "the node that holds it has no disk of it: the disk was lost, and no in-sync replica is "
+          "known");
     case Step::destroy_copy:
       return destroy_copy(true);
     case Step::release_volume:
@@ -307,356 +307,6 @@ void VmWorker::take(const Decision& decision) {
       busy_ = false;
       return;
   }
-}
-
-// ---- swaps -----------------------------------------------------------------------------------------------------------
-
-Swap VmWorker::make_swap(SwapKind kind) {
-  Swap swap;
-  swap.key = absl::StrCat("vm/", vm_);
-  swap.kind = kind;
-  swap.session = shared_.seams.session.current().value_or("");
-  swap.swap_id =
-      absl::StrCat(swap.session, "/", shared_.context.time().value, "/", shared_.next_swap++);
-  swap.epoch = record_ ? record_->epoch : 0;
-  return swap;
-}
-
-// Rule 4: on stable storage before it is sent.
-void VmWorker::log_swap(const Swap& swap, std::function<void()> then) {
-  const EventId* migration = out_ ? &out_->migration : in_ ? &in_->migration : nullptr;
-  Draft event = draft(migration, swap.epoch);
-  auto payload = event.payload().initLeaseSwapRequested();
-  payload.setKind(swap.kind);
-  payload.setEpoch(swap.epoch);
-  payload.setSwapId(swap.swap_id);
-  payload.setSession(swap.session);
-  shared_.context.publish(std::move(event),
-                          [this, alive = alive_, kind = swap.kind, epoch = swap.epoch,
-                           session = swap.session, then = std::move(then)](absl::Status logged) {
-                            if (!*alive) return;
-                            if (!logged.ok()) return finished_later(retry_delay);
-                            if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM)
-                              asked_by_copy_.insert(epoch);
-                            if (kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER)
-                              asked_by_boot_[epoch] = session;
-                            then();
-                          });
-}
-
-void VmWorker::recover_asked(SwapKind kind, Epoch epoch) {
-  if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM) asked_by_copy_.insert(epoch);
-}
-
-void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<SwapResult>&)> then) {
-  if (raises_epoch(swap.kind)) {
-    last_swap_id_ = swap.swap_id;
-    last_swap_session_ = swap.session;
-  }
-  const SwapKind kind = swap.kind;
-  const SessionId session = swap.session;
-  shared_.seams.leases.swap(
-      std::move(swap),
-      reply<SwapResult>(
-          shared_.options.call_deadline,
-          [this, kind, session, then = std::move(then)](absl::StatusOr<SwapResult> result) {
-            if (result.ok()) {
-              if (result->won && raises_epoch(kind) && result->record &&
-                  result->record->epoch > consumed_)
-                won_ = {result->record->epoch, session};
-              // one look, by `then`
-              const bool was_busy = std::exchange(busy_, true);
-              record_read(kind == SwapKind::REMOVE && result->won ? std::nullopt : result->record);
-              busy_ = was_busy;
-            }
-            then(result);
-          }));
-}
-
-void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
-  start_reason_ = why;
-  Swap swap = make_swap(kind);
-  // A resume of an earlier daemon may still be on its way: none takes effect after this.
-  if (kind == SwapKind::RECLAIM) shared_.seams.hypervisor.arm(vm_, shared_.context.now());
-  if (kind == SwapKind::TAKEOVER) {
-    swap.in_sync = {shared_.context.node()};
-    // A migration that was open when its source was lost ends here; said twice, it is said once too often, never too little.
-    if (record_->heir) source_lost(record_->heir->migration);
-  }
-  log_swap(swap, [this, swap] {
-    send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-      result.ok() ? finished() : finished_later(retry_delay);
-    });
-  });
-}
-
-// ---- letting the guest execute ---------------------------------------------------------------------------------------
-
-void VmWorker::boot() {
-  const Epoch epoch = won_.epoch;
-  if (!spec_) return finished_later(retry_delay);
-  shared_.seams.hypervisor.create(*spec_, epoch,
-                                  reply<Done>(shared_.options.call_deadline, [this](auto created) {
-                                    if (created.ok() || absl::IsAlreadyExists(created.status()))
-                                      return run_at_won_epoch();
-                                    finished_later(shared_.options.look_interval);
-                                  }));
-}
-
-// The first instruction at the epoch won: keeper, volume, port, guest, in this order (2, 3, 7, 11).
-void VmWorker::run_at_won_epoch() {
-  const Won won = won_;
-  auto& seams = shared_.seams;
-  if (seams.session.current() != won.session) return finished_later(retry_delay);
-  arm_guest(seams.hypervisor, seams.volumes, seams.fabric, vm_, seams.session.deadline());
-  seams.volumes.serve(
-      vm_, won.epoch, reply<VolumeStatus>(shared_.options.call_deadline, [this, won](auto served) {
-        ExecutorSeams& parts = shared_.seams;
-        const absl::Status open =
-            served.ok() && parts.session.current() == won.session
-                ? parts.fabric.open(vm_, won.epoch)
-                : absl::UnavailableError("not served, or the session has ended");
-        if (absl::IsNotFound(open)) return prepare_port();
-        if (!open.ok()) return finished_later(retry_delay);
-        consumed_ = won.epoch;
-        won_ = {};
-        parts.hypervisor.resume(
-            vm_, won.epoch,
-            reply<Done>(shared_.options.call_deadline * 2, [this](absl::StatusOr<Done> run) {
-              const auto guest = copy();
-              const bool runs =
-                  guest && guest->state == GuestStatus::State::running && guest->epoch == consumed_;
-              if (run.ok() || (absl::IsDeadlineExceeded(run.status()) && runs)) {
-                resumed();
-                return finished();
-              }
-              // Without an answer it may take effect at any time: only the keeper can end that (7).
-              shared_.seams.hypervisor.arm(vm_, shared_.context.now());
-              shared_.seams.fabric.close(vm_);
-              finished_later(retry_delay);
-            }));
-      }));
-}
-
-// The network manager has one ready in most cases; what it has not heard of yet is made here.
-void VmWorker::prepare_port() {
-  shared_.seams.fabric.prepare(
-      vm_, spec_ ? std::string(text(spec_->reader().getAddress())) : std::string(),
-      reply<Done>(shared_.options.call_deadline, [this](const absl::StatusOr<Done>& made) {
-        finished_later(made.ok() ? absl::ZeroDuration() : retry_delay);
-      }));
-}
-
-void VmWorker::resumed() {
-  failed_reported_ = false;
-  // Its commit is what brought it here, also if that was won under a session that had ended, and the copy was reclaimed since (3).
-  const EventId migration = in_ && in_->epoch < consumed_ ? in_->migration : EventId{};
-  if (record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) {
-    Draft started = draft(nullptr, consumed_);
-    auto payload = started.payload().initVmStarted();
-    payload.setNode(shared_.context.node());
-    payload.setWhy(start_reason_.empty() ? "created" : start_reason_);
-    shared_.context.publish(std::move(started));
-  }
-  Draft event = draft(out_ ? &out_->migration : &migration, consumed_);
-  auto payload = event.payload().initVmResumed();
-  payload.setNode(shared_.context.node());
-  if (spec_) payload.setAddress(spec_->reader().getAddress());
-  payload.setWhy(migration.empty() ? start_reason_ : "committed");
-  resumed_time_ = shared_.context.publish(std::move(event)).time();
-  arm_guest(shared_.seams.hypervisor, shared_.seams.volumes, shared_.seams.fabric, vm_,
-            shared_.seams.session.deadline());
-  if (!migration.empty()) {
-    completing_ = migration;
-    completing_source_ = in_->source;
-    for (Answer& answer : std::exchange(switch_over_answers_, {}))
-      answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
-    in_.reset();
-  }
-}
-
-// ---- stopping --------------------------------------------------------------------------------------------------------
-
-void VmWorker::destroy_copy(bool lost) {
-  shared_.seams.fabric.close(vm_);
-  const auto guest = copy();
-  shared_.seams.hypervisor.destroy(
-      vm_, reply<Done>(shared_.options.call_deadline,
-                       [this, lost, guest](absl::StatusOr<Done> destroyed) {
-                         if (!destroyed.ok()) return finished_later(retry_delay);
-                         const bool own = guest && guest->state != GuestStatus::State::incoming &&
-                                          guest->state != GuestStatus::State::arrived;
-                         if (lost && own) {
-                           Draft event = draft(nullptr, guest->epoch);
-                           event.payload().initVmReleased().setNode(shared_.context.node());
-                           shared_.context.publish(std::move(event));
-                         }
-                         finished();
-                       }));
-}
-
-void VmWorker::stop_guest() {
-  auto& seams = shared_.seams;
-  const bool keep_copy = spec_ && spec_->reader().getRunning() && !spec_->reader().getDestroyed();
-  seams.fabric.close(vm_);
-  seams.hypervisor.pause(
-      vm_, reply<Done>(shared_.options.call_deadline, [this, keep_copy](auto paused) {
-        // What a fenced volume holds back never drains; it goes with the copy (9).
-        const bool stopped =
-            paused.ok() || (absl::IsDeadlineExceeded(paused.status()) && !keep_copy);
-        if (!stopped) return finished_later(retry_delay);
-        if (keep_copy) return say_stopped(true);
-        seal_and_destroy();
-      }));
-}
-
-void VmWorker::seal_and_destroy() {
-  const auto destroy = [this] {
-    shared_.seams.hypervisor.destroy(vm_,
-                                     reply<Done>(shared_.options.call_deadline, [this](auto gone) {
-                                       gone.ok() ? say_stopped(false) : finished_later(retry_delay);
-                                     }));
-  };
-  for (const VolumeStatus& volume : shared_.seams.volumes.list())
-    if (volume.vm == vm_ && volume.role == VolumeStatus::Role::serving)
-      return shared_.seams.volumes.seal(
-          vm_, volume.epoch,
-          reply<Seal>(shared_.options.call_deadline, [this, destroy](auto sealed) {
-            sealed.ok() ? destroy() : finished_later(retry_delay);
-          }));
-  destroy();
-}
-
-void VmWorker::say_stopped(bool copy_kept) {
-  Draft event = draft(nullptr, record_ ? record_->epoch : 0);
-  if (copy_kept) {
-    auto payload = event.payload().initVmPaused();
-    payload.setNode(shared_.context.node());
-    payload.setWhy("by its user");
-  } else {
-    auto payload = event.payload().initVmStopped();
-    payload.setNode(shared_.context.node());
-    payload.setWhy("by its user");
-  }
-  shared_.context.publish(std::move(event));
-  finished();
-}
-
-void VmWorker::remove_record() {
-  Swap swap = make_swap(SwapKind::REMOVE);
-  swap.revision = record_->revision;
-  const Epoch epoch = swap.epoch;
-  send_swap(swap, [this, epoch](const absl::StatusOr<SwapResult>& result) {
-    if (!result.ok()) return finished_later(retry_delay);
-    if (result->won) {
-      Draft event = draft(nullptr, epoch);
-      event.payload().initVmDestroyed().setNode(shared_.context.node());
-      shared_.context.publish(std::move(event));
-    }
-    finished();
-  });
-}
-
-void VmWorker::report_failed() {
-  if (!failed_reported_) {
-    failed_reported_ = true;
-    Draft event = draft(nullptr, record_->epoch);
-    auto payload = event.payload().initVmFailed();
-    payload.setNode(shared_.context.node());
-    payload.setWhy(
-        "the node that holds it has no disk of it: the disk was lost, and no in-sync replica is "
-        "known");
-    shared_.context.publish(std::move(event));
-  }
-  finished_later(shared_.options.look_interval);
-}
-
-// The in-sync set follows the replicas: a flush waits for a peer before the record promises it, and goes on waiting until the
-// record no longer does (13).
-void VmWorker::tend_replicas() {
-  if (!spec_ || !record_ || record_->holder != shared_.context.node() || out_ ||
-      !shared_.seams.session.current())
-    return;
-  if (spec_->reader().getDiskLoss() != schema::DiskLoss::SYNC) return;
-  std::vector<std::string> connected;
-  std::vector<std::string> wanted{shared_.context.node()};
-  std::uint64_t flushed = 0;
-  for (const VolumeStatus& volume : shared_.seams.volumes.list())
-    if (volume.vm == vm_) flushed = volume.version_flushed;
-  for (const ReplicaStatus& replica : shared_.seams.volumes.replicas(vm_)) {
-    const bool promised = std::find(record_->in_sync.begin(), record_->in_sync.end(),
-                                    replica.node) != record_->in_sync.end();
-    if (!replica.connected || !(replica.caught_up || promised)) continue;
-    connected.push_back(replica.node);
-    if (replica.version_stable >= flushed || promised) wanted.push_back(replica.node);
-  }
-  std::vector<std::string> peers = connected;
-  for (const std::string& node : record_->in_sync)
-    if (node != shared_.context.node() &&
-        std::find(peers.begin(), peers.end(), node) == peers.end())
-      peers.push_back(node);
-  shared_.seams.volumes.set_sync_peers(vm_, peers);
-  std::sort(wanted.begin() + 1, wanted.end());
-  if (wanted == record_->in_sync) return;
-  busy_ = true;
-  Swap swap = make_swap(SwapKind::IN_SYNC);
-  swap.revision = record_->revision;
-  swap.in_sync = wanted;
-  send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-    finished_later(result.ok() && result->won ? absl::ZeroDuration() : retry_delay);
-  });
-}
-
-// ---- what people want ------------------------------------------------------------------------------------------------
-
-void VmWorker::define(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {
-  if (busy_) return done(absl::UnavailableError(vm_ + " is busy: try again"));
-  busy_ = true;
-  spec_ = spec;
-  start_reason_ = "created";
-  const auto failed = [this, done](absl::Status why) {
-    finished_later(retry_delay);
-    done(std::move(why));
-  };
-  shared_.seams.volumes.create(
-      vm_, spec.reader().getDiskBytes(),
-      reply<VolumeStatus>(shared_.options.call_deadline, [this, spec, done, failed](auto created) {
-        if (!created.ok()) return failed(created.status());
-        Swap swap = make_swap(SwapKind::DEFINE);
-        define_session_ = swap.session;
-        swap.epoch = 0;
-        swap.in_sync = {shared_.context.node()};
-        swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
-        swap.value = std::string(spec.bytes());
-        log_swap(swap, [this, swap, spec, done, failed] {
-          send_swap(swap, [this, spec, done, failed](const absl::StatusOr<SwapResult>& result) {
-            if (!result.ok()) return failed(result.status());
-            define_session_.clear();
-            if (!result->won) return failed(absl::AlreadyExistsError(result->why));
-            Draft event = draft(nullptr, record_->epoch);
-            auto payload = event.payload().initVmDefined();
-            payload.setSpec(spec.reader());
-            payload.setNode(shared_.context.node());
-            shared_.context.publish(std::move(event));
-            done(absl::OkStatus());
-            finished();
-          });
-        });
-      }));
-}
-
-void VmWorker::desire(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {
-  if (!record_) return done(absl::NotFoundError(vm_ + " has no lease record"));
-  Swap swap = make_swap(SwapKind::DESIRE);
-  swap.revision = record_->revision;
-  swap.value = std::string(spec.bytes());
-  swap.loss_allowed = record_->loss_allowed;
-  send_swap(swap, [this, done](const absl::StatusOr<SwapResult>& result) {
-    done(!result.ok()   ? result.status()
-         : !result->won ? absl::AbortedError(result->why + ": try again")
-                        : absl::OkStatus());
-    look();
-  });
 }
 
 }  // namespace supercloud

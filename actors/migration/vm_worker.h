@@ -78,6 +78,7 @@ class VmWorker {
   void recover_asked(SwapKind kind, Epoch epoch);
   void recover_outgoing(Outgoing out);
   void recover_incoming(Incoming in) { recovered_in_ = std::move(in); }
+  void recover_dropped(const EventId& migration) { dropped_ = migration; }
 
   // A migration of this VM to `target` is wanted; preflight has passed.
   void begin(Outgoing out, Event proposal);
@@ -127,7 +128,7 @@ class VmWorker {
   void stop_guest();
   void seal_and_destroy();
   void say_stopped(bool copy_kept);
-  void report_failed();
+  void report_failed(const std::string& why);
   void remove_record();
   void tend_replicas();
 
@@ -146,10 +147,14 @@ class VmWorker {
   void prepare();
   void verify();
   void commit();
-  void drop_incoming();
-  void source_lost(const EventId& migration);
-  void completed_here();
+  void drop_incoming(const std::string& why);
+  void say_aborted(const EventId& migration, const std::string& why);
+  void say_source_lost();
+  bool switched_here() const;
+  void say_completed();
   void tend_unended();
+  void say_end();
+  void say_cleaned();
 
   Draft draft(const EventId* migration, Epoch epoch) const;
   std::string name() const;

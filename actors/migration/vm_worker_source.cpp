@@ -307,6 +307,7 @@ void VmWorker::abort_outgoing() {
 // Safe without a look at the target: it can have asked to commit only after a hand-over, and what was handed over is taken back
 // by a swap to a new epoch, which clears the mark by itself.
 void VmWorker::clear_heir() {
+  if (record_->holder != shared_.context.node()) say_source_lost();
   Swap swap = make_swap(SwapKind::CLEAR_HEIR);
   swap.heir = record_->heir;
   send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
@@ -330,9 +331,7 @@ void VmWorker::finish_lost() {
           released.payload().initVmReleased().setNode(shared_.context.node());
           shared_.context.publish(std::move(released));
         }
-        Draft cleaned = draft(&out.migration, out.epoch);
-        cleaned.payload().initMigrationCleaned().setNode(shared_.context.node());
-        shared_.context.publish(std::move(cleaned));
+        if (unended_) say_end();
         unended_ = Unended{.migration = out.migration,
                            .source = shared_.context.node(),
                            .target = out.target,
@@ -344,16 +343,32 @@ void VmWorker::finish_lost() {
       }));
 }
 
+// Cleaned follows the end (20): a log that lacks it makes this executor, restarted, ask again how the migration ended.
 void VmWorker::migration_ended(const EventId& migration) {
-  if (unended_ && unended_->migration == migration) unended_.reset();
+  if (unended_ && unended_->migration == migration) say_cleaned();
+}
+
+void VmWorker::say_cleaned() {
+  const Unended end = *std::exchange(unended_, std::nullopt);
+  Draft cleaned = draft(&end.migration, end.epoch - 1);
+  cleaned.payload().initMigrationCleaned().setNode(shared_.context.node());
+  shared_.context.publish(std::move(cleaned));
 }
 
 // The target says how a committed migration ended. If it never does, it is lost, and the source says so in its place.
 void VmWorker::tend_unended() {
-  if (!unended_ || shared_.context.now() < unended_->due || !record_known_) return;
-  const Unended end = *std::exchange(unended_, std::nullopt);
+  if (unended_ && shared_.context.now() >= unended_->due && record_known_) say_end();
+}
+
+// An epoch of the target's after the commit's shows that it executed.
+void VmWorker::say_end() {
+  const Unended& end = *unended_;
+  const bool lost =
+      !record_ || (record_->epoch == end.epoch ? !record_->session_alive
+                                               : record_->epoch == end.epoch + 1 &&
+                                                     record_->swap_kind == SwapKind::TAKEOVER);
   Draft event = draft(&end.migration, end.epoch);
-  if (record_ && record_->holder == end.target && record_->epoch == end.epoch) {
+  if (!lost) {
     auto payload = event.payload().initMigrationCompleted();
     payload.setSource(end.source);
     payload.setTarget(end.target);
@@ -362,11 +377,11 @@ void VmWorker::tend_unended() {
     payload.setNode(shared_.context.node());
     payload.setStage("committed");
     payload.setWhy(record_
-                       ? absl::StrCat(end.target, " committed and was then lost; ", record_->holder,
-                                      " has the VM at epoch ", record_->epoch)
+                       ? absl::StrCat(end.target, " committed and was then lost")
                        : absl::StrCat(end.target, " committed, and the VM was destroyed since"));
   }
   shared_.context.publish(std::move(event));
+  say_cleaned();
 }
 
 }  // namespace supercloud

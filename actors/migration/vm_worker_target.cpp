@@ -91,17 +91,25 @@ void VmWorker::commit() {
   });
 }
 
-// Rule 21: nobody else is left to say it.
-void VmWorker::source_lost(const EventId& migration) {
+// The heir's mark in the record is a debt: whoever takes it away says how the migration ended. Said twice, it is said once too
+// often, never too little.
+void VmWorker::say_aborted(const EventId& migration, const std::string& why) {
   Draft event = draft(&migration, record_->epoch);
   auto payload = event.payload().initMigrationAborted();
   payload.setNode(shared_.context.node());
   payload.setStage("before the commit");
-  payload.setWhy(absl::StrCat("source lost: the session of ", record_->holder, " has ended"));
+  payload.setWhy(why);
   shared_.context.publish(std::move(event));
 }
 
-void VmWorker::drop_incoming() {
+// Rule 21: nobody else is left to say it.
+void VmWorker::say_source_lost() {
+  say_aborted(record_->heir->migration,
+              absl::StrCat("source lost: the session of ", record_->holder, " has ended"));
+}
+
+void VmWorker::drop_incoming(const std::string& why) {
+  if (in_->failure.empty()) in_->failure = why;
   const auto guest = copy();
   const bool incoming = guest && (guest->state == GuestStatus::State::incoming ||
                                   guest->state == GuestStatus::State::arrived);
@@ -111,12 +119,12 @@ void VmWorker::drop_incoming() {
     const Incoming in = *std::exchange(in_, std::nullopt);
     dropped_ = in.migration;
     for (Answer& answer : std::exchange(switch_over_answers_, {}))
-      answer(absl::FailedPreconditionError(in.failure.empty() ? "the target gave up" : in.failure));
-    if (record_ && !record_->session_alive && record_->epoch == in.epoch) source_lost(in.migration);
+      answer(absl::FailedPreconditionError(in.failure));
     const bool marked =
         record_ && record_->heir && *record_->heir == Heir{shared_.context.node(), in.migration};
     // A lost source leaves the mark to this node's takeover.
     if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
+    say_aborted(in.migration, absl::StrCat("the target gave up: ", in.failure));
     Swap swap = make_swap(SwapKind::CLEAR_HEIR);
     swap.heir = record_->heir;
     send_swap(swap, [this](const absl::StatusOr<SwapResult>&) { finished(); });
@@ -126,13 +134,15 @@ void VmWorker::drop_incoming() {
 }
 
 // Completed is: resumed here, and the network sends the guest's frames here.
-void VmWorker::completed_here() {
-  if (!completing_ || !record_ || !spec_) return;
+bool VmWorker::switched_here() const {
+  if (!spec_) return false;
   const std::string address(text(spec_->reader().getAddress()));
-  bool switched = address.empty();
   for (const AddressOwner& owner : shared_.seams.fabric.owners())
-    switched = switched || (owner.address == address && owner.node == shared_.context.node());
-  if (!switched) return;
+    if (owner.address == address && owner.node == shared_.context.node()) return true;
+  return false;
+}
+
+void VmWorker::say_completed() {
   const EventId migration = *std::exchange(completing_, std::nullopt);
   Draft event = draft(&migration, consumed_);
   auto payload = event.payload().initMigrationCompleted();

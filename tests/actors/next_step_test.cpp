@@ -269,6 +269,8 @@ TEST_F(NextStep, takes_over_only_an_ended_session_in_its_turn_and_in_sync) {  //
   view_.record->heir_alive = false;
   EXPECT_EQ(step(), Step::swap_takeover);
   view_.record->in_sync = {"there"};
+  EXPECT_EQ(step(), Step::clear_heir) << "not in sync, and nobody else is left to end it";
+  view_.record->heir.reset();
   EXPECT_EQ(step(), Step::none) << "not in sync";
   view_.record->loss_allowed = true;
   EXPECT_EQ(step(), Step::swap_takeover);
@@ -284,6 +286,12 @@ TEST_F(NextStep, leaves_what_its_user_stopped_or_paused_where_it_is) {
   view_.wanted_running = true;
   view_.wanted_paused = true;
   EXPECT_EQ(step(), Step::none);
+  view_.record->heir = Heir{"elsewhere", migration};
+  EXPECT_EQ(step(), Step::clear_heir) << "nobody is left to end its migration";
+  view_.record->heir_alive = true;
+  EXPECT_EQ(step(), Step::none) << "the heir ends it";
+  view_.record->heir = Heir{"here", migration};
+  EXPECT_EQ(step(), Step::clear_heir);
   view_.wanted_gone = true;
   EXPECT_EQ(step(), Step::swap_remove) << "destroyed, and its holder is lost";
 }

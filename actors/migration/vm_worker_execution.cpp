@@ -1,0 +1,181 @@
+// Letting the guest execute, and stopping it: what every copy goes through, migrated or not.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/migration/vm_worker.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration retry_delay = absl::Milliseconds(200);
+
+}  // namespace
+
+// ---- letting the guest execute ---------------------------------------------------------------------------------------
+
+void VmWorker::boot() {
+  const Epoch epoch = won_.epoch;
+  if (!spec_) return finished_later(retry_delay);
+  shared_.seams.hypervisor.create(*spec_, epoch,
+                                  reply<Done>(shared_.options.call_deadline, [this](auto created) {
+                                    if (created.ok() || absl::IsAlreadyExists(created.status()))
+                                      return run_at_won_epoch();
+                                    finished_later(shared_.options.look_interval);
+                                  }));
+}
+
+// The first instruction at the epoch won: keeper, volume, port, guest, in this order (2, 3, 7, 11).
+void VmWorker::run_at_won_epoch() {
+  const Won won = won_;
+  auto& seams = shared_.seams;
+  if (seams.session.current() != won.session) return finished_later(retry_delay);
+  arm_guest(seams.hypervisor, seams.volumes, seams.fabric, vm_, seams.session.deadline());
+  seams.volumes.serve(
+      vm_, won.epoch, reply<VolumeStatus>(shared_.options.call_deadline, [this, won](auto served) {
+        ExecutorSeams& parts = shared_.seams;
+        const absl::Status open =
+            served.ok() && parts.session.current() == won.session
+                ? parts.fabric.open(vm_, won.epoch)
+                : absl::UnavailableError("not served, or the session has ended");
+        if (absl::IsNotFound(open)) return prepare_port();
+        if (!open.ok()) return finished_later(retry_delay);
+        consumed_ = won.epoch;
+        won_ = {};
+        parts.hypervisor.resume(
+            vm_, won.epoch,
+            reply<Done>(shared_.options.call_deadline * 2, [this](absl::StatusOr<Done> run) {
+              const auto guest = copy();
+              const bool runs =
+                  guest && guest->state == GuestStatus::State::running && guest->epoch == consumed_;
+              if (run.ok() || (absl::IsDeadlineExceeded(run.status()) && runs)) {
+                resumed();
+                return finished();
+              }
+              // Without an answer it may take effect at any time: only the keeper can end that (7).
+              shared_.seams.hypervisor.arm(vm_, shared_.context.now());
+              shared_.seams.fabric.close(vm_);
+              finished_later(retry_delay);
+            }));
+      }));
+}
+
+// The network manager has one ready in most cases; what it has not heard of yet is made here.
+void VmWorker::prepare_port() {
+  shared_.seams.fabric.prepare(
+      vm_, spec_ ? std::string(text(spec_->reader().getAddress())) : std::string(),
+      reply<Done>(shared_.options.call_deadline, [this](const absl::StatusOr<Done>& made) {
+        if (made.ok() || absl::IsDeadlineExceeded(made.status()))
+          return finished_later(made.ok() ? absl::ZeroDuration() : retry_delay);
+        report_failed(absl::StrCat("no port: ", made.status().message()));
+      }));
+}
+
+void VmWorker::resumed() {
+  failed_reported_ = false;
+  // Its commit is what brought it here, also if that was won under a session that had ended, and the copy was reclaimed since (3).
+  const EventId migration = in_ && in_->epoch < consumed_ ? in_->migration : EventId{};
+  if (record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) {
+    Draft started = draft(nullptr, consumed_);
+    auto payload = started.payload().initVmStarted();
+    payload.setNode(shared_.context.node());
+    payload.setWhy(start_reason_.empty() ? "created" : start_reason_);
+    shared_.context.publish(std::move(started));
+  }
+  Draft event = draft(out_ ? &out_->migration : &migration, consumed_);
+  auto payload = event.payload().initVmResumed();
+  payload.setNode(shared_.context.node());
+  if (spec_) payload.setAddress(spec_->reader().getAddress());
+  payload.setWhy(migration.empty() ? start_reason_ : "committed");
+  resumed_time_ = shared_.context.publish(std::move(event)).time();
+  arm_guest(shared_.seams.hypervisor, shared_.seams.volumes, shared_.seams.fabric, vm_,
+            shared_.seams.session.deadline());
+  if (!migration.empty()) {
+    completing_ = migration;
+    completing_source_ = in_->source;
+    for (Answer& answer : std::exchange(switch_over_answers_, {}))
+      answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
+    in_.reset();
+  }
+}
+
+// ---- stopping --------------------------------------------------------------------------------------------------------
+
+void VmWorker::destroy_copy(bool lost) {
+  shared_.seams.fabric.close(vm_);
+  const auto guest = copy();
+  shared_.seams.hypervisor.destroy(
+      vm_, reply<Done>(shared_.options.call_deadline,
+                       [this, lost, guest](absl::StatusOr<Done> destroyed) {
+                         if (!destroyed.ok()) return finished_later(retry_delay);
+                         const bool own = guest && guest->state != GuestStatus::State::incoming &&
+                                          guest->state != GuestStatus::State::arrived;
+                         if (lost && own) {
+                           Draft event = draft(nullptr, guest->epoch);
+                           event.payload().initVmReleased().setNode(shared_.context.node());
+                           shared_.context.publish(std::move(event));
+                         }
+                         finished();
+                       }));
+}
+
+void VmWorker::stop_guest() {
+  auto& seams = shared_.seams;
+  const bool keep_copy = spec_ && spec_->reader().getRunning() && !spec_->reader().getDestroyed();
+  seams.fabric.close(vm_);
+  seams.hypervisor.pause(
+      vm_, reply<Done>(shared_.options.call_deadline, [this, keep_copy](auto paused) {
+        // What a fenced volume holds back never drains; it goes with the copy (9).
+        const bool stopped =
+            paused.ok() || (absl::IsDeadlineExceeded(paused.status()) && !keep_copy);
+        if (!stopped) return finished_later(retry_delay);
+        if (keep_copy) return say_stopped(true);
+        seal_and_destroy();
+      }));
+}
+
+void VmWorker::seal_and_destroy() {
+  const auto destroy = [this] {
+    shared_.seams.hypervisor.destroy(vm_,
+                                     reply<Done>(shared_.options.call_deadline, [this](auto gone) {
+                                       gone.ok() ? say_stopped(false) : finished_later(retry_delay);
+                                     }));
+  };
+  for (const VolumeStatus& volume : shared_.seams.volumes.list())
+    if (volume.vm == vm_ && volume.role == VolumeStatus::Role::serving)
+      return shared_.seams.volumes.seal(
+          vm_, volume.epoch,
+          reply<Seal>(shared_.options.call_deadline, [this, destroy](auto sealed) {
+            sealed.ok() ? destroy() : finished_later(retry_delay);
+          }));
+  destroy();
+}
+
+void VmWorker::say_stopped(bool copy_kept) {
+  Draft event = draft(nullptr, record_ ? record_->epoch : 0);
+  if (copy_kept) {
+    auto payload = event.payload().initVmPaused();
+    payload.setNode(shared_.context.node());
+    payload.setWhy("by its user");
+  } else {
+    auto payload = event.payload().initVmStopped();
+    payload.setNode(shared_.context.node());
+    payload.setWhy("by its user");
+  }
+  shared_.context.publish(std::move(event));
+  finished();
+}
+
+// Said once, tried again: what stands in its way may go.
+void VmWorker::report_failed(const std::string& why) {
+  if (!failed_reported_) {
+    failed_reported_ = true;
+    Draft event = draft(nullptr, record_->epoch);
+    auto payload = event.payload().initVmFailed();
+    payload.setNode(shared_.context.node());
+    payload.setWhy(why);
+    shared_.context.publish(std::move(event));
+  }
+  finished_later(shared_.options.look_interval);
+}
+
+}  // namespace supercloud

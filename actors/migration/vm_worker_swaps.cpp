@@ -1,0 +1,204 @@
+// The swaps of a VM's lease record, and how each is logged before it is sent (4).
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/migration/vm_worker.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration retry_delay = absl::Milliseconds(200);
+
+bool raises_epoch(SwapKind kind) {
+  return kind == SwapKind::DEFINE || kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM ||
+         kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER;
+}
+
+}  // namespace
+
+Swap VmWorker::make_swap(SwapKind kind) {
+  Swap swap;
+  swap.key = absl::StrCat("vm/", vm_);
+  swap.kind = kind;
+  swap.session = shared_.seams.session.current().value_or("");
+  swap.swap_id =
+      absl::StrCat(swap.session, "/", shared_.context.time().value, "/", shared_.next_swap++);
+  swap.epoch = record_ ? record_->epoch : 0;
+  return swap;
+}
+
+// Rule 4: on stable storage before it is sent.
+void VmWorker::log_swap(const Swap& swap, std::function<void()> then) {
+  const EventId* migration = out_ ? &out_->migration : in_ ? &in_->migration : nullptr;
+  Draft event = draft(migration, swap.epoch);
+  auto payload = event.payload().initLeaseSwapRequested();
+  payload.setKind(swap.kind);
+  payload.setEpoch(swap.epoch);
+  payload.setSwapId(swap.swap_id);
+  payload.setSession(swap.session);
+  shared_.context.publish(std::move(event),
+                          [this, alive = alive_, kind = swap.kind, epoch = swap.epoch,
+                           session = swap.session, then = std::move(then)](absl::Status logged) {
+                            if (!*alive) return;
+                            if (!logged.ok()) return finished_later(retry_delay);
+                            if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM)
+                              asked_by_copy_.insert(epoch);
+                            if (kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER)
+                              asked_by_boot_[epoch] = session;
+                            then();
+                          });
+}
+
+void VmWorker::recover_asked(SwapKind kind, Epoch epoch) {
+  if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM) asked_by_copy_.insert(epoch);
+}
+
+void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<SwapResult>&)> then) {
+  if (raises_epoch(swap.kind)) {
+    last_swap_id_ = swap.swap_id;
+    last_swap_session_ = swap.session;
+  }
+  const SwapKind kind = swap.kind;
+  const SessionId session = swap.session;
+  shared_.seams.leases.swap(
+      std::move(swap),
+      reply<SwapResult>(
+          shared_.options.call_deadline,
+          [this, kind, session, then = std::move(then)](absl::StatusOr<SwapResult> result) {
+            if (result.ok()) {
+              if (result->won && raises_epoch(kind) && result->record &&
+                  result->record->epoch > consumed_)
+                won_ = {result->record->epoch, session};
+              // one look, by `then`
+              const bool was_busy = std::exchange(busy_, true);
+              record_read(kind == SwapKind::REMOVE && result->won ? std::nullopt : result->record);
+              busy_ = was_busy;
+            }
+            then(result);
+          }));
+}
+
+void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
+  start_reason_ = why;
+  Swap swap = make_swap(kind);
+  // A resume of an earlier daemon may still be on its way: none takes effect after this.
+  if (kind == SwapKind::RECLAIM) shared_.seams.hypervisor.arm(vm_, shared_.context.now());
+  if (kind == SwapKind::TAKEOVER) {
+    swap.in_sync = {shared_.context.node()};
+    if (record_->heir) say_source_lost();
+    if (unended_) say_end();  // what this node had committed to another comes back
+  }
+  log_swap(swap, [this, swap] {
+    send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
+      result.ok() ? finished() : finished_later(retry_delay);
+    });
+  });
+}
+
+// ---- what people want ------------------------------------------------------------------------------------------------
+
+void VmWorker::define(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {
+  if (busy_) return done(absl::UnavailableError(vm_ + " is busy: try again"));
+  busy_ = true;
+  spec_ = spec;
+  start_reason_ = "created";
+  const auto failed = [this, done](absl::Status why) {
+    finished_later(retry_delay);
+    done(std::move(why));
+  };
+  shared_.seams.volumes.create(
+      vm_, spec.reader().getDiskBytes(),
+      reply<VolumeStatus>(shared_.options.call_deadline, [this, spec, done, failed](auto created) {
+        if (!created.ok()) return failed(created.status());
+        Swap swap = make_swap(SwapKind::DEFINE);
+        define_session_ = swap.session;
+        swap.epoch = 0;
+        swap.in_sync = {shared_.context.node()};
+        swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
+        swap.value = std::string(spec.bytes());
+        log_swap(swap, [this, swap, spec, done, failed] {
+          send_swap(swap, [this, spec, done, failed](const absl::StatusOr<SwapResult>& result) {
+            if (!result.ok()) return failed(result.status());
+            define_session_.clear();
+            if (!result->won) return failed(absl::AlreadyExistsError(result->why));
+            Draft event = draft(nullptr, record_->epoch);
+            auto payload = event.payload().initVmDefined();
+            payload.setSpec(spec.reader());
+            payload.setNode(shared_.context.node());
+            shared_.context.publish(std::move(event));
+            done(absl::OkStatus());
+            finished();
+          });
+        });
+      }));
+}
+
+void VmWorker::desire(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {
+  if (!record_) return done(absl::NotFoundError(vm_ + " has no lease record"));
+  Swap swap = make_swap(SwapKind::DESIRE);
+  swap.revision = record_->revision;
+  swap.value = std::string(spec.bytes());
+  swap.loss_allowed = record_->loss_allowed;
+  send_swap(swap, [this, done](const absl::StatusOr<SwapResult>& result) {
+    done(!result.ok()   ? result.status()
+         : !result->won ? absl::AbortedError(result->why + ": try again")
+                        : absl::OkStatus());
+    look();
+  });
+}
+
+void VmWorker::remove_record() {
+  Swap swap = make_swap(SwapKind::REMOVE);
+  swap.revision = record_->revision;
+  const Epoch epoch = swap.epoch;
+  send_swap(swap, [this, epoch](const absl::StatusOr<SwapResult>& result) {
+    if (!result.ok()) return finished_later(retry_delay);
+    if (result->won) {
+      Draft event = draft(nullptr, epoch);
+      event.payload().initVmDestroyed().setNode(shared_.context.node());
+      shared_.context.publish(std::move(event));
+    }
+    finished();
+  });
+}
+
+// ---- the in-sync set -------------------------------------------------------------------------------------------------
+
+// The in-sync set follows the replicas: a flush waits for a peer before the record promises it, and goes on waiting until the
+// record no longer does (13).
+void VmWorker::tend_replicas() {
+  if (!spec_ || !record_ || record_->holder != shared_.context.node() || out_ ||
+      !shared_.seams.session.current())
+    return;
+  if (spec_->reader().getDiskLoss() != schema::DiskLoss::SYNC) return;
+  std::vector<std::string> connected;
+  std::vector<std::string> wanted{shared_.context.node()};
+  std::uint64_t flushed = 0;
+  for (const VolumeStatus& volume : shared_.seams.volumes.list())
+    if (volume.vm == vm_) flushed = volume.version_flushed;
+  for (const ReplicaStatus& replica : shared_.seams.volumes.replicas(vm_)) {
+    const bool promised = std::find(record_->in_sync.begin(), record_->in_sync.end(),
+                                    replica.node) != record_->in_sync.end();
+    if (!replica.connected || !(replica.caught_up || promised)) continue;
+    connected.push_back(replica.node);
+    if (replica.version_stable >= flushed || promised) wanted.push_back(replica.node);
+  }
+  std::vector<std::string> peers = connected;
+  for (const std::string& node : record_->in_sync)
+    if (node != shared_.context.node() &&
+        std::find(peers.begin(), peers.end(), node) == peers.end())
+      peers.push_back(node);
+  shared_.seams.volumes.set_sync_peers(vm_, peers);
+  std::sort(wanted.begin() + 1, wanted.end());
+  if (wanted == record_->in_sync) return;
+  busy_ = true;
+  Swap swap = make_swap(SwapKind::IN_SYNC);
+  swap.revision = record_->revision;
+  swap.in_sync = wanted;
+  send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
+    finished_later(result.ok() && result->won ? absl::ZeroDuration() : retry_delay);
+  });
+}
+
+}  // namespace supercloud
