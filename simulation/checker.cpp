@@ -116,11 +116,22 @@ void Checker::check_disk(const std::string& machine, const std::string& vm, Epoc
       break;
     }
   }
-  if (boot) {
-    state.acknowledged = disk;
-    state.flushed = disk;
-    state.unflushed.clear();
-    state.issued.clear();
+  if (boot) begin_from(disk, state);
+}
+
+// What the guest finds is what it goes by from here on. Of that only what was flushed before is known to be stable: a guest that
+// died on a living host boots from what may still be in a cache.
+void Checker::begin_from(const std::map<std::uint64_t, KnownBlock>& disk, Vm& state) {
+  const auto flushed = std::exchange(state.flushed, {});
+  state.acknowledged = disk;
+  state.unflushed.clear();
+  state.issued.clear();
+  for (const auto& [block, content] : disk) {
+    const auto before = flushed.find(block);
+    if (before != flushed.end() && before->second.value == content.value)
+      state.flushed[block] = content;
+    else
+      state.unflushed[block][content.version] = content;
   }
 }
 

@@ -94,6 +94,7 @@ class Checker {
   };
   void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot,
                   Vm& state);
+  static void begin_from(const std::map<std::uint64_t, KnownBlock>& disk, Vm& state);
   void check_memory(const std::string& machine, const std::string& vm, Epoch epoch,
                     const Vm& state);
   static bool taken_over(const Vm& state, Epoch epoch);
