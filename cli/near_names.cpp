@@ -29,7 +29,7 @@ std::vector<std::string> near_names(std::string_view wanted,
   std::vector<std::pair<std::size_t, std::string>> ranked;
   for (const std::string& name : names) {
     const bool begins = !wanted.empty() && !name.empty() &&
-                        (name.rfind(wanted, 0) == 0 || wanted.rfind(name, 0) == 0);
+                        (name.starts_with(wanted) || wanted.starts_with(name));
     const std::size_t letters = distance(wanted, name);
     if (begins || letters <= std::max<std::size_t>(1, std::max(wanted.size(), name.size()) / 2))
       ranked.emplace_back(begins ? 0 : letters, name);

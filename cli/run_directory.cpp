@@ -196,7 +196,7 @@ absl::Status point_latest_to(const files::path& directory) {
 void remove_old_runs(const files::path& root, std::string_view prefix, std::size_t keep) {
   std::vector<files::path> runs_there;
   for (const files::path& directory : run_directories(root))
-    if (directory.filename().string().rfind(prefix, 0) == 0) runs_there.push_back(directory);
+    if (directory.filename().string().starts_with(prefix)) runs_there.push_back(directory);
   for (std::size_t i = 0; i + keep < runs_there.size(); ++i) {
     const auto cluster = read_cluster_file(runs_there[i]);
     const bool running =

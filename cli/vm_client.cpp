@@ -175,7 +175,7 @@ int tell_vm_error(const absl::Status& status, const std::string& vm, VmClient* c
   if (absl::IsNotFound(status)) {
     if (const auto vms = client->list(); vms.ok()) {
       std::vector<std::string> names;
-      const std::string wanted = vm.rfind("main/", 0) == 0 ? vm.substr(5) : vm;
+      const std::string wanted = vm.starts_with("main/") ? vm.substr(5) : vm;
       for (const VmFacts& facts : *vms)
         names.push_back(facts.tenant == "main" ? facts.name : facts.key());
       std::cerr << suggest(wanted, names,

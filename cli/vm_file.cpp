@@ -109,7 +109,7 @@ class VmFileReader {
                                     const std::string& key) {
     const toml::node* node = table.get(key);
     if (node == nullptr) return std::nullopt;
-    if (const auto value = node->value_exact<std::string>()) return *value;
+    if (auto value = node->value_exact<std::string>()) return value;
     mistake(node, prefix + key, "is not a string", absl::StrCat("write ", key, " = \"...\""));
     return std::nullopt;
   }

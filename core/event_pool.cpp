@@ -52,7 +52,7 @@ absl::Status check_id(std::string_view field, schema::EventId::Reader id) {
   const std::size_t slash = origin.find('/');
   if (slash == std::string_view::npos || !decode_token(origin.substr(0, slash)).ok() ||
       !decode_token(origin.substr(slash + 1)).ok()) {
-    return fault(field, absl::StrCat("origin '", absl_view(origin), "' is not node/actor").c_str());
+    return fault(field, absl::StrCat("origin '", absl_view(origin), "' is not node/actor"));
   }
   if (id.getSequence() == 0) return fault(field, "sequence 0; they count from 1");
   return absl::OkStatus();

@@ -291,7 +291,7 @@ void SimulatedCluster::run_for(Duration span) {
 void SimulatedCluster::look() {
   const auto& leases = lease_disk_.contents.leases;
   for (const auto& [key, stored] : leases) {
-    if (key.rfind("vm/", 0) != 0) continue;
+    if (!key.starts_with("vm/")) continue;
     std::uint64_t& seen = seen_revisions_[key];
     if (seen == stored.record.revision) continue;
     seen = stored.record.revision;
@@ -311,9 +311,9 @@ void SimulatedCluster::look() {
       if (!probe.memory_intact) checker_.memory_broken(machine->name(), probe.vm);
 }
 
-void SimulatedCluster::ask(const std::string& node, Message<schema::Request> asked, Told told) {
+void SimulatedCluster::ask(const std::string& node, Message<schema::Request> request, Told told) {
   client_bus_->request(
-      {node, "executor"}, std::string(asked.bytes()),
+      {node, "executor"}, std::string(request.bytes()),
       Reply<std::string>(scheduler_.now() + absl::Seconds(5),
                          [told = std::move(told)](const absl::StatusOr<std::string>& answer) {
                            if (!told) return;

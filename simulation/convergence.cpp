@@ -92,7 +92,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_migrations(cluster, history);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
-    if (key.rfind("vm/", 0) != 0) continue;
+    if (!key.starts_with("vm/")) continue;
     known.insert(key.substr(3));
     check_vm(cluster, stored.record);
   }

@@ -297,7 +297,7 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
   for (const auto& [id, known] : known_) {
     if (known.ended || known.instance.client_token != token) continue;
     return answer(Message<schema::Response>::build(
-        [&id = id](schema::Response::Builder response) { response.setInstance(id); }));
+        [&instance = id](schema::Response::Builder response) { response.setInstance(instance); }));
   }
   const bool under_way = rentals_.contains(token);
   rentals_[token].waiting.push_back(std::move(answer));

@@ -17,8 +17,8 @@ namespace files = std::filesystem;
 constexpr const char* site_name = "site";
 constexpr const char* run_prefix = "demo-";
 constexpr std::size_t runs_kept = 5;
-// Whoever takes a market's role first waits so long for nodes whose logs it has to read: then prices come.
-constexpr Duration market_opens_after = absl::Milliseconds(5500);
+// For the site process to come up. Whoever takes a market's role first has no past to wait for: it tells prices at once.
+constexpr Duration market_opens_after = absl::Milliseconds(500);
 constexpr Duration start_deadline = absl::Seconds(15);
 constexpr int start_look_ms = 20;
 constexpr Duration look_interval = absl::Milliseconds(200);
@@ -157,7 +157,7 @@ absl::Status DemoCluster::start_node(schema::InstanceLaunched::Reader launched) 
   if (!place.ok()) return place.status();
   host.place = *place;
   for (const LabelRule& rule : plan_.account.labels)
-    if (place->id().rfind(rule.place_prefix, 0) == 0) host.labels[rule.name] = rule.value;
+    if (place->id().starts_with(rule.place_prefix)) host.labels[rule.name] = rule.value;
   host.instance = instance;
   host.cpus = 2;
   host.memory_bytes = 15 * gib;

@@ -37,7 +37,7 @@ DemoStory::DemoStory(const DemoPlan& plan, MarketClock clock)
     place.name = short_place(name);
     place.spot = name.spot;
     for (const LabelRule& rule : plan.account.labels)
-      if (place.id.rfind(rule.place_prefix, 0) == 0 && rule.name == "trust")
+      if (place.id.starts_with(rule.place_prefix) && rule.name == "trust")
         place.trusted = rule.value == "high";
     places_.push_back(std::move(place));
   };

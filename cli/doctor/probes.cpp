@@ -92,7 +92,7 @@ int make_vxlan() {
 std::string own_cgroup() {
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);)
-    if (line.rfind("0::", 0) == 0) return line.substr(3);
+    if (line.starts_with("0::")) return line.substr(3);
   return "";
 }
 
@@ -186,7 +186,7 @@ std::string probe_library(const std::string& name) {
                              "/usr/lib64", "/usr/lib", "/usr/local/lib"}) {
     std::error_code error;
     for (const auto& entry : files::directory_iterator(folder, error))
-      if (entry.path().filename().string().rfind(name + ".so.", 0) == 0)
+      if (entry.path().filename().string().starts_with(name + ".so."))
         candidates.push_back(entry.path().string());
   }
   std::sort(candidates.begin(), candidates.end());
@@ -244,7 +244,7 @@ bool socket_answers(const std::string& path) {
 bool has_net_admin() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
-    if (line.rfind("CapEff:", 0) == 0)
+    if (line.starts_with("CapEff:"))
       return ((std::strtoull(line.c_str() + 7, nullptr, 16) >> cap_net_admin) & 1U) != 0;
   return false;
 }

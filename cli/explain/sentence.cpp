@@ -109,7 +109,7 @@ const MigrationState* latest_move(const History& history, const VmHistory& vm) {
 }  // namespace
 
 std::string vm_words(const std::string& vm) {
-  return vm.rfind("main/", 0) == 0 ? vm.substr(5) : vm;
+  return vm.starts_with("main/") ? vm.substr(5) : vm;
 }
 
 std::string node_words(const ClusterFold& fold, const std::string& node) {

@@ -166,7 +166,7 @@ class TreeOf {
   void candidates(const Event& proposed, int depth) {
     const Event* event =
         history_.considered(migration_.vm, proposed.time(), migration_.wanted_place);
-    if (event == nullptr || migration_.proposer.rfind("policy ", 0) != 0) return;
+    if (event == nullptr || !migration_.proposer.starts_with("policy ")) return;
     const std::size_t head = lines_.size();
     add_considered(*event, depth, lines_);
     // The proposal has said why already.

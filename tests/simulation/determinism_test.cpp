@@ -38,7 +38,7 @@ std::string lines_of_digests(const std::string& output) {
   for (std::size_t begin = 0; begin < output.size();) {
     const std::size_t end = output.find('\n', begin);
     const std::string line = output.substr(begin, end - begin);
-    if (line.rfind("digest of seed", 0) == 0) lines += line + "\n";
+    if (line.starts_with("digest of seed")) lines += line + "\n";
     begin = end == std::string::npos ? output.size() : end + 1;
   }
   return lines;
