@@ -32,6 +32,11 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.table, &FaultInjector::kill_site, 1);
   add(options_.table, &FaultInjector::table_outage, 1);
   add(options_.table, &FaultInjector::lose_table_replies, 2);
+  add(options_.swaps, &FaultInjector::late_swaps, 1);
+  add(options_.swaps && options_.network, &FaultInjector::cut_off_at_swap, 1);
+  add(options_.swaps && options_.machines, &FaultInjector::freeze_at_swap, 1);
+  add(options_.swaps && options_.processes, &FaultInjector::kill_daemon_at_swap, 1);
+  add(options_.swaps && options_.table, &FaultInjector::kill_site_at_swap, 1);
   add(options_.hypervisor, &FaultInjector::slow_calls, 2);
   add(options_.hypervisor, &FaultInjector::kill_guest, 1);
   add(options_.hypervisor, &FaultInjector::cut_streams, 2);
@@ -89,7 +94,7 @@ SimulatedMachine& FaultInjector::any_machine() {
 std::string FaultInjector::any_vm() {
   std::vector<std::string> vms;
   for (const auto& [key, stored] : cluster_.leases().leases)
-    if (key.rfind("vm/main/", 0) == 0) vms.push_back(key.substr(8));
+    if (key.starts_with("vm/main/")) vms.push_back(key.substr(8));
   if (vms.empty()) return "web0";
   const std::size_t index = random_.below(vms.size());
   return vms[index];
@@ -153,8 +158,9 @@ void FaultInjector::lossy() {
 
 // ---- processes and machines --------------------------------------------------------------------------------------------
 
-void FaultInjector::kill_daemon() {
-  SimulatedMachine& machine = any_machine();
+void FaultInjector::kill_daemon() { kill(any_machine()); }
+
+void FaultInjector::kill(SimulatedMachine& machine) {
   if (!machine.daemon_runs() || machine.frozen()) return;
   tell("kill -9 of the daemon of " + machine.name());
   machine.kill_daemon(random_.chance(500'000));
@@ -193,8 +199,9 @@ void FaultInjector::lose_machine() {
   cluster_.lose_machine(machine);
 }
 
-void FaultInjector::freeze() {
-  SimulatedMachine& machine = any_machine();
+void FaultInjector::freeze() { freeze(any_machine()); }
+
+void FaultInjector::freeze(SimulatedMachine& machine) {
   if (!machine.powered() || machine.frozen()) return;
   tell(machine.name() + " freezes as a whole");
   machine.freeze();
@@ -230,6 +237,73 @@ void FaultInjector::lose_table_replies() {
   const std::uint64_t count = 1 + random_.below(4);
   tell(absl::StrCat("the next ", count, " answers of the lease table are lost"));
   cluster_.table()->lose_replies(count);
+}
+
+// ---- around a swap ---------------------------------------------------------------------------------------------------
+
+void FaultInjector::late_swaps() {
+  swap_late_max_ = span(absl::Milliseconds(200), absl::Seconds(5));
+  swaps_late_until_ = cluster_.scheduler().now() + span(absl::Seconds(1), absl::Seconds(10));
+  tell(absl::StrCat("for a while every other swap reaches the lease table late, by up to ",
+                    absl::FormatDuration(swap_late_max_)));
+  watch_swaps();
+}
+
+// It takes effect, and its sender does not hear of it: its session may end meanwhile, or go on.
+void FaultInjector::cut_off_at_swap() {
+  const Duration lasts = span(absl::Milliseconds(300), absl::Seconds(8));
+  strike_next_swap([this, lasts](SimulatedMachine& machine) {
+    const std::string node = machine.name();
+    tell(node + " and the lease site do not hear each other");
+    cluster_.network().block(node, "site");
+    cluster_.network().block("site", node);
+    later(lasts, [this, node] {
+      tell(node + " and the lease site hear each other again");
+      cluster_.network().unblock(node, "site");
+      cluster_.network().unblock("site", node);
+    });
+  });
+}
+
+void FaultInjector::freeze_at_swap() {
+  strike_next_swap([this](SimulatedMachine& machine) { freeze(machine); });
+}
+
+void FaultInjector::kill_daemon_at_swap() {
+  strike_next_swap([this](SimulatedMachine& machine) { kill(machine); });
+}
+
+void FaultInjector::kill_site_at_swap() {
+  strike_next_swap([this](SimulatedMachine&) { kill_site(); });
+}
+
+void FaultInjector::strike_next_swap(std::function<void(SimulatedMachine& machine)> strike) {
+  strike_ = std::move(strike);
+  watch_swaps();
+}
+
+// As all faults of the table, until its site ends.
+void FaultInjector::watch_swaps() {
+  if (cluster_.table() == nullptr) return;
+  cluster_.table()->set_swap_gate([this](const Swap& swap) { return swap_arrives(swap); });
+}
+
+Duration FaultInjector::swap_arrives(const Swap& swap) {
+  if (healed_) return absl::ZeroDuration();
+  const std::string node = swap.session.substr(0, swap.session.find(':'));
+  const bool of_epoch = swap.kind == SwapKind::COMMIT || swap.kind == SwapKind::RECLAIM ||
+                        swap.kind == SwapKind::RESTART || swap.kind == SwapKind::TAKEOVER;
+  SimulatedMachine* machine = cluster_.machine(node);
+  if (strike_ && of_epoch && machine != nullptr) {
+    tell(absl::StrCat("just as a swap by ", node, " of ", swap.key, " at epoch ", swap.epoch,
+                      " arrives:"));
+    // Not within the table's turn, and before the swap is on its disk.
+    later(absl::ZeroDuration(),
+          [machine, strike = std::exchange(strike_, nullptr)] { strike(*machine); });
+  }
+  if (cluster_.scheduler().now() >= swaps_late_until_ || !random_.chance(500'000))
+    return absl::ZeroDuration();
+  return span(absl::ZeroDuration(), swap_late_max_);
 }
 
 // ---- hypervisor and disks ----------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ struct FaultOptions {
   bool table = true;       // the lease site
   bool hypervisor = true;  // slow and failing calls, dying guests, cut streams
   bool disks = true;       // full logs
+  // the moment at which an epoch changes hands: swaps that arrive late, and whatever of the above is wanted, just as one arrives
+  bool swaps = false;
   // where the cluster has a generated one: feeds that stop, prices that spike
   bool market = true;
 };
@@ -56,13 +58,24 @@ class FaultInjector {
   void one_sided();
   void lossy();
   void kill_daemon();
+  void kill(SimulatedMachine& machine);
   void fail_actor();
   void power_cycle();
   void lose_machine();
   void freeze();
+  void freeze(SimulatedMachine& machine);
   void kill_site();
   void table_outage();
   void lose_table_replies();
+  void late_swaps();
+  void cut_off_at_swap();
+  void freeze_at_swap();
+  void kill_daemon_at_swap();
+  void kill_site_at_swap();
+  // What befalls the machine whose swap of an epoch is the next to arrive at the table.
+  void strike_next_swap(std::function<void(SimulatedMachine& machine)> strike);
+  void watch_swaps();
+  Duration swap_arrives(const Swap& swap);
   void slow_calls();
   void kill_guest();
   void cut_streams();
@@ -81,6 +94,9 @@ class FaultInjector {
   Instant end_{};
   bool healed_ = false;
   bool machine_lost_ = false;
+  Instant swaps_late_until_{};
+  Duration swap_late_max_;
+  std::function<void(SimulatedMachine& machine)> strike_;
   int created_ = 0;
   std::vector<InjectedFault> story_;
 };

@@ -98,6 +98,16 @@ void MemoryLeaseTable::end_session(SessionId session, Reply<Done> reply) {
 }
 
 void MemoryLeaseTable::swap(Swap swap, Reply<SwapResult> reply) {
+  const Duration held_up = swap_gate_ ? swap_gate_(swap) : absl::ZeroDuration();
+  if (held_up <= absl::ZeroDuration()) return arrived(std::move(swap), std::move(reply));
+  scheduler_.at(scheduler_.clock().now() + held_up,
+                [this, alive = std::weak_ptr<char>(alive_), swap = std::move(swap),
+                 reply = std::move(reply)]() mutable {
+                  if (!alive.expired()) arrived(std::move(swap), std::move(reply));
+                });
+}
+
+void MemoryLeaseTable::arrived(Swap swap, Reply<SwapResult> reply) {
   if (admit(reply)) table_->swap(std::move(swap), std::move(reply));
 }
 

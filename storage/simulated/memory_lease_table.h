@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "storage/durable_lease_table.h"
 
@@ -29,6 +31,10 @@ class MemoryLeaseTable final : public LeaseTable {
   void set_outage(bool outage) { outage_ = outage; }
   // The next `count` calls take effect, but nobody hears of it.
   void lose_replies(std::uint64_t count) { replies_to_lose_ = count; }
+  // Sees each swap as it arrives, before it has any effect, and says for how long it is held up yet: those behind it overtake it.
+  // Until then it is under way, and whether it is still good is decided when it takes effect.
+  using SwapGate = std::function<Duration(const Swap& swap)>;
+  void set_swap_gate(SwapGate gate) { swap_gate_ = std::move(gate); }
   // The next `count` syncs fail: half of the changes, in turn, are on stable storage all the same.
   void fail_syncs(std::uint64_t count);
   // The disk finishes the sync that is under way, if any, though nobody will hear of it: to be called right before destruction, as
@@ -47,12 +53,15 @@ class MemoryLeaseTable final : public LeaseTable {
   // False: the call does not reach the table.
   template <class T>
   bool admit(Reply<T>& reply);
+  void arrived(Swap swap, Reply<SwapResult> reply);
 
   Scheduler& scheduler_;
+  SwapGate swap_gate_;
   bool outage_ = false;
   std::uint64_t replies_to_lose_ = 0;
   Store* store_;  // table_'s
   std::unique_ptr<DurableLeaseTable> table_;
+  const std::shared_ptr<char> alive_ = std::make_shared<char>();  // what is held up ends with it
 };
 
 }  // namespace supercloud

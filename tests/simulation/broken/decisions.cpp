@@ -56,13 +56,12 @@ Decision resumes_at_same_epoch(const View& view, const Decision& right,
   return {Step::none, "this node holds that epoch"};
 }
 
-// The worker looks at the session once more before it resumes; this does not.
+// It finds its own swap in the record, and not that this was won under a session that has ended since: anyone may take over. The
+// worker would look at the session once more before it resumes; this does not.
 Decision believes_old_win(const View& view, const Decision& right, const NodeActorsSeams& seams) {
-  const bool old_win = view.record && view.record->holder == view.node &&
-                       view.won.epoch == view.record->epoch && view.session &&
-                       view.won.session != *view.session;
+  const bool old_win = won_by_copy(view) && view.session && view.record->session != *view.session;
   if (right.step != Step::swap_reclaim || !old_win) return right;
-  let_execute(view, view.won.epoch, seams);
+  let_execute(view, view.record->epoch, seams);
   return {Step::none, "this node won that epoch"};
 }
 
@@ -96,7 +95,7 @@ void put_in_patience(MachineOptions& machine) {
 FaultOptions no_faults() {
   FaultOptions faults;
   faults.commands = faults.network = faults.processes = faults.machines = faults.table =
-      faults.hypervisor = faults.disks = false;
+      faults.hypervisor = faults.disks = faults.swaps = false;
   return faults;
 }
 
@@ -109,6 +108,11 @@ std::vector<Breakage> broken_decisions() {
     users(run);
     run.faults.network = true;
   };
+  // What was swapped takes effect, and its sender does not hear of it for longer than it waits, or than its session lasts.
+  const auto users_and_cut_off_swaps = [users_and_network](RunOptions& run) {
+    users_and_network(run);
+    run.faults.swaps = true;
+  };
   const auto users_and_table = [users_and_network](RunOptions& run) {
     users_and_network(run);
     run.faults.table = true;
@@ -117,9 +121,10 @@ std::vector<Breakage> broken_decisions() {
       {"resumes_before_swap", "1", "1:", users, decides(resumes_before_swap)},
       {"source_resumes_without_swap", "1", "1:", users_and_network, decides(resumes_without_swap)},
       {"resumes_at_same_epoch", "2", "1:", users_and_network, decides(resumes_at_same_epoch)},
-      {"believes_a_swap_of_an_ended_session", "3", "1:", users_and_table,
+      {"believes_a_swap_of_an_ended_session", "3", "1:", users_and_cut_off_swaps,
        decides(believes_old_win)},
-      {"target_gives_up_in_flight", "4", "2:", users_and_table, decides(gives_up_in_flight)},
+      {"target_gives_up_in_flight", "4", "2:", users_and_cut_off_swaps,
+       decides(gives_up_in_flight)},
       {"drops_an_abort", "20", "4:", users, decides(drops_abort)},
       {"knows_no_deadline", "23", "4:", users_and_table, put_in_patience},
   };
