@@ -77,6 +77,13 @@ void Executor::recovered(const Event& event) {
       recovered_[vm_of(event)].incoming[in.migration] = in;
       break;
     }
+    case schema::Payload::VM_RESUMED: {
+      auto& incoming = recovered_[vm_of(event)].incoming;
+      const auto in = incoming.find(event.migration());
+      if (in != incoming.end() && text(payload.getVmResumed().getNode()) == node)
+        in->second.resumed = true;
+      break;
+    }
     case schema::Payload::MIGRATION_COMPLETED:
     case schema::Payload::MIGRATION_ABORTED:
     case schema::Payload::MIGRATION_CLEANED: {

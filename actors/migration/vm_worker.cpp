@@ -174,9 +174,9 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
 // node says how it ended.
 void VmWorker::settle_recovered() {
   const Incoming in = *std::exchange(recovered_in_, std::nullopt);
-  const bool committed = record_->holder == shared_.context.node() &&
-                         record_->epoch == in.epoch + 1 && record_->swap_kind == SwapKind::COMMIT;
-  if (!committed) return;
+  const bool committed =
+      in.resumed || (record_->epoch == in.epoch + 1 && record_->swap_kind == SwapKind::COMMIT);
+  if (!committed || record_->holder != shared_.context.node()) return;
   completing_ = in.migration;
   completing_source_ = in.source;
 }
