@@ -1,15 +1,21 @@
 #include "actors/node/node_agent.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace supercloud {
 
 NodeAgent::NodeAgent(Context& context, Hypervisor& hypervisor, NodeDescription description,
-                     Duration interval)
+                     Duration beat, Duration soon)
     : context_(context),
       hypervisor_(hypervisor),
       description_(std::move(description)),
-      interval_(interval) {
+      beat_(beat),
+      soon_(std::min(soon, beat)),
+      next_(soon_) {
+  context_.subscribe(Pattern::of("node.joined.>"));
+  context_.subscribe(Pattern::of("node.capacity.>"));
+  context_.subscribe(Pattern::of("spot.interruption_notice.>"));
   Draft draft = context_.draft(context_.node());
   describe(draft.payload().initNodeJoined());
   context_.publish(std::move(draft));
@@ -45,12 +51,37 @@ void NodeAgent::tell() {
   Draft draft = context_.draft(context_.node());
   auto capacity = draft.payload().initNodeCapacity();
   capacity.setNode(context_.node());
-  capacity.setMemoryFreeBytes(hypervisor_.memory_free_bytes());
-  capacity.setCpusFree(description_.cpus);
+  capacity.setMemoryFreeBytes(noticed_ ? 0 : hypervisor_.memory_free_bytes());
+  capacity.setCpusFree(noticed_ ? 0 : description_.cpus);
   capacity.setVms(static_cast<std::uint32_t>(hypervisor_.list().size()));
   describe(capacity.initJoined());
   context_.publish(std::move(draft));
-  context_.after(interval_, [this] { tell(); });
+  tell_in(next_);
+  next_ = std::min(next_ * 2, beat_);
+}
+
+void NodeAgent::tell_in(Duration span) {
+  context_.cancel(timer_);
+  due_ = context_.now() + span;
+  timer_ = context_.after(span, [this] { tell(); });
+}
+
+void NodeAgent::receive(const Event& event) {
+  if (event.type() == schema::Payload::SPOT_INTERRUPTION_NOTICE) {
+    const auto notice = event.payload().getSpotInterruptionNotice();
+    if (noticed_ || text(notice.getNode()) != context_.node()) return;
+    noticed_ = true;
+    return tell_in(absl::ZeroDuration());
+  }
+  const std::string node(event.type() == schema::Payload::NODE_JOINED
+                             ? text(event.payload().getNodeJoined().getNode())
+                             : text(event.payload().getNodeCapacity().getNode()));
+  if (node == context_.node() || event.origin() != Address{node, context_.self().actor}.to_string())
+    return;
+  std::uint64_t& incarnation = heard_[node];
+  if (event.incarnation() <= incarnation) return;
+  incarnation = event.incarnation();
+  if (due_ > context_.now() + soon_) tell_in(soon_);
 }
 
 }  // namespace supercloud
