@@ -6,10 +6,14 @@
 
 namespace supercloud {
 
-void NodeDirectory::joined(schema::NodeJoined::Reader facts) {
-  NodeFacts& node = nodes_[std::string(text(facts.getNode()))];
+void NodeDirectory::joined(schema::NodeJoined::Reader facts, HybridTime time) {
+  const std::string name(text(facts.getNode()));
+  Said& said = said_[name];
+  if (time < said.joined) return;
+  said.joined = time;
+  NodeFacts& node = nodes_[name];
   const bool first = node.name.empty();
-  node.name = text(facts.getNode());
+  node.name = name;
   node.place = text(facts.getPlace().getId());
   node.spot = facts.getPlace().getSpot();
   node.labels.clear();
@@ -28,48 +32,80 @@ void NodeDirectory::joined(schema::NodeJoined::Reader facts) {
   node.memory_bytes = facts.getMemoryBytes();
   if (first) node.memory_free_bytes = facts.getMemoryBytes();
   node.mtu = facts.getMtu();
-  node.left = false;
+  judge(node);
 }
 
 bool NodeDirectory::fold(const Event& event) {
+  const auto payload = event.payload();
   switch (event.type()) {
     case schema::Payload::NODE_JOINED:
-      joined(event.payload().getNodeJoined());
+      joined(payload.getNodeJoined(), event.time());
       return true;
     case schema::Payload::NODE_CAPACITY: {
-      const auto capacity = event.payload().getNodeCapacity();
-      if (capacity.hasJoined()) joined(capacity.getJoined());
+      const auto capacity = payload.getNodeCapacity();
+      if (capacity.hasJoined()) joined(capacity.getJoined(), event.time());
       const auto node = nodes_.find(std::string(text(capacity.getNode())));
       if (node != nodes_.end()) node->second.memory_free_bytes = capacity.getMemoryFreeBytes();
       return true;
     }
     case schema::Payload::NODE_LEFT: {
-      const auto node = nodes_.find(std::string(text(event.payload().getNodeLeft().getNode())));
-      if (node != nodes_.end()) node->second.left = true;
+      const std::string name(text(payload.getNodeLeft().getNode()));
+      said_[name].left = std::max(said_[name].left, event.time());
+      if (const auto node = nodes_.find(name); node != nodes_.end()) judge(node->second);
+      return true;
+    }
+    case schema::Payload::INSTANCE_LAUNCHED: {
+      const auto launched = payload.getInstanceLaunched();
+      const std::string id(text(launched.getInstance()));
+      Instance& instance = instances_[id];
+      instance.node = text(launched.getNode());
+      instance.launched_ns = launched.getLaunchedNs();
+      judge_nodes_on(id);
       return true;
     }
     case schema::Payload::SPOT_INTERRUPTION_NOTICE: {
-      const auto notice = event.payload().getSpotInterruptionNotice();
-      const std::string instance(text(notice.getInstance()));
-      for (auto& [name, node] : nodes_)
-        if (name == text(notice.getNode()) || (!instance.empty() && node.instance == instance))
-          node.noticed = true;
+      const auto notice = payload.getSpotInterruptionNotice();
+      const std::string id(text(notice.getInstance()));
+      Instance& instance = instances_[id];
+      if (notice.getNode().size() > 0) instance.node = text(notice.getNode());
+      instance.noticed = true;
+      judge_nodes_on(id);
       return true;
     }
     case schema::Payload::INSTANCE_REVOKED:
-      return instance_ended(event.payload().getInstanceRevoked());
+      return instance_ended(payload.getInstanceRevoked());
     case schema::Payload::INSTANCE_RETURNED:
-      return instance_ended(event.payload().getInstanceReturned());
+      return instance_ended(payload.getInstanceReturned());
     default:
       return false;
   }
 }
 
 bool NodeDirectory::instance_ended(schema::InstanceEnded::Reader ended) {
-  const std::string instance(text(ended.getInstance()));
-  for (auto& [name, node] : nodes_)
-    if (!instance.empty() && node.instance == instance) node.left = true;
+  const std::string id(text(ended.getInstance()));
+  instances_[id].ended = true;
+  judge_nodes_on(id);
   return true;
+}
+
+void NodeDirectory::judge_nodes_on(const std::string& id) {
+  for (auto& [name, node] : nodes_)
+    if (node.instance == id || name == instances_.at(id).node) judge(node);
+}
+
+void NodeDirectory::judge(NodeFacts& node) {
+  const Instance* instance = nullptr;
+  if (const auto own = instances_.find(node.instance); own != instances_.end()) {
+    instance = &own->second;
+  } else if (node.instance.empty()) {
+    for (const auto& [id, other] : instances_)
+      if (other.node == node.name &&
+          (instance == nullptr || other.launched_ns > instance->launched_ns))
+        instance = &other;
+  }
+  const Said& said = said_[node.name];
+  node.left = said.left > said.joined || (instance != nullptr && instance->ended);
+  node.noticed = instance != nullptr && instance->noticed;
 }
 
 const NodeFacts* NodeDirectory::find(const std::string& node) const {

@@ -1,11 +1,13 @@
 // Who is out there: the nodes, where they are, what they are made of and what room they have, folded from node.* events.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "core/event.h"
+#include "core/hybrid_clock.h"
 #include "core/message.h"
 
 namespace supercloud {
@@ -27,6 +29,10 @@ struct NodeFacts {
 };
 
 // A pure fold: the same events in any order of origins lead to the same facts.
+//
+// Which instance a node is on it says itself (node.joined); of nodes that were there before any provider, only the provider's words
+// (instance.launched, the notice) tell, and the newest launch counts. What became of its instance became of the node: one whose instance
+// is under notice is noticed, one whose instance has ended has left, whatever beat of it is still under way.
 class NodeDirectory {
  public:
   // True if the event said something about a node.
@@ -38,10 +44,24 @@ class NodeDirectory {
   const std::map<std::string, NodeFacts>& nodes() const { return nodes_; }
 
  private:
-  void joined(schema::NodeJoined::Reader facts);
+  struct Instance {
+    std::string node;              // by the provider's word; empty: not known yet
+    std::int64_t launched_ns = 0;  // market time; 0: not known yet
+    bool noticed = false, ended = false;
+  };
+  struct Said {
+    HybridTime joined, left;  // when it said so last
+  };
+  void joined(schema::NodeJoined::Reader facts, HybridTime time);
   bool instance_ended(schema::InstanceEnded::Reader ended);
+  // Derives `left` and `noticed` from what the node said and what became of its instance.
+  void judge(NodeFacts& node);
+  void judge_nodes_on(const std::string& instance);
 
   std::map<std::string, NodeFacts> nodes_;
+  std::map<std::string, Said> said_;  // by node
+  std::map<std::string, Instance>
+      instances_;  // by id; ended ones stay, for what is told of them late
 };
 
 // Why a VM may not run at such a place: its labels, its list of nodes; empty if it may.
