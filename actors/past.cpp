@@ -42,7 +42,9 @@ void Past::hear(const Event& event) {
   const auto [known, is_new] = nodes_.try_emplace(node, State::reading);
   if (!is_new && known->second != State::failed) return;
   known->second = State::reading;
+  if (is_new) heard_ = context_.now();
   read_from(node, 0, 0);
+  check();
 }
 
 void Past::read_from(const std::string& node, std::size_t pattern, std::uint64_t from) {
@@ -83,14 +85,14 @@ void Past::settled(std::function<void()> then) {
 
 void Past::check() {
   if (waiting_.empty() || !own_) return;
-  const Instant due = started_ + options_.patience;
+  Instant due = started_ + options_.patience;
+  if (options_.quiet && heard_) due = std::min(due, *heard_ + *options_.quiet);
+  context_.cancel(std::exchange(timer_, 0));
   if (context_.now() < due) {
-    if (timer_ == 0) {
-      timer_ = context_.at(due, [this] {
-        timer_ = 0;
-        check();
-      });
-    }
+    timer_ = context_.at(due, [this] {
+      timer_ = 0;
+      check();
+    });
     return;
   }
   const bool busy = std::any_of(nodes_.begin(), nodes_.end(),

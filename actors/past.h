@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ struct PastOptions {
   std::vector<std::string> patterns;  // read in this order from each node
   // how long settled() waits for nodes to show themselves
   Duration patience = absl::Milliseconds(4500);
+  // If given, it waits no longer than until others have shown themselves and no further one has for so long: for those to whom a
+  // decision in time is worth more than the word of one that is slow to be heard.
+  std::optional<Duration> quiet = std::nullopt;
   Duration deadline = absl::Seconds(5);  // of one page
   std::uint32_t page_events = 500;
   std::string answered_by = "log";  // the actor of other nodes that reads their log
@@ -49,6 +53,7 @@ class Past {
   Instant started_;
   bool own_ = false;
   std::map<std::string, State> nodes_;
+  std::optional<Instant> heard_;  // the newest of them, for the first time
   std::vector<std::function<void()>> waiting_;
   TimerId timer_ = 0;
 };

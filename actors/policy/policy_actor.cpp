@@ -11,6 +11,8 @@ namespace supercloud {
 namespace {
 
 constexpr std::string_view vm_prefix = "vm/";
+constexpr Duration past_quiet =
+    absl::Milliseconds(150);  // three times what an agent takes to greet
 
 std::string key_of(std::string_view tenant, std::string_view name) {
   return absl::StrCat("vm/", std::string(tenant), "/", std::string(name));
@@ -57,7 +59,9 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
       market_(context, options.market),
       registry_(std::move(registry)),
       options_(std::move(options)),
-      past_(context, {{"spot.>", "instance.>", "node.joined.>", "node.left.>", "migration.>"}},
+      past_(context,
+            {.patterns = {"spot.>", "instance.>", "node.joined.>", "node.left.>", "migration.>"},
+             .quiet = past_quiet},
             [this](const Event& event) {
               if (state_.apply(event)) look_at_all();
             }) {
@@ -68,7 +72,20 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
   context_.subscribe(Pattern::of("node.left.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
   context_.subscribe(Pattern::of("migration.>"));
-  context_.subscribe(Pattern::of("vm.>"), [this] { past_.read([this] { list_vms(); }); });
+  context_.subscribe(Pattern::of("vm.>"), [this] {
+    past_.read([this] {
+      context_.history(
+          Pattern::of("vm.resumed.>"), [this](const Event& event) { hear_resumed(event); },
+          [this](const absl::Status& read) {
+            if (!read.ok()) return context_.fail(read);
+            list_vms();
+            past_.settled([this] {
+              knowing_ = true;
+              look_at_all();
+            });
+          });
+    });
+  });
 }
 
 // ---- which VMs are here ------------------------------------------------------------------------------------------------
@@ -120,6 +137,10 @@ void PolicyActor::host(const LeaseRecord& record) {
   Vm& vm = found->second;
   const bool other = is_new || vm.spec.bytes() != spec->bytes();
   vm.spec = *std::move(spec);
+  if (is_new || vm.epoch != record.epoch) {
+    vm.epoch = record.epoch;
+    vm.since = context_.now();
+  }
   vm.tenant = std::string(text(vm.spec.reader().getTenant()));
   vm.name = std::string(text(vm.spec.reader().getName()));
   // The record is the law: without an heir no move is under way, whatever event was lost.
@@ -153,12 +174,25 @@ void PolicyActor::receive(const Event& event) {
         event.type() == schema::Payload::VM_PAUSED) {
       return;
     }
+    if (event.type() == schema::Payload::VM_RESUMED) hear_resumed(event);
     refresh(key_of(event.tenant(), event.subject()));
   } else if (domain == "migration") {
     hear_move(event);
   } else if (matters) {
     changed(event);
   }
+}
+
+void PolicyActor::hear_resumed(const Event& event) {
+  const std::string key = key_of(event.tenant(), event.subject());
+  const auto seen = resumed_.find(key);
+  if (seen != resumed_.end() && event.epoch() <= seen->second) return;
+  if (text(event.payload().getVmResumed().getNode()) != context_.node()) {
+    if (seen != resumed_.end()) resumed_.erase(seen);
+    return;
+  }
+  resumed_[key] = event.epoch();
+  if (const auto found = vms_.find(key); found != vms_.end()) look_soon(key, found->second);
 }
 
 void PolicyActor::changed(const Event& event) {
@@ -171,6 +205,9 @@ void PolicyActor::changed(const Event& event) {
       break;
     case schema::Payload::NODE_JOINED:
       place = std::string(text(payload.getNodeJoined().getPlace().getId()));
+      break;
+    case schema::Payload::NODE_CAPACITY:
+      place = std::string(text(payload.getNodeCapacity().getJoined().getPlace().getId()));
       break;
     case schema::Payload::SPOT_INTERRUPTION_NOTICE:
       urgent = true;
@@ -239,8 +276,18 @@ void PolicyActor::settle(Vm& vm, bool failed) {
   if (!failed) vm.backoff.clear();
 }
 
-// Whether a target failed so recently that it is not proposed again yet; arms the look after that.
-bool PolicyActor::held_back(Vm& vm, const std::string& place) {
+// Whether the VM was not seen running yet, so that it could not move.
+bool PolicyActor::starting(const std::string& key, Vm& vm) {
+  const auto seen = resumed_.find(key);
+  if (seen != resumed_.end() && seen->second >= vm.epoch) return false;
+  const Instant until = vm.since + options_.start_patience;
+  if (context_.now() >= until) return false;
+  look_at(key, vm, until);
+  return true;
+}
+
+// Whether a target failed so recently that it is not proposed again yet.
+bool PolicyActor::held_back(const std::string& key, Vm& vm, const std::string& place) {
   const auto found = vm.backoff.find(place);
   if (found == vm.backoff.end()) return false;
   const Duration wait = found->second.changed ? options_.backoff_min : options_.backoff;
@@ -249,10 +296,7 @@ bool PolicyActor::held_back(Vm& vm, const std::string& place) {
     vm.backoff.erase(found);
     return false;
   }
-  const std::string key = key_of(vm.tenant, vm.name);
-  if (vm.look == 0) {
-    vm.look = context_.at(until, [this, key] { look(key); });
-  }
+  look_at(key, vm, until);
   return true;
 }
 
@@ -269,6 +313,10 @@ void PolicyActor::look_soon(const std::string& key, Vm& vm) {
   }
   context_.cancel(vm.look);  // a later one, after a refusal
   vm.look = context_.after(options_.coalesce, [this, key] { look(key); });
+}
+
+void PolicyActor::look_at(const std::string& key, Vm& vm, Instant when) {
+  if (vm.look == 0) vm.look = context_.at(when, [this, key] { look(key); });
 }
 
 Policy* PolicyActor::policy_of(const std::string& name) {
@@ -288,10 +336,11 @@ void PolicyActor::look(const std::string& key) {
     vm.again = true;
     return;
   }
-  vm.deciding = true;
-  vm.again = false;
   Message<schema::World> world =
       state_.world(vm.spec.reader(), context_.node(), market_.now(), options_.world);
+  if (!knowing_ && vm.asked.empty() && world.reader().getNoticeDeadlineNs() == 0) return;
+  vm.deciding = true;
+  vm.again = false;
   const std::string name(text(vm.spec.reader().getPolicy()));
   Policy* policy = policy_of(name);
   if (policy == nullptr) {
@@ -378,8 +427,11 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
                           schema::Decision::Reader decision) {
   const std::string choice(text(decision.getChoice()));
   if (choice.empty() || choice == text(world.getCurrentPlace())) return;
-  if (!vm.proposed.empty() || !vm.moving.empty() || held_back(vm, choice)) return;
-  if (!vm.spec.reader().getRunning()) return;  // stopped by its user: nothing runs that could move
+  if (!vm.proposed.empty() || !vm.moving.empty()) return;
+  if (!knowing_ && world.getNoticeDeadlineNs() == 0) return;
+  // Stopped or paused by its user: nothing runs that could move.
+  if (!vm.spec.reader().getRunning() || vm.spec.reader().getPaused()) return;
+  if (starting(key, vm) || held_back(key, vm, choice)) return;
   Draft draft = context_.draft(vm.name, vm.tenant);
   auto proposed = draft.payload().initMigrationProposed();
   proposed.setVm(vm.name);

@@ -1,6 +1,12 @@
 // The policy actor: for each VM whose lease this node holds it asks the policy that the VM names, and proposes the move that
 // the policy wants. It never orders one: the VM's executor accepts or refuses.
 //
+// What does not execute cannot move: a proposal waits until the VM was seen running (vm.resumed) at the epoch of its lease, then it is
+// made at once, with whatever deadline a notice has left it.
+//
+// Nothing is decided before it is known what was before, prices and instances above all: a VM may be here sooner than a new node has
+// read the others' logs. Only flight from a notice does not wait for that.
+//
 // It looks when a price or a notice or a node changes, when the policy asked to be woken, when the VM arrives; several
 // reasons at once are one look. A decision to stay is published (policy.considered) when choice or reason changes, at each
 // time the policy asked to be woken for (the ends of billing hours), and when someone asks; other looks are counted.
@@ -36,6 +42,8 @@ struct PolicyActorOptions {
   Duration backoff = absl::Minutes(1);
   // ... and if something about it has changed meanwhile
   Duration backoff_min = absl::Seconds(5);
+  // until a VM that nobody saw running is taken to run: its executor's word may be lost with a log
+  Duration start_patience = absl::Seconds(10);
   // how often the lease table is asked which VMs are here
   Duration relist = absl::Seconds(15);
   Duration lease_deadline = absl::Seconds(2);
@@ -57,7 +65,8 @@ class PolicyActor final : public Actor {
   struct Vm {
     std::string tenant, name;
     Message<schema::VmSpec> spec;
-    bool arrived = false;  // has been looked at
+    Epoch epoch = 0;  // of its lease
+    Instant since;    // when that was read first
     // Looks.
     TimerId look = 0;  // the coalesced next one
     TimerId wake = 0;
@@ -96,7 +105,11 @@ class PolicyActor final : public Actor {
   void consider(Vm& vm, schema::Decision::Reader decision, bool asked);
   void wait_for(const std::string& key, Vm& vm, Duration deadline);
   void settle(Vm& vm, bool failed);
-  bool held_back(Vm& vm, const std::string& place);
+  void hear_resumed(const Event& event);
+  // Both arm the look after that.
+  bool starting(const std::string& key, Vm& vm);
+  bool held_back(const std::string& key, Vm& vm, const std::string& place);
+  void look_at(const std::string& key, Vm& vm, Instant when);
   Policy* policy_of(const std::string& name);
 
   Context& context_;
@@ -107,8 +120,11 @@ class PolicyActor final : public Actor {
   WorldState state_;
   Past past_;
   std::map<std::string, Vm> vms_;  // by lease key
+  std::map<std::string, Epoch>
+      resumed_;  // here, and nowhere else since; also of VMs whose lease was not read yet
   std::map<std::string, std::unique_ptr<Policy>> policies_;
   bool listing_ = false;
+  bool knowing_ = false;  // the past of all who could be asked
 };
 
 // The reason without its numbers: two reasons of one class say the same about other figures.

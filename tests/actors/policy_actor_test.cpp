@@ -36,8 +36,10 @@ class PolicyActorTest : public MarketWorld {
  protected:
   static constexpr std::int64_t cent = 10'000'000;
 
-  // The VM web1 on node a in zone a; prices 3 and 1 cents in a and b. Its hour began at the market's origin.
-  TestNode& furnish(const std::string& policy, PolicyRegistry registry = built_in_policies()) {
+  // The VM web1 on node a in zone a, `running` or about to; prices 3 and 1 cents in a and b. Its hour began at the market's
+  // origin.
+  TestNode& furnish(const std::string& policy, PolicyRegistry registry = built_in_policies(),
+                    bool running = true) {
     TestNode& node = start("a");
     PolicyActorOptions options;
     options.market = market;
@@ -69,9 +71,24 @@ class PolicyActorTest : public MarketWorld {
                   ASSERT_TRUE(result.ok() && result->won);
                 }));
     run(absl::Seconds(1));
-    publish(node, "web1", [](Payload::Builder payload) { payload.initVmStarted().setNode("a"); });
+    publish(node, "web1", [](Payload::Builder payload) { payload.initVmDefined().setNode("a"); });
+    if (running) resumed(node, "a", 1);
     run(absl::Seconds(1));
     return node;
+  }
+  static void resumed(TestNode& node, const std::string& where, Epoch epoch) {
+    Draft draft = node.hand->draft("web1");
+    draft.payload().initVmResumed().setNode(where);
+    draft.epoch(epoch);
+    node.hand->publish(std::move(draft), [](const absl::Status&) {});
+  }
+  Event give_notice(TestNode& node) {
+    return publish(node, "i-1", [&](Payload::Builder payload) {
+      auto body = payload.initSpotInterruptionNotice();
+      body.setInstance("i-1");
+      body.setNode("a");
+      body.setDeadlineNs(absl::ToUnixNanos(market_now() + absl::Seconds(120)));
+    });
   }
   void until(int minute, int second = 0) {
     const absl::Duration left =
@@ -151,12 +168,7 @@ TEST_F(PolicyActorTest, CountsLooksThatChangeNothingAndTellsAtTheHoursEnd) {
 
 TEST_F(PolicyActorTest, FleesFromANoticeWithItsDeadline) {
   TestNode& node = furnish("cheapest");
-  const Event notice = publish(node, "i-1", [&](Payload::Builder payload) {
-    auto body = payload.initSpotInterruptionNotice();
-    body.setInstance("i-1");
-    body.setNode("a");
-    body.setDeadlineNs(absl::ToUnixNanos(market_now() + absl::Seconds(120)));
-  });
+  const Event notice = give_notice(node);
   run(absl::Seconds(1));
   ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
   const Event event = of(node, Payload::MIGRATION_PROPOSED)[0];
@@ -209,6 +221,49 @@ TEST_F(PolicyActorTest, ProposesNothingWhileAMoveIsUnderWay) {
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U);
 }
 
+TEST_F(PolicyActorTest, ProposesNothingBeforeTheVmRunsAndAtOnceWhenItDoes) {
+  TestNode& node = furnish("test", with(always(zone("b").id())), false);
+  EXPECT_EQ(considered(node).size(), 1U) << "it says what it wants";
+  run(absl::Seconds(5));
+  resumed(node, "elsewhere", 1);
+  resumed(node, "a", 0);
+  run(absl::Seconds(1));
+  EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty()) << "not here, not at this epoch";
+  resumed(node, "a", 1);
+  run(absl::Milliseconds(100));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+}
+
+TEST_F(PolicyActorTest, FleesAsSoonAsTheVmRunsWithTheTimeThatIsLeft) {
+  TestNode& node = furnish("cheapest", built_in_policies(), false);
+  give_notice(node);
+  run(absl::Seconds(5));
+  EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty());
+  resumed(node, "a", 1);
+  run(absl::Milliseconds(100));
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  const auto proposed = of(node, Payload::MIGRATION_PROPOSED)[0].payload().getMigrationProposed();
+  EXPECT_LE(proposed.getDeadlineNs(), 115'000'000'000);
+  EXPECT_GT(proposed.getDeadlineNs(), 114'000'000'000);
+}
+
+TEST_F(PolicyActorTest, TakesAVmToRunThatNobodySawStartAfterAWhile) {
+  TestNode& node = furnish("test", with(always(zone("b").id())), false);
+  run(absl::Seconds(7));
+  EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty());
+  run(absl::Seconds(4));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+}
+
+TEST_F(PolicyActorTest, KnowsAfterAFailureFromItsLogThatTheVmRuns) {
+  TestNode& node = furnish("cheapest");
+  node.node->fail_actor("policy", absl::InternalError("a test"));
+  run(absl::Seconds(1));
+  give_notice(node);
+  run(absl::Milliseconds(100));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+}
+
 TEST_F(PolicyActorTest, StaysAndSaysSoWhenThePolicyIsUnknownSilentOrTalksNonsense) {
   PolicyRegistry registry = with(always("aws/nowhere/x/y/spot"));
   registry["silent"] = [] { return std::make_unique<TestPolicy>(nullptr); };
@@ -245,6 +300,44 @@ TEST_F(PolicyActorTest, StaysAndSaysSoWhenThePolicyIsUnknownSilentOrTalksNonsens
     EXPECT_TRUE(considered(node)[0].starts_with(what)) << considered(node)[0];
     EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty());
   }
+}
+
+// Its policy would move at once, if only because it knows no price.
+TEST_F(PolicyActorTest, DecidesNothingOnANewNodeBeforeItHasReadWhatOthersKnow) {
+  TestNode& a = furnish("stay");
+  TestNode& fresh = start("fresh");
+  std::vector<std::size_t> known;
+  const Decide decide = [&known](schema::World::Reader world) {
+    known.push_back(world.getCandidates().size());
+    return Message<schema::Decision>::build([](schema::Decision::Builder) {});
+  };
+  PolicyActorOptions options;
+  options.market = market;
+  fresh.node->spawn("policy", [this, options, registry = with(decide)](Context& context) {
+    return std::make_unique<PolicyActor>(context, leases, registry, options);
+  });
+  const auto spec = Message<schema::VmSpec>::build([](schema::VmSpec::Builder builder) {
+    builder.setName("web2");
+    builder.setPolicy("test");
+  });
+  leases.swap({.key = "vm/main/web2",
+               .session = *fresh.session.id,
+               .swap_id = "define web2",
+               .value = std::string(spec.bytes())},
+              Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                ASSERT_TRUE(result.ok() && result->won);
+              }));
+  run(absl::Milliseconds(100));
+  publish(fresh, "web2",
+          [](Payload::Builder payload) { payload.initVmStarted().setNode("fresh"); });
+  run(absl::Milliseconds(100));
+  EXPECT_TRUE(known.empty());
+  const std::size_t beats = of(fresh, Payload::NODE_CAPACITY).size();
+  run(absl::Seconds(2) + absl::Milliseconds(200));
+  EXPECT_GT(of(fresh, Payload::NODE_CAPACITY).size(), beats);
+  ASSERT_FALSE(known.empty()) << "it has heard of the other";
+  for (const std::size_t places : known) EXPECT_EQ(places, 2U);
+  EXPECT_FALSE(a.seen.empty());
 }
 
 TEST_F(PolicyActorTest, ExplainsOnRequestAndNamesTheNodeThatKnows) {
