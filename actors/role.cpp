@@ -1,5 +1,6 @@
 #include "actors/role.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,14 +14,16 @@ RoleHolder::RoleHolder(Context& context, LeaseTable& leases, const SessionView& 
       session_(session),
       key_(absl::StrCat("role/", role)),
       handlers_(std::move(handlers)),
-      options_(options) {}
+      options_(options),
+      next_retry_(std::min(options.first_retry, options.retry)) {}
 
 void RoleHolder::start() { look(); }
 
 bool RoleHolder::held() const { return !won_under_.empty() && session_.current() == won_under_; }
 
 void RoleHolder::look_later() {
-  context_.after(options_.retry, [this] { look(); });
+  context_.after(next_retry_, [this] { look(); });
+  next_retry_ = std::min(next_retry_ * 2, options_.retry);
 }
 
 void RoleHolder::look() {
@@ -34,6 +37,7 @@ void RoleHolder::look() {
     look_later();
     return;
   }
+  next_retry_ = options_.retry;
   leases_.read(
       key_, context_.reply<LeaseRecord>(options_.deadline,
                                         [this, id = *session](absl::StatusOr<LeaseRecord> record) {

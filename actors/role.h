@@ -13,6 +13,8 @@
 namespace supercloud {
 
 struct RoleOptions {
+  // while this node has no session yet: twice as long each time, up to `retry`
+  Duration first_retry = absl::Milliseconds(20);
   Duration retry = absl::Seconds(1);     // how often a node that does not hold the role asks for it
   Duration deadline = absl::Seconds(2);  // of one call to the lease table
 };
@@ -52,6 +54,7 @@ class RoleHolder {
   const std::string key_;
   Handlers handlers_;
   RoleOptions options_;
+  Duration next_retry_;
   SessionId won_under_;  // empty: not held
   Epoch epoch_ = 0;
   std::string holder_;

@@ -1,7 +1,9 @@
 #include "actors/role.h"
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/actors/market_world.h"
@@ -26,8 +28,8 @@ class RoleTest : public MarketWorld {
     void receive(const Event&) override {}
     RoleHolder role;
   };
-  Holding*& hold(const std::string& name) {
-    TestNode& node = start(name);
+  Holding*& hold(const std::string& name) { return hold(name, start(name)); }
+  Holding*& hold(const std::string& name, TestNode& node) {
     Holding*& slot = holders[name];
     node.node->spawn("holder", [this, &node, &slot](Context& context) {
       auto made = std::make_unique<Holding>(context, leases, node.session, story);
@@ -65,6 +67,17 @@ TEST_F(RoleTest, IsGainedAgainAtAHigherEpochUnderANewSession) {
   open_session("a");
   run(absl::Seconds(5));
   EXPECT_EQ(story, (std::vector<std::string>{"a gained 1", "a lost", "a gained 2"}));
+}
+
+TEST_F(RoleTest, IsGainedSoonAfterTheFirstSessionIsOpen) {
+  TestNode& node = start("a");
+  const std::optional<SessionId> session = std::exchange(node.session.id, std::nullopt);
+  hold("a", node);
+  run(absl::Milliseconds(100));
+  EXPECT_TRUE(story.empty());
+  node.session.id = session;
+  run(absl::Milliseconds(200));
+  EXPECT_EQ(story, (std::vector<std::string>{"a gained 1"}));
 }
 
 TEST_F(RoleTest, IsKeptWhenOnlyTheActorFails) {
