@@ -123,9 +123,11 @@ void PriceAccounting::run(const AccountingRules& rules) {
   while (const std::optional<Move> move = next_move(all[here], from)) {
     moves.push_back(*move);
     std::size_t there = 0;
-    while (there < all.size() &&
-           (there == here || all[there].place != move->to || all[there].end <= move->at))
-      ++there;
+    const auto usable = [&](const Rented& rented) {
+      return rented.place == move->to && rented.end > move->at &&
+             (rented.noticed == 0 || rented.noticed > move->at);
+    };
+    while (there < all.size() && (there == here || !usable(all[there]))) ++there;
     from = move->at + rules_.move;
     if (there == all.size()) {
       Rented rented{move->to, move->at + rules_.launch};

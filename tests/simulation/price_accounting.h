@@ -4,7 +4,7 @@
 //   - In the last `lead` of each paid hour of its instance the VM goes to the cheapest place, if that is cheaper than where it is.
 //   - Whenever the price where it is exceeds the bid, it goes to the cheapest other place at once. `notice` later the cloud takes
 //     the instance, and its last, partial hour is free.
-//   - If an instance that it left is still rented at that place, it goes back there. Else a new one runs `launch` after the decision
+//   - If an instance that it left is still rented at that place and not under notice, it goes back there. Else a new one runs `launch` after the decision
 //     and is heard of `join` later; its hours count from its launch, each costs the price at its start. The VM is there after `move`.
 //   - What has no VM any more is given back at the next of eight looks in the last `lead` of the hour. Begun hours are paid.
 #pragma once
