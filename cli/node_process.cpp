@@ -128,7 +128,7 @@ struct NodeProcess::Parts {
   ~Parts() { loop.cancel(watch); }
 
   absl::Status open();
-  void spawn();
+  void spawn(const std::function<void(NodeActorsOptions&)>& adjust);
   void watch_session();
   void fail(absl::Status why) {
     if (on_fatal) std::exchange(on_fatal, nullptr)(std::move(why));
@@ -258,11 +258,12 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   return actors;
 }
 
-void NodeProcess::Parts::spawn() {
+void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& adjust) {
   if (config.hosts_leases())
     node->spawn(std::string(lease_site_actor),
                 [this](Context&) { return std::make_unique<LeaseSite>(*leases); });
-  const NodeActorsOptions actors = actor_options();
+  NodeActorsOptions actors = actor_options();
+  if (adjust) adjust(actors);
   if (config.host) {
     NodeDescription description;
     description.place = config.host->place;
@@ -313,7 +314,8 @@ NodeProcess::NodeProcess(std::unique_ptr<Parts> parts) : parts_(std::move(parts)
 NodeProcess::~NodeProcess() = default;
 
 absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(
-    EventLoop& loop, const NodeConfig& config, std::function<void(absl::Status)> on_fatal) {
+    EventLoop& loop, const NodeConfig& config, std::function<void(absl::Status)> on_fatal,
+    const std::function<void(NodeActorsOptions&)>& adjust) {
   auto parts = std::make_unique<Parts>(loop, config, std::move(on_fatal));
   if (const absl::Status opened = parts->open(); !opened.ok()) return opened;
   NodeEntry entry;
@@ -339,7 +341,7 @@ absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(
     cluster.nodes.push_back(entry);
   });
   if (!registered.ok()) return registered;
-  parts->spawn();
+  parts->spawn(adjust);
   parts->watch_session();
   return std::unique_ptr<NodeProcess>(new NodeProcess(std::move(parts)));
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "actors/node_actors.h"
 #include "cli/node_config.h"
 #include "core/event_loop.h"
 
@@ -15,8 +16,10 @@ class NodeProcess {
  public:
   // Blocks while the stores open. Registers the node in its run directory. `on_fatal`, called once from the loop: the node cannot
   // go on, since another process bears its name. AlreadyExists, FailedPrecondition, DataLoss, ... name place and cure.
+  // `adjust`, for benchmarks: changes what the configuration made of the actors, before they start.
   static absl::StatusOr<std::unique_ptr<NodeProcess>> start(
-      EventLoop& loop, const NodeConfig& config, std::function<void(absl::Status)> on_fatal);
+      EventLoop& loop, const NodeConfig& config, std::function<void(absl::Status)> on_fatal,
+      const std::function<void(NodeActorsOptions&)>& adjust = nullptr);
   ~NodeProcess();
   NodeProcess(const NodeProcess&) = delete;
   NodeProcess& operator=(const NodeProcess&) = delete;
