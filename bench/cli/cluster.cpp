@@ -179,10 +179,13 @@ absl::Status BenchCluster::open(bool hosts) {
       [](schema::Request::Builder builder) { builder.initReadLog().setLimit(1); });
   const Instant end = client_->loop().clock().now() + start_deadline;
   for (const NodeEntry& entry : target->nodes) {
-    absl::Status answered;
-    do {
+    absl::Status answered = client_->ask({entry.name, "log"}, ping, ask_deadline).status();
+    while (absl::IsUnavailable(answered) && client_->loop().clock().now() < end) {
+      // Not known yet: once something came in it is asked again.
+      int rounds = 0;
+      client_->run_until([&rounds] { return ++rounds > 2; }, end);
       answered = client_->ask({entry.name, "log"}, ping, ask_deadline).status();
-    } while (absl::IsUnavailable(answered) && client_->loop().clock().now() < end);
+    }
     if (!answered.ok()) return answered;
   }
   return client_->subscribe(Pattern::of(">"),
