@@ -108,6 +108,12 @@ std::vector<Breakage> broken_decisions() {
     users(run);
     run.faults.network = true;
   };
+  const auto busy = [](std::function<void(RunOptions&)> circumstances) {
+    return [circumstances = std::move(circumstances)](RunOptions& run) {
+      circumstances(run);
+      run.faults.between_max = absl::Seconds(1);
+    };
+  };
   // What was swapped takes effect, and its sender does not hear of it for longer than it waits, or than its session lasts.
   const auto users_and_cut_off_swaps = [users_and_network](RunOptions& run) {
     users_and_network(run);
@@ -119,13 +125,14 @@ std::vector<Breakage> broken_decisions() {
   };
   return {
       {"resumes_before_swap", "1", "1:", users, decides(resumes_before_swap)},
-      {"source_resumes_without_swap", "1", "1:", users_and_network, decides(resumes_without_swap)},
+      {"source_resumes_without_swap", "1", "1:", busy(users_and_network),
+       decides(resumes_without_swap)},
       {"resumes_at_same_epoch", "2", "1:", users_and_network, decides(resumes_at_same_epoch)},
       {"believes_a_swap_of_an_ended_session", "3", "1:", users_and_cut_off_swaps,
        decides(believes_old_win)},
       {"target_gives_up_in_flight", "4", "2:", users_and_cut_off_swaps,
        decides(gives_up_in_flight)},
-      {"drops_an_abort", "20", "4:", users, decides(drops_abort)},
+      {"drops_an_abort", "20", "4:", busy(users), decides(drops_abort)},
       {"knows_no_deadline", "23", "4:", users_and_table, put_in_patience},
   };
 }
