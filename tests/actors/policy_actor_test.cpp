@@ -197,6 +197,22 @@ TEST_F(PolicyActorTest, HasOneProposalOpenAndWaitsAfterARefusal) {
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 3U) << "the target's price has changed";
 }
 
+// Its node.joined was not heard: it left before anybody had subscribed.
+TEST_F(PolicyActorTest, ProposesARefusedTargetAgainSoonWhenANodeIsHeardOfThere) {
+  TestNode& node = furnish("test", with(always(zone("b").id())));
+  refuse(node, of(node, Payload::MIGRATION_PROPOSED).at(0).id());
+  run(absl::Seconds(10));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  publish(node, "b", [&](Payload::Builder payload) {
+    auto capacity = payload.initNodeCapacity();
+    capacity.setNode("b");
+    capacity.initJoined().setNode("b");
+    write_place(zone("b"), {}, capacity.getJoined().initPlace());
+  });
+  run(absl::Milliseconds(100));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U);
+}
+
 TEST_F(PolicyActorTest, ProposesNothingWhileAMoveIsUnderWay) {
   TestNode& node = furnish("test", with(always(zone("b").id())));
   const EventId migration = of(node, Payload::MIGRATION_PROPOSED).at(0).id();
