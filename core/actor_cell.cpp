@@ -181,6 +181,14 @@ void ActorCell::unsubscribe(const Pattern& pattern) {
 }
 
 Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) {
+  const schema::Delivery delivery = delivery_of(draft.payload().which());
+  if (!logged && delivery == schema::Delivery::VOLATILE) {
+    // The most frequent by far, and nobody waits for its fate.
+    absl::StatusOr<Event> event = runtime_.publish(stream_, std::move(draft), nullptr);
+    if (event.ok()) return *std::move(event);
+    fail(event.status());
+    return Event();
+  }
   // What happens when the event's fate is known, as a turn of the actor object that published it.
   auto tell = [this, generation = generation_, cause = runtime_.cause(),
                logged](absl::Status status) mutable {
@@ -192,10 +200,7 @@ Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) 
       fail(std::move(status));
     }
   };
-  const schema::Payload::Which type = draft.payload().which();
-  Publisher::Logged fate;
-  if (logged || delivery_of(type) != schema::Delivery::VOLATILE) fate = tell;
-  absl::StatusOr<Event> event = runtime_.publish(stream_, std::move(draft), std::move(fate));
+  absl::StatusOr<Event> event = runtime_.publish(stream_, std::move(draft), tell);
   if (event.ok()) return *std::move(event);
   tell(event.status());
   return Event();

@@ -55,9 +55,11 @@ OriginStream::Tail& OriginStream::tail_of(schema::Payload::Which type, std::stri
   const auto index = static_cast<std::size_t>(type);
   if (index >= recent_.size()) recent_.resize(index + 1);
   Recent& recent = recent_[index];
-  const std::string_view prefix = leading_tokens(topic, 3);
-  if (recent.tail == nullptr || recent.prefix != prefix) {
-    recent.prefix = std::string(prefix);
+  const std::size_t size = recent.prefix.size();
+  const bool same = recent.tail != nullptr && topic.size() > size && topic[size] == '.' &&
+                    topic.starts_with(recent.prefix);
+  if (!same) {
+    recent.prefix = std::string(leading_tokens(topic, 3));
     recent.tail = &tail_at(topic, 3);
   }
   return *recent.tail;
@@ -132,7 +134,7 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
   const schema::Delivery delivery = delivery_of(type);
   const bool durable = delivery == schema::Delivery::DURABLE;
   if (!durable && stream.waiting_.empty() && envelope.sequence <= stream.reserved_) {
-    leave(*event, &tail);
+    leave(*event, envelope.sequence, &tail);
   } else {
     stream.waiting_.push(
         {*event, &tail, durable ? OriginStream::State::waiting : OriginStream::State::ready});
@@ -152,8 +154,7 @@ void Publisher::reserve(OriginStream& stream) {
   schedule_commit();
 }
 
-void Publisher::leave(const Event& event, OriginStream::Tail* tail) {
-  const std::uint64_t sequence = event.sequence();
+void Publisher::leave(const Event& event, std::uint64_t sequence, OriginStream::Tail* tail) {
   for (; tail != nullptr; tail = tail->shorter) tail->left = sequence;
   deliver_(event);
 }
@@ -166,7 +167,9 @@ void Publisher::drain(OriginStream& stream) {
       return;
     }
     const OriginStream::Waiting next = stream.waiting_.pop();
-    if (next.state == OriginStream::State::ready) leave(next.event, next.tail);
+    if (next.state == OriginStream::State::ready) {
+      leave(next.event, next.event.sequence(), next.tail);
+    }
   }
 }
 

@@ -123,7 +123,7 @@ class Publisher {
   };
 
   void reserve(OriginStream& stream);
-  void leave(const Event& event, OriginStream::Tail* tail);
+  void leave(const Event& event, std::uint64_t sequence, OriginStream::Tail* tail);
   void drain(OriginStream& stream);
   void schedule_commit();
   void commit();
