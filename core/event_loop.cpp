@@ -74,6 +74,7 @@ void EventLoop::post(Task task) {
       room_.wait(lock, [this] { return posted_.size() < posted_max || stopping_; });
       if (posted_.size() >= posted_max) return;
     }
+    if (stopping_) return;  // nothing runs any more
     first = posted_.empty();
     posted_.push(std::move(task));
   }
@@ -100,6 +101,17 @@ void EventLoop::run() {
   while (!stopping_) {
     const bool more = work();
     if (!stopping_) wait(!more);
+  }
+  // What still waits will never run: it goes now, while what it holds on to (events, and so their pool) is there.
+  while (true) {
+    Task dropped;
+    const std::lock_guard lock(mutex_);
+    if (!running_.empty())
+      dropped = running_.pop();
+    else if (!posted_.empty())
+      dropped = posted_.pop();
+    else
+      return;
   }
 }
 

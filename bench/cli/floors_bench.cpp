@@ -95,8 +95,8 @@ class Teller final : public Actor {
 // One durable event of an actor, until it is on disk.
 void durable_publish(benchmark::State& state) {
   const TemporaryFolder folder;
+  EventPool pool;  // outlives the loop, which may hold a log's answer with its events to the end
   EventLoop loop;
-  EventPool pool;
   const auto log =
       RocksEventLog::open(loop, pool, {.path = (folder.path() / "log").string(), .node = "bench"});
   if (!log.ok()) return skip(state, log.status());
