@@ -29,6 +29,9 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
         ExecutorSeams{seams.leases, seams.hypervisor, seams.volumes, seams.fabric, seams.session},
         executor);
   });
+  node.spawn("orphans", [seams](Context& context) {
+    return std::make_unique<OrphanWatch>(context, seams.leases, seams.session);
+  });
   node.spawn("policy",
              [seams, policy = options.policy, policies = options.policies](Context& context) {
                return std::make_unique<PolicyActor>(context, seams.leases, policies, policy);

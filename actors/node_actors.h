@@ -9,6 +9,7 @@
 
 #include "actors/ledger/ledger.h"
 #include "actors/migration/executor.h"
+#include "actors/migration/orphan_watch.h"
 #include "actors/network/manager.h"
 #include "actors/node/node_agent.h"
 #include "actors/observer/observer.h"

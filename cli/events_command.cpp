@@ -156,8 +156,7 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
   std::vector<const Event*> meant;
   for (const Event& event : history) {
     const EventId id = event.id();
-    if (id.short_id().compare(0, since.size(), since) == 0 || id.to_string() == since)
-      meant.push_back(&event);
+    if (id.short_id().starts_with(since) || id.to_string() == since) meant.push_back(&event);
   }
   if (meant.size() == 1) return meant[0]->time();
   const bool looks_like_id =

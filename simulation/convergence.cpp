@@ -1,5 +1,6 @@
 #include "simulation/convergence.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -51,7 +52,16 @@ void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& histo
   }
 }
 
-void check_vm(SimulatedCluster& cluster, const LeaseRecord& record) {
+bool said_failed(const std::vector<Event>& history, const LeaseRecord& record) {
+  for (const Event& event : history)
+    if (event.type() == schema::Payload::VM_FAILED && event.epoch() == record.epoch &&
+        record.key == absl::StrCat("vm/", event.tenant(), "/", event.subject()))
+      return true;
+  return false;
+}
+
+void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
+              const std::vector<Event>& history) {
   const std::string vm = record.key.substr(3);
   const auto spec = Message<schema::VmSpec>::parse(record.value);
   if (!spec.ok()) {
@@ -65,6 +75,10 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record) {
   if (spec->reader().getDestroyed()) said("is still being destroyed");
   const bool wanted = spec->reader().getRunning() && !spec->reader().getPaused();
   const bool down = may_stay_down(cluster, record, spec->reader());
+  const bool anybody = std::ranges::any_of(
+      cluster.machines(), [&](const auto& machine) { return !cluster.lost(*machine); });
+  if (down && wanted && anybody && !said_failed(history, record))
+    said("is down, and nobody said so");
   if (record.heir && !down) said(absl::StrCat("still has the heir ", record.heir->node));
   for (const auto& machine : cluster.machines()) {
     const bool holds = machine->name() == record.holder;
@@ -94,7 +108,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with("vm/")) continue;
     known.insert(key.substr(3));
-    check_vm(cluster, stored.record);
+    check_vm(cluster, stored.record, history);
   }
   for (const auto& machine : cluster.machines())
     for (const GuestProbe& probe : machine->probes())

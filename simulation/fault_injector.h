@@ -20,7 +20,7 @@ struct FaultOptions {
   bool hypervisor = true;  // slow and failing calls, dying guests, cut streams
   bool disks = true;       // full logs
   // the moment at which an epoch changes hands: swaps that arrive late, and whatever of the above is wanted, just as one arrives
-  bool swaps = false;
+  bool swaps = true;
   // where the cluster has a generated one: feeds that stop, prices that spike
   bool market = true;
 };

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,10 @@ struct VolumeStatus {
   bool complete = true;
   // unflushed writes may be lost: takes no I/O and is no source until it serves a new epoch
   bool crashed = false;
-  bool streaming = false;             // replica: its source is connected
+  bool streaming = false;  // replica: its source is connected
+  // replica: when its source's last word came, of which nothing is missing here; what the source acknowledged since is not
+  // known here. Absent: since before this store was opened
+  std::optional<Instant> heard;
   std::uint32_t flushes_waiting = 0;  // guest flushes that are stable here and wait for a sync peer
 };
 

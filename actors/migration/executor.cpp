@@ -16,8 +16,9 @@ Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions option
   for (const char* pattern :
        {"migration.proposed.>", "migration.accepted.>", "migration.completed.>",
         "migration.aborted.>", "storage.replica_ready.>", "vm.resumed.>", "node.joined.>",
-        "node.left.>", "node.capacity.>", "instance.refused.>", "instance.returned.>",
-        "spot.interruption_notice.>", "instance.revoked.>"})
+        "node.left.>", "node.capacity.>", "instance.launched.>", "instance.refused.>",
+        "instance.returned.>", "network.switched.>", "spot.interruption_notice.>",
+        "instance.revoked.>"})
     context.subscribe(Pattern::of(pattern));
   recover();
 }
@@ -125,6 +126,11 @@ void Executor::receive(const Event& event) {
       if (VmWorker* worker = find(vm_of(event));
           worker && text(event.reader().getId().getOrigin()) != shared_.context.self().to_string())
         worker->read_record();
+      break;
+    case schema::Payload::NETWORK_SWITCHED:
+      if (VmWorker* worker = find(vm_of(event));
+          worker && text(event.payload().getNetworkSwitched().getBy()) == shared_.context.node())
+        worker->look();
       break;
     case schema::Payload::INSTANCE_REFUSED:
       proposals_.instance_refused(event);

@@ -56,7 +56,7 @@ class NodeDirectory {
   bool instance_ended(schema::InstanceEnded::Reader ended);
   // Derives `left` and `noticed` from what the node said and what became of its instance.
   void judge(NodeFacts& node);
-  void judge_nodes_on(const std::string& instance);
+  void judge_nodes_on(const std::string& id);
 
   std::map<std::string, NodeFacts> nodes_;
   std::map<std::string, Said> said_;  // by node

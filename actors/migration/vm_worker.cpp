@@ -176,6 +176,8 @@ void VmWorker::settle_recovered() {
   const Incoming in = *std::exchange(recovered_in_, std::nullopt);
   const bool committed =
       in.resumed || (record_->epoch == in.epoch + 1 && record_->swap_kind == SwapKind::COMMIT);
+  if (!in.resumed && record_->epoch > in.epoch + 1)
+    return say_aborted(in.migration, "the target was lost as it committed");
   if (!committed || record_->holder != shared_.context.node()) return;
   completing_ = in.migration;
   completing_source_ = in.source;

@@ -118,6 +118,7 @@ class VmWorker {
   Swap make_swap(SwapKind kind);
   void log_swap(const Swap& swap, std::function<void()> then);
   void send_swap(Swap swap, std::function<void(const absl::StatusOr<SwapResult>&)> then);
+  void note_loss();
   void swap_epoch(SwapKind kind, const std::string& why);  // logged, sent, its result taken note of
 
   void boot();
@@ -185,6 +186,11 @@ class VmWorker {
   std::set<Epoch> asked_by_copy_;
   std::map<Epoch, SessionId> asked_by_boot_;
   std::string start_reason_;
+  struct Loss {  // as schema::VmStarted says it
+    std::int64_t silent_ns = 0;
+    bool flushes_kept = false;
+  };
+  std::optional<Loss> loss_;  // by a takeover whose guest has not yet begun
 
   std::optional<Outgoing> out_;
   std::optional<Event> proposal_;

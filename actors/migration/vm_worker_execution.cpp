@@ -79,6 +79,12 @@ void VmWorker::resumed() {
     auto payload = started.payload().initVmStarted();
     payload.setNode(shared_.context.node());
     payload.setWhy(start_reason_.empty() ? "created" : start_reason_);
+    for (const VolumeStatus& volume : shared_.seams.volumes.list())
+      if (volume.vm == vm_) payload.setVersion(volume.version);
+    if (const auto loss = std::exchange(loss_, std::nullopt)) {
+      payload.setSilentNs(loss->silent_ns);
+      payload.setFlushesKept(loss->flushes_kept);
+    }
     shared_.context.publish(std::move(started));
   }
   Draft event = draft(out_ ? &out_->migration : &migration, consumed_);

@@ -79,6 +79,16 @@ void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<Swap
           }));
 }
 
+// Of a takeover: from when on the lost holder's writes are not on this disk (13, 21).
+void VmWorker::note_loss() {
+  loss_ = Loss{.silent_ns = -1, .flushes_kept = false};
+  for (const VolumeStatus& volume : shared_.seams.volumes.list())
+    if (volume.vm == vm_ && volume.heard)
+      loss_->silent_ns = absl::ToInt64Nanoseconds(shared_.context.now() - *volume.heard);
+  for (const std::string& node : record_->in_sync)
+    loss_->flushes_kept = loss_->flushes_kept || node == shared_.context.node();
+}
+
 void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
   start_reason_ = why;
   Swap swap = make_swap(kind);
@@ -86,6 +96,7 @@ void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
   if (kind == SwapKind::RECLAIM) shared_.seams.hypervisor.arm(vm_, shared_.context.now());
   if (kind == SwapKind::TAKEOVER) {
     swap.in_sync = {shared_.context.node()};
+    note_loss();
     if (record_->heir) say_source_lost();
     if (unended_) say_end();  // what this node had committed to another comes back
   }

@@ -120,6 +120,9 @@ void VmWorker::drop_incoming(const std::string& why) {
     dropped_ = in.migration;
     for (Answer& answer : std::exchange(switch_over_answers_, {}))
       answer(absl::FailedPreconditionError(in.failure));
+    // Its commit may have won before others took over; the source, which would have said so, may be lost since.
+    if (in.commit_asked && record_ && record_->epoch > in.epoch + 1)
+      say_aborted(in.migration, "the target was lost as it committed");
     const bool marked =
         record_ && record_->heir && *record_->heir == Heir{shared_.context.node(), in.migration};
     // A lost source leaves the mark to this node's takeover.

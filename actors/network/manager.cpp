@@ -38,7 +38,7 @@ NetworkManager::NetworkManager(Context& context, Fabric& fabric, LeaseTable& lea
     : context_(context), fabric_(fabric), leases_(leases), options_(options) {
   for (const char* pattern :
        {"migration.accepted.>", "vm.defined.>", "vm.paused.>", "vm.resumed.>", "vm.started.>",
-        "vm.destroyed.>", "node.joined.>", "lease.swap_requested.>"}) {
+        "vm.destroyed.>", "node.joined.>", "node.capacity.>", "lease.swap_requested.>"}) {
     context_.subscribe(Pattern::of(pattern));
   }
   context_.history(
@@ -76,20 +76,26 @@ void NetworkManager::handle(const Event& event) {
       if (event.epoch() >= pause.epoch) pause = {event.epoch(), event.time().wall()};
       return;
     }
-    case schema::Payload::NODE_JOINED: {
-      const auto joined = event.payload().getNodeJoined();
-      const std::string node(text(joined.getNode()));
-      endpoints_[node] = text(joined.getDataEndpoint());
-      if (!ready_) return;
-      for (AddressOwner owner : fabric_.owners()) {
-        if (owner.node != node || owner.endpoint == endpoints_[node]) continue;
-        owner.endpoint = endpoints_[node];
-        fabric_.learn(owner);
-      }
-      return;
-    }
+    case schema::Payload::NODE_JOINED:
+      return on_joined(event.payload().getNodeJoined());
+    case schema::Payload::NODE_CAPACITY:
+      // Nodes that were here before a new one may have missed its node.joined.
+      return on_joined(event.payload().getNodeCapacity().getJoined());
     default:
       return;
+  }
+}
+
+void NetworkManager::on_joined(schema::NodeJoined::Reader joined) {
+  const std::string node(text(joined.getNode()));
+  const std::string endpoint(text(joined.getDataEndpoint()));
+  if (node.empty() || endpoint.empty() || endpoints_[node] == endpoint) return;
+  endpoints_[node] = endpoint;
+  if (!ready_) return;
+  for (AddressOwner owner : fabric_.owners()) {
+    if (owner.node != node || owner.endpoint == endpoint) continue;
+    owner.endpoint = endpoint;
+    fabric_.learn(owner);
   }
 }
 

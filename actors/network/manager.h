@@ -55,6 +55,7 @@ class NetworkManager final : public Actor {
   void on_swap_requested(const Event& event);
   void on_running(const Event& event, const std::string& node);
   void on_destroyed(const Event& event);
+  void on_joined(schema::NodeJoined::Reader joined);
 
   // Has a closed port ready, then, if it is for a migration, says so once.
   void prepare(const std::string& vm, const std::string& address, Epoch epoch,

@@ -101,13 +101,8 @@ std::string words(const Event& event, schema::VmDefined::Reader e) {
                       bytes_words(spec.getDiskBytes()), " disk, policy ", str(spec.getPolicy()));
 }
 std::string words(const Event& event, schema::VmStarted::Reader e) {
-  std::string out =
-      absl::StrCat(event.subject(), " starts on ", str(e.getNode()), in_parentheses(e.getWhy()));
-  if (e.getLostWrites() > 0)
-    absl::StrAppend(&out, "; lost are ",
-                    count_words(e.getLostWrites(), "acknowledged write", "acknowledged writes"),
-                    ", of them ", e.getLostFlushedWrites(), " flushed");
-  return out;
+  return absl::StrCat(event.subject(), " starts on ", str(e.getNode()), in_parentheses(e.getWhy()),
+                      loss_words(e.getSilentNs(), e.getFlushesKept()));
 }
 std::string words(const Event& event, schema::VmStopped::Reader e) {
   return absl::StrCat(event.subject(), " stopped on ", str(e.getNode()),

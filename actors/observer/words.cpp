@@ -89,6 +89,15 @@ std::string span_words(absl::Duration span) {
                            : absl::StrCat(minutes / 60, " h ", minutes % 60, " min");
 }
 
+std::string loss_words(std::int64_t silent_ns, bool flushes_kept) {
+  if (silent_ns == 0) return "";
+  const std::string since =
+      silent_ns < 0 ? "since its replica last heard of it"
+                    : absl::StrCat("in the ", span_words(absl::Nanoseconds(silent_ns)), " before");
+  return absl::StrCat("; what it wrote ", since, flushes_kept ? " and did not flush" : "",
+                      " is lost");
+}
+
 std::string bytes_words(std::uint64_t bytes) {
   if (bytes < 1024) return count_words(bytes, "byte", "bytes");
   const char* units[] = {"KiB", "MiB", "GiB", "TiB"};

@@ -29,6 +29,8 @@ std::string second_words(HybridTime time);
 std::string market_words(std::int64_t market_ns);
 // "850 ms", "3.2 s", "2 min 5 s", "1 h 30 min"
 std::string span_words(absl::Duration span);
+// What a takeover lost, as vm.started says it: "; what it wrote in the 4.2 s before is lost"; empty where nothing can be.
+std::string loss_words(std::int64_t silent_ns, bool flushes_kept);
 // "512 MiB", "1.5 GiB"
 std::string bytes_words(std::uint64_t bytes);
 // "1 byte", "3 passes"

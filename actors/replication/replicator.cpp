@@ -76,7 +76,8 @@ Replicator::Replicator(Context& context, ReplicatorSeams seams, ReplicatorOption
   for (const char* pattern :
        {"vm.defined.>", "vm.started.>", "vm.resumed.>", "vm.released.>", "vm.destroyed.>",
         "migration.accepted.>", "node.joined.>", "node.left.>", "node.capacity.>",
-        "instance.returned.>", "instance.revoked.>"}) {
+        "instance.launched.>", "instance.returned.>", "instance.revoked.>",
+        "spot.interruption_notice.>"}) {
     context_.subscribe(Pattern::of(pattern));
   }
   seams_.volumes.watch([this, alive = std::weak_ptr<bool>(alive_)](const std::string&) {

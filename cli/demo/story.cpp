@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "actors/observer/words.h"
 
 namespace supercloud {
 namespace {
@@ -271,16 +272,12 @@ std::string DemoStory::told_vm(const Event& event) {
       const auto started = payload.getVmStarted();
       const std::string node = str(started.getNode());
       started_.try_emplace(name, market);
-      const bool survived = lost_.erase(name) > 0;
-      if (survived) ++figures_.survived;
+      if (lost_.erase(name) > 0) ++figures_.survived;
       moved_to(*of, node, market);
       const std::string why = str(started.getWhy());
       of->reason = why;
-      return absl::StrCat(
-          name, " started at ", place_of_node(node), ": ", why,
-          survived ? absl::StrCat("; acknowledged writes lost: ", started.getLostWrites(),
-                                  ", flushed ones: ", started.getLostFlushedWrites())
-                   : "");
+      return absl::StrCat(name, " started at ", place_of_node(node), ": ", why,
+                          loss_words(started.getSilentNs(), started.getFlushesKept()));
     }
     case schema::Payload::VM_PAUSED:
       of->state = "paused";

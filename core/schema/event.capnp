@@ -217,8 +217,11 @@ struct VmDefined {
 struct VmStarted {
   node @0 :Text;
   why @1 :Text;                # "created", "taken over from node-a", "restarted"
-  lostWrites @2 :UInt64;       # acknowledged writes that this start from disk lost
-  lostFlushedWrites @3 :UInt64;
+  version @2 :UInt64;          # of the disk that it starts from
+  # Taken over: so long before it the lost holder's last word reached this disk. What the guest was promised since is lost,
+  # flushed writes too unless they waited for an in-sync replica (flushesKept). 0: nothing can be; -1: nobody here knows since when.
+  silentNs @3 :Int64;
+  flushesKept @4 :Bool;
 }
 
 struct VmStopped {

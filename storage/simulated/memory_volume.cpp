@@ -99,6 +99,7 @@ VolumeStatus MemoryVolumeStore::status(const Volume& volume) const {
   status.complete = state.complete;
   status.crashed = state.crashed;
   status.streaming = volume.stream != nullptr;
+  status.heard = volume.stored.heard();
   for (const auto& flush : volume.flushes) status.flushes_waiting += flush->stable ? 1 : 0;
   return status;
 }

@@ -86,6 +86,7 @@ void ReplicaReceiver::on_frame(std::string_view bytes) {
       status = absl::InvalidArgumentError("a source sent what only a replica sends");
     }
   }
+  if (status.ok() && volume_ != nullptr && !staging_) volume_->hear();
   if (!status.ok() && !ended_) detach(std::string(status.message()));
 }
 

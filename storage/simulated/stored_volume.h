@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -63,6 +64,10 @@ class StoredVolume {
   const DiskVolume& disk() const { return disk_; }
   const VolumeState& state() const { return disk_.state(); }
 
+  // As a replica: its source's last word, of which nothing is missing.
+  const std::optional<Instant>& heard() const { return heard_; }
+  void hear() { heard_ = timers_.now(); }
+
   // Runs `then` once all that has been changed so far is on stable storage.
   void when_stable(Task then) {
     waiting_.emplace(disk_.position(), std::move(then));
@@ -91,6 +96,7 @@ class StoredVolume {
   OwnedTimers timers_;
   Duration flush_latency_;
   bool flushing_ = false;
+  std::optional<Instant> heard_;
   std::multimap<std::uint64_t, Task> waiting_;  // by position in the disk's log
 };
 

@@ -271,7 +271,7 @@ TEST(EventFromThePast, with_fewer_fields_reads_as_defaults) {
   const absl::StatusOr<Event> event = pool.parse(as_bytes(bytes));
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_EQ(text(event->payload().getVmStarted().getNode()), "");
-  EXPECT_EQ(event->payload().getVmStarted().getLostWrites(), 0);
+  EXPECT_EQ(event->payload().getVmStarted().getSilentNs(), 0);
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+#include "actors/migration/orphan_watch.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/message.h"
+
+namespace supercloud {
+
+OrphanWatch::OrphanWatch(Context& context, LeaseTable& leases, const SessionView& session,
+                         OrphanWatchOptions options)
+    : context_(context),
+      leases_(leases),
+      options_(std::move(options)),
+      role_(context, leases, session, options_.role, {nullptr, nullptr},
+            {.retry = options_.interval}) {
+  role_.start();
+  look();
+}
+
+void OrphanWatch::receive(const Event&) {}
+
+void OrphanWatch::look() {
+  context_.after(options_.interval, [this] { look(); });
+  if (!role_.held()) return orphans_.clear();
+  leases_.list({.prefix = "vm/", .node = ""},
+               context_.reply<std::vector<LeaseRecord>>(
+                   options_.call_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> listed) {
+                     if (listed.ok()) judge(*listed);
+                   }));
+}
+
+void OrphanWatch::judge(const std::vector<LeaseRecord>& records) {
+  std::map<std::string, Orphan> before = std::exchange(orphans_, {});
+  for (const LeaseRecord& record : records) {
+    const auto spec = Message<schema::VmSpec>::parse(record.value);
+    const bool wanted = spec.ok() && spec->reader().getRunning() && !spec->reader().getPaused() &&
+                        !spec->reader().getDestroyed();
+    if (record.session_alive || !wanted) continue;
+    Orphan orphan{.epoch = record.epoch, .since = context_.now()};
+    const auto known = before.find(record.key);
+    if (known != before.end() && known->second.epoch == record.epoch) orphan = known->second;
+    if (!orphan.said && context_.now() - orphan.since >= options_.patience) {
+      orphan.said = true;
+      say_failed(record);
+    }
+    orphans_.emplace(record.key, orphan);
+  }
+}
+
+void OrphanWatch::say_failed(const LeaseRecord& record) {
+  const std::string vm = record.key.substr(record.key.find('/') + 1);
+  const auto separator = vm.find('/');
+  Draft event = context_.draft(vm.substr(separator + 1), vm.substr(0, separator));
+  event.epoch(record.epoch);
+  auto payload = event.payload().initVmFailed();
+  payload.setNode(record.holder);
+  payload.setWhy(absl::StrCat("its holder is lost, and nobody may take it over; it starts when ",
+                              record.in_sync.size() > 1 ? "one of " : "",
+                              absl::StrJoin(record.in_sync, ", "), " is back with its disk"));
+  context_.publish(std::move(event));
+}
+
+}  // namespace supercloud
