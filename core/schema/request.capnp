@@ -133,6 +133,7 @@ struct Response {
     redirect @14 :Text;          # ask this node
   }
   more @15 :Bool;      # leases: a message holds no more of them; ask again, after the last key
+  wouldRent @16 :Bool; # checks of a dry run: no node with room is at that place, an instance would be rented there first
 
   struct Session { id @0 :Text; ttlNs @1 :Int64; }
   struct SwapResult { won @0 :Bool; why @1 :Text; lease @2 :Lease; hasLease @3 :Bool; }
@@ -141,7 +142,7 @@ struct Response {
     node @1 :Text;
     place @2 :Text;
     epoch @3 :UInt64;
-    state @4 :Text;            # running, paused, migrating, stopped, starting, fenced, failed
+    state @4 :Text;            # running, paused, migrating, stopping, stopped, starting, fenced, failed, lost
     migration @5 :EventId;
     heir @6 :Text;
     inSync @7 :List(Text);
