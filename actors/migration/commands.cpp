@@ -1,5 +1,7 @@
 #include "actors/migration/commands.h"
 
+#include <capnp/dynamic.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,28 +26,6 @@ std::shared_ptr<T> shared(T value) {
   return std::make_shared<T>(std::move(value));
 }
 
-// Field by field, so that equal descriptions are equal bytes, whoever wrote them.
-void copy_spec(schema::VmSpec::Reader from, schema::VmSpec::Builder to) {
-  to.setName(from.getName());
-  to.setTenant(from.getTenant());
-  to.setMemoryBytes(from.getMemoryBytes());
-  to.setDiskBytes(from.getDiskBytes());
-  to.setCpus(from.getCpus());
-  to.setAddress(from.getAddress());
-  to.setPolicy(from.getPolicy());
-  to.setRequires(from.getRequires());
-  to.setRefuses(from.getRefuses());
-  to.setDiskLoss(from.getDiskLoss());
-  to.setLossBoundNs(from.getLossBoundNs());
-  to.setReplicas(from.getReplicas());
-  to.setRunning(from.getRunning());
-  to.setDirtyPagesPerSecond(from.getDirtyPagesPerSecond());
-  to.setWritesPerSecond(from.getWritesPerSecond());
-  to.setPaused(from.getPaused());
-  to.setNodes(from.getNodes());
-  to.setDestroyed(from.getDestroyed());
-}
-
 void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record,
                const VmWorker* worker, const NodeFacts* node, bool held_here) {
   if (auto spec = Message<schema::VmSpec>::parse(record.value); spec.ok())
@@ -54,9 +34,10 @@ void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record
   if (node != nullptr) view.setPlace(node->place);
   view.setEpoch(record.epoch);
   view.setState(worker != nullptr && held_here ? worker->state()
-                : !view.getSpec().getRunning() ? "stopped"
                 : !record.session_alive        ? "lost"
                 : record.heir                  ? "migrating"
+                // whether its copy is gone already, its holder alone knows
+                : !view.getSpec().getRunning() ? "stopping"
                 : view.getSpec().getPaused()   ? "paused"
                                                : "running");
   if (record.heir) {
@@ -67,7 +48,48 @@ void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record
   for (unsigned i = 0; i < record.in_sync.size(); ++i) in_sync.set(i, record.in_sync[i]);
 }
 
+void fill_checks(schema::Response::Builder response, const std::vector<Failure>& failures) {
+  auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
+  for (unsigned i = 0; i < failures.size(); ++i) {
+    checks[i].setName(failures[i].name);
+    checks[i].setDetail(failures[i].detail);
+    checks[i].setCure(failures[i].cure);
+  }
+}
+
+// What can be checked of a move to a machine that is not there yet: it will be like this one, with the labels of its place. Those of
+// a place where no node ever was are known to who sees its prices, not here.
+std::vector<Failure> preflight_rented(const ExecutorShared& shared_state, const VmWorker& worker,
+                                      const std::string& place, Duration time) {
+  const NodeFacts* here = shared_state.nodes.find(shared_state.context.node());
+  NodeFacts rented = here != nullptr ? *here : NodeFacts{};
+  rented.name = absl::StrCat("a new node at ", place);
+  rented.place = place;
+  rented.labels.clear();
+  rented.left = rented.noticed = false;
+  bool labels_known = false;
+  for (const auto& [name, node] : shared_state.nodes.nodes()) {
+    if (node.place != place || labels_known) continue;
+    rented.labels = node.labels;
+    labels_known = true;
+  }
+  const auto spec = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
+    copy_spec(worker.spec()->reader(), builder);
+    if (labels_known) return;
+    builder.initRequires(0);
+    builder.initRefuses(0);
+  });
+  return preflight_here(spec.reader(), worker.state(), here, &rented,
+                        shared_state.seams.session.current().has_value(), time);
+}
+
 }  // namespace
+
+void copy_spec(schema::VmSpec::Reader from, schema::VmSpec::Builder to) {
+  const capnp::DynamicStruct::Reader source = from;
+  capnp::DynamicStruct::Builder copy = to;
+  for (const auto field : source.getSchema().getFields()) copy.set(field, source.get(field));
+}
 
 void Commands::serve(const Message<schema::Request>& request, Answer answer) {
   const auto reader = request.reader();
@@ -221,34 +243,16 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
   Executor& executor = executor_;
   const std::string target(text(request.getTarget()));
   const std::string reason(text(request.getReason()));
-  const bool dry_run = request.getDryRun();
+  const bool only_check = request.getDryRun();
   const std::int64_t deadline_ns = request.getDeadlineNs();
   held(key_of(request.getVm()), std::move(answer),
-       [&executor, target, reason, dry_run, deadline_ns](VmWorker& worker, Answer told) {
+       [&executor, target, reason, only_check, deadline_ns](VmWorker& worker, Answer told) {
          auto& context = executor.shared_.context;
-         if (dry_run) {
-           std::string why;
-           const std::string node = executor.proposals_.resolve(worker.vm(), target, &why);
-           auto waiting = shared(std::move(told));
-           const Duration time = deadline_ns > 0 ? absl::Nanoseconds(deadline_ns)
-                                                 : executor.shared_.options.migration_deadline;
-           if (node.empty() && target.find('/') != std::string::npos)
-             return (*waiting)(
-                 absl::NotFoundError(why + ": an instance would be rented there first"));
-           return executor.proposals_.check(
-               worker.vm(), node.empty() ? target : node, time,
-               [waiting](const std::vector<Failure>& failures) {
-                 (*waiting)(
-                     Message<schema::Response>::build([&](schema::Response::Builder response) {
-                       auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
-                       for (unsigned i = 0; i < failures.size(); ++i) {
-                         checks[i].setName(failures[i].name);
-                         checks[i].setDetail(failures[i].detail);
-                         checks[i].setCure(failures[i].cure);
-                       }
-                     }));
-               });
-         }
+         if (only_check)
+           return dry_run(executor, worker, target,
+                          deadline_ns > 0 ? absl::Nanoseconds(deadline_ns)
+                                          : executor.shared_.options.migration_deadline,
+                          std::move(told));
          Draft draft = context.draft(worker.vm().substr(worker.vm().find('/') + 1),
                                      worker.vm().substr(0, worker.vm().find('/')));
          auto proposed = draft.payload().initMigrationProposed();
@@ -271,6 +275,46 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
            accepted.setNode(context.node());
          }));
        });
+}
+
+void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& target,
+                       Duration time, Answer answer) {
+  ExecutorShared& shared_state = executor.shared_;
+  auto waiting = shared(std::move(answer));
+  const auto tell = [waiting](const std::vector<Failure>& failures, bool would_rent) {
+    (*waiting)(Message<schema::Response>::build([&](schema::Response::Builder response) {
+      fill_checks(response, failures);
+      response.setWouldRent(would_rent);
+    }));
+  };
+  std::string why;
+  const std::string node = executor.proposals_.resolve(worker.vm(), target, &why);
+  // A place has slashes, a node has none.
+  const bool is_place = target.find('/') != std::string::npos;
+  if (!node.empty() || !is_place || !worker.spec())
+    return executor.proposals_.check(
+        worker.vm(), node.empty() ? target : node, time,
+        [tell](const std::vector<Failure>& failures) { tell(failures, false); });
+  const std::string cloud = target.substr(0, target.find('/'));
+  shared_state.seams.leases.read(
+      absl::StrCat("role/provider/", cloud),
+      shared_state.context.reply<LeaseRecord>(
+          shared_state.options.call_deadline,
+          [tell, cloud, why = std::move(why),
+           failures = preflight_rented(shared_state, worker, target, time)](
+              const absl::StatusOr<LeaseRecord>& role) mutable {
+            if (!role.ok() || !role->session_alive)
+              failures.push_back(
+                  {"provider",
+                   absl::StrCat(why, ", and ",
+                                role.ok() || absl::IsNotFound(role.status())
+                                    ? absl::StrCat("nobody holds the provider's role of ", cloud)
+                                    : absl::StrCat("the provider of ", cloud, " is not known: ",
+                                                   std::string(role.status().message())),
+                                ", so nothing can be rented there"),
+                   "choose a place where a node is, or start a node with that account"});
+            tell(failures, true);
+          }));
 }
 
 void Commands::cancel(schema::Request::CancelMigration::Reader request, Answer answer) {

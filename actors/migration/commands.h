@@ -6,6 +6,9 @@
 
 namespace supercloud {
 
+// All fields, in the schema's order, so that equal descriptions are equal bytes, whoever wrote them.
+void copy_spec(schema::VmSpec::Reader from, schema::VmSpec::Builder to);
+
 class Commands {
  public:
   explicit Commands(Executor& executor) : executor_(executor) {}
@@ -16,6 +19,9 @@ class Commands {
   void create(schema::VmSpec::Reader spec, Answer answer);
   void change(schema::Request::VmRef::Reader vm, schema::Request::Which command, Answer answer);
   void migrate(schema::Request::MigrateVm::Reader request, Answer answer);
+  // Answers what stands in the way of such a move now, and whether an instance would be rented for it.
+  static void dry_run(Executor& executor, VmWorker& worker, const std::string& target,
+                      Duration time, Answer answer);
   void cancel(schema::Request::CancelMigration::Reader request, Answer answer);
   void list(Answer answer);
   void show(schema::Request::VmRef::Reader vm, Answer answer);

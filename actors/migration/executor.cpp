@@ -38,6 +38,8 @@ void Executor::recover() {
         }
         recovered_.clear();
         ready_ = true;
+        for (const auto& [id, proposal] : std::exchange(unanswered_, {}))
+          proposals_.proposed(proposal);
         shared_.seams.hypervisor.watch([this, alive = alive_](const std::string& vm) {
           if (!*alive) return;
           // Not from inside a call of ours: a turn of its own.
@@ -59,9 +61,19 @@ void Executor::recovered(const Event& event) {
         worker(vm_of(event)).recover_asked(swap.getKind(), swap.getEpoch());
       break;
     }
+    case schema::Payload::MIGRATION_PROPOSED:
+      if (text(payload.getMigrationProposed().getSourceNode()) == node)
+        unanswered_.try_emplace(event.id(), event);
+      break;
+    case schema::Payload::MIGRATION_REFUSED:
+      proposals_.answered(event.migration());
+      unanswered_.erase(event.migration());
+      break;
     case schema::Payload::MIGRATION_ACCEPTED: {
       const auto accepted = payload.getMigrationAccepted();
       if (text(accepted.getSource()) != node) break;
+      proposals_.answered(event.migration());
+      unanswered_.erase(event.migration());
       Outgoing out;
       out.migration = event.migration();
       out.target = text(accepted.getTarget());
@@ -215,10 +227,10 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
       absl::StrCat(std::string(text(spec.getTenant())), "/", std::string(text(spec.getName())));
   if (request.getCheckOnly()) {
     const VmWorker* known = find(vm);
-    const auto failures = preflight_there(spec, shared_.nodes.find(shared_.context.node()),
-                                          shared_.seams.hypervisor.memory_free_bytes(),
-                                          shared_.seams.session.current().has_value(),
-                                          known != nullptr && known->copy().has_value());
+    const auto failures = preflight_there(
+        spec, shared_.nodes.find(shared_.context.node()),
+        shared_.seams.hypervisor.memory_free_bytes(), shared_.seams.session.current().has_value(),
+        known != nullptr && known->copy().has_value(), shared_.seams.fabric.owners());
     return answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
       auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
       for (unsigned i = 0; i < failures.size(); ++i) {
@@ -233,10 +245,10 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
   if (target.dropped() == migration)
     return answer(absl::FailedPreconditionError("the target has given this migration up"));
   if (!target.incoming() || target.incoming()->migration != migration) target.read_record();
-  const bool ready = target.incoming() && target.incoming()->migration == migration &&
-                     target.incoming()->prepared && target.incoming()->failure.empty() &&
-                     shared_.seams.session.deadline() - shared_.context.now() >
-                         shared_.options.blackout_deadline / 2;
+  const bool ready =
+      target.incoming() && target.incoming()->migration == migration &&
+      target.incoming()->prepared && target.incoming()->failure.empty() &&
+      shared_.seams.session.deadline() - shared_.context.now() > shared_.options.blackout_deadline;
   if (!ready) return answer(absl::UnavailableError("not prepared yet"));
   answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
 }

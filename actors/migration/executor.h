@@ -42,6 +42,7 @@ class Executor final : public Actor {
   ExecutorShared shared_;
   std::map<std::string, std::unique_ptr<VmWorker>> workers_;
   std::map<std::string, Recovered> recovered_;
+  std::map<EventId, Event> unanswered_;  // proposals to this node, likewise
   Proposals proposals_;
   bool ready_ = false;  // the log has been read
   std::shared_ptr<bool> alive_;

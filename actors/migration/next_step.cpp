@@ -177,7 +177,8 @@ Decision takeover_step(const View& view) {
                     : Decision{Step::none, "not wanted to run"};
   if (record.heir && !we_are_heir(view) && record.heir_alive)
     return {Step::none, "the heir's turn"};
-  bool in_sync = record.loss_allowed;
+  // Not in sync, it loses what it has not heard of: no more than was declared (13).
+  bool in_sync = record.loss_allowed && view.loss <= view.loss_bound;
   for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
   if (!in_sync || !view.volume || !view.volume->complete)
     return our_mark ? Decision{Step::clear_heir, "an heir that may not take over"}

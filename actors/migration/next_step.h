@@ -123,9 +123,13 @@ struct View {
   std::map<Epoch, SessionId> asked_by_boot;  // restarts and takeovers, and under which session
   std::optional<Outgoing> out;
   std::optional<Incoming> in;
+  // bounded loss: how long before its session ended the lost holder's last word reached this disk, and how long it may be
+  Duration loss = absl::ZeroDuration();
+  Duration loss_bound = absl::InfiniteDuration();
   Instant takeover_after{};  // this node's turn among those who may take over
   Duration check_valid = absl::Seconds(1);
-  Duration blackout_reserve = absl::Seconds(3);  // what a session must have left before a pause
+  Duration blackout_reserve =
+      absl::Milliseconds(1200);  // what a session must have left before a pause
   Instant session_deadline{};
 };
 

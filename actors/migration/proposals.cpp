@@ -72,8 +72,16 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
 
 std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
                                      std::uint64_t memory_free_bytes, bool session_valid,
-                                     bool other_copy_here) {
+                                     bool other_copy_here,
+                                     const std::vector<AddressOwner>& owners) {
   std::vector<Failure> failures;
+  for (const AddressOwner& owner : owners)
+    if (owner.address == text(spec.getAddress()) &&
+        owner.vm != absl::StrCat(std::string(text(spec.getTenant())), "/",
+                                 std::string(text(spec.getName()))))
+      failures.push_back(
+          {"address", absl::StrCat(owner.address, " is ", owner.vm, "'s there, on ", owner.node),
+           "give one of the two another address"});
   if (here != nullptr)
     for (const std::string& why : constraint_failures(spec, *here))
       failures.push_back(
@@ -98,16 +106,16 @@ void Proposals::proposed(const Event& event) {
   VmWorker* worker = find_(vm);
   const bool ours = worker != nullptr && worker->record() &&
                     worker->record()->holder == shared_.context.node() && worker->spec();
+  const EventId id = event.id();
   if (!ours) {
     // Made here, by a policy that read of the new lease sooner: it waits until the record has been read.
     if (text(proposed.getSourceNode()) == shared_.context.node() && early_.size() < early_max &&
-        shared_.context.wall() - event.time().wall() < early_patience)
-      early_.push_back(event);
+        !seen_.contains(id))
+      early_.try_emplace(id, Early{event, shared_.context.now() + early_patience});
     return;
   }
-  const EventId id = event.id();
-  if (!seen_.insert(id).second) return;
-  if (seen_.size() > seen_max) seen_.erase(seen_.begin());
+  early_.erase(id);
+  if (!answered(id)) return;
 
   Pending pending{.proposal = event, .vm = vm, .id = id};
   const Duration allowed = proposed.getDeadlineNs() > 0
@@ -115,8 +123,10 @@ void Proposals::proposed(const Event& event) {
                                : shared_.options.migration_deadline;
   const Duration age = std::max(absl::ZeroDuration(), shared_.context.wall() - event.time().wall());
   pending.deadline = shared_.context.now() + allowed - age;
-  if (text(proposed.getProposer()) == "evacuation")
-    pending.no_return = pending.deadline - shared_.options.drain_reserve;
+  // Who has to be gone by the deadline drains (16).
+  const NodeFacts* here = shared_.nodes.find(shared_.context.node());
+  if (text(proposed.getProposer()) == "evacuation" || (here != nullptr && here->noticed))
+    pending.no_return = pending.deadline - std::min(shared_.options.drain_reserve, allowed / 4);
   if (worker->outgoing() || pending_.contains(vm)) {
     refuse(pending, std::string(text(proposed.getTargetNode())),
            {{"busy", "another migration of this VM is under way",
@@ -125,6 +135,16 @@ void Proposals::proposed(const Event& event) {
   }
   auto [entry, inserted] = pending_.emplace(vm, std::move(pending));
   place(entry->second);
+}
+
+bool Proposals::answered(const EventId& id) {
+  if (!seen_.insert(id).second) return false;
+  seen_in_order_.push_back(id);
+  if (seen_in_order_.size() > seen_max) {
+    seen_.erase(seen_in_order_.front());
+    seen_in_order_.pop_front();
+  }
+  return true;
 }
 
 std::string Proposals::resolve(const std::string& vm, const std::string& target,
@@ -136,6 +156,10 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
     if (node->name == shared_.context.node()) continue;
     if (worker == nullptr || !worker->spec()) continue;
     const auto spec = worker->spec()->reader();
+    if (const auto failures = constraint_failures(spec, *node); !failures.empty()) {
+      *why = absl::StrCat(node->name, " at ", target, ": ", failures.front());
+      continue;
+    }
     if (node->memory_free_bytes >= spec.getMemoryBytes()) return node->name;
     *why = absl::StrCat("no room on ", node->name, " at ", target);
   }
@@ -217,7 +241,18 @@ void Proposals::instance_refused(const Event& event) {
 }
 
 void Proposals::look() {
-  for (const Event& event : std::exchange(early_, {})) proposed(event);
+  for (const auto& [id, early] : std::exchange(early_, {})) {
+    proposed(early.proposal);
+    const auto still = early_.find(id);
+    if (still == early_.end()) continue;
+    still->second.until = early.until;
+    if (shared_.context.now() < early.until) continue;
+    early_.erase(still);
+    answered(id);
+    refuse({.proposal = early.proposal, .vm = {}, .id = id}, "",
+           {{"vm", absl::StrCat(shared_.context.node(), " does not hold the VM any more"),
+             "the node that holds it now decides anew"}});
+  }
   std::vector<std::string> vms;
   for (const auto& [vm, pending] : pending_) vms.push_back(vm);
   for (const std::string& vm : vms)
@@ -273,7 +308,10 @@ void Proposals::begin(const std::string& vm, const EventId& id, const std::strin
   const Pending pending = found->second;
   pending_.erase(found);
   VmWorker* worker = find_(vm);
-  if (worker == nullptr || worker->outgoing()) return;
+  if (worker == nullptr || worker->outgoing())
+    return refuse(pending, target,
+                  {{"busy", "the VM has gone, or another migration of it has begun meanwhile",
+                    "propose it again"}});
   Outgoing out;
   out.migration = id;
   out.target = target;

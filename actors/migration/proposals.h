@@ -2,6 +2,7 @@
 // rented if none has room), and makes every check before a byte moves (choreography, rules 17 to 19).
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <set>
@@ -25,7 +26,7 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
 // ... and at the target. Pure.
 std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
                                      std::uint64_t memory_free_bytes, bool session_valid,
-                                     bool other_copy_here);
+                                     bool other_copy_here, const std::vector<AddressOwner>& owners);
 
 class Proposals {
  public:
@@ -35,6 +36,9 @@ class Proposals {
 
   // An event migration.proposed; those of VMs that this node does not hold are not ours to answer.
   void proposed(const Event& event);
+  // Whether this one is new; from the log, those that an earlier executor answered. A proposal is answered once, however often it
+  // is heard.
+  bool answered(const EventId& id);
   // A node joined, an instance was refused, time passed.
   void look();
   void instance_refused(const Event& event);
@@ -68,8 +72,13 @@ class Proposals {
   ExecutorShared& shared_;
   FindWorker find_;
   std::map<std::string, Pending> pending_;  // by VM
-  std::vector<Event> early_;                // of VMs whose new lease has not been read here yet
+  struct Early {
+    Event proposal;
+    Instant until{};
+  };
+  std::map<EventId, Early> early_;  // of VMs whose new lease has not been read here yet
   std::set<EventId> seen_;
+  std::deque<EventId> seen_in_order_;
 };
 
 }  // namespace supercloud

@@ -60,8 +60,13 @@ Draft VmWorker::draft(const EventId* migration, Epoch epoch) const {
 std::string VmWorker::state() const {
   const auto guest = copy();
   if (failed_reported_) return "failed";
-  if (spec_ && !spec_->reader().getRunning()) return "stopped";
-  if (out_ && out_->epoch != 0) return "migrating";
+  const bool leaves = out_ && out_->epoch != 0;
+  const bool comes = guest && (guest->state == GuestStatus::State::incoming ||
+                               guest->state == GuestStatus::State::arrived);
+  // What is wanted is not yet so: who waits for "stopped" waits until no copy is left.
+  if (spec_ && !spec_->reader().getRunning())
+    return leaves || comes ? "migrating" : guest ? "stopping" : "stopped";
+  if (leaves) return "migrating";
   if (!guest) return "starting";
   switch (guest->state) {
     case GuestStatus::State::incoming:
@@ -86,7 +91,7 @@ View VmWorker::view() {
   view.now = context.now();
   view.session = shared_.seams.session.current();
   view.session_deadline = shared_.seams.session.deadline();
-  view.blackout_reserve = shared_.options.blackout_deadline / 2;
+  view.blackout_reserve = shared_.options.blackout_deadline;
   view.record_read = record_known_;
   view.record = record_;
   if (spec_) {
@@ -97,6 +102,12 @@ View VmWorker::view() {
   view.copy = copy();
   for (const VolumeStatus& volume : shared_.seams.volumes.list())
     if (volume.vm == vm_) view.volume = volume;
+  if (spec_ && spec_->reader().getLossBoundNs() > 0) {
+    view.loss_bound = absl::Nanoseconds(spec_->reader().getLossBoundNs());
+    view.loss = view.volume && view.volume->heard && holder_lost_since_ != far_future
+                    ? holder_lost_since_ - *view.volume->heard
+                    : absl::InfiniteDuration();
+  }
   view.won = won_;
   view.asked_by_copy = asked_by_copy_;
   view.asked_by_boot = asked_by_boot_;
@@ -166,6 +177,7 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
                       recovered_in_->migration == in_->migration;
     }
     if (recovered_in_ && record_->epoch > recovered_in_->epoch) settle_recovered();
+    forget_old_swaps();
   }
   look();
 }
@@ -174,13 +186,27 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
 // node says how it ended.
 void VmWorker::settle_recovered() {
   const Incoming in = *std::exchange(recovered_in_, std::nullopt);
-  const bool committed =
-      in.resumed || (record_->epoch == in.epoch + 1 && record_->swap_kind == SwapKind::COMMIT);
-  if (!in.resumed && record_->epoch > in.epoch + 1)
+  const bool held = record_->holder == shared_.context.node();
+  // Our commit, and nothing since but swaps that kept the copy.
+  bool ours =
+      held && (record_->swap_kind == SwapKind::COMMIT ? record_->epoch == in.epoch + 1
+                                                      : record_->swap_kind == SwapKind::RECLAIM);
+  for (Epoch epoch = in.epoch; epoch < record_->epoch; ++epoch)
+    ours = ours && asked_by_copy_.contains(epoch);
+  if (!ours && !in.resumed && record_->epoch > in.epoch + 1)
     return say_aborted(in.migration, "the target was lost as it committed");
-  if (!committed || record_->holder != shared_.context.node()) return;
+  if (!held || !(ours || in.resumed)) return;
   completing_ = in.migration;
   completing_source_ = in.source;
+}
+
+// What is decided needs no memory; a copy's chain of swaps is still looked at.
+void VmWorker::forget_old_swaps() {
+  if (recovered_in_) return;
+  const auto guest = copy();
+  const Epoch oldest = guest ? std::min(guest->epoch, record_->epoch) : record_->epoch;
+  asked_by_copy_.erase(asked_by_copy_.begin(), asked_by_copy_.lower_bound(oldest));
+  asked_by_boot_.erase(asked_by_boot_.begin(), asked_by_boot_.lower_bound(oldest));
 }
 
 void VmWorker::recover_outgoing(Outgoing out) {

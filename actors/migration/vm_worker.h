@@ -33,8 +33,9 @@ struct ExecutorOptions {
   Decide decide = next_step;
   // proposed to paused, when the proposal names none
   Duration migration_deadline = absl::Seconds(60);
-  // paused to committed; then the source takes its machine back
-  Duration blackout_deadline = absl::Seconds(3);
+  // Paused to committed; then the source takes its machine back. Both sessions must have as much left before (15), so it is less
+  // than what the fence leaves at the end of a renewal's interval.
+  Duration blackout_deadline = absl::Milliseconds(1200);
   Duration call_deadline = absl::Seconds(1);  // of one lease or hypervisor call
   Duration look_interval = absl::Seconds(1);
   Duration takeover_stagger = absl::Milliseconds(500);
@@ -108,6 +109,7 @@ class VmWorker {
 
   View view();
   void settle_recovered();
+  void forget_old_swaps();
   void take(const Decision& decision);
   void take_holder(Step step);
   void take_source(Step step);
@@ -213,6 +215,8 @@ class VmWorker {
   std::optional<EventId> completing_;  // resumed here, not yet switched
   std::string completing_source_;
   std::optional<Unended> unended_;
+  EventId last_ended_;  // as heard
+  Duration ask_delay_;
   std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
 };
 

@@ -9,6 +9,8 @@ namespace supercloud {
 namespace {
 
 constexpr Duration ask_again = absl::Milliseconds(200);
+constexpr Duration ask_soon =
+    absl::Milliseconds(10);  // at first; then twice as long each time, up to ask_again
 constexpr Duration hand_over_again = absl::Milliseconds(300);
 constexpr Duration unended_patience = absl::Seconds(10);
 
@@ -18,6 +20,7 @@ void VmWorker::begin(Outgoing out, Event proposal) {
   out_ = std::move(out);
   proposal_ = std::move(proposal);
   progress_ = {};
+  ask_delay_ = ask_soon;
   look();
 }
 
@@ -77,7 +80,8 @@ void VmWorker::ask_target() {
         busy_ = false;
         if (out_ && out_->target_ready && out_->replica_ready) return look();
         busy_ = true;
-        finished_later(ask_again);
+        ask_delay_ = std::min(ask_delay_ * 2, ask_again);
+        finished_later(ask_delay_);
       });
 }
 
@@ -133,12 +137,15 @@ void VmWorker::start_sending() {
                                 look();
                               }));
   // A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).
-  if (out_->no_return < far_future)
-    shared_.context.at(out_->no_return - shared_.options.blackout_deadline, [this, still_ours] {
-      if (!still_ours() || out_->converged) return;
-      out_->from_disk = true;
-      look();
-    });
+  if (out_->no_return < far_future) {
+    const Duration left = out_->no_return - shared_.context.now();
+    shared_.context.after(left - std::min(shared_.options.blackout_deadline, left / 3),
+                          [this, still_ours] {
+                            if (!still_ours() || out_->converged) return;
+                            out_->from_disk = true;
+                            look();
+                          });
+  }
   finished();
 }
 
@@ -337,6 +344,7 @@ void VmWorker::finish_lost() {
                            .target = out.target,
                            .epoch = out.epoch + 1,
                            .due = shared_.context.now() + unended_patience};
+        if (last_ended_ == out.migration) say_cleaned();  // its end was heard first
         for (auto& told : std::exchange(cancel_waiters_, {}))
           told(absl::FailedPreconditionError("too late: the target had committed"));
         finished();
@@ -345,6 +353,7 @@ void VmWorker::finish_lost() {
 
 // Cleaned follows the end (20): a log that lacks it makes this executor, restarted, ask again how the migration ended.
 void VmWorker::migration_ended(const EventId& migration) {
+  last_ended_ = migration;
   if (unended_ && unended_->migration == migration) say_cleaned();
 }
 

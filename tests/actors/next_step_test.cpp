@@ -278,6 +278,20 @@ TEST_F(NextStep, takes_over_only_an_ended_session_in_its_turn_and_in_sync) {  //
   EXPECT_EQ(step(), Step::none) << "half a disk";
 }
 
+TEST_F(NextStep, takes_over_with_no_more_loss_than_was_declared) {  // rule 13
+  held_elsewhere();
+  view_.record->session_alive = false;
+  view_.record->in_sync = {"there"};
+  view_.record->loss_allowed = true;
+  view_.loss_bound = absl::Seconds(5);
+  view_.loss = absl::Seconds(5);
+  EXPECT_EQ(step(), Step::swap_takeover);
+  view_.loss = absl::Seconds(6);
+  EXPECT_EQ(step(), Step::none);
+  view_.record->in_sync = {"there", "here"};
+  EXPECT_EQ(step(), Step::swap_takeover) << "in sync, nothing that was flushed is lost";
+}
+
 TEST_F(NextStep, leaves_what_its_user_stopped_or_paused_where_it_is) {
   held_elsewhere();
   view_.record->session_alive = false;
