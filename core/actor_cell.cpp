@@ -10,6 +10,8 @@ namespace supercloud {
 
 namespace {
 
+constexpr std::size_t why_bytes_max = 4096;  // of a failure, on the bus
+
 // FNV-1a: gives every actor of a node its own stream of random numbers, the same in every build.
 std::uint64_t fingerprint(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325U;
@@ -85,19 +87,26 @@ void ActorCell::collapse(const Event& cause) {
 
   const NodeOptions& options = runtime_.options();
   const Instant now = runtime_.now();
-  failures_.push_back(now);
-  while (now - failures_.front() > options.restart_window) failures_.pop_front();
-  const bool give_up = failures_.size() > options.restarts_max;
-  Draft draft = runtime_.own_draft();
-  auto failed = draft.payload().initBusActorFailed();
-  failed.setActor(address_.to_string());
-  failed.setWhy(why.ToString());
-  failed.setRestarts(static_cast<std::uint32_t>(failures_.size()));
-  failed.setDone(give_up ? "gave up" : "restarted");
-  runtime_.publish_own(std::move(draft));
+  // A full disk or a table out of reach is no fault of the actor's: it tries again for as long as that lasts.
+  const bool outage = !std::exchange(own_fault_, false) &&
+                      (absl::IsResourceExhausted(why) || absl::IsUnavailable(why));
+  (outage ? outages_ : failures_).push_back(now);
+  for (std::deque<Instant>* times : {&failures_, &outages_}) {
+    while (!times->empty() && now - times->front() > options.restart_window) times->pop_front();
+  }
+  const bool give_up = !outage && failures_.size() > options.restarts_max;
+  const std::size_t restarts = failures_.size() + outages_.size();
+  runtime_.report([actor = address_.to_string(), text = why.ToString().substr(0, why_bytes_max),
+                   restarts, give_up](schema::Payload::Builder payload) {
+    auto failed = payload.initBusActorFailed();
+    failed.setActor(actor);
+    failed.setWhy(text);
+    failed.setRestarts(static_cast<std::uint32_t>(restarts));
+    failed.setDone(give_up ? "gave up" : "restarted");
+  });
   if (give_up) return;
 
-  const std::size_t doublings = std::min<std::size_t>(failures_.size() - 1, 16);
+  const std::size_t doublings = std::min<std::size_t>(restarts - 1, 16);
   const Duration backoff = std::min(backoff_min * (std::int64_t{1} << doublings), backoff_max);
   restart_timer_ = runtime_.seams().scheduler.at(now + backoff, [this] { start(); });
 }
@@ -107,6 +116,7 @@ void ActorCell::collapse(const Event& cause) {
 void ActorCell::enqueue(const Event& event) {
   const std::size_t max = runtime_.options().mailbox_max;
   if (backlog_ >= max) {
+    if (!failure_) own_fault_ = true;
     fail(absl::ResourceExhaustedError(absl::StrCat(
         "mailbox full: ", backlog_, " deliveries wait, newest is ", event.id().to_string())));
     return;
@@ -115,12 +125,13 @@ void ActorCell::enqueue(const Event& event) {
   runtime_.push({this, generation_, event, Task()});
   if (backlog_ < (max + 1) / 2 || slow_) return;
   slow_ = true;  // until it has caught up
-  Draft draft = runtime_.own_draft();
-  auto slow = draft.payload().initBusSlowSubscriber();
-  slow.setSubscriber(address_.to_string());
-  slow.setBacklog(backlog_);
-  slow.setDone("reported");
-  runtime_.publish_own(std::move(draft));
+  runtime_.report(
+      [actor = address_.to_string(), backlog = backlog_](schema::Payload::Builder payload) {
+        auto slow = payload.initBusSlowSubscriber();
+        slow.setSubscriber(actor);
+        slow.setBacklog(backlog);
+        slow.setDone("reported");
+      });
 }
 
 void ActorCell::enqueue_task(Event cause, Task task) {

@@ -89,7 +89,9 @@ class ActorCell {
   std::uint64_t last_token_ = 0;
   std::map<std::uint64_t, Wait> waits_;
   std::vector<Pattern> subscriptions_;
-  std::deque<Instant> failures_;  // within the restart window
+  std::deque<Instant> failures_;  // within the restart window; its own ones only
+  std::deque<Instant> outages_;   // the same, of what it stands on
+  bool own_fault_ = false;        // of failure_, whatever its code says
   TimerId restart_timer_ = 0;
 };
 

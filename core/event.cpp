@@ -170,6 +170,11 @@ absl::StatusOr<Event> Draft::seal(const Envelope& envelope) && {
   if (parts_->topic.empty()) {
     if (absl::Status status = set_topic(); !status.ok()) return status;
   }
+  if (!is_origin(envelope.origin)) {  // parse() would refuse it, in the log too
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", absl_view(envelope.origin), "' cannot publish: an origin is node/actor, each 1 to ",
+        token_bytes_max, " of A-Z a-z 0-9 _ -, or percent-encoded"));
+  }
   const auto write_id = [&](schema::EventId::Builder id) {
     id.setOrigin(capnp_text(envelope.origin));
     id.setIncarnation(envelope.incarnation);

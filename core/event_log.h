@@ -20,6 +20,8 @@ struct OriginState {
   std::uint64_t sequence_reserved = 0;
   // The newest logged sequence under each topic prefix of zero to three tokens ("", "a.", "a.b.", "a.b.c.").
   std::vector<std::pair<std::string, std::uint64_t>> tails;
+  // Of the newest event in the log, whichever origin's: also where the origin itself is not known.
+  HybridTime newest;
 };
 
 struct LogPage {

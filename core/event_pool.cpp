@@ -49,9 +49,7 @@ absl::Status fault(std::string_view field, std::string_view why) {
 // "node/actor", both of them tokens.
 absl::Status check_id(std::string_view field, schema::EventId::Reader id) {
   const std::string_view origin = text(id.getOrigin());
-  const std::size_t slash = origin.find('/');
-  if (slash == std::string_view::npos || !decode_token(origin.substr(0, slash)).ok() ||
-      !decode_token(origin.substr(slash + 1)).ok()) {
+  if (!is_origin(origin)) {
     return fault(field, absl::StrCat("origin '", absl_view(origin), "' is not node/actor"));
   }
   if (id.getSequence() == 0) return fault(field, "sequence 0; they count from 1");

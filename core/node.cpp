@@ -34,6 +34,7 @@ struct Node::State {
     std::uint64_t count = 0;  // not yet said
     std::string why;          // of the last
     Instant quiet_until;
+    BusGap lost;  // events that were dropped, and not yet said; no origin: none
   };
 
   ActorCell* find(std::string_view actor) {
@@ -45,7 +46,8 @@ struct Node::State {
 
   void arm_heartbeat();
   void beat();
-  void reject(std::string from, std::string why);
+  void reject(std::string from, std::string why, const Event* dropped = nullptr);
+  void report_gap(const BusGap& gap);
   void report_rejections(const std::string& from, Rejections& rejections);
   void flush_rejections();
 
@@ -97,27 +99,27 @@ void Node::on_event(Event event) {
                             topic[expected.size()] != '.')) {
     state_->reject(
         std::string(event.origin()),
-        absl::StrCat("topic ", std::string(topic), " on a payload of ", std::string(expected)));
+        absl::StrCat("topic ", std::string(topic), " on a payload of ", std::string(expected)),
+        &event);
     return;
   }
   if (absl::Status status = state_->runtime.observe(event.time()); !status.ok()) {
-    state_->reject(std::string(event.origin()), std::string(status.message()));
+    state_->reject(std::string(event.origin()), std::string(status.message()), &event);
     return;
   }
   state_->runtime.deliver(event);
 }
 
-void Node::on_gap(const BusGap& gap) {
-  Draft draft = state_->runtime.own_draft();
-  auto payload = draft.payload().initBusGap();
-  payload.setSubscriber(name());
-  payload.setOrigin(gap.origin);
-  payload.setIncarnation(gap.incarnation);
-  payload.setPrefix(gap.prefix);
-  payload.setAfter(gap.after);
-  payload.setUpTo(gap.up_to);
-  payload.setDone("reported");
-  state_->runtime.publish_own(std::move(draft));
+void Node::on_gap(const BusGap& gap) { state_->report_gap(gap); }
+
+void Node::on_slow_subscribers(std::uint64_t times) {
+  // The bus knows neither who it was nor how much waited: they themselves will say what they missed.
+  state_->runtime.report([name = name(), times](schema::Payload::Builder payload) {
+    auto slow = payload.initBusSlowSubscriber();
+    slow.setSubscriber(absl::StrCat("subscribers of ", name, " in other processes"));
+    slow.setBacklog(times);
+    slow.setDone("dropped");
+  });
 }
 
 void Node::on_request(std::string actor, std::string bytes, Reply<std::string> answer) {
@@ -173,24 +175,54 @@ void Node::on_peer(std::string node, bool alive) {
 
 // ---- the node's own events -----------------------------------------------------------------------------------------
 
-void Node::State::reject(std::string from, std::string why) {
+void Node::State::report_gap(const BusGap& gap) {
+  runtime.report([name = runtime.options().name, gap](schema::Payload::Builder payload) {
+    auto said = payload.initBusGap();
+    said.setSubscriber(name);
+    said.setOrigin(gap.origin);
+    said.setIncarnation(gap.incarnation);
+    said.setPrefix(gap.prefix);
+    said.setAfter(gap.after);
+    said.setUpTo(gap.up_to);
+    said.setDone("reported");
+  });
+}
+
+// `dropped`: it was in its place in the stream of its origin, which is `from`, so that nobody else will miss it.
+void Node::State::reject(std::string from, std::string why, const Event* dropped) {
   from.resize(std::min(from.size(), rejection_text_max));
   why.resize(std::min(why.size(), rejection_text_max));
   if (rejected.size() >= rejection_sources_max && !rejected.contains(from)) from = "others";
   Rejections& rejections = rejected[from];
   ++rejections.count;
+  if (dropped != nullptr) {
+    BusGap& lost = rejections.lost;
+    const std::string_view origin = dropped->origin();
+    if (lost.origin != origin || lost.incarnation != dropped->incarnation()) {
+      if (!lost.origin.empty()) report_gap(lost);
+      lost = {.origin = std::string(origin),
+              .incarnation = dropped->incarnation(),
+              .prefix = "",
+              .after = dropped->sequence() - 1,
+              .up_to = 0};
+    }
+    lost.up_to = dropped->sequence();  // the bus keeps their order
+  }
   rejections.why = std::move(why);
   if (runtime.now() >= rejections.quiet_until) report_rejections(from, rejections);
 }
 
 void Node::State::report_rejections(const std::string& from, Rejections& rejections) {
-  Draft draft = runtime.own_draft();
-  auto payload = draft.payload().initBusRejected();
-  payload.setFrom(from);
-  payload.setWhy(rejections.why);
-  payload.setCount(std::exchange(rejections.count, 0));
   rejections.quiet_until = runtime.now() + rejection_interval;
-  runtime.publish_own(std::move(draft));
+  runtime.report([from, why = rejections.why,
+                  count = std::exchange(rejections.count, 0)](schema::Payload::Builder payload) {
+    auto said = payload.initBusRejected();
+    said.setFrom(from);
+    said.setWhy(why);
+    said.setCount(count);
+  });
+  const BusGap lost = std::exchange(rejections.lost, {});
+  if (!lost.origin.empty()) report_gap(lost);
 }
 
 void Node::State::flush_rejections() {

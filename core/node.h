@@ -1,6 +1,7 @@
 // A node: the actors of one process, and what they share. One loop runs them all, in the order in which their mail arrived.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,9 +33,12 @@ struct NodeOptions {
   Duration restart_window = absl::Minutes(1);
   // deliveries per task of the scheduler; 1: a simulation looks after every one
   std::size_t batch = 64;
+  // For whoever runs the process: what cannot be said on the bus, because the event log does not take it. May be empty.
+  std::function<void(const std::string& line)> complain;
 };
 
-// Thread-bound to its scheduler. The bus delivers nothing between the node's end and its own; replies that are still out then
+// Thread-bound to its scheduler. A name of the node or of an actor that is no token (core/topic.h) is a bug and aborts: others
+// would refuse the node's events, and so would its own log. The bus delivers nothing between the node's end and its own; replies that are still out then
 // do nothing.
 class Node final : public BusReceiver {
  public:
@@ -47,6 +51,9 @@ class Node final : public BusReceiver {
   void fail_actor(std::string_view actor, absl::Status why);
 
   const std::string& name() const;
+
+  // Queues of the bus towards other processes were full, that often since the last call.
+  void on_slow_subscribers(std::uint64_t times);
 
   // BusReceiver
   void on_event(Event event) override;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "core/topic.h"
 
@@ -94,7 +95,13 @@ Publisher::Publisher(EventLog& log, Scheduler& scheduler, HybridClock& clock,
 
 OriginStream& Publisher::stream(const std::string& origin) {
   std::unique_ptr<OriginStream>& stream = streams_[origin];
-  if (stream == nullptr) stream = std::make_unique<OriginStream>(origin);
+  if (stream == nullptr) {
+    if (!is_origin(origin)) {
+      ABSL_RAW_LOG(FATAL, "'%s' cannot publish: the names of node and actor have to be tokens",
+                   origin.c_str());
+    }
+    stream = std::make_unique<OriginStream>(origin);
+  }
   return *stream;
 }
 
@@ -108,8 +115,11 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
   if (absl::Status status = draft.set_topic(); !status.ok()) return status;
   if (!stream.opened()) {
     const std::int64_t now_ms = absl::ToUnixMillis(scheduler_.clock().wall());
-    stream.open(log_.origin(stream.origin_),
-                static_cast<std::uint64_t>(std::max<std::int64_t>(now_ms, 1)));
+    const OriginState past = log_.origin(stream.origin_);
+    stream.open(past, static_cast<std::uint64_t>(std::max<std::int64_t>(now_ms, 1)));
+    // The wall clock may have been set back a little since. If it was more, it had been wrong before, and others would refuse
+    // events that go on from there.
+    clock_.observe(past.newest).IgnoreError();
   }
   const schema::Payload::Which type = draft.payload().which();
   OriginStream::Tail& tail = stream.tail_of(type, draft.topic());

@@ -3,9 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/actor_cell.h"
 
 namespace supercloud {
+
+namespace {
+
+constexpr Duration report_backoff_min = absl::Seconds(1);
+constexpr Duration report_backoff_max = absl::Seconds(10);
+
+}  // namespace
 
 void Gate::resume(ActorCell& cell, std::uint64_t token, Context::Value value) {
   const std::lock_guard lock(mutex_);
@@ -33,7 +41,10 @@ Runtime::Runtime(NodeSeams seams, NodeOptions options)
                  }),
       own_(publisher_.stream(options_.name + "/node")) {}
 
-Runtime::~Runtime() { gate_->close(); }
+Runtime::~Runtime() {
+  seams_.scheduler.cancel(report_timer_);
+  gate_->close();
+}
 
 HybridTime Runtime::time() const {
   return std::max(latest_, HybridTime::at(seams_.scheduler.clock().wall()));
@@ -80,5 +91,80 @@ absl::StatusOr<Event> Runtime::publish(OriginStream& stream, Draft draft,
 }
 
 void Runtime::publish_own(Draft draft) { publish(own_, std::move(draft), nullptr).IgnoreError(); }
+
+// ---- what must not be lost in silence ------------------------------------------------------------------------------
+
+void Runtime::report(Fill fill) {
+  Report report{std::move(fill), cause()};
+  if (probing_ || report_timer_ != 0) {
+    put_off(std::move(report), false);
+  } else {
+    try_report(std::move(report));
+  }
+}
+
+void Runtime::try_report(Report report) {
+  Draft draft = own_draft();
+  report.fill(draft.payload());
+  const Event parent = report.cause;
+  const Turn turn(*this, running_, parent);
+  const absl::StatusOr<Event> event =
+      publish(own_, std::move(draft),
+              [this, report](const absl::Status& status) { reported(report, status); });
+  if (!event.ok()) reported(std::move(report), event.status());
+}
+
+void Runtime::reported(Report report, const absl::Status& status) {
+  const bool probe = std::exchange(probing_, false);
+  if (absl::IsInvalidArgument(status)) {
+    complain(absl::StrCat("node ", options_.name,
+                          " cannot say on the bus what it should: ", status.message()));
+  } else if (!status.ok()) {
+    if (report_timer_ == 0) {
+      if (report_backoff_ == absl::ZeroDuration()) {
+        complain(
+            absl::StrCat("node ", options_.name,
+                         " cannot log what it has to report, and tries again: ", status.message()));
+      }
+      report_backoff_ = std::clamp(2 * report_backoff_, report_backoff_min, report_backoff_max);
+      report_timer_ = seams_.scheduler.at(now() + report_backoff_, [this] { retry_reports(); });
+    }
+    return put_off(std::move(report), probe);
+  }
+  if (!probe) return;
+  report_backoff_ = absl::ZeroDuration();
+  for (Report& next : std::exchange(put_off_, {})) try_report(std::move(next));
+  if (left_out_ == 0) return;
+  const std::uint64_t count = std::exchange(left_out_, 0);
+  const std::string why =
+      "reports of this node's own, left out while its event log took nothing; look at its disk";
+  complain(absl::StrCat(count, " ", why));
+  this->report([name = options_.name, why, count](schema::Payload::Builder payload) {
+    auto rejected = payload.initBusRejected();
+    rejected.setFrom(name);
+    rejected.setWhy(why);
+    rejected.setCount(count);
+  });
+}
+
+void Runtime::put_off(Report report, bool first) {
+  if (first) {
+    put_off_.push_front(std::move(report));
+  } else if (put_off_.size() < reports_max) {
+    put_off_.push_back(std::move(report));
+  } else {
+    ++left_out_;
+  }
+}
+
+// One goes ahead: a sequence number that the log refuses is one that others miss.
+void Runtime::retry_reports() {
+  report_timer_ = 0;
+  if (put_off_.empty()) return;
+  Report first = std::move(put_off_.front());
+  put_off_.pop_front();
+  probing_ = true;
+  try_report(std::move(first));
+}
 
 }  // namespace supercloud

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -18,6 +20,8 @@ namespace supercloud {
 
 class ActorCell;
 class Runtime;
+
+inline constexpr std::size_t reports_max = 256;
 
 // The way in from other threads and later times: what arrives when the node has ended goes nowhere.
 class Gate : public std::enable_shared_from_this<Gate> {
@@ -69,10 +73,13 @@ class Runtime {
   absl::Status observe(HybridTime time);
 
   absl::StatusOr<Event> publish(OriginStream& stream, Draft draft, Publisher::Logged logged);
-  // As origin "node/node". What the log does not take is lost: there is nobody else to tell.
+  // As origin "node/node", about this node; volatile: the heartbeat.
   void publish_own(Draft draft);
-  // About this node.
   Draft own_draft() { return seams_.pool.draft(options_.name); }
+  // The same for what must not be lost in silence. What the log does not take is published again later, in order, with the
+  // cause it had; of more than reports_max that wait only the number is kept, and told when they get through.
+  using Fill = std::function<void(schema::Payload::Builder)>;
+  void report(Fill fill);
 
   // The event of the turn under way; empty outside of turns and where there is none.
   const Event& cause() const { return *cause_; }
@@ -99,8 +106,20 @@ class Runtime {
   };
 
  private:
+  struct Report {
+    Fill fill;
+    Event cause;
+  };
+
   void schedule();
   void dispatch();
+  void try_report(Report report);
+  void reported(Report report, const absl::Status& status);
+  void put_off(Report report, bool first);
+  void retry_reports();
+  void complain(const std::string& line) const {
+    if (options_.complain) options_.complain(line);
+  }
 
   NodeSeams seams_;
   NodeOptions options_;
@@ -111,6 +130,11 @@ class Runtime {
   Publisher publisher_;
   OriginStream& own_;
   Ring<Mail> mail_;
+  std::deque<Report> put_off_;  // which the log has refused, and those behind them
+  std::uint64_t left_out_ = 0;  // beyond reports_max
+  Duration report_backoff_ = absl::ZeroDuration();
+  TimerId report_timer_ = 0;
+  bool probing_ = false;  // the first of them is with the log again
   bool scheduled_ = false;
   ActorCell* running_ = nullptr;
   const Event no_cause_;

@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/internal/raw_logging.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/socket_stream.h"
@@ -37,6 +38,8 @@ namespace {
 constexpr std::string_view hello_magic = "supercloud-link/1 ";
 constexpr std::size_t hello_bytes_max = 1024;
 constexpr std::size_t service_bytes_max = 255;
+constexpr Duration pause_length =
+    absl::Milliseconds(200);  // of accepting, when there is nothing to accept with
 
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -162,7 +165,9 @@ struct SocketLinkNetwork::State : std::enable_shared_from_this<State> {
     TimerId deadline = 0;
   };
 
+  absl::Status watch();
   void on_acceptable();
+  void pause(int error);
   void welcome(int fd);
   void on_hello(std::uint64_t id, const std::string& frame);
   void refuse(std::uint64_t id, const std::string& why);
@@ -176,6 +181,8 @@ struct SocketLinkNetwork::State : std::enable_shared_from_this<State> {
   std::map<std::uint64_t, Newcomer> newcomers;
   std::uint64_t last_newcomer = 0;
   std::vector<std::weak_ptr<SocketStream>> accepted;
+  TimerId resume = 0;  // out of descriptors until then
+  bool said_exhausted = false;
 };
 
 absl::StatusOr<std::unique_ptr<SocketLinkNetwork>> SocketLinkNetwork::open(
@@ -214,11 +221,7 @@ absl::StatusOr<std::unique_ptr<SocketLinkNetwork>> SocketLinkNetwork::open(
     state->endpoint =
         endpoint.substr(0, endpoint.rfind(':') + 1) + std::to_string(ntohs(bound.sin_port));
   }
-  const absl::Status watched =
-      loop.watch_fd(fd, EPOLLIN, [weak = std::weak_ptr(state)](std::uint32_t) {
-        if (const auto alive = weak.lock()) alive->on_acceptable();
-      });
-  if (!watched.ok()) return watched;
+  if (absl::Status watched = state->watch(); !watched.ok()) return watched;
   return network;
 }
 
@@ -227,6 +230,7 @@ SocketLinkNetwork::SocketLinkNetwork(std::shared_ptr<State> state) : state_(std:
 SocketLinkNetwork::~SocketLinkNetwork() {
   while (!state_->newcomers.empty()) state_->forget(state_->newcomers.begin()->first);
   if (state_->fd < 0) return;
+  state_->loop.cancel(state_->resume);
   state_->loop.unwatch_fd(state_->fd);
   close(state_->fd);
   if (!state_->address.path.empty()) unlink(state_->address.path.c_str());
@@ -275,7 +279,13 @@ std::unique_ptr<Link> SocketLinkNetwork::connect(const std::string& endpoint,
 
 void SocketLinkNetwork::State::on_acceptable() {
   const int accepted_fd = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (accepted_fd < 0) return;  // gone again, or out of descriptors: it stays ready
+  if (accepted_fd < 0) {
+    const int error = errno;
+    // Otherwise it is gone again.
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) pause(error);
+    return;
+  }
+  said_exhausted = false;
   std::erase_if(accepted,
                 [](const std::weak_ptr<SocketStream>& stream) { return stream.expired(); });
   hurry(accepted_fd, address);
@@ -298,6 +308,25 @@ void SocketLinkNetwork::State::on_acceptable() {
                        [weak, id](const absl::Status&) {
                          if (const auto alive = weak.lock()) alive->forget(id);
                        }});
+}
+
+// Who waits stays ready for as long as there is nothing to accept it with: looking all the time would help nobody.
+void SocketLinkNetwork::State::pause(int error) {
+  if (!std::exchange(said_exhausted, true)) {
+    ABSL_RAW_LOG(WARNING, "%s accepts nobody for now: %s; raise this process's limit of open files",
+                 endpoint.c_str(), std::strerror(error));
+  }
+  loop.unwatch_fd(fd);
+  resume = loop.at(loop.clock().now() + pause_length, [this] {
+    resume = 0;
+    if (const absl::Status watched = watch(); !watched.ok()) pause(ENOMEM);
+  });
+}
+
+absl::Status SocketLinkNetwork::State::watch() {
+  return loop.watch_fd(fd, EPOLLIN, [weak = weak_from_this()](std::uint32_t) {
+    if (const auto alive = weak.lock()) alive->on_acceptable();
+  });
 }
 
 void SocketLinkNetwork::State::on_hello(std::uint64_t id, const std::string& frame) {

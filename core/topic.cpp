@@ -1,5 +1,6 @@
 #include "core/topic.h"
 
+#include <array>
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
@@ -11,10 +12,17 @@ namespace {
 
 constexpr char hex_digits[] = "0123456789ABCDEF";
 
-bool plain(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
-         c == '-';
-}
+// By byte. A table: every event's origin goes through it.
+constexpr auto plain_bytes = [] {
+  std::array<bool, 256> table{};
+  for (int c = 0; c < 256; ++c) {
+    table[static_cast<std::size_t>(c)] = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                                         (c >= '0' && c <= '9') || c == '_' || c == '-';
+  }
+  return table;
+}();
+
+bool plain(char c) { return plain_bytes[static_cast<unsigned char>(c)]; }
 
 // Upper case only: a token has one spelling.
 int hex_value(char c) {
@@ -86,6 +94,14 @@ absl::StatusOr<std::string> decode_token(std::string_view token) {
     return absl::InvalidArgumentError(absl::StrCat("topic token '", absl_view(token), "' ", fault));
   }
   return decoded;
+}
+
+bool is_token(std::string_view text) { return token_fault(text, nullptr).empty(); }
+
+bool is_origin(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  return slash != std::string_view::npos && is_token(text.substr(0, slash)) &&
+         is_token(text.substr(slash + 1));
 }
 
 absl::Status validate_topic(std::string_view topic) {

@@ -26,6 +26,9 @@ inline constexpr std::string_view default_tenant = "main";
 std::string encode_token(std::string_view raw);
 void append_token(std::string_view raw, std::string& out);  // encoded
 absl::StatusOr<std::string> decode_token(std::string_view token);
+bool is_token(std::string_view text);
+// "node/actor", both of them tokens: who an event is from.
+bool is_origin(std::string_view text);
 
 // OK, or InvalidArgument that names the offending token and its cure.
 absl::Status validate_topic(std::string_view topic);

@@ -72,8 +72,9 @@ class MemoryLog final : public EventLog {
 
   OriginState origin(std::string_view name) const override {
     const auto found = origins_.find(std::string(name));
-    if (found == origins_.end()) return {};
-    OriginState state = found->second;
+    OriginState state = found == origins_.end() ? OriginState() : found->second;
+    for (const Event& event : events) state.newest = std::max(state.newest, event.time());
+    if (found == origins_.end()) return state;
     const auto tails = tails_.find(std::string(name));
     if (tails != tails_.end()) state.tails.assign(tails->second.begin(), tails->second.end());
     return state;
