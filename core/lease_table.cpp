@@ -40,9 +40,11 @@ struct Court {
     next.swap_id = swap.swap_id;
     next.swap_kind = swap.kind;
     ++next.epoch;
-    next.heir.reset();
+    // What was committed to this node stays marked until it has said how that ended, whatever it swaps meanwhile.
+    if (!record.heir || record.heir->node != node || swap.kind == SwapKind::TAKEOVER)
+      next.heir.reset();
     next.session_alive = true;
-    next.heir_alive = false;
+    next.heir_alive = next.heir.has_value();
     return next;
   }
   static SwapVerdict win(LeaseRecord next) { return {true, "", std::move(next)}; }

@@ -101,8 +101,11 @@ void Executor::recovered(const Event& event) {
     case schema::Payload::MIGRATION_ABORTED:
     case schema::Payload::MIGRATION_CLEANED: {
       const EventId migration = event.migration();
-      if (event.origin() == shared_.context.self().to_string())
+      if (event.origin() == shared_.context.self().to_string() &&
+          event.type() != schema::Payload::MIGRATION_CLEANED) {
         worker(vm_of(event)).recover_dropped(migration);
+        worker(vm_of(event)).recover_end_said(migration);
+      }
       Recovered& found = recovered_[vm_of(event)];
       found.outgoing.erase(migration);
       found.incoming.erase(migration);

@@ -118,7 +118,7 @@ Decision running_step(const View& view) {
   if (view.wanted_gone || !view.wanted_running) return {Step::stop_for_user, "stopped by its user"};
   if (view.wanted_paused) return {Step::pause_for_user, "paused by its user"};
   if (view.out) return source_step(view);
-  if (view.record->heir && view.session)
+  if (view.record->heir && view.session && !view.completing)
     return {Step::clear_heir, "a mark that no migration explains"};
   return {Step::none, "running"};
 }

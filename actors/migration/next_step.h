@@ -126,6 +126,8 @@ struct View {
   // bounded loss: how long before its session ended the lost holder's last word reached this disk, and how long it may be
   Duration loss = absl::ZeroDuration();
   Duration loss_bound = absl::InfiniteDuration();
+  bool completing =
+      false;  // committed and resumed here, and not yet said to have completed: its mark stays
   Instant takeover_after{};  // this node's turn among those who may take over
   Duration check_valid = absl::Seconds(1);
   Duration blackout_reserve =

@@ -111,6 +111,7 @@ View VmWorker::view() {
   view.won = won_;
   view.asked_by_copy = asked_by_copy_;
   view.asked_by_boot = asked_by_boot_;
+  view.completing = completing_.has_value();
   view.define_in_flight = view.session && define_session_ == *view.session;
   view.out = out_;
   view.in = in_;
@@ -194,7 +195,7 @@ void VmWorker::settle_recovered() {
   for (Epoch epoch = in.epoch; epoch < record_->epoch; ++epoch)
     ours = ours && asked_by_copy_.contains(epoch);
   if (!ours && !in.resumed && record_->epoch > in.epoch + 1)
-    return say_aborted(in.migration, "the target was lost as it committed");
+    return say_aborted(in.migration, committed_stage, "the target was lost as it committed");
   if (!held || !(ours || in.resumed)) return;
   completing_ = in.migration;
   completing_source_ = in.source;

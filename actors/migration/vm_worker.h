@@ -80,6 +80,7 @@ class VmWorker {
   void recover_outgoing(Outgoing out);
   void recover_incoming(Incoming in) { recovered_in_ = std::move(in); }
   void recover_dropped(const EventId& migration) { dropped_ = migration; }
+  void recover_end_said(const EventId& migration) { end_said_ = migration; }
 
   // A migration of this VM to `target` is wanted; preflight has passed.
   void begin(Outgoing out, Event proposal);
@@ -151,7 +152,10 @@ class VmWorker {
   void verify();
   void commit();
   void drop_incoming(const std::string& why);
-  void say_aborted(const EventId& migration, const std::string& why);
+  // At which a migration may have been aborted, in the words of its event.
+  static constexpr const char* committed_stage = "committed";
+  static constexpr const char* uncommitted_stage = "before the commit";
+  void say_aborted(const EventId& migration, const std::string& stage, const std::string& why);
   void say_source_lost();
   bool switched_here() const;
   void say_completed();
@@ -216,6 +220,7 @@ class VmWorker {
   std::string completing_source_;
   std::optional<Unended> unended_;
   EventId last_ended_;  // as heard
+  EventId end_said_;    // by this node
   Duration ask_delay_;
   std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
 };

@@ -314,7 +314,12 @@ void VmWorker::abort_outgoing() {
 // Safe without a look at the target: it can have asked to commit only after a hand-over, and what was handed over is taken back
 // by a swap to a new epoch, which clears the mark by itself.
 void VmWorker::clear_heir() {
-  if (record_->holder != shared_.context.node()) say_source_lost();
+  const bool committed_here = record_->heir->node == record_->holder;
+  if (record_->holder != shared_.context.node())
+    say_source_lost();
+  else if (committed_here && record_->heir->migration != end_said_)
+    say_aborted(record_->heir->migration, committed_stage,
+                "its target was lost as it committed, and started anew");
   Swap swap = make_swap(SwapKind::CLEAR_HEIR);
   swap.heir = record_->heir;
   send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
@@ -384,7 +389,7 @@ void VmWorker::say_end() {
   } else {
     auto payload = event.payload().initMigrationAborted();
     payload.setNode(shared_.context.node());
-    payload.setStage("committed");
+    payload.setStage(committed_stage);
     payload.setWhy(record_
                        ? absl::StrCat(end.target, " committed and was then lost")
                        : absl::StrCat(end.target, " committed, and the VM was destroyed since"));

@@ -93,19 +93,24 @@ void VmWorker::commit() {
 
 // The heir's mark in the record is a debt: whoever takes it away says how the migration ended. Said twice, it is said once too
 // often, never too little.
-void VmWorker::say_aborted(const EventId& migration, const std::string& why) {
+void VmWorker::say_aborted(const EventId& migration, const std::string& stage,
+                           const std::string& why) {
+  end_said_ = migration;
   Draft event = draft(&migration, record_->epoch);
   auto payload = event.payload().initMigrationAborted();
   payload.setNode(shared_.context.node());
-  payload.setStage("before the commit");
+  payload.setStage(stage);
   payload.setWhy(why);
   shared_.context.publish(std::move(event));
 }
 
 // Rule 21: nobody else is left to say it.
 void VmWorker::say_source_lost() {
-  say_aborted(record_->heir->migration,
-              absl::StrCat("source lost: the session of ", record_->holder, " has ended"));
+  const bool committed = record_->heir->node == record_->holder;
+  say_aborted(record_->heir->migration, committed ? committed_stage : uncommitted_stage,
+              committed
+                  ? absl::StrCat(record_->holder, " committed and was then lost")
+                  : absl::StrCat("source lost: the session of ", record_->holder, " has ended"));
 }
 
 void VmWorker::drop_incoming(const std::string& why) {
@@ -122,12 +127,12 @@ void VmWorker::drop_incoming(const std::string& why) {
       answer(absl::FailedPreconditionError(in.failure));
     // Its commit may have won before others took over; the source, which would have said so, may be lost since.
     if (in.commit_asked && record_ && record_->epoch > in.epoch + 1)
-      say_aborted(in.migration, "the target was lost as it committed");
+      say_aborted(in.migration, committed_stage, "the target was lost as it committed");
     const bool marked =
         record_ && record_->heir && *record_->heir == Heir{shared_.context.node(), in.migration};
     // A lost source leaves the mark to this node's takeover.
     if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
-    say_aborted(in.migration, absl::StrCat("the target gave up: ", in.failure));
+    say_aborted(in.migration, uncommitted_stage, absl::StrCat("the target gave up: ", in.failure));
     Swap swap = make_swap(SwapKind::CLEAR_HEIR);
     swap.heir = record_->heir;
     send_swap(swap, [this](const absl::StatusOr<SwapResult>&) { finished(); });
@@ -147,6 +152,7 @@ bool VmWorker::switched_here() const {
 
 void VmWorker::say_completed() {
   const EventId migration = *std::exchange(completing_, std::nullopt);
+  end_said_ = migration;
   Draft event = draft(&migration, consumed_);
   auto payload = event.payload().initMigrationCompleted();
   payload.setSource(completing_source_);
