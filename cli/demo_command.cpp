@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "absl/cleanup/cleanup.h"
@@ -21,7 +22,6 @@ namespace {
 
 struct DemoArguments {
   DemoOptions options;
-  double speed = 1200;
   double duration = 60;
 };
 
@@ -41,8 +41,9 @@ void print_summary(const DemoStory& story, absl::Time market,
   std::printf("  moves completed          %d, of them to a cheaper place %d, to on-demand %d\n",
               figures.moves, figures.cheaper, figures.to_on_demand);
   std::printf(
-      "  interruptions            %d instances with VMs were to be taken; VMs that left in time or "
-      "were taken over: %d\n",
+      "  interruptions            %d of instances with VMs; VMs that left in time or were taken "
+      "over: "
+      "%d\n",
       figures.interruptions, figures.survived);
   std::printf("  refusals                 %d; aborted moves: %d\n", figures.refusals,
               figures.aborted);
@@ -61,16 +62,22 @@ void print_summary(const DemoStory& story, absl::Time market,
 
 void print_json(const DemoStory& story, absl::Time market, const std::filesystem::path& directory) {
   const DemoStory::Figures& figures = story.figures();
-  // Names of files hold no quotes here: the folder is ours.
+  const nlohmann::ordered_json answer = {
+      {"directory", directory.string()},
+      {"moves", figures.moves},
+      {"cheaper", figures.cheaper},
+      {"to_on_demand", figures.to_on_demand},
+      {"interruptions", figures.interruptions},
+      {"survived", figures.survived},
+      {"refusals", figures.refusals},
+      {"aborted", figures.aborted},
+      {"blackout_ms_longest", figures.blackout_ms_longest},
+      {"spent_nano_usd", story.spent().nano_usd},
+      {"on_demand_nano_usd", story.on_demand_cost(market).nano_usd}};
+  // Names of folders may be anything but text.
   std::printf(
-      "{\"directory\":\"%s\",\"moves\":%d,\"cheaper\":%d,\"to_on_demand\":%d,\"interruptions\":%d,"
-      "\"survived\":%d,\"refusals\":%d,"
-      "\"aborted\":%d,\"blackout_ms_longest\":%.3f,\"spent_nano_usd\":%lld,\"on_demand_nano_usd\":%"
-      "lld}\n",
-      directory.c_str(), figures.moves, figures.cheaper, figures.to_on_demand,
-      figures.interruptions, figures.survived, figures.refusals, figures.aborted,
-      figures.blackout_ms_longest, static_cast<long long>(story.spent().nano_usd),
-      static_cast<long long>(story.on_demand_cost(market).nano_usd));
+      "%s\n",
+      answer.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
 int complain(const absl::Status& why, int code) {
@@ -106,7 +113,6 @@ class Screen {
 
 int run_demo(const DemoArguments& arguments, const Program& program) {
   DemoOptions options = arguments.options;
-  options.speed = static_cast<std::int64_t>(arguments.speed);
   options.duration = absl::Seconds(arguments.duration);
   const auto plan = plan_demo(options);
   if (!plan.ok()) return complain(plan.status(), exit_usage);
@@ -185,8 +191,13 @@ void add_demo_command(CLI::App& root, Program& program) {
       ->type_name("FILE.csv");
   demo->add_option("--from", arguments->options.from, "Where in the file to begin")
       ->type_name("TIME");
-  demo->add_option("--speed", arguments->speed, "Seconds of market time in a second")
-      ->check(CLI::Range(1.0, 1e6))
+  demo->add_option("--type", arguments->options.type,
+                   "Instance type of a file without such a column; without it, what the file's "
+                   "name says")
+      ->type_name("TYPE");
+  demo->add_option("--speed", arguments->options.speed,
+                   "Seconds of market time in a second, a whole number")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}))
       ->capture_default_str();
   demo->add_option("--duration", arguments->duration, "Seconds until it ends by itself")
       ->check(CLI::Range(1.0, 86400.0))
@@ -202,7 +213,7 @@ void add_demo_command(CLI::App& root, Program& program) {
       "Examples:\n"
       "  supercloud demo\n"
       "  supercloud demo --duration 300 --seed 3\n"
-      "  supercloud demo --prices r3.large.csv --from 2015-08-22");
+      "  supercloud demo --prices 2015_r3.large.csv --from 2015-08-22");
   demo->callback([arguments, &program] { program.exit_code = run_demo(*arguments, program); });
 }
 

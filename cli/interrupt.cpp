@@ -31,8 +31,13 @@ void on_signal(int number) {
 void handle(void (*handler)(int)) {
   struct sigaction action = {};
   action.sa_handler = handler;  // no SA_RESTART: waits end
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before = {};
+    sigaction(number, nullptr, &before);
+    // Whoever ignores it (nohup) means to go on.
+    if (number == SIGHUP && before.sa_handler == SIG_IGN) continue;
+    sigaction(number, &action, nullptr);
+  }
 }
 
 }  // namespace

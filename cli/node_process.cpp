@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <iostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -112,6 +113,8 @@ FeedFactory feed_factory(const AccountConfig& account) {
     if (account.prices_file.empty()) return std::make_unique<GeneratedFeed>(account.generated);
     CsvFeedOptions options;
     options.instance_types = account.instance_types;
+    // A file without such a column is of the one type that is asked for.
+    if (account.instance_types.size() == 1) options.instance_type = account.instance_types[0];
     options.from = account.prices_from;
     return CsvFeed::open(account.prices_file, options);
   };
@@ -179,6 +182,9 @@ absl::Status NodeProcess::Parts::open() {
   bus_options.request_bind = config.request_endpoint;
   bus_options.seeds = config.seeds;
   bus_options.on_fatal = [this](absl::Status why) { fail(std::move(why)); };
+  bus_options.on_slow_subscriber = [this](std::uint64_t times) {
+    if (node != nullptr) node->on_slow_subscribers(times);
+  };
   auto made = ZmqBus::open(loop, pool, bus_options);
   if (!made.ok()) return made.status();
   bus = *std::move(made);
@@ -215,8 +221,11 @@ absl::Status NodeProcess::Parts::open() {
   if (const absl::Status started = host->start(); !started.ok()) return started;
   hypervisor = std::make_unique<SimulatedHypervisor>(*host);
   fabric = std::make_unique<SimulatedFabric>(*fabric_host);
-  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool},
-                                NodeOptions{.name = config.name, .random_seed = seed});
+  NodeOptions node_options;
+  node_options.name = config.name;
+  node_options.random_seed = seed;
+  node_options.complain = [](const std::string& line) { std::cerr << line << std::endl; };
+  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool}, node_options);
   return absl::OkStatus();
 }
 

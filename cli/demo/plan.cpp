@@ -1,12 +1,17 @@
 #include "cli/demo/plan.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "actors/spot/csv_feed.h"
 
 namespace supercloud {
@@ -44,11 +49,20 @@ struct Found {
 };
 
 // The places of a price file, and the time of its first price at or after `from`.
-absl::StatusOr<Found> look_into(const std::string& path, absl::Time from) {
+absl::StatusOr<Found> look_into(const DemoOptions& demo, absl::Time from) {
+  const std::string& path = demo.prices;
   CsvFeedOptions options;
   options.from = from;
+  options.instance_type = demo.type.empty()
+                              ? instance_type_in(std::filesystem::path(path).filename().string())
+                              : demo.type;
   auto feed = CsvFeed::open(path, options);
-  if (!feed.ok()) return feed.status();
+  if (!feed.ok())
+    return options.instance_type.empty()
+               ? absl::Status(feed.status().code(),
+                              absl::StrCat(std::string(feed.status().message()),
+                                           " (--type r3.large; or put it into the file's name)"))
+               : feed.status();
   Found found;
   std::optional<absl::Status> over;
   for (std::size_t row = 0; row < rows_looked_at && !over; ++row) {
@@ -79,6 +93,26 @@ std::string zone_name(int index) {
 
 }  // namespace
 
+// A family and its generation, then a size: "m3.medium", "c4.2xlarge", "r5ad.metal".
+std::string instance_type_in(std::string_view file_name) {
+  const auto letter = [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); };
+  for (const absl::string_view word : absl::StrSplit(
+           absl::string_view(file_name.data(), file_name.size()), absl::ByAnyChar("_ ,+"))) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(word, '.');
+    if (parts.size() < 2 || parts[0].size() < 2 || parts[0].size() > 8) continue;
+    if (!absl::ascii_islower(static_cast<unsigned char>(parts[0][0])) ||
+        !std::all_of(parts[0].begin(), parts[0].end(), letter) ||
+        std::none_of(parts[0].begin(), parts[0].end(), [](char c) { return c >= '0' && c <= '9'; }))
+      continue;
+    static constexpr absl::string_view sizes[] = {"nano",   "micro", "small",
+                                                  "medium", "large", "metal"};
+    if (std::find(std::begin(sizes), std::end(sizes), parts[1]) != std::end(sizes) ||
+        absl::EndsWith(parts[1], "xlarge"))
+      return absl::StrCat(parts[0], ".", parts[1]);
+  }
+  return "";
+}
+
 std::string short_place(const PlaceName& place) { return place.spot ? place.zone : "on-demand"; }
 
 std::string short_place(std::string_view place_id) {
@@ -95,6 +129,9 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
   if (options.prices.empty()) {
     if (!options.from.empty())
       return absl::InvalidArgumentError("--from needs --prices: a generated market has no dates");
+    if (!options.type.empty())
+      return absl::InvalidArgumentError(
+          "--type needs --prices: it says of what instance type a file's prices are");
     absl::Time origin;
     std::string error;
     absl::ParseTime(absl::RFC3339_full, "2026-03-02T00:00:00Z", &origin, &error);
@@ -108,13 +145,24 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
     plan.account.generated.seed = options.seed == 0 ? default_seed : options.seed;
     plan.account.generated.spike_to_calm = 80'000;
   } else {
-    const auto found = look_into(options.prices, *from);
+    const auto found = look_into(options, *from);
     if (!found.ok()) return found.status();
     type = found->places.begin()->instance_type;
+    if (!options.type.empty() && options.type != type) {
+      std::set<std::string> types;
+      for (const PlaceName& place : found->places) types.insert(place.instance_type);
+      if (!types.contains(options.type))
+        return absl::NotFoundError(absl::StrCat("--type ", options.type, ": ", options.prices,
+                                                " has ", absl::StrJoin(types, ", ")));
+      type = options.type;
+    }
     for (const PlaceName& place : found->places)
       if (place.instance_type == type && place.spot) plan.spots.push_back(place);
     plan.market.clock.origin = std::max(*from, found->first);
-    plan.account.prices_file = options.prices;
+    // The nodes run elsewhere than the user.
+    std::error_code error;
+    const auto absolute = std::filesystem::absolute(options.prices, error);
+    plan.account.prices_file = error ? options.prices : absolute.string();
     plan.account.instance_types = {type};
   }
   plan.account.prices_from = plan.market.clock.origin;

@@ -14,6 +14,7 @@ namespace supercloud {
 struct DemoOptions {
   std::string prices;         // a file of event rows; empty: a generated market
   std::string from;           // RFC 3339 or a date; empty: where the file begins
+  std::string type;           // of a file without such a column; empty: what its name says
   std::int64_t speed = 1200;  // market seconds per second
   Duration duration = absl::Seconds(60);
   std::uint64_t seed = 0;  // 0: the one that shows everything within a minute
@@ -42,6 +43,9 @@ struct DemoPlan {
 
 // InvalidArgument and NotFound say what to change.
 absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options);
+
+// The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
+std::string instance_type_in(std::string_view file_name);
 
 // "us-east-1a", or "on-demand".
 std::string short_place(const PlaceName& place);

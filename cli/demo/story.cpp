@@ -10,7 +10,7 @@
 namespace supercloud {
 namespace {
 
-constexpr std::size_t lines_kept = 200;
+constexpr std::size_t lines_kept = 500;
 constexpr std::size_t prices_kept = 400;
 
 std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
@@ -89,14 +89,16 @@ Money DemoStory::on_demand_cost(absl::Time market) const {
   return cost;
 }
 
-void DemoStory::note(absl::Time market, std::string line) {
-  lines_.push_back({market, std::move(line)});
+void DemoStory::note(absl::Time market, std::string line, bool step) {
+  lines_.push_back({market, std::move(line), step});
   if (lines_.size() > lines_kept) lines_.pop_front();
 }
 
 std::string DemoStory::apply(const Event& event) {
   std::string line = tell(event);
-  if (!line.empty()) note(clock_.at(event.time().wall()), line);
+  const bool step = line.empty();
+  if (step) line = told_step(event);
+  if (!line.empty()) note(clock_.at(event.time().wall()), line, step);
   return line;
 }
 
@@ -203,6 +205,33 @@ std::string DemoStory::tell(const Event& event) {
   }
 }
 
+// What a live view shows by the state of a VM or a move, and who has no view reads.
+std::string DemoStory::told_step(const Event& event) {
+  const auto payload = event.payload();
+  const std::string name = event.subject();
+  switch (event.type()) {
+    case schema::Payload::MIGRATION_ACCEPTED: {
+      const auto accepted = payload.getMigrationAccepted();
+      return absl::StrCat(name, ": ", place_of_node(str(accepted.getSource())),
+                          " accepts to hand it to ", place_of_node(str(accepted.getTarget())));
+    }
+    case schema::Payload::MIGRATION_TARGET_READY:
+      return absl::StrCat(name, ": ",
+                          place_of_node(str(payload.getMigrationTargetReady().getNode())),
+                          " is ready for it");
+    case schema::Payload::MIGRATION_STARTED:
+      return absl::StrCat(name, ": copying of its memory begins");
+    case schema::Payload::VM_PAUSED:
+      return absl::StrCat(name, ": paused at ",
+                          place_of_node(str(payload.getVmPaused().getNode())));
+    case schema::Payload::VM_RESUMED:
+      return absl::StrCat(name, ": runs at ", place_of_node(str(payload.getVmResumed().getNode())),
+                          ", epoch ", event.epoch());
+    default:
+      return "";
+  }
+}
+
 std::string DemoStory::told_instance(const Event& event) {
   const auto payload = event.payload();
   switch (event.type()) {
@@ -210,6 +239,7 @@ std::string DemoStory::told_instance(const Event& event) {
       const auto notice = payload.getSpotInterruptionNotice();
       const std::string node = str(notice.getNode());
       if (Place* at = place(text(notice.getPlace()))) at->noticed.insert(node);
+      noticed_.insert(node);
       std::string there;
       for (const Vm& vm : vms_)
         if (vm.node == node) absl::StrAppend(&there, there.empty() ? "" : ", ", vm.name);
@@ -361,9 +391,13 @@ std::string DemoStory::told_migration(const Event& event) {
       Move done;
       if (const Move* under_way = move(event)) done = *under_way;
       moves_.erase(event.migration());
+      // Who learns late how it ended tells it again.
+      if (!ended_.insert(event.migration()).second) return "";
+      // Also a move that began for another reason just before the notice.
+      const bool in_time = done.noticed || noticed_.contains(str(completed.getSource()));
       ++figures_.moves;
       if (done.cheaper && !done.noticed) ++figures_.cheaper;
-      if (done.noticed) ++figures_.survived;
+      if (in_time) ++figures_.survived;
       const std::string to = place_of_node(str(completed.getTarget()));
       if (to == "on-demand" && done.from != "on-demand") ++figures_.to_on_demand;
       figures_.blackout_ms_longest =
@@ -376,11 +410,12 @@ std::string DemoStory::told_migration(const Event& event) {
                              place_of_node(str(completed.getSource())), to,
                              static_cast<double>(completed.getTotalMs()) / 1000.0,
                              completed.getBlackoutMs(),
-                             done.noticed ? ", before the cloud took the instance" : "");
+                             in_time ? ", before the cloud took the instance" : "");
     }
     case schema::Payload::MIGRATION_ABORTED: {
       const auto aborted = payload.getMigrationAborted();
       moves_.erase(event.migration());
+      if (!ended_.insert(event.migration()).second) return "";
       ++figures_.aborted;
       return absl::StrCat("aborted: the move of ", name, " at stage ", str(aborted.getStage()),
                           ": ", str(aborted.getWhy()));

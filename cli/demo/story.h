@@ -24,7 +24,7 @@ class DemoStory {
   // At most one line in plain words, empty if there is nothing to say.
   std::string apply(const Event& event);
   // A line of the demo's own, which is shown with the others.
-  void note(absl::Time market, std::string line);
+  void note(absl::Time market, std::string line, bool step = false);
 
   struct Place {
     std::string id;
@@ -58,6 +58,7 @@ class DemoStory {
   struct Line {
     absl::Time market;
     std::string text;
+    bool step = false;  // of a move, whose end is told too
   };
   struct Figures {
     int moves = 0;    // completed
@@ -98,6 +99,7 @@ class DemoStory {
   std::string tell(const Event& event);
   std::string told_vm(const Event& event);
   std::string told_migration(const Event& event);
+  std::string told_step(const Event& event);
   std::string told_instance(const Event& event);
   void moved_to(Vm& vm, const std::string& node, absl::Time when);
   void joined(schema::NodeJoined::Reader joined);
@@ -111,7 +113,9 @@ class DemoStory {
   std::map<std::string, std::string> node_places_;  // ids, by node
   std::map<std::string, Instance> instances_;
   std::map<EventId, Move> moves_;
+  std::set<EventId> ended_;                  // migrations whose end has been told
   std::set<std::string> gone_;               // nodes
+  std::set<std::string> noticed_;            // nodes that the cloud has said to take
   std::set<std::string> interrupted_;        // instances
   std::map<std::string, std::string> lost_;  // VM -> the node that was taken with it
   std::deque<Line> lines_;

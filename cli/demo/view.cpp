@@ -215,12 +215,13 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
   section("WHAT HAPPENED");
   const int used = static_cast<int>(std::count(screen.begin(), screen.end(), '\n'));
   const int room = std::max(3, frame.rows - used - 1);
-  const auto& lines = story.lines();
-  for (std::size_t i = lines.size() > static_cast<std::size_t>(room)
-                           ? lines.size() - static_cast<std::size_t>(room)
-                           : 0;
-       i < lines.size(); ++i)
-    add(line().put(clock(lines[i].market), dim, 10).put(lines[i].text));
+  // Steps of a move stand in the section above.
+  std::vector<const DemoStory::Line*> latest;
+  for (auto told = story.lines().rbegin();
+       told != story.lines().rend() && latest.size() < static_cast<std::size_t>(room); ++told)
+    if (!told->step) latest.push_back(&*told);
+  for (auto told = latest.rbegin(); told != latest.rend(); ++told)
+    add(line().put(clock((*told)->market), dim, 10).put((*told)->text));
   return screen;
 }
 
