@@ -36,6 +36,8 @@ std::string first_tokens(std::string_view topic) {
   return str(topic_token(topic, 0)) + "." + str(topic_token(topic, 1));
 }
 
+constexpr std::size_t parts_of_a_topic = 4;
+
 // Everything that may be the beginning of a topic: what the log has, and what this program can publish.
 std::vector<std::string> known_topics(const std::vector<Event>& history) {
   std::set<std::string> topics;
@@ -57,11 +59,14 @@ class Follower {
     const absl::Status subscribed =
         client_.subscribe(filter_.pattern(), [this](const Event& event) { hear(event); });
     if (!subscribed.ok()) return complain(subscribed, exit_unreachable);
+    // At once, as waiting tells nothing: a word misspelt is not a quiet cluster.
+    const std::string nothing = names_no_topic(filter_.everything() ? "" : arguments_.pattern);
+    if (!nothing.empty()) std::cerr << nothing << std::endl;
     client_.on_gap([](const BusGap&) {
       std::cerr << "some events were missed here: `supercloud events` without --follow has them\n";
     });
     if (!arguments_.since.empty())
-      if (const int code = past(); code != exit_ok && code != exit_no_match) return code;
+      if (const int code = past(); code != exit_ok) return code;
     for (const Event& event : std::exchange(waiting_, {})) tell(event);
     live_ = true;
     const Interrupt interrupt;
@@ -76,17 +81,22 @@ class Follower {
     if (ended) std::cerr << "the cluster has ended\n";
     if (told_ == 0 && ended)
       std::cerr << "nothing has matched \"" << filter_.pattern().text() << "\"\n";
-    return told_ == 0 && ended ? exit_no_match : exit_ok;
+    return told_ == 0 && (ended || !nothing.empty()) ? exit_no_match : exit_ok;
   }
 
  private:
   int past() {
     auto history = read_history(target_, Pattern::of(">"), client_.pool(), &client_);
     if (!history.ok()) return complain(history.status(), exit_unreachable);
+    const absl::Time now = absl::Now();
+    // Nothing so far is no reason to end, an event that does not exist is.
+    const auto since = parse_since(arguments_.since, now, *history);
+    if (!since.ok())
+      return complain(since.status(),
+                      absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
     for (const Event& event : *history) told_ids_.insert(event.id());
-    const int code = print_history(*history, arguments_, absl::Now(), std::cout, std::cerr);
-    if (code == exit_ok) ++told_;
-    return code;
+    if (print_history(*history, arguments_, now, std::cout, std::cerr) == exit_ok) ++told_;
+    return exit_ok;
   }
   void hear(const Event& event) {
     if (!filter_.takes(event)) return;
@@ -165,9 +175,14 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
     return absl::InvalidArgumentError(
         absl::StrCat("--since ", str(since), ": ", meant.size(),
                      " events have ids that begin so; write more of it"));
-  if (looks_like_id || EventId::parse(since).ok())
-    return absl::NotFoundError(
-        absl::StrCat("--since ", str(since), ": no event has an id that begins so"));
+  if (looks_like_id || EventId::parse(since).ok()) {
+    std::vector<std::string> ids;
+    for (const Event& event : history)
+      ids.push_back(looks_like_id ? event.id().short_id() : event.id().to_string());
+    return absl::NotFoundError(absl::StrCat("--since ", str(since),
+                                            ": no event has an id that begins so; ",
+                                            suggest(since, ids, "the log is empty")));
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "--since ", str(since),
       ": write a span (10m, 1h30m), a date (2026-11-22T14:00:00Z), the id of an event, or start"));
@@ -175,6 +190,29 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
 
 void print_event(const Event& event, bool json, std::ostream& out) {
   out << (json ? to_json(event) : event_line(event)) << "\n";
+}
+
+std::string names_no_topic(const std::string& pattern) {
+  const std::string domain = str(topic_token(pattern, 0)), event = str(topic_token(pattern, 1));
+  if (domain.empty() || domain == ">") return "";
+  const auto said = [&](const std::string& near) {
+    return absl::StrCat("no topic is like \"", pattern, "\"; ", near);
+  };
+  const std::vector<std::string> topics = known_topics({});
+  std::set<std::string> domains;
+  for (const std::string& topic : topics) domains.insert(topic.substr(0, topic.find('.')));
+  if (domain != "*" && !domains.contains(domain))
+    return said(suggest(domain, {domains.begin(), domains.end()}, "none is known"));
+  if (event.empty()) return said(absl::StrCat("all events of ", domain, " are '", domain, ".>'"));
+  if (domain != "*" && event != "*" && event != ">" &&
+      std::find(topics.begin(), topics.end(), domain + "." + event) == topics.end())
+    return said(suggest(domain + "." + event, topics, "none is known"));
+  const bool open = pattern.ends_with('>');
+  const auto parts = static_cast<std::size_t>(std::count(pattern.begin(), pattern.end(), '.')) + 1;
+  if (open ? parts > parts_of_a_topic : parts != parts_of_a_topic)
+    return said(absl::StrCat("a topic has four parts: '", domain, ".", event,
+                             event == ">" ? "'" : ".>'", " takes them all"));
+  return "";
 }
 
 std::string nothing_matched(const std::vector<Event>& history, const std::string& pattern) {

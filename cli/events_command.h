@@ -47,6 +47,8 @@ void print_event(const Event& event, bool json, std::ostream& out);
 // Prints those of `history` that are meant. Returns the program's exit code: exit_ok, exit_usage, exit_no_match.
 int print_history(const std::vector<Event>& history, const EventsArguments& arguments,
                   absl::Time now, std::ostream& out, std::ostream& err);
+// What to say of a pattern that takes no topic that this program knows, with the near ones; empty if it may take some.
+std::string names_no_topic(const std::string& pattern);
 // What to say when nothing has matched: near topics and names.
 std::string nothing_matched(const std::vector<Event>& history, const std::string& pattern);
 

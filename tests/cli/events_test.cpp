@@ -79,6 +79,29 @@ TEST_F(EventsTest, what_matches_nothing_gets_near_topics_and_names) {
   EXPECT_EQ(ask("a..b").code, exit_usage);
 }
 
+TEST_F(EventsTest, an_event_that_does_not_exist_gets_near_ids) {
+  const std::string id = proposal_.id().short_id();
+  std::string wrong = id;
+  wrong.back() = wrong.back() == '0' ? '1' : '0';
+  const Said said = ask("", wrong);
+  EXPECT_EQ(said.code, exit_no_match);
+  EXPECT_THAT(said.err, HasSubstr("did you mean " + id));
+  EXPECT_EQ(said.out, "");
+  const std::string full = proposal_.id().to_string();
+  EXPECT_THAT(ask("", full + "9").err, HasSubstr("did you mean " + full));
+}
+
+TEST(EventPatternTest, that_no_event_can_match_is_told_before_one_waits_for_it) {
+  EXPECT_THAT(names_no_topic("migratoin.>"), HasSubstr("did you mean migration"));
+  EXPECT_THAT(names_no_topic("migration.refusd.>"), HasSubstr("migration.refused"));
+  EXPECT_THAT(names_no_topic("migration"), HasSubstr("'migration.>'"));
+  EXPECT_THAT(names_no_topic("migration.refused"), HasSubstr("'migration.refused.>'"));
+  EXPECT_THAT(names_no_topic("*.*.main.web1.>"), HasSubstr("four parts"));
+  for (const char* pattern : {"", ">", "migration.>", "*.*.main.web1", "migration.refused.>",
+                              "migration.*.main.web1", "*.refused.>", "vm.started.main.>"})
+    EXPECT_EQ(names_no_topic(pattern), "") << pattern;
+}
+
 TEST_F(EventsTest, json_is_one_whole_event_a_line) {
   const Said said = ask("migration.refused.>", "", true);
   EXPECT_EQ(said.lines(), 1);
