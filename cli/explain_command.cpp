@@ -11,6 +11,7 @@
 #include "cli/explain/sentence.h"
 #include "cli/explain/story.h"
 #include "cli/suggest.h"
+#include "cli/vm_client.h"
 
 namespace supercloud {
 namespace {
@@ -31,6 +32,43 @@ int several(const std::string& what, const std::vector<std::string>& lines, std:
   return exit_usage;
 }
 
+constexpr Duration policy_deadline = absl::Seconds(1);
+
+// What the policy of the VM that is meant would do now, as of this moment: its holder publishes that when asked. Where it does not
+// answer in time, what it has published before stands.
+void ask_policy(const ClusterTarget& target, const ExplainArguments& arguments,
+                ClusterClient& client, std::vector<Event>& events) {
+  std::string node;
+  VmName vm;
+  {
+    const History history(events);
+    const auto vms = history.vms_named(arguments.what);
+    if (vms.size() != 1) return;
+    const auto* running = running_now(*vms[0]);
+    const auto name = parse_vm_name(vms[0]->vm, "");
+    if (running == nullptr || !name.ok()) return;
+    node = running->node;
+    vm = *name;
+  }
+  const auto answer = client.ask(
+      {node, "policy"}, Message<schema::Request>::build([&](schema::Request::Builder request) {
+        vm.write(request.initExplainPolicy());
+      }),
+      policy_deadline);
+  if (!answer.ok()) return;
+  auto fresh = read_history(target, Pattern::of("policy.considered.>"), client.pool(), &client);
+  if (!fresh.ok()) return;
+  const auto key = [](const Event& event) { return std::pair(event.time(), event.id()); };
+  const auto older = [&](const Event& a, const Event& b) { return key(a) < key(b); };
+  const auto middle = static_cast<std::ptrdiff_t>(events.size());
+  events.insert(events.end(), std::make_move_iterator(fresh->begin()),
+                std::make_move_iterator(fresh->end()));
+  std::inplace_merge(events.begin(), events.begin() + middle, events.end(), older);
+  events.erase(std::unique(events.begin(), events.end(),
+                           [](const Event& a, const Event& b) { return a.id() == b.id(); }),
+               events.end());
+}
+
 int run_explain(const ExplainArguments& arguments, const Program& program) {
   const auto target = find_cluster(program);
   if (!target.ok()) {
@@ -38,12 +76,18 @@ int run_explain(const ExplainArguments& arguments, const Program& program) {
     return exit_unreachable;
   }
   EventPool pool;
-  auto events = read_history(*target, Pattern::of(">"), pool);
+  std::unique_ptr<ClusterClient> client;  // of whose pool events may be: it goes after them
+  if (target->running)
+    if (auto connected = ClusterClient::connect(*target); connected.ok())
+      client = *std::move(connected);
+  auto events =
+      read_history(*target, Pattern::of(">"), client ? client->pool() : pool, client.get());
   if (!events.ok()) {
     std::cerr << events.status().message() << "\n";
     return exit_unreachable;
   }
-  const History history(*std::move(events));
+  if (client) ask_policy(*target, arguments, *client, *events);
+  const History history(*std::move(events), !target->running);
   return explain(history, arguments, std::cout, std::cerr);
 }
 
@@ -85,8 +129,10 @@ void add_explain_command(CLI::App& root, Program& program) {
   command->footer(
       "One sentence, and below it the tree of causes: which price, which candidates at what cost, "
       "who answered when, and how it\n"
-      "ended. Read from the logs of all nodes, of a cluster that runs or of one that has ended. "
-      "Times are UTC.\n\n"
+      "ended. Read from the logs of all nodes, of a cluster that runs or of one that has ended; of "
+      "a "
+      "VM that runs, its policy is\n"
+      "asked for a fresh look. Times are UTC.\n\n"
       "Examples:\n"
       "  supercloud explain web1\n"
       "  supercloud explain 3f2a91bc --full\n"

@@ -12,7 +12,8 @@ std::string vm_of(const Event& event) { return absl::StrCat(event.tenant(), "/",
 
 }  // namespace
 
-History::History(std::vector<Event> events) : events_(std::move(events)) {
+History::History(std::vector<Event> events, bool ended)
+    : events_(std::move(events)), ended_(ended) {
   for (std::size_t i = 0; i < events_.size(); ++i) {
     const Event& event = events_[i];
     by_id_.try_emplace(event.id(), i);

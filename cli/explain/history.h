@@ -14,8 +14,10 @@ namespace supercloud {
 
 class History {
  public:
-  // In the order of (time, id), each once.
-  explicit History(std::vector<Event> events);
+  // In the order of (time, id), each once. `ended`: of a cluster that runs no more, of which nothing is true now.
+  explicit History(std::vector<Event> events, bool ended = false);
+
+  bool ended() const { return ended_; }
 
   const std::vector<Event>& events() const { return events_; }
   const ClusterFold& fold() const { return fold_; }
@@ -34,6 +36,7 @@ class History {
 
  private:
   std::vector<Event> events_;
+  const bool ended_;
   std::map<EventId, std::size_t> by_id_;
   std::map<EventId, std::vector<std::size_t>> by_migration_;
   std::map<std::string, std::vector<std::size_t>> considered_;  // by VM

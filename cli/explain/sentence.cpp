@@ -47,23 +47,29 @@ std::string under_way(const History& history, const MigrationState& migration) {
   const HybridTime since = migration.proposed ? migration.proposed->time : migration.last;
   const MigrationStage now = stage(migration);
   std::string out;
+  const bool ended = history.ended();
   if (now == MigrationStage::proposed)
-    out = absl::StrCat(vm_words(migration.vm), " is to move to ", target_words(fold, migration),
-                       " since ", second_words(since), ", and nobody has answered yet,");
+    out = absl::StrCat(
+        vm_words(migration.vm), ended ? " was" : " is", " to move to ",
+        target_words(fold, migration), " since ", second_words(since),
+        ended ? ", and nobody had answered when the log ends," : ", and nobody has answered yet,");
   else
     out = absl::StrCat(
-        vm_words(migration.vm), " is moving from ", source_of(migration), " to ",
-        target_words(fold, migration), " since ", second_words(since), " (",
+        vm_words(migration.vm), ended ? " was" : " is", " moving from ", source_of(migration),
+        " to ", target_words(fold, migration), " since ", second_words(since), " (",
         std::string(to_string(now)),
-        now == MigrationStage::copying ? absl::StrCat(", ", percent(migration), " %") : "", ")");
+        now == MigrationStage::copying ? absl::StrCat(", ", percent(migration), " %") : "", ")",
+        ended ? " when the log ends," : "");
   return absl::StrCat(out, " because ", reason(history, migration), ".");
 }
 
 std::string where_it_runs(const History& history, const VmHistory& vm) {
   const auto* running = running_now(vm);
   if (running == nullptr) return "";
-  return absl::StrCat(vm_words(vm.vm), " runs on ", node_words(history.fold(), running->node),
-                      " since ", second_words(running->since));
+  return absl::StrCat(vm_words(vm.vm), history.ended() ? " ran on " : " runs on ",
+                      node_words(history.fold(), running->node),
+                      history.ended() ? " from " : " since ", second_words(running->since),
+                      history.ended() ? " until the log ends," : "");
 }
 
 // The end of a move that had no effect on where the VM is.
@@ -92,9 +98,9 @@ std::string figures(const MigrationState& migration) {
   return out.empty() ? "" : out + ".";
 }
 
-std::string halted(const VmHistory& vm) {
+std::string halted(const VmHistory& vm, bool ended) {
   const auto& halt = *vm.halt;
-  const std::string how = halt.what == "paused"      ? " is paused on "
+  const std::string how = halt.what == "paused"      ? ended ? " was paused on " : " is paused on "
                           : halt.what == "destroyed" ? " was destroyed on "
                           : halt.what == "failed"    ? " failed on "
                                                      : " was stopped on ";
@@ -108,9 +114,7 @@ const MigrationState* latest_move(const History& history, const VmHistory& vm) {
 
 }  // namespace
 
-std::string vm_words(const std::string& vm) {
-  return vm.starts_with("main/") ? vm.substr(5) : vm;
-}
+std::string vm_words(const std::string& vm) { return vm.starts_with("main/") ? vm.substr(5) : vm; }
 
 std::string node_words(const ClusterFold& fold, const std::string& node) {
   const std::string place = fold.place_of(node);
@@ -134,8 +138,11 @@ std::string sentence(const History& history, const MigrationState& migration) {
 std::string sentence(const History& history, const VmHistory& vm) {
   const auto* running = running_now(vm);
   if (running == nullptr)
-    return vm.halt ? halted(vm)
-                   : absl::StrCat(vm_words(vm.vm), " is defined, and has not run yet.");
+    return vm.halt
+               ? halted(vm, history.ended())
+               : absl::StrCat(vm_words(vm.vm),
+                              history.ended() ? " was defined, and had not run when the log ends."
+                                              : " is defined, and has not run yet.");
   const MigrationState* latest = latest_move(history, vm);
   if (latest != nullptr && !latest->end) return under_way(history, *latest);
   std::string out;
@@ -144,7 +151,10 @@ std::string sentence(const History& history, const VmHistory& vm) {
     out = sentence(history, *came);
   } else {
     out = where_it_runs(history, vm);
-    if (!running->why.empty()) absl::StrAppend(&out, ", ", shorten_places(running->why));
+    if (!running->why.empty())
+      absl::StrAppend(&out, history.ended() ? " " : ", ", shorten_places(running->why));
+    else if (history.ended())
+      out.pop_back();
     out += ".";
   }
   if (latest != nullptr && latest->end->stage != MigrationStage::completed) {
@@ -153,10 +163,12 @@ std::string sentence(const History& history, const VmHistory& vm) {
   if (vm.considered && (latest == nullptr || vm.considered->time > latest->last)) {
     const auto& considered = *vm.considered;
     if (considered.choice == "stay")
-      absl::StrAppend(&out, " It stays because ", shorten_places(considered.reason), ".");
+      absl::StrAppend(&out, history.ended() ? " It stayed because " : " It stays because ",
+                      shorten_places(considered.reason), ".");
     else
-      absl::StrAppend(&out, " Its policy would have it at ", place_words(considered.choice),
-                      " because ", shorten_places(considered.reason), ".");
+      absl::StrAppend(
+          &out, history.ended() ? " Its policy wanted it at " : " Its policy would have it at ",
+          place_words(considered.choice), " because ", shorten_places(considered.reason), ".");
   }
   return out;
 }

@@ -54,6 +54,21 @@ StoryLine line_of(const Event& event, int depth) {
   return {depth, event.time(), event.id(), std::move(words), weight_of(event)};
 }
 
+// Of something that is no event: a candidate, a failed check. Built member by member: of a braced temporary g++ 12 says at -O3
+// that its id may be destroyed uninitialised.
+StoryLine line_without_event(int depth, std::string words, int weight) {
+  StoryLine line;
+  line.depth = depth;
+  line.text = std::move(words);
+  line.weight = weight;
+  return line;
+}
+
+bool ends_migration(const Event& event) {
+  return event.type() == schema::Payload::MIGRATION_COMPLETED ||
+         event.type() == schema::Payload::MIGRATION_ABORTED;
+}
+
 class TreeOf {
  public:
   TreeOf(const History& history, const MigrationState& migration, std::vector<StoryLine>& lines)
@@ -69,11 +84,8 @@ class TreeOf {
       evidence(depth + 1);
       candidates(*proposed, depth + 1);
     } else {
-      lines_.push_back({0,
-                        {},
-                        {},
-                        absl::StrCat("proposal ", migration_.id.short_id(), ", which no log has"),
-                        always});
+      lines_.push_back(line_without_event(
+          0, absl::StrCat("proposal ", migration_.id.short_id(), ", which no log has"), always));
     }
     std::set<EventId> members;
     for (const Event* event : events) members.insert(event->id());
@@ -125,13 +137,14 @@ class TreeOf {
       cause = event->cause();
     }
     int depth = 0;
-    if (lost && chain.empty())
-      lines_.push_back({depth++,
-                        {},
-                        cause,
-                        absl::StrCat(cause.short_id(), " by ", cause.origin,
-                                     ", which is in no log (passing events are not kept)"),
-                        background});
+    if (lost && chain.empty()) {
+      lines_.push_back(
+          line_without_event(depth++,
+                             absl::StrCat(cause.short_id(), " by ", cause.origin,
+                                          ", which is in no log (passing events are not kept)"),
+                             background));
+      lines_.back().event = cause;
+    }
     for (auto event = chain.rbegin(); event != chain.rend(); ++event) {
       StoryLine line = line_of(**event, depth++);
       // The proposal's own cause tells why now.
@@ -153,12 +166,11 @@ class TreeOf {
         line.weight = important + 5;
         lines_.push_back(std::move(line));
       } else {
-        lines_.push_back(
-            {depth,
-             {},
-             id,
-             absl::StrCat("known: ", id.short_id(), " by ", id.origin, ", which is in no log"),
-             detail});
+        lines_.push_back(line_without_event(
+            depth,
+            absl::StrCat("known: ", id.short_id(), " by ", id.origin, ", which is in no log"),
+            detail));
+        lines_.back().event = id;
       }
     }
   }
@@ -184,15 +196,17 @@ class TreeOf {
     if (found == children_.end()) return;
     for (const Event* event : found->second) {
       lines_.push_back(line_of(*event, depth));
+      // Who learns late how it ended says so once more, for those who wait for him.
+      if (ends_migration(*event) && std::exchange(end_told_, true))
+        lines_.back().weight = background;
       if (event->type() == schema::Payload::MIGRATION_REFUSED)
         for (const auto check : event->payload().getMigrationRefused().getFailures())
-          lines_.push_back({depth + 1,
-                            {},
-                            {},
-                            absl::StrCat(std::string(text(check.getName())), ": ",
-                                         shorten_places(text(check.getDetail())),
-                                         "; cure: ", std::string(text(check.getCure()))),
-                            always});
+          lines_.push_back(
+              line_without_event(depth + 1,
+                                 absl::StrCat(std::string(text(check.getName())), ": ",
+                                              shorten_places(text(check.getDetail())),
+                                              "; cure: ", std::string(text(check.getCure()))),
+                                 always));
       branch(event->id(), depth + 1);
     }
   }
@@ -221,13 +235,10 @@ class TreeOf {
       if (!candidate.excluded.empty())
         absl::StrAppend(&words, "; no choice: ", shorten_places(candidate.excluded));
       if (chosen) words += "; chosen";
-      lines.push_back({depth + 1,
-                       {},
-                       {},
-                       std::move(words),
-                       chosen                       ? important
-                       : candidate.excluded.empty() ? answered + 2
-                                                    : detail});
+      lines.push_back(line_without_event(depth + 1, std::move(words),
+                                         chosen                       ? important
+                                         : candidate.excluded.empty() ? answered + 2
+                                                                      : detail));
     }
   }
 
@@ -237,6 +248,7 @@ class TreeOf {
   std::vector<StoryLine>& lines_;
   std::map<EventId, std::vector<const Event*>> children_;
   std::map<EventId, HybridTime> last_;
+  bool end_told_ = false;
 };
 
 void add_others(const History& history, const MigrationState* shown, Story& story) {

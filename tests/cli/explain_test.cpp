@@ -180,6 +180,39 @@ TEST_F(ExplainTest, a_history_with_holes_is_still_explained) {
   }
 }
 
+TEST_F(ExplainTest, of_a_cluster_that_has_ended_nothing_is_told_as_if_it_were_so_now) {
+  told_.considered("web1", 179'000, "stay", "the hour is paid", &price_c_);
+  EXPECT_THAT(ask(History(told_.events(), true), "web1").out,
+              HasSubstr("web1 ran on node-a at us-east-1a/spot from 14:00:02 until the log ends, "
+                        "created. It stayed because the hour is paid.\n"));
+  const Event proposal = propose(180'100);
+  EXPECT_THAT(ask(History(told_.events(), true), "web1").out,
+              HasSubstr("web1 was to move to us-east-1c/spot since 14:03:00, and nobody had "
+                        "answered when the log ends, because"));
+  told_.accepted(proposal, 180'150);
+  EXPECT_THAT(ask(History(told_.events()), "web1").out, HasSubstr("web1 is moving from node-a"));
+  EXPECT_THAT(ask(History(told_.events(), true), "web1").out,
+              HasSubstr("web1 was moving from node-a to node-c at us-east-1c/spot since 14:03:00 "
+                        "(accepted) when the log ends, because"));
+}
+
+TEST_F(ExplainTest, an_end_that_is_told_twice_takes_no_line_from_others) {
+  const Event proposal = propose(180'100);
+  const Event accepted = told_.accepted(proposal, 180'150);
+  told_.moved(proposal, accepted, 180'200);
+  told_.tell("node-a/executor", 195'000, "web1", {nullptr, &proposal},
+             [](schema::Payload::Builder payload) {
+               auto completed = payload.initMigrationCompleted();
+               completed.setSource("node-a");
+               completed.setTarget("node-c");
+             });
+  const History history(told_.events());
+  const std::string folded = ask(history, "web1").out, full = ask(history, "web1", true).out;
+  EXPECT_THAT(folded, HasSubstr("14:03:02.060"));
+  EXPECT_THAT(folded, testing::Not(HasSubstr("14:03:15.000")));
+  EXPECT_THAT(full, HasSubstr("14:03:15.000"));
+}
+
 class SimulatedExplainTest : public testing::Test {
  protected:
   static ClusterOptions options() {
