@@ -5,35 +5,34 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+
 namespace supercloud {
 namespace {
 
-// For the signal handler, which has no other way to know.
-thread_local std::uint64_t seed_under_way = 0;
+// For the signal handler, which may not make words itself: what it says if the run under way on this thread ends the process.
+thread_local char last_words[512] = {};
 
-void say(const char* words) {
-  // nothing can be done about it here
-  if (write(STDERR_FILENO, words, std::strlen(words)) < 0) return;
+void prepare_last_words(std::uint64_t seed, const SeedWatcher& watcher) {
+  std::string words = absl::StrCat("\nsimulate: the process ends in seed ", seed);
+  if (watcher.command) absl::StrAppend(&words, ": see it with `", watcher.command(seed), "`");
+  words += "\n";
+  last_words[words.copy(last_words, sizeof last_words - 1)] = '\0';
 }
 
 void on_crash(int signal) {
-  char digits[24] = {};
-  std::to_chars(digits, digits + sizeof digits - 1, seed_under_way);
-  say("\nsimulate: the process ends in seed ");
-  say(digits);
-  say(": see it with `supercloud simulate --trace --seed ");
-  say(digits);
-  say("`\n");
+  // nothing can be done here about a failure to write
+  if (write(STDERR_FILENO, last_words, std::strlen(last_words)) < 0) last_words[0] = '\0';
   ::signal(signal, SIG_DFL);
   raise(signal);
 }
@@ -69,7 +68,7 @@ struct Shared {
 };
 
 void work(Shared& shared, SeedRange range, unsigned ahead_max,
-          const std::atomic<std::uint64_t>& told, const SeedRun& run) {
+          const std::atomic<std::uint64_t>& told, const SeedRun& run, const SeedWatcher& watcher) {
   std::unique_lock lock(shared.mutex);
   while (!shared.stopped && shared.next < range.count) {
     // One slow seed does not make the others pile up.
@@ -79,7 +78,7 @@ void work(Shared& shared, SeedRange range, unsigned ahead_max,
     }
     const std::uint64_t offset = shared.next++;
     lock.unlock();
-    seed_under_way = range.first + offset;
+    prepare_last_words(range.first + offset, watcher);
     RunResult result = run(range.first + offset);
     lock.lock();
     shared.finished.emplace(offset, std::move(result));
@@ -101,7 +100,7 @@ std::uint64_t run_seeds(SeedRange range, unsigned threads, const SeedRun& run,
   shared.working = threads;
   std::vector<std::thread> workers;
   for (unsigned i = 0; i < threads; ++i)
-    workers.emplace_back([&] { work(shared, range, threads * 64, told, run); });
+    workers.emplace_back([&] { work(shared, range, threads * 64, told, run, watcher); });
 
   std::unique_lock lock(shared.mutex);
   while (true) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "simulation/run.h"
 
@@ -20,10 +21,12 @@ struct SeedWatcher {
   std::function<void(const RunResult&)> told;  // in seed order, without a hole
   std::function<bool()> stop;                  // true: no further seed begins, those under way end
   std::function<void()> look;                  // every tenth of a second or so
+  // The command that shows one seed, for a run that ends the process. Called from several threads at once.
+  std::function<std::string(std::uint64_t seed)> command;
 };
 
 // Returns how many seeds ran, counted from the first. The watcher is called on the caller's thread. A run that ends the process
-// (a failed assertion) says on stderr which seed it was.
+// (a failed assertion) says on stderr which seed it was, and the command that shows it.
 std::uint64_t run_seeds(SeedRange range, unsigned threads, const SeedRun& run,
                         const SeedWatcher& watcher);
 

@@ -47,7 +47,7 @@ std::string story_command(const SimulateOptions& options, std::uint64_t seed) {
   std::string command = absl::StrCat("supercloud simulate --trace --seed ", seed);
   if (options.nodes != usual.nodes) absl::StrAppend(&command, " --nodes ", options.nodes);
   if (options.vms != usual.vms) absl::StrAppend(&command, " --vms ", options.vms);
-  if (options.market) command += " --market";
+  if (!options.market) command += " --no-market";
   return command;
 }
 
@@ -181,6 +181,7 @@ int simulate(const SimulateOptions& options, const SimulateOutput& output, const
   Progress progress(options, output);
   SeedWatcher watcher;
   watcher.stop = output.stop;
+  watcher.command = [&options](std::uint64_t seed) { return story_command(options, seed); };
   watcher.look = [&] { progress.show(ran, failed.size(), totals); };
   watcher.told = [&](const RunResult& result) {
     ++ran;
@@ -241,8 +242,8 @@ void add_simulate_command(CLI::App& root, Program& program) {
   command->add_option("--vms", options->vms, "Virtual machines of each cluster")
       ->capture_default_str()
       ->check(CLI::Range(0, 64));
-  command->add_flag("--market", options->market,
-                    "With a spot market: prices, rented instances, notices, revocations");
+  command->add_flag("!--no-market", options->market,
+                    "Without a spot market: no prices, rented instances, notices, revocations");
   command
       ->add_option("--threads", options->threads,
                    "Clusters at a time; 0: one for each hardware thread")
@@ -254,14 +255,15 @@ void add_simulate_command(CLI::App& root, Program& program) {
       ->excludes(seeds);
   command->footer(
       "Each seed is one cluster in one thread: message loss, partitions, crashes, freezes, lost "
-      "disks, slow hypervisors and\n"
-      "users at any time, then everything heals and every migration has to end. The same seed is "
-      "the same run, byte for byte.\n"
+      "disks, slow hypervisors, a spot\n"
+      "market that takes instances away, and users at any time; then everything heals and every "
+      "migration has to end. The same\n"
+      "seed is the same run, byte for byte.\n"
       "Exit code 1: an invariant broke; the output names the seeds and the command that tells "
       "their story.\n\n"
       "Examples:\n"
       "  supercloud simulate --seeds 500\n"
-      "  supercloud simulate --seed 1000 --seeds 10000 --market --json\n"
+      "  supercloud simulate --seed 1000 --seeds 10000 --no-market --json\n"
       "  supercloud simulate --trace --seed 17");
   command->callback([options, &program] {
     options->json = program.json;

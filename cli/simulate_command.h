@@ -21,7 +21,7 @@ struct SimulateOptions {
   std::uint64_t seeds = 100;
   int nodes = 4;
   int vms = 3;
-  bool market = false;
+  bool market = true;  // prices, rented instances, notices, revocations
   bool trace = false;
   bool json = false;
   unsigned threads = 0;  // 0: one for each hardware thread

@@ -52,14 +52,24 @@ Said say(const SimulateOptions& options, const SeedRun& run, std::function<bool(
 
 TEST(Simulate,
      names_failing_seeds_with_their_first_violation_and_the_command_that_tells_the_story) {
-  const Said said = say({.first = 1, .seeds = 20, .nodes = 6, .market = true}, pretended);
+  const Said said = say({.first = 1, .seeds = 20, .nodes = 6, .market = false}, pretended);
   EXPECT_EQ(said.exit_code, exit_failed);
   EXPECT_THAT(said.out, HasSubstr("seed 7: an invariant broke at 12.345 s"));
   EXPECT_THAT(said.out, HasSubstr("1: at most one effective copy"));
   EXPECT_THAT(said.out, HasSubstr("and 1 more violation after it"));
-  EXPECT_THAT(said.out, HasSubstr("supercloud simulate --trace --seed 14 --nodes 6 --market"));
+  EXPECT_THAT(said.out, HasSubstr("supercloud simulate --trace --seed 14 --nodes 6 --no-market"));
   EXPECT_THAT(said.out, HasSubstr("failing seeds: 7 14\n"));
   EXPECT_THAT(said.out, HasSubstr("60 accepted, 40 completed, 20 aborted"));
+}
+
+TEST(Simulate, has_a_market_unless_it_is_told_otherwise) {
+  EXPECT_TRUE(SimulateOptions{}.market);
+  EXPECT_THAT(say({.first = 7, .seeds = 1}, pretended).out,
+              HasSubstr("see it: supercloud simulate --trace --seed 7\n"));
+  SimulateOptions options;
+  const RunResult with = run_seed(options, 1);
+  options.market = false;
+  EXPECT_NE(with.log_digest, run_seed(options, 1).log_digest);
 }
 
 TEST(Simulate, succeeds_where_every_invariant_held) {
@@ -127,7 +137,17 @@ TEST(SeedRunnerDeathTest, a_run_that_ends_the_process_says_which_seed_it_was) {
                            return pretended(seed);
                          },
                          {}),
-               "seed 42");
+               "ends in seed 42");
+}
+
+TEST(SeedRunnerDeathTest, and_the_command_that_shows_it_in_the_same_cluster) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(say({.first = 40, .seeds = 5, .nodes = 6, .vms = 2, .market = false, .threads = 2},
+                   [](std::uint64_t seed) {
+                     if (seed == 42) std::abort();
+                     return pretended(seed);
+                   }),
+               "`supercloud simulate --trace --seed 42 --nodes 6 --vms 2 --no-market`");
 }
 
 }  // namespace
