@@ -155,17 +155,6 @@ absl::Status change_cluster_file(const files::path& directory,
   return absl::OkStatus();
 }
 
-absl::Status register_node(const files::path& directory, const NodeEntry& node) {
-  return change_cluster_file(directory, [&](ClusterFile& cluster) {
-    for (NodeEntry& known : cluster.nodes) {
-      if (known.name != node.name) continue;
-      known = node;
-      return;
-    }
-    cluster.nodes.push_back(node);
-  });
-}
-
 std::vector<files::path> run_directories(const files::path& root) {
   std::vector<std::pair<std::string, files::path>> found;
   std::error_code error;

@@ -50,8 +50,6 @@ absl::StatusOr<ClusterFile> read_cluster_file(const std::filesystem::path& direc
 // Reads, lets `change` change, and replaces the file, while no other process does. A missing file is an empty one.
 absl::Status change_cluster_file(const std::filesystem::path& directory,
                                  const std::function<void(ClusterFile&)>& change);
-// The entry of that name is replaced, or added.
-absl::Status register_node(const std::filesystem::path& directory, const NodeEntry& node);
 
 // Clusters that have a file, oldest first.
 std::vector<std::filesystem::path> run_directories(const std::filesystem::path& root);
