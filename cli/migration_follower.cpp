@@ -37,6 +37,12 @@ std::string refusal(schema::Refused::Reader refused) {
 }  // namespace
 
 std::string MigrationFollower::fold(const Event& event) {
+  std::string words = say(event);
+  if (!words.empty()) last_ = words;
+  return words;
+}
+
+std::string MigrationFollower::say(const Event& event) {
   using Payload = schema::Payload;
   if (event.migration() != migration_) {
     // An instance is rented for it before it is accepted.
@@ -66,6 +72,7 @@ std::string MigrationFollower::fold(const Event& event) {
   switch (event.type()) {
     case Payload::MIGRATION_ACCEPTED: {
       const auto accepted = payload.getMigrationAccepted();
+      allowed_ = absl::Nanoseconds(accepted.getDeadlineNs());
       return absl::StrCat("accepted: from ", own(accepted.getSource()), " to ",
                           own(accepted.getTarget()), ", within ",
                           spell(absl::Nanoseconds(accepted.getDeadlineNs())));

@@ -30,12 +30,42 @@ class MigrationFollower {
 
   const std::optional<Step>& step() const { return step_; }
   const std::optional<Outcome>& outcome() const { return outcome_; }
+  // From accepted to paused, as its source said; nullopt: not accepted yet, as far as is known.
+  const std::optional<Duration>& allowed() const { return allowed_; }
+  // The last line that was told; empty: none.
+  const std::string& last() const { return last_; }
 
  private:
+  std::string say(const Event& event);
+
   EventId migration_;
   std::optional<Step> step_;
   std::optional<Outcome> outcome_;
+  std::optional<Duration> allowed_;
+  std::string last_;
   std::vector<EventId> told_;  // events may arrive twice: over the bus, and read from a log
+};
+
+// How long a migration is waited for: its deadline and a margin, in which its end is decided and told; from the proposal on, and anew
+// once it is accepted, which may take a launch.
+class FollowLimit {
+ public:
+  // After the deadline there are the blackout's own, a takeover of a lost source, and the way of the news.
+  static constexpr Duration margin = absl::Seconds(30);
+
+  FollowLimit(Instant proposed, Duration deadline) : end_(proposed + deadline + margin) {}
+
+  void look(const MigrationFollower& follower, Instant now) {
+    if (accepted_ || !follower.allowed()) return;
+    accepted_ = true;
+    end_ = now + *follower.allowed() + margin;
+  }
+  bool passed(Instant now) const { return now >= end_; }
+  Instant end() const { return end_; }
+
+ private:
+  Instant end_;
+  bool accepted_ = false;
 };
 
 // "web1  [#########...........]  45 %  pre-copy, 2 to 3 s left": `width` columns at most.

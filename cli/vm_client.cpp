@@ -5,9 +5,10 @@
 #include <map>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "actors/migration/commands.h"
 #include "cli/suggest.h"
+#include "core/topic.h"
 
 namespace supercloud {
 namespace {
@@ -19,6 +20,11 @@ std::string own(std::string_view words) { return std::string(words); }
 absl::Status nobody_hosts(const std::string& cluster) {
   return absl::UnavailableError(
       absl::StrCat("no node of ", cluster, " that hosts VMs runs now; try again in a moment"));
+}
+
+Message<schema::Request> list_request() {
+  return Message<schema::Request>::build(
+      [](schema::Request::Builder builder) { builder.setListVms(); });
 }
 
 }  // namespace
@@ -57,27 +63,8 @@ VmFacts VmFacts::from(schema::Response::VmView::Reader view) {
   facts.epoch = view.getEpoch();
   facts.migration = EventId::from(view.getMigration());
   for (const auto node : view.getInSync()) facts.in_sync.push_back(own(text(node)));
-  facts.spec =
-      Message<schema::VmSpec>::build([from = view.getSpec()](schema::VmSpec::Builder spec) {
-        spec.setName(from.getName());
-        spec.setTenant(from.getTenant());
-        spec.setMemoryBytes(from.getMemoryBytes());
-        spec.setDiskBytes(from.getDiskBytes());
-        spec.setCpus(from.getCpus());
-        spec.setAddress(from.getAddress());
-        spec.setPolicy(from.getPolicy());
-        spec.setRequires(from.getRequires());
-        spec.setRefuses(from.getRefuses());
-        spec.setDiskLoss(from.getDiskLoss());
-        spec.setLossBoundNs(from.getLossBoundNs());
-        spec.setReplicas(from.getReplicas());
-        spec.setRunning(from.getRunning());
-        spec.setDirtyPagesPerSecond(from.getDirtyPagesPerSecond());
-        spec.setWritesPerSecond(from.getWritesPerSecond());
-        spec.setPaused(from.getPaused());
-        spec.setNodes(from.getNodes());
-        spec.setDestroyed(from.getDestroyed());
-      });
+  facts.spec = Message<schema::VmSpec>::build(
+      [&](schema::VmSpec::Builder spec) { copy_spec(view.getSpec(), spec); });
   return facts;
 }
 
@@ -113,21 +100,34 @@ absl::StatusOr<Message<schema::Response>> VmClient::ask(const Message<schema::Re
       absl::UnavailableError(absl::StrCat("no node of ", target_.name, " runs"));
   for (const std::string& node : nodes()) {
     answer = ask_node(node, request, std::max(end - now(), absl::Milliseconds(100)));
-    // A process of the cluster that hosts no executor answers NotFound for the actor; only a VM's NotFound speaks of the VM.
-    const bool elsewhere = absl::IsUnavailable(answer.status()) ||
-                           absl::IsUnimplemented(answer.status()) ||
-                           (absl::IsNotFound(answer.status()) &&
-                            !absl::StrContains(answer.status().message(), "no VM"));
-    if (!elsewhere || now() >= end) return answer;
+    if (absl::IsUnavailable(answer.status()) || absl::IsUnimplemented(answer.status())) {
+      if (now() >= end) return answer;
+      continue;
+    }
+    // NotFound is the word of a process that hosts no executor too, about the actor.
+    if (!absl::IsNotFound(answer.status()) || hosts_vms(node)) return answer;
+    answer = nobody_hosts(target_.name);
+    if (now() >= end) return answer;
   }
-  if (absl::IsNotFound(answer.status()) || absl::IsUnimplemented(answer.status()))
-    return nobody_hosts(target_.name);
+  if (absl::IsUnimplemented(answer.status())) return nobody_hosts(target_.name);
   return answer;
 }
 
+bool VmClient::hosts_vms(const std::string& node) {
+  return ask_node(node, list_request(), list_deadline).ok();
+}
+
+absl::StatusOr<bool> VmClient::was_there(const VmName& vm) {
+  const auto pattern =
+      Pattern::parse(absl::StrCat("vm.*.", encode_token(vm.tenant), ".", encode_token(vm.name)));
+  if (!pattern.ok()) return false;  // no VM can have such a name
+  const auto history = read_history(target_, *pattern, client_->pool(), client_.get());
+  if (!history.ok()) return history.status();
+  return !history->empty();
+}
+
 absl::StatusOr<std::vector<VmFacts>> VmClient::list() {
-  const auto request = Message<schema::Request>::build(
-      [](schema::Request::Builder builder) { builder.setListVms(); });
+  const auto request = list_request();
   std::map<std::string, VmFacts> known;
   absl::Status problem = absl::UnavailableError(absl::StrCat("no node of ", target_.name, " runs"));
   bool answered = false;

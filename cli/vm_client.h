@@ -52,6 +52,9 @@ class VmClient {
   absl::StatusOr<std::vector<VmFacts>> list();
   absl::StatusOr<VmFacts> show(const VmName& vm);
 
+  // Whether the logs know the name: a VM that is there no more has been destroyed. A long log takes its time.
+  absl::StatusOr<bool> was_there(const VmName& vm);
+
   // Nodes whose processes run.
   std::vector<std::string> nodes() const;
   const ClusterTarget& target() const { return target_; }
@@ -61,6 +64,7 @@ class VmClient {
  private:
   VmClient(ClusterTarget target, std::unique_ptr<ClusterClient> client)
       : target_(std::move(target)), client_(std::move(client)) {}
+  bool hosts_vms(const std::string& node);
 
   ClusterTarget target_;
   std::unique_ptr<ClusterClient> client_;

@@ -96,7 +96,7 @@ int show_vm(const VmOptions& options, const Program& program) {
       {"name", facts->name},         {"tenant", facts->tenant},
       {"state", facts->state},       {"node", dash(facts->node)},
       {"place", dash(facts->place)}, {"epoch", absl::StrCat(facts->epoch)}};
-  if (!facts->heir.empty())
+  if (!facts->heir.empty() && facts->heir != facts->node)
     rows.push_back(
         {"moves to", absl::StrCat(facts->heir, ", migration ", facts->migration.short_id())});
   rows.push_back({"disk also on",
@@ -111,11 +111,18 @@ int show_vm(const VmOptions& options, const Program& program) {
   return exit_ok;
 }
 
-// Reached, or failed for good; nullopt: not yet.
+void tell_destroyed(const VmName& vm, const Program& program) {
+  if (program.json)
+    print({{"name", vm.name}, {"tenant", vm.tenant}, {"state", "destroyed"}});
+  else
+    std::cout << vm.key() << " is destroyed" << std::endl;
+}
+
+// Reached, or failed for good; nullopt: not yet. `known`: there was such a VM.
 std::optional<absl::Status> reached(const absl::StatusOr<VmFacts>& facts, const VmName& vm,
-                                    const std::string& state) {
+                                    const std::string& state, bool known) {
   if (absl::IsNotFound(facts.status())) {
-    if (state == "destroyed") return absl::OkStatus();
+    if (state == "destroyed" && known) return absl::OkStatus();
     return facts.status();
   }
   if (!facts.ok()) return std::nullopt;  // its node may be on its way elsewhere
@@ -126,8 +133,9 @@ std::optional<absl::Status> reached(const absl::StatusOr<VmFacts>& facts, const 
   return std::nullopt;
 }
 
+// `known`: there is such a VM, or there was when the command began.
 int wait_for(VmClient& client, const VmName& vm, const std::string& state,
-             const std::string& timeout, const Program& program) {
+             const std::string& timeout, const Program& program, bool known) {
   Duration limit;
   if (!absl::ParseDuration(timeout, &limit) || limit < absl::ZeroDuration())
     return tell_vm_error(absl::InvalidArgumentError(absl::StrCat(
@@ -139,15 +147,19 @@ int wait_for(VmClient& client, const VmName& vm, const std::string& state,
   while (!interrupt.requested()) {
     const auto facts = client.show(vm);
     if (facts.ok()) last = facts->state;
-    if (const auto end_state = reached(facts, vm, state)) {
+    known = known || facts.ok() ||
+            (state == "destroyed" && absl::IsNotFound(facts.status()) &&
+             client.was_there(vm).value_or(false));
+    if (const auto end_state = reached(facts, vm, state, known)) {
       if (!end_state->ok()) return tell_vm_error(*end_state, vm.key(), &client);
+      if (!facts.ok()) {
+        tell_destroyed(vm, program);
+        return exit_ok;
+      }
       if (program.json)
-        print(facts.ok()
-                  ? to_json(*facts)
-                  : Json({{"name", vm.name}, {"tenant", vm.tenant}, {"state", "destroyed"}}));
+        print(to_json(*facts));
       else
-        std::cout << vm.key() << " is " << state
-                  << (facts.ok() ? absl::StrCat(" on ", facts->node) : std::string()) << std::endl;
+        std::cout << vm.key() << " is " << state << " on " << facts->node << std::endl;
       return exit_ok;
     }
     if (client.now() >= end) {
@@ -167,7 +179,7 @@ int wait_vm(const VmOptions& options, const Program& program) {
   if (!vm.ok()) return tell_vm_error(vm.status(), options.vm, nullptr);
   const auto client = VmClient::connect(program);
   if (!client.ok()) return tell_vm_error(client.status(), options.vm, nullptr);
-  return wait_for(**client, *vm, options.state, options.timeout, program);
+  return wait_for(**client, *vm, options.state, options.timeout, program, false);
 }
 
 struct Change {
@@ -220,8 +232,14 @@ int change_vm(const VmOptions& options, const Change& change, const Program& pro
             return vm->write(builder.initDestroyVm());
         }
       }));
+  // Once destroyed, twice destroyed: done, for a name that there was.
+  if (change.request == schema::Request::DESTROY_VM && absl::IsNotFound(answer.status()) &&
+      (*client)->was_there(*vm).value_or(false)) {
+    tell_destroyed(*vm, program);
+    return exit_ok;
+  }
   if (!answer.ok()) return tell_vm_error(answer.status(), vm->key(), client->get());
-  if (options.wait) return wait_for(**client, *vm, change.state, options.timeout, program);
+  if (options.wait) return wait_for(**client, *vm, change.state, options.timeout, program, true);
   if (program.json)
     print({{"name", vm->name},
            {"tenant", vm->tenant},
@@ -308,7 +326,7 @@ int create_vm(const VmOptions& options, const Program& program) {
   for (const std::string& node : nodes) {
     const auto answer = (*client)->ask_node(node, request);
     if (answer.ok()) {
-      if (options.wait) return wait_for(**client, vm, "running", options.timeout, program);
+      if (options.wait) return wait_for(**client, vm, "running", options.timeout, program, true);
       if (program.json)
         print({{"name", vm.name}, {"tenant", vm.tenant}, {"node", node}, {"state", "created"}});
       else

@@ -72,7 +72,7 @@ class VmFileReader {
       mistake(table.get("disk"), "disk", "more than 1024 TiB", "give a smaller one");
     whole_number(table, "", "cpus", 1, 1024, description_.cpus);
     whole_number(table, "", "replicas", 0, 16, description_.replicas);
-    if (const auto address = string(table, "", "address")) description_.address = *address;
+    address(table);
     policy(table);
     disk_loss(table);
     description_.required = labels(table, "requires", false);
@@ -172,6 +172,17 @@ class VmFileReader {
       mistake(
           table.get("memory"), "memory", "is no multiple of a page",
           absl::StrCat("give a multiple of ", page_bytes, " bytes: KiB and MiB, not kB and MB"));
+  }
+
+  void address(const toml::table& table) {
+    if (table.get("address") == nullptr)
+      return mistake(nullptr, "address", "is missing", "add a line like address = \"10.1.0.9\"");
+    const auto value = string(table, "", "address");
+    if (!value) return;
+    description_.address = *value;
+    if (value->empty())
+      mistake(table.get("address"), "address", "is empty",
+              "give the guest one of its own, like \"10.1.0.9\"");
   }
 
   void policy(const toml::table& table) {

@@ -8,14 +8,15 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "actors/migration/vm_worker.h"
 #include "cli/interrupt.h"
 #include "cli/migration_follower.h"
 #include "cli/suggest.h"
 #include "cli/vm_client.h"
+#include "cli/vm_places.h"
 
 namespace supercloud {
 namespace {
@@ -25,6 +26,8 @@ using Json = nlohmann::ordered_json;
 constexpr Duration look_interval = absl::Milliseconds(100);
 // After so long without a word, the logs are asked what became of it.
 constexpr Duration silence_max = absl::Seconds(5);
+// How often it is looked whether the cluster still runs.
+constexpr Duration cluster_look = absl::Seconds(1);
 
 std::size_t terminal_width() {
   winsize size = {};
@@ -76,32 +79,68 @@ class Teller {
   Instant next_line_{};
 };
 
-int tell_checks(const std::string& vm, const std::string& target,
-                const schema::Response::Reader& answer, bool json) {
-  const auto checks = answer.getChecks();
+// A dry run: yes or no, why, and what would happen first.
+int tell_checks(const std::string& vm, const std::string& target, bool would_rent,
+                const std::vector<Failure>& failures, bool json) {
   if (json) {
     Json failed = Json::array();
-    for (const auto check : checks)
-      failed.push_back({{"name", text(check.getName())},
-                        {"detail", text(check.getDetail())},
-                        {"cure", text(check.getCure())}});
+    for (const Failure& failure : failures)
+      failed.push_back(
+          {{"name", failure.name}, {"detail", failure.detail}, {"cure", failure.cure}});
     std::cout << Json({{"vm", vm},
                        {"target", target},
-                       {"possible", checks.size() == 0},
+                       {"possible", failures.empty()},
+                       {"would_rent", would_rent},
                        {"failed", std::move(failed)}})
-                     .dump(2)
+                     .dump(2, ' ', false, Json::error_handler_t::replace)
               << std::endl;
-  } else if (checks.size() == 0) {
+  } else if (failures.empty() && would_rent) {
+    std::cout << vm << " could move to " << target
+              << ": no node there has room, so an instance would be rented first; every check that "
+                 "can be made before passes\n";
+  } else if (failures.empty()) {
     std::cout << vm << " could move to " << target << " now: every check passes\n";
   } else {
     std::cout << vm << " could not move to " << target << ":\n";
-    for (const auto check : checks) {
-      std::cout << "  " << text(check.getName()) << ": " << text(check.getDetail());
-      if (check.getCure().size() > 0) std::cout << "; " << text(check.getCure());
-      std::cout << "\n";
-    }
+    for (const Failure& failure : failures)
+      std::cout << "  " << failure.name << ": " << failure.detail
+                << (failure.cure.empty() ? "" : "; ") << failure.cure << "\n";
   }
-  return checks.size() == 0 ? exit_ok : exit_failed;
+  return failures.empty() ? exit_ok : exit_failed;
+}
+
+absl::StatusOr<KnownPlaces> known_places(VmClient& vms) {
+  KnownPlaces places;
+  for (const char* said : {"node.joined.>", "spot.price_changed.>"}) {
+    const auto history =
+        read_history(vms.target(), Pattern::of(said), vms.client().pool(), &vms.client());
+    if (!history.ok()) return history.status();
+    for (const Event& event : *history) places.fold(event);
+  }
+  return places;
+}
+
+int tell_dry_run(VmClient& vms, const VmName& vm, const std::string& target,
+                 const KnownPlaces& places, schema::Response::Reader answer, bool json) {
+  if (!answer.isChecks())
+    return tell_vm_error(absl::InternalError(absl::StrCat(
+                             "the node that holds ", vm.key(),
+                             " answered with something else: are both of one version?")),
+                         vm.key(), &vms);
+  std::vector<Failure> failures;
+  for (const auto check : answer.getChecks())
+    failures.push_back({std::string(text(check.getName())), std::string(text(check.getDetail())),
+                        std::string(text(check.getCure()))});
+  // Its node knows labels of nodes; those of a place that has none are told with its prices.
+  const bool labels_unsaid = std::none_of(
+      failures.begin(), failures.end(), [](const Failure& it) { return it.name == "constraints"; });
+  if (answer.getWouldRent() && labels_unsaid) {
+    const auto facts = vms.show(vm);
+    if (!facts.ok()) return tell_vm_error(facts.status(), vm.key(), &vms);
+    for (Failure& failure : places.failures(facts->spec.reader(), target))
+      failures.push_back(std::move(failure));
+  }
+  return tell_checks(vm.key(), target, answer.getWouldRent(), failures, json);
 }
 
 struct Followed {
@@ -123,7 +162,7 @@ int tell_outcome(const Followed& followed, const MigrationFollower& follower) {
                        {"migration", followed.migration.short_id()},
                        {"event", followed.migration.to_string()},
                        {"outcome", outcome ? outcome->how : "not known yet"},
-                       {"what", outcome ? outcome->what : ""}})
+                       {"what", outcome ? outcome->what : follower.last()}})
                      .dump(2, ' ', false, Json::error_handler_t::replace)
               << std::endl;
   } else if (outcome) {
@@ -135,21 +174,59 @@ int tell_outcome(const Followed& followed, const MigrationFollower& follower) {
   return outcome && outcome->how == "completed" ? exit_ok : exit_failed;
 }
 
+// What the logs know of it.
+void ask_logs(VmClient& vms, const ClusterTarget& target, MigrationFollower& follower,
+              Teller& teller) {
+  const auto history = read_history(target, Pattern::of("migration.>"), vms.client().pool(),
+                                    target.running ? &vms.client() : nullptr);
+  if (!history.ok()) return;
+  for (const Event& event : *history)
+    if (const std::string words = follower.fold(event); !words.empty())
+      teller.line(vms.now(), words + " (from the log)");
+}
+
+// Its end has not been heard: what is known is said.
+int tell_unended(const Followed& followed, const MigrationFollower& follower,
+                 const std::string& why, int code) {
+  if (followed.program.json) tell_outcome(followed, follower);
+  std::cerr << "supercloud: " << why << "; of migration " << followed.migration.short_id()
+            << " no end is known, the last word was: "
+            << (follower.last().empty() ? std::string("proposed") : follower.last()) << "\n"
+            << "what became of it: " << commands_after(followed) << std::endl;
+  return code;
+}
+
 int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower, Teller& teller,
-           const Instant& heard) {
+           const Instant& heard, FollowLimit limit) {
   const Interrupt interrupt;
-  Instant asked = vms.now();
+  Instant asked = vms.now(), looked = vms.now();
   while (!follower.outcome() && !interrupt.requested()) {
     vms.client().run_until([&] { return follower.outcome() || interrupt.requested(); },
                            vms.now() + look_interval);
-    if (follower.outcome() || vms.now() - std::max(heard, asked) < silence_max) continue;
+    if (follower.outcome() || interrupt.requested()) break;
+    limit.look(follower, vms.now());
+    if (vms.now() - looked >= cluster_look) {
+      looked = vms.now();
+      const auto target = load_cluster(vms.target().directory);
+      if (target.ok() && !target->running) {
+        ask_logs(vms, *target, follower, teller);
+        teller.end();
+        if (follower.outcome()) return tell_outcome(followed, follower);
+        return tell_unended(followed, follower,
+                            absl::StrCat("cluster ", target->name, " has ended"), exit_unreachable);
+      }
+    }
+    if (!limit.passed(vms.now()) && vms.now() - std::max(heard, asked) < silence_max) continue;
     asked = vms.now();
-    const auto history =
-        read_history(vms.target(), Pattern::of("migration.>"), vms.client().pool(), &vms.client());
-    if (!history.ok()) continue;
-    for (const Event& event : *history)
-      if (const std::string words = follower.fold(event); !words.empty())
-        teller.line(vms.now(), words + " (from the log)");
+    const auto target = load_cluster(vms.target().directory);
+    ask_logs(vms, target.ok() ? *target : vms.target(), follower, teller);
+    limit.look(follower, vms.now());
+    if (!follower.outcome() && limit.passed(vms.now())) {
+      teller.end();
+      return tell_unended(followed, follower,
+                          "its deadline has passed, and the time in which its end is told",
+                          exit_failed);
+    }
   }
   teller.end();
   if (follower.outcome()) return tell_outcome(followed, follower);
@@ -173,13 +250,27 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
   auto connected = VmClient::connect(program);
   if (!connected.ok()) return tell_vm_error(connected.status(), options.vm, nullptr);
   VmClient& vms = **connected;
-  const std::vector<std::string> nodes = vms.nodes();
-  if (options.target.find('/') == std::string::npos &&
-      std::find(nodes.begin(), nodes.end(), options.target) == nodes.end()) {
-    std::cerr << "supercloud: there is no node " << options.target << " in " << vms.target().name
-              << "; " << suggest(options.target, nodes, "none of its nodes runs")
-              << " (a place has slashes: cloud/region/zone/type/spot)\n";
-    return exit_no_match;
+  // A place has slashes, a node has none.
+  KnownPlaces places;
+  if (options.target.find('/') == std::string::npos) {
+    const std::vector<std::string> nodes = vms.nodes();
+    if (std::find(nodes.begin(), nodes.end(), options.target) == nodes.end()) {
+      std::cerr << "supercloud: there is no node " << options.target << " in " << vms.target().name
+                << "; " << suggest(options.target, nodes, "none of its nodes runs")
+                << " (a place has slashes: cloud/region/zone/type/spot)\n";
+      return exit_no_match;
+    }
+  } else {
+    auto known = known_places(vms);
+    if (!known.ok()) return tell_vm_error(known.status(), options.vm, &vms);
+    places = *std::move(known);
+    if (!places.contains(options.target)) {
+      std::cerr << "supercloud: there is no place " << options.target << " in " << vms.target().name
+                << "; "
+                << suggest(options.target, places.names(), "it has no prices and no nodes yet")
+                << "\n";
+      return exit_no_match;
+    }
   }
 
   // Listening first: nothing that the proposal brings about is missed. What comes before its id is known waits.
@@ -210,14 +301,9 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
         request.setDryRun(options.dry_run);
         request.setDeadlineNs(absl::ToInt64Nanoseconds(deadline));
       }));
-  if (!answer.ok() && options.dry_run && absl::IsNotFound(answer.status()) &&
-      absl::StrContains(answer.status().message(), "rented")) {
-    std::cout << vm->key() << ": " << std::string(answer.status().message()) << "\n";
-    return exit_ok;
-  }
   if (!answer.ok()) return tell_vm_error(answer.status(), vm->key(), &vms);
   if (options.dry_run)
-    return tell_checks(vm->key(), options.target, answer->reader(), program.json);
+    return tell_dry_run(vms, *vm, options.target, places, answer->reader(), program.json);
 
   const Followed followed{*vm, EventId::from(answer->reader().getAccepted().getMigration()),
                           program};
@@ -242,7 +328,10 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
                                       ": migration ", followed.migration.short_id()));
   for (const Event& event : early) take(event);
   early.clear();
-  return follow(vms, followed, *follower, teller, heard);
+  return follow(vms, followed, *follower, teller, heard,
+                FollowLimit(vms.now(), deadline > absl::ZeroDuration()
+                                           ? deadline
+                                           : ExecutorOptions{}.migration_deadline));
 }
 
 }  // namespace supercloud
