@@ -68,13 +68,15 @@ class SimulatedCluster::Faults final : public HostFaults {
 struct SimulatedCluster::Site {
   Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
       : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_),
+        watched(cluster.deliveries_, bus, bus),
         log(cluster.site_clock_, cluster.pool_, disk),
         table(cluster.site_clock_, cluster.lease_disk_, options),
-        node({cluster.site_clock_, bus, log, cluster.pool_}, {.name = site_name, .batch = 1}) {
+        node({cluster.site_clock_, watched, log, cluster.pool_}, {.name = site_name, .batch = 1}) {
     node.spawn(std::string(lease_site_actor),
                [this](Context&) { return std::make_unique<LeaseSite>(table); });
   }
   SimulatedBus bus;
+  WatchedBus watched;
   MemoryEventLog log;
   MemoryLeaseTable table;
   Node node;
@@ -119,6 +121,7 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
       random_(options_.seed),
       site_clock_(scheduler_, random_.between(-200, 200), absl::ZeroDuration()),
       checker_(scheduler_),
+      deliveries_(scheduler_),
       network_(scheduler_, random_.fork()),
       links_(scheduler_),
       faults_(std::make_unique<Faults>(random_.fork())) {
@@ -202,9 +205,10 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.actors.policies = built_in_policies();
   machine.actors.policy.market = market_clock_;
   machine.actors.policy.world.lead = options_.prices.lead;
+  machine.actors.observer.emplace();
   if (options_.market) machine.actors.market = market_actors();
   if (options_.adjust) options_.adjust(machine);
-  const SimulatedWorld world{scheduler_, network_, links_, pool_, checker_};
+  const SimulatedWorld world{scheduler_, network_, links_, pool_, checker_, deliveries_};
   machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine),
                                                          faults_.get(), account_.get()));
   machines_.back()->start_daemon();

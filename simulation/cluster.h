@@ -67,6 +67,7 @@ class SimulatedCluster {
   SimulatedNetwork& network() { return network_; }
   const ClusterOptions& options() const { return options_; }
   Checker& checker() { return checker_; }
+  const Deliveries& deliveries() const { return deliveries_; }
   Random& random() { return random_; }
 
   // One task, then a look at everything. False: nothing is left to do.
@@ -128,6 +129,7 @@ class SimulatedCluster {
   MachineScheduler site_clock_;
   EventPool pool_;
   Checker checker_;
+  Deliveries deliveries_;
   SimulatedNetwork network_;
   MemoryLinkHub links_;
   MarketClock market_clock_;

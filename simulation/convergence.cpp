@@ -10,6 +10,11 @@ namespace supercloud {
 namespace {
 
 constexpr const char* migrations_end = "4: every migration ends and leaves nothing behind";
+constexpr const char* proposals_answered = "4: every proposal is accepted or refused";
+constexpr const char* no_silent_loss = "5: no event is lost in silence";
+
+// Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
+constexpr Duration gap_time = absl::Seconds(5);
 
 // Whether a VM whose holder is gone for good may stay down: nobody has its disk, or its user chose to wait.
 bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record,
@@ -50,6 +55,49 @@ void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& histo
                                absl::StrCat("migration ", migration.short_id(), " of ", vm,
                                             " was accepted and never ended"));
   }
+}
+
+// Whether the executor that has to answer a proposal may have gone down with it: its machine is lost, or its daemon ended
+// between the proposal (by clocks that stand a little off) and the last moment for an answer.
+bool answer_may_be_lost(const SimulatedCluster& cluster, const SimulatedMachine* source,
+                        Instant proposed) {
+  if (source == nullptr || cluster.lost(*source)) return true;
+  return std::ranges::any_of(source->daemon_ends(), [&](Instant ended) {
+    return ended > proposed - absl::Seconds(1) &&
+           ended < proposed + cluster.options().executor.migration_deadline;
+  });
+}
+
+void check_proposals(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  std::set<EventId> answered;
+  for (const Event& event : history)
+    if (event.type() == schema::Payload::MIGRATION_ACCEPTED ||
+        event.type() == schema::Payload::MIGRATION_REFUSED ||
+        event.type() == schema::Payload::MIGRATION_COMPLETED ||
+        event.type() == schema::Payload::MIGRATION_ABORTED)
+      answered.insert(event.migration());  // an end says that it was accepted
+  const absl::Time start = cluster.scheduler().wall() - (cluster.scheduler().now() - Instant());
+  for (const Event& event : history) {
+    if (event.type() != schema::Payload::MIGRATION_PROPOSED || answered.contains(event.id()))
+      continue;
+    const std::string source(text(event.payload().getMigrationProposed().getSourceNode()));
+    if (answer_may_be_lost(cluster, cluster.machine(source),
+                           Instant() + (event.time().wall() - start)))
+      continue;
+    cluster.checker().violated(
+        proposals_answered,
+        absl::StrCat("migration ", event.id().short_id(), " of ", event.tenant(), "/",
+                     event.subject(), " was proposed by ", std::string(event.origin()), ", and ",
+                     source, " did not answer"));
+  }
+}
+
+void check_deliveries(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  std::set<EventId> logged;
+  for (const Event& event : history) logged.insert(event.id());
+  cluster.deliveries().judge(
+      cluster.scheduler().now() - gap_time, [&](const EventId& id) { return logged.contains(id); },
+      [&](std::string what) { cluster.checker().violated(no_silent_loss, std::move(what)); });
 }
 
 bool said_failed(const std::vector<Event>& history, const LeaseRecord& record) {
@@ -104,6 +152,8 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
 
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
   check_migrations(cluster, history);
+  check_proposals(cluster, history);
+  check_deliveries(cluster, history);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with("vm/")) continue;

@@ -7,9 +7,17 @@
 namespace supercloud {
 namespace {
 
-constexpr const char* actors[] = {"executor", "replicator", "network", "policy", "session", "log"};
+// As in actors/node_actors.cpp; those of the market last.
+constexpr const char* actors[] = {"session",  "log",     "replicator", "network",
+                                  "executor", "orphans", "policy",     "observer",
+                                  "agent",    "watcher", "provider",   "ledger"};
+constexpr std::size_t market_actors = 3;
 
 }  // namespace
+
+absl::Span<const char* const> FaultInjector::actors_of_a_node(bool market) {
+  return absl::MakeConstSpan(actors, std::size(actors) - (market ? 0 : market_actors));
+}
 
 FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options)
     : cluster_(cluster), random_(random), options_(options) {
@@ -173,9 +181,10 @@ void FaultInjector::kill(SimulatedMachine& machine) {
 
 void FaultInjector::fail_actor() {
   SimulatedMachine& machine = any_machine();
-  const std::size_t index = random_.below(std::size(actors));
-  tell(absl::StrCat("the actor ", actors[index], " of ", machine.name(), " fails"));
-  machine.fail_actor(actors[index]);
+  const auto names = actors_of_a_node(cluster_.options().market);
+  const std::size_t index = random_.below(names.size());
+  tell(absl::StrCat("the actor ", names[index], " of ", machine.name(), " fails"));
+  machine.fail_actor(names[index]);
 }
 
 void FaultInjector::power_cycle() {

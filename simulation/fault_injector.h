@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "simulation/cluster.h"
 
 namespace supercloud {
@@ -41,6 +42,8 @@ class FaultInjector {
   void heal();
 
   const std::vector<InjectedFault>& story() const { return story_; }
+  // All that may fail by themselves.
+  static absl::Span<const char* const> actors_of_a_node(bool market);
 
  private:
   using Fault = std::function<void()>;

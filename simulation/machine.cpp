@@ -20,6 +20,8 @@ struct SimulatedMachine::Process {
   Process(SimulatedWorld world, const std::string& name, const MachineOptions& options,
           MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk)
       : bus(name, world.network, scheduler, world.pool),
+        bus_in_place(options.in_place.bus ? options.in_place.bus(bus) : nullptr),
+        watched(world.deliveries, bus_in_place ? *bus_in_place : bus, bus),
         log(scheduler, world.pool, disk),
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),
@@ -27,6 +29,8 @@ struct SimulatedMachine::Process {
         session(scheduler.clock(), options.actors.fence) {}
 
   SimulatedBus bus;
+  std::unique_ptr<Bus> bus_in_place;  // null: none
+  WatchedBus watched;
   MemoryEventLog log;
   RemoteLeaseTable leases;
   SimulatedHypervisor hypervisor;
@@ -56,7 +60,6 @@ SimulatedMachine::~SimulatedMachine() {
 
 void SimulatedMachine::power_on() {
   if (hardware_) return;
-  ++boots_;
   fresh_ = true;
   hardware_ = std::make_unique<Hardware>();
   hardware_->links = world_.links.network(name_, scheduler_);
@@ -84,7 +87,7 @@ void SimulatedMachine::start_daemon() {
   process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_);
   Process& process = *process_;
   process.node =
-      std::make_unique<Node>(NodeSeams{scheduler_, process.bus, process.log, world_.pool},
+      std::make_unique<Node>(NodeSeams{scheduler_, process.watched, process.log, world_.pool},
                              NodeOptions{.name = name_, .random_seed = random_.next(), .batch = 1});
   NodeDescription description = options_.description;
   description.data_endpoint = hardware_->links->endpoint();
@@ -105,6 +108,11 @@ void SimulatedMachine::start_daemon() {
 void SimulatedMachine::kill_daemon(bool keep_unsynced) {
   if (!process_) return;
   if (keep_unsynced) process_->log.crash_keeping(process_->log.unsynced() / 2);
+  end_process();
+}
+
+void SimulatedMachine::end_process() {
+  if (process_) daemon_ends_.push_back(world_.scheduler.now());
   process_.reset();
 }
 
@@ -117,7 +125,7 @@ void SimulatedMachine::power_off(bool lose_disk, Random& random) {
   if (!hardware_) return;
   for (const GuestProbe& probe : probes()) world_.checker.memory_lost(probe.vm);
   thaw();
-  process_.reset();
+  end_process();
   hardware_.reset();
   scheduler_.power_off();
   world_.network.set_up(name_, false);

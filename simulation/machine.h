@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "actors/network/simulated/fabric.h"
 #include "actors/node_actors.h"
@@ -16,6 +17,7 @@
 #include "hypercall/simulated/host.h"
 #include "hypercall/simulated/hypervisor.h"
 #include "simulation/checker.h"
+#include "simulation/deliveries.h"
 #include "simulation/machine_scheduler.h"
 #include "storage/remote_lease_table.h"
 #include "storage/simulated/memory_event_log.h"
@@ -30,6 +32,7 @@ struct SimulatedWorld {
   MemoryLinkHub& links;
   EventPool& pool;
   Checker& checker;
+  Deliveries& deliveries;
 };
 
 // What a machine uses in place of the real parts: tests put their broken parts in here. Where a function is not given, or answers
@@ -39,6 +42,8 @@ struct PartsInPlace {
   std::function<std::shared_ptr<const NodeActorsSeams>(const NodeActorsSeams& real,
                                                        Scheduler& scheduler)>
       seams;
+  // The bus of the daemon's actors: asked at each start of the daemon.
+  std::function<std::unique_ptr<Bus>(Bus& real)> bus;
   // The disk that guests reach: asked when power comes.
   std::function<std::unique_ptr<GuestDisk>(MemoryVolumeStore& real, Scheduler& scheduler)> disk;
 };
@@ -51,7 +56,6 @@ struct MachineOptions {
   std::int64_t drift_ppm = 0;
   Duration wall_offset;
   std::uint64_t seed = 0;
-  LinkFaults faults;
   PartsInPlace in_place;
 };
 
@@ -66,6 +70,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   void start_daemon();
   void kill_daemon(bool keep_unsynced);
   bool daemon_runs() const { return process_ != nullptr; }
+  // When its daemons ended, world time, in order.
+  const std::vector<Instant>& daemon_ends() const { return daemon_ends_; }
   void fail_actor(const std::string& actor);
 
   // Power goes: guests, daemon and unflushed data are lost. `disk`: whether the disk comes back with power_on().
@@ -91,6 +97,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
  private:
   struct Hardware;  // while it has power
   struct Process;   // while its daemon runs
+  void end_process();
 
   void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
              Reply<std::uint64_t> done) override;
@@ -108,10 +115,10 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   MachineScheduler scheduler_;
   MemoryDisk disk_;
   MemoryLogDisk log_disk_;
-  std::uint64_t boots_ = 0;
   std::uint64_t disks_ = 1;           // a new disk makes a new identity
   bool fresh_ = true;                 // since power came, no daemon has opened a session
   std::optional<Instant> thawed_at_;  // world time
+  std::vector<Instant> daemon_ends_;
   std::unique_ptr<Hardware> hardware_;
   std::unique_ptr<Process> process_;
 };

@@ -203,6 +203,15 @@ void SimulatedBus::subscribe(std::string prefix, Reply<Done> reply) {
   subscriber_.subscribe(prefix, std::move(reply));
 }
 
+bool SimulatedBus::in_effect(std::string_view node, std::uint64_t life,
+                             std::string_view prefix) const {
+  const auto peer = peers_.find(node);
+  const auto subscription = subscriber_.subscriptions().find(prefix);
+  return peer != peers_.end() && peer->second.life == life &&
+         subscription != subscriber_.subscriptions().end() && subscription->second.active() &&
+         subscriber_.version_at(node, prefix) >= subscription->second.version;
+}
+
 void SimulatedBus::unsubscribe(std::string prefix) { subscriber_.unsubscribe(prefix); }
 
 // Once those that existed at the start have spoken, or been silent for long enough.

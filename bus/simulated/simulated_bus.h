@@ -60,6 +60,10 @@ class SimulatedBus final : public Bus {
 
   const std::string& name() const { return name_; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
+  // Which of the processes that bear its name one after another this is: 1, 2, ...
+  std::uint64_t life() const { return life_; }
+  // Whether process `life` of `node` is known to have this bus's subscription in effect.
+  bool in_effect(std::string_view node, std::uint64_t life, std::string_view prefix) const;
 
   // What a broken or malicious process sends: `bytes` in the place of an event's.
   static void send_garbage(SimulatedNetwork& network, std::string_view from, std::string_view to,

@@ -60,7 +60,7 @@ TEST_P(Broken, is_caught_within_200_seeds) {
     RunOptions run = circumstances(breakage, seed);
     run.cluster.adjust = breakage.put_in;
     for (const Violation& violation : run_simulation(run).violations) {
-      if (violation.rule.rfind(breakage.caught, 0) != 0) continue;
+      if (!violation.rule.starts_with(breakage.caught)) continue;
       std::cout << breakage.name << " (against rule " << breakage.rule << ") caught by seed "
                 << seed << " after " << static_cast<double>(violation.at.ns) / 1e9
                 << " s: " << violation.rule << ": " << violation.what << "\n";

@@ -5,8 +5,11 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <set>
+#include <string>
 
 #include "core/json.h"
+#include "simulation/fault_injector.h"
 
 namespace supercloud {
 namespace {
@@ -72,6 +75,22 @@ TEST_F(ClusterTest, a_lost_machine_is_taken_over_by_an_in_sync_replica) {
   cluster_.run_for(absl::Seconds(20));
   const std::string where = running_on("main/web1");
   EXPECT_TRUE(where == "node-1" || where == "node-2") << where;
+}
+
+// What is misspelt in the injector's list, or does not run in the cluster, never fails there.
+TEST(ClusterFaults, every_actor_of_a_node_may_fail) {
+  SimulatedCluster cluster({});
+  cluster.run_for(absl::Seconds(3));
+  for (const char* actor : FaultInjector::actors_of_a_node(true)) {
+    cluster.machine("node-1")->fail_actor(actor);
+    cluster.run_for(absl::Seconds(1));
+  }
+  std::set<std::string> failed;
+  for (const Event& event : cluster.history())
+    if (event.type() == schema::Payload::BUS_ACTOR_FAILED)
+      failed.emplace(text(event.payload().getBusActorFailed().getActor()));
+  for (const char* actor : FaultInjector::actors_of_a_node(true))
+    EXPECT_TRUE(failed.contains(actor) || failed.contains(std::string("node-1/") + actor)) << actor;
 }
 
 }  // namespace

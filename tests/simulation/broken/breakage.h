@@ -22,7 +22,7 @@ struct Breakage {
 
 // Decisions of the executor: wrappers of next_step().
 std::vector<Breakage> broken_decisions();
-// Keeper, disk, network and hypervisor: stand-ins for seams.
+// Keeper, disk, network, hypervisor and bus: stand-ins for seams.
 std::vector<Breakage> broken_parts();
 
 // Circumstances.

@@ -1,4 +1,4 @@
-// Keeper, disk, network and hypervisor that do not do what their seams promise.
+// Keeper, disk, network, hypervisor and bus that do not do what their seams promise.
 #include <map>
 #include <memory>
 #include <string>
@@ -236,6 +236,45 @@ class HastyHypervisor final : public ForwardingHypervisor {
   }
 };
 
+// ---- a gap detector that stays silent ----------------------------------------------------------------------------------
+
+class SilentBus final : public Bus, private BusReceiver {
+ public:
+  explicit SilentBus(Bus& real) : real_(real) {}
+  void start(BusReceiver& receiver) override {
+    receiver_ = &receiver;
+    real_.start(static_cast<BusReceiver&>(*this));
+  }
+  void publish(const Event& event) override { real_.publish(event); }
+  void subscribe(std::string prefix, Reply<Done> reply) override {
+    real_.subscribe(std::move(prefix), std::move(reply));
+  }
+  void unsubscribe(std::string prefix) override { real_.unsubscribe(std::move(prefix)); }
+  void request(Address to, std::string bytes, Reply<std::string> reply) override {
+    real_.request(std::move(to), std::move(bytes), std::move(reply));
+  }
+
+ private:
+  void on_gap(const BusGap&) override {}
+  void on_event(Event event) override { receiver_->on_event(std::move(event)); }
+  void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override {
+    receiver_->on_request(std::move(actor), std::move(bytes), std::move(answer));
+  }
+  void on_rejected(std::string from, std::string why) override {
+    receiver_->on_rejected(std::move(from), std::move(why));
+  }
+  void on_peer(std::string node, bool alive) override {
+    receiver_->on_peer(std::move(node), alive);
+  }
+
+  Bus& real_;
+  BusReceiver* receiver_ = nullptr;
+};
+
+void put_in_silent_bus(MachineOptions& machine) {
+  machine.in_place.bus = [](Bus& real) { return std::make_unique<SilentBus>(real); };
+}
+
 }  // namespace
 
 std::vector<Breakage> broken_parts() {
@@ -270,6 +309,7 @@ std::vector<Breakage> broken_parts() {
       {"skips_verify", "10", "2:", users_and_lossy_replication, lossy_replication(false)},
       {"releases_before_knowing", "12", "2:", users_and_network,
        put_in_hypervisor<HastyHypervisor>},
+      {"announces_no_gap", "5 of the failure model", "5:", network, put_in_silent_bus},
   };
 }
 

@@ -1,0 +1,149 @@
+#include "simulation/deliveries.h"
+
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "bus/subscriber.h"
+
+namespace supercloud {
+namespace {
+
+bool under(std::string_view topic, std::string_view prefix) {
+  return any_prefix(topic, [prefix](std::string_view each) { return each == prefix; });
+}
+
+}  // namespace
+
+// ---- what is owed ----------------------------------------------------------------------------------------------------
+
+void Deliveries::published(const WatchedBus& publisher, const Event& event) {
+  const std::string& node = publisher.truth_.name();
+  const std::uint64_t life = publisher.truth_.life();
+  const Stream origin{event.origin(), event.incarnation()};
+  Spoke& spoke = spoke_[origin];
+  if (spoke.life != life) spoke = {life, world_.now()};
+  for (const auto& [name, subscriber] : buses_) {
+    if (name == node) continue;
+    std::vector<std::string> prefixes;
+    any_prefix(event.topic(), [&, &bus = *subscriber](std::string_view prefix) {
+      if (bus.subscribed_.contains(prefix) && bus.truth_.in_effect(node, life, prefix))
+        prefixes.emplace_back(prefix);
+      return false;
+    });
+    if (prefixes.empty()) continue;
+    subscriber->owed_[origin][event.sequence()] = {std::string(event.topic()), std::move(prefixes),
+                                                   node, life, world_.now()};
+  }
+}
+
+void Deliveries::judge(Instant before, const Survived& survived,
+                       const std::function<void(std::string what)>& say) const {
+  const auto lacks = [&](const Stream& stream, std::uint64_t sequence, const Owed& owed) {
+    if (owed.at >= before) return false;
+    const auto publisher = buses_.find(owed.publisher);
+    if (publisher == buses_.end()) return false;
+    const std::uint64_t life = publisher->second->truth_.life();
+    if (life == owed.life) return true;
+    const Spoke& spoke = spoke_.at(stream);
+    return spoke.life == life && spoke.since < before &&
+           survived({stream.first, stream.second, sequence});
+  };
+  for (const auto& [name, subscriber] : buses_) {
+    for (const auto& [stream, debts] : subscriber->owed_) {
+      std::uint64_t count = 0, first = 0, last = 0;
+      const Owed* example = nullptr;
+      for (const auto& [sequence, owed] : debts) {
+        if (!lacks(stream, sequence, owed)) continue;
+        if (count++ == 0) first = sequence, example = &owed;
+        last = sequence;
+      }
+      if (count == 0) continue;
+      say(absl::StrCat(name, " lacks ", count, " events of ", stream.first, " within ", first,
+                       " to ", last, " (incarnation ", stream.second, ") under its subscription \"",
+                       example->prefixes.front(), "\", the first of topic ", example->topic,
+                       ", published at ", static_cast<double>(example->at.ns) / 1e9,
+                       " s, and no gap was announced"));
+    }
+    for (const auto& [prefix, times] : subscriber->subscribed_)
+      for (const auto& [node, publisher] : buses_)
+        if (node != name && !subscriber->truth_.in_effect(node, publisher->truth_.life(), prefix))
+          say(absl::StrCat("the subscription of ", name, " to \"", prefix,
+                           "\" is not in effect at ", node));
+  }
+}
+
+// ---- between a process and its bus -------------------------------------------------------------------------------------
+
+WatchedBus::WatchedBus(Deliveries& deliveries, Bus& bus, const SimulatedBus& truth)
+    : deliveries_(deliveries), bus_(bus), truth_(truth) {
+  deliveries_.buses_[truth_.name()] = this;
+}
+
+WatchedBus::~WatchedBus() { deliveries_.buses_.erase(truth_.name()); }
+
+void WatchedBus::start(BusReceiver& receiver) {
+  receiver_ = &receiver;
+  bus_.start(static_cast<BusReceiver&>(*this));
+}
+
+void WatchedBus::publish(const Event& event) {
+  deliveries_.published(*this, event);
+  if (event.type() == schema::Payload::BUS_GAP) announced(event.payload().getBusGap());
+  bus_.publish(event);
+}
+
+void WatchedBus::announced(const schema::Gap::Reader& gap) {
+  if (text(gap.getSubscriber()) != truth_.name()) return;
+  const auto stream = owed_.find({std::string(text(gap.getOrigin())), gap.getIncarnation()});
+  if (stream == owed_.end()) return;
+  auto& debts = stream->second;
+  auto next = debts.upper_bound(gap.getAfter());
+  while (next != debts.end() && next->first <= gap.getUpTo())
+    next = under(next->second.topic, text(gap.getPrefix())) ? debts.erase(next) : std::next(next);
+}
+
+void WatchedBus::subscribe(std::string prefix, Reply<Done> reply) {
+  ++subscribed_[prefix];
+  bus_.subscribe(std::move(prefix), std::move(reply));
+}
+
+void WatchedBus::unsubscribe(std::string prefix) {
+  const auto found = subscribed_.find(prefix);
+  if (found != subscribed_.end() && --found->second == 0) {
+    subscribed_.erase(found);
+    // Nobody waits any more for what was owed for its sake alone.
+    for (auto& [stream, debts] : owed_) {
+      for (auto next = debts.begin(); next != debts.end();) {
+        std::erase(next->second.prefixes, prefix);
+        next = next->second.prefixes.empty() ? debts.erase(next) : std::next(next);
+      }
+    }
+  }
+  bus_.unsubscribe(std::move(prefix));
+}
+
+void WatchedBus::request(Address to, std::string bytes, Reply<std::string> reply) {
+  bus_.request(std::move(to), std::move(bytes), std::move(reply));
+}
+
+void WatchedBus::on_event(Event event) {
+  const auto stream = owed_.find({std::string(event.origin()), event.incarnation()});
+  if (stream != owed_.end()) stream->second.erase(event.sequence());
+  receiver_->on_event(std::move(event));
+}
+
+void WatchedBus::on_gap(const BusGap& gap) { receiver_->on_gap(gap); }
+
+void WatchedBus::on_request(std::string actor, std::string bytes, Reply<std::string> answer) {
+  receiver_->on_request(std::move(actor), std::move(bytes), std::move(answer));
+}
+
+void WatchedBus::on_rejected(std::string from, std::string why) {
+  receiver_->on_rejected(std::move(from), std::move(why));
+}
+
+void WatchedBus::on_peer(std::string node, bool alive) {
+  receiver_->on_peer(std::move(node), alive);
+}
+
+}  // namespace supercloud
