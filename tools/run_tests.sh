@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test in the release build, then the unit and simulation tests under ASan+UBSan, then the tests of suite 'tsan'
-# under TSan. All of them run even if one fails; the last line counts them all. TEST_BUILDS="build build-asan" runs only these.
+# under TSan; after ASan, whether g++ and clang make the same simulations. All of them run even if one fails; the last line
+# counts them all. TEST_BUILDS="build build-asan" runs only these.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,6 +29,9 @@ if wanted build-asan; then
   export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1:external_symbolizer_path=$symbolizer"
   export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
   run build-asan --suite unit --suite simulation --timeout-multiplier 4
+  if wanted build; then # by g++, and by clang
+    tests/simulation/compare_compilers.py {build,build-asan}/tests/simulation/simulation_tests || status=1
+  fi
 fi
 if wanted build-tsan; then
   tools/configure.sh build-tsan
