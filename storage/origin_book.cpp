@@ -14,6 +14,7 @@ OriginBook::Entry* OriginBook::entry(std::string_view origin, std::uint64_t inca
 }
 
 void OriginBook::add(const Event& event) {
+  note_time(event.time());
   const std::string_view topic = event.topic();
   for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
     add_tail(event.origin(), event.incarnation(),
@@ -39,11 +40,12 @@ void OriginBook::add_tail(std::string_view origin, std::uint64_t incarnation,
 
 OriginState OriginBook::state(std::string_view origin) const {
   const auto found = entries_.find(origin);
-  if (found == entries_.end()) return {};
+  if (found == entries_.end()) return {.newest = newest_};
   const Entry& entry = found->second;
   return {.incarnation = entry.incarnation,
           .sequence_reserved = entry.sequence_reserved,
-          .tails = {entry.tails.begin(), entry.tails.end()}};
+          .tails = {entry.tails.begin(), entry.tails.end()},
+          .newest = newest_};
 }
 
 }  // namespace supercloud

@@ -1,6 +1,7 @@
 // What a log knows of each origin: its incarnation, the sequences reserved for it, and the newest one under each topic prefix.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -21,6 +22,9 @@ class OriginBook {
   void add_tail(std::string_view origin, std::uint64_t incarnation, std::string_view prefix,
                 std::uint64_t sequence);
 
+  // Of an event of the log, read back.
+  void note_time(HybridTime time) { newest_ = std::max(newest_, time); }
+
   OriginState state(std::string_view origin) const;
 
   struct Entry {
@@ -35,6 +39,7 @@ class OriginBook {
   Entry* entry(std::string_view origin, std::uint64_t incarnation);
 
   std::map<std::string, Entry, std::less<>> entries_;
+  HybridTime newest_;
 };
 
 }  // namespace supercloud

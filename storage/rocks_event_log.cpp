@@ -71,8 +71,10 @@ struct RocksEventLog::State {
   const RocksEventLogOptions options;
   std::unique_ptr<RocksFolder> folder;
   bool read_only = false;
+  std::string identity;  // the folder's; a reopening on the worker writes that one again
   std::uint64_t next_position = first_position;
-  OriginBook stored;  // as of the last commit, on the worker's side
+  std::uint64_t acknowledged = 0;  // number of the last commit whose publishers know of it
+  OriginBook stored;               // as of the last commit, on the worker's side
 
   OriginBook book;  // as of the last reply, on the scheduler's
 
@@ -108,16 +110,28 @@ absl::Status RocksEventLog::State::load() {
   std::unique_ptr<rocksdb::Iterator> last = folder->rows(events_family);
   last->SeekToLast();
   if (!last->status().ok()) return folder->explain(last->status(), "reading its end");
-  next_position = last->Valid() ? from_big_endian(view(last->key())) + 1 : first_position;
+  next_position = first_position;
+  if (last->Valid()) {
+    next_position = from_big_endian(view(last->key())) + 1;
+    const rocksdb::Slice value = last->value();
+    // A damaged one is told when it is read.
+    const absl::StatusOr<Event> event =
+        pool.parse(Bytes(reinterpret_cast<const std::byte*>(value.data()), value.size()));
+    if (event.ok()) found.note_time(event->time());
+  }
+  identity = folder->identity();
+  acknowledged = folder->commits();
   stored = std::move(found);
   return absl::OkStatus();
 }
 
 absl::Status RocksEventLog::State::recover() {
-  const std::uint64_t commits = folder->commits();
   if (absl::Status opened = folder->reopen(); !opened.ok()) return opened;
-  // The failed append had reached the disk after all, but its publisher was told that it had not.
-  if (folder->commits() > commits) return take_back(next_position);
+  // The failed append, or a failed taking back, had reached the disk after all, but its publisher was told that it had not.
+  // What the folder knew before the reopening says nothing: an earlier one may have got as far as reading it.
+  if (folder->commits() == acknowledged) return absl::OkStatus();
+  if (absl::Status taken = take_back(next_position); !taken.ok()) return taken;
+  acknowledged = folder->commits();
   return absl::OkStatus();
 }
 
@@ -146,7 +160,7 @@ absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
 }
 
 absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
-  if (folder->failed()) {
+  if (folder->failed() || folder->commits() != acknowledged) {
     if (absl::Status recovered = recover(); !recovered.ok()) return recovered;
   }
   RocksChanges batch;
@@ -174,6 +188,7 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
   if (position == next_position && rows.empty()) return absl::OkStatus();
   if (absl::Status committed = folder->commit(batch); !committed.ok()) return committed;
   next_position = position;
+  acknowledged = folder->commits();
   for (const Append& append : appends) note(stored, append);
   return absl::OkStatus();
 }
@@ -260,7 +275,7 @@ RocksEventLog::RocksEventLog(std::shared_ptr<State> state) : state_(std::move(st
 
 RocksEventLog::~RocksEventLog() { state_->worker.reset(); }
 
-const std::string& RocksEventLog::identity() const { return state_->folder->identity(); }
+const std::string& RocksEventLog::identity() const { return state_->identity; }
 
 OriginState RocksEventLog::origin(std::string_view name) const { return state_->book.state(name); }
 

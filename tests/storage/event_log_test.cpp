@@ -205,6 +205,8 @@ TEST_P(EveryEventLog, knows_the_tails_of_each_origin_also_after_a_restart) {
               (Tails{{"", 5}, {"vm.", 5}, {"vm.released.", 5}, {"vm.released.main.", 5}}));
     EXPECT_EQ(on().log().origin("node-a/policy").incarnation, 4U);
     EXPECT_EQ(on().log().origin("node-a/polic").incarnation, 0U);
+    EXPECT_EQ(on().log().origin("node-a/executor").newest, event(9).time());
+    EXPECT_EQ(on().log().origin("node-a/polic").newest, event(9).time()) << "of the whole log";
     on().restart();
   }
 }

@@ -16,6 +16,13 @@ struct DiskFaults {
   std::atomic<bool> full = false;        // writes and new files are refused
   std::atomic<bool> torn = false;        // ... and of a refused write the first half arrives
   std::atomic<bool> sync_fails = false;  // writes arrive, but their sync is refused
+  std::atomic<int> syncs_left = -1;      // ... after that many; negative: never
+
+  bool refuse_sync() {
+    if (sync_fails || syncs_left == 0) return true;
+    if (syncs_left > 0) --syncs_left;
+    return false;
+  }
 };
 
 class FaultyFile final : public rocksdb::FSWritableFileOwnerWrapper {
@@ -39,12 +46,12 @@ class FaultyFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
   rocksdb::IOStatus Sync(const rocksdb::IOOptions& options,
                          rocksdb::IODebugContext* debug) override {
-    if (faults_->sync_fails) return rocksdb::IOStatus::IOError("Input/output error");
+    if (faults_->refuse_sync()) return rocksdb::IOStatus::IOError("Input/output error");
     return FSWritableFileOwnerWrapper::Sync(options, debug);
   }
   rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options,
                           rocksdb::IODebugContext* debug) override {
-    if (faults_->sync_fails) return rocksdb::IOStatus::IOError("Input/output error");
+    if (faults_->refuse_sync()) return rocksdb::IOStatus::IOError("Input/output error");
     return FSWritableFileOwnerWrapper::Fsync(options, debug);
   }
 

@@ -147,5 +147,57 @@ TEST_P(FailingDisk, leaves_a_lease_table_that_says_unknown_and_recovers) {
   EXPECT_TRUE(renewed.ok()) << renewed.status();
 }
 
+TEST_P(FailingDisk, what_was_refused_does_not_come_back_behind_what_follows) {
+  auto log = open_log();
+  ASSERT_NE(log, nullptr);
+  ASSERT_TRUE(append(*log, 1).ok());
+  GetParam().begin(*disk_.faults);
+  for (int tries = 0; tries < 2; ++tries) {  // each reopens the log, and gets half-way
+    const auto refused = scheduler_.wait<Done>(
+        [&](Reply<Done> reply) {
+          log->append({stored_event(pool_, 2), stored_event(pool_, 3), stored_event(pool_, 4)},
+                      std::nullopt, std::move(reply));
+        },
+        true);
+    ASSERT_FALSE(refused.ok());
+  }
+  end(*disk_.faults);
+  ASSERT_TRUE(append(*log, 5).ok());
+  EXPECT_EQ(sequences(*log), (Sequences{1, 5}));
+  log.reset();
+  log = open_log();
+  ASSERT_NE(log, nullptr);
+  EXPECT_EQ(sequences(*log), (Sequences{1, 5}));
+  ASSERT_TRUE(append(*log, 6).ok());
+  EXPECT_EQ(sequences(*log), (Sequences{1, 5, 6}));
+}
+
+TEST_P(FailingDisk, what_was_refused_is_taken_back_at_last_also_when_that_fails_at_first) {
+  auto log = open_log();
+  ASSERT_NE(log, nullptr);
+  ASSERT_TRUE(append(*log, 1).ok());
+  disk_.faults->sync_fails = true;
+  const auto refused = scheduler_.wait<Done>(
+      [&](Reply<Done> reply) {
+        log->append({stored_event(pool_, 2), stored_event(pool_, 3)}, std::nullopt,
+                    std::move(reply));
+      },
+      true);
+  ASSERT_FALSE(refused.ok());
+  disk_.faults->sync_fails = false;
+  for (int syncs = 0; syncs < 12; ++syncs) {  // wherever in the reopening and taking back it is
+    disk_.faults->syncs_left = syncs;
+    if (append(*log, 4).ok()) break;
+  }
+  disk_.faults->syncs_left = -1;
+  ASSERT_TRUE(append(*log, 5).ok());
+  const Sequences found = sequences(*log);
+  EXPECT_TRUE(found == (Sequences{1, 5}) || found == (Sequences{1, 4, 5})) << found.size();
+  log.reset();
+  log = open_log();
+  ASSERT_NE(log, nullptr);
+  EXPECT_EQ(sequences(*log), found);
+}
+
 }  // namespace
 }  // namespace supercloud
