@@ -73,6 +73,23 @@ TEST_F(Follower, ends_with_what_was_reached_and_tells_an_event_once) {
               HasSubstr("from node-1 to node-2 in 1.5 s, the guest stood still for 12.5 ms"));
 }
 
+TEST_F(Follower,
+       waits_no_longer_than_the_deadline_and_a_margin_first_of_the_proposal_then_of_the_move) {
+  const Instant start{};
+  const Duration margin = FollowLimit::margin;
+  FollowLimit limit(start, absl::Seconds(60));
+  limit.look(follower_, start + absl::Seconds(1));
+  EXPECT_FALSE(limit.passed(start + absl::Seconds(59) + margin));
+  EXPECT_TRUE(limit.passed(start + absl::Seconds(60) + margin));
+
+  tell(id, [](auto payload) { payload.initMigrationAccepted().setDeadlineNs(100'000'000'000); });
+  limit.look(follower_, start + absl::Seconds(10));
+  limit.look(follower_, start + absl::Seconds(50));  // the first look counts
+  EXPECT_FALSE(limit.passed(start + absl::Seconds(109) + margin));
+  EXPECT_TRUE(limit.passed(start + absl::Seconds(110) + margin));
+  EXPECT_THAT(follower_.last(), HasSubstr("accepted"));
+}
+
 TEST_F(Follower, says_every_check_of_a_refusal) {
   tell(id, [](auto payload) {
     auto failures = payload.initMigrationRefused().initFailures(2);

@@ -1,6 +1,7 @@
 // Descriptions of VMs: what they mean, and what is said of each mistake.
 #include "cli/vm_file.h"
 
+#include <capnp/dynamic.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +9,7 @@
 
 #include "cli/vm_client.h"
 #include "core/event.h"
+#include "tests/cli/vm_spec_fields.h"
 
 namespace supercloud {
 namespace {
@@ -16,6 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+const std::string needed = "name = \"a\"\nmemory = \"4MiB\"\naddress = \"10.1.0.1\"\n";
 const VmFileOptions usual{.policies = {"cheapest", "stay"}, .tenant_asked = ""};
 
 std::string mistakes(const std::string& toml, const VmFileOptions& options = usual) {
@@ -67,8 +70,9 @@ writes_per_second = 0
   EXPECT_EQ(vm.getWritesPerSecond(), 0U);
 }
 
-TEST(VmFile, needs_a_name_and_memory_and_no_more) {
-  const auto spec = parse_vm_file("name = \"web1\"\nmemory = 4194304\n", "web.toml", usual);
+TEST(VmFile, needs_a_name_memory_and_an_address_and_no_more) {
+  const auto spec = parse_vm_file("name = \"web1\"\nmemory = 4194304\naddress = \"10.1.0.1\"\n",
+                                  "web.toml", usual);
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(text(spec->reader().getTenant()), "main");
   EXPECT_EQ(text(spec->reader().getPolicy()), "stay");
@@ -76,47 +80,42 @@ TEST(VmFile, needs_a_name_and_memory_and_no_more) {
   EXPECT_TRUE(spec->reader().getRunning());
   EXPECT_THAT(mistakes(""), HasSubstr("web.toml:1: name: is missing"));
   EXPECT_THAT(mistakes(""), HasSubstr("web.toml:1: memory: is missing"));
+  EXPECT_THAT(mistakes(""), HasSubstr("web.toml:1: address: is missing; add a line like address"));
+  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\naddress = \"\"\n"),
+              HasSubstr("web.toml:3: address: is empty"));
 }
 
 TEST(VmFile, takes_the_tenant_that_the_command_names) {
-  const auto spec = parse_vm_file("name = \"web1\"\nmemory = \"4MiB\"\n", "web.toml",
-                                  {.policies = {"stay"}, .tenant_asked = "shop"});
+  const auto spec =
+      parse_vm_file(needed, "web.toml", {.policies = {"stay"}, .tenant_asked = "shop"});
   ASSERT_TRUE(spec.ok());
   EXPECT_EQ(text(spec->reader().getTenant()), "shop");
-  EXPECT_THAT(mistakes("name = \"web1\"\nmemory = \"4MiB\"\ntenant = \"main\"",
-                       {.policies = {"stay"}, .tenant_asked = "shop"}),
-              HasSubstr("web.toml:3: tenant:"));
+  EXPECT_THAT(
+      mistakes(needed + "tenant = \"main\"", {.policies = {"stay"}, .tenant_asked = "shop"}),
+      HasSubstr("web.toml:4: tenant:"));
 }
 
 TEST(VmFile, names_the_line_and_the_key_of_every_mistake_and_a_cure) {
-  EXPECT_EQ(mistakes("name = \"a\"\nmemory = \"4MiB\"\nmemroy = 3\n"),
-            "web.toml:3: memroy: there is no such key; did you mean memory?");
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\npolicy = \"cheap\"\n"),
-              HasSubstr("web.toml:3: policy: there is no policy"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\npolicy = \"cheap\"\n"),
-              HasSubstr("did you mean cheapest"));
+  EXPECT_EQ(mistakes(needed + "memroy = 3\n"),
+            "web.toml:4: memroy: there is no such key; did you mean memory?");
+  EXPECT_THAT(mistakes(needed + "policy = \"cheap\"\n"),
+              HasSubstr("web.toml:4: policy: there is no policy"));
+  EXPECT_THAT(mistakes(needed + "policy = \"cheap\"\n"), HasSubstr("did you mean cheapest"));
   EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"many\"\n"),
               HasSubstr("web.toml:2: memory: \"many\" is not a size"));
   EXPECT_THAT(mistakes("name = \"a\"\nmemory = -1\n"), HasSubstr("web.toml:2: memory:"));
   EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"5001kB\"\n"),
               HasSubstr("is no multiple of a page"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ncpus = 0\n"),
-              HasSubstr("web.toml:3: cpus:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ncpus = \"two\"\n"),
-              HasSubstr("web.toml:3: cpus:"));
+  EXPECT_THAT(mistakes(needed + "cpus = 0\n"), HasSubstr("web.toml:4: cpus:"));
+  EXPECT_THAT(mistakes(needed + "cpus = \"two\"\n"), HasSubstr("web.toml:4: cpus:"));
   EXPECT_THAT(mistakes("name = \"a/b\"\nmemory = \"4MiB\"\n"), HasSubstr("without a slash"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ndisk_loss = \"never\"\n"),
-              HasSubstr("web.toml:3: disk_loss:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\ndisk_loss = \"bounded-loss\"\n"),
-              HasSubstr("has no bound"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\nloss_bound = \"5s\"\n"),
-              HasSubstr("means nothing here"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\nnodes = \"a\"\n"),
-              HasSubstr("web.toml:3: nodes:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\n[workload]\ndirty = 1\n"),
-              HasSubstr("web.toml:4: workload.dirty:"));
-  EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"4MiB\"\n[requires]\nzone = 1\n"),
-              HasSubstr("web.toml:4: requires.zone:"));
+  EXPECT_THAT(mistakes(needed + "disk_loss = \"never\"\n"), HasSubstr("web.toml:4: disk_loss:"));
+  EXPECT_THAT(mistakes(needed + "disk_loss = \"bounded-loss\"\n"), HasSubstr("has no bound"));
+  EXPECT_THAT(mistakes(needed + "loss_bound = \"5s\"\n"), HasSubstr("means nothing here"));
+  EXPECT_THAT(mistakes(needed + "nodes = \"a\"\n"), HasSubstr("web.toml:4: nodes:"));
+  EXPECT_THAT(mistakes(needed + "[workload]\ndirty = 1\n"),
+              HasSubstr("web.toml:5: workload.dirty:"));
+  EXPECT_THAT(mistakes(needed + "[requires]\nzone = 1\n"), HasSubstr("web.toml:5: requires.zone:"));
 }
 
 TEST(VmFile, tells_where_a_file_is_no_toml) {
@@ -145,14 +144,43 @@ TEST(VmFile, sizes_are_read_and_told) {
 }
 
 TEST(VmFile, differences_are_told_but_for_what_commands_change) {
-  const auto a = parse_vm_file("name = \"a\"\nmemory = \"4MiB\"\n", "a.toml", usual);
-  const auto b =
-      parse_vm_file("name = \"a\"\nmemory = \"8MiB\"\n[requires]\nzone = \"x\"\n", "b.toml", usual);
+  const auto a = parse_vm_file(needed, "a.toml", usual);
+  const auto b = parse_vm_file(
+      "name = \"a\"\nmemory = \"8MiB\"\naddress = \"10.1.0.1\"\n[requires]\nzone = \"x\"\n",
+      "b.toml", usual);
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_THAT(spec_differences(a->reader(), a->reader()), IsEmpty());
   EXPECT_THAT(spec_differences(a->reader(), b->reader()),
               ElementsAre("memory: 4 MiB there, 8 MiB in the file",
                           "requires: none there, zone=x in the file"));
+}
+
+// By the schema, so that a field added later is not forgotten.
+TEST(VmFile, differences_are_told_of_every_field_but_what_names_it_and_what_commands_change) {
+  const Message<schema::VmSpec> usual_spec = Message<schema::VmSpec>::build([](auto) {});
+  for (const auto field : capnp::Schema::from<schema::VmSpec>().getFields()) {
+    const std::string name = field.getProto().getName().cStr();
+    const bool told = name != "name" && name != "tenant" && name != "running" && name != "paused" &&
+                      name != "destroyed";
+    const auto other = Message<schema::VmSpec>::build(
+        [&](schema::VmSpec::Builder spec) { set_unlike_default(field, spec); });
+    EXPECT_EQ(spec_differences(usual_spec.reader(), other.reader()).size(), told ? 1U : 0U) << name;
+  }
+}
+
+TEST(VmFacts, have_every_field_of_the_description) {
+  const auto response = Message<schema::Response>::build([](schema::Response::Builder builder) {
+    auto spec = builder.initVms(1)[0].initSpec();
+    for (const auto field : capnp::Schema::from<schema::VmSpec>().getFields())
+      set_unlike_default(field, spec);
+  });
+  const auto there = response.reader().getVms()[0];
+  const VmFacts facts = VmFacts::from(there);
+  for (const auto field : capnp::Schema::from<schema::VmSpec>().getFields()) {
+    const capnp::DynamicStruct::Reader sent = there.getSpec(), kept = facts.spec.reader();
+    EXPECT_STREQ(kj::str(kept.get(field)).cStr(), kj::str(sent.get(field)).cStr())
+        << field.getProto().getName().cStr();
+  }
 }
 
 TEST(VmName, is_a_name_or_a_tenant_and_a_name) {
