@@ -1,111 +1,10 @@
-// The program as a person runs it: processes, sockets and signals are real.
-#include <fcntl.h>
+// Demos and nodes as a person runs them: processes, sockets and signals are real.
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
-#include <functional>
-#include <string>
-#include <vector>
-
-#include "absl/time/clock.h"
-#include "cli/run_directory.h"
+#include "tests/process/program.h"
 
 namespace supercloud {
 namespace {
-
-namespace files = std::filesystem;
-
-std::string content(const files::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-bool eventually(const std::function<bool()>& holds, absl::Duration limit) {
-  const absl::Time end = absl::Now() + limit;
-  while (!holds()) {
-    if (absl::Now() > end) return false;
-    ::poll(nullptr, 0, 20);
-  }
-  return true;
-}
-
-class ProgramTest : public testing::Test {
- protected:
-  ProgramTest() {
-    std::string made = "/tmp/scp-XXXXXX";
-    folder_ = ::mkdtemp(made.data());
-    files::create_directories(folder_ / "run");
-  }
-  ~ProgramTest() override {
-    for (const pid_t child : children_) {
-      ::kill(child, SIGKILL);
-      ::waitpid(child, nullptr, 0);
-    }
-    files::remove_all(folder_);
-  }
-
-  pid_t start(const std::vector<std::string>& arguments, const std::string& output) {
-    const char* program = ::getenv("SUPERCLOUD_PROGRAM");
-    EXPECT_NE(program, nullptr) << "meson sets it";
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::setenv("XDG_STATE_HOME", folder_.c_str(), 1);
-      ::setenv("XDG_RUNTIME_DIR", (folder_ / "run").c_str(), 1);
-      const int fd = ::open((folder_ / output).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-      ::dup2(fd, 1);
-      ::dup2(fd, 2);
-      std::vector<char*> argv{const_cast<char*>(program)};
-      for (const std::string& argument : arguments)
-        argv.push_back(const_cast<char*>(argument.c_str()));
-      argv.push_back(nullptr);
-      ::execv(program, argv.data());
-      ::_exit(127);
-    }
-    children_.push_back(child);
-    return child;
-  }
-
-  // The exit code, -1 for a death by signal, -2 if it does not end.
-  int ended(pid_t child, absl::Duration limit) {
-    int status = 0;
-    if (!eventually([&] { return ::waitpid(child, &status, WNOHANG) == child; }, limit)) return -2;
-    std::erase(children_, child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
-  std::string output(const std::string& name) const { return content(folder_ / name); }
-  bool says(const std::string& name, const std::string& words) const {
-    return output(name).find(words) != std::string::npos;
-  }
-  ClusterFile cluster() const {
-    return read_cluster_file(folder_ / "supercloud" / "latest").value_or(ClusterFile{});
-  }
-  bool nothing_is_left() const {
-    for (const NodeEntry& node : cluster().nodes)
-      if (node.alive) return false;
-    return files::is_empty(folder_ / "run");
-  }
-  std::string node_toml(const std::string& name, const std::string& folder,
-                        const std::string& sockets, const std::string& seeds) const {
-    const std::string at = (folder_ / "run" / sockets).string();
-    return "name = \"" + name + "\"\ncluster = \"pair\"\nsite = \"a\"\ndirectory = \"" +
-           (folder_ / folder).string() + "\"\nseeds = [" + seeds + "]\n[bus]\npublish = \"ipc://" +
-           at + ".pub\"\nrequest = \"ipc://" + at + ".req\"\n";
-  }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_ / name) << text;
-    return (folder_ / name).string();
-  }
-
-  files::path folder_;
-  std::vector<pid_t> children_;
-};
 
 TEST_F(ProgramTest, ADemoWithoutATerminalMovesVmsEndsByItselfAndLeavesNothingButItsRunDirectory) {
   const pid_t demo = start({"demo", "--duration", "20"}, "out");
@@ -124,6 +23,33 @@ TEST_F(ProgramTest, CtrlCEndsADemoAndLeavesNothingBehind) {
   ::kill(demo, SIGINT);
   EXPECT_EQ(ended(demo, absl::Seconds(30)), 130) << output("out");
   EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(ProgramTest, ATerminalThatIsClosedEndsADemoAndLeavesNothingBehind) {
+  const pid_t demo = start({"demo"}, "out");
+  ASSERT_TRUE(eventually([&] { return says("out", " joined at ") || says("out", " launched at "); },
+                         absl::Seconds(60)))
+      << output("out");
+  ::kill(demo, SIGHUP);
+  EXPECT_EQ(ended(demo, absl::Seconds(30)), 130) << output("out");
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(ProgramTest, ADemoOfAPriceFileWithoutATypeColumnTakesTheTypeFromItsName) {
+  const std::string prices = write("2015_r3.large_3zones.csv",
+                                   "epoch_s,az,usd_per_h\n1440201600,a,0.03\n1440201600,b,0.02\n"
+                                   "1440201600,e,0.04\n1440203400,b,0.05\n1440207000,e,0.01\n");
+  const pid_t demo = start({"demo", "--prices", prices, "--duration", "15"}, "out");
+  EXPECT_EQ(ended(demo, absl::Seconds(120)), 0) << output("out");
+  EXPECT_TRUE(says("out", "i-aws-4 launched at us-east-1")) << output("out");
+  EXPECT_TRUE(says("out", " moved from on-demand to us-east-1")) << output("out");
+}
+
+TEST_F(ProgramTest, ASpeedThatIsNoWholeNumberIsRefused) {
+  const Said said = run({"demo", "--speed", "1.5"});
+  EXPECT_EQ(said.code, 2);
+  EXPECT_NE(said.err.find("--speed"), std::string::npos) << said.err;
+  EXPECT_FALSE(files::exists(folder_ / "supercloud"));
 }
 
 TEST_F(ProgramTest, NodesDieWithADemoThatIsKilled) {
