@@ -266,13 +266,16 @@ void DemoCluster::ask_the_impossible() {
   std::string node;
   for (const DemoStory::Vm& vm : story_.vms())
     if (vm.name == plan_.refused_vm && vm.state == "running") node = vm.node;
-  // A place that lacks what the VM requires, and has a node.
+  // A node that stays, at a place that lacks what the VM requires. Asked for by the node, it is refused at once; for a place
+  // an instance might be rented first.
   std::string target;
   for (const DemoStory::Place& place : story_.places())
-    if (!place.trusted && place.nodes.size() > place.noticed.size()) target = place.id;
+    for (const std::string& there : place.nodes)
+      if (!place.trusted && !place.noticed.contains(there)) target = there;
   if (node.empty() || target.empty()) return;
   asking_ = true;
-  say(absl::StrCat("a scripted user asks: move ", plan_.refused_vm, " to ", short_place(target)));
+  say(absl::StrCat("a scripted user asks: move ", plan_.refused_vm, " to ",
+                   story_.place_of_node(target)));
   const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
     auto migrate = builder.initMigrateVm();
     migrate.initVm().setName(plan_.refused_vm);

@@ -195,10 +195,7 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
               {"web2", "cheapest", "", spot(2)},
               {"db1", "cheapest", "high", spot(0)},
               {"log1", "stay", "", spot(3)}};
-  if (plan.spots.size() > trusted) {
-    plan.refused_vm = "db1";
-    plan.refused_target = plan.spots.back();
-  }
+  if (plan.spots.size() > trusted) plan.refused_vm = "db1";
   return plan;
 }
 

@@ -35,9 +35,8 @@ struct DemoPlan {
   Money on_demand_price;
   bool on_demand_guessed = false;  // the file's instance type is not one whose price is known
   std::vector<DemoVm> vms;
-  // A user asks for something that preflight refuses: this VM to a place that does not carry what it requires.
+  // A user asks for something that preflight refuses: this VM to a place that does not carry what it requires. Empty: there is none.
   std::string refused_vm;
-  PlaceName refused_target;
   Duration refused_after = absl::Seconds(12);
 };
 

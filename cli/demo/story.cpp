@@ -72,7 +72,8 @@ DemoStory::Move* DemoStory::move(const Event& event) {
 
 std::string DemoStory::place_of_node(const std::string& node) const {
   const auto found = node_places_.find(node);
-  return found == node_places_.end() ? node : short_place(found->second);
+  // A place may be a target too, of which no node is known.
+  return short_place(found == node_places_.end() ? node : found->second);
 }
 
 std::vector<DemoStory::Move> DemoStory::moves_under_way() const {
@@ -95,9 +96,11 @@ void DemoStory::note(absl::Time market, std::string line, bool step) {
 }
 
 std::string DemoStory::apply(const Event& event) {
+  const Vm* of = vm(event.subject());
+  const bool was_paused = of != nullptr && of->state == "paused";
   std::string line = tell(event);
   const bool step = line.empty();
-  if (step) line = told_step(event);
+  if (step) line = told_step(event, was_paused);
   if (!line.empty()) note(clock_.at(event.time().wall()), line, step);
   return line;
 }
@@ -206,7 +209,7 @@ std::string DemoStory::tell(const Event& event) {
 }
 
 // What a live view shows by the state of a VM or a move, and who has no view reads.
-std::string DemoStory::told_step(const Event& event) {
+std::string DemoStory::told_step(const Event& event, bool was_paused) {
   const auto payload = event.payload();
   const std::string name = event.subject();
   switch (event.type()) {
@@ -225,6 +228,7 @@ std::string DemoStory::told_step(const Event& event) {
       return absl::StrCat(name, ": paused at ",
                           place_of_node(str(payload.getVmPaused().getNode())));
     case schema::Payload::VM_RESUMED:
+      if (!was_paused) return "";  // its start has been told
       return absl::StrCat(name, ": runs at ", place_of_node(str(payload.getVmResumed().getNode())),
                           ", epoch ", event.epoch());
     default:
@@ -381,10 +385,12 @@ std::string DemoStory::told_migration(const Event& event) {
       for (const auto check : refused.getFailures())
         absl::StrAppend(&why, why.empty() ? "" : "; ", str(check.getName()), ": ",
                         shortened(str(check.getDetail()), places_));
+      // Who refuses before he looks at targets names none.
+      std::string to = place_of_node(str(refused.getTarget()));
+      if (const Move* asked = move(event); asked != nullptr && to.empty()) to = asked->to;
       moves_.erase(event.migration());
       ++figures_.refusals;
-      return absl::StrCat("refused: ", name, " does not go to ",
-                          place_of_node(str(refused.getTarget())), ": ", why);
+      return absl::StrCat("refused: ", name, " does not go to ", to, ": ", why);
     }
     case schema::Payload::MIGRATION_COMPLETED: {
       const auto completed = payload.getMigrationCompleted();

@@ -99,7 +99,7 @@ class DemoStory {
   std::string tell(const Event& event);
   std::string told_vm(const Event& event);
   std::string told_migration(const Event& event);
-  std::string told_step(const Event& event);
+  std::string told_step(const Event& event, bool was_paused);
   std::string told_instance(const Event& event);
   void moved_to(Vm& vm, const std::string& node, absl::Time when);
   void joined(schema::NodeJoined::Reader joined);
