@@ -88,7 +88,12 @@ std::vector<Failure> preflight_rented(const ExecutorShared& shared_state, const 
 void copy_spec(schema::VmSpec::Reader from, schema::VmSpec::Builder to) {
   const capnp::DynamicStruct::Reader source = from;
   capnp::DynamicStruct::Builder copy = to;
-  for (const auto field : source.getSchema().getFields()) copy.set(field, source.get(field));
+  for (const auto field : source.getSchema().getFields()) {
+    const capnp::DynamicValue::Reader value = source.get(field);
+    // None and an empty one are the same.
+    if (field.getType().isList() && value.as<capnp::DynamicList>().size() == 0) continue;
+    copy.set(field, value);
+  }
 }
 
 void Commands::serve(const Message<schema::Request>& request, Answer answer) {

@@ -1,17 +1,24 @@
 // What people ask of the executor, also while a migration is under way.
+#include "actors/migration/commands.h"
+
+#include <capnp/dynamic.h>
 #include <gtest/gtest.h>
+
+#include <map>
+#include <set>
 
 #include "simulation/cluster.h"
 #include "simulation/convergence.h"
+#include "tests/cli/vm_spec_fields.h"
 
 namespace supercloud {
 namespace {
 
 using Request = schema::Request;
 
-class Commands : public testing::Test {
+class CommandsTest : public testing::Test {
  protected:
-  Commands() {
+  CommandsTest() {
     cluster_.run_for(absl::Seconds(3));
     cluster_.create_vm("node-0", "web1", schema::DiskLoss::SYNC);
     cluster_.run_for(absl::Seconds(5));
@@ -67,7 +74,7 @@ class Commands : public testing::Test {
   SimulatedCluster cluster_{options()};
 };
 
-TEST_F(Commands, create_is_idempotent_by_name_and_refuses_another_description) {
+TEST_F(CommandsTest, create_is_idempotent_by_name_and_refuses_another_description) {
   EXPECT_TRUE(create("node-1", "db1", 64).ok());
   EXPECT_TRUE(create("node-1", "db1", 64).ok());
   const auto other = create("node-2", "db1", 128);
@@ -75,7 +82,7 @@ TEST_F(Commands, create_is_idempotent_by_name_and_refuses_another_description) {
   EXPECT_EQ(running_on("db1"), "node-1");
 }
 
-TEST_F(Commands, of_two_creates_of_one_name_at_once_one_wins) {
+TEST_F(CommandsTest, of_two_creates_of_one_name_at_once_one_wins) {
   cluster_.create_vm("node-1", "twin", schema::DiskLoss::WAIT);
   cluster_.create_vm("node-2", "twin", schema::DiskLoss::WAIT);
   cluster_.run_for(absl::Seconds(10));
@@ -84,7 +91,7 @@ TEST_F(Commands, of_two_creates_of_one_name_at_once_one_wins) {
   EXPECT_EQ(count(schema::Payload::VM_DEFINED, "twin"), 1);
 }
 
-TEST_F(Commands, bad_requests_get_an_answer_that_says_what_to_do) {
+TEST_F(CommandsTest, bad_requests_get_an_answer_that_says_what_to_do) {
   const auto huge = create("node-1", "huge", 1 << 20);
   EXPECT_TRUE(absl::IsResourceExhausted(huge.status())) << huge.status();
   const auto nameless = create("node-1", "", 64);
@@ -99,7 +106,7 @@ TEST_F(Commands, bad_requests_get_an_answer_that_says_what_to_do) {
   EXPECT_TRUE(absl::IsNotFound(unknown.status())) << unknown.status();
 }
 
-TEST_F(Commands, an_address_that_another_vm_has_is_refused) {
+TEST_F(CommandsTest, an_address_that_another_vm_has_is_refused) {
   EXPECT_TRUE(create("node-1", "db1", 64).ok());
   const auto second = ask("node-2", [](Request::Builder request) {
     auto spec = request.initCreateVm();
@@ -110,7 +117,7 @@ TEST_F(Commands, an_address_that_another_vm_has_is_refused) {
   EXPECT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
 }
 
-TEST_F(Commands, a_node_that_does_not_hold_the_vm_says_who_does) {
+TEST_F(CommandsTest, a_node_that_does_not_hold_the_vm_says_who_does) {
   const auto answer =
       ask("node-2", [](Request::Builder request) { request.initStopVm().setName("web1"); });
   ASSERT_TRUE(answer.ok()) << answer.status();
@@ -119,7 +126,7 @@ TEST_F(Commands, a_node_that_does_not_hold_the_vm_says_who_does) {
   EXPECT_EQ(running_on("web1"), "node-0");
 }
 
-TEST_F(Commands, stop_and_start_pause_and_resume) {
+TEST_F(CommandsTest, stop_and_start_pause_and_resume) {
   ASSERT_TRUE(
       ask("node-0", [](Request::Builder request) { request.initStopVm().setName("web1"); }).ok());
   EXPECT_EQ(running_on("web1"), "");
@@ -135,7 +142,42 @@ TEST_F(Commands, stop_and_start_pause_and_resume) {
   EXPECT_EQ(running_on("web1"), "node-0");
 }
 
-TEST_F(Commands, destroy_during_a_migration_ends_both) {
+// "stopped" is what `vm stop --wait` waits for: then nothing of the guest runs, nor is left in memory.
+TEST_F(CommandsTest, a_vm_is_stopped_only_when_no_copy_of_it_is_left) {
+  cluster_.set_call_faults(1'000'000, 0);  // every call of the hypervisor takes its time
+  std::set<std::string> by_holder, by_other;
+  const auto look = [this](const std::string& node, std::set<std::string>& seen) {
+    cluster_.ask(node,
+                 Message<Request>::build([](Request::Builder request) { request.setListVms(); }),
+                 [this, &seen](const absl::StatusOr<Message<schema::Response>>& told) {
+                   if (!told.ok()) return;
+                   const std::string state(text(told->reader().getVms()[0].getState()));
+                   seen.insert(state);
+                   bool copy = false;
+                   for (const auto& machine : cluster_.machines())
+                     for (const GuestProbe& probe : machine->probes())
+                       copy = copy || probe.vm == "main/web1";
+                   EXPECT_FALSE(state == "stopped" && copy);
+                 });
+  };
+  cluster_.ask("node-0", Message<Request>::build([](Request::Builder request) {
+                 request.initStopVm().setName("web1");
+               }));
+  for (int i = 0; i < 4000 && !by_holder.contains("stopped"); ++i) {
+    look("node-0", by_holder);
+    look("node-1", by_other);
+    cluster_.run_for(absl::Milliseconds(5));
+  }
+  cluster_.run_for(absl::Seconds(6));  // the answers under way
+  EXPECT_TRUE(by_holder.contains("stopping"));
+  EXPECT_TRUE(by_holder.contains("stopped"));
+  EXPECT_TRUE(by_other.contains("stopping"));
+  EXPECT_FALSE(by_other.contains("stopped"))
+      << "who does not hold it does not know that its copy is gone";
+  cluster_.set_call_faults(0, 0);
+}
+
+TEST_F(CommandsTest, destroy_during_a_migration_ends_both) {
   cluster_.migrate("node-0", "web1", "node-1");
   cluster_.run_for(absl::Milliseconds(200));
   ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
@@ -149,7 +191,7 @@ TEST_F(Commands, destroy_during_a_migration_ends_both) {
     EXPECT_FALSE(machine->disk().volumes().contains("main/web1")) << machine->name();
 }
 
-TEST_F(Commands, a_destroyed_name_can_be_used_again) {
+TEST_F(CommandsTest, a_destroyed_name_can_be_used_again) {
   ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
                 request.initDestroyVm().setName("web1");
               }).ok());
@@ -158,7 +200,7 @@ TEST_F(Commands, a_destroyed_name_can_be_used_again) {
   EXPECT_EQ(running_on("web1"), "node-1");
 }
 
-TEST_F(Commands, cancel_takes_effect_before_the_commit_and_says_so) {
+TEST_F(CommandsTest, cancel_takes_effect_before_the_commit_and_says_so) {
   cluster_.migrate("node-0", "web1", "node-1");
   cluster_.run_for(absl::Milliseconds(150));
   const auto cancelled = ask("node-0", [](Request::Builder request) {
@@ -173,7 +215,7 @@ TEST_F(Commands, cancel_takes_effect_before_the_commit_and_says_so) {
   EXPECT_EQ(count(schema::Payload::MIGRATION_COMPLETED), 0);
 }
 
-TEST_F(Commands, a_dry_run_tells_every_failed_check_and_moves_nothing) {
+TEST_F(CommandsTest, a_dry_run_tells_every_failed_check_and_moves_nothing) {
   const auto checks = ask("node-0", [](Request::Builder request) {
     auto migrate = request.initMigrateVm();
     migrate.initVm().setName("web1");
@@ -187,14 +229,113 @@ TEST_F(Commands, a_dry_run_tells_every_failed_check_and_moves_nothing) {
   EXPECT_EQ(count(schema::Payload::MIGRATION_PROPOSED), 0);
 }
 
-TEST_F(Commands, a_refusal_names_every_failed_check) {
+absl::StatusOr<Message<schema::Response>> dry_run(SimulatedCluster& cluster, const std::string& vm,
+                                                  const std::string& target) {
+  absl::StatusOr<Message<schema::Response>> answer = absl::UnknownError("no answer");
+  cluster.ask("node-0", Message<Request>::build([&](Request::Builder request) {
+                auto migrate = request.initMigrateVm();
+                migrate.initVm().setName(vm);
+                migrate.setTarget(target);
+                migrate.setDryRun(true);
+              }),
+              [&answer](const auto& told) { answer = told; });
+  cluster.run_for(absl::Seconds(6));
+  return answer;
+}
+
+std::set<std::string> failed(const absl::StatusOr<Message<schema::Response>>& answer) {
+  std::set<std::string> names;
+  if (answer.ok())
+    for (const auto check : answer->reader().getChecks())
+      names.insert(std::string(text(check.getName())));
+  return names;
+}
+
+TEST_F(CommandsTest, a_dry_run_to_a_place_without_a_node_says_what_would_be_rented_and_what_fails) {
+  const auto nobody = dry_run(cluster_, "web1", "aws/us-east-1/nowhere/r3.large/spot");
+  ASSERT_TRUE(nobody.ok()) << nobody.status();
+  EXPECT_TRUE(nobody->reader().getWouldRent());
+  EXPECT_EQ(failed(nobody), std::set<std::string>{"provider"}) << "this cluster has no account";
+
+  ASSERT_TRUE(
+      ask("node-0", [](Request::Builder request) { request.initPauseVm().setName("web1"); }).ok());
+  const auto paused = dry_run(cluster_, "web1", "aws/us-east-1/nowhere/r3.large/spot");
+  EXPECT_EQ(failed(paused), (std::set<std::string>{"provider", "state"}));
+  EXPECT_EQ(count(schema::Payload::MIGRATION_PROPOSED), 0);
+}
+
+TEST_F(CommandsTest, a_dry_run_to_a_place_checks_the_labels_of_its_nodes) {
+  std::map<std::string, std::pair<std::string, std::string>> where;  // node: place, zone
+  for (const Event& event : cluster_.history())
+    if (event.type() == schema::Payload::NODE_JOINED) {
+      const auto joined = event.payload().getNodeJoined();
+      where[std::string(text(joined.getNode()))] = {std::string(text(joined.getPlace().getId())),
+                                                    std::string(text(joined.getPlace().getZone()))};
+    }
+  ASSERT_NE(where["node-0"].second, where["node-1"].second);
+  ASSERT_TRUE(ask("node-0", [&](Request::Builder request) {
+                auto spec = request.initCreateVm();
+                spec.setName("bound");
+                spec.setMemoryBytes(64 << 20U);
+                spec.setDiskBytes(1 << 20U);
+                spec.setAddress("10.0.0.bound");
+                auto label = spec.initRequires(1)[0];
+                label.setName("zone");
+                label.setValue(where["node-0"].second);
+              }).ok());
+  const auto elsewhere = dry_run(cluster_, "bound", where["node-1"].first);
+  ASSERT_TRUE(elsewhere.ok()) << elsewhere.status();
+  EXPECT_TRUE(failed(elsewhere).contains("constraints"));
+}
+
+TEST(CommandsOfAMarket, a_dry_run_to_a_place_that_the_provider_rents_passes) {
+  ClusterOptions options;
+  options.nodes = 2;
+  SimulatedCluster cluster(options);
+  cluster.run_for(absl::Seconds(5));
+  cluster.ask("node-0", Message<Request>::build([](Request::Builder request) {
+                auto spec = request.initCreateVm();
+                spec.setName("web1");
+                spec.setMemoryBytes(64 << 20U);
+                spec.setDiskBytes(1 << 20U);
+                spec.setAddress("10.0.0.1");
+              }));
+  cluster.run_for(absl::Seconds(3));
+  const auto answer = dry_run(cluster, "web1", "aws/us-east-1/nowhere/r3.large/spot");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(answer->reader().getWouldRent());
+  EXPECT_EQ(failed(answer), std::set<std::string>{});
+  const auto near = dry_run(cluster, "web1", "node-1");
+  ASSERT_TRUE(near.ok()) << near.status();
+  EXPECT_FALSE(near->reader().getWouldRent());
+}
+
+// By the schema, so that a field added later is not forgotten.
+TEST(CopySpec, copies_every_field_and_makes_equal_descriptions_equal_bytes) {
+  const auto fields = capnp::Schema::from<schema::VmSpec>().getFields();
+  const auto forwards = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+    for (unsigned i = 0; i < fields.size(); ++i) set_unlike_default(fields[i], spec);
+  });
+  const auto backwards = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+    for (unsigned i = fields.size(); i > 0; --i) set_unlike_default(fields[i - 1], spec);
+  });
+  ASSERT_NE(forwards.bytes(), backwards.bytes());
+  const auto copy = [](const Message<schema::VmSpec>& from) {
+    return Message<schema::VmSpec>::build(
+        [&](schema::VmSpec::Builder spec) { copy_spec(from.reader(), spec); });
+  };
+  EXPECT_EQ(copy(forwards).bytes(), copy(backwards).bytes());
+  EXPECT_EQ(copy(forwards).to_json(), forwards.to_json());
+}
+
+TEST_F(CommandsTest, a_refusal_names_every_failed_check) {
   cluster_.migrate("node-0", "web1", "nowhere");
   cluster_.run_for(absl::Seconds(5));
   EXPECT_EQ(count(schema::Payload::MIGRATION_REFUSED), 1);
   EXPECT_EQ(running_on("web1"), "node-0");
 }
 
-TEST_F(Commands, a_drained_node_ends_without_vms) {
+TEST_F(CommandsTest, a_drained_node_ends_without_vms) {
   ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
                 request.initDrainNode().setNode("node-0");
               }).ok());
@@ -203,7 +344,7 @@ TEST_F(Commands, a_drained_node_ends_without_vms) {
       << running_on("web1");
 }
 
-TEST_F(Commands, a_drain_whose_memory_never_converges_starts_from_the_targets_disk) {
+TEST_F(CommandsTest, a_drain_whose_memory_never_converges_starts_from_the_targets_disk) {
   ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
                 auto spec = request.initCreateVm();
                 spec.setName("busy");
