@@ -20,8 +20,6 @@ void Deliveries::published(const WatchedBus& publisher, const Event& event) {
   const std::string& node = publisher.truth_.name();
   const std::uint64_t life = publisher.truth_.life();
   const Stream origin{event.origin(), event.incarnation()};
-  Spoke& spoke = spoke_[origin];
-  if (spoke.life != life) spoke = {life, world_.now()};
   for (const auto& [name, subscriber] : buses_) {
     if (name == node) continue;
     std::vector<std::string> prefixes;
@@ -36,24 +34,19 @@ void Deliveries::published(const WatchedBus& publisher, const Event& event) {
   }
 }
 
-void Deliveries::judge(Instant before, const Survived& survived,
-                       const std::function<void(std::string what)>& say) const {
-  const auto lacks = [&](const Stream& stream, std::uint64_t sequence, const Owed& owed) {
+void Deliveries::judge(Instant before, const std::function<void(std::string what)>& say) const {
+  const auto lacks = [&](const Owed& owed) {
     if (owed.at >= before) return false;
     const auto publisher = buses_.find(owed.publisher);
     if (publisher == buses_.end()) return false;
-    const std::uint64_t life = publisher->second->truth_.life();
-    if (life == owed.life) return true;
-    const Spoke& spoke = spoke_.at(stream);
-    return spoke.life == life && spoke.since < before &&
-           survived({stream.first, stream.second, sequence});
+    return publisher->second->truth_.life() == owed.life;
   };
   for (const auto& [name, subscriber] : buses_) {
     for (const auto& [stream, debts] : subscriber->owed_) {
       std::uint64_t count = 0, first = 0, last = 0;
       const Owed* example = nullptr;
       for (const auto& [sequence, owed] : debts) {
-        if (!lacks(stream, sequence, owed)) continue;
+        if (!lacks(owed)) continue;
         if (count++ == 0) first = sequence, example = &owed;
         last = sequence;
       }

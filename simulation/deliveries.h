@@ -26,13 +26,10 @@ class Deliveries {
  public:
   explicit Deliveries(const Clock& world) : world_(world) {}
 
-  // Whether an event that was published by a process that has ended is in the log with which its node went on: then it is owed
-  // from when its origin speaks again, as that names its past; else it went down with its publisher.
-  using Survived = std::function<bool(const EventId& id)>;
   // Calls `say` for each stream of which a live process lacks something that was published before `before`, and for each
-  // subscription that is not in effect at a live publisher. Its words name subscriber, topic and range.
-  void judge(Instant before, const Survived& survived,
-             const std::function<void(std::string what)>& say) const;
+  // subscription that is not in effect at a live publisher. What was on its way from a process that has ended is not judged:
+  // a restarted one does not yet say where all its origins stood. Its words name subscriber, topic and range.
+  void judge(Instant before, const std::function<void(std::string what)>& say) const;
 
  private:
   friend class WatchedBus;
@@ -48,11 +45,6 @@ class Deliveries {
   void published(const WatchedBus& publisher, const Event& event);
 
   const Clock& world_;
-  struct Spoke {
-    std::uint64_t life = 0;  // the process through which an origin speaks now ...
-    Instant since;           // ... and since when
-  };
-  std::map<Stream, Spoke> spoke_;
   std::map<std::string, WatchedBus*> buses_;  // of the processes that live, by node
 };
 
