@@ -113,10 +113,10 @@ void Node::on_event(Event event) {
 void Node::on_gap(const BusGap& gap) { state_->report_gap(gap); }
 
 void Node::on_slow_subscribers(std::uint64_t times) {
-  // The bus knows neither who it was nor how much waited: they themselves will say what they missed.
+  // The bus knows not who it was, but that each time it was an event that did not fit: they themselves say what they missed.
   state_->runtime.report([name = name(), times](schema::Payload::Builder payload) {
     auto slow = payload.initBusSlowSubscriber();
-    slow.setSubscriber(absl::StrCat("subscribers of ", name, " in other processes"));
+    slow.setSubscriber(absl::StrCat("a process that subscribes to ", name));
     slow.setBacklog(times);
     slow.setDone("dropped");
   });

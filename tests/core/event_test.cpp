@@ -194,5 +194,16 @@ TEST(EventId, that_is_malformed_is_refused) {
   }
 }
 
+TEST(Event, with_an_origin_that_nobody_would_read_back_is_refused) {
+  EventPool pool;
+  Draft draft = pool.draft("web1");
+  draft.payload().initVmReleased().setNode("host1.example.com");
+  Envelope envelope = test_envelope(1);
+  envelope.origin = "host1.example.com/executor";
+  const absl::StatusOr<Event> event = std::move(draft).seal(envelope);
+  EXPECT_TRUE(absl::IsInvalidArgument(event.status())) << event.status();
+  EXPECT_NE(event.status().message().find("host1.example.com/executor"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace supercloud

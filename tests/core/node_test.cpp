@@ -263,6 +263,18 @@ TEST_F(RemoteEvents, FromTheFutureAreDroppedAndReportedAtMostEveryTenSeconds) {
   rejected = sent(Which::BUS_REJECTED);
   ASSERT_EQ(rejected.size(), 2U) << "the others are counted";
   EXPECT_EQ(rejected[1].payload().getBusRejected().getCount(), 99U);
+  // They were in their place in the stream, so nobody else will miss them.
+  const std::vector<Event> gaps = sent(Which::BUS_GAP);
+  ASSERT_EQ(gaps.size(), 2U);
+  std::uint64_t after = 0;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto gap = gaps[i].payload().getBusGap();
+    EXPECT_EQ(text(gap.getOrigin()), "beta/executor");
+    EXPECT_EQ(gap.getIncarnation(), 1U);
+    EXPECT_EQ(gap.getAfter(), after);
+    after = gap.getUpTo();
+  }
+  EXPECT_EQ(after, 100U);
 }
 
 TEST_F(RemoteEvents, GapsAndRejectedBytesBecomeEventsOfTheNode) {
@@ -347,6 +359,78 @@ TEST_F(NodeTest, AReplyMayBeCalledFromAnotherThread) {
   std::thread([reply = std::move(reply)]() mutable { reply(5); }).join();
   run();
   EXPECT_EQ(got, 5);
+}
+
+// ---- what the log refuses ------------------------------------------------------------------------------------------
+
+class Reports : public NodeTest {
+ protected:
+  Reports() {
+    NodeOptions options;
+    options.complain = [this](const std::string& line) { complaints.push_back(line); };
+    make_node(options);
+  }
+  void lose(std::uint64_t sequence) {
+    bus->receiver->on_gap({"beta/executor", 1, "vm.", sequence - 1, sequence});
+  }
+  std::vector<std::uint64_t> gaps() const {
+    std::vector<std::uint64_t> found;
+    for (const Event& event : sent(Which::BUS_GAP)) {
+      found.push_back(event.payload().getBusGap().getUpTo());
+    }
+    return found;
+  }
+  std::vector<std::string> complaints;
+};
+
+TEST_F(Reports, WaitForALogThatRefusesThemInTheirOrder) {
+  log.next_status = absl::ResourceExhaustedError("disk full");
+  lose(1);
+  run(absl::Seconds(30));
+  lose(2);
+  bus->receiver->on_rejected("127.0.0.1:9", "not an event");
+  lose(3);
+  run(absl::Seconds(30));
+  EXPECT_TRUE(gaps().empty());
+  ASSERT_EQ(complaints.size(), 1U) << "said once";
+  EXPECT_NE(complaints[0].find("disk full"), std::string::npos);
+  log.next_status = absl::OkStatus();
+  run(absl::Seconds(15));
+  EXPECT_EQ(gaps(), (std::vector<std::uint64_t>{1, 2, 3}));
+  EXPECT_EQ(sent(Which::BUS_REJECTED).size(), 1U);
+  lose(4);
+  run();
+  EXPECT_EQ(gaps().size(), 4U) << "and at once from then on";
+}
+
+TEST_F(Reports, AreCountedWhereTheyAreTooMany) {
+  log.next_status = absl::ResourceExhaustedError("disk full");
+  for (std::uint64_t i = 1; i <= 300; ++i) lose(i);
+  run(absl::Seconds(30));
+  log.next_status = absl::OkStatus();
+  run(absl::Seconds(15));
+  EXPECT_EQ(gaps().size(), 256U);
+  const std::vector<Event> rest = sent(Which::BUS_REJECTED);
+  ASSERT_EQ(rest.size(), 1U);
+  EXPECT_EQ(text(rest[0].payload().getBusRejected().getFrom()), "alpha");
+  EXPECT_EQ(rest[0].payload().getBusRejected().getCount(), 44U);
+  EXPECT_EQ(complaints.size(), 2U);
+}
+
+TEST_F(NodeTest, QueuesOfTheBusThatAreFullBecomeAnEvent) {
+  node->on_slow_subscribers(7);
+  run();
+  const std::vector<Event> slow = sent(Which::BUS_SLOW_SUBSCRIBER);
+  ASSERT_EQ(slow.size(), 1U);
+  EXPECT_EQ(slow[0].payload().getBusSlowSubscriber().getBacklog(), 7U);
+  EXPECT_EQ(text(slow[0].payload().getBusSlowSubscriber().getDone()), "dropped");
+}
+
+TEST_F(NodeTest, AbortsUnderANameThatItsOwnLogWouldRefuse) {
+  EXPECT_DEATH(
+      Node(NodeSeams{scheduler, *bus, log, pool}, NodeOptions{.name = "host1.example.com"}),
+      "host1.example.com/node");
+  EXPECT_DEATH(spawn("a.b"), "alpha/a.b");
 }
 
 }  // namespace

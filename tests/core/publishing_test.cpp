@@ -259,5 +259,31 @@ TEST_F(Publishing, HeartbeatsCarryTheTailsOfWhatHasLeft) {
   EXPECT_EQ(text(beats[1].payload().getNodeHeartbeat().getNode()), "alpha");
 }
 
+TEST_F(Publishing, AfterARestartTimeGoesOnFromTheLogWhenTheWallClockWasSetBack) {
+  for (const Duration back : {absl::Seconds(3), absl::Hours(2)}) {
+    make_node();
+    Context& before = spawn("a");
+    const HybridTime logged = before.publish(started(before)).time();
+    run();
+    node.reset();
+    VirtualScheduler later(scheduler.wall() - back);
+    log.move_to(later);
+    LoopbackBus other(later, "alpha");
+    {
+      Node again(NodeSeams{later, other, log, pool}, NodeOptions{.name = "alpha"});
+      Context* context = nullptr;
+      again.spawn("b", [&](Context& made) {
+        context = &made;
+        return std::make_unique<Puppet>(made, nullptr);
+      });
+      const HybridTime next = context->publish(started(*context)).time();
+      // Had it been two hours ahead, it was wrong then: others refuse what is so far ahead.
+      EXPECT_EQ(next > logged, back < HybridClock::max_ahead);
+      later.run_for(absl::Milliseconds(1));
+    }
+    log.move_to(scheduler);
+  }
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -1,6 +1,7 @@
 #include "core/socket_link.h"
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -207,6 +208,25 @@ TEST_P(SocketLinks, AHandlerMayDropItsLink) {
   server.link->send("two");
   ASSERT_TRUE(until([&] { return !server.closed.ok(); }));
   EXPECT_EQ(calls, 1);
+}
+
+TEST_P(SocketLinks, OutOfDescriptorsNobodyIsAcceptedForAWhileAndTheLoopRests) {
+  client.take(network->connect(network->endpoint(), "pages"));
+  rlimit files{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = files.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  int turns = 0;
+  loop.run_until(
+      [&] {
+        ++turns;
+        return false;
+      },
+      absl::Milliseconds(500));
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+  EXPECT_EQ(server.link, nullptr);
+  EXPECT_LT(turns, 100);
+  EXPECT_TRUE(until([&] { return server.link != nullptr; })) << "as soon as there are some";
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -152,5 +152,41 @@ TEST_F(Supervision, ActorsStopInTheReverseOrderOfTheirStart) {
   EXPECT_EQ(dead, (std::vector<std::string>{"three", "two", "one"}));
 }
 
+TEST_F(Supervision, AFullDiskIsNoReasonToGiveAnActorUp) {
+  int made = 0;
+  log.next_status = absl::ResourceExhaustedError("disk full");
+  node->spawn("a", [&](Context& context) {
+    ++made;
+    context.publish(started(context));
+    return std::make_unique<Puppet>(context, nullptr);
+  });
+  run(absl::Minutes(1));
+  EXPECT_GT(made, 11) << "more often than restarts_max";
+  EXPECT_LT(made, 25) << "with a growing pause";
+  EXPECT_TRUE(sent(Which::VM_STARTED).empty());
+  log.next_status = absl::OkStatus();
+  run(absl::Seconds(20));
+  EXPECT_EQ(sent(Which::VM_STARTED).size(), 1U);
+  EXPECT_EQ(sent(Which::BUS_ACTOR_FAILED).size(), static_cast<std::size_t>(made) - 1)
+      << "each failure is said once there is room";
+  EXPECT_EQ(last_failure("done"), "restarted");
+}
+
+TEST_F(Supervision, AMailboxThatOverflowsIsTheActorsOwnFault) {
+  NodeOptions options;
+  options.mailbox_max = 2;
+  options.restarts_max = 2;
+  make_node(options);
+  spawn("slow", {"migration.>"}, [](Context&, const Event&) {});
+  Context& speaker = spawn("speaker");
+  speaker.publish(progress(speaker, 0));
+  run();
+  for (int round = 0; round < 3; ++round) {
+    for (unsigned i = 0; i < 5; ++i) speaker.publish(progress(speaker, i));
+    run(absl::Seconds(1));
+  }
+  EXPECT_EQ(last_failure("done"), "gave up");
+}
+
 }  // namespace
 }  // namespace supercloud

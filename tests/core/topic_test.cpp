@@ -143,5 +143,17 @@ TEST(Pattern, matches_as_defined_and_never_outside_of_its_wire_prefix) {
   EXPECT_GT(matched, 1000);
 }
 
+TEST(Origin, IsANodeAndAnActorBothOfThemTokens) {
+  for (const char* origin : {"node-a/executor", "a/b", "host%2Eexample/x", "N_1/node"}) {
+    EXPECT_TRUE(is_origin(origin)) << origin;
+  }
+  for (const char* origin :
+       {"", "a", "a/", "/b", "a/b/c", "host1.example.com/node", "a b/c", "a/b.c", "h%2e/x"}) {
+    EXPECT_FALSE(is_origin(origin)) << origin;
+  }
+  EXPECT_TRUE(is_origin(std::string(64, 'x') + "/node"));
+  EXPECT_FALSE(is_origin(std::string(65, 'x') + "/node"));
+}
+
 }  // namespace
 }  // namespace supercloud
