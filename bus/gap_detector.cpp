@@ -128,6 +128,7 @@ void GapDetector::forget_one() {
     if (it->second.heard < oldest->second.heard) oldest = it;
   }
   while (!oldest->second.held.empty()) force_lowest(oldest->first, oldest->second);
+  report_expected(oldest->first, oldest->second, far_future);
   if (Publisher* publisher = publisher_of(oldest->first)) publisher->forgot = true;
   waiting_.erase(oldest->first);
   origins_.erase(oldest);
@@ -137,6 +138,7 @@ void GapDetector::forget_one() {
 void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
                                     std::uint64_t incarnation) {
   while (!origin.held.empty()) force_lowest(name, origin);
+  report_expected(name, origin, far_future);
   origin.incarnation = incarnation;
   origin.delivered = 0;
   for (Chain& chain : origin.chains) {
@@ -404,7 +406,10 @@ void GapDetector::expire_origin(std::string_view name, Origin& origin, Instant n
   }
   while (!origin.held.empty() && origin.held.begin()->first <= up_to) force_lowest(name, origin);
   release(origin);
+  report_expected(name, origin, now);
+}
 
+void GapDetector::report_expected(std::string_view name, Origin& origin, Instant now) {
   std::string_view reported;
   std::uint64_t covered = 0;
   for (const auto& [prefix, slot] : slots_) {  // sorted: a prefix comes before its extensions

@@ -152,6 +152,8 @@ class GapDetector {
   void force_lowest(std::string_view name, Origin& origin);
   void release(Origin& origin);
   void expire_origin(std::string_view name, Origin& origin, Instant now);
+  // Gaps of what heartbeats have named and what was to arrive by `now`.
+  void report_expected(std::string_view name, Origin& origin, Instant now);
   void report(std::string_view name, const Origin& origin, std::size_t slot, std::uint64_t after,
               std::uint64_t up_to);
   Instant due(const Origin& origin) const;

@@ -42,8 +42,13 @@ void Membership::stop() {
 }
 
 void Membership::add_link(const std::string& endpoint, bool seed) {
-  if (links_.size() >= links_max || links_.count(endpoint) > 0 || endpoint.empty()) return;
-  auto socket = std::make_unique<ZmqSocket>(
+  if (links_.count(endpoint) > 0 || endpoint.empty()) return;
+  if (links_.size() >= links_max) {
+    return listener_.on_bad_frame(endpoint, absl::ResourceExhaustedError(absl::StrCat(
+                                                "not linked to it: ", links_max,
+                                                " other processes are; have fewer members")));
+  }
+  auto socket = ZmqSocket::make(
       context_, ZMQ_DEALER,
       ZmqSocketOptions{.high_water_mark = options_.high_water_mark, .connected_only = true}, loop_,
       [this, endpoint](ZmqSocket::Frames frames) { take_frame(endpoint, frames[0]); },
@@ -51,13 +56,14 @@ void Membership::add_link(const std::string& endpoint, bool seed) {
         const auto found = links_.find(endpoint);
         if (found != links_.end() && found->second.greet) greet(found->second);
       });
-  const absl::Status connected = socket->connect(endpoint);
+  if (!socket.ok()) return listener_.on_bad_frame(endpoint, socket.status());
+  const absl::Status connected = (*socket)->connect(endpoint);
   if (!connected.ok()) return listener_.on_bad_frame(endpoint, connected);
   Link& link = links_[endpoint];
   link.endpoint = endpoint;
   link.seed = seed;
   link.since = loop_.clock().now();
-  link.socket = std::move(socket);
+  link.socket = *std::move(socket);
   link.socket->start();
 }
 
@@ -222,6 +228,7 @@ void Membership::tick() {
   last_tick_ = now;
   std::vector<std::string> lost;
   std::vector<std::string> unknown;
+  std::vector<std::pair<std::string, std::string>> gone;  // endpoint, name
   for (auto& [endpoint, link] : links_) {
     greet(link);
     if (paused) {
@@ -233,6 +240,10 @@ void Membership::tick() {
       link.alive = false;
       lost.push_back(link.member.name);
     }
+    if (!link.alive && !link.seed && !link.member.name.empty() &&
+        now - link.last_heard >= options_.forget_after) {
+      gone.emplace_back(endpoint, link.member.name);
+    }
     if (link.awaited && now - link.since >= options_.silence_max) {
       link.awaited = false;
       if (!link.seed && link.member.name.empty()) unknown.push_back(endpoint);
@@ -240,6 +251,10 @@ void Membership::tick() {
   }
   for (const std::string& endpoint : unknown) drop_link(endpoint);
   for (const std::string& name : lost) listener_.on_down(name);
+  for (const auto& [endpoint, name] : gone) {
+    drop_link(endpoint);
+    listener_.on_forgotten(name);
+  }
   settle();
 }
 

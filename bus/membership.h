@@ -5,6 +5,7 @@
 // know says hello back. So one living seed is enough, and every pair of members has its own connection.
 //
 //   link     (new) ── welcome ──► alive ── silent for `silence_max` ──► dead ── welcome ──► alive
+//                                                                       └── `forget_after`, and no seed ──► (gone)
 //   restart  a welcome with another nonce: another process answers at that endpoint
 //   twins    a hello with my name and another nonce is refused, once I am established; a third process, to whom both speak, refuses the
 //            newcomer after the elder has answered again. A name whose process is not connected any more may be taken over.
@@ -32,6 +33,8 @@ struct MembershipOptions {
   std::vector<std::string> seeds;  // request endpoints; one's own among them is ignored
   Duration hello_interval = absl::Seconds(1);
   Duration silence_max = absl::Seconds(3);
+  // A dead member that is no seed is forgotten: it says hello when it is back.
+  Duration forget_after = absl::Minutes(5);
   int high_water_mark = 1000;
 };
 
@@ -45,6 +48,8 @@ class Membership {
     // Heard for the first time or again, or another process bears the name now: its nonce tells.
     virtual void on_up(const Member& member) = 0;
     virtual void on_down(const std::string& name) = 0;
+    // Of one that is down: nothing is kept of it any more.
+    virtual void on_forgotten(const std::string& name) = 0;
     // Those who could be known from the seeds have all been heard or given up.
     virtual void on_settled() = 0;
     virtual void on_answer(const std::string& name, WireAnswer answer) = 0;

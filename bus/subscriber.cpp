@@ -81,7 +81,10 @@ void Subscriber::change(const std::string& prefix, Subscription& subscription, b
       if (waiter.prefix == prefix) waiter.nodes.clear();
     }
     reply_soon();
-    drain();
+    // Later: what is let go must not reach the owner inside its own call.
+    scheduler_.post([this, alive = std::weak_ptr<char>(alive_)] {
+      if (!alive.expired()) drain();
+    });
   }
   changed_(prefix, subscription);
 }
@@ -111,6 +114,12 @@ void Subscriber::restarted(const std::string& node) {
   if (!settled_) return;
   for (Waiter& waiter : waiters_) waiter.nodes.erase(node);  // the process that was known is gone
   reply_soon();
+}
+
+void Subscriber::forget(const std::string& node) {
+  dismiss(node);
+  publishers_.erase(node);
+  detector_.restarted(node);
 }
 
 void Subscriber::in_effect(const std::string& node, const std::string& prefix,

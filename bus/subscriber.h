@@ -53,6 +53,8 @@ class Subscriber {
   void dismiss(const std::string& node);
   // Another process bears the name now: nothing is in effect there.
   void restarted(const std::string& node);
+  // Nothing is kept of it but where its origins stood.
+  void forget(const std::string& node);
   // Version `version` of a subscription is in effect at `node`, whose origins stood at `tails`.
   void in_effect(const std::string& node, const std::string& prefix, std::uint64_t version,
                  absl::Span<const OriginTail> tails);

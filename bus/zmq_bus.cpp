@@ -56,10 +56,9 @@ Task ZmqBus::guarded(Function function) {
 
 absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool& pool,
                                                      ZmqBusOptions options) {
-  if (options.name.empty() || options.name.size() > wire_name_bytes_max / 2 ||
-      options.name.find('/') != std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", options.name, "\" is no node name: 1 to 127 bytes without \"/\""));
+  if (!is_token(options.name)) {  // the first half of its events' origin
+    return absl::InvalidArgumentError(absl::StrCat("\"", options.name, "\" is no node name: 1 to ",
+                                                   token_bytes_max, " of A-Z a-z 0-9 _ -"));
   }
   std::unique_ptr<ZmqBus> bus(new ZmqBus(loop, pool, std::move(options)));
   if (absl::Status bound = bus->bind(); !bound.ok()) return bound;
@@ -69,6 +68,7 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool&
 ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
     : loop_(loop),
       options_(std::move(options)),
+      context_(std::make_shared<ZmqContext>(options_.sockets_max)),
       subscriber_(loop, pool, options_.gaps, [this](const auto& prefix, const auto& subscription) {
         changed(prefix, subscription);
       }) {
@@ -81,14 +81,16 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
 absl::Status ZmqBus::bind() {
   if (options_.client) return absl::OkStatus();
   const ZmqSocketOptions queues{.high_water_mark = options_.high_water_mark};
-  requests_ =
-      std::make_unique<ZmqSocket>(context_, ZMQ_ROUTER, queues, loop_,
+  auto requests = ZmqSocket::make(context_, ZMQ_ROUTER, queues, loop_,
                                   [this](ZmqSocket::Frames frames) { on_request_frames(frames); });
+  if (!requests.ok()) return requests.status();
+  requests_ = *std::move(requests);
   ZmqSocketOptions publishing = queues;
   publishing.nodrop = true;
-  publisher_ =
-      std::make_unique<ZmqSocket>(context_, ZMQ_XPUB, publishing, loop_,
-                                  [this](ZmqSocket::Frames frames) { on_subscription(frames); });
+  auto publisher = ZmqSocket::make(context_, ZMQ_XPUB, publishing, loop_,
+                                   [this](ZmqSocket::Frames frames) { on_subscription(frames); });
+  if (!publisher.ok()) return publisher.status();
+  publisher_ = *std::move(publisher);
   for (const std::string* endpoint : {&options_.request_bind, &options_.publish_bind}) {
     if (absl::Status free = check_free(*endpoint); !free.ok()) return free;
   }
@@ -116,6 +118,7 @@ void ZmqBus::start(BusReceiver& receiver) {
   options.seeds = options_.seeds;
   options.hello_interval = options_.hello_interval;
   options.silence_max = options_.silence_max;
+  options.forget_after = options_.forget_after;
   options.high_water_mark = options_.high_water_mark;
   Membership::Listener& listener = *this;
   membership_ = std::make_unique<Membership>(loop_, context_, std::move(options), listener);
@@ -179,6 +182,7 @@ void ZmqBus::unsubscribe(std::string prefix) { subscriber_.unsubscribe(prefix); 
 
 void ZmqBus::changed(const std::string& prefix, const Subscriber::Subscription& subscription) {
   for (auto& [name, source] : sources_) {
+    if (source.socket == nullptr) continue;
     if (subscription.active()) {
       source.socket->subscribe(prefix);
       place_marker(source);
@@ -216,6 +220,7 @@ void ZmqBus::retry() {
   retry_timer_ = 0;
   const Instant now = loop_.clock().now();
   for (auto& [name, source] : sources_) {
+    if (source.alive && source.socket == nullptr && attach(source)) place_marker(source);
     if (source.marker.empty() || !source.alive) continue;
     if (now - source.marker_at >= options_.handshake_retry) place_marker(source);
     arm_retry();
@@ -266,24 +271,48 @@ void ZmqBus::on_up(const Member& member) {
   const bool moved = source.member.publish_endpoint != member.publish_endpoint;
   source.member = member;
   source.alive = true;
-  subscriber_.expect(member.name);
-  if (source.socket == nullptr || moved) {
+  if (moved) {
     ZmqSocket::retire(std::move(source.socket));
     source.marker.clear();
-    source.socket = std::make_unique<ZmqSocket>(
-        context_, ZMQ_SUB, ZmqSocketOptions{.high_water_mark = options_.high_water_mark}, loop_,
-        [this, name = member.name](ZmqSocket::Frames frames) { on_published(name, frames); });
-    const absl::Status connected = source.socket->connect(member.publish_endpoint);
-    if (!connected.ok()) on_bad_frame(member.name, connected);
-    source.socket->start();
-    source.socket->subscribe(opening_topic);
-    for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
-      if (subscription.active()) source.socket->subscribe(prefix);
-    }
   }
-  place_marker(source);
+  if (source.socket != nullptr || attach(source)) {
+    subscriber_.expect(member.name);
+    place_marker(source);
+  }
   receiver_->on_peer(member.name, true);
   release_requests();
+}
+
+// False: no socket could be made; another try follows.
+bool ZmqBus::attach(Source& source) {
+  const std::string name = source.member.name;
+  auto made = ZmqSocket::make(
+      context_, ZMQ_SUB, ZmqSocketOptions{.high_water_mark = options_.high_water_mark}, loop_,
+      [this, name](ZmqSocket::Frames frames) { on_published(name, frames); });
+  if (!made.ok()) {
+    arm_retry();
+    on_bad_frame(name, made.status());
+    return false;
+  }
+  source.socket = *std::move(made);
+  const absl::Status connected = source.socket->connect(source.member.publish_endpoint);
+  if (!connected.ok()) on_bad_frame(name, connected);
+  source.socket->start();
+  source.socket->subscribe(opening_topic);
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    if (subscription.active()) source.socket->subscribe(prefix);
+  }
+  subscriber_.expect(name);
+  return true;
+}
+
+void ZmqBus::on_forgotten(const std::string& name) {
+  const auto found = sources_.find(name);
+  if (found != sources_.end()) {
+    ZmqSocket::retire(std::move(found->second.socket));
+    sources_.erase(found);
+  }
+  subscriber_.forget(name);
 }
 
 void ZmqBus::on_down(const std::string& name) {

@@ -34,9 +34,11 @@ struct ZmqBusOptions {
 
   Duration hello_interval = absl::Seconds(1);
   Duration silence_max = absl::Seconds(3);
+  Duration forget_after = absl::Minutes(5);  // what is known of a dead member that is no seed
   Duration handshake_retry = absl::Milliseconds(200);
-  Duration request_max = absl::Minutes(5);  // for requests without a deadline
-  int high_water_mark = 100'000;            // messages waiting per connection and direction
+  Duration request_max = absl::Minutes(5);    // for requests without a deadline
+  int high_water_mark = 100'000;              // messages waiting per connection and direction
+  int sockets_max = ZmqContext::sockets_max;  // a member for which none is left is rejected
   GapDetector::Options gaps;
 
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
@@ -76,7 +78,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   struct Source {
     Member member;
     bool alive = false;
-    std::unique_ptr<ZmqSocket> socket;
+    std::unique_ptr<ZmqSocket> socket;               // null: none could be made yet
     std::string marker;                              // the topic of the one under way; empty: none
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
     Instant marker_at;
@@ -96,6 +98,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   // Membership::Listener
   void on_up(const Member& member) override;
   void on_down(const std::string& name) override;
+  void on_forgotten(const std::string& name) override;
   void on_settled() override;
   void on_answer(const std::string& name, WireAnswer answer) override;
   void on_bad_frame(const std::string& from, const absl::Status& why) override;
@@ -108,6 +111,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void on_published(const std::string& name, ZmqSocket::Frames frames);
   void on_marker(Source& source, std::string_view frame);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
+  bool attach(Source& source);
   void place_marker(Source& source);
   void arm_retry();
   void retry();
@@ -123,7 +127,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   Member self_;
   BusReceiver* receiver_ = nullptr;
   bool fatal_ = false;
-  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  std::shared_ptr<ZmqContext> context_;
   std::unique_ptr<ZmqSocket> publisher_;
   std::unique_ptr<ZmqSocket> requests_;
   std::unique_ptr<Membership> membership_;

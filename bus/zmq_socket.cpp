@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <zmq.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
@@ -14,7 +15,7 @@
 namespace supercloud {
 namespace {
 
-// What can only fail through a mistake in this file, or when the machine is out of descriptors.
+// What can only fail through a mistake in this file.
 void must(bool held, const char* what) {
   if (!held) ABSL_RAW_LOG(FATAL, "libzmq: %s: %s", what, zmq_strerror(zmq_errno()));
 }
@@ -36,22 +37,43 @@ void set(void* socket, int option, int value, const char* what) {
 
 }  // namespace
 
-ZmqContext::ZmqContext() : context_(zmq_ctx_new()) {
+ZmqContext::ZmqContext(int sockets) : context_(zmq_ctx_new()) {
   must(context_ != nullptr, "context");
   zmq_ctx_set(context_, ZMQ_BLOCKY, 0);
+  const int limit = zmq_ctx_get(context_, ZMQ_SOCKET_LIMIT);
+  zmq_ctx_set(context_, ZMQ_MAX_SOCKETS, std::min(sockets, limit));
 }
 ZmqContext::~ZmqContext() {
   while (zmq_ctx_term(context_) != 0 && zmq_errno() == EINTR) {
   }
 }
 
+absl::StatusOr<std::unique_ptr<ZmqSocket>> ZmqSocket::make(std::shared_ptr<ZmqContext> context,
+                                                           int type, ZmqSocketOptions options,
+                                                           EventLoop& loop, OnMessage on_message,
+                                                           std::function<void()> on_writable) {
+  void* socket = zmq_socket(context->get(), type);
+  if (socket == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot make a socket: ", zmq_strerror(zmq_errno()),
+                     "; raise this process's limit of open files, or have fewer members"));
+  }
+  return std::unique_ptr<ZmqSocket>(new ZmqSocket(std::move(context), socket, options, loop,
+                                                  std::move(on_message), std::move(on_writable)));
+}
+
 ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options,
+                     EventLoop& loop, OnMessage on_message, std::function<void()> on_writable)
+    : ZmqSocket(context, zmq_socket(context->get(), type), options, loop, std::move(on_message),
+                std::move(on_writable)) {}
+
+ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocketOptions options,
                      EventLoop& loop, OnMessage on_message, std::function<void()> on_writable)
     : context_(std::move(context)),
       loop_(loop),
       on_message_(std::move(on_message)),
       on_writable_(std::move(on_writable)),
-      socket_(zmq_socket(context_->get(), type)),
+      socket_(socket),
       nodrop_(options.nodrop),
       blocked_(on_writable_ != nullptr) {
   must(socket_ != nullptr, "socket");

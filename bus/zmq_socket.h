@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/event_loop.h"
 
@@ -19,7 +20,10 @@ namespace supercloud {
 // A libzmq context. Its sockets keep it, for it cannot end before they do.
 class ZmqContext {
  public:
-  ZmqContext();
+  // For two sockets of every member, and those of one's own.
+  static constexpr int sockets_max = 4096;
+
+  explicit ZmqContext(int sockets = sockets_max);
   ~ZmqContext();
   ZmqContext(const ZmqContext&) = delete;
   ZmqContext& operator=(const ZmqContext&) = delete;
@@ -46,7 +50,11 @@ class ZmqSocket {
   static constexpr std::size_t message_bytes_max = 2 << 20;  // a peer that sends more is cut off
 
   // `type`: ZMQ_SUB, ... `on_writable`, if given, runs when something may
-  // be sent, at first and after a send that failed.
+  // be sent, at first and after a send that failed. ResourceExhausted: out of sockets or descriptors.
+  static absl::StatusOr<std::unique_ptr<ZmqSocket>> make(
+      std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options, EventLoop& loop,
+      OnMessage on_message, std::function<void()> on_writable = nullptr);
+  // The same, where there must be one.
   ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options,
             EventLoop& loop, OnMessage on_message, std::function<void()> on_writable = nullptr);
   ~ZmqSocket();
@@ -72,6 +80,8 @@ class ZmqSocket {
   void send_lossy(Frames frames);
 
  private:
+  ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocketOptions options,
+            EventLoop& loop, OnMessage on_message, std::function<void()> on_writable);
   void ready();
   void look_again();
   int events() const;

@@ -261,5 +261,33 @@ TEST_F(GapDetectorTest, an_event_with_impossible_predecessors_is_refused) {
   EXPECT_TRUE(absl::IsInvalidArgument(detector_.arrived(*std::move(draft).seal(envelope), now_)));
 }
 
+TEST_F(GapDetectorTest, a_new_incarnation_owes_the_tail_of_the_one_before) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(3);
+  arrive(events[0]);
+  beat(streams_.heartbeat(pool_));
+  TestStreams next("a");
+  next.incarnation = 2;
+  arrive(next.event(pool_, "executor", "web1"));
+  EXPECT_EQ(told(), (Told{"1", "gap vm. 2-3", "1"}));
+  wait(absl::Seconds(1));
+  EXPECT_EQ(told(), Told{}) << "told once";
+}
+
+TEST_F(GapDetectorTest, an_origin_that_is_forgotten_owes_its_tail) {
+  GapDetector::Options options;
+  options.origins_max = 1;
+  detector_ = GapDetector(options);
+  detector_.subscribe("vm.");
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(3);
+  arrive(events[0]);
+  beat(streams_.heartbeat(pool_));
+  TestStreams other("b");
+  arrive(other.event(pool_, "executor", "web1"));
+  EXPECT_EQ(detector_.counts().forgotten, 1);
+  EXPECT_EQ(told(), (Told{"1", "gap vm. 2-3", "1"}));
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
 #include "core/event_loop.h"
 #include "tests/bus/bus_process.h"
+#include "tests/bus/bus_world.h"
 
 namespace supercloud {
 namespace {
@@ -157,6 +159,100 @@ TEST_F(ZmqBusTest, a_full_queue_is_counted_and_told_and_its_loss_seen_as_a_gap) 
   }));
   const auto arrived = b->sequences("a/executor");
   EXPECT_TRUE(std::is_sorted(arrived.begin(), arrived.end()));
+}
+
+TEST_F(ZmqBusTest, a_name_that_is_no_token_is_refused) {
+  EventPool pool;
+  const auto bus = ZmqBus::open(loop_, pool, member("host1.example.com"));
+  EXPECT_TRUE(absl::IsInvalidArgument(bus.status())) << bus.status();
+  EXPECT_NE(bus.status().message().find("host1.example.com"), std::string::npos);
+}
+
+TEST_F(ZmqBusTest,
+       a_member_without_a_socket_is_rejected_and_comes_in_when_a_dead_one_is_forgotten) {
+  ZmqBusOptions options = member("a");
+  options.sockets_max = 4;  // its own two, and those of one other
+  options.hello_interval = absl::Milliseconds(50);
+  options.silence_max = absl::Milliseconds(300);
+  options.forget_after = absl::Milliseconds(300);
+  auto a = start(options);
+  options = member("b");
+  options.seeds = {ipc("a.req")};
+  auto b = start(options);
+  ASSERT_TRUE(run_until([&] { return a->sees("b") && b->sees("a"); }));
+  options = member("c");
+  options.seeds = {ipc("a.req")};
+  options.hello_interval = absl::Milliseconds(50);
+  auto c = start(options);
+  ASSERT_TRUE(run_until([&] { return !a->rejected.empty(); }));
+  EXPECT_NE(a->rejected[0].find("cannot make a socket"), std::string::npos) << a->rejected[0];
+  EXPECT_FALSE(a->sees("c"));
+  bool answered = false;
+  a->bus->request({"b", "echo"}, "x",
+                  Reply<std::string>(far_future, [&](auto value) { answered = value.ok(); }));
+  ASSERT_TRUE(run_until([&] { return answered; })) << "the others notice nothing";
+  b.reset();
+  ASSERT_TRUE(run_until([&] { return a->sees("c"); }));
+  // And what it publishes arrives.
+  bool ready = false;
+  a->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
+  ASSERT_TRUE(run_until([&] { return ready; }));
+  c->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return a->events.size() == 1; }));
+}
+
+TEST_F(ZmqBusTest, a_forgotten_member_that_comes_back_is_heard_again) {
+  ZmqBusOptions options = member("a");
+  options.hello_interval = absl::Milliseconds(50);
+  options.silence_max = absl::Milliseconds(300);
+  options.forget_after = absl::Milliseconds(300);
+  auto a = start(options);
+  bool ready = false;
+  a->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
+  for (int life = 0; life < 2; ++life) {
+    options = member("b");
+    options.nonce = 7;  // as one process that was cut off
+    options.seeds = {ipc("a.req")};
+    auto b = start(options);
+    ASSERT_TRUE(run_until([&] { return ready && a->sees("b") && b->sees("a"); }));
+    const std::size_t before = a->events.size();
+    ASSERT_TRUE(run_until([&] {
+      b->publish("executor", "web1");
+      return a->events.size() > before;
+    }));
+    b.reset();
+    ASSERT_TRUE(run_until([&] { return !a->sees("b"); }));
+    const Instant forgotten = loop_.clock().now() + absl::Milliseconds(500);
+    ASSERT_TRUE(run_until([&] { return loop_.clock().now() >= forgotten; }));
+  }
+}
+
+TEST(ZmqBusOutside, what_is_too_large_is_rejected_and_the_rest_goes_on) {
+  for (const MakeBusWorld& make : {MakeBusWorld(make_ipc_world), MakeBusWorld(make_tcp_world)}) {
+    const auto world = make();
+    auto a = world->start("a");
+    auto b = world->start("b");
+    ASSERT_TRUE(world->run_until([&] { return a->sees("b") && b->sees("a"); }));
+    bool ready = false;
+    b->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
+    ASSERT_TRUE(world->run_until([&] { return ready; }));
+    world->send_garbage(*b);
+    // The last of it is above 2 MiB, on both sockets: there the liar is cut off.
+    ASSERT_TRUE(world->run_until([&] {
+      return std::any_of(b->rejected.begin(), b->rejected.end(), [](const std::string& line) {
+        return line.find("too large") != std::string::npos;
+      });
+    }));
+    a->publish("executor", "web1");
+    ASSERT_TRUE(world->run_until([&] { return b->events.size() == 1; }));
+    bool answered = false;
+    a->bus->request({"b", "echo"}, "x", Reply<std::string>(far_future, [&](const auto& value) {
+                      answered = value.ok();
+                    }));
+    ASSERT_TRUE(world->run_until([&] { return answered; }));
+    EXPECT_TRUE(b->sees("a"));
+    EXPECT_TRUE(b->fatal.empty());
+  }
 }
 
 }  // namespace

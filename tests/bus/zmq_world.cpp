@@ -68,6 +68,8 @@ class Liar {
       const std::string_view frames[] = {garbage};
       hello_.send(frames);
     }
+    const std::string_view frames[] = {oversized_};
+    hello_.send(frames);
   }
 
  private:
@@ -80,6 +82,10 @@ class Liar {
   }
   void publish(ZmqSocket::Frames frames) {
     const std::string topic(frames[0].substr(1));
+    const bool events = !topic.empty() && topic[0] != marker_lead[0];
+    const std::string large(event_bytes_max + 1, 'l');
+    const std::string_view message[] = {topic, large};
+    if (events) publisher_.send(message);
     for (const std::string& garbage :
          {std::string(), std::string("x"), std::string(3000, '\xff')}) {
       const std::string_view two[] = {topic, garbage};
@@ -87,9 +93,13 @@ class Liar {
       const std::string_view one[] = {topic};
       publisher_.send(one);
     }
+    // Above what libzmq takes: it does not let the sender go on.
+    const std::string_view last[] = {topic, oversized_};
+    if (events) publisher_.send(last);
   }
 
   std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  const std::string oversized_ = std::string(ZmqSocket::message_bytes_max + 1, 'o');
   Member self_;
   ZmqSocket hello_;
   ZmqSocket requests_;
