@@ -10,6 +10,7 @@
 #include "actors/spot/price_text.h"
 #include "cli/run_directory.h"
 #include "cli/toml_table.h"
+#include "core/topic.h"
 
 namespace supercloud {
 namespace {
@@ -144,9 +145,17 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   TomlTable& file = *parsed;
   NodeConfig config;
   config.name = file.required_text("name");
-  if (config.name.find('/') != std::string::npos) file.complain("name", "must not contain a slash");
+  const auto check_name = [&file](std::string_view key, const std::string& node) {
+    if (node.empty() || is_token(node)) return;
+    file.complain(key,
+                  absl::StrCat("has to be 1 to ", token_bytes_max,
+                               " of A-Z a-z 0-9 _ -, for it stands in every event's id: write "
+                               "\"host1\" or \"host1-example-com\", not \"host1.example.com\""));
+  };
+  check_name("name", config.name);
   config.cluster = file.required_text("cluster");
   config.site = file.text("site", config.name);
+  if (file.has("site")) check_name("site", config.site);
   config.directory = file.text("directory", (state_root() / config.cluster).string());
   config.seeds = file.texts("seeds");
   TomlTable bus = file.table("bus");

@@ -65,5 +65,18 @@ TEST(NearNames, AreThoseWithFewLettersChanged) {
   EXPECT_TRUE(near_names("zzzz", {"web1"}).empty());
 }
 
+TEST(NodeConfig, ANameThatWouldMakeItsEventsUnreadableIsRefusedWithItsLine) {
+  for (const char* key : {"name", "site"}) {
+    std::string toml = good;
+    const std::string line = std::string(key) + " = \"";
+    toml.insert(toml.find(line) + line.size(), "host1.example.com.");
+    const std::string told = mistake_in(toml);
+    EXPECT_EQ(told.rfind(std::string("node.toml:") + (line[0] == 'n' ? "1" : "3") + ": " + key, 0),
+              0U)
+        << told;
+    EXPECT_NE(told.find("A-Z a-z 0-9 _ -"), std::string::npos) << told;
+  }
+}
+
 }  // namespace
 }  // namespace supercloud
