@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +24,8 @@ constexpr Duration start_deadline = absl::Seconds(15);
 constexpr int start_look_ms = 20;
 constexpr Duration look_interval = absl::Milliseconds(200);
 constexpr Duration ask_deadline = absl::Seconds(2);
+constexpr Duration catch_up_after[] = {absl::Milliseconds(1500), absl::Seconds(4)};
+constexpr std::size_t heard_kept = 20'000;
 constexpr std::uint64_t gib = 1ULL << 30;
 
 // Sockets of a run whose processes are gone, left by a demo that was killed.
@@ -130,19 +133,16 @@ absl::Status DemoCluster::start_site() {
     }
     ::poll(nullptr, 0, start_look_ms);
   }
-  const absl::Status listening = client_->subscribe(Pattern::of(">"), [this](const Event& event) {
-    if (early_.empty() || early_.insert(event.id()).second) heard(event);
-  });
+  client_->on_gap([this](const BusGap& gap) { gaps_.push_back(gap); });
+  const absl::Status listening =
+      client_->subscribe(Pattern::of(">"), [this](const Event& event) { heard_or_read(event); });
   if (!listening.ok()) return listening;
   // On a slow machine the market has opened before this process could listen: what was missed stands in the site's log.
-  early_.insert(EventId{});
   const auto target = load_cluster(directory_);
   if (!target.ok()) return target.status();
   const auto missed = read_history(*target, Pattern::of(">"), client_->pool(), client_.get());
   if (!missed.ok()) return missed.status();
-  for (const Event& event : *missed)
-    if (early_.insert(event.id()).second) heard(event);
-  early_.clear();
+  for (const Event& event : *missed) heard_or_read(event);
   return absl::OkStatus();
 }
 
@@ -171,6 +171,54 @@ void DemoCluster::say(const std::string& line) {
   line_(story_.lines().back());
 }
 
+void DemoCluster::heard_or_read(const Event& event) {
+  if (!heard_.insert(event.id()).second) return;
+  heard_order_.push_back(event.id());
+  if (heard_order_.size() > heard_kept) {
+    heard_.erase(heard_order_.front());
+    heard_order_.pop_front();
+  }
+  heard(event);
+}
+
+void DemoCluster::read_log(const std::function<bool(const std::string& node)>& whose,
+                           const std::function<bool(const Event&)>& which) {
+  auto target = load_cluster(directory_);
+  if (!target.ok()) return;
+  std::erase_if(target->nodes, [&](const NodeEntry& node) { return !whose(node.name); });
+  if (target->nodes.empty()) return;
+  const auto events = read_history(*target, Pattern::of(">"), client_->pool(), client_.get());
+  if (!events.ok()) return;
+  for (const Event& event : *events)
+    if (which(event)) heard_or_read(event);
+}
+
+void DemoCluster::fill_gaps() {
+  const std::vector<BusGap> gaps = std::exchange(gaps_, {});
+  if (!gaps.empty())
+    read_log(
+        [&](const std::string& node) {
+          return std::any_of(gaps.begin(), gaps.end(),
+                             [&](const BusGap& gap) { return gap.origin.starts_with(node + "/"); });
+        },
+        [&](const Event& event) {
+          return std::any_of(gaps.begin(), gaps.end(), [&](const BusGap& gap) {
+            return event.origin() == gap.origin && event.incarnation() == gap.incarnation &&
+                   event.sequence() > gap.after && event.sequence() <= gap.up_to;
+          });
+        });
+  // What a node says in its first moments, before it is connected with this process, stands in its log alone.
+  std::set<std::string> nodes;
+  std::erase_if(catch_up_, [&](const std::pair<Instant, std::string>& due) {
+    if (due.first > client_->loop().clock().now()) return false;
+    nodes.insert(due.second);
+    return true;
+  });
+  if (!nodes.empty())
+    read_log([&](const std::string& node) { return nodes.contains(node); },
+             [](const Event&) { return true; });
+}
+
 void DemoCluster::heard(const Event& event) {
   const std::string line = story_.apply(event);
   if (!line.empty()) line_(story_.lines().back());
@@ -179,6 +227,9 @@ void DemoCluster::heard(const Event& event) {
       if (const absl::Status started = start_node(event.payload().getInstanceLaunched());
           !started.ok())
         say(std::string(started.message()));
+      for (const Duration after : catch_up_after)
+        catch_up_.emplace_back(client_->loop().clock().now() + after,
+                               std::string(text(event.payload().getInstanceLaunched().getNode())));
       return;
     case schema::Payload::INSTANCE_REVOKED:
       // The cloud does not wait: the machine is gone at any instruction, with its disk.
@@ -214,6 +265,7 @@ void DemoCluster::look() {
     say(absl::StrCat("the process of ", node, " ended, ", how,
                      ": whoever has its VMs' disks takes them over"));
   }
+  fill_gaps();
   if (until_market() > absl::ZeroDuration()) return;
   create_vms();
   ask_the_impossible();

@@ -2,6 +2,7 @@
 // as a client on their bus.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -52,6 +53,11 @@ class DemoCluster {
   absl::Status start_node(schema::InstanceLaunched::Reader launched);
   NodeConfig config_of(const std::string& node) const;
   void heard(const Event& event);
+  // The same of events that may have been heard before.
+  void heard_or_read(const Event& event);
+  void fill_gaps();
+  void read_log(const std::function<bool(const std::string& node)>& whose,
+                const std::function<bool(const Event&)>& which);
   void say(const std::string& line);
   void look();
   void create_vms();
@@ -64,7 +70,11 @@ class DemoCluster {
   NodeProcesses processes_;
   std::unique_ptr<ClusterClient> client_;
   std::map<std::string, std::string> node_of_instance_;
-  std::set<EventId> early_;  // heard while the past is read, and a mark; empty afterwards
+  // Ids of what was heard last, as the past and gaps are read from logs that have it too.
+  std::set<EventId> heard_;
+  std::deque<EventId> heard_order_;
+  std::vector<BusGap> gaps_;                               // to be filled
+  std::vector<std::pair<Instant, std::string>> catch_up_;  // when whose log is read
   std::set<std::string> created_, creating_;
   bool asked_ = false, asking_ = false;
 };

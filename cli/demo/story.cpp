@@ -300,6 +300,8 @@ std::string DemoStory::told_vm(const Event& event) {
   const std::string name = event.subject();
   Vm* of = vm(name);
   if (of == nullptr) return "";
+  if (event.epoch() < of->epoch) return "";
+  of->epoch = event.epoch();
   const absl::Time market = clock_.at(event.time().wall());
   switch (event.type()) {
     case schema::Payload::VM_STARTED: {

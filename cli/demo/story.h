@@ -42,6 +42,7 @@ class DemoStory {
   struct Vm {
     std::string name, policy, needs;
     std::string node;               // empty: not started yet
+    Epoch epoch = 0;                // of what was heard: nodes are not heard in the order of time
     std::string state = "to come";  // running, paused, lost, failed
     absl::Time since;
     std::string reason;  // of its last move, or why it stays

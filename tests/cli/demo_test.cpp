@@ -133,6 +133,16 @@ TEST_F(DemoStoryTest, counts_a_move_once_however_many_tell_its_end) {
   EXPECT_THAT(lines_.back(), HasSubstr("in 1.9 s"));
 }
 
+TEST_F(DemoStoryTest, what_is_heard_late_of_an_older_epoch_changes_nothing) {
+  const Event proposal = told_.proposed("web1", 180'100, "it is cheaper", nullptr, {});
+  told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
+  fold();
+  for (const Event& event : told_.events())
+    if (event.type() == schema::Payload::VM_PAUSED) story_.apply(event);
+  EXPECT_EQ(story_.vms()[0].state, "running");
+  EXPECT_EQ(story_.vms()[0].node, "node-c");
+}
+
 TEST_F(DemoStoryTest, a_move_under_way_when_the_notice_comes_leaves_in_time_too) {
   const Event proposal = told_.proposed("web1", 180'100, "it is cheaper", nullptr, {});
   notice(180'120);
