@@ -200,6 +200,11 @@ TEST_F(ExplainTest, an_end_that_is_told_twice_takes_no_line_from_others) {
   const Event proposal = propose(180'100);
   const Event accepted = told_.accepted(proposal, 180'150);
   told_.moved(proposal, accepted, 180'200);
+  // More than fits.
+  for (const char* elsewhere : {"node-b/network", "node-d/network"})
+    told_.tell(
+        elsewhere, 182'045, "web1", {nullptr, &proposal},
+        [](schema::Payload::Builder payload) { payload.initNetworkSwitched().setNode("node-c"); });
   told_.tell("node-a/executor", 195'000, "web1", {nullptr, &proposal},
              [](schema::Payload::Builder payload) {
                auto completed = payload.initMigrationCompleted();
