@@ -40,11 +40,11 @@ struct Court {
     next.swap_id = swap.swap_id;
     next.swap_kind = swap.kind;
     ++next.epoch;
-    // What was committed to this node stays marked until it has said how that ended, whatever it swaps meanwhile.
-    if (!record.heir || record.heir->node != node || swap.kind == SwapKind::TAKEOVER)
-      next.heir.reset();
+    // A migration stays marked until its end was said: by the target that committed, or by the source that took its machine back.
+    const bool memory_kept = swap.kind == SwapKind::COMMIT || swap.kind == SwapKind::RECLAIM;
+    if (!memory_kept) next.heir.reset();
     next.session_alive = true;
-    next.heir_alive = next.heir.has_value();
+    next.heir_alive = next.heir && (next.heir->node == node || !heir_ended);
     return next;
   }
   static SwapVerdict win(LeaseRecord next) { return {true, "", std::move(next)}; }

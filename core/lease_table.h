@@ -36,7 +36,7 @@ struct LeaseRecord {
   SwapKind swap_kind = SwapKind::DEFINE;
   // grows; above that of every record that was ever removed, so a name used again repeats none
   Epoch epoch = 0;
-  // Whom an accept named, and after its commit the holder itself: the mark of a migration whose end has not been said (6).
+  // Whom an accept named, also after its commit or a swap back: the mark of a migration whose end has not been said (6).
   std::optional<Heir> heir;
   // nodes whose replica has every acknowledged flushed write; the holder is one
   std::vector<std::string> in_sync;

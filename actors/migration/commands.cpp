@@ -33,14 +33,14 @@ void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record
   view.setNode(record.holder);
   if (node != nullptr) view.setPlace(node->place);
   view.setEpoch(record.epoch);
-  view.setState(worker != nullptr && held_here ? worker->state()
-                : !record.session_alive        ? "lost"
-                : record.heir                  ? "migrating"
+  view.setState(worker != nullptr && held_here                      ? worker->state()
+                : !record.session_alive                             ? "lost"
+                : record.heir && record.heir->node != record.holder ? "migrating"
                 // whether its copy is gone already, its holder alone knows
                 : !view.getSpec().getRunning() ? "stopping"
                 : view.getSpec().getPaused()   ? "paused"
                                                : "running");
-  if (record.heir) {
+  if (record.heir && record.heir->node != record.holder) {
     view.setHeir(record.heir->node);
     record.heir->migration.write(view.initMigration());
   }

@@ -59,6 +59,12 @@ void Executor::recovered(const Event& event) {
       const auto swap = payload.getLeaseSwapRequested();
       if (event.origin() == shared_.context.self().to_string())
         worker(vm_of(event)).recover_asked(swap.getKind(), swap.getEpoch());
+      const bool takes_mark =
+          swap.getKind() == SwapKind::TAKEOVER || swap.getKind() == SwapKind::RESTART;
+      if (event.origin() == shared_.context.self().to_string() && takes_mark &&
+          !event.migration().empty())
+        worker(vm_of(event))
+            .recover_owed(event.migration(), std::string(text(swap.getSwapId())), swap.getEpoch());
       break;
     }
     case schema::Payload::MIGRATION_PROPOSED:
@@ -88,13 +94,6 @@ void Executor::recovered(const Event& event) {
       in.migration = event.migration();
       in.epoch = event.epoch();
       recovered_[vm_of(event)].incoming[in.migration] = in;
-      break;
-    }
-    case schema::Payload::VM_RESUMED: {
-      auto& incoming = recovered_[vm_of(event)].incoming;
-      const auto in = incoming.find(event.migration());
-      if (in != incoming.end() && text(payload.getVmResumed().getNode()) == node)
-        in->second.resumed = true;
       break;
     }
     case schema::Payload::MIGRATION_COMPLETED:

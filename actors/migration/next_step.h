@@ -100,7 +100,6 @@ struct Incoming {
   bool from_disk = false;
   bool verified = false;
   bool commit_asked = false;
-  bool resumed = false;  // here; from the log, after a restart
   std::string failure;
 };
 

@@ -111,7 +111,7 @@ View VmWorker::view() {
   view.won = won_;
   view.asked_by_copy = asked_by_copy_;
   view.asked_by_boot = asked_by_boot_;
-  view.completing = completing_.has_value();
+  view.completing = owes_completed();
   view.define_in_flight = view.session && define_session_ == *view.session;
   view.out = out_;
   view.in = in_;
@@ -177,33 +177,15 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
       in_->prepared = guest && guest->migration == in_->migration && recovered_in_ &&
                       recovered_in_->migration == in_->migration;
     }
-    if (recovered_in_ && record_->epoch > recovered_in_->epoch) settle_recovered();
     forget_old_swaps();
   }
+  settle_owed();
+  tend_released();
   look();
-}
-
-// A migration was on its way here when the executor was restarted, and its commit has been decided meanwhile: if it was ours, this
-// node says how it ended.
-void VmWorker::settle_recovered() {
-  const Incoming in = *std::exchange(recovered_in_, std::nullopt);
-  const bool held = record_->holder == shared_.context.node();
-  // Our commit, and nothing since but swaps that kept the copy.
-  bool ours =
-      held && (record_->swap_kind == SwapKind::COMMIT ? record_->epoch == in.epoch + 1
-                                                      : record_->swap_kind == SwapKind::RECLAIM);
-  for (Epoch epoch = in.epoch; epoch < record_->epoch; ++epoch)
-    ours = ours && asked_by_copy_.contains(epoch);
-  if (!ours && !in.resumed && record_->epoch > in.epoch + 1)
-    return say_aborted(in.migration, committed_stage, "the target was lost as it committed");
-  if (!held || !(ours || in.resumed)) return;
-  completing_ = in.migration;
-  completing_source_ = in.source;
 }
 
 // What is decided needs no memory; a copy's chain of swaps is still looked at.
 void VmWorker::forget_old_swaps() {
-  if (recovered_in_) return;
   const auto guest = copy();
   const Epoch oldest = guest ? std::min(guest->epoch, record_->epoch) : record_->epoch;
   asked_by_copy_.erase(asked_by_copy_.begin(), asked_by_copy_.lower_bound(oldest));
@@ -228,16 +210,17 @@ void VmWorker::look() {
     shared_.seams.fabric.close(vm_);
   const Decision decision = shared_.options.decide(now);
   // Whatever comes next for it, it did resume here.
-  const bool goes_on =
-      decision.step != Step::none && now.copy && now.copy->state == GuestStatus::State::running;
-  if (completing_ && (goes_on || switched_here())) say_completed();
+  const bool runs = now.copy && now.copy->state == GuestStatus::State::running;
+  if (runs && owes_completed() && (decision.step != Step::none || switched_here())) {
+    say_completed();
+    if (decision.step == Step::none) return look();
+  }
   if (decision.step != Step::none) {
     busy_ = true;
     take(decision);
     return;
   }
   if (now.copy && now.copy->state == GuestStatus::State::running) tend_replicas();
-  tend_unended();
   // Come back when the next deadline passes; while a hand-over is open, ask the table often.
   const bool hot = (out_ && out_->paused) || (in_ && in_->seal);
   Instant due = far_future;
@@ -328,8 +311,8 @@ void VmWorker::take(const Decision& decision) {
                                     }));
       return;
     case Step::forget:
-      tend_unended();
-      forgotten_ = !unended_;
+      tend_released();
+      forgotten_ = !released_;
       busy_ = false;
       return;
     case Step::none:

@@ -65,7 +65,7 @@ class VmWorker {
   const std::optional<Incoming>& incoming() const { return in_; }
   std::optional<Message<schema::VmSpec>> spec() const;
   std::optional<GuestStatus> copy() const;
-  // For people: running, paused, migrating, stopped, starting, fenced, failed.
+  // For people: running, paused, migrating, stopping, stopped, starting, fenced, failed.
   std::string state() const;
   // Nothing of it is here, and it is not here that it will be.
   bool forgotten() const { return forgotten_; }
@@ -80,7 +80,8 @@ class VmWorker {
   void recover_outgoing(Outgoing out);
   void recover_incoming(Incoming in) { recovered_in_ = std::move(in); }
   void recover_dropped(const EventId& migration) { dropped_ = migration; }
-  void recover_end_said(const EventId& migration) { end_said_ = migration; }
+  void recover_owed(const EventId& migration, const std::string& swap_id, Epoch epoch);
+  void recover_end_said(const EventId& migration);
 
   // A migration of this VM to `target` is wanted; preflight has passed.
   void begin(Outgoing out, Event proposal);
@@ -100,16 +101,20 @@ class VmWorker {
   void migration_ended(const EventId& migration);
 
  private:
-  // A migration that this node has seen committed, and whose end it says itself if nobody else does.
-  struct Unended {
+  // A migration that was lost to its target, and whose end has not been heard.
+  struct Released {
     EventId migration;
-    std::string source, target;
-    Epoch epoch = 0;  // the one that the commit won
-    Instant due{};
+    Epoch epoch = 0;  // at which it was accepted
+  };
+  // The end of a migration whose mark a swap of ours is about to take away.
+  struct Owed {
+    EventId migration;
+    Epoch epoch = 0;              // that the swap compares with
+    std::set<std::string> swaps;  // their ids
+    std::string stage, why;
   };
 
   View view();
-  void settle_recovered();
   void forget_old_swaps();
   void take(const Decision& decision);
   void take_holder(Step step);
@@ -145,22 +150,22 @@ class VmWorker {
   void hand_over();
   void send_switch_over();
   void abort_outgoing();
-  void clear_heir();
   void finish_lost();
 
   void prepare();
   void verify();
   void commit();
   void drop_incoming(const std::string& why);
-  // At which a migration may have been aborted, in the words of its event.
-  static constexpr const char* committed_stage = "committed";
-  static constexpr const char* uncommitted_stage = "before the commit";
-  void say_aborted(const EventId& migration, const std::string& stage, const std::string& why);
-  void say_source_lost();
+
+  bool owes_completed() const;
   bool switched_here() const;
   void say_completed();
-  void tend_unended();
-  void say_end();
+  void owe(const Swap& swap, const std::string& why);
+  void owe_no_more(const std::string& swap_id);
+  void settle_owed();
+  std::string why_lost() const;
+  void clear_heir();
+  void tend_released();
   void say_cleaned();
 
   Draft draft(const EventId* migration, Epoch epoch) const;
@@ -216,11 +221,11 @@ class VmWorker {
     std::uint32_t passes = 0;
   } figures_;
   std::optional<HybridTime> resumed_time_;
-  std::optional<EventId> completing_;  // resumed here, not yet switched
-  std::string completing_source_;
-  std::optional<Unended> unended_;
-  EventId last_ended_;  // as heard
-  EventId end_said_;    // by this node
+  std::string committed_from_;
+  std::optional<Released> released_;
+  std::optional<Owed> owed_;
+  EventId end_heard_;
+  EventId end_said_;  // by this node
   Duration ask_delay_;
   std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
 };

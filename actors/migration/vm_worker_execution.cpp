@@ -73,7 +73,7 @@ void VmWorker::prepare_port() {
 void VmWorker::resumed() {
   failed_reported_ = false;
   // Its commit is what brought it here, also if that was won under a session that had ended, and the copy was reclaimed since (3).
-  const EventId migration = in_ && in_->epoch < consumed_ ? in_->migration : EventId{};
+  const EventId migration = owes_completed() ? record_->heir->migration : EventId{};
   if (record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) {
     Draft started = draft(nullptr, consumed_);
     auto payload = started.payload().initVmStarted();
@@ -95,9 +95,8 @@ void VmWorker::resumed() {
   resumed_time_ = shared_.context.publish(std::move(event)).time();
   arm_guest(shared_.seams.hypervisor, shared_.seams.volumes, shared_.seams.fabric, vm_,
             shared_.seams.session.deadline());
-  if (!migration.empty()) {
-    completing_ = migration;
-    completing_source_ = in_->source;
+  if (in_ && in_->epoch < consumed_) {
+    committed_from_ = in_->source;
     for (Answer& answer : std::exchange(switch_over_answers_, {}))
       answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
     in_.reset();

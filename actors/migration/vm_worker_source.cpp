@@ -12,7 +12,6 @@ constexpr Duration ask_again = absl::Milliseconds(200);
 constexpr Duration ask_soon =
     absl::Milliseconds(10);  // at first; then twice as long each time, up to ask_again
 constexpr Duration hand_over_again = absl::Milliseconds(300);
-constexpr Duration unended_patience = absl::Seconds(10);
 
 }  // namespace
 
@@ -311,22 +310,6 @@ void VmWorker::abort_outgoing() {
   shared_.seams.hypervisor.stop_send(vm_, reply<Done>(shared_.options.call_deadline, undone));
 }
 
-// Safe without a look at the target: it can have asked to commit only after a hand-over, and what was handed over is taken back
-// by a swap to a new epoch, which clears the mark by itself.
-void VmWorker::clear_heir() {
-  const bool committed_here = record_->heir->node == record_->holder;
-  if (record_->holder != shared_.context.node())
-    say_source_lost();
-  else if (committed_here && record_->heir->migration != end_said_)
-    say_aborted(record_->heir->migration, committed_stage,
-                "its target was lost as it committed, and started anew");
-  Swap swap = make_swap(SwapKind::CLEAR_HEIR);
-  swap.heir = record_->heir;
-  send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-    finished_later(result.ok() && result->won ? absl::ZeroDuration() : ask_again);
-  });
-}
-
 // The target won: memory goes now; the volume stays with the replicator until the target does not need it (12).
 void VmWorker::finish_lost() {
   shared_.seams.fabric.close(vm_);
@@ -343,59 +326,12 @@ void VmWorker::finish_lost() {
           released.payload().initVmReleased().setNode(shared_.context.node());
           shared_.context.publish(std::move(released));
         }
-        if (unended_) say_end();
-        unended_ = Unended{.migration = out.migration,
-                           .source = shared_.context.node(),
-                           .target = out.target,
-                           .epoch = out.epoch + 1,
-                           .due = shared_.context.now() + unended_patience};
-        if (last_ended_ == out.migration) say_cleaned();  // its end was heard first
+        if (released_) say_cleaned();
+        released_ = Released{out.migration, out.epoch};
         for (auto& told : std::exchange(cancel_waiters_, {}))
           told(absl::FailedPreconditionError("too late: the target had committed"));
         finished();
       }));
-}
-
-// Cleaned follows the end (20): a log that lacks it makes this executor, restarted, ask again how the migration ended.
-void VmWorker::migration_ended(const EventId& migration) {
-  last_ended_ = migration;
-  if (unended_ && unended_->migration == migration) say_cleaned();
-}
-
-void VmWorker::say_cleaned() {
-  const Unended end = *std::exchange(unended_, std::nullopt);
-  Draft cleaned = draft(&end.migration, end.epoch - 1);
-  cleaned.payload().initMigrationCleaned().setNode(shared_.context.node());
-  shared_.context.publish(std::move(cleaned));
-}
-
-// The target says how a committed migration ended. If it never does, it is lost, and the source says so in its place.
-void VmWorker::tend_unended() {
-  if (unended_ && shared_.context.now() >= unended_->due && record_known_) say_end();
-}
-
-// An epoch of the target's after the commit's shows that it executed.
-void VmWorker::say_end() {
-  const Unended& end = *unended_;
-  const bool lost =
-      !record_ || (record_->epoch == end.epoch ? !record_->session_alive
-                                               : record_->epoch == end.epoch + 1 &&
-                                                     record_->swap_kind == SwapKind::TAKEOVER);
-  Draft event = draft(&end.migration, end.epoch);
-  if (!lost) {
-    auto payload = event.payload().initMigrationCompleted();
-    payload.setSource(end.source);
-    payload.setTarget(end.target);
-  } else {
-    auto payload = event.payload().initMigrationAborted();
-    payload.setNode(shared_.context.node());
-    payload.setStage(committed_stage);
-    payload.setWhy(record_
-                       ? absl::StrCat(end.target, " committed and was then lost")
-                       : absl::StrCat(end.target, " committed, and the VM was destroyed since"));
-  }
-  shared_.context.publish(std::move(event));
-  say_cleaned();
 }
 
 }  // namespace supercloud

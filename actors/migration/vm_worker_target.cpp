@@ -91,28 +91,6 @@ void VmWorker::commit() {
   });
 }
 
-// The heir's mark in the record is a debt: whoever takes it away says how the migration ended. Said twice, it is said once too
-// often, never too little.
-void VmWorker::say_aborted(const EventId& migration, const std::string& stage,
-                           const std::string& why) {
-  end_said_ = migration;
-  Draft event = draft(&migration, record_->epoch);
-  auto payload = event.payload().initMigrationAborted();
-  payload.setNode(shared_.context.node());
-  payload.setStage(stage);
-  payload.setWhy(why);
-  shared_.context.publish(std::move(event));
-}
-
-// Rule 21: nobody else is left to say it.
-void VmWorker::say_source_lost() {
-  const bool committed = record_->heir->node == record_->holder;
-  say_aborted(record_->heir->migration, committed ? committed_stage : uncommitted_stage,
-              committed
-                  ? absl::StrCat(record_->holder, " committed and was then lost")
-                  : absl::StrCat("source lost: the session of ", record_->holder, " has ended"));
-}
-
 void VmWorker::drop_incoming(const std::string& why) {
   if (in_->failure.empty()) in_->failure = why;
   const auto guest = copy();
@@ -125,48 +103,17 @@ void VmWorker::drop_incoming(const std::string& why) {
     dropped_ = in.migration;
     for (Answer& answer : std::exchange(switch_over_answers_, {}))
       answer(absl::FailedPreconditionError(in.failure));
-    // Its commit may have won before others took over; the source, which would have said so, may be lost since.
-    if (in.commit_asked && record_ && record_->epoch > in.epoch + 1)
-      say_aborted(in.migration, committed_stage, "the target was lost as it committed");
     const bool marked =
         record_ && record_->heir && *record_->heir == Heir{shared_.context.node(), in.migration};
     // A lost source leaves the mark to this node's takeover.
     if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
-    say_aborted(in.migration, uncommitted_stage, absl::StrCat("the target gave up: ", in.failure));
     Swap swap = make_swap(SwapKind::CLEAR_HEIR);
     swap.heir = record_->heir;
+    owe(swap, "the target gave up: " + in.failure);
     send_swap(swap, [this](const absl::StatusOr<SwapResult>&) { finished(); });
   };
   if (!incoming) return dropped(Done{});
   shared_.seams.hypervisor.destroy(vm_, reply<Done>(shared_.options.call_deadline, dropped));
-}
-
-// Completed is: resumed here, and the network sends the guest's frames here.
-bool VmWorker::switched_here() const {
-  if (!spec_) return false;
-  const std::string address(text(spec_->reader().getAddress()));
-  for (const AddressOwner& owner : shared_.seams.fabric.owners())
-    if (owner.address == address && owner.node == shared_.context.node()) return true;
-  return false;
-}
-
-void VmWorker::say_completed() {
-  const EventId migration = *std::exchange(completing_, std::nullopt);
-  end_said_ = migration;
-  Draft event = draft(&migration, consumed_);
-  auto payload = event.payload().initMigrationCompleted();
-  payload.setSource(completing_source_);
-  payload.setTarget(shared_.context.node());
-  payload.setSentBytes(figures_.sent_bytes);
-  payload.setPasses(figures_.passes);
-  if (resumed_time_ && figures_.paused.value != 0)
-    payload.setBlackoutMs(
-        absl::ToDoubleMilliseconds(resumed_time_->wall() - figures_.paused.wall()));
-  if (figures_.accepted.value != 0) {
-    const auto total = absl::ToInt64Milliseconds(shared_.context.wall() - figures_.accepted.wall());
-    payload.setTotalMs(total < 0 ? 0 : static_cast<std::uint64_t>(total));
-  }
-  shared_.context.publish(std::move(event));
 }
 
 }  // namespace supercloud

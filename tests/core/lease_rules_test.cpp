@@ -73,8 +73,9 @@ std::function<void(LeaseRecord&)> new_epoch(SwapKind kind, const std::string& no
     record.swap_id = "new";
     record.swap_kind = kind;
     ++record.epoch;
-    // Its own mark stays, until it has said how the migration ended.
-    if (!record.heir || record.heir->node != node || kind == SwapKind::TAKEOVER) record.heir.reset();
+    // The mark stays, until it has been said how the migration ended.
+    const bool memory_kept = kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM;
+    if (!memory_kept) record.heir.reset();
     record.heir_alive = record.heir.has_value();
     record.session_alive = true;
   };
