@@ -9,6 +9,7 @@
 #include "actors/migration/commands.h"
 #include "cli/suggest.h"
 #include "core/topic.h"
+#include "core/vm_spec.h"
 
 namespace supercloud {
 namespace {

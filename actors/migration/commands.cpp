@@ -1,10 +1,9 @@
 #include "actors/migration/commands.h"
 
-#include <capnp/dynamic.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/vm_spec.h"
 
 namespace supercloud {
 namespace {
@@ -84,17 +83,6 @@ std::vector<Failure> preflight_rented(const ExecutorShared& shared_state, const 
 }
 
 }  // namespace
-
-void copy_spec(schema::VmSpec::Reader from, schema::VmSpec::Builder to) {
-  const capnp::DynamicStruct::Reader source = from;
-  capnp::DynamicStruct::Builder copy = to;
-  for (const auto field : source.getSchema().getFields()) {
-    const capnp::DynamicValue::Reader value = source.get(field);
-    // None and an empty one are the same.
-    if (field.getType().isList() && value.as<capnp::DynamicList>().size() == 0) continue;
-    copy.set(field, value);
-  }
-}
 
 void Commands::serve(const Message<schema::Request>& request, Answer answer) {
   const auto reader = request.reader();

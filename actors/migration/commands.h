@@ -6,9 +6,6 @@
 
 namespace supercloud {
 
-// All fields, in the schema's order, so that equal descriptions are equal bytes, whoever wrote them.
-void copy_spec(schema::VmSpec::Reader from, schema::VmSpec::Builder to);
-
 class Commands {
  public:
   explicit Commands(Executor& executor) : executor_(executor) {}

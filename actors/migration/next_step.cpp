@@ -72,6 +72,7 @@ Decision source_step(const View& view) {
   if (!out.failure.empty()) return {Step::abort, "failed before the pause"};
   if (view.now >= out.deadline) return {Step::abort, "the deadline passed"};
   if (!view.session) return {Step::none, "no session"};
+  if (out.epoch == 0 && view.completing) return {Step::none, "an end is being told"};
   if (out.epoch == 0)
     return view.record->heir ? Decision{Step::clear_heir, "a mark of an earlier migration"}
                              : Decision{Step::accept, "proposed"};

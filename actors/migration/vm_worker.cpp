@@ -211,10 +211,8 @@ void VmWorker::look() {
   const Decision decision = shared_.options.decide(now);
   // Whatever comes next for it, it did resume here.
   const bool runs = now.copy && now.copy->state == GuestStatus::State::running;
-  if (runs && owes_completed() && (decision.step != Step::none || switched_here())) {
+  if (runs && owes_completed() && !saying_end_ && (decision.step != Step::none || switched_here()))
     say_completed();
-    if (decision.step == Step::none) return look();
-  }
   if (decision.step != Step::none) {
     busy_ = true;
     take(decision);

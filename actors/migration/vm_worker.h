@@ -163,6 +163,7 @@ class VmWorker {
   void owe(const Swap& swap, const std::string& why);
   void owe_no_more(const std::string& swap_id);
   void settle_owed();
+  void say_aborted(const Owed& owed);
   std::string why_lost() const;
   void clear_heir();
   void tend_released();
@@ -225,7 +226,8 @@ class VmWorker {
   std::optional<Released> released_;
   std::optional<Owed> owed_;
   EventId end_heard_;
-  EventId end_said_;  // by this node
+  EventId end_said_;         // by this node
+  bool saying_end_ = false;  // on its way to the log
   Duration ask_delay_;
   std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
 };

@@ -36,7 +36,6 @@ bool VmWorker::switched_here() const {
 
 void VmWorker::say_completed() {
   const EventId migration = record_->heir->migration;
-  end_said_ = migration;
   Draft event = draft(&migration, record_->epoch);
   auto payload = event.payload().initMigrationCompleted();
   payload.setSource(committed_from_);
@@ -50,7 +49,18 @@ void VmWorker::say_completed() {
     const auto total = absl::ToInt64Milliseconds(shared_.context.wall() - figures_.accepted.wall());
     payload.setTotalMs(total < 0 ? 0 : static_cast<std::uint64_t>(total));
   }
-  shared_.context.publish(std::move(event));
+  // The mark stays until the log has it: a full disk must not make it a migration that nobody ended.
+  saying_end_ = true;
+  shared_.context.publish(std::move(event),
+                          [this, alive = alive_, migration](const absl::Status& logged) {
+                            if (!*alive) return;
+                            saying_end_ = false;
+                            if (logged.ok()) end_said_ = migration;
+                            if (logged.ok()) return look();
+                            shared_.context.after(ask_again, [this, alive] {
+                              if (*alive) look();
+                            });
+                          });
 }
 
 // ---- aborted ---------------------------------------------------------------------------------------------------------
@@ -58,7 +68,8 @@ void VmWorker::say_completed() {
 // `swap`, about to be sent, takes the mark away.
 void VmWorker::owe(const Swap& swap, const std::string& why) {
   const auto& mark = record_->heir;
-  const bool told = mark && (mark->migration == end_said_ || mark->migration == end_heard_);
+  const bool told =
+      mark && (saying_end_ || mark->migration == end_said_ || mark->migration == end_heard_);
   if (!mark || told) return owed_.reset();
   const bool again = owed_ && owed_->migration == record_->heir->migration &&
                      owed_->epoch == record_->epoch;  // an earlier one may still arrive
@@ -97,12 +108,22 @@ void VmWorker::settle_owed() {
   const Owed owed = *std::exchange(owed_, std::nullopt);
   if (decided && !ours && record_) return;  // another took it, and says so
   end_said_ = owed.migration;
+  say_aborted(owed);
+}
+
+void VmWorker::say_aborted(const Owed& owed) {
   Draft event = draft(&owed.migration, owed.epoch);
   auto payload = event.payload().initMigrationAborted();
   payload.setNode(shared_.context.node());
   payload.setStage(owed.stage);
   payload.setWhy(owed.why);
-  shared_.context.publish(std::move(event));
+  shared_.context.publish(std::move(event),
+                          [this, alive = alive_, owed](const absl::Status& logged) {
+                            if (*alive && !logged.ok())
+                              shared_.context.after(ask_again, [this, alive, owed] {
+                                if (*alive) say_aborted(owed);
+                              });
+                          });
 }
 
 // Why a migration is over whose mark this node's takeover, restart or removal takes away (21).

@@ -1,7 +1,6 @@
 // Descriptions of VMs: what they mean, and what is said of each mistake.
 #include "cli/vm_file.h"
 
-#include <capnp/dynamic.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +8,7 @@
 
 #include "cli/vm_client.h"
 #include "core/event.h"
-#include "tests/cli/vm_spec_fields.h"
+#include "tests/core/vm_spec_fields.h"
 
 namespace supercloud {
 namespace {
@@ -158,8 +157,8 @@ TEST(VmFile, differences_are_told_but_for_what_commands_change) {
 // By the schema, so that a field added later is not forgotten.
 TEST(VmFile, differences_are_told_of_every_field_but_what_names_it_and_what_commands_change) {
   const Message<schema::VmSpec> usual_spec = Message<schema::VmSpec>::build([](auto) {});
-  for (const auto field : capnp::Schema::from<schema::VmSpec>().getFields()) {
-    const std::string name = field.getProto().getName().cStr();
+  for (const auto field : vm_spec_fields()) {
+    const std::string name = name_of(field);
     const bool told = name != "name" && name != "tenant" && name != "running" && name != "paused" &&
                       name != "destroyed";
     const auto other = Message<schema::VmSpec>::build(
@@ -171,15 +170,13 @@ TEST(VmFile, differences_are_told_of_every_field_but_what_names_it_and_what_comm
 TEST(VmFacts, have_every_field_of_the_description) {
   const auto response = Message<schema::Response>::build([](schema::Response::Builder builder) {
     auto spec = builder.initVms(1)[0].initSpec();
-    for (const auto field : capnp::Schema::from<schema::VmSpec>().getFields())
-      set_unlike_default(field, spec);
+    for (const auto field : vm_spec_fields()) set_unlike_default(field, spec);
   });
   const auto there = response.reader().getVms()[0];
   const VmFacts facts = VmFacts::from(there);
-  for (const auto field : capnp::Schema::from<schema::VmSpec>().getFields()) {
-    const capnp::DynamicStruct::Reader sent = there.getSpec(), kept = facts.spec.reader();
-    EXPECT_STREQ(kj::str(kept.get(field)).cStr(), kj::str(sent.get(field)).cStr())
-        << field.getProto().getName().cStr();
+  for (const auto field : vm_spec_fields()) {
+    EXPECT_EQ(text_of(field, facts.spec.reader()), text_of(field, there.getSpec()))
+        << name_of(field);
   }
 }
 

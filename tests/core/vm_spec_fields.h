@@ -5,9 +5,21 @@
 #include <capnp/schema.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "core/message.h"
 
 namespace supercloud {
+
+using VmSpecFields = capnp::StructSchema::FieldList;
+inline VmSpecFields vm_spec_fields() { return capnp::Schema::from<schema::VmSpec>().getFields(); }
+inline std::string name_of(capnp::StructSchema::Field field) {
+  return field.getProto().getName().cStr();
+}
+inline std::string text_of(capnp::StructSchema::Field field, schema::VmSpec::Reader spec) {
+  const capnp::DynamicStruct::Reader fields = spec;
+  return kj::str(fields.get(field)).cStr();
+}
 
 // A value that differs from the field's default, and from that of a struct built without it.
 inline void set_unlike_default(capnp::StructSchema::Field field, schema::VmSpec::Builder spec) {
@@ -31,8 +43,7 @@ inline void set_unlike_default(capnp::StructSchema::Field field, schema::VmSpec:
       return label.set("value", "other");
     }
     default:
-      ADD_FAILURE() << "a type of field that is not known here: "
-                    << field.getProto().getName().cStr();
+      ADD_FAILURE() << "a type of field that is not known here: " << name_of(field);
   }
 }
 
