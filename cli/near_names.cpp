@@ -28,8 +28,8 @@ std::vector<std::string> near_names(std::string_view wanted,
                                     const std::vector<std::string>& names) {
   std::vector<std::pair<std::size_t, std::string>> ranked;
   for (const std::string& name : names) {
-    const bool begins = !wanted.empty() && !name.empty() &&
-                        (name.starts_with(wanted) || wanted.starts_with(name));
+    const bool begins =
+        !wanted.empty() && !name.empty() && (name.starts_with(wanted) || wanted.starts_with(name));
     const std::size_t letters = distance(wanted, name);
     if (begins || letters <= std::max<std::size_t>(1, std::max(wanted.size(), name.size()) / 2))
       ranked.emplace_back(begins ? 0 : letters, name);
