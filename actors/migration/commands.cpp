@@ -47,15 +47,6 @@ void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record
   for (unsigned i = 0; i < record.in_sync.size(); ++i) in_sync.set(i, record.in_sync[i]);
 }
 
-void fill_checks(schema::Response::Builder response, const std::vector<Failure>& failures) {
-  auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
-  for (unsigned i = 0; i < failures.size(); ++i) {
-    checks[i].setName(failures[i].name);
-    checks[i].setDetail(failures[i].detail);
-    checks[i].setCure(failures[i].cure);
-  }
-}
-
 // What can be checked of a move to a machine that is not there yet: it will be like this one, with the labels of its place. Those of
 // a place where no node ever was are known to who sees its prices, not here.
 std::vector<Failure> preflight_rented(const ExecutorShared& shared_state, const VmWorker& worker,
@@ -276,7 +267,7 @@ void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& 
   auto waiting = shared(std::move(answer));
   const auto tell = [waiting](const std::vector<Failure>& failures, bool would_rent) {
     (*waiting)(Message<schema::Response>::build([&](schema::Response::Builder response) {
-      fill_checks(response, failures);
+      write_failures(failures, response.initChecks(static_cast<unsigned>(failures.size())));
       response.setWouldRent(would_rent);
     }));
   };

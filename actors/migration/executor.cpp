@@ -234,12 +234,7 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
         shared_.seams.hypervisor.memory_free_bytes(), shared_.seams.session.current().has_value(),
         known != nullptr && known->copy().has_value(), shared_.seams.fabric.owners());
     return answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
-      auto checks = response.initChecks(static_cast<unsigned>(failures.size()));
-      for (unsigned i = 0; i < failures.size(); ++i) {
-        checks[i].setName(failures[i].name);
-        checks[i].setDetail(failures[i].detail);
-        checks[i].setCure(failures[i].cure);
-      }
+      write_failures(failures, response.initChecks(static_cast<unsigned>(failures.size())));
     }));
   }
   VmWorker& target = worker(vm);

@@ -26,7 +26,7 @@
 namespace supercloud {
 
 enum class Step : std::uint8_t {
-  none,  // wait: for an event, a completion or the deadline that `View::wake` names
+  none,  // wait: for an event, a completion, a deadline
   // any copy
   destroy_copy,    // it lost, or is not wanted any more
   release_volume,  // the VM is gone for good: its disk here too
@@ -125,12 +125,11 @@ struct View {
   // bounded loss: how long before its session ended the lost holder's last word reached this disk, and how long it may be
   Duration loss = absl::ZeroDuration();
   Duration loss_bound = absl::InfiniteDuration();
-  bool completing =
-      false;  // committed and resumed here, and not yet said to have completed: its mark stays
+  // Committed and resumed here, and not yet said to have completed: its mark stays.
+  bool completing = false;
   Instant takeover_after{};  // this node's turn among those who may take over
   Duration check_valid = absl::Seconds(1);
-  Duration blackout_reserve =
-      absl::Milliseconds(1200);  // what a session must have left before a pause
+  Duration blackout_reserve = absl::Milliseconds(1200);  // a session must have left before a pause
   Instant session_deadline{};
 };
 

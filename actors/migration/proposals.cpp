@@ -24,6 +24,15 @@ Message<schema::Request> check_request(const VmWorker& worker, const std::string
 
 }  // namespace
 
+void write_failures(const std::vector<Failure>& failures,
+                    capnp::List<schema::Check>::Builder list) {
+  for (unsigned i = 0; i < list.size(); ++i) {
+    list[i].setName(failures[i].name);
+    list[i].setDetail(failures[i].detail);
+    list[i].setCure(failures[i].cure);
+  }
+}
+
 std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
                                     const NodeFacts* here, const NodeFacts* target,
                                     bool session_valid, Duration time_left) {
@@ -317,7 +326,7 @@ void Proposals::begin(const std::string& vm, const EventId& id, const std::strin
   out.target = target;
   out.deadline = pending.deadline;
   out.no_return = pending.no_return;
-  worker->begin(std::move(out), pending.proposal);
+  worker->begin(std::move(out));
 }
 
 void Proposals::refuse(const Pending& pending, const std::string& target,
@@ -327,12 +336,7 @@ void Proposals::refuse(const Pending& pending, const std::string& target,
   auto refused = draft.payload().initMigrationRefused();
   refused.setNode(shared_.context.node());
   refused.setTarget(target);
-  auto list = refused.initFailures(static_cast<unsigned>(failures.size()));
-  for (unsigned i = 0; i < failures.size(); ++i) {
-    list[i].setName(failures[i].name);
-    list[i].setDetail(failures[i].detail);
-    list[i].setCure(failures[i].cure);
-  }
+  write_failures(failures, refused.initFailures(static_cast<unsigned>(failures.size())));
   shared_.context.publish(std::move(draft));
 }
 

@@ -18,6 +18,9 @@ struct Failure {
   std::string name, detail, cure;
 };
 
+// As many as `list` has room for.
+void write_failures(const std::vector<Failure>& failures, capnp::List<schema::Check>::Builder list);
+
 // What can be checked at the source about a move of this VM to that node. Pure.
 std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
                                     const NodeFacts* here, const NodeFacts* target,

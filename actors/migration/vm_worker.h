@@ -84,7 +84,7 @@ class VmWorker {
   void recover_end_said(const EventId& migration);
 
   // A migration of this VM to `target` is wanted; preflight has passed.
-  void begin(Outgoing out, Event proposal);
+  void begin(Outgoing out);
   void fail_outgoing(std::string why);
   // Tells whether it was cancelled or came too late.
   void cancel(std::string why, std::function<void(absl::Status)> told);
@@ -142,6 +142,7 @@ class VmWorker {
   void tend_replicas();
 
   void accept();
+  Message<schema::Request> prepare_request() const;
   void ask_target();
   void start_sending();
   void check();
@@ -205,7 +206,6 @@ class VmWorker {
   std::optional<Loss> loss_;  // by a takeover whose guest has not yet begun
 
   std::optional<Outgoing> out_;
-  std::optional<Event> proposal_;
   HybridTime accepted_time_, paused_time_;
   TransferProgress progress_;
   std::vector<std::function<void(absl::Status)>> cancel_waiters_;

@@ -15,9 +15,8 @@ constexpr Duration hand_over_again = absl::Milliseconds(300);
 
 }  // namespace
 
-void VmWorker::begin(Outgoing out, Event proposal) {
+void VmWorker::begin(Outgoing out) {
   out_ = std::move(out);
-  proposal_ = std::move(proposal);
   progress_ = {};
   ask_delay_ = ask_soon;
   look();
@@ -56,12 +55,9 @@ void VmWorker::accept() {
   });
 }
 
-// What it needs and has not seen, it asks for (24): the target's word, and whether the target's replica has caught up.
-void VmWorker::ask_target() {
-  for (const ReplicaStatus& replica : shared_.seams.volumes.replicas(vm_))
-    if (replica.node == out_->target && replica.connected && replica.caught_up)
-      out_->replica_ready = true;
-  const auto request = Message<schema::Request>::build([this](schema::Request::Builder builder) {
+// Asks the target to prepare, and whether it has.
+Message<schema::Request> VmWorker::prepare_request() const {
+  return Message<schema::Request>::build([this](schema::Request::Builder builder) {
     auto prepare = builder.initPrepareIncoming();
     prepare.setVm(spec_->reader());
     out_->migration.write(prepare.initMigration());
@@ -69,8 +65,15 @@ void VmWorker::ask_target() {
     prepare.setEpoch(out_->epoch);
     prepare.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
   });
+}
+
+// What it needs and has not seen, it asks for (24): the target's word, and whether the target's replica has caught up.
+void VmWorker::ask_target() {
+  for (const ReplicaStatus& replica : shared_.seams.volumes.replicas(vm_))
+    if (replica.node == out_->target && replica.connected && replica.caught_up)
+      out_->replica_ready = true;
   shared_.context.request(
-      {out_->target, "executor"}, request, shared_.options.call_deadline,
+      {out_->target, "executor"}, prepare_request(), shared_.options.call_deadline,
       [this, alive = alive_](absl::StatusOr<Message<schema::Response>> answer) {
         if (!*alive) return;
         if (out_ && answer.ok()) out_->target_ready = true;
@@ -169,15 +172,8 @@ void VmWorker::check() {
                                                  if (record.ok()) record_read(*record);
                                                  one(record.ok() && record->heir_alive);
                                                }));
-  const auto request = Message<schema::Request>::build([this](schema::Request::Builder builder) {
-    auto prepare = builder.initPrepareIncoming();
-    prepare.setVm(spec_->reader());
-    out_->migration.write(prepare.initMigration());
-    prepare.setSource(shared_.context.node());
-    prepare.setEpoch(out_->epoch);
-    prepare.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
-  });
-  shared_.context.request({out_->target, "executor"}, request, shared_.options.call_deadline,
+  shared_.context.request({out_->target, "executor"}, prepare_request(),
+                          shared_.options.call_deadline,
                           [one](const auto& answer) { one(answer.ok()); });
 }
 
