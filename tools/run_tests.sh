@@ -30,7 +30,7 @@ if wanted build-asan; then
   export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
   run build-asan --suite unit --suite simulation --timeout-multiplier 4
   if wanted build; then # by g++, and by clang
-    tests/simulation/compare_compilers.py {build,build-asan}/tests/simulation/simulation_tests || status=1
+    tests/simulation/compare_compilers.py {build,build-asan}/tests/simulation/simulation_digests || status=1
   fi
 fi
 if wanted build-tsan; then
