@@ -8,9 +8,10 @@ namespace supercloud {
 void FeedFaults::spike(const PlaceName& place, Money price, absl::Time from, absl::Duration span) {
   from = std::max(from, told_ + absl::Milliseconds(1));
   if (from >= rest_ || spike_at(place, from) != nullptr) return;
-  spikes_.push_back({place, price, from, from + span});
-  std::stable_sort(spikes_.begin(), spikes_.end(),
-                   [](const Spike& a, const Spike& b) { return a.from < b.from; });
+  const auto later =
+      std::upper_bound(spikes_.begin(), spikes_.end(), from,
+                       [](absl::Time at, const Spike& spike) { return at < spike.from; });
+  spikes_.insert(later, {place, price, from, from + span});
 }
 
 void FeedFaults::rest(absl::Time at) {

@@ -1,6 +1,6 @@
 #include "simulation/run.h"
 
-#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -50,18 +50,15 @@ void count(RunResult& result, const std::vector<Event>& history) {
 // Faults by the world's clock, events by their hybrid time: machines' clocks stand up to 0.2 s off.
 std::vector<std::string> tell_story(const RunResult& result, const std::vector<Event>& history,
                                     absl::Time start) {
-  std::vector<std::pair<std::int64_t, std::string>> lines;
+  std::multimap<std::int64_t, std::string> lines;  // equal keys keep the order in which they came
   for (const InjectedFault& fault : result.faults)
-    lines.emplace_back(fault.at.ns, absl::StrCat("    *** ", fault.what));
+    lines.emplace(fault.at.ns, absl::StrCat("    *** ", fault.what));
   for (const Violation& violation : result.violations)
-    lines.emplace_back(violation.at.ns,
-                       absl::StrCat("    !!! ", violation.rule, ": ", violation.what));
+    lines.emplace(violation.at.ns, absl::StrCat("    !!! ", violation.rule, ": ", violation.what));
   for (const Event& event : history)
-    lines.emplace_back(absl::ToInt64Nanoseconds(event.time().wall() - start), to_json(event));
-  std::stable_sort(lines.begin(), lines.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+    lines.emplace(absl::ToInt64Nanoseconds(event.time().wall() - start), to_json(event));
   std::vector<std::string> story;
-  for (auto& [at, line] : lines)
+  for (const auto& [at, line] : lines)
     story.push_back(absl::StrFormat("%10.3f %s", static_cast<double>(at) / 1e9, line));
   return story;
 }

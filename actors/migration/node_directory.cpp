@@ -1,6 +1,7 @@
 #include "actors/migration/node_directory.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 
@@ -117,8 +118,8 @@ std::vector<const NodeFacts*> NodeDirectory::at_place(const std::string& place) 
   std::vector<const NodeFacts*> result;
   for (const auto& [name, node] : nodes_)
     if (node.place == place && !node.left && !node.noticed) result.push_back(&node);
-  std::stable_sort(result.begin(), result.end(), [](const NodeFacts* a, const NodeFacts* b) {
-    return a->memory_free_bytes > b->memory_free_bytes;
+  std::sort(result.begin(), result.end(), [](const NodeFacts* a, const NodeFacts* b) {
+    return std::tie(b->memory_free_bytes, a->name) < std::tie(a->memory_free_bytes, b->name);
   });
   return result;
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -94,8 +95,9 @@ class TreeOf {
     for (const auto& [cause, effects] : children_) last_of(cause);
     // What leads on is told after what ends here: the tree then reads nearly in the order of time.
     for (auto& [cause, effects] : children_)
-      std::stable_sort(effects.begin(), effects.end(), [this](const Event* a, const Event* b) {
-        return last_[a->id()] < last_[b->id()];
+      std::sort(effects.begin(), effects.end(), [this](const Event* a, const Event* b) {
+        return std::tuple(last_[a->id()], a->time(), a->id()) <
+               std::tuple(last_[b->id()], b->time(), b->id());
       });
     branch(migration_.id, depth + 1);
   }
@@ -219,9 +221,9 @@ class TreeOf {
     lines.push_back(std::move(head));
     std::vector<ConsideredCandidate> candidates = fact.candidates;
     // Best first; what was no choice last.
-    std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
-      return std::pair(!a.excluded.empty(), a.cost_nano_usd) <
-             std::pair(!b.excluded.empty(), b.cost_nano_usd);
+    std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+      return std::tuple(!a.excluded.empty(), a.cost_nano_usd, a.place) <
+             std::tuple(!b.excluded.empty(), b.cost_nano_usd, b.place);
     });
     for (const ConsideredCandidate& candidate : candidates) {
       const bool chosen = candidate.place == fact.choice;

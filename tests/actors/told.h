@@ -45,7 +45,7 @@ class Told {
   // In the order of (time, id).
   std::vector<Event> events() const {
     std::vector<Event> sorted = events_;
-    std::stable_sort(sorted.begin(), sorted.end(), [](const Event& a, const Event& b) {
+    std::sort(sorted.begin(), sorted.end(), [](const Event& a, const Event& b) {
       return std::pair(a.time(), a.id()) < std::pair(b.time(), b.id());
     });
     return sorted;
