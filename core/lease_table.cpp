@@ -40,19 +40,21 @@ struct Court {
     next.swap_id = swap.swap_id;
     next.swap_kind = swap.kind;
     ++next.epoch;
-    // A migration stays marked until its end was said: by the target that committed, or by the source that took its machine back.
-    const bool memory_kept = swap.kind == SwapKind::COMMIT || swap.kind == SwapKind::RECLAIM;
-    if (!memory_kept) next.heir.reset();
+    // A migration stays marked until its end was said. Nobody completes it any more but the target that committed, for as long as
+    // its copy is the one that came.
+    const bool committed = next.heir && next.heir->node == node &&
+                           (swap.kind == SwapKind::COMMIT || swap.kind == SwapKind::RECLAIM);
+    if (next.heir && !committed) next.heir->node.clear();
     next.session_alive = true;
-    next.heir_alive = next.heir && (next.heir->node == node || !heir_ended);
+    next.heir_alive = committed;
     return next;
   }
   static SwapVerdict win(LeaseRecord next) { return {true, "", std::move(next)}; }
 
   std::string heir_text() const {
-    return record.heir ? absl::StrCat(record.heir->node, " for migration ",
-                                      record.heir->migration.to_string())
-                       : std::string("nobody");
+    if (!record.heir) return "nobody";
+    return absl::StrCat(record.heir->node.empty() ? "nobody any more, after" : record.heir->node,
+                        " for migration ", record.heir->migration.to_string());
   }
 
   SwapVerdict accept() const {
@@ -76,20 +78,23 @@ struct Court {
     return win(std::move(next));
   }
 
+  // The heir first, so that nobody commits after the end was said; then, by who said it, the mark.
   SwapVerdict clear_heir() const {
-    if (!swap.heir || !record.heir || record.heir->migration != swap.heir->migration ||
-        record.heir->node != swap.heir->node) {
+    if (!swap.heir || !record.heir || *record.heir != *swap.heir)
       return refuse(absl::StrCat("the heir is ", heir_text()));
-    }
     const bool orphaned = session_ended && heir_ended;
     if (record.holder != node && record.heir->node != node && !orphaned) {
-      return refuse(absl::StrCat("only the holder ", record.holder, " and the heir ",
-                                 record.heir->node, " may clear the heir, not ", node,
+      return refuse(absl::StrCat("only the holder ", record.holder, " and the heir (",
+                                 record.heir->node, ") may clear it, not ", node,
                                  ", while one of them lives"));
     }
+    const bool committed_here = record.heir->node == node && record.holder == node;
     LeaseRecord next = changed();
-    next.heir.reset();
     next.heir_alive = false;
+    if (record.heir->node.empty() || committed_here)
+      next.heir.reset();
+    else
+      next.heir->node.clear();
     return win(std::move(next));
   }
 
@@ -162,6 +167,9 @@ struct Court {
     // A holder that is lost cannot remove what its user destroyed.
     if (record.holder != node && !session_ended) return refuse_holder();
     if (other_revision()) return refuse_revision();
+    if (record.heir)
+      return refuse(
+          absl::StrCat("the end of a migration is still to be said: the heir is ", heir_text()));
     return {true, "", std::nullopt};
   }
 };

@@ -20,7 +20,8 @@ using SessionId = std::string;
 using SwapKind = schema::SwapKind;
 
 struct Heir {
-  std::string node;
+  std::string
+      node;  // empty: nobody may commit any more, and the migration's end is still to be said (6)
   EventId migration;
   friend bool operator==(const Heir&, const Heir&) = default;
 };
@@ -36,7 +37,7 @@ struct LeaseRecord {
   SwapKind swap_kind = SwapKind::DEFINE;
   // grows; above that of every record that was ever removed, so a name used again repeats none
   Epoch epoch = 0;
-  // Whom an accept named, also after its commit or a swap back: the mark of a migration whose end has not been said (6).
+  // The mark of a migration whose end has not been said (6): whom its accept named, for as long as that node may commit or has.
   std::optional<Heir> heir;
   // nodes whose replica has every acknowledged flushed write; the holder is one
   std::vector<std::string> in_sync;
@@ -48,20 +49,22 @@ struct LeaseRecord {
   bool session_alive = false;
   bool heir_alive = false;
 
+  // Another node may still commit.
+  bool hand_over_open() const { return heir && !heir->node.empty() && heir->node != holder; }
+
   friend bool operator==(const LeaseRecord&, const LeaseRecord&) = default;
 };
 
 struct Session {
   SessionId id;
   Duration ttl;
+  bool went_on = false;  // it had been opened before
 };
 
 struct OpenSession {
   std::string node;
   // of the node's data directory; a live session of another identity under this name is AlreadyExists
   std::string identity;
-  // the host rebooted: end the old session (rule 5) instead of going on with it
-  bool fresh = false;
 };
 
 struct Swap {
@@ -73,7 +76,7 @@ struct Swap {
   Epoch epoch = 0;  // must be the record's; 0: there must be no record
   // must be the record's, where given: inSync, desire, remove need it
   std::uint64_t revision = 0;
-  // accept: the heir; commit and clearHeir: whom the record must name
+  // accept: the heir; commit and clearHeir: the mark that the record must have
   std::optional<Heir> heir;
   // define, inSync: the new set; commit, takeover: as given, if not empty
   std::vector<std::string> in_sync;
@@ -98,6 +101,8 @@ class LeaseTable {
  public:
   virtual ~LeaseTable() = default;
 
+  // Goes on with a live session of the node. Who has rebooted since ends that one by its id, and opens another (rule 5): a call that
+  // arrives late, or twice, then ends none that is in use.
   virtual void open_session(OpenSession request, Reply<Session> reply) = 0;
   // NotFound: it has ended.
   virtual void renew(SessionId session, Reply<Done> reply) = 0;

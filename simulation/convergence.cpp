@@ -99,11 +99,19 @@ void check_deliveries(SimulatedCluster& cluster) {
 }
 
 bool said_failed(const std::vector<Event>& history, const LeaseRecord& record) {
-  for (const Event& event : history)
-    if (event.type() == schema::Payload::VM_FAILED && event.epoch() == record.epoch &&
-        record.key == absl::StrCat("vm/", event.tenant(), "/", event.subject()))
-      return true;
-  return false;
+  return std::ranges::any_of(history, [&](const Event& event) {
+    return event.type() == schema::Payload::VM_FAILED && event.epoch() == record.epoch &&
+           record.key == absl::StrCat("vm/", event.tenant(), "/", event.subject());
+  });
+}
+
+// A crash may take the noted event from its log; then it is said again.
+bool said_resumed(const std::vector<Event>& history, const LeaseRecord& record) {
+  return std::ranges::any_of(history, [&](const Event& event) {
+    return event.type() == schema::Payload::VM_RESUMED && event.epoch() == record.epoch &&
+           text(event.payload().getVmResumed().getNode()) == record.holder &&
+           record.key == absl::StrCat("vm/", event.tenant(), "/", event.subject());
+  });
 }
 
 void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
@@ -137,6 +145,8 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
         said(absl::StrCat(wanted ? "does not execute on " : "executes on ", machine->name()));
       if (wanted && probe.executes && probe.epoch != record.epoch)
         said(absl::StrCat("executes at epoch ", probe.epoch));
+      if (holds && probe.executes && probe.epoch == record.epoch && !said_resumed(history, record))
+        said("executes, and no log says so");
     }
     if (holds && wanted && !there && !down) said("has no copy where it is held");
     const auto port = machine->open_port(vm);

@@ -93,7 +93,7 @@ void SimulatedMachine::start_daemon() {
   description.data_endpoint = hardware_->links->endpoint();
   NodeActorsOptions actors = options_.actors;
   actors.session.identity = absl::StrCat(name_, "/", disks_);
-  actors.session.fresh = std::exchange(fresh_, false);
+  actors.session.fresh = fresh_;
   const NodeActorsSeams real{.leases = process.leases,
                              .hypervisor = process.hypervisor,
                              .volumes = *hardware_->volumes,
@@ -112,7 +112,10 @@ void SimulatedMachine::kill_daemon(bool keep_unsynced) {
 }
 
 void SimulatedMachine::end_process() {
-  if (process_) daemon_ends_.push_back(world_.scheduler.now());
+  if (process_) {
+    daemon_ends_.push_back(world_.scheduler.now());
+    fresh_ = fresh_ && !process_->session.ever_confirmed();
+  }
   process_.reset();
 }
 
@@ -183,10 +186,11 @@ std::optional<Epoch> SimulatedMachine::open_port(const std::string& vm) const {
 void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t block,
                              std::uint64_t value, Reply<std::uint64_t> done) {
   world_.checker.write_issued(vm, block, value);
+  const Instant deadline = done.deadline();  // before it is moved
   hardware_->disk().write(
       vm, epoch, block, value,
-      Reply<Done>(done.deadline(), [this, vm, epoch, block, value,
-                                    done = std::move(done)](absl::StatusOr<Done> written) mutable {
+      Reply<Done>(deadline, [this, vm, epoch, block, value,
+                             done = std::move(done)](absl::StatusOr<Done> written) mutable {
         if (!written.ok()) return done(written.status());
         std::uint64_t version = 0;
         const auto volume = disk_.volumes().find(vm);
@@ -204,9 +208,10 @@ void SimulatedMachine::write(const std::string& vm, Epoch epoch, std::uint64_t b
 }
 
 void SimulatedMachine::flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) {
+  const Instant deadline = done.deadline();
   hardware_->disk().flush(vm, epoch,
-                          Reply<Done>(done.deadline(), [this, vm, done = std::move(done)](
-                                                           absl::StatusOr<Done> flushed) mutable {
+                          Reply<Done>(deadline, [this, vm, done = std::move(done)](
+                                                    absl::StatusOr<Done> flushed) mutable {
                             if (!flushed.ok()) return done(flushed.status());
                             std::uint64_t version = 0;
                             for (const VolumeStatus& volume : hardware_->volumes->list())

@@ -116,7 +116,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   MemoryDisk disk_;
   MemoryLogDisk log_disk_;
   std::uint64_t disks_ = 1;           // a new disk makes a new identity
-  bool fresh_ = true;                 // since power came, no daemon has opened a session
+  bool fresh_ = true;                 // since power came, no daemon that ended had a session
   std::optional<Instant> thawed_at_;  // world time
   std::vector<Instant> daemon_ends_;
   std::unique_ptr<Hardware> hardware_;

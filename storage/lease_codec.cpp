@@ -51,12 +51,12 @@ absl::Status check_value(std::string_view value) {
 
 absl::Status check_heir(const std::optional<Heir>& heir) {
   if (!heir) return absl::OkStatus();
-  if (absl::Status good = check_name("heir", heir->node); !good.ok()) return good;
+  if (absl::Status good = check_name("heir", heir->node, true); !good.ok()) return good;
   return check_name("heir's migration", heir->migration.origin, true);
 }
 
 std::optional<Heir> read_heir(capnp::Text::Reader node, schema::EventId::Reader migration) {
-  if (node.size() == 0) return std::nullopt;
+  if (node.size() == 0 && migration.getOrigin().size() == 0) return std::nullopt;
   return Heir{std::string(text(node)), EventId::from(migration)};
 }
 

@@ -23,6 +23,7 @@ Response session_response(const Session& session) {
     auto fields = builder.initSession();
     fields.setId(session.id);
     fields.setTtlNs(absl::ToInt64Nanoseconds(session.ttl));
+    fields.setWentOn(session.went_on);
   });
 }
 
@@ -93,8 +94,7 @@ void LeaseSite::serve(Message<schema::Request> request, Answer answer) {
     case schema::Request::OPEN_SESSION: {
       const auto fields = reader.getOpenSession();
       OpenSession open{.node = std::string(text(fields.getNode())),
-                       .identity = std::string(text(fields.getIdentity())),
-                       .fresh = fields.getFresh()};
+                       .identity = std::string(text(fields.getIdentity()))};
       table_.open_session(std::move(open), forward<Session>(std::move(answer), session_response));
       return;
     }

@@ -101,11 +101,8 @@ absl::StatusOr<Session> LeaseState::open_session(Instant now, const OpenSession&
           "' is alive, with another data directory; give this one another name, or wait ",
           absl::FormatDuration(session->second.ends - now), " after stopping that one"));
     }
-    if (!request.fresh) {
-      prolong(session->second, now + ttl_);
-      return Session{session->first, ttl_};
-    }
-    end(session);
+    prolong(session->second, now + ttl_);
+    return Session{.id = session->first, .ttl = ttl_, .went_on = true};
   }
   if (sessions_.size() >= limits_.sessions_max) {
     return absl::ResourceExhaustedError(
@@ -120,7 +117,7 @@ absl::StatusOr<Session> LeaseState::open_session(Instant now, const OpenSession&
   session_of_node_[stored.node] = id;
   ends_.emplace(now + ttl_, id);
   sessions_.emplace(id, LiveSession{std::move(stored), now + ttl_});
-  return Session{id, ttl_};
+  return Session{.id = id, .ttl = ttl_};
 }
 
 absl::Status LeaseState::renew(Instant now, const SessionId& id) {

@@ -37,7 +37,9 @@ absl::StatusOr<Session> to_session(const Response& response) {
   if (!response.reader().isSession()) return unexpected();
   const auto session = response.reader().getSession();
   if (session.getId().size() == 0 || session.getTtlNs() <= 0) return unexpected();
-  return Session{std::string(text(session.getId())), absl::Nanoseconds(session.getTtlNs())};
+  return Session{.id = std::string(text(session.getId())),
+                 .ttl = absl::Nanoseconds(session.getTtlNs()),
+                 .went_on = session.getWentOn()};
 }
 
 absl::StatusOr<SwapResult> to_swap_result(const Response& response) {
@@ -166,7 +168,6 @@ void RemoteLeaseTable::open_session(OpenSession open, Reply<Session> reply) {
     auto fields = builder.initOpenSession();
     fields.setNode(open.node);
     fields.setIdentity(open.identity);
-    fields.setFresh(open.fresh);
   });
   const Instant deadline = reply.deadline();
   state_->ask(request, deadline, answering(std::move(reply), to_session));

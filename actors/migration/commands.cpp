@@ -32,14 +32,14 @@ void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record
   view.setNode(record.holder);
   if (node != nullptr) view.setPlace(node->place);
   view.setEpoch(record.epoch);
-  view.setState(worker != nullptr && held_here                      ? worker->state()
-                : !record.session_alive                             ? "lost"
-                : record.heir && record.heir->node != record.holder ? "migrating"
+  view.setState(worker != nullptr && held_here ? worker->state()
+                : !record.session_alive        ? "lost"
+                : record.hand_over_open()      ? "migrating"
                 // whether its copy is gone already, its holder alone knows
                 : !view.getSpec().getRunning() ? "stopping"
                 : view.getSpec().getPaused()   ? "paused"
                                                : "running");
-  if (record.heir && record.heir->node != record.holder) {
+  if (record.hand_over_open()) {
     view.setHeir(record.heir->node);
     record.heir->migration.write(view.initMigration());
   }

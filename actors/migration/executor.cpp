@@ -59,14 +59,12 @@ void Executor::recovered(const Event& event) {
       const auto swap = payload.getLeaseSwapRequested();
       if (event.origin() == shared_.context.self().to_string())
         worker(vm_of(event)).recover_asked(swap.getKind(), swap.getEpoch());
-      const bool takes_mark =
-          swap.getKind() == SwapKind::TAKEOVER || swap.getKind() == SwapKind::RESTART;
-      if (event.origin() == shared_.context.self().to_string() && takes_mark &&
-          !event.migration().empty())
-        worker(vm_of(event))
-            .recover_owed(event.migration(), std::string(text(swap.getSwapId())), swap.getEpoch());
       break;
     }
+    case schema::Payload::VM_RESUMED:
+      if (event.origin() == shared_.context.self().to_string())
+        worker(vm_of(event)).recover_resumed(event.epoch());
+      break;
     case schema::Payload::MIGRATION_PROPOSED:
       if (text(payload.getMigrationProposed().getSourceNode()) == node)
         unanswered_.try_emplace(event.id(), event);
@@ -74,6 +72,8 @@ void Executor::recovered(const Event& event) {
     case schema::Payload::MIGRATION_REFUSED:
       proposals_.answered(event.migration());
       unanswered_.erase(event.migration());
+      if (event.origin() == shared_.context.self().to_string())
+        worker(vm_of(event)).recover_end(event.migration());
       break;
     case schema::Payload::MIGRATION_ACCEPTED: {
       const auto accepted = payload.getMigrationAccepted();
@@ -103,7 +103,7 @@ void Executor::recovered(const Event& event) {
       if (event.origin() == shared_.context.self().to_string() &&
           event.type() != schema::Payload::MIGRATION_CLEANED) {
         worker(vm_of(event)).recover_dropped(migration);
-        worker(vm_of(event)).recover_end_said(migration);
+        worker(vm_of(event)).recover_end(migration);
       }
       Recovered& found = recovered_[vm_of(event)];
       found.outgoing.erase(migration);

@@ -31,6 +31,23 @@ bool may_execute(const View& view) {
          view.won.session == *view.session;
 }
 
+// What is left of a migration that nobody here goes on with. Its end is said when nobody can commit it any more: it is told by
+// the record, or this node is the one that did.
+Decision settle_mark(const View& view, Decision otherwise) {
+  if (!view.record->heir || !view.session) return otherwise;
+  const bool undecided = !view.record->heir->node.empty() && !(we_hold(view) && we_are_heir(view));
+  if (undecided) return {Step::clear_heir, "a mark that no migration explains"};
+  switch (view.end) {
+    case View::End::open:
+      return {Step::say_aborted, "its end is owed"};
+    case View::End::being_told:
+      return {Step::none, "its end is being told"};
+    case View::End::told:
+      break;
+  }
+  return {Step::clear_heir, "its end was said"};
+}
+
 // The table refuses what a session asked for once that has ended; until then a boot may still be granted.
 bool boot_in_flight(const View& view) {
   const auto asked = view.asked_by_boot.find(view.record->epoch);
@@ -72,10 +89,10 @@ Decision source_step(const View& view) {
   if (!out.failure.empty()) return {Step::abort, "failed before the pause"};
   if (view.now >= out.deadline) return {Step::abort, "the deadline passed"};
   if (!view.session) return {Step::none, "no session"};
-  if (out.epoch == 0 && view.completing) return {Step::none, "an end is being told"};
-  if (out.epoch == 0)
-    return view.record->heir ? Decision{Step::clear_heir, "a mark of an earlier migration"}
-                             : Decision{Step::accept, "proposed"};
+  if (out.epoch == 0) {
+    if (completing(view)) return {Step::none, "an earlier one is about to be completed"};
+    return settle_mark(view, {Step::accept, "proposed"});
+  }
   if (!heir_is(view, out.target, out.migration))
     return {Step::abort, "the target is no longer the heir"};
   if (!out.target_ready || !out.replica_ready) return {Step::ask_target, "accepted"};
@@ -119,9 +136,8 @@ Decision running_step(const View& view) {
   if (view.wanted_gone || !view.wanted_running) return {Step::stop_for_user, "stopped by its user"};
   if (view.wanted_paused) return {Step::pause_for_user, "paused by its user"};
   if (view.out) return source_step(view);
-  if (view.record->heir && view.session && !view.completing)
-    return {Step::clear_heir, "a mark that no migration explains"};
-  return {Step::none, "running"};
+  if (completing(view)) return {Step::none, "to be completed when the network has switched"};
+  return settle_mark(view, {Step::none, "running"});
 }
 
 Decision stopped_step(const View& view) {
@@ -133,9 +149,7 @@ Decision stopped_step(const View& view) {
                     : Decision{Step::stop_for_user, "stopped by its user"};
   if (view.wanted_paused)
     return view.out ? Decision{Step::abort, "its user wants otherwise"}
-           : view.record->heir && view.session
-               ? Decision{Step::clear_heir, "a mark that no migration explains"}
-               : Decision{Step::none, "paused by its user"};
+                    : settle_mark(view, {Step::none, "paused by its user"});
   if (!view.volume) return {Step::destroy_copy, "its disk is gone"};
   if (!view.session) return {Step::none, "no session"};
   // A won epoch is used up by its first instruction, so one that is still there was never executed at (2).
@@ -146,10 +160,8 @@ Decision stopped_step(const View& view) {
 Decision no_copy_step(const View& view) {
   if (view.out) return {Step::abort, "the guest is gone"};
   if (!view.session) return {Step::none, "no session"};
-  if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user"};
-  if (!view.wanted_running)
-    return view.record->heir ? Decision{Step::clear_heir, "a mark that no migration explains"}
-                             : Decision{Step::none, "stopped"};
+  if (view.wanted_gone) return settle_mark(view, {Step::swap_remove, "destroyed by its user"});
+  if (!view.wanted_running) return settle_mark(view, {Step::none, "stopped"});
   if (!view.volume || !view.volume->complete)
     return {Step::report_failed, "the holder has no disk of it"};
   if (may_execute(view)) return {Step::boot, "the epoch was won"};
@@ -170,21 +182,19 @@ Decision takeover_step(const View& view) {
   const LeaseRecord& record = *view.record;
   if (record.session_alive) return {Step::none, "held elsewhere"};
   if (!view.session) return {Step::none, "no session"};
-  if (view.wanted_gone) return {Step::swap_remove, "destroyed by its user, and its holder is lost"};
-  // Who will not run it makes room for those who do, and so does whoever is left of the two (6).
-  const bool our_mark = we_are_heir(view) || (record.heir && !record.heir_alive);
-  if (!view.wanted_running || view.wanted_paused)
-    return our_mark ? Decision{Step::clear_heir, "an heir of what is not wanted to run"}
-                    : Decision{Step::none, "not wanted to run"};
   if (record.heir && !we_are_heir(view) && record.heir_alive)
     return {Step::none, "the heir's turn"};
+  if (view.now < view.takeover_after) return {Step::none, "another's turn"};
+  if (view.wanted_gone)
+    return settle_mark(view, {Step::swap_remove, "destroyed by its user, and its holder is lost"});
+  // Who will not run it makes room for those who do (6).
+  if (!view.wanted_running || view.wanted_paused)
+    return settle_mark(view, {Step::none, "not wanted to run"});
   // Not in sync, it loses what it has not heard of: no more than was declared (13).
   bool in_sync = record.loss_allowed && view.loss <= view.loss_bound;
   for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
   if (!in_sync || !view.volume || !view.volume->complete)
-    return our_mark ? Decision{Step::clear_heir, "an heir that may not take over"}
-                    : Decision{Step::none, "no replica that may take over"};
-  if (view.now < view.takeover_after) return {Step::none, "another's turn"};
+    return settle_mark(view, {Step::none, "no replica that may take over"});
   return {Step::swap_takeover, "the holder's session has ended"};
 }
 
@@ -212,6 +222,10 @@ const char* to_string(Step step) {
       return "release_volume";
     case Step::forget:
       return "forget";
+    case Step::clear_heir:
+      return "clear_heir";
+    case Step::say_aborted:
+      return "say_aborted";
     case Step::swap_restart:
       return "swap_restart";
     case Step::swap_reclaim:
@@ -246,8 +260,6 @@ const char* to_string(Step step) {
       return "hand_over";
     case Step::abort:
       return "abort";
-    case Step::clear_heir:
-      return "clear_heir";
     case Step::finish_lost:
       return "finish_lost";
     case Step::prepare:
@@ -270,6 +282,10 @@ bool won_by_copy(const View& view) {
   for (Epoch epoch = view.copy->epoch; epoch < record.epoch; ++epoch)
     if (!view.asked_by_copy.contains(epoch)) return false;
   return true;
+}
+
+bool completing(const View& view) {
+  return we_hold(view) && we_are_heir(view) && view.end != View::End::told;
 }
 
 Decision next_step(const View& view) {

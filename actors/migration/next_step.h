@@ -31,6 +31,9 @@ enum class Step : std::uint8_t {
   destroy_copy,    // it lost, or is not wanted any more
   release_volume,  // the VM is gone for good: its disk here too
   forget,          // nothing is left here
+  // the end of a migration (6): nobody may commit it, then it is said, then its mark goes
+  clear_heir,
+  say_aborted,
   // the holder, to let the guest execute
   swap_restart,   // (me, e) -> (me, e+1), no memory: boot from disk
   swap_reclaim,   // (me, e) -> (me, e+1), with the copy in memory
@@ -49,8 +52,7 @@ enum class Step : std::uint8_t {
   pause,       // port closed, vCPUs stopped, drained (9)
   seal,
   hand_over,    // rest of memory, and the seal to the target
-  abort,        // undo the source's part: transfer ended, heir cleared where no swap has done it
-  clear_heir,   // a mark that no migration of ours explains
+  abort,        // undo the source's part
   finish_lost,  // the target won: destroy the copy, publish vm.released
   // target of a migration
   prepare,  // incoming copy, closed port
@@ -125,8 +127,8 @@ struct View {
   // bounded loss: how long before its session ended the lost holder's last word reached this disk, and how long it may be
   Duration loss = absl::ZeroDuration();
   Duration loss_bound = absl::InfiniteDuration();
-  // Committed and resumed here, and not yet said to have completed: its mark stays.
-  bool completing = false;
+  // Whether it is known that the end of the marked migration was said.
+  enum class End : std::uint8_t { open, being_told, told } end = End::open;
   Instant takeover_after{};  // this node's turn among those who may take over
   Duration check_valid = absl::Seconds(1);
   Duration blackout_reserve = absl::Milliseconds(1200);  // a session must have left before a pause
@@ -146,5 +148,8 @@ using Decide = std::function<Decision(const View&)>;
 
 // Whether the record's epoch was won by this node's copy in memory (commit or reclaim), through an unbroken chain of its own swaps.
 bool won_by_copy(const View& view);
+
+// Whether the marked migration was committed to this node, and not yet said to have completed.
+bool completing(const View& view);
 
 }  // namespace supercloud

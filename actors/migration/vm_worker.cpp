@@ -111,7 +111,7 @@ View VmWorker::view() {
   view.won = won_;
   view.asked_by_copy = asked_by_copy_;
   view.asked_by_boot = asked_by_boot_;
-  view.completing = owes_completed();
+  view.end = end_of_marked();
   view.define_in_flight = view.session && define_session_ == *view.session;
   view.out = out_;
   view.in = in_;
@@ -179,7 +179,6 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
     }
     forget_old_swaps();
   }
-  settle_owed();
   tend_released();
   look();
 }
@@ -211,7 +210,12 @@ void VmWorker::look() {
   const Decision decision = shared_.options.decide(now);
   // Whatever comes next for it, it did resume here.
   const bool runs = now.copy && now.copy->state == GuestStatus::State::running;
-  if (runs && owes_completed() && !saying_end_ && (decision.step != Step::none || switched_here()))
+  // vm.resumed is noted, not durable: a crash may have taken it from the log.
+  if (runs && record_ && record_->holder == now.node && now.copy->epoch == record_->epoch &&
+      resumed_said_ < record_->epoch)
+    say_resumed(record_->epoch, "found running", true);
+  if (runs && completing(now) && now.end == View::End::open &&
+      (decision.step != Step::none || switched_here()))
     say_completed();
   if (decision.step != Step::none) {
     busy_ = true;
@@ -271,6 +275,9 @@ void VmWorker::take(const Decision& decision) {
       return abort_outgoing();
     case Step::clear_heir:
       return clear_heir();
+    case Step::say_aborted:
+      return say_aborted(
+          [this](bool logged) { logged ? finished() : finished_later(retry_delay); });
     case Step::finish_lost:
       return finish_lost();
     case Step::prepare:

@@ -4,6 +4,8 @@
 // volume and the few facts below, so a lost or doubled hint costs time and nothing else. At most one step is under way.
 #pragma once
 
+#include <algorithm>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -80,8 +82,8 @@ class VmWorker {
   void recover_outgoing(Outgoing out);
   void recover_incoming(Incoming in) { recovered_in_ = std::move(in); }
   void recover_dropped(const EventId& migration) { dropped_ = migration; }
-  void recover_owed(const EventId& migration, const std::string& swap_id, Epoch epoch);
-  void recover_end_said(const EventId& migration);
+  void recover_end(const EventId& migration) { know_end(migration); }
+  void recover_resumed(Epoch epoch) { resumed_said_ = std::max(resumed_said_, epoch); }
 
   // A migration of this VM to `target` is wanted; preflight has passed.
   void begin(Outgoing out);
@@ -106,11 +108,9 @@ class VmWorker {
     EventId migration;
     Epoch epoch = 0;  // at which it was accepted
   };
-  // The end of a migration whose mark a swap of ours is about to take away.
-  struct Owed {
+  // How a migration was aborted, as this node knows it.
+  struct Aborted {
     EventId migration;
-    Epoch epoch = 0;              // that the swap compares with
-    std::set<std::string> swaps;  // their ids
     std::string stage, why;
   };
 
@@ -133,6 +133,7 @@ class VmWorker {
   void run_at_won_epoch();
   void prepare_port();
   void resumed();
+  void say_resumed(Epoch epoch, const std::string& why, bool reconstructed);
   void destroy_copy(bool lost);
   void stop_guest();
   void seal_and_destroy();
@@ -158,15 +159,14 @@ class VmWorker {
   void commit();
   void drop_incoming(const std::string& why);
 
-  bool owes_completed() const;
   bool switched_here() const;
   void say_completed();
-  void owe(const Swap& swap, const std::string& why);
-  void owe_no_more(const std::string& swap_id);
-  void settle_owed();
-  void say_aborted(const Owed& owed);
-  std::string why_lost() const;
+  void say_aborted(std::function<void(bool logged)> then);
+  void say_end(Draft event, const EventId& migration, std::function<void(bool logged)> then);
+  void note_lost(bool memory_lost);
   void clear_heir();
+  void know_end(const EventId& migration);
+  View::End end_of_marked() const;
   void tend_released();
   void say_cleaned();
 
@@ -196,6 +196,7 @@ class VmWorker {
   SessionId define_session_;
   // epochs up to this have executed, or may have: never resumed at again
   Epoch consumed_ = 0;
+  Epoch resumed_said_ = 0;  // the highest of which vm.resumed was published here
   std::set<Epoch> asked_by_copy_;
   std::map<Epoch, SessionId> asked_by_boot_;
   std::string start_reason_;
@@ -224,10 +225,9 @@ class VmWorker {
   std::optional<HybridTime> resumed_time_;
   std::string committed_from_;
   std::optional<Released> released_;
-  std::optional<Owed> owed_;
-  EventId end_heard_;
-  EventId end_said_;         // by this node
-  bool saying_end_ = false;  // on its way to the log
+  std::optional<Aborted> aborted_;  // the last one
+  std::deque<EventId> ends_known_;  // said here, or heard of; the newest
+  bool saying_end_ = false;         // on its way to the log
   Duration ask_delay_;
   std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
 };

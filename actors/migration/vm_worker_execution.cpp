@@ -72,8 +72,6 @@ void VmWorker::prepare_port() {
 
 void VmWorker::resumed() {
   failed_reported_ = false;
-  // Its commit is what brought it here, also if that was won under a session that had ended, and the copy was reclaimed since (3).
-  const EventId migration = owes_completed() ? record_->heir->migration : EventId{};
   if (record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) {
     Draft started = draft(nullptr, consumed_);
     auto payload = started.payload().initVmStarted();
@@ -87,12 +85,7 @@ void VmWorker::resumed() {
     }
     shared_.context.publish(std::move(started));
   }
-  Draft event = draft(out_ ? &out_->migration : &migration, consumed_);
-  auto payload = event.payload().initVmResumed();
-  payload.setNode(shared_.context.node());
-  if (spec_) payload.setAddress(spec_->reader().getAddress());
-  payload.setWhy(migration.empty() ? start_reason_ : "committed");
-  resumed_time_ = shared_.context.publish(std::move(event)).time();
+  say_resumed(consumed_, start_reason_, false);
   arm_guest(shared_.seams.hypervisor, shared_.seams.volumes, shared_.seams.fabric, vm_,
             shared_.seams.session.deadline());
   if (in_ && in_->epoch < consumed_) {
@@ -101,6 +94,22 @@ void VmWorker::resumed() {
       answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
     in_.reset();
   }
+}
+
+void VmWorker::say_resumed(Epoch epoch, const std::string& why, bool reconstructed) {
+  // Its commit is what brought it here, also if that was won under a session that had ended, and the copy was reclaimed since (3).
+  const bool committed = record_->heir && record_->heir->node == record_->holder;
+  const EventId* migration = out_        ? &out_->migration
+                             : committed ? &record_->heir->migration
+                                         : nullptr;
+  Draft event = draft(migration, epoch);
+  if (reconstructed) event.reconstructed();
+  auto payload = event.payload().initVmResumed();
+  payload.setNode(shared_.context.node());
+  if (spec_) payload.setAddress(spec_->reader().getAddress());
+  payload.setWhy(committed && !out_ ? "committed" : why);
+  resumed_time_ = shared_.context.publish(std::move(event)).time();
+  resumed_said_ = epoch;
 }
 
 // ---- stopping --------------------------------------------------------------------------------------------------------

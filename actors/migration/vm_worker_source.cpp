@@ -261,7 +261,7 @@ void VmWorker::send_switch_over() {
       });
 }
 
-// Undoes the source's part. The heir's mark, if it still stands, is taken away by `clear_heir`.
+// Undoes the source's part. Of what was accepted the record decides when its end may be said (`settle_mark`).
 void VmWorker::abort_outgoing() {
   const bool sending = out_->sending;
   const auto undone = [this](const absl::StatusOr<Done>& stopped) {
@@ -283,16 +283,14 @@ void VmWorker::abort_outgoing() {
       failure.setDetail(why);
       failure.setCure("propose it again");
       shared_.context.publish(std::move(event));
+      know_end(out.migration);  // should its accept still arrive
     } else {
-      Draft event = draft(&out.migration, out.epoch);
-      auto payload = event.payload().initMigrationAborted();
-      payload.setNode(shared_.context.node());
-      payload.setStage(out.handed_over ? "switching over"
-                       : out.paused    ? "paused"
-                       : out.sending   ? "copying memory"
-                                       : "preparing");
-      payload.setWhy(why);
-      shared_.context.publish(std::move(event));
+      aborted_ = Aborted{out.migration,
+                         out.handed_over ? "switching over"
+                         : out.paused    ? "paused"
+                         : out.sending   ? "copying memory"
+                                         : "preparing",
+                         why};
     }
     const auto guest = copy();
     if (guest && guest->state == GuestStatus::State::running && !shared_.seams.fabric.port(vm_))

@@ -30,10 +30,7 @@ Swap VmWorker::make_swap(SwapKind kind) {
 
 // Rule 4: on stable storage before it is sent.
 void VmWorker::log_swap(const Swap& swap, std::function<void()> then) {
-  const EventId* migration = out_    ? &out_->migration
-                             : in_   ? &in_->migration
-                             : owed_ ? &owed_->migration
-                                     : nullptr;
+  const EventId* migration = out_ ? &out_->migration : in_ ? &in_->migration : nullptr;
   Draft event = draft(migration, swap.epoch);
   auto payload = event.payload().initLeaseSwapRequested();
   payload.setKind(swap.kind);
@@ -64,13 +61,11 @@ void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<Swap
   }
   const SwapKind kind = swap.kind;
   const SessionId session = swap.session;
-  const std::string id = swap.swap_id;
   shared_.seams.leases.swap(
       std::move(swap),
       reply<SwapResult>(
           shared_.options.call_deadline,
-          [this, kind, session, id, then = std::move(then)](absl::StatusOr<SwapResult> result) {
-            if (result.ok() && !result->won) owe_no_more(id);
+          [this, kind, session, then = std::move(then)](absl::StatusOr<SwapResult> result) {
             if (result.ok()) {
               if (result->won && raises_epoch(kind) && result->record &&
                   result->record->epoch > consumed_)
@@ -103,7 +98,7 @@ void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
     swap.in_sync = {shared_.context.node()};
     note_loss();
   }
-  if (kind == SwapKind::TAKEOVER || (kind == SwapKind::RESTART && !out_)) owe(swap, why_lost());
+  if (kind != SwapKind::RECLAIM) note_lost(true);
   log_swap(swap, [this, swap] {
     send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
       result.ok() ? finished() : finished_later(retry_delay);
@@ -166,7 +161,6 @@ void VmWorker::desire(Message<schema::VmSpec> spec, std::function<void(absl::Sta
 void VmWorker::remove_record() {
   Swap swap = make_swap(SwapKind::REMOVE);
   swap.revision = record_->revision;
-  if (!out_) owe(swap, "the VM was destroyed by its user");
   const Epoch epoch = swap.epoch;
   send_swap(swap, [this, epoch](const absl::StatusOr<SwapResult>& result) {
     if (!result.ok()) return finished_later(retry_delay);

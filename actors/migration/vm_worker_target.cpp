@@ -105,12 +105,18 @@ void VmWorker::drop_incoming(const std::string& why) {
       answer(absl::FailedPreconditionError(in.failure));
     const bool marked =
         record_ && record_->heir && *record_->heir == Heir{shared_.context.node(), in.migration};
+    if (marked)
+      aborted_ = Aborted{in.migration, in.prepared ? "copying memory" : "preparing",
+                         "the target gave up: " + in.failure};
     // A lost source leaves the mark to this node's takeover.
     if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
     Swap swap = make_swap(SwapKind::CLEAR_HEIR);
     swap.heir = record_->heir;
-    owe(swap, "the target gave up: " + in.failure);
-    send_swap(swap, [this](const absl::StatusOr<SwapResult>&) { finished(); });
+    send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
+      if (!result.ok() || !result->won) return finished();
+      // Only this node knows why. Should that not be heard, the holder says an end.
+      say_aborted([this](bool) { finished(); });
+    });
   };
   if (!incoming) return dropped(Done{});
   shared_.seams.hypervisor.destroy(vm_, reply<Done>(shared_.options.call_deadline, dropped));

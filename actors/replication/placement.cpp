@@ -9,7 +9,7 @@ Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec,
                          const NodeDirectory& nodes,
                          const std::map<std::string, CopyFacts>& copies) {
   Placement placement;
-  if (record.heir && record.heir->node != record.holder) {
+  if (record.hand_over_open()) {
     placement.heir = record.heir->node;
     placement.nodes.push_back(placement.heir);
   }

@@ -153,6 +153,7 @@ void Replicator::look() {
   look_again_ = false;
   // The blackout's facts do not wait for the table.
   for (const VolumeStatus& volume : seams_.volumes.list()) say_states(volume);
+  looked_ = true;
   seams_.leases.list(
       {key_prefix, context_.node()},
       context_.reply<std::vector<LeaseRecord>>(
@@ -269,6 +270,7 @@ void Replicator::say_states(const VolumeStatus& volume) {
   if (volume.role == Role::sealed && volume.version_stable == volume.version && !volume.crashed &&
       sealed_.insert({volume.vm, volume.epoch, context_.node(), {}}).second) {
     Draft event = draft(volume.vm, volume.epoch, migration);
+    if (!looked_) event.reconstructed();
     auto sealed = event.payload().initStorageSealed();
     sealed.setNode(context_.node());
     sealed.setVersion(volume.version);
@@ -279,6 +281,7 @@ void Replicator::say_states(const VolumeStatus& volume) {
       volume.version_stable == volume.version &&
       verified_.insert({volume.vm, volume.closed, context_.node(), {}}).second) {
     Draft event = draft(volume.vm, volume.closed, migration);
+    if (!looked_) event.reconstructed();
     auto verified = event.payload().initStorageVerified();
     verified.setNode(context_.node());
     verified.setVersion(volume.version);

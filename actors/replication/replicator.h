@@ -83,6 +83,7 @@ class Replicator final : public Actor {
   std::map<std::string, EventId> migrations_;
   std::set<Said> sealed_, verified_, ready_;
   bool recovered_ = false;
+  bool looked_ = false;  // what stands before that is not new: said now, it is said again
   bool looking_ = false;
   bool look_again_ = false;
   std::set<std::string> asking_;

@@ -33,9 +33,7 @@ SessionActor::SessionActor(Context& context, Seams seams, NodeSession& session, 
 
 void SessionActor::open() {
   seams_.leases.open_session(
-      {.node = context_.node(),
-       .identity = options_.identity,
-       .fresh = options_.fresh && !session_.ever_confirmed()},
+      {.node = context_.node(), .identity = options_.identity},
       context_.reply<Session>(session_.policy().ttl, [this](absl::StatusOr<Session> opened) {
         if (!opened.ok()) {
           if (absl::IsAlreadyExists(opened.status())) session_.refuse(opened.status());
@@ -49,8 +47,19 @@ void SessionActor::open() {
               ": set the same [lease] ttl in both"));
           return;
         }
+        if (opened->went_on && options_.fresh && !session_.ever_confirmed())
+          return end_old(opened->id);
         renewing_ = opened->id;
         renew();  // the deadline counts from a renewal, so that opening needs no rule of its own
+      }));
+}
+
+// What was asked for before the reboot must not be granted after it (5).
+void SessionActor::end_old(const SessionId& old) {
+  seams_.leases.end_session(
+      old, context_.reply<Done>(session_.policy().ttl, [this](const absl::StatusOr<Done>& ended) {
+        if (ended.ok()) return open();
+        context_.after(options_.renew_interval, [this] { open(); });
       }));
 }
 

@@ -70,6 +70,7 @@ class SessionActor final : public Actor {
 
  private:
   void open();
+  void end_old(const SessionId& old);
   void renew();
   void renewed_at(const absl::Status& renewed, Instant sent_at);
   void arm_guests();

@@ -451,7 +451,7 @@ struct Rejected {
 enum SwapKind {
   define @0;     # no record -> holder, epoch 1
   accept @1;     # same epoch: heir = target
-  clearHeir @2;  # same epoch: heir = none
+  clearHeir @2;  # same epoch: the mark names no heir any more; then, its end said, there is none
   commit @3;     # target: (source, e, heir = target) -> (target, e+1)
   reclaim @4;    # a holder's own paused copy: (holder, e) -> (holder, e+1)
   restart @5;    # holder boots from disk: (holder, e) -> (holder, e+1)

@@ -52,7 +52,7 @@ struct Request {
     migrationState @26 :Text;
   }
 
-  struct OpenSession { node @0 :Text; identity @1 :Text; fresh @2 :Bool; }
+  struct OpenSession { node @0 :Text; identity @1 :Text; }
   struct ListLeases { prefix @0 :Text; node @1 :Text; after @2 :Text; }  # after: only keys that follow it
   struct VmRef { name @0 :Text; tenant @1 :Text = "main"; }
   struct MigrateVm { vm @0 :VmRef; target @1 :Text; reason @2 :Text; dryRun @3 :Bool; deadlineNs @4 :Int64; }
@@ -135,7 +135,7 @@ struct Response {
   more @15 :Bool;      # leases: a message holds no more of them; ask again, after the last key
   wouldRent @16 :Bool; # checks of a dry run: no node with room is at that place, an instance would be rented there first
 
-  struct Session { id @0 :Text; ttlNs @1 :Int64; }
+  struct Session { id @0 :Text; ttlNs @1 :Int64; wentOn @2 :Bool; }
   struct SwapResult { won @0 :Bool; why @1 :Text; lease @2 :Lease; hasLease @3 :Bool; }
   struct VmView {
     spec @0 :VmSpec;

@@ -116,7 +116,7 @@ class MarketWorld : public testing::Test {
 
   // Opened now, renewed every two seconds until end_session().
   void open_session(const std::string& name) {
-    leases.open_session({name, "disk of " + name, false},
+    leases.open_session({name, "disk of " + name},
                         Reply<Session>(far_future, [this, name](absl::StatusOr<Session> session) {
                           ASSERT_TRUE(session.ok()) << session.status();
                           nodes.at(name)->session.id = session->id;

@@ -161,7 +161,7 @@ class NetworkManagerTest : public ::testing::Test {
 
   SessionId open_session(const std::string& node) {
     SessionId id;
-    leases_.open_session({.node = node, .identity = node, .fresh = false},
+    leases_.open_session({.node = node, .identity = node},
                          Reply<Session>(far_future, [&id](absl::StatusOr<Session> session) {
                            ASSERT_TRUE(session.ok()) << session.status();
                            id = session->id;
@@ -382,6 +382,11 @@ TEST_F(NetworkManagerTest, ADestroyedVmIsForgottenAndItsNameMayBeUsedAgain) {
   commit(b_);
   say_resumed(b_, 2);
   pass(absl::Seconds(1));
+  swap({.key = key_,
+        .kind = SwapKind::CLEAR_HEIR,
+        .session = b_.session,
+        .epoch = 2,
+        .heir = Heir{"b", migration_}});
   remove(b_, 2);
   say(b_, 2, [](schema::Payload::Builder payload) { payload.initVmDestroyed().setNode("b"); });
   pass(absl::Milliseconds(100));

@@ -200,6 +200,44 @@ TEST_F(NextStep, clears_a_mark_that_no_migration_explains) {
   EXPECT_EQ(step(), Step::clear_heir);
 }
 
+// rule 6
+TEST_F(NextStep, takes_a_mark_away_when_nobody_may_commit_and_the_log_has_the_end) {
+  view_.record->heir = Heir{"", migration};
+  EXPECT_EQ(step(), Step::say_aborted);
+  view_.end = View::End::being_told;
+  EXPECT_EQ(step(), Step::none);
+  view_.end = View::End::told;
+  EXPECT_EQ(step(), Step::clear_heir);
+  view_.end = View::End::open;
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::swap_restart) << "its VM first";
+  view_.wanted_gone = true;
+  EXPECT_EQ(step(), Step::say_aborted) << "a record that is gone has no mark";
+}
+
+TEST_F(NextStep, who_committed_completes_before_it_takes_the_mark_away) {
+  view_.record->heir = Heir{"here", migration};
+  EXPECT_EQ(step(), Step::none);
+  EXPECT_TRUE(completing(view_));
+  view_.end = View::End::told;
+  EXPECT_EQ(step(), Step::clear_heir);
+  view_.end = View::End::open;
+  view_.wanted_running = false;
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::say_aborted) << "it never ran here";
+}
+
+TEST_F(NextStep, accepts_the_next_migration_when_the_last_ones_end_was_said) {
+  view_.record->heir = Heir{"", {"other/policy", 1, 3}};
+  view_.out = ready();
+  view_.out->epoch = 0;
+  EXPECT_EQ(step(), Step::say_aborted);
+  view_.end = View::End::told;
+  EXPECT_EQ(step(), Step::clear_heir);
+  view_.record->heir.reset();
+  EXPECT_EQ(step(), Step::accept);
+}
+
 // ---- the target ------------------------------------------------------------------------------------------------------
 
 TEST_F(NextStep, commits_only_what_is_verified_and_complete) {  // rules 1 and 10
@@ -270,6 +308,8 @@ TEST_F(NextStep, takes_over_only_an_ended_session_in_its_turn_and_in_sync) {  //
   EXPECT_EQ(step(), Step::swap_takeover);
   view_.record->in_sync = {"there"};
   EXPECT_EQ(step(), Step::clear_heir) << "not in sync, and nobody else is left to end it";
+  view_.record->heir->node.clear();
+  EXPECT_EQ(step(), Step::say_aborted);
   view_.record->heir.reset();
   EXPECT_EQ(step(), Step::none) << "not in sync";
   view_.record->loss_allowed = true;
@@ -307,6 +347,8 @@ TEST_F(NextStep, leaves_what_its_user_stopped_or_paused_where_it_is) {
   view_.record->heir = Heir{"here", migration};
   EXPECT_EQ(step(), Step::clear_heir);
   view_.wanted_gone = true;
+  EXPECT_EQ(step(), Step::clear_heir);
+  view_.record->heir.reset();
   EXPECT_EQ(step(), Step::swap_remove) << "destroyed, and its holder is lost";
 }
 

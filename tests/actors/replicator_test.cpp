@@ -113,7 +113,7 @@ class ReplicatorTest : public testing::Test {
   SessionId session(const std::string& node) {
     SessionId& id = hosts_[node]->session;
     if (id.empty()) {
-      leases_.open_session({node, node, false},
+      leases_.open_session({node, node},
                            Reply<Session>(far_future, [&](absl::StatusOr<Session> opened) {
                              ASSERT_TRUE(opened.ok()) << opened.status();
                              id = opened->id;

@@ -73,10 +73,11 @@ std::function<void(LeaseRecord&)> new_epoch(SwapKind kind, const std::string& no
     record.swap_id = "new";
     record.swap_kind = kind;
     ++record.epoch;
-    // The mark stays, until it has been said how the migration ended.
-    const bool memory_kept = kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM;
-    if (!memory_kept) record.heir.reset();
-    record.heir_alive = record.heir.has_value();
+    // The mark stays until it has been said how the migration ended, and names nobody but who committed.
+    const bool committed = record.heir && record.heir->node == node &&
+                           (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM);
+    if (record.heir && !committed) record.heir->node.clear();
+    record.heir_alive = committed;
     record.session_alive = true;
   };
 }
@@ -116,10 +117,26 @@ TEST_P(LeaseRules, Hold) {
 const auto take_in_sync = [](std::vector<std::string> nodes) {
   return [nodes = std::move(nodes)](LeaseRecord& record) { record.in_sync = nodes; };
 };
-const auto no_heir = [](LeaseRecord& record) {
+const auto no_mark = [](LeaseRecord& record) {
   record.heir.reset();
   record.heir_alive = false;
 };
+const auto no_heir = [](LeaseRecord& record) {
+  record.heir->node.clear();
+  record.heir_alive = false;
+};
+// Nobody may commit any more, and the end is still to be said.
+LeaseRecord with_debt() {
+  LeaseRecord record = with_heir("");
+  record.heir_alive = false;
+  return record;
+}
+const auto of_debt = [](Swap& swap) { swap.heir->node.clear(); };
+LeaseRecord committed() {
+  LeaseRecord record = with_heir("alpha");
+  record.swap_kind = SwapKind::COMMIT;
+  return record;
+}
 
 const std::vector<Case> cases = {
     {"accept", swap(SwapKind::ACCEPT), "alpha", held(), false, false, "",
@@ -144,6 +161,28 @@ const std::vector<Case> cases = {
     {"clear_heir_by_a_third_when_the_holder_is_lost", swap(SwapKind::CLEAR_HEIR), "gamma", with_heir(), true, false,
      "only the holder", nullptr},
     {"clear_heir_by_a_third_when_both_are_lost", swap(SwapKind::CLEAR_HEIR), "gamma", with_heir(), true, true, "", no_heir},
+    {"clear_heir_takes_the_mark_where_nobody_may_commit", swap(SwapKind::CLEAR_HEIR, of_debt), "alpha", with_debt(),
+     false, false, "", no_mark},
+    {"clear_heir_takes_the_mark_of_a_lost_holder", swap(SwapKind::CLEAR_HEIR, of_debt), "gamma", with_debt(), true, true,
+     "", no_mark},
+    {"clear_heir_does_not_take_the_mark_of_a_living_holder", swap(SwapKind::CLEAR_HEIR, of_debt), "gamma", with_debt(),
+     false, true, "only the holder", nullptr},
+    {"clear_heir_does_not_take_a_mark_that_names_an_heir", swap(SwapKind::CLEAR_HEIR, of_debt), "alpha", with_heir(),
+     false, false, "the heir is beta", nullptr},
+    {"clear_heir_takes_the_mark_by_who_committed",
+     swap(SwapKind::CLEAR_HEIR, [](Swap& s) { s.heir->node = "alpha"; }), "alpha", committed(), false, false, "",
+     no_mark},
+    {"clear_heir_leaves_the_mark_of_who_committed_and_was_lost",
+     swap(SwapKind::CLEAR_HEIR, [](Swap& s) { s.heir->node = "alpha"; }), "gamma", committed(), true, true, "", no_heir},
+    {"accept_before_an_end_was_said", swap(SwapKind::ACCEPT, [](Swap& s) { s.heir->migration = other_migration; }),
+     "alpha", with_debt(), false, false, "nobody any more", nullptr},
+    {"commit_where_nobody_may", swap(SwapKind::COMMIT), "beta", with_debt(), false, false, "nobody any more", nullptr},
+    {"reclaim_by_who_committed_keeps_its_mark", swap(SwapKind::RECLAIM), "alpha", committed(), true, false, "",
+     new_epoch(SwapKind::RECLAIM, "alpha")},
+    {"restart_by_who_committed_does_not", swap(SwapKind::RESTART), "alpha", committed(), true, false, "",
+     new_epoch(SwapKind::RESTART, "alpha")},
+    {"remove_before_an_end_was_said", swap(SwapKind::REMOVE), "alpha", with_debt(), false, false, "still to be said",
+     nullptr},
     {"clear_heir_of_another_migration",
      swap(SwapKind::CLEAR_HEIR, [](Swap& s) { s.heir->migration = other_migration; }), "alpha", with_heir(), false,
      false, "the heir is beta", nullptr},

@@ -123,11 +123,9 @@ std::unique_ptr<LeaseHarness> make() {
 
 }  // namespace
 
-absl::StatusOr<Session> LeaseHarness::open(std::string node, std::string identity, bool fresh) {
+absl::StatusOr<Session> LeaseHarness::open(std::string node, std::string identity) {
   return scheduler.wait<Session>(
-      [&](Reply<Session> reply) {
-        table().open_session({node, identity, fresh}, std::move(reply));
-      },
+      [&](Reply<Session> reply) { table().open_session({node, identity}, std::move(reply)); },
       threaded());
 }
 

@@ -24,8 +24,7 @@ class LeaseHarness {
   DrivenScheduler scheduler;
 
   // Calls that are waited for.
-  absl::StatusOr<Session> open(std::string node, std::string identity = "disk-1",
-                               bool fresh = false);
+  absl::StatusOr<Session> open(std::string node, std::string identity = "disk-1");
   absl::StatusOr<Done> renew(SessionId session);
   absl::StatusOr<Done> end(SessionId session);
   absl::StatusOr<SwapResult> swap(Swap swap);

@@ -114,25 +114,29 @@ TEST_P(EveryLeaseTable, goes_on_with_the_session_of_a_node_that_opens_it_again) 
   EXPECT_TRUE(on().renew(a).ok());
 }
 
-TEST_P(EveryLeaseTable, ends_the_old_session_of_a_rebooted_host) {
+TEST_P(EveryLeaseTable, tells_a_rebooted_host_of_its_old_session_to_end_that) {
   const SessionId old = session("a");
   define(old);
-  const absl::StatusOr<Session> fresh = on().open("a", "disk-1", true);
+  const absl::StatusOr<Session> known = on().open("a");
+  ASSERT_TRUE(known.ok()) << known.status();
+  EXPECT_TRUE(known->went_on);
+  ASSERT_TRUE(on().end(known->id).ok());
+  const absl::StatusOr<Session> fresh = on().open("a");
   ASSERT_TRUE(fresh.ok()) << fresh.status();
+  EXPECT_FALSE(fresh->went_on);
   EXPECT_NE(fresh->id, old);
   EXPECT_EQ(fresh->ttl, test_ttl);
   EXPECT_FALSE(record().session_alive) << "a newer session of the same node does not revive it";
   EXPECT_TRUE(absl::IsNotFound(on().renew(old).status()));
-  EXPECT_TRUE(on().renew(fresh->id).ok());
+  EXPECT_TRUE(on().end(old).ok());
+  EXPECT_TRUE(on().renew(fresh->id).ok()) << "the old one's end, once more, is not this one's";
 }
 
 TEST_P(EveryLeaseTable, refuses_a_second_node_of_one_name_while_the_first_lives) {
   const SessionId first = session("a");
-  for (const bool fresh : {false, true}) {
-    const absl::StatusOr<Session> second = on().open("a", "disk-2", fresh);
-    EXPECT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
-    EXPECT_NE(second.status().message().find("'a'"), std::string::npos);
-  }
+  const absl::StatusOr<Session> refused = on().open("a", "disk-2");
+  EXPECT_TRUE(absl::IsAlreadyExists(refused.status())) << refused.status();
+  EXPECT_NE(refused.status().message().find("'a'"), std::string::npos);
   on().scheduler.run_for(test_ttl);
   const absl::StatusOr<Session> second = on().open("a", "disk-2");
   ASSERT_TRUE(second.ok()) << second.status();
@@ -287,7 +291,7 @@ TEST_P(EveryLeaseTable, answers_the_repeat_of_a_change_within_an_epoch_as_won) {
 TEST_P(EveryLeaseTable, refuses_swaps_under_an_ended_session) {
   const SessionId a = session("a");
   define(a);
-  ASSERT_TRUE(on().open("a", "disk-1", true).ok());
+  ASSERT_TRUE(on().end(a).ok());
   const SwapResult result = lost(make(SwapKind::RECLAIM, a, 1));
   ASSERT_TRUE(result.record.has_value());
   EXPECT_EQ(result.record->epoch, 1U);
@@ -354,6 +358,11 @@ TEST_P(EveryLeaseTable, clears_an_heir_only_where_the_record_names_it) {
   lost(clear);
   clear = make(SwapKind::CLEAR_HEIR, a, 1);
   clear.heir = Heir{"b", first_migration};
+  won(clear);
+  EXPECT_EQ(record().heir, (Heir{"", first_migration})) << "until it was said how that ended";
+  EXPECT_FALSE(record().heir_alive);
+  clear = make(SwapKind::CLEAR_HEIR, a, 1);
+  clear.heir = Heir{"", first_migration};
   won(clear);
   EXPECT_FALSE(record().heir.has_value());
   EXPECT_EQ(record().epoch, 1U);
