@@ -133,7 +133,8 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
       cluster.machines(), [&](const auto& machine) { return !cluster.lost(*machine); });
   if (down && wanted && anybody && !said_failed(history, record))
     said("is down, and nobody said so");
-  if (record.heir && !down) said(absl::StrCat("still has the heir ", record.heir->node));
+  if (record.heir && !down)
+    said(absl::StrCat("still has the mark of migration ", record.heir->migration.short_id()));
   for (const auto& machine : cluster.machines()) {
     const bool holds = machine->name() == record.holder;
     bool there = false;

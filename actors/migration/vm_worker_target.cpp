@@ -92,11 +92,13 @@ void VmWorker::commit() {
 }
 
 void VmWorker::drop_incoming(const std::string& why) {
-  if (in_->failure.empty()) in_->failure = why;
   const auto guest = copy();
+  // A stream that ended took the copy along: its source knows why.
+  const bool source_knows = in_->failure.empty() && in_->prepared && !guest && !in_->from_disk;
+  if (in_->failure.empty()) in_->failure = why;
   const bool incoming = guest && (guest->state == GuestStatus::State::incoming ||
                                   guest->state == GuestStatus::State::arrived);
-  const auto dropped = [this](const absl::StatusOr<Done>& destroyed) {
+  const auto dropped = [this, source_knows](const absl::StatusOr<Done>& destroyed) {
     if (!destroyed.ok()) return finished_later(try_again);
     if (!in_) return finished();
     const Incoming in = *std::exchange(in_, std::nullopt);
@@ -112,8 +114,8 @@ void VmWorker::drop_incoming(const std::string& why) {
     if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
     Swap swap = make_swap(SwapKind::CLEAR_HEIR);
     swap.heir = record_->heir;
-    send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-      if (!result.ok() || !result->won) return finished();
+    send_swap(swap, [this, source_knows](const absl::StatusOr<SwapResult>& result) {
+      if (!result.ok() || !result->won || source_knows) return finished();
       // Only this node knows why. Should that not be heard, the holder says an end.
       say_aborted([this](bool) { finished(); });
     });
