@@ -189,6 +189,7 @@ SwapVerdict define(const Swap& swap, const std::string& node) {
   record.in_sync = swap.in_sync.empty() ? std::vector<std::string>{node} : swap.in_sync;
   record.loss_allowed = swap.loss_allowed;
   record.value = swap.value;
+  record.claim = swap.claim;
   record.revision = 1;
   record.session_alive = true;
   return Court::win(std::move(record));

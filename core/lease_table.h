@@ -41,8 +41,10 @@ struct LeaseRecord {
   std::optional<Heir> heir;
   // nodes whose replica has every acknowledged flushed write; the holder is one
   std::vector<std::string> in_sync;
-  bool loss_allowed = false;   // bounded loss: a node outside of in_sync may take over
-  std::string value;           // desired state: a schema::VmSpec message for VMs
+  bool loss_allowed = false;  // bounded loss: a node outside of in_sync may take over
+  std::string value;          // desired state: a schema::VmSpec message for VMs
+  // What no other record may have as well, as "address/10.0.0.5"; empty: nothing. Lives and dies with the record.
+  std::string claim;
   std::uint64_t revision = 0;  // grows with every change of the record
 
   // As of the answer, by the table's clock.
@@ -82,12 +84,14 @@ struct Swap {
   std::vector<std::string> in_sync;
   bool loss_allowed = false;  // define, desire: the new flag
   std::string value;          // define, desire: the new value
+  std::string claim;          // define: refused while another record has it
 };
 
 struct SwapResult {
   bool won = false;
   std::string why;                    // why not
   std::optional<LeaseRecord> record;  // after the swap, or as it stands
+  std::string claimed_by;             // key of the record that has what a define claims
 };
 
 struct LeaseQuery {
@@ -115,7 +119,7 @@ class LeaseTable {
   virtual void list(LeaseQuery query, Reply<std::vector<LeaseRecord>> reply) = 0;
 };
 
-// The rules of a swap, the same for every implementation. `record` is null where there is none; `node` is the live session's;
+// The rules of a swap of one record, the same for every implementation; that a claim is free is for the table to see. `record` is null where there is none; `node` is the live session's;
 // `session_ended` and `heir_ended` speak of the record's. Yields the record after the swap (nullopt inside: removed), or why not.
 struct SwapVerdict {
   bool won = false;

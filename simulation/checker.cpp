@@ -15,6 +15,7 @@ constexpr const char* writes_survive = "2: acknowledged writes survive";
 constexpr const char* memory_survives =
     "2: a guest goes on with its memory, unless a fault took it";
 constexpr const char* one_port = "3: an address is owned by one port";
+constexpr const char* one_address = "3: an address is one VM's";
 
 // What a keeper takes to stop a guest, at most.
 constexpr Duration stop_time = absl::Milliseconds(200);  // SimulatedHostOptions::stop_time_max
@@ -47,6 +48,12 @@ void Checker::lease_changed(const std::string& vm, const LeaseRecord* record) {
   state.session = record->session;
   state.loss_allowed = record->loss_allowed;
   const auto spec = Message<schema::VmSpec>::parse(record->value);
+  if (spec.ok() && state.address.empty()) {
+    state.address = text(spec->reader().getAddress());
+    for (const auto& [other, known] : vms_)
+      if (other != vm && known.address == state.address)
+        violated(one_address, absl::StrCat(vm, " and ", other, " both have ", state.address));
+  }
   state.unwanted = spec.ok() && (!spec->reader().getRunning() || spec->reader().getDestroyed());
   state.stopped = state.stopped || state.unwanted;
 }

@@ -82,6 +82,7 @@ class Checker {
     std::string holder;
     SessionId session;  // under which the epoch was won
     bool loss_allowed = false;
+    std::string address;                 // of the guest
     bool unwanted = false;               // its user wants it stopped or gone
     bool stopped = false;                // ... or did, since it last began to execute
     bool memory_lost = false;            // since it last executed

@@ -291,25 +291,30 @@ void SimulatedCluster::run_for(Duration span) {
   scheduler_.run_until(end);
 }
 
-// The table's stable contents, after every step; the guests' self-checks, now and then.
-void SimulatedCluster::look() {
-  const auto& leases = lease_disk_.contents.leases;
-  for (const auto& [key, stored] : leases) {
-    if (!key.starts_with("vm/")) continue;
-    std::uint64_t& seen = seen_revisions_[key];
-    if (seen == stored.record.revision) continue;
-    seen = stored.record.revision;
-    checker_.lease_changed(key.substr(3), &stored.record);
-  }
-  if (steps_ % 256 != 0) return;
+void SimulatedCluster::forget_removed_leases() {
   for (auto seen = seen_revisions_.begin(); seen != seen_revisions_.end();) {
-    if (leases.contains(seen->first)) {
+    if (lease_disk_.contents.leases.contains(seen->first)) {
       ++seen;
       continue;
     }
     checker_.lease_changed(seen->first.substr(3), nullptr);
     seen = seen_revisions_.erase(seen);
   }
+}
+
+// The table's stable contents, after every step; the guests' self-checks, now and then.
+void SimulatedCluster::look() {
+  for (const auto& [key, stored] : lease_disk_.contents.leases) {
+    if (!key.starts_with("vm/")) continue;
+    const auto known = seen_revisions_.find(key);
+    if (known != seen_revisions_.end() && known->second == stored.record.revision) continue;
+    // A new one may have what a removed one had.
+    if (known == seen_revisions_.end()) forget_removed_leases();
+    seen_revisions_[key] = stored.record.revision;
+    checker_.lease_changed(key.substr(3), &stored.record);
+  }
+  if (steps_ % 256 != 0) return;
+  forget_removed_leases();
   for (const auto& machine : machines_)
     for (const GuestProbe& probe : machine->probes())
       if (!probe.memory_intact) checker_.memory_broken(machine->name(), probe.vm);
@@ -332,13 +337,13 @@ void SimulatedCluster::ask(const std::string& node, Message<schema::Request> req
 }
 
 void SimulatedCluster::create_vm(const std::string& node, const std::string& name,
-                                 schema::DiskLoss loss) {
+                                 schema::DiskLoss loss, const std::string& address) {
   ask(node, request([&](schema::Request::Builder builder) {
         auto spec = builder.initCreateVm();
         spec.setName(name);
         spec.setMemoryBytes(256 * mib);
         spec.setDiskBytes(64 * mib);
-        spec.setAddress(absl::StrCat("10.0.0.", name));
+        spec.setAddress(absl::StrCat("10.0.0.", address.empty() ? name : address));
         spec.setPolicy(options_.market ? "cheapest" : "stay");
         spec.setDiskLoss(loss);
         spec.setReplicas(loss == schema::DiskLoss::WAIT ? 0 : 1);

@@ -86,7 +86,9 @@ class SimulatedCluster {
   // What a person does: a request to the executor of a node.
   using Told = std::function<void(const absl::StatusOr<Message<schema::Response>>&)>;
   void ask(const std::string& node, Message<schema::Request> request, Told told = nullptr);
-  void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss);
+  // At "10.0.0.<address>"; without one its name is the last part.
+  void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss,
+                 const std::string& address = "");
   void migrate(const std::string& node, const std::string& vm, const std::string& target);
 
   // A machine that never comes back, and neither does its disk.
@@ -118,6 +120,7 @@ class SimulatedCluster {
   struct Site;
 
   void look();
+  void forget_removed_leases();
   NodeActorsOptions::Market market_actors();
   void add_machine(const std::string& name, const PlaceName& place, const std::string& instance);
   void launched(const Instance& instance);

@@ -417,12 +417,14 @@ void FaultInjector::change_state() {
 
 void FaultInjector::create_or_destroy() {
   if (random_.chance(600'000)) {
+    // Of two at once of one name, or of one address, the lease table lets one pass.
     const std::string vm = absl::StrCat("new", created_++);
+    const std::string rival = created_ % 2 == 0 ? vm : absl::StrCat("rival-of-", vm);
     const std::string one = any_machine().name();
     const std::string other = any_machine().name();
-    tell(absl::StrCat("users create ", vm, " on ", one, " and on ", other));
+    tell(absl::StrCat("users create ", vm, " on ", one, " and ", rival, " on ", other));
     cluster_.create_vm(one, vm, schema::DiskLoss::SYNC);
-    cluster_.create_vm(other, vm, schema::DiskLoss::SYNC);
+    cluster_.create_vm(other, rival, schema::DiskLoss::SYNC, vm);
     return;
   }
   const std::string vm = any_vm();

@@ -49,6 +49,24 @@ absl::Status check_value(std::string_view value) {
       absl::StrCat("a lease's value of ", value.size(), " bytes: at most ", lease_value_bytes_max));
 }
 
+absl::Status check_claim(std::string_view claim) {
+  if (claim.size() > lease_claim_bytes_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a claim of ", claim.size(), " bytes: at most ", lease_claim_bytes_max));
+  }
+  if (has_control_characters(claim)) {
+    return absl::InvalidArgumentError("a claim with control characters");
+  }
+  return absl::OkStatus();
+}
+
+// What would be ignored is refused.
+absl::Status check_claims(const Swap& swap) {
+  if (swap.claim.empty()) return absl::OkStatus();
+  if (swap.kind == SwapKind::DEFINE) return check_claim(swap.claim);
+  return absl::InvalidArgumentError("only a define claims anything");
+}
+
 absl::Status check_heir(const std::optional<Heir>& heir) {
   if (!heir) return absl::OkStatus();
   if (absl::Status good = check_name("heir", heir->node, true); !good.ok()) return good;
@@ -125,14 +143,15 @@ absl::Status validate(const OpenSession& request) {
 absl::Status validate(const Swap& swap) {
   return all_of(validate_lease_key(swap.key), check_kind(swap.kind),
                 check_name("session", swap.session), check_name("swap id", swap.swap_id),
-                check_heir(swap.heir), check_nodes(swap.in_sync), check_value(swap.value));
+                check_heir(swap.heir), check_nodes(swap.in_sync), check_value(swap.value),
+                check_claims(swap));
 }
 
 absl::Status validate(const LeaseRecord& record) {
   return all_of(validate_lease_key(record.key), check_kind(record.swap_kind),
                 check_name("holder", record.holder), check_name("session", record.session, true),
                 check_name("swap id", record.swap_id, true), check_heir(record.heir),
-                check_nodes(record.in_sync), check_value(record.value));
+                check_nodes(record.in_sync), check_value(record.value), check_claim(record.claim));
 }
 
 void write_lease(const LeaseRecord& record, schema::Lease::Builder builder) {
@@ -150,6 +169,7 @@ void write_lease(const LeaseRecord& record, schema::Lease::Builder builder) {
   for (unsigned i = 0; i < in_sync.size(); ++i) in_sync.set(i, record.in_sync[i]);
   builder.setLossAllowed(record.loss_allowed);
   builder.setValue(as_data(record.value));
+  builder.setClaim(record.claim);
   builder.setRevision(record.revision);
   builder.setSessionAlive(record.session_alive);
   builder.setHeirAlive(record.heir_alive);
@@ -166,6 +186,7 @@ absl::StatusOr<LeaseRecord> read_lease(schema::Lease::Reader reader) {
                      .in_sync = read_texts(reader.getInSync()),
                      .loss_allowed = reader.getLossAllowed(),
                      .value = read_data(reader.getValue()),
+                     .claim = std::string(text(reader.getClaim())),
                      .revision = reader.getRevision(),
                      .session_alive = reader.getSessionAlive(),
                      .heir_alive = reader.getHeirAlive()};
@@ -188,6 +209,7 @@ void write_swap(const Swap& swap, schema::Swap::Builder builder) {
   for (unsigned i = 0; i < in_sync.size(); ++i) in_sync.set(i, swap.in_sync[i]);
   builder.setLossAllowed(swap.loss_allowed);
   builder.setValue(as_data(swap.value));
+  builder.setClaim(swap.claim);
 }
 
 absl::StatusOr<Swap> read_swap(schema::Swap::Reader reader) {
@@ -200,7 +222,8 @@ absl::StatusOr<Swap> read_swap(schema::Swap::Reader reader) {
             .heir = read_heir(reader.getHeirNode(), reader.getHeirMigration()),
             .in_sync = read_texts(reader.getInSync()),
             .loss_allowed = reader.getLossAllowed(),
-            .value = read_data(reader.getValue())};
+            .value = read_data(reader.getValue()),
+            .claim = std::string(text(reader.getClaim()))};
   if (absl::Status good = validate(swap); !good.ok()) return good;
   return swap;
 }

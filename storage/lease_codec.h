@@ -16,6 +16,7 @@ inline constexpr std::size_t lease_key_bytes_max = 255;
 inline constexpr std::size_t lease_value_bytes_max = 64 << 10;
 // of nodes, sessions, swap ids, identities
 inline constexpr std::size_t lease_name_bytes_max = 255;
+inline constexpr std::size_t lease_claim_bytes_max = 255;
 inline constexpr std::size_t lease_in_sync_max = 64;
 
 // OK, or InvalidArgument that names the field and what is expected of it.

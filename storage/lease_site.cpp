@@ -33,6 +33,7 @@ Response swap_response(const SwapResult& result) {
     fields.setWon(result.won);
     fields.setWhy(result.why);
     fields.setHasLease(result.record.has_value());
+    fields.setClaimedBy(result.claimed_by);
     if (result.record) write_lease(*result.record, fields.initLease());
   });
 }
@@ -43,7 +44,7 @@ Response lease_response(const LeaseRecord& record) {
 }
 
 std::size_t rough_bytes(const LeaseRecord& record) {
-  std::size_t bytes = 512 + record.value.size();
+  std::size_t bytes = 512 + record.value.size() + record.claim.size();
   for (const std::string& node : record.in_sync) bytes += node.size() + 16;
   return bytes;
 }

@@ -57,6 +57,8 @@ LeaseState::LeaseState(LeaseContents contents, Duration ttl, LeaseLimits limits,
       leases_(std::move(contents.leases)),
       sessions_opened_(contents.sessions_opened),
       epochs_removed_(contents.epochs_removed) {
+  for (const auto& [key, lease] : leases_)
+    if (!lease.record.claim.empty()) claims_.emplace(lease.record.claim, key);
   for (auto& [id, stored] : contents.sessions) {
     session_of_node_[stored.node] = id;
     ends_.emplace(now + ttl_, id);
@@ -157,6 +159,10 @@ absl::StatusOr<SwapResult> LeaseState::swap(Instant now, const Swap& swap) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the lease table has ", leases_.size(), " leases, as many as it takes"));
   }
+  if (const auto owner = claims_.find(swap.claim); lease == nullptr && owner != claims_.end()) {
+    return SwapResult{.why = absl::StrCat(swap.claim, " is ", owner->second, "'s"),
+                      .claimed_by = owner->second};
+  }
   const LeaseRecord* record = lease == nullptr ? nullptr : &lease->record;
   const bool session_ended = record != nullptr && !session_alive(record->session);
   const bool heir_ended = record != nullptr && record->heir && !node_alive(record->heir->node);
@@ -166,11 +172,15 @@ absl::StatusOr<SwapResult> LeaseState::swap(Instant now, const Swap& swap) {
   if (!verdict.record) {
     epochs_removed_ = std::max(epochs_removed_, record->epoch);
     changes_.epochs_removed = epochs_removed_;
+    claims_.erase(record->claim);
     leases_.erase(found);
     changes_.leases[swap.key] = std::nullopt;
     return SwapResult{.won = true};
   }
-  if (lease == nullptr) verdict.record->epoch += epochs_removed_;
+  if (lease == nullptr) {
+    verdict.record->epoch += epochs_removed_;
+    if (!swap.claim.empty()) claims_.emplace(swap.claim, swap.key);
+  }
   StoredLease after{*std::move(verdict.record), attempt_of(swap.kind, swap.session, swap.swap_id)};
   after.record.session_alive = after.record.heir_alive = false;
   changes_.leases[swap.key] = after;

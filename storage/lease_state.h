@@ -81,6 +81,7 @@ class LeaseState {
   const LeaseLimits limits_;
   const std::string identity_;
   std::map<std::string, StoredLease> leases_;
+  std::map<std::string, std::string> claims_;  // key of the record that has each
   std::map<SessionId, LiveSession> sessions_;
   std::map<std::string, SessionId> session_of_node_;
   std::multimap<Instant, SessionId> ends_;  // when each session is over

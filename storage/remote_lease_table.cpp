@@ -45,7 +45,9 @@ absl::StatusOr<Session> to_session(const Response& response) {
 absl::StatusOr<SwapResult> to_swap_result(const Response& response) {
   if (!response.reader().isSwapResult()) return unexpected();
   const auto fields = response.reader().getSwapResult();
-  SwapResult result{.won = fields.getWon(), .why = std::string(text(fields.getWhy()))};
+  SwapResult result{.won = fields.getWon(),
+                    .why = std::string(text(fields.getWhy())),
+                    .claimed_by = std::string(text(fields.getClaimedBy()))};
   if (fields.getHasLease()) {
     absl::StatusOr<LeaseRecord> record = read_lease(fields.getLease());
     if (!record.ok()) return unexpected();

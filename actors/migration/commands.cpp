@@ -47,6 +47,29 @@ void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record
   for (unsigned i = 0; i < record.in_sync.size(); ++i) in_sync.set(i, record.in_sync[i]);
 }
 
+// Whether the VM that has this record is the one that is to be created.
+absl::Status as_described(const LeaseRecord& record, const Message<schema::VmSpec>& spec) {
+  const auto known = Message<schema::VmSpec>::parse(record.value);
+  if (known.ok() && known->bytes() == spec.bytes()) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat(record.key.substr(3), " exists on ", record.holder,
+                   " with another description: choose another name, or destroy it first"));
+}
+
+absl::Status may_run_here(const ExecutorShared& shared_state, schema::VmSpec::Reader spec) {
+  const std::string& here = shared_state.context.node();
+  if (const NodeFacts* facts = shared_state.nodes.find(here))
+    for (const std::string& why : constraint_failures(spec, *facts))
+      return absl::FailedPreconditionError(
+          absl::StrCat("it may not run on ", here, ": ", why, "; create it on another node"));
+  const std::uint64_t free_bytes = shared_state.seams.hypervisor.memory_free_bytes();
+  if (free_bytes < spec.getMemoryBytes())
+    return absl::ResourceExhaustedError(
+        absl::StrCat(here, " has ", free_bytes >> 20U, " MiB of memory left, it needs ",
+                     spec.getMemoryBytes() >> 20U, ": create it on another node"));
+  return absl::OkStatus();
+}
+
 // What can be checked of a move to a machine that is not there yet: it will be like this one, with the labels of its place. Those of
 // a place where no node ever was are known to who sees its prices, not here.
 std::vector<Failure> preflight_rented(const ExecutorShared& shared_state, const VmWorker& worker,
@@ -132,7 +155,8 @@ void Commands::held(const std::string& vm, Answer answer,
           }));
 }
 
-// Idempotent by name: the same description again is answered as done.
+// Idempotent by name: the same description again is answered as done. Of several at once, of one name or of one address, the lease
+// table lets one pass; the read before only finds what is there already.
 void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
   Executor& executor = executor_;
   ExecutorShared& shared_state = executor.shared_;
@@ -147,39 +171,22 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
     return answer(topic);
   const auto copied = Message<schema::VmSpec>::build(
       [&](schema::VmSpec::Builder builder) { copy_spec(spec, builder); });
-  const NodeFacts* here = shared_state.nodes.find(shared_state.context.node());
-  if (here != nullptr)
-    for (const std::string& why : constraint_failures(copied.reader(), *here))
-      return answer(absl::FailedPreconditionError(absl::StrCat(
-          vm, " may not run on ", here->name, ": ", why, "; create it on another node")));
-  if (shared_state.seams.hypervisor.memory_free_bytes() < copied.reader().getMemoryBytes())
-    return answer(absl::ResourceExhaustedError(absl::StrCat(
-        shared_state.context.node(), " has ",
-        shared_state.seams.hypervisor.memory_free_bytes() >> 20U, " MiB of memory left, ", vm,
-        " needs ", copied.reader().getMemoryBytes() >> 20U, ": create it on another node")));
   auto waiting = shared(std::move(answer));
-  shared_state.seams.leases.list(
-      {.prefix = "vm/", .node = ""},
-      shared_state.context.reply<std::vector<LeaseRecord>>(
+  shared_state.seams.leases.read(
+      absl::StrCat("vm/", vm),
+      shared_state.context.reply<LeaseRecord>(
           shared_state.options.call_deadline,
-          [&executor, vm, copied, waiting](absl::StatusOr<std::vector<LeaseRecord>> records) {
-            if (!records.ok()) return (*waiting)(records.status());
-            for (const LeaseRecord& record : *records) {
-              const auto known = Message<schema::VmSpec>::parse(record.value);
-              if (record.key == absl::StrCat("vm/", vm)) {
-                if (known.ok() && known->bytes() == copied.bytes()) return answer_done(*waiting);
-                return (*waiting)(absl::AlreadyExistsError(
-                    absl::StrCat(vm, " exists on ", record.holder,
-                                 " with another description: choose another name, or "
-                                 "destroy it first")));
-              }
-              if (known.ok() && known->reader().getAddress() == copied.reader().getAddress())
-                return (*waiting)(absl::AlreadyExistsError(
-                    absl::StrCat("the address ", std::string(text(copied.reader().getAddress())),
-                                 " is ", record.key.substr(3), "'s: give ", vm, " another")));
-            }
-            executor.worker(vm).define(copied, [waiting](const absl::Status& defined) {
-              answer_status(*waiting, defined);
+          [&executor, vm, copied, waiting](const absl::StatusOr<LeaseRecord>& record) {
+            if (record.ok()) return answer_status(*waiting, as_described(*record, copied));
+            if (!absl::IsNotFound(record.status())) return (*waiting)(record.status());
+            if (const absl::Status room = may_run_here(executor.shared_, copied.reader());
+                !room.ok())
+              return (*waiting)(room);
+            executor.worker(vm).define(copied, [&executor, vm, copied,
+                                                waiting](const absl::Status& defined) {
+              const VmWorker* worker = executor.find(vm);
+              const bool other = absl::IsAlreadyExists(defined) && worker && worker->record();
+              answer_status(*waiting, other ? as_described(*worker->record(), copied) : defined);
             });
           }));
 }

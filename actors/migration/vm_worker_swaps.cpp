@@ -127,10 +127,17 @@ void VmWorker::define(Message<schema::VmSpec> spec, std::function<void(absl::Sta
         swap.in_sync = {shared_.context.node()};
         swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
         swap.value = std::string(spec.bytes());
+        swap.claim = absl::StrCat("address/", std::string(text(spec.reader().getAddress())));
         log_swap(swap, [this, swap, spec, done, failed] {
           send_swap(swap, [this, spec, done, failed](const absl::StatusOr<SwapResult>& result) {
             if (!result.ok()) return failed(result.status());
             define_session_.clear();
+            if (!result->claimed_by.empty())
+              return failed(absl::AlreadyExistsError(absl::StrCat(
+                  "the address ", std::string(text(spec.reader().getAddress())), " is ",
+                  result->claimed_by.substr(3), "'s: give ", vm_, " another")));
+            if (!result->won && !result->record)
+              return failed(absl::UnavailableError(result->why + ": try again"));
             if (!result->won) return failed(absl::AlreadyExistsError(result->why));
             Draft event = draft(nullptr, record_->epoch);
             auto payload = event.payload().initVmDefined();

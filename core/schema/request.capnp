@@ -95,6 +95,7 @@ struct Swap {
   inSync @8 :List(Text);
   lossAllowed @9 :Bool;
   value @10 :Data;
+  claim @11 :Text;
 }
 
 struct Lease {
@@ -112,6 +113,7 @@ struct Lease {
   revision @11 :UInt64;
   sessionAlive @12 :Bool;
   heirAlive @13 :Bool;
+  claim @14 :Text;
 }
 
 struct Response {
@@ -136,7 +138,7 @@ struct Response {
   wouldRent @16 :Bool; # checks of a dry run: no node with room is at that place, an instance would be rented there first
 
   struct Session { id @0 :Text; ttlNs @1 :Int64; wentOn @2 :Bool; }
-  struct SwapResult { won @0 :Bool; why @1 :Text; lease @2 :Lease; hasLease @3 :Bool; }
+  struct SwapResult { won @0 :Bool; why @1 :Text; lease @2 :Lease; hasLease @3 :Bool; claimedBy @4 :Text; }
   struct VmView {
     spec @0 :VmSpec;
     node @1 :Text;

@@ -25,6 +25,7 @@ LeaseRecord held() {
   record.epoch = 3;
   record.in_sync = {"alpha", "beta"};
   record.value = "spec";
+  record.claim = "address/10.0.0.5";
   record.revision = 10;
   record.session_alive = true;
   return record;
@@ -276,6 +277,7 @@ TEST(LeaseRulesWithoutARecord, ADefineMakesEpochOne) {
   const Swap define = swap(SwapKind::DEFINE, [](Swap& s) {
     s.epoch = 0;
     s.value = "spec";
+    s.claim = "address/10.0.0.5";
     s.in_sync = {"alpha", "beta"};
   });
   const SwapVerdict verdict = judge_swap(define, "alpha", nullptr, false, false);

@@ -23,7 +23,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (const auto swap = read_swap(request->reader().getSwap()); swap.ok()) {
       const auto written = Message<schema::Request>::build(
           [&](schema::Request::Builder builder) { write_swap(*swap, builder.initSwap()); });
-      if (!read_swap(written.reader().getSwap()).ok()) std::abort();
+      const auto again = read_swap(written.reader().getSwap());
+      if (!again.ok() || again->claim != swap->claim) std::abort();
     }
   }
   return 0;

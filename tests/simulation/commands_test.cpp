@@ -91,6 +91,53 @@ TEST_F(CommandsTest, of_two_creates_of_one_name_at_once_one_wins) {
   EXPECT_EQ(count(schema::Payload::VM_DEFINED, "twin"), 1);
 }
 
+TEST_F(CommandsTest, of_two_creates_of_one_address_at_once_one_wins) {
+  std::map<std::string, absl::Status> answers;
+  for (const std::string node : {"node-1", "node-2"})
+    cluster_.ask(node, Message<Request>::build([&](Request::Builder request) {
+                   auto spec = request.initCreateVm();
+                   spec.setName("on-" + node);
+                   spec.setMemoryBytes(64 << 20U);
+                   spec.setDiskBytes(1 << 20U);
+                   spec.setAddress("10.0.0.7");
+                 }),
+                 [&answers, node](const auto& told) { answers[node] = told.status(); });
+  cluster_.run_for(absl::Seconds(6));
+  ASSERT_EQ(answers.size(), 2U);
+  const std::string winner = answers["node-1"].ok() ? "node-1" : "node-2";
+  const std::string loser = winner == "node-1" ? "node-2" : "node-1";
+  EXPECT_TRUE(answers[winner].ok()) << answers[winner];
+  EXPECT_TRUE(absl::IsAlreadyExists(answers[loser])) << answers[loser];
+  EXPECT_NE(answers[loser].message().find("10.0.0.7 is main/on-" + winner), absl::string_view::npos)
+      << answers[loser];
+  EXPECT_EQ(running_on("on-" + winner), winner);
+  EXPECT_EQ(running_on("on-" + loser), "");
+  EXPECT_FALSE(cluster_.leases().leases.contains("vm/main/on-" + loser));
+  EXPECT_FALSE(cluster_.machine(loser)->disk().volumes().contains("main/on-" + loser))
+      << "the disk that was made for it";
+  // The address is free again with its VM.
+  ASSERT_TRUE(ask(winner, [&](Request::Builder request) {
+                request.initDestroyVm().setName("on-" + winner);
+              }).ok());
+  cluster_.run_for(absl::Seconds(10));
+  const auto again = ask(loser, [&](Request::Builder request) {
+    auto spec = request.initCreateVm();
+    spec.setName("on-" + loser);
+    spec.setMemoryBytes(64 << 20U);
+    spec.setDiskBytes(1 << 20U);
+    spec.setAddress("10.0.0.7");
+  });
+  EXPECT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(running_on("on-" + loser), loser);
+}
+
+// The answer of the first was lost, and what it took is not there a second time.
+TEST_F(CommandsTest, a_repeated_create_is_done_also_where_it_filled_the_node) {
+  EXPECT_TRUE(create("node-1", "large", 2560).ok());
+  const auto again = create("node-1", "large", 2560);
+  EXPECT_TRUE(again.ok()) << again.status();
+}
+
 TEST_F(CommandsTest, bad_requests_get_an_answer_that_says_what_to_do) {
   const auto huge = create("node-1", "huge", 1 << 20);
   EXPECT_TRUE(absl::IsResourceExhausted(huge.status())) << huge.status();

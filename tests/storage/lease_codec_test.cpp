@@ -18,6 +18,7 @@ LeaseRecord filled_record() {
           .in_sync = {"a", "b"},
           .loss_allowed = true,
           .value = std::string("any\0bytes\xff", 10),
+          .claim = "address/10.0.0.5",
           .revision = 9,
           .session_alive = true,
           .heir_alive = true};
@@ -56,6 +57,19 @@ TEST(LeaseCodec, gives_back_a_swap) {
   EXPECT_EQ(back->in_sync, swap.in_sync);
   EXPECT_EQ(back->loss_allowed, swap.loss_allowed);
   EXPECT_EQ(back->value, swap.value);
+}
+
+TEST(LeaseCodec, gives_back_what_a_define_claims) {
+  const Swap swap{.key = "vm/main/web1",
+                  .kind = SwapKind::DEFINE,
+                  .session = "a:1",
+                  .swap_id = "swap-3",
+                  .claim = "address/10.0.0.5"};
+  const auto message = Message<schema::Request>::build(
+      [&](schema::Request::Builder builder) { write_swap(swap, builder.initSwap()); });
+  const auto back = read_swap(message.reader().getSwap());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->claim, swap.claim);
 }
 
 TEST(LeaseCodec, gives_back_a_session) {

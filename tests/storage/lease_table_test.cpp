@@ -65,6 +65,7 @@ class EveryLeaseTable : public testing::TestWithParam<LeaseHarnessKind> {
               std::vector<std::string> in_sync = {"a", "c"}) {
     Swap define = make(SwapKind::DEFINE, holder, 0);
     define.value = "wanted";
+    define.claim = "address of " + key_;
     define.in_sync = std::move(in_sync);
     won(define);
     if (heir.empty()) return;
@@ -199,6 +200,7 @@ TEST_P(EveryLeaseTable, defines_a_record_once) {
   EXPECT_EQ(defined.session, a);
   EXPECT_EQ(defined.epoch, 1U);
   EXPECT_EQ(defined.value, "wanted");
+  EXPECT_EQ(defined.claim, "address of " + key_);
   EXPECT_EQ(defined.in_sync, (std::vector<std::string>{"a", "c"}));
   EXPECT_TRUE(defined.session_alive);
   EXPECT_FALSE(defined.heir.has_value());
@@ -350,6 +352,66 @@ TEST_P(EveryLeaseTable, goes_on_above_the_epochs_of_a_record_that_was_removed) {
   EXPECT_EQ(record().epoch, 3U) << "volumes and fabrics may still know epoch 2 under this name";
 }
 
+TEST_P(EveryLeaseTable, lets_one_record_at_a_time_have_a_claim) {
+  const SessionId a = session("a");
+  Swap first = make(SwapKind::DEFINE, a, 0);
+  first.claim = "address/10.0.0.5";
+  won(first);
+  won(first);  // asked again
+  for (const bool restarted : {false, true}) {
+    if (restarted) on().restart();
+    Swap second = make(SwapKind::DEFINE, a, 0);
+    second.key = "vm/main/web2";
+    second.claim = first.claim;
+    const SwapResult refused = lost(second);
+    EXPECT_EQ(refused.claimed_by, first.key);
+    EXPECT_NE(refused.why.find(first.key), std::string::npos) << refused.why;
+    EXPECT_FALSE(refused.record.has_value());
+    EXPECT_TRUE(absl::IsNotFound(on().read(second.key).status()));
+  }
+  won(make(SwapKind::RESTART, a, 1));
+  EXPECT_EQ(record().claim, first.claim) << "whatever else of the record changes";
+  Swap removal = make(SwapKind::REMOVE, a, 2);
+  removal.revision = record().revision;
+  won(removal);
+  Swap third = make(SwapKind::DEFINE, a, 0);
+  third.key = key_ = "vm/main/web3";
+  third.claim = first.claim;
+  won(third);
+  EXPECT_EQ(record().claim, first.claim);
+}
+
+TEST_P(EveryLeaseTable, lets_any_number_of_records_claim_nothing) {
+  const SessionId a = session("a");
+  for (const char* key : {"vm/main/web1", "vm/main/web2"}) {
+    Swap define = make(SwapKind::DEFINE, a, 0);
+    define.key = key;
+    won(define);
+  }
+}
+
+TEST_P(EveryLeaseTable, gives_what_two_claim_at_once_to_one_of_them) {
+  const SessionId a = session("a");
+  const SessionId b = session("b");
+  std::vector<SwapResult> results(2);
+  int answers = 0;
+  for (const std::size_t i : {0U, 1U}) {
+    Swap define = make(SwapKind::DEFINE, i == 0 ? a : b, 0);
+    define.key = i == 0 ? "vm/main/web1" : "vm/main/web2";
+    define.claim = "address/10.0.0.5";
+    on().table().swap(define, Reply<SwapResult>(now() + absl::Seconds(30),
+                                                [&, i](absl::StatusOr<SwapResult> result) {
+                                                  ASSERT_TRUE(result.ok()) << result.status();
+                                                  results[i] = *std::move(result);
+                                                  ++answers;
+                                                }));
+  }
+  ASSERT_TRUE(on().scheduler.drive([&] { return answers == 2; }, on().threaded()));
+  EXPECT_NE(results[0].won, results[1].won);
+  EXPECT_EQ(results[results[0].won ? 1 : 0].claimed_by,
+            results[0].won ? "vm/main/web1" : "vm/main/web2");
+}
+
 TEST_P(EveryLeaseTable, clears_an_heir_only_where_the_record_names_it) {
   const SessionId a = session("a");
   define(a, "b");
@@ -421,6 +483,17 @@ TEST_P(EveryLeaseTable, takes_only_well_formed_swaps) {
   swap.swap_id = "";
   EXPECT_TRUE(refused(swap));
   swap = make(static_cast<SwapKind>(99), a, 1);
+  EXPECT_TRUE(refused(swap));
+  swap = make(SwapKind::DEFINE, a, 0);
+  swap.key = "vm/main/web2";
+  for (const std::string& claim : {std::string(256, 'x'), std::string("two\nlines")}) {
+    swap.claim = claim;
+    EXPECT_TRUE(refused(swap)) << claim;
+  }
+  swap.claim = std::string(255, 'x');
+  won(swap);
+  swap = make(SwapKind::DESIRE, a, 1);
+  swap.claim = "only a define's";
   EXPECT_TRUE(refused(swap));
   EXPECT_EQ(record().revision, 1U);
 }

@@ -100,6 +100,33 @@ class ForwardingVolumes : public VolumeStore {
   VolumeStore& real_;
 };
 
+class ForwardingLeases : public LeaseTable {
+ public:
+  explicit ForwardingLeases(LeaseTable& real) : real_(real) {}
+
+  void open_session(OpenSession request, Reply<Session> reply) override {
+    real_.open_session(std::move(request), std::move(reply));
+  }
+  void renew(SessionId session, Reply<Done> reply) override {
+    real_.renew(std::move(session), std::move(reply));
+  }
+  void end_session(SessionId session, Reply<Done> reply) override {
+    real_.end_session(std::move(session), std::move(reply));
+  }
+  void swap(Swap swap, Reply<SwapResult> reply) override {
+    real_.swap(std::move(swap), std::move(reply));
+  }
+  void read(std::string key, Reply<LeaseRecord> reply) override {
+    real_.read(std::move(key), std::move(reply));
+  }
+  void list(LeaseQuery query, Reply<std::vector<LeaseRecord>> reply) override {
+    real_.list(std::move(query), std::move(reply));
+  }
+
+ protected:
+  LeaseTable& real_;
+};
+
 class ForwardingFabric : public Fabric {
  public:
   explicit ForwardingFabric(Fabric& real) : real_(real) {}

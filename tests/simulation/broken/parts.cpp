@@ -53,6 +53,16 @@ void put_in_fabric(MachineOptions& machine) {
   };
 }
 
+template <class Broken>
+void put_in_leases(MachineOptions& machine) {
+  machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
+    return with<Broken>(std::make_unique<Broken>(real.leases), [&real](Broken& part) {
+      return NodeActorsSeams{part,     real.hypervisor, real.volumes, real.fabric,
+                             real.log, real.session,    real.provider};
+    });
+  };
+}
+
 // ---- no epoch check --------------------------------------------------------------------------------------------------
 
 // Takes guest I/O for whatever epoch it serves, as long as it serves any.
@@ -236,6 +246,17 @@ class HastyHypervisor final : public ForwardingHypervisor {
   }
 };
 
+// ---- an address that is not claimed ------------------------------------------------------------------------------------
+
+class UnclaimedLeases final : public ForwardingLeases {
+ public:
+  using ForwardingLeases::ForwardingLeases;
+  void swap(Swap swap, Reply<SwapResult> reply) override {
+    swap.claim.clear();
+    real_.swap(std::move(swap), std::move(reply));
+  }
+};
+
 // ---- a gap detector that stays silent ----------------------------------------------------------------------------------
 
 class SilentBus final : public Bus, private BusReceiver {
@@ -309,6 +330,7 @@ std::vector<Breakage> broken_parts() {
       {"skips_verify", "10", "2:", users_and_lossy_replication, lossy_replication(false)},
       {"releases_before_knowing", "12", "2:", users_and_network,
        put_in_hypervisor<HastyHypervisor>},
+      {"claims_no_address", "3 of the failure model", "3:", users, put_in_leases<UnclaimedLeases>},
       {"announces_no_gap", "5 of the failure model", "5:", network, put_in_silent_bus},
   };
 }
