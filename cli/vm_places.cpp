@@ -15,10 +15,8 @@ void KnownPlaces::learn(schema::Place::Reader place) {
   const std::string id(text(place.getId()));
   if (id.empty()) return;
   auto& labels = labels_[id];
-  if (place.getLabels().size() == 0) return;  // not every event repeats them
-  labels.clear();
-  for (const auto label : place.getLabels())
-    labels[std::string(text(label.getName()))] = text(label.getValue());
+  // not every event repeats them
+  if (labels.empty() || place.getLabels().size() > 0) labels = labels_of(place);
 }
 
 std::vector<std::string> KnownPlaces::names() const {

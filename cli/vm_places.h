@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "actors/migration/proposals.h"
+#include "actors/migration/preflight.h"
 #include "core/event.h"
 #include "core/message.h"
 

@@ -70,32 +70,6 @@ absl::Status may_run_here(const ExecutorShared& shared_state, schema::VmSpec::Re
   return absl::OkStatus();
 }
 
-// What can be checked of a move to a machine that is not there yet: it will be like this one, with the labels of its place. Those of
-// a place where no node ever was are known to who sees its prices, not here.
-std::vector<Failure> preflight_rented(const ExecutorShared& shared_state, const VmWorker& worker,
-                                      const std::string& place, Duration time) {
-  const NodeFacts* here = shared_state.nodes.find(shared_state.context.node());
-  NodeFacts rented = here != nullptr ? *here : NodeFacts{};
-  rented.name = absl::StrCat("a new node at ", place);
-  rented.place = place;
-  rented.labels.clear();
-  rented.left = rented.noticed = false;
-  bool labels_known = false;
-  for (const auto& [name, node] : shared_state.nodes.nodes()) {
-    if (node.place != place || labels_known) continue;
-    rented.labels = node.labels;
-    labels_known = true;
-  }
-  const auto spec = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
-    copy_spec(worker.spec()->reader(), builder);
-    if (labels_known) return;
-    builder.initRequires(0);
-    builder.initRefuses(0);
-  });
-  return preflight_here(spec.reader(), worker.state(), here, &rented,
-                        shared_state.seams.session.current().has_value(), time);
-}
-
 }  // namespace
 
 void Commands::serve(const Message<schema::Request>& request, Answer answer) {
@@ -292,7 +266,7 @@ void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& 
       shared_state.context.reply<LeaseRecord>(
           shared_state.options.call_deadline,
           [tell, cloud, why = std::move(why),
-           failures = preflight_rented(shared_state, worker, target, time)](
+           failures = executor.proposals_.check_rented(worker, target, time)](
               const absl::StatusOr<LeaseRecord>& role) mutable {
             if (!role.ok() || !role->session_alive)
               failures.push_back(

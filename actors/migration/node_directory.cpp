@@ -17,15 +17,7 @@ void NodeDirectory::joined(schema::NodeJoined::Reader facts, HybridTime time) {
   node.name = name;
   node.place = text(facts.getPlace().getId());
   node.spot = facts.getPlace().getSpot();
-  node.labels.clear();
-  for (auto label : facts.getPlace().getLabels())
-    node.labels[std::string(text(label.getName()))] = text(label.getValue());
-  // What every place carries without being told to.
-  node.labels.emplace("cloud", text(facts.getPlace().getCloud()));
-  node.labels.emplace("region", text(facts.getPlace().getRegion()));
-  node.labels.emplace("zone", text(facts.getPlace().getZone()));
-  node.labels.emplace("type", text(facts.getPlace().getInstanceType()));
-  node.labels.emplace("market", node.spot ? "spot" : "on-demand");
+  node.labels = labels_of(facts.getPlace());
   node.instance = text(facts.getInstance());
   node.hypervisor = text(facts.getHypervisor());
   node.endpoint = text(facts.getDataEndpoint());
@@ -122,6 +114,18 @@ std::vector<const NodeFacts*> NodeDirectory::at_place(const std::string& place) 
     return std::tie(b->memory_free_bytes, a->name) < std::tie(a->memory_free_bytes, b->name);
   });
   return result;
+}
+
+std::map<std::string, std::string> labels_of(schema::Place::Reader place) {
+  std::map<std::string, std::string> labels;
+  for (auto label : place.getLabels())
+    labels[std::string(text(label.getName()))] = text(label.getValue());
+  labels.emplace("cloud", text(place.getCloud()));
+  labels.emplace("region", text(place.getRegion()));
+  labels.emplace("zone", text(place.getZone()));
+  labels.emplace("type", text(place.getInstanceType()));
+  labels.emplace("market", place.getSpot() ? "spot" : "on-demand");
+  return labels;
 }
 
 std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const NodeFacts& node) {

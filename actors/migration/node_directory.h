@@ -64,6 +64,9 @@ class NodeDirectory {
       instances_;  // by id; ended ones stay, for what is told of them late
 };
 
+// What a place says of itself, and what every place carries without being told to: cloud, region, zone, type, market.
+std::map<std::string, std::string> labels_of(schema::Place::Reader place);
+
 // Why a VM may not run at such a place: its labels, its list of nodes; empty if it may.
 std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const NodeFacts& node);
 

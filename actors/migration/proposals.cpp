@@ -9,7 +9,6 @@ namespace supercloud {
 namespace {
 
 constexpr std::size_t seen_max = 4096;
-constexpr Duration time_needed = absl::Seconds(1);
 constexpr std::size_t early_max = 256;
 constexpr Duration early_patience = absl::Seconds(5);
 
@@ -23,91 +22,6 @@ Message<schema::Request> check_request(const VmWorker& worker, const std::string
 }
 
 }  // namespace
-
-void write_failures(const std::vector<Failure>& failures,
-                    capnp::List<schema::Check>::Builder list) {
-  for (unsigned i = 0; i < list.size(); ++i) {
-    list[i].setName(failures[i].name);
-    list[i].setDetail(failures[i].detail);
-    list[i].setCure(failures[i].cure);
-  }
-}
-
-std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
-                                    const NodeFacts* here, const NodeFacts* target,
-                                    bool session_valid, Duration time_left) {
-  std::vector<Failure> failures;
-  if (state != "running")
-    failures.push_back({"state",
-                        absl::StrCat("the VM is ", state, ", and only a running one moves live"),
-                        "start it, or wait until what is under way has ended"});
-  if (!session_valid)
-    failures.push_back({"lease", "the source's session with the lease table is not valid",
-                        "wait until the lease table is reachable again"});
-  if (time_left < time_needed)
-    failures.push_back({"time", absl::StrCat("only ", absl::FormatDuration(time_left), " are left"),
-                        "give a later deadline"});
-  if (target == nullptr) {
-    failures.push_back({"target", "no such node is known",
-                        "see `supercloud events --since start 'node.joined.>'`"});
-    return failures;
-  }
-  if (target->noticed)
-    failures.push_back({"target", absl::StrCat("the cloud has given notice for ", target->name),
-                        "choose another target"});
-  if (target->left)
-    failures.push_back({"target", target->name + " has left the cluster", "choose another target"});
-  if (here != nullptr && target->name == here->name)
-    failures.push_back({"target", "the VM runs there already", "choose another target"});
-  for (const std::string& why : constraint_failures(spec, *target))
-    failures.push_back(
-        {"constraints", why, "choose another target, or change the VM's constraints"});
-  if (here != nullptr && target->hypervisor != here->hypervisor)
-    failures.push_back({"hypervisor",
-                        absl::StrCat(here->name, " runs ", here->hypervisor, ", ", target->name,
-                                     " runs ", target->hypervisor),
-                        "migrate between nodes with the same hypervisor"});
-  if (here != nullptr && !here->cpu_model.empty() && target->cpu_model != here->cpu_model)
-    failures.push_back({"cpu",
-                        absl::StrCat(here->cpu_model, " here, ", target->cpu_model, " there"),
-                        "choose a target with the same CPU model"});
-  if (here != nullptr && here->mtu != 0 && target->mtu < here->mtu)
-    failures.push_back({"mtu",
-                        absl::StrCat("the target's network carries ", target->mtu,
-                                     " bytes, the guest uses ", here->mtu),
-                        "raise the MTU there, or lower the guest's"});
-  return failures;
-}
-
-std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
-                                     std::uint64_t memory_free_bytes, bool session_valid,
-                                     bool other_copy_here,
-                                     const std::vector<AddressOwner>& owners) {
-  std::vector<Failure> failures;
-  for (const AddressOwner& owner : owners)
-    if (owner.address == text(spec.getAddress()) &&
-        owner.vm != absl::StrCat(std::string(text(spec.getTenant())), "/",
-                                 std::string(text(spec.getName()))))
-      failures.push_back(
-          {"address", absl::StrCat(owner.address, " is ", owner.vm, "'s there, on ", owner.node),
-           "give one of the two another address"});
-  if (here != nullptr)
-    for (const std::string& why : constraint_failures(spec, *here))
-      failures.push_back(
-          {"constraints", why, "choose another target, or change the VM's constraints"});
-  if (memory_free_bytes < spec.getMemoryBytes())
-    failures.push_back({"memory",
-                        absl::StrCat("the guest needs ", spec.getMemoryBytes() >> 20U, " MiB, ",
-                                     memory_free_bytes >> 20U, " MiB are free"),
-                        "choose a larger target, or move something away from it"});
-  if (!session_valid)
-    failures.push_back({"lease", "the target's session with the lease table is not valid",
-                        "wait until the lease table is reachable again"});
-  if (other_copy_here)
-    failures.push_back({"copy", "a copy of the VM from before is still at the target",
-                        "wait until it has been cleaned away"});
-  return failures;
-}
 
 void Proposals::proposed(const Event& event) {
   const auto proposed = event.payload().getMigrationProposed();
@@ -184,13 +98,21 @@ void Proposals::place(Pending& pending) {
   std::string why;
   const std::string target = resolve(pending.vm, wanted, &why);
   if (target.empty()) {
-    if (to_node || !pending.rent_problem.empty() || shared_.context.now() >= pending.deadline) {
+    // Before anything is paid for; once it is, only what its machine turns out not to be.
+    std::vector<Failure> failures;
+    if (const VmWorker* worker = find_(pending.vm); !to_node && worker != nullptr && worker->spec())
+      failures = check_rented(*worker, wanted, pending.deadline - shared_.context.now());
+    if (pending.rented)
+      std::erase_if(failures, [](const Failure& it) { return it.name != "constraints"; });
+    if (to_node || !pending.rent_problem.empty() || shared_.context.now() >= pending.deadline)
+      failures.push_back(
+          {"target",
+           pending.rent_problem.empty() ? why : absl::StrCat(why, "; ", pending.rent_problem),
+           "choose another place, or try again later"});
+    if (!failures.empty()) {
       const Pending ended = std::move(pending);
       pending_.erase(ended.vm);
-      refuse(ended, wanted,
-             {{"target",
-               ended.rent_problem.empty() ? why : absl::StrCat(why, "; ", ended.rent_problem),
-               "choose another place, or try again later"}});
+      refuse(ended, wanted, failures);
       return;
     }
     if (!pending.rented) rent(pending);
@@ -310,6 +232,13 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
         }
         done(std::move(failures));
       });
+}
+
+std::vector<Failure> Proposals::check_rented(const VmWorker& worker, const std::string& place,
+                                             Duration time_left) const {
+  return preflight_rented(worker.spec()->reader(), worker.state(), shared_.nodes,
+                          shared_.context.node(), place,
+                          shared_.seams.session.current().has_value(), time_left);
 }
 
 void Proposals::begin(const std::string& vm, const EventId& id, const std::string& target) {

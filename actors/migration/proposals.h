@@ -1,5 +1,5 @@
 // From a proposal to an accepted migration or a refusal that says why: finds the target (a node, or a place, where an instance is
-// rented if none has room), and makes every check before a byte moves (choreography, rules 17 to 19).
+// rented if none has room), and makes every check before a byte moves or an instance is rented (choreography, rules 17 to 19).
 #pragma once
 
 #include <deque>
@@ -9,27 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "actors/migration/preflight.h"
 #include "actors/migration/vm_worker.h"
 #include "core/actor.h"
 
 namespace supercloud {
-
-struct Failure {
-  std::string name, detail, cure;
-};
-
-// As many as `list` has room for.
-void write_failures(const std::vector<Failure>& failures, capnp::List<schema::Check>::Builder list);
-
-// What can be checked at the source about a move of this VM to that node. Pure.
-std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
-                                    const NodeFacts* here, const NodeFacts* target,
-                                    bool session_valid, Duration time_left);
-
-// ... and at the target. Pure.
-std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
-                                     std::uint64_t memory_free_bytes, bool session_valid,
-                                     bool other_copy_here, const std::vector<AddressOwner>& owners);
 
 class Proposals {
  public:
@@ -51,6 +35,9 @@ class Proposals {
   // All checks of a move, those at the target too; `done` gets every failure.
   void check(const std::string& vm, const std::string& target_node, Duration time_left,
              std::function<void(std::vector<Failure>)> done);
+  // ... of a move to a machine that would be rented at that place.
+  std::vector<Failure> check_rented(const VmWorker& worker, const std::string& place,
+                                    Duration time_left) const;
   // The node for a place or node name: empty, and why, if there is none now.
   std::string resolve(const std::string& vm, const std::string& target, std::string* why) const;
 

@@ -59,6 +59,27 @@ TEST(KnownPlaces, are_checked_by_the_labels_that_their_prices_tell) {
   EXPECT_FALSE(failures[0].cure.empty());
 }
 
+TEST(KnownPlaces, are_checked_by_what_every_place_carries) {
+  Told told;
+  told.tell("node-a/watcher", 1000, "place", {}, [&](schema::Payload::Builder payload) {
+    auto priced = payload.initSpotPriceChanged().initPlace();
+    priced.setId(Told::place_a);
+    priced.setZone("us-east-1a");
+    priced.setSpot(true);
+  });
+  KnownPlaces places;
+  for (const Event& event : told.events()) places.fold(event);
+  const auto in_zone = [](const std::string& zone) {
+    return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+      auto label = spec.initRequires(1)[0];
+      label.setName("zone");
+      label.setValue(zone);
+    });
+  };
+  EXPECT_THAT(places.failures(in_zone("us-east-1a").reader(), Told::place_a), IsEmpty());
+  EXPECT_THAT(places.failures(in_zone("us-east-1b").reader(), Told::place_a), SizeIs(1));
+}
+
 TEST(KnownPlaces, have_no_node_of_a_vms_own_list) {
   const auto spec = Message<schema::VmSpec>::build(
       [](schema::VmSpec::Builder builder) { builder.initNodes(1).set(0, "node-a"); });

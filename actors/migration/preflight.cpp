@@ -1,0 +1,141 @@
+#include "actors/migration/preflight.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "actors/spot/place.h"
+#include "core/vm_spec.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration time_needed = absl::Seconds(1);
+
+std::map<std::string, std::string> labels_by_id(const std::string& place) {
+  const auto name = PlaceName::parse(place);
+  if (!name.ok()) return {};
+  const auto said = Message<schema::Place>::build(
+      [&](schema::Place::Builder builder) { write_place(*name, {}, builder); });
+  return labels_of(said.reader());
+}
+
+// Without what it requires of labels that are not known.
+Message<schema::VmSpec> as_far_as_known(schema::VmSpec::Reader spec,
+                                        const std::map<std::string, std::string>& labels) {
+  std::vector<schema::Label::Reader> known;
+  for (const auto label : spec.getRequires())
+    if (labels.contains(std::string(text(label.getName())))) known.push_back(label);
+  return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
+    copy_spec(spec, builder);
+    auto required = builder.initRequires(static_cast<unsigned>(known.size()));
+    for (unsigned i = 0; i < known.size(); ++i) required.setWithCaveats(i, known[i]);
+  });
+}
+
+}  // namespace
+
+void write_failures(const std::vector<Failure>& failures,
+                    capnp::List<schema::Check>::Builder list) {
+  for (unsigned i = 0; i < list.size(); ++i) {
+    list[i].setName(failures[i].name);
+    list[i].setDetail(failures[i].detail);
+    list[i].setCure(failures[i].cure);
+  }
+}
+
+std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
+                                    const NodeFacts* here, const NodeFacts* target,
+                                    bool session_valid, Duration time_left) {
+  std::vector<Failure> failures;
+  if (state != "running")
+    failures.push_back({"state",
+                        absl::StrCat("the VM is ", state, ", and only a running one moves live"),
+                        "start it, or wait until what is under way has ended"});
+  if (!session_valid)
+    failures.push_back({"lease", "the source's session with the lease table is not valid",
+                        "wait until the lease table is reachable again"});
+  if (time_left < time_needed)
+    failures.push_back({"time", absl::StrCat("only ", absl::FormatDuration(time_left), " are left"),
+                        "give a later deadline"});
+  if (target == nullptr) {
+    failures.push_back({"target", "no such node is known",
+                        "see `supercloud events --since start 'node.joined.>'`"});
+    return failures;
+  }
+  if (target->noticed)
+    failures.push_back({"target", absl::StrCat("the cloud has given notice for ", target->name),
+                        "choose another target"});
+  if (target->left)
+    failures.push_back({"target", target->name + " has left the cluster", "choose another target"});
+  if (here != nullptr && target->name == here->name)
+    failures.push_back({"target", "the VM runs there already", "choose another target"});
+  for (const std::string& why : constraint_failures(spec, *target))
+    failures.push_back(
+        {"constraints", why, "choose another target, or change the VM's constraints"});
+  if (here != nullptr && target->hypervisor != here->hypervisor)
+    failures.push_back({"hypervisor",
+                        absl::StrCat(here->name, " runs ", here->hypervisor, ", ", target->name,
+                                     " runs ", target->hypervisor),
+                        "migrate between nodes with the same hypervisor"});
+  if (here != nullptr && !here->cpu_model.empty() && target->cpu_model != here->cpu_model)
+    failures.push_back({"cpu",
+                        absl::StrCat(here->cpu_model, " here, ", target->cpu_model, " there"),
+                        "choose a target with the same CPU model"});
+  if (here != nullptr && here->mtu != 0 && target->mtu < here->mtu)
+    failures.push_back({"mtu",
+                        absl::StrCat("the target's network carries ", target->mtu,
+                                     " bytes, the guest uses ", here->mtu),
+                        "raise the MTU there, or lower the guest's"});
+  return failures;
+}
+
+std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
+                                     std::uint64_t memory_free_bytes, bool session_valid,
+                                     bool other_copy_here,
+                                     const std::vector<AddressOwner>& owners) {
+  std::vector<Failure> failures;
+  for (const AddressOwner& owner : owners)
+    if (owner.address == text(spec.getAddress()) &&
+        owner.vm != absl::StrCat(std::string(text(spec.getTenant())), "/",
+                                 std::string(text(spec.getName()))))
+      failures.push_back(
+          {"address", absl::StrCat(owner.address, " is ", owner.vm, "'s there, on ", owner.node),
+           "give one of the two another address"});
+  if (here != nullptr)
+    for (const std::string& why : constraint_failures(spec, *here))
+      failures.push_back(
+          {"constraints", why, "choose another target, or change the VM's constraints"});
+  if (memory_free_bytes < spec.getMemoryBytes())
+    failures.push_back({"memory",
+                        absl::StrCat("the guest needs ", spec.getMemoryBytes() >> 20U, " MiB, ",
+                                     memory_free_bytes >> 20U, " MiB are free"),
+                        "choose a larger target, or move something away from it"});
+  if (!session_valid)
+    failures.push_back({"lease", "the target's session with the lease table is not valid",
+                        "wait until the lease table is reachable again"});
+  if (other_copy_here)
+    failures.push_back({"copy", "a copy of the VM from before is still at the target",
+                        "wait until it has been cleaned away"});
+  return failures;
+}
+
+std::vector<Failure> preflight_rented(schema::VmSpec::Reader spec, const std::string& state,
+                                      const NodeDirectory& nodes, const std::string& here,
+                                      const std::string& place, bool session_valid,
+                                      Duration time_left) {
+  const NodeFacts* source = nodes.find(here);
+  NodeFacts rented = source != nullptr ? *source : NodeFacts{};
+  rented.name = absl::StrCat("a new node at ", place);
+  rented.place = place;
+  rented.left = rented.noticed = false;
+  for (const auto& [name, node] : nodes.nodes()) {
+    if (node.place != place) continue;
+    rented.labels = node.labels;
+    return preflight_here(spec, state, source, &rented, session_valid, time_left);
+  }
+  rented.labels = labels_by_id(place);
+  const auto known = as_far_as_known(spec, rented.labels);
+  return preflight_here(known.reader(), state, source, &rented, session_valid, time_left);
+}
+
+}  // namespace supercloud
