@@ -359,6 +359,7 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
                                                       : std::string(text(request.getWhy())));
     proposed.setDeadlineNs(request.getDeadlineNs());
     proposed.setProposer("evacuation");
+    proposed.setLeaving(true);
     proposed.setSourceNode(state.context.node());
     state.context.publish(std::move(draft));
   }

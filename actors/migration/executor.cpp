@@ -134,6 +134,7 @@ void Executor::receive(const Event& event) {
         worker->migration_ended(event.migration());
         worker->read_record();
       }
+      proposals_.look();
       break;
     case schema::Payload::STORAGE_REPLICA_READY:
     case schema::Payload::VM_RESUMED:

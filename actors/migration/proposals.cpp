@@ -48,9 +48,9 @@ void Proposals::proposed(const Event& event) {
   pending.deadline = shared_.context.now() + allowed - age;
   // Who has to be gone by the deadline drains (16).
   const NodeFacts* here = shared_.nodes.find(shared_.context.node());
-  if (text(proposed.getProposer()) == "evacuation" || (here != nullptr && here->noticed))
+  if (proposed.getLeaving() || (here != nullptr && here->noticed))
     pending.no_return = pending.deadline - std::min(shared_.options.drain_reserve, allowed / 4);
-  if (worker->outgoing() || pending_.contains(vm)) {
+  if (!make_way(pending, *worker)) {
     refuse(pending, std::string(text(proposed.getTargetNode())),
            {{"busy", "another migration of this VM is under way",
              "wait until it has ended, or cancel it"}});
@@ -58,6 +58,42 @@ void Proposals::proposed(const Event& event) {
   }
   auto [entry, inserted] = pending_.emplace(vm, std::move(pending));
   place(entry->second);
+}
+
+// Who has to leave goes before what would only like to: before what still looks for a target, and before a move that has not come
+// to its pause and leads to a node that goes as well. A move to one that stays goes on: to begin anew would only take longer.
+bool Proposals::make_way(Pending& pending, VmWorker& worker) {
+  const auto found = pending_.find(pending.vm);
+  if (found != pending_.end()) {
+    if (!pending.leaving() || found->second.leaving()) return false;
+    const Pending waiting = std::move(found->second);
+    pending_.erase(found);
+    const auto before = waiting.proposal.payload().getMigrationProposed();
+    const auto now = pending.proposal.payload().getMigrationProposed();
+    if (!text(now.getTargetPlace()).empty() &&
+        text(now.getTargetPlace()) == text(before.getTargetPlace())) {
+      pending.rented_for = waiting.rented_for;
+      pending.rent_problem = waiting.rent_problem;
+    }
+    refuse(
+        waiting,
+        std::string(text(before.getTargetNode()).empty() ? text(before.getTargetPlace())
+                                                         : text(before.getTargetNode())),
+        {{"replaced",
+          absl::StrCat(shared_.context.node(), " has to be left, and migration ",
+                       pending.id.short_id(), " does that: ", std::string(text(now.getReason()))),
+          "propose it again where the VM is then"}});
+  }
+  if (!worker.outgoing()) return true;
+  const Outgoing& out = *worker.outgoing();
+  const NodeFacts* target = shared_.nodes.find(out.target);
+  const bool target_goes = target != nullptr && (target->noticed || target->left);
+  const bool elsewhere =
+      text(pending.proposal.payload().getMigrationProposed().getTargetNode()) != out.target;
+  if (!pending.leaving() || out.paused || !target_goes || !elsewhere) return false;
+  worker.fail_outgoing(absl::StrCat(out.target, " goes as well: migration ", pending.id.short_id(),
+                                    " leads elsewhere"));
+  return true;
 }
 
 bool Proposals::answered(const EventId& id) {
@@ -91,6 +127,10 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
 
 void Proposals::place(Pending& pending) {
   if (pending.checking) return;
+  // What made way for this one is being ended.
+  if (const VmWorker* worker = find_(pending.vm);
+      worker != nullptr && worker->outgoing() && shared_.context.now() < pending.deadline)
+    return;
   const auto proposed = pending.proposal.payload().getMigrationProposed();
   const bool to_node = !text(proposed.getTargetNode()).empty();
   const std::string wanted(to_node ? text(proposed.getTargetNode())
@@ -102,7 +142,7 @@ void Proposals::place(Pending& pending) {
     std::vector<Failure> failures;
     if (const VmWorker* worker = find_(pending.vm); !to_node && worker != nullptr && worker->spec())
       failures = check_rented(*worker, wanted, pending.deadline - shared_.context.now());
-    if (pending.rented)
+    if (!pending.rented_for.empty())
       std::erase_if(failures, [](const Failure& it) { return it.name != "constraints"; });
     if (to_node || !pending.rent_problem.empty() || shared_.context.now() >= pending.deadline)
       failures.push_back(
@@ -115,7 +155,7 @@ void Proposals::place(Pending& pending) {
       refuse(ended, wanted, failures);
       return;
     }
-    if (!pending.rented) rent(pending);
+    if (pending.rented_for.empty()) rent(pending);
     return;
   }
   pending.checking = true;
@@ -132,11 +172,11 @@ void Proposals::place(Pending& pending) {
 
 // The provider's role is held by a lease: its holder is asked.
 void Proposals::rent(Pending& pending) {
-  pending.rented = true;
+  pending.rented_for = pending.id;
   const std::string place(text(pending.proposal.payload().getMigrationProposed().getTargetPlace()));
   const auto problem = [this, vm = pending.vm, id = pending.id](const std::string& what) {
     const auto found = pending_.find(vm);
-    if (found == pending_.end() || found->second.id != id) return;
+    if (found == pending_.end() || found->second.rented_for != id) return;
     found->second.rent_problem = what;
     look();
   };
@@ -165,7 +205,8 @@ void Proposals::rent(Pending& pending) {
 void Proposals::instance_refused(const Event& event) {
   const auto refused = event.payload().getInstanceRefused();
   for (auto& [vm, pending] : pending_)
-    if (pending.id.short_id() == text(refused.getClientToken()))
+    if (!pending.rented_for.empty() &&
+        pending.rented_for.short_id() == text(refused.getClientToken()))
       pending.rent_problem =
           absl::StrCat("the provider refused: ", std::string(text(refused.getWhy())));
   look();

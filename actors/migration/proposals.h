@@ -47,12 +47,15 @@ class Proposals {
     std::string vm;
     EventId id;
     Instant deadline{};
-    Instant no_return = far_future;
-    bool rented = false;
+    Instant no_return = far_future;  // set: the source is left for good (16)
+    EventId rented_for;  // whose client token an instance was asked for with; empty: none was
     bool checking = false;
     std::string rent_problem;
+    bool leaving() const { return no_return < far_future; }
   };
 
+  // Whether a new one may go on, for there is nothing in its way, or nothing that does not have to give way to it.
+  bool make_way(Pending& pending, VmWorker& worker);
   void place(Pending& pending);
   void rent(Pending& pending);
   void begin(const std::string& vm, const EventId& id, const std::string& target);

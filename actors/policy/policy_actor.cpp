@@ -427,8 +427,11 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
                           schema::Decision::Reader decision) {
   const std::string choice(text(decision.getChoice()));
   if (choice.empty() || choice == text(world.getCurrentPlace())) return;
-  if (!vm.proposed.empty() || !vm.moving.empty()) return;
-  if (!knowing_ && world.getNoticeDeadlineNs() == 0) return;
+  // What was proposed before the notice gives way: the executor refuses it.
+  const bool leaving = world.getNoticeDeadlineNs() != 0;
+  const bool waits = !vm.proposed.empty() && (!leaving || vm.proposed_leaving);
+  if (waits || !vm.moving.empty()) return;
+  if (!knowing_ && !leaving) return;
   // Stopped or paused by its user: nothing runs that could move.
   if (!vm.spec.reader().getRunning() || vm.spec.reader().getPaused()) return;
   if (starting(key, vm) || held_back(key, vm, choice)) return;
@@ -442,7 +445,8 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
   proposed.setEvidence(decision.getEvidence());
   proposed.setProposer(absl::StrCat("policy ", std::string(text(vm.spec.reader().getPolicy()))));
   proposed.setSourceNode(context_.node());
-  if (world.getNoticeDeadlineNs() != 0) {
+  proposed.setLeaving(leaving);
+  if (leaving) {
     const Duration left = market_.until(absl::FromUnixNanos(world.getNoticeDeadlineNs()));
     proposed.setDeadlineNs(absl::ToInt64Nanoseconds(left));
   }
@@ -450,6 +454,7 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
   if (!event) return;
   vm.proposed = event.id();
   vm.proposed_place = choice;
+  vm.proposed_leaving = leaving;
   wait_for(key, vm, options_.answer_deadline);
 }
 

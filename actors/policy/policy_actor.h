@@ -82,7 +82,8 @@ class PolicyActor final : public Actor {
     // Moves.
     EventId proposed;  // waits for the executor's answer
     std::string proposed_place;
-    EventId moving;  // accepted, not ended
+    bool proposed_leaving = false;  // because of a notice
+    EventId moving;                 // accepted, not ended
     std::string moving_place;
     TimerId patience = 0;                    // for either
     std::map<std::string, Backoff> backoff;  // by place

@@ -271,6 +271,7 @@ struct Proposed {
   deadlineNs @7 :Int64;      # cluster time left when it is published; 0: the executor's default
   proposer @8 :Text;         # "policy cheapest", "user", "evacuation"
   sourceNode @9 :Text;
+  leaving @10 :Bool;         # the source is taken, or shut down, at the deadline: goes before what can wait
 }
 
 struct Accepted {

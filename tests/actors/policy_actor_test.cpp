@@ -138,6 +138,7 @@ TEST_F(PolicyActorTest, ProposesTheCheapestPlaceAsThePaidHourEnds) {
   const auto proposed = event.payload().getMigrationProposed();
   EXPECT_EQ(text(proposed.getTargetPlace()), zone("b").id());
   EXPECT_EQ(text(proposed.getProposer()), "policy cheapest");
+  EXPECT_FALSE(proposed.getLeaving());
   EXPECT_EQ(text(proposed.getSourceNode()), "a");
   EXPECT_EQ(proposed.getGainNanoUsd(), 2 * cent);
   const std::vector<Event> prices = of(node, Payload::SPOT_PRICE_CHANGED);
@@ -175,6 +176,21 @@ TEST_F(PolicyActorTest, FleesFromANoticeWithItsDeadline) {
   EXPECT_EQ(event.cause(), notice.id());
   EXPECT_LE(event.payload().getMigrationProposed().getDeadlineNs(), 120'000'000'000);
   EXPECT_GT(event.payload().getMigrationProposed().getDeadlineNs(), 119'000'000'000);
+}
+
+TEST_F(PolicyActorTest, FleesThoughItWaitsForTheAnswerToWhatItProposedBeforeTheNotice) {
+  TestNode& node = furnish("test", with(always(zone("b").id())));
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  give_notice(node);
+  run(absl::Seconds(1));
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U);
+  const Event event = of(node, Payload::MIGRATION_PROPOSED)[1];
+  EXPECT_TRUE(event.payload().getMigrationProposed().getLeaving());
+  EXPECT_GT(event.payload().getMigrationProposed().getDeadlineNs(), 0);
+  refuse(node, of(node, Payload::MIGRATION_PROPOSED)[0].id());  // replaced
+  publish_price(node, zone("a"), 4 * cent, market.origin + absl::Seconds(1));
+  run(absl::Seconds(1));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U) << "the flight is proposed once";
 }
 
 TEST_F(PolicyActorTest, HasOneProposalOpenAndWaitsAfterARefusal) {

@@ -363,43 +363,6 @@ TEST(CommandsOfAMarket, a_dry_run_to_a_place_that_the_provider_rents_passes) {
   EXPECT_FALSE(near->reader().getWouldRent());
 }
 
-TEST(CommandsOfAMarket, nothing_is_rented_for_a_move_that_is_refused_anyway) {
-  ClusterOptions options;
-  options.nodes = 2;
-  SimulatedCluster cluster(options);
-  cluster.run_for(absl::Seconds(5));
-  cluster.ask("node-0", Message<Request>::build([](Request::Builder request) {
-                auto spec = request.initCreateVm();
-                spec.setName("web1");
-                spec.setMemoryBytes(64 << 20U);
-                spec.setDiskBytes(1 << 20U);
-                spec.setAddress("10.0.0.1");
-                auto label = spec.initRequires(1)[0];
-                label.setName("region");
-                label.setValue("us-east-1");
-              }));
-  cluster.run_for(absl::Seconds(3));
-  const auto requested = [&cluster] {
-    int count = 0;
-    for (const Event& event : cluster.history())
-      count += event.type() == schema::Payload::INSTANCE_REQUESTED ? 1 : 0;
-    return count;
-  };
-  const int before = requested();
-  cluster.migrate("node-0", "web1", "aws/eu-west-1/eu-west-1a/r3.large/spot");
-  cluster.run_for(absl::Seconds(5));
-  EXPECT_EQ(requested(), before);
-  std::vector<std::string> refused;
-  for (const Event& event : cluster.history())
-    if (event.type() == schema::Payload::MIGRATION_REFUSED)
-      for (const auto check : event.payload().getMigrationRefused().getFailures())
-        refused.emplace_back(text(check.getName()));
-  EXPECT_EQ(refused, std::vector<std::string>{"constraints"});
-  cluster.migrate("node-0", "web1", "aws/us-east-1/us-east-1x/r3.large/spot");
-  cluster.run_for(absl::Seconds(1));
-  EXPECT_EQ(requested(), before + 1) << "this cloud rents where it may";
-}
-
 // By the schema, so that a field added later is not forgotten.
 TEST(CopySpec, copies_every_field_and_makes_equal_descriptions_equal_bytes) {
   const auto fields = vm_spec_fields();
