@@ -57,6 +57,9 @@ HostConfig read_host(TomlTable& table) {
   host.cpus = static_cast<std::uint32_t>(table.integer("cpus", 2, 1, 4096));
   host.memory_bytes =
       static_cast<std::uint64_t>(table.integer("memory_mib", 4096, 1, 1 << 30) * mib);
+  host.disk_bytes =
+      static_cast<std::uint64_t>(table.integer("disk_mib", 1 << 20, 0, 1 << 30) * mib);
+  host.devices = table.texts("devices");
   host.bytes_per_second =
       static_cast<std::uint64_t>(table.integer("stream_mib_per_second", 1024, 1, 1 << 30) * mib);
   return host;
@@ -125,6 +128,15 @@ std::string toml_text(std::string_view value) {
     result += c;
   }
   return result + "\"";
+}
+
+std::string toml_texts(const std::vector<std::string>& values) {
+  return absl::StrCat("[",
+                      absl::StrJoin(values, ", ",
+                                    [](std::string* out, const std::string& value) {
+                                      absl::StrAppend(out, toml_text(value));
+                                    }),
+                      "]");
 }
 
 std::string usd(Money price_per_hour) {
@@ -205,10 +217,8 @@ std::string to_toml(const NodeConfig& config) {
       absl::StrCat("name = ", toml_text(config.name), "\ncluster = ", toml_text(config.cluster),
                    "\nsite = ", toml_text(config.site),
                    "\ndirectory = ", toml_text(config.directory.string()), "\n");
-  std::vector<std::string> seeds;
-  for (const std::string& seed : config.seeds) seeds.push_back(toml_text(seed));
-  absl::StrAppend(&toml, "seeds = [", absl::StrJoin(seeds, ", "),
-                  "]\n\n[bus]\npublish = ", toml_text(config.publish_endpoint),
+  absl::StrAppend(&toml, "seeds = ", toml_texts(config.seeds),
+                  "\n\n[bus]\npublish = ", toml_text(config.publish_endpoint),
                   "\nrequest = ", toml_text(config.request_endpoint),
                   "\n\n[lease]\nttl = ", span(config.fence.ttl),
                   "\nfence_after = ", span(config.fence.fence_after), "\n");
@@ -220,10 +230,11 @@ std::string to_toml(const NodeConfig& config) {
                     "\nzone = ", toml_text(host.place.zone),
                     "\ntype = ", toml_text(host.place.instance_type),
                     "\nspot = ", host.place.spot ? "true" : "false", "\n");
-    absl::StrAppend(&toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus,
-                    "\nmemory_mib = ", host.memory_bytes / mib,
-                    "\nstream_mib_per_second = ", host.bytes_per_second / mib,
-                    "\n\n[host.labels]\n");
+    absl::StrAppend(
+        &toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus,
+        "\nmemory_mib = ", host.memory_bytes / mib, "\ndisk_mib = ", host.disk_bytes / mib,
+        "\ndevices = ", toml_texts(host.devices),
+        "\nstream_mib_per_second = ", host.bytes_per_second / mib, "\n\n[host.labels]\n");
     for (const auto& [name, value] : host.labels)
       absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
   }
@@ -237,12 +248,10 @@ std::string to_toml(const NodeConfig& config) {
   }
   if (config.account) {
     const AccountConfig& account = *config.account;
-    std::vector<std::string> types;
-    for (const std::string& type : account.instance_types) types.push_back(toml_text(type));
     absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account),
-                    "\nprices = ", toml_text(account.prices_file), "\ntypes = [",
-                    absl::StrJoin(types, ", "),
-                    "]\nkeep_initial = ", account.keep_initial ? "true" : "false",
+                    "\nprices = ", toml_text(account.prices_file),
+                    "\ntypes = ", toml_texts(account.instance_types),
+                    "\nkeep_initial = ", account.keep_initial ? "true" : "false",
                     "\nseed = ", account.generated.seed, "\n");
     absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated,
                     "\ncalm_to_spike = ", account.generated.calm_to_spike,

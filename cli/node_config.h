@@ -21,9 +21,11 @@ namespace supercloud {
 struct HostConfig {
   PlaceName place;
   std::map<std::string, std::string> labels;
-  std::string instance;  // that a provider rented; empty: one's own machine
+  std::vector<std::string> devices;  // that VMs may ask for
+  std::string instance;              // that a provider rented; empty: one's own machine
   std::uint32_t cpus = 2;
   std::uint64_t memory_bytes = 0;
+  std::uint64_t disk_bytes = 1ULL << 40;
   std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream
 };
 

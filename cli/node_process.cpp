@@ -210,6 +210,7 @@ absl::Status NodeProcess::Parts::open() {
   }
   MemoryVolumeOptions volume_options;
   volume_options.node = config.name;
+  volume_options.disk_bytes = config.host ? config.host->disk_bytes : 0;
   volumes = std::make_unique<MemoryVolumeStore>(disk, loop, *network, volume_options);
   fabric_host = std::make_unique<FabricHost>(loop, config.name);
   devices = std::make_unique<Devices>(*volumes, *fabric_host);
@@ -277,6 +278,7 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
     NodeDescription description;
     description.place = config.host->place;
     description.labels = config.host->labels;
+    description.devices = config.host->devices;
     description.instance = config.host->instance;
     description.cpus = config.host->cpus;
     description.memory_bytes = config.host->memory_bytes;

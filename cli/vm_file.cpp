@@ -39,12 +39,12 @@ struct VmDescription {
   Labels required, refused;
   schema::DiskLoss disk_loss = schema::DiskLoss::WAIT;
   std::optional<absl::Duration> loss_bound;
-  std::vector<std::string> nodes;
+  std::vector<std::string> nodes, devices;
 };
 
 const std::vector<std::string> top_keys = {
-    "name",     "tenant",  "memory",    "disk",       "cpus",     "address", "policy",
-    "requires", "refuses", "disk_loss", "loss_bound", "replicas", "nodes",   "workload"};
+    "name",    "tenant",    "memory",     "disk",     "cpus",  "address", "policy",  "requires",
+    "refuses", "disk_loss", "loss_bound", "replicas", "nodes", "devices", "workload"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
 
@@ -77,7 +77,8 @@ class VmFileReader {
     disk_loss(table);
     description_.required = labels(table, "requires", false);
     description_.refused = labels(table, "refuses", true);
-    nodes(table);
+    description_.nodes = names(table, "nodes", "[\"node-1\", \"node-2\"]");
+    description_.devices = names(table, "devices", "[\"gpu/t4\"]");
     workload(table);
   }
 
@@ -256,16 +257,19 @@ class VmFileReader {
     return found;
   }
 
-  void nodes(const toml::table& table) {
-    const toml::node* node = table.get("nodes");
-    if (node == nullptr) return;
+  std::vector<std::string> names(const toml::table& table, const std::string& key,
+                                 const std::string& example) {
+    std::vector<std::string> found;
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return found;
     const toml::array* array = node->as_array();
-    if (array == nullptr || !std::all_of(array->begin(), array->end(),
-                                         [](const toml::node& item) { return item.is_string(); }))
-      return mistake(node, "nodes", "is not a list of names",
-                     "write nodes = [\"node-1\", \"node-2\"]");
-    for (const toml::node& item : *array)
-      description_.nodes.push_back(*item.value_exact<std::string>());
+    if (array == nullptr || !std::all_of(array->begin(), array->end(), [](const toml::node& item) {
+          return item.is_string() && !item.value_exact<std::string>()->empty();
+        }))
+      mistake(node, key, "is not a list of names", absl::StrCat("write ", key, " = ", example));
+    else
+      for (const toml::node& item : *array) found.push_back(*item.value_exact<std::string>());
+    return found;
   }
 
   void workload(const toml::table& table) {
@@ -311,6 +315,8 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
     spec.setWritesPerSecond(vm.writes);
     auto nodes = spec.initNodes(static_cast<unsigned>(vm.nodes.size()));
     for (unsigned i = 0; i < vm.nodes.size(); ++i) nodes.set(i, vm.nodes[i]);
+    auto devices = spec.initDevices(static_cast<unsigned>(vm.devices.size()));
+    for (unsigned i = 0; i < vm.devices.size(); ++i) devices.set(i, vm.devices[i]);
   });
 }
 
@@ -329,8 +335,9 @@ const char* disk_loss_text(schema::DiskLoss loss) {
 }
 
 std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spec) {
-  std::vector<std::string> nodes;
+  std::vector<std::string> nodes, devices;
   for (const auto node : spec.getNodes()) nodes.emplace_back(text(node));
+  for (const auto device : spec.getDevices()) devices.emplace_back(text(device));
   return {{"memory", format_bytes(spec.getMemoryBytes())},
           {"disk", format_bytes(spec.getDiskBytes())},
           {"cpus", absl::StrCat(spec.getCpus())},
@@ -342,6 +349,7 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"loss_bound", absl::FormatDuration(absl::Nanoseconds(spec.getLossBoundNs()))},
           {"replicas", absl::StrCat(spec.getReplicas())},
           {"nodes", nodes.empty() ? "any" : absl::StrJoin(nodes, " ")},
+          {"devices", devices.empty() ? "none" : absl::StrJoin(devices, " ")},
           {"workload.dirty_pages_per_second", absl::StrCat(spec.getDirtyPagesPerSecond())},
           {"workload.writes_per_second", absl::StrCat(spec.getWritesPerSecond())}};
 }

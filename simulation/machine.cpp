@@ -65,6 +65,7 @@ void SimulatedMachine::power_on() {
   hardware_->links = world_.links.network(name_, scheduler_);
   MemoryVolumeOptions volumes;
   volumes.node = name_;
+  volumes.disk_bytes = options_.disk_bytes;
   hardware_->volumes =
       std::make_unique<MemoryVolumeStore>(disk_, scheduler_, *hardware_->links, volumes);
   if (options_.in_place.disk)

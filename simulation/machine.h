@@ -53,6 +53,7 @@ struct MachineOptions {
   NodeActorsOptions actors;
   std::string site_node;  // where the lease table is
   SimulatedHostOptions host;
+  std::uint64_t disk_bytes = MemoryVolumeOptions{}.disk_bytes;
   std::int64_t drift_ppm = 0;
   Duration wall_offset;
   std::uint64_t seed = 0;

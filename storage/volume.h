@@ -65,7 +65,9 @@ class VolumeStore {
  public:
   virtual ~VolumeStore() = default;
 
-  // idempotent; a replica at epoch 0 with nothing in it
+  // Room for volumes that are not there yet; each takes all of its bytes from the start.
+  virtual std::uint64_t bytes_free() const = 0;
+  // idempotent; a replica at epoch 0 with nothing in it. ResourceExhausted: no room.
   virtual void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) = 0;
   // From now on guest I/O of exactly `epoch` is taken; raises the fence, unseals, all before it returns. FailedPrecondition: below
   // the fence, at an epoch that another serves or that was sealed or crashed here, or not complete. NotFound: no such volume.
@@ -84,7 +86,8 @@ class VolumeStore {
   virtual std::vector<VolumeStatus> list() const = 0;           // by vm
 
   // Replication out of a serving or sealed volume: keeps a stream to the replica on `node` (at its link endpoint), reconnecting,
-  // with a handshake that raises the replica's fence and rolls it back to the branch point. Idempotent.
+  // with a handshake that raises the replica's fence and rolls it back to the branch point. Idempotent. A node without room for the
+  // replica refuses, until it has some.
   virtual void replicate(std::string vm, std::string node, std::string endpoint) = 0;
   virtual void stop_replicating(std::string vm, std::string node) = 0;
   virtual std::vector<ReplicaStatus> replicas(const std::string& vm) const = 0;

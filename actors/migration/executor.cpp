@@ -1,5 +1,6 @@
 #include "actors/migration/executor.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -230,10 +231,16 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
       absl::StrCat(std::string(text(spec.getTenant())), "/", std::string(text(spec.getName())));
   if (request.getCheckOnly()) {
     const VmWorker* known = find(vm);
+    const std::vector<VolumeStatus> volumes = shared_.seams.volumes.list();
     const auto failures = preflight_there(
-        spec, shared_.nodes.find(shared_.context.node()),
-        shared_.seams.hypervisor.memory_free_bytes(), shared_.seams.session.current().has_value(),
-        known != nullptr && known->copy().has_value(), shared_.seams.fabric.owners());
+        spec, {.facts = shared_.nodes.find(shared_.context.node()),
+               .memory_free_bytes = shared_.seams.hypervisor.memory_free_bytes(),
+               .disk_free_bytes = shared_.seams.volumes.bytes_free(),
+               .volume_here = std::ranges::any_of(
+                   volumes, [&vm](const VolumeStatus& volume) { return volume.vm == vm; }),
+               .copy_here = known != nullptr && known->copy().has_value(),
+               .session_valid = shared_.seams.session.current().has_value(),
+               .owners = shared_.seams.fabric.owners()});
     return answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
       write_failures(failures, response.initChecks(static_cast<unsigned>(failures.size())));
     }));

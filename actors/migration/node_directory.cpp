@@ -18,6 +18,8 @@ void NodeDirectory::joined(schema::NodeJoined::Reader facts, HybridTime time) {
   node.place = text(facts.getPlace().getId());
   node.spot = facts.getPlace().getSpot();
   node.labels = labels_of(facts.getPlace());
+  node.devices.clear();
+  for (auto device : facts.getDevices()) node.devices.emplace(text(device));
   node.instance = text(facts.getInstance());
   node.hypervisor = text(facts.getHypervisor());
   node.endpoint = text(facts.getDataEndpoint());
@@ -148,6 +150,10 @@ std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const 
   bool listed = spec.getNodes().size() == 0;
   for (auto name : spec.getNodes()) listed = listed || text(name) == node.name;
   if (!listed) failures.push_back(absl::StrCat(node.name, " is not among the nodes it may run on"));
+  for (auto device : spec.getDevices())
+    if (!node.devices.contains(std::string(text(device))))
+      failures.push_back(absl::StrCat("it needs the device ", std::string(text(device)), ", which ",
+                                      node.name, " does not offer"));
   return failures;
 }
 

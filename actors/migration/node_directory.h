@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct NodeFacts {
   std::string place;  // id
   bool spot = false;
   std::map<std::string, std::string> labels;
+  std::set<std::string> devices;  // that it offers guests
   std::string instance;
   std::string hypervisor;
   std::string endpoint;  // of its links
@@ -67,7 +69,7 @@ class NodeDirectory {
 // What a place says of itself, and what every place carries without being told to: cloud, region, zone, type, market.
 std::map<std::string, std::string> labels_of(schema::Place::Reader place);
 
-// Why a VM may not run at such a place: its labels, its list of nodes; empty if it may.
+// Why a VM may not run at such a place: its labels, its list of nodes, the devices it needs; empty if it may.
 std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const NodeFacts& node);
 
 }  // namespace supercloud

@@ -89,31 +89,34 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
   return failures;
 }
 
-std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
-                                     std::uint64_t memory_free_bytes, bool session_valid,
-                                     bool other_copy_here,
-                                     const std::vector<AddressOwner>& owners) {
+std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const TargetState& target) {
   std::vector<Failure> failures;
-  for (const AddressOwner& owner : owners)
+  for (const AddressOwner& owner : target.owners)
     if (owner.address == text(spec.getAddress()) &&
         owner.vm != absl::StrCat(std::string(text(spec.getTenant())), "/",
                                  std::string(text(spec.getName()))))
       failures.push_back(
           {"address", absl::StrCat(owner.address, " is ", owner.vm, "'s there, on ", owner.node),
            "give one of the two another address"});
-  if (here != nullptr)
-    for (const std::string& why : constraint_failures(spec, *here))
+  if (target.facts != nullptr)
+    for (const std::string& why : constraint_failures(spec, *target.facts))
       failures.push_back(
           {"constraints", why, "choose another target, or change the VM's constraints"});
-  if (memory_free_bytes < spec.getMemoryBytes())
+  if (target.memory_free_bytes < spec.getMemoryBytes())
     failures.push_back({"memory",
                         absl::StrCat("the guest needs ", spec.getMemoryBytes() >> 20U, " MiB, ",
-                                     memory_free_bytes >> 20U, " MiB are free"),
+                                     target.memory_free_bytes >> 20U, " MiB are free"),
                         "choose a larger target, or move something away from it"});
-  if (!session_valid)
+  if (!target.volume_here && target.disk_free_bytes < spec.getDiskBytes())
+    failures.push_back({"disk",
+                        absl::StrCat("its disk needs ", spec.getDiskBytes() >> 20U, " MiB, ",
+                                     target.disk_free_bytes >> 20U,
+                                     " MiB are free, and no replica of it is there"),
+                        "choose a target with more room, or move another VM's disk away from it"});
+  if (!target.session_valid)
     failures.push_back({"lease", "the target's session with the lease table is not valid",
                         "wait until the lease table is reachable again"});
-  if (other_copy_here)
+  if (target.copy_here)
     failures.push_back({"copy", "a copy of the VM from before is still at the target",
                         "wait until it has been cleaned away"});
   return failures;
@@ -127,10 +130,12 @@ std::vector<Failure> preflight_rented(schema::VmSpec::Reader spec, const std::st
   NodeFacts rented = source != nullptr ? *source : NodeFacts{};
   rented.name = absl::StrCat("a new node at ", place);
   rented.place = place;
+  rented.devices.clear();
   rented.left = rented.noticed = false;
   for (const auto& [name, node] : nodes.nodes()) {
     if (node.place != place) continue;
     rented.labels = node.labels;
+    rented.devices = node.devices;
     return preflight_here(spec, state, source, &rented, session_valid, time_left);
   }
   rented.labels = labels_by_id(place);

@@ -23,13 +23,23 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
                                     const NodeFacts* here, const NodeFacts* target,
                                     bool session_valid, Duration time_left);
 
-// ... and at the target.
-std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const NodeFacts* here,
-                                     std::uint64_t memory_free_bytes, bool session_valid,
-                                     bool other_copy_here, const std::vector<AddressOwner>& owners);
+// What a target finds at its own, as it is asked.
+struct TargetState {
+  const NodeFacts* facts = nullptr;
+  std::uint64_t memory_free_bytes = 0;
+  std::uint64_t disk_free_bytes = 0;
+  bool volume_here =
+      false;  // of this VM: a replica, or what is left of one and is brought up to date
+  bool copy_here = false;  // of this VM, in memory
+  bool session_valid = false;
+  std::vector<AddressOwner> owners;
+};
 
-// ... and about a move to a machine that would have to be rented first: it will be like the node `here`, with the labels of the
-// nodes that are or were at its place. Where no node ever was, it is judged by what the place's id says.
+// ... and at the target.
+std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const TargetState& target);
+
+// ... and about a move to a machine that would have to be rented first: it will be like the node `here`, with the labels and
+// devices of a node that is or was at its place. Where no node ever was, the place's id says some labels, and devices nobody.
 std::vector<Failure> preflight_rented(schema::VmSpec::Reader spec, const std::string& state,
                                       const NodeDirectory& nodes, const std::string& here,
                                       const std::string& place, bool session_valid,

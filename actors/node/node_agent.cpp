@@ -45,6 +45,8 @@ void NodeAgent::describe(schema::NodeJoined::Builder joined) const {
   joined.setDataEndpoint(description_.data_endpoint);
   joined.setCpuModel(description_.cpu_model);
   joined.setMtu(description_.mtu);
+  auto devices = joined.initDevices(static_cast<unsigned>(description_.devices.size()));
+  for (unsigned i = 0; i < devices.size(); ++i) devices.set(i, description_.devices[i]);
 }
 
 void NodeAgent::tell() {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "actors/spot/price_feed.h"
 #include "core/actor.h"
@@ -25,6 +26,7 @@ namespace supercloud {
 struct NodeDescription {
   PlaceName place;
   std::map<std::string, std::string> labels;
+  std::vector<std::string> devices;  // that guests may ask for
   std::string instance;
   std::uint32_t cpus = 1;
   std::uint64_t memory_bytes = 0;

@@ -148,6 +148,8 @@ bool WorldState::apply_joined(schema::NodeJoined::Reader joined, HybridTime time
   node.place = str(joined.getPlace().getId());
   node.instance = str(joined.getInstance());
   node.memory_bytes = joined.getMemoryBytes();
+  node.devices.clear();
+  for (const auto device : joined.getDevices()) node.devices.insert(str(device));
   return news;
 }
 
@@ -291,14 +293,21 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
     return wanted.size() == 0 ||
            any_of(wanted, [&](const auto name) { return text(name) == node; });
   };
+  const auto offers = [&spec](const Node& node) {
+    return !any_of(spec.getDevices(),
+                   [&](const auto device) { return !node.devices.contains(str(device)); });
+  };
   const auto has_room = [&](const std::string& node) {
     if (node == vm_node) return true;  // it is there
     const auto found = nodes_.find(node);
     if (found == nodes_.end() || !found->second.here || !named(node)) return false;
+    if (!offers(found->second)) return false;
     return found->second.memory_free_bytes.value_or(found->second.memory_bytes) >=
            spec.getMemoryBytes();
   };
   bool room = false;
+  bool offered =
+      spec.getDevices().size() == 0;  // by what is or was here: so would another instance
   auto instances = view.initInstances(static_cast<unsigned>(here.size()));
   for (unsigned i = 0; i < here.size(); ++i) {
     const InstanceState& instance = *here[i];
@@ -319,6 +328,7 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
     room = room || fits;
   }
   for (const auto& [name, node] : nodes_) {
+    offered = offered || (node.place == id && offers(node));
     // Hosts that no provider rents.
     if (node.here && node.place == id && instance_at(name) == nullptr)
       room = room || has_room(name);
@@ -327,6 +337,8 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
   if (why.empty() && !room) {
     if (spec.getNodes().size() > 0) {
       why = "none of the nodes that the VM may run on is here with room for it";
+    } else if (!offered) {
+      why = "no node here is known to offer the devices that the VM needs";
     } else if (!options.can_rent) {
       why = "no node here has room for it";
     }

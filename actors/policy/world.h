@@ -42,6 +42,7 @@ class WorldState {
     std::string instance;
     std::uint64_t memory_bytes = 0;
     std::optional<std::uint64_t> memory_free_bytes;
+    std::set<std::string> devices;
     HybridTime since;  // of the newest event about its coming or going
     bool here = true;
   };

@@ -174,6 +174,7 @@ struct NodeJoined {
   dataEndpoint @6 :Text;     # where page and block streams connect to
   cpuModel @7 :Text;
   mtu @8 :UInt32;
+  devices @9 :List(Text);    # what it offers guests, by names that VMs ask for
 }
 
 struct NodeLeft {

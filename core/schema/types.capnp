@@ -54,4 +54,5 @@ struct VmSpec {
   paused @15 :Bool;             # held by its user: copy kept, not executing
   nodes @16 :List(Text);        # the only nodes it may run on; empty: any
   destroyed @17 :Bool;          # its user wants it gone, with its disks; the record is removed when its copy is
+  devices @18 :List(Text);      # names of devices that its node must offer, as "gpu/t4"
 }

@@ -106,9 +106,25 @@ VolumeStatus MemoryVolumeStore::status(const Volume& volume) const {
 
 // ---- life cycle -------------------------------------------------------------------------------------------------
 
+std::uint64_t MemoryVolumeStore::bytes_free() const {
+  std::uint64_t left = options_.disk_bytes;
+  for (const auto& [vm, volume] : volumes_) left -= std::min(left, volume->stored.disk().bytes());
+  return left;
+}
+
+absl::Status MemoryVolumeStore::check_room(const std::string& vm, std::uint64_t bytes) const {
+  const std::uint64_t left = bytes_free();
+  if (bytes <= left) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the disk of ", options_.node, " has ", left >> 20U, " MiB left, the volume of ",
+                   vm, " needs ", bytes >> 20U, ": use a node with more room"));
+}
+
 void MemoryVolumeStore::create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) {
   Volume* volume = find(vm);
   if (volume == nullptr) {
+    if (absl::Status room = check_room(vm, bytes); !room.ok())
+      return answer<VolumeStatus>(options_.call_latency, std::move(reply), std::move(room));
     disk_.volumes().emplace(vm, DiskVolume(bytes));
     volume = &open(vm);
   }
@@ -310,6 +326,7 @@ absl::StatusOr<StoredVolume*> MemoryVolumeStore::accept(ReplicaReceiver& stream,
                                                         const replica_protocol::Hello& hello) {
   Volume* volume = find(hello.vm);
   if (volume == nullptr) {
+    if (absl::Status room = check_room(hello.vm, hello.bytes); !room.ok()) return room;
     disk_.volumes().emplace(hello.vm, DiskVolume(hello.bytes));
     volume = &open(hello.vm);
   }

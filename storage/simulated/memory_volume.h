@@ -43,6 +43,7 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
                     MemoryVolumeOptions options);
   ~MemoryVolumeStore() override;
 
+  std::uint64_t bytes_free() const override;
   void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) override;
   void serve(std::string vm, Epoch epoch, Reply<VolumeStatus> reply) override;
   void arm(const std::string& vm, Instant deadline) override;
@@ -74,6 +75,8 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
   void applied(const std::string& vm) override;
   void ended(ReplicaReceiver& stream) override;
 
+  // Of a volume of so many bytes that is not here.
+  absl::Status check_room(const std::string& vm, std::uint64_t bytes) const;
   Volume* find(const std::string& vm);
   const Volume* find(const std::string& vm) const;
   Volume& open(const std::string& vm);

@@ -37,6 +37,7 @@ class OwnedTimers {
 
 struct MemoryVolumeOptions {
   std::string node;
+  std::uint64_t disk_bytes = 1ULL << 40;  // for all volumes
   Duration call_latency = absl::Microseconds(50);
   Duration read_latency = absl::Microseconds(100);
   Duration write_latency = absl::Microseconds(100);

@@ -35,6 +35,7 @@ class NodeAgentTest : public MarketWorld {
     NodeDescription description;
     description.place = zone("b");
     description.memory_bytes = 4096;
+    description.devices = {"gpu/t4"};
     node.node->spawn("agent", [this, description](Context& context) {
       return std::make_unique<NodeAgent>(context, hypervisor, description);
     });
@@ -68,6 +69,8 @@ TEST_F(NodeAgentTest, OthersHearOfANewNodeWithinAFractionOfASecond) {
   ASSERT_FALSE(told(other).empty());
   const auto capacity = told(other)[0].payload().getNodeCapacity();
   EXPECT_EQ(text(capacity.getJoined().getPlace().getId()), zone("b").id());
+  ASSERT_EQ(capacity.getJoined().getDevices().size(), 1U);
+  EXPECT_EQ(text(capacity.getJoined().getDevices()[0]), "gpu/t4");
   EXPECT_EQ(capacity.getJoined().getMemoryBytes(), 4096U);
 }
 

@@ -82,10 +82,76 @@ TEST_F(PreflightRented, knows_that_a_new_node_is_on_no_list_of_nodes) {
   EXPECT_EQ(failed(listed, nowhere), Names{"constraints"});
 }
 
+TEST_F(PreflightRented, takes_a_new_machine_to_have_the_devices_of_those_at_its_place) {
+  nodes_.fold(told_.tell("node-c/agent", 0, "node-c", {}, [](schema::Payload::Builder payload) {
+    auto joined = payload.initNodeJoined();
+    joined.setNode("node-c");
+    joined.initPlace().setId(Told::place_c);
+    joined.initDevices(1).set(0, "gpu/t4");
+  }));
+  const auto needs_gpu = Message<schema::VmSpec>::build(
+      [](schema::VmSpec::Builder spec) { spec.initDevices(1).set(0, "gpu/t4"); });
+  EXPECT_EQ(failed(needs_gpu, Told::place_c), Names{});
+  EXPECT_EQ(failed(needs_gpu, Told::place_a), Names{"constraints"});
+  EXPECT_EQ(failed(needs_gpu, nowhere), Names{"constraints"}) << "nobody is known to offer it";
+}
+
 TEST_F(PreflightRented, tells_every_failed_check) {
   EXPECT_EQ(failed(requires_label("zone", "us-east-1a"), nowhere, "paused", false,
                    absl::Milliseconds(999)),
             (Names{"constraints", "lease", "state", "time"}));
+}
+
+class PreflightThere : public testing::Test {
+ protected:
+  PreflightThere() {
+    facts_.name = "node-b";
+    facts_.devices = {"gpu/t4", "tpm"};
+    state_ = {.facts = &facts_,
+              .memory_free_bytes = 256 << 20,
+              .disk_free_bytes = 64 << 20,
+              .session_valid = true};
+  }
+  static Message<schema::VmSpec> spec(const std::string& device = "") {
+    return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+      spec.setName("web1");
+      spec.setMemoryBytes(256 << 20);
+      spec.setDiskBytes(64 << 20);
+      spec.setAddress("10.0.0.1");
+      if (!device.empty()) spec.initDevices(1).set(0, device);
+    });
+  }
+  Names failed(const Message<schema::VmSpec>& vm) {
+    return names(preflight_there(vm.reader(), state_));
+  }
+
+  NodeFacts facts_;
+  TargetState state_;
+};
+
+TEST_F(PreflightThere, passes_where_there_is_just_enough) { EXPECT_EQ(failed(spec()), Names{}); }
+
+TEST_F(PreflightThere, wants_room_for_the_disk_or_a_replica_of_it) {
+  state_.disk_free_bytes = (64 << 20) - 1;
+  EXPECT_EQ(failed(spec()), Names{"disk"});
+  state_.volume_here = true;
+  state_.disk_free_bytes = 0;
+  EXPECT_EQ(failed(spec()), Names{});
+}
+
+TEST_F(PreflightThere, wants_the_devices_that_the_vm_needs) {
+  EXPECT_EQ(failed(spec("tpm")), Names{});
+  const auto failures = preflight_there(spec("gpu/a100").reader(), state_);
+  EXPECT_EQ(names(failures), Names{"constraints"});
+  EXPECT_EQ(failures[0].detail, "it needs the device gpu/a100, which node-b does not offer");
+}
+
+TEST_F(PreflightThere, tells_every_failed_check) {
+  state_ = {.facts = &facts_,
+            .copy_here = true,
+            .owners = {{.address = "10.0.0.1", .vm = "main/db1", .node = "node-c"}}};
+  EXPECT_EQ(failed(spec("gpu/a100")),
+            (Names{"address", "constraints", "copy", "disk", "lease", "memory"}));
 }
 
 }  // namespace

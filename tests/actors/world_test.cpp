@@ -125,6 +125,32 @@ TEST_F(WorldTest, ShowsEveryPlaceSortedWithItsPriceAndEvidence) {
   EXPECT_TRUE(here.getInstances()[0].getRoomForVm());
 }
 
+TEST_F(WorldTest, AllowsAVmThatNeedsDevicesOnlyWhereANodeOffersThem) {
+  furnish();
+  state.apply(event("node-c", [&](Payload::Builder payload) {
+    auto body = payload.initNodeJoined();
+    body.setNode("node-c");
+    write_place(zone("c"), {}, body.initPlace());
+    body.setMemoryBytes(1 << 20);  // no room: another would be rented, and is like it
+    body.initDevices(1).set(0, "gpu/t4");
+  }));
+  const auto allowed = [this](const std::string& device) {
+    const auto message =
+        world(10, [&](schema::VmSpec::Builder vm) { vm.initDevices(1).set(0, device); });
+    std::vector<std::string> zones;
+    for (const auto candidate : message.reader().getCandidates()) {
+      if (candidate.getAllowed())
+        zones.push_back(std::string(text(candidate.getPlace().getId())));
+      else
+        EXPECT_EQ(text(candidate.getWhyNot()),
+                  "no node here is known to offer the devices that the VM needs");
+    }
+    return zones;
+  };
+  EXPECT_EQ(allowed("gpu/t4"), (std::vector<std::string>{zone("a").id(), zone("c").id()}));
+  EXPECT_EQ(allowed("tpm"), (std::vector<std::string>{zone("a").id()})) << "it runs there";
+}
+
 TEST_F(WorldTest, IsTheSameHoweverOftenAndInWhichOrderEventsCome) {
   std::vector<Event> events = {price(zone("a"), 3, 0), price(zone("a"), 5, 20),
                                launched("i-1", zone("a"), "node-a", 0), notice("i-1", 50),

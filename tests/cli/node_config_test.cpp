@@ -22,6 +22,8 @@ region = "us-east-1"
 zone = "us-east-1a"
 type = "r3.large"
 spot = true
+disk_mib = 512
+devices = ["gpu/t4", "tpm"]
 [host.labels]
 trust = "high"
 )";
@@ -39,6 +41,8 @@ TEST(NodeConfig, WhatIsWrittenReadsAsTheSame) {
   EXPECT_EQ(to_toml(*again), to_toml(*config));
   EXPECT_EQ(again->host->place, config->host->place);
   EXPECT_EQ(again->host->labels.at("trust"), "high");
+  EXPECT_EQ(again->host->disk_bytes, 512U << 20U);
+  EXPECT_EQ(again->host->devices, (std::vector<std::string>{"gpu/t4", "tpm"}));
 }
 
 TEST(NodeConfig, AnUnknownKeyIsAMistakeAndTheNearOneIsNamed) {

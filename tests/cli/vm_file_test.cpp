@@ -38,6 +38,7 @@ disk_loss = "bounded-loss"
 loss_bound = "1500ms"
 replicas = 2
 nodes = ["a", "b"]
+devices = ["gpu/t4"]
 [requires]
 jurisdiction = "us"
 [refuses]
@@ -61,6 +62,8 @@ writes_per_second = 0
   EXPECT_EQ(vm.getReplicas(), 2U);
   ASSERT_EQ(vm.getNodes().size(), 2U);
   EXPECT_EQ(text(vm.getNodes()[1]), "b");
+  ASSERT_EQ(vm.getDevices().size(), 1U);
+  EXPECT_EQ(text(vm.getDevices()[0]), "gpu/t4");
   ASSERT_EQ(vm.getRequires().size(), 1U);
   EXPECT_EQ(text(vm.getRequires()[0].getValue()), "us");
   ASSERT_EQ(vm.getRefuses().size(), 2U);
@@ -106,6 +109,9 @@ TEST(VmFile, names_the_line_and_the_key_of_every_mistake_and_a_cure) {
   EXPECT_THAT(mistakes("name = \"a\"\nmemory = \"5001kB\"\n"),
               HasSubstr("is no multiple of a page"));
   EXPECT_THAT(mistakes(needed + "cpus = 0\n"), HasSubstr("web.toml:4: cpus:"));
+  EXPECT_EQ(mistakes(needed + "devices = \"gpu\"\n"),
+            "web.toml:4: devices: is not a list of names; write devices = [\"gpu/t4\"]");
+  EXPECT_THAT(mistakes(needed + "devices = [\"\"]\n"), HasSubstr("web.toml:4: devices:"));
   EXPECT_THAT(mistakes(needed + "cpus = \"two\"\n"), HasSubstr("web.toml:4: cpus:"));
   EXPECT_THAT(mistakes("name = \"a/b\"\nmemory = \"4MiB\"\n"), HasSubstr("without a slash"));
   EXPECT_THAT(mistakes(needed + "disk_loss = \"never\"\n"), HasSubstr("web.toml:4: disk_loss:"));

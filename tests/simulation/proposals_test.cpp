@@ -159,5 +159,96 @@ TEST_F(ProposalsTest, a_move_to_a_node_that_stays_goes_on) {
   EXPECT_EQ(all(Payload::MIGRATION_ABORTED).size(), 0U);
 }
 
+// ---- what a dry run and a proposal find at the target ------------------------------------------------------------------
+
+// node-0 and node-1 have the device, node-1 has a small disk; node-2 has neither.
+class TargetsTest : public testing::Test {
+ protected:
+  TargetsTest() { cluster_.run_for(absl::Seconds(5)); }
+
+  static ClusterOptions options() {
+    ClusterOptions options;
+    options.nodes = 3;
+    options.market = false;
+    options.adjust = [](MachineOptions& machine) {
+      if (machine.description.place.spot) machine.description.devices = {"gpu/t4"};
+      if (machine.description.place.zone == "us-east-1b") machine.disk_bytes = 8 << 20;
+    };
+    return options;
+  }
+  absl::Status create(const std::string& node, const std::string& name,
+                      std::uint64_t disk_mebibytes, const std::string& device = "") {
+    return ask(node,
+               [&](Request::Builder request) {
+                 auto spec = request.initCreateVm();
+                 spec.setName(name);
+                 spec.setMemoryBytes(64 << 20U);
+                 spec.setDiskBytes(disk_mebibytes << 20U);
+                 spec.setAddress("10.0.0." + name);
+                 if (!device.empty()) spec.initDevices(1).set(0, device);
+               })
+        .status();
+  }
+  std::vector<std::string> dry_run(const std::string& vm, const std::string& target) {
+    const auto answer = ask("node-0", [&](Request::Builder request) {
+      auto migrate = request.initMigrateVm();
+      migrate.initVm().setName(vm);
+      migrate.setTarget(target);
+      migrate.setDryRun(true);
+    });
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    std::vector<std::string> failed;
+    if (answer.ok())
+      for (const auto check : answer->reader().getChecks())
+        failed.push_back(std::string(text(check.getName())) + ": " +
+                         std::string(text(check.getDetail())));
+    return failed;
+  }
+  absl::StatusOr<Message<schema::Response>> ask(const std::string& node,
+                                                absl::FunctionRef<void(Request::Builder)> fill) {
+    absl::StatusOr<Message<schema::Response>> answer = absl::UnknownError("no answer");
+    cluster_.ask(node, Message<Request>::build(fill),
+                 [&answer](const auto& told) { answer = told; });
+    cluster_.run_for(absl::Seconds(6));
+    return answer;
+  }
+
+  SimulatedCluster cluster_{options()};
+};
+using Checks = std::vector<std::string>;
+
+TEST_F(TargetsTest, a_target_has_room_for_the_disk_or_a_replica_of_it) {
+  ASSERT_TRUE(create("node-0", "large", 64).ok());
+  EXPECT_EQ(dry_run("large", "node-1"),
+            Checks{"disk: its disk needs 64 MiB, 8 MiB are free, and no replica of it is there"});
+  EXPECT_EQ(dry_run("large", "node-2"), Checks{});
+  ASSERT_TRUE(create("node-0", "small", 8).ok());
+  ASSERT_TRUE(cluster_.machine("node-1")->disk().volumes().contains("main/small"));
+  EXPECT_EQ(dry_run("small", "node-1"), Checks{}) << "its replica has all of the disk";
+
+  cluster_.migrate("node-0", "large", "node-1");
+  cluster_.run_for(absl::Seconds(3));
+  int refused = 0;
+  for (const Event& event : cluster_.history())
+    if (event.type() == Payload::MIGRATION_REFUSED) {
+      ++refused;
+      EXPECT_EQ(text(event.payload().getMigrationRefused().getFailures()[0].getName()), "disk");
+    }
+  EXPECT_EQ(refused, 1);
+  const absl::Status full = create("node-1", "more", 1);
+  EXPECT_TRUE(absl::IsResourceExhausted(full)) << full;
+}
+
+TEST_F(TargetsTest, a_target_offers_the_devices_that_the_vm_needs) {
+  ASSERT_TRUE(create("node-0", "trained", 1, "gpu/t4").ok());
+  EXPECT_EQ(dry_run("trained", "node-1"), Checks{});
+  EXPECT_EQ(dry_run("trained", "node-2"),
+            Checks{"constraints: it needs the device gpu/t4, which node-2 does not offer"});
+  EXPECT_FALSE(cluster_.machine("node-2")->disk().volumes().contains("main/trained"))
+      << "who could not run it keeps no replica of it";
+  const absl::Status there = create("node-2", "other", 1, "gpu/t4");
+  EXPECT_TRUE(absl::IsFailedPrecondition(there)) << there;
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -116,6 +116,40 @@ TEST_P(VolumeTest, create_is_idempotent_and_makes_an_empty_replica) {
   EXPECT_EQ(status("a").epoch, 0U);
 }
 
+TEST_P(VolumeTest, takes_no_more_volumes_than_its_disk_has_room_for) {
+  const auto make = [&](const std::string& of, std::uint64_t bytes) {
+    Outcome<VolumeStatus> made;
+    world_->store("a").create(of, bytes, made.reply());
+    return settle(made).status();
+  };
+  EXPECT_EQ(world_->store("a").bytes_free(), VolumeWorld::disk_bytes);
+  EXPECT_TRUE(make("main/large", VolumeWorld::disk_bytes - (1 << 20)).ok());
+  EXPECT_EQ(world_->store("a").bytes_free(), 1U << 20);
+  const absl::Status refused = make("main/one-more", 2 << 20);
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_TRUE(make("main/large", VolumeWorld::disk_bytes - (1 << 20)).ok()) << "it is there";
+  world_->restart("a");
+  EXPECT_EQ(world_->store("a").bytes_free(), 1U << 20);
+  EXPECT_TRUE(make("main/small", 1 << 20).ok());
+  EXPECT_EQ(world_->store("a").bytes_free(), 0U);
+}
+
+TEST_P(VolumeTest, a_replica_waits_for_room) {
+  Outcome<VolumeStatus> filled;
+  world_->store("b").create("main/other", VolumeWorld::disk_bytes - (1 << 20) + 1, filled.reply());
+  ASSERT_TRUE(settle(filled).ok()) << filled.status();
+  create("a");
+  ASSERT_TRUE(serve("a", 1).ok());
+  replicate("a", "b");
+  world_->run(absl::Seconds(2));
+  EXPECT_FALSE(replica("a", "b").connected);
+  EXPECT_NE(replica("a", "b").error.find("MiB left"), std::string::npos) << replica("a", "b").error;
+  Outcome<Done> gone;
+  world_->store("b").destroy("main/other", gone.reply());
+  world_->run(absl::Seconds(5));
+  EXPECT_TRUE(replica("a", "b").caught_up) << replica("a", "b").error;
+}
+
 TEST_P(VolumeTest, what_was_written_is_read_back_and_beyond_the_end_is_an_error) {
   create("a");
   ASSERT_TRUE(serve("a", 1).ok());

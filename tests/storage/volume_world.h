@@ -17,6 +17,8 @@ namespace supercloud {
 
 class VolumeWorld {
  public:
+  static constexpr std::uint64_t disk_bytes = 64 << 20;  // of each host
+
   virtual ~VolumeWorld() = default;
   virtual VolumeStore& store(const std::string& host) = 0;
   virtual GuestDisk& guest(const std::string& host) = 0;
@@ -75,6 +77,7 @@ class MemoryVolumeWorld final : public VolumeWorld {
     host.network = hub.network(name, scheduler);
     MemoryVolumeOptions options;
     options.node = name;
+    options.disk_bytes = disk_bytes;
     host.store = std::make_unique<MemoryVolumeStore>(host.disk, scheduler, *host.network, options);
   }
 };

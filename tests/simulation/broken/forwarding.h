@@ -63,6 +63,7 @@ class ForwardingVolumes : public VolumeStore {
  public:
   explicit ForwardingVolumes(VolumeStore& real) : real_(real) {}
 
+  std::uint64_t bytes_free() const override { return real_.bytes_free(); }
   void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) override {
     real_.create(std::move(vm), bytes, std::move(reply));
   }
