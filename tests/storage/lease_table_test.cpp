@@ -7,79 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "tests/storage/lease_harness.h"
+#include "tests/storage/every_lease_table.h"
 
 namespace supercloud {
 namespace {
-
-const EventId first_migration{"a/policy", 1, 7};
-const EventId other_migration{"a/policy", 1, 8};
-constexpr Duration tick = absl::Nanoseconds(1);
-
-class EveryLeaseTable : public testing::TestWithParam<LeaseHarnessKind> {
- protected:
-  void SetUp() override { harness_ = GetParam().make(); }
-
-  LeaseHarness& on() { return *harness_; }
-  Instant now() { return on().scheduler.now(); }
-
-  SessionId session(const std::string& node) {
-    absl::StatusOr<Session> opened = on().open(node);
-    EXPECT_TRUE(opened.ok()) << opened.status();
-    return opened.ok() ? opened->id : "";
-  }
-
-  Swap make(SwapKind kind, const SessionId& session, Epoch epoch) {
-    return {.key = key_,
-            .kind = kind,
-            .session = session,
-            .swap_id = "swap-" + std::to_string(++swaps_),
-            .epoch = epoch};
-  }
-
-  SwapResult done(const Swap& swap) {
-    absl::StatusOr<SwapResult> result = on().swap(swap);
-    EXPECT_TRUE(result.ok()) << result.status();
-    return result.ok() ? *std::move(result) : SwapResult{};
-  }
-  SwapResult won(const Swap& swap) {
-    SwapResult result = done(swap);
-    EXPECT_TRUE(result.won) << result.why;
-    return result;
-  }
-  SwapResult lost(const Swap& swap) {
-    SwapResult result = done(swap);
-    EXPECT_FALSE(result.won);
-    EXPECT_NE(result.why, "");
-    return result;
-  }
-
-  LeaseRecord record() {
-    absl::StatusOr<LeaseRecord> read = on().read(key_);
-    EXPECT_TRUE(read.ok()) << read.status();
-    return read.ok() ? *std::move(read) : LeaseRecord{};
-  }
-
-  // "vm/main/web1" held by `holder` at epoch 1, with `heir` accepted if given.
-  void define(const SessionId& holder, const std::string& heir = "",
-              std::vector<std::string> in_sync = {"a", "c"}) {
-    Swap define = make(SwapKind::DEFINE, holder, 0);
-    define.value = "wanted";
-    define.claim = "address of " + key_;
-    define.in_sync = std::move(in_sync);
-    won(define);
-    if (heir.empty()) return;
-    Swap accept = make(SwapKind::ACCEPT, holder, 1);
-    accept.heir = Heir{heir, first_migration};
-    won(accept);
-  }
-
-  std::string key_ = "vm/main/web1";
-  int swaps_ = 0;
-
- private:
-  std::unique_ptr<LeaseHarness> harness_;
-};
 
 INSTANTIATE_TEST_SUITE_P(Over, EveryLeaseTable, testing::ValuesIn(lease_harness_kinds()),
                          [](const auto& kind) { return kind.param.name; });
@@ -350,66 +281,6 @@ TEST_P(EveryLeaseTable, goes_on_above_the_epochs_of_a_record_that_was_removed) {
   on().restart();
   define(session("a"));
   EXPECT_EQ(record().epoch, 3U) << "volumes and fabrics may still know epoch 2 under this name";
-}
-
-TEST_P(EveryLeaseTable, lets_one_record_at_a_time_have_a_claim) {
-  const SessionId a = session("a");
-  Swap first = make(SwapKind::DEFINE, a, 0);
-  first.claim = "address/10.0.0.5";
-  won(first);
-  won(first);  // asked again
-  for (const bool restarted : {false, true}) {
-    if (restarted) on().restart();
-    Swap second = make(SwapKind::DEFINE, a, 0);
-    second.key = "vm/main/web2";
-    second.claim = first.claim;
-    const SwapResult refused = lost(second);
-    EXPECT_EQ(refused.claimed_by, first.key);
-    EXPECT_NE(refused.why.find(first.key), std::string::npos) << refused.why;
-    EXPECT_FALSE(refused.record.has_value());
-    EXPECT_TRUE(absl::IsNotFound(on().read(second.key).status()));
-  }
-  won(make(SwapKind::RESTART, a, 1));
-  EXPECT_EQ(record().claim, first.claim) << "whatever else of the record changes";
-  Swap removal = make(SwapKind::REMOVE, a, 2);
-  removal.revision = record().revision;
-  won(removal);
-  Swap third = make(SwapKind::DEFINE, a, 0);
-  third.key = key_ = "vm/main/web3";
-  third.claim = first.claim;
-  won(third);
-  EXPECT_EQ(record().claim, first.claim);
-}
-
-TEST_P(EveryLeaseTable, lets_any_number_of_records_claim_nothing) {
-  const SessionId a = session("a");
-  for (const char* key : {"vm/main/web1", "vm/main/web2"}) {
-    Swap define = make(SwapKind::DEFINE, a, 0);
-    define.key = key;
-    won(define);
-  }
-}
-
-TEST_P(EveryLeaseTable, gives_what_two_claim_at_once_to_one_of_them) {
-  const SessionId a = session("a");
-  const SessionId b = session("b");
-  std::vector<SwapResult> results(2);
-  int answers = 0;
-  for (const std::size_t i : {0U, 1U}) {
-    Swap define = make(SwapKind::DEFINE, i == 0 ? a : b, 0);
-    define.key = i == 0 ? "vm/main/web1" : "vm/main/web2";
-    define.claim = "address/10.0.0.5";
-    on().table().swap(define, Reply<SwapResult>(now() + absl::Seconds(30),
-                                                [&, i](absl::StatusOr<SwapResult> result) {
-                                                  ASSERT_TRUE(result.ok()) << result.status();
-                                                  results[i] = *std::move(result);
-                                                  ++answers;
-                                                }));
-  }
-  ASSERT_TRUE(on().scheduler.drive([&] { return answers == 2; }, on().threaded()));
-  EXPECT_NE(results[0].won, results[1].won);
-  EXPECT_EQ(results[results[0].won ? 1 : 0].claimed_by,
-            results[0].won ? "vm/main/web1" : "vm/main/web2");
 }
 
 TEST_P(EveryLeaseTable, clears_an_heir_only_where_the_record_names_it) {
