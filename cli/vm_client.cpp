@@ -30,26 +30,13 @@ Message<schema::Request> list_request() {
 
 }  // namespace
 
-void VmName::write(schema::Request::VmRef::Builder builder) const {
-  builder.setName(name);
-  builder.setTenant(tenant);
-}
-
 absl::StatusOr<VmName> parse_vm_name(const std::string& text, const std::string& tenant) {
-  const std::size_t slash = text.find('/');
-  VmName vm;
-  vm.name = slash == std::string::npos ? text : text.substr(slash + 1);
-  if (slash != std::string::npos)
-    vm.tenant = text.substr(0, slash);
-  else if (!tenant.empty())
-    vm.tenant = tenant;
-  if (vm.name.empty() || vm.tenant.empty() || vm.name.find('/') != std::string::npos)
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\" is no VM's name: write name or tenant/name"));
-  if (slash != std::string::npos && !tenant.empty() && vm.tenant != tenant)
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" and --tenant ", tenant,
-                                                   " name two tenants: leave one of them out"));
-  return vm;
+  absl::StatusOr<VmName> vm = VmName::parse(text);
+  if (!vm.ok() || tenant.empty()) return vm;
+  if (text.find('/') == std::string::npos) vm->tenant = tenant;
+  if (vm->tenant == tenant) return vm;
+  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" and --tenant ", tenant,
+                                                 " name two tenants: leave one of them out"));
 }
 
 VmFacts VmFacts::from(schema::Response::VmView::Reader view) {
@@ -162,7 +149,7 @@ absl::StatusOr<VmFacts> VmClient::show(const VmName& vm) {
   if (!answer.ok()) return answer.status();
   if (!answer->reader().isVms() || answer->reader().getVms().size() != 1)
     return absl::InternalError(
-        absl::StrCat("the node that holds ", vm.key(),
+        absl::StrCat("the node that holds ", vm.to_string(),
                      " answered with something else: are both of one version?"));
   return VmFacts::from(answer->reader().getVms()[0]);
 }

@@ -7,16 +7,9 @@
 
 #include "cli/cluster_target.h"
 #include "cli/program.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
-
-struct VmName {
-  std::string tenant = "main";
-  std::string name;
-
-  std::string key() const { return tenant + "/" + name; }
-  void write(schema::Request::VmRef::Builder builder) const;
-};
 
 // "web1" of the tenant asked for (empty: main), or "tenant/web1". InvalidArgument where the two disagree or it is no name.
 absl::StatusOr<VmName> parse_vm_name(const std::string& text, const std::string& tenant);

@@ -86,7 +86,7 @@ int show_vm(const VmOptions& options, const Program& program) {
   const auto client = VmClient::connect(program);
   if (!client.ok()) return tell_vm_error(client.status(), options.vm, nullptr);
   const auto facts = (*client)->show(*vm);
-  if (!facts.ok()) return tell_vm_error(facts.status(), vm->key(), client->get());
+  if (!facts.ok()) return tell_vm_error(facts.status(), vm->to_string(), client->get());
   if (program.json) {
     print(to_json(*facts));
     return exit_ok;
@@ -115,7 +115,7 @@ void tell_destroyed(const VmName& vm, const Program& program) {
   if (program.json)
     print({{"name", vm.name}, {"tenant", vm.tenant}, {"state", "destroyed"}});
   else
-    std::cout << vm.key() << " is destroyed" << std::endl;
+    std::cout << vm.to_string() << " is destroyed" << std::endl;
 }
 
 // Reached, or failed for good; nullopt: not yet. `known`: there was such a VM.
@@ -129,7 +129,7 @@ std::optional<absl::Status> reached(const absl::StatusOr<VmFacts>& facts, const 
   if (facts->state == state) return absl::OkStatus();
   if (facts->state == "failed")
     return absl::FailedPreconditionError(
-        absl::StrCat(vm.key(), " has failed: `supercloud explain ", vm.name, "` says why"));
+        absl::StrCat(vm.to_string(), " has failed: `supercloud explain ", vm.name, "` says why"));
   return std::nullopt;
 }
 
@@ -140,7 +140,7 @@ int wait_for(VmClient& client, const VmName& vm, const std::string& state,
   if (!absl::ParseDuration(timeout, &limit) || limit < absl::ZeroDuration())
     return tell_vm_error(absl::InvalidArgumentError(absl::StrCat(
                              "--timeout ", timeout, " is no duration: write 60s or 2m")),
-                         vm.key(), nullptr);
+                         vm.to_string(), nullptr);
   const Interrupt interrupt;
   const Instant end = client.now() + limit;
   std::string last = "not known";
@@ -151,7 +151,7 @@ int wait_for(VmClient& client, const VmName& vm, const std::string& state,
             (state == "destroyed" && absl::IsNotFound(facts.status()) &&
              client.was_there(vm).value_or(false));
     if (const auto end_state = reached(facts, vm, state, known)) {
-      if (!end_state->ok()) return tell_vm_error(*end_state, vm.key(), &client);
+      if (!end_state->ok()) return tell_vm_error(*end_state, vm.to_string(), &client);
       if (!facts.ok()) {
         tell_destroyed(vm, program);
         return exit_ok;
@@ -159,18 +159,18 @@ int wait_for(VmClient& client, const VmName& vm, const std::string& state,
       if (program.json)
         print(to_json(*facts));
       else
-        std::cout << vm.key() << " is " << state << " on " << facts->node << std::endl;
+        std::cout << vm.to_string() << " is " << state << " on " << facts->node << std::endl;
       return exit_ok;
     }
     if (client.now() >= end) {
-      std::cerr << "supercloud: " << vm.key() << " is not " << state << " after " << timeout
+      std::cerr << "supercloud: " << vm.to_string() << " is not " << state << " after " << timeout
                 << ", it is " << last << "; `supercloud explain " << vm.name << "` tells why\n";
       return exit_failed;
     }
     client.client().run_until([&] { return interrupt.requested(); },
                               std::min(end, client.now() + look_interval));
   }
-  std::cerr << "no longer waiting: " << vm.key() << " is " << last << "\n";
+  std::cerr << "no longer waiting: " << vm.to_string() << " is " << last << "\n";
   return exit_interrupted;
 }
 
@@ -238,7 +238,7 @@ int change_vm(const VmOptions& options, const Change& change, const Program& pro
     tell_destroyed(*vm, program);
     return exit_ok;
   }
-  if (!answer.ok()) return tell_vm_error(answer.status(), vm->key(), client->get());
+  if (!answer.ok()) return tell_vm_error(answer.status(), vm->to_string(), client->get());
   if (options.wait) return wait_for(**client, *vm, change.state, options.timeout, program, true);
   if (program.json)
     print({{"name", vm->name},
@@ -246,8 +246,8 @@ int change_vm(const VmOptions& options, const Change& change, const Program& pro
            {"asked", change.command},
            {"state_to_come", change.state}});
   else
-    std::cout << vm->key() << ": " << change.command << " is asked for; `supercloud vm wait "
-              << vm->key() << " --state " << change.state << "` waits for it\n";
+    std::cout << vm->to_string() << ": " << change.command << " is asked for; `supercloud vm wait "
+              << vm->to_string() << " --state " << change.state << "` waits for it\n";
   return exit_ok;
 }
 
@@ -262,11 +262,11 @@ int cancel_migration(const VmOptions& options, const Program& program) {
         vm->write(cancel.initVm());
         cancel.setWhy(options.why);
       }));
-  if (!answer.ok()) return tell_vm_error(answer.status(), vm->key(), client->get());
+  if (!answer.ok()) return tell_vm_error(answer.status(), vm->to_string(), client->get());
   if (program.json)
     print({{"name", vm->name}, {"tenant", vm->tenant}, {"asked", "cancel"}});
   else
-    std::cout << vm->key()
+    std::cout << vm->to_string()
               << ": its migration is cancelled, if it was not past its commit; `supercloud explain "
               << vm->name << "` tells which\n";
   return exit_ok;
@@ -302,10 +302,9 @@ int create_vm(const VmOptions& options, const Program& program) {
     std::cerr << std::string(spec.status().message()) << "\n";
     return exit_usage;
   }
-  const VmName vm{.tenant = std::string(text(spec->reader().getTenant())),
-                  .name = std::string(text(spec->reader().getName()))};
+  const VmName vm = VmName::of(spec->reader());
   const auto client = VmClient::connect(program);
-  if (!client.ok()) return tell_vm_error(client.status(), vm.key(), nullptr);
+  if (!client.ok()) return tell_vm_error(client.status(), vm.to_string(), nullptr);
   if (const auto there = (*client)->show(vm); there.ok())
     return tell_existing(options, *there, spec->reader(), program);
 
@@ -330,7 +329,7 @@ int create_vm(const VmOptions& options, const Program& program) {
       if (program.json)
         print({{"name", vm.name}, {"tenant", vm.tenant}, {"node", node}, {"state", "created"}});
       else
-        std::cout << vm.key() << " is created on " << node << "\n";
+        std::cout << vm.to_string() << " is created on " << node << "\n";
       return exit_ok;
     }
     // Somebody else was faster.
@@ -342,7 +341,7 @@ int create_vm(const VmOptions& options, const Program& program) {
     answered = answered || !absl::IsUnavailable(answer.status());
     refusals.push_back(absl::StrCat(node, ": ", std::string(answer.status().message())));
   }
-  std::cerr << "supercloud: no node takes " << vm.key() << (refusals.empty() ? "" : "\n  ")
+  std::cerr << "supercloud: no node takes " << vm.to_string() << (refusals.empty() ? "" : "\n  ")
             << absl::StrJoin(refusals, "\n  ") << "\n";
   return answered ? exit_failed : exit_unreachable;
 }

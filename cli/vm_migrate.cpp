@@ -124,9 +124,9 @@ int tell_dry_run(VmClient& vms, const VmName& vm, const std::string& target,
                  const KnownPlaces& places, schema::Response::Reader answer, bool json) {
   if (!answer.isChecks())
     return tell_vm_error(absl::InternalError(absl::StrCat(
-                             "the node that holds ", vm.key(),
+                             "the node that holds ", vm.to_string(),
                              " answered with something else: are both of one version?")),
-                         vm.key(), &vms);
+                         vm.to_string(), &vms);
   std::vector<Failure> failures;
   for (const auto check : answer.getChecks())
     failures.push_back({std::string(text(check.getName())), std::string(text(check.getDetail())),
@@ -136,11 +136,11 @@ int tell_dry_run(VmClient& vms, const VmName& vm, const std::string& target,
       failures.begin(), failures.end(), [](const Failure& it) { return it.name == "constraints"; });
   if (answer.getWouldRent() && labels_unsaid) {
     const auto facts = vms.show(vm);
-    if (!facts.ok()) return tell_vm_error(facts.status(), vm.key(), &vms);
+    if (!facts.ok()) return tell_vm_error(facts.status(), vm.to_string(), &vms);
     for (Failure& failure : places.failures(facts->spec.reader(), target))
       failures.push_back(std::move(failure));
   }
-  return tell_checks(vm.key(), target, answer.getWouldRent(), failures, json);
+  return tell_checks(vm.to_string(), target, answer.getWouldRent(), failures, json);
 }
 
 struct Followed {
@@ -158,7 +158,7 @@ std::string commands_after(const Followed& followed) {
 int tell_outcome(const Followed& followed, const MigrationFollower& follower) {
   const auto& outcome = follower.outcome();
   if (followed.program.json) {
-    std::cout << Json({{"vm", followed.vm.key()},
+    std::cout << Json({{"vm", followed.vm.to_string()},
                        {"migration", followed.migration.short_id()},
                        {"event", followed.migration.to_string()},
                        {"outcome", outcome ? outcome->how : "not known yet"},
@@ -167,7 +167,7 @@ int tell_outcome(const Followed& followed, const MigrationFollower& follower) {
               << std::endl;
   } else if (outcome) {
     const std::string what = absl::StrReplaceAll(outcome->what, {{"\n", "\n  "}});
-    std::cout << followed.vm.key() << " " << outcome->how
+    std::cout << followed.vm.to_string() << " " << outcome->how
               << (outcome->how == "refused" ? ":\n  " : ": ") << what << "\n"
               << "why: " << commands_after(followed) << std::endl;
   }
@@ -231,7 +231,7 @@ int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower,
   teller.end();
   if (follower.outcome()) return tell_outcome(followed, follower);
   std::cerr << "no longer following: the migration goes on\n"
-            << "  cancel it:  supercloud vm cancel " << followed.vm.key() << "\n"
+            << "  cancel it:  supercloud vm cancel " << followed.vm.to_string() << "\n"
             << "  see it:     " << commands_after(followed) << std::endl;
   return exit_interrupted;
 }
@@ -277,7 +277,7 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
   std::vector<Event> early;
   EventId migration;
   std::optional<MigrationFollower> follower;
-  Teller teller(vm->key(), vms.now(), program.json);
+  Teller teller(vm->to_string(), vms.now(), program.json);
   Instant heard = vms.now();
   const auto take = [&](const Event& event) {
     if (!follower) return early.push_back(event);
@@ -301,7 +301,7 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
         request.setDryRun(options.dry_run);
         request.setDeadlineNs(absl::ToInt64Nanoseconds(deadline));
       }));
-  if (!answer.ok()) return tell_vm_error(answer.status(), vm->key(), &vms);
+  if (!answer.ok()) return tell_vm_error(answer.status(), vm->to_string(), &vms);
   if (options.dry_run)
     return tell_dry_run(vms, *vm, options.target, places, answer->reader(), program.json);
 
@@ -311,14 +311,14 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
   follower.emplace(migration);
   if (!options.wait) {
     if (program.json)
-      std::cout << Json({{"vm", vm->key()},
+      std::cout << Json({{"vm", vm->to_string()},
                          {"migration", followed.migration.short_id()},
                          {"event", followed.migration.to_string()},
                          {"outcome", "proposed"}})
                        .dump(2)
                 << std::endl;
     else
-      std::cout << vm->key() << ": migration " << followed.migration.short_id() << " to "
+      std::cout << vm->to_string() << ": migration " << followed.migration.short_id() << " to "
                 << options.target << " is proposed\nwhat became of it: " << commands_after(followed)
                 << std::endl;
     return exit_ok;

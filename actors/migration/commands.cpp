@@ -3,14 +3,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/vm_name.h"
 #include "core/vm_spec.h"
 
 namespace supercloud {
 namespace {
-
-std::string key_of(schema::Request::VmRef::Reader vm) {
-  return absl::StrCat(std::string(text(vm.getTenant())), "/", std::string(text(vm.getName())));
-}
 
 void answer_done(Answer& answer) {
   answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
@@ -134,13 +131,13 @@ void Commands::held(const std::string& vm, Answer answer,
 void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
   Executor& executor = executor_;
   ExecutorShared& shared_state = executor.shared_;
-  const std::string name(text(spec.getName()));
-  const std::string vm = absl::StrCat(std::string(text(spec.getTenant())), "/", name);
-  if (name.empty() || spec.getMemoryBytes() == 0 || text(spec.getAddress()).empty())
+  const VmName name = VmName::of(spec);
+  const std::string vm = name.to_string();
+  if (name.name.empty() || spec.getMemoryBytes() == 0 || text(spec.getAddress()).empty())
     return answer(absl::InvalidArgumentError(
         "a VM needs a name, memory and an address: set `name`, `memory` and `address`"));
-  if (const absl::Status topic = validate_topic(absl::StrCat(
-          "vm.defined.", encode_token(text(spec.getTenant())), ".", encode_token(name)));
+  if (const absl::Status topic = validate_topic(
+          absl::StrCat("vm.defined.", encode_token(name.tenant), ".", encode_token(name.name)));
       !topic.ok())
     return answer(topic);
   const auto copied = Message<schema::VmSpec>::build(
@@ -201,7 +198,7 @@ void Commands::change(schema::Request::VmRef::Reader vm, schema::Request::Which 
     worker.desire(wanted,
                   [waiting](const absl::Status& desired) { answer_status(*waiting, desired); });
   };
-  held(key_of(vm), std::move(answer), apply);
+  held(VmName::of(vm).to_string(), std::move(answer), apply);
 }
 
 void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer) {
@@ -210,7 +207,7 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
   const std::string reason(text(request.getReason()));
   const bool only_check = request.getDryRun();
   const std::int64_t deadline_ns = request.getDeadlineNs();
-  held(key_of(request.getVm()), std::move(answer),
+  held(VmName::of(request.getVm()).to_string(), std::move(answer),
        [&executor, target, reason, only_check, deadline_ns](VmWorker& worker, Answer told) {
          auto& context = executor.shared_.context;
          if (only_check)
@@ -218,8 +215,8 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
                           deadline_ns > 0 ? absl::Nanoseconds(deadline_ns)
                                           : executor.shared_.options.migration_deadline,
                           std::move(told));
-         Draft draft = context.draft(worker.vm().substr(worker.vm().find('/') + 1),
-                                     worker.vm().substr(0, worker.vm().find('/')));
+         const VmName name = VmName::of(worker.vm());
+         Draft draft = context.draft(name.name, name.tenant);
          auto proposed = draft.payload().initMigrationProposed();
          proposed.setVm(worker.vm());
          // A place has slashes, a node has none.
@@ -285,22 +282,23 @@ void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& 
 void Commands::cancel(schema::Request::CancelMigration::Reader request, Answer answer) {
   Executor& executor = executor_;
   const std::string why(text(request.getWhy()));
-  held(key_of(request.getVm()), std::move(answer), [&executor, why](VmWorker& worker, Answer told) {
-    Draft draft = executor.shared_.context.draft(worker.vm().substr(worker.vm().find('/') + 1),
-                                                 worker.vm().substr(0, worker.vm().find('/')));
-    auto cancelled = draft.payload().initMigrationCancelRequested();
-    cancelled.setVm(worker.vm());
-    cancelled.setWhy(why);
-    if (worker.outgoing()) {
-      worker.outgoing()->migration.write(cancelled.initMigration());
-      draft.migration(worker.outgoing()->migration);
-    }
-    executor.shared_.context.publish(std::move(draft));
-    if (executor.proposals_.cancel(worker.vm(), "cancelled: " + why)) return answer_done(told);
-    auto waiting = shared(std::move(told));
-    worker.cancel(why.empty() ? "by a user" : why,
-                  [waiting](const absl::Status& ended) { answer_status(*waiting, ended); });
-  });
+  held(VmName::of(request.getVm()).to_string(), std::move(answer),
+       [&executor, why](VmWorker& worker, Answer told) {
+         const VmName name = VmName::of(worker.vm());
+         Draft draft = executor.shared_.context.draft(name.name, name.tenant);
+         auto cancelled = draft.payload().initMigrationCancelRequested();
+         cancelled.setVm(worker.vm());
+         cancelled.setWhy(why);
+         if (worker.outgoing()) {
+           worker.outgoing()->migration.write(cancelled.initMigration());
+           draft.migration(worker.outgoing()->migration);
+         }
+         executor.shared_.context.publish(std::move(draft));
+         if (executor.proposals_.cancel(worker.vm(), "cancelled: " + why)) return answer_done(told);
+         auto waiting = shared(std::move(told));
+         worker.cancel(why.empty() ? "by a user" : why,
+                       [waiting](const absl::Status& ended) { answer_status(*waiting, ended); });
+       });
 }
 
 void Commands::list(Answer answer) {
@@ -326,7 +324,7 @@ void Commands::list(Answer answer) {
 
 void Commands::show(schema::Request::VmRef::Reader vm, Answer answer) {
   Executor& executor = executor_;
-  held(key_of(vm), std::move(answer), [&executor](VmWorker& worker, Answer told) {
+  held(VmName::of(vm).to_string(), std::move(answer), [&executor](VmWorker& worker, Answer told) {
     told(Message<schema::Response>::build([&](schema::Response::Builder response) {
       fill_view(response.initVms(1)[0], *worker.record(), &worker,
                 executor.shared_.nodes.find(worker.record()->holder),
@@ -351,7 +349,8 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
       if (best == nullptr || node.memory_free_bytes > best->memory_free_bytes) best = &node;
     }
     if (best == nullptr) continue;
-    Draft draft = state.context.draft(vm.substr(vm.find('/') + 1), vm.substr(0, vm.find('/')));
+    const VmName name = VmName::of(vm);
+    Draft draft = state.context.draft(name.name, name.tenant);
     auto proposed = draft.payload().initMigrationProposed();
     proposed.setVm(vm);
     proposed.setTargetNode(best->name);

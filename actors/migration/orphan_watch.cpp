@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/message.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 
@@ -50,9 +51,8 @@ void OrphanWatch::judge(const std::vector<LeaseRecord>& records) {
 }
 
 void OrphanWatch::say_failed(const LeaseRecord& record) {
-  const std::string vm = record.key.substr(record.key.find('/') + 1);
-  const auto separator = vm.find('/');
-  Draft event = context_.draft(vm.substr(separator + 1), vm.substr(0, separator));
+  const VmName vm = VmName::of(std::string_view(record.key).substr(record.key.find('/') + 1));
+  Draft event = context_.draft(vm.name, vm.tenant);
   event.epoch(record.epoch);
   auto payload = event.payload().initVmFailed();
   payload.setNode(record.holder);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/spot/place.h"
+#include "core/vm_name.h"
 #include "core/vm_spec.h"
 
 namespace supercloud {
@@ -92,9 +93,7 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
 std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const TargetState& target) {
   std::vector<Failure> failures;
   for (const AddressOwner& owner : target.owners)
-    if (owner.address == text(spec.getAddress()) &&
-        owner.vm != absl::StrCat(std::string(text(spec.getTenant())), "/",
-                                 std::string(text(spec.getName()))))
+    if (owner.address == text(spec.getAddress()) && owner.vm != VmName::of(spec).to_string())
       failures.push_back(
           {"address", absl::StrCat(owner.address, " is ", owner.vm, "'s there, on ", owner.node),
            "give one of the two another address"});

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -25,7 +26,7 @@ Message<schema::Request> check_request(const VmWorker& worker, const std::string
 
 void Proposals::proposed(const Event& event) {
   const auto proposed = event.payload().getMigrationProposed();
-  const std::string vm = absl::StrCat(event.tenant(), "/", event.subject());
+  const std::string vm = VmName::of(event).to_string();
   VmWorker* worker = find_(vm);
   const bool ours = worker != nullptr && worker->record() &&
                     worker->record()->holder == shared_.context.node() && worker->spec();

@@ -6,22 +6,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
 
 constexpr std::string_view key_prefix = "vm/";
-
-std::string name_in_seams(const Event& event) {
-  return absl::StrCat(event.tenant(), "/", event.subject());
-}
-
-// Tenant and name of "tenant/name".
-std::pair<std::string, std::string> split(const std::string& vm) {
-  const std::size_t slash = vm.find('/');
-  if (slash == std::string::npos) return {std::string(default_tenant), vm};
-  return {vm.substr(0, slash), vm.substr(slash + 1)};
-}
 
 const AddressOwner* find_address(const std::vector<AddressOwner>& owners,
                                  const std::string& address) {
@@ -66,13 +56,13 @@ void NetworkManager::handle(const Event& event) {
     case schema::Payload::VM_DEFINED: {
       const auto defined = event.payload().getVmDefined();
       if (text(defined.getNode()) != context_.node()) return;
-      return prepare(name_in_seams(event), std::string(text(defined.getSpec().getAddress())),
-                     event.epoch(), EventId{});
+      return prepare(VmName::of(event).to_string(),
+                     std::string(text(defined.getSpec().getAddress())), event.epoch(), EventId{});
     }
     case schema::Payload::LEASE_SWAP_REQUESTED:
       return on_swap_requested(event);
     case schema::Payload::VM_PAUSED: {
-      Pause& pause = pauses_[name_in_seams(event)];
+      Pause& pause = pauses_[VmName::of(event).to_string()];
       if (event.epoch() >= pause.epoch) pause = {event.epoch(), event.time().wall()};
       return;
     }
@@ -195,7 +185,7 @@ void NetworkManager::not_ours(const std::string& vm) {
 
 void NetworkManager::on_accepted(const Event& event) {
   if (text(event.payload().getMigrationAccepted().getTarget()) != context_.node()) return;
-  const std::string vm = name_in_seams(event);
+  const std::string vm = VmName::of(event).to_string();
   const EventId migration = event.migration();
   leases_.read(
       absl::StrCat(std::string(key_prefix), vm),
@@ -217,7 +207,7 @@ void NetworkManager::on_accepted(const Event& event) {
 void NetworkManager::on_swap_requested(const Event& event) {
   if (event.payload().getLeaseSwapRequested().getKind() != SwapKind::TAKEOVER) return;
   if (!absl::StartsWith(std::string(event.origin()), absl::StrCat(context_.node(), "/"))) return;
-  const std::string vm = name_in_seams(event);
+  const std::string vm = VmName::of(event).to_string();
   leases_.read(absl::StrCat(std::string(key_prefix), vm),
                context_.reply<LeaseRecord>(
                    options_.call_deadline, [this, vm](const absl::StatusOr<LeaseRecord>& record) {
@@ -231,7 +221,7 @@ void NetworkManager::on_swap_requested(const Event& event) {
 }
 
 void NetworkManager::on_running(const Event& event, const std::string& node) {
-  const std::string vm = name_in_seams(event);
+  const std::string vm = VmName::of(event).to_string();
   const Epoch epoch = event.epoch();
   const EventId migration = event.migration();
   AddressOwner owner;
@@ -268,7 +258,7 @@ void NetworkManager::on_running(const Event& event, const std::string& node) {
 }
 
 void NetworkManager::on_destroyed(const Event& event) {
-  const std::string vm = name_in_seams(event);
+  const std::string vm = VmName::of(event).to_string();
   for (const AddressOwner& owner : fabric_.owners()) {
     // A VM of the same name that was defined since starts again at a low epoch: only what is not
     // newer goes.
@@ -298,8 +288,8 @@ void NetworkManager::prepare(const std::string& vm, const std::string& address, 
                              removed_.erase(vm);
                              if (silent) return;
                              announced_[vm] = migration;
-                             const auto [tenant, name] = split(vm);
-                             Draft draft = context_.draft(name, tenant);
+                             const VmName name = VmName::of(vm);
+                             Draft draft = context_.draft(name.name, name.tenant);
                              draft.payload().initNetworkPathReady().setNode(context_.node());
                              draft.epoch(epoch);
                              draft.migration(migration);
@@ -325,8 +315,8 @@ void NetworkManager::learn(AddressOwner owner, const EventId& migration) {
   const bool new_owner = before == nullptr || before->node != owner.node || before->vm != owner.vm;
   if (before != nullptr && *before == owner) return;
   if (!fabric_.learn(owner) || !new_owner) return;
-  const auto [tenant, name] = split(owner.vm);
-  Draft draft = context_.draft(name, tenant);
+  const VmName name = VmName::of(owner.vm);
+  Draft draft = context_.draft(name.name, name.tenant);
   auto switched = draft.payload().initNetworkSwitched();
   switched.setNode(owner.node);
   switched.setAddress(owner.address);
@@ -357,8 +347,8 @@ void NetworkManager::measure_blackout(const std::string& vm, Epoch epoch, const 
     const absl::Time first = context_.wall() - (context_.now() - traffic->first);
     silent = std::max(first - pause->second.at, absl::ZeroDuration());
   }
-  const auto [tenant, name] = split(vm);
-  Draft draft = context_.draft(name, tenant);
+  const VmName name = VmName::of(vm);
+  Draft draft = context_.draft(name.name, name.tenant);
   auto measured = draft.payload().initNetworkBlackoutMeasured();
   measured.setNode(context_.node());
   measured.setMilliseconds(absl::ToDoubleMilliseconds(*silent));

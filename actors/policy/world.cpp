@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -366,7 +367,7 @@ Message<schema::World> WorldState::world(schema::VmSpec::Reader spec, const std:
       fill_candidate(id, place, spec, node, now, options, candidates[index++]);
     }
 
-    const auto vm = vms_.find(absl::StrCat(str(spec.getTenant()), "/", str(spec.getName())));
+    const auto vm = vms_.find(VmName::of(spec).to_string());
     std::vector<const Move*> moves;
     if (vm != vms_.end()) {
       for (const Move& move : vm->second.moves) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/answers.h"
+#include "core/vm_name.h"
 #include "nlohmann/json.hpp"
 
 namespace supercloud {
@@ -17,13 +18,6 @@ const std::string key_prefix = "vm/";
 
 std::string key_of(const std::string& vm) { return key_prefix + vm; }
 std::string vm_of_key(const std::string& key) { return key.substr(key_prefix.size()); }
-std::string tenant_of(const std::string& vm) { return vm.substr(0, vm.find('/')); }
-std::string name_of(const std::string& vm) {
-  return vm.substr(std::min(vm.find('/'), vm.size() - 1) + 1);
-}
-std::string vm_of_event(const Event& event) {
-  return absl::StrCat(event.tenant(), "/", event.subject());
-}
 
 const char* to_string(Role role) {
   switch (role) {
@@ -104,7 +98,7 @@ void Replicator::recover() {
 
 void Replicator::recovered(const Event& event) {
   const auto said = [&](std::string_view node, const std::string& migration = {}) {
-    return Said{vm_of_event(event), event.epoch(), std::string(node), migration};
+    return Said{VmName::of(event).to_string(), event.epoch(), std::string(node), migration};
   };
   switch (event.type()) {
     case schema::Payload::STORAGE_SEALED:
@@ -245,7 +239,8 @@ void Replicator::rest(const std::string& vm) {
 // ---- telling --------------------------------------------------------------------------------------------------------
 
 Draft Replicator::draft(const std::string& vm, Epoch epoch, const EventId* migration) {
-  Draft draft = context_.draft(name_of(vm), tenant_of(vm));
+  const VmName name = VmName::of(vm);
+  Draft draft = context_.draft(name.name, name.tenant);
   draft.epoch(epoch);
   if (migration != nullptr && !migration->empty()) draft.migration(*migration);
   return draft;
@@ -343,11 +338,8 @@ void Replicator::ask_holder(const LeaseRecord& record) {
   const std::string vm = vm_of_key(record.key);
   auto spec = Message<schema::VmSpec>::parse(record.value);
   const std::uint64_t declared = spec.ok() ? spec->reader().getReplicas() : ~0ULL;
-  const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
-    auto ref = builder.initVolumeState();
-    ref.setName(name_of(vm));
-    ref.setTenant(tenant_of(vm));
-  });
+  const auto request = Message<schema::Request>::build(
+      [&](schema::Request::Builder builder) { VmName::of(vm).write(builder.initVolumeState()); });
   context_.request(
       {record.holder, "replicator"}, request, options_.call_deadline,
       [this, vm, declared, epoch = record.epoch](absl::StatusOr<Message<schema::Response>> answer) {
@@ -405,9 +397,7 @@ void Replicator::serve(Message<schema::Request> request, Answer answer) {
   if (!request.reader().isVolumeState()) return Actor::serve(std::move(request), std::move(answer));
   const auto ref = request.reader().getVolumeState();
   const std::string wanted =
-      text(ref.getName()).empty()
-          ? std::string()
-          : absl::StrCat(std::string(text(ref.getTenant())), "/", std::string(text(ref.getName())));
+      text(ref.getName()).empty() ? std::string() : VmName::of(ref).to_string();
   nlohmann::json json{{"node", context_.node()}, {"volumes", nlohmann::json::array()}};
   for (const VolumeStatus& volume : seams_.volumes.list()) {
     if (wanted.empty() || volume.vm == wanted)

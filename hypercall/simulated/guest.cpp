@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/event.h"
 #include "core/random.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -31,9 +32,7 @@ std::uint64_t seed_of(const std::string& vm, Epoch epoch) {
 
 }  // namespace
 
-std::string vm_name(schema::VmSpec::Reader spec) {
-  return absl::StrCat(std::string(text(spec.getTenant())), "/", std::string(text(spec.getName())));
-}
+std::string vm_name(schema::VmSpec::Reader spec) { return VmName::of(spec).to_string(); }
 
 SimulatedGuest::SimulatedGuest(Scheduler& scheduler, GuestDevices& devices, GuestObserver* observer,
                                const GuestOptions& options, Message<schema::VmSpec> spec)

@@ -187,10 +187,10 @@ TEST(VmFacts, have_every_field_of_the_description) {
 }
 
 TEST(VmName, is_a_name_or_a_tenant_and_a_name) {
-  EXPECT_EQ(parse_vm_name("web1", "")->key(), "main/web1");
-  EXPECT_EQ(parse_vm_name("web1", "shop")->key(), "shop/web1");
-  EXPECT_EQ(parse_vm_name("shop/web1", "")->key(), "shop/web1");
-  EXPECT_EQ(parse_vm_name("shop/web1", "shop")->key(), "shop/web1");
+  EXPECT_EQ(parse_vm_name("web1", "")->to_string(), "main/web1");
+  EXPECT_EQ(parse_vm_name("web1", "shop")->to_string(), "shop/web1");
+  EXPECT_EQ(parse_vm_name("shop/web1", "")->to_string(), "shop/web1");
+  EXPECT_EQ(parse_vm_name("shop/web1", "shop")->to_string(), "shop/web1");
   EXPECT_FALSE(parse_vm_name("shop/web1", "main").ok());
   for (const char* bad : {"", "/", "a/", "/a", "a/b/c"})
     EXPECT_FALSE(parse_vm_name(bad, "").ok()) << bad;
