@@ -1,4 +1,5 @@
-// All actors of a node, in the order in which they start: the one list for the live node, replay and simulation.
+// All actors of a node, in the order in which they start: the one list for nodes with a machine and without, live, in replay and in
+// simulation. Only the lease site (storage/lease_site.h) is its composition root's, beside the table that it serves.
 #pragma once
 
 #include <functional>
@@ -46,14 +47,14 @@ struct NodeActorsOptions {
 // Everything here outlives the node.
 struct NodeActorsSeams {
   LeaseTable& leases;
-  Hypervisor& hypervisor;
-  VolumeStore& volumes;
-  Fabric& fabric;
   EventLog& log;
   NodeSession& session;
+  // empty: a node without a machine, which serves others: the site, the market's roles
+  std::optional<GuestSeams> guests;
   Provider* provider = nullptr;  // null: no market, or none that is driven from here
 };
 
+// `description`: of the machine.
 void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescription& description,
                        const NodeActorsOptions& options);
 

@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "actors/network/simulated/fabric.h"
-#include "actors/node/log_reader.h"
 #include "actors/node_actors.h"
 #include "actors/spot/csv_feed.h"
 #include "bus/zmq_bus.h"
@@ -25,42 +25,7 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration sign_of_life = absl::Seconds(1);
-
-// Links of a node that moves nothing: the site.
-class NoLinks final : public LinkNetwork {
- public:
-  absl::Status listen(std::string, absl::AnyInvocable<void(std::unique_ptr<Link>)>) override {
-    return absl::OkStatus();
-  }
-  std::string endpoint() const override { return ""; }
-  std::unique_ptr<Link> connect(const std::string&, const std::string&) override {
-    return std::make_unique<Closed>();
-  }
-
- private:
-  class Closed final : public Link {
-    void set_handler(Handler) override {}
-    void send(std::string) override {}
-    std::size_t backlog() const override { return 0; }
-  };
-};
-
-// A node without a machine says only that it is there: nobody takes it for a place to run on, and everybody can ask its log.
-class SignOfLife final : public Actor {
- public:
-  explicit SignOfLife(Context& context) : context_(context) { tell(); }
-  void receive(const Event&) override {}
-
- private:
-  void tell() {
-    Draft draft = context_.draft(context_.node());
-    draft.payload().initNodeCapacity().setNode(context_.node());
-    context_.publish(std::move(draft));
-    context_.after(sign_of_life, [this] { tell(); });
-  }
-  Context& context_;
-};
+constexpr Duration look_interval = absl::Seconds(1);  // at the session
 
 // The guests' disks and ports: the volumes and the fabric of this node.
 class Devices final : public GuestDevices {
@@ -86,6 +51,41 @@ class Devices final : public GuestDevices {
   }
   GuestDisk& disk_;
   FabricHost& fabric_;
+};
+
+// The simulated machine under a node, each part over those before it.
+struct Machine {
+  Machine(EventLoop& loop, const std::string& node, const HostConfig& config,
+          std::unique_ptr<SocketLinkNetwork> network, Random random)
+      : links(std::move(network)),
+        volumes(disk, loop, *links, volume_options(node, config)),
+        fabric_host(loop, node),
+        devices(volumes, fabric_host),
+        host(loop, *links, random, devices, host_options(config)),
+        hypervisor(host),
+        fabric(fabric_host) {}
+
+  static MemoryVolumeOptions volume_options(const std::string& node, const HostConfig& config) {
+    MemoryVolumeOptions options;
+    options.node = node;
+    options.disk_bytes = config.disk_bytes;
+    return options;
+  }
+  static SimulatedHostOptions host_options(const HostConfig& config) {
+    SimulatedHostOptions options;
+    options.memory_bytes = config.memory_bytes;
+    options.bytes_per_second = config.bytes_per_second;
+    return options;
+  }
+
+  std::unique_ptr<SocketLinkNetwork> links;
+  MemoryDisk disk;
+  MemoryVolumeStore volumes;
+  FabricHost fabric_host;
+  Devices devices;
+  SimulatedHost host;
+  SimulatedHypervisor hypervisor;
+  SimulatedFabric fabric;
 };
 
 // Cluster time that decisions and moves may take, where an hour of the market is short.
@@ -145,17 +145,7 @@ struct NodeProcess::Parts {
   std::unique_ptr<RocksEventLog> log;
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
-
-  // The machine.
-  NoLinks no_links;
-  std::unique_ptr<SocketLinkNetwork> links;
-  MemoryDisk disk;
-  std::unique_ptr<MemoryVolumeStore> volumes;
-  std::unique_ptr<FabricHost> fabric_host;
-  std::unique_ptr<Devices> devices;
-  std::unique_ptr<SimulatedHost> host;
-  std::unique_ptr<SimulatedHypervisor> hypervisor;
-  std::unique_ptr<SimulatedFabric> fabric;
+  std::unique_ptr<Machine> machine;  // null: a node without one
   std::unique_ptr<SimulatedMarket> market;
 
   NodeSession session;
@@ -201,27 +191,14 @@ absl::Status NodeProcess::Parts::open() {
     leases = std::make_unique<RemoteLeaseTable>(loop, *bus, config.site);
   }
 
-  LinkNetwork* network = &no_links;
+  const auto seed = static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
   if (config.host) {
     auto listening = SocketLinkNetwork::open(loop, config.link_endpoint);
     if (!listening.ok()) return listening.status();
-    links = *std::move(listening);
-    network = links.get();
+    machine = std::make_unique<Machine>(loop, config.name, *config.host, *std::move(listening),
+                                        Random(seed));
+    if (const absl::Status started = machine->host.start(); !started.ok()) return started;
   }
-  MemoryVolumeOptions volume_options;
-  volume_options.node = config.name;
-  volume_options.disk_bytes = config.host ? config.host->disk_bytes : 0;
-  volumes = std::make_unique<MemoryVolumeStore>(disk, loop, *network, volume_options);
-  fabric_host = std::make_unique<FabricHost>(loop, config.name);
-  devices = std::make_unique<Devices>(*volumes, *fabric_host);
-  SimulatedHostOptions host_options;
-  host_options.memory_bytes = config.host ? config.host->memory_bytes : 0;
-  if (config.host) host_options.bytes_per_second = config.host->bytes_per_second;
-  const auto seed = static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
-  host = std::make_unique<SimulatedHost>(loop, *network, Random(seed), *devices, host_options);
-  if (const absl::Status started = host->start(); !started.ok()) return started;
-  hypervisor = std::make_unique<SimulatedHypervisor>(*host);
-  fabric = std::make_unique<SimulatedFabric>(*fabric_host);
   NodeOptions node_options;
   node_options.name = config.name;
   node_options.random_seed = seed;
@@ -232,7 +209,7 @@ absl::Status NodeProcess::Parts::open() {
 
 NodeActorsOptions NodeProcess::Parts::actor_options() {
   NodeActorsOptions actors;
-  actors.observer.emplace();
+  if (config.host) actors.observer.emplace();
   actors.fence = config.fence;
   actors.policies = built_in_policies();
   // The machine is a part of this process: each start is its boot.
@@ -274,51 +251,31 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
                 [this](Context&) { return std::make_unique<LeaseSite>(*leases); });
   NodeActorsOptions actors = actor_options();
   if (adjust) adjust(actors);
+  NodeDescription description;
+  std::optional<GuestSeams> guests;
   if (config.host) {
-    NodeDescription description;
     description.place = config.host->place;
     description.labels = config.host->labels;
     description.devices = config.host->devices;
     description.instance = config.host->instance;
     description.cpus = config.host->cpus;
     description.memory_bytes = config.host->memory_bytes;
-    description.data_endpoint = links->endpoint();
+    description.data_endpoint = machine->links->endpoint();
     description.cpu_model = "simulated";
-    spawn_node_actors(*node,
-                      {.leases = *leases,
-                       .hypervisor = *hypervisor,
-                       .volumes = *volumes,
-                       .fabric = *fabric,
-                       .log = *log,
-                       .session = session,
-                       .provider = market.get()},
-                      description, actors);
-    return;
+    guests.emplace(GuestSeams{machine->hypervisor, machine->volumes, machine->fabric});
   }
-  node->spawn("session", [this, options = actors.session](Context& context) {
-    return std::make_unique<SessionActor>(
-        context, SessionActor::Seams{*leases, *hypervisor, *volumes, *fabric}, session, options);
-  });
-  node->spawn("log",
-              [this](Context& context) { return std::make_unique<LogReader>(context, *log); });
-  if (actors.market) {
-    const NodeActorsOptions::Market roles = *actors.market;
-    node->spawn("watcher", [this, roles](Context& context) {
-      return std::make_unique<Watcher>(context, *leases, session, roles.feed, roles.watcher);
-    });
-    node->spawn("provider", [this, roles](Context& context) {
-      return std::make_unique<ProviderActor>(context, *leases, session, *market, roles.provider);
-    });
-    node->spawn("ledger", [this, roles](Context& context) {
-      return std::make_unique<Ledger>(context, *leases, session, roles.ledger);
-    });
-  }
-  node->spawn("agent", [](Context& context) { return std::make_unique<SignOfLife>(context); });
+  spawn_node_actors(*node,
+                    {.leases = *leases,
+                     .log = *log,
+                     .session = session,
+                     .guests = guests,
+                     .provider = market.get()},
+                    description, actors);
 }
 
 void NodeProcess::Parts::watch_session() {
   if (!session.refused().ok()) return fail(session.refused());
-  watch = loop.at(loop.clock().now() + sign_of_life, [this] { watch_session(); });
+  watch = loop.at(loop.clock().now() + look_interval, [this] { watch_session(); });
 }
 
 NodeProcess::NodeProcess(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -89,6 +89,12 @@ void Node::fail_actor(std::string_view actor, absl::Status why) {
   }
 }
 
+std::vector<std::string> Node::actors() const {
+  std::vector<std::string> names;
+  for (const auto& cell : state_->cells) names.push_back(cell->address().actor);
+  return names;
+}
+
 // ---- from the bus --------------------------------------------------------------------------------------------------
 
 void Node::on_event(Event event) {

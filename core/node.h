@@ -51,6 +51,7 @@ class Node final : public BusReceiver {
   void fail_actor(std::string_view actor, absl::Status why);
 
   const std::string& name() const;
+  std::vector<std::string> actors() const;  // in the order of their start
 
   // Queues of the bus towards other processes were full, that often since the last call.
   void on_slow_subscribers(std::uint64_t times);

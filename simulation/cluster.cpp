@@ -71,14 +71,20 @@ struct SimulatedCluster::Site {
         watched(cluster.deliveries_, bus, bus),
         log(cluster.site_clock_, cluster.pool_, disk),
         table(cluster.site_clock_, cluster.lease_disk_, options),
+        session(cluster.site_clock_.clock(), cluster.options_.fence),
         node({cluster.site_clock_, watched, log, cluster.pool_}, {.name = site_name, .batch = 1}) {
     node.spawn(std::string(lease_site_actor),
                [this](Context&) { return std::make_unique<LeaseSite>(table); });
+    NodeActorsOptions actors;
+    actors.session.identity = site_name;
+    actors.session.fresh = true;
+    spawn_node_actors(node, {.leases = table, .log = log, .session = session}, {}, actors);
   }
   SimulatedBus bus;
   WatchedBus watched;
   MemoryEventLog log;
   MemoryLeaseTable table;
+  NodeSession session;
   Node node;
 };
 

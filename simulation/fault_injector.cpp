@@ -5,20 +5,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
-namespace {
-
-// As in actors/node_actors.cpp; those of the market last.
-constexpr const char* actors[] = {"session",  "log",     "replicator", "network",
-                                  "executor", "orphans", "policy",     "observer",
-                                  "agent",    "watcher", "provider",   "ledger"};
-constexpr std::size_t market_actors = 3;
-
-}  // namespace
-
-absl::Span<const char* const> FaultInjector::actors_of_a_node(bool market) {
-  return absl::MakeConstSpan(actors, std::size(actors) - (market ? 0 : market_actors));
-}
-
 FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options)
     : cluster_(cluster), random_(random), options_(options) {
   const auto add = [this](bool wanted, void (FaultInjector::*fault)(), int weight) {
@@ -181,7 +167,8 @@ void FaultInjector::kill(SimulatedMachine& machine) {
 
 void FaultInjector::fail_actor() {
   SimulatedMachine& machine = any_machine();
-  const auto names = actors_of_a_node(cluster_.options().market);
+  const std::vector<std::string> names = machine.actors();
+  if (names.empty()) return;
   const std::size_t index = random_.below(names.size());
   tell(absl::StrCat("the actor ", names[index], " of ", machine.name(), " fails"));
   machine.fail_actor(names[index]);

@@ -42,8 +42,6 @@ class FaultInjector {
   void heal();
 
   const std::vector<InjectedFault>& story() const { return story_; }
-  // All that may fail by themselves.
-  static absl::Span<const char* const> actors_of_a_node(bool market);
 
  private:
   using Fault = std::function<void()>;

@@ -95,13 +95,12 @@ void SimulatedMachine::start_daemon() {
   NodeActorsOptions actors = options_.actors;
   actors.session.identity = absl::StrCat(name_, "/", disks_);
   actors.session.fresh = fresh_;
-  const NodeActorsSeams real{.leases = process.leases,
-                             .hypervisor = process.hypervisor,
-                             .volumes = *hardware_->volumes,
-                             .fabric = process.fabric,
-                             .log = process.log,
-                             .session = process.session,
-                             .provider = provider_};
+  const NodeActorsSeams real{
+      .leases = process.leases,
+      .log = process.log,
+      .session = process.session,
+      .guests = GuestSeams{process.hypervisor, *hardware_->volumes, process.fabric},
+      .provider = provider_};
   if (options_.in_place.seams) process.seams = options_.in_place.seams(real, scheduler_);
   spawn_node_actors(*process.node, process.seams ? *process.seams : real, description, actors);
 }
@@ -118,6 +117,10 @@ void SimulatedMachine::end_process() {
     fresh_ = fresh_ && !process_->session.ever_confirmed();
   }
   process_.reset();
+}
+
+std::vector<std::string> SimulatedMachine::actors() const {
+  return process_ ? process_->node->actors() : std::vector<std::string>();
 }
 
 void SimulatedMachine::fail_actor(const std::string& actor) {

@@ -73,6 +73,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   bool daemon_runs() const { return process_ != nullptr; }
   // When its daemons ended, world time, in order.
   const std::vector<Instant>& daemon_ends() const { return daemon_ends_; }
+  // Those of the daemon that runs.
+  std::vector<std::string> actors() const;
   void fail_actor(const std::string& actor);
 
   // Power goes: guests, daemon and unflushed data are lost. `disk`: whether the disk comes back with power_on().

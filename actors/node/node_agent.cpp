@@ -5,7 +5,7 @@
 
 namespace supercloud {
 
-NodeAgent::NodeAgent(Context& context, Hypervisor& hypervisor, NodeDescription description,
+NodeAgent::NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescription description,
                      Duration beat, Duration soon)
     : context_(context),
       hypervisor_(hypervisor),
@@ -15,10 +15,12 @@ NodeAgent::NodeAgent(Context& context, Hypervisor& hypervisor, NodeDescription d
       next_(soon_) {
   context_.subscribe(Pattern::of("node.joined.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
-  context_.subscribe(Pattern::of("spot.interruption_notice.>"));
-  Draft draft = context_.draft(context_.node());
-  describe(draft.payload().initNodeJoined());
-  context_.publish(std::move(draft));
+  if (hypervisor_ != nullptr) {
+    context_.subscribe(Pattern::of("spot.interruption_notice.>"));
+    Draft draft = context_.draft(context_.node());
+    describe(draft.payload().initNodeJoined());
+    context_.publish(std::move(draft));
+  }
   tell();
 }
 
@@ -39,7 +41,7 @@ void NodeAgent::describe(schema::NodeJoined::Builder joined) const {
     ++at;
   }
   joined.setInstance(description_.instance);
-  joined.setHypervisor(hypervisor_.description());
+  joined.setHypervisor(hypervisor_->description());
   joined.setCpus(description_.cpus);
   joined.setMemoryBytes(description_.memory_bytes);
   joined.setDataEndpoint(description_.data_endpoint);
@@ -53,10 +55,12 @@ void NodeAgent::tell() {
   Draft draft = context_.draft(context_.node());
   auto capacity = draft.payload().initNodeCapacity();
   capacity.setNode(context_.node());
-  capacity.setMemoryFreeBytes(noticed_ ? 0 : hypervisor_.memory_free_bytes());
-  capacity.setCpusFree(noticed_ ? 0 : description_.cpus);
-  capacity.setVms(static_cast<std::uint32_t>(hypervisor_.list().size()));
-  describe(capacity.initJoined());
+  if (hypervisor_ != nullptr) {
+    capacity.setMemoryFreeBytes(noticed_ ? 0 : hypervisor_->memory_free_bytes());
+    capacity.setCpusFree(noticed_ ? 0 : description_.cpus);
+    capacity.setVms(static_cast<std::uint32_t>(hypervisor_->list().size()));
+    describe(capacity.initJoined());
+  }
   context_.publish(std::move(draft));
   tell_in(next_);
   next_ = std::min(next_ * 2, beat_);

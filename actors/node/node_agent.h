@@ -8,6 +8,8 @@
 // And the new node has to hear of the others, whose logs it reads: an agent that hears of a node for the first time, or of a new start
 // of its, repeats itself once, after 50 ms, for all who joined meanwhile together.
 //
+// A node without a machine says only that it is there: nobody takes it for a place to run on, and everybody can ask its log.
+//
 // A node whose instance is under notice has no room any more, and says so at once: who joins later was not told of the notice.
 #pragma once
 
@@ -37,8 +39,9 @@ struct NodeDescription {
 
 class NodeAgent final : public Actor {
  public:
-  // Repeats itself after `soon`, twice as long each time, up to `beat`.
-  NodeAgent(Context& context, Hypervisor& hypervisor, NodeDescription description,
+  // Repeats itself after `soon`, twice as long each time, up to `beat`. `hypervisor`: null without a machine; then the description
+  // is not read.
+  NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescription description,
             Duration beat = absl::Seconds(2), Duration soon = absl::Milliseconds(50));
   void receive(const Event& event) override;
 
@@ -48,7 +51,7 @@ class NodeAgent final : public Actor {
   void tell_in(Duration span);
 
   Context& context_;
-  Hypervisor& hypervisor_;
+  const Hypervisor* hypervisor_;
   NodeDescription description_;
   const Duration beat_, soon_;
   bool noticed_ = false;

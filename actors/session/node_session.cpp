@@ -26,13 +26,18 @@ void NodeSession::end() {
   if (look_) look_();
 }
 
-SessionActor::SessionActor(Context& context, Seams seams, NodeSession& session, Options options)
-    : context_(context), seams_(seams), session_(session), options_(std::move(options)) {
+SessionActor::SessionActor(Context& context, LeaseTable& leases, NodeSession& session,
+                           std::optional<GuestSeams> guests, Options options)
+    : context_(context),
+      leases_(leases),
+      session_(session),
+      guests_(guests),
+      options_(std::move(options)) {
   open();
 }
 
 void SessionActor::open() {
-  seams_.leases.open_session(
+  leases_.open_session(
       {.node = context_.node(), .identity = options_.identity},
       context_.reply<Session>(session_.policy().ttl, [this](absl::StatusOr<Session> opened) {
         if (!opened.ok()) {
@@ -56,7 +61,7 @@ void SessionActor::open() {
 
 // What was asked for before the reboot must not be granted after it (5).
 void SessionActor::end_old(const SessionId& old) {
-  seams_.leases.end_session(
+  leases_.end_session(
       old, context_.reply<Done>(session_.policy().ttl, [this](const absl::StatusOr<Done>& ended) {
         if (ended.ok()) return open();
         context_.after(options_.renew_interval, [this] { open(); });
@@ -66,11 +71,11 @@ void SessionActor::end_old(const SessionId& old) {
 void SessionActor::renew() {
   const SessionId id = renewing_;
   const Instant sent_at = context_.now();
-  seams_.leases.renew(id, context_.reply<Done>(session_.policy().ttl,
-                                               [this, id, sent_at](absl::StatusOr<Done> renewed) {
-                                                 if (renewing_ == id)
-                                                   renewed_at(renewed.status(), sent_at);
-                                               }));
+  leases_.renew(id, context_.reply<Done>(session_.policy().ttl,
+                                         [this, id, sent_at](absl::StatusOr<Done> renewed) {
+                                           if (renewing_ == id)
+                                             renewed_at(renewed.status(), sent_at);
+                                         }));
   // The next one does not wait for this one's answer: a lost message costs an interval, not a deadline.
   context_.after(options_.renew_interval, [this, id] {
     if (renewing_ == id) renew();
@@ -89,9 +94,11 @@ void SessionActor::renewed_at(const absl::Status& renewed, Instant sent_at) {
 }
 
 void SessionActor::arm_guests() {
-  for (const GuestStatus& guest : seams_.hypervisor.list())
+  if (!guests_) return;
+  for (const GuestStatus& guest : guests_->hypervisor.list())
     if (guest.state == GuestStatus::State::running)
-      arm_guest(seams_.hypervisor, seams_.volumes, seams_.fabric, guest.vm, session_.deadline());
+      arm_guest(guests_->hypervisor, guests_->volumes, guests_->fabric, guest.vm,
+                session_.deadline());
 }
 
 void arm_guest(Hypervisor& hypervisor, VolumeStore& volumes, Fabric& fabric, const std::string& vm,

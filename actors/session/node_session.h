@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "actors/network/fabric.h"
@@ -50,6 +51,13 @@ class NodeSession final : public SessionView {
   std::function<void()> look_;
 };
 
+// What guests run by: their copies, disks and ports.
+struct GuestSeams {
+  Hypervisor& hypervisor;
+  VolumeStore& volumes;
+  Fabric& fabric;
+};
+
 class SessionActor final : public Actor {
  public:
   struct Options {
@@ -58,14 +66,9 @@ class SessionActor final : public Actor {
     Duration renew_interval = absl::Milliseconds(500);
   };
 
-  struct Seams {
-    LeaseTable& leases;
-    Hypervisor& hypervisor;
-    VolumeStore& volumes;
-    Fabric& fabric;
-  };
-
-  SessionActor(Context& context, Seams seams, NodeSession& session, Options options);
+  // `guests`: of this node; empty where there can be none.
+  SessionActor(Context& context, LeaseTable& leases, NodeSession& session,
+               std::optional<GuestSeams> guests, Options options);
   void receive(const Event&) override {}
 
  private:
@@ -76,8 +79,9 @@ class SessionActor final : public Actor {
   void arm_guests();
 
   Context& context_;
-  Seams seams_;
+  LeaseTable& leases_;
   NodeSession& session_;
+  const std::optional<GuestSeams> guests_;
   Options options_;
   SessionId renewing_;  // the session that renewals are sent for; empty while one is being opened
 };

@@ -37,7 +37,7 @@ class NodeAgentTest : public MarketWorld {
     description.memory_bytes = 4096;
     description.devices = {"gpu/t4"};
     node.node->spawn("agent", [this, description](Context& context) {
-      return std::make_unique<NodeAgent>(context, hypervisor, description);
+      return std::make_unique<NodeAgent>(context, &hypervisor, description);
     });
   }
   // What `node` was told by the agent of "new".
@@ -81,7 +81,7 @@ TEST_F(NodeAgentTest, GreetsANodeThatItHearsOfForTheFirstTimeOnceAndSoon) {
   const std::size_t before = told(old).size();
   TestNode& other = start("other");
   other.node->spawn("agent", [this](Context& context) {
-    return std::make_unique<NodeAgent>(context, hypervisor, NodeDescription{});
+    return std::make_unique<NodeAgent>(context, &hypervisor, NodeDescription{});
   });
   run(absl::Milliseconds(110));
   EXPECT_EQ(told(old).size(), before + 1);

@@ -29,10 +29,11 @@ std::function<void(MachineOptions&)> decides(BrokenDecision broken) {
 // As the worker does it at an epoch that it has won.
 void let_execute(const View& view, Epoch epoch, const NodeActorsSeams& seams) {
   const std::string vm = view.record->key.substr(3);
-  arm_guest(seams.hypervisor, seams.volumes, seams.fabric, vm, seams.session.deadline());
-  seams.volumes.serve(vm, epoch, Reply<VolumeStatus>());
-  seams.fabric.open(vm, epoch).IgnoreError();
-  seams.hypervisor.resume(vm, epoch, Reply<Done>());
+  const GuestSeams& guests = *seams.guests;
+  arm_guest(guests.hypervisor, guests.volumes, guests.fabric, vm, seams.session.deadline());
+  guests.volumes.serve(vm, epoch, Reply<VolumeStatus>());
+  guests.fabric.open(vm, epoch).IgnoreError();
+  guests.hypervisor.resume(vm, epoch, Reply<Done>());
 }
 
 Decision resumes_before_swap(const View& view, const Decision& right,

@@ -26,9 +26,10 @@ std::shared_ptr<const NodeActorsSeams> with(std::unique_ptr<Part> part,
 template <class Broken>
 void put_in_hypervisor(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
-    return with<Broken>(std::make_unique<Broken>(real.hypervisor), [&real](Broken& part) {
-      return NodeActorsSeams{real.leases, part,         real.volumes, real.fabric,
-                             real.log,    real.session, real.provider};
+    return with<Broken>(std::make_unique<Broken>(real.guests->hypervisor), [&real](Broken& part) {
+      return NodeActorsSeams{real.leases, real.log, real.session,
+                             GuestSeams{part, real.guests->volumes, real.guests->fabric},
+                             real.provider};
     });
   };
 }
@@ -36,9 +37,10 @@ void put_in_hypervisor(MachineOptions& machine) {
 template <class Broken>
 void put_in_volumes(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
-    return with<Broken>(std::make_unique<Broken>(real.volumes), [&real](Broken& part) {
-      return NodeActorsSeams{real.leases, real.hypervisor, part,         real.fabric,
-                             real.log,    real.session,    real.provider};
+    return with<Broken>(std::make_unique<Broken>(real.guests->volumes), [&real](Broken& part) {
+      return NodeActorsSeams{real.leases, real.log, real.session,
+                             GuestSeams{real.guests->hypervisor, part, real.guests->fabric},
+                             real.provider};
     });
   };
 }
@@ -46,9 +48,10 @@ void put_in_volumes(MachineOptions& machine) {
 template <class Broken>
 void put_in_fabric(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
-    return with<Broken>(std::make_unique<Broken>(real.fabric), [&real](Broken& part) {
-      return NodeActorsSeams{real.leases, real.hypervisor, real.volumes, part,
-                             real.log,    real.session,    real.provider};
+    return with<Broken>(std::make_unique<Broken>(real.guests->fabric), [&real](Broken& part) {
+      return NodeActorsSeams{real.leases, real.log, real.session,
+                             GuestSeams{real.guests->hypervisor, real.guests->volumes, part},
+                             real.provider};
     });
   };
 }
@@ -167,10 +170,10 @@ void put_in_write_back_disk(MachineOptions& machine) {
 class LossyReplication {
  public:
   LossyReplication(const NodeActorsSeams& real, Scheduler& scheduler, bool verifies)
-      : volumes_(real.volumes, scheduler.clock(), verifies),
-        hypervisor_(real.hypervisor, volumes_, scheduler),
-        seams_{real.leases, hypervisor_,  volumes_,     real.fabric,
-               real.log,    real.session, real.provider} {}
+      : volumes_(real.guests->volumes, scheduler.clock(), verifies),
+        hypervisor_(real.guests->hypervisor, volumes_, scheduler),
+        seams_{real.leases, real.log, real.session,
+               GuestSeams{hypervisor_, volumes_, real.guests->fabric}, real.provider} {}
   const NodeActorsSeams& seams() const { return seams_; }
 
  private:
