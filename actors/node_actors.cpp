@@ -31,6 +31,9 @@ void spawn_guest_actors(Node& node, const NodeActorsSeams& seams,
              [seams, policy = options.policy, policies = options.policies](Context& context) {
                return std::make_unique<PolicyActor>(context, seams.leases, policies, policy);
              });
+  node.spawn("dirty_rate", [guests, options = options.dirty_rate](Context& context) {
+    return std::make_unique<DirtyRateWatcher>(context, guests.hypervisor, options);
+  });
 }
 
 void spawn_market_actors(Node& node, const NodeActorsSeams& seams,

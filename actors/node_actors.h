@@ -12,6 +12,7 @@
 #include "actors/migration/executor.h"
 #include "actors/migration/orphan_watch.h"
 #include "actors/network/manager.h"
+#include "actors/node/dirty_rate_watcher.h"
 #include "actors/node/node_agent.h"
 #include "actors/observer/observer.h"
 #include "actors/policy/policy_actor.h"
@@ -31,6 +32,7 @@ struct NodeActorsOptions {
   ReplicatorOptions replicator;
   NetworkManagerOptions network;
   PolicyActorOptions policy;
+  DirtyRateOptions dirty_rate;
   PolicyRegistry policies;
   // The market's roles: a node without them takes none.
   struct Market {

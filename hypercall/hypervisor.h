@@ -33,6 +33,13 @@ struct GuestStatus {
   std::string address;  // the guest's own
 };
 
+// How a guest writes its memory, as measured where it runs, in pages of 4 KiB.
+struct DirtyRate {
+  std::uint64_t pages_per_second = 0;
+  std::uint64_t working_set_pages = 0;  // different ones, of the whole window
+};
+inline constexpr std::uint64_t dirty_rate_seconds = 10;  // the window, in seconds of execution
+
 struct TransferProgress {
   std::uint32_t percent = 0;  // of memory; monotonic
   std::uint32_t pass = 0;
@@ -92,7 +99,9 @@ class Hypervisor {
   // "Look at this VM": it was frozen, died, arrived, lost its stream. Coalesced.
   virtual void watch(std::function<void(const std::string& vm)> look) = 0;
 
-  virtual std::uint64_t dirty_pages_per_second(const std::string& vm) const = 0;
+  // Measured at all times, over the last dirty_rate_seconds that the guest has executed here, or over as many as there are. Zeros
+  // unless it is running.
+  virtual DirtyRate dirty_rate(const std::string& vm) const = 0;
 };
 
 }  // namespace supercloud

@@ -42,7 +42,8 @@ SimulatedGuest::SimulatedGuest(Scheduler& scheduler, GuestDevices& devices, Gues
       options_(options),
       spec_(std::move(spec)),
       vm_(vm_name(spec_.reader())),
-      memory_(model_pages(spec_.reader(), options)) {
+      memory_(model_pages(spec_.reader(), options)),
+      dirty_meter_(memory_.pages()) {
   const std::uint64_t memory_bytes = spec_.reader().getMemoryBytes();
   page_bytes_ = std::max(memory_bytes / memory_.pages(), guest_page_bytes);
   blocks_ = std::clamp<std::uint64_t>(spec_.reader().getDiskBytes() / block_bytes, 1, blocks_max);
@@ -142,9 +143,12 @@ void SimulatedGuest::dirty_some() {
     const std::uint64_t where = choice.next();
     const std::uint64_t what = choice.next();
     workload_ = what;
-    // Page 0 is the clock, the last one the disk driver's.
-    memory_.write(1 + where % (memory_.pages() - 2), what);
+    // Page 0 is the clock, the last one the disk driver's: they are the model's own, and not metered.
+    const std::size_t page = 1 + where % (memory_.pages() - 2);
+    memory_.write(page, what);
+    dirty_meter_.wrote(page);
   }
+  dirty_meter_.executed(options_.tick);
   if (dirtied == dirtied_per_tick_max) dirty_credit_ = 0;
 }
 
@@ -280,8 +284,8 @@ absl::Status SimulatedGuest::load_device_state(std::string_view bytes) {
   return absl::OkStatus();
 }
 
-std::uint64_t SimulatedGuest::dirty_pages_per_second() const {
-  return executes_ ? spec_.reader().getDirtyPagesPerSecond() : 0;
+DirtyRate SimulatedGuest::dirty_rate() const {
+  return executes_ ? dirty_meter_.rate(page_bytes_) : DirtyRate{};
 }
 
 GuestProbe SimulatedGuest::probe() const {

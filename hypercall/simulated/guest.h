@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "core/message.h"
 #include "core/scheduler.h"
+#include "hypercall/simulated/dirty_meter.h"
 #include "hypercall/simulated/guest_devices.h"
 #include "hypercall/simulated/guest_memory.h"
 
@@ -32,7 +33,6 @@ struct GuestOptions {
       absl::Milliseconds(200);  // of a disk request that was answered with an error, or dropped
 };
 
-inline constexpr std::uint64_t guest_page_bytes = 4096;
 inline constexpr unsigned write_number_bits = 40;
 
 // Thread-bound. Destroying it drops its disk requests.
@@ -69,7 +69,8 @@ class SimulatedGuest {
   std::string device_state() const;
   absl::Status load_device_state(std::string_view bytes);
 
-  std::uint64_t dirty_pages_per_second() const;
+  // Of its workload, as measured; zeros unless it executes.
+  DirtyRate dirty_rate() const;
   GuestProbe probe() const;
 
  private:
@@ -103,6 +104,7 @@ class SimulatedGuest {
   std::uint64_t page_bytes_ = 0;
   std::uint64_t blocks_ = 1;
   GuestMemory memory_;
+  DirtyMeter dirty_meter_;
 
   // Guest state: what travels in device_state().
   Epoch boot_epoch_ = 0;        // 0: not booted

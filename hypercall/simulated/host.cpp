@@ -392,9 +392,9 @@ std::uint64_t SimulatedHost::memory_free_bytes() const {
   return used >= options_.memory_bytes ? 0 : options_.memory_bytes - used;
 }
 
-std::uint64_t SimulatedHost::dirty_pages_per_second(const std::string& vm) const {
+DirtyRate SimulatedHost::dirty_rate(const std::string& vm) const {
   const auto found = copies_.find(vm);
-  return found == copies_.end() ? 0 : found->second.guest->dirty_pages_per_second();
+  return found == copies_.end() ? DirtyRate{} : found->second.guest->dirty_rate();
 }
 
 void SimulatedHost::look(const std::string& vm) {

@@ -104,7 +104,7 @@ class SimulatedHost {
 
   std::vector<GuestStatus> list() const;
   std::uint64_t memory_free_bytes() const;
-  std::uint64_t dirty_pages_per_second(const std::string& vm) const;
+  DirtyRate dirty_rate(const std::string& vm) const;
   void watch(std::function<void(const std::string& vm)> look) { look_ = std::move(look); }
 
   absl::Status make_copy(Message<schema::VmSpec> spec, GuestStatus::State state, Epoch epoch,

@@ -39,9 +39,7 @@ class SimulatedHypervisor final : public Hypervisor {
   void watch(std::function<void(const std::string& vm)> look) override {
     host_.watch(std::move(look));
   }
-  std::uint64_t dirty_pages_per_second(const std::string& vm) const override {
-    return host_.dirty_pages_per_second(vm);
-  }
+  DirtyRate dirty_rate(const std::string& vm) const override { return host_.dirty_rate(vm); }
 
  private:
   // A reply that is dropped once this object is gone.

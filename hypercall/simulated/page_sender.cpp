@@ -186,7 +186,7 @@ TransferProgress PageSender::measure() const {
   progress.sent_bytes = sent_pages_ * page_bytes;
   progress.remaining_bytes = confirmed_ ? 0 : left * page_bytes;
   progress.bytes_per_second = bytes_per_second_;
-  progress.dirty_pages_per_second = guest_.dirty_pages_per_second();
+  progress.dirty_pages_per_second = guest_.dirty_rate().pages_per_second;
   progress.converged = converged_;
   const auto done = static_cast<std::uint32_t>(99 * (pages - left) / pages);
   progress.percent = confirmed_ ? 100 : std::max(percent_, done);

@@ -152,6 +152,23 @@ TEST_P(HypervisorConformance, AVmThatDoesNotFitIsRefused) {
   EXPECT_TRUE(a_.host().list().empty());
 }
 
+// The guest of this suite writes 200 pages a second.
+TEST_P(HypervisorConformance, TheDirtyRateIsMeasuredOfARunningGuestAndNothingOfAnother) {
+  EXPECT_EQ(a_.host().dirty_rate(vm_).pages_per_second, 0U) << "no such copy";
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  EXPECT_EQ(a_.host().dirty_rate(vm_).working_set_pages, 0U) << "it has not run";
+  ASSERT_TRUE(a_.start(vm_, 1).ok());
+  world_->wait(2 * absl::Seconds(dirty_rate_seconds), [] { return false; });
+  const DirtyRate measured = a_.host().dirty_rate(vm_);
+  EXPECT_GT(measured.pages_per_second, 100U);
+  EXPECT_LT(measured.pages_per_second, 400U);
+  EXPECT_GT(measured.working_set_pages, 200U) << "more than of one second";
+  EXPECT_LE(measured.working_set_pages, spec_.reader().getMemoryBytes() / 4096);
+  EXPECT_LE(measured.working_set_pages, measured.pages_per_second * (dirty_rate_seconds + 1));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  EXPECT_EQ(a_.host().dirty_rate(vm_).pages_per_second, 0U) << "it does not run";
+}
+
 // ---- keeper -------------------------------------------------------------------------------------
 
 TEST_P(HypervisorConformance, AGuestThatIsNotArmedIsNotResumed) {

@@ -14,9 +14,9 @@
 namespace supercloud {
 namespace {
 
-const std::vector<std::string> all_actors = {"session",  "log",     "replicator", "network",
-                                             "executor", "orphans", "policy",     "watcher",
-                                             "provider", "ledger",  "observer",   "agent"};
+const std::vector<std::string> all_actors = {
+    "session",    "log",     "replicator", "network", "executor", "orphans", "policy",
+    "dirty_rate", "watcher", "provider",   "ledger",  "observer", "agent"};
 
 class ClusterTest : public testing::Test {
  protected:

@@ -51,9 +51,7 @@ class ForwardingHypervisor : public Hypervisor {
   void watch(std::function<void(const std::string& vm)> look) override {
     real_.watch(std::move(look));
   }
-  std::uint64_t dirty_pages_per_second(const std::string& vm) const override {
-    return real_.dirty_pages_per_second(vm);
-  }
+  DirtyRate dirty_rate(const std::string& vm) const override { return real_.dirty_rate(vm); }
 
  protected:
   Hypervisor& real_;
