@@ -9,7 +9,7 @@ namespace {
 
 // Those that have to do with guests.
 void spawn_guest_actors(Node& node, const NodeActorsSeams& seams,
-                        const NodeActorsOptions& options) {
+                        const NodeDescription& description, const NodeActorsOptions& options) {
   const GuestSeams guests = *seams.guests;
   node.spawn("replicator", [seams, guests, replicator = options.replicator](Context& context) {
     return std::make_unique<Replicator>(context, ReplicatorSeams{seams.leases, guests.volumes},
@@ -34,6 +34,14 @@ void spawn_guest_actors(Node& node, const NodeActorsSeams& seams,
   node.spawn("dirty_rate", [guests, options = options.dirty_rate](Context& context) {
     return std::make_unique<DirtyRateWatcher>(context, guests.hypervisor, options);
   });
+  node.spawn("latency", [options = options.latency](Context& context) {
+    return std::make_unique<LatencyWatcher>(context, options);
+  });
+  const std::set<std::string> resources = resources_of(description.labels);
+  if (!resources.empty())
+    node.spawn(resource_actor, [home = description.place.id(), resources](Context& context) {
+      return std::make_unique<ResourceStub>(context, home, resources);
+    });
 }
 
 void spawn_market_actors(Node& node, const NodeActorsSeams& seams,
@@ -63,7 +71,7 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
   });
   node.spawn("log",
              [seams](Context& context) { return std::make_unique<LogReader>(context, seams.log); });
-  if (seams.guests) spawn_guest_actors(node, seams, options);
+  if (seams.guests) spawn_guest_actors(node, seams, description, options);
   if (options.market) spawn_market_actors(node, seams, *options.market);
   if (options.observer)
     node.spawn("observer", [observer = *options.observer](Context& context) {

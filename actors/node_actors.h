@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "actors/latency/latency_watcher.h"
 #include "actors/ledger/ledger.h"
 #include "actors/migration/executor.h"
 #include "actors/migration/orphan_watch.h"
@@ -18,6 +19,7 @@
 #include "actors/policy/policy_actor.h"
 #include "actors/provider/provider_actor.h"
 #include "actors/replication/replicator.h"
+#include "actors/resource/resource_stub.h"
 #include "actors/session/node_session.h"
 #include "actors/spot/watcher.h"
 #include "core/event_log.h"
@@ -33,6 +35,7 @@ struct NodeActorsOptions {
   NetworkManagerOptions network;
   PolicyActorOptions policy;
   DirtyRateOptions dirty_rate;
+  LatencyOptions latency;
   PolicyRegistry policies;
   // The market's roles: a node without them takes none.
   struct Market {
@@ -56,7 +59,7 @@ struct NodeActorsSeams {
   Provider* provider = nullptr;  // null: no market, or none that is driven from here
 };
 
-// `description`: of the machine.
+// `description`: of the machine. One at a place with resources (actors/resource/resource_stub.h) answers for them.
 void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescription& description,
                        const NodeActorsOptions& options);
 

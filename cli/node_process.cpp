@@ -26,11 +26,13 @@ namespace supercloud {
 namespace {
 
 constexpr Duration look_interval = absl::Seconds(1);  // at the session
+constexpr Duration read_deadline = absl::Seconds(5);
 
 // The guests' disks and ports: the volumes and the fabric of this node.
 class Devices final : public GuestDevices {
  public:
-  Devices(GuestDisk& disk, FabricHost& fabric) : disk_(disk), fabric_(fabric) {}
+  Devices(GuestDisk& disk, FabricHost& fabric, EventLoop& loop, Bus& bus)
+      : disk_(disk), fabric_(fabric), loop_(loop), bus_(bus) {}
   void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
              Reply<std::uint64_t> done) override {
     const Instant deadline = done.deadline();
@@ -41,6 +43,15 @@ class Devices final : public GuestDevices {
     disk_.flush(vm, epoch, without_version(deadline, std::move(done)));
   }
   void transmit(const std::string& vm, Epoch epoch) override { fabric_.transmit(vm, epoch); }
+  // Through the guest's port and, as the daemon stands in for the network beyond, through its bus.
+  void read_resource(const std::string& vm, Epoch epoch, const std::string& resource,
+                     std::uint64_t bytes) override {
+    if (!fabric_.transmit(vm, epoch)) return;
+    const ResourceAccess access(vm, resource, bytes);
+    bus_.request(access.to, std::string(access.request.bytes()),
+                 Reply<std::string>(loop_.clock().now() + read_deadline,
+                                    [](const absl::StatusOr<std::string>&) {}));
+  }
 
  private:
   static Reply<Done> without_version(Instant deadline, Reply<std::uint64_t> done) {
@@ -51,16 +62,18 @@ class Devices final : public GuestDevices {
   }
   GuestDisk& disk_;
   FabricHost& fabric_;
+  EventLoop& loop_;
+  Bus& bus_;
 };
 
 // The simulated machine under a node, each part over those before it.
 struct Machine {
-  Machine(EventLoop& loop, const std::string& node, const HostConfig& config,
+  Machine(EventLoop& loop, Bus& bus, const std::string& node, const HostConfig& config,
           std::unique_ptr<SocketLinkNetwork> network, Random random)
       : links(std::move(network)),
         volumes(disk, loop, *links, volume_options(node, config)),
         fabric_host(loop, node),
-        devices(volumes, fabric_host),
+        devices(volumes, fabric_host, loop, bus),
         host(loop, *links, random, devices, host_options(config)),
         hypervisor(host),
         fabric(fabric_host) {}
@@ -195,8 +208,8 @@ absl::Status NodeProcess::Parts::open() {
   if (config.host) {
     auto listening = SocketLinkNetwork::open(loop, config.link_endpoint);
     if (!listening.ok()) return listening.status();
-    machine = std::make_unique<Machine>(loop, config.name, *config.host, *std::move(listening),
-                                        Random(seed));
+    machine = std::make_unique<Machine>(loop, *bus, config.name, *config.host,
+                                        *std::move(listening), Random(seed));
     if (const absl::Status started = machine->host.start(); !started.ok()) return started;
   }
   NodeOptions node_options;

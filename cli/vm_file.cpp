@@ -40,12 +40,14 @@ struct VmDescription {
   schema::DiskLoss disk_loss = schema::DiskLoss::WAIT;
   std::optional<absl::Duration> loss_bound;
   std::vector<std::string> nodes, devices;
+  std::string reads;
 };
 
 const std::vector<std::string> top_keys = {
     "name",    "tenant",    "memory",     "disk",     "cpus",  "address", "policy",  "requires",
     "refuses", "disk_loss", "loss_bound", "replicas", "nodes", "devices", "workload"};
-const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second"};
+const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second",
+                                                "reads"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
 
 std::string key_text(const toml::key& key) { return std::string(key.str()); }
@@ -282,6 +284,15 @@ class VmFileReader {
     whole_number(*entries, "workload.", "dirty_pages_per_second", 0, 1'000'000,
                  description_.dirty_pages);
     whole_number(*entries, "workload.", "writes_per_second", 0, 100'000, description_.writes);
+    const toml::node* reads = entries->get("reads");
+    if (reads == nullptr) return;
+    const auto written = reads->value_exact<std::string>().value_or("");
+    const std::size_t slash = written.find('/');
+    if (slash == std::string::npos || slash + 1 == written.size() ||
+        !is_token(written.substr(0, slash)))
+      return mistake(reads, "workload.reads", "names no resource and where it lives",
+                     "write reads = \"node/resource\"");
+    description_.reads = written;
   }
 
   const std::string& file_name_;
@@ -313,6 +324,7 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
     spec.setReplicas(vm.replicas);
     spec.setDirtyPagesPerSecond(vm.dirty_pages);
     spec.setWritesPerSecond(vm.writes);
+    spec.setReads(vm.reads);
     auto nodes = spec.initNodes(static_cast<unsigned>(vm.nodes.size()));
     for (unsigned i = 0; i < vm.nodes.size(); ++i) nodes.set(i, vm.nodes[i]);
     auto devices = spec.initDevices(static_cast<unsigned>(vm.devices.size()));
@@ -351,7 +363,8 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"nodes", nodes.empty() ? "any" : absl::StrJoin(nodes, " ")},
           {"devices", devices.empty() ? "none" : absl::StrJoin(devices, " ")},
           {"workload.dirty_pages_per_second", absl::StrCat(spec.getDirtyPagesPerSecond())},
-          {"workload.writes_per_second", absl::StrCat(spec.getWritesPerSecond())}};
+          {"workload.writes_per_second", absl::StrCat(spec.getWritesPerSecond())},
+          {"workload.reads", std::string(text(spec.getReads()))}};
 }
 
 }  // namespace

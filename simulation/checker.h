@@ -68,6 +68,9 @@ class Checker {
   // Every write that was acknowledged with at most this version is promised to be on stable storage.
   void flush_acknowledged(const std::string& vm, std::uint64_t version);
   void frame_delivered(const std::string& machine, const std::string& vm, Epoch epoch);
+  // A guest was told that its access to a resource is on record.
+  void access_acknowledged(const std::string& vm) { ++accesses_[vm]; }
+  const std::map<std::string, std::uint64_t>& accesses() const { return accesses_; }  // by vm
 
   // For what the end of a run finds.
   void violated(std::string rule, std::string what);
@@ -104,6 +107,7 @@ class Checker {
   Eyes eyes_;
   std::map<std::string, Vm> vms_;
   std::set<std::string> under_notice_;
+  std::map<std::string, std::uint64_t> accesses_;
   std::vector<Violation> violations_;
 };
 

@@ -11,6 +11,7 @@ namespace supercloud {
 namespace {
 
 constexpr const char* site_name = "site";
+constexpr const char* resource_name = "genome";
 constexpr std::uint64_t mib = 1ULL << 20;
 
 std::string zone_name(int index) {
@@ -26,6 +27,11 @@ PlaceName place_of(int index, const ClusterOptions& options) {
           .zone = zone_name(spot ? index : 0),
           .instance_type = "r3.large",
           .spot = spot};
+}
+
+// The machine where the cluster's resource lives: with a market, one that no price takes away.
+std::string resource_home(const ClusterOptions& options) {
+  return absl::StrCat("node-", options.nodes - 1);
 }
 
 Message<schema::Request> request(absl::FunctionRef<void(schema::Request::Builder)> fill) {
@@ -200,6 +206,8 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
                          .cpus = 2,
                          .memory_bytes = 4096 * mib,
                          .cpu_model = "simulated"};
+  if (name == resource_home(options_))
+    machine.description.labels[absl::StrCat("resource.", resource_name)] = "here";
   machine.site_node = site_name;
   machine.host = options_.host;
   machine.host.memory_bytes = 4096 * mib;
@@ -354,6 +362,7 @@ void SimulatedCluster::create_vm(const std::string& node, const std::string& nam
         spec.setDiskLoss(loss);
         spec.setReplicas(loss == schema::DiskLoss::WAIT ? 0 : 1);
         spec.setRunning(true);
+        spec.setReads(absl::StrCat(resource_home(options_), "/", resource_name));
       }));
 }
 

@@ -86,7 +86,8 @@ class SimulatedCluster {
   // What a person does: a request to the executor of a node.
   using Told = std::function<void(const absl::StatusOr<Message<schema::Response>>&)>;
   void ask(const std::string& node, Message<schema::Request> request, Told told = nullptr);
-  // At "10.0.0.<address>"; without one its name is the last part.
+  // At "10.0.0.<address>"; without one its name is the last part. It reads of the resource that lives with the last of the first
+  // machines.
   void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss,
                  const std::string& address = "");
   void migrate(const std::string& node, const std::string& vm, const std::string& target);

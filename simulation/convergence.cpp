@@ -11,6 +11,8 @@ namespace {
 
 constexpr const char* migrations_end = "4: every migration ends and leaves nothing behind";
 constexpr const char* proposals_answered = "4: every proposal is accepted or refused";
+constexpr const char* accesses_recorded =
+    "5: an access to a resource that was answered is in a log";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
@@ -157,12 +159,25 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
   }
 }
 
+void check_accesses(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  std::map<std::string, std::uint64_t> recorded;
+  for (const Event& event : history)
+    if (event.type() == schema::Payload::RESOURCE_ACCESSED)
+      ++recorded[absl::StrCat(event.tenant(), "/", event.subject())];
+  for (const auto& [vm, answered] : cluster.checker().accesses())
+    if (recorded[vm] < answered)
+      cluster.checker().violated(accesses_recorded,
+                                 absl::StrCat(vm, " was answered ", answered, " times, of which ",
+                                              recorded[vm], " are in a log"));
+}
+
 }  // namespace
 
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
   check_migrations(cluster, history);
   check_proposals(cluster, history);
   check_deliveries(cluster);
+  check_accesses(cluster, history);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with("vm/")) continue;

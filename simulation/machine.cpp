@@ -5,6 +5,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
+namespace {
+
+constexpr Duration read_deadline = absl::Seconds(5);
+
+}  // namespace
 
 struct SimulatedMachine::Hardware {
   std::unique_ptr<LinkNetwork> links;
@@ -227,6 +232,22 @@ void SimulatedMachine::flush(const std::string& vm, Epoch epoch, Reply<std::uint
 
 void SimulatedMachine::transmit(const std::string& vm, Epoch epoch) {
   hardware_->fabric->transmit(vm, epoch);
+}
+
+// Through the guest's port and, as the daemon stands in for the network beyond, through its bus.
+void SimulatedMachine::read_resource(const std::string& vm, Epoch epoch,
+                                     const std::string& resource, std::uint64_t bytes) {
+  if (!hardware_->fabric->transmit(vm, epoch) || !process_) return;
+  const ResourceAccess access(vm, resource, bytes);
+  process_->bus.request(access.to, std::string(access.request.bytes()),
+                        Reply<std::string>(scheduler_.clock().now() + read_deadline,
+                                           [this, vm](const absl::StatusOr<std::string>& answer) {
+                                             if (!answer.ok()) return;
+                                             const auto response =
+                                                 Message<schema::Response>::parse(*answer);
+                                             if (response.ok() && response->reader().getCode() == 0)
+                                               world_.checker.access_acknowledged(vm);
+                                           }));
 }
 
 void SimulatedMachine::on_first_instruction(const std::string& vm, Epoch epoch) {

@@ -106,6 +106,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
              Reply<std::uint64_t> done) override;
   void flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) override;
   void transmit(const std::string& vm, Epoch epoch) override;
+  void read_resource(const std::string& vm, Epoch epoch, const std::string& resource,
+                     std::uint64_t bytes) override;
   void on_first_instruction(const std::string& vm, Epoch epoch) override;
   void on_execute(const std::string& vm, Epoch epoch) override;
 

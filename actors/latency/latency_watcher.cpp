@@ -8,41 +8,28 @@ namespace supercloud {
 
 LatencyWatcher::LatencyWatcher(Context& context, LatencyOptions options)
     : context_(context), options_(std::move(options)) {
-  context_.subscribe(Pattern::of("node.joined.>"));
+  context_.subscribe(Pattern::of("node.capacity.>"));  // who is here says so again and again
   context_.subscribe(Pattern::of("node.left.>"));
-  context_.subscribe(Pattern::of("node.capacity.>"));
-  context_.history(
-      Pattern::of("node.>"), [this](const Event& event) { learn(event); },
-      [](const absl::Status&) {});  // who is here says so again
   context_.after(options_.every, [this] { measure(); });
 }
 
-void LatencyWatcher::receive(const Event& event) { learn(event); }
-
-void LatencyWatcher::learn(const Event& event) {
-  const auto payload = event.payload();
-  const auto joined = [this](schema::NodeJoined::Reader node) {
-    const std::string name(text(node.getNode()));
-    if (!name.empty() && name != context_.node()) places_[name] = text(node.getPlace().getId());
-  };
-  switch (event.type()) {
-    case schema::Payload::NODE_JOINED:
-      joined(payload.getNodeJoined());
-      break;
-    case schema::Payload::NODE_CAPACITY:
-      joined(payload.getNodeCapacity().getJoined());
-      break;
-    case schema::Payload::NODE_LEFT:
-      places_.erase(std::string(text(payload.getNodeLeft().getNode())));
-      break;
-    default:
-      break;
+void LatencyWatcher::receive(const Event& event) {
+  if (event.type() == schema::Payload::NODE_LEFT) {
+    places_.erase(std::string(text(event.payload().getNodeLeft().getNode())));
+    return;
   }
+  const auto joined = event.payload().getNodeCapacity().getJoined();
+  const std::string node(text(joined.getNode()));
+  if (!node.empty() && node != context_.node()) places_[node] = text(joined.getPlace().getId());
 }
 
 void LatencyWatcher::measure() {
-  for (const auto& [node, place] : places_) ping(node, place);
   context_.after(options_.every, [this] { measure(); });
+  if (places_.empty()) return;
+  auto next = places_.upper_bound(last_);
+  if (next == places_.end()) next = places_.begin();
+  last_ = next->first;
+  ping(next->first, next->second);
 }
 
 void LatencyWatcher::ping(const std::string& node, const std::string& place) {
@@ -51,8 +38,11 @@ void LatencyWatcher::ping(const std::string& node, const std::string& place) {
       {node, options_.answered_by},
       Message<schema::Request>::build([](schema::Request::Builder request) { request.setPing(); }),
       options_.deadline,
-      [this, sent, place](const absl::StatusOr<Message<schema::Response>>& pong) {
-        if (!pong.ok()) return;  // heartbeats tell who is gone
+      [this, sent, node, place](const absl::StatusOr<Message<schema::Response>>& pong) {
+        if (!pong.ok()) {
+          places_.erase(node);  // until it says again that it is here
+          return;
+        }
         const Duration took = context_.now() - sent;
         Draft draft = context_.draft(place_subject(place));
         auto measured = draft.payload().initLatencyMeasured();

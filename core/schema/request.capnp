@@ -46,7 +46,7 @@ struct Request {
     volumeState @23 :VmRef;
     # from the source's migration actor: the guest is paused and sealed; answered when the target has committed
     switchOver @24 :SwitchOver;
-    # resource stub: a VM reached for what lives elsewhere
+    # resource stub of the place where it lives: a VM reached for it
     accessResource @25 :AccessResource;
     # observer: migrations whose id begins so, as JSON; empty: all that are under way
     migrationState @26 :Text;
@@ -79,7 +79,7 @@ struct Request {
   }
   struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; }
   struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }
-  struct AccessResource { resource @0 :Text; home @1 :Text; vm @2 :VmRef; bytes @3 :UInt64; }
+  struct AccessResource { resource @0 :Text; vm @1 :VmRef; bytes @2 :UInt64; }
   struct ReadLog { from @0 :UInt64; pattern @1 :Text; limit @2 :UInt32; }
 }
 

@@ -53,6 +53,7 @@ struct VmSpec {
   writesPerSecond @14 :UInt32 = 20;       # disk writes of a simulated guest
   paused @15 :Bool;             # held by its user: copy kept, not executing
   nodes @16 :List(Text);        # the only nodes it may run on; empty: any
+  reads @19 :Text;              # what a simulated guest reads of: "node/resource", where it lives; empty: nothing
   destroyed @17 :Bool;          # its user wants it gone, with its disks; the record is removed when its copy is
   devices @18 :List(Text);      # names of devices that its node must offer, as "gpu/t4"
 }

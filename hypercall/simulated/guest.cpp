@@ -46,6 +46,8 @@ SimulatedGuest::SimulatedGuest(Scheduler& scheduler, GuestDevices& devices, Gues
       dirty_meter_(memory_.pages()) {
   const std::uint64_t memory_bytes = spec_.reader().getMemoryBytes();
   page_bytes_ = std::max(memory_bytes / memory_.pages(), guest_page_bytes);
+  if (!text(spec_.reader().getReads()).empty())
+    read_ticks_ = std::max<std::uint64_t>(options_.read_every / options_.tick, 1);
   blocks_ = std::clamp<std::uint64_t>(spec_.reader().getDiskBytes() / block_bytes, 1, blocks_max);
 }
 
@@ -104,6 +106,9 @@ void SimulatedGuest::tick() {
 
   dirty_some();
   devices_.transmit(vm_, epoch_);
+  if (read_ticks_ != 0 && ticks_ % read_ticks_ == 0)
+    devices_.read_resource(vm_, epoch_, std::string(text(spec_.reader().getReads())),
+                           options_.read_bytes);
 
   const auto tick_ns = static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(options_.tick));
   write_credit_ += spec_.reader().getWritesPerSecond() * tick_ns;

@@ -1,5 +1,5 @@
 // A simulated guest: memory that is a function of what it has executed, a disk workload whose
-// acknowledgements it remembers, and frames to its peers.
+// acknowledgements it remembers, frames to its peers, and reads of a resource that lives elsewhere.
 //
 // A tick of the guest writes its clock page and some others, issues disk writes, and a flush after
 // every few of them. The value of a write is (boot epoch << 40 | number of the write since that
@@ -31,6 +31,9 @@ struct GuestOptions {
   std::size_t requests_max = 16;  // disk requests in flight; more wait for the next tick
   Duration retry =
       absl::Milliseconds(200);  // of a disk request that was answered with an error, or dropped
+  // Of a resource that lives elsewhere (VmSpec.reads): a part of it each time, by execution.
+  Duration read_every = absl::Seconds(5);
+  std::uint64_t read_bytes = 1 << 20;
 };
 
 inline constexpr unsigned write_number_bits = 40;
@@ -103,6 +106,7 @@ class SimulatedGuest {
   std::string vm_;
   std::uint64_t page_bytes_ = 0;
   std::uint64_t blocks_ = 1;
+  std::uint64_t read_ticks_ = 0;  // from one read of its resource to the next; 0: it has none
   GuestMemory memory_;
   DirtyMeter dirty_meter_;
 

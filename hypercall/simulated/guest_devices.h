@@ -27,6 +27,10 @@ class GuestDevices {
   virtual void flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) = 0;
   // One frame to the guest's peers; lost if the port is not open.
   virtual void transmit(const std::string& vm, Epoch epoch) = 0;
+  // It reads `bytes` of a resource that does not move with it, VmSpec.reads. Not answered here: a guest that is cut off from it
+  // reads at its next time.
+  virtual void read_resource(const std::string& vm, Epoch epoch, const std::string& resource,
+                             std::uint64_t bytes) = 0;
 };
 
 // Told of every step that a guest executes: for checkers.

@@ -20,6 +20,7 @@ class NoDevices final : public GuestDevices {
              Reply<std::uint64_t>) override {}
   void flush(const std::string&, Epoch, Reply<std::uint64_t>) override {}
   void transmit(const std::string&, Epoch) override {}
+  void read_resource(const std::string&, Epoch, const std::string&, std::uint64_t) override {}
 };
 
 class NodeAgentTest : public MarketWorld {

@@ -46,6 +46,7 @@ trust = ["low", "unknown"]
 [workload]
 dirty_pages_per_second = 7
 writes_per_second = 0
+reads = "a/genome"
 )",
                                   "web.toml", usual);
   ASSERT_TRUE(spec.ok()) << spec.status();
@@ -70,6 +71,7 @@ writes_per_second = 0
   EXPECT_EQ(text(vm.getRefuses()[1].getValue()), "unknown");
   EXPECT_EQ(vm.getDirtyPagesPerSecond(), 7U);
   EXPECT_EQ(vm.getWritesPerSecond(), 0U);
+  EXPECT_EQ(text(vm.getReads()), "a/genome");
 }
 
 TEST(VmFile, needs_a_name_memory_and_an_address_and_no_more) {
@@ -120,6 +122,9 @@ TEST(VmFile, names_the_line_and_the_key_of_every_mistake_and_a_cure) {
   EXPECT_THAT(mistakes(needed + "nodes = \"a\"\n"), HasSubstr("web.toml:4: nodes:"));
   EXPECT_THAT(mistakes(needed + "[workload]\ndirty = 1\n"),
               HasSubstr("web.toml:5: workload.dirty:"));
+  for (const char* reads : {"genome", "a/", "/genome", "a.b/genome"})
+    EXPECT_THAT(mistakes(needed + "[workload]\nreads = \"" + reads + "\"\n"),
+                HasSubstr("web.toml:5: workload.reads: names no resource"));
   EXPECT_THAT(mistakes(needed + "[requires]\nzone = 1\n"), HasSubstr("web.toml:5: requires.zone:"));
 }
 

@@ -16,6 +16,12 @@ void TestDevices::flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t>
 
 void TestDevices::transmit(const std::string& vm, Epoch epoch) { ++frames[{vm, epoch}]; }
 
+void TestDevices::read_resource(const std::string& vm, Epoch epoch, const std::string& resource,
+                                std::uint64_t bytes) {
+  EXPECT_EQ(resource, "a/genome");
+  bytes_read[{vm, epoch}] += bytes;
+}
+
 void TestDevices::take(Request request) {
   if (failing_ > 0) {
     --failing_;

@@ -25,6 +25,8 @@ class TestDevices final : public GuestDevices {
              Reply<std::uint64_t> done) override;
   void flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) override;
   void transmit(const std::string& vm, Epoch epoch) override;
+  void read_resource(const std::string& vm, Epoch epoch, const std::string& resource,
+                     std::uint64_t bytes) override;
 
   void serve(const std::string& vm, Epoch epoch);
   void hold(bool held);
@@ -37,6 +39,7 @@ class TestDevices final : public GuestDevices {
   std::uint64_t highest_acked(const std::string& vm, Epoch boot_epoch) const;
 
   std::map<std::pair<std::string, Epoch>, std::uint64_t> frames;
+  std::map<std::pair<std::string, Epoch>, std::uint64_t> bytes_read;  // of any resource
 
  private:
   struct Request {

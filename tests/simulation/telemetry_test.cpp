@@ -1,7 +1,8 @@
-// What the actors beside the choreography tell in a whole cluster.
+// What the actors beside the choreography tell in a whole cluster: dirty rates, round trips, accesses to what stays behind.
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,12 @@ class Telemetry : public testing::Test {
     for (const Violation& violation : cluster_.checker().violations())
       ADD_FAILURE() << violation.rule << ": " << violation.what;
   }
+  std::vector<Event> accesses() {
+    std::vector<Event> found;
+    for (const Event& event : cluster_.history())
+      if (event.type() == schema::Payload::RESOURCE_ACCESSED) found.push_back(event);
+    return found;
+  }
   SimulatedCluster cluster_{options()};
 };
 
@@ -80,6 +87,46 @@ TEST_F(Telemetry, the_dirty_rate_of_each_running_guest_is_told_at_a_bounded_rate
   EXPECT_FALSE(listener.heard.empty());
   for (const Event& event : listener.heard)
     EXPECT_EQ(event.subject(), "web2") << "only of what runs";
+}
+
+TEST_F(Telemetry, measured_latencies_are_those_of_the_network) {
+  LinkFaults far;
+  far.delay_min = far.delay_max = absl::Milliseconds(30);
+  cluster_.network().set_faults(far);
+  Listener listener(cluster_, "latency.measured.");
+  cluster_.run_for(absl::Seconds(65));
+  std::set<std::pair<std::string, std::string>> ways;
+  for (const Event& event : listener.heard) {
+    const auto measured = event.payload().getLatencyMeasured();
+    ways.emplace(text(measured.getClient()), text(measured.getPlace()));
+    EXPECT_GE(measured.getMilliseconds(), 59.0);
+    EXPECT_LE(measured.getMilliseconds(), 70.0);
+  }
+  EXPECT_EQ(ways.size(), 6U) << "each of three from each other";
+  EXPECT_LE(listener.heard.size(), 3U * 6U) << "one of each node every ten seconds";
+}
+
+TEST_F(Telemetry, accesses_to_a_resource_are_told_by_its_home_wherever_the_vm_runs) {
+  cluster_.run_for(absl::Seconds(3));
+  cluster_.create_vm("node-0", "web1", schema::DiskLoss::SYNC);
+  cluster_.run_for(absl::Seconds(30));
+  const std::size_t before = accesses().size();
+  EXPECT_GE(before, 4U);
+  EXPECT_LE(before, 6U);
+  cluster_.migrate("node-0", "web1", "node-1");
+  cluster_.run_for(absl::Seconds(30));
+  const std::vector<Event> all = accesses();
+  EXPECT_GE(all.size(), before + 4);
+  for (const Event& event : all) {
+    const auto accessed = event.payload().getResourceAccessed();
+    EXPECT_EQ(event.origin(), "node-2/resource");
+    EXPECT_EQ(event.subject(), "web1");
+    EXPECT_EQ(text(accessed.getResource()), "genome");
+    EXPECT_EQ(text(accessed.getHome()),
+              cluster_.machine("node-2")->options().description.place.id());
+    EXPECT_GT(accessed.getBytes(), 0U);
+  }
+  EXPECT_EQ(cluster_.checker().accesses().at("main/web1"), all.size());
 }
 
 }  // namespace
