@@ -76,6 +76,43 @@ MarketConfig read_market(TomlTable& table) {
   return market;
 }
 
+void check_token(TomlTable& table, std::string_view key, const std::string& node) {
+  if (node.empty() || is_token(node)) return;
+  table.complain(key,
+                 absl::StrCat("has to be 1 to ", token_bytes_max,
+                              " of A-Z a-z 0-9 _ -, for it stands in every event's id: write "
+                              "\"host1\" or \"host1-example-com\", not \"host1.example.com\""));
+}
+
+// One's own hosts: each once, of the account's cloud, and one price for a place, since policies choose among places.
+void read_hosts(TomlTable& table, AccountConfig& account) {
+  for (const char* key : {"prices", "types", "zone", "instance"})
+    if (table.has("host") && table.has(key))
+      table.complain(key, "is of a simulated cloud: remove it, or the account's own hosts");
+  for (TomlTable& entry : table.tables("host")) {
+    FixedHost host;
+    host.node = entry.required_text("node");
+    check_token(entry, "node", host.node);
+    host.place = place_id(entry, "place");
+    host.price_per_hour = price(entry, "price");
+    host.in_use = entry.boolean("in_use", true);
+    if (!host.place.cloud.empty() && host.place.cloud != account.account)
+      entry.complain("place", absl::StrCat("is not of this account: write name = \"",
+                                           host.place.cloud, "\" under [account]"));
+    if (host.place.spot)
+      entry.complain("place", "has to end in /on-demand: nobody takes one's own host away");
+    for (const FixedHost& other : account.hosts) {
+      if (other.node == host.node)
+        entry.complain("node", "is in the list already: remove one of the two");
+      if (other.place == host.place && other.price_per_hour != host.price_per_hour)
+        entry.complain("price", absl::StrCat("differs from that of ", other.node,
+                                             ", which is of the same place: give one of them "
+                                             "another zone, or both the same price"));
+    }
+    account.hosts.push_back(std::move(host));
+  }
+}
+
 AccountConfig read_account(TomlTable& table, const absl::Time origin) {
   AccountConfig account;
   account.account = table.text("name", account.account);
@@ -114,6 +151,7 @@ AccountConfig read_account(TomlTable& table, const absl::Time origin) {
     initial.bid = price(instance, "bid");
     account.initial.push_back(std::move(initial));
   }
+  read_hosts(table, account);
   return account;
 }
 
@@ -157,17 +195,10 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   TomlTable& file = *parsed;
   NodeConfig config;
   config.name = file.required_text("name");
-  const auto check_name = [&file](std::string_view key, const std::string& node) {
-    if (node.empty() || is_token(node)) return;
-    file.complain(key,
-                  absl::StrCat("has to be 1 to ", token_bytes_max,
-                               " of A-Z a-z 0-9 _ -, for it stands in every event's id: write "
-                               "\"host1\" or \"host1-example-com\", not \"host1.example.com\""));
-  };
-  check_name("name", config.name);
+  check_token(file, "name", config.name);
   config.cluster = file.required_text("cluster");
   config.site = file.text("site", config.name);
-  if (file.has("site")) check_name("site", config.site);
+  if (file.has("site")) check_token(file, "site", config.site);
   config.directory = file.text("directory", (state_root() / config.cluster).string());
   config.seeds = file.texts("seeds");
   TomlTable bus = file.table("bus");
@@ -249,10 +280,12 @@ std::string to_toml(const NodeConfig& config) {
   if (config.account) {
     const AccountConfig& account = *config.account;
     absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account),
-                    "\nprices = ", toml_text(account.prices_file),
-                    "\ntypes = ", toml_texts(account.instance_types),
                     "\nkeep_initial = ", account.keep_initial ? "true" : "false",
                     "\nseed = ", account.generated.seed, "\n");
+    if (account.hosts.empty()) {
+      absl::StrAppend(&toml, "prices = ", toml_text(account.prices_file),
+                      "\ntypes = ", toml_texts(account.instance_types), "\n");
+    }
     absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated,
                     "\ncalm_to_spike = ", account.generated.calm_to_spike,
                     "\nspike_to_calm = ", account.generated.spike_to_calm, "\n");
@@ -269,6 +302,11 @@ std::string to_toml(const NodeConfig& config) {
     for (const auto& initial : account.initial)
       absl::StrAppend(&toml, "\n[[account.instance]]\nplace = ", toml_text(initial.place.id()),
                       "\nnode = ", toml_text(initial.node), "\nbid = ", usd(initial.bid), "\n");
+    for (const FixedHost& host : account.hosts)
+      absl::StrAppend(&toml, "\n[[account.host]]\nnode = ", toml_text(host.node),
+                      "\nplace = ", toml_text(host.place.id()),
+                      "\nprice = ", usd(host.price_per_hour),
+                      "\nin_use = ", host.in_use ? "true" : "false", "\n");
   }
   return toml;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "actors/provider/fixed_hosts.h"
 #include "actors/provider/simulated_market.h"
 #include "actors/spot/generated_feed.h"
 #include "actors/spot/place.h"
@@ -43,7 +44,7 @@ struct MarketConfig {
   }
 };
 
-// Of the node that drives a (simulated) cloud account, feeds prices and keeps the ledger.
+// Of the node that drives an account (a simulated cloud's, or a list of hosts), feeds prices and keeps the ledger.
 struct AccountConfig {
   std::string account = "aws";
   std::string prices_file;  // event rows; empty: a generated market
@@ -54,6 +55,8 @@ struct AccountConfig {
   std::vector<LabelRule> labels;
   std::vector<SimulatedMarketOptions::Initial> initial;
   bool keep_initial = true;
+  // One's own, in place of a simulated market with its feed: all places of the account are theirs.
+  std::vector<FixedHost> hosts;
 };
 
 struct NodeConfig {

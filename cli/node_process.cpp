@@ -150,6 +150,8 @@ struct NodeProcess::Parts {
     if (on_fatal) std::exchange(on_fatal, nullptr)(std::move(why));
   }
   NodeActorsOptions actor_options();
+  void open_market(const AccountConfig& account, NodeActorsOptions::Market& roles);
+  void open_hosts(const AccountConfig& account, NodeActorsOptions::Market& roles);
 
   EventLoop& loop;
   const NodeConfig config;
@@ -158,8 +160,8 @@ struct NodeProcess::Parts {
   std::unique_ptr<RocksEventLog> log;
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
-  std::unique_ptr<Machine> machine;  // null: a node without one
-  std::unique_ptr<SimulatedMarket> market;
+  std::unique_ptr<Machine> machine;    // null: a node without one
+  std::unique_ptr<Provider> provider;  // null: it drives no account
 
   NodeSession session;
   std::unique_ptr<Node> node;  // first to go
@@ -234,7 +236,6 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   const AccountConfig& account = *config.account;
   const MarketClock& clock = config.market->clock;
   NodeActorsOptions::Market roles;
-  roles.feed = feed_factory(account);
   roles.watcher.market = clock;
   roles.watcher.fixed = account.fixed;
   roles.watcher.labels = account.labels;
@@ -246,16 +247,43 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   roles.provider.return_lead_min =
       std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
   roles.ledger.market = clock;
+  if (account.hosts.empty()) {
+    roles.feed = feed_factory(account);
+    open_market(account, roles);
+  } else {
+    open_hosts(account, roles);
+  }
+  actors.market = std::move(roles);
+  return actors;
+}
+
+void NodeProcess::Parts::open_market(const AccountConfig& account,
+                                     NodeActorsOptions::Market& roles) {
   SimulatedMarketOptions options;
   options.account = account.account;
-  options.market = clock;
+  options.market = config.market->clock;
   options.launch_delay_min = config.market->launch_min;
   options.notice_min = config.market->notice_min;
   options.initial = account.initial;
-  market = std::make_unique<SimulatedMarket>(loop, std::move(options));
-  roles.provider.adopt = [this](const Instance& instance) { market->adopt(instance); };
-  actors.market = std::move(roles);
-  return actors;
+  auto market = std::make_unique<SimulatedMarket>(loop, std::move(options));
+  roles.provider.adopt = [raw = market.get()](const Instance& instance) {
+    raw->adopt(instance);
+    return true;
+  };
+  provider = std::move(market);
+}
+
+// Their prices are fixed: there is no feed that could be lost.
+void NodeProcess::Parts::open_hosts(const AccountConfig& account,
+                                    NodeActorsOptions::Market& roles) {
+  const MarketClock& clock = config.market->clock;
+  for (const FixedHost& host : account.hosts)
+    roles.watcher.fixed.push_back({host.place, host.price_per_hour, clock.origin});
+  auto hosts = std::make_unique<FixedHosts>(loop, clock, account.account, account.hosts);
+  roles.provider.adopt = [raw = hosts.get()](const Instance& instance) {
+    return raw->adopt(instance);
+  };
+  provider = std::move(hosts);
 }
 
 void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& adjust) {
@@ -282,7 +310,7 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
                      .log = *log,
                      .session = session,
                      .guests = guests,
-                     .provider = market.get()},
+                     .provider = provider.get()},
                     description, actors);
 }
 

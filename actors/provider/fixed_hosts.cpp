@@ -17,7 +17,7 @@ FixedHosts::FixedHosts(Scheduler& scheduler, MarketClock market, std::string acc
     hosts_.push_back(
         {{absl::StrCat("host-", host.node), host.place, host.node, Money{}, host.price_per_hour,
           billing, market_.origin, initial_token_prefix + host.node},
-         true});
+         host.in_use});
   }
 }
 
@@ -63,6 +63,16 @@ void FixedHosts::list(Reply<std::vector<Instance>> reply) {
     if (host.used) used.push_back(host.instance);
   }
   reply(std::move(used));
+}
+
+bool FixedHosts::adopt(const Instance& instance) {
+  for (Host& host : hosts_) {
+    if (host.instance.node != instance.node || host.instance.place != instance.place) continue;
+    host.instance = instance;
+    host.used = true;
+    return true;
+  }
+  return false;
 }
 
 void FixedHosts::watch(std::function<void(const InstanceChange&)> change) {

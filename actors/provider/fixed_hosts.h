@@ -1,4 +1,5 @@
-// One's own hosts as a cloud account: a fixed list, nothing to launch, nothing revoked.
+// One's own hosts as a cloud account: a fixed list, nothing to launch, nothing revoked. A host that is rented is in use at once: its
+// node runs already, or its owner starts it when instance.launched says so.
 #pragma once
 
 #include <functional>
@@ -15,12 +16,12 @@ struct FixedHost {
   std::string node;
   PlaceName place;
   Money price_per_hour;  // what it costs its owner to run; zero if that is not counted
+  bool in_use = true;    // from the market's origin on; else it is free for whoever rents it
 };
 
 // Thread-bound to its scheduler.
 class FixedHosts final : public Provider {
  public:
-  // All of them are in use from `since` on.
   FixedHosts(Scheduler& scheduler, MarketClock market, std::string account,
              std::vector<FixedHost> hosts, schema::Billing billing = schema::Billing::HOURLY);
 
@@ -31,6 +32,9 @@ class FixedHosts final : public Provider {
   void list(Reply<std::vector<Instance>> reply) override;
   void watch(std::function<void(const InstanceChange&)> change) override;
   void price_changed(const Price&) override {}
+
+  // What the facts say is rented, for the account of a process that started anew. False: no host of the list.
+  bool adopt(const Instance& instance);
 
  private:
   struct Host {

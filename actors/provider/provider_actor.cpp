@@ -150,6 +150,11 @@ void ProviderActor::reconcile(const std::vector<Instance>& listed) {
   std::set<std::string> there;
   for (const Instance& instance : listed) {
     there.insert(instance.id);
+    // Its end is a fact, which an account that lives in this process may not have heard of.
+    if (const auto known = known_.find(instance.id); known != known_.end() && known->second.ended) {
+      provider_.give_back(instance.id, Reply<Done>());
+      continue;
+    }
     publish_launched(instance);
     if (instance.notice_deadline != absl::InfiniteFuture()) {
       const auto price = prices_.find(instance.place.id());
@@ -163,9 +168,7 @@ void ProviderActor::reconcile(const std::vector<Instance>& listed) {
     if (!there.contains(id)) gone.push_back(known.instance);
   }
   for (const Instance& instance : gone) {
-    if (options_.adopt) {
-      options_.adopt(instance);
-    } else {
+    if (!options_.adopt || !options_.adopt(instance)) {
       publish_ended(instance, instance.place.spot, market_.now(),
                     "the account does not list it any more; it ended while nobody watched");
     }

@@ -31,9 +31,10 @@ struct ProviderActorOptions {
   absl::Duration return_lead = absl::Minutes(3);
   Duration return_lead_min = absl::Seconds(3);  // ... and at least this much cluster time
   Duration deadline = absl::Seconds(5);         // of one call to the account or the lease table
-  // A simulated account lives in the process that drives it: after a takeover by another process it must be told what the
-  // facts say is rented. Empty where the account itself knows (every real one): what it no longer lists has ended.
-  std::function<void(const Instance&)> adopt;
+  // An account that lives in the process that drives it (simulated, or a list of hosts) must be told what the facts say is rented
+  // when another process takes over. It answers whether it has that. Empty where the account itself knows (a cloud): what it no
+  // longer lists has ended.
+  std::function<bool(const Instance&)> adopt;
 };
 
 // The account's name is the `cloud` of its places.

@@ -74,6 +74,7 @@ bool Watcher::learn(const std::string& place, absl::Time since, Money price) {
 void Watcher::begin() {
   ++term_;
   for (const Price& price : options_.fixed) publish(price);
+  if (!make_feed_) return;
   absl::StatusOr<std::unique_ptr<PriceFeed>> feed = make_feed_();
   if (!feed.ok()) {
     trouble_ = std::string(feed.status().message());

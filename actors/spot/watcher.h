@@ -36,7 +36,7 @@ struct WatcherOptions {
   Duration rejected_every = absl::Seconds(10);  // damaged rows are reported this often
 };
 
-// Makes the feed; called each time that this node gains the role.
+// Makes the feed; called each time that this node gains the role. Empty: there is none, all prices are fixed and none gets stale.
 using FeedFactory = std::function<absl::StatusOr<std::unique_ptr<PriceFeed>>()>;
 
 class Watcher final : public Actor {

@@ -240,7 +240,10 @@ TEST_F(ProviderTest, TellsAnotherProcesssCopyOfASimulatedAccountWhatIsRented) {
   SimulatedMarket second(scheduler, options);
   provide("a", first);
   ProviderActorOptions adopting;
-  adopting.adopt = [&second](const Instance& instance) { second.adopt(instance); };
+  adopting.adopt = [&second](const Instance& instance) {
+    second.adopt(instance);
+    return true;
+  };
   TestNode& b = provide("b", second, adopting);
   publish_price(b, zone("a"), 30'000'000, market.origin);
   run(absl::Seconds(1));
@@ -270,6 +273,59 @@ TEST_F(ProviderTest, LendsFixedHostsAndTakesThemBack) {
   const auto again = of(node, Payload::INSTANCE_LAUNCHED)[2].payload().getInstanceLaunched();
   EXPECT_EQ(text(again.getNode()), "h1");
   EXPECT_NE(text(again.getInstance()), "host-h1") << "bills are kept by instance";
+}
+
+TEST_F(ProviderTest, AHostThatIsFreeAtFirstIsRentedAtItsPrice) {
+  const PlaceName box{"own", "home", "rack", "box", false};
+  FixedHosts hosts(scheduler, market, "own",
+                   {{"h1", box, Money{20'000'000}}, {"h2", box, Money{20'000'000}, false}});
+  TestNode& node = provide("a", hosts);
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 1U);
+  const auto answer = rent(node, box, 0, "1");
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 2U);
+  const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[1].payload().getInstanceLaunched();
+  EXPECT_EQ(text(launched.getNode()), "h2");
+  EXPECT_EQ(launched.getPriceNanoUsdPerHour(), 20'000'000);
+}
+
+TEST_F(ProviderTest, FixedHostsOfAProcessThatStartedAnewStandAsTheFactsSay) {
+  const PlaceName box{"own", "home", "rack", "box", false};
+  const std::vector<FixedHost> list = {{"h1", box, Money{}}, {"h2", box, Money{}}};
+  FixedHosts before(scheduler, market, "own", list);
+  TestNode& node = provide("a", before);
+  EXPECT_TRUE(give_back(node, "host-h1").ok());
+  EXPECT_TRUE(give_back(node, "host-h2").ok());
+  EXPECT_TRUE(rent(node, box, 0, "1").ok());  // h1, again
+  crash("a");
+  run(absl::Seconds(30));
+
+  FixedHosts after(scheduler, market, "own", list);
+  ProviderActorOptions options;
+  options.adopt = [&after](const Instance& instance) { return after.adopt(instance); };
+  TestNode& again = provide("a", after, options);
+  run(absl::Seconds(30));
+  EXPECT_TRUE(of(again, Payload::INSTANCE_RETURNED).empty()) << "h1 is in use as before";
+  const auto same = rent(again, box, 0, "1");
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_TRUE(same->reader().isInstance()) << "the same token, the same instance";
+  EXPECT_TRUE(rent(again, box, 0, "2").ok()) << "h2 was given back, and is free";
+  EXPECT_TRUE(absl::IsResourceExhausted(rent(again, box, 0, "3").status()));
+}
+
+// A host that is on the list no more is none.
+TEST_F(ProviderTest, AFixedHostThatWasTakenFromTheListHasEnded) {
+  const PlaceName box{"own", "home", "rack", "box", false};
+  FixedHosts before(scheduler, market, "own", {{"h1", box, Money{}}});
+  provide("a", before);
+  crash("a");
+  run(absl::Seconds(30));
+  FixedHosts after(scheduler, market, "own", {});
+  ProviderActorOptions options;
+  options.adopt = [&after](const Instance& instance) { return after.adopt(instance); };
+  TestNode& again = provide("a", after, options);
+  run(absl::Seconds(30));
+  EXPECT_EQ(of(again, Payload::INSTANCE_RETURNED).size(), 1U);
 }
 
 }  // namespace

@@ -162,5 +162,15 @@ TEST_F(WatcherTest, SaysWhyAFeedCannotBeMade) {
             "prices.csv: cannot be opened");
 }
 
+TEST_F(WatcherTest, WithoutAFeedFixedPricesAreToldAndNoneIsMissed) {
+  WatcherOptions with = options();
+  with.fixed = {{zone("a", false), Money{175'000'000}, market.origin}};
+  with.silence = absl::Minutes(1);
+  TestNode& node = watch("a", nullptr, with);
+  run(absl::Minutes(10));
+  EXPECT_EQ(prices_seen(node), (std::vector<std::string>{"a 175000000 @0"}));
+  EXPECT_TRUE(of(node, Payload::SPOT_FEED_LOST).empty());
+}
+
 }  // namespace
 }  // namespace supercloud

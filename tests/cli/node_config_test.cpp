@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+
 #include "cli/near_names.h"
 
 namespace supercloud {
@@ -80,6 +83,73 @@ TEST(NodeConfig, ANameThatWouldMakeItsEventsUnreadableIsRefusedWithItsLine) {
         << told;
     EXPECT_NE(told.find("A-Z a-z 0-9 _ -"), std::string::npos) << told;
   }
+}
+
+const std::string hosts = std::string(good) + R"([market]
+origin = "2026-01-01T00:00:00Z"
+start = "2026-01-01T00:00:00Z"
+[account]
+name = "home"
+[[account.host]]
+node = "h1"
+place = "home/cellar/rack/desktop/on-demand"
+price = "0.02"
+[[account.host]]
+node = "h2"
+place = "home/cellar/rack/desktop/on-demand"
+price = "0.02"
+in_use = false
+)";
+
+TEST(NodeConfig, AnAccountMayBeAListOfOnesOwnHosts) {
+  const auto config = parse_node_config(hosts, "node.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->account->hosts.size(), 2U);
+  const FixedHost& second = config->account->hosts[1];
+  EXPECT_EQ(second.node, "h2");
+  EXPECT_EQ(second.place.id(), "home/cellar/rack/desktop/on-demand");
+  EXPECT_EQ(second.price_per_hour, Money{20'000'000});
+  EXPECT_TRUE(config->account->hosts[0].in_use);
+  EXPECT_FALSE(second.in_use);
+  const auto again = parse_node_config(to_toml(*config), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(to_toml(*again), to_toml(*config));
+  EXPECT_EQ(again->account->hosts.size(), 2U);
+}
+
+TEST(NodeConfig, AMistakeInAListOfHostsIsToldWithLineKeyAndCure) {
+  const auto with = [](const std::string& old, const std::string& replacement) {
+    std::string toml = hosts;
+    toml.replace(toml.rfind(old), old.size(), replacement);
+    return mistake_in(toml);
+  };
+  const auto line_of = [](const std::string& words) {
+    return "node.toml:" +
+           std::to_string(
+               1 + std::count(hosts.begin(),
+                              hosts.begin() + static_cast<std::ptrdiff_t>(hosts.rfind(words)),
+                              '\n')) +
+           ": account.";
+  };
+  const std::string node = line_of("node = \"h2\"") + "host.node ";
+  const std::string place = line_of("place = ") + "host.place ";
+  const std::string price = line_of("price = ") + "host.price ";
+  EXPECT_EQ(with("node = \"h2\"", "node = \"h1\"").rfind(node + "is in the list already", 0), 0U);
+  EXPECT_EQ(with("node = \"h2\"", "node = \"h.2\"").rfind(node + "has to be", 0), 0U);
+  EXPECT_EQ(with("home/cellar/rack", "aws/cellar/rack").rfind(place + "is not of this account", 0),
+            0U);
+  EXPECT_EQ(with("on-demand", "spot").rfind(place + "has to end in /on-demand", 0), 0U);
+  EXPECT_EQ(
+      with("home/cellar/rack/desktop/on-demand", "rack").rfind(place + "has to be a place", 0), 0U);
+  EXPECT_EQ(with("\"0.02\"", "\"0.03\"").rfind(price + "differs from that of h1", 0), 0U);
+  EXPECT_EQ(with("\"0.02\"", "\"cheap\"").rfind(price + "has to be USD per hour", 0), 0U);
+  EXPECT_EQ(with("name = \"home\"", "name = \"home\"\nprices = \"p.csv\"")
+                .find("account.prices is of a simulated cloud"),
+            std::string("node.toml:24: ").size());
+  EXPECT_NE(
+      with("in_use = false", "in_use = 0").find("account.host.in_use has to be true or false"),
+      std::string::npos);
+  EXPECT_NE(with("in_use", "used").find("account.host.used is not known here"), std::string::npos);
 }
 
 }  // namespace
