@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 
@@ -15,7 +16,10 @@ Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
       options_(std::move(options)),
       role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr}),
       past_(context, {{"spot.price_changed.>", "ledger.charged.>", "instance.>"}},
-            [this](const Event& event) { fold(event); }) {
+            [this](const Event& event) { fold(event); }),
+      done_(options_.ended_max),
+      ends_(options_.ended_max),
+      early_(options_.ended_max) {
   context_.subscribe(Pattern::of("spot.price_changed.>"));
   context_.subscribe(Pattern::of("ledger.charged.>"));
   context_.subscribe(Pattern::of("node.joined.>"));
@@ -43,13 +47,16 @@ void Ledger::fold(const Event& event) {
   switch (event.type()) {
     case schema::Payload::SPOT_PRICE_CHANGED: {
       const auto change = payload.getSpotPriceChanged();
-      prices_[std::string(text(change.getPlace().getId()))].add(
-          absl::FromUnixNanos(change.getSinceNs()), Money{change.getPriceNanoUsdPerHour()});
+      const std::string place(text(change.getPlace().getId()));
+      prices_[place].add(absl::FromUnixNanos(change.getSinceNs()),
+                         Money{change.getPriceNanoUsdPerHour()});
+      if (ready_) forget_prices(place);
       return;
     }
     case schema::Payload::INSTANCE_LAUNCHED: {
       const auto launched = payload.getInstanceLaunched();
       const std::string id(text(launched.getInstance()));
+      if (done_.contains(id)) return;
       const auto [found, is_new] = accounts_.try_emplace(id);
       if (!is_new) return;
       Account& account = found->second;
@@ -58,12 +65,13 @@ void Ledger::fold(const Event& event) {
       account.rental.launched = absl::FromUnixNanos(launched.getLaunchedNs());
       account.rental.billing = launched.getBilling();
       account.rental.price_at_start = Money{launched.getPriceNanoUsdPerHour()};
-      if (const auto end = ends_.extract(id); !end.empty()) account.rental.end = end.mapped();
-      if (const auto early = early_.extract(id); !early.empty()) {
-        for (const std::int64_t from_ns : early.mapped()) {
+      if (const auto end = ends_.extract(id)) account.rental.end = *end;
+      if (const auto early = early_.extract(id)) {
+        for (const std::int64_t from_ns : *early) {
           mark(account, (absl::FromUnixNanos(from_ns) - account.rental.launched) / options_.hour);
         }
       }
+      forget_if_done(id);
       return;
     }
     case schema::Payload::INSTANCE_RETURNED:
@@ -72,17 +80,18 @@ void Ledger::fold(const Event& event) {
       const auto ended = revoked ? payload.getInstanceRevoked() : payload.getInstanceReturned();
       const std::string id(text(ended.getInstance()));
       const Rental::End end{absl::FromUnixNanos(ended.getEndedNs()), revoked};
+      if (done_.contains(id)) return;
       const auto found = accounts_.find(id);
-      if (found == accounts_.end()) {
-        ends_.try_emplace(id, end);
-      } else if (!found->second.rental.end) {
-        found->second.rental.end = end;
-      }
+      std::optional<Rental::End>& known =
+          found == accounts_.end() ? ends_[id] : found->second.rental.end;
+      if (!known) known = end;
+      forget_if_done(id);
       return;
     }
     case schema::Payload::LEDGER_CHARGED: {
       const auto charged = payload.getLedgerCharged();
       const std::string id(text(charged.getInstance()));
+      if (done_.contains(id)) return;
       const auto found = accounts_.find(id);
       if (found == accounts_.end()) {
         early_[id].insert(charged.getFromNs());
@@ -90,6 +99,7 @@ void Ledger::fold(const Event& event) {
         mark(found->second,
              (absl::FromUnixNanos(charged.getFromNs()) - found->second.rental.launched) /
                  options_.hour);
+        forget_if_done(id);
       }
       return;
     }
@@ -104,14 +114,34 @@ void Ledger::mark(Account& account, std::int64_t hour) const {
   while (account.charged.erase(account.settled) > 0) ++account.settled;
 }
 
+bool Ledger::is_done(const Account& account) const {
+  return account.over() &&
+         account.settled >= hours_due(account.rental, account.rental.end->at, options_.hour);
+}
+
+void Ledger::forget_if_done(const std::string& instance) {
+  const auto found = accounts_.find(instance);
+  if (found == accounts_.end() || !is_done(found->second)) return;
+  accounts_.erase(found);
+  done_.insert(instance);
+}
+
+// Only once the past is known: until then it is not known either which hours are charged.
+void Ledger::forget_prices(const std::string& place) {
+  PriceHistory& prices = prices_[place];
+  absl::Time needed = prices.newest().first - options_.prices_kept;
+  for (const auto& [id, account] : accounts_)
+    if (account.rental.place == place)
+      needed = std::min(needed, account.rental.launched + options_.hour * account.settled);
+  prices.forget_before(needed);
+}
+
 void Ledger::wake_later() {
   context_.cancel(std::exchange(wake_, 0));
   if (!role_.held() || !ready_) return;
   const absl::Time now = market_.now();
   std::optional<absl::Time> next;
   for (const auto& [id, account] : accounts_) {
-    if (account.over() && account.settled >= hours_due(account.rental, now, options_.hour))
-      continue;
     const absl::Time due = account.over()
                                ? std::min(account.rental.end->at, now)
                                : account.rental.launched + options_.hour * (account.settled + 1);
@@ -128,6 +158,7 @@ void Ledger::wake_later() {
 void Ledger::charge_due() {
   if (!role_.held()) return;
   const absl::Time now = market_.now();
+  std::vector<std::string> done;
   for (auto& [id, account] : accounts_) {
     const std::int64_t due = hours_due(account.rental, now, options_.hour);
     PriceHistory& prices = prices_[account.rental.place];
@@ -136,7 +167,9 @@ void Ledger::charge_due() {
       publish(account, charge_of(account.rental, prices, hour, options_.hour));
       mark(account, hour);
     }
+    if (is_done(account)) done.push_back(id);
   }
+  for (const std::string& id : done) forget_if_done(id);
   wake_later();
 }
 

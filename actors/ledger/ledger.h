@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
 #include "actors/ledger/billing.h"
 #include "actors/market_time.h"
 #include "actors/past.h"
+#include "actors/recent.h"
 #include "actors/role.h"
 #include "actors/session_view.h"
 #include "core/actor.h"
@@ -23,6 +25,11 @@ struct LedgerOptions {
   absl::Duration hour = absl::Hours(1);  // of billing, market time
   // How long after the end of an hour it is charged: facts about it may still be on their way (cluster time).
   Duration settle = absl::Milliseconds(200);
+  // Instances that have ended and are charged to the end: so many are remembered, for facts about them that are told again. Those
+  // of which only the end or charges are known, likewise; one more, and the first of them would be charged anew.
+  std::size_t ended_max = 100'000;
+  // Market time for which prices are kept that no uncharged hour needs: the launch of an instance may be heard late.
+  absl::Duration prices_kept = absl::Hours(48);
 };
 
 class Ledger final : public Actor {
@@ -41,6 +48,9 @@ class Ledger final : public Actor {
   void charge_due();
   void publish(const Account& account, const Charge& charge);
   void mark(Account& account, std::int64_t hour) const;
+  bool is_done(const Account& account) const;
+  void forget_if_done(const std::string& instance);
+  void forget_prices(const std::string& place);
   void wake_later();
 
   Context& context_;
@@ -50,11 +60,13 @@ class Ledger final : public Actor {
   Past past_;
   // the charges of earlier holders are known, as far as their nodes can be reached
   bool ready_ = false;
-  std::map<std::string, Account> accounts_;     // by instance
+  std::map<std::string, Account> accounts_;     // by instance; those that are not done
   std::map<std::string, PriceHistory> prices_;  // by place id
-  std::map<std::string, Rental::End> ends_;     // of instances whose launch is not known yet
+  RecentSet<std::string> done_;                 // instances that have ended and are charged
+  RecentMap<std::string, std::optional<Rental::End>>
+      ends_;  // of instances whose launch is not known yet
   // charges, in nanoseconds from 1970, likewise
-  std::map<std::string, std::set<std::int64_t>> early_;
+  RecentMap<std::string, std::set<std::int64_t>> early_;
   TimerId wake_ = 0;
 };
 

@@ -49,6 +49,9 @@ bool WorldState::apply(const Event& event) {
     case Payload::NODE_LEFT:
     case Payload::NODE_CAPACITY:
       return apply_node(event);
+    case Payload::VM_DESTROYED:
+      vms_.erase(vm_key(event));
+      return false;
     case Payload::MIGRATION_PROPOSED:
     case Payload::MIGRATION_ACCEPTED:
     case Payload::MIGRATION_COMPLETED:
@@ -122,9 +125,7 @@ bool WorldState::apply_instance(const Event& event) {
                          std::nullopt};
       instance.node = str(launched.getNode());
       instance.bid = Money{launched.getBidNanoUsdPerHour()};
-      if (const auto notice = early_notices_.extract(id); !notice.empty()) {
-        instance.notice = notice.mapped();
-      }
+      if (const auto notice = early_notices_.extract(id)) instance.notice = *notice;
       return true;
     }
     default: {
@@ -141,7 +142,9 @@ bool WorldState::apply_instance(const Event& event) {
 
 bool WorldState::apply_joined(schema::NodeJoined::Reader joined, HybridTime time) {
   apply_place(joined.getPlace());
-  Node& node = nodes_[str(joined.getNode())];
+  const auto [found, is_new] = nodes_.try_emplace(str(joined.getNode()));
+  if (is_new && nodes_.size() > world_entries_max) forget_a_node(found->first);
+  Node& node = found->second;
   if (node.since > time) return false;
   const bool news = !node.here || node.since.value == 0;
   node.since = time;
@@ -152,6 +155,15 @@ bool WorldState::apply_joined(schema::NodeJoined::Reader joined, HybridTime time
   node.devices.clear();
   for (const auto device : joined.getDevices()) node.devices.insert(str(device));
   return news;
+}
+
+// The one not heard of for longest: who is here says so again and again.
+void WorldState::forget_a_node(const std::string& but) {
+  auto oldest = nodes_.end();
+  for (auto node = nodes_.begin(); node != nodes_.end(); ++node)
+    if (node->first != but && (oldest == nodes_.end() || node->second.since < oldest->second.since))
+      oldest = node;
+  nodes_.erase(oldest);
 }
 
 bool WorldState::apply_node(const Event& event) {

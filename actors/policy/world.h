@@ -6,12 +6,12 @@
 #include <deque>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "actors/ledger/billing.h"
+#include "actors/recent.h"
 #include "core/event.h"
 #include "core/message.h"
 #include "core/time.h"
@@ -31,6 +31,10 @@ struct WorldOptions {
   // places without a node are candidates: an instance can be rented there
   bool can_rent = true;
 };
+
+// What grows with time is limited: to this many ended instances (facts about them may be told again) and notices of instances whose
+// launch is not known yet, and to this many nodes, those heard of last.
+inline constexpr std::size_t world_entries_max = 10'000;
 
 class WorldState {
  public:
@@ -88,6 +92,7 @@ class WorldState {
   bool apply_instance(const Event& event);
   bool apply_node(const Event& event);
   bool apply_joined(schema::NodeJoined::Reader joined, HybridTime time);
+  void forget_a_node(const std::string& but);
   bool apply_migration(const Event& event);
   Move* move_of(const Event& event);
 
@@ -100,9 +105,9 @@ class WorldState {
   std::map<std::string, PlaceState> places_;
   std::map<std::string, InstanceState> instances_;
   std::map<std::string, Node> nodes_;
-  std::map<std::string, VmState> vms_;  // by "tenant/name"
-  std::set<std::string> ended_;         // instances
-  std::map<std::string, absl::Time> early_notices_;
+  std::map<std::string, VmState> vms_;               // by "tenant/name"
+  RecentSet<std::string> ended_{world_entries_max};  // instances
+  RecentMap<std::string, absl::Time> early_notices_{world_entries_max};
   int lost_feeds_ = 0;
   // The last completed move, in cluster time.
   Duration total_ = absl::ZeroDuration();

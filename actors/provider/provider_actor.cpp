@@ -35,6 +35,8 @@ ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const Session
       role_(context, leases, session, absl::StrCat("provider/", provider.account()),
             {[this](Epoch epoch) { gained(epoch); }, nullptr}),
       past_(context, {{"spot.>", "instance.>"}}, [this](const Event& event) { fold(event); }),
+      ended_(options_.ended_max),
+      requested_(options_.ended_max),
       alive_(std::make_shared<bool>(true)) {
   context_.subscribe(Pattern::of("spot.price_changed.>"));
   context_.subscribe(Pattern::of("spot.interruption_notice.>"));
@@ -92,7 +94,7 @@ void ProviderActor::fold(const Event& event) {
     case schema::Payload::INSTANCE_REQUESTED: {
       const auto requested = payload.getInstanceRequested();
       if (ours(text(requested.getPlace()))) {
-        requested_.emplace(text(requested.getClientToken()));
+        requested_.insert(std::string(text(requested.getClientToken())));
       }
       return;
     }
@@ -108,7 +110,7 @@ void ProviderActor::fold(const Event& event) {
       instance.billing = launched.getBilling();
       instance.launched = absl::FromUnixNanos(launched.getLaunchedNs());
       instance.client_token = std::string(text(launched.getClientToken()));
-      known_.try_emplace(instance.id, Known{instance});
+      if (!ended_.contains(instance.id)) known_.try_emplace(instance.id, Known{instance});
       return;
     }
     case schema::Payload::INSTANCE_RETURNED:
@@ -116,13 +118,20 @@ void ProviderActor::fold(const Event& event) {
       const auto ended = event.type() == schema::Payload::INSTANCE_RETURNED
                              ? payload.getInstanceReturned()
                              : payload.getInstanceRevoked();
-      const auto found = known_.find(std::string(text(ended.getInstance())));
-      if (found != known_.end()) found->second.ended = true;
+      if (ours(text(ended.getPlace()))) end(std::string(text(ended.getInstance())));
       return;
     }
     default:
       return;
   }
+}
+
+void ProviderActor::end(const std::string& instance) {
+  ended_.insert(instance);
+  const auto found = known_.find(instance);
+  if (found == known_.end()) return;
+  context_.cancel(found->second.check);
+  known_.erase(found);
 }
 
 void ProviderActor::begin() {
@@ -151,7 +160,7 @@ void ProviderActor::reconcile(const std::vector<Instance>& listed) {
   for (const Instance& instance : listed) {
     there.insert(instance.id);
     // Its end is a fact, which an account that lives in this process may not have heard of.
-    if (const auto known = known_.find(instance.id); known != known_.end() && known->second.ended) {
+    if (ended_.contains(instance.id)) {
       provider_.give_back(instance.id, Reply<Done>());
       continue;
     }
@@ -164,7 +173,6 @@ void ProviderActor::reconcile(const std::vector<Instance>& listed) {
   }
   std::vector<Instance> gone;
   for (const auto& [id, known] : known_) {
-    if (known.ended) continue;
     if (!there.contains(id)) gone.push_back(known.instance);
   }
   for (const Instance& instance : gone) {
@@ -212,6 +220,7 @@ std::string ProviderActor::price_reason(const Instance& instance) const {
 }
 
 void ProviderActor::publish_launched(const Instance& instance) {
+  if (ended_.contains(instance.id)) return;
   if (!known_.try_emplace(instance.id, Known{instance}).second) return;
   Instance& known = known_.at(instance.id).instance;
   known.notice_deadline = absl::InfiniteFuture();  // until the notice is a fact
@@ -230,8 +239,7 @@ void ProviderActor::publish_launched(const Instance& instance) {
 
 void ProviderActor::publish_notice(const Instance& instance, absl::Time deadline, Money price) {
   const auto found = known_.find(instance.id);
-  if (found == known_.end() || found->second.ended ||
-      found->second.instance.notice_deadline != absl::InfiniteFuture()) {
+  if (found == known_.end() || found->second.instance.notice_deadline != absl::InfiniteFuture()) {
     return;
   }
   found->second.instance.notice_deadline = deadline;
@@ -249,10 +257,8 @@ void ProviderActor::publish_notice(const Instance& instance, absl::Time deadline
 
 void ProviderActor::publish_ended(const Instance& instance, bool revoked, absl::Time at,
                                   const std::string& why) {
-  const auto found = known_.find(instance.id);
-  if (found == known_.end() || found->second.ended) return;
-  found->second.ended = true;
-  context_.cancel(std::exchange(found->second.check, 0));
+  if (!known_.contains(instance.id)) return;
+  end(instance.id);
   Draft draft = context_.draft(instance.id);
   auto ended =
       revoked ? draft.payload().initInstanceRevoked() : draft.payload().initInstanceReturned();
@@ -298,7 +304,7 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
         absl::StrCat(place->id(), " is not a place of account ", provider_.account()))));
   }
   for (const auto& [id, known] : known_) {
-    if (known.ended || known.instance.client_token != token) continue;
+    if (known.instance.client_token != token) continue;
     return answer(Message<schema::Response>::build(
         [&instance = id](schema::Response::Builder response) { response.setInstance(instance); }));
   }
@@ -308,7 +314,7 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
 
   RentRequest rental{*place, Money{request.getBidNanoUsdPerHour()}, token};
   if (rental.bid == Money{}) rental.bid = default_bid(*place);
-  if (!requested_.insert(token).second) return ask_account(rental);
+  if (!requested_.insert(token)) return ask_account(rental);
   Draft draft = context_.draft(place_subject(place->id()));
   auto requested = draft.payload().initInstanceRequested();
   requested.setPlace(place->id());
@@ -381,10 +387,12 @@ absl::Time ProviderActor::next_check(const Known& known) const {
 }
 
 void ProviderActor::check_later(const std::string& id) {
-  Known& known = known_.at(id);
+  const auto found = known_.find(id);
+  if (found == known_.end()) return;
+  Known& known = found->second;
   const bool kept =
       options_.keep_initial && known.instance.client_token.starts_with(initial_token_prefix);
-  if (!options_.return_unused || kept || known.ended || known.check != 0) return;
+  if (!options_.return_unused || kept || known.check != 0) return;
   known.check = market_.at(next_check(known), [this, id] {
     known_.at(id).check = 0;
     if (!role_.held()) return;
@@ -396,11 +404,11 @@ void ProviderActor::check_later(const std::string& id) {
 void ProviderActor::return_if_unused(const std::string& id, const std::string& why,
                                      std::function<void(absl::Status)> done) {
   const auto found = known_.find(id);
+  if (ended_.contains(id)) return done(absl::OkStatus());
   if (found == known_.end()) {
     return done(
         absl::NotFoundError(absl::StrCat("no instance ", id, " in account ", provider_.account())));
   }
-  if (found->second.ended) return done(absl::OkStatus());
   // The cloud takes it, and then its last hour is free.
   if (found->second.instance.notice_deadline != absl::InfiniteFuture()) {
     return done(

@@ -13,6 +13,7 @@
 #include "actors/market_time.h"
 #include "actors/past.h"
 #include "actors/provider/provider.h"
+#include "actors/recent.h"
 #include "actors/role.h"
 #include "actors/session_view.h"
 #include "actors/spot/place.h"
@@ -31,6 +32,8 @@ struct ProviderActorOptions {
   absl::Duration return_lead = absl::Minutes(3);
   Duration return_lead_min = absl::Seconds(3);  // ... and at least this much cluster time
   Duration deadline = absl::Seconds(5);         // of one call to the account or the lease table
+  // Instances that have ended, and client tokens that were asked for: so many are remembered, for what is told or asked again.
+  std::size_t ended_max = 10'000;
   // An account that lives in the process that drives it (simulated, or a list of hosts) must be told what the facts say is rented
   // when another process takes over. It answers whether it has that. Empty where the account itself knows (a cloud): what it no
   // longer lists has ended.
@@ -51,7 +54,6 @@ class ProviderActor final : public Actor {
  private:
   struct Known {
     Instance instance;
-    bool ended = false;
     TimerId check = 0;
   };
   struct Rental {
@@ -59,6 +61,7 @@ class ProviderActor final : public Actor {
   };
   bool ours(std::string_view place_id) const;
   void fold(const Event& event);
+  void end(const std::string& instance);
   void gained(Epoch epoch);
   void begin();
   void reconcile(const std::vector<Instance>& listed);
@@ -83,9 +86,10 @@ class ProviderActor final : public Actor {
   const ProviderActorOptions options_;
   RoleHolder role_;
   Past past_;
-  std::map<std::string, Known> known_;             // by instance
+  std::map<std::string, Known> known_;             // by instance; those that have not ended
+  RecentSet<std::string> ended_;                   // instances
   std::map<std::string, Price> prices_;            // newest, by place
-  std::set<std::string> requested_;                // client tokens whose request is a fact
+  RecentSet<std::string> requested_;               // client tokens whose request is a fact
   std::map<std::string, Rental> rentals_;          // under way, by client token
   std::map<std::string, std::string> return_why_;  // by instance
   // what the account calls back outlives this actor

@@ -107,5 +107,34 @@ TEST_F(LedgerTest, DoesNotMindInWhichOrderFactsArrive) {
   EXPECT_EQ(charges(node), (std::vector<std::string>{"i-1 0 60 100", "i-1 60 90 70"}));
 }
 
+// What has ended and is charged is no account any more, and its facts may be told again, in any order.
+TEST_F(LedgerTest, ChargesNothingTwiceOfWhatIsLongOver) {
+  TestNode& node = keep("a");
+  publish_price(node, zone("a"), 60'000'000, minute(0));
+  launch(node, "i-1", zone("a"), minute(0));
+  end(node, "i-1", minute(90), false);
+  run(absl::Hours(2));
+  const auto once = charges(node);
+  ASSERT_EQ(once.size(), 2U);
+  launch(node, "i-1", zone("a"), minute(0));
+  end(node, "i-1", minute(90), false);
+  run(absl::Hours(3));
+  EXPECT_EQ(charges(node), once);
+}
+
+// Prices that no hour needs any more are forgotten; those of a charge that is late are not.
+TEST_F(LedgerTest, KeepsThePricesThatAnUnchargedHourNeeds) {
+  TestNode& node = keep("a");
+  run(absl::Seconds(10));  // so that the past is known
+  publish_price(node, zone("a"), 60'000'000, minute(0));
+  launch(node, "i-1", zone("a"), minute(0));
+  run(absl::Seconds(1));
+  // Three days ahead, as of a feed that is read in advance: the hour from minute 0 is still to be charged.
+  for (int day = 1; day <= 3; ++day)
+    publish_price(node, zone("a"), 1'000'000 * day, minute(day * 24 * 60));
+  run(absl::Hours(1) + absl::Minutes(1));
+  EXPECT_EQ(charges(node), (std::vector<std::string>{"i-1 0 60 60000000"}));
+}
+
 }  // namespace
 }  // namespace supercloud

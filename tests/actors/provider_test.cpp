@@ -328,5 +328,29 @@ TEST_F(ProviderTest, AFixedHostThatWasTakenFromTheListHasEnded) {
   EXPECT_EQ(of(again, Payload::INSTANCE_RETURNED).size(), 1U);
 }
 
+TEST_F(ProviderTest, AnEndThatIsHeardBeforeItsLaunchStands) {
+  SimulatedMarket account(scheduler, account_options());
+  TestNode& node = provide("a", account);
+  const auto launched = [&] {
+    publish(node, "i-9", [&](Payload::Builder payload) {
+      auto launch = payload.initInstanceLaunched();
+      launch.setInstance("i-9");
+      write_place(zone("a"), {}, launch.initPlace());
+      launch.setNode("n");
+      launch.setClientToken("9");
+    });
+  };
+  publish(node, "i-9", [&](Payload::Builder payload) {
+    auto ended = payload.initInstanceRevoked();
+    ended.setInstance("i-9");
+    ended.setPlace(zone("a").id());
+  });
+  launched();
+  run(absl::Seconds(1));
+  EXPECT_TRUE(give_back(node, "i-9").ok()) << "it has ended already";
+  EXPECT_TRUE(of(node, Payload::INSTANCE_RETURNED).empty());
+  EXPECT_TRUE(absl::IsNotFound(give_back(node, "i-8").status()));
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "actors/policy/policies.h"
 #include "actors/spot/place.h"
 #include "core/virtual_scheduler.h"
@@ -280,6 +281,21 @@ TEST_F(WorldTest, DecisionsAreTheSameByteForByte) {
   const auto stay = decide_stay(here.reader());
   EXPECT_TRUE(text(stay.reader().getChoice()).empty());
   EXPECT_EQ(stay.reader().getCandidates().size(), 4U);
+}
+
+TEST_F(WorldTest, RemembersTheNodesHeardOfLastAndNoMore) {
+  WorldState state;
+  const Event first = joined("node-first", zone("a"), 1);
+  state.apply(first);
+  for (std::size_t i = 0; i < world_entries_max; ++i) {
+    if (i == world_entries_max / 2) state.apply(joined("node-often", zone("a"), 1));
+    state.apply(joined(absl::StrCat("node-", i), zone("a"), 1));
+  }
+  EXPECT_EQ(state.nodes().size(), world_entries_max);
+  EXPECT_FALSE(state.nodes().contains("node-first"));
+  EXPECT_FALSE(state.nodes().contains("node-0"));
+  EXPECT_TRUE(state.nodes().contains("node-often"));
+  EXPECT_TRUE(state.nodes().contains(absl::StrCat("node-", world_entries_max - 1)));
 }
 
 }  // namespace
