@@ -26,24 +26,23 @@ std::uint64_t previous_of(const Event& event, std::size_t tokens) {
 
 }  // namespace
 
-std::optional<OriginTail> PublishedTails::note(const Event& event) {
+PublishedTails::PublishedTails(std::vector<OriginTail> past) {
+  for (OriginTail& tail : past) tails_.insert_or_assign(tail.origin, tail);
+}
+
+void PublishedTails::note(const Event& event) {
   const std::string_view origin = event.origin();
   auto found = tails_.find(origin);
-  const bool first = found == tails_.end();
-  if (first) found = tails_.emplace(std::string(origin), Tail{}).first;
-  Tail& tail = found->second;
-  const bool fresh = first || tail.incarnation != event.incarnation();
-  tail = {event.incarnation(), event.sequence()};
-  const std::uint64_t before = event.reader().getPrevious0();
-  if (!fresh || before == 0) return std::nullopt;
-  return OriginTail{std::string(origin), tail.incarnation, before};
+  if (found == tails_.end())
+    found = tails_.emplace(std::string(origin), OriginTail{.origin = std::string(origin)}).first;
+  found->second.incarnation = event.incarnation();
+  found->second.sequence = event.sequence();
 }
 
 std::vector<OriginTail> PublishedTails::all() const {
   std::vector<OriginTail> all;
   all.reserve(tails_.size());
-  for (const auto& [origin, tail] : tails_)
-    all.push_back({origin, tail.incarnation, tail.sequence});
+  for (const auto& [origin, tail] : tails_) all.push_back(tail);
   return all;
 }
 
@@ -137,9 +136,9 @@ void GapDetector::forget_one() {
 
 void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
                                     std::uint64_t incarnation) {
-  while (!origin.held.empty()) force_lowest(name, origin);
-  report_expected(name, origin, far_future);
+  lose_rest(name, origin);
   origin.incarnation = incarnation;
+  origin.unconfirmed = false;
   origin.delivered = 0;
   for (Chain& chain : origin.chains) {
     // A new incarnation of an origin that was followed is owed from its first event on.
@@ -148,6 +147,21 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
     chain.tracked = tracked;
   }
   note_waiting(name, origin);
+}
+
+void GapDetector::lose_rest(std::string_view name, Origin& origin) {
+  while (!origin.held.empty()) force_lowest(name, origin);
+  std::uint64_t after = BusGap::unknown;
+  for (const Chain& chain : origin.chains) {
+    if (chain.tracked) after = std::min(after, chain.seen);
+  }
+  if (after == BusGap::unknown) return;
+  // One for all its subscriptions: nobody can tell any more which of them missed what.
+  outputs_.emplace_back(BusGap{.origin = std::string(name),
+                               .incarnation = origin.incarnation,
+                               .prefix = "",
+                               .after = after,
+                               .up_to = BusGap::unknown});
 }
 
 void GapDetector::in_effect(std::string_view node, std::string_view prefix,
@@ -159,37 +173,48 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
   if (publisher == publishers_.end()) {
     publisher = publishers_.emplace(std::string(node), Publisher{}).first;
   }
-  publisher->second.effective.insert(slot);
+  std::map<std::string_view, std::uint64_t> stood;
   for (const OriginTail& tail : tails) {
     if (node_of(tail.origin) != node) continue;
-    const bool known = origins_.find(tail.origin) != origins_.end();
     Origin& origin = find_or_make(tail.origin, tail.incarnation);
-    if (origin.incarnation > tail.incarnation) continue;
-    if (origin.incarnation < tail.incarnation) {
+    if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
+    if (tail.incarnation < origin.incarnation) continue;
+    origin.unconfirmed = false;
+    stood[tail.origin] = tail.sequence;
+  }
+  publisher->second.effective.insert(slot);
+  for (auto next = first_of(node); next != origins_.end() && node_of(next->first) == node;) {
+    const std::string& name = next->first;
+    Origin& origin = next->second;
+    if (origin.unconfirmed) {
+      lose_rest(name, origin);
+      waiting_.erase(name);
+      next = origins_.erase(next);
+      continue;
     }
     Chain& chain = chain_of(origin, slot);
-    if (known && chain.tracked) continue;
-    chain.tracked = true;
-    if (!chain.any) {
-      chain.seen = std::max(chain.seen, tail.sequence);
-    } else if (chain.first_previous > tail.sequence) {
-      report(tail.origin, origin, slot, tail.sequence, chain.first_previous);
+    if (!chain.tracked) {
+      const auto found_tail = stood.find(name);
+      const std::uint64_t tail = found_tail == stood.end() ? 0 : found_tail->second;
+      chain.tracked = true;
+      chain.seen = chain.since = std::max(chain.seen, tail);
+      if (chain.any && chain.first_previous > tail)
+        report(name, origin, slot, tail, chain.first_previous);
     }
+    ++next;
   }
 }
 
-void GapDetector::opened(std::string_view node, const OriginTail& tail) {
-  if (node_of(tail.origin) != node || origins_.find(tail.origin) != origins_.end()) return;
-  Origin& origin = find_or_make(tail.origin, tail.incarnation);
-  for (Chain& chain : origin.chains) {
-    if (chain.tracked) chain.seen = tail.sequence;
-  }
+GapDetector::Origins::iterator GapDetector::first_of(std::string_view node) {
+  std::string lead(node);
+  lead += '/';
+  return origins_.lower_bound(lead);
 }
 
 void GapDetector::restarted(std::string_view node) {
-  const auto found = publishers_.find(node);
-  if (found != publishers_.end()) found->second.effective.clear();
+  for (auto next = first_of(node); next != origins_.end() && node_of(next->first) == node; ++next)
+    next->second.unconfirmed = true;
 }
 
 absl::Status GapDetector::arrived(Event event, Instant now) {
@@ -265,6 +290,7 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event) {
       if (publisher == nullptr) publisher = publisher_of(event.origin());
       if (publisher != nullptr && publisher->effective.count(matches.match[i].slot) > 0) {
         chain.tracked = true;
+        chain.since = sequence;
       }
     }
     chain.seen = std::max(chain.seen, sequence);
@@ -285,23 +311,29 @@ void GapDetector::report(std::string_view name, const Origin& origin, std::size_
 
 void GapDetector::report_missing(std::string_view name, Origin& origin, const Matches& matches,
                                  const Event& event) {
-  // The matching prefixes are nested, so the shortest that misses something covers the longer ones.
+  // The matching prefixes are nested, so the shortest that misses something covers a longer one; but not where it is followed only
+  // since after the last that was seen under the longer one.
+  std::uint64_t covered_since = BusGap::unknown;
   for (std::size_t i = 0; i < matches.count; ++i) {
     const Chain& chain = chain_of(origin, matches.match[i].slot);
     const std::uint64_t previous = previous_of(event, matches.match[i].tokens);
-    if (!chain.tracked || previous <= chain.seen) continue;
+    if (!chain.tracked || previous <= chain.seen || covered_since <= chain.seen) continue;
     report(name, origin, matches.match[i].slot, chain.seen, previous);
-    return;
+    covered_since = chain.since;
   }
 }
 
 void GapDetector::too_late(std::string_view name, Origin& origin, const Matches& matches,
                            const Event& event) {
   bool owed = false;
+  std::uint64_t covered_since = BusGap::unknown;
   for (std::size_t i = 0; i < matches.count; ++i) {
     Chain& chain = chain_of(origin, matches.match[i].slot);
     if (!chain.tracked || event.sequence() <= chain.seen) continue;
-    if (!owed) report(name, origin, matches.match[i].slot, chain.seen, event.sequence());
+    if (covered_since > chain.seen) {
+      report(name, origin, matches.match[i].slot, chain.seen, event.sequence());
+      covered_since = chain.since;
+    }
     owed = true;
     chain.seen = event.sequence();
   }
@@ -412,16 +444,19 @@ void GapDetector::expire_origin(std::string_view name, Origin& origin, Instant n
 void GapDetector::report_expected(std::string_view name, Origin& origin, Instant now) {
   std::string_view reported;
   std::uint64_t covered = 0;
+  std::uint64_t covered_since = 0;
   for (const auto& [prefix, slot] : slots_) {  // sorted: a prefix comes before its extensions
     Chain& chain = chain_of(origin, slot);
     if (chain.expected == 0 || chain.expected_by > now) continue;
     const std::uint64_t expected = std::exchange(chain.expected, 0);
     if (expected <= chain.seen) continue;
-    const bool told = covered >= expected && prefix.substr(0, reported.size()) == reported;
+    const bool told = covered >= expected && covered_since <= chain.seen &&
+                      prefix.substr(0, reported.size()) == reported;
     if (!told) {
       report(name, origin, slot, chain.seen, expected);
       reported = prefix;
       covered = expected;
+      covered_since = chain.since;
     }
     chain.seen = expected;
   }

@@ -11,7 +11,10 @@
 //             older than what was delivered, and not seen -> a gap: delivering it would break the origin's order
 //   tail      newer than what arrived     -> a gap, if it does not arrive within `hold`
 //
-// What is owed begins when a subscription is in effect at the publisher (`in_effect`); from then on nothing is lost in silence.
+// What is owed begins when a subscription is in effect at the publisher (`in_effect`); from then on nothing is lost in silence,
+// over ends and starts of its process too. A process tells where all origins of its node stood when it started, which its log
+// knows: as the start of what is owed to whom it is new, and as tails to whom it is not. An origin that it does not know,
+// or knows at a later incarnation, has lost its log: the rest of what it had said is a gap whose end is unknown.
 #pragma once
 
 #include <cstdint>
@@ -33,27 +36,19 @@
 
 namespace supercloud {
 
-// The newest event that an origin published through one process.
-struct OriginTail {
-  std::string origin;
-  std::uint64_t incarnation = 0;
-  std::uint64_t sequence = 0;
-};
-
-// The publisher's side: where its origins stand, for the answer to a subscriber.
+// The publisher's side: where all its origins stand, for the answer to a subscriber.
 class PublishedTails {
  public:
-  // Takes note of an event about to be sent. Returns where its origin stood before it, if this process had not published
-  // anything of that origin before although the origin has a past (in its log): subscribers are to be told.
-  std::optional<OriginTail> note(const Event& event);
+  PublishedTails() = default;
+  // `past`: as Bus::start was told.
+  explicit PublishedTails(std::vector<OriginTail> past);
+
+  // Takes note of an event about to be sent.
+  void note(const Event& event);
   std::vector<OriginTail> all() const;
 
  private:
-  struct Tail {
-    std::uint64_t incarnation = 0;
-    std::uint64_t sequence = 0;
-  };
-  std::map<std::string, Tail, std::less<>> tails_;
+  std::map<std::string, OriginTail, std::less<>> tails_;
 };
 
 // Pure: the same calls give the same outputs. Thread-bound.
@@ -82,12 +77,10 @@ class GapDetector {
   void subscribe(std::string_view prefix);
   void unsubscribe(std::string_view prefix);
 
-  // Process `node` has the subscription in effect; `tails`: where its origins stood at that moment. Repeats are harmless.
+  // Process `node` has the subscription in effect; `tails`: where all its origins stood at that moment. Repeats are harmless.
   void in_effect(std::string_view node, std::string_view prefix,
                  absl::Span<const OriginTail> tails);
-  // An origin of `node` begins to publish there, and stood at `tail` before.
-  void opened(std::string_view node, const OriginTail& tail);
-  // Another process bears the name now: nothing is in effect there until in_effect() says so again.
+  // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
   void restarted(std::string_view node);
 
   // InvalidArgument: the event contradicts itself.
@@ -109,6 +102,7 @@ class GapDetector {
   struct Chain {                       // one origin under one subscription
     bool tracked = false;              // false: what came before is not owed, nothing is missing
     bool any = false;                  // something arrived while it was not tracked
+    std::uint64_t since = 0;           // nothing up to here is owed
     std::uint64_t seen = 0;            // newest that arrived or was reported
     std::uint64_t first_previous = 0;  // of the first that arrived while it was not tracked
     std::uint64_t expected = 0;        // a heartbeat's tail that has not arrived; 0: none
@@ -120,13 +114,15 @@ class GapDetector {
   };
   struct Origin {
     std::uint64_t incarnation = 0;
+    // Known from a process that ended, and the next one has not said yet that its log knows it.
+    bool unconfirmed = false;
     std::uint64_t delivered = 0;
     std::uint64_t heard = 0;    // counts arrivals; for forgetting
     std::vector<Chain> chains;  // by slot
     std::map<std::uint64_t, Held> held;
   };
   struct Publisher {
-    std::set<std::size_t> effective;  // slots
+    std::set<std::size_t> effective;  // slots; at this process of it or at an earlier one
     bool forgot = false;              // an origin of it was forgotten: a new one may be an old one
   };
   struct Match {
@@ -142,8 +138,12 @@ class GapDetector {
   Matches match(std::string_view topic) const;
   Chain& chain_of(Origin& origin, std::size_t slot) const;
   Publisher* publisher_of(std::string_view origin);
+  // Of the origins of a node, the first, in the order of origins_.
+  Origins::iterator first_of(std::string_view node);
   Origin& find_or_make(std::string_view name, std::uint64_t incarnation);
   void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);
+  // The log of its incarnation is lost.
+  void lose_rest(std::string_view name, Origin& origin);
   bool missing(Origin& origin, const Matches& matches, const Event& event) const;
   void accept(Origin& origin, const Matches& matches, Event event);
   void report_missing(std::string_view name, Origin& origin, const Matches& matches,

@@ -179,6 +179,13 @@ bool Subscriber::owned(std::string_view prefix) const {
   return found != subscriptions_.end() && found->second.owned > 0;
 }
 
+bool Subscriber::owned_below(std::string_view prefix) const {
+  for (auto next = subscriptions_.lower_bound(prefix);
+       next != subscriptions_.end() && std::string_view(next->first).starts_with(prefix); ++next)
+    if (next->second.owned > 0) return true;
+  return false;
+}
+
 // A heartbeat that only the bus itself asked for is not the owner's business.
 bool Subscriber::wanted(const Event& event) const {
   if (event.type() != schema::Payload::NODE_HEARTBEAT) return true;
@@ -189,7 +196,7 @@ void Subscriber::drain() {
   if (std::exchange(draining_, true)) return;
   while (std::optional<GapDetector::Output> output = detector_.next()) {
     if (const BusGap* gap = std::get_if<BusGap>(&*output)) {
-      if (owned(gap->prefix)) receiver_->on_gap(*gap);
+      if (owned_below(gap->prefix)) receiver_->on_gap(*gap);
       continue;
     }
     Event event = std::get<Event>(*std::move(output));

@@ -60,7 +60,6 @@ class Subscriber {
                  absl::Span<const OriginTail> tails);
   // The newest version known to be in effect; 0: none.
   std::uint64_t version_at(std::string_view node, std::string_view prefix) const;
-  void opened(const std::string& node, const OriginTail& tail) { detector_.opened(node, tail); }
 
   // Bytes that claim to be an event whose topic on the wire was `topic` (empty: not told), from a process known as `from`.
   void arrived(const std::string& from, std::string_view topic, Bytes bytes);
@@ -83,6 +82,8 @@ class Subscriber {
   void reply_soon();
   void reply_waiters();
   bool owned(std::string_view prefix) const;
+  // Whether the owner subscribes to it or to a part of it.
+  bool owned_below(std::string_view prefix) const;
   bool wanted(const Event& event) const;
   void drain();
   void arm_expiry();

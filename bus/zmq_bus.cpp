@@ -109,8 +109,9 @@ ZmqBus::~ZmqBus() {
   for (auto& [id, pending] : pending_) loop_.cancel(pending.timer);
 }
 
-void ZmqBus::start(BusReceiver& receiver) {
+void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   receiver_ = &receiver;
+  published_ = PublishedTails(std::move(past));
   subscriber_.start(receiver);
   MembershipOptions options;
   options.self = self_;
@@ -132,11 +133,7 @@ void ZmqBus::start(BusReceiver& receiver) {
 
 void ZmqBus::publish(const Event& event) {
   if (publisher_ == nullptr || fatal_) return;
-  if (const std::optional<OriginTail> opening = published_.note(event)) {
-    const std::string body = encode(*opening);
-    const std::string_view frames[] = {opening_topic, body};
-    publisher_->send_lossy(frames);
-  }
+  published_.note(event);
   const std::string_view topic = event.topic();
   std::array<char, topic_bytes_max + 1> wire_topic;
   if (topic.size() >= wire_topic.size()) return;  // no valid topic is
@@ -235,13 +232,7 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   if (frames.size() != 2) return receiver_->on_rejected(name, "a message that has not two frames");
   const std::string_view topic = frames[0];
   if (!topic.empty() && topic[0] == marker_lead[0]) {
-    if (topic == opening_topic) {
-      const absl::StatusOr<OriginTail> tail = decode_opening(frames[1]);
-      if (!tail.ok()) return on_bad_frame(name, tail.status());
-      subscriber_.opened(name, *tail);
-    } else if (topic == source.marker) {
-      on_marker(source, frames[1]);
-    }
+    if (topic == source.marker) on_marker(source, frames[1]);
     return;
   }
   if (frames[1].size() > event_bytes_max)
@@ -298,7 +289,6 @@ bool ZmqBus::attach(Source& source) {
   const absl::Status connected = source.socket->connect(source.member.publish_endpoint);
   if (!connected.ok()) on_bad_frame(name, connected);
   source.socket->start();
-  source.socket->subscribe(opening_topic);
   for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
     if (subscription.active()) source.socket->subscribe(prefix);
   }

@@ -58,7 +58,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   ZmqBus(const ZmqBus&) = delete;
   ZmqBus& operator=(const ZmqBus&) = delete;
 
-  void start(BusReceiver& receiver) override;
+  void start(BusReceiver& receiver, std::vector<OriginTail> past) override;
   void publish(const Event& event) override;
   void subscribe(std::string prefix, Reply<Done> reply) override;
   void unsubscribe(std::string prefix) override;

@@ -214,13 +214,4 @@ absl::StatusOr<Marker> decode_marker(std::string_view frame) {
   return marker;
 }
 
-std::string encode(const OriginTail& tail) { return Writer().tail(tail).take(); }
-
-absl::StatusOr<OriginTail> decode_opening(std::string_view frame) {
-  Parser parser(frame);
-  OriginTail tail = parser.tail();
-  if (absl::Status done = parser.done("opening"); !done.ok()) return done;
-  return tail;
-}
-
 }  // namespace supercloud

@@ -8,7 +8,6 @@
 // Publisher's socket (XPUB, bound) to subscriber's (SUB, one per publisher); two frames:
 //   event    = topic "."                          event bytes (core/schema/event.capnp, standard framing, one segment)
 //   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail
-//   opening  = FF "o"                             tail
 //
 // Join handshake. A subscriber subscribes prefixes, and behind them on the same pipe the topic of a marker that nobody else has.
 // The publisher hears of each new topic; when it is a marker's, the prefixes before it are in effect, and it publishes the
@@ -37,7 +36,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "bus/gap_detector.h"
+#include "core/bus.h"
 
 namespace supercloud {
 
@@ -46,9 +45,6 @@ inline constexpr std::size_t wire_name_bytes_max = 255;
 inline constexpr std::string_view marker_lead =
     "\xff"
     "m";
-inline constexpr std::string_view opening_topic =
-    "\xff"
-    "o";
 
 struct Member {
   std::string name;
@@ -91,8 +87,5 @@ struct Marker {
 };
 std::string encode(const Marker& marker);
 absl::StatusOr<Marker> decode_marker(std::string_view frame);
-
-std::string encode(const OriginTail& tail);
-absl::StatusOr<OriginTail> decode_opening(std::string_view frame);
 
 }  // namespace supercloud

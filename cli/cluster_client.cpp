@@ -71,7 +71,7 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::connect(const Clus
   auto bus = ZmqBus::open(state->loop, state->pool, options);
   if (!bus.ok()) return bus.status();
   state->bus = *std::move(bus);
-  state->bus->start(*state);
+  state->bus->start(*state, {});
   std::unique_ptr<ClusterClient> client(new ClusterClient(std::move(state)));
   // A subscription is in effect once every member that is known has confirmed it: then somebody is there.
   if (const auto joined = client->subscribe(Pattern::of("node.left.>"), [](const Event&) {});

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/event.h"
 #include "core/reply.h"
@@ -19,10 +21,20 @@ struct Address {
   friend auto operator<=>(const Address&, const Address&) = default;
 };
 
-struct BusGap {
+// Where an origin stands: the newest event of its newest incarnation.
+struct OriginTail {
   std::string origin;
   std::uint64_t incarnation = 0;
-  std::string prefix;       // the subscription under which it was noticed
+  std::uint64_t sequence = 0;
+};
+
+struct BusGap {
+  // As `up_to`: nobody knows any more what there was. The publisher lost its log, and a later incarnation has begun.
+  static constexpr std::uint64_t unknown = std::numeric_limits<std::uint64_t>::max();
+
+  std::string origin;
+  std::uint64_t incarnation = 0;
+  std::string prefix;       // the subscription under which it was noticed; where the end is unknown, ""
   std::uint64_t after = 0;  // last that arrived
   std::uint64_t up_to = 0;  // newest known to exist; (after, up_to] is missing in part or whole
 };
@@ -47,8 +59,9 @@ class Bus {
  public:
   virtual ~Bus() = default;
 
-  // Nothing arrives before.
-  virtual void start(BusReceiver& receiver) = 0;
+  // Nothing arrives before. `past`: where all origins of this node stood when its process started, from its log; what an earlier
+  // process of the node had sent in vain is missed by it.
+  virtual void start(BusReceiver& receiver, std::vector<OriginTail> past) = 0;
 
   // To every other process that subscribes to a prefix of its topic. In order per origin.
   virtual void publish(const Event& event) = 0;

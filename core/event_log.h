@@ -51,6 +51,8 @@ class EventLog {
 
   // As of the last completed append.
   virtual OriginState origin(std::string_view name) const = 0;
+  // All that origin() knows, in order of their names.
+  virtual std::vector<std::string> origins() const = 0;
 };
 
 }  // namespace supercloud

@@ -61,7 +61,11 @@ struct Node::State {
 Node::Node(NodeSeams seams, NodeOptions options)
     : state_(std::make_unique<State>(seams, std::move(options))) {
   state_->arm_heartbeat();
-  seams.bus.start(*this);
+  std::vector<OriginTail> past;
+  for (const auto& [origin, stream] : state_->runtime.publisher().streams()) {
+    if (stream->incarnation() != 0) past.push_back({origin, stream->incarnation(), stream->left()});
+  }
+  seams.bus.start(*this, std::move(past));
 }
 
 Node::~Node() {

@@ -26,8 +26,8 @@ std::string_view leading_tokens(std::string_view topic, std::size_t tokens) {
 
 // ---- OriginStream --------------------------------------------------------------------------------------------------
 
-void OriginStream::open(const OriginState& state, std::uint64_t fresh_incarnation) {
-  incarnation_ = state.incarnation == 0 ? fresh_incarnation : state.incarnation;
+void OriginStream::open(const OriginState& state) {
+  incarnation_ = state.incarnation;
   last_ = state.sequence_reserved;
   for (const auto& [prefix, sequence] : state.tails) {
     last_ = std::max(last_, sequence);
@@ -91,7 +91,18 @@ Publisher::Publisher(EventLog& log, Scheduler& scheduler, HybridClock& clock,
       clock_(clock),
       waiting_max_(waiting_max),
       deliver_(std::move(deliver)),
-      self_(std::make_shared<Publisher*>(this)) {}
+      self_(std::make_shared<Publisher*>(this)) {
+  // All that the log knows, and not only what will publish again: others may have missed what came last.
+  for (const std::string& origin : log_.origins()) {
+    const OriginState past = log_.origin(origin);
+    auto& stream = streams_[origin];
+    stream = std::make_unique<OriginStream>(origin);
+    stream->open(past);
+    // The wall clock may have been set back a little since. If it was more, it had been wrong before, and others would refuse
+    // events that go on from there.
+    clock_.observe(past.newest).IgnoreError();
+  }
+}
 
 OriginStream& Publisher::stream(const std::string& origin) {
   std::unique_ptr<OriginStream>& stream = streams_[origin];
@@ -113,13 +124,9 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
                      " events waiting for the event log; look at its disk"));
   }
   if (absl::Status status = draft.set_topic(); !status.ok()) return status;
-  if (!stream.opened()) {
+  if (!stream.opened()) {  // the log does not know it
     const std::int64_t now_ms = absl::ToUnixMillis(scheduler_.clock().wall());
-    const OriginState past = log_.origin(stream.origin_);
-    stream.open(past, static_cast<std::uint64_t>(std::max<std::int64_t>(now_ms, 1)));
-    // The wall clock may have been set back a little since. If it was more, it had been wrong before, and others would refuse
-    // events that go on from there.
-    clock_.observe(past.newest).IgnoreError();
+    stream.incarnation_ = static_cast<std::uint64_t>(std::max<std::int64_t>(now_ms, 1));
   }
   const schema::Payload::Which type = draft.payload().which();
   OriginStream::Tail& tail = stream.tail_of(type, draft.topic());

@@ -45,6 +45,7 @@ class OriginStream {
   OriginStream& operator=(const OriginStream&) = delete;
 
   const std::string& origin() const { return origin_; }
+  // 0: it has none yet, for it is new and has published nothing.
   std::uint64_t incarnation() const { return incarnation_; }
   // Of the whole stream, what has been delivered.
   std::uint64_t left() const { return whole_.left; }
@@ -65,7 +66,7 @@ class OriginStream {
   };
 
   bool opened() const { return incarnation_ != 0; }
-  void open(const OriginState& state, std::uint64_t fresh_incarnation);
+  void open(const OriginState& state);
   Tail& tail_of(schema::Payload::Which type, std::string_view topic);
   Tail& tail_at(std::string_view topic, std::size_t tokens);
   void settle(std::uint64_t sequence, State state);
@@ -92,7 +93,7 @@ class Publisher {
   static constexpr std::size_t commit_events_max = 1024;
   static constexpr Duration retry_delay = absl::Milliseconds(100);
 
-  // `waiting_max`: events of one origin that may wait for the log.
+  // `waiting_max`: events of one origin that may wait for the log. Streams that the log knows go on from there.
   Publisher(EventLog& log, Scheduler& scheduler, HybridClock& clock, std::size_t waiting_max,
             Deliver deliver);
 

@@ -74,7 +74,7 @@ class SimulatedCluster::Faults final : public HostFaults {
 struct SimulatedCluster::Site {
   Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
       : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_),
-        watched(cluster.deliveries_, bus, bus),
+        watched(cluster.deliveries_, bus, bus, disk.origins),
         log(cluster.site_clock_, cluster.pool_, disk),
         table(cluster.site_clock_, cluster.lease_disk_, options),
         session(cluster.site_clock_.clock(), cluster.options_.fence),
@@ -187,7 +187,7 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
     add_machine(absl::StrCat("node-", i), place_of(i, options_), "");
   client_ = std::make_unique<Asker>();
   client_bus_ = std::make_unique<SimulatedBus>("client", network_, scheduler_, pool_);
-  client_bus_->start(*client_);
+  client_bus_->start(*client_, {});
 }
 
 SimulatedCluster::~SimulatedCluster() {

@@ -1,6 +1,8 @@
 #include "simulation/deliveries.h"
 
+#include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "bus/subscriber.h"
@@ -10,6 +12,15 @@ namespace {
 
 bool under(std::string_view topic, std::string_view prefix) {
   return any_prefix(topic, [prefix](std::string_view each) { return each == prefix; });
+}
+
+// The predecessor that it names under `prefix`; 0: it is not under it, or the first.
+std::uint64_t previous_under(const Event& event, std::string_view prefix) {
+  if (!under(event.topic(), prefix)) return 0;
+  const auto reader = event.reader();
+  const std::uint64_t previous[] = {reader.getPrevious0(), reader.getPrevious1(),
+                                    reader.getPrevious2(), reader.getPrevious3()};
+  return previous[std::ranges::count(prefix, '.')];
 }
 
 }  // namespace
@@ -34,19 +45,39 @@ void Deliveries::published(const WatchedBus& publisher, const Event& event) {
   }
 }
 
+void Deliveries::started(const std::string& node, const OriginBook& log) {
+  for (const auto& [name, subscriber] : buses_) {
+    for (auto& [stream, debts] : subscriber->owed_) {
+      const auto known = log.entries().find(stream.first);
+      const bool lost = known == log.entries().end() || known->second.incarnation != stream.second;
+      for (auto& [sequence, owed] : debts) {
+        if (owed.publisher != node || std::exchange(owed.ended, true)) continue;
+        const auto has = [&, at = sequence](const std::string& prefix) {
+          const auto tail = known->second.tails.find(prefix);
+          return tail != known->second.tails.end() && tail->second >= at;
+        };
+        owed.told =
+            lost ? subscriber->heard_.contains(stream) : std::ranges::any_of(owed.prefixes, has);
+      }
+    }
+  }
+}
+
+bool Deliveries::knowable(const Owed& owed, Instant before) const {
+  if (owed.at >= before) return false;
+  if (owed.named) return true;
+  const auto publisher = buses_.find(owed.publisher);
+  if (publisher == buses_.end() || publisher->second->since_ >= before) return false;
+  return owed.told || publisher->second->truth_.life() == owed.life;
+}
+
 void Deliveries::judge(Instant before, const std::function<void(std::string what)>& say) const {
-  const auto lacks = [&](const Owed& owed) {
-    if (owed.at >= before) return false;
-    const auto publisher = buses_.find(owed.publisher);
-    if (publisher == buses_.end()) return false;
-    return publisher->second->truth_.life() == owed.life;
-  };
   for (const auto& [name, subscriber] : buses_) {
     for (const auto& [stream, debts] : subscriber->owed_) {
       std::uint64_t count = 0, first = 0, last = 0;
       const Owed* example = nullptr;
       for (const auto& [sequence, owed] : debts) {
-        if (!lacks(owed)) continue;
+        if (!knowable(owed, before)) continue;
         if (count++ == 0) first = sequence, example = &owed;
         last = sequence;
       }
@@ -67,16 +98,18 @@ void Deliveries::judge(Instant before, const std::function<void(std::string what
 
 // ---- between a process and its bus -------------------------------------------------------------------------------------
 
-WatchedBus::WatchedBus(Deliveries& deliveries, Bus& bus, const SimulatedBus& truth)
-    : deliveries_(deliveries), bus_(bus), truth_(truth) {
+WatchedBus::WatchedBus(Deliveries& deliveries, Bus& bus, const SimulatedBus& truth,
+                       const OriginBook& log)
+    : deliveries_(deliveries), bus_(bus), truth_(truth), since_(deliveries.world_.now()) {
+  deliveries_.started(truth_.name(), log);
   deliveries_.buses_[truth_.name()] = this;
 }
 
 WatchedBus::~WatchedBus() { deliveries_.buses_.erase(truth_.name()); }
 
-void WatchedBus::start(BusReceiver& receiver) {
+void WatchedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   receiver_ = &receiver;
-  bus_.start(static_cast<BusReceiver&>(*this));
+  bus_.start(static_cast<BusReceiver&>(*this), std::move(past));
 }
 
 void WatchedBus::publish(const Event& event) {
@@ -120,8 +153,20 @@ void WatchedBus::request(Address to, std::string bytes, Reply<std::string> reply
 }
 
 void WatchedBus::on_event(Event event) {
-  const auto stream = owed_.find({std::string(event.origin()), event.incarnation()});
-  if (stream != owed_.end()) stream->second.erase(event.sequence());
+  const Deliveries::Stream stream{event.origin(), event.incarnation()};
+  heard_.insert(stream);
+  if (const auto found = owed_.find(stream); found != owed_.end()) {
+    Deliveries::Debts::mapped_type& debts = found->second;
+    if (const auto own = debts.extract(event.sequence())) {
+      for (auto& [sequence, owed] : debts) {
+        const auto names = [&event, at = sequence](const std::string& prefix) {
+          return previous_under(event, prefix) >= at;
+        };
+        if (owed.life == own.mapped().life && std::ranges::any_of(owed.prefixes, names))
+          owed.named = true;
+      }
+    }
+  }
   receiver_->on_event(std::move(event));
 }
 

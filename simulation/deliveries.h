@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "bus/simulated/simulated_bus.h"
 #include "core/bus.h"
 #include "core/time.h"
+#include "storage/origin_book.h"
 
 namespace supercloud {
 
@@ -27,8 +29,18 @@ class Deliveries {
   explicit Deliveries(const Clock& world) : world_(world) {}
 
   // Calls `say` for each stream of which a live process lacks something that was published before `before`, and for each
-  // subscription that is not in effect at a live publisher. What was on its way from a process that has ended is not judged:
-  // a restarted one does not yet say where all its origins stood. Its words name subscriber, topic and range.
+  // subscription that is not in effect at a live publisher. Its words name subscriber, topic and range.
+  //
+  // What a process had sent that ended since is judged too, once it can be known again that it was there:
+  //   - the subscriber was given a later event of that process that names it or a later one as its predecessor under one of the
+  //     subscriptions; or
+  //   - the node lives again, and the log with which its next process started has the event or a later one under one of the
+  //     subscriptions: it says so; or
+  //   - the node lives again without that log, and the subscriber had been given anything of that incarnation: it knows that there
+  //     was one, and not how far it had come.
+  // What nobody can know is thus a volatile event, or a noted one whose group commit did not come to its end, that was the
+  // last of its origin under each subscription when its process was killed; what a node had said that does not come back; and of
+  // an incarnation whose log is lost, what was all of it lost on the way to that subscriber.
   void judge(Instant before, const std::function<void(std::string what)>& say) const;
 
  private:
@@ -39,10 +51,18 @@ class Deliveries {
     std::string publisher;              // a node ...
     std::uint64_t life = 0;             // ... and which of its processes
     Instant at;
+    // By one of the same process that has arrived: it, or a later one, is its predecessor under one of them.
+    bool named = false;
+    bool ended = false;  // its process; the next one of the node has started ...
+    bool told = false;   // ... with a log that tells of it, or without that log
   };
   using Stream = std::pair<std::string, std::uint64_t>;  // origin, incarnation
   using Debts = std::map<Stream, std::map<std::uint64_t, Owed>>;
   void published(const WatchedBus& publisher, const Event& event);
+  // The next process of a node starts with `log`.
+  void started(const std::string& node, const OriginBook& log);
+  // Whether it can be known that the subscriber lacks it.
+  bool knowable(const Owed& owed, Instant before) const;
 
   const Clock& world_;
   std::map<std::string, WatchedBus*> buses_;  // of the processes that live, by node
@@ -51,13 +71,14 @@ class Deliveries {
 // Passes everything on. Thread-bound; both buses outlive it.
 class WatchedBus final : public Bus, private BusReceiver {
  public:
-  // `bus`: what the process uses; `truth`: the real one behind it, asked which subscriptions are in effect.
-  WatchedBus(Deliveries& deliveries, Bus& bus, const SimulatedBus& truth);
+  // `bus`: what the process uses; `truth`: the real one behind it, asked which subscriptions are in effect; `log`: with which the
+  // process starts.
+  WatchedBus(Deliveries& deliveries, Bus& bus, const SimulatedBus& truth, const OriginBook& log);
   ~WatchedBus() override;
   WatchedBus(const WatchedBus&) = delete;
   WatchedBus& operator=(const WatchedBus&) = delete;
 
-  void start(BusReceiver& receiver) override;
+  void start(BusReceiver& receiver, std::vector<OriginTail> past) override;
   void publish(const Event& event) override;
   void subscribe(std::string prefix, Reply<Done> reply) override;
   void unsubscribe(std::string prefix) override;
@@ -76,9 +97,11 @@ class WatchedBus final : public Bus, private BusReceiver {
   Deliveries& deliveries_;
   Bus& bus_;
   const SimulatedBus& truth_;
+  const Instant since_;
   BusReceiver* receiver_ = nullptr;
   std::map<std::string, std::uint64_t, std::less<>> subscribed_;  // how often, by prefix
   Deliveries::Debts owed_;
+  std::set<Deliveries::Stream> heard_;
 };
 
 }  // namespace supercloud

@@ -26,7 +26,7 @@ struct SimulatedMachine::Process {
           MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk)
       : bus(name, world.network, scheduler, world.pool),
         bus_in_place(options.in_place.bus ? options.in_place.bus(bus) : nullptr),
-        watched(world.deliveries, bus_in_place ? *bus_in_place : bus, bus),
+        watched(world.deliveries, bus_in_place ? *bus_in_place : bus, bus, disk.origins),
         log(scheduler, world.pool, disk),
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),

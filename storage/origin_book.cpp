@@ -48,4 +48,11 @@ OriginState OriginBook::state(std::string_view origin) const {
           .newest = newest_};
 }
 
+std::vector<std::string> OriginBook::names() const {
+  std::vector<std::string> names;
+  names.reserve(entries_.size());
+  for (const auto& [name, entry] : entries_) names.push_back(name);
+  return names;
+}
+
 }  // namespace supercloud

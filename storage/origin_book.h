@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/event_log.h"
 
@@ -26,6 +27,7 @@ class OriginBook {
   void note_time(HybridTime time) { newest_ = std::max(newest_, time); }
 
   OriginState state(std::string_view origin) const;
+  std::vector<std::string> names() const;
 
   struct Entry {
     std::uint64_t incarnation = 0;

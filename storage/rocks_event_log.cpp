@@ -279,6 +279,8 @@ const std::string& RocksEventLog::identity() const { return state_->identity; }
 
 OriginState RocksEventLog::origin(std::string_view name) const { return state_->book.state(name); }
 
+std::vector<std::string> RocksEventLog::origins() const { return state_->book.names(); }
+
 void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation> reserve,
                            Reply<Done> reply) {
   const auto refuse = [this](absl::Status why, Reply<Done> refused) {

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/event_log.h"
@@ -50,6 +51,7 @@ class RocksEventLog final : public EventLog {
   // A page may end before `limit` events were found, even with none: `next` and `end` tell. DataLoss: what is stored there is damaged.
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override;
   OriginState origin(std::string_view name) const override;
+  std::vector<std::string> origins() const override;
 
   // Of the data, drawn at random when the log was made: OpenSession.identity.
   const std::string& identity() const;

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "actors/spot/place.h"
 
 namespace supercloud {
 
@@ -118,15 +119,19 @@ std::vector<const NodeFacts*> NodeDirectory::at_place(const std::string& place) 
   return result;
 }
 
+std::map<std::string, std::string> labels_of(const PlaceName& place) {
+  return {{"cloud", place.cloud},
+          {"region", place.region},
+          {"zone", place.zone},
+          {"type", place.instance_type},
+          {"market", place.spot ? "spot" : "on-demand"}};
+}
+
 std::map<std::string, std::string> labels_of(schema::Place::Reader place) {
   std::map<std::string, std::string> labels;
   for (auto label : place.getLabels())
     labels[std::string(text(label.getName()))] = text(label.getValue());
-  labels.emplace("cloud", text(place.getCloud()));
-  labels.emplace("region", text(place.getRegion()));
-  labels.emplace("zone", text(place.getZone()));
-  labels.emplace("type", text(place.getInstanceType()));
-  labels.emplace("market", place.getSpot() ? "spot" : "on-demand");
+  labels.merge(labels_of(place_name(place)));
   return labels;
 }
 

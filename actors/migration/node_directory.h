@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/spot/price_feed.h"
 #include "core/event.h"
 #include "core/hybrid_clock.h"
 #include "core/message.h"
@@ -66,7 +67,9 @@ class NodeDirectory {
       instances_;  // by id; ended ones stay, for what is told of them late
 };
 
-// What a place says of itself, and what every place carries without being told to: cloud, region, zone, type, market.
+// What every place carries without being told to: cloud, region, zone, type, market.
+std::map<std::string, std::string> labels_of(const PlaceName& place);
+// ... and what it says of itself, which comes first.
 std::map<std::string, std::string> labels_of(schema::Place::Reader place);
 
 // Why a VM may not run at such a place: its labels, its list of nodes, the devices it needs; empty if it may.

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "actors/spot/place.h"
 #include "core/vm_name.h"
 #include "core/vm_spec.h"
 
@@ -11,14 +10,6 @@ namespace supercloud {
 namespace {
 
 constexpr Duration time_needed = absl::Seconds(1);
-
-std::map<std::string, std::string> labels_by_id(const std::string& place) {
-  const auto name = PlaceName::parse(place);
-  if (!name.ok()) return {};
-  const auto said = Message<schema::Place>::build(
-      [&](schema::Place::Builder builder) { write_place(*name, {}, builder); });
-  return labels_of(said.reader());
-}
 
 // Without what it requires of labels that are not known.
 Message<schema::VmSpec> as_far_as_known(schema::VmSpec::Reader spec,
@@ -129,6 +120,7 @@ std::vector<Failure> preflight_rented(schema::VmSpec::Reader spec, const std::st
   NodeFacts rented = source != nullptr ? *source : NodeFacts{};
   rented.name = absl::StrCat("a new node at ", place);
   rented.place = place;
+  rented.labels.clear();
   rented.devices.clear();
   rented.left = rented.noticed = false;
   for (const auto& [name, node] : nodes.nodes()) {
@@ -137,7 +129,7 @@ std::vector<Failure> preflight_rented(schema::VmSpec::Reader spec, const std::st
     rented.devices = node.devices;
     return preflight_here(spec, state, source, &rented, session_valid, time_left);
   }
-  rented.labels = labels_by_id(place);
+  if (const auto name = PlaceName::parse(place); name.ok()) rented.labels = labels_of(*name);
   const auto known = as_far_as_known(spec, rented.labels);
   return preflight_here(known.reader(), state, source, &rented, session_valid, time_left);
 }

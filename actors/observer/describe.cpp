@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "actors/observer/words.h"
+#include "core/bus.h"
 #include "core/topic.h"
 
 namespace supercloud {
@@ -256,6 +257,10 @@ std::string words(const Event& event, schema::Considered::Reader e) {
   return out + ")";
 }
 std::string words(const Event&, schema::Gap::Reader e) {
+  if (e.getUpTo() == BusGap::unknown)
+    return absl::StrCat(str(e.getSubscriber()), " may have missed events after ", e.getAfter(),
+                        " of ", str(e.getOrigin()), ", whose log is lost",
+                        in_parentheses(e.getDone()));
   return absl::StrCat(str(e.getSubscriber()), " missed events ", e.getAfter() + 1, " to ",
                       e.getUpTo(), " of ", str(e.getOrigin()),
                       e.getPrefix().size() > 0 ? absl::StrCat(" under ", str(e.getPrefix())) : "",

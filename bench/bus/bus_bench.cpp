@@ -52,7 +52,7 @@ class Side final : public BusReceiver {
     options.request_bind = "ipc://" + directory + "/" + name + ".req";
     options.seeds = {"ipc://" + directory + "/" + other + ".req"};
     bus = *ZmqBus::open(loop, pool_, options);
-    bus->start(*this);
+    bus->start(*this, {});
     bus->subscribe("vm.", Reply<Done>(far_future, [this](absl::StatusOr<Done>) { ready = true; }));
   }
   void publish() {

@@ -41,7 +41,6 @@ void lease_swap_round_trip(benchmark::State& state) {
                    auto open = builder.initOpenSession();
                    open.setNode("bench");
                    open.setIdentity("bench");
-                   open.setFresh(true);
                  }),
                  answer_deadline);
   if (!opened.ok()) return skip(state, opened.status());

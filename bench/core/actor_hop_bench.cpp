@@ -14,7 +14,10 @@ namespace {
 // Nobody else is on it.
 class DeafBus final : public Bus {
  public:
-  void start(BusReceiver& receiver) override { (void)receiver; }
+  void start(BusReceiver& receiver, std::vector<OriginTail> past) override {
+    (void)receiver;
+    (void)past;
+  }
   void publish(const Event& event) override { (void)event; }
   void subscribe(std::string prefix, Reply<Done> reply) override {
     (void)prefix;
@@ -46,6 +49,7 @@ class NullLog final : public EventLog {
     (void)name;
     return {};
   }
+  std::vector<std::string> origins() const override { return {}; }
 
  private:
   Scheduler& scheduler_;

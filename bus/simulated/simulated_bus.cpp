@@ -37,8 +37,9 @@ SimulatedBus::~SimulatedBus() {
   }
 }
 
-void SimulatedBus::start(BusReceiver& receiver) {
+void SimulatedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   receiver_ = &receiver;
+  published_ = PublishedTails(std::move(past));
   if (!registered_) {
     scheduler_.post(guarded([this] {
       if (!options_.on_fatal) return;
@@ -134,10 +135,6 @@ void SimulatedBus::took(const std::string& from, Peer&, const InEffect& in_effec
   subscriber_.in_effect(from, in_effect.prefix, in_effect.version, in_effect.tails);
 }
 
-void SimulatedBus::took(const std::string& from, Peer&, const Opening& opening) {
-  subscriber_.opened(from, opening.tail);
-}
-
 void SimulatedBus::took(const std::string& from, Peer&, const Bytes& bytes) {
   const auto* data = reinterpret_cast<const std::byte*>(bytes.bytes->data());
   subscriber_.arrived(from, "", {data, bytes.bytes->size()});
@@ -171,13 +168,12 @@ void SimulatedBus::took(const std::string& from, Peer&, const Answer& answer) {
 
 void SimulatedBus::publish(const Event& event) {
   if (receiver_ == nullptr || !registered_) return;
-  const std::optional<OriginTail> opening = published_.note(event);
+  published_.note(event);
   const std::string_view topic = event.topic();
   const auto data = event.bytes();
   std::shared_ptr<const std::string> bytes;
   for (const auto& [name, peer] : peers_) {
     if (peer.theirs.empty()) continue;
-    if (opening) send(name, Opening{*opening});
     const bool matches = any_prefix(topic, [&, &subscribed = peer.theirs](std::string_view prefix) {
       const auto found = subscribed.find(prefix);
       return found != subscribed.end() && found->second.active;

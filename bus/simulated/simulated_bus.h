@@ -6,7 +6,6 @@
 //   ping        alive, every interval, to every endpoint of the network; silence makes a peer dead
 //   change      "prefix P is subscribed / not subscribed, as of my version v"         subscriber -> publisher
 //   in effect   "version v of P is in effect; my origins stand at ..."                publisher -> subscriber
-//   opening     "an origin with a past begins here, it stood at ..."                  publisher -> subscribers
 //   event       the very bytes; parsed and validated again at the receiver
 //   request, answer                                                                   not repeated; a doubled one is served once
 #pragma once
@@ -52,7 +51,7 @@ class SimulatedBus final : public Bus {
   SimulatedBus(const SimulatedBus&) = delete;
   SimulatedBus& operator=(const SimulatedBus&) = delete;
 
-  void start(BusReceiver& receiver) override;
+  void start(BusReceiver& receiver, std::vector<OriginTail> past) override;
   void publish(const Event& event) override;
   void subscribe(std::string prefix, Reply<Done> reply) override;
   void unsubscribe(std::string prefix) override;
@@ -82,9 +81,6 @@ class SimulatedBus final : public Bus {
     std::uint64_t life = 0;  // the subscriber that asked
     std::vector<OriginTail> tails;
   };
-  struct Opening {
-    OriginTail tail;
-  };
   struct Bytes {
     std::shared_ptr<const std::string> bytes;
   };
@@ -98,7 +94,7 @@ class SimulatedBus final : public Bus {
     std::uint64_t life = 0;  // the asker
     absl::StatusOr<std::string> value;
   };
-  using Body = std::variant<Ping, Change, InEffect, Opening, Bytes, Request, Answer>;
+  using Body = std::variant<Ping, Change, InEffect, Bytes, Request, Answer>;
 
   struct Peer {
     std::uint64_t life = 0;  // 0: never heard
@@ -126,7 +122,6 @@ class SimulatedBus final : public Bus {
   void took(const std::string& from, Peer& peer, const Ping& ping);
   void took(const std::string& from, Peer& peer, const Change& change);
   void took(const std::string& from, Peer& peer, const InEffect& in_effect);
-  void took(const std::string& from, Peer& peer, const Opening& opening);
   void took(const std::string& from, Peer& peer, const Bytes& bytes);
   void took(const std::string& from, Peer& peer, const Request& request);
   void took(const std::string& from, Peer& peer, const Answer& answer);

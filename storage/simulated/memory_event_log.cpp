@@ -99,4 +99,6 @@ OriginState MemoryEventLog::origin(std::string_view name) const {
   return disk_.origins.state(name);
 }
 
+std::vector<std::string> MemoryEventLog::origins() const { return disk_.origins.names(); }
+
 }  // namespace supercloud

@@ -38,6 +38,7 @@ class MemoryEventLog final : public EventLog {
               Reply<Done> reply) override;
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override;
   OriginState origin(std::string_view name) const override;
+  std::vector<std::string> origins() const override;
 
   // While it is full, appends are answered ResourceExhausted when their sync comes, and leave nothing.
   void set_full(bool full) { full_ = full; }

@@ -284,18 +284,18 @@ TEST_F(WorldTest, DecisionsAreTheSameByteForByte) {
 }
 
 TEST_F(WorldTest, RemembersTheNodesHeardOfLastAndNoMore) {
-  WorldState state;
+  WorldState remembered;
   const Event first = joined("node-first", zone("a"), 1);
-  state.apply(first);
+  remembered.apply(first);
   for (std::size_t i = 0; i < world_entries_max; ++i) {
-    if (i == world_entries_max / 2) state.apply(joined("node-often", zone("a"), 1));
-    state.apply(joined(absl::StrCat("node-", i), zone("a"), 1));
+    if (i == world_entries_max / 2) remembered.apply(joined("node-often", zone("a"), 1));
+    remembered.apply(joined(absl::StrCat("node-", i), zone("a"), 1));
   }
-  EXPECT_EQ(state.nodes().size(), world_entries_max);
-  EXPECT_FALSE(state.nodes().contains("node-first"));
-  EXPECT_FALSE(state.nodes().contains("node-0"));
-  EXPECT_TRUE(state.nodes().contains("node-often"));
-  EXPECT_TRUE(state.nodes().contains(absl::StrCat("node-", world_entries_max - 1)));
+  EXPECT_EQ(remembered.nodes().size(), world_entries_max);
+  EXPECT_FALSE(remembered.nodes().contains("node-first"));
+  EXPECT_FALSE(remembered.nodes().contains("node-0"));
+  EXPECT_TRUE(remembered.nodes().contains("node-often"));
+  EXPECT_TRUE(remembered.nodes().contains(absl::StrCat("node-", world_entries_max - 1)));
 }
 
 }  // namespace

@@ -337,12 +337,70 @@ TEST_P(BusConformance, a_process_that_returns_before_it_is_missed_is_noticed) {
     return a->events.size() >= 3;
   }));
   EXPECT_EQ(a->events.back().incarnation(), 2);
+  ASSERT_FALSE(a->gaps.empty()) << "the log is lost that knew how much there was";
+  EXPECT_EQ(a->gaps[0].incarnation, 1);
+  EXPECT_EQ(a->gaps[0].after, 0) << "the least under any of its subscriptions";
+  EXPECT_EQ(a->gaps[0].up_to, BusGap::unknown);
   if (a->sequences("b/executor")[1] > 1) {
-    ASSERT_FALSE(a->gaps.empty())
+    ASSERT_EQ(a->gaps.size(), 2)
         << "what the new process said before it was heard is not lost in silence";
-    EXPECT_EQ(a->gaps[0].incarnation, 2);
-    EXPECT_EQ(a->gaps[0].after, 0);
+    EXPECT_EQ(a->gaps[1].incarnation, 2);
+    EXPECT_EQ(a->gaps[1].after, 0);
   }
+}
+
+TEST_P(BusConformance, what_a_process_that_ended_had_sent_in_vain_is_told_by_the_next) {
+  auto a = world_->start_lossy("a");
+  auto b = world_->start("b");
+  meet(*a, *b);
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+  world_->cut("a", "b");
+  a->publish("executor", "web1");
+  a->publish("executor", "web1");
+  world_->mend(2);
+  const TestStreams log = a->streams;
+  a.reset();
+  a = world_->start("a", log);
+  const Instant silent_until = world_->scheduler().clock().now() + absl::Seconds(2);
+  ASSERT_TRUE(run_until([&] { return world_->scheduler().clock().now() > silent_until; }));
+  ASSERT_TRUE(run_until([&] {
+    a->heartbeat();
+    return !b->gaps.empty();
+  }));
+  ASSERT_EQ(b->gaps.size(), 1);
+  EXPECT_EQ(b->gaps[0].origin, "a/executor");
+  EXPECT_EQ(b->gaps[0].incarnation, 1);
+  EXPECT_EQ(b->gaps[0].after, 1);
+  EXPECT_EQ(b->gaps[0].up_to, 3);
+}
+
+TEST_P(BusConformance,
+       the_first_event_of_a_new_process_is_missed_by_who_knew_its_origin_otherwise) {
+  auto a = world_->start("a");
+  auto b = world_->start("b");
+  meet(*a, *b);
+  subscribe(*b, "migration.");
+  a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+  const TestStreams log = a->streams;
+  a.reset();
+  a = world_->start("a", log);
+  subscribe(*b, "vm.");
+  ASSERT_TRUE(run_until([&] {
+    if (b->events.size() < 2) a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+    return b->events.size() >= 2;
+  })) << "the new process is met";
+  a->streams.event(*a->pool, "executor", "web1");  // is lost
+  const auto under = [&](std::string_view prefix) {
+    return std::any_of(b->gaps.begin(), b->gaps.end(),
+                       [&](const BusGap& gap) { return gap.prefix == prefix; });
+  };
+  EXPECT_TRUE(run_until([&] {
+    a->publish("executor", "web1");
+    return under("vm.");
+  }));
 }
 
 TEST_P(BusConformance, a_second_process_of_one_name_is_told_and_harms_no_one) {

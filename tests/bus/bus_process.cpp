@@ -57,6 +57,13 @@ Event TestStreams::heartbeat(EventPool& pool) {
   return seal(std::move(draft), "node");
 }
 
+std::vector<OriginTail> TestStreams::past() const {
+  std::vector<OriginTail> past;
+  for (const auto& [actor, stream] : streams_)
+    past.push_back({node_ + "/" + actor, incarnation, stream.sequence});
+  return past;
+}
+
 std::vector<std::uint64_t> BusProcess::sequences(std::string_view origin) const {
   std::vector<std::uint64_t> sequences;
   for (const Event& event : events) {

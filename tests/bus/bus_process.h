@@ -23,6 +23,8 @@ class TestStreams {
   // migration.progress: another first token.
   Event other(EventPool& pool, std::string_view actor, std::string_view vm);
   Event heartbeat(EventPool& pool);
+  // What a log that has all of it says to the next process.
+  std::vector<OriginTail> past() const;
   std::uint64_t incarnation = 1;
 
  private:
@@ -39,7 +41,10 @@ class TestStreams {
 class BusProcess final : public BusReceiver {
  public:
   BusProcess(std::string process_name, std::unique_ptr<EventPool> event_pool)
-      : name(std::move(process_name)), pool(std::move(event_pool)), streams(name) {}
+      : BusProcess(process_name, std::move(event_pool), TestStreams(process_name)) {}
+  // Whose log has `logged`.
+  BusProcess(std::string process_name, std::unique_ptr<EventPool> event_pool, TestStreams logged)
+      : name(std::move(process_name)), pool(std::move(event_pool)), streams(std::move(logged)) {}
   ~BusProcess() override {
     bus.reset();
     events.clear();

@@ -15,9 +15,12 @@ class BusWorld {
  public:
   virtual ~BusWorld() = default;
 
-  // A process of that name, started. Knows the others.
-  virtual std::unique_ptr<BusProcess> start(std::string name) = 0;
-  // Such a process whose events can be lost by cut().
+  // A process of that name, started, whose log has `logged`. Knows the others.
+  virtual std::unique_ptr<BusProcess> start(std::string name, TestStreams logged) = 0;
+  std::unique_ptr<BusProcess> start(const std::string& name) {
+    return start(name, TestStreams(name));
+  }
+  // A new process whose events can be lost by cut().
   virtual std::unique_ptr<BusProcess> start_lossy(std::string name) {
     return start(std::move(name));
   }

@@ -18,7 +18,7 @@ struct World {
   std::unique_ptr<BusProcess> start(const std::string& name) {
     auto process = std::make_unique<BusProcess>(name, std::make_unique<EventPool>());
     process->bus = std::make_unique<SimulatedBus>(name, network, scheduler, *process->pool);
-    process->bus->start(*process);
+    process->bus->start(*process, {});
     return process;
   }
 

@@ -8,15 +8,17 @@ namespace {
 
 class SimulatedWorld final : public BusWorld {
  public:
-  std::unique_ptr<BusProcess> start(std::string name) override {
-    auto process = std::make_unique<BusProcess>(name, std::make_unique<EventPool>());
+  using BusWorld::start;
+  std::unique_ptr<BusProcess> start(std::string name, TestStreams logged) override {
+    auto process =
+        std::make_unique<BusProcess>(name, std::make_unique<EventPool>(), std::move(logged));
     SimulatedBusOptions options;
     options.on_fatal = [p = process.get()](absl::Status why) {
       p->fatal.push_back(std::move(why));
     };
     process->bus =
         std::make_unique<SimulatedBus>(name, network_, scheduler_, *process->pool, options);
-    process->bus->start(*process);
+    process->bus->start(*process, process->streams.past());
     return process;
   }
   bool run_until(const std::function<bool()>& condition, Duration limit) override {

@@ -27,5 +27,23 @@ TEST(Subscriber, what_an_unsubscribe_lets_go_comes_after_the_call) {
   EXPECT_EQ(owner.sequences("a/executor"), (std::vector<std::uint64_t>{2}));
 }
 
+TEST(Subscriber, a_gap_under_the_buss_own_subscription_is_told_to_who_subscribes_to_a_part_of_it) {
+  VirtualScheduler scheduler;
+  BusProcess owner("b", std::make_unique<EventPool>());
+  TestStreams streams("a");
+  Subscriber subscriber(scheduler, *owner.pool, {}, [](const auto&, const auto&) {});
+  subscriber.start(owner);
+  subscriber.subscribe("node.heartbeat.main.", Reply<Done>());
+  for (const char* prefix : {"node.heartbeat.", "node.heartbeat.main."})
+    subscriber.in_effect("a", prefix, 1, {});
+  streams.heartbeat(*owner.pool);
+  const Event second = streams.heartbeat(*owner.pool);
+  subscriber.arrived("a", "", second.bytes());
+  scheduler.run_for(absl::Milliseconds(200));
+  ASSERT_EQ(owner.gaps.size(), 1);
+  EXPECT_EQ(owner.gaps[0].up_to, 1);
+  EXPECT_EQ(owner.sequences("a/node"), (std::vector<std::uint64_t>{2}));
+}
+
 }  // namespace
 }  // namespace supercloud

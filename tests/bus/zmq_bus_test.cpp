@@ -36,7 +36,7 @@ class ZmqBusTest : public testing::Test {
     auto bus = ZmqBus::open(loop_, *process->pool, std::move(options));
     EXPECT_TRUE(bus.ok()) << bus.status();
     process->bus = *std::move(bus);
-    process->bus->start(*process);
+    process->bus->start(*process, {});
     return process;
   }
   bool run_until(const std::function<bool()>& condition) {

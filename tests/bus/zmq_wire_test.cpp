@@ -28,8 +28,6 @@ TEST(ZmqWire, frames_say_the_same_after_a_journey) {
   EXPECT_TRUE(absl::IsNotFound(std::get<WireAnswer>(*answer).value.status()));
   const std::string marker = encode(Marker{"node-a", 7, {{"node-a/executor", 1, 5}}});
   EXPECT_EQ(encode(*decode_marker(marker)), marker);
-  const std::string opening = encode(OriginTail{"node-a/executor", 1, 5});
-  EXPECT_EQ(encode(*decode_opening(opening)), opening);
 }
 
 TEST(ZmqWire, a_frame_that_is_cut_or_goes_on_is_refused) {

@@ -118,10 +118,13 @@ class ZmqWorld final : public BusWorld {
     std::filesystem::remove_all(directory_);
   }
 
-  std::unique_ptr<BusProcess> start(std::string name) override { return open(name, ""); }
+  using BusWorld::start;
+  std::unique_ptr<BusProcess> start(std::string name, TestStreams logged) override {
+    return open(name, "", std::move(logged));
+  }
   std::unique_ptr<BusProcess> start_lossy(std::string name) override {
     auto link = std::make_unique<LossyLink>(loop_, endpoint(name + ".link"));
-    auto process = open(name, link->endpoint());
+    auto process = open(name, link->endpoint(), TestStreams(name));
     link->connect(dynamic_cast<ZmqBus&>(*process->bus).publish_endpoint_bound());
     links_.push_back(std::move(link));
     return process;
@@ -148,8 +151,10 @@ class ZmqWorld final : public BusWorld {
   std::string endpoint(const std::string& name) const {
     return tcp_ ? "tcp://127.0.0.1:*" : "ipc://" + directory_ + "/" + name;
   }
-  std::unique_ptr<BusProcess> open(const std::string& name, const std::string& advertised) {
-    auto process = std::make_unique<BusProcess>(name, std::make_unique<EventPool>());
+  std::unique_ptr<BusProcess> open(const std::string& name, const std::string& advertised,
+                                   TestStreams logged) {
+    auto process =
+        std::make_unique<BusProcess>(name, std::make_unique<EventPool>(), std::move(logged));
     ZmqBusOptions options;
     options.name = name;
     options.publish_bind = endpoint(name + ".pub");
@@ -170,7 +175,7 @@ class ZmqWorld final : public BusWorld {
     EXPECT_TRUE(bus.ok()) << bus.status();
     request_endpoints_[name] = (*bus)->request_endpoint();
     process->bus = *std::move(bus);
-    process->bus->start(*process);
+    process->bus->start(*process, process->streams.past());
     return process;
   }
 

@@ -20,8 +20,12 @@ class LoopbackBus final : public Bus {
   bool keep_published = true;
   std::map<std::string, int> subscriptions;  // prefix -> count
   BusReceiver* receiver = nullptr;
+  std::vector<OriginTail> past;
 
-  void start(BusReceiver& to) override { receiver = &to; }
+  void start(BusReceiver& to, std::vector<OriginTail> from_log) override {
+    receiver = &to;
+    past = std::move(from_log);
+  }
   void publish(const Event& event) override {
     if (keep_published) published.push_back(event);
   }

@@ -80,6 +80,12 @@ class MemoryLog final : public EventLog {
     return state;
   }
 
+  std::vector<std::string> origins() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, state] : origins_) names.push_back(name);
+    return names;
+  }
+
  private:
   struct Append {
     std::vector<Event> batch;

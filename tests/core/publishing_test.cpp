@@ -1,4 +1,5 @@
 // Delivery classes, the order of a stream, sequence numbers over restarts, heartbeats.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -176,6 +177,33 @@ TEST_F(Publishing, ARestartedNodeGoesOnAboveWhatItReservedInTheSameIncarnation) 
   EXPECT_GT(after.sequence(), before.sequence());
   EXPECT_EQ(after.sequence(), reserved + 1);
   EXPECT_EQ(after.reader().getPrevious3(), 1U) << "the tail that was logged";
+}
+
+TEST_F(Publishing, ARestartedNodeTellsWhereAllItsOriginsStoodBeforeAnyOfThemPublishes) {
+  Context& a = spawn("a");
+  const Event logged = a.publish(started(a));
+  a.publish(progress(a, 1));
+  spawn("idle");
+  Context& b = spawn("b");
+  const Event volatile_one = b.publish(progress(b, 1));
+  run();
+  make_node();
+  const auto told = [&](std::string_view origin) {
+    const auto found = std::ranges::find(bus->past, origin, &OriginTail::origin);
+    return found == bus->past.end() ? OriginTail() : *found;
+  };
+  EXPECT_EQ(told("alpha/a").incarnation, logged.incarnation());
+  EXPECT_EQ(told("alpha/a").sequence, logged.sequence());
+  EXPECT_EQ(told("alpha/b").incarnation, volatile_one.incarnation()) << "its block is in the log";
+  EXPECT_EQ(told("alpha/idle").incarnation, 0U) << "it has published nothing";
+  run(absl::Seconds(1));
+  const std::vector<Event> beats = sent(Which::NODE_HEARTBEAT);
+  ASSERT_EQ(beats.size(), 1U);
+  const auto tails = beats[0].payload().getNodeHeartbeat().getTails();
+  ASSERT_GE(tails.size(), 1U);
+  EXPECT_EQ(text(tails[0].getOrigin()), "alpha/a");
+  EXPECT_EQ(tails[0].getSequence(), logged.sequence());
+  EXPECT_EQ(tails[0].getPrefixes().size(), 3U);
 }
 
 TEST_F(Publishing, ANodeWithoutItsLogStartsALaterIncarnation) {

@@ -17,6 +17,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
   again(decode_control(frame), decode_control);
   again(decode_marker(frame), decode_marker);
-  again(decode_opening(frame), decode_opening);
   return 0;
 }

@@ -19,7 +19,7 @@ class Listener final : private BusReceiver {
  public:
   Listener(SimulatedCluster& cluster, const std::string& prefix)
       : bus_("listener", cluster.network(), cluster.scheduler(), pool_) {
-    bus_.start(*this);
+    bus_.start(*this, {});
     bus_.subscribe(prefix, Reply<Done>());
   }
   std::vector<Event> heard;

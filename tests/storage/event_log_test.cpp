@@ -207,6 +207,7 @@ TEST_P(EveryEventLog, knows_the_tails_of_each_origin_also_after_a_restart) {
     EXPECT_EQ(on().log().origin("node-a/polic").incarnation, 0U);
     EXPECT_EQ(on().log().origin("node-a/executor").newest, event(9).time());
     EXPECT_EQ(on().log().origin("node-a/polic").newest, event(9).time()) << "of the whole log";
+    EXPECT_EQ(on().log().origins(), (std::vector<std::string>{"node-a/executor", "node-a/policy"}));
     on().restart();
   }
 }
@@ -217,6 +218,7 @@ TEST_P(EveryEventLog, keeps_reservations_also_without_events) {
   for (int run = 0; run < 2; ++run) {
     EXPECT_EQ(on().log().origin("node-a/policy").incarnation, 2U);
     EXPECT_EQ(on().log().origin("node-a/policy").sequence_reserved, 1024U);
+    EXPECT_EQ(on().log().origins(), (std::vector<std::string>{"node-a/policy"}));
     on().restart();
   }
 }

@@ -69,7 +69,7 @@ class RemoteHarness final : public LeaseHarness {
   RemoteHarness()
       : network_(scheduler, Random(1)), client_bus_("client", network_, scheduler, pool_) {
     network_.set_faults({.delay_min = absl::ZeroDuration(), .delay_max = absl::ZeroDuration()});
-    client_bus_.start(client_);
+    client_bus_.start(client_, {});
     start_site();
     table_ = std::make_unique<RemoteLeaseTable>(scheduler, client_bus_, "site");
     scheduler.run_for(absl::Seconds(3));  // both have heard of each other

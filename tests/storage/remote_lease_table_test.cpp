@@ -18,7 +18,7 @@ class ScriptedBus final : public Bus {
  public:
   explicit ScriptedBus(Scheduler& scheduler) : scheduler_(scheduler) {}
 
-  void start(BusReceiver&) override {}
+  void start(BusReceiver&, std::vector<OriginTail>) override {}
   void publish(const Event&) override {}
   void subscribe(std::string, Reply<Done>) override {}
   void unsubscribe(std::string) override {}

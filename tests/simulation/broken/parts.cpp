@@ -60,8 +60,7 @@ template <class Broken>
 void put_in_leases(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
     return with<Broken>(std::make_unique<Broken>(real.leases), [&real](Broken& part) {
-      return NodeActorsSeams{part,     real.hypervisor, real.volumes, real.fabric,
-                             real.log, real.session,    real.provider};
+      return NodeActorsSeams{part, real.log, real.session, real.guests, real.provider};
     });
   };
 }
@@ -265,9 +264,9 @@ class UnclaimedLeases final : public ForwardingLeases {
 class SilentBus final : public Bus, private BusReceiver {
  public:
   explicit SilentBus(Bus& real) : real_(real) {}
-  void start(BusReceiver& receiver) override {
+  void start(BusReceiver& receiver, std::vector<OriginTail> past) override {
     receiver_ = &receiver;
-    real_.start(static_cast<BusReceiver&>(*this));
+    real_.start(static_cast<BusReceiver&>(*this), std::move(past));
   }
   void publish(const Event& event) override { real_.publish(event); }
   void subscribe(std::string prefix, Reply<Done> reply) override {
