@@ -276,8 +276,9 @@ void VmWorker::take(const Decision& decision) {
     case Step::clear_heir:
       return clear_heir();
     case Step::say_aborted:
-      return say_aborted(
-          [this](bool logged) { logged ? finished() : finished_later(retry_delay); });
+      return say_aborted(record_->heir->migration, [this](bool logged) {
+        logged ? finished() : finished_later(retry_delay);
+      });
     case Step::finish_lost:
       return finish_lost();
     case Step::prepare:

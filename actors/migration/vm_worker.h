@@ -161,7 +161,7 @@ class VmWorker {
 
   bool switched_here() const;
   void say_completed();
-  void say_aborted(std::function<void(bool logged)> then);
+  void say_aborted(const EventId& migration, std::function<void(bool logged)> then);
   void say_end(Draft event, const EventId& migration, std::function<void(bool logged)> then);
   void note_lost(bool memory_lost);
   void clear_heir();

@@ -76,9 +76,8 @@ void VmWorker::say_completed() {
 
 // ---- aborted ---------------------------------------------------------------------------------------------------------
 
-void VmWorker::say_aborted(std::function<void(bool logged)> then) {
-  const EventId migration = record_->heir->migration;
-  Draft event = draft(&migration, record_->epoch);
+void VmWorker::say_aborted(const EventId& migration, std::function<void(bool logged)> then) {
+  Draft event = draft(&migration, record_ ? record_->epoch : 0);
   auto payload = event.payload().initMigrationAborted();
   payload.setNode(shared_.context.node());
   const bool known = aborted_ && aborted_->migration == migration;

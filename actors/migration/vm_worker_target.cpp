@@ -105,19 +105,20 @@ void VmWorker::drop_incoming(const std::string& why) {
     dropped_ = in.migration;
     for (Answer& answer : std::exchange(switch_over_answers_, {}))
       answer(absl::FailedPreconditionError(in.failure));
-    const bool marked =
-        record_ && record_->heir && *record_->heir == Heir{shared_.context.node(), in.migration};
-    if (marked)
-      aborted_ = Aborted{in.migration, in.prepared ? "copying memory" : "preparing",
-                         "the target gave up: " + in.failure};
+    // As the holder it has committed, and settles the mark as such.
+    const bool marked = record_ && record_->hand_over_open() &&
+                        *record_->heir == Heir{shared_.context.node(), in.migration};
     // A lost source leaves the mark to this node's takeover.
     if (!marked || !record_->session_alive || !shared_.seams.session.current()) return finished();
+    aborted_ = Aborted{in.migration, in.prepared ? "copying memory" : "preparing",
+                       "the target gave up: " + in.failure};
     Swap swap = make_swap(SwapKind::CLEAR_HEIR);
     swap.heir = record_->heir;
-    send_swap(swap, [this, source_knows](const absl::StatusOr<SwapResult>& result) {
+    send_swap(swap, [this, source_knows,
+                     migration = in.migration](const absl::StatusOr<SwapResult>& result) {
       if (!result.ok() || !result->won || source_knows) return finished();
       // Only this node knows why. Should that not be heard, the holder says an end.
-      say_aborted([this](bool) { finished(); });
+      say_aborted(migration, [this](bool) { finished(); });
     });
   };
   if (!incoming) return dropped(Done{});

@@ -26,7 +26,8 @@ class ListedNode {
         node_({scheduler, bus_, log_, pool_}, {.name = name}),
         seams_{.leases = leases, .log = log_, .session = session_, .guests = std::nullopt} {}
 
-  Names spawn(const NodeActorsOptions& options, Provider* provider = nullptr) {
+  Names spawn(NodeActorsOptions options, Provider* provider = nullptr) {
+    options.session.identity = "a disk";
     seams_.provider = provider;
     spawn_node_actors(node_, seams_, {}, options);
     return node_.actors();
