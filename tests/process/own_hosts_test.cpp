@@ -71,6 +71,7 @@ class OwnHostsTest : public ProgramTest {
 };
 
 TEST_F(OwnHostsTest, OneOfThemIsRentedAndTheirNodesTellWhatTheyMeasure) {
+  environment_["SUPERCLOUD_CLUSTER"] = (folder_ / "own").string();
   const std::string now = absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone());
   start_node("a", "",
              "[market]\norigin = \"" + now + "\"\nstart = \"" + now +
@@ -99,7 +100,14 @@ TEST_F(OwnHostsTest, OneOfThemIsRentedAndTheirNodesTellWhatTheyMeasure) {
   ASSERT_TRUE(launched);
   EXPECT_EQ(text(launched.payload().getInstanceLaunched().getNode()), "c");
   EXPECT_EQ(launched.payload().getInstanceLaunched().getPriceNanoUsdPerHour(), 30'000'000);
-  EXPECT_THAT(run({"events", "spot.price_changed.>"}).out, HasSubstr("0.02"));
+  Said prices;
+  EXPECT_TRUE(eventually(
+      [&] {
+        prices = run({"events", "spot.price_changed.>"});
+        return prices.out.find("0.02") != std::string::npos;
+      },
+      absl::Seconds(20)))
+      << prices.out << prices.err;
 
   const std::string seed = "\"ipc://" + (folder_ / "run" / "a.req").string() + "\"";
   start_node("b", seed, machine("b") + "[host.labels]\n\"resource.genome\" = \"here\"\n");
@@ -108,7 +116,15 @@ TEST_F(OwnHostsTest, OneOfThemIsRentedAndTheirNodesTellWhatTheyMeasure) {
   const std::string vm = write("vm.toml",
                                "name = \"web1\"\nmemory = \"64MiB\"\naddress = \"10.1.0.1\"\n"
                                "[workload]\nreads = \"b/genome\"\n");
-  ASSERT_EQ(run({"vm", "create", vm, "--node", "c", "--wait"}).code, 0);
+  Said created;
+  // It may be a moment before others hear of a new node.
+  ASSERT_TRUE(eventually(
+      [&] {
+        created = run({"vm", "create", vm, "--node", "c", "--wait"});
+        return created.code == 0;
+      },
+      absl::Seconds(20)))
+      << created.err;
   const Event rate = hear("c/dirty_rate", Payload::VM_DIRTY_RATE);
   const Event accessed = hear("b/resource", Payload::RESOURCE_ACCESSED);
   const Event measured = hear("b/latency", Payload::LATENCY_MEASURED);
@@ -120,7 +136,7 @@ TEST_F(OwnHostsTest, OneOfThemIsRentedAndTheirNodesTellWhatTheyMeasure) {
   EXPECT_TRUE(eventually([&] { return says("rates", "web1 dirties"); }, absl::Minutes(1)))
       << output("rates");
   ::kill(follower, SIGINT);
-  EXPECT_EQ(ended(follower, absl::Seconds(20)), 130);
+  EXPECT_EQ(ended(follower, absl::Seconds(20)), 0);
 }
 
 }  // namespace
