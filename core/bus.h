@@ -34,7 +34,7 @@ struct BusGap {
 
   std::string origin;
   std::uint64_t incarnation = 0;
-  std::string prefix;       // the subscription under which it was noticed; where the end is unknown, ""
+  std::string prefix;  // the subscription under which it was noticed; where the end is unknown, ""
   std::uint64_t after = 0;  // last that arrived
   std::uint64_t up_to = 0;  // newest known to exist; (after, up_to] is missing in part or whole
 };

@@ -34,7 +34,7 @@ byte boot_won[3];         /* it won: the node may boot at this epoch */
 
 /* ---- the lease record ---- */
 byte lease_holder, lease_epoch = 1;
-byte lease_heir;              /* node + 1; 0: none */
+byte lease_heir;              /* node + 1; 0: nobody, as in a record whose mark names nobody: then an end is only still to be said (6) */
 byte lease_won_by_boot;       /* which swap won: 0 of a copy, 1 of a boot */
 bit holder_session_ended;     /* the record's session; a newer one of the same node does not revive it */
 
