@@ -188,7 +188,7 @@ struct Heartbeat {
   tails @2 :List(Tail);
 
   struct Tail {
-    # The newest event of one origin, and of each topic prefix that it has published under.
+    # The newest event of one origin, and of each topic prefix that it has published under, also before its process started.
     origin @0 :Text;
     incarnation @1 :UInt64;
     sequence @2 :UInt64;
@@ -422,9 +422,9 @@ struct Gap {
   subscriber @0 :Text;
   origin @1 :Text;
   incarnation @2 :UInt64;
-  prefix @3 :Text;           # the subscription's topic prefix; empty: everything
+  prefix @3 :Text;           # the subscription's topic prefix; empty: everything, or any of its subscriptions
   after @4 :UInt64;          # the last sequence that arrived under the prefix
-  upTo @5 :UInt64;           # the newest that is known to have been published under it and did not
+  upTo @5 :UInt64;           # the newest that is known to have been published under it and did not; all ones: its log is lost
   done @6 :Text;             # "reported", later "repaired"
 }
 
