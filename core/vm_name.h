@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "core/event.h"
 #include "core/schema/request.capnp.h"
+#include "core/topic.h"
 
 namespace supercloud {
 

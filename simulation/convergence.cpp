@@ -38,13 +38,25 @@ bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record,
 // A VM that is down for good has nobody left who could end its migration.
 void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& history) {
   std::map<EventId, std::string> open;
-  std::set<EventId> ended;
+  std::set<EventId> ended, completed, aborted;
   for (const Event& event : history) {
     if (event.type() == schema::Payload::MIGRATION_ACCEPTED)
       open[event.migration()] = absl::StrCat(event.tenant(), "/", event.subject());
-    if (event.type() == schema::Payload::MIGRATION_COMPLETED ||
-        event.type() == schema::Payload::MIGRATION_ABORTED)
-      ended.insert(event.migration());
+    if (event.type() == schema::Payload::MIGRATION_COMPLETED) completed.insert(event.migration());
+    // Of who committed and was lost nobody else knows whether it had said so (choreography, rule 6).
+    const auto stage = event.payload().isMigrationAborted()
+                           ? text(event.payload().getMigrationAborted().getStage())
+                           : std::string_view();
+    if (event.type() == schema::Payload::MIGRATION_ABORTED) ended.insert(event.migration());
+    if (!stage.empty() && stage != "committed" && stage != "not known")
+      aborted.insert(event.migration());
+  }
+  for (const EventId& migration : completed) {
+    ended.insert(migration);
+    if (aborted.contains(migration))
+      cluster.checker().violated(migrations_end,
+                                 absl::StrCat("migration ", migration.short_id(),
+                                              " was said to have completed, and to have aborted"));
   }
   for (const auto& [migration, vm] : open) {
     if (ended.contains(migration)) continue;

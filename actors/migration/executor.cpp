@@ -105,6 +105,8 @@ void Executor::recovered(const Event& event) {
           event.type() != schema::Payload::MIGRATION_CLEANED) {
         worker(vm_of(event)).recover_dropped(migration);
         worker(vm_of(event)).recover_end(migration);
+        proposals_.answered(migration);
+        unanswered_.erase(migration);
       }
       Recovered& found = recovered_[vm_of(event)];
       found.outgoing.erase(migration);

@@ -90,6 +90,8 @@ Decision source_step(const View& view) {
   if (view.now >= out.deadline) return {Step::abort, "the deadline passed"};
   if (!view.session) return {Step::none, "no session"};
   if (out.epoch == 0) {
+    if (view.record->heir && view.record->heir->migration == out.migration)
+      return {Step::abort, "its mark names the target no more"};
     if (completing(view)) return {Step::none, "an earlier one is about to be completed"};
     return settle_mark(view, {Step::accept, "proposed"});
   }
@@ -163,7 +165,10 @@ Decision no_copy_step(const View& view) {
   if (view.wanted_gone) return settle_mark(view, {Step::swap_remove, "destroyed by its user"});
   if (!view.wanted_running) return settle_mark(view, {Step::none, "stopped"});
   if (!view.volume || !view.volume->complete)
-    return {Step::report_failed, "the holder has no disk of it"};
+    return settle_mark(view, {Step::report_failed, "the holder has no disk of it"});
+  // No blackout waits here, and a boot may fail for long: the end of what nobody can complete comes first.
+  if (view.record->heir && view.record->heir->node.empty())
+    return settle_mark(view, {Step::none, "settled"});
   if (may_execute(view)) return {Step::boot, "the epoch was won"};
   return {Step::swap_restart, "no copy in memory"};
 }

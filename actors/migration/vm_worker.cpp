@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -21,8 +22,8 @@ VmWorker::~VmWorker() {
   shared_.context.cancel(wake_);
 }
 
-std::string VmWorker::tenant() const { return vm_.substr(0, vm_.find('/')); }
-std::string VmWorker::name() const { return vm_.substr(vm_.find('/') + 1); }
+std::string VmWorker::tenant() const { return VmName::of(vm_).tenant; }
+std::string VmWorker::name() const { return VmName::of(vm_).name; }
 
 std::optional<Message<schema::VmSpec>> VmWorker::spec() const { return spec_; }
 
@@ -129,9 +130,8 @@ View VmWorker::view() {
 void VmWorker::read_record() {
   if (reading_) return;
   reading_ = true;
-  const auto separator = vm_.find('/');
   shared_.seams.leases.read(
-      absl::StrCat("vm/", vm_.substr(0, separator), "/", name()),
+      absl::StrCat("vm/", vm_),
       reply<LeaseRecord>(shared_.options.call_deadline, [this](absl::StatusOr<LeaseRecord> read) {
         reading_ = false;
         if (read.ok()) {
@@ -216,7 +216,12 @@ void VmWorker::look() {
     say_resumed(record_->epoch, "found running", true);
   if (runs && completing(now) && now.end == View::End::open &&
       (decision.step != Step::none || switched_here()))
-    say_completed();
+    say_completed([this](bool logged) {
+      if (logged) return look();
+      shared_.context.after(retry_delay, [this, alive = alive_] {
+        if (*alive) look();
+      });
+    });
   if (decision.step != Step::none) {
     busy_ = true;
     take(decision);
@@ -275,10 +280,13 @@ void VmWorker::take(const Decision& decision) {
       return abort_outgoing();
     case Step::clear_heir:
       return clear_heir();
-    case Step::say_aborted:
-      return say_aborted(record_->heir->migration, [this](bool logged) {
-        logged ? finished() : finished_later(retry_delay);
-      });
+    case Step::say_aborted: {
+      const auto then = [this](bool logged) { logged ? finished() : finished_later(retry_delay); };
+      // Committed here, it ran here, and has been stopped since.
+      if (record_->heir->node == record_->holder && resumed_said_ >= record_->epoch)
+        return say_completed(then);
+      return say_aborted(record_->heir->migration, then);
+    }
     case Step::finish_lost:
       return finish_lost();
     case Step::prepare:

@@ -160,7 +160,7 @@ class VmWorker {
   void drop_incoming(const std::string& why);
 
   bool switched_here() const;
-  void say_completed();
+  void say_completed(std::function<void(bool logged)> then);
   void say_aborted(const EventId& migration, std::function<void(bool logged)> then);
   void say_end(Draft event, const EventId& migration, std::function<void(bool logged)> then);
   void note_lost(bool memory_lost);

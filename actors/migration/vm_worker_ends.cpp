@@ -51,7 +51,7 @@ bool VmWorker::switched_here() const {
   return false;
 }
 
-void VmWorker::say_completed() {
+void VmWorker::say_completed(std::function<void(bool logged)> then) {
   const EventId migration = record_->heir->migration;
   Draft event = draft(&migration, record_->epoch);
   auto payload = event.payload().initMigrationCompleted();
@@ -66,12 +66,7 @@ void VmWorker::say_completed() {
     const auto total = absl::ToInt64Milliseconds(shared_.context.wall() - figures_.accepted.wall());
     payload.setTotalMs(total < 0 ? 0 : static_cast<std::uint64_t>(total));
   }
-  say_end(std::move(event), migration, [this](bool logged) {
-    if (logged) return look();
-    shared_.context.after(ask_again, [this, alive = alive_] {
-      if (*alive) look();
-    });
-  });
+  say_end(std::move(event), migration, std::move(then));
 }
 
 // ---- aborted ---------------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ void VmWorker::prepare_port() {
 
 void VmWorker::resumed() {
   failed_reported_ = false;
+  if (!record_) return;  // removed meanwhile: the copy goes at the next look
   if (record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) {
     Draft started = draft(nullptr, consumed_);
     auto payload = started.payload().initVmStarted();
@@ -183,7 +184,7 @@ void VmWorker::say_stopped(bool copy_kept) {
 void VmWorker::report_failed(const std::string& why) {
   if (!failed_reported_) {
     failed_reported_ = true;
-    Draft event = draft(nullptr, record_->epoch);
+    Draft event = draft(nullptr, record_ ? record_->epoch : 0);
     auto payload = event.payload().initVmFailed();
     payload.setNode(shared_.context.node());
     payload.setWhy(why);

@@ -16,6 +16,8 @@ constexpr Duration hand_over_again = absl::Milliseconds(300);
 }  // namespace
 
 void VmWorker::begin(Outgoing out) {
+  // Accepted before a restart, its end said since.
+  if (std::ranges::find(ends_known_, out.migration) != ends_known_.end()) return;
   out_ = std::move(out);
   progress_ = {};
   ask_delay_ = ask_soon;

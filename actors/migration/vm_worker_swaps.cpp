@@ -110,45 +110,57 @@ void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
 
 void VmWorker::define(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {
   if (busy_) return done(absl::UnavailableError(vm_ + " is busy: try again"));
+  if (record_)
+    return done(absl::AlreadyExistsError(absl::StrCat(vm_, " exists, held by ", record_->holder)));
   busy_ = true;
-  spec_ = spec;
   start_reason_ = "created";
+  bool new_volume = true;
+  for (const VolumeStatus& volume : shared_.seams.volumes.list())
+    new_volume = new_volume && volume.vm != vm_;
   const auto failed = [this, done](absl::Status why) {
     finished_later(retry_delay);
     done(std::move(why));
   };
   shared_.seams.volumes.create(
       vm_, spec.reader().getDiskBytes(),
-      reply<VolumeStatus>(shared_.options.call_deadline, [this, spec, done, failed](auto created) {
-        if (!created.ok()) return failed(created.status());
-        Swap swap = make_swap(SwapKind::DEFINE);
-        define_session_ = swap.session;
-        swap.epoch = 0;
-        swap.in_sync = {shared_.context.node()};
-        swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
-        swap.value = std::string(spec.bytes());
-        swap.claim = absl::StrCat("address/", std::string(text(spec.reader().getAddress())));
-        log_swap(swap, [this, swap, spec, done, failed] {
-          send_swap(swap, [this, spec, done, failed](const absl::StatusOr<SwapResult>& result) {
-            if (!result.ok()) return failed(result.status());
-            define_session_.clear();
-            if (!result->claimed_by.empty())
-              return failed(absl::AlreadyExistsError(absl::StrCat(
-                  "the address ", std::string(text(spec.reader().getAddress())), " is ",
-                  result->claimed_by.substr(3), "'s: give ", vm_, " another")));
-            if (!result->won && !result->record)
-              return failed(absl::UnavailableError(result->why + ": try again"));
-            if (!result->won) return failed(absl::AlreadyExistsError(result->why));
-            Draft event = draft(nullptr, record_->epoch);
-            auto payload = event.payload().initVmDefined();
-            payload.setSpec(spec.reader());
-            payload.setNode(shared_.context.node());
-            shared_.context.publish(std::move(event));
-            done(absl::OkStatus());
-            finished();
-          });
-        });
-      }));
+      reply<VolumeStatus>(
+          shared_.options.call_deadline, [this, spec, new_volume, done, failed](auto created) {
+            if (!created.ok()) return failed(created.status());
+            Swap swap = make_swap(SwapKind::DEFINE);
+            define_session_ = swap.session;
+            swap.epoch = 0;
+            swap.in_sync = {shared_.context.node()};
+            swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
+            swap.value = std::string(spec.bytes());
+            swap.claim = absl::StrCat("address/", std::string(text(spec.reader().getAddress())));
+            log_swap(swap, [this, swap, spec, new_volume, done, failed] {
+              send_swap(swap, [this, spec, new_volume, done,
+                               failed](const absl::StatusOr<SwapResult>& result) {
+                if (!result.ok()) return failed(result.status());
+                define_session_.clear();
+                if (!result->claimed_by.empty())
+                  return failed(absl::AlreadyExistsError(absl::StrCat(
+                      "the address ", std::string(text(spec.reader().getAddress())), " is ",
+                      result->claimed_by.substr(3), "'s: give ", vm_, " another")));
+                if (!result->won && !result->record)
+                  return failed(absl::UnavailableError(result->why + ": try again"));
+                if (!result->won) {
+                  // Empty, it is no replica of the one that is there.
+                  if (new_volume)
+                    shared_.seams.volumes.destroy(
+                        vm_, reply<Done>(shared_.options.call_deadline, [](const auto&) {}));
+                  return failed(absl::AlreadyExistsError(result->why));
+                }
+                Draft event = draft(nullptr, record_->epoch);
+                auto payload = event.payload().initVmDefined();
+                payload.setSpec(spec.reader());
+                payload.setNode(shared_.context.node());
+                shared_.context.publish(std::move(event));
+                done(absl::OkStatus());
+                finished();
+              });
+            });
+          }));
 }
 
 void VmWorker::desire(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {

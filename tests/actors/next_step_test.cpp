@@ -210,7 +210,9 @@ TEST_F(NextStep, takes_a_mark_away_when_nobody_may_commit_and_the_log_has_the_en
   EXPECT_EQ(step(), Step::clear_heir);
   view_.end = View::End::open;
   view_.copy.reset();
-  EXPECT_EQ(step(), Step::swap_restart) << "its VM first";
+  EXPECT_EQ(step(), Step::say_aborted) << "a boot may fail for long";
+  view_.volume.reset();
+  EXPECT_EQ(step(), Step::say_aborted) << "... and so may the way to a disk";
   view_.wanted_gone = true;
   EXPECT_EQ(step(), Step::say_aborted) << "a record that is gone has no mark";
 }
@@ -236,6 +238,8 @@ TEST_F(NextStep, accepts_the_next_migration_when_the_last_ones_end_was_said) {
   EXPECT_EQ(step(), Step::clear_heir);
   view_.record->heir.reset();
   EXPECT_EQ(step(), Step::accept);
+  view_.record->heir = Heir{"", migration};
+  EXPECT_EQ(step(), Step::abort) << "its own was accepted, and cleared again";
 }
 
 // ---- the target ------------------------------------------------------------------------------------------------------
