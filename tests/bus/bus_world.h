@@ -22,7 +22,7 @@ class BusWorld {
   }
   // A new process whose events can be lost by cut().
   virtual std::unique_ptr<BusProcess> start_lossy(std::string name) {
-    return start(std::move(name));
+    return start(name);
   }
   // Runs until `condition` holds; false: `limit` passed (virtual time in the simulation).
   virtual bool run_until(const std::function<bool()>& condition,
