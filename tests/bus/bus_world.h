@@ -21,9 +21,7 @@ class BusWorld {
     return start(name, TestStreams(name));
   }
   // A new process whose events can be lost by cut().
-  virtual std::unique_ptr<BusProcess> start_lossy(std::string name) {
-    return start(name);
-  }
+  virtual std::unique_ptr<BusProcess> start_lossy(std::string name) { return start(name); }
   // Runs until `condition` holds; false: `limit` passed (virtual time in the simulation).
   virtual bool run_until(const std::function<bool()>& condition,
                          Duration limit = absl::Seconds(20)) = 0;
