@@ -166,6 +166,7 @@ class VmWorker {
   void note_lost(bool memory_lost);
   void clear_heir();
   void know_end(const EventId& migration);
+  bool end_known(const EventId& migration) const;
   View::End end_of_marked() const;
   void tend_released();
   void say_cleaned();

@@ -20,10 +20,13 @@ void VmWorker::know_end(const EventId& migration) {
   if (ends_known_.size() > ends_known_max) ends_known_.pop_front();
 }
 
+bool VmWorker::end_known(const EventId& migration) const {
+  return std::ranges::find(ends_known_, migration) != ends_known_.end();
+}
+
 View::End VmWorker::end_of_marked() const {
   if (saying_end_) return View::End::being_told;
-  const bool told = record_ && record_->heir &&
-                    std::ranges::find(ends_known_, record_->heir->migration) != ends_known_.end();
+  const bool told = record_ && record_->heir && end_known(record_->heir->migration);
   return told ? View::End::told : View::End::open;
 }
 
@@ -121,8 +124,7 @@ void VmWorker::tend_released() {
   if (!released_) return;
   const bool marked = record_ && record_->heir && record_->heir->migration == released_->migration;
   const bool ended = record_known_ && !marked && (!record_ || record_->epoch > released_->epoch);
-  const bool heard = std::ranges::find(ends_known_, released_->migration) != ends_known_.end();
-  if (ended || heard) say_cleaned();
+  if (ended || end_known(released_->migration)) say_cleaned();
 }
 
 void VmWorker::say_cleaned() {

@@ -17,7 +17,7 @@ constexpr Duration hand_over_again = absl::Milliseconds(300);
 
 void VmWorker::begin(Outgoing out) {
   // Accepted before a restart, its end said since.
-  if (std::ranges::find(ends_known_, out.migration) != ends_known_.end()) return;
+  if (end_known(out.migration)) return;
   out_ = std::move(out);
   progress_ = {};
   ask_delay_ = ask_soon;
