@@ -387,11 +387,9 @@ TEST_P(BusConformance,
   const TestStreams log = a->streams;
   a.reset();
   a = world_->start("a", log);
+  // A socket connects to it again by itself, so that its events may arrive before it is met.
+  ASSERT_TRUE(run_until([&] { return b->met["a"] == 2; }));
   subscribe(*b, "vm.");
-  ASSERT_TRUE(run_until([&] {
-    if (b->events.size() < 2) a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
-    return b->events.size() >= 2;
-  })) << "the new process is met";
   a->streams.event(*a->pool, "executor", "web1");  // is lost
   const auto under = [&](std::string_view prefix) {
     return std::any_of(b->gaps.begin(), b->gaps.end(),

@@ -59,7 +59,7 @@ class BusProcess final : public BusReceiver {
   }
   void on_peer(std::string node, bool alive) override {
     peers[node] = alive;
-    peer_news.emplace_back(node, alive);
+    if (alive) ++met[node];
   }
 
   void publish(std::string_view actor, std::string_view vm) {
@@ -81,7 +81,7 @@ class BusProcess final : public BusReceiver {
   std::vector<BusGap> gaps;
   std::vector<std::string> rejected;
   std::map<std::string, bool> peers;
-  std::vector<std::pair<std::string, bool>> peer_news;
+  std::map<std::string, int> met;     // processes, by the name they bear
   std::map<std::string, int> served;  // requests, by what they say
   std::vector<absl::Status> fatal;
   std::unique_ptr<Bus> bus;
