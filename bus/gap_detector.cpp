@@ -134,6 +134,18 @@ void GapDetector::forget_one() {
   ++counts_.forgotten;
 }
 
+void GapDetector::forget_publisher() {
+  for (;;) {
+    for (auto publisher = publishers_.begin(); publisher != publishers_.end(); ++publisher) {
+      const auto first = first_of(publisher->first);
+      if (first != origins_.end() && node_of(first->first) == publisher->first) continue;
+      publishers_.erase(publisher);
+      return;
+    }
+    forget_one();  // each has an origin, so there is one
+  }
+}
+
 void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
                                     std::uint64_t incarnation) {
   lose_rest(name, origin);
@@ -171,6 +183,7 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
   const std::size_t slot = found->second;
   auto publisher = publishers_.find(node);
   if (publisher == publishers_.end()) {
+    if (publishers_.size() >= options_.publishers_max) forget_publisher();
     publisher = publishers_.emplace(std::string(node), Publisher{}).first;
   }
   std::map<std::string_view, std::uint64_t> stood;

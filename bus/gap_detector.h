@@ -58,6 +58,8 @@ class GapDetector {
     Duration hold = absl::Milliseconds(200);
     std::size_t held_max = 128;      // per origin
     std::size_t origins_max = 4096;  // the one not heard for longest is forgotten
+    // Of names that publishers have had, one of which no origin is known goes, or else with the origin not heard for longest.
+    std::size_t publishers_max = 4096;
   };
   struct Counts {
     std::uint64_t duplicates = 0;  // dropped: arrived before
@@ -159,6 +161,7 @@ class GapDetector {
   Instant due(const Origin& origin) const;
   void note_waiting(std::string_view name, const Origin& origin);
   void forget_one();
+  void forget_publisher();
 
   Options options_;
   Counts counts_;

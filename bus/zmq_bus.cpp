@@ -87,6 +87,7 @@ absl::Status ZmqBus::bind() {
   requests_ = *std::move(requests);
   ZmqSocketOptions publishing = queues;
   publishing.nodrop = true;
+  publishing.linger = options_.linger;
   auto publisher = ZmqSocket::make(context_, ZMQ_XPUB, publishing, loop_,
                                    [this](ZmqSocket::Frames frames) { on_subscription(frames); });
   if (!publisher.ok()) return publisher.status();

@@ -36,6 +36,7 @@ struct ZmqBusOptions {
   Duration silence_max = absl::Seconds(3);
   Duration forget_after = absl::Minutes(5);  // what is known of a dead member that is no seed
   Duration handshake_retry = absl::Milliseconds(200);
+  Duration linger = absl::Milliseconds(200);  // at the end, for what is published and not yet sent
   Duration request_max = absl::Minutes(5);    // for requests without a deadline
   int high_water_mark = 100'000;              // messages waiting per connection and direction
   int sockets_max = ZmqContext::sockets_max;  // a member for which none is left is rejected

@@ -77,7 +77,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
       nodrop_(options.nodrop),
       blocked_(on_writable_ != nullptr) {
   must(socket_ != nullptr, "socket");
-  set(socket_, ZMQ_LINGER, 0, "linger");
+  set(socket_, ZMQ_LINGER, static_cast<int>(absl::ToInt64Milliseconds(options.linger)), "linger");
   set(socket_, ZMQ_SNDHWM, options.high_water_mark, "send high-water mark");
   set(socket_, ZMQ_RCVHWM, options.high_water_mark, "receive high-water mark");
   set(socket_, ZMQ_RECONNECT_IVL, 10, "reconnect interval");

@@ -35,8 +35,9 @@ class ZmqContext {
 
 struct ZmqSocketOptions {
   int high_water_mark = 1000;
-  bool nodrop = false;          // XPUB: say when a subscriber's queue is full
-  bool connected_only = false;  // queue nothing for a peer that is not connected
+  bool nodrop = false;                     // XPUB: say when a subscriber's queue is full
+  bool connected_only = false;             // queue nothing for a peer that is not connected
+  Duration linger = absl::ZeroDuration();  // at the end, for what was sent to leave
 };
 
 // Thread-bound to its loop. Not destroyed from inside its own callback: retire() it.

@@ -60,10 +60,9 @@ void ask_policy(const ClusterTarget& target, const ExplainArguments& arguments,
   if (!fresh.ok()) return;
   const auto key = [](const Event& event) { return std::pair(event.time(), event.id()); };
   const auto older = [&](const Event& a, const Event& b) { return key(a) < key(b); };
-  const auto middle = static_cast<std::ptrdiff_t>(events.size());
   events.insert(events.end(), std::make_move_iterator(fresh->begin()),
                 std::make_move_iterator(fresh->end()));
-  std::inplace_merge(events.begin(), events.begin() + middle, events.end(), older);
+  std::sort(events.begin(), events.end(), older);
   events.erase(std::unique(events.begin(), events.end(),
                            [](const Event& a, const Event& b) { return a.id() == b.id(); }),
                events.end());

@@ -8,7 +8,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstring>
 #include <memory>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +19,8 @@
 
 namespace supercloud {
 namespace {
+
+constexpr Duration leave_patience = absl::Seconds(2);  // with the event log, for its last word
 
 struct NodeArguments {
   std::string config;
@@ -52,10 +56,6 @@ int run_node(const NodeArguments& arguments) {
     loop.unwatch_fd(fd);
     ::close(fd);
   };
-  if (const absl::Status watched =
-          loop.watch_fd(fd, EPOLLIN, [&loop](std::uint32_t) { loop.stop(); });
-      !watched.ok())
-    return complain(watched, exit_failed);
 
   int exit_code = exit_ok;
   const auto node = NodeProcess::start(loop, *config, [&](const absl::Status& why) {
@@ -63,6 +63,20 @@ int run_node(const NodeArguments& arguments) {
     loop.stop();
   });
   if (!node.ok()) return complain(node.status(), exit_failed);
+  bool leaving = false;
+  const absl::Status watched = loop.watch_fd(fd, EPOLLIN, [&](std::uint32_t) {
+    signalfd_siginfo signal{};
+    if (::read(fd, &signal, sizeof signal) != sizeof signal) return;
+    if (std::exchange(leaving, true)) return loop.stop();
+    loop.at(loop.clock().now() + leave_patience, [&loop] { loop.stop(); });
+    (*node)->leave(
+        absl::StrCat("it was told to end (", sigabbrev_np(static_cast<int>(signal.ssi_signo)), ")"),
+        [&](const absl::Status& said) {
+          if (!said.ok()) exit_code = complain(said, exit_failed);
+          loop.stop();
+        });
+  });
+  if (!watched.ok()) return complain(watched, exit_failed);
   std::printf("node %s runs in cluster %s; its log: %s\n", config->name.c_str(),
               config->cluster.c_str(), (config->folder() / "log").c_str());
   std::fflush(stdout);
@@ -81,7 +95,9 @@ void add_node_command(CLI::App& root, Program& program) {
   node->add_flag("--exit-with-parent", arguments->exit_with_parent,
                  "End when the process that started it ends");
   node->footer(
-      "SIGINT or SIGTERM stops it. The machine under it is simulated: its guests end with it.\n"
+      "SIGINT or SIGTERM stops it: it says node.left, and ends; a second one ends it at once. The "
+      "machine\n"
+      "under it is simulated: its guests end with it.\n"
       "\n"
       "Example:\n"
       "  supercloud node --config examples/node.toml");

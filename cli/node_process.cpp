@@ -355,4 +355,8 @@ absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(
   return std::unique_ptr<NodeProcess>(new NodeProcess(std::move(parts)));
 }
 
+void NodeProcess::leave(std::string why, std::function<void(absl::Status)> ended) {
+  parts_->node->leave(std::move(why), std::move(ended));
+}
+
 }  // namespace supercloud

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "actors/node_actors.h"
@@ -21,6 +22,8 @@ class NodeProcess {
       EventLoop& loop, const NodeConfig& config, std::function<void(absl::Status)> on_fatal,
       const std::function<void(NodeActorsOptions&)>& adjust = nullptr);
   ~NodeProcess();
+  // As Node::leave: what it says last. Then it is to be destroyed.
+  void leave(std::string why, std::function<void(absl::Status)> ended);
   NodeProcess(const NodeProcess&) = delete;
   NodeProcess& operator=(const NodeProcess&) = delete;
 

@@ -44,6 +44,7 @@ struct Node::State {
     return nullptr;
   }
 
+  void stop_actors();
   void arm_heartbeat();
   void beat();
   void reject(std::string from, std::string why, const Event* dropped = nullptr);
@@ -69,11 +70,22 @@ Node::Node(NodeSeams seams, NodeOptions options)
 }
 
 Node::~Node() {
-  state_->runtime.seams().scheduler.cancel(state_->heartbeat);
-  while (!state_->cells.empty()) {
-    state_->cells.back()->stop();
-    state_->cells.pop_back();
-  }
+  state_->stop_actors();
+  while (!state_->cells.empty()) state_->cells.pop_back();  // the last one first, here too
+}
+
+void Node::leave(std::string why, std::function<void(absl::Status)> ended) {
+  state_->stop_actors();
+  Draft draft = state_->runtime.own_draft();
+  auto left = draft.payload().initNodeLeft();
+  left.setNode(name());
+  left.setWhy(why);
+  state_->runtime.publish_own(std::move(draft), std::move(ended));
+}
+
+void Node::State::stop_actors() {
+  runtime.seams().scheduler.cancel(std::exchange(heartbeat, 0));
+  for (auto cell = cells.rbegin(); cell != cells.rend(); ++cell) (*cell)->stop();
 }
 
 const std::string& Node::name() const { return state_->runtime.options().name; }
@@ -157,7 +169,7 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
   }
   if (!cell->up()) {
     refuse(absl::UnavailableError(
-        absl::StrCat(name(), "/", actor, " has failed and is not yet restarted; try again")));
+        absl::StrCat(name(), "/", actor, " does not run at the moment; try again")));
     return;
   }
   // Shared, so that a full mailbox can still answer.

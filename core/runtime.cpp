@@ -90,7 +90,11 @@ absl::StatusOr<Event> Runtime::publish(OriginStream& stream, Draft draft,
   return event;
 }
 
-void Runtime::publish_own(Draft draft) { publish(own_, std::move(draft), nullptr).IgnoreError(); }
+void Runtime::publish_own(Draft draft, std::function<void(absl::Status)> logged) {
+  const absl::StatusOr<Event> event =
+      publish(own_, std::move(draft), logged ? Publisher::Logged(logged) : nullptr);
+  if (!event.ok() && logged) logged(event.status());
+}
 
 // ---- what must not be lost in silence ------------------------------------------------------------------------------
 

@@ -73,8 +73,8 @@ class Runtime {
   absl::Status observe(HybridTime time);
 
   absl::StatusOr<Event> publish(OriginStream& stream, Draft draft, Publisher::Logged logged);
-  // As origin "node/node", about this node; volatile: the heartbeat.
-  void publish_own(Draft draft);
+  // As origin "node/node", about this node. `logged`: as Context::publish has it.
+  void publish_own(Draft draft, std::function<void(absl::Status)> logged = nullptr);
   Draft own_draft() { return seams_.pool.draft(options_.name); }
   // The same for what must not be lost in silence. What the log does not take is published again later, in order, with the
   // cause it had; of more than reports_max that wait only the number is kept, and told when they get through.

@@ -35,7 +35,11 @@ bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record,
   return true;
 }
 
-// A VM that is down for good has nobody left who could end its migration.
+bool anybody_left(const SimulatedCluster& cluster) {
+  return std::ranges::any_of(cluster.machines(),
+                             [&](const auto& machine) { return !cluster.lost(*machine); });
+}
+
 void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& history) {
   std::map<EventId, std::string> open;
   std::set<EventId> ended, completed, aborted;
@@ -59,15 +63,10 @@ void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& histo
                                               " was said to have completed, and to have aborted"));
   }
   for (const auto& [migration, vm] : open) {
-    if (ended.contains(migration)) continue;
-    const auto lease = cluster.leases().leases.find("vm/" + vm);
-    if (lease != cluster.leases().leases.end()) {
-      const auto spec = Message<schema::VmSpec>::parse(lease->second.record.value);
-      if (spec.ok() && may_stay_down(cluster, lease->second.record, spec->reader())) continue;
-    }
-    cluster.checker().violated(migrations_end,
-                               absl::StrCat("migration ", migration.short_id(), " of ", vm,
-                                            " was accepted and never ended"));
+    if (!ended.contains(migration) && anybody_left(cluster))
+      cluster.checker().violated(migrations_end,
+                                 absl::StrCat("migration ", migration.short_id(), " of ", vm,
+                                              " was accepted and never ended"));
   }
 }
 
@@ -143,11 +142,9 @@ void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
   if (spec->reader().getDestroyed()) said("is still being destroyed");
   const bool wanted = spec->reader().getRunning() && !spec->reader().getPaused();
   const bool down = may_stay_down(cluster, record, spec->reader());
-  const bool anybody = std::ranges::any_of(
-      cluster.machines(), [&](const auto& machine) { return !cluster.lost(*machine); });
-  if (down && wanted && anybody && !said_failed(history, record))
+  if (down && wanted && anybody_left(cluster) && !said_failed(history, record))
     said("is down, and nobody said so");
-  if (record.heir && !down)
+  if (record.heir && anybody_left(cluster))
     said(absl::StrCat("still has the mark of migration ", record.heir->migration.short_id()));
   for (const auto& machine : cluster.machines()) {
     const bool holds = machine->name() == record.holder;

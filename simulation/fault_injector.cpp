@@ -19,6 +19,7 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.network, &FaultInjector::one_sided, 2);
   add(options_.network, &FaultInjector::lossy, 2);
   add(options_.processes, &FaultInjector::kill_daemon, 3);
+  add(options_.processes, &FaultInjector::stop_daemon, 1);
   add(options_.processes, &FaultInjector::fail_actor, 2);
   add(options_.machines, &FaultInjector::power_cycle, 2);
   add(options_.machines, &FaultInjector::freeze, 3);
@@ -158,10 +159,25 @@ void FaultInjector::kill(SimulatedMachine& machine) {
   if (!machine.daemon_runs() || machine.frozen()) return;
   tell("kill -9 of the daemon of " + machine.name());
   machine.kill_daemon(random_.chance(500'000));
+  start_later(machine);
+}
+
+void FaultInjector::start_later(SimulatedMachine& machine) {
   later(span(absl::Milliseconds(50), absl::Seconds(6)), [this, &machine] {
     if (!machine.powered() || machine.daemon_runs()) return;
     tell("the daemon of " + machine.name() + " starts");
     machine.start_daemon();
+  });
+}
+
+void FaultInjector::stop_daemon() {
+  SimulatedMachine& machine = any_machine();
+  if (!machine.daemon_runs() || machine.frozen()) return;
+  tell("the daemon of " + machine.name() + " is told to end");
+  machine.stop_daemon([this, &machine] {
+    tell("the daemon of " + machine.name() + " has ended");
+    if (healed_) machine.start_daemon();
+    start_later(machine);
   });
 }
 
@@ -249,7 +265,7 @@ void FaultInjector::late_swaps() {
 void FaultInjector::cut_off_at_swap() {
   const Duration lasts = span(absl::Milliseconds(300), absl::Seconds(8));
   strike_next_swap([this, lasts](SimulatedMachine& machine) {
-    const std::string node = machine.name();
+    const std::string& node = machine.name();
     tell(node + " and the lease site do not hear each other");
     cluster_.network().block(node, "site");
     cluster_.network().block("site", node);

@@ -60,6 +60,8 @@ class FaultInjector {
   void lossy();
   void kill_daemon();
   void kill(SimulatedMachine& machine);
+  void stop_daemon();
+  void start_later(SimulatedMachine& machine);
   void fail_actor();
   void power_cycle();
   void lose_machine();

@@ -116,6 +116,20 @@ void SimulatedMachine::kill_daemon(bool keep_unsynced) {
   end_process();
 }
 
+void SimulatedMachine::stop_daemon(std::function<void()> ended) {
+  if (!process_) return;
+  // Another task: it is the process's log that says so.
+  process_->node->leave(
+      "its process was told to end",
+      [this, before = daemon_ends_.size(), ended = std::move(ended)](const absl::Status&) {
+        scheduler_.post([this, before, ended] {
+          if (!process_ || daemon_ends_.size() != before) return;
+          end_process();
+          ended();
+        });
+      });
+}
+
 void SimulatedMachine::end_process() {
   if (process_) {
     daemon_ends_.push_back(world_.scheduler.now());

@@ -70,6 +70,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
 
   void start_daemon();
   void kill_daemon(bool keep_unsynced);
+  // In order: it says node.left first. Then `ended`, unless something else ends it before.
+  void stop_daemon(std::function<void()> ended);
   bool daemon_runs() const { return process_ != nullptr; }
   // When its daemons ended, world time, in order.
   const std::vector<Instant>& daemon_ends() const { return daemon_ends_; }

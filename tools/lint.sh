@@ -28,5 +28,5 @@ done
 echo "lint: clang-tidy over ${#units[@]} files"
 [[ ${#units[@]} -gt 0 ]] || exit 0
 run-clang-tidy-19 -quiet -p build-lint -j "$(nproc)" "${units[@]}" 2>&1 |
-  { grep -vE '^[0-9]+ warnings? (generated|treated)|^$|warnings generated\.$' || true; }
+  { grep --line-buffered -vE '^[0-9]+ warnings? (generated|treated)|^$|warnings generated\.$' || true; }
 echo "lint: done"

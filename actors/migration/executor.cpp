@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "actors/migration/commands.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 
-std::string vm_of(const Event& event) { return absl::StrCat(event.tenant(), "/", event.subject()); }
+std::string vm_of(const Event& event) { return VmName::of(event).to_string(); }
 
 Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions options)
     : shared_{.context = context, .seams = seams, .options = std::move(options)},
@@ -216,12 +216,9 @@ void Executor::serve(Message<schema::Request> request, Answer answer) {
   switch (reader.which()) {
     case schema::Request::PREPARE_INCOMING:
       return prepare_incoming(reader.getPrepareIncoming(), std::move(answer));
-    case schema::Request::SWITCH_OVER: {
-      const auto vm = reader.getSwitchOver().getVm();
-      const std::string name =
-          absl::StrCat(std::string(text(vm.getTenant())), "/", std::string(text(vm.getName())));
-      return worker(name).switch_over(reader.getSwitchOver(), std::move(answer));
-    }
+    case schema::Request::SWITCH_OVER:
+      return worker(VmName::of(reader.getSwitchOver().getVm()).to_string())
+          .switch_over(reader.getSwitchOver(), std::move(answer));
     default:
       Commands(*this).serve(request, std::move(answer));
   }
@@ -229,8 +226,7 @@ void Executor::serve(Message<schema::Request> request, Answer answer) {
 
 void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request, Answer answer) {
   const auto spec = request.getVm();
-  const std::string vm =
-      absl::StrCat(std::string(text(spec.getTenant())), "/", std::string(text(spec.getName())));
+  const std::string vm = VmName::of(spec).to_string();
   if (request.getCheckOnly()) {
     const VmWorker* known = find(vm);
     const std::vector<VolumeStatus> volumes = shared_.seams.volumes.list();

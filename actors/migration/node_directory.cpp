@@ -56,6 +56,7 @@ bool NodeDirectory::fold(const Event& event) {
       Instance& instance = instances_[id];
       instance.node = text(launched.getNode());
       instance.launched_ns = launched.getLaunchedNs();
+      instance.client_token = text(launched.getClientToken());
       judge_nodes_on(id);
       return true;
     }
@@ -102,6 +103,12 @@ void NodeDirectory::judge(NodeFacts& node) {
   const Said& said = said_[node.name];
   node.left = said.left > said.joined || (instance != nullptr && instance->ended);
   node.noticed = instance != nullptr && instance->noticed;
+}
+
+std::string NodeDirectory::taken_back(std::string_view client_token) const {
+  for (const auto& [id, instance] : instances_)
+    if (instance.client_token == client_token && (instance.noticed || instance.ended)) return id;
+  return {};
 }
 
 const NodeFacts* NodeDirectory::find(const std::string& node) const {

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "actors/spot/price_feed.h"
@@ -44,11 +45,14 @@ class NodeDirectory {
   const NodeFacts* find(const std::string& node) const;
   // Nodes at a place that have neither left nor are about to, those with most free memory first.
   std::vector<const NodeFacts*> at_place(const std::string& place) const;
+  // The instance that was rented with this client token, if its cloud has given notice or ended it since; empty: it has not.
+  std::string taken_back(std::string_view client_token) const;
   const std::map<std::string, NodeFacts>& nodes() const { return nodes_; }
 
  private:
   struct Instance {
     std::string node;              // by the provider's word; empty: not known yet
+    std::string client_token;      // that it was rented with
     std::int64_t launched_ns = 0;  // market time; 0: not known yet
     bool noticed = false, ended = false;
   };

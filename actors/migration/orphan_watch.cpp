@@ -38,16 +38,26 @@ void OrphanWatch::judge(const std::vector<LeaseRecord>& records) {
     const auto spec = Message<schema::VmSpec>::parse(record.value);
     const bool wanted = spec.ok() && spec->reader().getRunning() && !spec->reader().getPaused() &&
                         !spec->reader().getDestroyed();
-    if (record.session_alive || !wanted) continue;
+    const bool marked = record.heir && !record.heir_alive;
+    if (record.session_alive || (!wanted && !marked)) continue;
     Orphan orphan{.epoch = record.epoch, .since = context_.now()};
     const auto known = before.find(record.key);
     if (known != before.end() && known->second.epoch == record.epoch) orphan = known->second;
-    if (!orphan.said && context_.now() - orphan.since >= options_.patience) {
-      orphan.said = true;
-      say_failed(record);
+    if (context_.now() - orphan.since >= options_.patience) {
+      if (marked) have_settled(record);
+      if (wanted && !std::exchange(orphan.said, true)) say_failed(record);
     }
     orphans_.emplace(record.key, orphan);
   }
+}
+
+// An executor that is asked for a VM without a holder looks at it.
+void OrphanWatch::have_settled(const LeaseRecord& record) {
+  const VmName vm = VmName::of(std::string_view(record.key).substr(record.key.find('/') + 1));
+  context_.request({context_.node(), options_.executor},
+                   Message<schema::Request>::build(
+                       [&](schema::Request::Builder request) { vm.write(request.initShowVm()); }),
+                   options_.call_deadline, [](const absl::StatusOr<Message<schema::Response>>&) {});
 }
 
 void OrphanWatch::say_failed(const LeaseRecord& record) {

@@ -1,5 +1,6 @@
-// Holds the role "orphans" and says which VMs are down because nobody may take them over: the holder's session has ended, and
-// neither heir nor in-sync replica came for it. Nobody else would say it, since whoever has a stake in such a VM is lost (21).
+// Holds the role "orphans" and looks after VMs of which everybody who has a stake in them is lost: the holder's session has ended,
+// and neither heir nor in-sync replica came for it. It says which of them are down (21), and has this node's executor look at those
+// that a migration has left its mark on, which then settles that (6).
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@ struct OrphanWatchOptions {
   // From when a session was first seen ended: longer than those who may take over wait for each other.
   Duration patience = absl::Seconds(15);
   Duration call_deadline = absl::Seconds(2);
+  std::string executor = "executor";  // on this node
 };
 
 // Publishes `vm.failed` once for each VM and epoch; a new holder of the role may say it again. The VM starts as soon as its holder or
@@ -39,6 +41,7 @@ class OrphanWatch final : public Actor {
   void look();
   void judge(const std::vector<LeaseRecord>& records);
   void say_failed(const LeaseRecord& record);
+  void have_settled(const LeaseRecord& record);
 
   Context& context_;
   LeaseTable& leases_;

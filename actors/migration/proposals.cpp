@@ -62,7 +62,8 @@ void Proposals::proposed(const Event& event) {
 }
 
 // Who has to leave goes before what would only like to: before what still looks for a target, and before a move that has not come
-// to its pause and leads to a node that goes as well. A move to one that stays goes on: to begin anew would only take longer.
+// to its pause and leads to a node that goes as well. A move to one that stays goes on, now as a drain: to begin anew would only
+// take longer.
 bool Proposals::make_way(Pending& pending, VmWorker& worker) {
   const auto found = pending_.find(pending.vm);
   if (found != pending_.end()) {
@@ -91,7 +92,11 @@ bool Proposals::make_way(Pending& pending, VmWorker& worker) {
   const bool target_goes = target != nullptr && (target->noticed || target->left);
   const bool elsewhere =
       text(pending.proposal.payload().getMigrationProposed().getTargetNode()) != out.target;
-  if (!pending.leaving() || out.paused || !target_goes || !elsewhere) return false;
+  if (!pending.leaving() || out.paused) return false;
+  if (!target_goes || !elsewhere) {
+    worker.hurry(pending.deadline, pending.no_return);
+    return false;
+  }
   worker.fail_outgoing(absl::StrCat(out.target, " goes as well: migration ", pending.id.short_id(),
                                     " leads elsewhere"));
   return true;
@@ -139,6 +144,11 @@ void Proposals::place(Pending& pending) {
   std::string why;
   const std::string target = resolve(pending.vm, wanted, &why);
   if (target.empty()) {
+    if (!pending.rented_for.empty() && pending.rent_problem.empty())
+      if (const std::string gone = shared_.nodes.taken_back(pending.rented_for.short_id());
+          !gone.empty())
+        pending.rent_problem =
+            absl::StrCat("instance ", gone, ", which was rented for it, is taken back already");
     // Before anything is paid for; once it is, only what its machine turns out not to be.
     std::vector<Failure> failures;
     if (const VmWorker* worker = find_(pending.vm); !to_node && worker != nullptr && worker->spec())
@@ -197,8 +207,13 @@ void Proposals::rent(Pending& pending) {
                 });
             shared_.context.request(
                 {role->holder, "provider"}, request, shared_.options.call_deadline * 3,
-                [problem](const absl::StatusOr<Message<schema::Response>>& rented) {
-                  if (!rented.ok()) problem(absl::StrCat("renting: ", rented.status().message()));
+                [this, problem, id](const absl::StatusOr<Message<schema::Response>>& rented) {
+                  if (!rented.ok())
+                    return problem(absl::StrCat("renting: ", rented.status().message()));
+                  if (!rented->reader().isRedirect()) return;
+                  // The role has changed hands since: the next look asks for it again.
+                  for (auto& [vm, other] : pending_)
+                    if (other.rented_for == id) other.rented_for = {};
                 });
           }));
 }

@@ -88,6 +88,8 @@ class VmWorker {
   // A migration of this VM to `target` is wanted; preflight has passed.
   void begin(Outgoing out);
   void fail_outgoing(std::string why);
+  // The VM has to be gone by `deadline`: the migration under way drains (16).
+  void hurry(Instant deadline, Instant no_return);
   // Tells whether it was cancelled or came too late.
   void cancel(std::string why, std::function<void(absl::Status)> told);
   // Target. An incoming migration begins when the record names this node the heir.
@@ -146,6 +148,7 @@ class VmWorker {
   Message<schema::Request> prepare_request() const;
   void ask_target();
   void start_sending();
+  void await_drain();
   void check();
   void pause();
   void seal();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/migration/vm_worker.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -26,6 +27,14 @@ void VmWorker::begin(Outgoing out) {
 
 void VmWorker::fail_outgoing(std::string why) {
   if (out_ && out_->failure.empty()) out_->failure = std::move(why);
+  look();
+}
+
+void VmWorker::hurry(Instant deadline, Instant no_return) {
+  if (!out_ || out_->paused || no_return >= out_->no_return) return;
+  out_->deadline = std::min(out_->deadline, deadline);
+  out_->no_return = no_return;
+  if (out_->sending) await_drain();
   look();
 }
 
@@ -140,17 +149,21 @@ void VmWorker::start_sending() {
                                 }
                                 look();
                               }));
-  // A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).
-  if (out_->no_return < far_future) {
-    const Duration left = out_->no_return - shared_.context.now();
-    shared_.context.after(left - std::min(shared_.options.blackout_deadline, left / 3),
-                          [this, still_ours] {
-                            if (!still_ours() || out_->converged) return;
-                            out_->from_disk = true;
-                            look();
-                          });
-  }
+  await_drain();
   finished();
+}
+
+// A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).
+void VmWorker::await_drain() {
+  if (out_->no_return == far_future) return;
+  const Duration left = out_->no_return - shared_.context.now();
+  shared_.context.after(left - std::min(shared_.options.blackout_deadline, left / 3),
+                        [this, alive = alive_, migration = out_->migration] {
+                          if (!*alive || !out_ || out_->migration != migration) return;
+                          if (out_->converged) return;
+                          out_->from_disk = true;
+                          look();
+                        });
 }
 
 // Rule 15: both answers, and their round trip begun within the last second, before the guest is paused.
@@ -237,8 +250,7 @@ void VmWorker::send_switch_over() {
   const EventId migration = out_->migration;
   const auto request = Message<schema::Request>::build([this](schema::Request::Builder builder) {
     auto hand = builder.initSwitchOver();
-    hand.initVm().setName(name());
-    hand.getVm().setTenant(tenant());
+    VmName::of(vm_).write(hand.initVm());
     out_->migration.write(hand.initMigration());
     hand.setEpoch(out_->seal->epoch);
     hand.setVersion(out_->seal->version);

@@ -1,7 +1,8 @@
 #include "actors/node/dirty_rate_watcher.h"
 
-#include <string_view>
 #include <utility>
+
+#include "core/vm_name.h"
 
 namespace supercloud {
 
@@ -14,10 +15,9 @@ DirtyRateWatcher::DirtyRateWatcher(Context& context, const Hypervisor& hyperviso
 void DirtyRateWatcher::tell() {
   for (const GuestStatus& guest : hypervisor_.list()) {
     if (guest.state != GuestStatus::State::running) continue;
-    const std::string_view vm = guest.vm;
-    const std::size_t slash = vm.find('/');
+    const VmName vm = VmName::of(guest.vm);
     const DirtyRate measured = hypervisor_.dirty_rate(guest.vm);
-    Draft draft = context_.draft(vm.substr(slash + 1), vm.substr(0, slash));
+    Draft draft = context_.draft(vm.name, vm.tenant);
     draft.epoch(guest.epoch);
     auto rate = draft.payload().initVmDirtyRate();
     rate.setPagesPerSecond(measured.pages_per_second);

@@ -1,4 +1,4 @@
-// What a node says of itself: that it joined, where it is and what room it has, and that it leaves.
+// What a node says of itself while it is there: that it joined, where it is and what room it has. Of its orderly end: Node::leave.
 //
 // node.joined is durable, and said once per start: what is past of a node is in its log. It leaves before anybody can have
 // subscribed to a node that is new, so that others hear of it by node.capacity, which is volatile and carries the same: that is

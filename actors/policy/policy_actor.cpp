@@ -58,7 +58,7 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
       leases_(leases),
       market_(context, options.market),
       registry_(std::move(registry)),
-      options_(std::move(options)),
+      options_(options),
       past_(context,
             {.patterns = {"spot.>", "instance.>", "node.joined.>", "node.left.>", "migration.>"},
              .quiet = past_quiet},

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/answers.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -19,8 +20,7 @@ ResourceAccess::ResourceAccess(std::string_view vm, std::string_view resource, s
       request(Message<schema::Request>::build([&](schema::Request::Builder builder) {
         auto access = builder.initAccessResource();
         access.setResource(std::string(resource.substr(resource.find('/') + 1)));
-        access.initVm().setTenant(std::string(vm.substr(0, vm.find('/'))));
-        access.getVm().setName(std::string(vm.substr(vm.find('/') + 1)));
+        VmName::of(vm).write(access.initVm());
         access.setBytes(bytes);
       })) {}
 

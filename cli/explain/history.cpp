@@ -56,7 +56,7 @@ std::vector<const MigrationState*> History::migrations_like(std::string_view id)
     const EventId migration = migration_of(event);
     if (migration.empty()) continue;
     const EventId own = event.id();
-    if (own.short_id().compare(0, id.size(), id) != 0 && own.to_string() != id) continue;
+    if (!own.short_id().starts_with(id) && own.to_string() != id) continue;
     const MigrationState* state = fold_.migration(migration);
     if (std::find(like.begin(), like.end(), state) == like.end()) like.push_back(state);
   }

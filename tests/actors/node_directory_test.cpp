@@ -119,5 +119,24 @@ TEST_F(NodeDirectoryTest, ANodeThatLeftAndJoinedAgainIsBack) {
   EXPECT_EQ(state({beat(1, "a"), left(2, "a"), beat(3, "a")}, "a"), "there");
 }
 
+TEST_F(NodeDirectoryTest, KnowsWhetherWhatWasRentedIsTakenBack) {
+  NodeDirectory directory;
+  const auto rent = [&](const std::string& instance, const std::string& token) {
+    directory.fold(event(1, [&](Payload::Builder payload) {
+      auto launched = payload.initInstanceLaunched();
+      launched.setInstance(instance);
+      launched.setClientToken(token);
+    }));
+  };
+  rent("i-1", "one");
+  rent("i-2", "two");
+  EXPECT_EQ(directory.taken_back("one"), "");
+  directory.fold(noticed(2, "i-1"));
+  directory.fold(revoked(2, "i-2"));
+  EXPECT_EQ(directory.taken_back("one"), "i-1");
+  EXPECT_EQ(directory.taken_back("two"), "i-2");
+  EXPECT_EQ(directory.taken_back("three"), "");
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -1,13 +1,30 @@
 #include "actors/migration/orphan_watch.h"
 
 #include <memory>
+#include <set>
+#include <string>
 
+#include "core/vm_name.h"
 #include "tests/actors/market_world.h"
 
 namespace supercloud {
 namespace {
 
 using schema::Payload;
+
+// Stands in for the executor: takes note of the VMs that it is asked for.
+class Asked final : public Actor {
+ public:
+  explicit Asked(std::set<std::string>& vms) : vms_(vms) {}
+  void receive(const Event&) override {}
+  void serve(Message<schema::Request> request, Answer) override {
+    if (request.reader().isShowVm())
+      vms_.insert(VmName::of(request.reader().getShowVm()).to_string());
+  }
+
+ private:
+  std::set<std::string>& vms_;
+};
 
 class OrphanWatchTest : public MarketWorld {
  protected:
@@ -26,6 +43,9 @@ class OrphanWatchTest : public MarketWorld {
                                spec.setName(vm);
                                spec.setRunning(running);
                              }).bytes());
+    swap_and_win(swap);
+  }
+  void swap_and_win(const Swap& swap) {
     leases.swap(swap, Reply<SwapResult>(far_future, [](absl::StatusOr<SwapResult> result) {
                   ASSERT_TRUE(result.ok() && result->won);
                 }));
@@ -62,6 +82,32 @@ TEST_F(OrphanWatchTest, says_nothing_of_a_vm_that_its_user_stopped) {
   end_session("lost");
   run(absl::Seconds(60));
   EXPECT_TRUE(of(a, Payload::VM_FAILED).empty());
+}
+
+TEST_F(OrphanWatchTest, has_the_executor_look_at_a_vm_that_a_migration_left_its_mark_on) {
+  TestNode& a = start("a");
+  std::set<std::string> asked;
+  a.node->spawn("executor", [&](Context&) { return std::make_unique<Asked>(asked); });
+  watch(a);
+  start("lost");
+  start("target");
+  define("web1", "lost", false);
+  define("web2", "lost", false);
+  Swap accept;
+  accept.key = "vm/main/web1";
+  accept.kind = SwapKind::ACCEPT;
+  accept.session = *nodes.at("lost")->session.id;
+  accept.swap_id = "accept";
+  accept.epoch = 1;
+  accept.heir = Heir{"target", EventId{"lost/executor", 1, 7}};
+  swap_and_win(accept);
+  end_session("lost");
+  run(absl::Seconds(60));
+  EXPECT_TRUE(asked.empty()) << "the heir lives";
+  end_session("target");
+  run(absl::Seconds(60));
+  EXPECT_EQ(asked, std::set<std::string>{"main/web1"});
+  crash("a");
 }
 
 }  // namespace

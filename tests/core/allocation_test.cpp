@@ -53,8 +53,8 @@ TEST(Allocation, happens_for_no_event_in_steady_state) {
     proposed.initEvidence(1)[0].setOrigin("node-b/watcher");
     draft.epoch(4);
     const Event event = *std::move(draft).seal(test_envelope(sequence, &cause));
-    const Event copy =
-        event;  // NOLINT(performance-unnecessary-copy-initialization): what is measured
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): what is measured
+    const Event copy = event;
     if (text(copy.payload().getMigrationProposed().getVm()) != "web1") std::abort();
     if (copy.bytes().empty() || copy.topic().empty()) std::abort();
   };

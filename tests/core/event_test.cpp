@@ -165,8 +165,8 @@ TEST(Event, may_be_read_by_many_threads_at_once) {
   for (int i = 0; i < 4; ++i) {
     readers.emplace_back([copy = event] {
       for (int round = 0; round < 1000; ++round) {
-        const Event again =
-            copy;  // NOLINT(performance-unnecessary-copy-initialization): is the test
+        // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the copy is what is tested
+        const Event again = copy;
         ASSERT_EQ(again.subject(), "web1");
         ASSERT_EQ(text(again.payload().getVmReleased().getNode()), "node-a");
       }

@@ -188,5 +188,42 @@ TEST_F(Supervision, AMailboxThatOverflowsIsTheActorsOwnFault) {
   EXPECT_EQ(last_failure("done"), "gave up");
 }
 
+TEST_F(Supervision, ANodeThatLeavesSaysSoLastAndNothingOfItRunsOn) {
+  int received = 0;
+  int timers = 0;
+  Context& a = spawn("a", {"migration.>"}, [&](Context&, const Event&) { ++received; });
+  a.publish(progress(a, 1));
+  run(absl::Seconds(1));
+  a.after(absl::Seconds(1), [&] { ++timers; });
+  a.publish(started(a));
+  a.publish(progress(a, 2));  // its mail is under way
+  std::vector<absl::Status> ended;
+  log.hold = true;
+  node->leave("the end", [&](absl::Status status) { ended.push_back(std::move(status)); });
+  run(absl::Seconds(3));
+  EXPECT_TRUE(ended.empty());
+  EXPECT_TRUE(sent(Which::NODE_LEFT).empty()) << "not before it is on stable storage";
+  log.release();
+  run(absl::Seconds(3));
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_TRUE(ended[0].ok()) << ended[0];
+  EXPECT_EQ(received, 1);
+  EXPECT_EQ(timers, 0);
+  EXPECT_EQ(sent(Which::VM_STARTED).size(), 1U) << "what an actor had published still leaves";
+  const Event& last = bus->published.back();
+  ASSERT_EQ(last.type(), Which::NODE_LEFT) << "not even a heartbeat follows";
+  EXPECT_EQ(text(last.payload().getNodeLeft().getNode()), "alpha");
+  EXPECT_EQ(text(last.payload().getNodeLeft().getWhy()), "the end");
+}
+
+TEST_F(Supervision, ANodeWhoseLogTakesNothingLeavesAllTheSame) {
+  log.next_status = absl::ResourceExhaustedError("full");
+  std::vector<absl::Status> ended;
+  node->leave("the end", [&](absl::Status status) { ended.push_back(std::move(status)); });
+  run(absl::Seconds(1));
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_TRUE(absl::IsResourceExhausted(ended[0])) << ended[0];
+}
+
 }  // namespace
 }  // namespace supercloud

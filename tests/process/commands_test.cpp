@@ -124,6 +124,8 @@ TEST_F(CommandsTest, AllAnswerWhileTheDemoRunsAndTheLogsAnswerAfterIt) {
   environment_.clear();
   ::kill(other, SIGTERM);
   EXPECT_EQ(ended(other, absl::Seconds(30)), 0);
+  EXPECT_THAT(run({"events", "--cluster", "pair", "--since", "start", "node.left.>"}).out,
+              HasSubstr("a leaves: it was told to end (TERM)"));
 
   // What the demo promises.
   ASSERT_EQ(ended(demo, absl::Minutes(3)), 0) << output("demo.err");

@@ -56,8 +56,8 @@ class PriceAccounting {
   };
 
   std::int64_t price(const std::string& place, double at) const;
-  // The first price change of any zone, or of `zone`, after `at`.
-  double next_change(double at, const std::string& zone = "") const;
+  // The first price change of any zone, or of `only`, after `at`.
+  double next_change(double at, const std::string& only = "") const;
   double first_excess(const std::string& place, double from, double until) const;
   std::string cheapest(double at, const std::string& here, bool here_allowed) const;
   std::optional<Move> next_move(const Rented& rented, double from) const;
