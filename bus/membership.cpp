@@ -154,6 +154,8 @@ Control Membership::take_hello(const Hello& hello) {
 void Membership::learn(const Member& member) {
   if (member.nonce == options_.self.nonce && member.name == options_.self.name) return;
   add_link(member.request_endpoint, false);
+  if (const auto link = links_.find(member.request_endpoint); link != links_.end())
+    link->second.vouched = true;
 }
 
 void Membership::take_frame(const std::string& endpoint, std::string_view frame) {
@@ -210,11 +212,12 @@ void Membership::take_welcome(const std::string& endpoint, const Welcome& welcom
   settle();
 }
 
-// A seed that is silent is waited for only while no other has answered: one living seed knows the rest.
+// A seed that is silent is waited for only while no other has answered: one living seed knows which of the others are there, and
+// those are waited for.
 void Membership::settle() {
   if (settled_ || stopped_) return;
   for (const auto& [endpoint, link] : links_) {
-    if (link.awaited && !(link.seed && any_heard_)) return;
+    if (link.awaited && (!link.seed || link.vouched || !any_heard_)) return;
   }
   settled_ = true;
   listener_.on_settled();

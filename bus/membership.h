@@ -80,6 +80,7 @@ class Membership {
     std::string endpoint;  // request socket of the other
     Member member;         // no name: not heard yet
     bool seed = false;
+    bool vouched = false;  // a member has said that it is there
     bool alive = false;
     bool awaited = true;  // not heard yet, and may still be
     bool greet = true;    // a hello is due

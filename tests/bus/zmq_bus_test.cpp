@@ -3,6 +3,7 @@
 #include "bus/zmq_bus.h"
 
 #include <gtest/gtest.h>
+#include <zmq.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -73,6 +74,82 @@ TEST_F(ZmqBusTest, a_client_comes_asks_and_goes_unnoticed) {
   EXPECT_LT(took, absl::Seconds(2)) << "less than the liveness timeout, on the slowest machine";
   EXPECT_FALSE(a->sees("client-1"));
   EXPECT_FALSE(b->sees("client-1"));
+}
+
+// A member that is slow to answer a client's hello, and quick otherwise.
+class SlowMember {
+ public:
+  SlowMember(EventLoop& loop, const std::string& requests, const std::string& friend_of)
+      : requests_(context_, ZMQ_ROUTER, {}, loop,
+                  [this](ZmqSocket::Frames frames) { take(frames); }),
+        hello_(context_, ZMQ_DEALER, {}, loop, [](ZmqSocket::Frames) {}) {
+    EXPECT_TRUE(requests_.bind(requests).ok());
+    EXPECT_TRUE(hello_.connect(friend_of).ok());
+    self_ = {"slow", 1, "ipc://" + requests.substr(6) + ".pub", requests_.endpoint()};
+    requests_.start();
+    hello_.start();
+    const std::string frame = encode(Control(Hello{1, self_, false}));
+    const std::string_view frames[] = {frame};
+    hello_.send(frames);
+  }
+  void welcome_clients() {
+    welcoming_ = true;
+    for (const auto& [to, hello] : std::exchange(kept_, {})) welcome(to, hello);
+  }
+  std::size_t clients_waiting() const { return kept_.size(); }
+
+ private:
+  void take(ZmqSocket::Frames frames) {
+    const std::string from(frames[0]);
+    const auto control = decode_control(frames[1]);
+    if (!control.ok()) return;
+    if (const Hello* hello = std::get_if<Hello>(&*control)) {
+      if (hello->client && !welcoming_) {
+        kept_.emplace_back(from, *hello);
+      } else {
+        welcome(from, *hello);
+      }
+    } else if (const WireRequest* request = std::get_if<WireRequest>(&*control)) {
+      send(from, WireAnswer{request->id, std::string("here")});
+    }
+  }
+  void welcome(const std::string& to, const Hello& hello) {
+    send(to, Welcome{hello.beat, self_, {}});
+  }
+  void send(const std::string& to, const Control& control) {
+    const std::string frame = encode(control);
+    const std::string_view frames[] = {to, frame};
+    requests_.send(frames);
+  }
+
+  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  Member self_;
+  bool welcoming_ = false;
+  std::vector<std::pair<std::string, Hello>> kept_;
+  ZmqSocket requests_;
+  ZmqSocket hello_;
+};
+
+TEST_F(ZmqBusTest, a_client_waits_for_a_seed_of_which_another_says_that_it_is_there) {
+  auto a = start(member("a"));
+  SlowMember slow(loop_, ipc("slow.req"), ipc("a.req"));
+  ASSERT_TRUE(run_until([&] { return a->sees("slow"); }));
+  ZmqBusOptions options;
+  options.name = "client-1";
+  options.client = true;
+  options.seeds = {ipc("slow.req"), ipc("a.req")};
+  auto client = start(options);
+  std::optional<absl::StatusOr<std::string>> answer;
+  client->bus->request({"slow", "echo"}, "x",
+                       Reply<std::string>(far_future, [&](absl::StatusOr<std::string> value) {
+                         answer = std::move(value);
+                       }));
+  ASSERT_TRUE(run_until([&] { return client->sees("a") && slow.clients_waiting() > 0; }));
+  EXPECT_FALSE(answer.has_value()) << answer->status();
+  slow.welcome_clients();
+  ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
+  ASSERT_TRUE(answer->ok()) << answer->status();
+  EXPECT_EQ(**answer, "here");
 }
 
 TEST_F(ZmqBusTest, a_client_hears_events_published_after_its_subscribe_reply) {
