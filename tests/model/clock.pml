@@ -1,4 +1,4 @@
-/* The fence's clock (rule 8 of docs/choreography.md; hypercall/keeper/): a node's guests must be stopped before the lease
+/* The fence's clock (rule 8 of docs/choreography.md; hypercall/keeper.h): a node's guests must be stopped before the lease
  * table lets its session end, though the node's clock is slow and the table's is fast.
  *
  * Time passes in whole steps. A clock may have one step of drift saved up, so the largest F that holds here is a little below

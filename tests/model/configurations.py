@@ -15,6 +15,7 @@ STALE_WRITE = "a stale write reaches a live volume"
 SAME_NODE = "two copies on one node"
 MEMORY = "memory thrown away without a crash"
 BACKWARDS = "an address goes back"
+BOTH_ENDS = "a migration completes whose end was said"
 UNSETTLED = "ends unsettled"
 RUNS_ON = "runs past the end of its session"
 INCOMPLETE = "an extent is lost for ever"
@@ -25,6 +26,8 @@ ASSERTIONS = [  # the first whose text occurs
     (FLUSHED, "(volume[n]>=flushed)"),
     (MEMORY, "memory_loss_excused"),
     (BACKWARDS, ">=highest_switched"),
+    (BOTH_ENDS, "ended_epoch!=lease_epoch"),
+    (UNSETTLED, "(lease_heir==0)"),
     (UNSETTLED, "(lease_holder==0)"),
     (UNSETTLED, "(handover_epoch==0)"),
     (STALE_PORT, "!((((port_open[0]"),
@@ -77,6 +80,7 @@ BROKEN = [
     ("no_swap_id", H, "SWAP_ID=0 SESSION_LOSSES=1", SAME_NODE, "4, 5"),
     ("give_up_in_flight", H, "GIVE_UP_IN_FLIGHT=1", MEMORY, "4"),
     ("no_heir", H, "HEIR=0 SESSION_LOSSES=1", MEMORY, "6"),
+    ("commit_without_mark", H, "COMMIT_NEEDS_HEIR=0 CRASHES=1 WRITES=0 CHECK_PROGRESS=0", BOTH_ENDS, "6"),
     ("no_keeper", H, "KEEPER=0 DAEMON_KILLS=1", TWO_RUN, "7"),
     ("no_freezer", H, "FREEZER=0 LATE_RESUME=1 SESSION_LOSSES=1 WRITES=1", TWO_RUN, "7"),
     ("no_fence_margin", H, "FENCE_MARGIN=0 SESSION_LOSSES=1", TWO_RUN, "8"),

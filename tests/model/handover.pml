@@ -5,6 +5,23 @@
  * - An outage of the table, a partition, a slow node are steps that do not happen for a while: an interleaving, too.
  * - Budgets make every run finite, so "it ends well" is an assertion about every terminal state (at `timeout`).
  *
+ * Beside the code (core/lease_table.h, actors/migration/next_step.h):
+ *
+ *   here                                   there
+ *   source_accepts, _pauses, _seals        accept; pause; seal
+ *   source_sends_memory                    send, hand_over
+ *   target_takes_memory, _verifies         prepare and the incoming stream; verify
+ *   target_commits, _gives_up              swap_commit; drop_incoming
+ *   holder_reclaims, restarts, takes_over  swap_reclaim; swap_restart; swap_takeover
+ *   winner_resumes, boots                  resume; boot
+ *   heir_, holder_, bystander_clears_mark  clear_heir; then say_aborted
+ *   learns_that_it_lost                    finish_lost, destroy_copy
+ *
+ * Where the two differ, the model allows more, or says the same in fewer steps: a mark and what its end was said for are one step
+ * here (there: the mark stays, naming nobody, until a log has the end); a migration has no id, so clearing a mark takes back the
+ * commit that was under way for it; the in-sync set is what it stands for, the nodes that have every flushed write; what users
+ * want, and the removal of a record, are left out.
+ *
  * verify.py runs it, with every rule in force and with each rule broken. The parts, in reading order: */
 #include "handover_switches.pml"
 #include "handover_state.pml"
@@ -32,6 +49,7 @@ proctype Node(byte n) {
   :: source_flushes(n)
 #endif
 
+  :: source_accepts(n)
   :: source_pauses(n)
   :: source_seals(n)
   :: source_sends_memory(n)
@@ -51,6 +69,8 @@ proctype Node(byte n) {
   :: target_commits(n)
   :: target_gives_up(n)
   :: heir_clears_mark(n)
+  :: holder_clears_mark(n)
+  :: bystander_clears_mark(n)
 #if RESUME_BEFORE_SWAP
   :: broken_target_resumes(n)
 #endif
@@ -137,7 +157,8 @@ end:
   :: atomic { timeout ->
        d_step {
          if
-         :: CHECK_PROGRESS -> assert(settled(0) || settled(1) || settled(2)); assert(handover_epoch == 0)
+         :: CHECK_PROGRESS -> assert(settled(0) || settled(1) || settled(2)); assert(handover_epoch == 0);
+            assert(lease_heir == 0)
          :: else
          fi };
        break }

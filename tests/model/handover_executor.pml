@@ -1,11 +1,15 @@
 /* Steps of handover.pml: the executors (actors/migration/executor.h decides by actors/migration/next_step.h). */
 
-/* ---- source: pause, seal, final memory (9) ---- */
+/* ---- source: accept (6), pause, seal, final memory (9) ---- */
+inline source_accepts(n) { /* a swap of its own: the mark */
+  d_step { n == S && up(n) && copy[n] == RUNNING && handovers < HANDOVERS && session_valid[n] &&
+      handover_epoch == 0 && lease_heir == 0 && (!HEIR || lease_holder == S && lease_epoch == copy_epoch[S]) ->
+    handovers++; lease_heir = T + 1; ended_epoch = 0 /* another migration */ }
+}
 inline source_pauses(n) {
-  d_step { n == S && up(n) && copy[n] == RUNNING && handovers < HANDOVERS && session_valid[n] && !swap_won[n] &&
-      handover_epoch == 0 && (!HEIR || lease_holder == S && lease_epoch == copy_epoch[S]) ->
-    copy[n] = PAUSED; handover_epoch = copy_epoch[n]; handovers++;
-    lease_heir = T + 1; /* accepting is a swap (6) */
+  d_step { n == S && up(n) && copy[n] == RUNNING && session_valid[n] && !swap_won[n] && handover_epoch == 0 &&
+      lease_heir == T + 1 && (!HEIR || lease_holder == S && lease_epoch == copy_epoch[S]) ->
+    copy[n] = PAUSED; handover_epoch = copy_epoch[n];
     if :: PORT_WITH_GUEST -> port_open[n] = 0 :: else fi }
 }
 #define handing_over(n) (n == S && up(n) && copy[n] == PAUSED && handover_epoch != 0)
@@ -49,15 +53,33 @@ inline target_commits(n) {
       !(copy_swaps[n] & bit_of(copy_epoch[n])) ->
     ask_swap_by_copy(n) }
 }
-/* The target's deadline: it gives up, but never after it asked (4). */
+/* The target's deadline: it gives up, but never after it asked, unless the mark is gone (4). */
+#define mark_gone(n) (COMMIT_NEEDS_HEIR && lease_epoch == copy_epoch[n] && lease_heir != n + 1)
 inline target_gives_up(n) {
-  d_step { n == T && up(n) && incoming(n) && !(copy_swaps_logged[n] & bit_of(copy_epoch[n])) -> copy[n] = NONE }
+  d_step { n == T && up(n) && incoming(n) &&
+      (!(copy_swaps_logged[n] & bit_of(copy_epoch[n])) || mark_gone(n)) -> copy[n] = NONE }
+}
+
+/* ---- the end of a migration that nobody completes: the mark stops naming an heir, then the end is said (6) ---- */
+/* A commit names the migration that it belongs to: what is under way for this one will never be applied. */
+inline clear_mark() {
+  lease_heir = 0; ended_epoch = lease_epoch;
+  if :: COMMIT_NEEDS_HEIR -> copy_swaps[T] = copy_swaps[T] & ~bit_of(lease_epoch) :: else fi
 }
 inline heir_clears_mark(n) {
   d_step { n == T && up(n) && lease_heir == T + 1 && copy[n] == NONE && session_valid[n] &&
       !(copy_swaps_logged[n] & bit_of(lease_epoch)) ->
-    lease_heir = 0;
+    clear_mark();
     if :: memory_taken < lease_epoch -> memory_taken = lease_epoch :: else fi }
+}
+inline holder_clears_mark(n) { /* not while its hand-over is open: then it swaps back */
+  d_step { up(n) && session_valid[n] && lease_holder == n && lease_heir == T + 1 && n != T && handover_epoch == 0 ->
+    clear_mark() }
+}
+inline bystander_clears_mark(n) { /* neither holder nor heir has a session */
+  d_step { up(n) && session_valid[n] && lease_holder != n && holder_session_ended && lease_heir == T + 1 && n != T &&
+      !session_open[T] ->
+    clear_mark() }
 }
 inline broken_target_resumes(n) {
   d_step { n == T && up(n) && incoming(n) && verified_epoch == copy_epoch[n] && session_valid[n] &&

@@ -2,17 +2,19 @@
 
 /* ---- the table ---- */
 inline table_swaps_by_copy(n) {
-  d_step { (copy_swaps[n] & bit_of(lease_epoch)) && (!SESSION_GUARD || session_open[n]) ->
+  d_step { (copy_swaps[n] & bit_of(lease_epoch)) && (!SESSION_GUARD || session_open[n]) &&
+      (!COMMIT_NEEDS_HEIR || lease_holder == n || lease_heir == n + 1) ->
+    assert(lease_holder == n || ended_epoch != lease_epoch); /* no migration both completes and aborts (6) */
     lease_holder = n; lease_epoch++; lease_won_by_boot = 0; lease_heir = 0; holder_session_ended = !session_open[n] }
 }
-/* Memory is rightly lost when no verified copy that could have gone on was waiting for this epoch. */
+/* Memory is rightly lost when no verified copy that could have gone on was waiting for this epoch, and still might commit. */
 inline table_swaps_by_boot(n) {
   d_step { (boot_swaps[n] & bit_of(lease_epoch)) && (!SESSION_GUARD || session_open[n]) &&
       (!TAKEOVER_GUARD || lease_holder == n || holder_session_ended) &&
       (!HEIR || lease_holder == n || lease_heir == 0 || lease_heir == n + 1 || !session_open[lease_heir - 1]) ->
     if
     :: lease_holder != n && !(incoming(T) && verified_epoch == lease_epoch && copy_epoch[T] == lease_epoch &&
-         host_up[T] && session_valid[T]) -> memory_loss_excused = 1
+         lease_heir == T + 1 && host_up[T] && session_valid[T]) -> memory_loss_excused = 1
     :: else
     fi;
     lease_holder = n; lease_epoch++; lease_won_by_boot = 1; lease_heir = 0; holder_session_ended = !session_open[n] }

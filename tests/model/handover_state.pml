@@ -62,6 +62,7 @@ byte fabric_epoch, fabric_owner; /* owner: node + 1 */
 /* ---- ghosts and budgets ---- */
 byte writes, acked, flushed;
 byte highest_switched;
+byte ended_epoch;         /* newest epoch at which the end of a migration was said, its mark cleared */
 bit memory_loss_excused;  /* a crash, or a takeover where nothing could be verified, explains that memory is lost */
 byte crashes, daemon_kills, session_losses, fabric_restarts;
 bit faults_stopped;

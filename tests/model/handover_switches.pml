@@ -37,13 +37,13 @@
 
 /* ---- the rules; 0 switches one off, and a run must then fail ---- */
 #ifndef FENCE_MARGIN
-#define FENCE_MARGIN 1       /* 8: a session ends for others only after its node stopped its guests: hypercall/keeper/ */
+#define FENCE_MARGIN 1       /* 8: a session ends for others only after its node stopped its guests: hypercall/keeper.h */
 #endif
 #ifndef KEEPER
-#define KEEPER 1             /* 7: the fence needs no living daemon: hypercall/keeper/ */
+#define KEEPER 1             /* 7: the fence needs no living daemon: hypercall/keeper.h */
 #endif
 #ifndef FREEZER
-#define FREEZER 1            /* 7: the fence beats an outstanding resume call: hypercall/keeper/ */
+#define FREEZER 1            /* 7: the fence beats an outstanding resume call: hypercall/keeper.h */
 #endif
 #ifndef SESSION_GUARD
 #define SESSION_GUARD 1      /* 3: a swap is applied only while the session it was sent under lives: core/lease_table.h */
@@ -52,13 +52,16 @@
 #define TAKEOVER_GUARD 1     /* 21: a takeover compares "the holder's session ended" in the same step: core/lease_table.h */
 #endif
 #ifndef RESUME_CHECK
-#define RESUME_CHECK 1       /* 3: the session's deadline is checked in the step that lets the guest run: actors/migration/executor.h */
+#define RESUME_CHECK 1       /* 3: the session's deadline is checked in the step that lets the guest run: actors/migration/vm_worker_execution.cpp */
 #endif
 #ifndef SWAP_ID
 #define SWAP_ID 1            /* 4, 5: the record says which swap won; one actor per node swaps: core/lease_table.h */
 #endif
 #ifndef HEIR
 #define HEIR 1               /* 6: while a hand-over is open its target comes before a spare: core/lease_table.h */
+#endif
+#ifndef COMMIT_NEEDS_HEIR
+#define COMMIT_NEEDS_HEIR 1  /* 6: only whom the mark names commits: core/lease_table.h */
 #endif
 #ifndef IN_SYNC_ONLY
 #define IN_SYNC_ONLY 1       /* 13: only a node with every flushed write takes over: core/lease_table.h */
@@ -82,10 +85,10 @@
 #define VERIFY_DURABLE 1     /* 10: verified means on stable storage: storage/volume.h */
 #endif
 #ifndef DRAIN
-#define DRAIN 1              /* 9: requests under way are done before the seal: actors/migration/executor.h */
+#define DRAIN 1              /* 9: requests under way are done before the seal: actors/migration/vm_worker_source.cpp */
 #endif
 #ifndef PORT_WITH_GUEST
-#define PORT_WITH_GUEST 1    /* 11: the port closes with the pause and opens with the resume: actors/migration/executor.h */
+#define PORT_WITH_GUEST 1    /* 11: the port closes with the pause and opens with the resume: actors/migration/vm_worker_execution.cpp */
 #endif
 #ifndef FABRIC_FENCE
 #define FABRIC_FENCE 1       /* 11: the fabric rejects lower epochs: actors/network/fabric.h */
