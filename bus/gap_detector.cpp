@@ -134,16 +134,9 @@ void GapDetector::forget_one() {
   ++counts_.forgotten;
 }
 
-void GapDetector::forget_publisher() {
-  for (;;) {
-    for (auto publisher = publishers_.begin(); publisher != publishers_.end(); ++publisher) {
-      const auto first = first_of(publisher->first);
-      if (first != origins_.end() && node_of(first->first) == publisher->first) continue;
-      publishers_.erase(publisher);
-      return;
-    }
-    forget_one();  // each has an origin, so there is one
-  }
+void GapDetector::forget(std::string_view node) {
+  if (const auto found = publishers_.find(node); found != publishers_.end())
+    publishers_.erase(found);
 }
 
 void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
@@ -183,7 +176,6 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
   const std::size_t slot = found->second;
   auto publisher = publishers_.find(node);
   if (publisher == publishers_.end()) {
-    if (publishers_.size() >= options_.publishers_max) forget_publisher();
     publisher = publishers_.emplace(std::string(node), Publisher{}).first;
   }
   std::map<std::string_view, std::uint64_t> stood;

@@ -58,8 +58,6 @@ class GapDetector {
     Duration hold = absl::Milliseconds(200);
     std::size_t held_max = 128;      // per origin
     std::size_t origins_max = 4096;  // the one not heard for longest is forgotten
-    // Of names that publishers have had, one of which no origin is known goes, or else with the origin not heard for longest.
-    std::size_t publishers_max = 4096;
   };
   struct Counts {
     std::uint64_t duplicates = 0;  // dropped: arrived before
@@ -82,6 +80,8 @@ class GapDetector {
   // Process `node` has the subscription in effect; `tails`: where all its origins stood at that moment. Repeats are harmless.
   void in_effect(std::string_view node, std::string_view prefix,
                  absl::Span<const OriginTail> tails);
+  // Nobody has borne the name for long. Of origins that are known all stays owed; one that a later process of the name brings is new.
+  void forget(std::string_view node);
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
   void restarted(std::string_view node);
 
@@ -161,7 +161,6 @@ class GapDetector {
   Instant due(const Origin& origin) const;
   void note_waiting(std::string_view name, const Origin& origin);
   void forget_one();
-  void forget_publisher();
 
   Options options_;
   Counts counts_;

@@ -120,6 +120,7 @@ void Subscriber::forget(const std::string& node) {
   dismiss(node);
   publishers_.erase(node);
   detector_.restarted(node);
+  detector_.forget(node);
 }
 
 void Subscriber::in_effect(const std::string& node, const std::string& prefix,

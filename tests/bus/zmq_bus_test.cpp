@@ -85,7 +85,7 @@ class SlowMember {
         hello_(context_, ZMQ_DEALER, {}, loop, [](ZmqSocket::Frames) {}) {
     EXPECT_TRUE(requests_.bind(requests).ok());
     EXPECT_TRUE(hello_.connect(friend_of).ok());
-    self_ = {"slow", 1, "ipc://" + requests.substr(6) + ".pub", requests_.endpoint()};
+    self_ = {"slow", 1, requests + ".pub", requests_.endpoint()};
     requests_.start();
     hello_.start();
     const std::string frame = encode(Control(Hello{1, self_, false}));
@@ -236,6 +236,20 @@ TEST_F(ZmqBusTest, a_full_queue_is_counted_and_told_and_its_loss_seen_as_a_gap) 
   }));
   const auto arrived = b->sequences("a/executor");
   EXPECT_TRUE(std::is_sorted(arrived.begin(), arrived.end()));
+}
+
+TEST_F(ZmqBusTest, what_is_published_just_before_the_end_still_leaves) {
+  auto a = start(member("a"));
+  ZmqBusOptions second = member("b");
+  second.seeds = {ipc("a.req")};
+  auto b = start(second);
+  bool ready = false;
+  ASSERT_TRUE(run_until([&] { return a->sees("b") && b->sees("a"); }));
+  b->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
+  ASSERT_TRUE(run_until([&] { return ready; }));
+  for (int i = 0; i < 1000; ++i) a->publish("executor", "web1");
+  a.reset();
+  EXPECT_TRUE(run_until([&] { return b->events.size() == 1000; })) << b->events.size();
 }
 
 TEST_F(ZmqBusTest, a_name_that_is_no_token_is_refused) {
