@@ -32,7 +32,7 @@ std::string market_text(absl::Time time) {
 std::string usd(Money amount) { return to_string(amount, 4); }
 
 void print_summary(const DemoStory& story, absl::Time market,
-                   const std::filesystem::path& directory) {
+                   const std::filesystem::path& directory, const std::string& invoked) {
   const DemoStory::Figures& figures = story.figures();
   const Money instead = story.on_demand_cost(market);
   std::printf(
@@ -54,10 +54,12 @@ void print_summary(const DemoStory& story, absl::Time market,
   for (const DemoStory::Vm& vm : story.vms())
     std::printf("  %-10s               %s at %s\n", vm.name.c_str(), vm.state.c_str(),
                 vm.node.empty() ? "-" : story.place_of_node(vm.node).c_str());
+  const std::string cluster = directory.filename().string();
   std::printf(
-      "\nIts run directory: %s\n\nAsk it:\n  supercloud explain web1\n  supercloud events --since "
-      "start 'migration.>'\n",
-      directory.c_str());
+      "\nIts run directory: %s\n\nAsk it:\n  %s explain web1 --cluster %s\n  %s events --since "
+      "start "
+      "'migration.>' --cluster %s\n",
+      directory.c_str(), invoked.c_str(), cluster.c_str(), invoked.c_str(), cluster.c_str());
 }
 
 void print_json(const DemoStory& story, absl::Time market, const std::filesystem::path& directory) {
@@ -175,7 +177,7 @@ int run_demo(const DemoArguments& arguments, const Program& program) {
   if (program.json)
     print_json((*cluster)->story(), ended, (*cluster)->directory());
   else
-    print_summary((*cluster)->story(), ended, (*cluster)->directory());
+    print_summary((*cluster)->story(), ended, (*cluster)->directory(), program.invoked);
   return interrupt.requested() ? exit_interrupted : exit_ok;
 }
 

@@ -19,8 +19,9 @@ enum ExitCode : int {
 };
 
 struct Program {
-  bool json = false;    // --json
-  std::string cluster;  // --cluster or SUPERCLOUD_CLUSTER; empty: see find_cluster()
+  bool json = false;                   // --json
+  std::string cluster;                 // --cluster or SUPERCLOUD_CLUSTER; empty: see find_cluster()
+  std::string invoked = "supercloud";  // as its user called it: what to type again
   int exit_code = exit_ok;
   bool terminal = false;  // stdout is one
 };
