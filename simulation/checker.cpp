@@ -20,6 +20,9 @@ constexpr const char* one_address = "3: an address is one VM's";
 // What a keeper takes to stop a guest, at most.
 constexpr Duration stop_time = absl::Milliseconds(200);  // SimulatedHostOptions::stop_time_max
 
+// What a block is under way to a replica, at most, when the replica hears that it has everything.
+constexpr Duration delivery_max = absl::Milliseconds(500);
+
 constexpr std::size_t violations_max = 100;  // what is broken once is soon broken in every step
 
 }  // namespace
@@ -39,6 +42,9 @@ void Checker::lease_changed(const std::string& vm, const LeaseRecord* record) {
     violated(one_effective, absl::StrCat(vm, ": the record's epoch went from ", state.epoch,
                                          " back to ", record->epoch));
   if (record->epoch > state.epoch) {
+    if (record->swap_kind == SwapKind::TAKEOVER &&
+        std::ranges::find(state.in_sync, record->holder) == state.in_sync.end())
+      state.out_of_sync = state.out_of_sync.value_or(world_.now());
     state.winners[record->epoch] = record->holder;
     state.kinds[record->epoch] = record->swap_kind;
     state.epoch_since = world_.now();
@@ -47,7 +53,10 @@ void Checker::lease_changed(const std::string& vm, const LeaseRecord* record) {
   state.holder = record->holder;
   state.session = record->session;
   state.loss_allowed = record->loss_allowed;
+  state.in_sync = record->in_sync;
   const auto spec = Message<schema::VmSpec>::parse(record->value);
+  if (spec.ok() && spec->reader().getLossBoundNs() > 0)
+    state.loss_bound = absl::Nanoseconds(spec->reader().getLossBoundNs());
   if (spec.ok() && state.address.empty()) {
     state.address = text(spec->reader().getAddress());
     for (const auto& [other, known] : vms_)
@@ -74,6 +83,7 @@ void Checker::first_instruction(const std::string& machine, const std::string& v
   check_disk(machine, vm, epoch, boot, state);
   state.executed = std::max(state.executed, epoch);
   state.stopped = state.unwanted;
+  state.out_of_sync.reset();
   executed(machine, vm, epoch);
 }
 
@@ -97,21 +107,30 @@ void Checker::check_memory(const std::string& machine, const std::string& vm, Ep
                                          before, ", where no fault ended it"));
 }
 
+namespace {
+
+// Whether the disk has the block's content, or that of a later write over it: values say their order.
+bool has_block(const std::map<std::uint64_t, KnownBlock>& disk, std::uint64_t block,
+               const KnownBlock& content) {
+  const auto found = disk.find(block);
+  return found != disk.end() && found->second.value >= content.value;
+}
+
+}  // namespace
+
 // What the disk must hold where the guest begins: everything acknowledged if its memory came along, everything flushed if it boots.
 void Checker::check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot,
                          Vm& state) {
   const auto disk = eyes_.disk(machine, vm);
-  // By a node that was not in sync, it may be.
-  const bool may_lose = boot && taken_over(state, epoch) && state.loss_allowed;
   const auto& expected = boot ? state.flushed : state.acknowledged;
-  if (!may_lose) {
+  if (boot && state.out_of_sync && state.loss_allowed) {
+    check_loss(machine, vm, epoch, disk, state);
+  } else {
     for (const auto& [block, content] : expected) {
       const auto issued = state.issued.find(block);
       if (boot && issued != state.issued.end() && issued->second != content.value) continue;
+      if (has_block(disk, block, content)) continue;
       const auto found = disk.find(block);
-      // The value, or that of a later write over it: values say their order.
-      const bool there = found != disk.end() && found->second.value >= content.value;
-      if (there) continue;
       violated(writes_survive,
                absl::StrCat(vm, " begins on ", machine, " at epoch ", epoch,
                             boot ? " from disk" : " with its memory", ", and block ", block,
@@ -126,6 +145,22 @@ void Checker::check_disk(const std::string& machine, const std::string& vm, Epoc
   if (boot) begin_from(disk, state);
 }
 
+// By a node that was not in sync: it may lose what it had not heard of, no more of it than the VM declared.
+void Checker::check_loss(const std::string& machine, const std::string& vm, Epoch epoch,
+                         const std::map<std::uint64_t, KnownBlock>& disk, const Vm& state) {
+  Instant oldest = far_future;
+  for (const auto& [block, content] : state.flushed)
+    if (!has_block(disk, block, content)) oldest = std::min(oldest, state.promised.at(block));
+  if (oldest == far_future) return;
+  losses_.push_back({vm, epoch, *state.out_of_sync - oldest});
+  if (state.last_promise - oldest > state.loss_bound + delivery_max)
+    violated(writes_survive, absl::StrCat(vm, " begins on ", machine, " at epoch ", epoch,
+                                          " without what was promised ",
+                                          absl::FormatDuration(state.last_promise - oldest),
+                                          " before its holder was lost; it declared ",
+                                          absl::FormatDuration(state.loss_bound)));
+}
+
 // What the guest finds is what it goes by from here on. Of that only what was flushed before is known to be stable: a guest that
 // died on a living host boots from what may still be in a cache.
 void Checker::begin_from(const std::map<std::uint64_t, KnownBlock>& disk, Vm& state) {
@@ -133,12 +168,15 @@ void Checker::begin_from(const std::map<std::uint64_t, KnownBlock>& disk, Vm& st
   state.acknowledged = disk;
   state.unflushed.clear();
   state.issued.clear();
+  const auto promised = std::exchange(state.promised, {});
   for (const auto& [block, content] : disk) {
     const auto before = flushed.find(block);
-    if (before != flushed.end() && before->second.value == content.value)
+    if (before != flushed.end() && before->second.value == content.value) {
       state.flushed[block] = content;
-    else
+      state.promised[block] = promised.at(block);
+    } else {
       state.unflushed[block][content.version] = content;
+    }
   }
 }
 
@@ -186,10 +224,12 @@ void Checker::write_acknowledged(const std::string& machine, const std::string& 
 
 void Checker::flush_acknowledged(const std::string& vm, std::uint64_t version) {
   Vm& state = vms_[vm];
+  state.last_promise = world_.now();
   for (auto& [block, versions] : state.unflushed) {
     const auto end = versions.upper_bound(version);
     if (end == versions.begin()) continue;
     state.flushed[block] = std::prev(end)->second;
+    state.promised[block] = world_.now();
     versions.erase(versions.begin(), end);
   }
 }

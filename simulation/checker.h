@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -72,6 +73,14 @@ class Checker {
   void access_acknowledged(const std::string& vm) { ++accesses_[vm]; }
   const std::map<std::string, std::uint64_t>& accesses() const { return accesses_; }  // by vm
 
+  // What a takeover lost of what the guest had been promised: vm.started has to say as much (13, 21).
+  struct Loss {
+    std::string vm;
+    Epoch epoch = 0;
+    Duration age;  // of the oldest promise that was broken, at the takeover
+  };
+  const std::vector<Loss>& losses() const { return losses_; }
+
   // For what the end of a run finds.
   void violated(std::string rule, std::string what);
   const std::vector<Violation>& violations() const { return violations_; }
@@ -85,6 +94,10 @@ class Checker {
     std::string holder;
     SessionId session;  // under which the epoch was won
     bool loss_allowed = false;
+    Duration loss_bound = absl::InfiniteDuration();
+    std::vector<std::string> in_sync;  // of the record
+    // Since it last executed, somebody took it over who had not been in it: when, the first time.
+    std::optional<Instant> out_of_sync;
     std::string address;                 // of the guest
     bool unwanted = false;               // its user wants it stopped or gone
     bool stopped = false;                // ... or did, since it last began to execute
@@ -93,11 +106,15 @@ class Checker {
     Epoch executed = 0;                  // highest epoch that began
     Epoch written = 0, delivered = 0;    // highest epochs that had an effect
     std::map<std::uint64_t, KnownBlock> acknowledged, flushed;  // the newest of each block
+    std::map<std::uint64_t, Instant> promised;                  // since when each block is flushed
+    Instant last_promise{};                                     // to the guest at this holder
     std::map<std::uint64_t, std::uint64_t> issued;              // the newest value of each block
     std::map<std::uint64_t, std::map<std::uint64_t, KnownBlock>> unflushed;  // by block and version
   };
   void check_disk(const std::string& machine, const std::string& vm, Epoch epoch, bool boot,
                   Vm& state);
+  void check_loss(const std::string& machine, const std::string& vm, Epoch epoch,
+                  const std::map<std::uint64_t, KnownBlock>& disk, const Vm& state);
   static void begin_from(const std::map<std::uint64_t, KnownBlock>& disk, Vm& state);
   void check_memory(const std::string& machine, const std::string& vm, Epoch epoch,
                     const Vm& state);
@@ -108,6 +125,7 @@ class Checker {
   std::map<std::string, Vm> vms_;
   std::set<std::string> under_notice_;
   std::map<std::string, std::uint64_t> accesses_;
+  std::vector<Loss> losses_;
   std::vector<Violation> violations_;
 };
 

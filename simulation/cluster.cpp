@@ -13,6 +13,8 @@ namespace {
 constexpr const char* site_name = "site";
 constexpr const char* resource_name = "genome";
 constexpr std::uint64_t mib = 1ULL << 20;
+// What VMs with bounded loss declare: a little more than it takes to find out that their holder is lost.
+constexpr Duration loss_bound = absl::Seconds(4);
 
 std::string zone_name(int index) {
   return absl::StrCat("us-east-1", std::string(1, static_cast<char>('a' + index)));
@@ -211,7 +213,9 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.site_node = site_name;
   machine.host = options_.host;
   machine.host.memory_bytes = 4096 * mib;
-  machine.drift_ppm = random_.between(-200, 200);
+  // To both sides as far as the fence allows for.
+  const std::int64_t drift_max = options_.fence.drift_ppm;
+  machine.drift_ppm = random_.between(-drift_max, drift_max);
   machine.wall_offset = absl::Milliseconds(random_.between(-200, 200));
   machine.seed = random_.next();
   machine.actors.fence = options_.fence;
@@ -360,6 +364,8 @@ void SimulatedCluster::create_vm(const std::string& node, const std::string& nam
         spec.setAddress(absl::StrCat("10.0.0.", address.empty() ? name : address));
         spec.setPolicy(options_.market ? "cheapest" : "stay");
         spec.setDiskLoss(loss);
+        if (loss == schema::DiskLoss::BOUNDED_LOSS)
+          spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(loss_bound)));
         spec.setReplicas(loss == schema::DiskLoss::WAIT ? 0 : 1);
         spec.setRunning(true);
         spec.setReads(absl::StrCat(resource_home(options_), "/", resource_name));

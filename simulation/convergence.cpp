@@ -13,10 +13,14 @@ constexpr const char* migrations_end = "4: every migration ends and leaves nothi
 constexpr const char* proposals_answered = "4: every proposal is accepted or refused";
 constexpr const char* accesses_recorded =
     "5: an access to a resource that was answered is in a log";
+constexpr const char* losses_said = "2: what a takeover loses is said";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
 constexpr Duration gap_time = absl::Seconds(5);
+
+// Between a takeover's swap as its node sends it, when it looks at what it lacks, and the table's; and what was under way then.
+constexpr Duration telling_max = absl::Seconds(2);
 
 // Whether a VM whose holder is gone for good may stay down: nobody has its disk, or its user chose to wait.
 bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record,
@@ -26,7 +30,8 @@ bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record,
   if (spec.getDiskLoss() == schema::DiskLoss::WAIT) return true;
   for (const auto& machine : cluster.machines()) {
     if (cluster.lost(*machine)) continue;
-    bool named = record.loss_allowed;
+    // Who has not heard of the holder for longer than the bound does not take it over either.
+    bool named = record.loss_allowed && spec.getLossBoundNs() == 0;
     for (const std::string& node : record.in_sync) named = named || node == machine->name();
     const auto volume = machine->disk().volumes().find(record.key.substr(3));
     if (named && volume != machine->disk().volumes().end() && volume->second.state().complete)
@@ -111,6 +116,28 @@ void check_deliveries(SimulatedCluster& cluster) {
   });
 }
 
+// A takeover that loses something says so, and since when.
+void check_losses(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  for (const Checker::Loss& loss : cluster.checker().losses()) {
+    for (const Event& event : history) {
+      if (event.type() != schema::Payload::VM_STARTED || event.epoch() != loss.epoch ||
+          loss.vm != absl::StrCat(event.tenant(), "/", event.subject()))
+        continue;
+      const auto started = event.payload().getVmStarted();
+      const bool all = started.getSilentNs() < 0 ||
+                       absl::Nanoseconds(started.getSilentNs()) + telling_max >= loss.age;
+      if (all && !started.getFlushesKept()) continue;
+      cluster.checker().violated(
+          losses_said,
+          absl::StrCat(loss.vm, " lost at epoch ", loss.epoch, " what had been promised ",
+                       absl::FormatDuration(loss.age), " before, and vm.started says ",
+                       started.getFlushesKept()
+                           ? "that what was flushed is kept"
+                           : absl::FormatDuration(absl::Nanoseconds(started.getSilentNs()))));
+    }
+  }
+}
+
 bool said_failed(const std::vector<Event>& history, const LeaseRecord& record) {
   return std::ranges::any_of(history, [&](const Event& event) {
     return event.type() == schema::Payload::VM_FAILED && event.epoch() == record.epoch &&
@@ -187,6 +214,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_proposals(cluster, history);
   check_deliveries(cluster);
   check_accesses(cluster, history);
+  check_losses(cluster, history);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with("vm/")) continue;
@@ -199,6 +227,11 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
         cluster.checker().violated(
             migrations_end,
             absl::StrCat(probe.vm, " has no lease, and a copy on ", machine->name()));
+  for (const auto& machine : cluster.machines())
+    for (const auto& [vm, volume] : machine->disk().volumes())
+      if (!cluster.lost(*machine) && !known.contains(vm))
+        cluster.checker().violated(
+            migrations_end, absl::StrCat(vm, " has no lease, and a disk on ", machine->name()));
 }
 
 }  // namespace supercloud

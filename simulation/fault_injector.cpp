@@ -176,8 +176,10 @@ void FaultInjector::stop_daemon() {
   tell("the daemon of " + machine.name() + " is told to end");
   machine.stop_daemon([this, &machine] {
     tell("the daemon of " + machine.name() + " has ended");
-    if (healed_) machine.start_daemon();
-    start_later(machine);
+    if (healed_)
+      machine.start_daemon();
+    else
+      start_later(machine);
   });
 }
 

@@ -42,6 +42,7 @@ struct SimulatedMachine::Process {
   SimulatedFabric fabric;
   NodeSession session;
   std::shared_ptr<const NodeActorsSeams> seams;
+  bool leaving = false;
   std::unique_ptr<Node> node;  // first to go
 };
 
@@ -117,7 +118,8 @@ void SimulatedMachine::kill_daemon(bool keep_unsynced) {
 }
 
 void SimulatedMachine::stop_daemon(std::function<void()> ended) {
-  if (!process_) return;
+  if (!process_ || process_->leaving) return;
+  process_->leaving = true;
   // Another task: it is the process's log that says so.
   process_->node->leave(
       "its process was told to end",

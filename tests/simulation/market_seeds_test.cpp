@@ -33,7 +33,8 @@ TEST(MarketSeeds, hold_every_invariant_while_prices_spike_and_feeds_stop) {
     for (const std::string& line : result.story) std::cerr << line << "\n";
     for (const Violation& violation : result.violations)
       ADD_FAILURE() << "seed " << seed << " at " << static_cast<double>(violation.at.ns) / 1e9
-                    << " s: " << violation.rule << ": " << violation.what;
+                    << " s: " << violation.rule << ": " << violation.what
+                    << "\nits story: supercloud simulate --trace --seed " << seed;
   }
   std::cout << completed << " migrations completed, " << aborted << " aborted, " << taken_over
             << " takeovers, " << notices << " notices, " << revoked << " machines revoked, "

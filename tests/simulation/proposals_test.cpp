@@ -156,9 +156,31 @@ TEST_F(ProposalsTest, a_move_to_a_node_that_stays_goes_on_as_a_drain) {
   ASSERT_EQ(all(Payload::MIGRATION_STARTED).size(), 1U);
   drain("node-0", absl::Seconds(8));
   cluster_.run_for(absl::Seconds(1));
-  EXPECT_EQ(failed_checks(), std::vector<std::string>{"busy"});
+  ASSERT_EQ(all(Payload::MIGRATION_HURRIED).size(), 1U);
+  EXPECT_EQ(all(Payload::MIGRATION_PROPOSED).size(), 1U) << "what is on its way goes on";
+  cluster_.migrate("node-0", "busy", "node-3");
   cluster_.run_for(absl::Seconds(9));
+  EXPECT_EQ(failed_checks(), std::vector<std::string>{"busy"})
+      << "and who is refused changes nothing";
   EXPECT_EQ(running_on("busy"), "node-2") << "from its disk there, as its memory never gets done";
+  EXPECT_EQ(all(Payload::MIGRATION_COMPLETED).size(), 1U);
+  EXPECT_EQ(all(Payload::MIGRATION_ABORTED).size(), 0U);
+}
+
+TEST_F(ProposalsTest, a_notice_hurries_what_is_on_its_way) {
+  create("node-0", "busy", 2048, 4'000'000);  // never done copying
+  cluster_.run_for(absl::Seconds(7));
+  cluster_.migrate("node-0", "busy", "node-3");
+  cluster_.run_for(absl::Seconds(4));
+  ASSERT_EQ(all(Payload::MIGRATION_STARTED).size(), 1U);
+  ASSERT_EQ(all(Payload::MIGRATION_HURRIED).size(), 0U);
+  cluster_.run_for(absl::Seconds(4));
+  ASSERT_EQ(all(Payload::SPOT_INTERRUPTION_NOTICE).size(), 2U) << "of node-0 and of node-1";
+  const auto hurried = all(Payload::MIGRATION_HURRIED);
+  ASSERT_EQ(hurried.size(), 1U);
+  EXPECT_EQ(hurried[0].migration(), all(Payload::MIGRATION_ACCEPTED)[0].migration());
+  cluster_.run_for(absl::Seconds(20));
+  EXPECT_EQ(running_on("busy"), "node-3") << "from its disk there, before node-0 was taken";
   EXPECT_EQ(all(Payload::MIGRATION_COMPLETED).size(), 1U);
   EXPECT_EQ(all(Payload::MIGRATION_ABORTED).size(), 0U);
 }

@@ -32,7 +32,8 @@ TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
     for (const std::string& line : result.story) std::cerr << line << "\n";
     for (const Violation& violation : result.violations)
       ADD_FAILURE() << "seed " << seed << " at " << static_cast<double>(violation.at.ns) / 1e9
-                    << " s: " << violation.rule << ": " << violation.what;
+                    << " s: " << violation.rule << ": " << violation.what
+                    << "\nits story: supercloud simulate --trace --no-market --seed " << seed;
   }
   std::cout << accepted << " migrations accepted, " << completed << " completed, " << aborted
             << " aborted, " << taken_over << " takeovers\n";

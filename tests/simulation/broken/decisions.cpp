@@ -85,6 +85,17 @@ Decision knows_no_deadline(const View& view, const Decision&, const NodeActorsSe
   return next_step(patient);
 }
 
+Decision ignores_loss_bound(const View& view, const Decision&, const NodeActorsSeams&) {
+  View careless = view;
+  careless.loss_bound = absl::InfiniteDuration();
+  return next_step(careless);
+}
+
+// A session's length after the last renewal that was answered.
+void put_in_late_fence(MachineOptions& machine) {
+  machine.actors.fence.fence_after = machine.actors.fence.ttl + absl::Milliseconds(200);
+}
+
 // Neither for a migration nor for an answer.
 void put_in_patience(MachineOptions& machine) {
   decides(knows_no_deadline)(machine);
@@ -124,6 +135,10 @@ std::vector<Breakage> broken_decisions() {
     users_and_network(run);
     run.faults.table = true;
   };
+  const auto lost_machines = [users_and_network](RunOptions& run) {
+    users_and_network(run);
+    run.faults.machines = true;
+  };
   return {
       {"resumes_before_swap", "1", "1:", users, decides(resumes_before_swap)},
       {"source_resumes_without_swap", "1", "1:", busy(users_and_network),
@@ -133,6 +148,8 @@ std::vector<Breakage> broken_decisions() {
        decides(believes_old_win)},
       {"target_gives_up_in_flight", "4", "2:", users_and_cut_off_swaps,
        decides(gives_up_in_flight)},
+      {"fences_too_late", "8", "1:", users_and_network, put_in_late_fence},
+      {"takes_over_beyond_its_bound", "13", "2:", lost_machines, decides(ignores_loss_bound)},
       {"drops_an_abort", "20", "4:", busy(users), decides(drops_abort)},
       {"knows_no_deadline", "23", "4:", users_and_table, put_in_patience},
   };
