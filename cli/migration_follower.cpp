@@ -118,6 +118,8 @@ std::string MigrationFollower::say(const Event& event) {
           "aborted", absl::StrCat("while ", own(aborted.getStage()), ": ", own(aborted.getWhy()))};
       return absl::StrCat("aborted while ", own(aborted.getStage()));
     }
+    case Payload::MIGRATION_HURRIED:
+      return absl::StrCat("in haste: ", own(payload.getMigrationHurried().getWhy()));
     case Payload::MIGRATION_CANCEL_REQUESTED:
       return absl::StrCat("cancel asked for: ",
                           own(payload.getMigrationCancelRequested().getWhy()));

@@ -67,8 +67,15 @@ int run_node(const NodeArguments& arguments) {
   const absl::Status watched = loop.watch_fd(fd, EPOLLIN, [&](std::uint32_t) {
     signalfd_siginfo signal{};
     if (::read(fd, &signal, sizeof signal) != sizeof signal) return;
-    if (std::exchange(leaving, true)) return loop.stop();
-    loop.at(loop.clock().now() + leave_patience, [&loop] { loop.stop(); });
+    if (std::exchange(leaving, true))
+      ::_exit(exit_failed);  // told twice: as kill -9, which loses nothing
+    loop.at(loop.clock().now() + leave_patience, [&] {
+      exit_code = complain(absl::DeadlineExceededError(absl::StrCat(
+                               "the event log did not take node.left within ",
+                               absl::FormatDuration(leave_patience), "; look at its disk")),
+                           exit_failed);
+      loop.stop();
+    });
     (*node)->leave(
         absl::StrCat("it was told to end (", sigabbrev_np(static_cast<int>(signal.ssi_signo)), ")"),
         [&](const absl::Status& said) {
@@ -95,7 +102,7 @@ void add_node_command(CLI::App& root, Program& program) {
   node->add_flag("--exit-with-parent", arguments->exit_with_parent,
                  "End when the process that started it ends");
   node->footer(
-      "SIGINT or SIGTERM stops it: it says node.left, and ends; a second one ends it at once. The "
+      "SIGINT or SIGTERM stops it: it says node.left, and ends; a second one kills it. The "
       "machine\n"
       "under it is simulated: its guests end with it.\n"
       "\n"

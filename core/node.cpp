@@ -56,6 +56,7 @@ struct Node::State {
   std::vector<std::unique_ptr<ActorCell>> cells;  // in order of their start
   std::map<std::string, Rejections> rejected;     // by sender
   std::uint64_t beats = 0;
+  bool has_left = false;
   TimerId heartbeat = 0;
 };
 
@@ -76,6 +77,9 @@ Node::~Node() {
 
 void Node::leave(std::string why, std::function<void(absl::Status)> ended) {
   state_->stop_actors();
+  for (auto& [from, rejections] : state_->rejected)
+    if (rejections.count > 0) state_->report_rejections(from, rejections);
+  state_->has_left = true;
   Draft draft = state_->runtime.own_draft();
   auto left = draft.payload().initNodeLeft();
   left.setNode(name());
@@ -132,9 +136,12 @@ void Node::on_event(Event event) {
   state_->runtime.deliver(event);
 }
 
-void Node::on_gap(const BusGap& gap) { state_->report_gap(gap); }
+void Node::on_gap(const BusGap& gap) {
+  if (!state_->has_left) state_->report_gap(gap);
+}
 
 void Node::on_slow_subscribers(std::uint64_t times) {
+  if (state_->has_left) return;
   // The bus knows not who it was, but that each time it was an event that did not fit: they themselves say what they missed.
   state_->runtime.report([name = name(), times](schema::Payload::Builder payload) {
     auto slow = payload.initBusSlowSubscriber();
@@ -212,6 +219,7 @@ void Node::State::report_gap(const BusGap& gap) {
 
 // `dropped`: it was in its place in the stream of its origin, which is `from`, so that nobody else will miss it.
 void Node::State::reject(std::string from, std::string why, const Event* dropped) {
+  if (has_left) return;
   from.resize(std::min(from.size(), rejection_text_max));
   why.resize(std::min(why.size(), rejection_text_max));
   if (rejected.size() >= rejection_sources_max && !rejected.contains(from)) from = "others";

@@ -47,8 +47,8 @@ class Node final : public BusReceiver {
 
   // Starts an actor under "name/actor". Names are unique within a node. Actors stop in the reverse order of their start.
   void spawn(std::string actor, ActorFactory factory);
-  // The orderly end: the actors stop as at the destruction, and `why` this node leaves is the last that it says (node.left). Then
-  // `ended`: OK when that is on stable storage, else why the log did not take it. Once.
+  // The orderly end, once: the actors stop as at the destruction; what the node has still to report is said, then `why` it leaves
+  // (node.left), and nothing after that. `ended`, perhaps inside this call: OK when all of it is on stable storage, else why not.
   void leave(std::string why, std::function<void(absl::Status)> ended);
   // As if the actor had called Context::fail(): for supervision tests and the simulator's faults.
   void fail_actor(std::string_view actor, absl::Status why);

@@ -73,7 +73,8 @@ class Runtime {
   absl::Status observe(HybridTime time);
 
   absl::StatusOr<Event> publish(OriginStream& stream, Draft draft, Publisher::Logged logged);
-  // As origin "node/node", about this node. `logged`: as Context::publish has it.
+  // As origin "node/node", about this node. `logged`: as Context::publish has it,
+  // but perhaps inside this call.
   void publish_own(Draft draft, std::function<void(absl::Status)> logged = nullptr);
   Draft own_draft() { return seams_.pool.draft(options_.name); }
   // The same for what must not be lost in silence. What the log does not take is published again later, in order, with the

@@ -333,12 +333,17 @@ void Commands::show(schema::Request::VmRef::Reader vm, Answer answer) {
   });
 }
 
-// Every VM held here is proposed to move; the roomiest node that its constraints allow is the target.
+// Every VM held here is proposed to move; the roomiest node that its constraints allow is the target. What is on its way already goes
+// on, in haste.
 void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) {
   ExecutorShared& state = executor_.shared_;
   if (text(request.getNode()) != state.context.node())
     return answer(Message<schema::Response>::build(
         [&](schema::Response::Builder response) { response.setRedirect(request.getNode()); }));
+  const std::string why(text(request.getWhy()).empty() ? "the node is drained"
+                                                       : text(request.getWhy()));
+  const Duration allowed = request.getDeadlineNs() > 0 ? absl::Nanoseconds(request.getDeadlineNs())
+                                                       : state.options.migration_deadline;
   for (const auto& [vm, worker] : executor_.workers_) {
     if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec())
       continue;
@@ -348,14 +353,20 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
       if (!constraint_failures(worker->spec()->reader(), node).empty()) continue;
       if (best == nullptr || node.memory_free_bytes > best->memory_free_bytes) best = &node;
     }
+    if (const auto& out = worker->outgoing()) {
+      const NodeFacts* target = state.nodes.find(out->target);
+      if (target != nullptr && !target->left && !target->noticed && out->failure.empty()) {
+        worker->hurry(state.context.now() + allowed, why);
+        continue;
+      }
+    }
     if (best == nullptr) continue;
     const VmName name = VmName::of(vm);
     Draft draft = state.context.draft(name.name, name.tenant);
     auto proposed = draft.payload().initMigrationProposed();
     proposed.setVm(vm);
     proposed.setTargetNode(best->name);
-    proposed.setReason(text(request.getWhy()).empty() ? std::string("the node is drained")
-                                                      : std::string(text(request.getWhy())));
+    proposed.setReason(why);
     proposed.setDeadlineNs(request.getDeadlineNs());
     proposed.setProposer("evacuation");
     proposed.setLeaving(true);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "actors/migration/commands.h"
 #include "core/vm_name.h"
 
@@ -153,6 +154,9 @@ void Executor::receive(const Event& event) {
     case schema::Payload::INSTANCE_REFUSED:
       proposals_.instance_refused(event);
       break;
+    case schema::Payload::SPOT_INTERRUPTION_NOTICE:
+      noticed(event);
+      break;
     case schema::Payload::NODE_JOINED:
     case schema::Payload::NODE_CAPACITY:
       proposals_.look();
@@ -160,6 +164,19 @@ void Executor::receive(const Event& event) {
     default:
       break;
   }
+}
+
+// The cloud takes this node's machine. Policies see to what stays yet; what is on its way has to be done in time.
+void Executor::noticed(const Event& event) {
+  const auto notice = event.payload().getSpotInterruptionNotice();
+  const NodeFacts* here = shared_.nodes.find(shared_.context.node());
+  const bool ours = text(notice.getNode()) == shared_.context.node() ||
+                    (here != nullptr && here->instance == text(notice.getInstance()));
+  if (!ours) return;
+  const Duration age = std::max(absl::ZeroDuration(), shared_.context.wall() - event.time().wall());
+  const Instant deadline = shared_.context.now() + absl::Nanoseconds(notice.getNoticeNs()) - age;
+  for (const auto& [vm, worker] : workers_)
+    worker->hurry(deadline, absl::StrCat("the cloud takes ", shared_.context.node()));
 }
 
 // The level: every so often all that this node could have to do with is looked at, whatever the hints said.
@@ -205,7 +222,9 @@ VmWorker* Executor::find(const std::string& vm) {
 }
 
 void Executor::sweep() {
-  std::erase_if(workers_, [](const auto& entry) { return entry.second->forgotten(); });
+  std::erase_if(workers_, [](const auto& entry) {
+    return entry.second->forgotten() || entry.second->bystander();
+  });
 }
 
 // ---- requests --------------------------------------------------------------------------------------------------------

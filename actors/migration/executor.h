@@ -32,6 +32,7 @@ class Executor final : public Actor {
   VmWorker* find(const std::string& vm);
   void sweep();
 
+  void noticed(const Event& event);
   void prepare_incoming(schema::Request::PrepareIncoming::Reader request, Answer answer);
 
   struct Recovered {  // of a VM, from the log, while it is read

@@ -101,14 +101,15 @@ void NodeDirectory::judge(NodeFacts& node) {
         instance = &other;
   }
   const Said& said = said_[node.name];
-  node.left = said.left > said.joined || (instance != nullptr && instance->ended);
+  node.ended = instance != nullptr && instance->ended;
+  node.left = said.left > said.joined || node.ended;
   node.noticed = instance != nullptr && instance->noticed;
 }
 
-std::string NodeDirectory::taken_back(std::string_view client_token) const {
+std::optional<std::string> NodeDirectory::taken_back(std::string_view client_token) const {
   for (const auto& [id, instance] : instances_)
     if (instance.client_token == client_token && (instance.noticed || instance.ended)) return id;
-  return {};
+  return std::nullopt;
 }
 
 const NodeFacts* NodeDirectory::find(const std::string& node) const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ struct NodeFacts {
   std::uint64_t memory_free_bytes = 0;
   std::uint32_t mtu = 0;
   bool left = false;
+  bool ended = false;    // so has its instance: it does not come back with what it had
   bool noticed = false;  // the cloud has given notice: nothing moves there any more
 };
 
@@ -45,8 +47,8 @@ class NodeDirectory {
   const NodeFacts* find(const std::string& node) const;
   // Nodes at a place that have neither left nor are about to, those with most free memory first.
   std::vector<const NodeFacts*> at_place(const std::string& place) const;
-  // The instance that was rented with this client token, if its cloud has given notice or ended it since; empty: it has not.
-  std::string taken_back(std::string_view client_token) const;
+  // The instance that was rented with this client token, if its cloud has given notice or ended it since.
+  std::optional<std::string> taken_back(std::string_view client_token) const;
   const std::map<std::string, NodeFacts>& nodes() const { return nodes_; }
 
  private:

@@ -8,6 +8,13 @@
 #include "core/vm_name.h"
 
 namespace supercloud {
+namespace {
+
+VmName vm_of(const LeaseRecord& record) {
+  return VmName::of(std::string_view(record.key).substr(record.key.find('/') + 1));
+}
+
+}  // namespace
 
 OrphanWatch::OrphanWatch(Context& context, LeaseTable& leases, const SessionView& session,
                          OrphanWatchOptions options)
@@ -38,13 +45,15 @@ void OrphanWatch::judge(const std::vector<LeaseRecord>& records) {
     const auto spec = Message<schema::VmSpec>::parse(record.value);
     const bool wanted = spec.ok() && spec->reader().getRunning() && !spec->reader().getPaused() &&
                         !spec->reader().getDestroyed();
-    const bool marked = record.heir && !record.heir_alive;
-    if (record.session_alive || (!wanted && !marked)) continue;
+    // A mark without an heir, or the record of what its user destroyed.
+    const bool open =
+        (record.heir && !record.heir_alive) || (spec.ok() && spec->reader().getDestroyed());
+    if (record.session_alive || (!wanted && !open)) continue;
     Orphan orphan{.epoch = record.epoch, .since = context_.now()};
     const auto known = before.find(record.key);
     if (known != before.end() && known->second.epoch == record.epoch) orphan = known->second;
     if (context_.now() - orphan.since >= options_.patience) {
-      if (marked) have_settled(record);
+      if (open) ask_to_settle(record);
       if (wanted && !std::exchange(orphan.said, true)) say_failed(record);
     }
     orphans_.emplace(record.key, orphan);
@@ -52,8 +61,8 @@ void OrphanWatch::judge(const std::vector<LeaseRecord>& records) {
 }
 
 // An executor that is asked for a VM without a holder looks at it.
-void OrphanWatch::have_settled(const LeaseRecord& record) {
-  const VmName vm = VmName::of(std::string_view(record.key).substr(record.key.find('/') + 1));
+void OrphanWatch::ask_to_settle(const LeaseRecord& record) {
+  const VmName vm = vm_of(record);
   context_.request({context_.node(), options_.executor},
                    Message<schema::Request>::build(
                        [&](schema::Request::Builder request) { vm.write(request.initShowVm()); }),
@@ -61,7 +70,7 @@ void OrphanWatch::have_settled(const LeaseRecord& record) {
 }
 
 void OrphanWatch::say_failed(const LeaseRecord& record) {
-  const VmName vm = VmName::of(std::string_view(record.key).substr(record.key.find('/') + 1));
+  const VmName vm = vm_of(record);
   Draft event = context_.draft(vm.name, vm.tenant);
   event.epoch(record.epoch);
   auto payload = event.payload().initVmFailed();

@@ -1,6 +1,6 @@
 // Holds the role "orphans" and looks after VMs of which everybody who has a stake in them is lost: the holder's session has ended,
 // and neither heir nor in-sync replica came for it. It says which of them are down (21), and has this node's executor look at those
-// that a migration has left its mark on, which then settles that (6).
+// that a migration has left its mark on, or that their users have destroyed: it settles that (6).
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ class OrphanWatch final : public Actor {
   void look();
   void judge(const std::vector<LeaseRecord>& records);
   void say_failed(const LeaseRecord& record);
-  void have_settled(const LeaseRecord& record);
+  void ask_to_settle(const LeaseRecord& record);
 
   Context& context_;
   LeaseTable& leases_;

@@ -50,7 +50,7 @@ void Proposals::proposed(const Event& event) {
   // Who has to be gone by the deadline drains (16).
   const NodeFacts* here = shared_.nodes.find(shared_.context.node());
   if (proposed.getLeaving() || (here != nullptr && here->noticed))
-    pending.no_return = pending.deadline - std::min(shared_.options.drain_reserve, allowed / 4);
+    pending.no_return = drained_by(shared_.context.now(), pending.deadline, shared_.options);
   if (!make_way(pending, *worker)) {
     refuse(pending, std::string(text(proposed.getTargetNode())),
            {{"busy", "another migration of this VM is under way",
@@ -62,8 +62,8 @@ void Proposals::proposed(const Event& event) {
 }
 
 // Who has to leave goes before what would only like to: before what still looks for a target, and before a move that has not come
-// to its pause and leads to a node that goes as well. A move to one that stays goes on, now as a drain: to begin anew would only
-// take longer.
+// to its pause and leads to a node that goes as well. A move to one that stays goes on (and is hurried, see Executor::noticed): to
+// begin anew would only take longer.
 bool Proposals::make_way(Pending& pending, VmWorker& worker) {
   const auto found = pending_.find(pending.vm);
   if (found != pending_.end()) {
@@ -75,6 +75,7 @@ bool Proposals::make_way(Pending& pending, VmWorker& worker) {
     if (!text(now.getTargetPlace()).empty() &&
         text(now.getTargetPlace()) == text(before.getTargetPlace())) {
       pending.rented_for = waiting.rented_for;
+      pending.renting = waiting.renting;
       pending.rent_problem = waiting.rent_problem;
     }
     refuse(
@@ -88,15 +89,12 @@ bool Proposals::make_way(Pending& pending, VmWorker& worker) {
   }
   if (!worker.outgoing()) return true;
   const Outgoing& out = *worker.outgoing();
+  if (!out.failure.empty() && !out.paused) return true;  // on its way out
   const NodeFacts* target = shared_.nodes.find(out.target);
   const bool target_goes = target != nullptr && (target->noticed || target->left);
   const bool elsewhere =
       text(pending.proposal.payload().getMigrationProposed().getTargetNode()) != out.target;
-  if (!pending.leaving() || out.paused) return false;
-  if (!target_goes || !elsewhere) {
-    worker.hurry(pending.deadline, pending.no_return);
-    return false;
-  }
+  if (!pending.leaving() || out.paused || !target_goes || !elsewhere) return false;
   worker.fail_outgoing(absl::StrCat(out.target, " goes as well: migration ", pending.id.short_id(),
                                     " leads elsewhere"));
   return true;
@@ -145,28 +143,27 @@ void Proposals::place(Pending& pending) {
   const std::string target = resolve(pending.vm, wanted, &why);
   if (target.empty()) {
     if (!pending.rented_for.empty() && pending.rent_problem.empty())
-      if (const std::string gone = shared_.nodes.taken_back(pending.rented_for.short_id());
-          !gone.empty())
+      if (const auto gone = shared_.nodes.taken_back(pending.rented_for.short_id()))
         pending.rent_problem =
-            absl::StrCat("instance ", gone, ", which was rented for it, is taken back already");
+            absl::StrCat("instance ", *gone, ", which was rented for it, is taken back already");
     // Before anything is paid for; once it is, only what its machine turns out not to be.
     std::vector<Failure> failures;
     if (const VmWorker* worker = find_(pending.vm); !to_node && worker != nullptr && worker->spec())
       failures = check_rented(*worker, wanted, pending.deadline - shared_.context.now());
     if (!pending.rented_for.empty())
       std::erase_if(failures, [](const Failure& it) { return it.name != "constraints"; });
+    const std::string& problem =
+        pending.rent_problem.empty() ? pending.rent_answer : pending.rent_problem;
     if (to_node || !pending.rent_problem.empty() || shared_.context.now() >= pending.deadline)
-      failures.push_back(
-          {"target",
-           pending.rent_problem.empty() ? why : absl::StrCat(why, "; ", pending.rent_problem),
-           "choose another place, or try again later"});
+      failures.push_back({"target", absl::StrCat(why, problem.empty() ? "" : "; ", problem),
+                          "choose another place, or try again later"});
     if (!failures.empty()) {
       const Pending ended = std::move(pending);
       pending_.erase(ended.vm);
       refuse(ended, wanted, failures);
       return;
     }
-    if (pending.rented_for.empty()) rent(pending);
+    if (!pending.renting) rent(pending);
     return;
   }
   pending.checking = true;
@@ -181,39 +178,50 @@ void Proposals::place(Pending& pending) {
         });
 }
 
-// The provider's role is held by a lease: its holder is asked.
+// The provider's role is held by a lease: its holder is asked. Where it changes hands, or does not answer, it is asked again at the
+// next look, with the same token: that rents no second time.
 void Proposals::rent(Pending& pending) {
-  pending.rented_for = pending.id;
+  if (pending.rented_for.empty()) pending.rented_for = pending.id;
+  pending.renting = true;
   const std::string place(text(pending.proposal.payload().getMigrationProposed().getTargetPlace()));
-  const auto problem = [this, vm = pending.vm, id = pending.id](const std::string& what) {
+  const std::string token = pending.rented_for.short_id();
+  const auto told = [this, vm = pending.vm, id = pending.id](const absl::Status& status) {
     const auto found = pending_.find(vm);
-    if (found == pending_.end() || found->second.rented_for != id) return;
-    found->second.rent_problem = what;
-    look();
+    if (found == pending_.end() || found->second.id != id) return;
+    Pending& asked = found->second;
+    const std::string why(status.message());
+    if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
+      asked.renting = false;
+      asked.rent_answer = why;
+    } else if (!status.ok()) {
+      asked.rent_problem = why;
+      look();
+    }
   };
   shared_.seams.leases.read(
       absl::StrCat("role/provider/", place.substr(0, place.find('/'))),
       shared_.context.reply<LeaseRecord>(
           shared_.options.call_deadline,
-          [this, place, problem, id = pending.id](absl::StatusOr<LeaseRecord> role) {
-            if (!role.ok())
-              return problem("no provider holds its role, so nothing can be rented there");
+          [this, place, told, token, id = pending.id](const absl::StatusOr<LeaseRecord>& role) {
+            if (absl::IsNotFound(role.status()))
+              return told(absl::NotFoundError(
+                  "no provider holds its role, so nothing can be rented there"));
+            if (!role.ok()) return told(role.status());
             const auto request =
                 Message<schema::Request>::build([&](schema::Request::Builder builder) {
                   auto rent = builder.initRent();
                   rent.setPlace(place);
-                  rent.setClientToken(id.short_id());
+                  rent.setClientToken(token);
                   rent.setWhy(absl::StrCat("migration ", id.short_id()));
                 });
             shared_.context.request(
                 {role->holder, "provider"}, request, shared_.options.call_deadline * 3,
-                [this, problem, id](const absl::StatusOr<Message<schema::Response>>& rented) {
+                [told](const absl::StatusOr<Message<schema::Response>>& rented) {
                   if (!rented.ok())
-                    return problem(absl::StrCat("renting: ", rented.status().message()));
-                  if (!rented->reader().isRedirect()) return;
-                  // The role has changed hands since: the next look asks for it again.
-                  for (auto& [vm, other] : pending_)
-                    if (other.rented_for == id) other.rented_for = {};
+                    return told(absl::Status(rented.status().code(),
+                                             absl::StrCat("renting: ", rented.status().message())));
+                  if (rented->reader().isRedirect())
+                    told(absl::UnavailableError("renting: the provider's role changes hands"));
                 });
           }));
 }

@@ -48,9 +48,11 @@ class Proposals {
     EventId id;
     Instant deadline{};
     Instant no_return = far_future;  // set: the source is left for good (16)
-    EventId rented_for;  // whose client token an instance was asked for with; empty: none was
+    EventId rented_for;    // whose client token an instance was asked for with; empty: none was
+    bool renting = false;  // asked, and nothing says that it has to be asked again
     bool checking = false;
-    std::string rent_problem;
+    std::string rent_answer;   // why it was asked again
+    std::string rent_problem;  // why there will be none
     bool leaving() const { return no_return < far_future; }
   };
 

@@ -85,6 +85,20 @@ std::string VmWorker::state() const {
 
 // ---- what is known ---------------------------------------------------------------------------------------------------
 
+bool VmWorker::bystander() const {
+  if (busy_ || reading_ || !record_ || out_ || in_ || recovered_in_ || released_ || copy())
+    return false;
+  if (record_->holder == shared_.context.node() || record_->heir || !record_->session_alive)
+    return false;
+  for (const std::string& node : record_->in_sync)
+    if (node == shared_.context.node()) return false;
+  // A swap of its own may be in flight still (4).
+  if (asked_by_copy_.contains(record_->epoch) || asked_by_boot_.contains(record_->epoch))
+    return false;
+  return std::ranges::none_of(shared_.seams.volumes.list(),
+                              [this](const VolumeStatus& volume) { return volume.vm == vm_; });
+}
+
 View VmWorker::view() {
   View view;
   const Context& context = shared_.context;
@@ -163,6 +177,8 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
     if (record_->swap_id == last_swap_id_ && record_->epoch > consumed_ &&
         record_->session == last_swap_session_)
       won_ = {record_->epoch, last_swap_session_};
+    if (record_->epoch >= unsaid_takeover_ && record_->holder != shared_.context.node())
+      unsaid_takeover_ = 0;  // another node won
     if (out_ && out_->epoch == 0 && record_->heir &&
         *record_->heir == Heir{out_->target, out_->migration})
       out_->epoch = record_->epoch;

@@ -45,6 +45,9 @@ struct ExecutorOptions {
   Duration drain_reserve = absl::Seconds(2);
 };
 
+// From when on a source that has to be left by `deadline` does not take its machine back (16).
+Instant drained_by(Instant now, Instant deadline, const ExecutorOptions& options);
+
 // What the workers of a node share.
 struct ExecutorShared {
   Context& context;
@@ -71,6 +74,8 @@ class VmWorker {
   std::string state() const;
   // Nothing of it is here, and it is not here that it will be.
   bool forgotten() const { return forgotten_; }
+  // It was looked at for others, and nothing of it concerns this node any more.
+  bool bystander() const;
 
   void look();
   // The table's word; nullopt: there is no record.
@@ -83,13 +88,13 @@ class VmWorker {
   void recover_incoming(Incoming in) { recovered_in_ = std::move(in); }
   void recover_dropped(const EventId& migration) { dropped_ = migration; }
   void recover_end(const EventId& migration) { know_end(migration); }
-  void recover_resumed(Epoch epoch) { resumed_said_ = std::max(resumed_said_, epoch); }
+  void recover_resumed(Epoch epoch);
 
   // A migration of this VM to `target` is wanted; preflight has passed.
   void begin(Outgoing out);
   void fail_outgoing(std::string why);
-  // The VM has to be gone by `deadline`: the migration under way drains (16).
-  void hurry(Instant deadline, Instant no_return);
+  // The VM has to be gone by `deadline`: a migration that has not come to its pause goes on as a drain (16), and that is said.
+  void hurry(Instant deadline, const std::string& why);
   // Tells whether it was cancelled or came too late.
   void cancel(std::string why, std::function<void(absl::Status)> told);
   // Target. An incoming migration begins when the record names this node the heir.
@@ -148,7 +153,7 @@ class VmWorker {
   Message<schema::Request> prepare_request() const;
   void ask_target();
   void start_sending();
-  void await_drain();
+  void arm_drain();
   void check();
   void pause();
   void seal();
@@ -209,6 +214,8 @@ class VmWorker {
     bool flushes_kept = false;
   };
   std::optional<Loss> loss_;  // by a takeover whose guest has not yet begun
+  // The epoch of that takeover, also one before this process: what it lost is still to be said. 0: nothing is.
+  Epoch unsaid_takeover_ = 0;
 
   std::optional<Outgoing> out_;
   HybridTime accepted_time_, paused_time_;

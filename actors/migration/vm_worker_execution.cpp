@@ -80,12 +80,14 @@ void VmWorker::resumed() {
     payload.setWhy(start_reason_.empty() ? "created" : start_reason_);
     for (const VolumeStatus& volume : shared_.seams.volumes.list())
       if (volume.vm == vm_) payload.setVersion(volume.version);
+    if (!loss_ && unsaid_takeover_ != 0) loss_ = Loss{.silent_ns = -1, .flushes_kept = false};
     if (const auto loss = std::exchange(loss_, std::nullopt)) {
       payload.setSilentNs(loss->silent_ns);
       payload.setFlushesKept(loss->flushes_kept);
     }
     shared_.context.publish(std::move(started));
   }
+  unsaid_takeover_ = 0;
   say_resumed(consumed_, start_reason_, false);
   arm_guest(shared_.seams.hypervisor, shared_.seams.volumes, shared_.seams.fabric, vm_,
             shared_.seams.session.deadline());

@@ -16,6 +16,10 @@ constexpr Duration hand_over_again = absl::Milliseconds(300);
 
 }  // namespace
 
+Instant drained_by(Instant now, Instant deadline, const ExecutorOptions& options) {
+  return deadline - std::min(options.drain_reserve, (deadline - now) / 4);
+}
+
 void VmWorker::begin(Outgoing out) {
   // Accepted before a restart, its end said since.
   if (end_known(out.migration)) return;
@@ -30,11 +34,21 @@ void VmWorker::fail_outgoing(std::string why) {
   look();
 }
 
-void VmWorker::hurry(Instant deadline, Instant no_return) {
-  if (!out_ || out_->paused || no_return >= out_->no_return) return;
+void VmWorker::hurry(Instant deadline, const std::string& why) {
+  if (!out_ || out_->paused || !out_->failure.empty()) return;
+  const Instant now = shared_.context.now();
+  const Instant no_return = drained_by(now, deadline, shared_.options);
+  if (no_return <= now || no_return >= out_->no_return) return;
   out_->deadline = std::min(out_->deadline, deadline);
   out_->no_return = no_return;
-  if (out_->sending) await_drain();
+  Draft event = draft(&out_->migration, out_->epoch);
+  auto payload = event.payload().initMigrationHurried();
+  payload.setNode(shared_.context.node());
+  payload.setWhy(why);
+  payload.setDeadlineNs(absl::ToInt64Nanoseconds(deadline - now));
+  payload.setNoReturnNs(absl::ToInt64Nanoseconds(no_return - now));
+  shared_.context.publish(std::move(event));
+  if (out_->sending) arm_drain();
   look();
 }
 
@@ -149,12 +163,12 @@ void VmWorker::start_sending() {
                                 }
                                 look();
                               }));
-  await_drain();
+  arm_drain();
   finished();
 }
 
 // A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).
-void VmWorker::await_drain() {
+void VmWorker::arm_drain() {
   if (out_->no_return == far_future) return;
   const Duration left = out_->no_return - shared_.context.now();
   shared_.context.after(left - std::min(shared_.options.blackout_deadline, left / 3),
@@ -204,6 +218,8 @@ void VmWorker::pause() {
           auto payload = event.payload().initVmPaused();
           payload.setNode(shared_.context.node());
           payload.setWhy("migration");
+          payload.setDeadlineNs(absl::ToInt64Nanoseconds(
+              std::max(out_->pause_deadline - shared_.context.now(), absl::ZeroDuration())));
           paused_time_ = shared_.context.publish(std::move(event)).time();
         } else if (out_->failure.empty()) {
           out_->failure = absl::StrCat("pause: ", paused.status().message());

@@ -50,7 +50,13 @@ void VmWorker::log_swap(const Swap& swap, std::function<void()> then) {
                           });
 }
 
+void VmWorker::recover_resumed(Epoch epoch) {
+  resumed_said_ = std::max(resumed_said_, epoch);
+  if (epoch >= unsaid_takeover_) unsaid_takeover_ = 0;
+}
+
 void VmWorker::recover_asked(SwapKind kind, Epoch epoch) {
+  if (kind == SwapKind::TAKEOVER) unsaid_takeover_ = epoch + 1;
   if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM) asked_by_copy_.insert(epoch);
 }
 
@@ -79,11 +85,13 @@ void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<Swap
           }));
 }
 
-// Of a takeover: from when on the lost holder's writes are not on this disk (13, 21).
+// Of a takeover: from when on the lost holder's writes are not on this disk (13, 21). Of a holder that this disk never heard of
+// nobody here knows what it had lost itself, and not said.
 void VmWorker::note_loss() {
+  unsaid_takeover_ = record_->epoch + 1;
   loss_ = Loss{.silent_ns = -1, .flushes_kept = false};
   for (const VolumeStatus& volume : shared_.seams.volumes.list())
-    if (volume.vm == vm_ && volume.heard)
+    if (volume.vm == vm_ && volume.heard && volume.epoch >= record_->epoch)
       loss_->silent_ns = absl::ToInt64Nanoseconds(shared_.context.now() - *volume.heard);
   for (const std::string& node : record_->in_sync)
     loss_->flushes_kept = loss_->flushes_kept || node == shared_.context.node();

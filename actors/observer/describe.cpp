@@ -197,6 +197,10 @@ std::string words(const Event& event, schema::Aborted::Reader e) {
 std::string words(const Event& event, schema::Cleaned::Reader e) {
   return absl::StrCat(str(e.getNode()), " keeps nothing of ", event.subject());
 }
+std::string words(const Event& event, schema::Hurried::Reader e) {
+  return absl::StrCat("the move of ", event.subject(), " has to be done within ",
+                      span_words(absl::Nanoseconds(e.getDeadlineNs())), because(e.getWhy()));
+}
 std::string words(const Event& event, schema::CancelRequested::Reader e) {
   return absl::StrCat("the move of ", event.subject(), " is to be cancelled", because(e.getWhy()));
 }
@@ -253,7 +257,8 @@ std::string words(const Event& event, schema::Considered::Reader e) {
                                  because(e.getReason()), " (policy ", str(e.getPolicy()));
   if (e.getUnchangedLooks() > 0)
     absl::StrAppend(&out, "; before, unchanged in ",
-                    count_words(e.getUnchangedLooks(), "look", "looks"));
+                    count_words(e.getUnchangedLooks(), "look", "looks"), ", the last at ",
+                    second_words({e.getLastLook()}));
   return out + ")";
 }
 std::string words(const Event&, schema::Gap::Reader e) {
@@ -379,6 +384,8 @@ std::string words_of(const Event& event) {
       return words(event, p.getMigrationAborted());
     case schema::Payload::MIGRATION_CLEANED:
       return words(event, p.getMigrationCleaned());
+    case schema::Payload::MIGRATION_HURRIED:
+      return words(event, p.getMigrationHurried());
     case schema::Payload::MIGRATION_CANCEL_REQUESTED:
       return words(event, p.getMigrationCancelRequested());
     case schema::Payload::STORAGE_REPLICA_LAG:

@@ -233,16 +233,25 @@ void PolicyActor::hear_move(const Event& event) {
     case schema::Payload::MIGRATION_ACCEPTED:
       vm.moving = migration;
       vm.moving_place = migration == vm.proposed ? vm.proposed_place : "";
+      vm.moving_to = text(event.payload().getMigrationAccepted().getTarget());
       vm.proposed = {};
       wait_for(key, vm, options_.move_deadline);
       break;
     case schema::Payload::MIGRATION_REFUSED:
       if (migration != vm.proposed || migration.empty()) return;
+      if (!vm.moving.empty()) {  // the move under way goes on
+        vm.proposed = {};
+        return wait_for(key, vm, options_.move_deadline);
+      }
       settle(vm, true);
       look_soon(key, vm);
       break;
     case schema::Payload::MIGRATION_ABORTED:
       if (migration.empty() || (migration != vm.proposed && migration != vm.moving)) return;
+      if (migration == vm.moving && !vm.proposed.empty()) {  // it made way for what is proposed
+        vm.moving = {};
+        return;
+      }
       settle(vm, true);
       look_soon(key, vm);
       break;
@@ -430,7 +439,9 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
   // What was proposed before the notice gives way: the executor refuses it.
   const bool leaving = world.getNoticeDeadlineNs() != 0;
   const bool waits = !vm.proposed.empty() && (!leaving || vm.proposed_leaving);
-  if (waits || !vm.moving.empty()) return;
+  // A move under way does what is wanted, unless its target goes as well.
+  const bool moves = !vm.moving.empty() && !(leaving && state_.noticed(vm.moving_to));
+  if (waits || moves) return;
   if (!knowing_ && !leaving) return;
   // Stopped or paused by its user: nothing runs that could move.
   if (!vm.spec.reader().getRunning() || vm.spec.reader().getPaused()) return;

@@ -85,6 +85,7 @@ class PolicyActor final : public Actor {
     bool proposed_leaving = false;  // because of a notice
     EventId moving;                 // accepted, not ended
     std::string moving_place;
+    std::string moving_to;                   // node
     TimerId patience = 0;                    // for either
     std::map<std::string, Backoff> backoff;  // by place
   };

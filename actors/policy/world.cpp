@@ -246,6 +246,11 @@ std::string WorldState::place_of_node(const std::string& node) const {
   return instance == nullptr ? "" : instance->rental.place;
 }
 
+bool WorldState::noticed(const std::string& node) const {
+  const InstanceState* instance = instance_at(node);
+  return instance != nullptr && instance->notice != absl::InfiniteFuture();
+}
+
 const WorldState::InstanceState* WorldState::instance_at(const std::string& node) const {
   if (node.empty()) return nullptr;
   const InstanceState* newest = nullptr;

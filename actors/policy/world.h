@@ -55,6 +55,8 @@ class WorldState {
   bool feed_lost() const { return lost_feeds_ > 0; }
   // The place of an instance or a node; empty: not known.
   std::string place_of_node(const std::string& node) const;
+  // Whether the cloud takes that node's instance, as it has said.
+  bool noticed(const std::string& node) const;
 
   // The World of the VM "tenant/name" that runs on `node`.
   Message<schema::World> world(schema::VmSpec::Reader spec, const std::string& node, absl::Time now,

@@ -321,6 +321,7 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
   requested.setBidNanoUsdPerHour(rental.bid.nano_usd);
   requested.setClientToken(token);
   requested.setWhy(request.getWhy());
+  requested.setDeadlineNs(absl::ToInt64Nanoseconds(options_.deadline));
   // The wish is on disk before money is spent on it.
   context_.publish(std::move(draft), [this, rental](const absl::Status& status) {
     if (status.ok()) return ask_account(rental);

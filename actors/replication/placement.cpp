@@ -27,7 +27,9 @@ Placement place_replicas(const LeaseRecord& record, schema::VmSpec::Reader spec,
     ranked.emplace_back(!in_sync, down, !caught_up, !home.empty() && place == home, name);
   };
   for (const auto& [name, facts] : nodes.nodes()) {
-    if (facts.left || facts.endpoint.empty() || !constraint_failures(spec, facts).empty()) continue;
+    // Who left in order may soon be back, with what it has: as long as its copy is not down, nothing is lost by waiting.
+    const bool gone = facts.ended || (facts.left && !copies.contains(name));
+    if (gone || facts.endpoint.empty() || !constraint_failures(spec, facts).empty()) continue;
     rank(name, facts.place);
   }
   // A restarted replicator has not heard of every node yet: what is fed already was judged by its predecessor.

@@ -113,12 +113,15 @@ std::string to_json(const Story& story) {
                               {"cost_nano_usd", candidate.cost_nano_usd},
                               {"gain_nano_usd", candidate.gain_nano_usd},
                               {"excluded", candidate.excluded}});
-      out["considered"] = {{"time", when_json(considered->time)},
-                           {"policy", considered->policy},
-                           {"choice", considered->choice},
-                           {"reason", considered->reason},
-                           {"unchanged_looks", considered->unchanged_looks},
-                           {"candidates", std::move(candidates)}};
+      out["considered"] = {
+          {"time", when_json(considered->time)},
+          {"policy", considered->policy},
+          {"choice", considered->choice},
+          {"reason", considered->reason},
+          {"unchanged_looks", considered->unchanged_looks},
+          {"last_look",
+           considered->unchanged_looks > 0 ? Json(when_json(considered->last_look)) : Json()},
+          {"candidates", std::move(candidates)}};
     }
   }
   out["tree"] = Json::array();

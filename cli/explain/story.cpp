@@ -25,6 +25,7 @@ int weight_of(const Event& event) {
     case schema::Payload::MIGRATION_ABORTED:
     case schema::Payload::MIGRATION_REFUSED:
     case schema::Payload::MIGRATION_CANCEL_REQUESTED:
+    case schema::Payload::MIGRATION_HURRIED:
     case schema::Payload::SPOT_INTERRUPTION_NOTICE:
       return always;
     case schema::Payload::MIGRATION_ACCEPTED:

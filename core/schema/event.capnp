@@ -80,6 +80,7 @@ struct Payload {
     leaseSwapRequested @46 :SwapRequested $topic("lease.swap_requested");
     migrationCancelRequested @47 :CancelRequested $topic("migration.cancel_requested");
     vmDestroyed @48 :VmDestroyed $topic("vm.destroyed");
+    migrationHurried @49 :Hurried $topic("migration.hurried");
   }
 }
 
@@ -126,6 +127,7 @@ struct InstanceRequested {
   bidNanoUsdPerHour @1 :Int64;
   clientToken @2 :Text;    # retried with the same token, a request never rents twice
   why @3 :Text;
+  deadlineNs @4 :Int64;    # cluster time that the account has for its answer; then it is asked again, with the same token
 }
 
 struct InstanceLaunched {
@@ -242,6 +244,7 @@ struct VmDestroyed {
 struct VmPaused {
   node @0 :Text;
   why @1 :Text;
+  deadlineNs @2 :Int64;      # cluster time left until the source wants its machine back; 0: no hand-over
 }
 
 struct VmResumed {
@@ -335,6 +338,14 @@ struct Aborted {
 
 struct Cleaned {
   node @0 :Text;
+}
+
+struct Hurried {
+  # The source has to be left while the move is under way: from now on it is a drain.
+  node @0 :Text;             # the source
+  why @1 :Text;
+  deadlineNs @2 :Int64;      # cluster time left until the source is gone
+  noReturnNs @3 :Int64;      # ... until it does not take its machine back any more
 }
 
 struct CancelRequested {

@@ -130,12 +130,12 @@ TEST_F(NodeDirectoryTest, KnowsWhetherWhatWasRentedIsTakenBack) {
   };
   rent("i-1", "one");
   rent("i-2", "two");
-  EXPECT_EQ(directory.taken_back("one"), "");
+  EXPECT_EQ(directory.taken_back("one"), std::nullopt);
   directory.fold(noticed(2, "i-1"));
   directory.fold(revoked(2, "i-2"));
   EXPECT_EQ(directory.taken_back("one"), "i-1");
   EXPECT_EQ(directory.taken_back("two"), "i-2");
-  EXPECT_EQ(directory.taken_back("three"), "");
+  EXPECT_EQ(directory.taken_back("three"), std::nullopt);
 }
 
 }  // namespace

@@ -432,5 +432,35 @@ TEST_F(PolicyActorTest, GoesOnAfterAFailureFromLogAndLeases) {
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
 }
 
+TEST_F(PolicyActorTest, LooksForAnotherPlaceWhileTheVmMovesToWhereTheCloudTakesTheMachineToo) {
+  TestNode& node = furnish("test", with(always(zone("b").id())));
+  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  const EventId move = of(node, Payload::MIGRATION_PROPOSED)[0].id();
+  publish(
+      node, "web1",
+      [](Payload::Builder payload) {
+        payload.initMigrationAccepted().setSource("a");
+        payload.getMigrationAccepted().setTarget("b");
+      },
+      move);
+  give_notice(node);
+  run(absl::Seconds(5));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U) << "it leaves already";
+  publish(node, "i-2", [](Payload::Builder payload) {
+    payload.initInstanceLaunched().setInstance("i-2");
+    payload.getInstanceLaunched().setNode("b");
+  });
+  publish(node, "i-2", [&](Payload::Builder payload) {
+    auto body = payload.initSpotInterruptionNotice();
+    body.setInstance("i-2");
+    body.setNode("b");
+    body.setDeadlineNs(absl::ToUnixNanos(market_now() + absl::Seconds(120)));
+  });
+  run(absl::Seconds(5));
+  const auto proposed = of(node, Payload::MIGRATION_PROPOSED);
+  ASSERT_EQ(proposed.size(), 2U);
+  EXPECT_TRUE(proposed[1].payload().getMigrationProposed().getLeaving());
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -301,9 +301,27 @@ TEST_F(ReplicatorTest, a_copy_stays_while_the_holder_has_too_few) {
   EXPECT_EQ(replicas_of("a"), (Names{"c"}));
 }
 
-TEST_F(ReplicatorTest, a_node_that_left_is_replaced) {
+// It may soon be back, with its copy.
+TEST_F(ReplicatorTest, a_node_that_left_in_order_is_replaced_when_its_copy_is_down) {
   define(1);
   leave("b");
+  EXPECT_EQ(replicas_of("a"), Names{"b"});
+  hosts_["b"]->stop();
+  run(absl::Seconds(30));
+  EXPECT_EQ(replicas_of("a"), Names{"c"});
+}
+
+TEST_F(ReplicatorTest, a_node_whose_instance_has_ended_is_replaced_at_once) {
+  define(1);
+  Context& hand = *hosts_["a"]->hand;
+  Draft launched = hand.draft("i-b");
+  launched.payload().initInstanceLaunched().setInstance("i-b");
+  launched.payload().getInstanceLaunched().setNode("b");
+  hand.publish(std::move(launched));
+  Draft revoked = hand.draft("i-b");
+  revoked.payload().initInstanceRevoked().setInstance("i-b");
+  hand.publish(std::move(revoked));
+  run(absl::Seconds(2));
   EXPECT_EQ(replicas_of("a"), Names{"c"});
 }
 

@@ -195,8 +195,8 @@ TEST_F(Supervision, ANodeThatLeavesSaysSoLastAndNothingOfItRunsOn) {
   a.publish(progress(a, 1));
   run(absl::Seconds(1));
   a.after(absl::Seconds(1), [&] { ++timers; });
-  a.publish(started(a));
   a.publish(progress(a, 2));  // its mail is under way
+  a.publish(started(a));
   std::vector<absl::Status> ended;
   log.hold = true;
   node->leave("the end", [&](absl::Status status) { ended.push_back(std::move(status)); });
@@ -223,6 +223,24 @@ TEST_F(Supervision, ANodeWhoseLogTakesNothingLeavesAllTheSame) {
   run(absl::Seconds(1));
   ASSERT_EQ(ended.size(), 1U);
   EXPECT_TRUE(absl::IsResourceExhausted(ended[0])) << ended[0];
+}
+
+TEST_F(Supervision, ANodeThatLeavesSaysFirstWhatItHadHeldBack) {
+  bus->receiver->on_rejected("127.0.0.1:9", "not an event");
+  bus->receiver->on_rejected("127.0.0.1:9", "not an event");
+  bus->receiver->on_rejected("127.0.0.1:9", "not an event");
+  run();
+  ASSERT_EQ(sent(Which::BUS_REJECTED).size(), 1U)
+      << "the rest would be said with a later heartbeat";
+  node->leave("the end", [](const absl::Status&) {});
+  bus->receiver->on_rejected("127.0.0.1:9", "too late");
+  bus->receiver->on_gap(
+      {.origin = "beta/x", .incarnation = 1, .prefix = "", .after = 1, .up_to = 2});
+  run(absl::Seconds(30));
+  const std::vector<Event> rejected = sent(Which::BUS_REJECTED);
+  ASSERT_EQ(rejected.size(), 2U);
+  EXPECT_EQ(rejected[1].payload().getBusRejected().getCount(), 2U);
+  EXPECT_EQ(bus->published.back().type(), Which::NODE_LEFT);
 }
 
 }  // namespace
