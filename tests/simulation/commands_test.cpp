@@ -241,17 +241,15 @@ TEST_F(CommandsTest, destroy_during_a_migration_ends_both) {
 TEST_F(CommandsTest, stop_during_a_migration_ends_it_and_a_start_begins_anew) {
   cluster_.migrate("node-0", "web1", "node-1");
   cluster_.run_for(absl::Milliseconds(200));
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
-                request.initStopVm().setName("web1");
-              }).ok());
+  ASSERT_TRUE(
+      ask("node-0", [](Request::Builder request) { request.initStopVm().setName("web1"); }).ok());
   cluster_.run_for(absl::Seconds(20));
   EXPECT_EQ(running_on("web1"), "");
   EXPECT_EQ(count(schema::Payload::VM_STOPPED), 1);
   EXPECT_GE(count(schema::Payload::MIGRATION_ABORTED), 1);
   EXPECT_EQ(count(schema::Payload::MIGRATION_COMPLETED), 0);
-  ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
-                request.initStartVm().setName("web1");
-              }).ok());
+  ASSERT_TRUE(
+      ask("node-0", [](Request::Builder request) { request.initStartVm().setName("web1"); }).ok());
   cluster_.run_for(absl::Seconds(5));
   EXPECT_EQ(running_on("web1"), "node-0");
 }
