@@ -347,18 +347,18 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
   for (const auto& [vm, worker] : executor_.workers_) {
     if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec())
       continue;
-    const NodeFacts* best = nullptr;
-    for (const auto& [name, node] : state.nodes.nodes()) {
-      if (name == state.context.node() || node.left || node.noticed) continue;
-      if (!constraint_failures(worker->spec()->reader(), node).empty()) continue;
-      if (best == nullptr || node.memory_free_bytes > best->memory_free_bytes) best = &node;
-    }
     if (const auto& out = worker->outgoing()) {
       const NodeFacts* target = state.nodes.find(out->target);
-      if (target != nullptr && !target->left && !target->noticed && out->failure.empty()) {
+      if (target != nullptr && !target->goes() && out->failure.empty()) {
         worker->hurry(state.context.now() + allowed, why);
         continue;
       }
+    }
+    const NodeFacts* best = nullptr;
+    for (const auto& [name, node] : state.nodes.nodes()) {
+      if (name == state.context.node() || node.goes()) continue;
+      if (!constraint_failures(worker->spec()->reader(), node).empty()) continue;
+      if (best == nullptr || node.memory_free_bytes > best->memory_free_bytes) best = &node;
     }
     if (best == nullptr) continue;
     const VmName name = VmName::of(vm);

@@ -120,7 +120,7 @@ const NodeFacts* NodeDirectory::find(const std::string& node) const {
 std::vector<const NodeFacts*> NodeDirectory::at_place(const std::string& place) const {
   std::vector<const NodeFacts*> result;
   for (const auto& [name, node] : nodes_)
-    if (node.place == place && !node.left && !node.noticed) result.push_back(&node);
+    if (node.place == place && !node.goes()) result.push_back(&node);
   std::sort(result.begin(), result.end(), [](const NodeFacts* a, const NodeFacts* b) {
     return std::tie(b->memory_free_bytes, a->name) < std::tie(a->memory_free_bytes, b->name);
   });

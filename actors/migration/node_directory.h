@@ -32,6 +32,8 @@ struct NodeFacts {
   bool left = false;
   bool ended = false;    // so has its instance: it does not come back with what it had
   bool noticed = false;  // the cloud has given notice: nothing moves there any more
+
+  bool goes() const { return left || noticed; }
 };
 
 // A pure fold: the same events in any order of origins lead to the same facts.

@@ -75,7 +75,6 @@ bool Proposals::make_way(Pending& pending, VmWorker& worker) {
     if (!text(now.getTargetPlace()).empty() &&
         text(now.getTargetPlace()) == text(before.getTargetPlace())) {
       pending.rented_for = waiting.rented_for;
-      pending.renting = waiting.renting;
       pending.rent_problem = waiting.rent_problem;
     }
     refuse(
@@ -91,7 +90,7 @@ bool Proposals::make_way(Pending& pending, VmWorker& worker) {
   const Outgoing& out = *worker.outgoing();
   if (!out.failure.empty() && !out.paused) return true;  // on its way out
   const NodeFacts* target = shared_.nodes.find(out.target);
-  const bool target_goes = target != nullptr && (target->noticed || target->left);
+  const bool target_goes = target != nullptr && target->goes();
   const bool elsewhere =
       text(pending.proposal.payload().getMigrationProposed().getTargetNode()) != out.target;
   if (!pending.leaving() || out.paused || !target_goes || !elsewhere) return false;

@@ -75,6 +75,18 @@ class ProposalsTest : public testing::Test {
                    drain.setDeadlineNs(absl::ToInt64Nanoseconds(deadline));
                  }));
   }
+  // Of VM "busy" on node-0, whose memory is never done copying: under way when the cloud takes node-0 and node-1.
+  void move_until_the_notices(const std::string& target) {
+    create("node-0", "busy", 2048, 4'000'000);
+    cluster_.run_for(absl::Seconds(7));
+    cluster_.migrate("node-0", "busy", target);
+    cluster_.run_for(absl::Seconds(4));
+    ASSERT_EQ(all(Payload::MIGRATION_STARTED).size(), 1U);
+    ASSERT_EQ(all(Payload::SPOT_INTERRUPTION_NOTICE).size(), 0U);
+    ASSERT_EQ(all(Payload::MIGRATION_HURRIED).size(), 0U);
+    cluster_.run_for(absl::Seconds(4));
+    ASSERT_EQ(all(Payload::SPOT_INTERRUPTION_NOTICE).size(), 2U);
+  }
   std::vector<Event> all(Payload::Which type) {
     std::vector<Event> found;
     for (const Event& event : cluster_.history())
@@ -130,14 +142,7 @@ TEST_F(ProposalsTest, who_has_to_leave_replaces_what_waits_for_its_target) {
 }
 
 TEST_F(ProposalsTest, a_move_to_a_node_that_goes_as_well_is_ended_for_one_that_leads_elsewhere) {
-  create("node-0", "busy", 2048, 4'000'000);  // never done copying
-  cluster_.run_for(absl::Seconds(7));
-  cluster_.migrate("node-0", "busy", "node-1");
-  cluster_.run_for(absl::Seconds(4));
-  ASSERT_EQ(all(Payload::MIGRATION_STARTED).size(), 1U);
-  ASSERT_EQ(all(Payload::SPOT_INTERRUPTION_NOTICE).size(), 0U);
-  cluster_.run_for(absl::Seconds(4));
-  ASSERT_EQ(all(Payload::SPOT_INTERRUPTION_NOTICE).size(), 2U) << "of node-0 and of node-1";
+  move_until_the_notices("node-1");
   EXPECT_EQ(all(Payload::MIGRATION_ABORTED).size(), 0U);
   drain("node-0", absl::Seconds(8));
   cluster_.run_for(absl::Seconds(10));
@@ -168,14 +173,7 @@ TEST_F(ProposalsTest, a_move_to_a_node_that_stays_goes_on_as_a_drain) {
 }
 
 TEST_F(ProposalsTest, a_notice_hurries_what_is_on_its_way) {
-  create("node-0", "busy", 2048, 4'000'000);  // never done copying
-  cluster_.run_for(absl::Seconds(7));
-  cluster_.migrate("node-0", "busy", "node-3");
-  cluster_.run_for(absl::Seconds(4));
-  ASSERT_EQ(all(Payload::MIGRATION_STARTED).size(), 1U);
-  ASSERT_EQ(all(Payload::MIGRATION_HURRIED).size(), 0U);
-  cluster_.run_for(absl::Seconds(4));
-  ASSERT_EQ(all(Payload::SPOT_INTERRUPTION_NOTICE).size(), 2U) << "of node-0 and of node-1";
+  move_until_the_notices("node-3");
   const auto hurried = all(Payload::MIGRATION_HURRIED);
   ASSERT_EQ(hurried.size(), 1U);
   EXPECT_EQ(hurried[0].migration(), all(Payload::MIGRATION_ACCEPTED)[0].migration());
