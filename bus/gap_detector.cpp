@@ -8,8 +8,6 @@
 namespace supercloud {
 namespace {
 
-std::string_view node_of(std::string_view origin) { return origin.substr(0, origin.find('/')); }
-
 std::uint64_t previous_of(const Event& event, std::size_t tokens) {
   const auto reader = event.reader();
   switch (tokens) {

@@ -4,14 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/text.h"
 #include "core/topic.h"
 
 namespace supercloud {
 namespace {
 
 const std::string heartbeat_prefix = "node.heartbeat.";
-
-std::string_view node_of(std::string_view origin) { return origin.substr(0, origin.find('/')); }
 
 }  // namespace
 
@@ -29,9 +28,9 @@ bool any_prefix(std::string_view topic, absl::FunctionRef<bool(std::string_view 
 
 absl::Status check_size(std::string_view what, std::size_t size) {
   if (size <= event_bytes_max) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      absl::string_view(what.data(), what.size()), " has ", size, " bytes; the bus takes ",
-      event_bytes_max, " at most: send bulk data over a link"));
+  return absl::InvalidArgumentError(absl::StrCat(absl_view(what), " has ", size,
+                                                 " bytes; the bus takes ", event_bytes_max,
+                                                 " at most: send bulk data over a link"));
 }
 
 Subscriber::Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Options options,

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/text.h"
 #include "core/topic.h"
 
 namespace supercloud {
@@ -202,8 +203,8 @@ void ZmqBus::place_marker(Source& source) {
   }
   source.marker.clear();
   if (source.requested.empty()) return;
-  source.marker = absl::StrCat(absl::string_view(marker_lead.data(), marker_lead.size()),
-                               self_.name, "/", self_.nonce, "/", ++last_marker_, "/");
+  source.marker =
+      absl::StrCat(absl_view(marker_lead), self_.name, "/", self_.nonce, "/", ++last_marker_, "/");
   source.marker_at = loop_.clock().now();
   source.socket->subscribe(source.marker);
   arm_retry();

@@ -82,11 +82,6 @@ void print_json(const DemoStory& story, absl::Time market, const std::filesystem
       answer.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
-int complain(const absl::Status& why, int code) {
-  std::fprintf(stderr, "supercloud demo: %s\n", std::string(why.message()).c_str());
-  return code;
-}
-
 // The other screen of the terminal, given back whatever happens.
 class Screen {
  public:

@@ -33,7 +33,7 @@ MachineFacts::Cluster look_at_cluster(const Program& program) {
     return cluster;
   }
   const auto request = Message<schema::Request>::build(
-      [](schema::Request::Builder builder) { builder.initListLeases().setPrefix("vm/"); });
+      [](schema::Request::Builder builder) { builder.initListLeases().setPrefix(vm_keys); });
   const auto answer = (*client)->ask({target->site, "lease"}, request, table_deadline);
   cluster.table_answers = answer.ok();
   if (!answer.ok()) cluster.problem = std::string(answer.status().message());

@@ -14,18 +14,12 @@
 #include "cli/interrupt.h"
 #include "cli/suggest.h"
 #include "core/json.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
 
-constexpr Duration look_interval = absl::Seconds(1);
-
-std::string str(std::string_view text) { return std::string(text); }
-
-int complain(const absl::Status& why, int code) {
-  std::cerr << str(std::string_view(why.message().data(), why.message().size())) << "\n";
-  return code;
-}
+constexpr Duration history_interval = absl::Seconds(1);
 
 bool telemetry_of_nodes(const Event& event) {
   return event.type() == schema::Payload::NODE_HEARTBEAT ||
@@ -73,7 +67,7 @@ class Follower {
     bool ended = false;
     while (!interrupt.requested() && !ended) {
       client_.run_until([&] { return interrupt.requested() || !std::cout; },
-                        client_.loop().clock().now() + look_interval);
+                        client_.loop().clock().now() + history_interval);
       if (!std::cout) break;  // nobody reads any more
       const auto now = load_cluster(target_.directory);
       ended = now.ok() && !now->running;
@@ -155,13 +149,11 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
                                        const std::vector<Event>& history) {
   if (since.empty() || since == "start") return HybridTime{};
   Duration span;
-  if (absl::ParseDuration(absl::string_view(since.data(), since.size()), &span) &&
-      span >= absl::ZeroDuration())
+  if (absl::ParseDuration(absl_view(since), &span) && span >= absl::ZeroDuration())
     return HybridTime::at(now - span);
   absl::Time time;
   std::string error;
-  if (absl::ParseTime(absl::RFC3339_full, absl::string_view(since.data(), since.size()), &time,
-                      &error))
+  if (absl::ParseTime(absl::RFC3339_full, absl_view(since), &time, &error))
     return HybridTime::at(time);
   std::vector<const Event*> meant;
   for (const Event& event : history) {
@@ -254,7 +246,7 @@ std::string nothing_matched(const std::vector<Event>& history, const std::string
 int print_history(const std::vector<Event>& history, const EventsArguments& arguments,
                   absl::Time now, std::ostream& out, std::ostream& err) {
   const auto said = [&](const absl::Status& why, int code) {
-    err << str(std::string_view(why.message().data(), why.message().size())) << "\n";
+    err << std_view(why.message()) << "\n";
     return code;
   };
   const auto filter = EventFilter::make(arguments.pattern);

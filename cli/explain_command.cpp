@@ -70,10 +70,7 @@ void ask_policy(const ClusterTarget& target, const ExplainArguments& arguments,
 
 int run_explain(const ExplainArguments& arguments, const Program& program) {
   const auto target = find_cluster(program);
-  if (!target.ok()) {
-    std::cerr << target.status().message() << "\n";
-    return exit_unreachable;
-  }
+  if (!target.ok()) return complain(target.status(), exit_unreachable);
   EventPool pool;
   std::unique_ptr<ClusterClient> client;  // of whose pool events may be: it goes after them
   if (target->running)
@@ -81,10 +78,7 @@ int run_explain(const ExplainArguments& arguments, const Program& program) {
       client = *std::move(connected);
   auto events =
       read_history(*target, Pattern::of(">"), client ? client->pool() : pool, client.get());
-  if (!events.ok()) {
-    std::cerr << events.status().message() << "\n";
-    return exit_unreachable;
-  }
+  if (!events.ok()) return complain(events.status(), exit_unreachable);
   if (client) ask_policy(*target, arguments, *client, *events);
   const History history(*std::move(events), !target->running);
   return explain(history, arguments, std::cout, std::cerr);

@@ -9,8 +9,6 @@
 namespace supercloud {
 namespace {
 
-std::string own(capnp::Text::Reader words) { return std::string(text(words)); }
-
 std::string spell(Duration span) {
   if (span < absl::Seconds(1)) return absl::StrFormat("%d ms", absl::ToInt64Milliseconds(span));
   return absl::StrFormat("%.1f s", absl::ToDoubleSeconds(span));
@@ -27,8 +25,8 @@ std::string left(const MigrationFollower::Step& step) {
 std::string refusal(schema::Refused::Reader refused) {
   std::vector<std::string> lines;
   for (const auto failure : refused.getFailures()) {
-    std::string line = absl::StrCat(own(failure.getName()), ": ", own(failure.getDetail()));
-    if (failure.getCure().size() > 0) absl::StrAppend(&line, "; ", own(failure.getCure()));
+    std::string line = absl::StrCat(str(failure.getName()), ": ", str(failure.getDetail()));
+    if (failure.getCure().size() > 0) absl::StrAppend(&line, "; ", str(failure.getCure()));
     lines.push_back(std::move(line));
   }
   return lines.empty() ? "without a reason" : absl::StrJoin(lines, "\n");
@@ -49,12 +47,12 @@ std::string MigrationFollower::say(const Event& event) {
     if (event.root() != migration_) return "";
     if (event.type() == Payload::INSTANCE_REQUESTED)
       return absl::StrCat("asks for an instance at ",
-                          own(event.payload().getInstanceRequested().getPlace()));
+                          str(event.payload().getInstanceRequested().getPlace()));
     if (event.type() == Payload::INSTANCE_LAUNCHED)
-      return absl::StrCat("instance ", own(event.payload().getInstanceLaunched().getInstance()),
+      return absl::StrCat("instance ", str(event.payload().getInstanceLaunched().getInstance()),
                           " is launched");
     if (event.type() == Payload::INSTANCE_REFUSED)
-      return absl::StrCat("no instance: ", own(event.payload().getInstanceRefused().getWhy()));
+      return absl::StrCat("no instance: ", str(event.payload().getInstanceRefused().getWhy()));
     return "";
   }
   if (std::find(told_.begin(), told_.end(), event.id()) != told_.end()) return "";
@@ -63,7 +61,7 @@ std::string MigrationFollower::say(const Event& event) {
     const auto progress = payload.getMigrationProgress();
     step_ =
         Step{.percent = std::min(progress.getPercent(), 100U),
-             .stage = own(progress.getStage()),
+             .stage = str(progress.getStage()),
              .eta_low = absl::Milliseconds(static_cast<std::int64_t>(progress.getEtaLowMs())),
              .eta_high = absl::Milliseconds(static_cast<std::int64_t>(progress.getEtaHighMs()))};
     return "";
@@ -73,21 +71,21 @@ std::string MigrationFollower::say(const Event& event) {
     case Payload::MIGRATION_ACCEPTED: {
       const auto accepted = payload.getMigrationAccepted();
       allowed_ = absl::Nanoseconds(accepted.getDeadlineNs());
-      return absl::StrCat("accepted: from ", own(accepted.getSource()), " to ",
-                          own(accepted.getTarget()), ", within ",
+      return absl::StrCat("accepted: from ", str(accepted.getSource()), " to ",
+                          str(accepted.getTarget()), ", within ",
                           spell(absl::Nanoseconds(accepted.getDeadlineNs())));
     }
     case Payload::MIGRATION_REFUSED: {
       outcome_ = Outcome{"refused", refusal(payload.getMigrationRefused())};
-      return absl::StrCat("refused by ", own(payload.getMigrationRefused().getNode()));
+      return absl::StrCat("refused by ", str(payload.getMigrationRefused().getNode()));
     }
     case Payload::MIGRATION_TARGET_READY:
-      return absl::StrCat(own(payload.getMigrationTargetReady().getNode()),
+      return absl::StrCat(str(payload.getMigrationTargetReady().getNode()),
                           " is ready for the guest");
     case Payload::STORAGE_REPLICA_READY:
-      return absl::StrCat("the disk is on ", own(payload.getStorageReplicaReady().getNode()));
+      return absl::StrCat("the disk is on ", str(payload.getStorageReplicaReady().getNode()));
     case Payload::NETWORK_PATH_READY:
-      return absl::StrCat("the network is ready on ", own(payload.getNetworkPathReady().getNode()));
+      return absl::StrCat("the network is ready on ", str(payload.getNetworkPathReady().getNode()));
     case Payload::MIGRATION_STARTED:
       return "memory begins to move while the guest runs";
     case Payload::VM_PAUSED:
@@ -98,7 +96,7 @@ std::string MigrationFollower::say(const Event& event) {
       return "the disk is verified at the target";
     case Payload::VM_RESUMED:
       step_ = Step{.percent = 100, .stage = "resumed", .eta_low = {}, .eta_high = {}};
-      return absl::StrCat("the guest runs on ", own(payload.getVmResumed().getNode()), ", epoch ",
+      return absl::StrCat("the guest runs on ", str(payload.getVmResumed().getNode()), ", epoch ",
                           event.epoch());
     case Payload::MIGRATION_COMPLETED: {
       const auto completed = payload.getMigrationCompleted();
@@ -106,7 +104,7 @@ std::string MigrationFollower::say(const Event& event) {
           "completed",
           absl::StrFormat(
               "from %s to %s in %s, the guest stood still for %.1f ms; %.1f MiB in %d passes",
-              own(completed.getSource()), own(completed.getTarget()),
+              str(completed.getSource()), str(completed.getTarget()),
               spell(absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()))),
               completed.getBlackoutMs(), static_cast<double>(completed.getSentBytes()) / (1 << 20),
               completed.getPasses())};
@@ -115,14 +113,14 @@ std::string MigrationFollower::say(const Event& event) {
     case Payload::MIGRATION_ABORTED: {
       const auto aborted = payload.getMigrationAborted();
       outcome_ = Outcome{
-          "aborted", absl::StrCat("while ", own(aborted.getStage()), ": ", own(aborted.getWhy()))};
-      return absl::StrCat("aborted while ", own(aborted.getStage()));
+          "aborted", absl::StrCat("while ", str(aborted.getStage()), ": ", str(aborted.getWhy()))};
+      return absl::StrCat("aborted while ", str(aborted.getStage()));
     }
     case Payload::MIGRATION_HURRIED:
-      return absl::StrCat("in haste: ", own(payload.getMigrationHurried().getWhy()));
+      return absl::StrCat("in haste: ", str(payload.getMigrationHurried().getWhy()));
     case Payload::MIGRATION_CANCEL_REQUESTED:
       return absl::StrCat("cancel asked for: ",
-                          own(payload.getMigrationCancelRequested().getWhy()));
+                          str(payload.getMigrationCancelRequested().getWhy()));
     default:
       return "";
   }

@@ -27,11 +27,6 @@ struct NodeArguments {
   bool exit_with_parent = false;
 };
 
-int complain(const absl::Status& why, int code) {
-  std::fprintf(stderr, "supercloud node: %s\n", std::string(why.message()).c_str());
-  return code;
-}
-
 int run_node(const NodeArguments& arguments) {
   const pid_t parent = ::getppid();
   if (arguments.exit_with_parent) {

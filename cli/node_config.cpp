@@ -177,7 +177,7 @@ std::string toml_texts(const std::vector<std::string>& values) {
                       "]");
 }
 
-std::string usd(Money price_per_hour) {
+std::string toml_price(Money price_per_hour) {
   return toml_text(absl::StrFormat("%d.%09d", price_per_hour.nano_usd / 1'000'000'000,
                                    price_per_hour.nano_usd % 1'000'000'000));
 }
@@ -291,21 +291,22 @@ std::string to_toml(const NodeConfig& config) {
                     "\nspike_to_calm = ", account.generated.spike_to_calm, "\n");
     for (const auto& zone : account.generated.zones)
       absl::StrAppend(&toml, "\n[[account.zone]]\nplace = ", toml_text(zone.place.id()),
-                      "\non_demand = ", usd(zone.on_demand_per_hour), "\n");
+                      "\non_demand = ", toml_price(zone.on_demand_per_hour), "\n");
     for (const Price& fixed : account.fixed)
       absl::StrAppend(&toml, "\n[[account.fixed]]\nplace = ", toml_text(fixed.place.id()),
-                      "\nprice = ", usd(fixed.usd_per_hour), "\n");
+                      "\nprice = ", toml_price(fixed.usd_per_hour), "\n");
     for (const LabelRule& label : account.labels)
       absl::StrAppend(&toml, "\n[[account.label]]\nplaces = ", toml_text(label.place_prefix),
                       "\nname = ", toml_text(label.name), "\nvalue = ", toml_text(label.value),
                       "\n");
     for (const auto& initial : account.initial)
       absl::StrAppend(&toml, "\n[[account.instance]]\nplace = ", toml_text(initial.place.id()),
-                      "\nnode = ", toml_text(initial.node), "\nbid = ", usd(initial.bid), "\n");
+                      "\nnode = ", toml_text(initial.node), "\nbid = ", toml_price(initial.bid),
+                      "\n");
     for (const FixedHost& host : account.hosts)
       absl::StrAppend(&toml, "\n[[account.host]]\nnode = ", toml_text(host.node),
                       "\nplace = ", toml_text(host.place.id()),
-                      "\nprice = ", usd(host.price_per_hour),
+                      "\nprice = ", toml_price(host.price_per_hour),
                       "\nin_use = ", host.in_use ? "true" : "false", "\n");
   }
   return toml;

@@ -25,7 +25,7 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration look_interval = absl::Seconds(1);  // at the session
+constexpr Duration session_interval = absl::Seconds(1);  // at the session
 constexpr Duration read_deadline = absl::Seconds(5);
 
 // The guests' disks and ports: the volumes and the fabric of this node.
@@ -316,7 +316,7 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
 
 void NodeProcess::Parts::watch_session() {
   if (!session.refused().ok()) return fail(session.refused());
-  watch = loop.at(loop.clock().now() + look_interval, [this] { watch_session(); });
+  watch = loop.at(loop.clock().now() + session_interval, [this] { watch_session(); });
 }
 
 NodeProcess::NodeProcess(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "absl/status/status.h"
+
 namespace CLI {
 class App;
 }
@@ -25,5 +27,8 @@ struct Program {
   int exit_code = exit_ok;
   bool terminal = false;  // stdout is one
 };
+
+// "supercloud: why" on stderr; gives `code` back.
+int complain(const absl::Status& why, int code);
 
 }  // namespace supercloud

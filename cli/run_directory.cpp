@@ -20,7 +20,7 @@ namespace supercloud {
 namespace {
 
 namespace files = std::filesystem;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr const char* file_name = "cluster.json";
 

@@ -16,8 +16,6 @@ namespace {
 
 constexpr Duration list_deadline = absl::Seconds(3);
 
-std::string own(std::string_view words) { return std::string(words); }
-
 absl::Status nobody_hosts(const std::string& cluster) {
   return absl::UnavailableError(
       absl::StrCat("no node of ", cluster, " that hosts VMs runs now; try again in a moment"));
@@ -41,16 +39,16 @@ absl::StatusOr<VmName> parse_vm_name(const std::string& text, const std::string&
 
 VmFacts VmFacts::from(schema::Response::VmView::Reader view) {
   VmFacts facts;
-  facts.name = own(text(view.getSpec().getName()));
-  facts.tenant = own(text(view.getSpec().getTenant()));
-  facts.node = own(text(view.getNode()));
-  facts.place = own(text(view.getPlace()));
-  facts.state = own(text(view.getState()));
+  facts.name = str(text(view.getSpec().getName()));
+  facts.tenant = str(text(view.getSpec().getTenant()));
+  facts.node = str(text(view.getNode()));
+  facts.place = str(text(view.getPlace()));
+  facts.state = str(text(view.getState()));
   if (view.getSpec().getDestroyed()) facts.state = "being destroyed";
-  facts.heir = own(text(view.getHeir()));
+  facts.heir = str(text(view.getHeir()));
   facts.epoch = view.getEpoch();
   facts.migration = EventId::from(view.getMigration());
-  for (const auto node : view.getInSync()) facts.in_sync.push_back(own(text(node)));
+  for (const auto node : view.getInSync()) facts.in_sync.push_back(str(text(node)));
   facts.spec = Message<schema::VmSpec>::build(
       [&](schema::VmSpec::Builder spec) { copy_spec(view.getSpec(), spec); });
   return facts;
@@ -155,7 +153,7 @@ absl::StatusOr<VmFacts> VmClient::show(const VmName& vm) {
 }
 
 int tell_vm_error(const absl::Status& status, const std::string& vm, VmClient* client) {
-  std::cerr << "supercloud: " << std::string(status.message()) << "\n";
+  complain(status, exit_failed);
   if (client == nullptr) {
     if (absl::IsInvalidArgument(status)) return exit_usage;
     return exit_unreachable;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -24,7 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Duration look_interval = absl::Milliseconds(200);
+constexpr Duration wait_interval = absl::Milliseconds(200);
 const std::vector<std::string> states_to_wait_for = {"running", "paused", "stopped", "failed",
                                                      "destroyed"};
 
@@ -143,10 +144,9 @@ int wait_for(VmClient& client, const VmName& vm, const std::string& state,
                          vm.to_string(), nullptr);
   const Interrupt interrupt;
   const Instant end = client.now() + limit;
-  std::string last = "not known";
+  std::string last;
   while (!interrupt.requested()) {
     const auto facts = client.show(vm);
-    if (facts.ok()) last = facts->state;
     known = known || facts.ok() ||
             (state == "destroyed" && absl::IsNotFound(facts.status()) &&
              client.was_there(vm).value_or(false));
@@ -162,13 +162,20 @@ int wait_for(VmClient& client, const VmName& vm, const std::string& state,
         std::cout << vm.to_string() << " is " << state << " on " << facts->node << std::endl;
       return exit_ok;
     }
+    const std::string now =
+        facts.ok() ? absl::StrCat(facts->state, " on ", facts->node) : "known to no node right now";
+    if (now != std::exchange(last, now) && !program.json)
+      std::cerr << vm.to_string() << " is " << now << "; waiting until it is " << state
+                << ", at most "
+                << absl::FormatDuration(absl::Ceil(end - client.now(), absl::Seconds(1)))
+                << std::endl;
     if (client.now() >= end) {
       std::cerr << "supercloud: " << vm.to_string() << " is not " << state << " after " << timeout
                 << ", it is " << last << "; `supercloud explain " << vm.name << "` tells why\n";
       return exit_failed;
     }
     client.client().run_until([&] { return interrupt.requested(); },
-                              std::min(end, client.now() + look_interval));
+                              std::min(end, client.now() + wait_interval));
   }
   std::cerr << "no longer waiting: " << vm.to_string() << " is " << last << "\n";
   return exit_interrupted;
@@ -298,10 +305,7 @@ int create_vm(const VmOptions& options, const Program& program) {
   VmFileOptions file_options{.policies = {}, .tenant_asked = options.tenant};
   for (const auto& [name, policy] : built_in_policies()) file_options.policies.push_back(name);
   const auto spec = read_vm_file(options.file, file_options);
-  if (!spec.ok()) {
-    std::cerr << std::string(spec.status().message()) << "\n";
-    return exit_usage;
-  }
+  if (!spec.ok()) return complain(spec.status(), exit_usage);
   const VmName vm = VmName::of(spec->reader());
   const auto client = VmClient::connect(program);
   if (!client.ok()) return tell_vm_error(client.status(), vm.to_string(), nullptr);
@@ -387,9 +391,10 @@ void add_vm_command(CLI::App& root, Program& program) {
   add_wait_options(create, *options, "running");
   create->callback([options, &program] { program.exit_code = create_vm(*options, program); });
 
-  subcommand(*vm, *options, "list", "All VMs: where they are and what they do",
-             "  supercloud vm list\n  supercloud vm list --tenant shop --json")
-      ->callback([options, &program] { program.exit_code = list_vms(*options, program); });
+  CLI::App* list = subcommand(*vm, *options, "list", "All VMs: where they are and what they do",
+                              "  supercloud vm list\n  supercloud vm list --tenant shop --json");
+  list->get_option("--tenant")->description("Only the VMs of this tenant; without it: of all");
+  list->callback([options, &program] { program.exit_code = list_vms(*options, program); });
   name(subcommand(*vm, *options, "show", "One VM",
                   "  supercloud vm show web1\n  supercloud vm show shop/web1 --json"))
       ->callback([options, &program] { program.exit_code = show_vm(*options, program); });

@@ -23,7 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Duration look_interval = absl::Milliseconds(100);
+constexpr Duration progress_interval = absl::Milliseconds(100);
 // After so long without a word, the logs are asked what became of it.
 constexpr Duration silence_max = absl::Seconds(5);
 // How often it is looked whether the cluster still runs.
@@ -202,7 +202,7 @@ int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower,
   Instant asked = vms.now(), looked = vms.now();
   while (!follower.outcome() && !interrupt.requested()) {
     vms.client().run_until([&] { return follower.outcome() || interrupt.requested(); },
-                           vms.now() + look_interval);
+                           vms.now() + progress_interval);
     if (follower.outcome() || interrupt.requested()) break;
     limit.look(follower, vms.now());
     if (vms.now() - looked >= cluster_look) {

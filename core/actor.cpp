@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/actor_cell.h"
+#include "core/text.h"
 
 namespace supercloud {
 
@@ -108,7 +109,7 @@ void Context::request(Address to, Message<schema::Request> request, Duration dea
       const std::string_view message = text(response->reader().getMessage());
       const bool known = code <= static_cast<std::uint16_t>(absl::StatusCode::kUnauthenticated);
       then(absl::Status(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
-                        absl::string_view(message.data(), message.size())));
+                        absl_view(message)));
       return;
     }
     then(std::move(response));

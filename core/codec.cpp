@@ -12,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "core/text.h"
 
 namespace supercloud::codec {
 namespace {
@@ -43,8 +44,7 @@ class PointerWalk {
   }
 
   static absl::Status fault(std::int64_t at, std::string_view what) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("word ", at, ": ", absl::string_view(what.data(), what.size())));
+    return absl::InvalidArgumentError(absl::StrCat("word ", at, ": ", absl_view(what)));
   }
 
   // A builder never lets two pointers share words, so all objects together are no larger than the segment; this also bounds the walk.
@@ -215,9 +215,8 @@ absl::Status check_segment(absl::Span<const capnp::word> segment, capnp::StructS
   });
   if (status.ok()) return status;
   const std::string_view place = walk.place();
-  return absl::InvalidArgumentError(
-      absl::StrCat("field '", absl::string_view(place.data(), place.size()),
-                   "' is not what the schema says: ", status.message()));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "field '", absl_view(place), "' is not what the schema says: ", status.message()));
 }
 
 kj::Array<capnp::word> flatten(capnp::MessageBuilder& builder) {

@@ -10,12 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/event_buffer.h"
+#include "core/text.h"
 #include "core/topic.h"
 
 namespace supercloud {
 namespace {
-
-absl::string_view absl_view(std::string_view text) { return {text.data(), text.size()}; }
 
 capnp::Text::Reader capnp_text(std::string_view text) { return {text.data(), text.size()}; }
 

@@ -15,6 +15,7 @@
 #include "core/hybrid_clock.h"
 #include "core/schema/annotations.capnp.h"
 #include "core/schema/event.capnp.h"
+#include "core/text.h"
 #include "core/units.h"
 
 namespace supercloud {
@@ -22,9 +23,6 @@ namespace supercloud {
 inline constexpr std::size_t event_bytes_max = 1 << 20;
 
 using Bytes = absl::Span<const std::byte>;
-
-// The text of a schema field, valid as long as its message.
-inline std::string_view text(capnp::Text::Reader reader) { return {reader.begin(), reader.size()}; }
 
 struct EventId {
   std::string origin;  // "node/actor"

@@ -6,12 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "core/event.h"
 #include "core/event_buffer.h"
+#include "core/text.h"
 #include "core/topic.h"
 
 namespace supercloud {
 namespace {
-
-absl::string_view absl_view(std::string_view text) { return {text.data(), text.size()}; }
 
 // What the schema's annotations say of a payload type.
 struct PayloadType {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/event.h"
@@ -26,7 +27,14 @@ struct Heir {
   friend bool operator==(const Heir&, const Heir&) = default;
 };
 
-// One VM's, or one role's. Keys: "vm/<tenant>/<name>", "role/<name>".
+// Keys of leases: "vm/<tenant>/<name>", "role/<name>".
+inline constexpr char vm_keys[] = "vm/";  // what those of all VMs begin with
+inline std::string key_of_vm(std::string_view vm) { return vm_keys + std::string(vm); }
+inline std::string vm_of_key(std::string_view key) {
+  return std::string(key.substr(sizeof vm_keys - 1));
+}
+
+// One VM's, or one role's.
 struct LeaseRecord {
   std::string key;
   std::string holder;  // node

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
@@ -30,8 +31,6 @@ int hex_value(char c) {
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
 }
-
-absl::string_view absl_view(std::string_view text) { return {text.data(), text.size()}; }
 
 // Why `token` is none; empty: it is one. `decoded`, if given, receives its meaning.
 std::string token_fault(std::string_view token, std::string* decoded) {

@@ -29,6 +29,9 @@ absl::StatusOr<std::string> decode_token(std::string_view token);
 bool is_token(std::string_view text);
 // "node/actor", both of them tokens: who an event is from.
 bool is_origin(std::string_view text);
+inline std::string_view node_of(std::string_view origin) {
+  return origin.substr(0, origin.find('/'));
+}
 
 // OK, or InvalidArgument that names the offending token and its cure.
 absl::Status validate_topic(std::string_view topic);

@@ -315,7 +315,7 @@ void SimulatedCluster::forget_removed_leases() {
       ++seen;
       continue;
     }
-    checker_.lease_changed(seen->first.substr(3), nullptr);
+    checker_.lease_changed(vm_of_key(seen->first), nullptr);
     seen = seen_revisions_.erase(seen);
   }
 }
@@ -323,13 +323,13 @@ void SimulatedCluster::forget_removed_leases() {
 // The table's stable contents, after every step; the guests' self-checks, now and then.
 void SimulatedCluster::look() {
   for (const auto& [key, stored] : lease_disk_.contents.leases) {
-    if (!key.starts_with("vm/")) continue;
+    if (!key.starts_with(vm_keys)) continue;
     const auto known = seen_revisions_.find(key);
     if (known != seen_revisions_.end() && known->second == stored.record.revision) continue;
     // A new one may have what a removed one had.
     if (known == seen_revisions_.end()) forget_removed_leases();
     seen_revisions_[key] = stored.record.revision;
-    checker_.lease_changed(key.substr(3), &stored.record);
+    checker_.lease_changed(vm_of_key(key), &stored.record);
   }
   if (steps_ % 256 != 0) return;
   forget_removed_leases();

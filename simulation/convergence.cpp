@@ -5,6 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -141,7 +142,7 @@ void check_losses(SimulatedCluster& cluster, const std::vector<Event>& history) 
 bool said_failed(const std::vector<Event>& history, const LeaseRecord& record) {
   return std::ranges::any_of(history, [&](const Event& event) {
     return event.type() == schema::Payload::VM_FAILED && event.epoch() == record.epoch &&
-           record.key == absl::StrCat("vm/", event.tenant(), "/", event.subject());
+           record.key == key_of_vm(VmName::of(event).to_string());
   });
 }
 
@@ -150,7 +151,7 @@ bool said_resumed(const std::vector<Event>& history, const LeaseRecord& record) 
   return std::ranges::any_of(history, [&](const Event& event) {
     return event.type() == schema::Payload::VM_RESUMED && event.epoch() == record.epoch &&
            text(event.payload().getVmResumed().getNode()) == record.holder &&
-           record.key == absl::StrCat("vm/", event.tenant(), "/", event.subject());
+           record.key == key_of_vm(VmName::of(event).to_string());
   });
 }
 

@@ -34,8 +34,6 @@ std::string origin_value(std::uint64_t incarnation, std::uint64_t sequence) {
   return to_big_endian(incarnation) + to_big_endian(sequence);
 }
 
-std::string_view view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
-
 struct Append {
   std::vector<Event> events;
   std::optional<EventLog::Reservation> reserve;

@@ -16,6 +16,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/text.h"
 #include "rocksdb/options.h"
 #include "rocksdb/write_batch.h"
 
@@ -417,7 +418,7 @@ absl::StatusOr<std::string> RocksFolder::meta(std::string_view key) const {
   std::string value;
   const rocksdb::Status status =
       db_->Get(rocksdb::ReadOptions(), rocksdb::Slice(key.data(), key.size()), &value);
-  if (status.IsNotFound()) return absl::NotFoundError(absl::string_view(key.data(), key.size()));
+  if (status.IsNotFound()) return absl::NotFoundError(absl_view(key));
   if (!status.ok()) return explain(status, "reading what it is");
   return value;
 }
@@ -442,8 +443,7 @@ std::unique_ptr<rocksdb::Iterator> RocksFolder::rows_of(rocksdb::ColumnFamilyHan
 
 absl::Status RocksFolder::damaged(std::string_view what) const {
   return absl::DataLossError(
-      absl::StrCat("the ", options_.kind, " in ", options_.path,
-                   " is damaged: ", absl::string_view(what.data(), what.size()),
+      absl::StrCat("the ", options_.kind, " in ", options_.path, " is damaged: ", absl_view(what),
                    "; it was left as it is. Restore the folder from a copy, or move it away and "
                    "start without it"));
 }
@@ -451,7 +451,7 @@ absl::Status RocksFolder::damaged(std::string_view what) const {
 absl::Status RocksFolder::explain(const rocksdb::Status& status, std::string_view doing) const {
   const std::string text = status.ToString();
   const std::string what = absl::StrCat("the ", options_.kind, " in ", options_.path, ": ",
-                                        absl::string_view(doing.data(), doing.size()), ": ", text);
+                                        absl_view(doing), ": ", text);
   if (status.IsNoSpace() || text.find("No space left") != std::string::npos) {
     return absl::ResourceExhaustedError(
         absl::StrCat(what, "; free some space on that disk, it then goes on by itself"));

@@ -148,6 +148,8 @@ class RocksFolder {
   int witness_ = -1;
 };
 
+inline std::string_view view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
 // Numbers as keys and values: big-endian, so that their order is the bytes' order.
 std::string to_big_endian(std::uint64_t number);
 // 0 where `bytes` are not eight.

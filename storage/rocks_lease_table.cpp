@@ -16,7 +16,6 @@ constexpr std::string_view sessions_opened_key = "sessions_opened";
 constexpr std::string_view epochs_removed_key = "epochs_removed";
 constexpr std::size_t queue_max = 4;  // a table has one commit or load under way
 
-std::string_view view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
 absl::StatusOr<LeaseContents> load_contents(const RocksFolder& folder) {

@@ -105,7 +105,7 @@ void Commands::held(const std::string& vm, Answer answer,
   Executor& executor = executor_;
   auto waiting = shared(std::move(answer));
   executor.shared_.seams.leases.read(
-      absl::StrCat("vm/", vm),
+      key_of_vm(vm),
       executor.shared_.context.reply<LeaseRecord>(
           executor.shared_.options.call_deadline,
           [&executor, vm, waiting, here = std::move(here)](absl::StatusOr<LeaseRecord> record) {
@@ -144,7 +144,7 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
       [&](schema::VmSpec::Builder builder) { copy_spec(spec, builder); });
   auto waiting = shared(std::move(answer));
   shared_state.seams.leases.read(
-      absl::StrCat("vm/", vm),
+      key_of_vm(vm),
       shared_state.context.reply<LeaseRecord>(
           shared_state.options.call_deadline,
           [&executor, vm, copied, waiting](const absl::StatusOr<LeaseRecord>& record) {
@@ -305,7 +305,7 @@ void Commands::list(Answer answer) {
   Executor& executor = executor_;
   auto waiting = shared(std::move(answer));
   executor.shared_.seams.leases.list(
-      {.prefix = "vm/", .node = ""},
+      {.prefix = vm_keys, .node = ""},
       executor.shared_.context.reply<std::vector<LeaseRecord>>(
           executor.shared_.options.call_deadline,
           [&executor, waiting](absl::StatusOr<std::vector<LeaseRecord>> records) {

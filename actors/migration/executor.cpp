@@ -187,7 +187,7 @@ void Executor::look_around() {
   for (const GuestStatus& guest : shared_.seams.hypervisor.list()) here.insert(guest.vm);
   for (const VolumeStatus& volume : shared_.seams.volumes.list()) here.insert(volume.vm);
   for (const auto& [vm, worker] : workers_) here.insert(vm);
-  shared_.seams.leases.list({.prefix = "vm/", .node = shared_.context.node()},
+  shared_.seams.leases.list({.prefix = vm_keys, .node = shared_.context.node()},
                             shared_.context.reply<std::vector<LeaseRecord>>(
                                 shared_.options.call_deadline,
                                 [this, here](absl::StatusOr<std::vector<LeaseRecord>> listed) {

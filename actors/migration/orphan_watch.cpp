@@ -10,9 +10,7 @@
 namespace supercloud {
 namespace {
 
-VmName vm_of(const LeaseRecord& record) {
-  return VmName::of(std::string_view(record.key).substr(record.key.find('/') + 1));
-}
+VmName vm_of(const LeaseRecord& record) { return VmName::of(vm_of_key(record.key)); }
 
 }  // namespace
 
@@ -32,7 +30,7 @@ void OrphanWatch::receive(const Event&) {}
 void OrphanWatch::look() {
   context_.after(options_.interval, [this] { look(); });
   if (!role_.held()) return orphans_.clear();
-  leases_.list({.prefix = "vm/", .node = ""},
+  leases_.list({.prefix = vm_keys, .node = ""},
                context_.reply<std::vector<LeaseRecord>>(
                    options_.call_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> listed) {
                      if (listed.ok()) judge(*listed);

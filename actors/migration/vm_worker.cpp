@@ -10,7 +10,6 @@ namespace supercloud {
 namespace {
 
 constexpr Duration hot_poll = absl::Milliseconds(100);  // of the record, while a hand-over is open
-constexpr Duration retry_delay = absl::Milliseconds(200);
 
 }  // namespace
 
@@ -145,7 +144,7 @@ void VmWorker::read_record() {
   if (reading_) return;
   reading_ = true;
   shared_.seams.leases.read(
-      absl::StrCat("vm/", vm_),
+      key_of_vm(vm_),
       reply<LeaseRecord>(shared_.options.call_deadline, [this](absl::StatusOr<LeaseRecord> read) {
         reading_ = false;
         if (read.ok()) {

@@ -57,6 +57,9 @@ struct ExecutorShared {
   std::uint64_t next_swap = 1;
 };
 
+// What failed is tried again after this.
+inline constexpr Duration retry_delay = absl::Milliseconds(200);
+
 class VmWorker {
  public:
   VmWorker(ExecutorShared& shared, std::string vm);

@@ -10,7 +10,6 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration ask_again = absl::Milliseconds(200);
 constexpr std::size_t ends_known_max = 16;
 
 }  // namespace
@@ -107,7 +106,7 @@ void VmWorker::clear_heir() {
   Swap swap = make_swap(SwapKind::CLEAR_HEIR);
   swap.heir = record_->heir;
   send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-    finished_later(result.ok() && result->won ? absl::ZeroDuration() : ask_again);
+    finished_later(result.ok() && result->won ? absl::ZeroDuration() : retry_delay);
   });
 }
 

@@ -5,11 +5,7 @@
 #include "actors/migration/vm_worker.h"
 
 namespace supercloud {
-namespace {
-
-constexpr Duration retry_delay = absl::Milliseconds(200);
-
-}  // namespace
+namespace {}  // namespace
 
 // ---- letting the guest execute ---------------------------------------------------------------------------------------
 

@@ -9,9 +9,8 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration ask_again = absl::Milliseconds(200);
 constexpr Duration ask_soon =
-    absl::Milliseconds(10);  // at first; then twice as long each time, up to ask_again
+    absl::Milliseconds(10);  // at first; then twice as long each time, up to retry_delay
 constexpr Duration hand_over_again = absl::Milliseconds(300);
 
 }  // namespace
@@ -63,7 +62,7 @@ void VmWorker::accept() {
   Swap swap = make_swap(SwapKind::ACCEPT);
   swap.heir = Heir{out_->target, out_->migration};
   send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-    if (!result.ok()) return finished_later(ask_again);
+    if (!result.ok()) return finished_later(retry_delay);
     if (!result->won) {
       if (out_ && out_->failure.empty()) out_->failure = result->why;
       return finished();
@@ -107,7 +106,7 @@ void VmWorker::ask_target() {
         busy_ = false;
         if (out_ && out_->target_ready && out_->replica_ready) return look();
         busy_ = true;
-        ask_delay_ = std::min(ask_delay_ * 2, ask_again);
+        ask_delay_ = std::min(ask_delay_ * 2, retry_delay);
         finished_later(ask_delay_);
       });
 }
@@ -193,9 +192,9 @@ void VmWorker::check() {
       out_->checked_at = sent_at;
       return finished();
     }
-    finished_later(ask_again);
+    finished_later(retry_delay);
   };
-  shared_.seams.leases.read(absl::StrCat("vm/", vm_),
+  shared_.seams.leases.read(key_of_vm(vm_),
                             reply<LeaseRecord>(shared_.options.call_deadline,
                                                [this, one](absl::StatusOr<LeaseRecord> record) {
                                                  if (record.ok()) record_read(*record);
@@ -295,7 +294,7 @@ void VmWorker::send_switch_over() {
 void VmWorker::abort_outgoing() {
   const bool sending = out_->sending;
   const auto undone = [this](const absl::StatusOr<Done>& stopped) {
-    if (!stopped.ok() && !absl::IsNotFound(stopped.status())) return finished_later(ask_again);
+    if (!stopped.ok() && !absl::IsNotFound(stopped.status())) return finished_later(retry_delay);
     if (!out_) return finished();
     const Outgoing out = *std::exchange(out_, std::nullopt);
     const std::string why = !out.failure.empty()                    ? out.failure
@@ -342,7 +341,7 @@ void VmWorker::finish_lost() {
                    guest->state != GuestStatus::State::arrived;
   shared_.seams.hypervisor.destroy(
       vm_, reply<Done>(shared_.options.call_deadline, [this, own](absl::StatusOr<Done> destroyed) {
-        if (!destroyed.ok()) return finished_later(ask_again);
+        if (!destroyed.ok()) return finished_later(retry_delay);
         if (!out_) return finished();
         const Outgoing out = *std::exchange(out_, std::nullopt);
         if (own) {

@@ -8,8 +8,6 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration retry_delay = absl::Milliseconds(200);
-
 bool raises_epoch(SwapKind kind) {
   return kind == SwapKind::DEFINE || kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM ||
          kind == SwapKind::RESTART || kind == SwapKind::TAKEOVER;
@@ -19,7 +17,7 @@ bool raises_epoch(SwapKind kind) {
 
 Swap VmWorker::make_swap(SwapKind kind) {
   Swap swap;
-  swap.key = absl::StrCat("vm/", vm_);
+  swap.key = key_of_vm(vm_);
   swap.kind = kind;
   swap.session = shared_.seams.session.current().value_or("");
   swap.swap_id =

@@ -11,8 +11,6 @@
 namespace supercloud {
 namespace {
 
-constexpr std::string_view key_prefix = "vm/";
-
 const AddressOwner* find_address(const std::vector<AddressOwner>& owners,
                                  const std::string& address) {
   for (const AddressOwner& owner : owners) {
@@ -93,7 +91,7 @@ void NetworkManager::on_joined(schema::NodeJoined::Reader joined) {
 
 void NetworkManager::read_table() {
   // What is learned from events while the table is being read is newer than its answer.
-  leases_.list({.prefix = std::string(key_prefix), .node = {}},
+  leases_.list({.prefix = vm_keys, .node = {}},
                context_.reply<Records>(
                    options_.call_deadline,
                    [this, before = fabric_.owners()](absl::StatusOr<Records> records) {
@@ -107,7 +105,7 @@ void NetworkManager::reconcile(const Records& records,
                                const std::vector<AddressOwner>& known_before) {
   std::set<std::string> exist;
   for (const LeaseRecord& record : records) {
-    const std::string vm(absl::StripPrefix(record.key, "vm/"));
+    const std::string vm = vm_of_key(record.key);
     exist.insert(vm);
     const auto spec = Message<schema::VmSpec>::parse(record.value);
     if (spec.ok()) reconcile_vm(record, vm, spec->reader(), known_before);
@@ -188,7 +186,7 @@ void NetworkManager::on_accepted(const Event& event) {
   const std::string vm = VmName::of(event).to_string();
   const EventId migration = event.migration();
   leases_.read(
-      absl::StrCat(std::string(key_prefix), vm),
+      key_of_vm(vm),
       context_.reply<LeaseRecord>(
           options_.call_deadline, [this, vm, migration](const absl::StatusOr<LeaseRecord>& record) {
             // Without an answer the next look at the table finds the heir.
@@ -208,7 +206,7 @@ void NetworkManager::on_swap_requested(const Event& event) {
   if (event.payload().getLeaseSwapRequested().getKind() != SwapKind::TAKEOVER) return;
   if (!absl::StartsWith(std::string(event.origin()), absl::StrCat(context_.node(), "/"))) return;
   const std::string vm = VmName::of(event).to_string();
-  leases_.read(absl::StrCat(std::string(key_prefix), vm),
+  leases_.read(key_of_vm(vm),
                context_.reply<LeaseRecord>(
                    options_.call_deadline, [this, vm](const absl::StatusOr<LeaseRecord>& record) {
                      if (!record.ok()) return;
@@ -238,7 +236,7 @@ void NetworkManager::on_running(const Event& event, const std::string& node) {
   if (!owner.address.empty()) {
     learn(owner, migration);
   } else {
-    leases_.read(absl::StrCat(std::string(key_prefix), vm),
+    leases_.read(key_of_vm(vm),
                  context_.reply<LeaseRecord>(
                      options_.call_deadline,
                      [this, owner, migration](const absl::StatusOr<LeaseRecord>& record) mutable {

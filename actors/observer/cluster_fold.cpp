@@ -6,11 +6,7 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
-namespace {
-
-std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
-
-}  // namespace
+namespace {}  // namespace
 
 ConsideredFact considered_fact(const Event& event) {
   const auto e = event.payload().getPolicyConsidered();

@@ -12,8 +12,6 @@
 namespace supercloud {
 namespace {
 
-std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
-
 // ": why", or nothing.
 std::string because(capnp::Text::Reader why) {
   return why.size() == 0 ? "" : absl::StrCat(": ", shorten_places(text(why)));
@@ -310,9 +308,8 @@ std::string words(const Event& event, schema::SwapRequested::Reader e) {
     }
     return "swaps its record";
   };
-  return absl::StrCat(std::string(event.origin().substr(0, event.origin().find('/'))),
-                      " asks for the lease of ", event.subject(), " at epoch ", e.getEpoch(),
-                      ": it ", what());
+  return absl::StrCat(str(node_of(event.origin())), " asks for the lease of ", event.subject(),
+                      " at epoch ", e.getEpoch(), ": it ", what());
 }
 
 std::string words_of(const Event& event) {

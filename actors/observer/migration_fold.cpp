@@ -10,8 +10,6 @@ namespace {
 
 using Fact = MigrationState::Fact;
 
-std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
-
 Fact fact_of(const Event& event, capnp::Text::Reader node) {
   return {event.time(), event.id(), str(node)};
 }
@@ -165,7 +163,7 @@ MigrationState fold(MigrationState state, const Event& event) {
       fold_cleaned(state, event, p.getMigrationCleaned());
       break;
     case schema::Payload::MIGRATION_CANCEL_REQUESTED: {
-      const std::string node(event.origin().substr(0, event.origin().find('/')));
+      const std::string node(node_of(event.origin()));
       if (earliest(state.cancel_requested, {event.time(), event.id(), node}))
         state.cancel_why = str(p.getMigrationCancelRequested().getWhy());
       break;

@@ -9,8 +9,6 @@
 namespace supercloud {
 namespace {
 
-std::string str(std::string_view text) { return std::string(text); }
-
 bool in_place_id(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' ||
          c == '-' || c == '_' || c == '.' || c == '%';

@@ -20,8 +20,6 @@ namespace {
 using PlaceView = schema::World::PlaceView::Reader;
 using InstanceView = schema::World::InstanceView::Reader;
 
-std::string str(std::string_view view) { return std::string(view); }
-
 // "0.0331": to the 0.0001 USD, half away from zero, without a double.
 std::string price_text(std::int64_t nano_usd) {
   const std::int64_t tenths = (nano_usd + (nano_usd < 0 ? -50'000 : 50'000)) / 100'000;
@@ -34,8 +32,8 @@ std::string time_text(std::int64_t ns) {
   return absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixNanos(ns), absl::UTCTimeZone());
 }
 
-struct View {
-  explicit View(schema::World::Reader of) : world(of), now(of.getNowNs()) {
+struct Outlook {
+  explicit Outlook(schema::World::Reader of) : world(of), now(of.getNowNs()) {
     for (const PlaceView candidate : world.getCandidates()) {
       if (text(candidate.getPlace().getId()) == text(world.getCurrentPlace())) current = candidate;
     }
@@ -71,13 +69,13 @@ struct View {
   std::optional<InstanceView> instance;
 };
 
-std::int64_t hour_cost(const View& view, PlaceView place) {
+std::int64_t hour_cost(const Outlook& view, PlaceView place) {
   return cost(Money{place.getPriceNanoUsdPerHour()}, absl::Nanoseconds(view.hour())).nano_usd;
 }
 
 // Why a place is no choice; empty: it is one.
-std::string exclusion(const View& view, PlaceView place) {
-  if (!place.getAllowed()) return str(text(place.getWhyNot()));
+std::string exclusion(const Outlook& view, PlaceView place) {
+  if (!place.getAllowed()) return str(place.getWhyNot());
   if (!place.getPriceKnown()) return "no price is known there";
   const bool here = text(place.getPlace().getId()) == text(view.world.getCurrentPlace());
   if (here && view.noticed()) return "the cloud is about to take the instance there";
@@ -90,7 +88,7 @@ struct Ranked {
   std::optional<unsigned> cheapest;   // of those that are not
 };
 
-Ranked rank(const View& view) {
+Ranked rank(const Outlook& view) {
   Ranked ranked;
   const auto candidates = view.world.getCandidates();
   for (unsigned i = 0; i < candidates.size(); ++i) {
@@ -107,7 +105,7 @@ Ranked rank(const View& view) {
   return ranked;
 }
 
-Message<schema::Decision> answer(const View& view, const Ranked& ranked,
+Message<schema::Decision> answer(const Outlook& view, const Ranked& ranked,
                                  std::optional<unsigned> choice, std::string reason) {
   return Message<schema::Decision>::build([&](schema::Decision::Builder decision) {
     const auto candidates = view.world.getCandidates();
@@ -161,18 +159,18 @@ class PurePolicy final : public Policy {
 }  // namespace
 
 Message<schema::Decision> decide_stay(schema::World::Reader world) {
-  const View view(world);
+  const Outlook view(world);
   return answer(view, rank(view), std::nullopt, "its policy is to stay");
 }
 
 Message<schema::Decision> decide_cheapest(schema::World::Reader world) {
-  const View view(world);
+  const Outlook view(world);
   const Ranked ranked = rank(view);
   const auto candidates = world.getCandidates();
   if (!view.current) {
     return answer(view, ranked, std::nullopt, "where the VM runs is not known yet");
   }
-  const std::string here = str(text(world.getCurrentPlace()));
+  const std::string here = str(world.getCurrentPlace());
   const std::string price_here = view.current->getPriceKnown()
                                      ? price_text(view.current->getPriceNanoUsdPerHour())
                                      : "an unknown price";
@@ -189,7 +187,7 @@ Message<schema::Decision> decide_cheapest(schema::World::Reader world) {
     }
     const PlaceView target = candidates[*ranked.cheapest];
     return answer(view, ranked, ranked.cheapest,
-                  absl::StrCat(danger, "; ", str(text(target.getPlace().getId())), " at ",
+                  absl::StrCat(danger, "; ", str(target.getPlace().getId()), " at ",
                                price_text(target.getPriceNanoUsdPerHour()),
                                " per hour is the cheapest that is left"));
   }
@@ -202,7 +200,7 @@ Message<schema::Decision> decide_cheapest(schema::World::Reader world) {
     return answer(view, ranked, std::nullopt, "no place is allowed and has a known price");
   }
   const PlaceView target = candidates[*ranked.cheapest];
-  const std::string there = str(text(target.getPlace().getId()));
+  const std::string there = str(target.getPlace().getId());
   if (there == here) {
     return answer(view, ranked, std::nullopt,
                   absl::StrCat("the paid hour ends, and ", here, " at ", price_here,

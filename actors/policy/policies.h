@@ -2,7 +2,7 @@
 //
 //   stay       never moves
 //   cheapest   moves to the cheapest place that is allowed, as a paid hour ends; before that only away from a place that the
-//              cloud is about to take. Ignores what a move costs.
+//              cloud is about to take: it has said so, or the price there is above the bid. Ignores what a move costs.
 #pragma once
 
 #include <functional>

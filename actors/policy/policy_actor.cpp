@@ -6,17 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/answers.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
 
-constexpr std::string_view vm_prefix = "vm/";
 constexpr Duration past_quiet =
     absl::Milliseconds(150);  // three times what an agent takes to greet
-
-std::string key_of(std::string_view tenant, std::string_view name) {
-  return absl::StrCat("vm/", std::string(tenant), "/", std::string(name));
-}
 
 Message<schema::Decision> stay_because(const std::string& reason) {
   return Message<schema::Decision>::build(
@@ -94,7 +90,7 @@ void PolicyActor::list_vms() {
   if (!listing_) {
     listing_ = true;
     leases_.list(
-        {std::string(vm_prefix), context_.node()},
+        {vm_keys, context_.node()},
         context_.reply<std::vector<LeaseRecord>>(
             options_.lease_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
               listing_ = false;
@@ -175,7 +171,7 @@ void PolicyActor::receive(const Event& event) {
       return;
     }
     if (event.type() == schema::Payload::VM_RESUMED) hear_resumed(event);
-    refresh(key_of(event.tenant(), event.subject()));
+    refresh(key_of_vm(VmName::of(event).to_string()));
   } else if (domain == "migration") {
     hear_move(event);
   } else if (matters) {
@@ -184,7 +180,7 @@ void PolicyActor::receive(const Event& event) {
 }
 
 void PolicyActor::hear_resumed(const Event& event) {
-  const std::string key = key_of(event.tenant(), event.subject());
+  const std::string key = key_of_vm(VmName::of(event).to_string());
   const auto seen = resumed_.find(key);
   if (seen != resumed_.end() && event.epoch() <= seen->second) return;
   if (text(event.payload().getVmResumed().getNode()) != context_.node()) {
@@ -224,7 +220,7 @@ void PolicyActor::changed(const Event& event) {
 }
 
 void PolicyActor::hear_move(const Event& event) {
-  const std::string key = key_of(event.tenant(), event.subject());
+  const std::string key = key_of_vm(VmName::of(event).to_string());
   const auto found = vms_.find(key);
   if (found == vms_.end()) return;
   Vm& vm = found->second;
@@ -476,7 +472,7 @@ void PolicyActor::serve(Message<schema::Request> request, Answer answer) {
     return;
   }
   const auto vm = reader.getExplainPolicy();
-  const std::string key = key_of(text(vm.getTenant()), text(vm.getName()));
+  const std::string key = key_of_vm(VmName::of(vm).to_string());
   const auto found = vms_.find(key);
   if (found != vms_.end()) {
     found->second.asked.push_back(std::move(answer));
@@ -489,12 +485,12 @@ void PolicyActor::serve(Message<schema::Request> request, Answer answer) {
       context_.reply<LeaseRecord>(
           options_.lease_deadline, [this, key, waiting](const absl::StatusOr<LeaseRecord>& record) {
             if (!record.ok()) {
-              (*waiting)(error_answer(absl::IsNotFound(record.status())
-                                          ? absl::NotFoundError(absl::StrCat(
-                                                "there is no VM ", key.substr(vm_prefix.size())))
-                                          : record.status()));
+              (*waiting)(error_answer(
+                  absl::IsNotFound(record.status())
+                      ? absl::NotFoundError(absl::StrCat("there is no VM ", vm_of_key(key)))
+                      : record.status()));
             } else if (record->holder != context_.node()) {
-              (*waiting)(redirect_answer(key.substr(vm_prefix.size()), record->holder));
+              (*waiting)(redirect_answer(vm_of_key(key), record->holder));
             } else {
               host(*record);
               const auto hosted = vms_.find(key);

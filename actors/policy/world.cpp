@@ -12,8 +12,6 @@ namespace {
 constexpr std::size_t moves_max = 20;
 constexpr absl::Duration history_kept = absl::Hours(48);
 
-std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
-
 // Lists of messages have iterators that the standard algorithms do not take.
 template <class List, class Predicate>
 bool any_of(const List& list, Predicate predicate) {

@@ -417,7 +417,7 @@ void ProviderActor::return_if_unused(const std::string& id, const std::string& w
   }
   const std::string node = found->second.instance.node;
   leases_.list(
-      {"vm/", node},
+      {vm_keys, node},
       context_.reply<std::vector<LeaseRecord>>(
           options_.deadline,
           [this, id, why, node, done](absl::StatusOr<std::vector<LeaseRecord>> records) {

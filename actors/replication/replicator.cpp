@@ -14,11 +14,6 @@ namespace {
 
 using Role = VolumeStatus::Role;
 
-const std::string key_prefix = "vm/";
-
-std::string key_of(const std::string& vm) { return key_prefix + vm; }
-std::string vm_of_key(const std::string& key) { return key.substr(key_prefix.size()); }
-
 const char* to_string(Role role) {
   switch (role) {
     case Role::replica:
@@ -149,7 +144,7 @@ void Replicator::look() {
   for (const VolumeStatus& volume : seams_.volumes.list()) say_states(volume);
   looked_ = true;
   seams_.leases.list(
-      {key_prefix, context_.node()},
+      {vm_keys, context_.node()},
       context_.reply<std::vector<LeaseRecord>>(
           options_.call_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
             looking_ = false;
@@ -317,7 +312,7 @@ void Replicator::doubt(const VolumeStatus& volume) {
 
 void Replicator::ask_table(const std::string& vm) {
   asking_.insert(vm);
-  seams_.leases.read(key_of(vm),
+  seams_.leases.read(key_of_vm(vm),
                      context_.reply<LeaseRecord>(
                          options_.call_deadline, [this, vm](absl::StatusOr<LeaseRecord> record) {
                            if (absl::IsNotFound(record.status())) {
@@ -370,7 +365,7 @@ void Replicator::confirm(const std::string& vm, Epoch epoch) {
   asking_.insert(vm);
   const Instant sent = context_.now();
   seams_.leases.read(
-      "vm/" + vm,
+      key_of_vm(vm),
       context_.reply<LeaseRecord>(
           options_.confirm_deadline, [this, vm, epoch, sent](absl::StatusOr<LeaseRecord> record) {
             asking_.erase(vm);

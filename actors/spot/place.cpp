@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/event.h"
+#include "core/text.h"
 #include "core/topic.h"
 
 namespace supercloud {
@@ -53,8 +54,7 @@ bool decode_field(std::string_view field, std::string& out) {
 
 absl::Status malformed(std::string_view id, std::string_view what) {
   return absl::InvalidArgumentError(
-      absl::StrCat("place \"", absl::string_view(id.data(), id.size()),
-                   "\": ", absl::string_view(what.data(), what.size()),
+      absl::StrCat("place \"", absl_view(id), "\": ", absl_view(what),
                    "; a place is written cloud/region/zone/type/spot or "
                    "cloud/region/zone/type/on-demand, with %2F "
                    "for a slash inside a name"));

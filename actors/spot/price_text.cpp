@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
@@ -15,8 +16,7 @@ constexpr std::int64_t mantissa_max = 100'000'000'000'000'000;
 absl::Status refuse(std::string_view text, std::string_view why) {
   std::string shown;
   for (const char c : text.substr(0, 40)) shown += c >= 0x20 && c < 0x7f ? c : '?';
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", shown, "\" ", absl::string_view(why.data(), why.size())));
+  return absl::InvalidArgumentError(absl::StrCat("\"", shown, "\" ", absl_view(why)));
 }
 
 }  // namespace

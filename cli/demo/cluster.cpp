@@ -22,7 +22,7 @@ constexpr std::size_t runs_kept = 5;
 constexpr Duration market_opens_after = absl::Milliseconds(500);
 constexpr Duration start_deadline = absl::Seconds(15);
 constexpr int start_look_ms = 20;
-constexpr Duration look_interval = absl::Milliseconds(200);
+constexpr Duration process_interval = absl::Milliseconds(200);
 constexpr Duration ask_deadline = absl::Seconds(2);
 constexpr Duration catch_up_after[] = {absl::Milliseconds(1500), absl::Seconds(4)};
 constexpr std::size_t heard_kept = 20'000;
@@ -253,7 +253,7 @@ void DemoCluster::run(Duration span, const std::function<bool()>& stop) {
   EventLoop& loop = client_->loop();
   const Instant end = loop.clock().now() + span;
   while (loop.clock().now() < end && !stop()) {
-    const Instant next = std::min(end, loop.clock().now() + look_interval);
+    const Instant next = std::min(end, loop.clock().now() + process_interval);
     client_->run_until([] { return false; }, next);
     look();
   }

@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "actors/spot/csv_feed.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
@@ -27,7 +28,7 @@ constexpr std::size_t rows_looked_at = 200'000;
 // Linux, us-east-1, as of the years of the traces.
 const std::map<std::string, Money>& known_on_demand() {
   static const std::map<std::string, Money> prices = {{"r3.large", Money{175'000'000}},
-                                                      {"m3.medium", Money{67'000'000}},
+                                                      {"m3.medium", Money{70'000'000}},
                                                       {"m4.xlarge", Money{239'000'000}}};
   return prices;
 }
@@ -96,8 +97,8 @@ std::string zone_name(int index) {
 // A family and its generation, then a size: "m3.medium", "c4.2xlarge", "r5ad.metal".
 std::string instance_type_in(std::string_view file_name) {
   const auto letter = [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); };
-  for (const absl::string_view word : absl::StrSplit(
-           absl::string_view(file_name.data(), file_name.size()), absl::ByAnyChar("_ ,+"))) {
+  for (const absl::string_view word :
+       absl::StrSplit(absl_view(file_name), absl::ByAnyChar("_ ,+"))) {
     const std::vector<absl::string_view> parts = absl::StrSplit(word, '.');
     if (parts.size() < 2 || parts[0].size() < 2 || parts[0].size() > 8) continue;
     if (!absl::ascii_islower(static_cast<unsigned char>(parts[0][0])) ||

@@ -13,8 +13,6 @@ namespace {
 constexpr std::size_t lines_kept = 500;
 constexpr std::size_t prices_kept = 400;
 
-std::string str(capnp::Text::Reader reader) { return std::string(text(reader)); }
-
 std::string usd(std::int64_t nano) {
   return absl::StrFormat("%.4f", static_cast<double>(nano) / 1e9);
 }

@@ -5,11 +5,7 @@
 #include "hypercall/simulated/guest_memory.h"
 
 namespace supercloud {
-namespace {
-
-constexpr std::uint64_t second_ns = 1'000'000'000;
-
-}  // namespace
+namespace {}  // namespace
 
 void DirtyMeter::executed(Duration span) {
   const std::uint64_t before = second();

@@ -11,6 +11,8 @@
 
 namespace supercloud {
 
+inline constexpr std::uint64_t second_ns = 1'000'000'000;
+
 // Thread-bound. Its seconds are those of execution: a guest that was paused for a while does not count as idle for it.
 class DirtyMeter {
  public:
@@ -22,7 +24,7 @@ class DirtyMeter {
   DirtyRate rate(std::uint64_t page_bytes) const;
 
  private:
-  std::uint64_t second() const { return 1 + executed_ns_ / 1'000'000'000; }  // the one under way
+  std::uint64_t second() const { return 1 + executed_ns_ / second_ns; }  // the one under way
   std::uint64_t first_that_counts() const;
 
   std::uint64_t executed_ns_ = 0;

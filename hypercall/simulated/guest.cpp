@@ -12,7 +12,6 @@
 namespace supercloud {
 namespace {
 
-constexpr std::uint64_t second_ns = 1'000'000'000;
 constexpr std::uint64_t block_bytes = 4096;
 constexpr std::uint64_t blocks_max = 4096;  // of the disk that the workload touches
 constexpr std::uint64_t check_every = 64;   // ticks between two self-checks

@@ -24,7 +24,7 @@ std::set<std::string> names(const std::vector<Failure>& failures) {
   }
   return found;
 }
-using Names = std::set<std::string>;
+using NameSet = std::set<std::string>;
 
 class PreflightRented : public testing::Test {
  protected:
@@ -47,9 +47,9 @@ class PreflightRented : public testing::Test {
       label.setValue(value);
     });
   }
-  Names failed(const Message<schema::VmSpec>& spec, const std::string& place,
-               const std::string& state = "running", bool session = true,
-               Duration time = time_enough) {
+  NameSet failed(const Message<schema::VmSpec>& spec, const std::string& place,
+                 const std::string& state = "running", bool session = true,
+                 Duration time = time_enough) {
     return names(preflight_rented(spec.reader(), state, nodes_, "node-a", place, session, time));
   }
 
@@ -59,27 +59,27 @@ class PreflightRented : public testing::Test {
 
 TEST_F(PreflightRented, judges_a_place_by_the_labels_of_its_nodes) {
   join("node-c", Told::place_c, "low");
-  EXPECT_EQ(failed(requires_label("trust", "low"), Told::place_c), Names{});
-  EXPECT_EQ(failed(requires_label("trust", "high"), Told::place_c), Names{"constraints"});
+  EXPECT_EQ(failed(requires_label("trust", "low"), Told::place_c), NameSet{});
+  EXPECT_EQ(failed(requires_label("trust", "high"), Told::place_c), NameSet{"constraints"});
 }
 
 TEST_F(PreflightRented, judges_a_place_where_no_node_ever_was_by_its_id) {
-  EXPECT_EQ(failed(requires_label("trust", "high"), nowhere), Names{}) << "it is not known";
-  EXPECT_EQ(failed(requires_label("zone", "us-east-1x"), nowhere), Names{});
-  EXPECT_EQ(failed(requires_label("zone", "us-east-1a"), nowhere), Names{"constraints"});
-  EXPECT_EQ(failed(requires_label("market", "on-demand"), nowhere), Names{"constraints"});
+  EXPECT_EQ(failed(requires_label("trust", "high"), nowhere), NameSet{}) << "it is not known";
+  EXPECT_EQ(failed(requires_label("zone", "us-east-1x"), nowhere), NameSet{});
+  EXPECT_EQ(failed(requires_label("zone", "us-east-1a"), nowhere), NameSet{"constraints"});
+  EXPECT_EQ(failed(requires_label("market", "on-demand"), nowhere), NameSet{"constraints"});
   const auto refuses_spot = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
     auto label = spec.initRefuses(1)[0];
     label.setName("market");
     label.setValue("spot");
   });
-  EXPECT_EQ(failed(refuses_spot, nowhere), Names{"constraints"});
+  EXPECT_EQ(failed(refuses_spot, nowhere), NameSet{"constraints"});
 }
 
 TEST_F(PreflightRented, knows_that_a_new_node_is_on_no_list_of_nodes) {
   const auto listed = Message<schema::VmSpec>::build(
       [](schema::VmSpec::Builder spec) { spec.initNodes(1).set(0, "node-c"); });
-  EXPECT_EQ(failed(listed, nowhere), Names{"constraints"});
+  EXPECT_EQ(failed(listed, nowhere), NameSet{"constraints"});
 }
 
 TEST_F(PreflightRented, takes_a_new_machine_to_have_the_devices_of_those_at_its_place) {
@@ -91,15 +91,15 @@ TEST_F(PreflightRented, takes_a_new_machine_to_have_the_devices_of_those_at_its_
   }));
   const auto needs_gpu = Message<schema::VmSpec>::build(
       [](schema::VmSpec::Builder spec) { spec.initDevices(1).set(0, "gpu/t4"); });
-  EXPECT_EQ(failed(needs_gpu, Told::place_c), Names{});
-  EXPECT_EQ(failed(needs_gpu, Told::place_a), Names{"constraints"});
-  EXPECT_EQ(failed(needs_gpu, nowhere), Names{"constraints"}) << "nobody is known to offer it";
+  EXPECT_EQ(failed(needs_gpu, Told::place_c), NameSet{});
+  EXPECT_EQ(failed(needs_gpu, Told::place_a), NameSet{"constraints"});
+  EXPECT_EQ(failed(needs_gpu, nowhere), NameSet{"constraints"}) << "nobody is known to offer it";
 }
 
 TEST_F(PreflightRented, tells_every_failed_check) {
   EXPECT_EQ(failed(requires_label("zone", "us-east-1a"), nowhere, "paused", false,
                    absl::Milliseconds(999)),
-            (Names{"constraints", "lease", "state", "time"}));
+            (NameSet{"constraints", "lease", "state", "time"}));
 }
 
 class PreflightThere : public testing::Test {
@@ -121,7 +121,7 @@ class PreflightThere : public testing::Test {
       if (!device.empty()) spec.initDevices(1).set(0, device);
     });
   }
-  Names failed(const Message<schema::VmSpec>& vm) {
+  NameSet failed(const Message<schema::VmSpec>& vm) {
     return names(preflight_there(vm.reader(), state_));
   }
 
@@ -129,20 +129,20 @@ class PreflightThere : public testing::Test {
   TargetState state_;
 };
 
-TEST_F(PreflightThere, passes_where_there_is_just_enough) { EXPECT_EQ(failed(spec()), Names{}); }
+TEST_F(PreflightThere, passes_where_there_is_just_enough) { EXPECT_EQ(failed(spec()), NameSet{}); }
 
 TEST_F(PreflightThere, wants_room_for_the_disk_or_a_replica_of_it) {
   state_.disk_free_bytes = (64 << 20) - 1;
-  EXPECT_EQ(failed(spec()), Names{"disk"});
+  EXPECT_EQ(failed(spec()), NameSet{"disk"});
   state_.volume_here = true;
   state_.disk_free_bytes = 0;
-  EXPECT_EQ(failed(spec()), Names{});
+  EXPECT_EQ(failed(spec()), NameSet{});
 }
 
 TEST_F(PreflightThere, wants_the_devices_that_the_vm_needs) {
-  EXPECT_EQ(failed(spec("tpm")), Names{});
+  EXPECT_EQ(failed(spec("tpm")), NameSet{});
   const auto failures = preflight_there(spec("gpu/a100").reader(), state_);
-  EXPECT_EQ(names(failures), Names{"constraints"});
+  EXPECT_EQ(names(failures), NameSet{"constraints"});
   EXPECT_EQ(failures[0].detail, "it needs the device gpu/a100, which node-b does not offer");
 }
 
@@ -151,7 +151,7 @@ TEST_F(PreflightThere, tells_every_failed_check) {
             .copy_here = true,
             .owners = {{.address = "10.0.0.1", .vm = "main/db1", .node = "node-c"}}};
   EXPECT_EQ(failed(spec("gpu/a100")),
-            (Names{"address", "constraints", "copy", "disk", "lease", "memory"}));
+            (NameSet{"address", "constraints", "copy", "disk", "lease", "memory"}));
 }
 
 }  // namespace

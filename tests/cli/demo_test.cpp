@@ -52,7 +52,7 @@ TEST_F(PriceFileTest, may_be_given_its_type_and_says_so_where_none_is_known) {
   EXPECT_THAT(std::string(without.status().message()), HasSubstr("--type"));
   const auto with = plan("prices.csv", "m3.medium");
   ASSERT_TRUE(with.ok()) << with.status();
-  EXPECT_EQ(with->on_demand_price.nano_usd, 67'000'000);
+  EXPECT_EQ(with->on_demand_price.nano_usd, 70'000'000);
 }
 
 TEST(PriceFileName, tells_an_instance_type_from_other_words) {
@@ -70,7 +70,7 @@ class DemoStoryTest : public testing::Test {
     const auto place = [](const char* id) { return *PlaceName::parse(id); };
     plan.spots = {place(Told::place_a), place(Told::place_c)};
     plan.on_demand = place("aws/us-east-1/us-east-1a/m3.medium/on-demand");
-    plan.on_demand_price = Money{67'000'000};
+    plan.on_demand_price = Money{70'000'000};
     plan.vms = {{"web1", "cheapest", "", plan.spots[0]}};
     return plan;
   }

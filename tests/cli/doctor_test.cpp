@@ -21,7 +21,7 @@ Finding finding(const MachineFacts& facts, const std::string& name) {
 }
 
 // A machine on which the demo works.
-MachineFacts usual() {
+MachineFacts usual_machine() {
   MachineFacts facts;
   facts.state = {.folder = "/state", .writable = true, .free_bytes = std::uint64_t{10} << 30U};
   return facts;
@@ -37,12 +37,12 @@ TEST(Doctor, tells_cost_and_cure_of_everything_that_is_not_there) {
 }
 
 TEST(Doctor, a_machine_without_hypervisors_is_no_failure) {
-  EXPECT_EQ(doctor_exit_code(diagnose(usual())), exit_ok);
-  EXPECT_THAT(doctor_text(diagnose(usual())), HasSubstr("0 wrong"));
+  EXPECT_EQ(doctor_exit_code(diagnose(usual_machine())), exit_ok);
+  EXPECT_THAT(doctor_text(diagnose(usual_machine())), HasSubstr("0 wrong"));
 }
 
 TEST(Doctor, warns_of_the_qemu_that_corrupts_guests_without_kvm) {
-  MachineFacts facts = usual();
+  MachineFacts facts = usual_machine();
   facts.qemu = {.path = "/usr/bin/qemu-system-x86_64", .version = "7.2.11"};
   EXPECT_EQ(finding(facts, "QEMU").standing, Standing::wrong);
   EXPECT_THAT(finding(facts, "QEMU").cure, HasSubstr("bookworm-backports"));
@@ -62,7 +62,7 @@ TEST(Doctor, knows_which_versions_of_qemu_corrupt) {
 }
 
 TEST(Doctor, a_full_or_closed_state_folder_is_wrong) {
-  MachineFacts facts = usual();
+  MachineFacts facts = usual_machine();
   facts.state.free_bytes = 1000;
   EXPECT_EQ(finding(facts, "state folder").standing, Standing::wrong);
   facts.state.writable = false;
@@ -71,7 +71,7 @@ TEST(Doctor, a_full_or_closed_state_folder_is_wrong) {
 }
 
 TEST(Doctor, a_cluster_whose_lease_table_is_silent_is_wrong) {
-  MachineFacts facts = usual();
+  MachineFacts facts = usual_machine();
   facts.cluster = {
       .name = "demo-1", .running = true, .table_answers = false, .problem = "no answer"};
   EXPECT_EQ(finding(facts, "cluster").standing, Standing::wrong);

@@ -35,14 +35,15 @@ RunResult pretended(std::uint64_t seed) {
   return result;
 }
 
-struct Said {
+struct Simulated {
   int exit_code = 0;
   std::string out, progress;
 };
 
-Said say(const SimulateOptions& options, const SeedRun& run, std::function<bool()> stop = nullptr) {
+Simulated say(const SimulateOptions& options, const SeedRun& run,
+              std::function<bool()> stop = nullptr) {
   std::ostringstream out, progress;
-  Said said;
+  Simulated said;
   said.exit_code = simulate(
       options, {.out = out, .progress = progress, .live = false, .stop = std::move(stop)}, run);
   said.out = out.str();
@@ -52,7 +53,7 @@ Said say(const SimulateOptions& options, const SeedRun& run, std::function<bool(
 
 TEST(Simulate,
      names_failing_seeds_with_their_first_violation_and_the_command_that_tells_the_story) {
-  const Said said = say({.first = 1, .seeds = 20, .nodes = 6, .market = false}, pretended);
+  const Simulated said = say({.first = 1, .seeds = 20, .nodes = 6, .market = false}, pretended);
   EXPECT_EQ(said.exit_code, exit_failed);
   EXPECT_THAT(said.out, HasSubstr("seed 7: an invariant broke at 12.345 s"));
   EXPECT_THAT(said.out, HasSubstr("1: at most one effective copy"));
@@ -73,7 +74,7 @@ TEST(Simulate, has_a_market_unless_it_is_told_otherwise) {
 }
 
 TEST(Simulate, succeeds_where_every_invariant_held) {
-  const Said said = say({.first = 1, .seeds = 6}, pretended);
+  const Simulated said = say({.first = 1, .seeds = 6}, pretended);
   EXPECT_EQ(said.exit_code, exit_ok);
   EXPECT_THAT(said.out, HasSubstr("6 seeds from 1: every invariant held"));
 }
@@ -99,7 +100,7 @@ TEST(Simulate, stops_cleanly_and_says_how_many_ran) {
     ++begun;
     return pretended(seed);
   };
-  const Said said =
+  const Simulated said =
       say({.first = 1, .seeds = 1'000'000'000, .threads = 2}, run, [&] { return begun > 3; });
   EXPECT_THAT(said.out,
               HasSubstr("stopped after " + std::to_string(begun.load()) + " of 1000000000 seeds"));
@@ -112,7 +113,7 @@ TEST(Simulate, tells_the_story_of_one_seed) {
     result.story = {"0.1 first", "0.2 second"};
     return result;
   };
-  const Said said = say({.first = 3, .seeds = 1, .trace = true}, run);
+  const Simulated said = say({.first = 3, .seeds = 1, .trace = true}, run);
   EXPECT_THAT(said.out, HasSubstr("0.1 first\n0.2 second\n"));
   EXPECT_THAT(said.out, Not(HasSubstr("see it:")));
 }

@@ -18,9 +18,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const std::string needed = "name = \"a\"\nmemory = \"4MiB\"\naddress = \"10.1.0.1\"\n";
-const VmFileOptions usual{.policies = {"cheapest", "stay"}, .tenant_asked = ""};
+const VmFileOptions options_of_a_node{.policies = {"cheapest", "stay"}, .tenant_asked = ""};
 
-std::string mistakes(const std::string& toml, const VmFileOptions& options = usual) {
+std::string mistakes(const std::string& toml, const VmFileOptions& options = options_of_a_node) {
   const auto spec = parse_vm_file(toml, "web.toml", options);
   return spec.ok() ? "none" : std::string(spec.status().message());
 }
@@ -48,7 +48,7 @@ dirty_pages_per_second = 7
 writes_per_second = 0
 reads = "a/genome"
 )",
-                                  "web.toml", usual);
+                                  "web.toml", options_of_a_node);
   ASSERT_TRUE(spec.ok()) << spec.status();
   const auto vm = spec->reader();
   EXPECT_EQ(text(vm.getName()), "web1");
@@ -76,7 +76,7 @@ reads = "a/genome"
 
 TEST(VmFile, needs_a_name_memory_and_an_address_and_no_more) {
   const auto spec = parse_vm_file("name = \"web1\"\nmemory = 4194304\naddress = \"10.1.0.1\"\n",
-                                  "web.toml", usual);
+                                  "web.toml", options_of_a_node);
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(text(spec->reader().getTenant()), "main");
   EXPECT_EQ(text(spec->reader().getPolicy()), "stay");
@@ -135,10 +135,10 @@ TEST(VmFile, tells_where_a_file_is_no_toml) {
 }
 
 TEST(VmFile, that_cannot_be_read_is_an_error_with_its_path) {
-  const auto missing = read_vm_file("no/such/file.toml", usual);
+  const auto missing = read_vm_file("no/such/file.toml", options_of_a_node);
   EXPECT_TRUE(absl::IsNotFound(missing.status()));
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr("no/such/file.toml"));
-  EXPECT_FALSE(read_vm_file("/", usual).ok());
+  EXPECT_FALSE(read_vm_file("/", options_of_a_node).ok());
 }
 
 TEST(VmFile, sizes_are_read_and_told) {
@@ -154,10 +154,10 @@ TEST(VmFile, sizes_are_read_and_told) {
 }
 
 TEST(VmFile, differences_are_told_but_for_what_commands_change) {
-  const auto a = parse_vm_file(needed, "a.toml", usual);
+  const auto a = parse_vm_file(needed, "a.toml", options_of_a_node);
   const auto b = parse_vm_file(
       "name = \"a\"\nmemory = \"8MiB\"\naddress = \"10.1.0.1\"\n[requires]\nzone = \"x\"\n",
-      "b.toml", usual);
+      "b.toml", options_of_a_node);
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_THAT(spec_differences(a->reader(), a->reader()), IsEmpty());
   EXPECT_THAT(spec_differences(a->reader(), b->reader()),

@@ -57,6 +57,28 @@ TEST_F(ProgramTest, CtrlCEndsADemoAndLeavesNothingBehind) {
   EXPECT_TRUE(nothing_is_left());
 }
 
+TEST_F(ProgramTest, OnATerminalADemoDrawsOnItsOtherScreenAndGivesItBack) {
+  Terminal terminal;
+  const pid_t demo = start({"demo"}, terminal);
+  const auto shows = [&](const std::string& words) {
+    return terminal.shown().find(words) != std::string::npos;
+  };
+  ASSERT_TRUE(eventually([&] { return shows("us-east-1a") && shows("web1") && shows("running"); },
+                         absl::Seconds(60)))
+      << terminal.shown();
+  EXPECT_TRUE(shows("simulated")) << terminal.shown();
+  terminal.type("\x03");  // Ctrl-C
+  EXPECT_EQ(ended(demo, absl::Seconds(30), &terminal), 130) << terminal.shown();
+  // Drawn between the two, and the last words where the person's own lines are.
+  const std::size_t taken = terminal.shown().find("\x1b[?1049h");
+  const std::size_t given_back = terminal.shown().rfind("\x1b[?1049l");
+  ASSERT_NE(given_back, std::string::npos);
+  EXPECT_LT(taken, terminal.shown().find("us-east-1a"));
+  EXPECT_EQ(terminal.shown().find("\x1b[H", given_back), std::string::npos);
+  EXPECT_NE(terminal.shown().find("Ask it:", given_back), std::string::npos) << terminal.shown();
+  EXPECT_TRUE(nothing_is_left());
+}
+
 TEST_F(ProgramTest, ATerminalThatIsClosedEndsADemoAndLeavesNothingBehind) {
   const pid_t demo = start({"demo"}, "out");
   ASSERT_TRUE(eventually([&] { return says("out", " joined at ") || says("out", " launched at "); },
@@ -123,7 +145,8 @@ TEST_F(ProgramTest, ASecondNodeOfANameIsTurnedAwayAndTheFirstGoesOn) {
   const pid_t second =
       start({"node", "--config", write("b.toml", node_toml("a", "two", "b", seed))}, "second");
   EXPECT_EQ(ended(second, absl::Seconds(30)), 1) << output("second");
-  EXPECT_TRUE(says("second", "supercloud node: ")) << output("second");
+  EXPECT_TRUE(says("second", "a node named \"a\" is already on the bus; give this one another name"))
+      << output("second");
   ::kill(first, SIGTERM);
   EXPECT_EQ(ended(first, absl::Seconds(30)), 0) << output("first");
 }

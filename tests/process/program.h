@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,41 @@ inline bool eventually(const std::function<bool()>& holds, absl::Duration limit)
   return true;
 }
 
+// A terminal of 100 columns and 40 rows, and what a person sees and types there.
+class Terminal {
+ public:
+  Terminal() : fd_(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)) {
+    EXPECT_EQ(::grantpt(fd_), 0);
+    EXPECT_EQ(::unlockpt(fd_), 0);
+    const winsize size{.ws_row = 40, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
+    EXPECT_EQ(::ioctl(fd_, TIOCSWINSZ, &size), 0);
+  }
+  ~Terminal() { ::close(fd_); }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  // All that was ever written to it.
+  const std::string& shown() {
+    char bytes[4096];
+    for (ssize_t got = 0; (got = ::read(fd_, bytes, sizeof bytes)) > 0;)
+      shown_.append(bytes, static_cast<std::size_t>(got));
+    return shown_;
+  }
+  void type(const std::string& keys) const {
+    EXPECT_EQ(::write(fd_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+  }
+  // In the child: it, and what it starts, is what the terminal's Ctrl-C interrupts.
+  void control_this_process() const {
+    ::setsid();
+    const int fd = ::open(::ptsname(fd_), O_RDWR);
+    for (const int standard : {0, 1, 2}) ::dup2(fd, standard);
+  }
+
+ private:
+  int fd_;
+  std::string shown_;
+};
+
 class ProgramTest : public testing::Test {
  protected:
   ProgramTest() {
@@ -55,34 +91,28 @@ class ProgramTest : public testing::Test {
   // `errors`: a file of its own for stderr; without it both go to `output`.
   pid_t start(const std::vector<std::string>& arguments, const std::string& output,
               const std::string& errors = "") {
-    const char* program = ::getenv("SUPERCLOUD_PROGRAM");
-    EXPECT_NE(program, nullptr) << "meson sets it";
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::setenv("XDG_STATE_HOME", folder_.c_str(), 1);
-      ::setenv("XDG_RUNTIME_DIR", (folder_ / "run").c_str(), 1);
+    return start(arguments, [&] {
       const int fd = ::open((folder_ / output).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       const int err = errors.empty()
                           ? fd
                           : ::open((folder_ / errors).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       ::dup2(fd, 1);
       ::dup2(err, 2);
-      for (const auto& [name, value] : environment_) ::setenv(name.c_str(), value.c_str(), 1);
-      std::vector<char*> argv{const_cast<char*>(program)};
-      for (const std::string& argument : arguments)
-        argv.push_back(const_cast<char*>(argument.c_str()));
-      argv.push_back(nullptr);
-      ::execv(program, argv.data());
-      ::_exit(127);
-    }
-    children_.push_back(child);
-    return child;
+    });
+  }
+  // In the foreground of a terminal.
+  pid_t start(const std::vector<std::string>& arguments, const Terminal& terminal) {
+    return start(arguments, [&] { terminal.control_this_process(); });
   }
 
-  // The exit code, -1 for a death by signal, -2 if it does not end.
-  int ended(pid_t child, absl::Duration limit) {
+  // The exit code, -1 for a death by signal, -2 if it does not end. A terminal is read meanwhile, else nobody could write to it.
+  int ended(pid_t child, absl::Duration limit, Terminal* terminal = nullptr) {
     int status = 0;
-    if (!eventually([&] { return ::waitpid(child, &status, WNOHANG) == child; }, limit)) return -2;
+    const auto over = [&] {
+      if (terminal != nullptr) terminal->shown();
+      return ::waitpid(child, &status, WNOHANG) == child;
+    };
+    if (!eventually(over, limit)) return -2;
     std::erase(children_, child);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
@@ -123,6 +153,27 @@ class ProgramTest : public testing::Test {
     said.out = output(name + ".out");
     said.err = output(name + ".err");
     return said;
+  }
+
+  // `connect` gives the child its standard files.
+  pid_t start(const std::vector<std::string>& arguments, const std::function<void()>& connect) {
+    const char* program = ::getenv("SUPERCLOUD_PROGRAM");
+    EXPECT_NE(program, nullptr) << "meson sets it";
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::setenv("XDG_STATE_HOME", folder_.c_str(), 1);
+      ::setenv("XDG_RUNTIME_DIR", (folder_ / "run").c_str(), 1);
+      connect();
+      for (const auto& [name, value] : environment_) ::setenv(name.c_str(), value.c_str(), 1);
+      std::vector<char*> argv{const_cast<char*>(program)};
+      for (const std::string& argument : arguments)
+        argv.push_back(const_cast<char*>(argument.c_str()));
+      argv.push_back(nullptr);
+      ::execv(program, argv.data());
+      ::_exit(127);
+    }
+    children_.push_back(child);
+    return child;
   }
 
   files::path folder_;

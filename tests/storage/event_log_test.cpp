@@ -28,9 +28,9 @@ class LogHarness {
   EventPool pool;
 };
 
-class MemoryHarness final : public LogHarness {
+class MemoryLogHarness final : public LogHarness {
  public:
-  MemoryHarness() { restart(); }
+  MemoryLogHarness() { restart(); }
   EventLog& log() override { return *log_; }
   void restart() override {
     log_.reset();
@@ -43,9 +43,9 @@ class MemoryHarness final : public LogHarness {
   std::unique_ptr<MemoryEventLog> log_;
 };
 
-class RocksHarness final : public LogHarness {
+class RocksLogHarness final : public LogHarness {
  public:
-  RocksHarness() { restart(); }
+  RocksLogHarness() { restart(); }
   EventLog& log() override { return *log_; }
   void restart() override {
     log_.reset();
@@ -110,8 +110,8 @@ using Sequences = std::vector<std::uint64_t>;
 using Tails = std::vector<std::pair<std::string, std::uint64_t>>;
 
 INSTANTIATE_TEST_SUITE_P(Over, EveryEventLog,
-                         testing::Values(LogHarnessKind{"memory", make<MemoryHarness>},
-                                         LogHarnessKind{"rocks", make<RocksHarness>}),
+                         testing::Values(LogHarnessKind{"memory", make<MemoryLogHarness>},
+                                         LogHarnessKind{"rocks", make<RocksLogHarness>}),
                          [](const auto& kind) { return kind.param.name; });
 
 TEST_P(EveryEventLog, is_empty_at_first) {

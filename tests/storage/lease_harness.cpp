@@ -20,9 +20,9 @@ MemoryLeaseTableOptions instant_table() {
   return {.table = {.ttl = test_ttl}, .sync_latency = absl::ZeroDuration()};
 }
 
-class MemoryHarness final : public LeaseHarness {
+class MemoryLeaseHarness final : public LeaseHarness {
  public:
-  MemoryHarness() { restart(); }
+  MemoryLeaseHarness() { restart(); }
   LeaseTable& table() override { return *table_; }
   void restart() override {
     table_.reset();
@@ -35,9 +35,9 @@ class MemoryHarness final : public LeaseHarness {
   std::unique_ptr<MemoryLeaseTable> table_;
 };
 
-class RocksHarness final : public LeaseHarness {
+class RocksLeaseHarness final : public LeaseHarness {
  public:
-  RocksHarness() { restart(); }
+  RocksLeaseHarness() { restart(); }
   LeaseTable& table() override { return *table_; }
   void restart() override {
     table_.reset();
@@ -64,9 +64,9 @@ class NobodyListens final : public BusReceiver {
   void on_peer(std::string, bool) override {}
 };
 
-class RemoteHarness final : public LeaseHarness {
+class RemoteLeaseHarness final : public LeaseHarness {
  public:
-  RemoteHarness()
+  RemoteLeaseHarness()
       : network_(scheduler, Random(1)), client_bus_("client", network_, scheduler, pool_) {
     network_.set_faults({.delay_min = absl::ZeroDuration(), .delay_max = absl::ZeroDuration()});
     client_bus_.start(client_, {});
@@ -74,7 +74,7 @@ class RemoteHarness final : public LeaseHarness {
     table_ = std::make_unique<RemoteLeaseTable>(scheduler, client_bus_, "site");
     scheduler.run_for(absl::Seconds(3));  // both have heard of each other
   }
-  ~RemoteHarness() override {
+  ~RemoteLeaseHarness() override {
     table_.reset();
     stop_site();
   }
@@ -156,9 +156,9 @@ absl::StatusOr<std::vector<LeaseRecord>> LeaseHarness::list(LeaseQuery query) {
 }
 
 std::vector<LeaseHarnessKind> lease_harness_kinds() {
-  return {{"memory", make<MemoryHarness>},
-          {"rocks", make<RocksHarness>},
-          {"remote", make<RemoteHarness>}};
+  return {{"memory", make<MemoryLeaseHarness>},
+          {"rocks", make<RocksLeaseHarness>},
+          {"remote", make<RemoteLeaseHarness>}};
 }
 
 }  // namespace supercloud

@@ -15,8 +15,6 @@
 namespace supercloud {
 namespace {
 
-using Role = VolumeStatus::Role;
-const std::string vm = "main/web1";
 constexpr std::uint64_t blocks = 12;
 
 class Story {

@@ -14,9 +14,6 @@
 namespace supercloud {
 namespace {
 
-using Role = VolumeStatus::Role;
-const std::string vm = "main/web1";
-
 struct Implementation {
   const char* name;
   std::function<std::unique_ptr<VolumeWorld>()> make;

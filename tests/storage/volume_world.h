@@ -15,6 +15,10 @@
 
 namespace supercloud {
 
+using Role = VolumeStatus::Role;
+
+inline const std::string vm = "main/web1";
+
 class VolumeWorld {
  public:
   static constexpr std::uint64_t disk_bytes = 64 << 20;  // of each host
