@@ -101,7 +101,7 @@ void add_node_command(CLI::App& root, Program& program) {
       "machine\n"
       "under it is simulated: its guests end with it.\n"
       "\n"
-      "Example:\n"
+      "Examples:\n"
       "  supercloud node --config examples/node.toml");
   node->callback([arguments, &program] { program.exit_code = run_node(*arguments); });
 }

@@ -14,11 +14,7 @@
 #include "core/topic.h"
 
 namespace supercloud {
-namespace {
-
-capnp::Text::Reader capnp_text(std::string_view text) { return {text.data(), text.size()}; }
-
-}  // namespace
+namespace {}  // namespace
 
 // ---- EventId
 

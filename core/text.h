@@ -16,6 +16,7 @@ inline std::string_view text(capnp::Text::Reader field) { return {field.begin(),
 inline std::string str(capnp::Text::Reader field) { return std::string(text(field)); }
 inline std::string str(std::string_view view) { return std::string(view); }
 
+inline capnp::Text::Reader capnp_text(std::string_view view) { return {view.data(), view.size()}; }
 inline absl::string_view absl_view(std::string_view view) { return {view.data(), view.size()}; }
 inline std::string_view std_view(absl::string_view view) { return {view.data(), view.size()}; }
 

@@ -101,7 +101,9 @@ void Checker::check_memory(const std::string& machine, const std::string& vm, Ep
                            const Vm& state) {
   if (state.executed == 0 || state.stopped || state.memory_lost || taken_over(state, epoch)) return;
   const std::string& before = state.began.at(state.executed);
-  if (under_notice_.contains(before)) return;
+  if (const auto haste = hurried_.find(before);
+      haste != hurried_.end() && world_.now() < haste->second)
+    return;
   violated(memory_survives, absl::StrCat(vm, " boots on ", machine, " at epoch ", epoch,
                                          ", and it executed at epoch ", state.executed, " on ",
                                          before, ", where no fault ended it"));

@@ -60,7 +60,11 @@ class Checker {
   // A fault took a copy's memory: the guest died, or its machine lost its power.
   void memory_lost(const std::string& vm);
   // Its cloud takes the machine soon: who leaves it in haste may leave memory behind (rule 16).
-  void under_notice(const std::string& machine) { under_notice_.insert(machine); }
+  // What runs there has to leave: until then its memory may stay behind (16).
+  void hurried(const std::string& machine, Instant until = far_future) {
+    Instant& known = hurried_[machine];
+    known = std::max(known, until);
+  }
   void memory_broken(const std::string& machine, const std::string& vm);
   // A block that is written again may be torn by a crash, whatever was flushed there before.
   void write_issued(const std::string& vm, std::uint64_t block, std::uint64_t value);
@@ -123,7 +127,7 @@ class Checker {
   const Clock& world_;
   Eyes eyes_;
   std::map<std::string, Vm> vms_;
-  std::set<std::string> under_notice_;
+  std::map<std::string, Instant> hurried_;
   std::map<std::string, std::uint64_t> accesses_;
   std::vector<Loss> losses_;
   std::vector<Violation> violations_;

@@ -104,7 +104,7 @@ class SimulatedCluster::Account final : public Provider {
     market_.watch([this](const InstanceChange& change) {
       if (change.kind == InstanceChange::Kind::launched) cluster_.launched(change.instance);
       if (change.kind == InstanceChange::Kind::notice)
-        cluster_.checker_.under_notice(change.instance.node);
+        cluster_.checker_.hurried(change.instance.node);
       if (change.kind == InstanceChange::Kind::revoked ||
           change.kind == InstanceChange::Kind::returned)
         cluster_.gone(change.instance);
@@ -322,11 +322,13 @@ void SimulatedCluster::forget_removed_leases() {
 
 // The table's stable contents, after every step; the guests' self-checks, now and then.
 void SimulatedCluster::look() {
+  // A new one may have what a removed one had, its name too.
+  if (lease_disk_.contents.leases.size() != looked_leases_) forget_removed_leases();
+  looked_leases_ = lease_disk_.contents.leases.size();
   for (const auto& [key, stored] : lease_disk_.contents.leases) {
     if (!key.starts_with(vm_keys)) continue;
     const auto known = seen_revisions_.find(key);
     if (known != seen_revisions_.end() && known->second == stored.record.revision) continue;
-    // A new one may have what a removed one had.
     if (known == seen_revisions_.end()) forget_removed_leases();
     seen_revisions_[key] = stored.record.revision;
     checker_.lease_changed(vm_of_key(key), &stored.record);

@@ -148,6 +148,7 @@ class SimulatedCluster {
   std::unique_ptr<BusReceiver> client_;
   std::unique_ptr<SimulatedBus> client_bus_;
   std::map<std::string, std::uint64_t> seen_revisions_;  // by lease key
+  std::size_t looked_leases_ = 0;                        // so many there were
   std::set<std::string> lost_, given_up_;                // machines
   std::vector<std::string> lost_logs_;                   // events of disks that were lost
   std::uint64_t steps_ = 0;

@@ -34,7 +34,7 @@ bool may_stay_down(SimulatedCluster& cluster, const LeaseRecord& record,
     // Who has not heard of the holder for longer than the bound does not take it over either.
     bool named = record.loss_allowed && spec.getLossBoundNs() == 0;
     for (const std::string& node : record.in_sync) named = named || node == machine->name();
-    const auto volume = machine->disk().volumes().find(record.key.substr(3));
+    const auto volume = machine->disk().volumes().find(vm_of_key(record.key));
     if (named && volume != machine->disk().volumes().end() && volume->second.state().complete)
       return false;
   }
@@ -63,6 +63,10 @@ void check_migrations(SimulatedCluster& cluster, const std::vector<Event>& histo
   }
   for (const EventId& migration : completed) {
     ended.insert(migration);
+    if (!open.contains(migration))
+      cluster.checker().violated(migrations_end,
+                                 absl::StrCat("migration ", migration.short_id(),
+                                              " was said to have completed, and never accepted"));
     if (aborted.contains(migration))
       cluster.checker().violated(migrations_end,
                                  absl::StrCat("migration ", migration.short_id(),
@@ -157,7 +161,7 @@ bool said_resumed(const std::vector<Event>& history, const LeaseRecord& record) 
 
 void check_vm(SimulatedCluster& cluster, const LeaseRecord& record,
               const std::vector<Event>& history) {
-  const std::string vm = record.key.substr(3);
+  const std::string vm = vm_of_key(record.key);
   const auto spec = Message<schema::VmSpec>::parse(record.value);
   if (!spec.ok()) {
     cluster.checker().violated(migrations_end, absl::StrCat(vm, ": its description is damaged"));

@@ -5,6 +5,13 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
+namespace {
+
+// What a drain's haste cost is seen until so long after its deadline.
+constexpr Duration hurry_lasts = absl::Seconds(15);
+
+}  // namespace
+
 FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options)
     : cluster_(cluster), random_(random), options_(options) {
   const auto add = [this](bool wanted, void (FaultInjector::*fault)(), int weight) {
@@ -15,6 +22,7 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.commands, &FaultInjector::cancel, 2);
   add(options_.commands, &FaultInjector::change_state, 1);
   add(options_.commands, &FaultInjector::create_or_destroy, 1);
+  add(options_.commands, &FaultInjector::drain, 1);
   add(options_.network, &FaultInjector::partition, 2);
   add(options_.network, &FaultInjector::one_sided, 2);
   add(options_.network, &FaultInjector::lossy, 2);
@@ -436,6 +444,26 @@ void FaultInjector::create_or_destroy() {
   tell("a user destroys " + vm);
   cluster_.ask(holder(vm), Message<schema::Request>::build([&](schema::Request::Builder request) {
                  request.initDestroyVm().setName(vm);
+               }));
+  // Its name is free again as soon as its record is gone, wherever something of it still is.
+  if (!random_.chance(500'000)) return;
+  const std::string node = any_machine().name();
+  later(span(absl::Milliseconds(20), absl::Seconds(4)), [this, vm, node] {
+    tell(absl::StrCat("a user creates ", vm, " anew on ", node));
+    cluster_.create_vm(node, vm, schema::DiskLoss::SYNC);
+  });
+}
+
+void FaultInjector::drain() {
+  const std::string node = any_machine().name();
+  const Duration time = span(absl::Seconds(3), absl::Seconds(30));
+  tell(absl::StrCat("a user wants ", node, " empty within ", absl::FormatDuration(time)));
+  cluster_.checker().hurried(node, cluster_.scheduler().now() + time + hurry_lasts);
+  cluster_.ask(node, Message<schema::Request>::build([&](schema::Request::Builder request) {
+                 auto drained = request.initDrainNode();
+                 drained.setNode(node);
+                 drained.setWhy("its user wants it empty");
+                 drained.setDeadlineNs(absl::ToInt64Nanoseconds(time));
                }));
 }
 

@@ -89,6 +89,7 @@ class FaultInjector {
   void cancel();
   void change_state();
   void create_or_destroy();
+  void drain();
 
   SimulatedCluster& cluster_;
   Random random_;

@@ -11,8 +11,6 @@
 namespace supercloud {
 namespace {
 
-absl::string_view abseil(std::string_view view) { return {view.data(), view.size()}; }
-
 bool has_control_characters(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
@@ -20,14 +18,15 @@ bool has_control_characters(std::string_view text) {
 
 absl::Status check_name(std::string_view what, std::string_view name, bool may_be_empty = false) {
   if (name.empty() && !may_be_empty) {
-    return absl::InvalidArgumentError(absl::StrCat("no ", abseil(what), " is given"));
+    return absl::InvalidArgumentError(absl::StrCat("no ", absl_view(what), " is given"));
   }
   if (name.size() > lease_name_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("a ", abseil(what), " of ", name.size(),
+    return absl::InvalidArgumentError(absl::StrCat("a ", absl_view(what), " of ", name.size(),
                                                    " bytes: at most ", lease_name_bytes_max));
   }
   if (has_control_characters(name)) {
-    return absl::InvalidArgumentError(absl::StrCat("a ", abseil(what), " with control characters"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a ", absl_view(what), " with control characters"));
   }
   return absl::OkStatus();
 }
@@ -126,14 +125,14 @@ absl::Status validate_lease_key(std::string_view key) {
   if (has_control_characters(key)) {
     return absl::InvalidArgumentError("a lease key with control characters");
   }
-  const std::vector<absl::string_view> parts = absl::StrSplit(abseil(key), '/');
+  const std::vector<absl::string_view> parts = absl::StrSplit(absl_view(key), '/');
   const bool vm = parts.size() == 3 && parts[0] == "vm";
   const bool role = parts.size() >= 2 && parts[0] == "role";
   const bool whole =
       std::none_of(parts.begin(), parts.end(), [](absl::string_view part) { return part.empty(); });
   if ((vm || role) && whole) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "'", abseil(key), "' is no lease key; expected vm/<tenant>/<name> or role/<name>"));
+      "'", absl_view(key), "' is no lease key; expected vm/<tenant>/<name> or role/<name>"));
 }
 
 absl::Status validate(const OpenSession& request) {
@@ -240,7 +239,7 @@ absl::Status response_status(schema::Response::Reader response) {
   if (code == 0) return absl::OkStatus();
   const bool known = code <= static_cast<std::uint16_t>(absl::StatusCode::kUnauthenticated);
   return absl::Status(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
-                      abseil(text(response.getMessage())));
+                      absl_view(text(response.getMessage())));
 }
 
 std::string encode_stored_lease(const StoredLease& lease) {

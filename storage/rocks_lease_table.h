@@ -3,6 +3,7 @@
 //   family "leases":   key -> stored lease (storage/lease_codec.h)
 //   family "sessions": session id -> Request message with `openSession`; the live sessions only
 //   family "default":  "sessions_opened" -> how many there ever were (8 bytes big-endian)
+//                      "epochs_removed" -> the highest epoch of a record that was removed (likewise)
 //
 // One write batch with one sync for all calls that waited together. Reads are answered from memory, which never holds more than what
 // is synced.

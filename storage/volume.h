@@ -43,7 +43,7 @@ struct VolumeStatus {
   bool crashed = false;
   bool streaming = false;  // replica: its source is connected
   // replica: when its source's last word came, of which nothing is missing here; what the source acknowledged since is not
-  // known here. Absent: since before this store was opened
+  // known here. A little earlier rather than later. Absent: since before this store was opened
   std::optional<Instant> heard;
   std::uint32_t flushes_waiting = 0;  // guest flushes that are stable here and wait for a sync peer
 };

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/vm_name.h"
 #include "core/vm_spec.h"
 
@@ -49,7 +50,7 @@ absl::Status as_described(const LeaseRecord& record, const Message<schema::VmSpe
   const auto known = Message<schema::VmSpec>::parse(record.value);
   if (known.ok() && known->bytes() == spec.bytes()) return absl::OkStatus();
   return absl::AlreadyExistsError(
-      absl::StrCat(record.key.substr(3), " exists on ", record.holder,
+      absl::StrCat(vm_of_key(record.key), " exists on ", record.holder,
                    " with another description: choose another name, or destroy it first"));
 }
 
@@ -143,22 +144,24 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
   const auto copied = Message<schema::VmSpec>::build(
       [&](schema::VmSpec::Builder builder) { copy_spec(spec, builder); });
   auto waiting = shared(std::move(answer));
+  const Instant asked = shared_state.context.now();
   shared_state.seams.leases.read(
       key_of_vm(vm),
       shared_state.context.reply<LeaseRecord>(
           shared_state.options.call_deadline,
-          [&executor, vm, copied, waiting](const absl::StatusOr<LeaseRecord>& record) {
+          [&executor, vm, copied, waiting, asked](const absl::StatusOr<LeaseRecord>& record) {
             if (record.ok()) return answer_status(*waiting, as_described(*record, copied));
             if (!absl::IsNotFound(record.status())) return (*waiting)(record.status());
             if (const absl::Status room = may_run_here(executor.shared_, copied.reader());
                 !room.ok())
               return (*waiting)(room);
-            executor.worker(vm).define(copied, [&executor, vm, copied,
-                                                waiting](const absl::Status& defined) {
-              const VmWorker* worker = executor.find(vm);
-              const bool other = absl::IsAlreadyExists(defined) && worker && worker->record();
-              answer_status(*waiting, other ? as_described(*worker->record(), copied) : defined);
-            });
+            executor.worker(vm).define(
+                copied, asked, [&executor, vm, copied, waiting](const absl::Status& defined) {
+                  const VmWorker* worker = executor.find(vm);
+                  const bool other = absl::IsAlreadyExists(defined) && worker && worker->record();
+                  answer_status(*waiting,
+                                other ? as_described(*worker->record(), copied) : defined);
+                });
           }));
 }
 
@@ -230,6 +233,9 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
          proposed.setSourceNode(context.node());
          if (worker.record()) draft.epoch(worker.record()->epoch);
          const Event event = context.publish(std::move(draft));
+         if (!event)
+           return told(absl::UnavailableError(absl::StrCat("the event log of ", context.node(),
+                                                           " takes nothing: look at its disk")));
          told(Message<schema::Response>::build([&](schema::Response::Builder response) {
            auto accepted = response.initAccepted();
            event.id().write(accepted.initMigration());
@@ -314,7 +320,7 @@ void Commands::list(Answer answer) {
               auto views = response.initVms(static_cast<unsigned>(records->size()));
               for (unsigned i = 0; i < records->size(); ++i) {
                 const LeaseRecord& record = (*records)[i];
-                fill_view(views[i], record, executor.find(record.key.substr(3)),
+                fill_view(views[i], record, executor.find(vm_of_key(record.key)),
                           executor.shared_.nodes.find(record.holder),
                           record.holder == executor.shared_.context.node());
               }
@@ -344,6 +350,7 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
                                                        : text(request.getWhy()));
   const Duration allowed = request.getDeadlineNs() > 0 ? absl::Nanoseconds(request.getDeadlineNs())
                                                        : state.options.migration_deadline;
+  std::vector<std::string> stay;
   for (const auto& [vm, worker] : executor_.workers_) {
     if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec())
       continue;
@@ -360,7 +367,10 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
       if (!constraint_failures(worker->spec()->reader(), node).empty()) continue;
       if (best == nullptr || node.memory_free_bytes > best->memory_free_bytes) best = &node;
     }
-    if (best == nullptr) continue;
+    if (best == nullptr) {
+      stay.push_back(vm);
+      continue;
+    }
     const VmName name = VmName::of(vm);
     Draft draft = state.context.draft(name.name, name.tenant);
     auto proposed = draft.payload().initMigrationProposed();
@@ -373,6 +383,10 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
     proposed.setSourceNode(state.context.node());
     state.context.publish(std::move(draft));
   }
+  if (!stay.empty())
+    return answer(absl::FailedPreconditionError(
+        absl::StrCat("no node that stays takes ", absl::StrJoin(stay, ", "),
+                     ": add one that its constraints allow; all others are proposed to move")));
   answer_done(answer);
 }
 

@@ -194,7 +194,7 @@ void Executor::look_around() {
                                   std::set<std::string> unlisted = here;
                                   if (listed.ok()) {
                                     for (LeaseRecord& record : *listed) {
-                                      const std::string vm = record.key.substr(3);
+                                      const std::string vm = vm_of_key(record.key);
                                       unlisted.erase(vm);
                                       worker(vm).record_read(std::move(record));
                                     }
@@ -266,6 +266,8 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
   const EventId migration = EventId::from(request.getMigration());
   if (target.dropped() == migration)
     return answer(absl::FailedPreconditionError("the target has given this migration up"));
+  target.expect(migration, shared_.context.now() + absl::Nanoseconds(std::max<std::int64_t>(
+                                                       request.getDeadlineNs(), 0)));
   if (!target.incoming() || target.incoming()->migration != migration) target.read_record();
   const bool ready =
       target.incoming() && target.incoming()->migration == migration &&

@@ -72,7 +72,10 @@ Decision target_step(const View& view) {
   if (in.seal && in.verified && (arrived || in.from_disk))
     return {Step::swap_commit, "verified and complete"};
   // Having asked, it may not give up before the record's epoch exceeds e, or the mark is gone (4).
-  if (in.commit_asked) return {Step::none, "the commit is in flight"};
+  if (in.commit_asked && (view.copy || in.from_disk || view.record->session_alive))
+    return {Step::none, "the commit is in flight"};
+  // Without a copy, and with the source lost, there is nothing to give up: it takes over, or finds that it had committed.
+  if (in.commit_asked) return {Step::drop_incoming, "the incoming copy is gone, and the source"};
   if (!in.failure.empty()) return {Step::drop_incoming, "failed before the commit"};
   if (view.now >= in.deadline) return {Step::drop_incoming, "the deadline passed"};
   if (!view.copy && !in.from_disk) return {Step::drop_incoming, "the incoming copy is gone"};
@@ -110,7 +113,7 @@ Decision source_step(const View& view) {
 Decision paused_source_step(const View& view) {
   const Outgoing& out = *view.out;
   if (!view.session) return {Step::none, "no session"};
-  if (view.now < out.no_return) {
+  if (out.may_take_back(view.now)) {
     if (!out.failure.empty()) return {Step::swap_reclaim, "failed after the pause"};
     if (view.now >= out.pause_deadline) return {Step::swap_reclaim, "the deadline passed"};
     if (!heir_is(view, out.target, out.migration))
@@ -169,7 +172,11 @@ Decision no_copy_step(const View& view) {
   // No blackout waits here, and a boot may fail for long: the end of what nobody can complete comes first.
   if (view.record->heir && view.record->heir->node.empty())
     return settle_mark(view, {Step::none, "settled"});
-  if (may_execute(view)) return {Step::boot, "the epoch was won"};
+  // Won by a copy that has died since: what it had in memory is lost, and said to be, at an epoch of its own.
+  const bool by_copy =
+      view.record->swap_kind == SwapKind::COMMIT || view.record->swap_kind == SwapKind::RECLAIM;
+  if (may_execute(view) && (!by_copy || (view.in && view.in->from_disk)))
+    return {Step::boot, "the epoch was won"};
   return {Step::swap_restart, "no copy in memory"};
 }
 

@@ -85,10 +85,14 @@ struct Outgoing {
   Instant pause_deadline = far_future;
   std::optional<Seal> seal;
   bool handed_over = false;
-  // Drain (16): after this the source does not swap back; before it, what does not converge starts from the target's disk.
+  // Drain (16): from this until the deadline the source does not swap back; before it, what does not converge starts from the
+  // target's disk.
   Instant no_return = far_future;
   bool from_disk = false;
   std::string failure;  // why it must be aborted; empty: all is well
+
+  // Who outlives the deadline of its drain was not taken away after all.
+  bool may_take_back(Instant now) const { return now < no_return || now >= deadline; }
 };
 
 // The target's side.

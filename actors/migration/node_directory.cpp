@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "actors/spot/place.h"
@@ -80,9 +81,28 @@ bool NodeDirectory::fold(const Event& event) {
 
 bool NodeDirectory::instance_ended(schema::InstanceEnded::Reader ended) {
   const std::string id(text(ended.getInstance()));
-  instances_[id].ended = true;
+  if (!std::exchange(instances_[id].ended, true)) ended_.push_back(id);
   judge_nodes_on(id);
+  forget_ended();
   return true;
+}
+
+void NodeDirectory::forget_ended() {
+  while (ended_.size() > ended_max) {
+    const std::string& id = ended_.front();
+    for (auto node = nodes_.begin(); node != nodes_.end();) {
+      const NodeFacts& facts = node->second;
+      const bool on_it = facts.instance == id || facts.name == instances_.at(id).node;
+      if (!facts.ended || !on_it) {
+        ++node;
+        continue;
+      }
+      said_.erase(facts.name);
+      node = nodes_.erase(node);
+    }
+    instances_.erase(id);
+    ended_.pop_front();
+  }
 }
 
 void NodeDirectory::judge_nodes_on(const std::string& id) {

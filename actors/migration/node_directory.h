@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -36,6 +37,9 @@ struct NodeFacts {
   bool goes() const { return left || noticed; }
 };
 
+// So many instances that have ended are remembered, with the nodes on them; a cluster that rents for years forgets the first.
+inline constexpr std::size_t ended_max = 10'000;
+
 // A pure fold: the same events in any order of origins lead to the same facts.
 //
 // Which instance a node is on it says itself (node.joined); of nodes that were there before any provider, only the provider's words
@@ -64,6 +68,7 @@ class NodeDirectory {
     HybridTime joined, left;  // when it said so last
   };
   void joined(schema::NodeJoined::Reader facts, HybridTime time);
+  void forget_ended();
   bool instance_ended(schema::InstanceEnded::Reader ended);
   // Derives `left` and `noticed` from what the node said and what became of its instance.
   void judge(NodeFacts& node);
@@ -71,8 +76,9 @@ class NodeDirectory {
 
   std::map<std::string, NodeFacts> nodes_;
   std::map<std::string, Said> said_;  // by node
-  std::map<std::string, Instance>
-      instances_;  // by id; ended ones stay, for what is told of them late
+  // by id; those that have ended stay for a while, for what is told of them late
+  std::map<std::string, Instance> instances_;
+  std::deque<std::string> ended_;  // the first that ended first
 };
 
 // What every place carries without being told to: cloud, region, zone, type, market.

@@ -10,6 +10,8 @@ namespace supercloud {
 namespace {
 
 constexpr Duration hot_poll = absl::Milliseconds(100);  // of the record, while a hand-over is open
+// A define that has not taken effect by then is not waited for; its disk goes.
+constexpr Duration define_late_max = absl::Seconds(10);
 
 }  // namespace
 
@@ -55,6 +57,11 @@ Draft VmWorker::draft(const EventId* migration, Epoch epoch) const {
   draft.epoch(epoch);
   if (migration != nullptr && !migration->empty()) draft.migration(*migration);
   return draft;
+}
+
+HybridTime VmWorker::publish(Draft event) {
+  const Event said = shared_.context.publish(std::move(event));
+  return said ? said.time() : shared_.context.time();
 }
 
 std::string VmWorker::state() const {
@@ -126,7 +133,8 @@ View VmWorker::view() {
   view.asked_by_copy = asked_by_copy_;
   view.asked_by_boot = asked_by_boot_;
   view.end = end_of_marked();
-  view.define_in_flight = view.session && define_session_ == *view.session;
+  view.define_in_flight =
+      view.session && define_session_ == *view.session && view.now < define_sent_ + define_late_max;
   view.out = out_;
   view.in = in_;
   int turn = 0;
@@ -145,12 +153,15 @@ void VmWorker::read_record() {
   reading_ = true;
   shared_.seams.leases.read(
       key_of_vm(vm_),
-      reply<LeaseRecord>(shared_.options.call_deadline, [this](absl::StatusOr<LeaseRecord> read) {
+      reply<LeaseRecord>(shared_.options.call_deadline, [this, defines = defines_](
+                                                            absl::StatusOr<LeaseRecord> read) {
         reading_ = false;
-        if (read.ok()) {
+        if (defines != defines_ && !read.ok()) {
+          look();
+        } else if (read.ok()) {
           record_read(*std::move(read));
-        } else if (absl::IsNotFound(read.status())) {
-          record_read(std::nullopt);
+        } else if (absl::IsNotFound(read.status()) || absl::IsInvalidArgument(read.status())) {
+          record_read(std::nullopt);  // there is none, or none can be: the name is no VM's
         } else {
           look();
         }
@@ -158,10 +169,12 @@ void VmWorker::read_record() {
 }
 
 void VmWorker::record_read(std::optional<LeaseRecord> record) {
-  // Answers may come out of order: never step back.
-  if (record && record_ && record->revision < record_->revision) return;
+  // Answers may come out of order: never step back. (A name that is used again begins with a low revision, at a higher epoch.)
+  const auto age = [](const LeaseRecord& of) { return std::pair(of.epoch, of.revision); };
+  if (record && record_ && age(*record) < age(*record_)) return;
   const bool known_value = record_ && record && record_->value == record->value && spec_;
   record_known_ = true;
+  record_at_ = shared_.context.now();
   record_ = std::move(record);
   if (record_) {
     if (!known_value) {
@@ -180,7 +193,7 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
       unsaid_takeover_ = 0;  // another node won
     if (out_ && out_->epoch == 0 && record_->heir &&
         *record_->heir == Heir{out_->target, out_->migration})
-      out_->epoch = record_->epoch;
+      accepted(record_->epoch);
     const bool heir = record_->heir && record_->heir->node == shared_.context.node();
     if (heir && !in_ && record_->holder != shared_.context.node() &&
         record_->heir->migration != dropped_) {
@@ -188,6 +201,7 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
                      .source = record_->holder,
                      .epoch = record_->epoch,
                      .deadline = shared_.context.now() + shared_.options.migration_deadline};
+      if (expected_ && expected_->first == in_->migration) in_->deadline = expected_->second;
       const auto guest = copy();
       in_->prepared = guest && guest->migration == in_->migration && recovered_in_ &&
                       recovered_in_->migration == in_->migration;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "actors/migration/next_step.h"
@@ -102,12 +103,15 @@ class VmWorker {
   void cancel(std::string why, std::function<void(absl::Status)> told);
   // Target. An incoming migration begins when the record names this node the heir.
   const EventId& dropped() const { return dropped_; }
+  // Until when the source wants it paused.
+  void expect(const EventId& migration, Instant deadline);
   void switch_over(schema::Request::SwitchOver::Reader request, Answer answer);
 
   // Writes the desired state into the record, then acts on it.
   void desire(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done);
-  // First record of the VM, made here.
-  void define(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done);
+  // First record of the VM, made here. When it was asked for, at `absent_at`, the table had none.
+  void define(Message<schema::VmSpec> spec, Instant absent_at,
+              std::function<void(absl::Status)> done);
 
   // Told by events: this migration has ended somewhere.
   void migration_ended(const EventId& migration);
@@ -136,6 +140,9 @@ class VmWorker {
   Swap make_swap(SwapKind kind);
   void log_swap(const Swap& swap, std::function<void()> then);
   void send_swap(Swap swap, std::function<void(const absl::StatusOr<SwapResult>&)> then);
+  void define_on_new_disk(const Message<schema::VmSpec>& spec,
+                          const std::function<void(absl::Status)>& done,
+                          const std::function<void(absl::Status)>& failed);
   void note_loss();
   void swap_epoch(SwapKind kind, const std::string& why);  // logged, sent, its result taken note of
 
@@ -153,12 +160,14 @@ class VmWorker {
   void tend_replicas();
 
   void accept();
+  void accepted(Epoch epoch);
   Message<schema::Request> prepare_request() const;
   void ask_target();
   void start_sending();
   void arm_drain();
   void check();
   void pause();
+  void memory_failed(const std::string& why);
   void seal();
   void hand_over();
   void send_switch_over();
@@ -183,6 +192,8 @@ class VmWorker {
   void say_cleaned();
 
   Draft draft(const EventId* migration, Epoch epoch) const;
+  // Gives its time; of one that the log refuses, the present.
+  HybridTime publish(Draft event);
   std::string name() const;
   std::string tenant() const;
   template <class T>
@@ -193,10 +204,12 @@ class VmWorker {
   bool busy_ = false;
   bool forgotten_ = false;
   bool failed_reported_ = false;
+  int failed_boots_ = 0;
   TimerId wake_ = 0;
 
   bool record_known_ = false;
   std::optional<LeaseRecord> record_;
+  Instant record_at_{};  // when it was last told
   bool reading_ = false;
   Instant holder_lost_since_ = far_future;  // when its session was first seen ended
   std::optional<Message<schema::VmSpec>> spec_;
@@ -206,6 +219,9 @@ class VmWorker {
   std::string last_swap_id_;
   SessionId last_swap_session_;
   SessionId define_session_;
+  Instant define_sent_{};
+  std::uint64_t defines_ =
+      0;  // so many were begun: what was read before the last may not know of it
   // epochs up to this have executed, or may have: never resumed at again
   Epoch consumed_ = 0;
   Epoch resumed_said_ = 0;  // the highest of which vm.resumed was published here
@@ -226,6 +242,8 @@ class VmWorker {
   std::vector<std::function<void(absl::Status)>> cancel_waiters_;
 
   std::optional<Incoming> in_;
+  // by the source's word, which may come before the record's
+  std::optional<std::pair<EventId, Instant>> expected_;
   // from the log: prepared here before the executor was restarted
   std::optional<Incoming> recovered_in_;
   EventId dropped_;  // the last incoming migration that was given up

@@ -5,19 +5,26 @@
 #include "actors/migration/vm_worker.h"
 
 namespace supercloud {
-namespace {}  // namespace
+namespace {
+
+// Once may be an accident.
+constexpr int boots_before_failed = 3;
+
+}  // namespace
 
 // ---- letting the guest execute ---------------------------------------------------------------------------------------
 
 void VmWorker::boot() {
   const Epoch epoch = won_.epoch;
-  if (!spec_) return finished_later(retry_delay);
-  shared_.seams.hypervisor.create(*spec_, epoch,
-                                  reply<Done>(shared_.options.call_deadline, [this](auto created) {
-                                    if (created.ok() || absl::IsAlreadyExists(created.status()))
-                                      return run_at_won_epoch();
-                                    finished_later(shared_.options.look_interval);
-                                  }));
+  if (!spec_)
+    return report_failed("its lease record has no description of it that this version can read");
+  shared_.seams.hypervisor.create(
+      *spec_, epoch, reply<Done>(shared_.options.call_deadline, [this](auto created) {
+        if (created.ok() || absl::IsAlreadyExists(created.status())) return run_at_won_epoch();
+        if (++failed_boots_ < boots_before_failed && !absl::IsResourceExhausted(created.status()))
+          return finished_later(shared_.options.look_interval);
+        report_failed(absl::StrCat("it does not boot: ", created.status().message()));
+      }));
 }
 
 // The first instruction at the epoch won: keeper, volume, port, guest, in this order (2, 3, 7, 11).
@@ -68,8 +75,11 @@ void VmWorker::prepare_port() {
 
 void VmWorker::resumed() {
   failed_reported_ = false;
+  failed_boots_ = 0;
   if (!record_) return;  // removed meanwhile: the copy goes at the next look
-  if (record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) {
+  const bool from_disk = in_ && in_->from_disk;
+  if ((record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) ||
+      from_disk) {
     Draft started = draft(nullptr, consumed_);
     auto payload = started.payload().initVmStarted();
     payload.setNode(shared_.context.node());
@@ -107,7 +117,7 @@ void VmWorker::say_resumed(Epoch epoch, const std::string& why, bool reconstruct
   payload.setNode(shared_.context.node());
   if (spec_) payload.setAddress(spec_->reader().getAddress());
   payload.setWhy(committed && !out_ ? "committed" : why);
-  resumed_time_ = shared_.context.publish(std::move(event)).time();
+  resumed_time_ = publish(std::move(event));
   resumed_said_ = epoch;
 }
 

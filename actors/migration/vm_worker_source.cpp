@@ -23,6 +23,7 @@ void VmWorker::begin(Outgoing out) {
   // Accepted before a restart, its end said since.
   if (end_known(out.migration)) return;
   out_ = std::move(out);
+  accepted_time_ = paused_time_ = {};
   progress_ = {};
   ask_delay_ = ask_soon;
   look();
@@ -67,16 +68,21 @@ void VmWorker::accept() {
       if (out_ && out_->failure.empty()) out_->failure = result->why;
       return finished();
     }
-    if (!out_) return finished();
-    out_->epoch = result->record->epoch;
-    Draft event = draft(&out_->migration, out_->epoch);
-    auto payload = event.payload().initMigrationAccepted();
-    payload.setSource(shared_.context.node());
-    payload.setTarget(out_->target);
-    payload.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
-    accepted_time_ = shared_.context.publish(std::move(event)).time();
+    if (out_) accepted(result->record->epoch);
     finished();
   });
+}
+
+// The mark is in the record: by the answer to its swap, or, where that was lost, as read.
+void VmWorker::accepted(Epoch epoch) {
+  if (out_->epoch != 0) return;
+  out_->epoch = epoch;
+  Draft event = draft(&out_->migration, epoch);
+  auto payload = event.payload().initMigrationAccepted();
+  payload.setSource(shared_.context.node());
+  payload.setTarget(out_->target);
+  payload.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
+  accepted_time_ = publish(std::move(event));
 }
 
 // Asks the target to prepare, and whether it has.
@@ -219,12 +225,21 @@ void VmWorker::pause() {
           payload.setWhy("migration");
           payload.setDeadlineNs(absl::ToInt64Nanoseconds(
               std::max(out_->pause_deadline - shared_.context.now(), absl::ZeroDuration())));
-          paused_time_ = shared_.context.publish(std::move(event)).time();
-        } else if (out_->failure.empty()) {
-          out_->failure = absl::StrCat("pause: ", paused.status().message());
+          paused_time_ = publish(std::move(event));
+        } else {
+          memory_failed(absl::StrCat("pause: ", paused.status().message()));
         }
         finished();
       }));
+}
+
+// Of a paused guest that cannot be drained, or sent. A drain that does not take it back any more goes on from the disk (16).
+void VmWorker::memory_failed(const std::string& why) {
+  if (out_->may_take_back(shared_.context.now())) {
+    if (out_->failure.empty()) out_->failure = why;
+  } else {
+    out_->from_disk = true;
+  }
 }
 
 void VmWorker::seal() {
@@ -235,7 +250,8 @@ void VmWorker::seal() {
           out_->seal = *sealed;
         else if (out_ && out_->failure.empty())
           out_->failure = absl::StrCat("seal: ", sealed.status().message());
-        finished();
+        const bool again = out_ && !sealed.ok() && !out_->may_take_back(shared_.context.now());
+        again ? finished_later(retry_delay) : finished();
       }));
 }
 
@@ -250,9 +266,9 @@ void VmWorker::hand_over() {
                                        if (!out_ || out_->migration != migration) return;
                                        if (sent.ok())
                                          progress_ = *sent;
-                                       else if (out_->failure.empty())
-                                         out_->failure =
-                                             absl::StrCat("last pass: ", sent.status().message());
+                                       else
+                                         memory_failed(
+                                             absl::StrCat("last pass: ", sent.status().message()));
                                        look();
                                      }));
   }
@@ -282,7 +298,7 @@ void VmWorker::send_switch_over() {
         if (!*alive || !out_ || out_->migration != migration || !out_->seal) return;
         if (absl::IsFailedPrecondition(answer.status()) && out_->failure.empty())
           out_->failure = absl::StrCat("target: ", answer.status().message());
-        if (!answer.ok() && out_->failure.empty())
+        if (!answer.ok() && (out_->failure.empty() || !out_->may_take_back(shared_.context.now())))
           shared_.context.after(hand_over_again / 3, [this, alive, migration] {
             if (*alive && out_ && out_->migration == migration && out_->seal) send_switch_over();
           });

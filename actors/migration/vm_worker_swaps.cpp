@@ -107,66 +107,90 @@ void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
   if (kind != SwapKind::RECLAIM) note_lost(true);
   log_swap(swap, [this, swap] {
     send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-      result.ok() ? finished() : finished_later(retry_delay);
+      result.ok() && result->won ? finished() : finished_later(retry_delay);
     });
   });
 }
 
 // ---- what people want ------------------------------------------------------------------------------------------------
 
-void VmWorker::define(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {
+void VmWorker::define(Message<schema::VmSpec> spec, Instant absent_at,
+                      std::function<void(absl::Status)> done) {
   if (busy_) return done(absl::UnavailableError(vm_ + " is busy: try again"));
-  if (record_)
+  if (record_ && record_at_ >= absent_at)
     return done(absl::AlreadyExistsError(absl::StrCat(vm_, " exists, held by ", record_->holder)));
+  record_.reset();
+  record_known_ = true;
+  if (copy()) {
+    look();
+    return done(absl::UnavailableError(
+        absl::StrCat("a copy of an earlier ", vm_, " is still here, and goes now: try again")));
+  }
   busy_ = true;
   start_reason_ = "created";
-  bool new_volume = true;
-  for (const VolumeStatus& volume : shared_.seams.volumes.list())
-    new_volume = new_volume && volume.vm != vm_;
   const auto failed = [this, done](absl::Status why) {
     finished_later(retry_delay);
     done(std::move(why));
   };
+  // The disk of an earlier VM of this name is not this one's.
+  for (const VolumeStatus& volume : shared_.seams.volumes.list()) {
+    if (volume.vm != vm_) continue;
+    if (volume.streaming)
+      return failed(absl::UnavailableError(absl::StrCat(
+          "a replica of an earlier ", vm_, " is still being written here: try again")));
+    return shared_.seams.volumes.destroy(
+        vm_, reply<Done>(shared_.options.call_deadline,
+                         [this, spec, done, failed](const absl::StatusOr<Done>& gone) {
+                           if (!gone.ok()) return failed(gone.status());
+                           define_on_new_disk(spec, done, failed);
+                         }));
+  }
+  define_on_new_disk(spec, done, failed);
+}
+
+void VmWorker::define_on_new_disk(const Message<schema::VmSpec>& spec,
+                                  const std::function<void(absl::Status)>& done,
+                                  const std::function<void(absl::Status)>& failed) {
+  ++defines_;
   shared_.seams.volumes.create(
       vm_, spec.reader().getDiskBytes(),
-      reply<VolumeStatus>(
-          shared_.options.call_deadline, [this, spec, new_volume, done, failed](auto created) {
-            if (!created.ok()) return failed(created.status());
-            Swap swap = make_swap(SwapKind::DEFINE);
-            define_session_ = swap.session;
-            swap.epoch = 0;
-            swap.in_sync = {shared_.context.node()};
-            swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
-            swap.value = std::string(spec.bytes());
-            swap.claim = absl::StrCat("address/", std::string(text(spec.reader().getAddress())));
-            log_swap(swap, [this, swap, spec, new_volume, done, failed] {
-              send_swap(swap, [this, spec, new_volume, done,
-                               failed](const absl::StatusOr<SwapResult>& result) {
-                if (!result.ok()) return failed(result.status());
-                define_session_.clear();
-                if (!result->claimed_by.empty())
-                  return failed(absl::AlreadyExistsError(absl::StrCat(
-                      "the address ", std::string(text(spec.reader().getAddress())), " is ",
-                      result->claimed_by.substr(3), "'s: give ", vm_, " another")));
-                if (!result->won && !result->record)
-                  return failed(absl::UnavailableError(result->why + ": try again"));
-                if (!result->won) {
-                  // Empty, it is no replica of the one that is there.
-                  if (new_volume)
-                    shared_.seams.volumes.destroy(
-                        vm_, reply<Done>(shared_.options.call_deadline, [](const auto&) {}));
-                  return failed(absl::AlreadyExistsError(result->why));
-                }
-                Draft event = draft(nullptr, record_->epoch);
-                auto payload = event.payload().initVmDefined();
-                payload.setSpec(spec.reader());
-                payload.setNode(shared_.context.node());
-                shared_.context.publish(std::move(event));
-                done(absl::OkStatus());
-                finished();
-              });
-            });
-          }));
+      reply<VolumeStatus>(shared_.options.call_deadline, [this, spec, done, failed](auto created) {
+        if (!created.ok()) return failed(created.status());
+        Swap swap = make_swap(SwapKind::DEFINE);
+        define_session_ = swap.session;
+        define_sent_ = shared_.context.now();
+        swap.epoch = 0;
+        swap.in_sync = {shared_.context.node()};
+        swap.loss_allowed = spec.reader().getDiskLoss() == schema::DiskLoss::BOUNDED_LOSS;
+        swap.value = std::string(spec.bytes());
+        swap.claim = absl::StrCat("address/", std::string(text(spec.reader().getAddress())));
+        log_swap(swap, [this, swap, spec, done, failed] {
+          send_swap(swap, [this, spec, done, failed](const absl::StatusOr<SwapResult>& result) {
+            if (!result.ok()) return failed(result.status());
+            define_session_.clear();
+            if (!result->claimed_by.empty())
+              return failed(absl::AlreadyExistsError(absl::StrCat(
+                  "the address ", std::string(text(spec.reader().getAddress())), " is ",
+                  vm_of_key(result->claimed_by), "'s: give ", vm_, " another")));
+            if (!result->won && !result->record)
+              return failed(absl::UnavailableError(result->why + ": try again"));
+            if (!result->won) {
+              // Empty, it is no replica of one elsewhere. Held here, it was made by an earlier define that came late.
+              if (result->record->holder != shared_.context.node())
+                shared_.seams.volumes.destroy(
+                    vm_, reply<Done>(shared_.options.call_deadline, [](const auto&) {}));
+              return failed(absl::AlreadyExistsError(result->why));
+            }
+            Draft event = draft(nullptr, record_->epoch);
+            auto payload = event.payload().initVmDefined();
+            payload.setSpec(spec.reader());
+            payload.setNode(shared_.context.node());
+            shared_.context.publish(std::move(event));
+            done(absl::OkStatus());
+            finished();
+          });
+        });
+      }));
 }
 
 void VmWorker::desire(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {
@@ -203,7 +227,7 @@ void VmWorker::remove_record() {
 // The in-sync set follows the replicas: a flush waits for a peer before the record promises it, and goes on waiting until the
 // record no longer does (13).
 void VmWorker::tend_replicas() {
-  if (!spec_ || !record_ || record_->holder != shared_.context.node() || out_ ||
+  if (!spec_ || !record_ || record_->holder != shared_.context.node() || (out_ && out_->paused) ||
       !shared_.seams.session.current())
     return;
   if (spec_->reader().getDiskLoss() != schema::DiskLoss::SYNC) return;

@@ -5,15 +5,9 @@
 #include "actors/migration/vm_worker.h"
 
 namespace supercloud {
-namespace {
-
-constexpr Duration try_again = absl::Milliseconds(200);
-
-}  // namespace
-
 void VmWorker::prepare() {
   auto& seams = shared_.seams;
-  if (!spec_) return finished_later(try_again);
+  if (!spec_) return finished_later(retry_delay);
   const auto failed = [this](const absl::Status& why) {
     if (in_ && in_->failure.empty()) in_->failure = std::string(why.message());
     finished();
@@ -35,6 +29,8 @@ void VmWorker::prepare() {
                 Draft event = draft(&in_->migration, in_->epoch);
                 auto payload = event.payload().initMigrationTargetReady();
                 payload.setNode(shared_.context.node());
+                if (const NodeFacts* here = shared_.nodes.find(shared_.context.node()))
+                  payload.setEndpoint(here->endpoint);
                 payload.setDeadlineNs(
                     absl::ToInt64Nanoseconds(in_->deadline - shared_.context.now()));
                 shared_.context.publish(std::move(event));
@@ -44,6 +40,12 @@ void VmWorker::prepare() {
       }));
 }
 
+// What is paused in time has its blackout's deadline after that.
+void VmWorker::expect(const EventId& migration, Instant deadline) {
+  expected_.emplace(migration, deadline + shared_.options.blackout_deadline);
+  if (in_ && in_->migration == migration) in_->deadline = expected_->second;
+}
+
 void VmWorker::switch_over(schema::Request::SwitchOver::Reader request, Answer answer) {
   const EventId migration = EventId::from(request.getMigration());
   if (!in_ || in_->migration != migration) {
@@ -51,7 +53,10 @@ void VmWorker::switch_over(schema::Request::SwitchOver::Reader request, Answer a
         record_ && record_->holder == shared_.context.node() && record_->epoch > request.getEpoch();
     if (committed)
       return answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
-    return answer(absl::FailedPreconditionError("this node does not expect that migration"));
+    if (dropped_ == migration)
+      return answer(absl::FailedPreconditionError("the target has given this migration up"));
+    read_record();
+    return answer(absl::UnavailableError("this node does not know yet that it expects it"));
   }
   figures_ = {.accepted = {request.getAcceptedTime()},
               .paused = {request.getPausedTime()},
@@ -85,9 +90,10 @@ void VmWorker::commit() {
   swap.heir = Heir{shared_.context.node(), in_->migration};
   swap.in_sync = {shared_.context.node()};
   in_->commit_asked = true;
-  start_reason_ = "committed";
+  start_reason_ =
+      in_->from_disk ? "committed, from its disk: its memory did not come in time" : "committed";
   send_swap(swap, [this](const absl::StatusOr<SwapResult>& result) {
-    result.ok() ? finished() : finished_later(try_again);
+    result.ok() ? finished() : finished_later(retry_delay);
   });
 }
 
@@ -99,7 +105,7 @@ void VmWorker::drop_incoming(const std::string& why) {
   const bool incoming = guest && (guest->state == GuestStatus::State::incoming ||
                                   guest->state == GuestStatus::State::arrived);
   const auto dropped = [this, source_knows](const absl::StatusOr<Done>& destroyed) {
-    if (!destroyed.ok()) return finished_later(try_again);
+    if (!destroyed.ok()) return finished_later(retry_delay);
     if (!in_) return finished();
     const Incoming in = *std::exchange(in_, std::nullopt);
     dropped_ = in.migration;

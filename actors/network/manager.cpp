@@ -119,6 +119,10 @@ void NetworkManager::reconcile(const Records& records,
   std::erase_if(removed_, gone);
   std::erase_if(prepared_, gone);
   std::erase_if(absent_, gone);
+  const auto of_gone = [&](const auto& each) { return !exist.contains(each.first); };
+  std::erase_if(announced_, of_gone);
+  std::erase_if(pauses_, of_gone);
+  std::erase_if(measured_, of_gone);
   if (ready_) return;
   ready_ = true;
   std::deque<Event> waiting;
@@ -258,8 +262,7 @@ void NetworkManager::on_running(const Event& event, const std::string& node) {
 void NetworkManager::on_destroyed(const Event& event) {
   const std::string vm = VmName::of(event).to_string();
   for (const AddressOwner& owner : fabric_.owners()) {
-    // A VM of the same name that was defined since starts again at a low epoch: only what is not
-    // newer goes.
+    // A VM of the same name that was defined since has a higher epoch: only what is not newer goes.
     if (owner.vm == vm && owner.epoch <= event.epoch()) fabric_.forget(owner.address, owner.epoch);
   }
   if (!fabric_.port(vm).has_value()) remove_port(vm);

@@ -6,8 +6,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
-namespace {}  // namespace
-
 ConsideredFact considered_fact(const Event& event) {
   const auto e = event.payload().getPolicyConsidered();
   ConsideredFact fact{.time = event.time(),

@@ -132,6 +132,7 @@ Message<schema::Decision> answer(const Outlook& view, const Ranked& ranked,
     decision.setReason(reason);
     decision.setWakeAtNs(view.wake());
     std::vector<schema::EventId::Reader> evidence;
+    if (view.world.hasNoticeEvent()) evidence.push_back(view.world.getNoticeEvent());
     if (view.current && view.current->hasPriceEvent()) {
       evidence.push_back(view.current->getPriceEvent());
     }

@@ -100,12 +100,12 @@ bool WorldState::apply_instance(const Event& event) {
     case schema::Payload::SPOT_INTERRUPTION_NOTICE: {
       const auto notice = payload.getSpotInterruptionNotice();
       const std::string id = str(notice.getInstance());
-      const absl::Time deadline = absl::FromUnixNanos(notice.getDeadlineNs());
+      const Notice given{absl::FromUnixNanos(notice.getDeadlineNs()), event.id()};
       const auto found = instances_.find(id);
       if (found != instances_.end()) {
-        found->second.notice = deadline;
+        found->second.notice = given;
       } else if (!ended_.contains(id)) {
-        early_notices_[id] = deadline;
+        early_notices_[id] = given;
       }
       return true;
     }
@@ -246,7 +246,7 @@ std::string WorldState::place_of_node(const std::string& node) const {
 
 bool WorldState::noticed(const std::string& node) const {
   const InstanceState* instance = instance_at(node);
-  return instance != nullptr && instance->notice != absl::InfiniteFuture();
+  return instance != nullptr && instance->notice.has_value();
 }
 
 const WorldState::InstanceState* WorldState::instance_at(const std::string& node) const {
@@ -337,10 +337,9 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
     out.setPriceNanoUsdPerHour(at_start.value_or(instance.rental.price_at_start).nano_usd);
     out.setBidNanoUsdPerHour(instance.bid.nano_usd);
     out.setBilling(instance.rental.billing);
-    const bool noticed = instance.notice != absl::InfiniteFuture();
-    const bool fits = !noticed && has_room(instance.node);
+    const bool fits = !instance.notice && has_room(instance.node);
     out.setRoomForVm(fits);
-    if (noticed) out.setNoticeDeadlineNs(absl::ToUnixNanos(instance.notice));
+    if (instance.notice) out.setNoticeDeadlineNs(absl::ToUnixNanos(instance.notice->deadline));
     room = room || fits;
   }
   for (const auto& [name, node] : nodes_) {
@@ -371,8 +370,9 @@ Message<schema::World> WorldState::world(schema::VmSpec::Reader spec, const std:
     world.setCurrentPlace(place_of_node(node));
     if (const InstanceState* instance = instance_at(node)) {
       world.setCurrentInstance(instance->rental.instance);
-      if (instance->notice != absl::InfiniteFuture()) {
-        world.setNoticeDeadlineNs(absl::ToUnixNanos(instance->notice));
+      if (instance->notice) {
+        world.setNoticeDeadlineNs(absl::ToUnixNanos(instance->notice->deadline));
+        instance->notice->event.write(world.initNoticeEvent());
       }
     }
     world.setFeedLost(feed_lost());

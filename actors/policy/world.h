@@ -73,11 +73,15 @@ class WorldState {
     PriceHistory prices;
     std::optional<EventId> price_event;  // the newest
   };
+  struct Notice {
+    absl::Time deadline;
+    EventId event;
+  };
   struct InstanceState {
     Rental rental;
     std::string node;
     Money bid;
-    absl::Time notice = absl::InfiniteFuture();
+    std::optional<Notice> notice;
   };
   struct Move {
     EventId migration;
@@ -110,7 +114,7 @@ class WorldState {
   std::map<std::string, Node> nodes_;
   std::map<std::string, VmState> vms_;               // by "tenant/name"
   RecentSet<std::string> ended_{world_entries_max};  // instances
-  RecentMap<std::string, absl::Time> early_notices_{world_entries_max};
+  RecentMap<std::string, Notice> early_notices_{world_entries_max};
   int lost_feeds_ = 0;
   // The last completed move, in cluster time.
   Duration total_ = absl::ZeroDuration();

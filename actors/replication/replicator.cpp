@@ -194,11 +194,7 @@ void Replicator::consider(std::vector<LeaseRecord> records) {
 
 void Replicator::feed(const VolumeStatus& volume, const LeaseRecord& record) {
   auto spec = Message<schema::VmSpec>::parse(record.value);
-  if (!spec.ok()) {
-    context_.fail(absl::DataLossError(absl::StrCat(
-        "lease record ", record.key, ": its value is no VmSpec: ", spec.status().ToString())));
-    return;
-  }
+  if (!spec.ok()) return;  // its executor says so; the others' disks are not to suffer
   std::map<std::string, Instant>& down = down_since_[volume.vm];
   std::map<std::string, CopyFacts> copies;
   for (const ReplicaStatus& replica : seams_.volumes.replicas(volume.vm)) {
@@ -315,10 +311,8 @@ void Replicator::ask_table(const std::string& vm) {
   seams_.leases.read(key_of_vm(vm),
                      context_.reply<LeaseRecord>(
                          options_.call_deadline, [this, vm](absl::StatusOr<LeaseRecord> record) {
-                           if (absl::IsNotFound(record.status())) {
-                             asking_.erase(vm);
-                             return discard(vm);  // the VM is gone
-                           }
+                           // Of a VM that is gone the executor takes the disk away: it knows whether one of that name
+                           // is being made here.
                            if (!record.ok() || record->holder == context_.node()) {
                              asking_.erase(vm);
                              return;
@@ -351,7 +345,9 @@ void Replicator::ask_holder(const LeaseRecord& record) {
           std::uint64_t good = 0;
           for (const auto& replica : volume["replicas"]) {
             if (!replica.is_object() || replica.value("node", "") == context_.node()) return;
-            good += replica.value("caught_up", false) ? 1 : 0;
+            const bool stable = replica.value("version_stable", std::uint64_t{0}) >=
+                                volume.value("version_flushed", ~std::uint64_t{0});
+            good += stable && replica.value("caught_up", false) ? 1 : 0;
           }
           if (good >= declared) confirm(vm, epoch);
           return;

@@ -1,5 +1,5 @@
 // The storage replicator: one per node. Keeps the disks of the VMs held here replicated to where they belong, says what it sees of them, and
-// discards the copies that nobody needs any more.
+// discards the copies that nobody needs any more. (Of a VM that is gone the executor takes the disk away.)
 //
 // Level-triggered: events and the store's watch only say "look"; what to do follows from the lease records and the volumes. It swaps no
 // lease: who is in sync is the executor's to write (choreography, rule 5), from VolumeStore::replicas() or storage.replica_ready.

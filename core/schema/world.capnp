@@ -22,6 +22,7 @@ struct World {
   noticeDeadlineNs @8 :Int64;  # market time at which the VM's instance goes; 0: no notice
   feedLost @9 :Bool;           # prices are stale
   market @10 :MarketModel;
+  noticeEvent @11 :EventId;    # the evidence
 
   struct PlaceView {
     place @0 :Place;

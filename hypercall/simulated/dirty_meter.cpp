@@ -5,8 +5,6 @@
 #include "hypercall/simulated/guest_memory.h"
 
 namespace supercloud {
-namespace {}  // namespace
-
 void DirtyMeter::executed(Duration span) {
   const std::uint64_t before = second();
   executed_ns_ += static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(span));

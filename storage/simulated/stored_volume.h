@@ -65,9 +65,13 @@ class StoredVolume {
   const DiskVolume& disk() const { return disk_; }
   const VolumeState& state() const { return disk_.state(); }
 
-  // As a replica: its source's last word, of which nothing is missing.
+  // As a replica: its source's last word, of which nothing is missing. What waited while this machine stood still is old when it is
+  // read: a word counts as of the tick before the last, at which it certainly had not come.
   const std::optional<Instant>& heard() const { return heard_; }
-  void hear() { heard_ = timers_.now(); }
+  void hear() {
+    if (!std::exchange(ticking_, true)) tick();
+    heard_ = ticked_before_;
+  }
 
   // Runs `then` once all that has been changed so far is on stable storage.
   void when_stable(Task then) {
@@ -76,6 +80,12 @@ class StoredVolume {
   }
 
  private:
+  void tick() {
+    ticked_before_ = ticked_.value_or(timers_.now());
+    ticked_ = timers_.now();
+    timers_.after(tick_interval, [this] { tick(); });
+  }
+
   void flush() {
     if (flushing_ || waiting_.empty()) return;
     flushing_ = true;
@@ -97,6 +107,10 @@ class StoredVolume {
   OwnedTimers timers_;
   Duration flush_latency_;
   bool flushing_ = false;
+  static constexpr Duration tick_interval = absl::Milliseconds(100);
+  bool ticking_ = false;
+  std::optional<Instant> ticked_;
+  Instant ticked_before_{};
   std::optional<Instant> heard_;
   std::multimap<std::uint64_t, Task> waiting_;  // by position in the disk's log
 };

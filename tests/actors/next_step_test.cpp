@@ -105,6 +105,16 @@ TEST_F(NextStep, boots_only_at_an_epoch_it_won_and_from_a_disk_that_is_whole) {
   EXPECT_EQ(step(), Step::report_failed);
 }
 
+TEST_F(NextStep,
+       boots_at_no_epoch_that_a_copy_won) {  // what its memory held would be lost in silence
+  view_.copy.reset();
+  view_.won = {4, "s1"};
+  view_.record->swap_kind = SwapKind::COMMIT;
+  EXPECT_EQ(step(), Step::swap_restart);
+  view_.in = Incoming{.migration = migration, .source = "there", .epoch = 3, .from_disk = true};
+  EXPECT_EQ(step(), Step::boot) << "a drain leaves memory behind, and says so";
+}
+
 TEST_F(NextStep, destroys_its_copy_only_on_learning_that_it_lost) {  // rule 7
   view_.copy->state = State::stopped;
   view_.record->holder = "there";
@@ -180,6 +190,8 @@ TEST_F(NextStep, a_drain_does_not_take_its_machine_back) {  // rule 16
   view_.out->pause_deadline = view_.now;
   view_.out->no_return = view_.now;
   EXPECT_EQ(step(), Step::none);
+  view_.now = view_.out->deadline;
+  EXPECT_EQ(step(), Step::swap_reclaim) << "it was not taken away after all";
 }
 
 TEST_F(NextStep, lets_go_of_its_copy_when_the_target_has_won) {
@@ -264,6 +276,10 @@ TEST_F(NextStep, gives_up_at_its_deadline_unless_it_has_asked_to_commit) {  // r
   EXPECT_EQ(step(), Step::drop_incoming);
   view_.in->commit_asked = true;
   EXPECT_EQ(step(), Step::none);
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::none) << "the source may still take its machine back";
+  view_.record->session_alive = false;
+  EXPECT_EQ(step(), Step::drop_incoming) << "nothing is left to give up: it takes over";
   view_.record->epoch = 5;
   EXPECT_EQ(step(), Step::drop_incoming) << "another swap won";
 }

@@ -174,6 +174,9 @@ TEST_F(PolicyActorTest, FleesFromANoticeWithItsDeadline) {
   ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
   const Event event = of(node, Payload::MIGRATION_PROPOSED)[0];
   EXPECT_EQ(event.cause(), notice.id());
+  const auto evidence = event.payload().getMigrationProposed().getEvidence();
+  ASSERT_GT(evidence.size(), 0U);
+  EXPECT_EQ(EventId::from(evidence[0]), notice.id());
   EXPECT_LE(event.payload().getMigrationProposed().getDeadlineNs(), 120'000'000'000);
   EXPECT_GT(event.payload().getMigrationProposed().getDeadlineNs(), 119'000'000'000);
 }

@@ -30,6 +30,32 @@ TEST_F(NodeTest, AnEventReachesEverySubscriberOnceInTheOrderOfTheirSubscriptions
   EXPECT_EQ(seen, (std::vector<std::string>{"general", "exact", "twice", "wild"}));
 }
 
+TEST_F(NodeTest, SubscribersBusAndLogShareTheBytesThatThePublisherWrote) {
+  std::vector<const std::byte*> seen;
+  const auto note = [&seen](Context&, const Event& event) { seen.push_back(event.bytes().data()); };
+  spawn("one", {"migration.>", "vm.>"}, note);
+  spawn("other", {">"}, note);
+  Context& speaker = spawn("speaker");
+  const auto shared_by_all = [&](Draft draft) {
+    seen.clear();
+    bus->published.clear();
+    log.events.clear();
+    const Event event = speaker.publish(std::move(draft));
+    const bool logged = event.type() != Which::MIGRATION_PROGRESS;
+    run();
+    EXPECT_EQ(seen, (std::vector<const std::byte*>(2, event.bytes().data())));
+    ASSERT_EQ(bus->published.size(), 1U);
+    EXPECT_EQ(bus->published[0].bytes().data(), event.bytes().data());
+    ASSERT_EQ(log.events.size(), logged ? 1U : 0U);
+    if (logged) {
+      EXPECT_EQ(log.events[0].bytes().data(), event.bytes().data());
+    }
+  };
+  shared_by_all(progress(speaker, 1));  // volatile
+  shared_by_all(paused(speaker));       // noted
+  shared_by_all(started(speaker));      // durable
+}
+
 TEST_F(NodeTest, AnActorGetsItsOwnEventsOnlyIfItSubscribes) {
   int own = 0;
   Context& deaf = spawn("deaf", {}, [&](Context&, const Event&) { ++own; });

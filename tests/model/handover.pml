@@ -20,7 +20,9 @@
  * Where the two differ, the model allows more, or says the same in fewer steps: a mark and what its end was said for are one step
  * here (there: the mark stays, naming nobody, until a log has the end); a migration has no id, so clearing a mark takes back the
  * commit that was under way for it; the in-sync set is what it stands for, the nodes that have every flushed write; what users
- * want, and the removal of a record, are left out.
+ * want, and the removal of a record, are left out. A heir that asked to commit and has lost its copy takes over here once the
+ * source's session has ended (there: drop_incoming, then swap_takeover); clearing the mark instead, which there is one more way out
+ * for an heir without a disk that may take over, is the same swap as holder_clears_mark.
  *
  * verify.py runs it, with every rule in force and with each rule broken. The parts, in reading order: */
 #include "handover_switches.pml"

@@ -48,6 +48,30 @@ TEST_F(ProgramTest, AWordThatIsNoCommandGetsTheNamesOfThoseThatAre) {
   EXPECT_EQ(run({"vm"}).code, 2);
 }
 
+TEST_F(ProgramTest, EveryCommandHasHelpWithExamplesThatAShellTakes) {
+  const std::vector<std::string> verbs = {"create", "list",    "show",   "start",   "stop", "pause",
+                                          "resume", "migrate", "cancel", "destroy", "wait"};
+  std::vector<std::vector<std::string>> commands = {
+      {}, {"demo"}, {"node"}, {"vm"}, {"events"}, {"explain"}, {"doctor"}, {"simulate"}};
+  for (const std::string& verb : verbs) commands.push_back({"vm", verb});
+  for (std::vector<std::string> command : commands) {
+    command.push_back("--help");
+    const Said said = run(command);
+    EXPECT_EQ(said.code, 0) << said.err;
+    const std::size_t examples = said.out.find("Examples:\n");
+    ASSERT_NE(examples, std::string::npos) << said.out;
+    for (const std::string& line :
+         std::vector<std::string>(absl::StrSplit(said.out.substr(examples), '\n'))) {
+      // A pattern out of quotes would be a file's name to the shell.
+      bool quoted = false;
+      for (const char c : line) {
+        if (c == '\'') quoted = !quoted;
+        EXPECT_TRUE(quoted || (c != '>' && c != '*')) << line;
+      }
+    }
+  }
+}
+
 TEST_F(ProgramTest, CtrlCEndsADemoAndLeavesNothingBehind) {
   const pid_t demo = start({"demo"}, "out");
   ASSERT_TRUE(eventually([&] { return says("out", " started at "); }, absl::Seconds(60)))
@@ -145,7 +169,8 @@ TEST_F(ProgramTest, ASecondNodeOfANameIsTurnedAwayAndTheFirstGoesOn) {
   const pid_t second =
       start({"node", "--config", write("b.toml", node_toml("a", "two", "b", seed))}, "second");
   EXPECT_EQ(ended(second, absl::Seconds(30)), 1) << output("second");
-  EXPECT_TRUE(says("second", "a node named \"a\" is already on the bus; give this one another name"))
+  EXPECT_TRUE(
+      says("second", "a node named \"a\" is already on the bus; give this one another name"))
       << output("second");
   ::kill(first, SIGTERM);
   EXPECT_EQ(ended(first, absl::Seconds(30)), 0) << output("first");

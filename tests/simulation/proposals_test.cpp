@@ -68,7 +68,7 @@ class ProposalsTest : public testing::Test {
     cluster_.run_for(absl::Seconds(3));
   }
   void drain(const std::string& node, Duration deadline) {
-    cluster_.checker().under_notice(node);  // who drains may leave memory behind, too
+    cluster_.checker().hurried(node);  // who drains may leave memory behind, too
     cluster_.ask(node, Message<Request>::build([&](Request::Builder request) {
                    auto drain = request.initDrainNode();
                    drain.setNode(node);

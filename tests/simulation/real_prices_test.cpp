@@ -6,6 +6,7 @@
 #include <iostream>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "actors/spot/csv_feed.h"
 #include "core/json.h"
@@ -155,6 +156,18 @@ TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting)
                 << to_json(event) << "\n";
   for (const Violation& violation : cluster.checker().violations())
     ADD_FAILURE() << violation.rule << ": " << violation.what;
+
+  // Each says what was to be gained, or what had to be left.
+  for (const Event& event : history) {
+    if (event.type() != schema::Payload::MIGRATION_PROPOSED) continue;
+    const auto proposed = event.payload().getMigrationProposed();
+    const std::string reason(text(proposed.getReason()));
+    EXPECT_TRUE(absl::StrContains(reason, "the next would cost") ||
+                absl::StrContains(reason, "the cloud takes") ||
+                absl::StrContains(reason, "exceeds the bid"))
+        << reason;
+    EXPECT_GT(proposed.getEvidence().size(), 0U) << reason;
+  }
 
   AccountingRules rules;
   rules.start = seconds(origin) + 2 * speed;
