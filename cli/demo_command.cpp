@@ -183,7 +183,8 @@ void add_demo_command(CLI::App& root, Program& program) {
       "demo", "Watch virtual machines move between clouds as prices move, for a minute");
   auto arguments = std::make_shared<DemoArguments>();
   demo->add_option("--prices", arguments->options.prices,
-                   "Prices from a file of event rows (epoch_s, az, usd_per_h) in place of a "
+                   "Prices from a CSV file (epoch_s, az, usd_per_h; or time_utc and the zones) in "
+                   "place of a "
                    "generated market")
       ->type_name("FILE.csv");
   demo->add_option("--from", arguments->options.from, "Where in the file to begin")

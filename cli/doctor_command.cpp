@@ -10,6 +10,7 @@
 #include "cli/program.h"
 #include "cli/run_directory.h"
 #include "cli/text_table.h"
+#include "core/lease_table.h"
 
 namespace supercloud {
 namespace {

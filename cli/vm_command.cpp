@@ -144,7 +144,7 @@ int wait_for(VmClient& client, const VmName& vm, const std::string& state,
                          vm.to_string(), nullptr);
   const Interrupt interrupt;
   const Instant end = client.now() + limit;
-  std::string last;
+  std::string last = "not known yet";
   while (!interrupt.requested()) {
     const auto facts = client.show(vm);
     known = known || facts.ok() ||

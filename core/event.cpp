@@ -14,7 +14,6 @@
 #include "core/topic.h"
 
 namespace supercloud {
-namespace {}  // namespace
 
 // ---- EventId
 

@@ -87,11 +87,11 @@ void Checker::first_instruction(const std::string& machine, const std::string& v
   executed(machine, vm, epoch);
 }
 
-// Whether this epoch, or one since the last that executed, was won by a node that did not hold the VM.
-bool Checker::taken_over(const Vm& state, Epoch epoch) {
-  for (auto kind = state.kinds.upper_bound(state.executed);
-       kind != state.kinds.end() && kind->first <= epoch; ++kind)
-    if (kind->second == SwapKind::TAKEOVER) return true;
+// Whether this epoch, or one since the last that executed, was won by such a swap.
+bool Checker::won_by(SwapKind kind, const Vm& state, Epoch epoch) {
+  for (auto won = state.kinds.upper_bound(state.executed);
+       won != state.kinds.end() && won->first <= epoch; ++won)
+    if (won->second == kind) return true;
   return false;
 }
 
@@ -99,10 +99,13 @@ bool Checker::taken_over(const Vm& state, Epoch epoch) {
 // had to leave in haste. Else somebody threw away the only copy.
 void Checker::check_memory(const std::string& machine, const std::string& vm, Epoch epoch,
                            const Vm& state) {
-  if (state.executed == 0 || state.stopped || state.memory_lost || taken_over(state, epoch)) return;
+  if (state.executed == 0 || state.stopped || state.memory_lost ||
+      won_by(SwapKind::TAKEOVER, state, epoch))
+    return;
   const std::string& before = state.began.at(state.executed);
-  if (const auto haste = hurried_.find(before);
-      haste != hurried_.end() && world_.now() < haste->second)
+  const auto haste = hurried_.find(before);
+  if (haste != hurried_.end() && world_.now() < haste->second &&
+      won_by(SwapKind::COMMIT, state, epoch))
     return;
   violated(memory_survives, absl::StrCat(vm, " boots on ", machine, " at epoch ", epoch,
                                          ", and it executed at epoch ", state.executed, " on ",

@@ -59,8 +59,7 @@ class Checker {
   void executed(const std::string& machine, const std::string& vm, Epoch epoch);
   // A fault took a copy's memory: the guest died, or its machine lost its power.
   void memory_lost(const std::string& vm);
-  // Its cloud takes the machine soon: who leaves it in haste may leave memory behind (rule 16).
-  // What runs there has to leave: until then its memory may stay behind (16).
+  // What runs there has to leave: moves until then may leave its memory behind (16).
   void hurried(const std::string& machine, Instant until = far_future) {
     Instant& known = hurried_[machine];
     known = std::max(known, until);
@@ -122,7 +121,7 @@ class Checker {
   static void begin_from(const std::map<std::uint64_t, KnownBlock>& disk, Vm& state);
   void check_memory(const std::string& machine, const std::string& vm, Epoch epoch,
                     const Vm& state);
-  static bool taken_over(const Vm& state, Epoch epoch);
+  static bool won_by(SwapKind kind, const Vm& state, Epoch epoch);
 
   const Clock& world_;
   Eyes eyes_;

@@ -58,7 +58,10 @@ absl::StatusOr<SwapResult> to_swap_result(const Response& response) {
 
 absl::StatusOr<LeaseRecord> to_lease(const Response& response) {
   if (!response.reader().isLease()) return unexpected();
-  return read_lease(response.reader().getLease());
+  absl::StatusOr<LeaseRecord> record = read_lease(response.reader().getLease());
+  // Not understood is not absent.
+  if (!record.ok()) return unexpected();
+  return record;
 }
 
 bool worth_another_try(const absl::Status& status) {

@@ -105,26 +105,27 @@ void Commands::held(const std::string& vm, Answer answer,
                     std::function<void(VmWorker&, Answer)> here) {
   Executor& executor = executor_;
   auto waiting = shared(std::move(answer));
+  const Instant asked = executor.shared_.context.now();
   executor.shared_.seams.leases.read(
-      key_of_vm(vm),
-      executor.shared_.context.reply<LeaseRecord>(
-          executor.shared_.options.call_deadline,
-          [&executor, vm, waiting, here = std::move(here)](absl::StatusOr<LeaseRecord> record) {
-            if (absl::IsNotFound(record.status()))
-              return (*waiting)(absl::NotFoundError(
-                  absl::StrCat("there is no VM ", vm, ": see `supercloud vm list`")));
-            if (!record.ok()) return (*waiting)(record.status());
-            const bool mine =
-                record->holder == executor.shared_.context.node() || !record->session_alive;
-            if (!mine)
-              return (*waiting)(
-                  Message<schema::Response>::build([&](schema::Response::Builder response) {
-                    response.setRedirect(record->holder);
-                  }));
-            VmWorker& worker = executor.worker(vm);
-            worker.record_read(*std::move(record));
-            here(worker, std::move(*waiting));
-          }));
+      key_of_vm(vm), executor.shared_.context.reply<LeaseRecord>(
+                         executor.shared_.options.call_deadline,
+                         [&executor, vm, waiting, asked,
+                          here = std::move(here)](absl::StatusOr<LeaseRecord> record) {
+                           if (absl::IsNotFound(record.status()))
+                             return (*waiting)(absl::NotFoundError(absl::StrCat(
+                                 "there is no VM ", vm, ": see `supercloud vm list`")));
+                           if (!record.ok()) return (*waiting)(record.status());
+                           const bool mine = record->holder == executor.shared_.context.node() ||
+                                             !record->session_alive;
+                           if (!mine)
+                             return (*waiting)(Message<schema::Response>::build(
+                                 [&](schema::Response::Builder response) {
+                                   response.setRedirect(record->holder);
+                                 }));
+                           VmWorker& worker = executor.worker(vm);
+                           worker.record_read(*std::move(record), asked);
+                           here(worker, std::move(*waiting));
+                         }));
 }
 
 // Idempotent by name: the same description again is answered as done. Of several at once, of one name or of one address, the lease
@@ -352,7 +353,8 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
                                                        : state.options.migration_deadline;
   std::vector<std::string> stay;
   for (const auto& [vm, worker] : executor_.workers_) {
-    if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec())
+    if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec() ||
+        worker->spec()->reader().getDestroyed())
       continue;
     if (const auto& out = worker->outgoing()) {
       const NodeFacts* target = state.nodes.find(out->target);
@@ -381,12 +383,13 @@ void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) 
     proposed.setProposer("evacuation");
     proposed.setLeaving(true);
     proposed.setSourceNode(state.context.node());
-    state.context.publish(std::move(draft));
+    if (!state.context.publish(std::move(draft))) stay.push_back(vm);
   }
   if (!stay.empty())
     return answer(absl::FailedPreconditionError(
-        absl::StrCat("no node that stays takes ", absl::StrJoin(stay, ", "),
-                     ": add one that its constraints allow; all others are proposed to move")));
+        absl::StrCat(absl::StrJoin(stay, ", "),
+                     " cannot be proposed to move: no node that stays takes it, or the "
+                     "log takes nothing; all others are proposed")));
   answer_done(answer);
 }
 

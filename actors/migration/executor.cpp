@@ -187,27 +187,28 @@ void Executor::look_around() {
   for (const GuestStatus& guest : shared_.seams.hypervisor.list()) here.insert(guest.vm);
   for (const VolumeStatus& volume : shared_.seams.volumes.list()) here.insert(volume.vm);
   for (const auto& [vm, worker] : workers_) here.insert(vm);
-  shared_.seams.leases.list({.prefix = vm_keys, .node = shared_.context.node()},
-                            shared_.context.reply<std::vector<LeaseRecord>>(
-                                shared_.options.call_deadline,
-                                [this, here](absl::StatusOr<std::vector<LeaseRecord>> listed) {
-                                  std::set<std::string> unlisted = here;
-                                  if (listed.ok()) {
-                                    for (LeaseRecord& record : *listed) {
-                                      const std::string vm = vm_of_key(record.key);
-                                      unlisted.erase(vm);
-                                      worker(vm).record_read(std::move(record));
-                                    }
-                                  }
-                                  for (const std::string& vm : unlisted) {
-                                    if (listed.ok())
-                                      worker(vm).read_record();
-                                    else
-                                      worker(vm).look();
-                                  }
-                                  proposals_.look();
-                                  sweep();
-                                }));
+  shared_.seams.leases.list(
+      {.prefix = vm_keys, .node = shared_.context.node()},
+      shared_.context.reply<std::vector<LeaseRecord>>(
+          shared_.options.call_deadline, [this, here, asked = shared_.context.now()](
+                                             absl::StatusOr<std::vector<LeaseRecord>> listed) {
+            std::set<std::string> unlisted = here;
+            if (listed.ok()) {
+              for (LeaseRecord& record : *listed) {
+                const std::string vm = vm_of_key(record.key);
+                unlisted.erase(vm);
+                worker(vm).record_read(std::move(record), asked);
+              }
+            }
+            for (const std::string& vm : unlisted) {
+              if (listed.ok())
+                worker(vm).read_record();
+              else
+                worker(vm).look();
+            }
+            proposals_.look();
+            sweep();
+          }));
 }
 
 VmWorker& Executor::worker(const std::string& vm) {
@@ -229,15 +230,27 @@ void Executor::sweep() {
 
 // ---- requests --------------------------------------------------------------------------------------------------------
 
+namespace {
+
+// Whose name is none a VM can have leaves no worker behind.
+absl::Status named(const VmName& vm) {
+  return validate_topic(
+      absl::StrCat("vm.named.", encode_token(vm.tenant), ".", encode_token(vm.name)));
+}
+
+}  // namespace
+
 void Executor::serve(Message<schema::Request> request, Answer answer) {
   if (!ready_) return answer(absl::UnavailableError("the executor is reading its log: try again"));
   const auto reader = request.reader();
   switch (reader.which()) {
     case schema::Request::PREPARE_INCOMING:
       return prepare_incoming(reader.getPrepareIncoming(), std::move(answer));
-    case schema::Request::SWITCH_OVER:
-      return worker(VmName::of(reader.getSwitchOver().getVm()).to_string())
-          .switch_over(reader.getSwitchOver(), std::move(answer));
+    case schema::Request::SWITCH_OVER: {
+      const VmName vm = VmName::of(reader.getSwitchOver().getVm());
+      if (const absl::Status good = named(vm); !good.ok()) return answer(good);
+      return worker(vm.to_string()).switch_over(reader.getSwitchOver(), std::move(answer));
+    }
     default:
       Commands(*this).serve(request, std::move(answer));
   }
@@ -245,6 +258,7 @@ void Executor::serve(Message<schema::Request> request, Answer answer) {
 
 void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request, Answer answer) {
   const auto spec = request.getVm();
+  if (const absl::Status good = named(VmName::of(spec)); !good.ok()) return answer(good);
   const std::string vm = VmName::of(spec).to_string();
   if (request.getCheckOnly()) {
     const VmWorker* known = find(vm);

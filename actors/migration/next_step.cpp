@@ -78,7 +78,9 @@ Decision target_step(const View& view) {
   if (in.commit_asked) return {Step::drop_incoming, "the incoming copy is gone, and the source"};
   if (!in.failure.empty()) return {Step::drop_incoming, "failed before the commit"};
   if (view.now >= in.deadline) return {Step::drop_incoming, "the deadline passed"};
-  if (!view.copy && !in.from_disk) return {Step::drop_incoming, "the incoming copy is gone"};
+  // A drain goes on from the disk when the stream of its last pass breaks; its source says so, or takes the machine back.
+  if (!view.copy && !in.from_disk && !(in.seal && view.record->session_alive))
+    return {Step::drop_incoming, "the incoming copy is gone"};
   if (in.seal && !in.verified) return {Step::verify, "the source has sealed"};
   if (!view.record->session_alive && view.now >= view.takeover_after)
     return {Step::drop_incoming, "the source is lost"};
@@ -103,6 +105,7 @@ Decision source_step(const View& view) {
   if (!out.target_ready || !out.replica_ready) return {Step::ask_target, "accepted"};
   if (!out.sending) return {Step::send, "the target is ready"};
   if (!out.converged && !out.from_disk) return {Step::none, "pre-copy"};
+  if (!out.accepted_logged) return {Step::none, "its acceptance is on its way to the log"};
   // A lease round trip within the last second, and time enough in both sessions (15).
   if (view.session_deadline - view.now <= view.blackout_reserve)
     return {Step::none, "the session has too little time left for a blackout"};
@@ -116,9 +119,8 @@ Decision paused_source_step(const View& view) {
   if (out.may_take_back(view.now)) {
     if (!out.failure.empty()) return {Step::swap_reclaim, "failed after the pause"};
     if (view.now >= out.pause_deadline) return {Step::swap_reclaim, "the deadline passed"};
-    if (!heir_is(view, out.target, out.migration))
-      return {Step::swap_reclaim, "the target gave up"};
   }
+  if (!heir_is(view, out.target, out.migration)) return {Step::swap_reclaim, "the target gave up"};
   if (view.copy->state == State::frozen && !out.handed_over)
     return {Step::swap_reclaim, "frozen by its keeper"};
   if (!out.seal) return {Step::seal, "drained"};
@@ -211,11 +213,11 @@ Decision takeover_step(const View& view) {
 }
 
 Decision other_step(const View& view) {
-  if (own_copy(view)) {
-    if (view.copy->epoch >= view.record->epoch)
-      return {Step::none, "the record is older than the copy"};
+  if (own_copy(view) && view.copy->epoch >= view.record->epoch)
+    return {Step::none, "the record is older than the copy"};
+  if (view.out && view.out->epoch == 0) return {Step::abort, "another node won before it began"};
+  if (own_copy(view))
     return {view.out ? Step::finish_lost : Step::destroy_copy, "another node won"};
-  }
   if (view.out) return {Step::finish_lost, "another node won"};
   if (view.in) return target_step(view);
   if (incoming_copy(view)) return {Step::destroy_copy, "an incoming copy of no migration"};

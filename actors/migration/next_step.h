@@ -73,7 +73,9 @@ struct Won {
 struct Outgoing {
   EventId migration;
   std::string target;
-  Epoch epoch = 0;                // at which it was accepted; 0: not yet
+  Epoch epoch = 0;  // at which it was accepted; 0: not yet
+  // That is in this node's log: nothing is handed over that may have begun unsaid.
+  bool accepted_logged = false;
   Instant deadline = far_future;  // of everything before the pause
   bool target_ready = false;
   bool replica_ready = false;

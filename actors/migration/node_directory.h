@@ -40,7 +40,7 @@ struct NodeFacts {
 // So many instances that have ended are remembered, with the nodes on them; a cluster that rents for years forgets the first.
 inline constexpr std::size_t ended_max = 10'000;
 
-// A pure fold: the same events in any order of origins lead to the same facts.
+// A pure fold: the same events in any order of origins lead to the same facts (but for who is forgotten).
 //
 // Which instance a node is on it says itself (node.joined); of nodes that were there before any provider, only the provider's words
 // (instance.launched, the notice) tell, and the newest launch counts. What became of its instance became of the node: one whose instance

@@ -66,13 +66,13 @@ HybridTime VmWorker::publish(Draft event) {
 
 std::string VmWorker::state() const {
   const auto guest = copy();
-  if (failed_reported_) return "failed";
   const bool leaves = out_ && out_->epoch != 0;
   const bool comes = guest && (guest->state == GuestStatus::State::incoming ||
                                guest->state == GuestStatus::State::arrived);
   // What is wanted is not yet so: who waits for "stopped" waits until no copy is left.
   if (spec_ && !spec_->reader().getRunning())
     return leaves || comes ? "migrating" : guest ? "stopping" : "stopped";
+  if (failed_reported_) return "failed";
   if (leaves) return "migrating";
   if (!guest) return "starting";
   switch (guest->state) {
@@ -153,28 +153,29 @@ void VmWorker::read_record() {
   reading_ = true;
   shared_.seams.leases.read(
       key_of_vm(vm_),
-      reply<LeaseRecord>(shared_.options.call_deadline, [this, defines = defines_](
-                                                            absl::StatusOr<LeaseRecord> read) {
-        reading_ = false;
-        if (defines != defines_ && !read.ok()) {
-          look();
-        } else if (read.ok()) {
-          record_read(*std::move(read));
-        } else if (absl::IsNotFound(read.status()) || absl::IsInvalidArgument(read.status())) {
-          record_read(std::nullopt);  // there is none, or none can be: the name is no VM's
-        } else {
-          look();
-        }
-      }));
+      reply<LeaseRecord>(shared_.options.call_deadline,
+                         [this, asked = shared_.context.now()](absl::StatusOr<LeaseRecord> read) {
+                           reading_ = false;
+                           if (read.ok()) {
+                             record_read(*std::move(read), asked);
+                           } else if (absl::IsNotFound(read.status())) {
+                             record_read(std::nullopt, asked);
+                           } else {
+                             look();
+                           }
+                         }));
 }
 
-void VmWorker::record_read(std::optional<LeaseRecord> record) {
+void VmWorker::record_read(std::optional<LeaseRecord> record, Instant asked) {
   // Answers may come out of order: never step back. (A name that is used again begins with a low revision, at a higher epoch.)
   const auto age = [](const LeaseRecord& of) { return std::pair(of.epoch, of.revision); };
   if (record && record_ && age(*record) < age(*record_)) return;
+  // Absence has no age: it counts if it was asked for after the record was told.
+  if (!record && record_ && asked <= record_told_) return look();
   const bool known_value = record_ && record && record_->value == record->value && spec_;
   record_known_ = true;
-  record_at_ = shared_.context.now();
+  record_asked_ = asked;
+  record_told_ = shared_.context.now();
   record_ = std::move(record);
   if (record_) {
     if (!known_value) {
@@ -185,6 +186,7 @@ void VmWorker::record_read(std::optional<LeaseRecord> record) {
       holder_lost_since_ = far_future;
     else if (holder_lost_since_ == far_future)
       holder_lost_since_ = shared_.context.now();
+    if (!define_swap_id_.empty() && record_->swap_id == define_swap_id_ && spec_) say_defined();
     // A swap whose answer was lost: the record says that it was ours that won.
     if (record_->swap_id == last_swap_id_ && record_->epoch > consumed_ &&
         record_->session == last_swap_session_)

@@ -82,8 +82,8 @@ class VmWorker {
   bool bystander() const;
 
   void look();
-  // The table's word; nullopt: there is no record.
-  void record_read(std::optional<LeaseRecord> record);
+  // The table's word, asked for at `asked`; nullopt: there is no record.
+  void record_read(std::optional<LeaseRecord> record, Instant asked);
   void read_record();
 
   // From the log, before the first look.
@@ -143,6 +143,7 @@ class VmWorker {
   void define_on_new_disk(const Message<schema::VmSpec>& spec,
                           const std::function<void(absl::Status)>& done,
                           const std::function<void(absl::Status)>& failed);
+  void say_defined();
   void note_loss();
   void swap_epoch(SwapKind kind, const std::string& why);  // logged, sent, its result taken note of
 
@@ -205,11 +206,12 @@ class VmWorker {
   bool forgotten_ = false;
   bool failed_reported_ = false;
   int failed_boots_ = 0;
+  bool booted_ = false;  // the copy that is here was made anew, and has not executed yet
   TimerId wake_ = 0;
 
   bool record_known_ = false;
   std::optional<LeaseRecord> record_;
-  Instant record_at_{};  // when it was last told
+  Instant record_asked_{}, record_told_{};  // when its newest state was asked for, and told
   bool reading_ = false;
   Instant holder_lost_since_ = far_future;  // when its session was first seen ended
   std::optional<Message<schema::VmSpec>> spec_;
@@ -219,9 +221,8 @@ class VmWorker {
   std::string last_swap_id_;
   SessionId last_swap_session_;
   SessionId define_session_;
+  std::string define_swap_id_;  // of which vm.defined has not been said
   Instant define_sent_{};
-  std::uint64_t defines_ =
-      0;  // so many were begun: what was read before the last may not know of it
   // epochs up to this have executed, or may have: never resumed at again
   Epoch consumed_ = 0;
   Epoch resumed_said_ = 0;  // the highest of which vm.resumed was published here

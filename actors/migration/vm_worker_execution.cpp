@@ -18,6 +18,7 @@ void VmWorker::boot() {
   const Epoch epoch = won_.epoch;
   if (!spec_)
     return report_failed("its lease record has no description of it that this version can read");
+  booted_ = true;
   shared_.seams.hypervisor.create(
       *spec_, epoch, reply<Done>(shared_.options.call_deadline, [this](auto created) {
         if (created.ok() || absl::IsAlreadyExists(created.status())) return run_at_won_epoch();
@@ -77,9 +78,11 @@ void VmWorker::resumed() {
   failed_reported_ = false;
   failed_boots_ = 0;
   if (!record_) return;  // removed meanwhile: the copy goes at the next look
-  const bool from_disk = in_ && in_->from_disk;
-  if ((record_->swap_kind != SwapKind::COMMIT && record_->swap_kind != SwapKind::RECLAIM) ||
-      from_disk) {
+  const bool by_copy =
+      record_->swap_kind == SwapKind::COMMIT || record_->swap_kind == SwapKind::RECLAIM;
+  const bool from_disk = std::exchange(booted_, false) && in_ && in_->from_disk;
+  if (from_disk) start_reason_ = "committed, from its disk: its memory did not come in time";
+  if (!by_copy || from_disk) {
     Draft started = draft(nullptr, consumed_);
     auto payload = started.payload().initVmStarted();
     payload.setNode(shared_.context.node());

@@ -82,7 +82,16 @@ void VmWorker::accepted(Epoch epoch) {
   payload.setSource(shared_.context.node());
   payload.setTarget(out_->target);
   payload.setDeadlineNs(absl::ToInt64Nanoseconds(out_->deadline - shared_.context.now()));
-  accepted_time_ = publish(std::move(event));
+  const Event said = shared_.context.publish(
+      std::move(event),
+      [this, alive = alive_, migration = out_->migration](const absl::Status& logged) {
+        if (!*alive || !out_ || out_->migration != migration) return;
+        out_->accepted_logged = logged.ok();
+        if (!logged.ok() && out_->failure.empty())
+          out_->failure = absl::StrCat("accepted, and not logged: ", logged.message());
+        look();
+      });
+  accepted_time_ = said ? said.time() : shared_.context.time();
 }
 
 // Asks the target to prepare, and whether it has.
@@ -200,12 +209,12 @@ void VmWorker::check() {
     }
     finished_later(retry_delay);
   };
-  shared_.seams.leases.read(key_of_vm(vm_),
-                            reply<LeaseRecord>(shared_.options.call_deadline,
-                                               [this, one](absl::StatusOr<LeaseRecord> record) {
-                                                 if (record.ok()) record_read(*record);
-                                                 one(record.ok() && record->heir_alive);
-                                               }));
+  shared_.seams.leases.read(
+      key_of_vm(vm_), reply<LeaseRecord>(shared_.options.call_deadline,
+                                         [this, one, sent_at](absl::StatusOr<LeaseRecord> record) {
+                                           if (record.ok()) record_read(*record, sent_at);
+                                           one(record.ok() && record->heir_alive);
+                                         }));
   shared_.context.request({out_->target, "executor"}, prepare_request(),
                           shared_.options.call_deadline,
                           [one](const auto& answer) { one(answer.ok()); });

@@ -67,20 +67,22 @@ void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<Swap
   const SessionId session = swap.session;
   shared_.seams.leases.swap(
       std::move(swap),
-      reply<SwapResult>(
-          shared_.options.call_deadline,
-          [this, kind, session, then = std::move(then)](absl::StatusOr<SwapResult> result) {
-            if (result.ok()) {
-              if (result->won && raises_epoch(kind) && result->record &&
-                  result->record->epoch > consumed_)
-                won_ = {result->record->epoch, session};
-              // one look, by `then`
-              const bool was_busy = std::exchange(busy_, true);
-              record_read(kind == SwapKind::REMOVE && result->won ? std::nullopt : result->record);
-              busy_ = was_busy;
-            }
-            then(result);
-          }));
+      reply<SwapResult>(shared_.options.call_deadline,
+                        [this, kind, session, asked = shared_.context.now(),
+                         then = std::move(then)](absl::StatusOr<SwapResult> result) {
+                          if (result.ok()) {
+                            if (result->won && raises_epoch(kind) && result->record &&
+                                result->record->epoch > consumed_)
+                              won_ = {result->record->epoch, session};
+                            // one look, by `then`
+                            const bool was_busy = std::exchange(busy_, true);
+                            const bool removed = kind == SwapKind::REMOVE && result->won;
+                            record_read(removed ? std::nullopt : result->record,
+                                        removed ? far_future : asked);
+                            busy_ = was_busy;
+                          }
+                          then(result);
+                        }));
 }
 
 // Of a takeover: from when on the lost holder's writes are not on this disk (13, 21). Of a holder that this disk never heard of
@@ -117,17 +119,23 @@ void VmWorker::swap_epoch(SwapKind kind, const std::string& why) {
 void VmWorker::define(Message<schema::VmSpec> spec, Instant absent_at,
                       std::function<void(absl::Status)> done) {
   if (busy_) return done(absl::UnavailableError(vm_ + " is busy: try again"));
-  if (record_ && record_at_ >= absent_at)
+  if (record_ && record_asked_ >= absent_at)
     return done(absl::AlreadyExistsError(absl::StrCat(vm_, " exists, held by ", record_->holder)));
   record_.reset();
   record_known_ = true;
-  if (copy()) {
+  if (copy() || out_) {
     look();
     return done(absl::UnavailableError(
         absl::StrCat("a copy of an earlier ", vm_, " is still here, and goes now: try again")));
   }
   busy_ = true;
   start_reason_ = "created";
+  // What is known of an earlier VM of this name is not of this one.
+  in_.reset();
+  loss_.reset();
+  unsaid_takeover_ = 0;
+  failed_reported_ = false;
+  failed_boots_ = 0;
   const auto failed = [this, done](absl::Status why) {
     finished_later(retry_delay);
     done(std::move(why));
@@ -151,13 +159,13 @@ void VmWorker::define(Message<schema::VmSpec> spec, Instant absent_at,
 void VmWorker::define_on_new_disk(const Message<schema::VmSpec>& spec,
                                   const std::function<void(absl::Status)>& done,
                                   const std::function<void(absl::Status)>& failed) {
-  ++defines_;
   shared_.seams.volumes.create(
       vm_, spec.reader().getDiskBytes(),
       reply<VolumeStatus>(shared_.options.call_deadline, [this, spec, done, failed](auto created) {
         if (!created.ok()) return failed(created.status());
         Swap swap = make_swap(SwapKind::DEFINE);
         define_session_ = swap.session;
+        define_swap_id_ = swap.swap_id;
         define_sent_ = shared_.context.now();
         swap.epoch = 0;
         swap.in_sync = {shared_.context.node()};
@@ -181,16 +189,21 @@ void VmWorker::define_on_new_disk(const Message<schema::VmSpec>& spec,
                     vm_, reply<Done>(shared_.options.call_deadline, [](const auto&) {}));
               return failed(absl::AlreadyExistsError(result->why));
             }
-            Draft event = draft(nullptr, record_->epoch);
-            auto payload = event.payload().initVmDefined();
-            payload.setSpec(spec.reader());
-            payload.setNode(shared_.context.node());
-            shared_.context.publish(std::move(event));
             done(absl::OkStatus());
             finished();
           });
         });
       }));
+}
+
+// The record is there: by the answer to its swap, or, where that was lost, as read.
+void VmWorker::say_defined() {
+  define_swap_id_.clear();
+  Draft event = draft(nullptr, record_->epoch);
+  auto payload = event.payload().initVmDefined();
+  payload.setSpec(spec_->reader());
+  payload.setNode(shared_.context.node());
+  shared_.context.publish(std::move(event));
 }
 
 void VmWorker::desire(Message<schema::VmSpec> spec, std::function<void(absl::Status)> done) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "actors/spot/price_feed.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {

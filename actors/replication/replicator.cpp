@@ -194,7 +194,7 @@ void Replicator::consider(std::vector<LeaseRecord> records) {
 
 void Replicator::feed(const VolumeStatus& volume, const LeaseRecord& record) {
   auto spec = Message<schema::VmSpec>::parse(record.value);
-  if (!spec.ok()) return;  // its executor says so; the others' disks are not to suffer
+  if (!spec.ok()) return;  // nothing is known of what it wants; the others' disks are not to suffer
   std::map<std::string, Instant>& down = down_since_[volume.vm];
   std::map<std::string, CopyFacts> copies;
   for (const ReplicaStatus& replica : seams_.volumes.replicas(volume.vm)) {

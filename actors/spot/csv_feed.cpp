@@ -7,10 +7,12 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/spot/price_text.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
@@ -19,8 +21,6 @@ constexpr std::size_t chunk_bytes = 256 << 10;
 constexpr std::size_t line_bytes_max = 64 << 10;
 constexpr std::size_t columns_max = 256;
 constexpr std::size_t places_max = 100'000;
-
-absl::string_view view(std::string_view text) { return {text.data(), text.size()}; }
 
 std::string_view trimmed(std::string_view field) {
   while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
@@ -47,6 +47,14 @@ std::string printable(std::string_view field) {
   std::string text;
   for (const char c : field.substr(0, 40)) text += c >= 0x20 && c < 0x7f ? c : '?';
   return field.size() > 40 ? text + "..." : text;
+}
+
+// "us-east-1a", "us-central1-a"
+bool names_a_zone(std::string_view name) {
+  if (name.size() < 4 || name.size() > 64 || !absl::ascii_islower(name.back())) return false;
+  name.remove_suffix(1);
+  if (name.back() == '-') name.remove_suffix(1);
+  return absl::ascii_isdigit(name.back());
 }
 
 }  // namespace
@@ -138,26 +146,33 @@ absl::Status CsvFeed::read_header() {
     }
     columns_ = names.size();
     for (std::size_t i = 0; i < names.size(); ++i) {
-      std::optional<std::size_t>* column = names[i] == "epoch_s"                    ? &time_column_
+      std::optional<std::size_t>* column = names[i] == "epoch_s"                    ? &epoch_column_
+                                           : names[i] == "time_utc"                 ? &utc_column_
                                            : names[i] == "az" || names[i] == "zone" ? &zone_column_
                                            : names[i] == "usd_per_h"                ? &price_column_
                                            : names[i] == "instance_type"            ? &type_column_
                                                                                     : nullptr;
-      if (column == nullptr) continue;
-      if (column->has_value()) {
+      const bool zone = column == nullptr && names_a_zone(names[i]);
+      if (column == nullptr && !zone) continue;
+      if (std::count(names.begin(), names.end(), names[i]) > 1) {
         return absl::InvalidArgumentError(
             absl::StrCat(name_, ":", line_, ": the column ", printable(names[i]), " occurs twice"));
       }
-      *column = i;
+      if (column != nullptr)
+        *column = i;
+      else
+        zones_.emplace_back(i, names[i]);
     }
+    if (zone_column_ || price_column_) zones_.clear();
     std::vector<std::string> missing;
-    if (!time_column_) missing.emplace_back("epoch_s");
-    if (!zone_column_) missing.emplace_back("az");
-    if (!price_column_) missing.emplace_back("usd_per_h");
+    if (!epoch_column_ && !utc_column_) missing.emplace_back("epoch_s or time_utc");
+    if (zones_.empty() && !zone_column_) missing.emplace_back("az");
+    if (zones_.empty() && !price_column_) missing.emplace_back("usd_per_h");
     if (!missing.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
           name_, ":", line_, ": the header \"", printable(header), "\" has no column ",
-          absl::StrJoin(missing, ", "), "; the first line has to name epoch_s, az and usd_per_h"));
+          absl::StrJoin(missing, ", "),
+          "; the first line has to name epoch_s, az and usd_per_h, or time_utc and the zones"));
     }
     if (!type_column_ && options_.instance_type.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -169,46 +184,26 @@ absl::Status CsvFeed::read_header() {
 }
 
 absl::Status CsvFeed::damaged(std::string_view column, std::string_view what) const {
-  return absl::DataLossError(absl::StrCat(name_, ":", line_, ": ", view(column), ": ", view(what)));
+  return absl::DataLossError(
+      absl::StrCat(name_, ":", line_, ": ", absl_view(column), ": ", absl_view(what)));
 }
 
-absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
-  const std::vector<std::string_view> fields = split(line);
-  if (fields.size() != columns_) {
-    return damaged("row", absl::StrCat(fields.size(), " fields where the header has ", columns_,
-                                       "; the row is left out"));
+absl::StatusOr<absl::Time> CsvFeed::time_in(std::string_view field) const {
+  if (!epoch_column_) {
+    absl::Time time;
+    std::string error;
+    if (absl::ParseTime("%Y-%m-%dT%H:%MZ", absl_view(field), &time, &error) ||
+        absl::ParseTime(absl::RFC3339_full, absl_view(field), &time, &error))
+      return time;
+    return damaged("time_utc",
+                   absl::StrCat("\"", printable(field),
+                                "\" is no time such as 2016-06-22T07:50Z; the row is left out"));
   }
-  Price price;
-  price.place.cloud = options_.cloud;
-  price.place.region = options_.region;
-  price.place.instance_type =
-      type_column_ ? std::string(fields[*type_column_]) : options_.instance_type;
-  const std::string_view zone = fields[*zone_column_];
-  if (zone.empty()) return damaged("az", "empty; the row is left out");
-  if (zone.size() > 64) return damaged("az", "longer than 64 bytes; the row is left out");
-  // "a" and "us-east-1a" are the same zone.
-  price.place.zone = zone.size() == 1 && zone[0] >= 'a' && zone[0] <= 'z'
-                         ? options_.region + std::string(zone)
-                         : std::string(zone);
-  const std::string& type = price.place.instance_type;
-  if (type.empty() || type.size() > 64) {
-    return damaged("instance_type", "empty or longer than 64 bytes; the row is left out");
-  }
-  if (!delivered_ && types_seen_.size() < 1000) ++types_seen_[type];
-
-  // Before the time is looked at: files that list one type after the other are in order within each.
-  if (!options_.instance_types.empty() &&
-      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
-          options_.instance_types.end()) {
-    return std::optional<Price>{};
-  }
-
   std::int64_t seconds = 0;
-  const std::string_view time = fields[*time_column_];
-  if (!absl::SimpleAtoi(view(time), &seconds)) {
+  if (!absl::SimpleAtoi(absl_view(field), &seconds)) {
     return damaged(
         "epoch_s",
-        absl::StrCat("\"", printable(time),
+        absl::StrCat("\"", printable(field),
                      "\" is no whole number of seconds since 1970; the row is left out"));
   }
   if (seconds < 0 || seconds > 4'102'444'800) {
@@ -217,52 +212,107 @@ absl::StatusOr<std::optional<Price>> CsvFeed::take(std::string_view line) {
                                 " is not between 1970 and 2100; is it in seconds? The row is "
                                 "left out"));
   }
-  price.since = absl::FromUnixSeconds(seconds);
-  if (newest_ && price.since < *newest_) {
-    return damaged(
-        "epoch_s",
-        absl::StrCat(seconds, " is before the row above it (", absl::ToUnixSeconds(*newest_),
-                     "); sort the file by epoch_s, or choose one instance type of it. The row "
-                     "is left out"));
-  }
-  const absl::StatusOr<Money> amount = parse_price(fields[*price_column_], options_.price_max);
-  if (!amount.ok()) {
-    return damaged("usd_per_h", absl::StrCat(amount.status().message(), "; the row is left out"));
-  }
-  price.usd_per_hour = *amount;
-  newest_ = price.since;
+  return absl::FromUnixSeconds(seconds);
+}
 
-  const auto known = last_.find(price.place);
-  if (known != last_.end() && known->second.since == price.since) {
-    if (known->second.price == price.usd_per_hour) {
-      ++duplicates_;
-      return std::optional<Price>{};
-    }
-    return damaged("usd_per_h", absl::StrCat("another price for the same time and zone as line ",
-                                             known->second.line, "; the row is left out"));
+void CsvFeed::take(std::string_view line) {
+  const std::vector<std::string_view> fields = split(line);
+  const auto leave_out = [this](absl::Status why) { read_.emplace_back(std::move(why)); };
+  if (fields.size() != columns_) {
+    return leave_out(damaged("row", absl::StrCat(fields.size(), " fields where the header has ",
+                                                 columns_, "; the row is left out")));
   }
+  PlaceName place;
+  place.cloud = options_.cloud;
+  place.region = options_.region;
+  place.instance_type = type_column_ ? std::string(fields[*type_column_]) : options_.instance_type;
+  const std::string& type = place.instance_type;
+  if (type.empty() || type.size() > 64) {
+    return leave_out(
+        damaged("instance_type", "empty or longer than 64 bytes; the row is left out"));
+  }
+  if (!delivered_ && types_seen_.size() < 1000) ++types_seen_[type];
+
+  // Before the time is looked at: files that list one type after the other are in order within each.
+  if (!options_.instance_types.empty() &&
+      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
+          options_.instance_types.end()) {
+    return;
+  }
+
+  const char* column = epoch_column_ ? "epoch_s" : "time_utc";
+  const std::string_view time = fields[epoch_column_ ? *epoch_column_ : *utc_column_];
+  const absl::StatusOr<absl::Time> since = time_in(time);
+  if (!since.ok()) return leave_out(since.status());
+  if (newest_ && *since < *newest_) {
+    return leave_out(damaged(
+        column, absl::StrCat(printable(time), " is before the row above it (",
+                             epoch_column_ ? absl::StrCat(absl::ToUnixSeconds(*newest_))
+                                           : absl::FormatTime(*newest_, absl::UTCTimeZone()),
+                             "); sort the file by ", column,
+                             ", or choose one instance type of it. The row is left out")));
+  }
+
+  if (!zones_.empty()) {
+    for (const auto& [index, zone] : zones_) {
+      if (fields[index].empty()) continue;
+      place.zone = zone;
+      if (absl::Status taken = take_price(place, *since, zone, fields[index]); !taken.ok())
+        leave_out(std::move(taken));
+    }
+    return;
+  }
+  const std::string_view zone = fields[*zone_column_];
+  if (zone.empty()) return leave_out(damaged("az", "empty; the row is left out"));
+  if (zone.size() > 64)
+    return leave_out(damaged("az", "longer than 64 bytes; the row is left out"));
+  // "a" and "us-east-1a" are the same zone.
+  place.zone = zone.size() == 1 && zone[0] >= 'a' && zone[0] <= 'z'
+                   ? options_.region + std::string(zone)
+                   : std::string(zone);
+  if (absl::Status taken =
+          take_price(std::move(place), *since, "usd_per_h", fields[*price_column_]);
+      !taken.ok())
+    leave_out(std::move(taken));
+}
+
+absl::Status CsvFeed::take_price(PlaceName place, absl::Time since, std::string_view column,
+                                 std::string_view field) {
+  const absl::StatusOr<Money> amount = parse_price(field, options_.price_max);
+  if (!amount.ok())
+    return damaged(column, absl::StrCat(amount.status().message(), "; the row is left out"));
+  newest_ = since;
+  const auto known = last_.find(place);
   if (known == last_.end() && last_.size() >= places_max) {
     return damaged("az", absl::StrCat("more than ", places_max,
                                       " places; split the file. The row is left out"));
   }
-  overwritten_.reset();
-  if (known != last_.end()) {
-    overwritten_ = Price{price.place, known->second.price, known->second.since};
+  if (known != last_.end() && known->second.since == since) {
+    if (known->second.price == *amount) {
+      ++duplicates_;
+      return absl::OkStatus();
+    }
+    return damaged(column, absl::StrCat("another price for the same time and zone as line ",
+                                        known->second.line, "; the row is left out"));
   }
-  last_[price.place] = {price.since, price.usd_per_hour, line_};
-  return std::optional<Price>{std::move(price)};
+  const bool same = known != last_.end() && known->second.price == *amount && !zones_.empty();
+  last_[place] = {since, *amount, line_};
+  if (!same) read_.emplace_back(Price{std::move(place), *amount, since});
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Price> CsvFeed::advance() {
-  while (true) {
+  while (read_.empty()) {
     absl::StatusOr<Line> line = next_line();
     if (!line.ok()) return line.status();
     if (!line->has_value()) break;
     const std::string_view row = trimmed(**line);
-    if (row.empty() || row.front() == '#') continue;
-    absl::StatusOr<std::optional<Price>> price = take(row);
-    if (!price.ok()) return price.status();
-    if (price->has_value()) return **std::move(price);
+    if (!row.empty() && row.front() != '#') take(row);
+  }
+  if (!read_.empty()) {
+    absl::StatusOr<Price> price = std::move(read_.front());
+    read_.pop_front();
+    return price;
   }
   if (last_.empty() && !delivered_ && !types_seen_.empty()) {
     delivered_ = true;  // said once
@@ -276,42 +326,28 @@ absl::StatusOr<Price> CsvFeed::advance() {
 }
 
 void CsvFeed::next(Reply<Price> reply) {
-  if (!started_) {
-    // Rows before `from` count only as the price in force then.
+  while (!started_) {
+    // Before `from` a price counts only if it is the last of its place.
     absl::StatusOr<Price> price = advance();
-    while (price.ok() && price->since <= options_.from) price = advance();
-    if (!price.ok() && absl::IsDataLoss(price.status())) {
-      reply(price.status());  // the next call goes on
-      return;
+    if (absl::IsDataLoss(price.status())) return reply(price.status());  // the next call goes on
+    if (price.ok() && price->since <= options_.from) {
+      before_.insert_or_assign(price->place, *price);
+      continue;
     }
     started_ = true;
-    if (price.ok()) ahead_ = *price;
-    for (const auto& [place, last] : last_) {
-      if (last.since <= options_.from) in_force_.push_back({place, last.price, last.since});
-    }
-    // The place of the first later row has that row as its last: its price in force was overwritten.
-    if (ahead_ && overwritten_ && overwritten_->place == ahead_->place)
-      in_force_.push_back(*overwritten_);
+    for (auto& [place, last] : before_) in_force_.push_back(std::move(last));
+    before_.clear();
     std::sort(in_force_.begin(), in_force_.end(), [](const Price& a, const Price& b) {
       return std::tie(b.since, b.place) < std::tie(a.since, a.place);
     });
-    if (!price.ok() && in_force_.empty()) {
-      reply(price.status());
-      return;
-    }
+    if (!price.ok() && in_force_.empty()) return reply(price.status());
+    if (price.ok()) read_.push_front(*std::move(price));
   }
   if (!in_force_.empty()) {
     Price price = std::move(in_force_.back());
     in_force_.pop_back();
     delivered_ = true;
-    reply(std::move(price));
-    return;
-  }
-  if (ahead_) {
-    Price price = *std::exchange(ahead_, std::nullopt);
-    delivered_ = true;
-    reply(std::move(price));
-    return;
+    return reply(std::move(price));
   }
   absl::StatusOr<Price> price = advance();
   if (price.ok()) delivered_ = true;

@@ -1,20 +1,26 @@
-// Prices from a file of price-change events.
+// Prices from a CSV file, in one of two forms.
 //
 //   file   = header *row
-//   header = columns in any order, among them epoch_s, az (or zone) and usd_per_h; instance_type if the file has several
-//   row    = as many comma-separated fields; epoch_s in whole seconds since 1970, oldest first; usd_per_h in decimal
+//   header = columns in any order, among them the time (epoch_s or time_utc); instance_type if the file has several; and
+//              events:  az (or zone), usd_per_h      a row says the price of one zone that holds from then on
+//              a table: a column for each zone       a row says the prices of all zones at that time; an empty field says none
+//   row    = as many comma-separated fields, oldest first; epoch_s in whole seconds since 1970, time_utc as 2016-06-22T07:50Z or
+//            2016-06-22T07:50:00Z, prices in decimal USD per hour
 //
-// Other columns are ignored, empty lines and lines that begin with # too; fields are not quoted. A row says the price that
-// holds from then on.
+// A header without az and usd_per_h is a table's; its columns of zones are those whose names end as zones' do ("us-east-1a",
+// "us-central1-a"). Other columns are ignored, empty lines and lines that begin with # too; fields are not quoted. Of a table only
+// what changes is delivered.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <istream>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -61,8 +67,11 @@ class CsvFeed final : public PriceFeed {
   absl::Status read_header();
   absl::StatusOr<Line> next_line();
   bool fill();
-  // A price to deliver; nullopt: the row is skipped in silence (unwanted type, duplicate, before `from`).
-  absl::StatusOr<std::optional<Price>> take(std::string_view line);
+  // Adds what the row says to `read_`.
+  void take(std::string_view line);
+  absl::StatusOr<absl::Time> time_in(std::string_view field) const;
+  absl::Status take_price(PlaceName place, absl::Time since, std::string_view column,
+                          std::string_view field);
   absl::StatusOr<Price> advance();
   absl::Status damaged(std::string_view column, std::string_view what) const;
 
@@ -74,15 +83,16 @@ class CsvFeed final : public PriceFeed {
   std::uint64_t line_ = 0;
   bool broken_ = false;  // nothing more can be read
   std::size_t columns_ = 0;
-  std::optional<std::size_t> time_column_, zone_column_, price_column_, type_column_;
+  std::optional<std::size_t> epoch_column_, utc_column_, zone_column_, price_column_, type_column_;
+  std::vector<std::pair<std::size_t, std::string>> zones_;  // a table's columns
   std::optional<absl::Time> newest_;
   std::map<PlaceName, Last> last_;
   std::map<std::string, std::uint64_t> types_seen_;
   bool delivered_ = false;
-  bool started_ = false;              // `from` has been reached
-  std::vector<Price> in_force_;       // at `from`, last one first
-  std::optional<Price> ahead_;        // the first after them
-  std::optional<Price> overwritten_;  // what last_ held for the place of the newest row before it
+  bool started_ = false;                    // `from` has been reached
+  std::map<PlaceName, Price> before_;       // until then: the last of each place
+  std::vector<Price> in_force_;             // at `from`, last one first
+  std::deque<absl::StatusOr<Price>> read_;  // of the newest row, not yet delivered
   std::uint64_t duplicates_ = 0;
 };
 

@@ -27,9 +27,11 @@ constexpr std::size_t rows_looked_at = 200'000;
 
 // Linux, us-east-1, as of the years of the traces.
 const std::map<std::string, Money>& known_on_demand() {
-  static const std::map<std::string, Money> prices = {{"r3.large", Money{175'000'000}},
-                                                      {"m3.medium", Money{70'000'000}},
-                                                      {"m4.xlarge", Money{239'000'000}}};
+  static const std::map<std::string, Money> prices = {
+      {"r3.large", Money{175'000'000}},  {"m3.medium", Money{70'000'000}},
+      {"m4.xlarge", Money{239'000'000}}, {"m5.xlarge", Money{192'000'000}},
+      {"c5.xlarge", Money{170'000'000}}, {"c4.2xlarge", Money{398'000'000}},
+      {"r4.2xlarge", Money{532'000'000}}};
   return prices;
 }
 

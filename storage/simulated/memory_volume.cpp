@@ -17,8 +17,9 @@ struct MemoryVolumeStore::Volume {
     Reply<Done> reply;
   };
 
-  Volume(std::string vm, DiskVolume& disk, Scheduler& scheduler, Duration flush_latency)
-      : stored(std::move(vm), disk, scheduler, flush_latency) {}
+  Volume(std::string vm, DiskVolume& disk, Scheduler& scheduler, const Pulse& pulse,
+         Duration flush_latency)
+      : stored(std::move(vm), disk, scheduler, pulse, flush_latency) {}
 
   StoredVolume stored;
   // Grows when this becomes another's replica: what a guest is still waiting for then is never answered.
@@ -42,7 +43,8 @@ MemoryVolumeStore::MemoryVolumeStore(MemoryDisk& disk, Scheduler& scheduler, Lin
       scheduler_(scheduler),
       links_(links),
       options_(std::move(options)),
-      timers_(scheduler) {
+      timers_(scheduler),
+      pulse_(scheduler) {
   for (auto& [vm, volume] : disk_.volumes()) open(vm);
   // Fails if an earlier store of this host listened on the same network: the network is a process's own, so that is a bug there.
   const absl::Status listening = links_.listen(
@@ -79,7 +81,8 @@ const MemoryVolumeStore::Volume* MemoryVolumeStore::find(const std::string& vm) 
 
 MemoryVolumeStore::Volume& MemoryVolumeStore::open(const std::string& vm) {
   auto& volume = volumes_[vm];
-  volume = std::make_unique<Volume>(vm, disk_.volumes().at(vm), scheduler_, options_.flush_latency);
+  volume = std::make_unique<Volume>(vm, disk_.volumes().at(vm), scheduler_, pulse_,
+                                    options_.flush_latency);
   return *volume;
 }
 

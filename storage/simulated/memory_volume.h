@@ -106,6 +106,7 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
   std::uint64_t held_ = 0;
   std::uint64_t verifies_made_ = 0;
   OwnedTimers timers_;
+  Pulse pulse_;
 };
 
 }  // namespace supercloud

@@ -54,24 +54,45 @@ struct MemoryVolumeOptions {
 
 inline constexpr std::uint64_t block_bytes = 4096;  // what one block stands for
 
+// Tells words that have just come from words that waited while this machine stood still: what is read now had certainly not come at the
+// tick before the last. Thread-bound.
+class Pulse {
+ public:
+  explicit Pulse(Scheduler& scheduler) : timers_(scheduler), last_(timers_.now()), before_(last_) {
+    timers_.after(interval, [this] { tick(); });
+  }
+  Instant before() const { return before_; }
+
+ private:
+  static constexpr Duration interval = absl::Milliseconds(100);
+  void tick() {
+    before_ = std::exchange(last_, timers_.now());
+    timers_.after(interval, [this] { tick(); });
+  }
+
+  OwnedTimers timers_;
+  Instant last_, before_;
+};
+
 // Thread-bound.
 class StoredVolume {
  public:
-  StoredVolume(std::string vm, DiskVolume& disk, Scheduler& scheduler, Duration flush_latency)
-      : vm_(std::move(vm)), disk_(disk), timers_(scheduler), flush_latency_(flush_latency) {}
+  StoredVolume(std::string vm, DiskVolume& disk, Scheduler& scheduler, const Pulse& pulse,
+               Duration flush_latency)
+      : vm_(std::move(vm)),
+        disk_(disk),
+        timers_(scheduler),
+        pulse_(pulse),
+        flush_latency_(flush_latency) {}
 
   const std::string& vm() const { return vm_; }
   DiskVolume& disk() { return disk_; }
   const DiskVolume& disk() const { return disk_; }
   const VolumeState& state() const { return disk_.state(); }
 
-  // As a replica: its source's last word, of which nothing is missing. What waited while this machine stood still is old when it is
-  // read: a word counts as of the tick before the last, at which it certainly had not come.
+  // As a replica: its source's last word, of which nothing is missing.
   const std::optional<Instant>& heard() const { return heard_; }
-  void hear() {
-    if (!std::exchange(ticking_, true)) tick();
-    heard_ = ticked_before_;
-  }
+  void hear() { heard_ = pulse_.before(); }
 
   // Runs `then` once all that has been changed so far is on stable storage.
   void when_stable(Task then) {
@@ -80,12 +101,6 @@ class StoredVolume {
   }
 
  private:
-  void tick() {
-    ticked_before_ = ticked_.value_or(timers_.now());
-    ticked_ = timers_.now();
-    timers_.after(tick_interval, [this] { tick(); });
-  }
-
   void flush() {
     if (flushing_ || waiting_.empty()) return;
     flushing_ = true;
@@ -105,12 +120,9 @@ class StoredVolume {
   std::string vm_;
   DiskVolume& disk_;
   OwnedTimers timers_;
+  const Pulse& pulse_;
   Duration flush_latency_;
   bool flushing_ = false;
-  static constexpr Duration tick_interval = absl::Milliseconds(100);
-  bool ticking_ = false;
-  std::optional<Instant> ticked_;
-  Instant ticked_before_{};
   std::optional<Instant> heard_;
   std::multimap<std::uint64_t, Task> waiting_;  // by position in the disk's log
 };

@@ -42,7 +42,7 @@ class NextStep : public testing::Test {
     out.target = "there";
     out.epoch = 4;
     out.deadline = view_.now + absl::Seconds(30);
-    out.target_ready = out.replica_ready = out.sending = out.converged = true;
+    out.accepted_logged = out.target_ready = out.replica_ready = out.sending = out.converged = true;
     out.checked_at = view_.now;
     return out;
   }
@@ -181,6 +181,25 @@ TEST_F(NextStep, seals_before_the_hand_over_and_wants_its_machine_back_at_the_de
   EXPECT_EQ(step(), Step::swap_reclaim) << "the target gave up";
 }
 
+TEST_F(NextStep, hands_nothing_over_before_its_acceptance_is_in_the_log) {
+  view_.record->heir = Heir{"there", migration};
+  view_.out = ready();
+  EXPECT_EQ(step(), Step::pause);
+  view_.out->accepted_logged = false;
+  EXPECT_EQ(step(), Step::none);
+}
+
+TEST_F(NextStep, a_drain_whose_stream_broke_after_the_seal_waits_for_the_word_to_start_from_disk) {
+  incoming();
+  view_.copy.reset();
+  EXPECT_EQ(step(), Step::none);
+  view_.in->from_disk = true;
+  EXPECT_EQ(step(), Step::swap_commit);
+  view_.in->from_disk = false;
+  view_.record->session_alive = false;
+  EXPECT_EQ(step(), Step::drop_incoming) << "nobody will say it";
+}
+
 TEST_F(NextStep, a_drain_does_not_take_its_machine_back) {  // rule 16
   view_.record->heir = Heir{"there", migration};
   view_.copy->state = State::stopped;
@@ -202,6 +221,8 @@ TEST_F(NextStep, lets_go_of_its_copy_when_the_target_has_won) {
   EXPECT_EQ(step(), Step::none) << "not known yet";
   view_.record->epoch = 5;
   EXPECT_EQ(step(), Step::finish_lost);
+  view_.out->epoch = 0;
+  EXPECT_EQ(step(), Step::abort) << "it was never accepted: that is a refusal";
 }
 
 TEST_F(NextStep, clears_a_mark_that_no_migration_explains) {

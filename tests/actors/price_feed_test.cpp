@@ -109,6 +109,46 @@ TEST(CsvFeed, DeliversThePricesInForceFirstWhenItBeginsLater) {
             (std::vector<std::string>{"10 us-east-1a 100000000"}));
 }
 
+TEST(CsvFeed, ReadsATableWithAColumnForEachZoneAndDeliversWhatChanges) {
+  EXPECT_EQ(lines_of("time_utc,us-east-1a,note,us-east-1c\n"
+                     "1970-01-01T00:05Z,0.1,x,0.2\n"
+                     "1970-01-01T00:10Z,0.1,,0.3\n"
+                     "1970-01-01T00:15:30Z,0.4,,\n"),
+            (std::vector<std::string>{"300 us-east-1a 100000000", "300 us-east-1c 200000000",
+                                      "600 us-east-1c 300000000", "930 us-east-1a 400000000"}));
+}
+
+TEST(CsvFeed, ATableBeginsWithThePricesInForceToo) {
+  CsvFeedOptions options;
+  options.from = absl::FromUnixSeconds(700);
+  options.instance_types = {"r3.large"};
+  EXPECT_EQ(lines_of("instance_type,time_utc,us-east-1a,us-east-1c\n"
+                     "m4.xlarge,1970-01-01T01:00Z,1,2\n"
+                     "r3.large,1970-01-01T00:05Z,0.1,0.2\n"
+                     "r3.large,1970-01-01T00:10Z,0.3,0.2\n"
+                     "r3.large,1970-01-01T00:15Z,0.4,0.5\n",
+                     options),
+            (std::vector<std::string>{"300 us-east-1c 200000000", "600 us-east-1a 300000000",
+                                      "900 us-east-1a 400000000", "900 us-east-1c 500000000"}));
+}
+
+TEST(CsvFeed, OfATablesRowOnlyTheDamagedPriceIsLeftOut) {
+  const std::vector<std::string> lines = lines_of(
+      "time_utc,us-east-1a,us-east-1c\n"
+      "1970-01-01T00:05Z,0.1,free\n"
+      "1970-01-01 00:10,0.2,0.2\n"
+      "1970-01-01T00:01Z,0.3,0.3\n"
+      "1970-01-01T00:05Z,0.4,0.6\n");
+  EXPECT_EQ(lines.front(), "300 us-east-1a 100000000");
+  expect_said(lines, "prices.csv:2: us-east-1c: \"free\" is no number");
+  expect_said(lines, "prices.csv:3: time_utc: \"1970-01-01 00:10\" is no time such as");
+  expect_said(lines, "prices.csv:4: time_utc: 1970-01-01T00:01Z is before the row above it");
+  expect_said(lines,
+              "prices.csv:5: us-east-1a: another price for the same time and zone as line 2");
+  EXPECT_EQ(lines.back(), "300 us-east-1c 600000000");
+  EXPECT_EQ(lines.size(), 6U);
+}
+
 TEST(CsvFeed, NamesFileLineColumnAndCureOfABadHeader) {
   expect_said(lines_of(""), "prices.csv: the file is empty; its first line has to name");
   expect_said(lines_of("\n\n# nothing\n"), "the file is empty");
