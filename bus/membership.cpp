@@ -57,6 +57,9 @@ void Membership::add_link(const std::string& endpoint, bool seed) {
         if (found != links_.end() && found->second.greet) greet(found->second);
       });
   if (!socket.ok()) return listener_.on_bad_frame(endpoint, socket.status());
+  // A seed stays one, whoever told of it.
+  seed = seed ||
+         std::find(options_.seeds.begin(), options_.seeds.end(), endpoint) != options_.seeds.end();
   const absl::Status connected = (*socket)->connect(endpoint);
   if (!connected.ok()) return listener_.on_bad_frame(endpoint, connected);
   Link& link = links_[endpoint];

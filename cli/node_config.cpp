@@ -84,6 +84,13 @@ void check_token(TomlTable& table, std::string_view key, const std::string& node
                               "\"host1\" or \"host1-example-com\", not \"host1.example.com\""));
 }
 
+// What another account has is never heard of in this one.
+void check_account(TomlTable& table, const PlaceName& place, const std::string& account) {
+  if (place.cloud.empty() || place.cloud == account) return;
+  table.complain("place", absl::StrCat("is not of this account: write name = \"", place.cloud,
+                                       "\" under [account]"));
+}
+
 // One's own hosts: each once, of the account's cloud, and one price for a place, since policies choose among places.
 void read_hosts(TomlTable& table, AccountConfig& account) {
   for (const char* key : {"prices", "types", "zone", "instance"})
@@ -96,9 +103,7 @@ void read_hosts(TomlTable& table, AccountConfig& account) {
     host.place = place_id(entry, "place");
     host.price_per_hour = price(entry, "price");
     host.in_use = entry.boolean("in_use", true);
-    if (!host.place.cloud.empty() && host.place.cloud != account.account)
-      entry.complain("place", absl::StrCat("is not of this account: write name = \"",
-                                           host.place.cloud, "\" under [account]"));
+    check_account(entry, host.place, account.account);
     if (host.place.spot)
       entry.complain("place", "has to end in /on-demand: nobody takes one's own host away");
     for (const FixedHost& other : account.hosts) {
@@ -131,10 +136,12 @@ AccountConfig read_account(TomlTable& table, const absl::Time origin) {
   chance("spike_to_calm", account.generated.spike_to_calm);
   for (TomlTable& zone : table.tables("zone")) {
     const PlaceName place = place_id(zone, "place");
+    check_account(zone, place, account.account);
     account.generated.zones.push_back({place, price(zone, "on_demand")});
   }
   for (TomlTable& fixed : table.tables("fixed")) {
     const PlaceName place = place_id(fixed, "place");
+    check_account(fixed, place, account.account);
     account.fixed.push_back({place, price(fixed, "price"), origin});
   }
   for (TomlTable& label : table.tables("label")) {
@@ -147,7 +154,12 @@ AccountConfig read_account(TomlTable& table, const absl::Time origin) {
   for (TomlTable& instance : table.tables("instance")) {
     SimulatedMarketOptions::Initial initial;
     initial.place = place_id(instance, "place");
+    check_account(instance, initial.place, account.account);
     initial.node = instance.required_text("node");
+    check_token(instance, "node", initial.node);
+    for (const SimulatedMarketOptions::Initial& other : account.initial)
+      if (other.node == initial.node)
+        instance.complain("node", "has an instance already: remove one of the two");
     initial.bid = price(instance, "bid");
     account.initial.push_back(std::move(initial));
   }

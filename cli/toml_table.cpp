@@ -9,6 +9,12 @@
 #include "cli/near_names.h"
 
 namespace supercloud {
+namespace {
+
+constexpr absl::Duration longest = absl::Hours(24 * 3653);
+constexpr absl::Time last_time = absl::FromUnixSeconds(4'102'444'800);  // 2100
+
+}  // namespace
 
 struct TomlTable::Document {
   std::string name;
@@ -123,9 +129,11 @@ absl::Duration TomlTable::duration(std::string_view key, absl::Duration otherwis
   absl::Duration parsed;
   if (const auto* value = node->as_string(); value != nullptr &&
                                              absl::ParseDuration(value->get(), &parsed) &&
-                                             parsed > absl::ZeroDuration())
+                                             parsed > absl::ZeroDuration() && parsed <= longest)
     return parsed;
-  mistake(node, key, "has to be a length of time above zero, such as \"1.5s\" or \"10m\"");
+  mistake(
+      node, key,
+      "has to be a length of time above zero, of ten years at most, such as \"1.5s\" or \"10m\"");
   return otherwise;
 }
 
@@ -138,9 +146,10 @@ absl::Time TomlTable::time(std::string_view key) {
   absl::Time parsed;
   std::string error;
   if (const auto* value = node->as_string();
-      value != nullptr && absl::ParseTime(absl::RFC3339_full, value->get(), &parsed, &error))
+      value != nullptr && absl::ParseTime(absl::RFC3339_full, value->get(), &parsed, &error) &&
+      parsed >= absl::UnixEpoch() && parsed <= last_time)
     return parsed;
-  mistake(node, key, "has to be a time, such as \"2015-08-22T00:00:00Z\"");
+  mistake(node, key, "has to be a time from 1970 to 2100, such as \"2015-08-22T00:00:00Z\"");
   return absl::UnixEpoch();
 }
 

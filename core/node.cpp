@@ -171,9 +171,7 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
   }
   ActorCell* cell = state_->find(actor);
   if (cell == nullptr) {
-    // Not NotFound: what was asked for may well exist.
-    refuse(absl::FailedPreconditionError(
-        absl::StrCat("node ", name(), " has no actor named ", actor)));
+    refuse(absl::NotFoundError(absl::StrCat("node ", name(), " has no actor named ", actor)));
     return;
   }
   if (!cell->up()) {

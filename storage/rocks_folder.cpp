@@ -145,8 +145,10 @@ absl::StatusOr<std::unique_ptr<RocksFolder>> RocksFolder::open_read_only(
   folder->secondary_path_ = secondary;
   absl::Status opened;
   for (int tries = 0; tries < reader_tries; ++tries) {
+    // Read first: what its writer commits meanwhile is not missing.
+    const std::uint64_t synced = folder->read_witness();
     opened = folder->open_database(Mode::reader);
-    if (opened.ok()) opened = folder->check_what_it_is();
+    if (opened.ok()) opened = folder->check_what_it_is(synced);
     if (opened.ok()) return folder;
     folder->close_database();
   }
@@ -199,12 +201,12 @@ absl::Status RocksFolder::open_writer() {
   if (there) {
     // First without changing anything: opening for writing would make final what recovery passed over.
     absl::Status checked = open_database(Mode::check);
-    if (checked.ok()) checked = check_what_it_is();
+    if (checked.ok()) checked = check_what_it_is(read_witness());
     close_database();
     if (!checked.ok()) return checked;
   }
   if (absl::Status opened = open_database(Mode::writer); !opened.ok()) return opened;
-  absl::Status described = commits_ == 0 ? describe_new() : check_what_it_is();
+  absl::Status described = commits_ == 0 ? describe_new() : check_what_it_is(read_witness());
   if (!described.ok()) {
     close_database();
     return described;
@@ -301,8 +303,7 @@ absl::Status RocksFolder::check_families() {
   return absl::OkStatus();
 }
 
-absl::Status RocksFolder::check_what_it_is() {
-  const std::uint64_t synced = read_witness();
+absl::Status RocksFolder::check_what_it_is(std::uint64_t synced) {
   if (commits_ < synced) {
     return damaged(
         absl::StrCat("of ", synced, " commits that were synced only ", commits_, " can be read"));

@@ -109,7 +109,8 @@ class RocksFolder {
   absl::Status prepare_folder();
   absl::Status open_writer();
   absl::Status open_database(Mode mode);
-  absl::Status check_what_it_is();
+  // `synced`: so many commits have to be there.
+  absl::Status check_what_it_is(std::uint64_t synced);
   absl::Status check_families();
   absl::Status describe_new();
   void close_database();

@@ -148,7 +148,8 @@ void Ledger::wake_later() {
     next = next ? std::min(*next, due) : due;
   }
   if (!next) return;
-  const Duration span = std::min(market_.until(*next), MarketTime::longest) + options_.settle;
+  const Duration span = std::max(
+      std::min(market_.until(*next), MarketTime::longest) + options_.settle, absl::Milliseconds(1));
   wake_ = context_.after(span, [this] {
     wake_ = 0;
     charge_due();
@@ -160,7 +161,9 @@ void Ledger::charge_due() {
   const absl::Time now = market_.now();
   std::vector<std::string> done;
   for (auto& [id, account] : accounts_) {
-    const std::int64_t due = hours_due(account.rental, now, options_.hour);
+    // Facts about an hour that is just over may still be on their way.
+    const absl::Time told = account.over() ? now : now - options_.settle * options_.market.speed;
+    const std::int64_t due = hours_due(account.rental, told, options_.hour);
     PriceHistory& prices = prices_[account.rental.place];
     while (account.settled < due) {
       const std::int64_t hour = account.settled;

@@ -305,6 +305,9 @@ bool completing(const View& view) {
 Decision next_step(const View& view) {
   if (!view.record_read) return {Step::none, "the lease record is not known yet"};
   if (!view.record) {
+    // Who gives no session is not the table that could tell.
+    if (!view.session && (view.copy || view.volume))
+      return {Step::none, "no lease, and no session"};
     if (view.copy) return {Step::destroy_copy, "no lease: the VM is gone"};
     if (view.define_in_flight) return {Step::none, "a define is in flight"};
     if (view.volume) return {Step::release_volume, "no lease: the VM is gone"};

@@ -52,7 +52,9 @@ class Provider {
   // by id; for reconciliation after a takeover of the role
   virtual void list(Reply<std::vector<Instance>> reply) = 0;
   virtual void watch(std::function<void(const InstanceChange&)> change) = 0;
-  // A market's provider hears prices through the actor that drives it.
+  // An id that the facts know already, also of an instance that has ended: never given out again.
+  virtual void remember(const std::string& instance) { static_cast<void>(instance); }
+  // A market's provider hears prices through the actor that drives it, once it has been told what is rented.
   virtual void price_changed(const Price& price) = 0;
 };
 

@@ -36,6 +36,7 @@ ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const Session
             {[this](Epoch epoch) { gained(epoch); }, nullptr}),
       past_(context, {{"spot.>", "instance.>"}}, [this](const Event& event) { fold(event); }),
       ended_(options_.ended_max),
+      ended_tokens_(options_.ended_max),
       requested_(options_.ended_max),
       alive_(std::make_shared<bool>(true)) {
   context_.subscribe(Pattern::of("spot.price_changed.>"));
@@ -63,7 +64,7 @@ void ProviderActor::gained(Epoch epoch) {
 void ProviderActor::receive(const Event& event) {
   past_.hear(event);
   fold(event);
-  if (event.type() == schema::Payload::SPOT_PRICE_CHANGED && role_.held()) {
+  if (event.type() == schema::Payload::SPOT_PRICE_CHANGED && role_.held() && reconciled_) {
     const auto found =
         prices_.find(std::string(text(event.payload().getSpotPriceChanged().getPlace().getId())));
     if (found != prices_.end()) provider_.price_changed(found->second);
@@ -128,8 +129,10 @@ void ProviderActor::fold(const Event& event) {
 
 void ProviderActor::end(const std::string& instance) {
   ended_.insert(instance);
+  provider_.remember(instance);
   const auto found = known_.find(instance);
   if (found == known_.end()) return;
+  ended_tokens_[found->second.instance.client_token] = instance;
   context_.cancel(found->second.check);
   known_.erase(found);
 }
@@ -141,7 +144,7 @@ void ProviderActor::begin() {
     if (!*alive) return;
     context_.after(absl::ZeroDuration(), [this, change] { changed(change); });
   });
-  for (const auto& [id, price] : prices_) provider_.price_changed(price);
+  reconciled_ = false;
   provider_.list(context_.reply<std::vector<Instance>>(
       options_.deadline, [this](absl::StatusOr<std::vector<Instance>> listed) {
         if (!role_.held()) return;
@@ -182,6 +185,9 @@ void ProviderActor::reconcile(const std::vector<Instance>& listed) {
     }
   }
   for (const auto& [id, known] : known_) check_later(id);
+  // Not before it has what is rented: a price may make it rent, or give notice.
+  reconciled_ = true;
+  for (const auto& [id, price] : prices_) provider_.price_changed(price);
 }
 
 void ProviderActor::changed(const InstanceChange& change) {
@@ -307,6 +313,11 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
     if (known.instance.client_token != token) continue;
     return answer(Message<schema::Response>::build(
         [&instance = id](schema::Response::Builder response) { response.setInstance(instance); }));
+  }
+  if (ended_tokens_.contains(token)) {
+    return answer(error_answer(absl::FailedPreconditionError(
+        absl::StrCat("instance ", ended_tokens_[token],
+                     " was rented with this client token, and has ended; give another token"))));
   }
   const bool under_way = rentals_.contains(token);
   rentals_[token].waiting.push_back(std::move(answer));

@@ -86,12 +86,14 @@ class ProviderActor final : public Actor {
   const ProviderActorOptions options_;
   RoleHolder role_;
   Past past_;
-  std::map<std::string, Known> known_;             // by instance; those that have not ended
-  RecentSet<std::string> ended_;                   // instances
-  std::map<std::string, Price> prices_;            // newest, by place
-  RecentSet<std::string> requested_;               // client tokens whose request is a fact
-  std::map<std::string, Rental> rentals_;          // under way, by client token
-  std::map<std::string, std::string> return_why_;  // by instance
+  std::map<std::string, Known> known_;  // by instance; those that have not ended
+  RecentSet<std::string> ended_;        // instances
+  bool reconciled_ = false;             // the account knows what the facts know, and is told prices
+  RecentMap<std::string, std::string> ended_tokens_;  // client token -> the instance that has ended
+  std::map<std::string, Price> prices_;               // newest, by place
+  RecentSet<std::string> requested_;                  // client tokens whose request is a fact
+  std::map<std::string, Rental> rentals_;             // under way, by client token
+  std::map<std::string, std::string> return_why_;     // by instance
   // what the account calls back outlives this actor
   std::shared_ptr<bool> alive_;
 };

@@ -176,20 +176,23 @@ void SimulatedMarket::adopt(const Instance& instance) {
       initial_done_[i] = true;
     }
   }
-  // Ids go on after the highest that was adopted.
-  const std::string prefix = absl::StrCat("i-", options_.account, "-");
-  std::uint64_t number = 0;
-  if (instance.id.starts_with(prefix) &&
-      absl::SimpleAtoi(instance.id.substr(prefix.size()), &number)) {
-    made_ = std::max(made_, number);
-  }
+  remember(instance.id);
   Rented& rented = instances_[instance.id];
   rented.instance = instance;
-  // given anew, if the price still says so
-  rented.instance.notice_deadline = absl::InfiniteFuture();
   rented.launched = true;
   by_token_[instance.client_token] = instance.id;
-  check_bid(rented);
+  if (instance.notice_deadline == absl::InfiniteFuture()) return check_bid(rented);
+  // Once given, a notice stands.
+  const absl::Duration left = std::max(instance.notice_deadline - now(), absl::ZeroDuration());
+  rented.timer = scheduler_.at(scheduler_.clock().now() + options_.market.cluster_span(left),
+                               [this, id = instance.id] { revoke(id); });
+}
+
+void SimulatedMarket::remember(const std::string& instance) {
+  const std::string prefix = absl::StrCat("i-", options_.account, "-");
+  std::uint64_t number = 0;
+  if (instance.starts_with(prefix) && absl::SimpleAtoi(instance.substr(prefix.size()), &number))
+    made_ = std::max(made_, number);
 }
 
 void SimulatedMarket::tell(InstanceChange change) {

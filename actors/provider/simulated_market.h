@@ -51,9 +51,10 @@ class SimulatedMarket final : public Provider {
   void give_back(std::string instance, Reply<Done> reply) override;
   void list(Reply<std::vector<Instance>> reply) override;
   void watch(std::function<void(const InstanceChange&)> change) override;
+  void remember(const std::string& instance) override;
   void price_changed(const Price& price) override;
 
-  // An instance that another process's copy of this account had rented: whoever takes over its role tells this one.
+  // Before it hears of prices: an instance that another process's copy of this account had rented: whoever takes over its role tells this one.
   void adopt(const Instance& instance);
 
  private:

@@ -21,6 +21,8 @@ constexpr std::size_t chunk_bytes = 256 << 10;
 constexpr std::size_t line_bytes_max = 64 << 10;
 constexpr std::size_t columns_max = 256;
 constexpr std::size_t places_max = 100'000;
+constexpr absl::Time first_time = absl::UnixEpoch();
+constexpr absl::Time last_time = absl::FromUnixSeconds(4'102'444'800);  // 2100
 
 std::string_view trimmed(std::string_view field) {
   while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
@@ -192,12 +194,14 @@ absl::StatusOr<absl::Time> CsvFeed::time_in(std::string_view field) const {
   if (!epoch_column_) {
     absl::Time time;
     std::string error;
-    if (absl::ParseTime("%Y-%m-%dT%H:%MZ", absl_view(field), &time, &error) ||
-        absl::ParseTime(absl::RFC3339_full, absl_view(field), &time, &error))
-      return time;
-    return damaged("time_utc",
-                   absl::StrCat("\"", printable(field),
-                                "\" is no time such as 2016-06-22T07:50Z; the row is left out"));
+    const bool parsed = absl::ParseTime("%Y-%m-%dT%H:%MZ", absl_view(field), &time, &error) ||
+                        absl::ParseTime(absl::RFC3339_full, absl_view(field), &time, &error);
+    if (parsed && time >= first_time && time <= last_time) return time;
+    return damaged(
+        "time_utc",
+        absl::StrCat("\"", printable(field),
+                     "\" is no time from 1970 to 2100 such as 2016-06-22T07:50Z; the row is "
+                     "left out"));
   }
   std::int64_t seconds = 0;
   if (!absl::SimpleAtoi(absl_view(field), &seconds)) {
@@ -206,7 +210,7 @@ absl::StatusOr<absl::Time> CsvFeed::time_in(std::string_view field) const {
         absl::StrCat("\"", printable(field),
                      "\" is no whole number of seconds since 1970; the row is left out"));
   }
-  if (seconds < 0 || seconds > 4'102'444'800) {
+  if (seconds < absl::ToUnixSeconds(first_time) || seconds > absl::ToUnixSeconds(last_time)) {
     return damaged("epoch_s",
                    absl::StrCat(seconds,
                                 " is not between 1970 and 2100; is it in seconds? The row is "

@@ -168,6 +168,7 @@ std::string DemoStory::tell(const Event& event) {
     }
     case schema::Payload::LEDGER_CHARGED: {
       const auto charged = payload.getLedgerCharged();
+      if (!charged_.emplace(str(charged.getInstance()), charged.getFromNs()).second) return "";
       const auto found = instances_.find(str(charged.getInstance()));
       const bool carried = found != instances_.end() &&
                            (found->second.carries ||

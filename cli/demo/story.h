@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -121,6 +122,8 @@ class DemoStory {
   std::map<std::string, std::string> lost_;  // VM -> the node that was taken with it
   std::deque<Line> lines_;
   Figures figures_;
+  std::set<std::pair<std::string, std::int64_t>>
+      charged_;  // instance and from: told again, it counts once
   Money spent_, idle_;
 };
 

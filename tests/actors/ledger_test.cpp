@@ -78,6 +78,19 @@ TEST_F(LedgerTest, ChargesEveryInstanceHourOnceWhenItIsOver) {
                                                      "i-1 60 90 0", "i-2 70 85 1000"}));
 }
 
+// Another's hour that ends a moment later does not make it hasty.
+TEST_F(LedgerTest, WaitsForLateFactsOfEachInstance) {
+  TestNode& node = keep("a");
+  publish_price(node, zone("a"), 100, minute(0));
+  launch(node, "i-1", zone("a"), minute(0));
+  launch(node, "i-2", zone("a"), minute(0) + absl::Milliseconds(100));
+  run(minute(60) + absl::Milliseconds(250) - market_now());
+  EXPECT_EQ(charges(node), (std::vector<std::string>{"i-1 0 60 100"}));
+  end(node, "i-2", minute(60), true);
+  run(absl::Minutes(1));
+  EXPECT_EQ(charges(node), (std::vector<std::string>{"i-1 0 60 100", "i-2 0 60 0"}));
+}
+
 TEST_F(LedgerTest, ChargesNothingTwiceAfterRestartsAndTakeovers) {
   keep("a");
   TestNode& b = keep("b");

@@ -123,6 +123,8 @@ TEST_F(NextStep, destroys_its_copy_only_on_learning_that_it_lost) {  // rule 7
   EXPECT_EQ(step(), Step::destroy_copy);
   view_.record.reset();
   EXPECT_EQ(step(), Step::destroy_copy) << "no lease at all";
+  view_.session.reset();
+  EXPECT_EQ(step(), Step::none) << "by a table that gives no session";
 }
 
 TEST_F(NextStep, a_stopped_copy_whose_disk_is_gone_is_of_no_use) {

@@ -137,16 +137,21 @@ TEST(CsvFeed, OfATablesRowOnlyTheDamagedPriceIsLeftOut) {
       "time_utc,us-east-1a,us-east-1c\n"
       "1970-01-01T00:05Z,0.1,free\n"
       "1970-01-01 00:10,0.2,0.2\n"
+      "2999-01-01T00:00Z,0.2,0.2\n"
+      "infinite-future,0.2,0.2\n"
       "1970-01-01T00:01Z,0.3,0.3\n"
       "1970-01-01T00:05Z,0.4,0.6\n");
   EXPECT_EQ(lines.front(), "300 us-east-1a 100000000");
   expect_said(lines, "prices.csv:2: us-east-1c: \"free\" is no number");
-  expect_said(lines, "prices.csv:3: time_utc: \"1970-01-01 00:10\" is no time such as");
-  expect_said(lines, "prices.csv:4: time_utc: 1970-01-01T00:01Z is before the row above it");
   expect_said(lines,
-              "prices.csv:5: us-east-1a: another price for the same time and zone as line 2");
+              "prices.csv:3: time_utc: \"1970-01-01 00:10\" is no time from 1970 to 2100 such as");
+  expect_said(lines, "prices.csv:6: time_utc: 1970-01-01T00:01Z is before the row above it");
+  expect_said(lines,
+              "prices.csv:7: us-east-1a: another price for the same time and zone as line 2");
+  expect_said(lines, "prices.csv:4: time_utc: \"2999-01-01T00:00Z\" is no time from 1970 to 2100");
+  expect_said(lines, "prices.csv:5: time_utc: \"infinite-future\" is no time");
   EXPECT_EQ(lines.back(), "300 us-east-1c 600000000");
-  EXPECT_EQ(lines.size(), 6U);
+  EXPECT_EQ(lines.size(), 8U);
 }
 
 TEST(CsvFeed, NamesFileLineColumnAndCureOfABadHeader) {

@@ -1,5 +1,6 @@
 // The provider actor over the simulated market account.
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -257,6 +258,54 @@ TEST_F(ProviderTest, TellsAnotherProcesssCopyOfASimulatedAccountWhatIsRented) {
   publish_price(b, zone("a"), 60'000'000, market.origin + absl::Minutes(5));
   run(absl::Minutes(3));
   EXPECT_EQ(of(b, Payload::INSTANCE_REVOKED).size(), 1U) << "only the one that bid less";
+}
+
+// Prices that let it rent, or give notice, are told when it knows what is rented.
+TEST_F(ProviderTest, AnAccountOfANewProcessGivesNoIdOutAgainAndKeepsTheNoticesThatWereGiven) {
+  SimulatedMarketOptions options = account_options();
+  options.initial = {{zone("a"), "node-a", Money{100'000'000}},
+                     {zone("b"), "node-b", Money{100'000'000}},
+                     {zone("c"), "node-c", Money{100'000'000}}};
+  SimulatedMarket first(scheduler, options);
+  SimulatedMarket second(scheduler, options);
+  provide("a", first);
+  ProviderActorOptions adopting;
+  adopting.adopt = [&second](const Instance& instance) {
+    second.adopt(instance);
+    return true;
+  };
+  TestNode& b = provide("b", second, adopting);
+  for (const char* name : {"a", "b", "c"}) publish_price(b, zone(name), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  EXPECT_TRUE(rent(b, zone("c"), 50'000'000, "1", "a").ok());
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 4U);
+  // The first and the last end, a third is under notice; the first one's price stays high.
+  publish_price(b, zone("a"), 200'000'000, market.origin + absl::Minutes(3));
+  EXPECT_TRUE(
+      give_back(
+          b,
+          std::string(text(
+              of(b, Payload::INSTANCE_LAUNCHED)[3].payload().getInstanceLaunched().getInstance())))
+          .ok());
+  run(absl::Minutes(3));
+  publish_price(b, zone("c"), 200'000'000, market.origin + absl::Minutes(6));
+  run(absl::Seconds(5));
+  ASSERT_EQ(of(b, Payload::SPOT_INTERRUPTION_NOTICE).size(), 2U);
+  ASSERT_EQ(of(b, Payload::INSTANCE_REVOKED).size(), 1U);
+  publish_price(b, zone("c"), 30'000'000, market.origin + absl::Minutes(7));  // too late
+  crash("a");
+  run(absl::Minutes(3));
+  EXPECT_EQ(of(b, Payload::INSTANCE_REVOKED).size(), 2U) << "once given, a notice stands";
+  EXPECT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 4U);
+  EXPECT_TRUE(absl::IsFailedPrecondition(rent(b, zone("c"), 50'000'000, "1", "b").status()))
+      << "the same token never rents twice";
+  EXPECT_TRUE(rent(b, zone("c"), 50'000'000, "2", "b").ok());
+  run(absl::Minutes(2));
+  std::set<std::string> ids;
+  for (const Event& event : of(b, Payload::INSTANCE_LAUNCHED))
+    ids.insert(std::string(text(event.payload().getInstanceLaunched().getInstance())));
+  EXPECT_EQ(ids.size(), 5U);
 }
 
 TEST_F(ProviderTest, LendsFixedHostsAndTakesThemBack) {

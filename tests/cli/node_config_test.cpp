@@ -152,5 +152,40 @@ TEST(NodeConfig, AMistakeInAListOfHostsIsToldWithLineKeyAndCure) {
   EXPECT_NE(with("in_use", "used").find("account.host.used is not known here"), std::string::npos);
 }
 
+TEST(NodeConfig, AMistakeInASimulatedCloudIsToldWithLineKeyAndCure) {
+  const std::string cloud = std::string(good) + R"([market]
+origin = "2026-01-01T00:00:00Z"
+start = "2026-01-01T00:00:00Z"
+[account]
+[[account.zone]]
+place = "aws/us-east-1/us-east-1a/r3.large/spot"
+on_demand = "0.175"
+[[account.instance]]
+node = "n1"
+place = "aws/us-east-1/us-east-1a/r3.large/spot"
+bid = "0.175"
+[[account.instance]]
+node = "n2"
+place = "aws/us-east-1/us-east-1a/r3.large/spot"
+bid = "0.175"
+)";
+  const auto with = [&cloud](const std::string& old, const std::string& replacement) {
+    std::string toml = cloud;
+    toml.replace(toml.rfind(old), old.size(), replacement);
+    return mistake_in(toml);
+  };
+  EXPECT_EQ(mistake_in(cloud), "none");
+  EXPECT_NE(with("\"n2\"", "\"n1\"").find("account.instance.node has an instance already"),
+            std::string::npos);
+  EXPECT_NE(with("\"n2\"", "\"n.2\"").find("account.instance.node has to be"), std::string::npos);
+  EXPECT_NE(with("\"aws/us", "\"gcp/us").find("account.instance.place is not of this account"),
+            std::string::npos);
+  EXPECT_NE(
+      with("[account]", "[account]\nname = \"gcp\"").find("zone.place is not of this account"),
+      std::string::npos);
+  EXPECT_NE(with("2026-01-01T00:00:00Z", "infinite-future").find("market.start has to be a time"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace supercloud
