@@ -222,8 +222,8 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_losses(cluster, history);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
-    if (!key.starts_with("vm/")) continue;
-    known.insert(key.substr(3));
+    if (!key.starts_with(vm_keys)) continue;
+    known.insert(vm_of_key(key));
     check_vm(cluster, stored.record, history);
   }
   for (const auto& machine : cluster.machines())

@@ -54,7 +54,7 @@ class SimulatedMarket final : public Provider {
   void remember(const std::string& instance) override;
   void price_changed(const Price& price) override;
 
-  // Before it hears of prices: an instance that another process's copy of this account had rented: whoever takes over its role tells this one.
+  // What another process's copy of this account had rented: whoever takes over its role tells this one, before any price.
   void adopt(const Instance& instance);
 
  private:

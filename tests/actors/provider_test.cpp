@@ -49,6 +49,14 @@ class ProviderTest : public MarketWorld {
                Message<schema::Request>::build(
                    [&](schema::Request::Builder request) { request.setReturnInstance(instance); }));
   }
+  static ProviderActorOptions told_by_the_facts(SimulatedMarket& account) {
+    ProviderActorOptions options;
+    options.adopt = [&account](const Instance& instance) {
+      account.adopt(instance);
+      return true;
+    };
+    return options;
+  }
   // A VM's lease, held by `node`.
   void place_vm(const std::string& node) {
     Swap swap;
@@ -240,12 +248,7 @@ TEST_F(ProviderTest, TellsAnotherProcesssCopyOfASimulatedAccountWhatIsRented) {
   SimulatedMarket first(scheduler, options);
   SimulatedMarket second(scheduler, options);
   provide("a", first);
-  ProviderActorOptions adopting;
-  adopting.adopt = [&second](const Instance& instance) {
-    second.adopt(instance);
-    return true;
-  };
-  TestNode& b = provide("b", second, adopting);
+  TestNode& b = provide("b", second, told_by_the_facts(second));
   publish_price(b, zone("a"), 30'000'000, market.origin);
   run(absl::Seconds(1));
   EXPECT_TRUE(rent(b, zone("a"), 50'000'000, "1", "a").ok());
@@ -269,12 +272,7 @@ TEST_F(ProviderTest, AnAccountOfANewProcessGivesNoIdOutAgainAndKeepsTheNoticesTh
   SimulatedMarket first(scheduler, options);
   SimulatedMarket second(scheduler, options);
   provide("a", first);
-  ProviderActorOptions adopting;
-  adopting.adopt = [&second](const Instance& instance) {
-    second.adopt(instance);
-    return true;
-  };
-  TestNode& b = provide("b", second, adopting);
+  TestNode& b = provide("b", second, told_by_the_facts(second));
   for (const char* name : {"a", "b", "c"}) publish_price(b, zone(name), 30'000'000, market.origin);
   run(absl::Seconds(1));
   EXPECT_TRUE(rent(b, zone("c"), 50'000'000, "1", "a").ok());
