@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cerrno>
 #include <cstdint>
 #include <fstream>
@@ -28,6 +29,7 @@ constexpr std::uint64_t page_bytes = 4096;
 constexpr std::uint64_t memory_bytes_min = 1 << 20;
 constexpr std::uint64_t memory_bytes_max = std::uint64_t{64} << 40;
 constexpr std::uint64_t disk_bytes_max = std::uint64_t{1} << 50;
+constexpr double downtime_usd_max = 1e6;  // per hour
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
@@ -41,11 +43,14 @@ struct VmDescription {
   std::optional<absl::Duration> loss_bound;
   std::vector<std::string> nodes, devices;
   std::string reads;
+  Money downtime;
+  std::uint32_t moves_per_day = 0;
 };
 
 const std::vector<std::string> top_keys = {
-    "name",    "tenant",    "memory",     "disk",     "cpus",  "address", "policy",  "requires",
-    "refuses", "disk_loss", "loss_bound", "replicas", "nodes", "devices", "workload"};
+    "name",           "tenant",        "memory",  "disk",      "cpus",       "address",  "policy",
+    "downtime_price", "moves_per_day", "requires", "refuses",  "disk_loss",  "loss_bound",
+    "replicas",       "nodes",         "devices", "workload"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second",
                                                 "reads"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
@@ -76,6 +81,8 @@ class VmFileReader {
     whole_number(table, "", "replicas", 0, 16, description_.replicas);
     address(table);
     policy(table);
+    downtime_price(table);
+    whole_number(table, "", "moves_per_day", 0, 1440, description_.moves_per_day);
     disk_loss(table);
     description_.required = labels(table, "requires", false);
     description_.refused = labels(table, "refuses", true);
@@ -196,6 +203,16 @@ class VmFileReader {
         options_.policies.end())
       mistake(table.get("policy"), "policy", absl::StrCat("there is no policy \"", *value, "\""),
               suggest(*value, options_.policies, "leave it out"));
+  }
+
+  void downtime_price(const toml::table& table) {
+    const toml::node* node = table.get("downtime_price");
+    if (node == nullptr) return;
+    const auto usd = node->value<double>();
+    if (!usd || !(*usd >= 0 && *usd <= downtime_usd_max))
+      return mistake(node, "downtime_price", "is no number of USD from 0 to 1000000",
+                     "say what an hour of downtime costs, as downtime_price = 0.5");
+    description_.downtime = {static_cast<std::int64_t>(std::llround(*usd * 1e9))};
   }
 
   void disk_loss(const toml::table& table) {
@@ -325,6 +342,8 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
     spec.setDirtyPagesPerSecond(vm.dirty_pages);
     spec.setWritesPerSecond(vm.writes);
     spec.setReads(vm.reads);
+    spec.setDowntimeNanoUsdPerHour(static_cast<std::uint64_t>(vm.downtime.nano_usd));
+    spec.setMovesPerDay(vm.moves_per_day);
     auto nodes = spec.initNodes(static_cast<unsigned>(vm.nodes.size()));
     for (unsigned i = 0; i < vm.nodes.size(); ++i) nodes.set(i, vm.nodes[i]);
     auto devices = spec.initDevices(static_cast<unsigned>(vm.devices.size()));
@@ -355,6 +374,11 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"cpus", absl::StrCat(spec.getCpus())},
           {"address", std::string(text(spec.getAddress()))},
           {"policy", std::string(text(spec.getPolicy()))},
+          {"downtime_price", absl::StrCat(to_string(Money{static_cast<std::int64_t>(
+                                              spec.getDowntimeNanoUsdPerHour())}),
+                                          " per hour")},
+          {"moves_per_day",
+           spec.getMovesPerDay() == 0 ? "any number" : absl::StrCat(spec.getMovesPerDay())},
           {"requires", label_text(spec.getRequires())},
           {"refuses", label_text(spec.getRefuses())},
           {"disk_loss", disk_loss_text(spec.getDiskLoss())},

@@ -25,10 +25,15 @@ bool PriceHistory::add(absl::Time since, Money usd_per_hour) {
   return prices_.try_emplace(since, usd_per_hour).second;
 }
 
-std::optional<Money> PriceHistory::at(absl::Time when) const {
+std::optional<std::pair<absl::Time, Money>> PriceHistory::entry_at(absl::Time when) const {
   const auto after = prices_.upper_bound(when);
   if (after == prices_.begin()) return std::nullopt;
-  return std::prev(after)->second;
+  return *std::prev(after);
+}
+
+std::optional<Money> PriceHistory::at(absl::Time when) const {
+  const auto entry = entry_at(when);
+  return entry ? std::optional(entry->second) : std::nullopt;
 }
 
 std::vector<std::pair<absl::Time, Money>> PriceHistory::between(absl::Time after,

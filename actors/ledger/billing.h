@@ -26,12 +26,15 @@ class PriceHistory {
   bool add(absl::Time since, Money usd_per_hour);
   // The price in force at `when`; empty before the first.
   std::optional<Money> at(absl::Time when) const;
+  // ... and since when it was.
+  std::optional<std::pair<absl::Time, Money>> entry_at(absl::Time when) const;
   // The changes in (after, before), in order.
   std::vector<std::pair<absl::Time, Money>> between(absl::Time after, absl::Time before) const;
   // Forgets what is not needed to know the price at `from` and later.
   void forget_before(absl::Time from);
   bool empty() const { return prices_.empty(); }
   std::pair<absl::Time, Money> newest() const { return *prices_.rbegin(); }
+  std::pair<absl::Time, Money> oldest() const { return *prices_.begin(); }
 
  private:
   std::map<absl::Time, Money> prices_;

@@ -19,7 +19,8 @@ Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
             [this](const Event& event) { fold(event); }),
       done_(options_.ended_max),
       ends_(options_.ended_max),
-      early_(options_.ended_max) {
+      early_(options_.ended_max),
+      wishes_(options_.ended_max) {
   context_.subscribe(Pattern::of("spot.price_changed.>"));
   context_.subscribe(Pattern::of("ledger.charged.>"));
   context_.subscribe(Pattern::of("node.joined.>"));
@@ -48,9 +49,17 @@ void Ledger::fold(const Event& event) {
     case schema::Payload::SPOT_PRICE_CHANGED: {
       const auto change = payload.getSpotPriceChanged();
       const std::string place(text(change.getPlace().getId()));
-      prices_[place].add(absl::FromUnixNanos(change.getSinceNs()),
-                         Money{change.getPriceNanoUsdPerHour()});
+      const absl::Time since = absl::FromUnixNanos(change.getSinceNs());
+      Prices& prices = prices_[place];
+      if (prices.history.add(since, Money{change.getPriceNanoUsdPerHour()}))
+        prices.events.emplace(since, event.id());
       if (ready_) forget_prices(place);
+      return;
+    }
+    case schema::Payload::INSTANCE_REQUESTED: {
+      const auto requested = payload.getInstanceRequested();
+      if (requested.hasMigration())
+        wishes_[str(requested.getClientToken())] = EventId::from(requested.getMigration());
       return;
     }
     case schema::Payload::INSTANCE_LAUNCHED: {
@@ -65,6 +74,7 @@ void Ledger::fold(const Event& event) {
       account.rental.launched = absl::FromUnixNanos(launched.getLaunchedNs());
       account.rental.billing = launched.getBilling();
       account.rental.price_at_start = Money{launched.getPriceNanoUsdPerHour()};
+      if (const auto wish = wishes_.extract(str(launched.getClientToken()))) account.decision = *wish;
       if (const auto end = ends_.extract(id)) account.rental.end = *end;
       if (const auto early = early_.extract(id)) {
         for (const std::int64_t from_ns : *early) {
@@ -128,12 +138,14 @@ void Ledger::forget_if_done(const std::string& instance) {
 
 // Only once the past is known: until then it is not known either which hours are charged.
 void Ledger::forget_prices(const std::string& place) {
-  PriceHistory& prices = prices_[place];
-  absl::Time needed = prices.newest().first - options_.prices_kept;
+  Prices& prices = prices_[place];
+  absl::Time needed = prices.history.newest().first - options_.prices_kept;
   for (const auto& [id, account] : accounts_)
     if (account.rental.place == place)
       needed = std::min(needed, account.rental.launched + options_.hour * account.settled);
-  prices.forget_before(needed);
+  prices.history.forget_before(needed);
+  prices.events.erase(prices.events.begin(),
+                      prices.events.lower_bound(prices.history.oldest().first));
 }
 
 void Ledger::wake_later() {
@@ -164,7 +176,7 @@ void Ledger::charge_due() {
     // Facts about an hour that is just over may still be on their way.
     const absl::Time told = account.over() ? now : now - options_.settle * options_.market.speed;
     const std::int64_t due = hours_due(account.rental, told, options_.hour);
-    PriceHistory& prices = prices_[account.rental.place];
+    const PriceHistory& prices = prices_[account.rental.place].history;
     while (account.settled < due) {
       const std::int64_t hour = account.settled;
       publish(account, charge_of(account.rental, prices, hour, options_.hour));
@@ -186,6 +198,10 @@ void Ledger::publish(const Account& account, const Charge& charge) {
   charged.setToNs(absl::ToUnixNanos(charge.to));
   charged.setPriceNanoUsdPerHour(charge.usd_per_hour.nano_usd);
   charged.setWhy(charge.why);
+  const Prices& prices = prices_[account.rental.place];
+  if (const auto entry = prices.history.entry_at(charge.from))
+    prices.events.at(entry->first).write(charged.initPriceEvent());
+  if (!account.decision.empty()) account.decision.write(charged.initDecision());
   context_.publish(std::move(draft));
 }
 

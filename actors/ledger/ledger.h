@@ -40,6 +40,7 @@ class Ledger final : public Actor {
  private:
   struct Account {
     Rental rental;
+    EventId decision;  // that it was rented for
     std::set<std::int64_t> charged;  // hours beyond `settled`
     std::int64_t settled = 0;        // all hours before this one are charged
     bool over() const { return rental.end.has_value(); }
@@ -61,12 +62,17 @@ class Ledger final : public Actor {
   // the charges of earlier holders are known, as far as their nodes can be reached
   bool ready_ = false;
   std::map<std::string, Account> accounts_;     // by instance; those that are not done
-  std::map<std::string, PriceHistory> prices_;  // by place id
+  struct Prices {
+    PriceHistory history;
+    std::map<absl::Time, EventId> events;  // that said so, by when they came into force
+  };
+  std::map<std::string, Prices> prices_;  // by place id
   RecentSet<std::string> done_;                 // instances that have ended and are charged
   RecentMap<std::string, std::optional<Rental::End>>
       ends_;  // of instances whose launch is not known yet
   // charges, in nanoseconds from 1970, likewise
   RecentMap<std::string, std::set<std::int64_t>> early_;
+  RecentMap<std::string, EventId> wishes_;  // by client token: what instances not launched yet are for
   TimerId wake_ = 0;
 };
 

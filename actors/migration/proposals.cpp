@@ -212,6 +212,7 @@ void Proposals::rent(Pending& pending) {
                   rent.setPlace(place);
                   rent.setClientToken(token);
                   rent.setWhy(absl::StrCat("migration ", id.short_id()));
+                  id.write(rent.initMigration());
                 });
             shared_.context.request(
                 {role->holder, "provider"}, request, shared_.options.call_deadline * 3,

@@ -203,6 +203,12 @@ std::string words(const Event& event, schema::CancelRequested::Reader e) {
   return absl::StrCat("the move of ", event.subject(), " is to be cancelled", because(e.getWhy()));
 }
 
+std::string words(const Event& event, schema::PolicyFailed::Reader e) {
+  return absl::StrCat("policy ", str(e.getPolicy()), " failed for ", event.subject(), " after ",
+                      span_words(absl::Nanoseconds(e.getTookNs())), because(e.getWhy()),
+                      "; it stays where it is");
+}
+
 // ---- storage, network
 
 std::string words(const Event& event, schema::ReplicaLag::Reader e) {
@@ -383,6 +389,8 @@ std::string words_of(const Event& event) {
       return words(event, p.getMigrationCleaned());
     case schema::Payload::MIGRATION_HURRIED:
       return words(event, p.getMigrationHurried());
+    case schema::Payload::POLICY_FAILED:
+      return words(event, p.getPolicyFailed());
     case schema::Payload::MIGRATION_CANCEL_REQUESTED:
       return words(event, p.getMigrationCancelRequested());
     case schema::Payload::STORAGE_REPLICA_LAG:

@@ -333,6 +333,8 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
   requested.setClientToken(token);
   requested.setWhy(request.getWhy());
   requested.setDeadlineNs(absl::ToInt64Nanoseconds(options_.deadline));
+  if (request.hasMigration())
+    EventId::from(request.getMigration()).write(requested.initMigration());
   // The wish is on disk before money is spent on it.
   context_.publish(std::move(draft), [this, rental](const absl::Status& status) {
     if (status.ok()) return ask_account(rental);

@@ -26,6 +26,7 @@ int weight_of(const Event& event) {
     case schema::Payload::MIGRATION_REFUSED:
     case schema::Payload::MIGRATION_CANCEL_REQUESTED:
     case schema::Payload::MIGRATION_HURRIED:
+    case schema::Payload::POLICY_FAILED:
     case schema::Payload::SPOT_INTERRUPTION_NOTICE:
       return always;
     case schema::Payload::MIGRATION_ACCEPTED:

@@ -81,6 +81,7 @@ struct Payload {
     migrationCancelRequested @47 :CancelRequested $topic("migration.cancel_requested");
     vmDestroyed @48 :VmDestroyed $topic("vm.destroyed");
     migrationHurried @49 :Hurried $topic("migration.hurried");
+    policyFailed @50 :PolicyFailed $topic("policy.failed");
   }
 }
 
@@ -128,6 +129,7 @@ struct InstanceRequested {
   clientToken @2 :Text;    # retried with the same token, a request never rents twice
   why @3 :Text;
   deadlineNs @4 :Int64;    # cluster time that the account has for its answer; then it is asked again, with the same token
+  migration @5 :EventId;   # the decision that needs it: a migration.proposed; empty: a user's wish
 }
 
 struct InstanceLaunched {
@@ -162,6 +164,8 @@ struct Charged {
   toNs @4 :Int64;
   priceNanoUsdPerHour @5 :Int64;
   why @6 :Text;
+  priceEvent @7 :EventId;  # the spot.price_changed that said so; empty: the provider, at the launch
+  decision @8 :EventId;    # the migration.proposed that it was rented for; empty: it was there from the start
 }
 
 # ---- node ----------------------------------------------------------------------------------------------------------
@@ -425,6 +429,13 @@ struct Considered {
   lastLook @5 :UInt64;       # hybrid time of the last such look
   evidence @6 :List(EventId);
   wakeAtNs @7 :Int64;        # market time of the next look that the policy asked for; 0: none
+}
+
+struct PolicyFailed {
+  # A policy was late, crashed, or answered nonsense: the VM of the subject stays where it is.
+  policy @0 :Text;
+  why @1 :Text;
+  tookNs @2 :Int64;          # cluster time from the question to the answer, or to its deadline
 }
 
 # ---- bus -----------------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ struct Request {
     sentBytes @8 :UInt64;
     passes @9 :UInt32;
   }
-  struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; }
+  struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; migration @4 :EventId; }
   struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }
   struct AccessResource { resource @0 :Text; vm @1 :VmRef; bytes @2 :UInt64; }
   struct ReadLog { from @0 :UInt64; pattern @1 :Text; limit @2 :UInt32; }

@@ -56,4 +56,6 @@ struct VmSpec {
   reads @19 :Text;              # what a simulated guest reads of: "node/resource", where it lives; empty: nothing
   destroyed @17 :Bool;          # its user wants it gone, with its disks; the record is removed when its copy is
   devices @18 :List(Text);      # names of devices that its node must offer, as "gpu/t4"
+  downtimeNanoUsdPerHour @20 :UInt64;  # what its user loses while it does not run
+  movesPerDay @21 :UInt32;      # as many moves to save money, at most; moves out of danger are not counted; 0: no limit
 }

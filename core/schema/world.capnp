@@ -23,6 +23,7 @@ struct World {
   feedLost @9 :Bool;           # prices are stale
   market @10 :MarketModel;
   noticeEvent @11 :EventId;    # the evidence
+  fleet @12 :Fleet;
 
   struct PlaceView {
     place @0 :Place;
@@ -34,6 +35,10 @@ struct World {
     allowed @6 :Bool;          # by the VM's labels, node list and the place's capacity
     whyNot @7 :Text;
     onDemandNanoUsdPerHour @8 :Int64;  # of its type and region; 0: not known
+    # Prices in force at the last whole hours of market time (multiples of hourNs since 1970), newest first; at most 336.
+    hourlyNanoUsd @9 :List(Int64);
+    vms @10 :UInt32;           # of this cluster that are there, as far as known, this one too
+    arriving @11 :UInt32;      # other VMs on their way there
   }
   struct InstanceView {
     instance @0 :Text;
@@ -59,6 +64,7 @@ struct World {
     launchNs @2 :Int64;
     transferBytes @3 :UInt64;  # per move
     egressNanoUsdPerGib @4 :Int64;
+    downtimeNanoUsdPerHour @5 :Int64;  # what the VM's user loses while it does not run
   }
   struct LinkView {
     from @0 :Text;
@@ -71,6 +77,14 @@ struct World {
     noticeNs @1 :Int64;
     leadNs @2 :Int64;          # how long before the end of a billing hour a move has to begin
   }
+  struct Fleet {
+    # All VMs of the cluster, as far as known: moves share the links, and one place's revocations hit all that are there.
+    vms @0 :UInt32;
+    moving @1 :UInt32;         # other VMs under way
+    movingMax @2 :UInt32;      # at once, to save money; 0: no limit
+    movesOfDay @3 :UInt32;     # of all VMs in the last 24 hours of market time
+    movesPerDay @4 :UInt32;    # 0: no limit
+  }
 }
 
 struct Decision {
@@ -81,4 +95,7 @@ struct Decision {
   gainNanoUsd @4 :Int64;
   costNanoUsd @5 :Int64;
   evidence @6 :List(EventId);
+  # Market time before which prices of other places cannot change this decision: until then it is asked again only for the price
+  # where the VM is, notices, nodes, moves, and at wakeAt. 0: every price matters.
+  pricesMatterAtNs @7 :Int64;
 }

@@ -34,6 +34,8 @@ disk = "1 GiB"
 cpus = 2
 address = "10.1.0.1"
 policy = "cheapest"
+downtime_price = 0.5
+moves_per_day = 12
 disk_loss = "bounded-loss"
 loss_bound = "1500ms"
 replicas = 2
@@ -58,6 +60,8 @@ reads = "a/genome"
   EXPECT_EQ(vm.getCpus(), 2U);
   EXPECT_EQ(text(vm.getAddress()), "10.1.0.1");
   EXPECT_EQ(text(vm.getPolicy()), "cheapest");
+  EXPECT_EQ(vm.getDowntimeNanoUsdPerHour(), 500'000'000U);
+  EXPECT_EQ(vm.getMovesPerDay(), 12U);
   EXPECT_EQ(vm.getDiskLoss(), schema::DiskLoss::BOUNDED_LOSS);
   EXPECT_EQ(vm.getLossBoundNs(), 1'500'000'000U);
   EXPECT_EQ(vm.getReplicas(), 2U);

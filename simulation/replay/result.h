@@ -1,0 +1,66 @@
+// What a replay found out: for the table, the JSON and the report of `supercloud replay`. Values; market time throughout.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "actors/spot/price_feed.h"
+#include "core/units.h"
+
+namespace supercloud {
+
+// A place as a policy saw it when it decided.
+struct ReplayCandidate {
+  std::string place;
+  Money cost, gain;      // over the policy's horizon; against staying
+  std::string excluded;  // why it was no choice; empty: it was one
+};
+
+// A VM at one place, from its arrival until it left.
+struct ReplayStay {
+  std::string vm;
+  absl::Time from, to;
+  std::string place;   // id
+  std::string reason;  // why it came here, one sentence
+  bool flight = false;  // it came because the cloud took what it had
+  std::vector<ReplayCandidate> candidates;
+  std::string decision;  // id of the migration.proposed, "origin/incarnation/sequence"; empty: it began here
+};
+
+struct ReplayStrategy {
+  std::string name;
+  Money cost;
+  std::int64_t moves = 0;        // completed, flights included
+  std::int64_t revocations = 0;  // notices met by instances with a VM on them
+  std::int64_t caught = 0;       // VMs that were still there when the cloud took the instance
+  absl::Duration down;           // sum over VMs, blackouts included
+  std::vector<ReplayStay> stays;                        // in order of `from`
+  std::vector<std::pair<absl::Time, Money>> cumulative;  // what was paid by then, in order
+  std::uint64_t events = 0;                             // in its log
+};
+
+struct ReplayPrices {
+  PlaceName place;
+  std::vector<std::pair<absl::Time, Money>> changes;  // in order; held until the next
+};
+
+struct ReplayResult {
+  std::string title;  // "r3.large in us-east-1, Linux/UNIX"
+  std::vector<std::pair<std::string, std::string>> model;  // every assumption, as name and value
+  absl::Time from, to;
+  int vms = 1;
+  std::vector<ReplayPrices> prices;
+  Money on_demand;      // all the time, all VMs
+  Money clairvoyant;    // the least that was possible under the model
+  std::vector<ReplayStrategy> strategies;  // the asked policy first; then the baselines, "clairvoyant" the last
+  std::optional<double> saving_reached;    // of the asked policy: (on_demand - cost) / (on_demand - clairvoyant); empty: nothing to save
+  std::uint64_t rejected_rows = 0;         // damaged prices that were left out
+  std::uint64_t prices_read = 0;
+  absl::Duration wall;
+};
+
+}  // namespace supercloud
