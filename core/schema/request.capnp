@@ -4,6 +4,7 @@
 
 using Cxx = import "/capnp/c++.capnp";
 using import "types.capnp".EventId;
+using import "types.capnp".Place;
 using import "types.capnp".VmSpec;
 using import "event.capnp".SwapKind;
 using import "event.capnp".Check;
@@ -50,6 +51,8 @@ struct Request {
     accessResource @25 :AccessResource;
     # observer: migrations whose id begins so, as JSON; empty: all that are under way
     migrationState @26 :Text;
+    # price watcher that holds the feed's role: the newest price of every place, and those at the last whole hours
+    priceHistory @27 :Void;
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; }
@@ -133,6 +136,7 @@ struct Response {
     json @12 :Text;
     log @13 :LogPage;
     redirect @14 :Text;          # ask this node
+    prices @17 :List(KnownPrices);
   }
   more @15 :Bool;      # leases: a message holds no more of them; ask again, after the last key
   wouldRent @16 :Bool; # checks of a dry run: no node with room is at that place, an instance would be rented there first
@@ -148,6 +152,14 @@ struct Response {
     migration @5 :EventId;
     heir @6 :Text;
     inSync @7 :List(Text);
+  }
+  struct KnownPrices {
+    place @0 :Place;
+    priceNanoUsdPerHour @1 :Int64;
+    sinceNs @2 :Int64;         # market time
+    event @3 :EventId;         # that said so
+    hour @4 :Int64;            # of the newest mark below: whole hours of market time since 1970
+    hourlyNanoUsd @5 :List(Int64);  # in force at that mark and those before it, newest first
   }
   struct Accepted { migration @0 :EventId; vm @1 :Text; node @2 :Text; }
   struct LogPage { events @0 :List(Data); next @1 :UInt64; end @2 :Bool; }

@@ -35,7 +35,7 @@ struct World {
     allowed @6 :Bool;          # by the VM's labels, node list and the place's capacity
     whyNot @7 :Text;
     onDemandNanoUsdPerHour @8 :Int64;  # of its type and region; 0: not known
-    # Prices in force at the last whole hours of market time (multiples of hourNs since 1970), newest first; at most 336.
+    # Prices in force at the last whole hours of market time since 1970, newest first; at most 336.
     hourlyNanoUsd @9 :List(Int64);
     vms @10 :UInt32;           # of this cluster that are there, as far as known, this one too
     arriving @11 :UInt32;      # other VMs on their way there
@@ -57,6 +57,7 @@ struct World {
     to @2 :Text;
     reason @3 :Text;
     completed @4 :Bool;
+    leaving @5 :Bool;          # out of danger: the cloud takes the machine, or a node is drained
   }
   struct MeasuredCosts {
     migrationNs @0 :Int64;     # market time that a move takes, launch not counted
