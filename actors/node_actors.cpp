@@ -24,8 +24,8 @@ void spawn_guest_actors(Node& node, const NodeActorsSeams& seams,
                                                     guests.fabric, seams.session},
                                       executor);
   });
-  node.spawn("orphans", [seams](Context& context) {
-    return std::make_unique<OrphanWatch>(context, seams.leases, seams.session);
+  node.spawn("orphans", [seams, orphans = options.orphans](Context& context) {
+    return std::make_unique<OrphanWatch>(context, seams.leases, seams.session, orphans);
   });
   node.spawn("policy",
              [seams, policy = options.policy, policies = options.policies](Context& context) {
@@ -46,7 +46,7 @@ void spawn_guest_actors(Node& node, const NodeActorsSeams& seams,
 
 void spawn_market_actors(Node& node, const NodeActorsSeams& seams,
                          const NodeActorsOptions::Market& market) {
-  node.spawn("watcher", [seams, market](Context& context) {
+  node.spawn(watcher_actor, [seams, market](Context& context) {
     return std::make_unique<Watcher>(context, seams.leases, seams.session, market.feed,
                                      market.watcher);
   });
@@ -78,9 +78,9 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
       return std::make_unique<Observer>(context, observer);
     });
   // Last: what it announces is then ready to be asked for.
-  node.spawn("agent", [seams, description](Context& context) {
+  node.spawn("agent", [seams, description, beat = options.beat](Context& context) {
     return std::make_unique<NodeAgent>(context, seams.guests ? &seams.guests->hypervisor : nullptr,
-                                       description);
+                                       description, beat);
   });
 }
 

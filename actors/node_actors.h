@@ -36,6 +36,8 @@ struct NodeActorsOptions {
   PolicyActorOptions policy;
   DirtyRateOptions dirty_rate;
   LatencyOptions latency;
+  OrphanWatchOptions orphans;
+  Duration beat = absl::Seconds(2);  // of the agent: a node says so often that it is there
   PolicyRegistry policies;
   // The market's roles: a node without them takes none.
   struct Market {

@@ -3,8 +3,8 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cerrno>
+#include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <iterator>
@@ -48,9 +48,9 @@ struct VmDescription {
 };
 
 const std::vector<std::string> top_keys = {
-    "name",           "tenant",        "memory",  "disk",      "cpus",       "address",  "policy",
-    "downtime_price", "moves_per_day", "requires", "refuses",  "disk_loss",  "loss_bound",
-    "replicas",       "nodes",         "devices", "workload"};
+    "name",       "tenant",         "memory",        "disk",     "cpus",    "address",
+    "policy",     "downtime_price", "moves_per_day", "requires", "refuses", "disk_loss",
+    "loss_bound", "replicas",       "nodes",         "devices",  "workload"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second",
                                                 "reads"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
@@ -374,9 +374,10 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"cpus", absl::StrCat(spec.getCpus())},
           {"address", std::string(text(spec.getAddress()))},
           {"policy", std::string(text(spec.getPolicy()))},
-          {"downtime_price", absl::StrCat(to_string(Money{static_cast<std::int64_t>(
-                                              spec.getDowntimeNanoUsdPerHour())}),
-                                          " per hour")},
+          {"downtime_price",
+           absl::StrCat(
+               to_string(Money{static_cast<std::int64_t>(spec.getDowntimeNanoUsdPerHour())}, 9),
+               " per hour")},
           {"moves_per_day",
            spec.getMovesPerDay() == 0 ? "any number" : absl::StrCat(spec.getMovesPerDay())},
           {"requires", label_text(spec.getRequires())},

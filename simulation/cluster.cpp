@@ -6,11 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/spot/generated_feed.h"
+#include "core/vm_spec.h"
 
 namespace supercloud {
 namespace {
 
-constexpr const char* site_name = "site";
+constexpr const char* site_name = SimulatedCluster::site_node;
 constexpr const char* resource_name = "genome";
 constexpr std::uint64_t mib = 1ULL << 20;
 // What VMs with bounded loss declare: a little more than it takes to find out that their holder is lost.
@@ -75,21 +76,32 @@ class SimulatedCluster::Faults final : public HostFaults {
 
 struct SimulatedCluster::Site {
   Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
-      : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_),
-        watched(cluster.deliveries_, bus, bus, disk.origins),
+      : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_, cluster.options_.bus),
+        watched(cluster.options_.judged
+                    ? std::make_unique<WatchedBus>(cluster.deliveries_, bus, bus, disk.origins)
+                    : nullptr),
         log(cluster.site_clock_, cluster.pool_, disk),
         table(cluster.site_clock_, cluster.lease_disk_, options),
         session(cluster.site_clock_.clock(), cluster.options_.fence),
-        node({cluster.site_clock_, watched, log, cluster.pool_}, {.name = site_name, .batch = 1}) {
+        node({cluster.site_clock_, watched ? static_cast<Bus&>(*watched) : bus, log, cluster.pool_},
+             {.name = site_name,
+              .heartbeat_interval = cluster.options_.heartbeat,
+              .batch = cluster.options_.batch}) {
     node.spawn(std::string(lease_site_actor),
                [this](Context&) { return std::make_unique<LeaseSite>(table); });
-    NodeActorsOptions actors;
+    NodeActorsOptions actors = cluster.options_.site;
     actors.session.identity = site_name;
     actors.session.fresh = true;
-    spawn_node_actors(node, {.leases = table, .log = log, .session = session}, {}, actors);
+    if (cluster.options_.market && cluster.options_.market_at_site) {
+      actors.market = cluster.market_actors();
+      if (cluster.options_.adjust_market) cluster.options_.adjust_market(*actors.market);
+    }
+    spawn_node_actors(
+        node, {.leases = table, .log = log, .session = session, .provider = cluster.provider()}, {},
+        actors);
   }
   SimulatedBus bus;
-  WatchedBus watched;
+  std::unique_ptr<WatchedBus> watched;  // null: none
   MemoryEventLog log;
   MemoryLeaseTable table;
   NodeSession session;
@@ -133,7 +145,9 @@ class SimulatedCluster::Account final : public Provider {
 SimulatedCluster::SimulatedCluster(ClusterOptions options)
     : options_(std::move(options)),
       random_(options_.seed),
-      site_clock_(scheduler_, random_.between(-200, 200), absl::ZeroDuration()),
+      scheduler_(options_.start),
+      site_clock_(scheduler_, random_.between(-options_.site_drift_ppm, options_.site_drift_ppm),
+                  absl::ZeroDuration()),
       checker_(scheduler_),
       deliveries_(scheduler_),
       network_(scheduler_, random_.fork()),
@@ -170,25 +184,23 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
   if (!options_.places.empty()) options_.nodes = static_cast<int>(options_.places.size());
   market_clock_ = {
       .origin = options_.prices.origin, .start = scheduler_.wall(), .speed = options_.market_speed};
-  start_site();
   if (options_.market) {
-    SimulatedMarketOptions market;
+    SimulatedMarketOptions market = options_.prices.account;
     market.market = market_clock_;
-    market.launch_delay_min = options_.prices.launch_min;
-    market.notice_min = options_.prices.notice_min;
     for (int i = 0; i < options_.nodes; ++i) {
       const PlaceName place = place_of(i, options_);
       if (place.cloud != market.account) continue;
-      market.initial.push_back(
-          {place, absl::StrCat("node-", i), options_.prices.on_demand_per_hour});
+      market.initial.push_back({place, absl::StrCat("node-", i),
+                                options_.prices.bid.value_or(options_.prices.on_demand_per_hour)});
       if (place.spot && !options_.prices.feed) spot_places_.push_back(place);
     }
     account_ = std::make_unique<Account>(*this, std::move(market));
   }
+  start_site();
   for (int i = 0; i < options_.nodes; ++i)
     add_machine(absl::StrCat("node-", i), place_of(i, options_), "");
   client_ = std::make_unique<Asker>();
-  client_bus_ = std::make_unique<SimulatedBus>("client", network_, scheduler_, pool_);
+  client_bus_ = std::make_unique<SimulatedBus>("client", network_, scheduler_, pool_, options_.bus);
   client_bus_->start(*client_, {});
 }
 
@@ -206,13 +218,16 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
                          .labels = {{"zone", place.zone}, {"trust", "high"}},
                          .instance = instance,
                          .cpus = 2,
-                         .memory_bytes = 4096 * mib,
+                         .memory_bytes = options_.memory_bytes,
                          .cpu_model = "simulated"};
   if (name == resource_home(options_))
     machine.description.labels[absl::StrCat("resource.", resource_name)] = "here";
   machine.site_node = site_name;
+  machine.bus = options_.bus;
+  machine.heartbeat = options_.heartbeat;
+  machine.batch = options_.batch;
   machine.host = options_.host;
-  machine.host.memory_bytes = 4096 * mib;
+  machine.host.memory_bytes = options_.memory_bytes;
   // To both sides as far as the fence allows for.
   const std::int64_t drift_max = options_.fence.drift_ppm;
   machine.drift_ppm = random_.between(-drift_max, drift_max);
@@ -224,13 +239,16 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.actors.policy.market = market_clock_;
   machine.actors.policy.world.lead = options_.prices.lead;
   machine.actors.observer.emplace();
-  if (options_.market) machine.actors.market = market_actors();
+  if (options_.market && !options_.market_at_site) machine.actors.market = market_actors();
   if (options_.adjust) options_.adjust(machine);
-  const SimulatedWorld world{scheduler_, network_, links_, pool_, checker_, deliveries_};
+  const SimulatedWorld world{scheduler_, network_, links_,
+                             pool_,      checker_, options_.judged ? &deliveries_ : nullptr};
   machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine),
                                                          faults_.get(), account_.get()));
   machines_.back()->start_daemon();
 }
+
+Provider* SimulatedCluster::provider() { return account_.get(); }
 
 NodeActorsOptions::Market SimulatedCluster::market_actors() {
   NodeActorsOptions::Market market;
@@ -250,17 +268,20 @@ NodeActorsOptions::Market SimulatedCluster::market_actors() {
       {options_.prices.on_demand, options_.prices.on_demand_per_hour, market_clock_.origin}};
   market.provider.market = market_clock_;
   market.provider.return_lead = options_.prices.lead;
+  market.provider.bid = options_.prices.bid;
   market.ledger.market = market_clock_;
   return market;
 }
 
 void SimulatedCluster::launched(const Instance& instance) {
+  rented_[instance.id] = instance;
   if (machine(instance.node) == nullptr) add_machine(instance.node, instance.place, instance.id);
 }
 
 // What is returned may be the machine whose actor returns it: it goes when that one's turn is over.
 void SimulatedCluster::gone(const Instance& instance) {
   given_up_.insert(instance.node);
+  rented_.erase(instance.id);
   scheduler_.at(scheduler_.now(), [this, node = instance.node] {
     if (SimulatedMachine* lost = machine(node)) lose_machine(*lost);
   });
@@ -268,7 +289,7 @@ void SimulatedCluster::gone(const Instance& instance) {
 
 void SimulatedCluster::lose_machine(SimulatedMachine& machine) {
   if (!lost_.insert(machine.name()).second) return;
-  for (const auto& event : machine.log_disk().events) lost_logs_.push_back(event.bytes);
+  for (const auto& event : machine.log_disk().events) lost_logs_.push_back(event);
   machine.power_off(true, random_);
 }
 
@@ -341,8 +362,12 @@ void SimulatedCluster::look() {
 }
 
 void SimulatedCluster::ask(const std::string& node, Message<schema::Request> request, Told told) {
+  ask({node, "executor"}, std::move(request), std::move(told));
+}
+
+void SimulatedCluster::ask(const Address& to, Message<schema::Request> request, Told told) {
   client_bus_->request(
-      {node, "executor"}, std::string(request.bytes()),
+      to, std::string(request.bytes()),
       Reply<std::string>(scheduler_.now() + absl::Seconds(5),
                          [told = std::move(told)](const absl::StatusOr<std::string>& answer) {
                            if (!told) return;
@@ -374,6 +399,12 @@ void SimulatedCluster::create_vm(const std::string& node, const std::string& nam
       }));
 }
 
+void SimulatedCluster::create_vm(const std::string& node, Message<schema::VmSpec> spec) {
+  ask(node, request([&](schema::Request::Builder builder) {
+        copy_spec(spec.reader(), builder.initCreateVm());
+      }));
+}
+
 void SimulatedCluster::migrate(const std::string& node, const std::string& vm,
                                const std::string& target) {
   ask(node, request([&](schema::Request::Builder builder) {
@@ -390,20 +421,29 @@ void SimulatedCluster::set_call_faults(std::uint64_t slow_per_million,
   faults_->failing = failing_per_million;
 }
 
-std::vector<Event> SimulatedCluster::history() {
+std::vector<Event> SimulatedCluster::history(
+    const std::function<bool(std::string_view topic)>& wanted) {
   std::vector<Event> events;
-  const auto add = [&](const std::string& bytes) {
-    auto event = pool_.parse({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
+  const auto add = [&](const MemoryLogDisk::Stored& stored) {
+    if (wanted && !wanted(stored.topic)) return;
+    auto event =
+        pool_.parse({reinterpret_cast<const std::byte*>(stored.bytes.data()), stored.bytes.size()});
     if (event.ok()) events.push_back(*std::move(event));
   };
-  for (const std::string& bytes : lost_logs_) add(bytes);
-  for (const auto& stored : site_log_.events) add(stored.bytes);
+  for (const auto& stored : lost_logs_) add(stored);
+  for (const auto& stored : site_log_.events) add(stored);
   for (const auto& machine : machines_)
-    for (const auto& stored : machine->log_disk().events) add(stored.bytes);
+    for (const auto& stored : machine->log_disk().events) add(stored);
   std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
     return std::tuple(a.time(), a.origin(), a.incarnation(), a.sequence()) <
            std::tuple(b.time(), b.origin(), b.incarnation(), b.sequence());
   });
+  return events;
+}
+
+std::uint64_t SimulatedCluster::logged() const {
+  std::uint64_t events = lost_logs_.size() + site_log_.events.size();
+  for (const auto& machine : machines_) events += machine->log_disk().events.size();
   return events;
 }
 
@@ -412,7 +452,7 @@ std::uint64_t SimulatedCluster::log_digest() const {
   const auto add = [&](const std::string& bytes) {
     for (const char c : bytes) digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   };
-  for (const std::string& bytes : lost_logs_) add(bytes);
+  for (const auto& stored : lost_logs_) add(stored.bytes);
   for (const auto& stored : site_log_.events) add(stored.bytes);
   for (const auto& machine : machines_)
     for (const auto& stored : machine->log_disk().events) add(stored.bytes);

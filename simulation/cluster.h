@@ -6,8 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "actors/provider/simulated_market.h"
@@ -28,19 +30,27 @@ struct ClusterMarket {
                       .zone = "us-east-1a",
                       .instance_type = "r3.large",
                       .spot = false};
-  Money on_demand_per_hour{175'000'000};  // there; the bid of spot instances too
+  Money on_demand_per_hour{175'000'000};  // there; the bid of spot instances too, if none is given
+  std::optional<Money> bid;
   // empty: generated from the cluster's seed, for all spot places
   FeedFactory feed;
   // WorldOptions::lead, ProviderActorOptions::return_lead
   absl::Duration lead = absl::Minutes(3);
-  Duration launch_min = absl::Milliseconds(500);  // cluster time
-  Duration notice_min = absl::Seconds(3);         // cluster time
+  // Of the account; its market, and what is there from the start, come from this cluster.
+  SimulatedMarketOptions account{.launch_delay_min = absl::Milliseconds(500),
+                                 .notice_min = absl::Seconds(3)};
 };
 
 struct ClusterOptions {
   std::uint64_t seed = 1;
   int nodes = 4;
   int vms = 3;
+  absl::Time start = VirtualScheduler::default_start();  // cluster time as the world begins
+  std::uint64_t memory_bytes = std::uint64_t{4} << 30;   // of each machine
+  SimulatedBusOptions bus;
+  Duration heartbeat = NodeOptions{}.heartbeat_interval;
+  std::size_t batch = 1;  // NodeOptions::batch
+  bool judged = true;     // whether Deliveries watches what arrives
   Duration ttl = absl::Seconds(3);
   // Where the nodes are that exist from the start; empty: a spot zone each, the last one on demand. Those of the cloud "aws"
   // are instances of its account, others are hosts of one's own.
@@ -51,6 +61,12 @@ struct ClusterOptions {
   ExecutorOptions executor;
   SimulatedHostOptions host;
   FencePolicy fence;
+  // Of the lease site, which is no machine of these.
+  std::int64_t site_drift_ppm = 200;  // to both sides
+  NodeActorsOptions site;             // its market's actors are filled in, where it has any
+  // The market's roles are the site's alone, with options that this may change.
+  bool market_at_site = false;
+  std::function<void(NodeActorsOptions::Market&)> adjust_market;
   // Tests put their broken parts in here: the options of each machine before it is built.
   std::function<void(MachineOptions&)> adjust;
 };
@@ -58,6 +74,8 @@ struct ClusterOptions {
 // Thread-bound.
 class SimulatedCluster {
  public:
+  static constexpr const char* site_node = "site";
+
   explicit SimulatedCluster(ClusterOptions options);
   ~SimulatedCluster();
   SimulatedCluster(const SimulatedCluster&) = delete;
@@ -86,10 +104,12 @@ class SimulatedCluster {
   // What a person does: a request to the executor of a node.
   using Told = std::function<void(const absl::StatusOr<Message<schema::Response>>&)>;
   void ask(const std::string& node, Message<schema::Request> request, Told told = nullptr);
+  void ask(const Address& to, Message<schema::Request> request, Told told = nullptr);
   // At "10.0.0.<address>"; without one its name is the last part. It reads of the resource that lives with the last of the first
   // machines.
   void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss,
                  const std::string& address = "");
+  void create_vm(const std::string& node, Message<schema::VmSpec> spec);
   void migrate(const std::string& node, const std::string& vm, const std::string& target);
 
   // A machine that never comes back, and neither does its disk.
@@ -101,6 +121,9 @@ class SimulatedCluster {
     return given_up_.contains(machine.name());
   }
 
+  // What the account has running.
+  const std::map<std::string, Instance>& rented() const { return rented_; }  // by id
+
   const MarketClock& market_clock() const { return market_clock_; }
   FeedFaults& feed_faults() { return feed_faults_; }
   // Spot places whose prices the generated market makes; empty without it.
@@ -109,8 +132,10 @@ class SimulatedCluster {
   // Faults in hypervisor calls, per million.
   void set_call_faults(std::uint64_t slow_per_million, std::uint64_t failing_per_million);
 
-  // All machines' logs, those of lost disks too, in order of (time, id): what an observer would have seen.
-  std::vector<Event> history();
+  // All machines' logs, those of lost disks too, in order of (time, id): what an observer would have seen. `wanted`: by topic; empty:
+  // all.
+  std::vector<Event> history(const std::function<bool(std::string_view topic)>& wanted = nullptr);
+  std::uint64_t logged() const;  // how many that are
   // A digest of every byte of every log, machine by machine.
   std::uint64_t log_digest() const;
   std::uint64_t steps() const { return steps_; }
@@ -123,6 +148,7 @@ class SimulatedCluster {
   void look();
   void forget_removed_leases();
   NodeActorsOptions::Market market_actors();
+  Provider* provider();  // null: no market
   void add_machine(const std::string& name, const PlaceName& place, const std::string& instance);
   void launched(const Instance& instance);
   void gone(const Instance& instance);
@@ -150,7 +176,8 @@ class SimulatedCluster {
   std::map<std::string, std::uint64_t> seen_revisions_;  // by lease key
   std::size_t looked_leases_ = 0;                        // so many there were
   std::set<std::string> lost_, given_up_;                // machines
-  std::vector<std::string> lost_logs_;                   // events of disks that were lost
+  std::map<std::string, Instance> rented_;
+  std::vector<MemoryLogDisk::Stored> lost_logs_;  // events of disks that were lost
   std::uint64_t steps_ = 0;
 };
 

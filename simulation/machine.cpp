@@ -24,18 +24,23 @@ struct SimulatedMachine::Hardware {
 struct SimulatedMachine::Process {
   Process(SimulatedWorld world, const std::string& name, const MachineOptions& options,
           MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk)
-      : bus(name, world.network, scheduler, world.pool),
+      : bus(name, world.network, scheduler, world.pool, options.bus),
         bus_in_place(options.in_place.bus ? options.in_place.bus(bus) : nullptr),
-        watched(world.deliveries, bus_in_place ? *bus_in_place : bus, bus, disk.origins),
+        watched(world.deliveries == nullptr
+                    ? nullptr
+                    : std::make_unique<WatchedBus>(*world.deliveries, in_use(), bus, disk.origins)),
         log(scheduler, world.pool, disk),
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),
         fabric(*hardware.fabric),
         session(scheduler.clock(), options.actors.fence) {}
 
+  Bus& in_use() { return bus_in_place ? *bus_in_place : bus; }
+  Bus& of_actors() { return watched ? *watched : in_use(); }
+
   SimulatedBus bus;
-  std::unique_ptr<Bus> bus_in_place;  // null: none
-  WatchedBus watched;
+  std::unique_ptr<Bus> bus_in_place;    // null: none
+  std::unique_ptr<WatchedBus> watched;  // likewise
   MemoryEventLog log;
   RemoteLeaseTable leases;
   SimulatedHypervisor hypervisor;
@@ -69,9 +74,8 @@ void SimulatedMachine::power_on() {
   fresh_ = true;
   hardware_ = std::make_unique<Hardware>();
   hardware_->links = world_.links.network(name_, scheduler_);
-  MemoryVolumeOptions volumes;
+  MemoryVolumeOptions volumes = options_.volumes;
   volumes.node = name_;
-  volumes.disk_bytes = options_.disk_bytes;
   hardware_->volumes =
       std::make_unique<MemoryVolumeStore>(disk_, scheduler_, *hardware_->links, volumes);
   if (options_.in_place.disk)
@@ -94,8 +98,11 @@ void SimulatedMachine::start_daemon() {
   process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_);
   Process& process = *process_;
   process.node =
-      std::make_unique<Node>(NodeSeams{scheduler_, process.watched, process.log, world_.pool},
-                             NodeOptions{.name = name_, .random_seed = random_.next(), .batch = 1});
+      std::make_unique<Node>(NodeSeams{scheduler_, process.of_actors(), process.log, world_.pool},
+                             NodeOptions{.name = name_,
+                                         .random_seed = random_.next(),
+                                         .heartbeat_interval = options_.heartbeat,
+                                         .batch = options_.batch});
   NodeDescription description = options_.description;
   description.data_endpoint = hardware_->links->endpoint();
   NodeActorsOptions actors = options_.actors;

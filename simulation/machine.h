@@ -32,7 +32,7 @@ struct SimulatedWorld {
   MemoryLinkHub& links;
   EventPool& pool;
   Checker& checker;
-  Deliveries& deliveries;
+  Deliveries* deliveries;  // null: nobody judges what arrives
 };
 
 // What a machine uses in place of the real parts: tests put their broken parts in here. Where a function is not given, or answers
@@ -53,7 +53,10 @@ struct MachineOptions {
   NodeActorsOptions actors;
   std::string site_node;  // where the lease table is
   SimulatedHostOptions host;
-  std::uint64_t disk_bytes = MemoryVolumeOptions{}.disk_bytes;
+  MemoryVolumeOptions volumes;  // `node` is filled in
+  SimulatedBusOptions bus;
+  Duration heartbeat = NodeOptions{}.heartbeat_interval;
+  std::size_t batch = 1;  // NodeOptions::batch
   std::int64_t drift_ppm = 0;
   Duration wall_offset;
   std::uint64_t seed = 0;

@@ -14,7 +14,8 @@ Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
     : context_(context),
       market_(context, options.market),
       options_(std::move(options)),
-      role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr}),
+      role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr},
+            {.retry = options_.role_retry}),
       past_(context, {{"spot.price_changed.>", "ledger.charged.>", "instance.>"}},
             [this](const Event& event) { fold(event); }),
       done_(options_.ended_max),
@@ -74,7 +75,8 @@ void Ledger::fold(const Event& event) {
       account.rental.launched = absl::FromUnixNanos(launched.getLaunchedNs());
       account.rental.billing = launched.getBilling();
       account.rental.price_at_start = Money{launched.getPriceNanoUsdPerHour()};
-      if (const auto wish = wishes_.extract(str(launched.getClientToken()))) account.decision = *wish;
+      if (const auto wish = wishes_.extract(str(launched.getClientToken())))
+        account.decision = *wish;
       if (const auto end = ends_.extract(id)) account.rental.end = *end;
       if (const auto early = early_.extract(id)) {
         for (const std::int64_t from_ns : *early) {

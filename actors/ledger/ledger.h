@@ -22,6 +22,7 @@ namespace supercloud {
 struct LedgerOptions {
   MarketClock market;
   std::string role = "ledger";
+  Duration role_retry = RoleOptions{}.retry;
   absl::Duration hour = absl::Hours(1);  // of billing, market time
   // How long after the end of an hour it is charged: facts about it may still be on their way (cluster time).
   Duration settle = absl::Milliseconds(200);
@@ -40,7 +41,7 @@ class Ledger final : public Actor {
  private:
   struct Account {
     Rental rental;
-    EventId decision;  // that it was rented for
+    EventId decision;                // that it was rented for
     std::set<std::int64_t> charged;  // hours beyond `settled`
     std::int64_t settled = 0;        // all hours before this one are charged
     bool over() const { return rental.end.has_value(); }
@@ -61,18 +62,19 @@ class Ledger final : public Actor {
   Past past_;
   // the charges of earlier holders are known, as far as their nodes can be reached
   bool ready_ = false;
-  std::map<std::string, Account> accounts_;     // by instance; those that are not done
+  std::map<std::string, Account> accounts_;  // by instance; those that are not done
   struct Prices {
     PriceHistory history;
     std::map<absl::Time, EventId> events;  // that said so, by when they came into force
   };
   std::map<std::string, Prices> prices_;  // by place id
-  RecentSet<std::string> done_;                 // instances that have ended and are charged
+  RecentSet<std::string> done_;           // instances that have ended and are charged
   RecentMap<std::string, std::optional<Rental::End>>
       ends_;  // of instances whose launch is not known yet
   // charges, in nanoseconds from 1970, likewise
   RecentMap<std::string, std::set<std::int64_t>> early_;
-  RecentMap<std::string, EventId> wishes_;  // by client token: what instances not launched yet are for
+  RecentMap<std::string, EventId>
+      wishes_;  // by client token: what instances not launched yet are for
   TimerId wake_ = 0;
 };
 

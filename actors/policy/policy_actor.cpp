@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/answers.h"
+#include "actors/spot/watcher.h"
 #include "core/vm_name.h"
 
 namespace supercloud {
@@ -56,7 +57,9 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
       registry_(std::move(registry)),
       options_(options),
       past_(context,
-            {.patterns = {"spot.>", "instance.>", "node.joined.>", "node.left.>", "migration.>"},
+            {.patterns = {"spot.interruption_notice.>", "spot.feed_lost.>", "spot.feed_restored.>",
+                          "instance.>", "node.joined.>", "node.left.>", "migration.>",
+                          "vm.resumed.>"},
              .quiet = past_quiet},
             [this](const Event& event) {
               if (state_.apply(event)) look_at_all();
@@ -76,12 +79,50 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
             if (!read.ok()) return context_.fail(read);
             list_vms();
             past_.settled([this] {
-              knowing_ = true;
-              look_at_all();
+              past_known_ = true;
+              know();
+            });
+            ask_prices();
+            context_.after(options_.price_patience, [this] {
+              prices_known_ = true;
+              know();
             });
           });
     });
   });
+}
+
+// ---- what prices were ---------------------------------------------------------------------------------------------------
+
+void PolicyActor::ask_prices() {
+  if (prices_known_) return;
+  context_.after(options_.price_retry, [this] { ask_prices(); });
+  leases_.read(absl::StrCat("role/", feed_role),
+               context_.reply<LeaseRecord>(options_.lease_deadline,
+                                           [this](const absl::StatusOr<LeaseRecord>& role) {
+                                             if (role.ok()) ask_watcher(role->holder);
+                                           }));
+}
+
+void PolicyActor::ask_watcher(const std::string& node) {
+  const auto request = Message<schema::Request>::build(
+      [](schema::Request::Builder builder) { builder.setPriceHistory(); });
+  context_.request({node, watcher_actor}, request, options_.lease_deadline,
+                   [this](const absl::StatusOr<Message<schema::Response>>& told) {
+                     if (told.ok() && told->reader().isPrices()) prices_told(*told);
+                   });
+}
+
+void PolicyActor::prices_told(const Message<schema::Response>& told) {
+  if (prices_known_) return;
+  for (const auto known : told.reader().getPrices()) state_.learn(known);
+  prices_known_ = true;
+  know();
+}
+
+void PolicyActor::know() {
+  knowing_ = past_known_ && prices_known_;
+  look_at_all();
 }
 
 // ---- which VMs are here ------------------------------------------------------------------------------------------------
@@ -215,8 +256,14 @@ void PolicyActor::changed(const Event& event) {
     for (auto& [target, backoff] : vm.backoff) {
       if (urgent || target == place) backoff.changed = true;
     }
+    if (event.type() != schema::Payload::SPOT_PRICE_CHANGED || matters(vm, place))
+      look_soon(key, vm);
   }
-  look_at_all();
+}
+
+// Whether a price there may change what was decided.
+bool PolicyActor::matters(const Vm& vm, const std::string& place) const {
+  return vm.deciding || place == vm.place || market_.now() >= vm.prices_matter_at;
 }
 
 void PolicyActor::hear_move(const Event& event) {
@@ -383,6 +430,8 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
   }
   const auto reader = decision->reader();
 
+  vm.place = str(world.reader().getCurrentPlace());
+  vm.prices_matter_at = absl::FromUnixNanos(reader.getPricesMatterAtNs());
   context_.cancel(std::exchange(vm.wake, 0));
   if (reader.getWakeAtNs() > world.reader().getNowNs()) {
     vm.wake = market_.at(absl::FromUnixNanos(reader.getWakeAtNs()), [this, key] {

@@ -5,9 +5,10 @@
 // made at once, with whatever deadline a notice has left it.
 //
 // Nothing is decided before it is known what was before, prices and instances above all: a VM may be here sooner than a new node has
-// read the others' logs. Only flight from a notice does not wait for that.
+// read the others' logs. Only flight from a notice does not wait for that. Prices are asked of the watcher that holds the feed's role:
+// nobody reads every price since the beginning.
 //
-// It looks when a price or a notice or a node changes, when the policy asked to be woken, when the VM arrives; several
+// It looks when a price that may matter or a notice or a node changes, when the policy asked to be woken, when the VM arrives; several
 // reasons at once are one look. A decision to stay is published (policy.considered) when choice or reason changes, at each
 // time the policy asked to be woken for (the ends of billing hours), and when someone asks; other looks are counted.
 #pragma once
@@ -47,6 +48,9 @@ struct PolicyActorOptions {
   // how often the lease table is asked which VMs are here
   Duration relist = absl::Seconds(15);
   Duration lease_deadline = absl::Seconds(2);
+  // Until prices count as known though no watcher has told them, and how often one is asked meanwhile.
+  Duration price_patience = absl::Milliseconds(4500);
+  Duration price_retry = absl::Milliseconds(500);
 };
 
 class PolicyActor final : public Actor {
@@ -68,7 +72,9 @@ class PolicyActor final : public Actor {
     Epoch epoch = 0;  // of its lease
     Instant since;    // when that was read first
     // Looks.
-    TimerId look = 0;  // the coalesced next one
+    std::string place;            // where it was at the last decision
+    absl::Time prices_matter_at;  // market time: until then, prices elsewhere change nothing
+    TimerId look = 0;             // the coalesced next one
     TimerId wake = 0;
     bool at_wake = false;  // the next look is one that the policy asked for
     bool deciding = false;
@@ -90,6 +96,11 @@ class PolicyActor final : public Actor {
     std::map<std::string, Backoff> backoff;  // by place
   };
 
+  void ask_prices();
+  void ask_watcher(const std::string& node);
+  void prices_told(const Message<schema::Response>& told);
+  void know();
+  bool matters(const Vm& vm, const std::string& place) const;
   void list_vms();
   void listed(std::vector<LeaseRecord> records);
   void refresh(const std::string& key);
@@ -126,7 +137,9 @@ class PolicyActor final : public Actor {
       resumed_;  // here, and nowhere else since; also of VMs whose lease was not read yet
   std::map<std::string, std::unique_ptr<Policy>> policies_;
   bool listing_ = false;
-  bool knowing_ = false;  // the past of all who could be asked
+  bool past_known_ = false;    // of all who could be asked
+  bool prices_known_ = false;  // or nobody tells them
+  bool knowing_ = false;       // both
 };
 
 // The reason without its numbers: two reasons of one class say the same about other figures.

@@ -50,6 +50,11 @@ bool WorldState::apply(const Event& event) {
     case Payload::VM_DESTROYED:
       vms_.erase(vm_key(event));
       return false;
+    case Payload::VM_RESUMED:
+    case Payload::VM_STOPPED:
+    case Payload::VM_FAILED:
+      apply_vm(event);
+      return false;
     case Payload::MIGRATION_PROPOSED:
     case Payload::MIGRATION_ACCEPTED:
     case Payload::MIGRATION_COMPLETED:
@@ -85,13 +90,27 @@ bool WorldState::apply_price(const Event& event) {
   apply_place(change.getPlace());
   PlaceState& place = places_.at(str(change.getPlace().getId()));
   const absl::Time since = absl::FromUnixNanos(change.getSinceNs());
+  const Money price{change.getPriceNanoUsdPerHour()};
   const bool newest = place.prices.empty() || since > place.prices.newest().first;
-  if (!place.prices.add(since, Money{change.getPriceNanoUsdPerHour()})) return false;
+  if (!place.prices.add(since, price)) return false;
   if (newest) {
+    place.hourly.add(since, price);
     place.price_event = event.id();
     place.prices.forget_before(since - history_kept);
   }
   return newest;
+}
+
+void WorldState::learn(schema::Response::KnownPrices::Reader known) {
+  apply_place(known.getPlace());
+  PlaceState& place = places_.at(str(known.getPlace().getId()));
+  const absl::Time since = absl::FromUnixNanos(known.getSinceNs());
+  const Money price{known.getPriceNanoUsdPerHour()};
+  if (!place.prices.empty() && place.prices.newest().first > since) return;
+  std::vector<Money> marks;
+  for (const std::int64_t nano_usd : known.getHourlyNanoUsd()) marks.push_back({nano_usd});
+  place.hourly.take(known.getHour(), marks, since, price);
+  if (place.prices.add(since, price)) place.price_event = EventId::from(known.getEvent());
 }
 
 bool WorldState::apply_instance(const Event& event) {
@@ -217,14 +236,19 @@ bool WorldState::apply_migration(const Event& event) {
     move.to = text(proposed.getTargetPlace()).empty() ? place_of_node(str(proposed.getTargetNode()))
                                                       : str(proposed.getTargetPlace());
     move.reason = str(proposed.getReason());
+    move.leaving = proposed.getLeaving();
     vm.moves.push_front(std::move(move));
     if (vm.moves.size() > moves_max) vm.moves.pop_back();
     return false;
   }
   Move* move = move_of(event);
   if (move == nullptr) return false;
+  move->ended = move->ended || event.type() != schema::Payload::MIGRATION_ACCEPTED;
   if (event.type() == schema::Payload::MIGRATION_ACCEPTED) {
     move->begun = true;
+    if (move->leaving) return true;
+    begun_.try_emplace({move->at, move->migration});
+    if (begun_.size() > world_entries_max) begun_.erase(begun_.begin());
   } else if (event.type() == schema::Payload::MIGRATION_COMPLETED) {
     const auto completed = payload.getMigrationCompleted();
     move->begun = true;
@@ -235,6 +259,46 @@ bool WorldState::apply_migration(const Event& event) {
     sent_bytes_ = completed.getSentBytes();
   }
   return true;
+}
+
+void WorldState::apply_vm(const Event& event) {
+  VmState& vm = vms_[vm_key(event)];
+  if (event.epoch() < vm.epoch) return;
+  vm.epoch = event.epoch();
+  vm.node = event.type() == schema::Payload::VM_RESUMED
+                ? str(event.payload().getVmResumed().getNode())
+                : "";
+}
+
+// Where the others are, and how much they move.
+void WorldState::fill_fleet(const std::string& vm, absl::Time now, const WorldOptions& options,
+                            schema::World::Builder world) const {
+  std::map<std::string, std::uint32_t> there, arriving;
+  std::uint32_t vms = 0, moving = 0;
+  for (const auto& [name, state] : vms_) {
+    const std::string place =
+        name == vm ? str(world.asReader().getCurrentPlace()) : place_of_node(state.node);
+    if (!place.empty()) ++vms, ++there[place];
+    if (name == vm || state.moves.empty()) continue;
+    const Move& last = state.moves.front();
+    if (last.begun && !last.ended) ++moving, ++arriving[last.to];
+  }
+  for (auto candidate : world.getCandidates()) {
+    const std::string place = str(candidate.asReader().getPlace().getId());
+    candidate.setVms(there[place]);
+    candidate.setArriving(arriving[place]);
+  }
+  auto fleet = world.initFleet();
+  fleet.setVms(vms);
+  fleet.setMoving(moving);
+  fleet.setMovingMax(options.moving_max);
+  const absl::Time yesterday = now - absl::Hours(24);
+  std::uint32_t of_day = 0;
+  for (auto move = begun_.rbegin();
+       move != begun_.rend() && options.market.at(move->first.first) > yesterday; ++move)
+    ++of_day;
+  fleet.setMovesOfDay(of_day);
+  fleet.setMovesPerDay(options.moves_per_day);
 }
 
 std::string WorldState::place_of_node(const std::string& node) const {
@@ -296,6 +360,9 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
     view.setPriceSinceNs(absl::ToUnixNanos(place.prices.newest().first));
     if (place.price_event) place.price_event->write(view.initPriceEvent());
   }
+  const std::vector<Money> marks = place.hourly.until(now);
+  auto hourly = view.initHourlyNanoUsd(static_cast<unsigned>(marks.size()));
+  for (unsigned i = 0; i < marks.size(); ++i) hourly.set(i, marks[i].nano_usd);
   if (const std::optional<Money> price = on_demand(place, now)) {
     view.setOnDemandNanoUsdPerHour(price->nano_usd);
   }
@@ -396,14 +463,18 @@ Message<schema::World> WorldState::world(schema::VmSpec::Reader spec, const std:
       recent[i].setTo(moves[i]->to);
       recent[i].setReason(moves[i]->reason);
       recent[i].setCompleted(moves[i]->completed);
+      recent[i].setLeaving(moves[i]->leaving);
     }
+    fill_fleet(VmName::of(spec).to_string(), now, options, world);
     auto costs = world.initCosts();
     const absl::Duration measured = total_ * options.market.speed;
     costs.setMigrationNs(absl::ToInt64Nanoseconds(std::max(options.migration, measured)));
     costs.setBlackoutNs(absl::ToInt64Nanoseconds(blackout_));
     costs.setLaunchNs(absl::ToInt64Nanoseconds(options.launch));
-    costs.setTransferBytes(sent_bytes_ > 0 ? sent_bytes_ : spec.getMemoryBytes());
+    costs.setTransferBytes(
+        options.transfer_bytes.value_or(sent_bytes_ > 0 ? sent_bytes_ : spec.getMemoryBytes()));
     costs.setEgressNanoUsdPerGib(options.egress_per_gib.nano_usd);
+    costs.setDowntimeNanoUsdPerHour(static_cast<std::int64_t>(spec.getDowntimeNanoUsdPerHour()));
     auto market = world.initMarket();
     market.setHourNs(absl::ToInt64Nanoseconds(options.hour));
     market.setNoticeNs(absl::ToInt64Nanoseconds(options.notice));

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "actors/ledger/billing.h"
 #include "actors/recent.h"
+#include "actors/spot/hourly_prices.h"
 #include "core/event.h"
 #include "core/message.h"
 #include "core/time.h"
@@ -28,19 +29,26 @@ struct WorldOptions {
   absl::Duration migration = absl::Seconds(30);  // until one was measured
   absl::Duration launch = absl::Seconds(60);
   Money egress_per_gib{10'000'000};
+  // what a move sends; without it: what the last one did, else the VM's memory
+  std::optional<std::uint64_t> transfer_bytes;
+  // of all VMs, to save money: at once, and in 24 hours of market time; 0: no limit
+  std::uint32_t moving_max = 0;
+  std::uint32_t moves_per_day = 0;
   MarketClock market{absl::UnixEpoch(), absl::UnixEpoch(), 1};
   // places without a node are candidates: an instance can be rented there
   bool can_rent = true;
 };
 
 // What grows with time is limited: to this many ended instances (facts about them may be told again) and notices of instances whose
-// launch is not known yet, and to this many nodes, those heard of last.
+// launch is not known yet, to this many moves of the last day, and to this many nodes, those heard of last.
 inline constexpr std::size_t world_entries_max = 10'000;
 
 class WorldState {
  public:
   // Takes note of an event of any type. True if a policy might now decide otherwise.
   bool apply(const Event& event);
+  // ... of a price and those before it, as the holder of the feed's role knows them.
+  void learn(schema::Response::KnownPrices::Reader known);
 
   struct Node {
     std::string place;  // id
@@ -71,6 +79,7 @@ class WorldState {
     bool spot = true;
     std::vector<LabelValue> labels;
     PriceHistory prices;
+    HourlyPrices hourly;
     std::optional<EventId> price_event;  // the newest
   };
   struct Notice {
@@ -89,9 +98,13 @@ class WorldState {
     std::string from, to, reason;
     bool completed = false;
     bool begun = false;
+    bool ended = false;
+    bool leaving = false;
   };
   struct VmState {
     std::deque<Move> moves;  // newest first
+    Epoch epoch = 0;         // of `node`
+    std::string node;        // where it was last seen running; empty: nowhere
   };
 
   bool apply_price(const Event& event);
@@ -101,7 +114,10 @@ class WorldState {
   bool apply_joined(schema::NodeJoined::Reader joined, HybridTime time);
   void forget_a_node(const std::string& but);
   bool apply_migration(const Event& event);
+  void apply_vm(const Event& event);
   Move* move_of(const Event& event);
+  void fill_fleet(const std::string& vm, absl::Time now, const WorldOptions& options,
+                  schema::World::Builder world) const;
 
   void fill_candidate(const std::string& id, const PlaceState& place, schema::VmSpec::Reader spec,
                       const std::string& vm_node, absl::Time now, const WorldOptions& options,
@@ -112,7 +128,9 @@ class WorldState {
   std::map<std::string, PlaceState> places_;
   std::map<std::string, InstanceState> instances_;
   std::map<std::string, Node> nodes_;
-  std::map<std::string, VmState> vms_;               // by "tenant/name"
+  std::map<std::string, VmState> vms_;  // by "tenant/name"
+  // Moves to save money that have begun, by cluster time.
+  std::map<std::pair<absl::Time, EventId>, bool> begun_;
   RecentSet<std::string> ended_{world_entries_max};  // instances
   RecentMap<std::string, Notice> early_notices_{world_entries_max};
   int lost_feeds_ = 0;

@@ -33,7 +33,7 @@ ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const Session
       market_(context, options.market),
       options_(std::move(options)),
       role_(context, leases, session, absl::StrCat("provider/", provider.account()),
-            {[this](Epoch epoch) { gained(epoch); }, nullptr}),
+            {[this](Epoch epoch) { gained(epoch); }, nullptr}, {.retry = options_.role_retry}),
       past_(context, {{"spot.>", "instance.>"}}, [this](const Event& event) { fold(event); }),
       ended_(options_.ended_max),
       ended_tokens_(options_.ended_max),
@@ -345,6 +345,7 @@ void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {
 
 // The on-demand price of that type in that region: nobody would knowingly pay more for a spot instance.
 Money ProviderActor::default_bid(const PlaceName& place) const {
+  if (options_.bid) return *options_.bid;
   std::optional<Money> cheapest;
   for (const auto& [id, price] : prices_) {
     if (price.place.spot || price.place.region != place.region ||

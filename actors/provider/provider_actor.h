@@ -23,8 +23,11 @@ namespace supercloud {
 
 struct ProviderActorOptions {
   MarketClock market;
+  Duration role_retry = RoleOptions{}.retry;
   std::vector<LabelRule> labels;         // of the places in instance.launched
   absl::Duration hour = absl::Hours(1);  // of billing, market time
+  // for requests that name none; without it the on-demand price of that type in that region
+  std::optional<Money> bid;
   bool return_unused = true;
   // those that were there from the start are never returned
   bool keep_initial = true;
@@ -47,7 +50,7 @@ class ProviderActor final : public Actor {
                 Provider& provider, ProviderActorOptions options);
   ~ProviderActor() override;
   void receive(const Event& event) override;
-  // rent: a bid of 0 stands for the on-demand price of that type in that region. Answers when the account has taken the request (with the instance, if it is there already); what became of it is
+  // rent: a bid of 0 stands for ProviderActorOptions::bid. Answers when the account has taken the request (with the instance, if it is there already); what became of it is
   // told by instance.launched with the client token. returnInstance: FailedPrecondition while VMs are there.
   void serve(Message<schema::Request> request, Answer answer) override;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/answers.h"
 
 namespace supercloud {
 namespace {
@@ -20,7 +21,8 @@ Watcher::Watcher(Context& context, LeaseTable& leases, const SessionView& sessio
       make_feed_(std::move(feed)),
       options_(std::move(options)),
       role_(context, leases, session, options_.role,
-            {[this](Epoch epoch) { gained(epoch); }, [this](const std::string&) { end(); }}),
+            {[this](Epoch epoch) { gained(epoch); }, [this](const std::string&) { end(); }},
+            {.retry = options_.role_retry}),
       past_(context, {{"spot.>"}}, [this](const Event& event) { fold(event); }) {
   // What another holder publishes meanwhile is known here when this node takes over.
   context_.subscribe(Pattern::of("node.joined.>"));
@@ -47,8 +49,10 @@ void Watcher::fold(const Event& event) {
   switch (event.type()) {
     case schema::Payload::SPOT_PRICE_CHANGED: {
       const auto change = payload.getSpotPriceChanged();
-      learn(std::string(text(change.getPlace().getId())), absl::FromUnixNanos(change.getSinceNs()),
-            Money{change.getPriceNanoUsdPerHour()});
+      const PlaceName place = place_name(change.getPlace());
+      if (learn(place, absl::FromUnixNanos(change.getSinceNs()),
+                Money{change.getPriceNanoUsdPerHour()}))
+        facts_.at(place.id()).event = event.id();
       break;
     }
     case schema::Payload::SPOT_FEED_LOST:
@@ -62,13 +66,46 @@ void Watcher::fold(const Event& event) {
   }
 }
 
-bool Watcher::learn(const std::string& place, absl::Time since, Money price) {
-  const auto [fact, is_new] = facts_.try_emplace(place, Fact{since, price});
-  if (is_new) return true;
-  if (since <= fact->second.since) return false;
-  const bool changed = price != fact->second.price;
-  fact->second = {since, price};
+// Whether it is news.
+bool Watcher::learn(const PlaceName& place, absl::Time since, Money price) {
+  const auto [found, is_new] = facts_.try_emplace(place.id());
+  Fact& fact = found->second;
+  if (is_new)
+    fact.place = place;
+  else if (since <= fact.since)
+    return false;
+  const bool changed = is_new || price != fact.price;
+  fact.since = since;
+  fact.price = price;
+  fact.hourly.add(since, price);
   return changed;
+}
+
+void Watcher::serve(Message<schema::Request> request, Answer answer) {
+  if (!request.reader().isPriceHistory())
+    return Actor::serve(std::move(request), std::move(answer));
+  if (role_.held()) return answer(known_prices());
+  const std::string& holder = role_.holder();
+  answer(redirect_answer(role_.key(), holder == context_.node() ? "" : holder));
+}
+
+Message<schema::Response> Watcher::known_prices() const {
+  const absl::Time now = market_.now();
+  return Message<schema::Response>::build([&](schema::Response::Builder response) {
+    auto list = response.initPrices(static_cast<unsigned>(facts_.size()));
+    unsigned index = 0;
+    for (const auto& [id, fact] : facts_) {
+      auto known = list[index++];
+      write_place(fact.place, options_.labels, known.initPlace());
+      known.setPriceNanoUsdPerHour(fact.price.nano_usd);
+      known.setSinceNs(absl::ToUnixNanos(fact.since));
+      fact.event.write(known.initEvent());
+      known.setHour(HourlyPrices::mark(now));
+      const std::vector<Money> marks = fact.hourly.until(now);
+      auto hourly = known.initHourlyNanoUsd(static_cast<unsigned>(marks.size()));
+      for (unsigned i = 0; i < marks.size(); ++i) hourly.set(i, marks[i].nano_usd);
+    }
+  });
 }
 
 void Watcher::begin() {
@@ -150,14 +187,14 @@ void Watcher::publish_due() {
 
 void Watcher::publish(const Price& price) {
   const std::string id = price.place.id();
-  if (!learn(id, price.since, price.usd_per_hour)) return;
+  if (!learn(price.place, price.since, price.usd_per_hour)) return;
   Draft draft = context_.draft(place_subject(id));
   auto change = draft.payload().initSpotPriceChanged();
   write_place(price.place, options_.labels, change.initPlace());
   change.setPriceNanoUsdPerHour(price.usd_per_hour.nano_usd);
   change.setSinceNs(absl::ToUnixNanos(price.since));
   change.setSource(feed_ ? feed_->source() : "configuration");
-  context_.publish(std::move(draft));
+  if (const Event event = context_.publish(std::move(draft))) facts_.at(id).event = event.id();
 }
 
 void Watcher::expect_news() {

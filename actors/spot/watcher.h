@@ -1,6 +1,7 @@
 // The price watcher: holds the role "feed", pulls the price feed and publishes spot.price_changed as market time reaches each
 // price. A fact's key is (place, since): after a takeover or restart the feed is read anew and what is known is not said
-// again.
+// again. Who comes later, a policy on a new node, asks it for what is known (priceHistory) instead of reading every price since the
+// beginning.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +17,20 @@
 #include "actors/past.h"
 #include "actors/role.h"
 #include "actors/session_view.h"
+#include "actors/spot/hourly_prices.h"
 #include "actors/spot/place.h"
 #include "actors/spot/price_feed.h"
 #include "core/actor.h"
 
 namespace supercloud {
 
+inline constexpr const char* watcher_actor = "watcher";
+inline constexpr const char* feed_role = "feed";
+
 struct WatcherOptions {
   MarketClock market;
-  std::string role = "feed";
+  std::string role = feed_role;
+  Duration role_retry = RoleOptions{}.retry;
   // on-demand prices and own hosts: published as the role is gained
   std::vector<Price> fixed;
   std::vector<LabelRule> labels;
@@ -44,11 +50,16 @@ class Watcher final : public Actor {
   Watcher(Context& context, LeaseTable& leases, const SessionView& session, FeedFactory feed,
           WatcherOptions options);
   void receive(const Event& event) override;
+  // priceHistory, while the role is held; else a redirect.
+  void serve(Message<schema::Request> request, Answer answer) override;
 
  private:
   struct Fact {
+    PlaceName place;
     absl::Time since;
     Money price;
+    HourlyPrices hourly;
+    EventId event;  // that said so
   };
   void fold(const Event& event);
   void gained(Epoch epoch);
@@ -59,7 +70,8 @@ class Watcher final : public Actor {
   void arrived(absl::StatusOr<Price> price);
   void publish_due();
   void publish(const Price& price);
-  bool learn(const std::string& place, absl::Time since, Money price);
+  bool learn(const PlaceName& place, absl::Time since, Money price);
+  Message<schema::Response> known_prices() const;
   void expect_news();
   void lost(const std::string& why);
   void restored();
@@ -71,7 +83,7 @@ class Watcher final : public Actor {
   const WatcherOptions options_;
   RoleHolder role_;
   Past past_;
-  std::map<std::string, Fact> facts_;  // the newest of each place
+  std::map<std::string, Fact> facts_;  // the newest of each place, by its id
   std::string source_;
   std::optional<absl::Time> lost_since_;
   std::string trouble_;  // why the feed is silent, as far as known

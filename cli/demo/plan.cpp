@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "actors/spot/csv_feed.h"
+#include "actors/spot/on_demand_prices.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -24,16 +24,6 @@ constexpr std::uint64_t default_seed = 2527;
 constexpr int zones_generated = 4;
 constexpr absl::Duration looked_at = absl::Hours(24 * 7);  // of a price file, for the zones in it
 constexpr std::size_t rows_looked_at = 200'000;
-
-// Linux, us-east-1, as of the years of the traces.
-const std::map<std::string, Money>& known_on_demand() {
-  static const std::map<std::string, Money> prices = {
-      {"r3.large", Money{175'000'000}},  {"m3.medium", Money{70'000'000}},
-      {"m4.xlarge", Money{239'000'000}}, {"m5.xlarge", Money{192'000'000}},
-      {"c5.xlarge", Money{170'000'000}}, {"c4.2xlarge", Money{398'000'000}},
-      {"r4.2xlarge", Money{532'000'000}}};
-  return prices;
-}
 
 absl::StatusOr<absl::Time> parse_from(const std::string& text) {
   if (text.empty()) return absl::InfinitePast();
@@ -171,9 +161,9 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
   plan.account.prices_from = plan.market.clock.origin;
   plan.account.generated.start = plan.market.clock.origin;
 
-  const auto known = known_on_demand().find(type);
-  plan.on_demand_guessed = known == known_on_demand().end();
-  plan.on_demand_price = plan.on_demand_guessed ? known_on_demand().at("r3.large") : known->second;
+  const auto known = known_on_demand_price(type);
+  plan.on_demand_guessed = !known;
+  plan.on_demand_price = known.value_or(*known_on_demand_price("r3.large"));
   plan.on_demand = plan.spots.front();
   plan.on_demand.spot = false;
   plan.account.account = plan.on_demand.cloud;

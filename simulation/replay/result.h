@@ -38,6 +38,8 @@ struct ReplayStrategy {
   std::int64_t revocations = 0;  // notices met by instances with a VM on them
   std::int64_t caught = 0;       // VMs that were still there when the cloud took the instance
   absl::Duration down;           // sum over VMs, blackouts included
+  std::int64_t failures = 0;     // of the policy: late, crashed, nonsense
+  std::string failure;           // what the first one was
   std::vector<ReplayStay> stays;                        // in order of `from`
   std::vector<std::pair<absl::Time, Money>> cumulative;  // what was paid by then, in order
   std::uint64_t events = 0;                             // in its log

@@ -7,6 +7,31 @@
 
 namespace supercloud {
 
+void MemoryLogDisk::add(const Event& event) {
+  const Bytes bytes = event.bytes();
+  const std::string_view topic = event.topic();
+  events.push_back(
+      {std::string(topic), std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
+  origins.add(event);
+  const std::string_view kind = topic.substr(0, topic.find('.', topic.find('.') + 1) + 1);
+  auto found = by_kind.find(kind);
+  if (found == by_kind.end()) found = by_kind.try_emplace(std::string(kind)).first;
+  found->second.push_back(events.size());
+}
+
+std::uint64_t MemoryLogDisk::next_of(const Pattern& pattern, std::uint64_t from) const {
+  const std::string_view prefix = pattern.wire_prefix();
+  std::uint64_t next = events.size() + 1;
+  // Kinds begin as the pattern does, or are the beginning of a pattern of three tokens.
+  const std::string_view kind = prefix.substr(0, prefix.find('.', prefix.find('.') + 1) + 1);
+  for (auto found = by_kind.lower_bound(kind.empty() ? prefix : kind);
+       found != by_kind.end() && found->first.starts_with(kind.empty() ? prefix : kind); ++found) {
+    const auto position = std::ranges::lower_bound(found->second, from);
+    if (position != found->second.end()) next = std::min(next, *position);
+  }
+  return next;
+}
+
 MemoryEventLog::MemoryEventLog(Scheduler& scheduler, EventPool& pool, MemoryLogDisk& disk,
                                MemoryEventLogOptions options)
     : scheduler_(scheduler), pool_(pool), disk_(disk), latency_(options.sync_latency) {}
@@ -48,13 +73,7 @@ void MemoryEventLog::synced() {
 }
 
 void MemoryEventLog::store(const Append& append) {
-  for (const Event& event : append.events) {
-    const Bytes bytes = event.bytes();
-    disk_.events.push_back(
-        {std::string(event.topic()),
-         std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
-    disk_.origins.add(event);
-  }
+  for (const Event& event : append.events) disk_.add(event);
   if (append.reserve) disk_.origins.add(*append.reserve);
 }
 
@@ -74,7 +93,8 @@ void MemoryEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit
   LogPage& page = *result;
   page.next = std::max<std::uint64_t>(from, 1);
   page.end = true;
-  for (; page.next <= disk_.events.size(); ++page.next) {
+  for (page.next = disk_.next_of(pattern, page.next); page.next <= disk_.events.size();
+       page.next = disk_.next_of(pattern, page.next + 1)) {
     if (page.events.size() >= limit) {
       page.end = false;
       break;

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +23,12 @@ struct MemoryLogDisk {
   };
   std::vector<Stored> events;  // position 1 first
   OriginBook origins;
+  // Positions by "domain.event.": who asks for few kinds does not look at all the others.
+  std::map<std::string, std::vector<std::uint64_t>, std::less<>> by_kind;
+
+  void add(const Event& event);
+  // The first at or after `from` whose kind the pattern may match; one past the newest event: there is none.
+  std::uint64_t next_of(const Pattern& pattern, std::uint64_t from) const;
 };
 
 struct MemoryEventLogOptions {

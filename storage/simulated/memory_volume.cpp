@@ -44,7 +44,7 @@ MemoryVolumeStore::MemoryVolumeStore(MemoryDisk& disk, Scheduler& scheduler, Lin
       links_(links),
       options_(std::move(options)),
       timers_(scheduler),
-      pulse_(scheduler) {
+      pulse_(scheduler, options_.pulse) {
   for (auto& [vm, volume] : disk_.volumes()) open(vm);
   // Fails if an earlier store of this host listened on the same network: the network is a process's own, so that is a bug there.
   const absl::Status listening = links_.listen(

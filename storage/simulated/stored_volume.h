@@ -47,6 +47,7 @@ struct MemoryVolumeOptions {
   Duration reconnect_min = absl::Milliseconds(100);
   Duration reconnect_max = absl::Seconds(2);
   Duration stall_timeout = absl::Seconds(5);
+  Duration pulse = absl::Milliseconds(100);   // how exactly it is known when a peer was heard
   std::size_t backlog_bytes_max = 256 << 10;  // on the link; more waits in the store
   // waiting for one replica; more begins again with a resync
   std::size_t pending_writes_max = 65536;
@@ -58,19 +59,20 @@ inline constexpr std::uint64_t block_bytes = 4096;  // what one block stands for
 // tick before the last. Thread-bound.
 class Pulse {
  public:
-  explicit Pulse(Scheduler& scheduler) : timers_(scheduler), last_(timers_.now()), before_(last_) {
-    timers_.after(interval, [this] { tick(); });
+  Pulse(Scheduler& scheduler, Duration interval)
+      : timers_(scheduler), interval_(interval), last_(timers_.now()), before_(last_) {
+    timers_.after(interval_, [this] { tick(); });
   }
   Instant before() const { return before_; }
 
  private:
-  static constexpr Duration interval = absl::Milliseconds(100);
   void tick() {
     before_ = std::exchange(last_, timers_.now());
-    timers_.after(interval, [this] { tick(); });
+    timers_.after(interval_, [this] { tick(); });
   }
 
   OwnedTimers timers_;
+  const Duration interval_;
   Instant last_, before_;
 };
 

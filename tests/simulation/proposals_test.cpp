@@ -35,8 +35,8 @@ class ProposalsTest : public testing::Test {
     ClusterOptions options;
     options.nodes = 4;
     options.market_speed = 60;
-    options.prices.launch_min = absl::Seconds(120);
-    options.prices.notice_min = absl::Seconds(20);
+    options.prices.account.launch_delay_min = absl::Seconds(120);
+    options.prices.account.notice_min = absl::Seconds(20);
     const absl::Time origin = options.prices.origin;
     std::vector<Price> prices;
     for (const char* zone : {"a", "b", "c", "d"})
@@ -196,7 +196,7 @@ class TargetsTest : public testing::Test {
     options.market = false;
     options.adjust = [](MachineOptions& machine) {
       if (machine.description.place.spot) machine.description.devices = {"gpu/t4"};
-      if (machine.description.place.zone == "us-east-1b") machine.disk_bytes = 8 << 20;
+      if (machine.description.place.zone == "us-east-1b") machine.volumes.disk_bytes = 8 << 20;
     };
     return options;
   }

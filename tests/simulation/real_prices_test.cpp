@@ -177,7 +177,7 @@ TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting)
   rules.launch = 60 + 0.004 * speed;
   rules.join = 0.055 * speed;  // until the others hear of the new node: its second word
   rules.move = 0.28 * speed;   // checks, copy and hand-over
-  rules.notice = 3.0 * speed;  // ClusterMarket::notice_min
+  rules.notice = 3.0 * speed;  // of the account
   rules.on_demand_nano = GetParam().on_demand.nano_usd;
   expected.run(rules);
 

@@ -1,0 +1,75 @@
+// What the policies that come with the project have in common: a World as they look at it, and the Decision that they give. Pure.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/message.h"
+#include "core/units.h"
+
+namespace supercloud {
+
+class Outlook {
+ public:
+  using Place = schema::World::PlaceView::Reader;
+
+  explicit Outlook(schema::World::Reader world);
+
+  schema::World::Reader world() const { return world_; }
+  // Where the VM is; empty: that is not known.
+  const std::optional<Place>& current() const { return current_; }
+  unsigned size() const { return world_.getCandidates().size(); }
+  Place place(unsigned index) const { return world_.getCandidates()[index]; }
+  bool is_current(unsigned index) const;
+
+  std::int64_t hour_ns() const;
+  // Until when the present hour is paid. Own hosts and what no provider told of: the next whole hour of market time.
+  std::int64_t paid_until_ns() const;
+  std::int64_t lead_ns() const;
+  bool at_hour_end() const { return paid_until_ns() - world_.getNowNs() <= lead_ns(); }
+  // Why the VM has to leave at once, as a sentence's beginning: a notice, or a price above the bid. Empty: it has not.
+  std::string danger() const;
+
+  // Why a place is no choice; empty: it is one.
+  std::string exclusion(unsigned index) const;
+  // What an hour there costs at the present price.
+  Money hour_cost(unsigned index) const;
+  // What a move there costs: the transfer, the time for which both machines are paid, and the downtime at the VM's price.
+  Money move_cost(unsigned index) const;
+
+  // "0.0331", "2015-08-22 14:05"
+  static std::string price_text(std::int64_t nano_usd);
+  static std::string time_text(std::int64_t ns);
+  std::string here() const;        // the id of the current place
+  std::string price_here() const;  // or "an unknown price"
+
+ private:
+  bool outbid() const;
+
+  schema::World::Reader world_;
+  std::optional<Place> current_;
+  std::optional<schema::World::InstanceView::Reader> instance_;
+};
+
+// What a policy thinks of each candidate, in their order.
+struct Opinion {
+  Money cost;            // over the policy's horizon
+  Money gain;            // against staying
+  std::string excluded;  // why it is no choice; empty: it is one
+};
+
+struct Verdict {
+  std::optional<unsigned> choice;  // a candidate; empty: stay
+  std::string reason;
+  std::vector<Opinion> opinions;
+  // No price elsewhere changes it before the hour's end is near.
+  bool until_hour_end = false;
+};
+
+// The Decision: with evidence, the next time to look, and what is said of stale prices.
+Message<schema::Decision> decide(const Outlook& outlook, const Verdict& verdict);
+
+}  // namespace supercloud

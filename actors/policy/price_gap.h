@@ -1,0 +1,44 @@
+// How much dearer one place will be than another over the next hours, judged by how their prices went apart and together again.
+//
+// The gap d of two prices, hour by hour, is taken for a mean-reverting process of the first order:
+//
+//   E[d(t+k)] = m + (d(t) - m) r^k
+//
+// m and r are the mean and the lag-1 autocorrelation of the gaps of the last hours, weighted by age: a weight halves in 72 hours.
+// Few hours say little: a prior of `prior_weight` hours with m = 0 and r = `prior_persistence` is added to them. (G. U. Yule, 1927,
+// "On a method of investigating periodicities in disturbed series", for the process and its estimate.)
+//
+// Over K hours the gap sums up to (d - m)(1 - r^K)/(1 - r) + m K. All arithmetic is on integers: the same on every machine.
+#pragma once
+
+#include <cstdint>
+
+#include "capnp/list.h"
+#include "core/units.h"
+
+namespace supercloud {
+
+struct GapModel {
+  int horizon = 72;                              // K, hours
+  std::int64_t decay_per_billion = 990'419'148;  // of a weight, per hour: 2^(-1/72)
+  int prior_weight = 24;                         // hours
+  std::int64_t prior_persistence_ppm = 800'000;
+  std::int64_t persistence_max_ppm = 980'000;
+};
+
+// Prices at the last whole hours, newest first, in nano-dollars per hour; what exceeds `cap` counts as `cap` (nobody pays more than on
+// demand); 0: no cap.
+struct HourlySeries {
+  capnp::List<std::int64_t>::Reader nano_usd;
+  std::int64_t cap = 0;
+};
+
+// What being `here` instead of `there` is expected to cost more over the horizon, the prices being `gap_now` apart at present.
+Money expected_gap(const HourlySeries& here, const HourlySeries& there, Money gap_now,
+                   const GapModel& model);
+
+// How often per million hours the price rose above the limit from one hour to the next, weighted likewise.
+std::int64_t rises_per_million(const HourlySeries& series, std::int64_t limit,
+                               const GapModel& model);
+
+}  // namespace supercloud

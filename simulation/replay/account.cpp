@@ -1,0 +1,143 @@
+#include "simulation/replay/account.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "actors/ledger/billing.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+// A VM that was started anew is the same to its user.
+std::string user_name(std::string_view subject) {
+  return std::string(subject.substr(0, subject.find("-again")));
+}
+
+}  // namespace
+
+void Account::add(const Event& event) {
+  using Payload = schema::Payload;
+  const auto payload = event.payload();
+  const absl::Time at = event.time().wall();
+  switch (event.type()) {
+    case Payload::NODE_JOINED:
+      places_[str(payload.getNodeJoined().getNode())] =
+          str(payload.getNodeJoined().getPlace().getId());
+      return;
+    case Payload::INSTANCE_LAUNCHED: {
+      const auto launched = payload.getInstanceLaunched();
+      places_[str(launched.getNode())] = str(launched.getPlace().getId());
+      rented_[str(launched.getInstance())] = {str(launched.getNode()),
+                                              absl::FromUnixNanos(launched.getLaunchedNs()),
+                                              Money{launched.getPriceNanoUsdPerHour()}};
+      return;
+    }
+    case Payload::INSTANCE_RETURNED:
+      return ended(event, false);
+    case Payload::INSTANCE_REVOKED:
+      return ended(event, true);
+    case Payload::SPOT_INTERRUPTION_NOTICE:
+      return notice(event);
+    case Payload::LEDGER_CHARGED: {
+      const auto charged = payload.getLedgerCharged();
+      strategy_.cost += Money{charged.getAmountNanoUsd()};
+      strategy_.cumulative.emplace_back(at, strategy_.cost);
+      const auto rented = rented_.find(str(charged.getInstance()));
+      if (rented == rented_.end()) return;
+      rented->second.paid_until = absl::FromUnixNanos(charged.getToNs());
+      rented->second.price = Money{charged.getPriceNanoUsdPerHour()};
+      return;
+    }
+    case Payload::POLICY_CONSIDERED: {
+      auto& candidates = considered_[std::string(event.subject())];
+      candidates.clear();
+      for (const auto candidate : payload.getPolicyConsidered().getCandidates())
+        candidates.push_back({str(candidate.getPlace()), Money{candidate.getCostNanoUsd()},
+                              Money{candidate.getGainNanoUsd()}, str(candidate.getExcluded())});
+      return;
+    }
+    case Payload::POLICY_FAILED:
+      if (++strategy_.failures == 1) strategy_.failure = str(payload.getPolicyFailed().getWhy());
+      return;
+    case Payload::MIGRATION_PROPOSED: {
+      const auto proposed = payload.getMigrationProposed();
+      decisions_[event.id()] = {str(proposed.getReason()), proposed.getLeaving(),
+                                considered_[std::string(event.subject())]};
+      return;
+    }
+    case Payload::MIGRATION_COMPLETED: {
+      ++strategy_.moves;
+      const double blackout_ms = payload.getMigrationCompleted().getBlackoutMs();
+      strategy_.down += absl::Milliseconds(blackout_ms);
+      return;
+    }
+    case Payload::VM_RESUMED:
+      return arrived(event);
+    default:
+      return;
+  }
+}
+
+void Account::arrived(const Event& event) {
+  const std::string node = str(event.payload().getVmResumed().getNode());
+  const absl::Time at = event.time().wall();
+  const std::string name = user_name(event.subject());
+  Vm& vm = vms_[name];
+  if (vm.node == node) return;
+  if (vm.down_since) strategy_.down += at - *std::exchange(vm.down_since, std::nullopt);
+  leave(vm, at);
+  vm.node = node;
+  vm.stay = strategy_.stays.size();
+  ReplayStay stay{
+      .vm = name, .from = at, .to = to_, .place = places_[node], .reason = "it began here"};
+  if (const auto decision = decisions_.find(event.migration()); decision != decisions_.end()) {
+    stay.reason = decision->second.reason;
+    stay.flight = decision->second.leaving;
+    stay.candidates = decision->second.candidates;
+    stay.decision = decision->first.to_string();
+  } else if (strategy_.caught > 0) {
+    stay.reason = "it was caught by the end of its instance, and started anew";
+  }
+  strategy_.stays.push_back(std::move(stay));
+}
+
+void Account::leave(Vm& vm, absl::Time at) {
+  if (vm.stay) strategy_.stays[*vm.stay].to = at;
+  vm.stay.reset();
+}
+
+void Account::notice(const Event& event) {
+  const std::string node = str(event.payload().getSpotInterruptionNotice().getNode());
+  strategy_.revocations += std::ranges::count_if(
+      vms_, [&](const auto& vm) { return vm.second.node == node && !vm.second.down_since; });
+}
+
+void Account::ended(const Event& event, bool revoked) {
+  const auto payload = event.payload();
+  const auto facts = revoked ? payload.getInstanceRevoked() : payload.getInstanceReturned();
+  const auto found = rented_.find(str(facts.getInstance()));
+  if (found == rented_.end()) return;
+  if (revoked) {
+    const absl::Time at = event.time().wall();
+    for (auto& [name, vm] : vms_) {
+      if (vm.node != found->second.node || vm.down_since) continue;
+      ++strategy_.caught;
+      vm.down_since = at;
+      leave(vm, at);
+    }
+  }
+  rented_.erase(found);
+}
+
+void Account::finish(ReplayStrategy& strategy) {
+  strategy_.name = strategy.name;
+  for (auto& [name, vm] : vms_)
+    if (vm.down_since) strategy_.down += to_ - *vm.down_since;
+  for (const auto& [id, rented] : rented_)
+    if (rented.paid_until < to_) strategy_.cost += cost(rented.price, to_ - rented.paid_until);
+  strategy_.cumulative.emplace_back(to_, strategy_.cost);
+  strategy = std::move(strategy_);
+}
+
+}  // namespace supercloud

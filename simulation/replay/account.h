@@ -1,0 +1,56 @@
+// What a run's events say it did and paid.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "core/event.h"
+#include "simulation/replay/result.h"
+
+namespace supercloud {
+
+// A fold over the events of a run in the order of time. Cluster time is market time.
+class Account {
+ public:
+  Account(absl::Time from, absl::Time to) : from_(from), to_(to) {}
+
+  void add(const Event& event);
+  // The begun hour of what is still rented is counted as far as it has gone.
+  void finish(ReplayStrategy& strategy);
+
+ private:
+  struct Machine {
+    std::string place, instance;
+  };
+  struct Rented {
+    std::string node;
+    absl::Time paid_until;  // by what was charged
+    Money price;            // per hour, at the start of the hour that is not charged yet
+  };
+  struct Decision {
+    std::string reason;
+    bool leaving = false;
+    std::vector<ReplayCandidate> candidates;
+  };
+  struct Vm {
+    std::string node;
+    std::optional<absl::Time> down_since;
+    std::optional<std::size_t> stay;  // in strategy_.stays
+  };
+  void arrived(const Event& event);
+  void notice(const Event& event);
+  void ended(const Event& event, bool revoked);
+  void leave(Vm& vm, absl::Time at);
+
+  absl::Time from_, to_;
+  ReplayStrategy strategy_;
+  std::map<std::string, std::string> places_;                       // by node
+  std::map<std::string, Rented> rented_;                            // by instance
+  std::map<std::string, std::vector<ReplayCandidate>> considered_;  // by VM: the newest
+  std::map<EventId, Decision> decisions_;
+  std::map<std::string, Vm> vms_;
+};
+
+}  // namespace supercloud

@@ -1,0 +1,218 @@
+#include "simulation/replay/replay.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/vm_name.h"
+#include "core/vm_spec.h"
+#include "simulation/cluster.h"
+#include "simulation/replay/account.h"
+
+namespace supercloud {
+namespace {
+
+constexpr Duration seldom = absl::Hours(1);
+// Until its user notices that a VM is gone.
+constexpr Duration look_every = absl::Minutes(5);
+constexpr Duration settling = absl::Seconds(20);  // sessions, roles and first prices
+
+// Nothing fails in a replay: what watches for failures, and what measures, looks seldom.
+void slow_down(NodeActorsOptions& actors) {
+  actors.session.renew_interval = absl::Minutes(15);
+  actors.executor.look_interval = seldom;
+  actors.executor.migration_deadline = absl::Minutes(10);
+  actors.replicator.interval = seldom;
+  actors.network.reconcile_interval = seldom;
+  actors.dirty_rate.every = seldom;
+  actors.latency.every = seldom;
+  actors.orphans.interval = seldom;
+  actors.beat = seldom;
+  actors.policy.relist = seldom;
+  actors.observer.reset();
+}
+
+void furnish(MachineOptions& machine, const ReplayModel& model) {
+  machine.drift_ppm = 0;
+  machine.wall_offset = absl::ZeroDuration();
+  slow_down(machine.actors);
+  machine.volumes.pulse = seldom;
+  WorldOptions& world = machine.actors.policy.world;
+  world.notice = model.notice;
+  world.lead = model.lead;
+  world.migration = model.migration;
+  world.launch = model.launch_delay;
+  world.egress_per_gib = model.egress_per_gib;
+  world.transfer_bytes = model.transfer_bytes();
+  world.moves_per_day = model.moves_per_day;
+  world.moving_max = model.moving_max;
+  machine.host.guest.tick = seldom;
+  machine.host.bytes_per_second = std::max<std::uint64_t>(
+      1, static_cast<std::uint64_t>(static_cast<double>(model.memory_bytes) /
+                                    std::max(absl::ToDoubleSeconds(model.migration), 0.001)));
+}
+
+ClusterOptions cluster_options(const ReplayOptions& options) {
+  const ReplayModel& model = options.model;
+  ClusterOptions cluster;
+  cluster.start = options.from;
+  cluster.market_speed = 1;
+  cluster.places.assign(options.vms.size(), options.start);
+  cluster.memory_bytes = model.memory_bytes;
+  cluster.fence.ttl = FencePolicy::ttl_max;
+  cluster.fence.fence_after = absl::Minutes(50);
+  cluster.bus.ping_interval = seldom;
+  cluster.bus.silence_max = seldom * 3;
+  cluster.heartbeat = seldom;
+  cluster.site_drift_ppm = 0;
+  slow_down(cluster.site);
+  cluster.prices.origin = options.from;
+  cluster.prices.on_demand = options.on_demand.place;
+  cluster.prices.on_demand_per_hour = options.on_demand.usd_per_hour;
+  cluster.prices.bid = model.bid;
+  cluster.prices.feed = options.feed;
+  cluster.prices.lead = model.lead;
+  cluster.prices.account = {};
+  cluster.prices.account.account = options.on_demand.place.cloud;
+  cluster.prices.account.billing = model.billing;
+  cluster.prices.account.notice = model.notice;
+  cluster.prices.account.launch_delay = model.launch_delay;
+  cluster.market_at_site = true;
+  cluster.judged = false;
+  cluster.batch = NodeOptions{}.batch;
+  cluster.adjust = [&model, &options](MachineOptions& machine) {
+    furnish(machine, model);
+    machine.actors.policies = options.policies;
+  };
+  cluster.adjust_market = [](NodeActorsOptions::Market& market) {
+    // What was there from the start is given back like any other once nobody is on it.
+    market.provider.keep_initial = false;
+    market.watcher.silence = absl::Hours(24 * 365);
+    market.watcher.role_retry = seldom;
+    market.provider.role_retry = seldom;
+    market.ledger.role_retry = seldom;
+  };
+  return cluster;
+}
+
+class Run {
+ public:
+  Run(const ReplayOptions& options, std::string name)
+      : options_(options), cluster_(cluster_options(options)) {
+    strategy_.name = std::move(name);
+  }
+
+  absl::StatusOr<ReplayStrategy> run() {
+    cluster_.run_for(settling);
+    for (std::size_t i = 0; i < options_.vms.size(); ++i)
+      cluster_.create_vm(absl::StrCat("node-", i), options_.vms[i]);
+    absl::Time now = options_.from + settling;
+    while (now < options_.to) {
+      const absl::Duration span = std::min(look_every, options_.to - now);
+      cluster_.run_for(span);
+      now += span;
+      rescue();
+      if (options_.progress && !options_.progress(now))
+        return absl::CancelledError("the replay was cancelled");
+    }
+    if (!cluster_.checker().violations().empty()) {
+      const Violation& violation = cluster_.checker().violations().front();
+      return absl::InternalError(absl::StrCat(
+          "an invariant broke, which is a bug: ", violation.rule, ": ", violation.what));
+    }
+    const bool all = options_.keep != nullptr;
+    std::vector<Event> events = cluster_.history(
+        [all](std::string_view topic) { return all || !topic.starts_with("spot.price_changed."); });
+    Account account(options_.from, options_.to);
+    for (const Event& event : events) account.add(event);
+    account.finish(strategy_);
+    strategy_.events = cluster_.logged();
+    if (options_.keep)
+      if (absl::Status kept = options_.keep(std::move(events)); !kept.ok()) return kept;
+    return std::move(strategy_);
+  }
+
+ private:
+  // A VM whose machine is gone: its user starts it anew on demand.
+  void rescue() {
+    for (const auto& [key, stored] : cluster_.leases().leases) {
+      if (!key.starts_with(vm_keys) || rescued_.contains(key)) continue;
+      const SimulatedMachine* holder = cluster_.machine(stored.record.holder);
+      if (holder == nullptr || !cluster_.lost(*holder)) continue;
+      rescued_.insert(key);
+      const auto spec = Message<schema::VmSpec>::parse(stored.record.value);
+      if (!spec.ok()) continue;
+      const std::string token = absl::StrCat("rescue-", rescued_.size());
+      waiting_.emplace(token, renamed(*spec));
+      cluster_.ask(Address{SimulatedCluster::site_node, "provider"},
+                   Message<schema::Request>::build([&](auto builder) {
+                     auto rent = builder.initRent();
+                     rent.setPlace(options_.on_demand.place.id());
+                     rent.setClientToken(token);
+                     rent.setWhy("a VM was caught by the end of its instance");
+                   }));
+    }
+    for (const auto& [id, instance] : cluster_.rented()) {
+      const auto spec = waiting_.find(instance.client_token);
+      if (spec == waiting_.end() || cluster_.machine(instance.node) == nullptr) continue;
+      cluster_.create_vm(instance.node, spec->second);
+      waiting_.erase(spec);
+    }
+  }
+
+  // "web1", then "web1-again1", "web1-again2"
+  Message<schema::VmSpec> renamed(const Message<schema::VmSpec>& spec) {
+    return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
+      copy_spec(spec.reader(), builder);
+      const std::string name = str(spec.reader().getName());
+      builder.setName(absl::StrCat(name.substr(0, name.find(again)), again, rescued_.size()));
+    });
+  }
+
+  static constexpr const char* again = "-again";
+
+  const ReplayOptions& options_;
+  SimulatedCluster cluster_;
+  ReplayStrategy strategy_;
+  std::set<std::string> rescued_;                           // lease keys
+  std::map<std::string, Message<schema::VmSpec>> waiting_;  // for their instance, by client token
+};
+
+std::string gib(std::uint64_t bytes) {
+  return absl::StrFormat("%.4g GiB", static_cast<double>(bytes) / (1 << 30));
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> ReplayModel::described() const {
+  const auto limit = [](std::uint32_t most) {
+    return most == 0 ? std::string("no limit") : absl::StrCat(most);
+  };
+  return {
+      {"billing",
+       billing == schema::Billing::HOURLY
+           ? "by the hour, at the price of its start; a partial last hour is free if the "
+             "cloud ends it"
+           : "by the second"},
+      {"bid", bid ? to_string(*bid) + " per hour" : "the on-demand price"},
+      {"notice", absl::FormatDuration(notice)},
+      {"launch delay", absl::FormatDuration(launch_delay)},
+      {"migration time", absl::FormatDuration(migration)},
+      {"lead before an hour's end", absl::FormatDuration(lead)},
+      {"memory", gib(memory_bytes)},
+      {"dirty factor", absl::StrFormat("%.2f", dirty_percent / 100.0)},
+      {"disk delta", gib(disk_delta_bytes)},
+      {"egress", to_string(egress_per_gib) + " per GiB"},
+      {"downtime", to_string(downtime_per_hour) + " per hour"},
+      {"moves per day, all VMs", limit(moves_per_day)},
+      {"VMs moving at once", limit(moving_max)},
+  };
+}
+
+absl::StatusOr<ReplayStrategy> replay(const ReplayOptions& options, std::string name) {
+  return Run(options, std::move(name)).run();
+}
+
+}  // namespace supercloud

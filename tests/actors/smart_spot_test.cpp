@@ -1,0 +1,192 @@
+// The policy smart-spot on worlds made by hand.
+#include "actors/policy/smart_spot.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/text.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace supercloud {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::int64_t cent = 10'000'000, hour = 3'600'000'000'000, minute = hour / 60;
+constexpr std::int64_t start = 400'000 * hour;
+
+struct Zone {
+  std::string name;
+  std::int64_t price = 0;
+  std::vector<std::int64_t> marks;  // newest first
+  bool spot = true;
+};
+
+class SmartSpotTest : public testing::Test {
+ protected:
+  // The VM is at the first zone; two minutes are left of its hour.
+  Message<schema::Decision> decide(const std::vector<Zone>& zones,
+                                   const std::function<void(schema::World::Builder)>& more = {}) {
+    return decide_smart_spot(
+        Message<schema::World>::build([&](schema::World::Builder world) {
+          world.setNowNs(start + 58 * minute);
+          world.setCurrentPlace(zones[0].name);
+          world.setCurrentInstance("i-1");
+          auto costs = world.initCosts();
+          costs.setTransferBytes(std::uint64_t{6} << 30);
+          costs.setEgressNanoUsdPerGib(cent);
+          costs.setMigrationNs(minute / 2);
+          costs.setLaunchNs(minute);
+          world.initMarket().setLeadNs(3 * minute);
+          auto list = world.initCandidates(static_cast<unsigned>(zones.size()));
+          for (unsigned i = 0; i < zones.size(); ++i) {
+            auto view = list[i];
+            view.initPlace().setId(zones[i].name);
+            view.getPlace().setSpot(zones[i].spot);
+            view.setPriceKnown(true);
+            view.setAllowed(true);
+            view.setPriceNanoUsdPerHour(zones[i].price);
+            view.setOnDemandNanoUsdPerHour(20 * cent);
+            auto marks = view.initHourlyNanoUsd(static_cast<unsigned>(zones[i].marks.size()));
+            for (unsigned k = 0; k < marks.size(); ++k) marks.set(k, zones[i].marks[k]);
+          }
+          auto instance = list[0].initInstances(1)[0];
+          instance.setInstance("i-1");
+          instance.setLaunchedNs(start);
+          instance.setPaidUntilNs(start + hour);
+          instance.setBidNanoUsdPerHour(20 * cent);
+          if (more) more(world);
+        }).reader(),
+        {});
+  }
+  static std::vector<std::int64_t> always(std::int64_t price) {
+    return std::vector<std::int64_t>(336, price);
+  }
+  static std::string choice(const Message<schema::Decision>& decision) {
+    return str(decision.reader().getChoice());
+  }
+  static std::string reason(const Message<schema::Decision>& decision) {
+    return str(decision.reader().getReason());
+  }
+};
+
+TEST_F(SmartSpotTest, MovesAsThePaidHourEndsIfTheSavingPaysForTheMove) {
+  const auto decision =
+      decide({{"a", 5 * cent, always(5 * cent)}, {"b", 2 * cent, always(2 * cent)}});
+  EXPECT_EQ(choice(decision), "b");
+  EXPECT_THAT(reason(decision), HasSubstr("is expected to save"));
+  // 3 cents for 72 hours, less the prior's part of a mean gap of zero.
+  EXPECT_GT(decision.reader().getGainNanoUsd(), 150 * cent);
+  EXPECT_LE(decision.reader().getGainNanoUsd(), 216 * cent);
+  EXPECT_GT(decision.reader().getCostNanoUsd(), 6 * cent);
+}
+
+TEST_F(SmartSpotTest, WaitsForTheHoursEndAndSaysFromWhenPricesMatter) {
+  const auto decision =
+      decide({{"a", 5 * cent, always(5 * cent)}, {"b", 2 * cent, always(2 * cent)}},
+             [](schema::World::Builder world) { world.setNowNs(start + 30 * minute); });
+  EXPECT_EQ(choice(decision), "");
+  EXPECT_EQ(decision.reader().getWakeAtNs(), start + 57 * minute);
+  EXPECT_EQ(decision.reader().getPricesMatterAtNs(), start + 57 * minute);
+}
+
+TEST_F(SmartSpotTest, StaysWhereTheDifferenceDoesNotPayForTheMove) {
+  const auto decision = decide({{"a", 5 * cent, always(5 * cent)},
+                                {"b", 5 * cent - cent / 10, always(5 * cent - cent / 10)}});
+  EXPECT_EQ(choice(decision), "");
+  EXPECT_THAT(reason(decision), HasSubstr("less than the"));
+}
+
+TEST_F(SmartSpotTest, DoesNotRunAfterADipOfAPlaceThatIsUsuallyDear) {
+  const auto decision =
+      decide({{"a", 5 * cent, always(5 * cent)}, {"b", 4 * cent, always(15 * cent)}});
+  EXPECT_EQ(choice(decision), "") << reason(decision);
+}
+
+TEST_F(SmartSpotTest, FleesFromANoticeAtOnceToTheBestPlaceThatIsLeft) {
+  const auto notice = [](schema::World::Builder world) {
+    world.setNowNs(start + 30 * minute);
+    world.setNoticeDeadlineNs(start + 32 * minute);
+    auto fleet = world.initFleet();
+    fleet.setMovesPerDay(1);
+    fleet.setMovesOfDay(1);
+  };
+  const auto decision = decide({{"a", 25 * cent, always(5 * cent)},
+                                {"b", 3 * cent, always(3 * cent)},
+                                {"d", 20 * cent, always(20 * cent), false}},
+                               notice);
+  EXPECT_EQ(choice(decision), "b") << "no budget holds back a flight";
+  EXPECT_THAT(reason(decision), HasSubstr("the cloud takes a at"));
+}
+
+TEST_F(SmartSpotTest, GoesToOnDemandWhenEverySpotPlaceIsDearer) {
+  const auto decision = decide({{"a", 25 * cent, always(5 * cent)},
+                                {"b", 30 * cent, always(3 * cent)},
+                                {"d", 20 * cent, always(20 * cent), false}});
+  EXPECT_EQ(choice(decision), "d");
+  EXPECT_THAT(str(decision.reader().getCandidates()[1].getExcluded()), HasSubstr("on demand"));
+}
+
+TEST_F(SmartSpotTest, MovesNoOftenerADayThanItMay) {
+  const auto with = [](int age_hours, bool leaving) {
+    return [age_hours, leaving](schema::World::Builder world) {
+      world.initVm().setMovesPerDay(1);
+      auto move = world.initRecentMoves(1)[0];
+      move.setAtNs(start - age_hours * hour);
+      move.setCompleted(true);
+      move.setLeaving(leaving);
+    };
+  };
+  const std::vector<Zone> zones = {{"a", 5 * cent, always(5 * cent)},
+                                   {"b", 2 * cent, always(2 * cent)}};
+  EXPECT_EQ(choice(decide(zones, with(2, false))), "");
+  EXPECT_THAT(reason(decide(zones, with(2, false))), HasSubstr("as often as it may, though b"));
+  EXPECT_EQ(choice(decide(zones, with(30, false))), "b");
+  EXPECT_EQ(choice(decide(zones, with(2, true))), "b") << "a flight is not counted";
+}
+
+TEST_F(SmartSpotTest, SharesTheBudgetAndTheLinksWithOtherVms) {
+  const std::vector<Zone> zones = {{"a", 5 * cent, always(5 * cent)},
+                                   {"b", 2 * cent, always(2 * cent)}};
+  EXPECT_THAT(reason(decide(zones,
+                            [](schema::World::Builder world) {
+                              world.initFleet().setMovesPerDay(3);
+                              world.getFleet().setMovesOfDay(3);
+                            })),
+              HasSubstr("all VMs together have moved 3 times"));
+  EXPECT_THAT(reason(decide(zones,
+                            [](schema::World::Builder world) {
+                              world.initFleet().setMovingMax(2);
+                              world.getFleet().setMoving(2);
+                            })),
+              HasSubstr("2 other VMs are moving"));
+}
+
+TEST_F(SmartSpotTest, DoesNotPutMoreThanHalfOfTheVmsAtOneSpotPlace) {
+  const auto decision = decide({{"a", 5 * cent, always(5 * cent)},
+                                {"b", 2 * cent, always(2 * cent)},
+                                {"c", 3 * cent, always(3 * cent)}},
+                               [](schema::World::Builder world) {
+                                 world.initFleet().setVms(4);
+                                 world.getCandidates()[0].setVms(2);
+                                 world.getCandidates()[1].setVms(1);
+                                 world.getCandidates()[1].setArriving(1);
+                               });
+  EXPECT_EQ(choice(decision), "c");
+  EXPECT_THAT(str(decision.reader().getCandidates()[1].getExcluded()), HasSubstr("50 %"));
+}
+
+TEST_F(SmartSpotTest, CountsDowntimeAtThePriceOfTheVm) {
+  const auto decision =
+      decide({{"a", 5 * cent, always(5 * cent)}, {"b", 4 * cent, always(4 * cent)}},
+             [](schema::World::Builder world) {
+               world.getCosts().setBlackoutNs(minute);
+               world.getCosts().setDowntimeNanoUsdPerHour(60 * 100 * cent);  // a dollar a minute
+             });
+  EXPECT_EQ(choice(decision), "");
+}
+
+}  // namespace
+}  // namespace supercloud
