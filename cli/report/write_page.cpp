@@ -1,0 +1,76 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "cli/report/replay_page.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+namespace files = std::filesystem;
+
+absl::Status failure(std::string_view doing, const files::path& path, int error) {
+  const std::string what = absl::StrCat(absl_view(doing), " ", path.string(), ": ",
+                                        std::generic_category().message(error));
+  switch (error) {
+    case ENOENT:
+      return absl::NotFoundError(
+          absl::StrCat(what, "; make the folder with: mkdir -p ", path.parent_path().string()));
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::PermissionDeniedError(
+          absl::StrCat(what, "; name a file in a folder that you may write to"));
+    case ENOSPC:
+    case EDQUOT:
+      return absl::ResourceExhaustedError(
+          absl::StrCat(what, "; free some space, or name a file on another disk"));
+    default:
+      return absl::UnavailableError(absl::StrCat(what, "; name another file"));
+  }
+}
+
+// 0, or why it failed.
+int write_all(int file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file, bytes.data(), bytes.size());
+    if (written < 0 && errno != EINTR) return errno;
+    if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return ::fsync(file) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+absl::Status write_page(const files::path& path, std::string_view page) {
+  std::error_code error;
+  const files::path target = files::weakly_canonical(files::absolute(path, error), error);
+  if (error) return failure("looking for", path, error.value());
+  const files::file_status status = files::status(target, error);
+  if (files::exists(status) && !files::is_regular_file(status))
+    return absl::InvalidArgumentError(absl::StrCat(
+        "writing ", path.string(), ": it is ",
+        files::is_directory(status) ? "a folder; name a file in it, such as "
+                                    : "not a file; name one, such as ",
+        (files::is_directory(status) ? target : target.parent_path()).string(), "/report.html"));
+
+  // In the same folder, so that renaming is one step of one file system.
+  const files::path written = absl::StrCat(target.string(), ".new-", ::getpid());
+  const int file = ::open(written.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) return failure("writing", target, errno);
+  absl::Cleanup remove_written = [&] { ::unlink(written.c_str()); };
+  const int write_error = write_all(file, page);
+  if (::close(file) != 0 || write_error != 0)
+    return failure("writing", target, write_error != 0 ? write_error : errno);
+  if (std::rename(written.c_str(), target.c_str()) != 0) return failure("writing", target, errno);
+  std::move(remove_written).Cancel();
+  return absl::OkStatus();
+}
+
+}  // namespace supercloud
