@@ -27,7 +27,7 @@ class Figure {
       gridLineWidth: 1,
       axes: {
         x: {ticker: (a, b, pixels) => time_ticks(a, b, pixels), axisLabelFontSize: 12, axisLabelWidth: 70},
-        y: {ticker: (a, b, pixels) => amount_ticks(a, b, pixels, this.log), axisLabelFontSize: 12, axisLabelWidth: 46},
+        y: {ticker: (a, b, pixels) => this.amount_ticks(a, b, pixels), axisLabelFontSize: 12, axisLabelWidth: 46},
       },
       ...this.options(),
       plotter: ({dygraph, drawingContext, plotArea}) => this.paint(dygraph, drawingContext, plotArea),
@@ -52,6 +52,13 @@ class Figure {
     }
     const per_pixel = (high - low) / Math.max(height - top - bottom, 20);
     return [from_scale(low - bottom * per_pixel), from_scale(high + top * per_pixel)];
+  }
+
+  // None among the labels of time, and none in the edge that is kept free at the bottom.
+  amount_ticks(low, high, pixels) {
+    const share = Math.max(this.about.edges.bottom - 8, 0) / pixels;
+    const lowest = this.log ? low * (high / low) ** share : low + (high - low) * share;
+    return amount_ticks(low, high, pixels, this.log).filter((tick) => tick.v >= lowest);
   }
 
   options() {

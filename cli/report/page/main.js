@@ -146,8 +146,9 @@ const control = {
   },
   pick(figure, x, y) {
     const {area} = figure.plane;
-    if (figure === prices) select(mark_at(marks, x + area.x, y + area.y));
-    point(figure.time_at(x));
+    const move = figure === prices ? mark_at(marks, x + area.x, y + area.y) : null;
+    select(move);
+    if (!move) point(figure.time_at(x));
   },
   key(event) {
     const act = event.ctrlKey || event.metaKey || event.altKey ? null : keys[event.key];
