@@ -53,7 +53,7 @@ def main():
     parts = {
         "style": stripped(text_of(library_style)) + "".join(text_of(each) for each in ours if each.endswith(".css")),
         "library": "/*!\n" + text_of(license_text) + "*/\n" + stripped(text_of(library)),
-        "script": '"use strict";\n(() => {\n' + "".join(text_of(each) for each in ours if each.endswith(".js")) + "})();\n",
+        "script": '"use strict";\n(() => {\n' + "".join(map(text_of, (each for each in ours if each.endswith(".js")))) + "})();\n",
     }
     for name, part in parts.items():
         if re.search(r"</(script|style)|<!--", part, re.IGNORECASE):

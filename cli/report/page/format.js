@@ -66,4 +66,20 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+const cell = (...content) => element("td", {}, ...content);
+const number_cell = (...content) => element("td", {class: "number"}, ...content);
+const badge = (text, kind = "") => element("span", {class: `badge ${kind}`}, text);
+
+// A table with a heading of names; "#name": of numbers.
+function table_of(names, rows, kind = null) {
+  const headings = names.map((name) => (name.startsWith("#")
+    ? element("th", {scope: "col", class: "number"}, name.slice(1))
+    : element("th", {scope: "col"}, name)));
+  const heading = element("thead", {}, element("tr", {}, ...headings));
+  return element("table", {class: kind}, names.length > 0 ? heading : null, element("tbody", {}, ...rows));
+}
+
+// A row of a table; `here`: it is the one that is meant.
+const row_of = (here, ...cells) => element("tr", {class: here ? "here" : null}, ...cells);
+
 const find = (selector) => document.querySelector(selector);

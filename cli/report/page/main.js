@@ -35,7 +35,8 @@ function show_moment() {
   const shown = view.pointed === null && !view.selected ? null : time;
   const stay = stay_at(view.stays(), time);
   const price = stay ? value_at(drawn(stay.place).line, time) : null;
-  if (prices) prices.show_cursor(shown, price, stay ? line_style(stay.place.tone).variable : "ink");
+  // A selected move has its mark.
+  if (prices) prices.show_cursor(shown, view.pointed === null ? null : price, stay ? line_style(stay.place.tone).variable : "ink");
   if (costs) {
     const index = data.strategies.indexOf(view.strategy);
     costs.show_cursor(shown, value_at(view.strategy.paid, time), strategy_style(data.strategies, index).variable);
@@ -189,15 +190,17 @@ function choose(strategy, vm) {
 // What a page that was thinned out does not show.
 function thinning_note(lines) {
   const left_out = lines.reduce((sum, line) => sum + (line.left_out || 0), 0);
-  return left_out > 0 ? `${counted(left_out, "point")} closer together than a screen shows were left out; every extreme is there.` : "";
+  if (left_out === 0) return "";
+  return `${counted(left_out, "point")} closer together than a screen shows were left out; every extreme is there.`;
 }
 
 function add_figures() {
+  const shown = (lines) => lines.filter((line) => !view.hidden.has(line));
   if (data.lines.length > 0) {
     prices = new Figure(find("#prices .plot"), {
       name: "Prices over time, and where the VM was",
       edges: {top: 12, bottom: strip_height + 14},
-      extent: (period) => extent_of(data.lines.filter((place) => !view.hidden.has(place)).map((place) => place.line), period),
+      extent: (period) => extent_of(shown(data.lines).map((place) => place.line), period),
       log: () => view.log,
       paint: (plane) => { marks = paint_prices(plane, view); },
     }, control);
@@ -209,7 +212,7 @@ function add_figures() {
     costs = new Figure(find("#costs .plot"), {
       name: "What each strategy had paid, over time",
       edges: {top: 12, bottom: 4},
-      extent: (period) => extent_of(paid.filter((strategy) => !view.hidden.has(strategy)).map((strategy) => strategy.paid), period),
+      extent: (period) => extent_of(shown(paid).map((strategy) => strategy.paid), period),
       log: () => false,
       paint: (plane) => paint_costs(plane, view),
     }, control);
@@ -223,8 +226,10 @@ function add_figures() {
 function start() {
   suit_sums(Math.max(data.on_demand, ...data.strategies.map((strategy) => strategy.cost)));
   find("#title").textContent = data.title;
-  const length = data.to > data.from ? ` · ${duration_text(data.to - data.from)}` : "";
-  find("#period").textContent = `${time_text(data.from)} – ${time_text(data.to)} UTC${length} · ${counted(data.vms, "VM")} · ${counted(data.prices_read, "price")}`;
+  const facts = [`${time_text(data.from)} – ${time_text(data.to)} UTC`];
+  if (data.to > data.from) facts.push(duration_text(data.to - data.from));
+  facts.push(counted(data.vms, "VM"), counted(data.prices_read, "price"));
+  find("#period").textContent = facts.join(" · ");
   find("#headline").replaceChildren(...headline(data));
   find("#model .scroll").replaceChildren(model_table(data));
   find("#strategy").append(...data.strategies.map((strategy, index) => element("option", {value: index}, strategy.name)));

@@ -78,7 +78,8 @@ function paint_marks(plane, stays, selected) {
   const rank = ({stay}) => (stay === selected ? 2 : stay.flight ? 1 : 0);
   for (const {x, y, stay} of shown.sort((a, b) => rank(a) - rank(b))) {
     const {variable} = line_style(stay.place.tone);
-    draw_mark(plane.context, {x, y, flight: stay.flight, selected: stay === selected, variable, scale: stay === selected ? 1 : scale});
+    const chosen = stay === selected;
+    draw_mark(plane.context, {x, y, flight: stay.flight, selected: chosen, variable, scale: chosen ? 1 : scale});
   }
   return marks;
 }
@@ -95,8 +96,8 @@ function mark_at(marks, x, y) {
 
 // A button that shows or hides a line.
 function legend_button(text, style, width, hidden, toggle, note) {
-  const button = element("button", {type: "button", class: "key", "aria-pressed": String(!hidden), title: "Show or hide", onclick: toggle},
-                         swatch(style, width), text);
+  const about = {type: "button", class: "key", "aria-pressed": String(!hidden), title: "Show or hide", onclick: toggle};
+  const button = element("button", about, swatch(style, width), text);
   if (note) button.append(element("b", {}, note));
   return button;
 }

@@ -2,25 +2,18 @@
 
 const rows_at_first = 200;  // of moves; the others on request
 
-function header_row(names) {
-  return element("thead", {}, element("tr", {}, ...names.map(([name, number]) => element("th", {scope: "col", class: number ? "number" : null}, name))));
-}
-
-function number_cell(...content) {
-  return element("td", {class: "number"}, ...content);
-}
-
 // A strategy's saving as a share of what on-demand costs.
 function saving_text(data, cost) {
   if (!(data.on_demand > 0)) return "–";
   return percent_text(1 - cost / data.on_demand);
 }
 
-function cost_bar(name, amount, greatest, kind, note) {
+function cost_bar(data, name, amount, kind, greatest) {
   const bar = element("span", {class: `fill ${kind}`});
   bar.style.width = `${greatest > 0 ? Math.max(100 * amount / greatest, 0.5) : 0}%`;
+  const saving = data.on_demand > 0 && name !== "on-demand" ? `saves ${saving_text(data, amount)}` : "";
   return element("div", {class: "cost"}, element("span", {class: "name"}, name), element("span", {class: "track"}, bar),
-                 element("span", {class: "amount"}, sum_text(amount)), element("span", {class: "share"}, note));
+                 element("span", {class: "amount"}, sum_text(amount)), element("span", {class: "share"}, saving));
 }
 
 function stat(value, name) {
@@ -32,18 +25,19 @@ function headline(data) {
   const [asked] = data.strategies;
   if (!asked) return [element("p", {class: "notice"}, "No strategy was replayed.")];
   const greatest = Math.max(asked.cost, data.on_demand, data.clairvoyant);
-  const bars = element("div", {class: "costs"},
-    cost_bar("on-demand", data.on_demand, greatest, "reference", ""),
-    cost_bar(asked.name, asked.cost, greatest, "asked", data.on_demand > 0 ? `saves ${saving_text(data, asked.cost)}` : ""),
-    cost_bar("clairvoyant", data.clairvoyant, greatest, "reference", data.on_demand > 0 ? `saves ${saving_text(data, data.clairvoyant)}` : ""));
-  const reached = data.saving_reached === null
-    ? element("div", {class: "reached"}, element("b", {}, "–"), element("span", {}, "nothing could be saved"))
-    : element("div", {class: "reached"}, element("b", {}, percent_text(data.saving_reached)), element("span", {}, "of the possible saving reached"));
+  const [share, of_what] = data.saving_reached === null
+    ? ["–", "nothing could be saved"]
+    : [percent_text(data.saving_reached), "of the possible saving reached"];
   return [
-    reached, element("div", {class: "costs-box"}, element("p", {class: "unit"}, "Cost, USD"), bars),
+    element("div", {class: "reached"}, element("b", {}, share), element("span", {}, of_what)),
+    element("div", {}, element("p", {class: "unit"}, "Cost, USD"),
+            element("div", {class: "costs"}, cost_bar(data, "on-demand", data.on_demand, "reference", greatest),
+                    cost_bar(data, asked.name, asked.cost, "asked", greatest),
+                    cost_bar(data, "clairvoyant", data.clairvoyant, "reference", greatest))),
     element("div", {class: "stats"}, stat(count_text(asked.moves), asked.moves === 1 ? "move" : "moves"),
             stat(count_text(asked.revocations), asked.revocations === 1 ? "revocation" : "revocations"),
-            stat(count_text(asked.caught), asked.caught === 1 ? "VM caught" : "VMs caught"), stat(duration_text(asked.down_s * second), "down")),
+            stat(count_text(asked.caught), asked.caught === 1 ? "VM caught" : "VMs caught"),
+            stat(duration_text(asked.down_s * second), "down")),
   ];
 }
 
@@ -51,17 +45,16 @@ function strategies_table(view, choose) {
   const {data} = view;
   const rows = data.strategies.map((strategy, index) => {
     const chosen = strategy === view.strategy;
-    return element("tr", {class: chosen ? "here" : null},
-      element("td", {}, swatch(strategy_style(data.strategies, index), chosen ? 5 : 3),
-              element("button", {type: "button", class: "link", "aria-pressed": String(chosen), title: "Show its moves", onclick: () => choose(strategy)}, strategy.name)),
-      number_cell(sum_text(strategy.cost)), number_cell(sum_text(data.on_demand - strategy.cost)), number_cell(saving_text(data, strategy.cost)),
-      number_cell(count_text(strategy.moves)), number_cell(count_text(strategy.revocations)), number_cell(count_text(strategy.caught)),
-      number_cell(duration_text(strategy.down_s * second)), number_cell(count_text(strategy.events)));
+    const about = {type: "button", class: "link", "aria-pressed": String(chosen), title: "Show its moves"};
+    const button = element("button", {...about, onclick: () => choose(strategy)}, strategy.name);
+    const numbers = [sum_text(strategy.cost), sum_text(data.on_demand - strategy.cost), saving_text(data, strategy.cost),
+                     count_text(strategy.moves), count_text(strategy.revocations), count_text(strategy.caught),
+                     duration_text(strategy.down_s * second), count_text(strategy.events)];
+    return row_of(chosen, cell(swatch(strategy_style(data.strategies, index), chosen ? 5 : 3), button),
+                  ...numbers.map((number) => number_cell(number)));
   });
-  return element("table", {class: "wide"},
-    header_row([["Strategy"], ["Cost, USD", true], ["Saved, USD", true], ["Saved", true], ["Moves", true], ["Revocations", true],
-                ["Caught", true], ["Down", true], ["Events", true]]),
-    element("tbody", {}, ...rows));
+  return table_of(["Strategy", "#Cost, USD", "#Saved, USD", "#Saved", "#Moves", "#Revocations", "#Caught", "#Down", "#Events"],
+                  rows, "wide");
 }
 
 // One row for each move, and in it a button that has the row's keys.
@@ -73,16 +66,19 @@ class MovesTable {
 
   show(view) {
     this.moves = view.stays().filter((stay) => stay.previous);
-    this.title.textContent = view.vm === null ? "Moves" : `Moves of ${view.vm} under ${view.strategy.name}: ${count_text(this.moves.length)}`;
+    this.title.textContent =
+      view.vm === null ? "Moves" : `Moves of ${view.vm} under ${view.strategy.name}: ${count_text(this.moves.length)}`;
     this.rows.clear();
     this.shown = 0;
     if (this.moves.length === 0) {
-      this.host.replaceChildren(element("p", {class: "quiet-text"}, view.vm === null ? "Nothing ran." : "It stayed where it was."));
+      const why = view.vm === null ? "Nothing ran." : "It stayed where it was.";
+      this.host.replaceChildren(element("p", {class: "quiet-text"}, why));
       return;
     }
-    this.body = element("tbody");
+    const table = table_of(["Time, UTC", "From", "To", "Why", "Decision"], [], "wide");
+    this.body = table.tBodies[0];
     this.more = element("button", {type: "button", class: "quiet", onclick: () => this.add_rows(this.moves.length)});
-    this.host.replaceChildren(element("table", {class: "wide"}, header_row([["Time, UTC"], ["From"], ["To"], ["Why"], ["Decision"]]), this.body), this.more);
+    this.host.replaceChildren(table, this.more);
     this.add_rows(Math.min(rows_at_first, this.moves.length));
     this.mark(view.selected);
   }
@@ -91,10 +87,11 @@ class MovesTable {
     for (; this.shown < count; ++this.shown) {
       const stay = this.moves[this.shown];
       const name = (place) => element("td", {title: place.id}, swatch(line_style(place.tone)), place.label);
-      const button = element("button", {type: "button", class: "link nowrap", tabindex: this.shown === 0 ? "0" : "-1"}, time_text(stay.from));
-      const row = element("tr", {class: "pick", onclick: () => this.select(stay)}, element("td", {}, button), name(stay.previous.place), name(stay.place),
-                          element("td", {}, stay.flight ? element("span", {class: "badge alarm"}, "flight") : null, stay.reason),
-                          element("td", {}, element("code", {}, stay.decision)));
+      const about = {type: "button", class: "link nowrap", tabindex: this.shown === 0 ? "0" : "-1"};
+      const button = element("button", about, time_text(stay.from));
+      const row = element("tr", {class: "pick", onclick: () => this.select(stay)}, cell(button), name(stay.previous.place),
+                          name(stay.place), cell(stay.flight ? badge("flight", "alarm") : null, stay.reason),
+                          cell(element("code", {}, stay.decision)));
       this.rows.set(stay, {row, button});
       this.body.append(row);
     }
@@ -133,10 +130,9 @@ class MovesTable {
 }
 
 function model_table(data) {
-  const rows = data.model.map(([name, value]) => element("tr", {}, element("th", {scope: "row"}, name), element("td", {}, value)));
-  const add = (name, value) => rows.push(element("tr", {}, element("th", {scope: "row"}, name), element("td", {}, value)));
-  add("Prices read", count_text(data.prices_read));
-  if (data.rejected_rows > 0) add("Rejected rows", `${count_text(data.rejected_rows)}: damaged, left out of the replay`);
-  add("Replayed in", duration_text(data.wall_s * second));
-  return element("table", {class: "wide model"}, element("tbody", {}, ...rows));
+  const facts = [...data.model, ["Prices read", count_text(data.prices_read)]];
+  if (data.rejected_rows > 0) facts.push(["Rejected rows", `${count_text(data.rejected_rows)}: damaged, left out of the replay`]);
+  facts.push(["Replayed in", duration_text(data.wall_s * second)]);
+  const rows = facts.map(([name, value]) => row_of(false, element("th", {scope: "row"}, name), cell(value)));
+  return table_of([], rows, "wide model");
 }
