@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "bus/simulated/simulated_bus.h"
+
 namespace supercloud {
 
 void SimulatedNetwork::add(std::string_view name) { up_.try_emplace(std::string(name), true); }
@@ -45,7 +47,17 @@ void SimulatedNetwork::calm() {
   faults_ = LinkFaults{};
 }
 
-void SimulatedNetwork::reset(std::string_view name) { ++generations_[std::string(name)]; }
+void SimulatedNetwork::reset(std::string_view name) {
+  ++generations_[std::string(name)];
+  const bool heard = std::ranges::any_of(
+      buses_, [](const auto& bus) { return bus.second->options_.resets_heard; });
+  if (!heard) return;
+  // A task of its own: the bus that ends may be at work.
+  scheduler_.post([this, name = std::string(name)] {
+    for (const auto& [other, bus] : buses_)
+      if (other != name) bus->peer_reset(name);
+  });
+}
 
 bool SimulatedNetwork::severed(std::string_view from, std::string_view to) const {
   if (!blocked_.empty() && blocked_.count(Pair(from, to)) > 0) return true;

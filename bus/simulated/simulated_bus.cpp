@@ -49,7 +49,7 @@ void SimulatedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
     return;
   }
   for (const auto& [name, up] : network_.endpoints()) {
-    if (name == name_) continue;
+    if (name == name_ || (options_.resets_heard && !up)) continue;
     Peer& peer = peers_[name];
     peer.awaited = true;
     peer.last_heard = scheduler_.clock().now();
@@ -296,23 +296,38 @@ void SimulatedBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
   reply(std::move(value));
 }
 
+// Whether it was alive.
+bool SimulatedBus::lose(const std::string& name, Peer& peer) {
+  const bool was_alive = std::exchange(peer.alive, false);
+  peer.awaited = false;
+  subscriber_.dismiss(name);
+  for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
+    finish(id, absl::UnavailableError(
+                   absl::StrCat("no node named \"", name, "\" is reachable from ", name_)));
+  }
+  return was_alive;
+}
+
+void SimulatedBus::peer_reset(std::string_view name) {
+  if (!options_.resets_heard) return;
+  const auto peer = peers_.find(name);
+  if (peer == peers_.end() || receiver_ == nullptr) return;
+  const bool was_alive = lose(peer->first, peer->second);
+  peers_.erase(peer);
+  if (was_alive) receiver_->on_peer(std::string(name), false);
+  settle();
+}
+
 void SimulatedBus::ping() {
   const Instant now = scheduler_.clock().now();
   ping_timer_ = scheduler_.at(now + options_.ping_interval, [this] { ping(); });
   for (const auto& [name, up] : network_.endpoints()) {
-    if (name != name_) send(name, Ping{});
+    if (name != name_ && (up || !options_.resets_heard)) send(name, Ping{});
   }
   std::vector<std::string> lost;
   for (auto& [name, peer] : peers_) {
     if ((!peer.alive && !peer.awaited) || now - peer.last_heard < options_.silence_max) continue;
-    if (peer.alive) lost.push_back(name);
-    peer.alive = false;
-    peer.awaited = false;
-    subscriber_.dismiss(name);
-    for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
-      finish(id, absl::UnavailableError(
-                     absl::StrCat("no node named \"", name, "\" is reachable from ", name_)));
-    }
+    if (lose(name, peer)) lost.push_back(name);
   }
   for (const std::string& name : lost) receiver_->on_peer(name, false);
   settle();

@@ -33,6 +33,8 @@ namespace supercloud {
 struct SimulatedBusOptions {
   Duration ping_interval = absl::Seconds(1);
   Duration silence_max = absl::Seconds(3);            // a peer not heard for longer is dead
+  // That a peer's machine or process ends is noticed at once, as where its connections are reset; who freezes or is cut off is not.
+  bool resets_heard = false;
   Duration retry_interval = absl::Milliseconds(100);  // of the join handshake
   Duration request_max = absl::Minutes(5);            // for requests without a deadline
   GapDetector::Options gaps;
@@ -132,6 +134,10 @@ class SimulatedBus final : public Bus {
   void send_request(std::uint64_t id, Pending& pending);
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
   void ping();
+  friend class SimulatedNetwork;
+  // The peer's process has ended.
+  void peer_reset(std::string_view name);
+  bool lose(const std::string& name, Peer& peer);
   void retry();
   void arm_retry();
   // A task that does nothing once this bus is gone.

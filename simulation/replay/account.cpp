@@ -41,8 +41,7 @@ void Account::add(const Event& event) {
       return notice(event);
     case Payload::LEDGER_CHARGED: {
       const auto charged = payload.getLedgerCharged();
-      strategy_.cost += Money{charged.getAmountNanoUsd()};
-      strategy_.cumulative.emplace_back(at, strategy_.cost);
+      pay(at, Money{charged.getAmountNanoUsd()});
       const auto rented = rented_.find(str(charged.getInstance()));
       if (rented == rented_.end()) return;
       rented->second.paid_until = absl::FromUnixNanos(charged.getToNs());
@@ -68,8 +67,8 @@ void Account::add(const Event& event) {
     }
     case Payload::MIGRATION_COMPLETED: {
       ++strategy_.moves;
-      const double blackout_ms = payload.getMigrationCompleted().getBlackoutMs();
-      strategy_.down += absl::Milliseconds(blackout_ms);
+      pay(at, model_.transfer_cost());
+      add_downtime(at, absl::Milliseconds(payload.getMigrationCompleted().getBlackoutMs()));
       return;
     }
     case Payload::VM_RESUMED:
@@ -79,13 +78,23 @@ void Account::add(const Event& event) {
   }
 }
 
+void Account::pay(absl::Time at, Money amount) {
+  strategy_.cost += amount;
+  strategy_.cumulative.emplace_back(at, strategy_.cost);
+}
+
+void Account::add_downtime(absl::Time at, absl::Duration span) {
+  strategy_.down += span;
+  if (model_.downtime_per_hour > Money{}) pay(at, cost(model_.downtime_per_hour, span));
+}
+
 void Account::arrived(const Event& event) {
   const std::string node = str(event.payload().getVmResumed().getNode());
   const absl::Time at = event.time().wall();
   const std::string name = user_name(event.subject());
   Vm& vm = vms_[name];
   if (vm.node == node) return;
-  if (vm.down_since) strategy_.down += at - *std::exchange(vm.down_since, std::nullopt);
+  if (vm.down_since) add_downtime(at, at - *std::exchange(vm.down_since, std::nullopt));
   leave(vm, at);
   vm.node = node;
   vm.stay = strategy_.stays.size();
@@ -133,10 +142,9 @@ void Account::ended(const Event& event, bool revoked) {
 void Account::finish(ReplayStrategy& strategy) {
   strategy_.name = strategy.name;
   for (auto& [name, vm] : vms_)
-    if (vm.down_since) strategy_.down += to_ - *vm.down_since;
+    if (vm.down_since) add_downtime(to_, to_ - *vm.down_since);
   for (const auto& [id, rented] : rented_)
-    if (rented.paid_until < to_) strategy_.cost += cost(rented.price, to_ - rented.paid_until);
-  strategy_.cumulative.emplace_back(to_, strategy_.cost);
+    if (rented.paid_until < to_) pay(to_, cost(rented.price, to_ - rented.paid_until));
   strategy = std::move(strategy_);
 }
 

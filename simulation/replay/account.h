@@ -1,4 +1,5 @@
-// What a run's events say it did and paid.
+// What a run's events say it did and paid: what the ledger charged, and what the model says that moves cost beside it, the transfer and
+// the downtime.
 #pragma once
 
 #include <map>
@@ -7,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "core/event.h"
+#include "simulation/replay/model.h"
 #include "simulation/replay/result.h"
 
 namespace supercloud {
@@ -14,7 +16,8 @@ namespace supercloud {
 // A fold over the events of a run in the order of time. Cluster time is market time.
 class Account {
  public:
-  Account(absl::Time from, absl::Time to) : from_(from), to_(to) {}
+  Account(absl::Time from, absl::Time to, const ReplayModel& model)
+      : from_(from), to_(to), model_(model) {}
 
   void add(const Event& event);
   // The begun hour of what is still rented is counted as far as it has gone.
@@ -44,7 +47,11 @@ class Account {
   void ended(const Event& event, bool revoked);
   void leave(Vm& vm, absl::Time at);
 
-  absl::Time from_, to_;
+  void pay(absl::Time at, Money amount);
+  void add_downtime(absl::Time at, absl::Duration span);
+
+  const absl::Time from_, to_;
+  const ReplayModel model_;
   ReplayStrategy strategy_;
   std::map<std::string, std::string> places_;                       // by node
   std::map<std::string, Rented> rented_;                            // by instance

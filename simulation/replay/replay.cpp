@@ -5,7 +5,6 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "core/vm_name.h"
 #include "core/vm_spec.h"
 #include "simulation/cluster.h"
@@ -65,6 +64,7 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
   cluster.fence.fence_after = absl::Minutes(50);
   cluster.bus.ping_interval = seldom;
   cluster.bus.silence_max = seldom * 3;
+  cluster.bus.resets_heard = true;
   cluster.heartbeat = seldom;
   cluster.site_drift_ppm = 0;
   slow_down(cluster.site);
@@ -125,7 +125,7 @@ class Run {
     const bool all = options_.keep != nullptr;
     std::vector<Event> events = cluster_.history(
         [all](std::string_view topic) { return all || !topic.starts_with("spot.price_changed."); });
-    Account account(options_.from, options_.to);
+    Account account(options_.from, options_.to, options_.model);
     for (const Event& event : events) account.add(event);
     account.finish(strategy_);
     strategy_.events = cluster_.logged();
@@ -167,6 +167,7 @@ class Run {
     return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
       copy_spec(spec.reader(), builder);
       const std::string name = str(spec.reader().getName());
+      builder.setAddress(absl::StrCat("10.1.", rescued_.size() / 250, ".", rescued_.size() % 250));
       builder.setName(absl::StrCat(name.substr(0, name.find(again)), again, rescued_.size()));
     });
   }
@@ -180,36 +181,7 @@ class Run {
   std::map<std::string, Message<schema::VmSpec>> waiting_;  // for their instance, by client token
 };
 
-std::string gib(std::uint64_t bytes) {
-  return absl::StrFormat("%.4g GiB", static_cast<double>(bytes) / (1 << 30));
-}
-
 }  // namespace
-
-std::vector<std::pair<std::string, std::string>> ReplayModel::described() const {
-  const auto limit = [](std::uint32_t most) {
-    return most == 0 ? std::string("no limit") : absl::StrCat(most);
-  };
-  return {
-      {"billing",
-       billing == schema::Billing::HOURLY
-           ? "by the hour, at the price of its start; a partial last hour is free if the "
-             "cloud ends it"
-           : "by the second"},
-      {"bid", bid ? to_string(*bid) + " per hour" : "the on-demand price"},
-      {"notice", absl::FormatDuration(notice)},
-      {"launch delay", absl::FormatDuration(launch_delay)},
-      {"migration time", absl::FormatDuration(migration)},
-      {"lead before an hour's end", absl::FormatDuration(lead)},
-      {"memory", gib(memory_bytes)},
-      {"dirty factor", absl::StrFormat("%.2f", dirty_percent / 100.0)},
-      {"disk delta", gib(disk_delta_bytes)},
-      {"egress", to_string(egress_per_gib) + " per GiB"},
-      {"downtime", to_string(downtime_per_hour) + " per hour"},
-      {"moves per day, all VMs", limit(moves_per_day)},
-      {"VMs moving at once", limit(moving_max)},
-  };
-}
 
 absl::StatusOr<ReplayStrategy> replay(const ReplayOptions& options, std::string name) {
   return Run(options, std::move(name)).run();

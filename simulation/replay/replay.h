@@ -17,32 +17,10 @@
 #include "actors/policy/policies.h"
 #include "actors/spot/watcher.h"
 #include "core/event.h"
+#include "simulation/replay/model.h"
 #include "simulation/replay/result.h"
 
 namespace supercloud {
-
-// What moves and machines cost, and how long they take.
-struct ReplayModel {
-  schema::Billing billing = schema::Billing::HOURLY;
-  std::optional<Money> bid;  // per hour; without it the on-demand price
-  absl::Duration notice = absl::Seconds(120);
-  absl::Duration launch_delay = absl::Seconds(60);
-  absl::Duration migration = absl::Seconds(30);  // for which both machines are paid
-  absl::Duration lead = absl::Minutes(3);        // before the end of a paid hour a move begins
-  std::uint64_t memory_bytes = std::uint64_t{4} << 30;
-  int dirty_percent = 130;  // what is sent of the memory, as pages are dirtied meanwhile
-  std::uint64_t disk_delta_bytes = std::uint64_t{1} << 30;
-  Money egress_per_gib{10'000'000};
-  Money downtime_per_hour;
-  std::uint32_t moves_per_day = 0;  // of all VMs; 0: no limit
-  std::uint32_t moving_max = 0;     // VMs at once, to save money; 0: no limit
-
-  std::uint64_t transfer_bytes() const {
-    return memory_bytes / 100 * static_cast<std::uint64_t>(dirty_percent) + disk_delta_bytes;
-  }
-  // Every assumption, as name and value, for reports.
-  std::vector<std::pair<std::string, std::string>> described() const;
-};
 
 struct ReplayOptions {
   FeedFactory feed;  // one type, all zones; called once in each run
