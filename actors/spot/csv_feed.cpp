@@ -1,14 +1,7 @@
 #include "actors/spot/csv_feed.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <tuple>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/spot/price_text.h"
@@ -17,343 +10,106 @@
 namespace supercloud {
 namespace {
 
-constexpr std::size_t chunk_bytes = 256 << 10;
-constexpr std::size_t line_bytes_max = 64 << 10;
-constexpr std::size_t columns_max = 256;
 constexpr std::size_t places_max = 100'000;
-constexpr absl::Time first_time = absl::UnixEpoch();
-constexpr absl::Time last_time = absl::FromUnixSeconds(4'102'444'800);  // 2100
-
-std::string_view trimmed(std::string_view field) {
-  while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
-  while (!field.empty() && (field.back() == ' ' || field.back() == '\t' || field.back() == '\r')) {
-    field.remove_suffix(1);
-  }
-  return field;
-}
-
-// Field `index` of a line, and how many there are.
-std::vector<std::string_view> split(std::string_view line) {
-  std::vector<std::string_view> fields;
-  while (fields.size() < columns_max) {
-    const std::size_t comma = line.find(',');
-    fields.push_back(trimmed(line.substr(0, comma)));
-    if (comma == std::string_view::npos) break;
-    line.remove_prefix(comma + 1);
-  }
-  return fields;
-}
-
-// Bytes of a damaged file as they may stand in a message.
-std::string printable(std::string_view field) {
-  std::string text;
-  for (const char c : field.substr(0, 40)) text += c >= 0x20 && c < 0x7f ? c : '?';
-  return field.size() > 40 ? text + "..." : text;
-}
-
-// "us-east-1a", "us-central1-a"
-bool names_a_zone(std::string_view name) {
-  if (name.size() < 4 || name.size() > 64 || !absl::ascii_islower(name.back())) return false;
-  name.remove_suffix(1);
-  if (name.back() == '-') name.remove_suffix(1);
-  return absl::ascii_isdigit(name.back());
-}
 
 }  // namespace
 
-CsvFeed::CsvFeed(std::unique_ptr<std::istream> input, std::string name, CsvFeedOptions options)
-    : input_(std::move(input)), name_(std::move(name)), options_(std::move(options)) {}
+CsvFeed::CsvFeed(std::unique_ptr<CsvRows> rows)
+    : rows_(std::move(rows)), in_force_(rows_->options().from) {}
 
 absl::StatusOr<std::unique_ptr<CsvFeed>> CsvFeed::open(const std::string& path,
                                                        CsvFeedOptions options) {
-  auto input = std::make_unique<std::ifstream>(path, std::ios::binary);
-  if (!*input) {
-    return absl::NotFoundError(
-        absl::StrCat(path, ": cannot be opened (", std::strerror(errno), "); check the path"));
-  }
-  return read(std::move(input), path, std::move(options));
+  auto rows = CsvRows::open(path, std::move(options));
+  if (!rows.ok()) return rows.status();
+  return std::unique_ptr<CsvFeed>(new CsvFeed(*std::move(rows)));
 }
 
 absl::StatusOr<std::unique_ptr<CsvFeed>> CsvFeed::read(std::unique_ptr<std::istream> input,
                                                        std::string name, CsvFeedOptions options) {
-  std::unique_ptr<CsvFeed> feed(new CsvFeed(std::move(input), std::move(name), std::move(options)));
-  if (absl::Status status = feed->read_header(); !status.ok()) return status;
-  return feed;
+  auto rows = CsvRows::read(std::move(input), std::move(name), std::move(options));
+  if (!rows.ok()) return rows.status();
+  return std::unique_ptr<CsvFeed>(new CsvFeed(*std::move(rows)));
 }
 
-bool CsvFeed::fill() {
-  if (!input_ || !*input_) return false;
-  buffer_.erase(0, position_);
-  position_ = 0;
-  const std::size_t kept = buffer_.size();
-  buffer_.resize(kept + chunk_bytes);
-  input_->read(buffer_.data() + kept, chunk_bytes);
-  const auto got = static_cast<std::size_t>(input_->gcount());
-  buffer_.resize(kept + got);
-  return got > 0;
-}
-
-absl::StatusOr<CsvFeed::Line> CsvFeed::next_line() {
-  if (broken_) return Line{};
-  std::size_t searched = 0;
-  while (true) {
-    const std::size_t end = buffer_.find('\n', position_ + searched);
-    if (end != std::string::npos) {
-      const std::string_view line(buffer_.data() + position_, end - position_);
-      position_ = end + 1;
-      ++line_;
-      return Line{line};
-    }
-    searched = buffer_.size() - position_;
-    if (searched > line_bytes_max) {
-      broken_ = true;
-      ++line_;
-      return absl::DataLossError(
-          absl::StrCat(name_, ":", line_, ": a line of more than ", line_bytes_max,
-                       " bytes; is this a CSV file? Nothing after it is read"));
-    }
-    if (!fill()) {
-      const bool failed = input_ && input_->bad();
-      broken_ = true;
-      if (failed) {
-        return absl::DataLossError(absl::StrCat(name_, ": reading failed after line ", line_));
-      }
-      if (position_ == buffer_.size()) return Line{};
-      const std::string_view line(buffer_.data() + position_, buffer_.size() - position_);
-      position_ = buffer_.size();
-      ++line_;
-      return Line{line};
-    }
-  }
-}
-
-absl::Status CsvFeed::read_header() {
-  while (true) {
-    absl::StatusOr<Line> line = next_line();
-    if (!line.ok()) return absl::InvalidArgumentError(line.status().message());
-    if (!line->has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_,
-          ": the file is empty; its first line has to name the columns epoch_s, az and usd_per_h"));
-    }
-    std::string_view header = **line;
-    // byte order mark
-    if (line_ == 1 && header.starts_with("\xef\xbb\xbf")) header.remove_prefix(3);
-    header = trimmed(header);
-    if (header.empty() || header.front() == '#') continue;
-    const std::vector<std::string_view> names = split(header);
-    if (names.size() == columns_max) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name_, ":", line_, ": more than ", columns_max - 1, " columns"));
-    }
-    columns_ = names.size();
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      std::optional<std::size_t>* column = names[i] == "epoch_s"                    ? &epoch_column_
-                                           : names[i] == "time_utc"                 ? &utc_column_
-                                           : names[i] == "az" || names[i] == "zone" ? &zone_column_
-                                           : names[i] == "usd_per_h"                ? &price_column_
-                                           : names[i] == "instance_type"            ? &type_column_
-                                                                                    : nullptr;
-      const bool zone = column == nullptr && names_a_zone(names[i]);
-      if (column == nullptr && !zone) continue;
-      if (std::count(names.begin(), names.end(), names[i]) > 1) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(name_, ":", line_, ": the column ", printable(names[i]), " occurs twice"));
-      }
-      if (column != nullptr)
-        *column = i;
-      else
-        zones_.emplace_back(i, names[i]);
-    }
-    if (zone_column_ || price_column_) zones_.clear();
-    std::vector<std::string> missing;
-    if (!epoch_column_ && !utc_column_) missing.emplace_back("epoch_s or time_utc");
-    if (zones_.empty() && !zone_column_) missing.emplace_back("az");
-    if (zones_.empty() && !price_column_) missing.emplace_back("usd_per_h");
-    if (!missing.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_, ":", line_, ": the header \"", printable(header), "\" has no column ",
-          absl::StrJoin(missing, ", "),
-          "; the first line has to name epoch_s, az and usd_per_h, or time_utc and the zones"));
-    }
-    if (!type_column_ && options_.instance_type.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_, ":", line_,
-          ": there is no column instance_type; say which instance type these prices are of"));
-    }
-    return absl::OkStatus();
-  }
-}
-
-absl::Status CsvFeed::damaged(std::string_view column, std::string_view what) const {
-  return absl::DataLossError(
-      absl::StrCat(name_, ":", line_, ": ", absl_view(column), ": ", absl_view(what)));
-}
-
-absl::StatusOr<absl::Time> CsvFeed::time_in(std::string_view field) const {
-  if (!epoch_column_) {
-    absl::Time time;
-    std::string error;
-    const bool parsed = absl::ParseTime("%Y-%m-%dT%H:%MZ", absl_view(field), &time, &error) ||
-                        absl::ParseTime(absl::RFC3339_full, absl_view(field), &time, &error);
-    if (parsed && time >= first_time && time <= last_time) return time;
-    return damaged(
-        "time_utc",
-        absl::StrCat("\"", printable(field),
-                     "\" is no time from 1970 to 2100 such as 2016-06-22T07:50Z; the row is "
-                     "left out"));
-  }
-  std::int64_t seconds = 0;
-  if (!absl::SimpleAtoi(absl_view(field), &seconds)) {
-    return damaged(
-        "epoch_s",
-        absl::StrCat("\"", printable(field),
-                     "\" is no whole number of seconds since 1970; the row is left out"));
-  }
-  if (seconds < absl::ToUnixSeconds(first_time) || seconds > absl::ToUnixSeconds(last_time)) {
-    return damaged("epoch_s",
-                   absl::StrCat(seconds,
-                                " is not between 1970 and 2100; is it in seconds? The row is "
-                                "left out"));
-  }
-  return absl::FromUnixSeconds(seconds);
-}
-
-void CsvFeed::take(std::string_view line) {
-  const std::vector<std::string_view> fields = split(line);
-  const auto leave_out = [this](absl::Status why) { read_.emplace_back(std::move(why)); };
-  if (fields.size() != columns_) {
-    return leave_out(damaged("row", absl::StrCat(fields.size(), " fields where the header has ",
-                                                 columns_, "; the row is left out")));
-  }
-  PlaceName place;
-  place.cloud = options_.cloud;
-  place.region = options_.region;
-  place.instance_type = type_column_ ? std::string(fields[*type_column_]) : options_.instance_type;
-  const std::string& type = place.instance_type;
-  if (type.empty() || type.size() > 64) {
-    return leave_out(
-        damaged("instance_type", "empty or longer than 64 bytes; the row is left out"));
-  }
-  if (!delivered_ && types_seen_.size() < 1000) ++types_seen_[type];
-
-  // Before the time is looked at: files that list one type after the other are in order within each.
-  if (!options_.instance_types.empty() &&
-      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
-          options_.instance_types.end()) {
-    return;
-  }
-
-  const char* column = epoch_column_ ? "epoch_s" : "time_utc";
-  const std::string_view time = fields[epoch_column_ ? *epoch_column_ : *utc_column_];
-  const absl::StatusOr<absl::Time> since = time_in(time);
-  if (!since.ok()) return leave_out(since.status());
-  if (newest_ && *since < *newest_) {
-    return leave_out(damaged(
-        column, absl::StrCat(printable(time), " is before the row above it (",
-                             epoch_column_ ? absl::StrCat(absl::ToUnixSeconds(*newest_))
-                                           : absl::FormatTime(*newest_, absl::UTCTimeZone()),
-                             "); sort the file by ", column,
+void CsvFeed::take(CsvRows::Row row) {
+  if (newest_ && row.since < *newest_) {
+    const std::string_view column = rows_->time_column();
+    read_.emplace_back(rows_->damaged(
+        column, absl::StrCat(printable(row.time), " is before the row above it (",
+                             column == "epoch_s" ? absl::StrCat(absl::ToUnixSeconds(*newest_))
+                                                 : absl::FormatTime(*newest_, absl::UTCTimeZone()),
+                             "); sort the file by ", absl_view(column),
                              ", or choose one instance type of it. The row is left out")));
-  }
-
-  if (!zones_.empty()) {
-    for (const auto& [index, zone] : zones_) {
-      if (fields[index].empty()) continue;
-      place.zone = zone;
-      if (absl::Status taken = take_price(place, *since, zone, fields[index]); !taken.ok())
-        leave_out(std::move(taken));
-    }
     return;
   }
-  const std::string_view zone = fields[*zone_column_];
-  if (zone.empty()) return leave_out(damaged("az", "empty; the row is left out"));
-  if (zone.size() > 64)
-    return leave_out(damaged("az", "longer than 64 bytes; the row is left out"));
-  // "a" and "us-east-1a" are the same zone.
-  place.zone = zone.size() == 1 && zone[0] >= 'a' && zone[0] <= 'z'
-                   ? options_.region + std::string(zone)
-                   : std::string(zone);
-  if (absl::Status taken =
-          take_price(std::move(place), *since, "usd_per_h", fields[*price_column_]);
-      !taken.ok())
-    leave_out(std::move(taken));
+  for (CsvRows::Entry& entry : row.entries) {
+    absl::Status taken = take_price(std::move(entry), row.since);
+    if (!taken.ok()) read_.emplace_back(std::move(taken));
+  }
 }
 
-absl::Status CsvFeed::take_price(PlaceName place, absl::Time since, std::string_view column,
-                                 std::string_view field) {
-  const absl::StatusOr<Money> amount = parse_price(field, options_.price_max);
-  if (!amount.ok())
-    return damaged(column, absl::StrCat(amount.status().message(), "; the row is left out"));
+absl::Status CsvFeed::take_price(CsvRows::Entry entry, absl::Time since) {
+  if (!entry.price.ok()) return entry.price.status();
   newest_ = since;
-  const auto known = last_.find(place);
+  const auto known = last_.find(entry.place);
   if (known == last_.end() && last_.size() >= places_max) {
-    return damaged("az", absl::StrCat("more than ", places_max,
-                                      " places; split the file. The row is left out"));
+    return rows_->damaged("az", absl::StrCat("more than ", places_max,
+                                             " places; split the file. The row is left out"));
   }
   if (known != last_.end() && known->second.since == since) {
-    if (known->second.price == *amount) {
+    if (known->second.price == *entry.price) {
       ++duplicates_;
       return absl::OkStatus();
     }
-    return damaged(column, absl::StrCat("another price for the same time and zone as line ",
-                                        known->second.line, "; the row is left out"));
+    return rows_->damaged(entry.column,
+                          absl::StrCat("another price for the same time and zone as line ",
+                                       known->second.line, "; the row is left out"));
   }
-  const bool same = known != last_.end() && known->second.price == *amount && !zones_.empty();
-  last_[place] = {since, *amount, line_};
-  if (!same) read_.emplace_back(Price{std::move(place), *amount, since});
+  const bool same = known != last_.end() && known->second.price == *entry.price && rows_->table();
+  last_[entry.place] = {since, *entry.price, rows_->line()};
+  if (!same) read_.emplace_back(Price{std::move(entry.place), *entry.price, since});
   return absl::OkStatus();
 }
 
 absl::StatusOr<Price> CsvFeed::advance() {
   while (read_.empty()) {
-    absl::StatusOr<Line> line = next_line();
-    if (!line.ok()) return line.status();
-    if (!line->has_value()) break;
-    const std::string_view row = trimmed(**line);
-    if (!row.empty() && row.front() != '#') take(row);
+    absl::StatusOr<CsvRows::Row> row = rows_->next();
+    if (row.ok()) {
+      take(*std::move(row));
+      continue;
+    }
+    if (absl::IsOutOfRange(row.status()) && last_.empty() && !delivered_ &&
+        !rows_->types_seen().empty()) {
+      delivered_ = true;  // said once
+      return absl::NotFoundError(absl::StrCat(
+          rows_->name(), ": no prices of ", absl::StrJoin(rows_->options().instance_types, ", "),
+          "; the file has ",
+          absl::StrJoin(rows_->types_seen(), ", ", [](std::string* out, const auto& type) {
+            absl::StrAppend(out, printable(type.first));
+          })));
+    }
+    return row.status();
   }
-  if (!read_.empty()) {
-    absl::StatusOr<Price> price = std::move(read_.front());
-    read_.pop_front();
-    return price;
-  }
-  if (last_.empty() && !delivered_ && !types_seen_.empty()) {
-    delivered_ = true;  // said once
-    return absl::NotFoundError(absl::StrCat(
-        name_, ": no prices of ", absl::StrJoin(options_.instance_types, ", "), "; the file has ",
-        absl::StrJoin(types_seen_, ", ", [](std::string* out, const auto& type) {
-          absl::StrAppend(out, printable(type.first));
-        })));
-  }
-  return absl::OutOfRangeError(absl::StrCat(name_, ": the end, after line ", line_));
+  absl::StatusOr<Price> price = std::move(read_.front());
+  read_.pop_front();
+  return price;
 }
 
 void CsvFeed::next(Reply<Price> reply) {
   while (!started_) {
-    // Before `from` a price counts only if it is the last of its place.
     absl::StatusOr<Price> price = advance();
     if (absl::IsDataLoss(price.status())) return reply(price.status());  // the next call goes on
-    if (price.ok() && price->since <= options_.from) {
-      before_.insert_or_assign(price->place, *price);
-      continue;
-    }
+    if (price.ok() && in_force_.keep(*price)) continue;
     started_ = true;
-    for (auto& [place, last] : before_) in_force_.push_back(std::move(last));
-    before_.clear();
-    std::sort(in_force_.begin(), in_force_.end(), [](const Price& a, const Price& b) {
-      return std::tie(b.since, b.place) < std::tie(a.since, a.place);
-    });
+    in_force_.close();
     if (!price.ok() && in_force_.empty()) return reply(price.status());
     if (price.ok()) read_.push_front(*std::move(price));
   }
-  if (!in_force_.empty()) {
-    Price price = std::move(in_force_.back());
-    in_force_.pop_back();
-    delivered_ = true;
-    return reply(std::move(price));
-  }
-  absl::StatusOr<Price> price = advance();
+  absl::StatusOr<Price> price = absl::OutOfRangeError("");
+  if (std::optional<Price> first = in_force_.take())
+    price = *std::move(first);
+  else
+    price = advance();
   if (price.ok()) delivered_ = true;
   reply(std::move(price));
 }

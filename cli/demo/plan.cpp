@@ -6,14 +6,11 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "actors/spot/csv_feed.h"
 #include "actors/spot/on_demand_prices.h"
-#include "core/text.h"
+#include "actors/spot/price_names.h"
 
 namespace supercloud {
 namespace {
@@ -85,26 +82,6 @@ std::string zone_name(int index) {
 }
 
 }  // namespace
-
-// A family and its generation, then a size: "m3.medium", "c4.2xlarge", "r5ad.metal".
-std::string instance_type_in(std::string_view file_name) {
-  const auto letter = [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); };
-  for (const absl::string_view word :
-       absl::StrSplit(absl_view(file_name), absl::ByAnyChar("_ ,+"))) {
-    const std::vector<absl::string_view> parts = absl::StrSplit(word, '.');
-    if (parts.size() < 2 || parts[0].size() < 2 || parts[0].size() > 8) continue;
-    if (!absl::ascii_islower(static_cast<unsigned char>(parts[0][0])) ||
-        !std::all_of(parts[0].begin(), parts[0].end(), letter) ||
-        std::none_of(parts[0].begin(), parts[0].end(), [](char c) { return c >= '0' && c <= '9'; }))
-      continue;
-    static constexpr absl::string_view sizes[] = {"nano",   "micro", "small",
-                                                  "medium", "large", "metal"};
-    if (std::find(std::begin(sizes), std::end(sizes), parts[1]) != std::end(sizes) ||
-        absl::EndsWith(parts[1], "xlarge"))
-      return absl::StrCat(parts[0], ".", parts[1]);
-  }
-  return "";
-}
 
 std::string short_place(const PlaceName& place) { return place.spot ? place.zone : "on-demand"; }
 

@@ -43,9 +43,6 @@ struct DemoPlan {
 // InvalidArgument and NotFound say what to change.
 absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options);
 
-// The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
-std::string instance_type_in(std::string_view file_name);
-
 // "us-east-1a", or "on-demand".
 std::string short_place(const PlaceName& place);
 std::string short_place(std::string_view place_id);

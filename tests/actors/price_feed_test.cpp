@@ -12,16 +12,10 @@
 #include "actors/spot/generated_feed.h"
 #include "actors/spot/vector_feed.h"
 #include "gtest/gtest.h"
+#include "tests/actors/price_lines.h"
 
 namespace supercloud {
 namespace {
-
-absl::StatusOr<Price> next(PriceFeed& feed) {
-  absl::StatusOr<Price> result = absl::InternalError("no reply");
-  feed.next(Reply<Price>(far_future,
-                         [&result](absl::StatusOr<Price> price) { result = std::move(price); }));
-  return result;
-}
 
 absl::StatusOr<std::unique_ptr<CsvFeed>> read(const std::string& content,
                                               CsvFeedOptions options = {}) {
@@ -30,32 +24,10 @@ absl::StatusOr<std::unique_ptr<CsvFeed>> read(const std::string& content,
                        std::move(options));
 }
 
-// "epoch zone nano" of all prices, and the messages of errors, in the order they came; without the final OutOfRange.
-std::vector<std::string> all(PriceFeed& feed) {
-  std::vector<std::string> lines;
-  for (int i = 0; i < 1'000'000; ++i) {
-    const absl::StatusOr<Price> price = next(feed);
-    if (absl::IsOutOfRange(price.status())) return lines;
-    lines.push_back(price.ok() ? absl::StrCat(absl::ToUnixSeconds(price->since), " ",
-                                              price->place.zone, " ", price->usd_per_hour.nano_usd)
-                               : std::string(price.status().message()));
-  }
-  lines.emplace_back("and so on, for ever");
-  return lines;
-}
-
 std::vector<std::string> lines_of(const std::string& content, CsvFeedOptions options = {}) {
   auto feed = read(content, std::move(options));
   if (!feed.ok()) return {std::string(feed.status().message())};
-  return all(**feed);
-}
-
-void expect_said(const std::vector<std::string>& lines, const std::string& what) {
-  EXPECT_TRUE(
-      std::any_of(lines.begin(), lines.end(),
-                  [&](const std::string& line) { return line.find(what) != std::string::npos; }))
-      << "\"" << what << "\" is not in\n"
-      << testing::PrintToString(lines);
+  return price_lines(**feed);
 }
 
 TEST(CsvFeed, ReadsEventRowsInTheirOrder) {
@@ -107,6 +79,15 @@ TEST(CsvFeed, DeliversThePricesInForceFirstWhenItBeginsLater) {
   options.from = absl::FromUnixSeconds(5);
   EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n10,a,0.1\n", options),
             (std::vector<std::string>{"10 us-east-1a 100000000"}));
+}
+
+TEST(CsvFeed, TakesTheRegionFromTheZonesName) {
+  const auto feed =
+      read("epoch_s,az,usd_per_h\n1,eu-west-1b,0.1\n2,a,0.1\n3,us-central1-a,0.1\n4,cellar,0.1\n");
+  std::vector<std::string> regions;
+  for (int i = 0; i < 4; ++i) regions.push_back(next_price(**feed).value().place.region);
+  EXPECT_EQ(regions,
+            (std::vector<std::string>{"eu-west-1", "us-east-1", "us-central1", "us-east-1"}));
 }
 
 TEST(CsvFeed, ReadsATableWithAColumnForEachZoneAndDeliversWhatChanges) {
@@ -222,7 +203,7 @@ GeneratedMarket four_zones(std::uint64_t seed) {
 
 std::vector<Price> some(GeneratedFeed& feed, int count) {
   std::vector<Price> prices;
-  for (int i = 0; i < count; ++i) prices.push_back(next(feed).value());
+  for (int i = 0; i < count; ++i) prices.push_back(next_price(feed).value());
   return prices;
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "actors/spot/price_names.h"
 #include "cli/demo/plan.h"
 #include "cli/demo/story.h"
 #include "tests/actors/told.h"

@@ -1,0 +1,273 @@
+#include "actors/spot/csv_rows.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "actors/spot/price_names.h"
+#include "actors/spot/price_text.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::size_t chunk_bytes = 256 << 10;
+constexpr std::size_t line_bytes_max = 64 << 10;
+constexpr std::size_t columns_max = 256;
+
+std::string_view trimmed(std::string_view field) {
+  while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
+  while (!field.empty() && (field.back() == ' ' || field.back() == '\t' || field.back() == '\r')) {
+    field.remove_suffix(1);
+  }
+  return field;
+}
+
+// Field `index` of a line, and how many there are.
+std::vector<std::string_view> split(std::string_view line) {
+  std::vector<std::string_view> fields;
+  while (fields.size() < columns_max) {
+    const std::size_t comma = line.find(',');
+    fields.push_back(trimmed(line.substr(0, comma)));
+    if (comma == std::string_view::npos) break;
+    line.remove_prefix(comma + 1);
+  }
+  return fields;
+}
+
+}  // namespace
+
+CsvRows::CsvRows(std::unique_ptr<std::istream> input, std::string name, CsvFeedOptions options)
+    : input_(std::move(input)), name_(std::move(name)), options_(std::move(options)) {}
+
+absl::StatusOr<std::unique_ptr<CsvRows>> CsvRows::open(const std::string& path,
+                                                       CsvFeedOptions options) {
+  auto input = std::make_unique<std::ifstream>(path, std::ios::binary);
+  if (!*input) {
+    return absl::NotFoundError(
+        absl::StrCat(path, ": cannot be opened (", std::strerror(errno), "); check the path"));
+  }
+  return read(std::move(input), path, std::move(options));
+}
+
+absl::StatusOr<std::unique_ptr<CsvRows>> CsvRows::read(std::unique_ptr<std::istream> input,
+                                                       std::string name, CsvFeedOptions options) {
+  std::unique_ptr<CsvRows> rows(new CsvRows(std::move(input), std::move(name), std::move(options)));
+  if (absl::Status status = rows->read_header(); !status.ok()) return status;
+  return rows;
+}
+
+bool CsvRows::fill() {
+  if (!input_ || !*input_) return false;
+  buffer_.erase(0, position_);
+  position_ = 0;
+  const std::size_t kept = buffer_.size();
+  buffer_.resize(kept + chunk_bytes);
+  input_->read(buffer_.data() + kept, chunk_bytes);
+  const auto got = static_cast<std::size_t>(input_->gcount());
+  buffer_.resize(kept + got);
+  return got > 0;
+}
+
+absl::StatusOr<CsvRows::Line> CsvRows::next_line() {
+  if (broken_) return Line{};
+  std::size_t searched = 0;
+  while (true) {
+    const std::size_t end = buffer_.find('\n', position_ + searched);
+    if (end != std::string::npos) {
+      const std::string_view line(buffer_.data() + position_, end - position_);
+      position_ = end + 1;
+      ++line_;
+      return Line{line};
+    }
+    searched = buffer_.size() - position_;
+    if (searched > line_bytes_max) {
+      broken_ = true;
+      ++line_;
+      return absl::DataLossError(
+          absl::StrCat(name_, ":", line_, ": a line of more than ", line_bytes_max,
+                       " bytes; is this a CSV file? Nothing after it is read"));
+    }
+    if (!fill()) {
+      const bool failed = input_ && input_->bad();
+      broken_ = true;
+      if (failed) {
+        return absl::DataLossError(absl::StrCat(name_, ": reading failed after line ", line_));
+      }
+      if (position_ == buffer_.size()) return Line{};
+      const std::string_view line(buffer_.data() + position_, buffer_.size() - position_);
+      position_ = buffer_.size();
+      ++line_;
+      return Line{line};
+    }
+  }
+}
+
+absl::Status CsvRows::read_header() {
+  while (true) {
+    absl::StatusOr<Line> line = next_line();
+    if (!line.ok()) return absl::InvalidArgumentError(line.status().message());
+    if (!line->has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_,
+          ": the file is empty; its first line has to name the columns epoch_s, az and usd_per_h"));
+    }
+    std::string_view header = **line;
+    // byte order mark
+    if (line_ == 1 && header.starts_with("\xef\xbb\xbf")) header.remove_prefix(3);
+    header = trimmed(header);
+    if (header.empty() || header.front() == '#') continue;
+    const std::vector<std::string_view> names = split(header);
+    if (names.size() == columns_max) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name_, ":", line_, ": more than ", columns_max - 1, " columns"));
+    }
+    columns_ = names.size();
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      std::optional<std::size_t>* column = names[i] == "epoch_s"                    ? &epoch_column_
+                                           : names[i] == "time_utc"                 ? &utc_column_
+                                           : names[i] == "az" || names[i] == "zone" ? &zone_column_
+                                           : names[i] == "usd_per_h"                ? &price_column_
+                                           : names[i] == "instance_type"            ? &type_column_
+                                                                                    : nullptr;
+      const bool zone = column == nullptr && !region_of_zone(names[i]).empty();
+      if (column == nullptr && !zone) continue;
+      if (std::count(names.begin(), names.end(), names[i]) > 1) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(name_, ":", line_, ": the column ", printable(names[i]), " occurs twice"));
+      }
+      if (column != nullptr)
+        *column = i;
+      else
+        zones_.emplace_back(i, names[i]);
+    }
+    if (zone_column_ || price_column_) zones_.clear();
+    std::vector<std::string> missing;
+    if (!epoch_column_ && !utc_column_) missing.emplace_back("epoch_s or time_utc");
+    if (zones_.empty() && !zone_column_) missing.emplace_back("az");
+    if (zones_.empty() && !price_column_) missing.emplace_back("usd_per_h");
+    if (!missing.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_, ":", line_, ": the header \"", printable(header), "\" has no column ",
+          absl::StrJoin(missing, ", "),
+          "; the first line has to name epoch_s, az and usd_per_h, or time_utc and the zones"));
+    }
+    if (!type_column_ && options_.instance_type.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_, ":", line_,
+          ": there is no column instance_type; say which instance type these prices are of"));
+    }
+    return absl::OkStatus();
+  }
+}
+
+absl::Status CsvRows::damaged(std::string_view column, std::string_view what) const {
+  return absl::DataLossError(
+      absl::StrCat(name_, ":", line_, ": ", absl_view(column), ": ", absl_view(what)));
+}
+
+absl::StatusOr<absl::Time> CsvRows::time_in(std::string_view field) const {
+  if (!epoch_column_) {
+    if (const std::optional<absl::Time> time = parse_price_time(field)) return *time;
+    return damaged(
+        "time_utc",
+        absl::StrCat("\"", printable(field),
+                     "\" is no time from 1970 to 2100 such as 2016-06-22T07:50Z; the row is "
+                     "left out"));
+  }
+  std::int64_t seconds = 0;
+  if (!absl::SimpleAtoi(absl_view(field), &seconds)) {
+    return damaged(
+        "epoch_s",
+        absl::StrCat("\"", printable(field),
+                     "\" is no whole number of seconds since 1970; the row is left out"));
+  }
+  if (const std::optional<absl::Time> time = price_time(seconds)) return *time;
+  return damaged("epoch_s",
+                 absl::StrCat(seconds,
+                              " is not between 1970 and 2100; is it in seconds? The row is "
+                              "left out"));
+}
+
+absl::StatusOr<Money> CsvRows::price_in(std::string_view column, std::string_view field) const {
+  absl::StatusOr<Money> amount = parse_price(field, options_.price_max);
+  if (amount.ok()) return amount;
+  return damaged(column, absl::StrCat(amount.status().message(), "; the row is left out"));
+}
+
+CsvRows::Entry CsvRows::event_in(const std::vector<std::string_view>& fields,
+                                 PlaceName place) const {
+  const std::string_view zone = fields[*zone_column_];
+  if (zone.empty()) return {"az", std::move(place), damaged("az", "empty; the row is left out")};
+  if (zone.size() > 64) {
+    return {"az", std::move(place), damaged("az", "longer than 64 bytes; the row is left out")};
+  }
+  // "a" and "us-east-1a" are the same zone.
+  place.zone = zone.size() == 1 && zone[0] >= 'a' && zone[0] <= 'z'
+                   ? options_.region + std::string(zone)
+                   : std::string(zone);
+  if (const std::string_view region = region_of_zone(place.zone); !region.empty())
+    place.region = region;
+  return {"usd_per_h", std::move(place), price_in("usd_per_h", fields[*price_column_])};
+}
+
+absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view line) {
+  const std::vector<std::string_view> fields = split(line);
+  if (fields.size() != columns_) {
+    return damaged("row", absl::StrCat(fields.size(), " fields where the header has ", columns_,
+                                       "; the row is left out"));
+  }
+  PlaceName place;
+  place.cloud = options_.cloud;
+  place.region = options_.region;
+  place.instance_type = type_column_ ? std::string(fields[*type_column_]) : options_.instance_type;
+  const std::string& type = place.instance_type;
+  if (type.empty() || type.size() > 64)
+    return damaged("instance_type", "empty or longer than 64 bytes; the row is left out");
+  if (types_seen_.size() < 1000) ++types_seen_[type];
+  // Before the time is looked at: files that list one type after the other are in order within each.
+  if (!options_.instance_types.empty() &&
+      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
+          options_.instance_types.end()) {
+    return std::nullopt;
+  }
+
+  Row row;
+  row.line = line_;
+  row.time = fields[epoch_column_ ? *epoch_column_ : *utc_column_];
+  const absl::StatusOr<absl::Time> since = time_in(row.time);
+  if (!since.ok()) return since.status();
+  row.since = *since;
+  if (zones_.empty()) {
+    row.entries.push_back(event_in(fields, std::move(place)));
+    return row;
+  }
+  for (const auto& [index, zone] : zones_) {
+    if (fields[index].empty()) continue;
+    place.zone = zone;
+    place.region = region_of_zone(zone);
+    row.entries.push_back({zone, place, price_in(zone, fields[index])});
+  }
+  return row;
+}
+
+absl::StatusOr<CsvRows::Row> CsvRows::next() {
+  while (true) {
+    absl::StatusOr<Line> line = next_line();
+    if (!line.ok()) return line.status();
+    if (!line->has_value())
+      return absl::OutOfRangeError(absl::StrCat(name_, ": the end, after line ", line_));
+    const std::string_view text = trimmed(**line);
+    if (text.empty() || text.front() == '#') continue;
+    absl::StatusOr<std::optional<Row>> row = row_in(text);
+    if (!row.ok()) return row.status();
+    if (row->has_value()) return **std::move(row);
+  }
+}
+
+}  // namespace supercloud

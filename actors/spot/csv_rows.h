@@ -1,0 +1,102 @@
+// The rows of a CSV file of prices, in one of two forms.
+//
+//   file   = header *row
+//   header = columns in any order, among them the time (epoch_s or time_utc); instance_type if the file has several; and
+//              events:  az (or zone), usd_per_h      a row says the price of one zone that holds from then on
+//              a table: a column for each zone       a row says the prices of all zones at that time; an empty field says none
+//   row    = as many comma-separated fields; epoch_s in whole seconds since 1970, time_utc as 2016-06-22T07:50Z or
+//            2016-06-22T07:50:00Z, prices in decimal USD per hour
+//
+// A header without az and usd_per_h is a table's; its columns of zones are those whose names are zones' ("us-east-1a",
+// "us-central1-a"). Other columns are ignored, empty lines and lines that begin with # too; fields are not quoted.
+#pragma once
+
+#include <cstdint>
+#include <istream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "actors/spot/price_feed.h"
+
+namespace supercloud {
+
+struct CsvFeedOptions {
+  std::string cloud = "aws";
+  std::string region = "us-east-1";         // of zones whose names do not tell theirs
+  std::string instance_type;                // of files that have no such column
+  std::vector<std::string> instance_types;  // only these; empty: all
+  absl::Time from = absl::InfinitePast();   // the prices in force then come first
+  Money price_max{1'000'000'000'000};       // per hour; more is taken for damage
+};
+
+// Thread-bound. Holds a row, whatever the order of the file is.
+class CsvRows {
+ public:
+  struct Entry {
+    std::string column;  // where its price stands
+    PlaceName place;
+    absl::StatusOr<Money> price;  // or what is wrong with it
+  };
+  struct Row {
+    std::uint64_t line = 0;
+    std::string_view time;  // as it stands there, until the next call
+    absl::Time since;
+    std::vector<Entry> entries;
+  };
+
+  // Reads the header. NotFound, InvalidArgument with file, line, column and cure.
+  static absl::StatusOr<std::unique_ptr<CsvRows>> open(const std::string& path,
+                                                       CsvFeedOptions options);
+  static absl::StatusOr<std::unique_ptr<CsvRows>> read(std::unique_ptr<std::istream> input,
+                                                       std::string name, CsvFeedOptions options);
+
+  // The next row of a wanted type. DataLoss: a row was damaged and left out, ask again. OutOfRange: the end.
+  absl::StatusOr<Row> next();
+
+  // DataLoss at the row that was read last.
+  absl::Status damaged(std::string_view column, std::string_view what) const;
+
+  const std::string& name() const { return name_; }
+  const CsvFeedOptions& options() const { return options_; }
+  std::uint64_t line() const { return line_; }
+  std::string_view time_column() const { return epoch_column_ ? "epoch_s" : "time_utc"; }
+  bool table() const { return !zones_.empty(); }
+  bool has_types() const { return type_column_.has_value(); }
+  // Of the rows so far, wanted or not; the first thousand types.
+  const std::map<std::string, std::uint64_t>& types_seen() const { return types_seen_; }
+
+ private:
+  // nullopt: the end of the file.
+  using Line = std::optional<std::string_view>;
+
+  CsvRows(std::unique_ptr<std::istream> input, std::string name, CsvFeedOptions options);
+  absl::Status read_header();
+  absl::StatusOr<Line> next_line();
+  bool fill();
+  // nullopt: the row is of a type that is not wanted.
+  absl::StatusOr<std::optional<Row>> row_in(std::string_view line);
+  absl::StatusOr<absl::Time> time_in(std::string_view field) const;
+  absl::StatusOr<Money> price_in(std::string_view column, std::string_view field) const;
+  Entry event_in(const std::vector<std::string_view>& fields, PlaceName place) const;
+
+  std::unique_ptr<std::istream> input_;
+  std::string name_;
+  CsvFeedOptions options_;
+  std::string buffer_;
+  std::size_t position_ = 0;
+  std::uint64_t line_ = 0;
+  bool broken_ = false;  // nothing more can be read
+  std::size_t columns_ = 0;
+  std::optional<std::size_t> epoch_column_, utc_column_, zone_column_, price_column_, type_column_;
+  std::vector<std::pair<std::size_t, std::string>> zones_;  // a table's columns
+  std::map<std::string, std::uint64_t> types_seen_;
+};
+
+}  // namespace supercloud

@@ -1,0 +1,16 @@
+// What names tell: the region in a zone's, the instance type in a file's.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace supercloud {
+
+// "us-east-1" of "us-east-1a" and of "us-east-1-bos-1a", "us-central1" of "us-central1-a". Empty: this is no zone's name. A part of
+// `zone`.
+std::string_view region_of_zone(std::string_view zone);
+
+// The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
+std::string instance_type_in(std::string_view file_name);
+
+}  // namespace supercloud
