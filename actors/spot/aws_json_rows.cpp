@@ -53,7 +53,9 @@ void append_utf8(std::uint32_t code, std::string& out) {
 }  // namespace
 
 AwsJsonRows::AwsJsonRows(ByteSource& bytes, std::size_t window_bytes)
-    : bytes_(bytes), window_(std::max<std::size_t>(window_bytes, 16)) {}
+    : bytes_(bytes),
+      window_(std::max<std::size_t>(
+          16, static_cast<std::size_t>(std::min<std::uint64_t>(window_bytes, bytes.size())))) {}
 
 void AwsJsonRows::seek(std::uint64_t begin, std::uint64_t end, Depth depth) {
   base_ = begin;

@@ -218,7 +218,9 @@ CsvRows::Entry CsvRows::event_in(const std::vector<std::string_view>& fields,
 
 absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view line) {
   const std::vector<std::string_view> fields = split(line);
+  const bool tell = options_.tell_rows_of_no_type;
   if (fields.size() != columns_) {
+    if (!tell) return std::nullopt;
     return damaged("row", absl::StrCat(fields.size(), " fields where the header has ", columns_,
                                        "; the row is left out"));
   }
@@ -227,8 +229,10 @@ absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view lin
   place.region = options_.region;
   place.instance_type = type_column_ ? std::string(fields[*type_column_]) : options_.instance_type;
   const std::string& type = place.instance_type;
-  if (type.empty() || type.size() > 64)
+  if (type.empty() || type.size() > 64) {
+    if (!tell) return std::nullopt;
     return damaged("instance_type", "empty or longer than 64 bytes; the row is left out");
+  }
   if (types_seen_.size() < 1000) ++types_seen_[type];
   // Before the time is looked at: files that list one type after the other are in order within each.
   if (!options_.instance_types.empty() &&

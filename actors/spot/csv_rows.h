@@ -34,6 +34,7 @@ struct CsvFeedOptions {
   std::vector<std::string> instance_types;  // only these; empty: all
   absl::Time from = absl::InfinitePast();   // the prices in force then come first
   Money price_max{1'000'000'000'000};       // per hour; more is taken for damage
+  bool tell_rows_of_no_type = true;         // rows too damaged to say whose they are
 };
 
 // Thread-bound. Holds a row, whatever the order of the file is.

@@ -106,19 +106,27 @@ absl::StatusOr<std::vector<std::string>> choose_products(const PriceContents& co
                                                          const std::vector<std::string>& types,
                                                          const std::vector<std::string>& asked) {
   const std::set<std::string> products = contents.products(types);
-  if (products.empty()) return asked;  // the files know of none
-  if (!asked.empty()) {
-    const bool there = std::any_of(asked.begin(), asked.end(), [&](const std::string& product) {
-      return products.count(product) > 0;
-    });
-    if (there) return asked;
-    return absl::NotFoundError(absl::StrCat("no prices of the product ", absl::StrJoin(asked, ", "),
-                                            "; there are ", quoted(products)));
+  std::vector<std::string> chosen = asked;
+  if (chosen.empty() && products.size() == 1) chosen = {*products.begin()};
+  if (chosen.empty() && products.count(str(usual_product)) > 0) chosen = {str(usual_product)};
+  if (chosen.empty() && !products.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("there are prices of the products ",
+                                                   quoted(products), "; say of which to take"));
   }
-  if (products.size() == 1) return std::vector<std::string>{*products.begin()};
-  if (products.count(str(usual_product)) > 0) return std::vector<std::string>{str(usual_product)};
-  return absl::InvalidArgumentError(absl::StrCat("there are prices of the products ",
-                                                 quoted(products), "; say of which to take"));
+  const auto has_none_of = [&](const std::set<std::string>& there) {
+    return !there.empty() && std::none_of(chosen.begin(), chosen.end(), [&](const auto& product) {
+      return there.count(product) > 0;
+    });
+  };
+  const std::string what = absl::StrCat("no prices of the product ", absl::StrJoin(chosen, ", "));
+  if (has_none_of(products))
+    return absl::NotFoundError(absl::StrCat(what, "; there are ", quoted(products)));
+  for (const std::string& type : types) {
+    if (const std::set<std::string> there = contents.products({type}); has_none_of(there))
+      return absl::NotFoundError(
+          absl::StrCat(what, " for ", type, ", only of ", quoted(there), "; say of which to take"));
+  }
+  return chosen;
 }
 
 absl::Status check_types(const PriceContents& contents, const std::vector<std::string>& types,

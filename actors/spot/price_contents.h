@@ -45,7 +45,7 @@ struct PriceContents {
 };
 
 // What is asked for where it is named. Else all there is, if that is one; "Linux/UNIX", if that is among several. InvalidArgument:
-// which of several is not clear. NotFound: what is asked for is not there.
+// which of several is not clear. NotFound: what is asked for is not there, or one of the types has other products only.
 absl::StatusOr<std::vector<std::string>> choose_products(const PriceContents& contents,
                                                          const std::vector<std::string>& types,
                                                          const std::vector<std::string>& asked);

@@ -239,6 +239,30 @@ TEST_F(PriceFilesTest, TakeTheSameProductFromAllOfThem) {
   EXPECT_EQ(lines(paths), Strings{"1 us-east-1a 100000000"});
 }
 
+TEST_F(PriceFilesTest, HavingATypeOnlyAsAnotherProductSaySo) {
+  const std::string path = file(
+      "a.json", answer(row("1970-01-01T00:00:02Z", "us-east-1a", "0.2", "m5.large", "Windows") +
+                       "," + row("1970-01-01T00:00:01Z", "us-east-1a", "0.1")));
+  PriceFileOptions options;
+  options.instance_types = {"m5.large", "r3.large"};
+  expect_said(
+      lines({path}, options),
+      "no prices of the product Linux/UNIX for m5.large, only of \"Windows\"; say of which");
+  options.products = {"Linux/UNIX", "Windows"};
+  EXPECT_EQ(lines({path}, options).size(), 2U);
+}
+
+TEST_F(PriceFilesTest, WithTypeAfterTypeTellEachDamageOnce) {
+  const std::string path = file("types.csv",
+                                "instance_type,epoch_s,az,usd_per_h\nm4.xlarge,3,a,0.1\n"
+                                "m4.xlarge,4\n,5,a,0.1\nr3.large,2,b,free\nr3.large,2,b,0.2\n");
+  const Strings all = lines({path});
+  EXPECT_EQ(all.size(), 5U);
+  expect_said(all, "types.csv:3: row: 2 fields where the header has 4");
+  expect_said(all, "types.csv:4: instance_type: empty");
+  expect_said(all, "types.csv:5: usd_per_h: \"free\" is no number");
+}
+
 TEST_F(PriceFilesTest, OfAnotherTypeByTheirNamesAreNotTakenForTheTypeThatIsAskedFor) {
   const Strings paths = {file("m3.medium.csv", "epoch_s,az,usd_per_h\n1,a,0.1\n"),
                          file("r3.large.csv", "epoch_s,az,usd_per_h\n2,b,0.2\n"),
