@@ -43,6 +43,8 @@ class AwsJsonFeed final : public PriceFeed {
   std::uint64_t duplicates() const { return duplicates_; }
   // Rows in memory, at most, until now.
   std::size_t most_held() const { return most_held_; }
+  // The file was written to meanwhile; that has been told as DataLoss.
+  bool changed() const { return changed_; }
 
  private:
   using Fact = AwsJsonIndex::Fact;

@@ -61,6 +61,7 @@ class AwsJsonRows {
  private:
   enum class Step : std::uint8_t { done, more, bad };
 
+  static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
   // nullopt: nothing to tell, go on.
   using Told = std::optional<Found>;
 
@@ -77,7 +78,7 @@ class AwsJsonRows {
   void open_list();
   std::uint64_t here() const { return base_ + position_; }
 
-  // From `at_` on. Each leaves `at_` after what it has read; where that is bad, at the place that `error_` is about.
+  // In aws_json_values.cpp, from `at_` on. Each leaves `at_` after what it has read; where that is bad, at the place that `error_` is about.
   Step read_object(bool& opened);
   Step read_member_of_answer(bool& opened);
   Step read_name(std::string_view& name);

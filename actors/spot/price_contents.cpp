@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t types_told_max = 20;
 constexpr std::string_view usual_product = "Linux/UNIX";
 
-bool names(const std::vector<std::string>& wanted, const std::string& name) {
+bool is_wanted(const std::vector<std::string>& wanted, const std::string& name) {
   return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
 }
 
@@ -64,7 +64,7 @@ std::set<std::string> PriceContents::zones() const {
 std::set<std::string> PriceContents::products(const std::vector<std::string>& of_types) const {
   std::set<std::string> products;
   for (const auto& [of, one] : series)
-    if (!of.product.empty() && names(of_types, of.instance_type)) products.insert(of.product);
+    if (!of.product.empty() && is_wanted(of_types, of.instance_type)) products.insert(of.product);
   return products;
 }
 

@@ -239,7 +239,7 @@ absl::StatusOr<std::vector<std::pair<std::string, PriceFile>>> look_into_all(
   return files;
 }
 
-std::string named(const std::vector<std::string>& paths) {
+std::string files_named(const std::vector<std::string>& paths) {
   return paths.size() == 1 ? paths[0] : absl::StrCat(paths[0], " and ", paths.size() - 1, " more");
 }
 
@@ -279,14 +279,14 @@ absl::StatusOr<std::unique_ptr<PriceFeed>> open_price_files(const std::vector<st
   if (!files.ok()) return files.status();
   PriceContents contents;
   for (const auto& [path, file] : *files) contents.add(file.contents);
-  if (absl::Status status = check_types(contents, options.instance_types, named(paths));
+  if (absl::Status status = check_types(contents, options.instance_types, files_named(paths));
       !status.ok())
     return status;
   const auto products = choose_products(contents, options.instance_types, options.products);
   if (!products.ok()) {
     return absl::Status(
         products.status().code(),
-        absl::StrCat(named(paths), ": ", absl::string_view(products.status().message())));
+        absl::StrCat(files_named(paths), ": ", absl::string_view(products.status().message())));
   }
   std::vector<std::unique_ptr<PriceFeed>> feeds;
   for (auto& [path, file] : *files) {
