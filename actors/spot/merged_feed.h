@@ -23,7 +23,8 @@ namespace supercloud {
 class MergedFeed final : public PriceFeed {
  public:
   // The feeds answer at once, as files do. Of the prices up to `from` those in force then come first.
-  MergedFeed(std::vector<std::unique_ptr<PriceFeed>> feeds, absl::Time from = absl::InfinitePast());
+  explicit MergedFeed(std::vector<std::unique_ptr<PriceFeed>> feeds,
+                      absl::Time from = absl::InfinitePast());
 
   std::string source() const override;  // "a.json", "a.json and 2 more"
   // DataLoss, Unavailable: from one of them, ask again; so is any other failure that one ends with, as DataLoss, and the others go

@@ -257,8 +257,8 @@ absl::Status add_csv(const std::string& path, const PriceFile& file,
   }
   for (std::vector<std::string>& reading : readings) {
     CsvFeedOptions csv = file.csv;
-    csv.instance_types = std::move(reading);
     csv.tell_rows_of_no_type = &reading == &readings.front();  // once
+    csv.instance_types = std::move(reading);
     auto feed = CsvFeed::open(path, std::move(csv));
     if (!feed.ok()) return feed.status();
     feeds.push_back(*std::move(feed));
