@@ -167,6 +167,9 @@ void Watcher::arrived(absl::StatusOr<Price> price) {
   trouble_ = std::string(status.message());
   if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
     pull_later();
+  } else if (absl::IsPermissionDenied(status) || absl::IsFailedPrecondition(status)) {
+    lost(trouble_);  // nothing comes until somebody has cured it, which may be soon
+    pull_later();
   } else if (!absl::IsOutOfRange(status)) {
     lost(trouble_);  // there will never be a price: say so at once
   }

@@ -140,6 +140,21 @@ TEST_F(WatcherTest, TellsOfAFeedThatIsOutOfReachAndOfItsReturn) {
   EXPECT_EQ(prices_seen(node).back(), "a 12 @70");
 }
 
+TEST_F(WatcherTest, AFeedThatIsRefusedIsLostAtOnceAndReturnsWhenThatIsCured) {
+  auto script = std::make_shared<std::vector<absl::StatusOr<Price>>>();
+  *script = {price("a", 10, 0), absl::PermissionDeniedError("allow the key to see prices"),
+             absl::FailedPreconditionError("this machine's clock is behind"), price("a", 12, 1)};
+  TestNode& node = watch("a", [script] { return std::make_unique<HandFeed>(*script); }, options());
+  run(absl::Milliseconds(900));
+  ASSERT_EQ(of(node, Payload::SPOT_FEED_LOST).size(), 1U);
+  EXPECT_EQ(text(of(node, Payload::SPOT_FEED_LOST)[0].payload().getSpotFeedLost().getWhy()),
+            "allow the key to see prices");
+  run(absl::Minutes(2));
+  EXPECT_EQ(of(node, Payload::SPOT_FEED_LOST).size(), 1U);
+  EXPECT_EQ(of(node, Payload::SPOT_FEED_RESTORED).size(), 1U);
+  EXPECT_EQ(prices_seen(node).back(), "a 12 @1");
+}
+
 TEST_F(WatcherTest, ReportsDamagedRowsNotTooOftenAndGoesOn) {
   auto script = std::make_shared<std::vector<absl::StatusOr<Price>>>();
   for (int i = 0; i < 100; ++i)
