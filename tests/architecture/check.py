@@ -57,6 +57,10 @@ def check_own_include(root, file, header):
         yield (f'{folder}/ includes "{header}"',
                f"{folder} may include only {', '.join(rules.MAY_INCLUDE[folder])}",
                f"put a seam into a folder that both may include, or move the code to where {target} is seen")
+    for chosen, choosers in rules.CHOSEN_BY.items():
+        if header.startswith(chosen + "/") and not file.startswith(chosen + "/") and folder not in choosers:
+            yield (f'{folder}/ includes "{header}"', f"{chosen} may be included only by {', '.join(choosers)}",
+                   "speak to the seam, and let cli choose its implementation")
     generated = header.endswith(".capnp.h") and (Path(root) / header[:-2]).is_file()
     if not generated and not (Path(root) / header).is_file():
         yield f'no such header "{header}"', "includes give the path from the root", "correct the path"
@@ -151,9 +155,11 @@ def simulation_programs(build):
 def check_links(root, build):
     in_simulation = set(simulation_programs(build))
     for program, arguments in link_lines(build):
-        folder = "simulation" if program in in_simulation else re.sub(r"^tests/", "", program).split("/")[0]
+        place = re.sub(r"^tests/", "", program)
+        folder = "simulation" if program in in_simulation else max(
+            (known for known in rules.FORBIDDEN_LINKS if place.startswith(known + "/")), key=len, default="")
         for argument in arguments:
-            library = re.match(r"(?:-l|(?:.*/)?lib)(zmq|rocksdb|xen)", argument)
+            library = re.match(r"(?:-l|(?:.*/)?lib)(zmq|rocksdb|xen|curl)", argument)
             if library and library[1] in rules.FORBIDDEN_LINKS.get(folder, []):
                 yield (program, 1, f"is linked with {argument}",
                        f"programs of {folder} never link {', '.join(rules.FORBIDDEN_LINKS[folder])}",

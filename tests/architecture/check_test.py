@@ -51,6 +51,18 @@ class Includes(Tree):
         self.assert_breach("actors/spot/feed.cpp", "#include <zmq.hpp>\n",
                            "actors/spot/feed.cpp:1: <zmq.hpp> is included here")
 
+    def test_curl_outside_of_its_folder(self):
+        self.assert_breach("actors/spot/csv_feed.cpp", "#include <curl/curl.h>\n",
+                           "actors/spot/csv_feed.cpp:1: <curl/curl.h> is included here")
+
+    def test_an_implementation_that_only_cli_chooses(self):
+        self.write("actors/spot/live/aws_feed.h", "#pragma once\n#include \"core/event.h\"\n")
+        self.write("actors/spot/live/aws_feed.cpp", '#include "actors/spot/live/aws_feed.h"\n#include <curl/curl.h>\n')
+        self.write("cli/live_prices.cpp", '#include "actors/spot/live/aws_feed.h"\n')
+        self.write("tests/actors/live/aws_test.cpp", '#include "actors/spot/live/aws_feed.h"\n')
+        self.assert_breach("actors/spot/watcher.cpp", '#include "actors/spot/live/aws_feed.h"\n',
+                           'actors/spot/watcher.cpp:1: actors/ includes "actors/spot/live/aws_feed.h"')
+
     def test_xen_outside_of_its_folder(self):
         self.assert_breach("hypercall/qemu/qmp.cpp", "#include <xenctrl.h>\n",
                            "hypercall/qemu/qmp.cpp:1: <xenctrl.h> is included here")
@@ -98,12 +110,15 @@ class Links(Tree):
     def test_a_simulation_program_with_a_live_library(self):
         self.write("build/build.ninja", "build tests/simulation/simulation_tests: cpp_LINKER a.o | b.a\n"
                    " LINK_ARGS = -Wl,--as-needed /usr/lib/libzmq.so -lrocksdb -lpthread\n"
-                   "build cli/supercloud: cpp_LINKER a.o\n LINK_ARGS = -lrocksdb\n")
+                   "build tests/actors/actors_tests: cpp_LINKER a.o\n LINK_ARGS = -lcurl\n"
+                   "build tests/actors/live/actors_live_tests: cpp_LINKER a.o\n LINK_ARGS = -lcurl\n"
+                   "build cli/supercloud: cpp_LINKER a.o\n LINK_ARGS = -lrocksdb -lcurl\n")
         self.addCleanup(setattr, check, "simulation_programs", check.simulation_programs)
         check.simulation_programs = lambda build: []
         self.assertEqual(self.breaches(check.check_links, self.root + "/build"),
                          ["tests/simulation/simulation_tests:1: is linked with /usr/lib/libzmq.so",
-                          "tests/simulation/simulation_tests:1: is linked with -lrocksdb"])
+                          "tests/simulation/simulation_tests:1: is linked with -lrocksdb",
+                          "tests/actors/actors_tests:1: is linked with -lcurl"])
 
 
 if __name__ == "__main__":
