@@ -118,11 +118,28 @@ void read_hosts(TomlTable& table, AccountConfig& account) {
   }
 }
 
+// Live prices are a cloud's, and no other source stands beside them.
+void read_feed(TomlTable& table, AccountConfig& account) {
+  TomlTable feed = table.table("feed");
+  account.live = read_live_prices(feed);
+  for (const char* key : {"prices", "zone", "host"})
+    if (table.has(key))
+      table.complain(key, "is of another source of prices: remove it, or [account.feed]");
+  if (account.instance_types.empty())
+    table.complain("feed",
+                   "needs the instance types to ask for: write types = [\"...\"] under [account]");
+  account.account = table.text("name", account.live->api);
+  if (account.account != account.live->api)
+    table.complain("name",
+                   absl::StrCat("has to be that of the feed's cloud: \"", account.live->api, "\""));
+}
+
 AccountConfig read_account(TomlTable& table, const absl::Time origin) {
   AccountConfig account;
   account.account = table.text("name", account.account);
   account.prices_file = table.text("prices", "");
   account.instance_types = table.texts("types");
+  if (table.has("feed")) read_feed(table, account);
   account.prices_from = origin;
   account.keep_initial = table.boolean("keep_initial", true);
   account.generated.seed = static_cast<std::uint64_t>(table.integer("seed", 1, 0, INT64_MAX));
@@ -165,6 +182,16 @@ AccountConfig read_account(TomlTable& table, const absl::Time origin) {
   }
   read_hosts(table, account);
   return account;
+}
+
+// Live prices say when they came into force by the clock on the wall.
+void check_live_clock(TomlTable& file, const MarketClock& clock) {
+  TomlTable market = file.table("market");
+  if (clock.speed != 1) market.complain("speed", "has to be 1 with live prices");
+  if (clock.origin != clock.start)
+    market.complain(
+        "origin",
+        "has to be the same as start with live prices: the market's time is the real one");
 }
 
 std::string toml_text(std::string_view value) {
@@ -238,6 +265,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
     if (!config.market)
       file.complain("account",
                     "needs the market's clock: add [market] with origin, start and speed");
+    if (config.market && config.account->live) check_live_clock(file, config.market->clock);
   }
   if (!config.hosts_leases() && config.seeds.empty())
     file.complain("seeds", absl::StrCat("is missing: name the request endpoint of ", config.site,
@@ -294,13 +322,26 @@ std::string to_toml(const NodeConfig& config) {
     absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account),
                     "\nkeep_initial = ", account.keep_initial ? "true" : "false",
                     "\nseed = ", account.generated.seed, "\n");
-    if (account.hosts.empty()) {
+    if (account.live) {
+      absl::StrAppend(&toml, "types = ", toml_texts(account.instance_types), "\n");
+    } else if (account.hosts.empty()) {
       absl::StrAppend(&toml, "prices = ", toml_text(account.prices_file),
                       "\ntypes = ", toml_texts(account.instance_types), "\n");
     }
     absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated,
                     "\ncalm_to_spike = ", account.generated.calm_to_spike,
                     "\nspike_to_calm = ", account.generated.spike_to_calm, "\n");
+    if (account.live) {
+      const LivePrices& live = *account.live;
+      absl::StrAppend(&toml, "\n[account.feed]\napi = ", toml_text(live.api),
+                      "\nregion = ", toml_text(live.region), "\nevery = ", span(live.every),
+                      "\nendpoint = ", toml_text(live.endpoint),
+                      "\nproxy = ", toml_text(live.proxy), "\n");
+      if (live.api == "azure")
+        absl::StrAppend(&toml, "windows = ", live.windows ? "true" : "false", "\n");
+      else
+        absl::StrAppend(&toml, "product = ", toml_text(live.product), "\n");
+    }
     for (const auto& zone : account.generated.zones)
       absl::StrAppend(&toml, "\n[[account.zone]]\nplace = ", toml_text(zone.place.id()),
                       "\non_demand = ", toml_price(zone.on_demand_per_hour), "\n");

@@ -13,6 +13,7 @@
 #include "actors/provider/simulated_market.h"
 #include "actors/spot/generated_feed.h"
 #include "actors/spot/place.h"
+#include "cli/live_prices.h"
 #include "core/time.h"
 #include "hypercall/keeper.h"
 
@@ -47,9 +48,10 @@ struct MarketConfig {
 // Of the node that drives an account (a simulated cloud's, or a list of hosts), feeds prices and keeps the ledger.
 struct AccountConfig {
   std::string account = "aws";
-  std::string prices_file;  // event rows; empty: a generated market
+  std::optional<LivePrices> live;  // in place of a file or a generated market
+  std::string prices_file;         // event rows; empty: a generated market
   absl::Time prices_from = absl::InfinitePast();
-  std::vector<std::string> instance_types;  // of the file; empty: all
+  std::vector<std::string> instance_types;  // of the file, empty: all; or of the live prices
   GeneratedMarket generated;
   std::vector<Price> fixed;  // on-demand
   std::vector<LabelRule> labels;

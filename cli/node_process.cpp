@@ -162,6 +162,7 @@ struct NodeProcess::Parts {
   std::unique_ptr<LeaseTable> leases;
   std::unique_ptr<Machine> machine;    // null: a node without one
   std::unique_ptr<Provider> provider;  // null: it drives no account
+  FeedFactory live_feed;               // empty: its prices are not live
 
   NodeSession session;
   std::unique_ptr<Node> node;  // first to go
@@ -207,6 +208,12 @@ absl::Status NodeProcess::Parts::open() {
   }
 
   const auto seed = static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
+  if (config.account && config.account->live) {
+    auto live = live_feed_factory(loop, *config.account->live, config.account->instance_types,
+                                  Random(seed).fork());
+    if (!live.ok()) return live.status();
+    live_feed = *std::move(live);
+  }
   if (config.host) {
     auto listening = SocketLinkNetwork::open(loop, config.link_endpoint);
     if (!listening.ok()) return listening.status();
@@ -248,7 +255,8 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
       std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
   roles.ledger.market = clock;
   if (account.hosts.empty()) {
-    roles.feed = feed_factory(account);
+    roles.feed = live_feed ? live_feed : feed_factory(account);
+    if (account.live) roles.watcher.silence = account.live->silence();
     open_market(account, roles);
   } else {
     open_hosts(account, roles);

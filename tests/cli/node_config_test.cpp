@@ -187,5 +187,75 @@ bid = "0.175"
             std::string::npos);
 }
 
+const std::string live = std::string(good) + R"([market]
+origin = "2026-01-01T00:00:00Z"
+start = "2026-01-01T00:00:00Z"
+[account]
+types = ["r3.large"]
+[account.feed]
+api = "aws"
+region = "eu-central-1"
+every = "2m"
+)";
+
+TEST(NodeConfig, AnAccountMayHaveLivePrices) {
+  const auto config = parse_node_config(live, "node.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->account->live);
+  EXPECT_EQ(config->account->live->api, "aws");
+  EXPECT_EQ(config->account->live->product, "Linux/UNIX");
+  EXPECT_EQ(config->account->live->every, absl::Minutes(2));
+  EXPECT_EQ(config->account->live->silence(), absl::Minutes(6));
+  const auto again = parse_node_config(to_toml(*config), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(to_toml(*again), to_toml(*config));
+  std::string azure = live;
+  azure.replace(azure.rfind("\"aws\"\nregion"), 5, "\"azure\"");
+  azure += "windows = true\nproxy = \"http://proxy.example.com:3128\"\n";
+  const auto other = parse_node_config(azure, "node.toml");
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->account->account, "azure");
+  EXPECT_TRUE(other->account->live->windows);
+  const auto other_again = parse_node_config(to_toml(*other), "again.toml");
+  ASSERT_TRUE(other_again.ok()) << other_again.status();
+  EXPECT_EQ(to_toml(*other_again), to_toml(*other));
+}
+
+TEST(NodeConfig, AMistakeInLivePricesIsToldWithLineKeyAndCure) {
+  const auto with = [](const std::string& old, const std::string& replacement) {
+    std::string toml = live;
+    toml.replace(toml.rfind(old), old.size(), replacement);
+    return mistake_in(toml);
+  };
+  EXPECT_EQ(mistake_in(live), "none");
+  EXPECT_EQ(with("\"aws\"", "\"gcp\""),
+            "node.toml:26: account.feed.api has to be \"aws\" or \"azure\"");
+  EXPECT_NE(
+      with("every = \"2m\"", "every = \"1s\"").find("28: account.feed.every has to be 30s or more"),
+      std::string::npos);
+  EXPECT_NE(with("region = \"eu-central-1\"\n", "").find("account.feed.region is missing"),
+            std::string::npos);
+  EXPECT_NE(with("types = [\"r3.large\"]", "").find("account.feed needs the instance types"),
+            std::string::npos);
+  EXPECT_NE(
+      with("types = ", "prices = \"p.csv\"\ntypes = ").find("account.prices is of another source"),
+      std::string::npos);
+  EXPECT_NE(with("types = ", "name = \"gcp\"\ntypes = ")
+                .find("account.name has to be that of the feed's cloud: \"aws\""),
+            std::string::npos);
+  EXPECT_NE(with("[account]", "speed = 2\n[account]")
+                .find("23: market.speed has to be 1 with live prices"),
+            std::string::npos);
+  EXPECT_NE(with("start = \"2026-01-01", "start = \"2026-01-02")
+                .find("market.origin has to be the same as start"),
+            std::string::npos);
+  EXPECT_NE(with("every = ", "endpoint = \"ec2\\n\"\nevery = ")
+                .find("account.feed.endpoint has to be a URL"),
+            std::string::npos);
+  EXPECT_NE(
+      with("every = ", "secret = \"x\"\nevery = ").find("account.feed.secret is not known here"),
+      std::string::npos);
+}
+
 }  // namespace
 }  // namespace supercloud
