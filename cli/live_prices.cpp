@@ -80,7 +80,8 @@ absl::StatusOr<FeedFactory> live_feed_factory(EventLoop& loop, const LivePrices&
   }
   // What it would be refused for later is told now.
   if (const auto first = make_feed(loop, live, types, credentials, random); !first.ok())
-    return first.status();
+    return absl::Status(first.status().code(),
+                        absl::StrCat("account.feed: ", first.status().message()));
   return FeedFactory([&loop, live, types = std::move(types), credentials, random]() mutable {
     return make_feed(loop, live, types, credentials, random.fork());
   });

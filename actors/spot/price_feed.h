@@ -34,7 +34,8 @@ class PriceFeed {
   virtual ~PriceFeed() = default;
   virtual std::string source() const = 0;
   // The next price in the order of `since`. OutOfRange: there is none, ever (end of a trace). Unavailable: the source is out of
-  // reach, ask again. DataLoss: this row was damaged (the message names file and line); ask again for the next one.
+  // reach, ask again. PermissionDenied, FailedPrecondition: until somebody cures what is named, ask again. DataLoss: this
+  // row was damaged (the message names file and line); ask again for the next one.
   virtual void next(Reply<Price> reply) = 0;
 };
 

@@ -7,7 +7,8 @@
 //
 // A poll's prices are delivered oldest first, once each, and only when all its pages are there. A poll that brings nothing new is
 // answered with the newest price known, again: so whoever asks can tell a quiet market from a lost feed. Nothing is asked
-// before next() waits for it.
+// before next() waits for it. Prices are in the order of their times within a poll; one that a later poll brings may be older than
+// those of the poll before, at another place, and counts at once.
 #pragma once
 
 #include <cstddef>
