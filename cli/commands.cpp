@@ -5,6 +5,8 @@
 #include "cli/events_command.h"
 #include "cli/explain_command.h"
 #include "cli/node_command.h"
+#include "cli/policy_command.h"
+#include "cli/replay_command.h"
 #include "cli/simulate_command.h"
 #include "cli/vm_command.h"
 
@@ -15,6 +17,8 @@ void add_commands(CLI::App& root, Program& program) {
   add_vm_command(root, program);
   add_events_command(root, program);
   add_explain_command(root, program);
+  add_replay_command(root, program);
+  add_policy_command(root, program);
   add_doctor_command(root, program);
   add_simulate_command(root, program);
   add_node_command(root, program);

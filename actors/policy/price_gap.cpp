@@ -9,21 +9,6 @@ __extension__ using Wide = __int128;  // squares of micro-dollars times weights
 
 constexpr std::int64_t million = 1'000'000;
 
-// Weights by age, in parts per million.
-class Weights {
- public:
-  explicit Weights(const GapModel& model) : decay_(model.decay_per_billion) {}
-  std::int64_t next() {
-    const std::int64_t weight = precise_ / 1000;
-    precise_ = precise_ * decay_ / 1'000'000'000;
-    return weight;
-  }
-
- private:
-  std::int64_t decay_;
-  std::int64_t precise_ = 1'000'000'000;
-};
-
 std::int64_t capped(std::int64_t price, std::int64_t cap) {
   return cap > 0 ? std::min(price, cap) : price;
 }
@@ -39,7 +24,7 @@ Money expected_gap(const HourlySeries& here, const HourlySeries& there, Money ga
   };
   const Wide prior = static_cast<Wide>(model.prior_weight) * million;
   Wide weight = 0, sum = 0;
-  Weights ages(model);
+  AgeWeights ages(model);
   for (unsigned i = 0; i < hours; ++i) {
     const std::int64_t w = ages.next();
     weight += w;
@@ -48,7 +33,7 @@ Money expected_gap(const HourlySeries& here, const HourlySeries& there, Money ga
   const auto mean = static_cast<std::int64_t>(sum / (weight + prior));
 
   Wide variance = 0, covariance = 0;
-  Weights again(model);
+  AgeWeights again(model);
   for (unsigned i = 0; i < hours; ++i) {
     const std::int64_t w = again.next();
     const Wide off = gap(i) - mean;
@@ -78,7 +63,7 @@ Money expected_gap(const HourlySeries& here, const HourlySeries& there, Money ga
 std::int64_t rises_per_million(const HourlySeries& series, std::int64_t limit,
                                const GapModel& model) {
   std::int64_t weight = static_cast<std::int64_t>(model.prior_weight) * million, rises = 0;
-  Weights ages(model);
+  AgeWeights ages(model);
   for (unsigned i = 0; i + 1 < series.nano_usd.size(); ++i) {
     const std::int64_t w = ages.next();
     weight += w;

@@ -26,6 +26,21 @@ struct GapModel {
   std::int64_t persistence_max_ppm = 980'000;
 };
 
+// What hours count by their age, in parts per million, the newest first: 1,000,000 and less and less.
+class AgeWeights {
+ public:
+  explicit AgeWeights(const GapModel& model) : decay_(model.decay_per_billion) {}
+  std::int64_t next() {
+    const std::int64_t weight = precise_ / 1000;
+    precise_ = precise_ * decay_ / 1'000'000'000;
+    return weight;
+  }
+
+ private:
+  std::int64_t decay_;
+  std::int64_t precise_ = 1'000'000'000;
+};
+
 // Prices at the last whole hours, newest first, in nano-dollars per hour; what exceeds `cap` counts as `cap` (nobody pays more than on
 // demand); 0: no cap.
 struct HourlySeries {

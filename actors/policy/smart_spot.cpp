@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/policy/outlook.h"
+#include "actors/policy/revocation_risk.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -27,7 +28,11 @@ Money capped_price(Outlook::Place place) {
 class SmartSpot {
  public:
   SmartSpot(const Outlook& outlook, const SmartSpotOptions& options)
-      : outlook_(outlook), options_(options) {}
+      : outlook_(outlook), options_(options), risk_(options.gap) {
+    for (unsigned i = 0; i < outlook.size(); ++i)
+      if (const Outlook::Place place = outlook.place(i); can_be_taken(place))
+        risk_.learn({place.getHourlyNanoUsd(), 0}, place.getOnDemandNanoUsdPerHour());
+  }
 
   Verdict verdict() {
     if (!outlook_.current()) return stay("where the VM runs is not known yet");
@@ -89,29 +94,59 @@ class SmartSpot {
     const Outlook::Place there = outlook_.place(target);
     const Money gap_now = capped_price(here) - capped_price(there);
     const Money saved = expected_gap(series_of(here), series_of(there), gap_now, options_.gap);
-    return saved - Money{(risk(there) - risk(here)) * options_.flights * options_.gap.horizon *
-                         (outlook_.move_cost(target).nano_usd / 1000) / (million / 1000)};
+    return saved - of_flights(target, (rises(there) - rises(here)) * options_.gap.horizon);
   }
 
-  // Revocations per million hours.
+  static bool can_be_taken(Outlook::Place place) {
+    return place.getPlace().getSpot() && place.getOnDemandNanoUsdPerHour() > 0;
+  }
+
+  // What so many revocations per million cost, by a move to `target`.
+  Money of_flights(unsigned target, std::int64_t per_million) const {
+    return {per_million * options_.flights * (outlook_.move_cost(target).nano_usd / 1000) /
+            (million / 1000)};
+  }
+
+  // Revocations per million hours, in the long run.
+  std::int64_t rises(Outlook::Place place) const {
+    if (!can_be_taken(place)) return 0;
+    return rises_per_million({place.getHourlyNanoUsd(), 0}, place.getOnDemandNanoUsdPerHour(),
+                             options_.gap);
+  }
+
+  // The chance of one in the next hour, per million.
   std::int64_t risk(Outlook::Place place) const {
-    const std::int64_t bid = place.getOnDemandNanoUsdPerHour();
-    if (!place.getPlace().getSpot() || bid == 0) return 0;
-    return rises_per_million({place.getHourlyNanoUsd(), 0}, bid, options_.gap);
+    if (!can_be_taken(place)) return 0;
+    return risk_.next_hour({place.getHourlyNanoUsd(), 0}, place.getPriceNanoUsdPerHour(),
+                           place.getOnDemandNanoUsdPerHour());
+  }
+
+  // Why a move there can as well wait for an hour; empty: it cannot.
+  std::string patience(unsigned target) const {
+    const Outlook::Place here = *outlook_.current(), there = outlook_.place(target);
+    const Money saved = capped_price(here) - capped_price(there);
+    const Money at_risk = of_flights(target, risk(there) - risk(here));
+    if (saved > at_risk) return "";
+    return absl::StrCat("the next hour there saves ", Outlook::price_text(saved.nano_usd),
+                        ", the risk of being taken costs ", Outlook::price_text(at_risk.nano_usd));
   }
 
   Money threshold(unsigned target) const {
     return {outlook_.move_cost(target).nano_usd * options_.hysteresis_percent / 100};
   }
 
-  // Of the candidates that are a choice, the one that gains most over what a move there has to gain.
-  std::optional<unsigned> best() const {
+  // Of the candidates that are a choice, the one that gains most over what a move there has to gain. Who flees counts what may happen
+  // in the next hour; who does not has time.
+  std::optional<unsigned> best(bool flees) const {
     std::optional<unsigned> best;
     const auto worth = [&](unsigned i) {
-      return outlook_.is_current(i) ? Money{} : verdict_.opinions[i].gain - threshold(i);
+      if (outlook_.is_current(i)) return Money{};
+      const Money gained = verdict_.opinions[i].gain - threshold(i);
+      return flees ? gained - of_flights(i, risk(outlook_.place(i))) : gained;
     };
     for (unsigned i = 0; i < outlook_.size(); ++i) {
       if (!verdict_.opinions[i].excluded.empty()) continue;
+      if (!flees && !outlook_.is_current(i) && !patience(i).empty()) continue;
       // At equal worth being there already counts, then the order of places.
       if (!best || std::make_pair(worth(i), outlook_.is_current(i)) >
                        std::make_pair(worth(*best), outlook_.is_current(*best)))
@@ -121,14 +156,14 @@ class SmartSpot {
   }
 
   Verdict flee(const std::string& danger) {
-    const std::optional<unsigned> target = best();
+    const std::optional<unsigned> target = best(true);
     if (!target) return stay(danger + ", but there is no place to go to");
     return go(*target, absl::StrCat(danger, "; ", name(*target), " at ", price(*target),
                                     " per hour is the best that is left"));
   }
 
   Verdict save() {
-    const std::optional<unsigned> target = best();
+    const std::optional<unsigned> target = best(false);
     if (!target) return stay("no place is allowed and has a known price");
     if (outlook_.is_current(*target)) return stay(why_no_move());
     const Opinion& opinion = verdict_.opinions[*target];
@@ -157,6 +192,10 @@ class SmartSpot {
     if (gain <= Money{})
       return absl::StrCat(staying, ", as no place is expected to be cheaper over ",
                           options_.gap.horizon, " hours");
+    if (const std::string waits = patience(*other); gain > threshold(*other) && !waits.empty())
+      return absl::StrCat(staying, " for now: ", name(*other), " is expected to save ",
+                          Outlook::price_text(gain.nano_usd), " within ", options_.gap.horizon,
+                          " hours, but ", waits);
     return absl::StrCat(staying, ", as ", name(*other), " is expected to save ",
                         Outlook::price_text(gain.nano_usd), " within ", options_.gap.horizon,
                         " hours, less than the ", Outlook::price_text(threshold(*other).nano_usd),
@@ -192,6 +231,7 @@ class SmartSpot {
 
   const Outlook& outlook_;
   const SmartSpotOptions& options_;
+  RevocationRisk risk_;
   Verdict verdict_;
 };
 

@@ -6,7 +6,10 @@
 //
 //   expected saving   of the price gap, which tends back to its mean: actors/policy/price_gap.h
 //   cost of a move    transfer at the egress price, both machines while they overlap, the downtime at the VM's price
-//   revocations       each is a flight: how much oftener they are expected there than here, times what a flight costs
+//   revocations       each counts as `flights` moves: how much oftener they are expected there than here
+//
+// What can be had as well an hour later is not bought now: a move waits while the next hour there saves less than the risk of being
+// taken within that hour costs (actors/policy/revocation_risk.h), as after a spike, when prices are low again and not yet calm.
 //
 // Hysteresis, moves_per_day of the VM and of all VMs, and the number of VMs that may move at once keep it from flapping; none of them
 // holds back a flight. Where there are several VMs, no spot place takes more than `share_max` of them: what takes one machine there
@@ -23,7 +26,8 @@ namespace supercloud {
 struct SmartSpotOptions {
   GapModel gap;
   std::int64_t hysteresis_percent = 200;  // of a move's cost
-  std::int64_t flights = 2;  // moves that a revocation brings about: away, and back some time
+  // Moves that a revocation counts as: two of them are made, away and back; the others are for the risk that each is.
+  std::int64_t flights = 5;
   std::uint32_t share_max_percent = 50;  // of all VMs, at one spot place, and at least one
 };
 
