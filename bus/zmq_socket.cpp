@@ -1,6 +1,7 @@
 #include "bus/zmq_socket.h"
 
 #include <sys/epoll.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include <algorithm>
@@ -87,6 +88,8 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   must(zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0, "message size");
   if (options.nodrop) set(socket_, ZMQ_XPUB_NODROP, 1, "no drop");
   if (options.connected_only) set(socket_, ZMQ_IMMEDIATE, 1, "immediate");
+  if (options.same_user_only)
+    set(socket_, ZMQ_IPC_FILTER_UID, static_cast<int>(::geteuid()), "users");
   std::size_t size = sizeof fd_;
   must(zmq_getsockopt(socket_, ZMQ_FD, &fd_, &size) == 0, "descriptor");
 }

@@ -37,6 +37,7 @@ struct ZmqSocketOptions {
   int high_water_mark = 1000;
   bool nodrop = false;                     // XPUB: say when a subscriber's queue is full
   bool connected_only = false;             // queue nothing for a peer that is not connected
+  bool same_user_only = false;             // ipc: other users' processes may not connect
   Duration linger = absl::ZeroDuration();  // at the end, for what was sent to leave
 };
 

@@ -7,6 +7,7 @@
 #include "cli/node_command.h"
 #include "cli/policy_command.h"
 #include "cli/replay_command.h"
+#include "cli/policy_host_command.h"
 #include "cli/simulate_command.h"
 #include "cli/vm_command.h"
 
@@ -22,6 +23,7 @@ void add_commands(CLI::App& root, Program& program) {
   add_doctor_command(root, program);
   add_simulate_command(root, program);
   add_node_command(root, program);
+  add_policy_host_command(root, program);
 }
 
 }  // namespace supercloud

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/demo/cluster.h"
+#include "cli/demo/example_policies.h"
 #include "cli/demo/plan.h"
 #include "cli/demo/view.h"
 #include "cli/interrupt.h"
@@ -111,8 +112,9 @@ class Screen {
 int run_demo(const DemoArguments& arguments, const Program& program) {
   DemoOptions options = arguments.options;
   options.duration = absl::Seconds(arguments.duration);
-  const auto plan = plan_demo(options);
+  auto plan = plan_demo(options);
   if (!plan.ok()) return complain(plan.status(), exit_usage);
+  add_example_policies(*plan);
 
   const Interrupt interrupt;
   const bool live = program.terminal && !program.json;

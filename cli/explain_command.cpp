@@ -34,8 +34,8 @@ int several(const std::string& what, const std::vector<std::string>& lines, std:
 
 constexpr Duration policy_deadline = absl::Seconds(1);
 
-// What the policy of the VM that is meant would do now, as of this moment: its holder publishes that when asked. Where it does not
-// answer in time, what it has published before stands.
+// What the policy of the VM that is meant would do now, as of this moment, or how it fails: its holder publishes that when asked. Where
+// it does not answer in time, what it has published before stands.
 void ask_policy(const ClusterTarget& target, const ExplainArguments& arguments,
                 ClusterClient& client, std::vector<Event>& events) {
   std::string node;
@@ -56,7 +56,7 @@ void ask_policy(const ClusterTarget& target, const ExplainArguments& arguments,
       }),
       policy_deadline);
   if (!answer.ok()) return;
-  auto fresh = read_history(target, Pattern::of("policy.considered.>"), client.pool(), &client);
+  auto fresh = read_history(target, Pattern::of("policy.>"), client.pool(), &client);
   if (!fresh.ok()) return;
   const auto key = [](const Event& event) { return std::pair(event.time(), event.id()); };
   const auto older = [&](const Event& a, const Event& b) { return key(a) < key(b); };

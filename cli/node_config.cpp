@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/price_text.h"
 #include "cli/run_directory.h"
 #include "cli/toml_table.h"
@@ -194,6 +195,24 @@ void check_live_clock(TomlTable& file, const MarketClock& clock) {
         "has to be the same as start with live prices: the market's time is the real one");
 }
 
+void read_policies(TomlTable& file, const std::string& toml, NodeConfig& config) {
+  const PolicyRegistry built_in = built_in_policies();
+  TomlTable table = file.table("policies");
+  for (const auto& [name, path] : file.text_map("policies")) {
+    if (!is_token(name))
+      table.complain(name, absl::StrCat("is no name for a policy: write 1 to ", token_bytes_max,
+                                        " of A-Z a-z 0-9 _ -"));
+    if (built_in.contains(name))
+      table.complain(name, "is the name of a policy that comes with the program: choose another");
+    std::error_code error;
+    const std::filesystem::path folder = std::filesystem::absolute(toml, error).parent_path();
+    const std::string full = (folder / path).lexically_normal().string();
+    if (const absl::Status there = check_policy_file(full); !there.ok())
+      table.complain(name, absl::StrCat("cannot be used: ", std::string(there.message())));
+    config.policies[name] = full;
+  }
+}
+
 std::string toml_text(std::string_view value) {
   std::string result = "\"";
   for (const char c : value) {
@@ -267,6 +286,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
                     "needs the market's clock: add [market] with origin, start and speed");
     if (config.market && config.account->live) check_live_clock(file, config.market->clock);
   }
+  if (file.has("policies")) read_policies(file, name, config);
   if (!config.hosts_leases() && config.seeds.empty())
     file.complain("seeds", absl::StrCat("is missing: name the request endpoint of ", config.site,
                                         ", or of another node that runs"));
@@ -293,6 +313,9 @@ std::string to_toml(const NodeConfig& config) {
                   "\nrequest = ", toml_text(config.request_endpoint),
                   "\n\n[lease]\nttl = ", span(config.fence.ttl),
                   "\nfence_after = ", span(config.fence.fence_after), "\n");
+  if (!config.policies.empty()) toml += "\n[policies]\n";
+  for (const auto& [name, path] : config.policies)
+    absl::StrAppend(&toml, toml_text(name), " = ", toml_text(path), "\n");
   if (config.host) {
     const HostConfig& host = *config.host;
     absl::StrAppend(&toml, "\n[links]\nlisten = ", toml_text(config.link_endpoint),

@@ -72,12 +72,14 @@ struct NodeConfig {
   std::optional<HostConfig> host;
   std::optional<MarketConfig> market;
   std::optional<AccountConfig> account;  // needs `market`
+  // Of the user's own: a program or a shared object by the name that VMs give (actors/policy/plugin/policy_file.h).
+  std::map<std::string, std::string> policies;
 
   std::filesystem::path folder() const { return directory / name; }
   bool hosts_leases() const { return name == site; }
 };
 
-// InvalidArgument with file, line, key and cure; NotFound.
+// InvalidArgument with file, line, key and cure; NotFound. Paths of policies are relative to the file's folder.
 absl::StatusOr<NodeConfig> read_node_config(const std::string& path);
 absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std::string& name);
 // As TOML that reads as the same.

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "actors/network/simulated/fabric.h"
 #include "actors/node_actors.h"
+#include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/csv_feed.h"
 #include "bus/zmq_bus.h"
 #include "cli/run_directory.h"
@@ -163,6 +164,7 @@ struct NodeProcess::Parts {
   std::unique_ptr<Machine> machine;    // null: a node without one
   std::unique_ptr<Provider> provider;  // null: it drives no account
   FeedFactory live_feed;               // empty: its prices are not live
+  PolicyRegistry policies = built_in_policies();
 
   NodeSession session;
   std::unique_ptr<Node> node;  // first to go
@@ -170,6 +172,11 @@ struct NodeProcess::Parts {
 };
 
 absl::Status NodeProcess::Parts::open() {
+  for (const auto& [name, file] : config.policies) {
+    auto factory = policy_from_file(loop, {.name = name, .file = file});
+    if (!factory.ok()) return factory.status();
+    policies[name] = *std::move(factory);
+  }
   std::error_code error;
   std::filesystem::create_directories(config.folder(), error);
   if (error)
@@ -233,7 +240,7 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   NodeActorsOptions actors;
   if (config.host) actors.observer.emplace();
   actors.fence = config.fence;
-  actors.policies = built_in_policies();
+  actors.policies = policies;
   // The machine is a part of this process: each start is its boot.
   actors.session.identity = log->identity();
   actors.session.fresh = true;
@@ -341,6 +348,7 @@ absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(
   entry.started_ticks = started_ticks(entry.pid);
   entry.request_endpoint = parts->bus->request_endpoint();
   entry.log = config.folder() / "log";
+  for (const auto& [name, file] : config.policies) entry.policies.push_back(name);
   const absl::Status registered = change_cluster_file(config.directory, [&](ClusterFile& cluster) {
     cluster.name = config.cluster;
     cluster.site = config.site;

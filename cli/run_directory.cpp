@@ -41,7 +41,8 @@ Json to_json(const ClusterFile& cluster) {
                      {"pid", node.pid},
                      {"started_ticks", node.started_ticks},
                      {"request_endpoint", node.request_endpoint},
-                     {"log", node.log.string()}});
+                     {"log", node.log.string()},
+                     {"policies", node.policies}});
   return {{"name", cluster.name},
           {"created", cluster.created},
           {"site", cluster.site},
@@ -113,6 +114,7 @@ absl::StatusOr<ClusterFile> read_cluster_file(const files::path& directory) {
       entry.started_ticks = node.value("started_ticks", std::uint64_t{0});
       entry.request_endpoint = node.at("request_endpoint").get<std::string>();
       entry.log = node.at("log").get<std::string>();
+      entry.policies = node.value("policies", std::vector<std::string>());
       entry.alive = runs(entry);
       cluster.nodes.push_back(std::move(entry));
     }

@@ -25,9 +25,10 @@ struct NodeEntry {
   int pid = 0;
   // of the process, as the kernel counts: tells it from a later one of that number; 0: not known
   std::uint64_t started_ticks = 0;
-  std::string request_endpoint;  // a seed of the bus
-  std::filesystem::path log;     // of its RocksDB event log
-  bool alive = false;            // the process runs; not stored
+  std::string request_endpoint;       // a seed of the bus
+  std::filesystem::path log;          // of its RocksDB event log
+  std::vector<std::string> policies;  // of its user's own, by name
+  bool alive = false;                 // the process runs; not stored
 };
 
 struct ClusterFile {

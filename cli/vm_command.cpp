@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/policy/policies.h"
+#include "cli/cluster_target.h"
 #include "cli/interrupt.h"
 #include "cli/program.h"
 #include "cli/suggest.h"
@@ -301,9 +302,19 @@ int tell_existing(const VmOptions& options, const VmFacts& there, schema::VmSpec
   return exit_failed;
 }
 
+// Those that come with the program, and those that the configurations of the cluster's running nodes add.
+std::set<std::string> known_policies(const Program& program) {
+  std::set<std::string> names;
+  for (const auto& [name, policy] : built_in_policies()) names.insert(name);
+  if (const auto target = find_cluster(program.cluster, state_root()); target.ok())
+    for (const NodeEntry& node : target->nodes)
+      if (node.alive) names.insert(node.policies.begin(), node.policies.end());
+  return names;
+}
+
 int create_vm(const VmOptions& options, const Program& program) {
   VmFileOptions file_options{.policies = {}, .tenant_asked = options.tenant};
-  for (const auto& [name, policy] : built_in_policies()) file_options.policies.push_back(name);
+  for (const std::string& name : known_policies(program)) file_options.policies.push_back(name);
   const auto spec = read_vm_file(options.file, file_options);
   if (!spec.ok()) return complain(spec.status(), exit_usage);
   const VmName vm = VmName::of(spec->reader());

@@ -13,7 +13,7 @@ class Policy {
   virtual ~Policy() = default;
   virtual std::string name() const = 0;
   // In this process the answer is immediate; from a shared object or another process it may come late, or never: the caller's
-  // deadline then means "stay".
+  // deadline then means "stay". FailedPrecondition: it is not ready yet, which is no failure of its.
   virtual void decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) = 0;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/answers.h"
+#include "actors/policy/decision_check.h"
 #include "actors/spot/watcher.h"
 #include "core/vm_name.h"
 
@@ -18,20 +19,6 @@ constexpr Duration past_quiet =
 Message<schema::Decision> stay_because(const std::string& reason) {
   return Message<schema::Decision>::build(
       [&](schema::Decision::Builder decision) { decision.setReason(reason); });
-}
-
-// A decision is only as good as its policy: what names no candidate that is allowed is no choice.
-absl::Status check(schema::World::Reader world, schema::Decision::Reader decision) {
-  const std::string choice(text(decision.getChoice()));
-  if (choice.empty()) return absl::OkStatus();
-  for (const auto candidate : world.getCandidates()) {
-    if (text(candidate.getPlace().getId()) != choice) continue;
-    if (candidate.getAllowed()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "it chose ", choice, ", which is not allowed: ", std::string(text(candidate.getWhyNot()))));
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("it chose \"", choice, "\", which is no place that is known"));
 }
 
 }  // namespace
@@ -404,6 +391,7 @@ void PolicyActor::look(const std::string& key) {
                                       "); staying until the VM names one of them")));
     return;
   }
+  vm.asked_at = context_.now();
   policy->decide(world, context_.reply<Message<schema::Decision>>(
                             options_.decide_deadline,
                             [this, key, world](absl::StatusOr<Message<schema::Decision>> decision) {
@@ -418,15 +406,25 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
   Vm& vm = found->second;
   vm.deciding = false;
   const std::string name(text(vm.spec.reader().getPolicy()));
-  if (!decision.ok()) {
-    decision = stay_because(
-        absl::IsDeadlineExceeded(decision.status())
-            ? absl::StrCat("policy ", name, " did not answer within ",
-                           absl::FormatDuration(options_.decide_deadline), "; staying")
-            : absl::StrCat("policy ", name, " failed: ", decision.status().message(), "; staying"));
-  } else if (const absl::Status sound = check(world.reader(), decision->reader()); !sound.ok()) {
-    decision = stay_because(
-        absl::StrCat("policy ", name, " answered nonsense: ", sound.message(), "; staying"));
+  if (absl::IsFailedPrecondition(decision.status())) {
+    look_at(key, vm, context_.now() + options_.ready_retry);
+    decision = stay_because(absl::StrCat("policy ", name, " is not ready yet (",
+                                         decision.status().message(), "); staying"));
+  } else if (!decision.ok()) {
+    const bool late = absl::IsDeadlineExceeded(decision.status());
+    // Not even the policy's own driver has said why.
+    const bool silent = late && context_.now() - vm.asked_at >= options_.decide_deadline;
+    decision =
+        failed(key, vm, late ? "late" : "failed",
+               silent ? absl::StrCat("policy ", name, " did not answer within ",
+                                     absl::FormatDuration(options_.decide_deadline))
+                      : absl::StrCat("policy ", name, " failed: ", decision.status().message()));
+  } else if (const absl::Status sound = check_decision(world.reader(), decision->reader());
+             !sound.ok()) {
+    decision = failed(key, vm, "nonsense",
+                      absl::StrCat("policy ", name, " answered nonsense: ", sound.message()));
+  } else {
+    vm.failures = 0;
   }
   const auto reader = decision->reader();
 
@@ -434,7 +432,8 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
   vm.prices_matter_at = absl::FromUnixNanos(reader.getPricesMatterAtNs());
   context_.cancel(std::exchange(vm.wake, 0));
   if (reader.getWakeAtNs() > world.reader().getNowNs()) {
-    vm.wake = market_.at(absl::FromUnixNanos(reader.getWakeAtNs()), [this, key] {
+    const Duration wait = market_.until(absl::FromUnixNanos(reader.getWakeAtNs()));
+    vm.wake = context_.after(std::clamp(wait, options_.wake_min, MarketTime::longest), [this, key] {
       const auto woken = vms_.find(key);
       if (woken == vms_.end()) return;
       woken->second.wake = 0;
@@ -449,6 +448,31 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
   }
   propose(key, vm, world.reader(), reader);
   if (vm.again) look_soon(key, vm);
+}
+
+// Stay, and say why: each kind of failure at once when it is new for the VM, then with its number once in a while.
+Message<schema::Decision> PolicyActor::failed(const std::string& key, Vm& vm,
+                                              const std::string& kind, const std::string& why) {
+  const Instant now = context_.now();
+  const auto [found, is_new] = vm.failed.try_emplace(kind);
+  Failures& failures = found->second;
+  if (is_new || now - failures.told >= options_.failure_repeat) {
+    Draft draft = context_.draft(vm.name, vm.tenant);
+    auto body = draft.payload().initPolicyFailed();
+    body.setPolicy(vm.spec.reader().getPolicy());
+    body.setWhy(failures.untold == 0
+                    ? why
+                    : absl::StrCat(why, " (and ", failures.untold, " more of this kind before)"));
+    body.setTookNs(absl::ToInt64Nanoseconds(now - vm.asked_at));
+    context_.publish(std::move(draft));
+    failures = {now, 0};
+  } else {
+    ++failures.untold;
+  }
+  const Duration pause =
+      std::min(options_.retry_min * (1 << std::min(vm.failures++, 16)), options_.retry_max);
+  look_at(key, vm, now + pause);
+  return stay_because(why + "; staying");
 }
 
 void PolicyActor::consider(Vm& vm, schema::Decision::Reader decision, bool asked) {

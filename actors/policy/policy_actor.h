@@ -32,9 +32,16 @@ namespace supercloud {
 
 struct PolicyActorOptions {
   MarketClock market;
-  WorldOptions world;                           // its `market` is overwritten with the one above
-  Duration coalesce = absl::Milliseconds(5);    // looks within this time are one
-  Duration decide_deadline = absl::Seconds(1);  // a policy that answers later: stay
+  WorldOptions world;                              // its `market` is overwritten with the one above
+  Duration coalesce = absl::Milliseconds(5);       // looks within this time are one
+  Duration decide_deadline = absl::Seconds(1);     // a policy that answers later: stay
+  Duration wake_min = absl::Milliseconds(10);      // however soon the policy asks to be woken
+  Duration ready_retry = absl::Milliseconds(500);  // a policy that is not ready is asked again
+  // after a failure of the policy it is asked again, later each time
+  Duration retry_min = absl::Seconds(5);
+  Duration retry_max = absl::Minutes(10);
+  // failures of one kind are told once in so long, with their number
+  Duration failure_repeat = absl::Minutes(5);
   // of the executor, to a proposal: it may have to rent an instance first
   Duration answer_deadline = absl::Minutes(3);
   // a move that is not heard of for so long no longer blocks proposals
@@ -66,6 +73,10 @@ class PolicyActor final : public Actor {
     Instant from;          // when the proposal failed
     bool changed = false;  // something about the place has changed since
   };
+  struct Failures {
+    Instant told;              // when one of the kind was published last
+    std::uint64_t untold = 0;  // since then
+  };
   struct Vm {
     std::string tenant, name;
     Message<schema::VmSpec> spec;
@@ -78,8 +89,12 @@ class PolicyActor final : public Actor {
     TimerId wake = 0;
     bool at_wake = false;  // the next look is one that the policy asked for
     bool deciding = false;
-    bool again = false;         // something came while it was deciding
-    std::vector<Answer> asked;  // explainPolicy, to be answered by the next look
+    Instant asked_at;  // the policy, last
+    // Failures of the policy.
+    int failures = 0;                        // in a row
+    std::map<std::string, Failures> failed;  // by kind
+    bool again = false;                      // something came while it was deciding
+    std::vector<Answer> asked;               // explainPolicy, to be answered by the next look
     // What was last published.
     std::string choice, reason_class;
     bool published = false;
@@ -113,6 +128,8 @@ class PolicyActor final : public Actor {
   void look(const std::string& key);
   void decided(const std::string& key, const Message<schema::World>& world,
                absl::StatusOr<Message<schema::Decision>> decision);
+  Message<schema::Decision> failed(const std::string& key, Vm& vm, const std::string& kind,
+                                   const std::string& why);
   void propose(const std::string& key, Vm& vm, schema::World::Reader world,
                schema::Decision::Reader decision);
   void consider(Vm& vm, schema::Decision::Reader decision, bool asked);

@@ -94,6 +94,7 @@ absl::StatusOr<std::unique_ptr<DemoCluster>> DemoCluster::start(
   });
   if (!made.ok()) return made;
   if (const absl::Status linked = point_latest_to(directory); !linked.ok()) return linked;
+  for (const std::string& note : plan.notes) cluster->say(note);
   if (const absl::Status started = cluster->start_site(); !started.ok()) return started;
   return cluster;
 }
@@ -110,6 +111,7 @@ NodeConfig DemoCluster::config_of(const std::string& node) const {
   if (node != site_name)
     config.seeds = {absl::StrCat("ipc://", (sockets_ / site_name).string(), ".req")};
   config.market = plan_.market;
+  config.policies = plan_.policies;
   return config;
 }
 
@@ -288,7 +290,7 @@ void DemoCluster::create_vms() {
     const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
       auto spec = builder.initCreateVm();
       spec.setName(vm.name);
-      spec.setMemoryBytes(4 * gib);
+      spec.setMemoryBytes(vm.memory_bytes);
       spec.setDiskBytes(gib / 4);
       spec.setAddress(absl::StrCat("10.0.0.", i + 1));
       spec.setPolicy(vm.policy);

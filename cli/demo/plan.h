@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct DemoVm {
   std::string policy;
   std::string requires_trust;  // "high"; empty: nothing
   PlaceName start;
+  std::uint64_t memory_bytes = 4ULL << 30;
 };
 
 struct DemoPlan {
@@ -35,6 +37,8 @@ struct DemoPlan {
   Money on_demand_price;
   bool on_demand_guessed = false;  // the file's instance type is not one whose price is known
   std::vector<DemoVm> vms;
+  std::map<std::string, std::string> policies;  // files by name, for every node
+  std::vector<std::string> notes;               // said as it begins
   // A user asks for something that preflight refuses: this VM to a place that does not carry what it requires. Empty: there is none.
   std::string refused_vm;
   Duration refused_after = absl::Seconds(12);

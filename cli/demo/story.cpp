@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "actors/observer/describe.h"
 #include "actors/observer/words.h"
 
 namespace supercloud {
@@ -185,6 +186,8 @@ std::string DemoStory::tell(const Event& event) {
       return absl::StrCat("actor ", str(payload.getBusActorFailed().getActor()),
                           " failed: ", str(payload.getBusActorFailed().getWhy()), "; ",
                           str(payload.getBusActorFailed().getDone()));
+    case schema::Payload::POLICY_FAILED:
+      return shortened(describe(event), places_);
     case schema::Payload::POLICY_CONSIDERED: {
       if (Vm* of = vm(event.subject()); of != nullptr && of->state == "running")
         of->reason = "stays: " + shortened(str(payload.getPolicyConsidered().getReason()), places_);

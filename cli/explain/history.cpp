@@ -20,6 +20,7 @@ History::History(std::vector<Event> events, bool ended)
     if (const EventId migration = migration_of(event); !migration.empty())
       by_migration_[migration].push_back(i);
     if (event.type() == schema::Payload::POLICY_CONSIDERED) considered_[vm_of(event)].push_back(i);
+    if (event.type() == schema::Payload::POLICY_FAILED) policy_failed_[vm_of(event)].push_back(i);
     fold_.apply(event);
   }
 }
@@ -47,6 +48,14 @@ const Event* History::considered(const std::string& vm, HybridTime when,
       return &event;
   }
   return nullptr;
+}
+
+std::vector<const Event*> History::policy_failures(const std::string& vm, HybridTime since) const {
+  std::vector<const Event*> events;
+  if (const auto found = policy_failed_.find(vm); found != policy_failed_.end())
+    for (const std::size_t i : found->second)
+      if (events_[i].time() > since) events.push_back(&events_[i]);
+  return events;
 }
 
 std::vector<const MigrationState*> History::migrations_like(std::string_view id) const {

@@ -27,6 +27,8 @@ class History {
   std::vector<const Event*> of_migration(const EventId& migration) const;
   // The newest policy.considered about the VM that was published no later than `when` and, if `choice` is given, came to it.
   const Event* considered(const std::string& vm, HybridTime when, std::string_view choice) const;
+  // policy.failed about the VM after `since`, in the order of time.
+  std::vector<const Event*> policy_failures(const std::string& vm, HybridTime since) const;
 
   // Migrations that a person may mean by `id`: by the id of the proposal (short, a prefix of that, or full); else by the short id
   // of any event that belongs to one.
@@ -39,7 +41,7 @@ class History {
   const bool ended_;
   std::map<EventId, std::size_t> by_id_;
   std::map<EventId, std::vector<std::size_t>> by_migration_;
-  std::map<std::string, std::vector<std::size_t>> considered_;  // by VM
+  std::map<std::string, std::vector<std::size_t>> considered_, policy_failed_;  // by VM
   ClusterFold fold_;
 };
 

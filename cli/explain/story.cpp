@@ -17,6 +17,7 @@ namespace {
 
 constexpr int always = 100, important = 80, answered = 60, detail = 40, background = 20;
 constexpr int ancestors_max = 8;
+constexpr std::size_t failures_shown = 3;  // the others are folded away first
 
 int weight_of(const Event& event) {
   switch (event.type()) {
@@ -286,6 +287,16 @@ void add_start(const History& history, const VmHistory& vm, std::vector<StoryLin
   }
 }
 
+// How the VM's policy has failed since its last move.
+void add_policy_failures(const History& history, const VmHistory& vm, HybridTime since,
+                         std::vector<StoryLine>& lines) {
+  const std::vector<const Event*> failures = history.policy_failures(vm.vm, since);
+  for (std::size_t i = 0; i < failures.size(); ++i) {
+    lines.push_back(line_of(*failures[i], 0));
+    if (i + failures_shown < failures.size()) lines.back().weight = background;
+  }
+}
+
 }  // namespace
 
 Story explain_migration(const History& history, const MigrationState& migration) {
@@ -310,6 +321,7 @@ Story explain_vm(const History& history, const VmHistory& vm) {
   if (before) add_start(history, vm, story.lines);
   if (latest != nullptr) TreeOf(history, *latest, story.lines).grow();
   if (!before && (started || halted)) add_start(history, vm, story.lines);
+  add_policy_failures(history, vm, latest == nullptr ? HybridTime{} : latest->last, story.lines);
   if (vm.considered && (latest == nullptr || vm.considered->time > latest->last))
     if (const Event* considered = history.find(vm.considered->event))
       TreeOf::add_considered(*considered, 0, story.lines);

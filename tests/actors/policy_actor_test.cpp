@@ -337,6 +337,103 @@ TEST_F(PolicyActorTest, StaysAndSaysSoWhenThePolicyIsUnknownSilentOrTalksNonsens
   }
 }
 
+TEST_F(PolicyActorTest, TellsEachKindOfFailureOnceAndThenItsNumberNowAndThen) {
+  int asked = 0;
+  const Decide decide = [&asked](schema::World::Reader) {
+    ++asked;
+    return Message<schema::Decision>::build(
+        [](schema::Decision::Builder decision) { decision.setChoice("aws/nowhere/x/y/spot"); });
+  };
+  TestNode& node = furnish("test", with(decide));
+  const auto failures = [&] { return of(node, Payload::POLICY_FAILED); };
+  ASSERT_EQ(failures().size(), 1U);
+  const auto first = failures()[0].payload().getPolicyFailed();
+  EXPECT_EQ(text(first.getPolicy()), "test");
+  EXPECT_EQ(text(first.getWhy()),
+            "policy test answered nonsense: it chose \"aws/nowhere/x/y/spot\", which is no place "
+            "that is known");
+  EXPECT_EQ(failures()[0].subject(), "web1");
+  for (int i = 1; i <= 20; ++i) {
+    publish_price(node, zone("a"), cent + i, market.origin + absl::Seconds(i));
+    run(absl::Seconds(1));
+  }
+  EXPECT_GE(asked, 20);
+  EXPECT_EQ(failures().size(), 1U);
+  run(absl::Minutes(6));
+  publish_price(node, zone("a"), cent, market.origin + absl::Minutes(5));
+  run(absl::Seconds(1));
+  ASSERT_EQ(failures().size(), 2U);
+  EXPECT_NE(
+      text(failures()[1].payload().getPolicyFailed().getWhy()).find(" more of this kind before)"),
+      std::string_view::npos);
+  EXPECT_EQ(considered(node).size(), 1U);
+}
+
+TEST_F(PolicyActorTest, AsksAgainAfterAFailureThoughNothingElseHappens) {
+  bool well = false;
+  int asked = 0;
+  PolicyRegistry registry = with([&](schema::World::Reader) {
+    ++asked;
+    return Message<schema::Decision>::build([&](schema::Decision::Builder decision) {
+      decision.setChoice(well ? zone("b").id() : "nowhere");
+    });
+  });
+  TestNode& node = furnish("test", registry);
+  const int before = asked;
+  run(absl::Minutes(1));
+  EXPECT_GT(asked, before);
+  EXPECT_LT(asked, before + 8) << "less often each time";
+  EXPECT_TRUE(of(node, Payload::MIGRATION_PROPOSED).empty());
+  well = true;
+  run(absl::Minutes(2));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+}
+
+TEST_F(PolicyActorTest, SaysHowLongALatePolicyWasWaitedFor) {
+  PolicyRegistry registry = built_in_policies();
+  registry["silent"] = [] { return std::make_unique<TestPolicy>(nullptr); };
+  TestNode& node = furnish("silent", registry);
+  run(absl::Seconds(2));
+  ASSERT_EQ(of(node, Payload::POLICY_FAILED).size(), 1U);
+  const auto failed = of(node, Payload::POLICY_FAILED)[0].payload().getPolicyFailed();
+  EXPECT_EQ(text(failed.getWhy()), "policy silent did not answer within 1s");
+  EXPECT_EQ(failed.getTookNs(), 1'000'000'000);
+}
+
+TEST_F(PolicyActorTest, AsksAPolicyThatIsNotReadySoonAgainAndCallsThatNoFailure) {
+  class Starting final : public Policy {
+   public:
+    std::string name() const override { return "test"; }
+    void decide(Message<schema::World>, Reply<Message<schema::Decision>> reply) override {
+      if (++asked < 4) return reply(absl::FailedPreconditionError("it is starting"));
+      reply(always(zone("b").id())({}));
+    }
+    int asked = 0;
+  };
+  PolicyRegistry registry = built_in_policies();
+  registry["test"] = [] { return std::make_unique<Starting>(); };
+  TestNode& node = furnish("test", registry);
+  run(absl::Seconds(2));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+  EXPECT_TRUE(of(node, Payload::POLICY_FAILED).empty());
+  EXPECT_EQ(considered(node)[0], "stay: policy test is not ready yet (it is starting); staying");
+}
+
+TEST_F(PolicyActorTest, IsNotKeptBusyByAPolicyThatAsksToBeWokenAtOnce) {
+  int asked = 0;
+  TestNode& node =
+      furnish("test", with([&asked](schema::World::Reader world) {
+                ++asked;
+                return Message<schema::Decision>::build([&](schema::Decision::Builder decision) {
+                  decision.setWakeAtNs(world.getNowNs() + 1);
+                });
+              }));
+  EXPECT_FALSE(considered(node).empty());
+  const int before = asked;
+  run(absl::Seconds(1));
+  EXPECT_LE(asked - before, 101);
+}
+
 // Its policy would move at once, if only because it knows no price.
 TEST_F(PolicyActorTest, DecidesNothingOnANewNodeBeforeItHasReadWhatOthersKnow) {
   TestNode& a = furnish("stay");

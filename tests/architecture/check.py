@@ -152,12 +152,16 @@ def simulation_programs(build):
             yield os.path.relpath(test["cmd"][0], build)
 
 
+def listed_folder(program):
+    """The longest folder above the program that the rules list; else its first."""
+    above = [str(folder) for folder in Path(program).parents]
+    return next((folder for folder in above if folder in rules.FORBIDDEN_LINKS), program.split("/")[0])
+
+
 def check_links(root, build):
     in_simulation = set(simulation_programs(build))
     for program, arguments in link_lines(build):
-        place = re.sub(r"^tests/", "", program)
-        folder = "simulation" if program in in_simulation else max(
-            (known for known in rules.FORBIDDEN_LINKS if place.startswith(known + "/")), key=len, default="")
+        folder = "simulation" if program in in_simulation else listed_folder(re.sub(r"^tests/", "", program))
         for argument in arguments:
             library = re.match(r"(?:-l|(?:.*/)?lib)(zmq|rocksdb|xen|curl)", argument)
             if library and library[1] in rules.FORBIDDEN_LINKS.get(folder, []):

@@ -129,6 +129,32 @@ TEST_F(ExplainTest, a_vm_that_never_moved_says_why_it_stays) {
               HasSubstr("us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying\n"));
 }
 
+TEST_F(ExplainTest, a_vm_whose_policy_fails_says_how_and_since_when) {
+  const auto fail = [&](std::int64_t at_ms, const std::string& why) {
+    told_.tell("node-a/policy", at_ms, "web1", {}, [&](schema::Payload::Builder payload) {
+      auto failed = payload.initPolicyFailed();
+      failed.setPolicy("mine");
+      failed.setWhy(why);
+      failed.setTookNs(800'000'000);
+    });
+  };
+  fail(170'000, "policy mine failed: mine.py ended with exit code 1");
+  const Event proposal = propose(180'100);
+  told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
+  for (int i = 0; i < 5; ++i)
+    fail(200'000 + i * 1000, "policy mine failed: mine.py did not answer within 800ms");
+  told_.considered("web1", 204'100, "stay",
+                   "policy mine failed: mine.py did not answer within 800ms; staying", nullptr);
+  const History history(told_.events());
+  const Said said = ask(history, "web1"), full = ask(history, "web1", true);
+  EXPECT_THAT(said.out, HasSubstr("It stays because policy mine failed: mine.py did not answer "
+                                  "within 800ms; staying.\n"));
+  EXPECT_THAT(said.out, HasSubstr("14:03:24.000 policy mine failed for web1 after 800 ms"));
+  EXPECT_THAT(said.out, testing::Not(HasSubstr("14:03:20.000"))) << "of many the last ones";
+  EXPECT_THAT(full.out, HasSubstr("14:03:20.000 policy mine failed for web1"));
+  EXPECT_THAT(full.out, testing::Not(HasSubstr("exit code 1"))) << "that was before the move";
+}
+
 TEST_F(ExplainTest, folds_to_twenty_lines_and_full_shows_all) {
   std::vector<Event> proposals;
   for (int i = 0; i < 6; ++i) {

@@ -1,8 +1,12 @@
 #include "cli/node_config.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <string>
 
 #include "cli/near_names.h"
@@ -255,6 +259,37 @@ TEST(NodeConfig, AMistakeInLivePricesIsToldWithLineKeyAndCure) {
   EXPECT_NE(
       with("every = ", "secret = \"x\"\nevery = ").find("account.feed.secret is not known here"),
       std::string::npos);
+}
+
+TEST(NodeConfig, PoliciesOfItsUserAreFilesBesideItThatCanBeRun) {
+  std::string folder = "/tmp/scn-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  std::ofstream(folder + "/mine.py") << "#!/usr/bin/python3\n";
+  std::ofstream(folder + "/plain.py") << "";
+  std::filesystem::permissions(folder + "/mine.py", std::filesystem::perms::owner_all);
+  const auto with = [&](const std::string& line) {
+    return parse_node_config(std::string(good) + "[policies]\n" + line + "\n",
+                             folder + "/node.toml");
+  };
+  const auto config = with("mine = \"mine.py\"");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->policies.at("mine"), folder + "/mine.py");
+  EXPECT_EQ(parse_node_config(to_toml(*config), "elsewhere/node.toml")->policies, config->policies);
+  for (const auto& [line, told] : std::map<std::string, std::string>{
+           {"mine = \"nothing.py\"",
+            "policies.mine cannot be used: " + folder +
+                "/nothing.py: no such file; give the path of a program or of a shared object"},
+           {"mine = \"plain.py\"", "policies.mine cannot be used: " + folder +
+                                       "/plain.py may not be executed; chmod +x it"},
+           {"cheapest = \"mine.py\"",
+            "policies.cheapest is the name of a policy that comes with the program: choose "
+            "another"},
+           {"\"my own\" = \"mine.py\"", "policies.my own is no name for a policy: write 1 to 64"},
+           {"mine = 7", "policies.mine has to be a text"}}) {
+    const std::string why(with(line).status().message());
+    EXPECT_EQ(why.find(folder + "/node.toml:21: " + told), 0U) << why;
+  }
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -1,0 +1,44 @@
+#include "actors/policy/plugin/blocking_policy.h"
+
+#include <optional>
+#include <utility>
+
+namespace supercloud {
+namespace {
+
+// The process policy answers at its deadline by itself.
+constexpr Duration slack = absl::Seconds(5);
+
+// Runs the loop until `slot` is filled.
+template <class T>
+absl::StatusOr<T> wait_for(EventLoop& loop, const std::optional<absl::StatusOr<T>>& slot,
+                           Duration limit) {
+  loop.run_until([&] { return slot.has_value(); }, limit + slack);
+  if (!slot) return absl::DeadlineExceededError("the policy's process was not heard of");
+  return *slot;
+}
+
+}  // namespace
+
+BlockingPolicy::BlockingPolicy(ProcessPolicyOptions options)
+    : deadline_(options.deadline),
+      start_deadline_(options.start_deadline),
+      process_(loop_, std::move(options)) {}
+
+void BlockingPolicy::decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) {
+  using Decided = absl::StatusOr<Message<schema::Decision>>;
+  const auto slot = std::make_shared<std::optional<Decided>>();
+  process_.decide(std::move(world),
+                  Reply<Message<schema::Decision>>(
+                      far_future, [slot](Decided decided) { *slot = std::move(decided); }));
+  reply(wait_for(loop_, *slot, deadline_));
+}
+
+absl::StatusOr<PolicyGreeting> BlockingPolicy::greeting() {
+  const auto slot = std::make_shared<std::optional<absl::StatusOr<PolicyGreeting>>>();
+  process_.on_greeting(
+      [slot](absl::StatusOr<PolicyGreeting> greeting) { *slot = std::move(greeting); });
+  return wait_for(loop_, *slot, start_deadline_);
+}
+
+}  // namespace supercloud

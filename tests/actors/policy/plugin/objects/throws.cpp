@@ -1,0 +1,18 @@
+// Lets an exception out.
+#include <stdexcept>
+
+#include "tests/actors/policy/plugin/objects/object.h"
+
+namespace {
+
+void decide(void* /*self*/, const void* /*world*/, size_t /*size*/,
+            const supercloud_policy_sink* /*sink*/) {
+  throw std::runtime_error("no price for zone x");
+}
+
+}  // namespace
+
+const supercloud_policy* supercloud_policy_entry() {
+  static const supercloud_policy policy = plugin::table(&decide);
+  return &policy;
+}
