@@ -6,8 +6,8 @@
 #include "cli/explain_command.h"
 #include "cli/node_command.h"
 #include "cli/policy_command.h"
-#include "cli/replay_command.h"
 #include "cli/policy_host_command.h"
+#include "cli/replay_command.h"
 #include "cli/simulate_command.h"
 #include "cli/vm_command.h"
 

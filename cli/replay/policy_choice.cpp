@@ -1,0 +1,45 @@
+#include "cli/replay/policy_choice.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "actors/policy/plugin/policy_file.h"
+#include "cli/suggest.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+std::vector<PolicyWords> built_in_policy_words() {
+  return {
+      {"stay", "never moves"},
+      {"cheapest", "goes to the cheapest place as each paid hour ends, whatever the move costs"},
+      {"threshold-10", "as cheapest, if the price here is more than 10 % above the one there"},
+      {"threshold-20", "... 20 %"},
+      {"threshold-50", "... 50 %"},
+      {"threshold-100", "... 100 %"},
+      {"smart-spot",
+       "moves when what it expects to save over three days is twice what the move costs"},
+  };
+}
+
+absl::StatusOr<std::string> take_policy(const std::string& name_or_file, PolicyRegistry& registry) {
+  if (registry.contains(name_or_file)) return name_or_file;
+  std::error_code error;
+  if (!std::filesystem::exists(name_or_file, error)) {
+    std::vector<std::string> known;
+    for (const auto& [name, factory] : registry) known.push_back(name);
+    return absl::NotFoundError(
+        absl::StrCat("there is no policy and no file \"", name_or_file, "\"; ",
+                     suggest(name_or_file, known, "`supercloud policy list`")));
+  }
+  PolicyFileOptions options;
+  options.file = name_or_file;
+  options.name = std::filesystem::path(name_or_file).stem().string();
+  if (registry.contains(options.name)) options.name += "-of-a-file";
+  auto factory = blocking_policy_from_file(options);
+  if (!factory.ok()) return factory.status();
+  registry[options.name] = *std::move(factory);
+  return options.name;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,42 @@
+// What commands that replay prices are asked for, and what they make of it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "simulation/replay/price_grid.h"
+#include "simulation/replay/replay.h"
+
+namespace CLI {
+class App;
+}
+
+namespace supercloud {
+
+struct ReplaySetup {
+  std::vector<std::string> files;
+  std::string type, product, cloud = "aws";
+  std::vector<std::string> on_demand;  // "TYPE=USD"
+  std::string from, to, start;
+  std::vector<std::string> vm_files;
+  std::string policy = "smart-spot";  // a name, or a file
+  int vms = 1;
+  ReplayModel model;
+  bool plain = false, plain_hours = false;  // --model
+};
+
+void add_replay_options(CLI::App& command, ReplaySetup& setup);
+
+// Everything but a policy.
+struct PreparedReplay {
+  std::string title;
+  ReplayOptions options;            // `vms` have the policy that was asked for
+  std::shared_ptr<PriceGrid> grid;  // with the on-demand place, and the changes
+};
+
+// Reads the prices once. Errors name file or option, and the cure.
+absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup);
+
+}  // namespace supercloud

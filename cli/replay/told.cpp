@@ -1,0 +1,83 @@
+#include "cli/replay/told.h"
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/text_table.h"
+
+namespace supercloud {
+namespace {
+
+double usd(Money amount) { return static_cast<double>(amount.nano_usd) / 1e9; }
+
+std::string day_and_hour(absl::Time at) {
+  return absl::FormatTime("%Y-%m-%d %H:%M", at, absl::UTCTimeZone());
+}
+
+std::string share(Money part, Money whole) {
+  if (whole.nano_usd <= 0) return "";
+  return absl::StrFormat("%.1f %%", 100 * usd(part) / usd(whole));
+}
+
+}  // namespace
+
+std::string replay_text(const ReplayResult& result) {
+  std::string text = absl::StrCat(
+      result.title, ", ", day_and_hour(result.from), " to ", day_and_hour(result.to), ", ",
+      result.vms, result.vms == 1 ? " VM" : " VMs", ", ", result.prices_read, " prices\n\n");
+  std::vector<std::vector<std::string>> rows = {
+      {"STRATEGY", "USD", "SAVED", "OF POSSIBLE", "MOVES", "REVOCATIONS", "CAUGHT", "DOWN"}};
+  const Money possible = result.on_demand - result.clairvoyant;
+  for (const ReplayStrategy& strategy : result.strategies) {
+    const Money saved = result.on_demand - strategy.cost;
+    rows.push_back({strategy.name, absl::StrFormat("%.2f", usd(strategy.cost)),
+                    share(saved, result.on_demand), share(saved, possible),
+                    absl::StrCat(strategy.moves), absl::StrCat(strategy.revocations),
+                    absl::StrCat(strategy.caught),
+                    absl::StrFormat("%.1f s", absl::ToDoubleSeconds(strategy.down))});
+  }
+  rows.push_back({"on-demand", absl::StrFormat("%.2f", usd(result.on_demand)), "", "", "0", "0",
+                  "0", "0.0 s"});
+  absl::StrAppend(&text, text_table(rows), "\n");
+  std::vector<std::vector<std::string>> model = {{"MODEL", ""}};
+  for (const auto& [name, value] : result.model) model.push_back({name, value});
+  absl::StrAppend(&text, text_table(model));
+  if (result.rejected_rows > 0)
+    absl::StrAppend(&text, "\n", result.rejected_rows,
+                    " damaged rows were left out: see `supercloud events 'bus.rejected.>'`\n");
+  absl::StrAppendFormat(&text, "\n%.2f s\n", absl::ToDoubleSeconds(result.wall));
+  return text;
+}
+
+std::string replay_json(const ReplayResult& result) {
+  using Json = nlohmann::ordered_json;
+  Json strategies = Json::array();
+  for (const ReplayStrategy& strategy : result.strategies)
+    strategies.push_back({{"name", strategy.name},
+                          {"cost_usd", usd(strategy.cost)},
+                          {"moves", strategy.moves},
+                          {"revocations", strategy.revocations},
+                          {"caught", strategy.caught},
+                          {"down_s", absl::ToDoubleSeconds(strategy.down)}});
+  Json model = Json::object();
+  for (const auto& [name, value] : result.model) model[name] = value;
+  const Json json = {
+      {"title", result.title},
+      {"from", absl::FormatTime(result.from, absl::UTCTimeZone())},
+      {"to", absl::FormatTime(result.to, absl::UTCTimeZone())},
+      {"vms", result.vms},
+      {"model", std::move(model)},
+      {"strategies", std::move(strategies)},
+      {"clairvoyant_usd", usd(result.clairvoyant)},
+      {"on_demand_usd", usd(result.on_demand)},
+      {"saving_reached", result.saving_reached ? Json(*result.saving_reached) : Json()},
+      {"events", result.strategies.empty() ? 0 : result.strategies.front().events},
+      {"prices", result.prices_read},
+      {"rejected_rows", result.rejected_rows},
+      {"wall_s", absl::ToDoubleSeconds(result.wall)}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace supercloud

@@ -1,0 +1,190 @@
+// Replays of a generated market: the whole choreography, and what it is said to have cost.
+#include "simulation/replay/replay.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "actors/spot/generated_feed.h"
+#include "actors/spot/vector_feed.h"
+#include "core/text.h"
+#include "gtest/gtest.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::int64_t cent = 10'000'000;
+
+PlaceName zone(const std::string& letter, bool spot = true) {
+  return {"aws", "us-east-1", "us-east-1" + letter, "r3.large", spot};
+}
+
+class Replay : public testing::Test {
+ protected:
+  Replay() {
+    options_.from = absl::FromUnixSeconds(1'440'201'600);
+    options_.to = options_.from + absl::Hours(72);
+    options_.on_demand = {zone("a", false), Money{17 * cent}, options_.from};
+    options_.start = options_.on_demand.place;
+    options_.policies = built_in_policies();
+    options_.feed = [from = options_.from]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
+      GeneratedMarket market;
+      for (const char* letter : {"a", "b", "c"})
+        market.zones.push_back({zone(letter), Money{17 * cent}});
+      market.start = from;
+      market.seed = 7;
+      return std::make_unique<GeneratedFeed>(market);
+    };
+    choose("smart-spot");
+  }
+
+  void choose(const std::string& policy, int vms = 1) {
+    options_.vms.clear();
+    for (int i = 0; i < vms; ++i)
+      options_.vms.push_back(Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+        spec.setName(absl::StrCat("vm", i + 1));
+        spec.setMemoryBytes(options_.model.memory_bytes);
+        spec.setDiskBytes(64 << 20);
+        spec.setAddress(absl::StrCat("10.0.0.", i + 1));
+        spec.setPolicy(policy);
+        spec.setReplicas(0);
+        spec.setDirtyPagesPerSecond(0);
+        spec.setWritesPerSecond(0);
+      }));
+  }
+
+  ReplayStrategy run() {
+    auto strategy = replay(options_, "tested");
+    EXPECT_TRUE(strategy.ok()) << strategy.status();
+    return strategy.ok() ? *std::move(strategy) : ReplayStrategy();
+  }
+
+  // Prices that are given, in minutes from the beginning.
+  void prices(const std::vector<std::tuple<std::string, int, std::int64_t>>& given) {
+    std::vector<Price> list;
+    for (const auto& [letter, minute, nano_usd] : given)
+      list.push_back({zone(letter), Money{nano_usd}, options_.from + absl::Minutes(minute)});
+    options_.feed = [list]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
+      return std::make_unique<VectorFeed>("given", list);
+    };
+  }
+
+  ReplayOptions options_;
+};
+
+TEST_F(Replay, MovesWithReasonsAndIsNeverCaught) {
+  const ReplayStrategy strategy = run();
+  EXPECT_GT(strategy.moves, 0);
+  EXPECT_EQ(strategy.caught, 0);
+  EXPECT_EQ(strategy.failures, 0);
+  ASSERT_EQ(strategy.stays.size(), static_cast<std::size_t>(strategy.moves) + 1);
+  EXPECT_EQ(strategy.stays.front().place, options_.start.id());
+  for (std::size_t i = 1; i < strategy.stays.size(); ++i) {
+    const ReplayStay& stay = strategy.stays[i];
+    EXPECT_EQ(stay.from, strategy.stays[i - 1].to);
+    EXPECT_NE(stay.place, strategy.stays[i - 1].place);
+    EXPECT_FALSE(stay.decision.empty());
+    EXPECT_EQ(stay.candidates.size(), 4U);
+    EXPECT_TRUE(absl::StrContains(stay.reason, stay.flight ? "the cloud takes" : "the paid hour"))
+        << stay.reason;
+  }
+  EXPECT_LT(strategy.cost.nano_usd, 72 * 17 * cent) << "cheaper than on demand";
+}
+
+TEST_F(Replay, CostsWhatTheLedgerChargesAndWhatMovesSend) {
+  Money charged;
+  std::map<EventId, std::string> decisions;
+  std::vector<EventId> charged_for;
+  int priced = 0, charges = 0, completed = 0;
+  options_.keep = [&](std::vector<Event> events) {
+    for (const Event& event : events) {
+      if (event.type() == schema::Payload::MIGRATION_PROPOSED)
+        decisions[event.id()] = str(event.payload().getMigrationProposed().getTargetPlace());
+      if (event.type() == schema::Payload::MIGRATION_COMPLETED) ++completed;
+      if (event.type() != schema::Payload::LEDGER_CHARGED) continue;
+      const auto charge = event.payload().getLedgerCharged();
+      charged += Money{charge.getAmountNanoUsd()};
+      ++charges;
+      if (charge.hasPriceEvent()) ++priced;
+      if (charge.hasDecision()) {
+        const EventId decision = EventId::from(charge.getDecision());
+        charged_for.push_back(decision);
+        EXPECT_EQ(decisions[decision], str(charge.getPlace())) << "of another decision";
+      }
+    }
+    return absl::OkStatus();
+  };
+  const ReplayStrategy strategy = run();
+  EXPECT_EQ(completed, strategy.moves);
+  EXPECT_GT(charges, 70);
+  EXPECT_EQ(priced, charges) << "each hour traces to its price";
+  EXPECT_GE(charged_for.size(), static_cast<std::size_t>(charges) - 2)
+      << "all but the first instance's trace to a decision";
+  const Money sent{options_.model.transfer_cost().nano_usd * strategy.moves};
+  const Money begun = strategy.cost - charged - sent;
+  EXPECT_GE(begun.nano_usd, 0);
+  EXPECT_LT(begun.nano_usd, 3 * 17 * cent) << "the hours that are not over at the end";
+  EXPECT_EQ(strategy.cumulative.back().second, strategy.cost);
+}
+
+TEST_F(Replay, IsTheSameTwice) {
+  const ReplayStrategy once = run(), again = run();
+  EXPECT_EQ(once.cost, again.cost);
+  EXPECT_EQ(once.events, again.events);
+  EXPECT_EQ(once.cumulative, again.cumulative);
+}
+
+TEST_F(Replay, OfAVmThatStaysStartsItAnewOnDemandOnceItIsCaught) {
+  prices({{"a", 0, 5 * cent}, {"b", 0, 4 * cent}, {"a", 600, 40 * cent}});
+  options_.to = options_.from + absl::Hours(24);
+  options_.start = zone("a");
+  choose("stay");
+  const ReplayStrategy strategy = run();
+  EXPECT_EQ(strategy.moves, 0);
+  EXPECT_EQ(strategy.revocations, 1);
+  EXPECT_EQ(strategy.caught, 1);
+  EXPECT_GE(strategy.down, absl::Seconds(60));
+  EXPECT_LE(strategy.down, absl::Minutes(12));
+  ASSERT_EQ(strategy.stays.size(), 2U);
+  EXPECT_EQ(strategy.stays[1].place, options_.on_demand.place.id());
+  EXPECT_TRUE(absl::StrContains(strategy.stays[1].reason, "caught"));
+}
+
+TEST_F(Replay, OfANoticeThatGivesTimeIsAFlightThatArrives) {
+  prices({{"a", 0, 5 * cent}, {"b", 0, 6 * cent}, {"a", 620, 40 * cent}});
+  options_.to = options_.from + absl::Hours(24);
+  options_.start = zone("a");
+  const ReplayStrategy strategy = run();
+  EXPECT_EQ(strategy.revocations, 1);
+  EXPECT_EQ(strategy.caught, 0);
+  ASSERT_EQ(strategy.stays.size(), 2U);
+  EXPECT_TRUE(strategy.stays[1].flight);
+  EXPECT_EQ(strategy.stays[1].place, zone("b").id());
+  EXPECT_LT(strategy.down, absl::Seconds(2));
+}
+
+TEST_F(Replay, SpreadsManyVmsAndKeepsTheirBudget) {
+  prices({{"a", 0, 3 * cent}, {"b", 0, 4 * cent}, {"c", 0, 5 * cent}});
+  options_.to = options_.from + absl::Hours(24);
+  choose("smart-spot", 4);
+  const ReplayStrategy strategy = run();
+  std::map<std::string, int> at_end;
+  for (const ReplayStay& stay : strategy.stays)
+    if (stay.to == options_.to) ++at_end[stay.place];
+  EXPECT_EQ(at_end[zone("a").id()], 2) << "half of them, and no more";
+  EXPECT_EQ(at_end[zone("b").id()], 2);
+
+  options_.model.moves_per_day = 1;
+  EXPECT_EQ(run().moves, 1);
+}
+
+TEST_F(Replay, EndsWhenItIsTold) {
+  options_.progress = [this](absl::Time now) { return now < options_.from + absl::Hours(5); };
+  EXPECT_TRUE(absl::IsCancelled(replay(options_, "tested").status()));
+}
+
+}  // namespace
+}  // namespace supercloud
