@@ -120,6 +120,17 @@ class Links(Tree):
                           "tests/simulation/simulation_tests:1: is linked with -lrocksdb",
                           "tests/actors/actors_tests:1: is linked with -lcurl"])
 
+    def test_a_target_with_rules_of_its_own_below_a_folder(self):
+        for folder in ["tests/actors", "tests/actors/policy/plugin"]:
+            with open(Path(self.root) / "rules.ninja", "a") as build:
+                build.write(f"build {folder}/tests: cpp_LINKER a.o\n LINK_ARGS = -lzmq -lrocksdb\n")
+        self.write("build/build.ninja", (Path(self.root) / "rules.ninja").read_text())
+        self.addCleanup(setattr, check, "simulation_programs", check.simulation_programs)
+        check.simulation_programs = lambda build: []
+        self.assertEqual(self.breaches(check.check_links, self.root + "/build"),
+                         ["tests/actors/tests:1: is linked with -lzmq", "tests/actors/tests:1: is linked with -lrocksdb",
+                          "tests/actors/policy/plugin/tests:1: is linked with -lrocksdb"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -31,6 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string json = to_json(word->greeting);
     const std::string_view again[] = {"hello", json};
     if (!parse_policy_word(again).ok()) std::abort();
+    return 0;
   }
   if (!word->decision.ok()) return 0;
   const auto again = Message<schema::Decision>::parse(word->decision->bytes());
