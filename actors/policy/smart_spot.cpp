@@ -28,11 +28,7 @@ Money capped_price(Outlook::Place place) {
 class SmartSpot {
  public:
   SmartSpot(const Outlook& outlook, const SmartSpotOptions& options)
-      : outlook_(outlook), options_(options), risk_(options.gap) {
-    for (unsigned i = 0; i < outlook.size(); ++i)
-      if (const Outlook::Place place = outlook.place(i); can_be_taken(place))
-        risk_.learn({place.getHourlyNanoUsd(), 0}, place.getOnDemandNanoUsdPerHour());
-  }
+      : outlook_(outlook), options_(options), risk_(options.gap) {}
 
   Verdict verdict() {
     if (!outlook_.current()) return stay("where the VM runs is not known yet");
@@ -44,6 +40,7 @@ class SmartSpot {
                                Outlook::time_text(outlook_.paid_until_ns())));
     }
     weigh(danger.empty());
+    learn_risk();
     if (!danger.empty()) return flee(danger);
     return save();
   }
@@ -57,6 +54,12 @@ class SmartSpot {
   Verdict go(unsigned target, std::string reason) {
     verdict_.choice = target;
     return stay(std::move(reason));
+  }
+
+  void learn_risk() {
+    for (unsigned i = 0; i < outlook_.size(); ++i)
+      if (const Outlook::Place place = outlook_.place(i); can_be_taken(place))
+        risk_.learn({place.getHourlyNanoUsd(), 0}, place.getOnDemandNanoUsdPerHour());
   }
 
   // Expected costs and gains over the horizon, moves included. `spread`: full places are excluded too; fleeing VMs take what there is.

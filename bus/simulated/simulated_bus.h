@@ -32,7 +32,7 @@ namespace supercloud {
 
 struct SimulatedBusOptions {
   Duration ping_interval = absl::Seconds(1);
-  Duration silence_max = absl::Seconds(3);            // a peer not heard for longer is dead
+  Duration silence_max = absl::Seconds(3);  // a peer not heard for longer is dead
   // That a peer's machine or process ends is noticed at once, as where its connections are reset; who freezes or is cut off is not.
   bool resets_heard = false;
   Duration retry_interval = absl::Milliseconds(100);  // of the join handshake

@@ -24,25 +24,26 @@ struct ReplayCandidate {
 struct ReplayStay {
   std::string vm;
   absl::Time from, to;
-  std::string place;   // id
-  std::string reason;  // why it came here, one sentence
+  std::string place;    // id
+  std::string reason;   // why it came here, one sentence
   bool flight = false;  // it came because the cloud took what it had
   std::vector<ReplayCandidate> candidates;
-  std::string decision;  // id of the migration.proposed, "origin/incarnation/sequence"; empty: it began here
+  std::string
+      decision;  // id of the migration.proposed, "origin/incarnation/sequence"; empty: it began here
 };
 
 struct ReplayStrategy {
   std::string name;
   Money cost;
-  std::int64_t moves = 0;        // completed, flights included
-  std::int64_t revocations = 0;  // notices met by instances with a VM on them
-  std::int64_t caught = 0;       // VMs that were still there when the cloud took the instance
-  absl::Duration down;           // sum over VMs, blackouts included
-  std::int64_t failures = 0;     // of the policy: late, crashed, nonsense
-  std::string failure;           // what the first one was
-  std::vector<ReplayStay> stays;                        // in order of `from`
+  std::int64_t moves = 0;         // completed, flights included
+  std::int64_t revocations = 0;   // notices met by instances with a VM on them
+  std::int64_t caught = 0;        // VMs that were still there when the cloud took the instance
+  absl::Duration down;            // sum over VMs, blackouts included
+  std::int64_t failures = 0;      // of the policy: late, crashed, nonsense
+  std::string failure;            // what the first one was
+  std::vector<ReplayStay> stays;  // in order of `from`
   std::vector<std::pair<absl::Time, Money>> cumulative;  // what was paid by then, in order
-  std::uint64_t events = 0;                             // in its log
+  std::uint64_t events = 0;                              // in its log
 };
 
 struct ReplayPrices {
@@ -51,16 +52,18 @@ struct ReplayPrices {
 };
 
 struct ReplayResult {
-  std::string title;  // "r3.large in us-east-1, Linux/UNIX"
+  std::string title;                                       // "r3.large in us-east-1, Linux/UNIX"
   std::vector<std::pair<std::string, std::string>> model;  // every assumption, as name and value
   absl::Time from, to;
   int vms = 1;
   std::vector<ReplayPrices> prices;
-  Money on_demand;      // all the time, all VMs
-  Money clairvoyant;    // the least that was possible under the model
-  std::vector<ReplayStrategy> strategies;  // the asked policy first; then the baselines, "clairvoyant" the last
-  std::optional<double> saving_reached;    // of the asked policy: (on_demand - cost) / (on_demand - clairvoyant); empty: nothing to save
-  std::uint64_t rejected_rows = 0;         // damaged prices that were left out
+  Money on_demand;    // all the time, all VMs
+  Money clairvoyant;  // the least that was possible under the model
+  std::vector<ReplayStrategy>
+      strategies;  // the asked policy first; then the baselines, "clairvoyant" the last
+  std::optional<double>
+      saving_reached;  // of the asked policy: (on_demand - cost) / (on_demand - clairvoyant); empty: nothing to save
+  std::uint64_t rejected_rows = 0;  // damaged prices that were left out
   std::uint64_t prices_read = 0;
   absl::Duration wall;
 };
