@@ -50,7 +50,11 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
              .quiet = past_quiet},
             [this](const Event& event) {
               if (state_.apply(event)) look_at_all();
-            }) {
+            }),
+      prices_past_(context, {.patterns = {"spot.price_changed.>"}, .quiet = past_quiet},
+                   [this](const Event& event) {
+                     if (state_.apply(event)) look_at_all();
+                   }) {
   options_.world.market = options_.market;
   context_.subscribe(Pattern::of("spot.>"));
   context_.subscribe(Pattern::of("instance.>"));
@@ -70,10 +74,7 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
               know();
             });
             ask_prices();
-            context_.after(options_.price_patience, [this] {
-              prices_known_ = true;
-              know();
-            });
+            context_.after(options_.price_patience, [this] { read_prices(); });
           });
     });
   });
@@ -82,12 +83,13 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
 // ---- what prices were ---------------------------------------------------------------------------------------------------
 
 void PolicyActor::ask_prices() {
-  if (prices_known_) return;
+  if (prices_known_ || reading_prices_) return;
   context_.after(options_.price_retry, [this] { ask_prices(); });
   leases_.read(absl::StrCat("role/", feed_role),
                context_.reply<LeaseRecord>(options_.lease_deadline,
                                            [this](const absl::StatusOr<LeaseRecord>& role) {
                                              if (role.ok()) ask_watcher(role->holder);
+                                             if (absl::IsNotFound(role.status())) read_prices();
                                            }));
 }
 
@@ -105,6 +107,17 @@ void PolicyActor::prices_told(const Message<schema::Response>& told) {
   for (const auto known : told.reader().getPrices()) state_.learn(known);
   prices_known_ = true;
   know();
+}
+
+void PolicyActor::read_prices() {
+  if (prices_known_ || reading_prices_) return;
+  reading_prices_ = true;
+  prices_past_.read([this] {
+    prices_past_.settled([this] {
+      prices_known_ = true;
+      know();
+    });
+  });
 }
 
 void PolicyActor::know() {
@@ -190,6 +203,7 @@ void PolicyActor::drop(const std::string& key) {
 
 void PolicyActor::receive(const Event& event) {
   past_.hear(event);
+  if (reading_prices_) prices_past_.hear(event);
   const bool matters = state_.apply(event);
   const std::string_view domain = topic_token(event.topic(), 0);
   if (domain == "vm") {

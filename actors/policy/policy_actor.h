@@ -6,7 +6,7 @@
 //
 // Nothing is decided before it is known what was before, prices and instances above all: a VM may be here sooner than a new node has
 // read the others' logs. Only flight from a notice does not wait for that. Prices are asked of the watcher that holds the feed's role:
-// nobody reads every price since the beginning.
+// nobody reads every price since the beginning, but where no watcher tells them.
 //
 // It looks when a price that may matter or a notice or a node changes, when the policy asked to be woken, when the VM arrives; several
 // reasons at once are one look. A decision to stay is published (policy.considered) when choice or reason changes, at each
@@ -114,6 +114,7 @@ class PolicyActor final : public Actor {
   void ask_prices();
   void ask_watcher(const std::string& node);
   void prices_told(const Message<schema::Response>& told);
+  void read_prices();
   void know();
   bool matters(const Vm& vm, const std::string& place) const;
   void list_vms();
@@ -148,15 +149,16 @@ class PolicyActor final : public Actor {
   const PolicyRegistry registry_;
   PolicyActorOptions options_;
   WorldState state_;
-  Past past_;
+  Past past_, prices_past_;        // without prices, and these
   std::map<std::string, Vm> vms_;  // by lease key
   std::map<std::string, Epoch>
       resumed_;  // here, and nowhere else since; also of VMs whose lease was not read yet
   std::map<std::string, std::unique_ptr<Policy>> policies_;
   bool listing_ = false;
-  bool past_known_ = false;    // of all who could be asked
-  bool prices_known_ = false;  // or nobody tells them
-  bool knowing_ = false;       // both
+  bool past_known_ = false;  // of all who could be asked
+  bool prices_known_ = false;
+  bool reading_prices_ = false;  // from logs: no watcher tells them
+  bool knowing_ = false;         // both
 };
 
 // The reason without its numbers: two reasons of one class say the same about other figures.

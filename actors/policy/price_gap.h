@@ -12,8 +12,9 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
-#include "capnp/list.h"
+#include "core/schema/world.capnp.h"
 #include "core/units.h"
 
 namespace supercloud {
@@ -44,7 +45,8 @@ class AgeWeights {
 // Prices at the last whole hours, newest first, in nano-dollars per hour; what exceeds `cap` counts as `cap` (nobody pays more than on
 // demand); 0: no cap.
 struct HourlySeries {
-  capnp::List<std::int64_t>::Reader nano_usd;
+  using Marks = decltype(std::declval<schema::World::PlaceView::Reader>().getHourlyNanoUsd());
+  Marks nano_usd;
   std::int64_t cap = 0;
 };
 

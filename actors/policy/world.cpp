@@ -10,7 +10,7 @@ namespace supercloud {
 namespace {
 
 constexpr std::size_t moves_max = 20;
-constexpr absl::Duration history_kept = absl::Hours(48);
+constexpr absl::Duration history_kept = absl::Hours(HourlyPrices::marks_max);
 
 // Lists of messages have iterators that the standard algorithms do not take.
 template <class List, class Predicate>
@@ -97,6 +97,11 @@ bool WorldState::apply_price(const Event& event) {
     place.hourly.add(since, price);
     place.price_event = event.id();
     place.prices.forget_before(since - history_kept);
+  } else if (!place.told) {
+    place.hourly = HourlyPrices();
+    for (const auto& [at, known] :
+         place.prices.between(absl::InfinitePast(), absl::InfiniteFuture()))
+      place.hourly.add(at, known);
   }
   return newest;
 }
@@ -109,6 +114,7 @@ void WorldState::learn(schema::Response::KnownPrices::Reader known) {
   if (!place.prices.empty() && place.prices.newest().first > since) return;
   std::vector<Money> marks;
   for (const std::int64_t nano_usd : known.getHourlyNanoUsd()) marks.push_back({nano_usd});
+  place.told = true;
   place.hourly.take(known.getHour(), marks, since, price);
   if (place.prices.add(since, price)) place.price_event = EventId::from(known.getEvent());
 }

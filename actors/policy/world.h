@@ -80,6 +80,7 @@ class WorldState {
     std::vector<LabelValue> labels;
     PriceHistory prices;
     HourlyPrices hourly;
+    bool told = false;                   // of what was before its prices here
     std::optional<EventId> price_event;  // the newest
   };
   struct Notice {

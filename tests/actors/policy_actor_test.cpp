@@ -303,7 +303,9 @@ TEST_F(PolicyActorTest, StaysAndSaysSoWhenThePolicyIsUnknownSilentOrTalksNonsens
   PolicyRegistry registry = with(always("aws/nowhere/x/y/spot"));
   registry["silent"] = [] { return std::make_unique<TestPolicy>(nullptr); };
   for (const auto& [policy, what] : std::vector<std::pair<std::string, std::string>>{
-           {"smrat", "stay: there is no policy \"smrat\" (known: cheapest, silent, stay, test)"},
+           {"smrat",
+            "stay: there is no policy \"smrat\" (known: cheapest, silent, smart-spot, stay, test, "
+            "threshold-10"},
            {"silent", "stay: policy silent did not answer within 1s; staying"},
            {"test",
             "stay: policy test answered nonsense: it chose \"aws/nowhere/x/y/spot\", which is no "

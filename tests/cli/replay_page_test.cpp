@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <iterator>
@@ -29,7 +30,7 @@ using Json = nlohmann::json;
 
 const absl::Time start = absl::FromUnixSeconds(1'471'046'400);  // 2016-08-13
 
-Money usd(double amount) { return {static_cast<std::int64_t>(amount * 1e9 + 0.5)}; }
+Money usd(double amount) { return {static_cast<std::int64_t>(std::llround(amount * 1e9))}; }
 
 PlaceName zone(std::string name, bool spot = true) {
   return {.cloud = "aws",

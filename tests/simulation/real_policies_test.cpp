@@ -60,7 +60,7 @@ class RealPolicies : public testing::TestWithParam<Trace> {
     return options;
   }
 
-  // Decided without a look at refunds, and charged as any.
+  // Without a look at refunds.
   static Money least(const ReplayOptions& options) {
     auto feed = options.feed();
     PriceGridOptions bounds;
@@ -78,9 +78,7 @@ class RealPolicies : public testing::TestWithParam<Trace> {
       return options.model.egress_per_gib;
     };
     costs.start = grid->places() - 1;
-    const auto choice = clairvoyant(ScheduleModel::create(*grid, costs).value());
-    costs.refunds = true;
-    return ScheduleModel::create(*grid, costs)->cost(choice->schedule).value();
+    return clairvoyant(ScheduleModel::create(*grid, costs).value())->cost;
   }
 };
 

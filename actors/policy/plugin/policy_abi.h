@@ -23,6 +23,7 @@ extern "C" {
 /* Grows with every change that an older plug-in or an older node would misread. */
 enum { supercloud_policy_abi_version = 1 };
 
+/* NOLINTBEGIN(readability-identifier-naming): names as C has them */
 /* Where decide() puts its answer: exactly one call of one of the two, before it returns. Both copy what they are given. */
 struct supercloud_policy_sink {
   void* context; /* the first argument of both */
@@ -47,6 +48,8 @@ struct supercloud_policy {
                  const struct supercloud_policy_sink* sink);
   void (*destroy)(void* self);
 };
+
+/* NOLINTEND(readability-identifier-naming) */
 
 /* The plug-in defines it. */
 __attribute__((visibility("default"))) const struct supercloud_policy* supercloud_policy_entry(
