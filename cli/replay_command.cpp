@@ -56,8 +56,9 @@ absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool l
   if (!arguments.no_log)
     prepared->options.keep = [&log](std::vector<Event> events) {
       auto kept = keep_replay_log(std::move(events));
-      if (kept.ok()) log = *std::move(kept);
-      return kept.status();
+      if (!kept.ok()) return kept.status();
+      log = *std::move(kept);
+      return absl::OkStatus();
     };
   const Interrupt interrupt;
   auto shown = std::chrono::steady_clock::now();
