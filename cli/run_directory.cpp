@@ -15,6 +15,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
@@ -170,6 +171,17 @@ std::vector<files::path> run_directories(const files::path& root) {
   std::vector<files::path> directories;
   for (auto& [created, path] : found) directories.push_back(std::move(path));
   return directories;
+}
+
+files::path new_run_directory(std::string_view prefix, std::size_t keep, absl::Time now) {
+  const files::path root = state_root();
+  remove_old_runs(root, prefix, keep - 1);
+  files::path directory =
+      root / absl::StrCat(absl_view(prefix),
+                          absl::FormatTime("%Y%m%d-%H%M%S", now, absl::LocalTimeZone()));
+  std::error_code error;
+  if (files::exists(directory, error)) directory += absl::StrCat("-", ::getpid());
+  return directory;
 }
 
 absl::Status point_latest_to(const files::path& directory) {

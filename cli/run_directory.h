@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace supercloud {
 
@@ -54,6 +55,9 @@ absl::Status change_cluster_file(const std::filesystem::path& directory,
 
 // Clusters that have a file, oldest first.
 std::vector<std::filesystem::path> run_directories(const std::filesystem::path& root);
+// A free name for a run's folder, as "demo-20260302-083000"; removes the oldest runs with that prefix so that, with it, `keep` are left.
+// Makes nothing.
+std::filesystem::path new_run_directory(std::string_view prefix, std::size_t keep, absl::Time now);
 absl::Status point_latest_to(const std::filesystem::path& directory);
 // Removes the oldest runs whose name begins with `prefix` and whose processes have ended, so that `keep` are left.
 void remove_old_runs(const std::filesystem::path& root, std::string_view prefix, std::size_t keep);

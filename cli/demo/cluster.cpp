@@ -72,14 +72,9 @@ DemoCluster::~DemoCluster() {
 
 absl::StatusOr<std::unique_ptr<DemoCluster>> DemoCluster::start(
     const DemoPlan& plan, std::function<void(const DemoStory::Line&)> line) {
-  const files::path root = state_root();
-  remove_dead_sockets(root);
-  remove_old_runs(root, run_prefix, runs_kept - 1);
+  remove_dead_sockets(state_root());
   const absl::Time now = absl::Now();
-  files::path directory = root / absl::StrCat(run_prefix, absl::FormatTime("%Y%m%d-%H%M%S", now,
-                                                                           absl::LocalTimeZone()));
-  std::error_code error;
-  if (files::exists(directory, error)) directory += absl::StrCat("-", ::getpid());
+  const files::path directory = new_run_directory(run_prefix, runs_kept, now);
   const auto sockets = make_sockets();
   if (!sockets.ok()) return sockets.status();
   DemoPlan timed = plan;

@@ -1,7 +1,5 @@
 #include "cli/replay/log.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -40,14 +38,10 @@ absl::Status write_log(const files::path& path, std::vector<Event> events) {
 }  // namespace
 
 absl::StatusOr<std::string> keep_replay_log(std::vector<Event> events) {
-  const files::path root = state_root();
-  remove_old_runs(root, run_prefix, runs_kept - 1);
   const absl::Time now = absl::Now();
-  files::path directory = root / absl::StrCat(run_prefix, absl::FormatTime("%Y%m%d-%H%M%S", now,
-                                                                           absl::LocalTimeZone()));
-  std::error_code error;
-  if (files::exists(directory, error)) directory += absl::StrCat("-", ::getpid());
+  const files::path directory = new_run_directory(run_prefix, runs_kept, now);
   const files::path log = directory / log_name / "log";
+  std::error_code error;
   files::create_directories(log.parent_path(), error);
   if (error)
     return absl::UnavailableError(absl::StrCat("making ", log.parent_path().string(), ": ",

@@ -16,17 +16,13 @@ namespace supercloud {
 // A fold over the events of a run in the order of time. Cluster time is market time.
 class Account {
  public:
-  Account(absl::Time from, absl::Time to, const ReplayModel& model)
-      : from_(from), to_(to), model_(model) {}
+  Account(absl::Time to, const ReplayModel& model) : to_(to), model_(model) {}
 
   void add(const Event& event);
   // The begun hour of what is still rented is counted as far as it has gone.
   void finish(ReplayStrategy& strategy);
 
  private:
-  struct Machine {
-    std::string place, instance;
-  };
   struct Rented {
     std::string node;
     absl::Time paid_until;  // by what was charged
@@ -50,7 +46,7 @@ class Account {
   void pay(absl::Time at, Money amount);
   void add_downtime(absl::Time at, absl::Duration span);
 
-  const absl::Time from_, to_;
+  const absl::Time to_;
   const ReplayModel model_;
   ReplayStrategy strategy_;
   std::map<std::string, std::string> places_;                       // by node

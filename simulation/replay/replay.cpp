@@ -125,7 +125,7 @@ class Run {
     const bool all = options_.keep != nullptr;
     std::vector<Event> events = cluster_.history(
         [all](std::string_view topic) { return all || !topic.starts_with("spot.price_changed."); });
-    Account account(options_.from, options_.to, options_.model);
+    Account account(options_.to, options_.model);
     for (const Event& event : events) account.add(event);
     account.finish(strategy_);
     strategy_.events = cluster_.logged();
