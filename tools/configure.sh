@@ -18,7 +18,7 @@ configure() {
     build) meson setup build -Dprecompile=true ;;
     build-asan) sanitize build-asan address,undefined -Dfuzz=true ;;
     build-tsan) sanitize build-tsan thread ;;
-    build-lint) CXX=clang++-19 meson setup build-lint ;;
+    build-lint) CXX=clang++-19 meson setup build-lint -Dunity=on -Dunity_size=8 ;;
     *) echo "build: no such kind of build: $1"; return 2 ;;
   esac
 }
