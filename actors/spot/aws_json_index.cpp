@@ -116,11 +116,6 @@ absl::Status AwsJsonIndex::check_found(std::uint64_t lists) const {
       absl::StrCat(name(), ": nothing but white space; ", absl_view(how_to_fetch)));
 }
 
-bool AwsJsonIndex::wants_type(std::string_view type) const {
-  const auto& types = options_.instance_types;
-  return types.empty() || std::find(types.begin(), types.end(), type) != types.end();
-}
-
 absl::StatusOr<std::uint32_t> AwsJsonIndex::place_of(const AwsJsonRow& row) {
   if (const auto known = numbers_.find({row.zone, row.instance_type, row.product});
       known != numbers_.end())
@@ -143,10 +138,8 @@ absl::StatusOr<std::uint32_t> AwsJsonIndex::place_of(const AwsJsonRow& row) {
   place.zone = row.zone;
   place.instance_type = row.instance_type;
   place.product = row.product;
-  const auto& products = options_.products;
-  place.wanted = wants_type(row.instance_type) &&
-                 (products.empty() ||
-                  std::find(products.begin(), products.end(), row.product) != products.end());
+  place.wanted = is_wanted(options_.instance_types, row.instance_type) &&
+                 is_wanted(options_.products, row.product);
   const auto number = static_cast<std::uint32_t>(places_.size() - 1);
   numbers_.emplace(Names{place.zone, place.instance_type, place.product}, number);
   return number;
@@ -156,7 +149,8 @@ absl::StatusOr<std::optional<AwsJsonIndex::Fact>> AwsJsonIndex::fact_in(const Aw
   Fact fact;
   const absl::StatusOr<std::uint32_t> place = place_of(row);
   if (!place.ok()) {
-    if (!row.instance_type.empty() && !wants_type(row.instance_type)) return std::nullopt;
+    if (!row.instance_type.empty() && !is_wanted(options_.instance_types, row.instance_type))
+      return std::nullopt;
     return place.status();
   }
   fact.place = *place;
@@ -167,7 +161,7 @@ absl::StatusOr<std::optional<AwsJsonIndex::Fact>> AwsJsonIndex::fact_in(const Aw
                                            "\" is no time from 1970 to 2100 such as "
                                            "2015-08-11T23:55:48+00:00; the row is left out"));
   }
-  const absl::StatusOr<Money> price = parse_price(row.price, options_.price_max);
+  const absl::StatusOr<Money> price = parse_price(row.price, price_per_hour_max);
   if (!price.ok()) {
     return damaged(row.begin,
                    absl::StrCat("SpotPrice: ", absl::string_view(price.status().message()),

@@ -27,7 +27,6 @@ struct AwsJsonOptions {
   std::vector<std::string> instance_types;  // only these; empty: all
   std::vector<std::string> products;        // only these; empty: see choose_products()
   absl::Time from = absl::InfinitePast();   // the prices in force then come first
-  Money price_max{1'000'000'000'000};       // per hour; more is taken for damage
   // What is read at once; more, for files of more than two GiB.
   std::size_t block_bytes = 64 << 10;
   // Rows in memory, of 40 bytes each: as many as overlap in time where the file is in no order.
@@ -97,7 +96,6 @@ class AwsJsonIndex {
   void take(const AwsJsonRow& row, AwsJsonRows::Depth depth);
   void note(absl::Status damage);
   absl::StatusOr<std::uint32_t> place_of(const AwsJsonRow& row);
-  bool wants_type(std::string_view type) const;
   absl::Status check_found(std::uint64_t lists) const;
 
   std::unique_ptr<ByteSource> bytes_;

@@ -1,6 +1,5 @@
 #include "actors/spot/csv_rows.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -195,7 +194,7 @@ absl::StatusOr<absl::Time> CsvRows::time_in(std::string_view field) const {
 }
 
 absl::StatusOr<Money> CsvRows::price_in(std::string_view column, std::string_view field) const {
-  absl::StatusOr<Money> amount = parse_price(field, options_.price_max);
+  absl::StatusOr<Money> amount = parse_price(field, price_per_hour_max);
   if (amount.ok()) return amount;
   return damaged(column, absl::StrCat(amount.status().message(), "; the row is left out"));
 }
@@ -235,11 +234,7 @@ absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view lin
   }
   if (types_seen_.size() < 1000) ++types_seen_[type];
   // Before the time is looked at: files that list one type after the other are in order within each.
-  if (!options_.instance_types.empty() &&
-      std::find(options_.instance_types.begin(), options_.instance_types.end(), type) ==
-          options_.instance_types.end()) {
-    return std::nullopt;
-  }
+  if (!is_wanted(options_.instance_types, type)) return std::nullopt;
 
   Row row;
   row.line = line_;

@@ -33,7 +33,6 @@ struct CsvFeedOptions {
   std::string instance_type;                // of files that have no such column
   std::vector<std::string> instance_types;  // only these; empty: all
   absl::Time from = absl::InfinitePast();   // the prices in force then come first
-  Money price_max{1'000'000'000'000};       // per hour; more is taken for damage
   bool tell_rows_of_no_type = true;         // rows too damaged to say whose they are
 };
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "actors/spot/price_names.h"
 #include "actors/spot/price_text.h"
 #include "core/text.h"
 
@@ -13,10 +14,6 @@ namespace {
 
 constexpr std::size_t types_told_max = 20;
 constexpr std::string_view usual_product = "Linux/UNIX";
-
-bool is_wanted(const std::vector<std::string>& wanted, const std::string& name) {
-  return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
-}
 
 void widen(PriceContents::Series& series, const PriceContents::Series& more) {
   series.rows += more.rows;

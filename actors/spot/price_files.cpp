@@ -95,10 +95,6 @@ absl::StatusOr<Form> form_of(ByteSource& bytes) {
                                             "\". ", absl_view(known_forms)));
 }
 
-bool wanted_among(const std::vector<std::string>& wanted, const std::string& name) {
-  return wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
-}
-
 // In a file without such a column. The file's name goes before what is asked for: that may be in another file.
 std::string type_of_csv(const std::string& path, const PriceFileOptions& options) {
   std::string type = instance_type_in(std::string_view(path).substr(path.rfind('/') + 1));
@@ -112,7 +108,7 @@ class CsvOrder {
   explicit CsvOrder(const std::vector<std::string>& wanted) : wanted_(wanted) {}
 
   void take(const std::string& type, absl::Time since) {
-    if (!wanted_among(wanted_, type)) return;
+    if (!is_wanted(wanted_, type)) return;
     OfType& of = types_[type];
     ++of.rows;
     of.backwards += since < of.newest ? 1 : 0;
@@ -143,14 +139,15 @@ class CsvOrder {
 absl::StatusOr<PriceFile> look_into_csv(const std::string& path, const PriceFileOptions& options,
                                         bool for_reading) {
   PriceFile file;
-  file.csv = {options.cloud, options.region,   type_of_csv(path, options), {},
-              options.from,  options.price_max};
+  file.csv = {options.cloud, options.region, type_of_csv(path, options), {}, options.from};
   auto rows = CsvRows::open(path, file.csv);
   if (!rows.ok()) {
     if (!file.csv.instance_type.empty()) return rows.status();
-    return absl::Status(rows.status().code(),
-                        absl::StrCat(absl::string_view(rows.status().message()),
-                                     " (or put it into the file's name: r3.large.csv)"));
+    return absl::Status(
+        rows.status().code(),
+        absl::StrCat(absl::string_view(rows.status().message()),
+                     " (--type, or types in a node's file; or put it into the file's name: "
+                     "r3.large.csv)"));
   }
   CsvOrder order(options.instance_types);
   absl::Status damage;
@@ -199,7 +196,6 @@ absl::StatusOr<PriceFile> look_into_json(std::unique_ptr<ByteSource> bytes,
     json.products = options.products;
   }
   json.from = options.from;
-  json.price_max = options.price_max;
   json.rows_held_max = rows_held_by_all / files;
   auto index = AwsJsonIndex::of(std::move(bytes), std::move(json));
   if (!index.ok()) return index.status();
@@ -248,7 +244,7 @@ absl::Status add_csv(const std::string& path, const PriceFile& file,
                      std::vector<std::unique_ptr<PriceFeed>>& feeds) {
   std::vector<std::string> types;
   for (const std::string& type : file.contents.instance_types())
-    if (wanted_among(options.instance_types, type)) types.push_back(type);
+    if (is_wanted(options.instance_types, type)) types.push_back(type);
   if (types.empty()) return absl::OkStatus();
   std::vector<std::vector<std::string>> readings = {types};
   if (!file.in_order) {

@@ -18,7 +18,6 @@ struct PriceFileOptions {
   std::vector<std::string> instance_types;  // only these; empty: all there are
   std::vector<std::string> products;       // of what an instance runs; empty: see choose_products()
   absl::Time from = absl::InfinitePast();  // the prices in force then come first
-  Money price_max{1'000'000'000'000};      // per hour; more is taken for damage
 };
 
 // The form of each file is told by what is in it: AWS JSON (aws_json_rows.h), CSV of events or a table (csv_rows.h). A CSV file

@@ -1,8 +1,9 @@
-// What names tell: the region in a zone's, the instance type in a file's.
+// What names tell: the region in a zone's, the instance type in a file's; and those that are asked for.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace supercloud {
 
@@ -12,5 +13,8 @@ std::string_view region_of_zone(std::string_view zone);
 
 // The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
 std::string instance_type_in(std::string_view file_name);
+
+// Any is, where none is named.
+bool is_wanted(const std::vector<std::string>& wanted, std::string_view name);
 
 }  // namespace supercloud

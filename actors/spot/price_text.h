@@ -12,6 +12,9 @@
 
 namespace supercloud {
 
+// More, per hour, is taken for damage.
+inline constexpr Money price_per_hour_max{1'000'000'000'000};
+
 // A decimal number of USD, "0.0331" or "3.31e-2", to the nano-dollar, half up: exact, unlike a double. InvalidArgument for
 // what is no number, for zero and below, and above `most`.
 absl::StatusOr<Money> parse_price(std::string_view text, Money most);

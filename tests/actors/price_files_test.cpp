@@ -270,9 +270,11 @@ TEST_F(PriceFilesTest, OfAnotherTypeByTheirNamesAreNotTakenForTheTypeThatIsAsked
   PriceFileOptions options;
   options.instance_types = {"r3.large"};
   EXPECT_EQ(lines(paths, options), (Strings{"2 us-east-1b 200000000", "3 us-east-1c 300000000"}));
-  expect_said(lines(paths),
-              "others.csv:1: there is no column instance_type; say which instance type "
-              "these prices are of (or put it into the file's name: r3.large.csv)");
+  expect_said(
+      lines(paths),
+      "others.csv:1: there is no column instance_type; say which instance type "
+      "these prices are of (--type, or types in a node's file; or put it into the file's name: "
+      "r3.large.csv)");
 }
 
 TEST_F(PriceFilesTest, WithoutAPriceAreLeftOutWhereOthersHaveSome) {

@@ -11,7 +11,6 @@
 namespace supercloud {
 namespace {
 
-constexpr Money aws_price_max{1'000'000'000'000};  // per hour; more is taken for damage
 constexpr std::size_t token_bytes_most = 16 << 10;
 
 // One price, or what is wrong with it; nullopt: of another product.
@@ -31,7 +30,8 @@ absl::StatusOr<std::optional<Price>> aws_price(const pugi::xml_node& item,
   if (!is_cloud_name(price.place.zone)) return damage("availabilityZone", "is no name of a zone");
   if (!is_cloud_name(price.place.instance_type))
     return damage("instanceType", "is no name of an instance type");
-  const absl::StatusOr<Money> amount = parse_price(item.child_value("spotPrice"), aws_price_max);
+  const absl::StatusOr<Money> amount =
+      parse_price(item.child_value("spotPrice"), price_per_hour_max);
   if (!amount.ok()) return damage("spotPrice", std::string(amount.status().message()));
   price.usd_per_hour = *amount;
   const std::optional<absl::Time> since = foreign_time(item.child_value("timestamp"));

@@ -10,13 +10,13 @@
 #include "actors/spot/live/foreign_text.h"
 #include "actors/spot/live/price_api.h"
 #include "actors/spot/live/url.h"
+#include "actors/spot/price_names.h"
 
 namespace supercloud {
 namespace {
 
 // AWS takes signatures that are up to five minutes off.
 constexpr absl::Duration skew_max = absl::Minutes(4);
-constexpr std::size_t aws_types_max = 100;
 
 std::string aws_time(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
@@ -26,8 +26,7 @@ std::string aws_time(absl::Time time) {
 bool is_throttling(const HttpAnswer& answer, const AwsError& error) {
   constexpr std::array codes = {"RequestLimitExceeded", "Throttling", "ThrottlingException",
                                 "RequestThrottled", "SlowDown"};
-  return answer.status == 429 || answer.status == 503 ||
-         std::find(codes.begin(), codes.end(), error.code) != codes.end();
+  return says_too_often(answer) || std::find(codes.begin(), codes.end(), error.code) != codes.end();
 }
 
 bool is_about_time(const AwsError& error) {
@@ -56,15 +55,11 @@ class AwsApi final : public PriceApi {
     if (answer.status != 200) return refused(answer, now);
     absl::StatusOr<AwsPrices> prices =
         parse_aws_prices(answer.body, options_.region, options_.product);
-    if (!prices.ok())
-      return absl::UnavailableError(absl::StrCat(
-          options_.endpoint, ": answered with something else (", shown_text(answer.content_type),
-          ": ", prices.status().message(), "); is a proxy in between?"));
+    if (!prices.ok()) return something_else(options_.endpoint, answer, prices.status());
     PricePage page;
     page.damaged = std::move(prices->damaged);
     std::erase_if(prices->prices, [this](const Price& price) {
-      return std::find(options_.instance_types.begin(), options_.instance_types.end(),
-                       price.place.instance_type) == options_.instance_types.end();
+      return !is_wanted(options_.instance_types, price.place.instance_type);
     });
     page.prices = std::move(prices->prices);
     if (!prices->next_token.empty()) page.next = request(prices->next_token);
@@ -159,16 +154,16 @@ class AwsApi final : public PriceApi {
 absl::StatusOr<std::unique_ptr<LiveFeed>> make_aws_feed(Scheduler& scheduler,
                                                         std::unique_ptr<HttpClient> http,
                                                         Random random, AwsFeedOptions options) {
-  const auto refuse = [](const std::string& why) { return absl::InvalidArgumentError(why); };
-  if (!is_cloud_name(options.region))
-    return refuse(absl::StrCat("\"", shown_text(options.region),
-                               "\" is no region of AWS; write it as \"us-east-1\""));
-  if (options.instance_types.empty() || options.instance_types.size() > aws_types_max)
-    return refuse(absl::StrCat("name 1 to ", aws_types_max, " instance types of AWS"));
-  for (const std::string& type : options.instance_types)
-    if (!is_cloud_name(type))
-      return refuse(absl::StrCat("\"", shown_text(type),
-                                 "\" is no instance type of AWS; write it as \"r5.large\""));
+  const auto refuse = [](const char* why) { return absl::InvalidArgumentError(why); };
+  if (options.endpoint.empty())
+    options.endpoint = absl::StrCat("https://ec2.", options.region, ".amazonaws.com/");
+  const auto origin = check_price_query({.cloud = "AWS",
+                                         .region = options.region,
+                                         .a_region = "us-east-1",
+                                         .instance_types = options.instance_types,
+                                         .a_type = "r5.large",
+                                         .endpoint = options.endpoint});
+  if (!origin.ok()) return origin.status();
   if (options.credentials.access_key_id.empty() || options.credentials.secret_access_key.empty())
     return refuse("there is no key for AWS: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
   // They become header lines.
@@ -177,12 +172,6 @@ absl::StatusOr<std::unique_ptr<LiveFeed>> make_aws_feed(Scheduler& scheduler,
         &options.credentials.session_token})
     if (part->find_first_of("\r\n \t") != std::string::npos)
       return refuse("there is white space in the key for AWS: check the AWS_ variables");
-  if (options.endpoint.empty())
-    options.endpoint = absl::StrCat("https://ec2.", options.region, ".amazonaws.com/");
-  if (const auto origin = url_origin(options.endpoint); !origin.ok()) return origin.status();
-  if (options.endpoint.find_first_of("?#") != std::string::npos)
-    return refuse(absl::StrCat(shown_text(options.endpoint, 200),
-                               ": an endpoint has no query; write it as \"https://host/\""));
   const LiveFeedOptions poll = options.poll;
   return std::make_unique<LiveFeed>(scheduler, std::move(http),
                                     std::make_unique<AwsApi>(std::move(options)), random, poll);

@@ -17,7 +17,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr Money azure_price_max{1'000'000'000'000};  // per hour; more is taken for damage
 constexpr std::size_t link_bytes_max = 8 << 10;
 
 // Empty where it is missing or no text.
@@ -69,7 +68,7 @@ absl::StatusOr<std::optional<Price>> azure_price(const Json& item, const AzureWa
   if (number == item.end() || !number->is_number())
     return absl::DataLossError("unitPrice is missing, or no number");
   // The shortest text that reads as the same number: the decimal that was sent.
-  const absl::StatusOr<Money> amount = parse_price(number->dump(), azure_price_max);
+  const absl::StatusOr<Money> amount = parse_price(number->dump(), price_per_hour_max);
   if (!amount.ok())
     return absl::DataLossError(absl::StrCat("unitPrice ", amount.status().message()));
   Price price;

@@ -13,8 +13,6 @@
 namespace supercloud {
 namespace {
 
-constexpr std::size_t azure_types_max = 100;
-
 // One type after the other, each with all its pages.
 class AzureApi final : public PriceApi {
  public:
@@ -39,10 +37,7 @@ class AzureApi final : public PriceApi {
                             .windows = options_.windows,
                             .now = now_},
                            absl::StrCat(options_.endpoint, " for ", type()));
-    if (!prices.ok())
-      return absl::UnavailableError(absl::StrCat(
-          options_.endpoint, ": answered with something else (", shown_text(answer.content_type),
-          ": ", prices.status().message(), "); is a proxy in between?"));
+    if (!prices.ok()) return something_else(options_.endpoint, answer, prices.status());
     PricePage page;
     page.damaged = std::move(prices->damaged);
     page.prices = std::move(prices->prices);
@@ -86,7 +81,7 @@ class AzureApi final : public PriceApi {
     const std::string what =
         absl::StrCat(options_.endpoint, ": HTTP status ", answer.status,
                      answer.body.empty() ? "" : ": ", shown_text(answer.body, 200));
-    if (answer.status == 429 || answer.status == 503) return absl::ResourceExhaustedError(what);
+    if (says_too_often(answer)) return absl::ResourceExhaustedError(what);
     if (answer.status >= 400 && answer.status < 500)
       return absl::FailedPreconditionError(
           absl::StrCat(what, "; check region, types and endpoint"));
@@ -106,22 +101,13 @@ class AzureApi final : public PriceApi {
 absl::StatusOr<std::unique_ptr<LiveFeed>> make_azure_feed(Scheduler& scheduler,
                                                           std::unique_ptr<HttpClient> http,
                                                           Random random, AzureFeedOptions options) {
-  const auto refuse = [](const std::string& why) { return absl::InvalidArgumentError(why); };
-  if (!is_cloud_name(options.region))
-    return refuse(absl::StrCat("\"", shown_text(options.region),
-                               "\" is no region of Azure; write it as \"westeurope\""));
-  if (options.instance_types.empty() || options.instance_types.size() > azure_types_max)
-    return refuse(absl::StrCat("name 1 to ", azure_types_max, " instance types of Azure"));
-  for (const std::string& type : options.instance_types)
-    if (!is_cloud_name(type))
-      return refuse(
-          absl::StrCat("\"", shown_text(type),
-                       "\" is no instance type of Azure; write it as \"Standard_D2s_v5\""));
-  absl::StatusOr<UrlOrigin> origin = url_origin(options.endpoint);
+  absl::StatusOr<UrlOrigin> origin = check_price_query({.cloud = "Azure",
+                                                        .region = options.region,
+                                                        .a_region = "westeurope",
+                                                        .instance_types = options.instance_types,
+                                                        .a_type = "Standard_D2s_v5",
+                                                        .endpoint = options.endpoint});
   if (!origin.ok()) return origin.status();
-  if (options.endpoint.find_first_of("?#") != std::string::npos)
-    return refuse(absl::StrCat(shown_text(options.endpoint, 200),
-                               ": an endpoint has no query; write it as \"https://host/path\""));
   const LiveFeedOptions poll = options.poll;
   return std::make_unique<LiveFeed>(
       scheduler, std::move(http),

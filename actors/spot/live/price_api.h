@@ -1,4 +1,4 @@
-// What differs between the price APIs of clouds: what is asked, and how an answer is read.
+// What differs between the price APIs of clouds: what is asked, and how an answer is read. And what does not.
 #pragma once
 
 #include <optional>
@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "actors/spot/live/http.h"
+#include "actors/spot/live/url.h"
 #include "actors/spot/price_feed.h"
 
 namespace supercloud {
@@ -33,5 +34,25 @@ class PriceApi {
   // Everything up to read() is taken. True: there is more by now, the next poll is due at once.
   virtual bool complete() = 0;
 };
+
+// What a user asks an API for.
+struct PriceQuery {
+  const char* cloud;  // "AWS"
+  const std::string& region;
+  const char* a_region;  // as one is written: "us-east-1"
+  const std::vector<std::string>& instance_types;
+  const char* a_type;
+  const std::string& endpoint;
+};
+
+// Who is asked, at the endpoint. InvalidArgument names what is wrong and the cure.
+absl::StatusOr<UrlOrigin> check_price_query(const PriceQuery& query);
+
+// By the status alone.
+bool says_too_often(const HttpAnswer& answer);
+
+// Unavailable: the answer cannot be read, for `why`.
+absl::Status something_else(const std::string& endpoint, const HttpAnswer& answer,
+                            const absl::Status& why);
 
 }  // namespace supercloud
