@@ -10,6 +10,7 @@
 #include "actors/spot/price_files.h"
 #include "simulation/replay/clairvoyant.h"
 #include "simulation/replay/replay.h"
+#include "simulation/replay/vm.h"
 
 namespace supercloud {
 namespace {
@@ -47,16 +48,7 @@ class RealPolicies : public testing::TestWithParam<Trace> {
     files.instance_types = {trace.instance_type};
     files.from = options.from;
     options.feed = [path = path_of(trace), files] { return open_price_files({path}, files); };
-    options.vms = {Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
-      spec.setName("vm1");
-      spec.setMemoryBytes(options.model.memory_bytes);
-      spec.setDiskBytes(64 << 20);
-      spec.setAddress("10.0.0.1");
-      spec.setPolicy("smart-spot");
-      spec.setReplicas(0);
-      spec.setDirtyPagesPerSecond(0);
-      spec.setWritesPerSecond(0);
-    })};
+    options.vms = {replay_vm(options.model, 1, "smart-spot")};
     return options;
   }
 

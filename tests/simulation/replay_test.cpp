@@ -12,6 +12,7 @@
 #include "actors/spot/vector_feed.h"
 #include "core/text.h"
 #include "gtest/gtest.h"
+#include "simulation/replay/vm.h"
 
 namespace supercloud {
 namespace {
@@ -43,17 +44,7 @@ class Replay : public testing::Test {
 
   void choose(const std::string& policy, int vms = 1) {
     options_.vms.clear();
-    for (int i = 0; i < vms; ++i)
-      options_.vms.push_back(Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
-        spec.setName(absl::StrCat("vm", i + 1));
-        spec.setMemoryBytes(options_.model.memory_bytes);
-        spec.setDiskBytes(64 << 20);
-        spec.setAddress(absl::StrCat("10.0.0.", i + 1));
-        spec.setPolicy(policy);
-        spec.setReplicas(0);
-        spec.setDirtyPagesPerSecond(0);
-        spec.setWritesPerSecond(0);
-      }));
+    for (int i = 0; i < vms; ++i) options_.vms.push_back(replay_vm(options_.model, i + 1, policy));
   }
 
   ReplayStrategy run() {
