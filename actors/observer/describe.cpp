@@ -204,9 +204,12 @@ std::string words(const Event& event, schema::CancelRequested::Reader e) {
 }
 
 std::string words(const Event& event, schema::PolicyFailed::Reader e) {
-  return absl::StrCat("policy ", str(e.getPolicy()), " failed for ", event.subject(), " after ",
-                      span_words(absl::Nanoseconds(e.getTookNs())), because(e.getWhy()),
-                      "; it stays where it is");
+  // None under virtual time.
+  const std::string took =
+      e.getTookNs() == 0 ? ""
+                         : absl::StrCat(" after ", span_words(absl::Nanoseconds(e.getTookNs())));
+  return absl::StrCat("policy ", str(e.getPolicy()), " failed for ", event.subject(), took,
+                      because(e.getWhy()), "; it stays where it is");
 }
 
 // ---- storage, network

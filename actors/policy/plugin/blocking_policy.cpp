@@ -1,5 +1,6 @@
 #include "actors/policy/plugin/blocking_policy.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -8,6 +9,7 @@ namespace {
 
 // The process policy answers at its deadline by itself.
 constexpr Duration slack = absl::Seconds(5);
+constexpr int failures_in_virtual_time = 3;
 
 // Runs the loop until `slot` is filled.
 template <class T>
@@ -22,11 +24,19 @@ absl::StatusOr<T> wait_for(EventLoop& loop, const std::optional<absl::StatusOr<T
 
 BlockingPolicy::BlockingPolicy(ProcessPolicyOptions options)
     : deadline_(options.deadline),
-      start_deadline_(options.start_deadline),
+      start_deadline_(options.start_deadline * std::max(1, options.failures_max)),
       process_(loop_, std::move(options)) {}
+
+ProcessPolicyOptions BlockingPolicy::of_virtual_time(ProcessPolicyOptions options) {
+  options.pause_min = options.pause_max = absl::ZeroDuration();
+  options.silences_max = 1;
+  options.failures_max = failures_in_virtual_time;
+  return options;
+}
 
 void BlockingPolicy::decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) {
   using Decided = absl::StatusOr<Message<schema::Decision>>;
+  loop_.run_until([this] { return !process_.starting(); }, start_deadline_ + slack);
   const auto slot = std::make_shared<std::optional<Decided>>();
   process_.decide(std::move(world),
                   Reply<Message<schema::Decision>>(

@@ -1,5 +1,6 @@
 // A process policy for virtual time, where nothing happens while a question is open: decide() waits, in real time, and answers before
-// it returns.
+// it returns. A decision must not depend on how busy this machine is: time for an answer is best long, and counts from when the
+// process is there to be asked; one that has failed is started again at once, and, in `of_virtual_time`, a few times only.
 #pragma once
 
 #include <memory>
@@ -15,8 +16,9 @@ namespace supercloud {
 // Thread-bound, with an event loop of its own that runs inside of calls only.
 class BlockingPolicy final : public Policy {
  public:
-  // `options.deadline` is real time, and best a long one: a decision that depends on how busy this machine is cannot be replayed.
   explicit BlockingPolicy(ProcessPolicyOptions options);
+  // So that the same failures come at the same questions, and soon end.
+  static ProcessPolicyOptions of_virtual_time(ProcessPolicyOptions options);
 
   std::string name() const override { return process_.name(); }
   // The errors of ProcessPolicy.
@@ -26,7 +28,7 @@ class BlockingPolicy final : public Policy {
   pid_t pid() const { return process_.pid(); }
 
  private:
-  const Duration deadline_, start_deadline_;
+  const Duration deadline_, start_deadline_;  // of all its starts, one after the other
   EventLoop loop_;
   ProcessPolicy process_;
 };

@@ -14,8 +14,6 @@ namespace {
 
 namespace files = std::filesystem;
 
-constexpr Duration blocking_deadline = absl::Seconds(10);
-
 bool is_shared_object(const std::string& file) { return file.ends_with(".so"); }
 
 ProcessPolicyOptions process_options(const PolicyFileOptions& options) {
@@ -36,9 +34,22 @@ ProcessPolicyOptions process_options(const PolicyFileOptions& options) {
 }
 
 ProcessPolicyOptions blocking_options(PolicyFileOptions options) {
-  if (options.deadline <= absl::ZeroDuration()) options.deadline = blocking_deadline;
-  return process_options(options);
+  if (options.deadline <= absl::ZeroDuration()) options.deadline = default_answer_within;
+  return BlockingPolicy::of_virtual_time(process_options(options));
 }
+
+// One of those that share a process.
+class SharingPolicy final : public Policy {
+ public:
+  explicit SharingPolicy(std::shared_ptr<Policy> shared) : shared_(std::move(shared)) {}
+  std::string name() const override { return shared_->name(); }
+  void decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) override {
+    shared_->decide(std::move(world), std::move(reply));
+  }
+
+ private:
+  const std::shared_ptr<Policy> shared_;
+};
 
 }  // namespace
 
@@ -72,9 +83,11 @@ absl::StatusOr<PolicyFactory> policy_from_file(EventLoop& loop, const PolicyFile
 
 absl::StatusOr<PolicyFactory> blocking_policy_from_file(const PolicyFileOptions& options) {
   if (absl::Status checked = check_policy_file(options.file); !checked.ok()) return checked;
-  return PolicyFactory([process = blocking_options(options)]() -> std::unique_ptr<Policy> {
-    return std::make_unique<BlockingPolicy>(process);
-  });
+  return PolicyFactory(
+      [process = blocking_options(options), shared = std::make_shared<std::shared_ptr<Policy>>()] {
+        if (!*shared) *shared = std::make_shared<BlockingPolicy>(process);
+        return std::make_unique<SharingPolicy>(*shared);
+      });
 }
 
 absl::StatusOr<PolicyGreeting> greet_policy(const PolicyFileOptions& options) {

@@ -19,16 +19,20 @@ struct PolicyFileOptions {
   std::string file;
   // What has the command `policy-host FILE.so ENDPOINT`.
   std::string host_program = "/proc/self/exe";
-  Duration deadline = absl::ZeroDuration();  // for an answer; 0: 800 ms, or 10 s where it blocks
+  Duration deadline =
+      absl::ZeroDuration();  // for an answer; 0: 800 ms, or the one below where it blocks
 };
+
+// Of real time, in virtual time.
+inline constexpr Duration default_answer_within = absl::Seconds(10);
 
 // Whether there is a file that may be run or loaded: NotFound, InvalidArgument or PermissionDenied, with the cure. Runs nothing.
 absl::Status check_policy_file(const std::string& file);
 
-// Each policy that the factory makes has a process of its own.
-// Live: `loop` is the one of the actors that ask, and outlives the policies.
+// Live: each policy that the factory makes has a process of its own. `loop` is the one of the actors that ask, and outlives them.
 absl::StatusOr<PolicyFactory> policy_from_file(EventLoop& loop, const PolicyFileOptions& options);
-// For virtual time: decide() waits for the answer, in real time (blocking_policy.h).
+// For virtual time: decide() waits for the answer, in real time (blocking_policy.h). All nodes are in one thread there, and what a
+// copy of the factory makes for them shares one process, which ends with the last of both.
 absl::StatusOr<PolicyFactory> blocking_policy_from_file(const PolicyFileOptions& options);
 
 // Starts it, waits for its hello, and ends it. The errors of check_policy_file() and of ProcessPolicy.

@@ -76,6 +76,11 @@ void ProcessPolicy::start() {
   });
 }
 
+bool ProcessPolicy::starting() const {
+  const bool ready = !peer_.empty() && kill_reason_.empty();
+  return !ready && (child_ || restart_at_ != far_future);
+}
+
 void ProcessPolicy::kill_because(std::string why) {
   if (!child_ || !kill_reason_.empty()) return;
   kill_reason_ = std::move(why);
@@ -103,8 +108,14 @@ void ProcessPolicy::pause_after(absl::Status why) {
   down_ = std::move(why);
   const Duration pause =
       std::min(options_.pause_min * (1 << std::min(failures_++, 20)), options_.pause_max);
-  restart_at_ = loop_.clock().now() + pause;
-  timer_ = loop_.at(restart_at_, [this] { start(); });
+  if (failures_ == options_.failures_max) {
+    down_ = absl::Status(down_.code(), absl::StrCat(down_.message(), "; it failed ", failures_,
+                                                    " times in a row and is not started again"));
+    restart_at_ = far_future;
+  } else {
+    restart_at_ = loop_.clock().now() + pause;
+    timer_ = loop_.at(restart_at_, [this] { start(); });
+  }
   if (greeted_) std::exchange(greeted_, nullptr)(down_);
   if (auto asked = std::exchange(asked_, std::nullopt)) answer(*std::move(asked), down_);
   // Who can wait for the next process does.
@@ -127,6 +138,7 @@ void ProcessPolicy::decide(Message<schema::World> world, Reply<Message<schema::D
         waiting_.size(), " questions wait for ", options_.file,
         " already: it is too slow for so many VMs, or has to share them with others")));
   const Instant deadline = std::min(reply.deadline(), now + options_.deadline);
+  if (!child_ && restart_at_ == far_future) return reply(down_);
   if (!child_ && restart_at_ >= deadline)
     return reply(absl::Status(
         down_.code(),
@@ -159,7 +171,9 @@ void ProcessPolicy::expire(std::uint64_t id) {
   if (asked_ && asked_->id == id) {
     Question question = *std::exchange(asked_, std::nullopt);
     if (++silences_ >= options_.silences_max)
-      kill_because(absl::StrCat("it left ", silences_, " questions in a row without an answer"));
+      kill_because(silences_ == 1 ? std::string("it left a question without an answer")
+                                  : absl::StrCat("it left ", silences_,
+                                                 " questions in a row without an answer"));
     const std::string why =
         absl::StrCat(options_.file, " did not answer within ", within(question));
     answer(std::move(question), absl::DeadlineExceededError(why));

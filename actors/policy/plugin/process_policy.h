@@ -5,7 +5,8 @@
 //
 // Its process starts with this object. It is asked one question at a time; the others wait, each for its deadline at most. It is killed
 // when it says no hello in time, or when it leaves several questions in a row without an answer; when it ends, however, it is
-// started again after a pause that grows while it answers nothing well. Whatever fails is the error of each question that it fails.
+// started again after a pause that grows while it answers nothing well, or, if there is a limit, no more. Whatever fails is the error
+// of each question that it fails.
 #pragma once
 
 #include <sys/types.h>
@@ -37,6 +38,7 @@ struct ProcessPolicyOptions {
   Duration pause_min = absl::Milliseconds(100);
   Duration pause_max = absl::Minutes(1);
   int silences_max = 3;            // questions in a row without an answer
+  int failures_max = 0;            // ends in a row, after which it stays down; 0: no limit
   std::size_t waiting_max = 1024;  // questions
 };
 
@@ -56,6 +58,8 @@ class ProcessPolicy final : public Policy {
   // Runs once: at once where it has said hello or is down, else when it does or is.
   using Greeted = std::function<void(absl::StatusOr<PolicyGreeting>)>;
   void on_greeting(Greeted greeted);
+  // Neither ready nor down for good.
+  bool starting() const;
   // 0: it has none at this moment.
   pid_t pid() const { return child_ ? child_->pid() : 0; }
 
@@ -88,7 +92,7 @@ class ProcessPolicy final : public Policy {
   std::string peer_;                     // its identity on the socket; empty: no hello yet
   std::string kill_reason_;              // empty: it was not killed
   absl::Status down_;                    // why it is down
-  Instant restart_at_;                   // while it is down
+  Instant restart_at_;                   // while it is down; far_future: never
   TimerId timer_ = 0;                    // of the pause, or of the start
   int failures_ = 0;                     // in a row
   int silences_ = 0;

@@ -7,11 +7,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "actors/policy/plugin/blocking_policy.h"
@@ -306,6 +308,34 @@ TEST_F(ProcessPolicyTest, GivesUpInsideOfTheCallAtItsDeadlineInRealTime) {
   const Slot slot = ask(policy);
   ASSERT_TRUE(slot->has_value());
   EXPECT_TRUE(absl::IsDeadlineExceeded((*slot)->status())) << (*slot)->status();
+}
+
+TEST_F(ProcessPolicyTest, FailsTheSameWayEachTimeWhereTimeIsVirtualAndIsGivenUp) {
+  for (const auto& [how, once, for_good] : std::vector<std::array<std::string, 3>>{
+           {"never answers", "test.py did not answer within 50ms",
+            "test.py was killed: it left a question without an answer; it failed 3 times in a row "
+            "and is not started again"},
+           {"crashes in its answer",
+            "test.py ended with signal 11 (SEGV); it wrote last: its last words",
+            "test.py ended with signal 11 (SEGV); it wrote last: its last words; it failed 3 times "
+            "in a row and is not started again"},
+           {"exits",
+            "test.py ended with exit code 3, before its hello; it wrote last: this machine has no "
+            "luck; it failed 3 times in a row and is not started again",
+            ""}}) {
+    ProcessPolicyOptions options = that(how);
+    options.deadline = how == "never answers" ? absl::Milliseconds(50) : absl::Seconds(60);
+    for (int run = 0; run < 2; ++run) {
+      BlockingPolicy policy(BlockingPolicy::of_virtual_time(options));
+      std::vector<std::string> said;
+      for (int i = 0; i < 5; ++i) said.emplace_back((**ask(policy)).status().message());
+      std::vector<std::string> expected(5, once);
+      if (how == "never answers") expected[3] = expected[4] = for_good;
+      if (how == "crashes in its answer") expected[2] = expected[3] = expected[4] = for_good;
+      EXPECT_EQ(said, expected) << how;
+      EXPECT_EQ(policy.pid(), 0) << how;
+    }
+  }
 }
 
 TEST_F(ProcessPolicyTest, WaitsInsideOfTheCallForTheNextProcessAfterACrash) {
