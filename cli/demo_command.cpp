@@ -17,6 +17,7 @@
 #include "cli/demo/plan.h"
 #include "cli/demo/view.h"
 #include "cli/interrupt.h"
+#include "cli/price_arguments.h"
 
 namespace supercloud {
 namespace {
@@ -123,15 +124,11 @@ int run_demo(const DemoArguments& arguments, const Program& program) {
     std::printf("%s  %s\n", market_text(line.market).c_str(), line.text.c_str());
     std::fflush(stdout);
   };
-  const std::string prices =
-      plan->account.prices_file.empty()
-          ? absl::StrCat("generated market, seed ", plan->account.generated.seed)
-          : absl::StrCat("the file ", plan->account.prices_file);
   if (!live && !program.json) {
     std::printf(
         "supercloud demo: real node processes, bus, logs and leases; simulated: cloud, machines, "
         "guests; prices: %s\n",
-        prices.c_str());
+        plan->prices.c_str());
     std::printf("1 s is %s of market time\n",
                 absl::FormatDuration(absl::Seconds(options.speed)).c_str());
     if (plan->on_demand_guessed)
@@ -157,7 +154,7 @@ int run_demo(const DemoArguments& arguments, const Program& program) {
         frame.duration = options.duration;
         frame.speed = options.speed;
         frame.processes = (*cluster)->processes();
-        frame.prices = prices;
+        frame.prices = plan->prices;
         frame.directory = (*cluster)->directory().string();
         winsize size{};
         if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
@@ -185,16 +182,12 @@ void add_demo_command(CLI::App& root, Program& program) {
       "demo", "Watch virtual machines move between clouds as prices move, for a minute");
   auto arguments = std::make_shared<DemoArguments>();
   demo->add_option("--prices", arguments->options.prices,
-                   "Prices from a CSV file (epoch_s, az, usd_per_h; or time_utc and the zones) in "
-                   "place of a "
-                   "generated market")
-      ->type_name("FILE.csv");
-  demo->add_option("--from", arguments->options.from, "Where in the file to begin")
-      ->type_name("TIME");
-  demo->add_option("--type", arguments->options.type,
-                   "Instance type of a file without such a column; without it, what the file's "
-                   "name says")
-      ->type_name("TYPE");
+                   absl::StrCat(price_files_help, "; without them a market is generated"))
+      ->option_text("FILE...");
+  demo->add_option("--from", arguments->options.from, "Begin here instead of at the first price")
+      ->option_text("TIME");
+  demo->add_option("--type", arguments->options.type, instance_type_help);
+  demo->add_option("--product", arguments->options.product, product_help);
   demo->add_option("--speed", arguments->options.speed,
                    "Seconds of market time in a second, a whole number")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}))

@@ -17,7 +17,6 @@ namespace supercloud {
 namespace {
 
 constexpr std::int64_t mib = 1 << 20;
-constexpr Money price_max{1'000'000'000'000};
 
 PlaceName place_of(TomlTable& table) {
   PlaceName place;
@@ -42,7 +41,7 @@ PlaceName place_id(TomlTable& table, std::string_view key) {
 
 Money price(TomlTable& table, std::string_view key) {
   const std::string written = table.required_text(key);
-  const auto parsed = parse_price(written, price_max);
+  const auto parsed = parse_price(written, price_per_hour_max);
   if (parsed.ok()) return *parsed;
   if (!written.empty())
     table.complain(key, absl::StrCat("has to be USD per hour as a text, such as \"0.175\": ",
@@ -94,7 +93,7 @@ void check_account(TomlTable& table, const PlaceName& place, const std::string& 
 
 // One's own hosts: each once, of the account's cloud, and one price for a place, since policies choose among places.
 void read_hosts(TomlTable& table, AccountConfig& account) {
-  for (const char* key : {"prices", "types", "zone", "instance"})
+  for (const char* key : {"prices", "product", "types", "zone", "instance"})
     if (table.has("host") && table.has(key))
       table.complain(key, "is of a simulated cloud: remove it, or the account's own hosts");
   for (TomlTable& entry : table.tables("host")) {
@@ -123,7 +122,7 @@ void read_hosts(TomlTable& table, AccountConfig& account) {
 void read_feed(TomlTable& table, AccountConfig& account) {
   TomlTable feed = table.table("feed");
   account.live = read_live_prices(feed);
-  for (const char* key : {"prices", "zone", "host"})
+  for (const char* key : {"prices", "product", "zone", "host"})
     if (table.has(key))
       table.complain(key, "is of another source of prices: remove it, or [account.feed]");
   if (account.instance_types.empty())
@@ -135,10 +134,19 @@ void read_feed(TomlTable& table, AccountConfig& account) {
                    absl::StrCat("has to be that of the feed's cloud: \"", account.live->api, "\""));
 }
 
-AccountConfig read_account(TomlTable& table, const absl::Time origin) {
+// As a file at `toml` names it.
+std::string path_beside(const std::string& toml, const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::absolute(toml, error).parent_path();
+  return (folder / path).lexically_normal().string();
+}
+
+AccountConfig read_account(TomlTable& table, const std::string& toml, const absl::Time origin) {
   AccountConfig account;
   account.account = table.text("name", account.account);
-  account.prices_file = table.text("prices", "");
+  for (const std::string& path : table.texts("prices"))
+    account.price_files.push_back(path_beside(toml, path));
+  account.product = table.text("product", "");
   account.instance_types = table.texts("types");
   if (table.has("feed")) read_feed(table, account);
   account.prices_from = origin;
@@ -204,9 +212,7 @@ void read_policies(TomlTable& file, const std::string& toml, NodeConfig& config)
                                         " of A-Z a-z 0-9 _ -"));
     if (built_in.contains(name))
       table.complain(name, "is the name of a policy that comes with the program: choose another");
-    std::error_code error;
-    const std::filesystem::path folder = std::filesystem::absolute(toml, error).parent_path();
-    const std::string full = (folder / path).lexically_normal().string();
+    const std::string full = path_beside(toml, path);
     if (const absl::Status there = check_policy_file(full); !there.ok())
       table.complain(name, absl::StrCat("cannot be used: ", std::string(there.message())));
     config.policies[name] = full;
@@ -279,8 +285,8 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   }
   if (file.has("account")) {
     TomlTable account = file.table("account");
-    config.account =
-        read_account(account, config.market ? config.market->clock.origin : absl::UnixEpoch());
+    config.account = read_account(account, name,
+                                  config.market ? config.market->clock.origin : absl::UnixEpoch());
     if (!config.market)
       file.complain("account",
                     "needs the market's clock: add [market] with origin, start and speed");
@@ -348,7 +354,8 @@ std::string to_toml(const NodeConfig& config) {
     if (account.live) {
       absl::StrAppend(&toml, "types = ", toml_texts(account.instance_types), "\n");
     } else if (account.hosts.empty()) {
-      absl::StrAppend(&toml, "prices = ", toml_text(account.prices_file),
+      absl::StrAppend(&toml, "prices = ", toml_texts(account.price_files),
+                      "\nproduct = ", toml_text(account.product),
                       "\ntypes = ", toml_texts(account.instance_types), "\n");
     }
     absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated,

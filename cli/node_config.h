@@ -48,8 +48,9 @@ struct MarketConfig {
 // Of the node that drives an account (a simulated cloud's, or a list of hosts), feeds prices and keeps the ledger.
 struct AccountConfig {
   std::string account = "aws";
-  std::optional<LivePrices> live;  // in place of a file or a generated market
-  std::string prices_file;         // event rows; empty: a generated market
+  std::optional<LivePrices> live;        // in place of a file or a generated market
+  std::vector<std::string> price_files;  // in any form; none: a generated market
+  std::string product;                   // of the files, where they have several
   absl::Time prices_from = absl::InfinitePast();
   std::vector<std::string> instance_types;  // of the file, empty: all; or of the live prices
   GeneratedMarket generated;

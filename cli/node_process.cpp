@@ -10,7 +10,7 @@
 #include "actors/network/simulated/fabric.h"
 #include "actors/node_actors.h"
 #include "actors/policy/plugin/policy_file.h"
-#include "actors/spot/csv_feed.h"
+#include "actors/spot/price_files.h"
 #include "bus/zmq_bus.h"
 #include "cli/run_directory.h"
 #include "core/node.h"
@@ -122,16 +122,26 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
       std::clamp(hour * 10, absl::Seconds(15), actors.executor.migration_deadline);
 }
 
-FeedFactory feed_factory(const AccountConfig& account) {
-  return [account]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
-    if (account.prices_file.empty()) return std::make_unique<GeneratedFeed>(account.generated);
-    CsvFeedOptions options;
-    options.instance_types = account.instance_types;
-    // A file without such a column is of the one type that is asked for.
-    if (account.instance_types.size() == 1) options.instance_type = account.instance_types[0];
-    options.from = account.prices_from;
-    return CsvFeed::open(account.prices_file, options);
-  };
+// Files are read from end to end as they are opened: the first time before any actor waits for this thread.
+absl::StatusOr<FeedFactory> feed_factory(const AccountConfig& account) {
+  if (account.price_files.empty())
+    return FeedFactory(
+        [market = account.generated] { return std::make_unique<GeneratedFeed>(market); });
+  PriceFileOptions options;
+  options.cloud = account.account;
+  options.instance_types = account.instance_types;
+  if (!account.product.empty()) options.products = {account.product};
+  options.from = account.prices_from;
+  auto first = open_price_files(account.price_files, options);
+  if (!first.ok())
+    return absl::Status(first.status().code(),
+                        absl::StrCat("account.prices: ", first.status().message()));
+  return FeedFactory([paths = account.price_files, options,
+                      opened = std::make_shared<std::unique_ptr<PriceFeed>>(
+                          *std::move(first))]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
+    if (*opened) return std::move(*opened);
+    return open_price_files(paths, options);
+  });
 }
 
 }  // namespace
@@ -163,7 +173,7 @@ struct NodeProcess::Parts {
   std::unique_ptr<LeaseTable> leases;
   std::unique_ptr<Machine> machine;    // null: a node without one
   std::unique_ptr<Provider> provider;  // null: it drives no account
-  FeedFactory live_feed;               // empty: its prices are not live
+  FeedFactory feed;                    // empty: it drives no account, or one of hosts
   PolicyRegistry policies = built_in_policies();
 
   NodeSession session;
@@ -176,6 +186,15 @@ absl::Status NodeProcess::Parts::open() {
     auto factory = policy_from_file(loop, {.name = name, .file = file});
     if (!factory.ok()) return factory.status();
     policies[name] = *std::move(factory);
+  }
+  const auto seed = static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
+  if (config.account && config.account->hosts.empty()) {
+    const AccountConfig& account = *config.account;
+    auto prices = account.live ? live_feed_factory(loop, *account.live, account.instance_types,
+                                                   Random(seed).fork())
+                               : feed_factory(account);
+    if (!prices.ok()) return prices.status();
+    feed = *std::move(prices);
   }
   std::error_code error;
   std::filesystem::create_directories(config.folder(), error);
@@ -214,13 +233,6 @@ absl::Status NodeProcess::Parts::open() {
     leases = std::make_unique<RemoteLeaseTable>(loop, *bus, config.site);
   }
 
-  const auto seed = static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
-  if (config.account && config.account->live) {
-    auto live = live_feed_factory(loop, *config.account->live, config.account->instance_types,
-                                  Random(seed).fork());
-    if (!live.ok()) return live.status();
-    live_feed = *std::move(live);
-  }
   if (config.host) {
     auto listening = SocketLinkNetwork::open(loop, config.link_endpoint);
     if (!listening.ok()) return listening.status();
@@ -262,7 +274,7 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
       std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
   roles.ledger.market = clock;
   if (account.hosts.empty()) {
-    roles.feed = live_feed ? live_feed : feed_factory(account);
+    roles.feed = feed;
     if (account.live) roles.watcher.silence = account.live->silence();
     open_market(account, roles);
   } else {

@@ -55,12 +55,16 @@ int list_policies(const Program& program) {
 // ---- test, compare -----------------------------------------------------------------------------------------------------------
 
 absl::StatusOr<ReplayResult> run(ReplaySetup& setup, const std::vector<std::string>& wanted) {
+  if (setup.plain)
+    return absl::InvalidArgumentError(
+        "--model plain and plain-hours know no policies, only rules of their own: `supercloud "
+        "replay` has them");
   setup.policy = wanted.front();
   auto prepared = prepare(setup);
   if (!prepared.ok()) return prepared.status();
   std::vector<std::string> names;
   for (const std::string& policy : wanted) {
-    auto name = take_policy(policy, prepared->options.policies);
+    auto name = take_policy(policy, setup.answer_within, prepared->options.policies);
     if (!name.ok()) return name.status();
     names.push_back(*std::move(name));
   }
@@ -75,10 +79,8 @@ int test_policy(ReplaySetup& setup, const std::string& policy, const Program& pr
   if (!result.ok()) return fail(result.status());
   const ReplayStrategy& tested = result->strategies.front();
   std::cout << (program.json ? replay_json(*result) : replay_text(*result));
+  std::cerr << failures_text(*result);
   if (tested.failures == 0 && tested.caught == 0) return exit_ok;
-  if (tested.failures > 0)
-    std::cerr << "policy " << tested.name << " failed " << tested.failures
-              << " times, the first time: " << tested.failure << "\n";
   if (tested.caught > 0)
     std::cerr << "policy " << tested.name << " was caught " << tested.caught
               << " times by the end of an instance; when World.noticeDeadlineNs is not 0, choose "
@@ -90,6 +92,7 @@ int compare_policies(ReplaySetup& setup, const std::pair<std::string, std::strin
                      const Program& program) {
   const auto result = run(setup, {both.first, both.second});
   if (!result.ok()) return fail(result.status());
+  std::cerr << failures_text(*result);
   const ReplayStrategy& first = result->strategies[0];
   const ReplayStrategy& second = result->strategies[1];
   const auto a = weekly_costs(first, result->from, result->to);
@@ -114,7 +117,7 @@ int compare_policies(ReplaySetup& setup, const std::pair<std::string, std::strin
                           absl::UTCTimeZone()),
          absl::StrFormat("%.2f", usd(a[i])), absl::StrFormat("%.2f", usd(b[i])),
          absl::StrFormat("%+.2f", usd(a[i] - b[i]))});
-  std::cout << text_table(rows) << "\n";
+  if (rows.size() > 1) std::cout << text_table(rows) << "\n";
   if (weeks.weeks < 2) {
     std::cout << "Fewer than two whole weeks: nothing can be said of chance.\n";
     return exit_ok;
@@ -198,9 +201,18 @@ void add_policy_command(CLI::App& root, Program& program) {
       "policy", "Which policies there are, what they are worth, what one would do now");
   command->fallthrough();
   command->require_subcommand(1);
+  command->footer(
+      "Examples:\n"
+      "  supercloud policy list\n"
+      "  supercloud policy test smart-spot --prices prices.json\n"
+      "  supercloud policy compare smart-spot cheapest --prices prices.json\n"
+      "  supercloud policy explain web1");
 
   CLI::App* list = command->add_subcommand("list", "The policies that come with the program");
   list->fallthrough();
+  list->footer(
+      "Examples:\n"
+      "  supercloud policy list");
   list->callback([&program] { program.exit_code = list_policies(program); });
 
   struct Arguments {
@@ -215,6 +227,11 @@ void add_policy_command(CLI::App& root, Program& program) {
   test->fallthrough();
   test->add_option("policy", arguments->policy, "A name, or a file")->required();
   add_replay_options(*test, arguments->setup);
+  test->footer(
+      "Exit code 1: it failed, or its VM was caught by the end of an instance.\n\n"
+      "Examples:\n"
+      "  supercloud policy test smart-spot --prices prices.json\n"
+      "  supercloud policy test examples/policy.py --prices prices.json --answer-within 800ms");
   test->callback([arguments, &program] {
     program.exit_code = test_policy(arguments->setup, arguments->policy, program);
   });
@@ -226,6 +243,12 @@ void add_policy_command(CLI::App& root, Program& program) {
   compare->add_option("first", comparison->both.first, "A name, or a file")->required();
   compare->add_option("second", comparison->both.second, "A name, or a file")->required();
   add_replay_options(*compare, comparison->setup);
+  compare->footer(
+      "Examples:\n"
+      "  supercloud policy compare smart-spot cheapest --prices prices.json\n"
+      "  supercloud policy compare smart-spot examples/policy.py --prices 2016.csv --type "
+      "m4.xlarge "
+      "--on-demand m4.xlarge=0.239");
   compare->callback([comparison, &program] {
     program.exit_code = compare_policies(comparison->setup, comparison->both, program);
   });
@@ -234,6 +257,9 @@ void add_policy_command(CLI::App& root, Program& program) {
       "explain", "What a VM's policy would do now, and why not more; nothing is done");
   explain->fallthrough();
   explain->add_option("vm", arguments->vm, "The VM: name, or tenant/name")->required();
+  explain->footer(
+      "Examples:\n"
+      "  supercloud policy explain web1");
   explain->callback(
       [arguments, &program] { program.exit_code = explain_policy(arguments->vm, program); });
 }

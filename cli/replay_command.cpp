@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<std::string>> policies_of(const ReplayArguments& argu
   said.insert(said.end(), arguments.baselines.begin(), arguments.baselines.end());
   for (const std::string& one : said) {
     if (one == "none") continue;
-    auto name = take_policy(one, registry);
+    auto name = take_policy(one, arguments.setup.answer_within, registry);
     if (!name.ok()) return name.status();
     if (std::ranges::find(wanted, *name) == wanted.end()) wanted.push_back(*std::move(name));
   }
@@ -85,6 +85,7 @@ int replay_prices(const ReplayArguments& arguments, const Program& program) {
   }
   if (!result.ok())
     return complain(result.status(), absl::IsInternal(result.status()) ? exit_failed : exit_usage);
+  std::cerr << failures_text(*result);
   if (!arguments.report.empty()) {
     const absl::Status written = write_page(arguments.report, replay_page(*result));
     if (!written.ok()) return complain(written, exit_failed);

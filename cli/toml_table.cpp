@@ -157,6 +157,7 @@ std::vector<std::string> TomlTable::texts(std::string_view key) {
   std::vector<std::string> values;
   const toml::node* node = find(key);
   if (node == nullptr) return values;
+  if (const auto* alone = node->as_string()) return {alone->get()};
   const toml::array* array = node->as_array();
   if (array != nullptr)
     for (const toml::node& element : *array)

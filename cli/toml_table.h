@@ -35,7 +35,7 @@ class TomlTable {
   absl::Duration duration(std::string_view key, absl::Duration otherwise);  // "1.5s"
   // RFC 3339, as text or as TOML's own
   absl::Time time(std::string_view key);
-  std::vector<std::string> texts(std::string_view key);
+  std::vector<std::string> texts(std::string_view key);               // one alone is a list of one
   std::map<std::string, std::string> text_map(std::string_view key);  // a table of texts
   // empty where there is none
   TomlTable table(std::string_view key);

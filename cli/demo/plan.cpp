@@ -7,10 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "actors/spot/csv_feed.h"
 #include "actors/spot/on_demand_prices.h"
-#include "actors/spot/price_names.h"
+#include "actors/spot/price_files.h"
+#include "cli/price_arguments.h"
 
 namespace supercloud {
 namespace {
@@ -22,38 +21,19 @@ constexpr int zones_generated = 4;
 constexpr absl::Duration looked_at = absl::Hours(24 * 7);  // of a price file, for the zones in it
 constexpr std::size_t rows_looked_at = 200'000;
 
-absl::StatusOr<absl::Time> parse_from(const std::string& text) {
-  if (text.empty()) return absl::InfinitePast();
-  absl::Time parsed;
-  std::string error;
-  if (absl::ParseTime(absl::RFC3339_full, text, &parsed, &error) ||
-      absl::ParseTime("%Y-%m-%d", text, &parsed, &error))
-    return parsed;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--from ", text, ": no time; write it as 2015-08-22 or 2015-08-22T14:00:00Z"));
-}
-
 struct Found {
+  std::string source;
   std::set<PlaceName> places;
   absl::Time first = absl::InfiniteFuture();
 };
 
-// The places of a price file, and the time of its first price at or after `from`.
-absl::StatusOr<Found> look_into(const DemoOptions& demo, absl::Time from) {
-  const std::string& path = demo.prices;
-  CsvFeedOptions options;
-  options.from = from;
-  options.instance_type = demo.type.empty()
-                              ? instance_type_in(std::filesystem::path(path).filename().string())
-                              : demo.type;
-  auto feed = CsvFeed::open(path, options);
-  if (!feed.ok())
-    return options.instance_type.empty()
-               ? absl::Status(feed.status().code(),
-                              absl::StrCat(std::string(feed.status().message()),
-                                           " (--type r3.large; or put it into the file's name)"))
-               : feed.status();
+// The places of price files, and the time of their first price at or after the beginning.
+absl::StatusOr<Found> look_into(const std::vector<std::string>& paths,
+                                const PriceFileOptions& options) {
+  const auto feed = open_price_files(paths, options);
+  if (!feed.ok()) return feed.status();
   Found found;
+  found.source = (*feed)->source();
   std::optional<absl::Status> over;
   for (std::size_t row = 0; row < rows_looked_at && !over; ++row) {
     (*feed)->next(Reply<Price>(far_future, [&](absl::StatusOr<Price> price) {
@@ -62,8 +42,8 @@ absl::StatusOr<Found> look_into(const DemoOptions& demo, absl::Time from) {
         over = price.status();
         return;
       }
-      // What was in force at `from` may be older.
-      const absl::Time since = std::max(price->since, from);
+      // What was in force at the beginning may be older.
+      const absl::Time since = std::max(price->since, options.from);
       found.first = std::min(found.first, since);
       if (since > found.first + looked_at)
         over = absl::OkStatus();
@@ -73,7 +53,7 @@ absl::StatusOr<Found> look_into(const DemoOptions& demo, absl::Time from) {
   }
   if (found.places.empty())
     return absl::NotFoundError(absl::StrCat(
-        path, ": no prices", over ? absl::StrCat(": ", std::string(over->message())) : ""));
+        found.source, ": no prices", over ? absl::StrCat(": ", std::string(over->message())) : ""));
   return found;
 }
 
@@ -93,15 +73,15 @@ std::string short_place(std::string_view place_id) {
 absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
   DemoPlan plan;
   plan.market.clock.speed = options.speed;
-  const auto from = parse_from(options.from);
+  const auto from = parse_market_time("--from", options.from, absl::InfinitePast());
   if (!from.ok()) return from.status();
   std::string type = "r3.large";
   if (options.prices.empty()) {
     if (!options.from.empty())
       return absl::InvalidArgumentError("--from needs --prices: a generated market has no dates");
-    if (!options.type.empty())
+    if (!options.type.empty() || !options.product.empty())
       return absl::InvalidArgumentError(
-          "--type needs --prices: it says of what instance type a file's prices are");
+          "--type and --product need --prices: they say which of a file's prices are meant");
     absl::Time origin;
     std::string error;
     absl::ParseTime(absl::RFC3339_full, "2026-03-02T00:00:00Z", &origin, &error);
@@ -114,25 +94,25 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
                             .spot = true});
     plan.account.generated.seed = options.seed == 0 ? default_seed : options.seed;
     plan.account.generated.spike_to_calm = 80'000;
+    plan.prices = absl::StrCat("generated market, seed ", plan.account.generated.seed);
   } else {
-    const auto found = look_into(options, *from);
+    auto chosen =
+        choose_prices(options.prices, plan.account.account, options.type, options.product);
+    if (!chosen.ok()) return chosen.status();
+    type = chosen->type();
+    chosen->options.from = *from;
+    const auto found = look_into(options.prices, chosen->options);
     if (!found.ok()) return found.status();
-    type = found->places.begin()->instance_type;
-    if (!options.type.empty() && options.type != type) {
-      std::set<std::string> types;
-      for (const PlaceName& place : found->places) types.insert(place.instance_type);
-      if (!types.contains(options.type))
-        return absl::NotFoundError(absl::StrCat("--type ", options.type, ": ", options.prices,
-                                                " has ", absl::StrJoin(types, ", ")));
-      type = options.type;
-    }
-    for (const PlaceName& place : found->places)
-      if (place.instance_type == type && place.spot) plan.spots.push_back(place);
+    plan.spots.assign(found->places.begin(), found->places.end());
     plan.market.clock.origin = std::max(*from, found->first);
+    plan.prices = found->source;
     // The nodes run elsewhere than the user.
-    std::error_code error;
-    const auto absolute = std::filesystem::absolute(options.prices, error);
-    plan.account.prices_file = error ? options.prices : absolute.string();
+    for (const std::string& path : options.prices) {
+      std::error_code error;
+      const auto absolute = std::filesystem::absolute(path, error);
+      plan.account.price_files.push_back(error ? path : absolute.string());
+    }
+    plan.account.product = options.product;
     plan.account.instance_types = {type};
   }
   plan.account.prices_from = plan.market.clock.origin;

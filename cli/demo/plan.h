@@ -1,5 +1,5 @@
-// What a demo consists of, before anything runs: market, places, VMs and what the scripted user does. Pure but for reading the
-// price file.
+// What a demo consists of, before anything runs: market, places, VMs and what the scripted user does. Pure but for reading
+// price files.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@
 namespace supercloud {
 
 struct DemoOptions {
-  std::string prices;         // a file of event rows; empty: a generated market
-  std::string from;           // RFC 3339 or a date; empty: where the file begins
-  std::string type;           // of a file without such a column; empty: what its name says
+  std::vector<std::string> prices;  // files in any form; none: a generated market
+  std::string from;                 // RFC 3339 or a date; empty: where the files begin
+  std::string type, product;  // where the files have several, or do not say; empty: the only one
   std::int64_t speed = 1200;  // market seconds per second
   Duration duration = absl::Seconds(60);
   std::uint64_t seed = 0;  // 0: the one that shows everything within a minute
@@ -32,10 +32,11 @@ struct DemoVm {
 struct DemoPlan {
   MarketConfig market;  // without the wall time of its start
   AccountConfig account;
+  std::string prices;            // where they come from, in words
   std::vector<PlaceName> spots;  // by name
   PlaceName on_demand;
   Money on_demand_price;
-  bool on_demand_guessed = false;  // the file's instance type is not one whose price is known
+  bool on_demand_guessed = false;  // the files' instance type is not one whose price is known
   std::vector<DemoVm> vms;
   std::map<std::string, std::string> policies;  // files by name, for every node
   std::vector<std::string> notes;               // said as it begins

@@ -22,7 +22,8 @@ std::vector<PolicyWords> built_in_policy_words() {
   };
 }
 
-absl::StatusOr<std::string> take_policy(const std::string& name_or_file, PolicyRegistry& registry) {
+absl::StatusOr<std::string> take_policy(const std::string& name_or_file, Duration answer_within,
+                                        PolicyRegistry& registry) {
   if (registry.contains(name_or_file)) return name_or_file;
   std::error_code error;
   if (!std::filesystem::exists(name_or_file, error)) {
@@ -35,7 +36,10 @@ absl::StatusOr<std::string> take_policy(const std::string& name_or_file, PolicyR
   PolicyFileOptions options;
   options.file = name_or_file;
   options.name = std::filesystem::path(name_or_file).stem().string();
-  if (registry.contains(options.name)) options.name += "-of-a-file";
+  const std::string stem = options.name;
+  for (int other = 2; registry.contains(options.name); ++other)
+    options.name = absl::StrCat(stem, "-", other);
+  options.deadline = answer_within;
   auto factory = blocking_policy_from_file(options);
   if (!factory.ok()) return factory.status();
   registry[options.name] = *std::move(factory);

@@ -15,8 +15,9 @@ struct PolicyWords {
 
 std::vector<PolicyWords> built_in_policy_words();
 
-// Adds a file's policy to the registry, for virtual time; gives the name by which VMs choose it. NotFound: neither a name that is
+// Adds a file's policy to the registry, for virtual time, with so much real time for an answer; gives the name by which VMs choose it. NotFound: neither a name that is
 // known nor a file.
-absl::StatusOr<std::string> take_policy(const std::string& name_or_file, PolicyRegistry& registry);
+absl::StatusOr<std::string> take_policy(const std::string& name_or_file, Duration answer_within,
+                                        PolicyRegistry& registry);
 
 }  // namespace supercloud

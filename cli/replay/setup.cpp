@@ -4,39 +4,24 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <functional>
-#include <limits>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "actors/policy/world.h"
 #include "actors/spot/on_demand_prices.h"
 #include "actors/spot/price_files.h"
 #include "actors/spot/price_text.h"
+#include "cli/price_arguments.h"
 #include "cli/suggest.h"
 #include "cli/vm_file.h"
 #include "core/text.h"
-#include "core/vm_spec.h"
+#include "simulation/replay/vm.h"
 
 namespace supercloud {
 namespace {
-
-constexpr Money price_max{1'000'000'000'000};  // per hour
-
-absl::StatusOr<absl::Time> parse_time(const char* option, const std::string& said,
-                                      absl::Time without) {
-  if (said.empty()) return without;
-  absl::Time parsed;
-  std::string error;
-  if (absl::ParseTime(absl::RFC3339_full, said, &parsed, &error) ||
-      absl::ParseTime("%Y-%m-%d", said, &parsed, &error))
-    return parsed;
-  return absl::InvalidArgumentError(
-      absl::StrCat(option, " ", said, ": no time; write it as 2015-08-22 or 2015-08-22T14:00:00Z"));
-}
 
 // CLI11 takes a message for a refusal, "" for consent.
 template <class Read>
@@ -52,12 +37,13 @@ CLI::Option* add_read(CLI::App& command, const std::string& name, const std::str
 }
 
 void add_span(CLI::App& command, const std::string& name, const std::string& what,
-              absl::Duration& span) {
-  add_read(command, name, what, [&span](const std::string& said) {
+              absl::Duration& span, absl::Duration least = absl::ZeroDuration()) {
+  add_read(command, name, what, [&span, least](const std::string& said) {
     absl::Duration read;
-    if (!absl::ParseDuration(said, &read) || read < absl::ZeroDuration() ||
-        read > absl::Minutes(30))
-      return absl::InvalidArgumentError(said + " is no time up to 30m; write it as 120s or 2m30s");
+    if (!absl::ParseDuration(said, &read) || read < least || read > absl::Minutes(30))
+      return absl::InvalidArgumentError(absl::StrCat(said, " is no time from ",
+                                                     absl::FormatDuration(least),
+                                                     " to 30m; write it as 120s or 2m30s"));
     span = read;
     return absl::OkStatus();
   })->default_str(absl::FormatDuration(span));
@@ -76,13 +62,13 @@ void add_bytes(CLI::App& command, const std::string& name, const std::string& wh
 absl::StatusOr<Money> read_money(const std::string& said) {
   double zero = 1;
   if (absl::SimpleAtod(said, &zero) && zero == 0) return Money{};
-  return parse_price(said, price_max);
+  return parse_price(said, price_per_hour_max);
 }
 
 template <class Target>
-void add_money(CLI::App& command, const std::string& name, const std::string& what,
-               Target& target) {
-  add_read(command, name, what, [&target](const std::string& said) {
+CLI::Option* add_money(CLI::App& command, const std::string& name, const std::string& what,
+                       Target& target) {
+  return add_read(command, name, what, [&target](const std::string& said) {
     const auto read = read_money(said);
     if (read.ok()) target = *read;
     return read.status();
@@ -97,7 +83,7 @@ absl::StatusOr<Money> on_demand_price(const ReplaySetup& setup, const std::strin
       return absl::InvalidArgumentError(
           absl::StrCat("--on-demand ", said, ": write it as TYPE=USD, for one ", type, "=0.175"));
     if (said.substr(0, equals) != type) continue;
-    const auto price = parse_price(std::string_view(said).substr(equals + 1), price_max);
+    const auto price = parse_price(std::string_view(said).substr(equals + 1), price_per_hour_max);
     if (!price.ok())
       return absl::InvalidArgumentError(
           absl::StrCat("--on-demand ", said, ": ", price.status().message()));
@@ -110,24 +96,22 @@ absl::StatusOr<Money> on_demand_price(const ReplaySetup& setup, const std::strin
                                                  type, "=USD per hour"));
 }
 
-// The type that is meant: the only one, if none is named.
-absl::StatusOr<std::string> choose_type(const ReplaySetup& setup, const PriceContents& contents) {
-  const std::set<std::string> types = contents.instance_types();
-  if (!setup.type.empty()) {
-    if (types.contains(setup.type) || types == std::set<std::string>{""}) return setup.type;
-    return absl::NotFoundError(absl::StrCat("--type ", setup.type,
-                                            ": the files have no prices of it; they have ",
-                                            contents.types_text()));
-  }
-  if (types.size() == 1 && !types.begin()->empty()) return *types.begin();
-  return absl::InvalidArgumentError(
-      types.size() == 1
-          ? std::string("the files do not say which instance type these prices are of; say --type")
-          : absl::StrCat("there are several instance types; choose one with --type: ",
-                         contents.types_text()));
+// By the labels that every place carries; it has no others here.
+absl::Status check_start(const Message<schema::VmSpec>& vm, const PlaceName& start) {
+  const auto world = Message<schema::World>::build([&start](schema::World::Builder builder) {
+    write_place(start, {}, builder.initCandidates(1)[0].initPlace());
+  });
+  const std::string why =
+      why_labels_forbid(vm.reader(), world.reader().getCandidates()[0].getPlace());
+  if (why.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("it may not begin at ", start.id(), ": ", why,
+                   "; choose another place with --start (in a replay places have the labels cloud, "
+                   "region, zone, type and market)"));
 }
 
-absl::StatusOr<std::vector<Message<schema::VmSpec>>> make_vms(const ReplaySetup& setup) {
+absl::StatusOr<std::vector<Message<schema::VmSpec>>> make_vms(const ReplaySetup& setup,
+                                                              const PlaceName& start) {
   std::vector<Message<schema::VmSpec>> described;
   for (const std::string& path : setup.vm_files) {
     std::ifstream file(path);
@@ -141,28 +125,15 @@ absl::StatusOr<std::vector<Message<schema::VmSpec>>> make_vms(const ReplaySetup&
     for (const auto& [name, factory] : built_in_policies()) options.policies.push_back(name);
     auto spec = parse_vm_file(text.str(), path, options);
     if (!spec.ok()) return spec.status();
+    if (const absl::Status may = check_start(*spec, start); !may.ok())
+      return absl::Status(may.code(), absl::StrCat("--vm ", path, ": ", may.message()));
     described.push_back(*std::move(spec));
   }
   std::vector<Message<schema::VmSpec>> vms;
   for (int i = 0; i < setup.vms; ++i)
-    vms.push_back(Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
-      if (!described.empty())
-        copy_spec(described[static_cast<std::size_t>(i) % described.size()].reader(), spec);
-      spec.setName(absl::StrCat("vm", i + 1));
-      spec.setTenant("main");
-      spec.setAddress(absl::StrCat("10.0.", i / 250, ".", i % 250 + 1));
-      spec.setMemoryBytes(setup.model.memory_bytes);
-      spec.setDiskBytes(std::uint64_t{64} << 20);
-      spec.setDiskLoss(schema::DiskLoss::WAIT);
-      spec.setReplicas(0);
-      spec.initNodes(0);
-      spec.setDirtyPagesPerSecond(0);
-      spec.setWritesPerSecond(0);
-      spec.setReads("");
-      if (spec.getDowntimeNanoUsdPerHour() == 0)
-        spec.setDowntimeNanoUsdPerHour(
-            static_cast<std::uint64_t>(setup.model.downtime_per_hour.nano_usd));
-    }));
+    vms.push_back(replay_vm(
+        setup.model, i + 1, setup.policy,
+        described.empty() ? nullptr : &described[static_cast<std::size_t>(i) % described.size()]));
   return vms;
 }
 
@@ -205,14 +176,9 @@ absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid&
 
 void add_replay_options(CLI::App& command, ReplaySetup& setup) {
   ReplayModel& model = setup.model;
-  command
-      .add_option("--prices", setup.files,
-                  "Price files: JSON of `aws ec2 describe-spot-price-history`, CSV of events, or a "
-                  "CSV table of zones")
-      ->required()
-      ->option_text("FILE...");
-  command.add_option("--type", setup.type, "The instance type, where the files have several");
-  command.add_option("--product", setup.product, "What runs on it, as Linux/UNIX");
+  command.add_option("--prices", setup.files, price_files_help)->required()->option_text("FILE...");
+  command.add_option("--type", setup.type, instance_type_help);
+  command.add_option("--product", setup.product, product_help);
   command.add_option("--cloud", setup.cloud, "Whose prices these are")->capture_default_str();
   command.add_option("--on-demand", setup.on_demand, "What a type costs on demand, per hour")
       ->option_text("TYPE=USD");
@@ -264,30 +230,33 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
            })
       ->default_str("1.3");
   add_bytes(command, "--disk-delta", "Of the disk, sent with each move", model.disk_delta_bytes);
-  add_money(command, "--egress", "What a GiB that is sent costs", model.egress_per_gib);
-  add_money(command, "--downtime-price", "What a VM's user loses in an hour without it",
-            model.downtime_per_hour);
+  add_money(command, "--egress", "What a GiB that is sent costs, in USD", model.egress_per_gib)
+      ->default_str("0.01");
+  add_money(command, "--downtime-price", "What a VM's user loses in an hour without it, in USD",
+            model.downtime_per_hour)
+      ->default_str("0");
   command.add_option("--moves-per-day", model.moves_per_day,
                      "Of all VMs, to save money; 0: no limit");
   command.add_option("--moving-max", model.moving_max,
                      "VMs that move at once, to save money; 0: no limit");
+  add_span(command, "--answer-within",
+           "How long a policy that is a file may take for an answer, in real time",
+           setup.answer_within, absl::Milliseconds(1));
 }
 
 absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
-  const auto from = parse_time("--from", setup.from, absl::InfinitePast());
+  const auto from = parse_market_time("--from", setup.from, absl::InfinitePast());
   if (!from.ok()) return from.status();
-  const auto to = parse_time("--to", setup.to, absl::InfiniteFuture());
+  const auto to = parse_market_time("--to", setup.to, absl::InfiniteFuture());
   if (!to.ok()) return to.status();
 
-  PriceFileOptions files;
-  files.cloud = setup.cloud;
-  if (!setup.product.empty()) files.products = {setup.product};
-  const auto contents = look_into_price_files(setup.files, files);
-  if (!contents.ok()) return contents.status();
-  const auto type = choose_type(setup, *contents);
-  if (!type.ok()) return type.status();
-  files.instance_types = {*type};
-  const auto on_demand = on_demand_price(setup, *type);
+  const auto chosen = choose_prices(setup.files, setup.cloud, setup.type, setup.product);
+  if (!chosen.ok()) return chosen.status();
+  if (const auto all = chosen->contents.total(); all.first == all.last)
+    return absl::InvalidArgumentError(absl::StrCat(
+        setup.files.front(), ": there are prices of one moment only, and none of what came after"));
+  PriceFileOptions files = chosen->options;
+  const auto on_demand = on_demand_price(setup, chosen->type());
   if (!on_demand.ok()) return on_demand.status();
   const Money bid = setup.model.bid.value_or(*on_demand);
 
@@ -324,10 +293,10 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   options.policies = built_in_policies();
   files.from = options.from;
   options.feed = [paths = setup.files, files] { return open_price_files(paths, files); };
-  auto vms = make_vms(setup);
+  auto vms = make_vms(setup, *start);
   if (!vms.ok()) return vms.status();
   options.vms = *std::move(vms);
-  prepared.title = absl::StrCat(*type, " in ", place.cloud, " ", place.region);
+  prepared.title = absl::StrCat(chosen->type(), " in ", place.cloud, " ", place.region);
   prepared.grid = std::make_shared<PriceGrid>(*std::move(grid));
   return prepared;
 }

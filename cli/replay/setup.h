@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "actors/policy/plugin/policy_file.h"
 #include "simulation/replay/price_grid.h"
 #include "simulation/replay/replay.h"
 
@@ -21,7 +22,8 @@ struct ReplaySetup {
   std::vector<std::string> on_demand;  // "TYPE=USD"
   std::string from, to, start;
   std::vector<std::string> vm_files;
-  std::string policy = "smart-spot";  // a name, or a file
+  std::string policy = "smart-spot";                     // a name, or a file
+  absl::Duration answer_within = default_answer_within;  // of a file's policy, in real time
   int vms = 1;
   ReplayModel model;
   bool plain = false, plain_hours = false;  // --model

@@ -51,6 +51,18 @@ std::string replay_text(const ReplayResult& result) {
   return text;
 }
 
+std::string failures_text(const ReplayResult& result) {
+  std::string text;
+  for (const ReplayStrategy& strategy : result.strategies)
+    if (strategy.failures > 0)
+      absl::StrAppend(&text, "policy ", strategy.name, " failed ",
+                      strategy.failures == 1
+                          ? std::string("once")
+                          : absl::StrCat(strategy.failures, " times, the first time"),
+                      ": ", strategy.failure, "\n");
+  return text;
+}
+
 std::string replay_json(const ReplayResult& result) {
   using Json = nlohmann::ordered_json;
   Json strategies = Json::array();
@@ -60,7 +72,8 @@ std::string replay_json(const ReplayResult& result) {
                           {"moves", strategy.moves},
                           {"revocations", strategy.revocations},
                           {"caught", strategy.caught},
-                          {"down_s", absl::ToDoubleSeconds(strategy.down)}});
+                          {"down_s", absl::ToDoubleSeconds(strategy.down)},
+                          {"failures", strategy.failures}});
   Json model = Json::object();
   for (const auto& [name, value] : result.model) model[name] = value;
   const Json json = {

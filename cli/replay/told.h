@@ -10,7 +10,10 @@ namespace supercloud {
 // The table of strategies, the model, and what was left out.
 std::string replay_text(const ReplayResult& result);
 
-// An object: strategies [{name, cost_usd, moves, revocations, caught, down_s}], clairvoyant_usd, on_demand_usd, saving_reached (null:
+// A line for each strategy whose policy failed; empty: none did.
+std::string failures_text(const ReplayResult& result);
+
+// An object: strategies [{name, cost_usd, moves, revocations, caught, down_s, failures}], clairvoyant_usd, on_demand_usd, saving_reached (null:
 // nothing could be saved), events, wall_s; and title, from, to, vms, model, prices, rejected_rows.
 std::string replay_json(const ReplayResult& result);
 

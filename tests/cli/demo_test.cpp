@@ -24,16 +24,31 @@ class PriceFileTest : public testing::Test {
   }
   ~PriceFileTest() override { std::filesystem::remove_all(folder_); }
 
+  std::string file(const std::string& name, const std::string& content) const {
+    std::ofstream(folder_ / name) << content;
+    return (folder_ / name).string();
+  }
   absl::StatusOr<DemoPlan> plan(const std::string& name, const std::string& type = "") const {
-    std::ofstream(folder_ / name) << "epoch_s,az,usd_per_h\n"
-                                     "1440201600,a,0.0169\n"
-                                     "1440201700,b,0.0172\n"
-                                     "1440201800,e,0.0168\n";
+    return plan_of({file(name,
+                         "epoch_s,az,usd_per_h\n"
+                         "1440201600,a,0.0169\n"
+                         "1440201700,b,0.0172\n"
+                         "1440201800,e,0.0168\n")},
+                   type);
+  }
+  static absl::StatusOr<DemoPlan> plan_of(const std::vector<std::string>& files,
+                                          const std::string& type = "") {
     DemoOptions options;
-    options.prices = (folder_ / name).string();
+    options.prices = files;
     options.from = "2015-08-22";
     options.type = type;
     return plan_demo(options);
+  }
+  static std::string aws_row(const std::string& zone, const std::string& type,
+                             const std::string& product = "Linux/UNIX") {
+    return R"({"AvailabilityZone":")" + zone + R"(","InstanceType":")" + type +
+           R"(","ProductDescription":")" + product +
+           R"(","SpotPrice":"0.03","Timestamp":"2015-08-22T01:00:00Z"})";
   }
   std::filesystem::path folder_;
 };
@@ -54,6 +69,44 @@ TEST_F(PriceFileTest, may_be_given_its_type_and_says_so_where_none_is_known) {
   const auto with = plan("prices.csv", "m3.medium");
   ASSERT_TRUE(with.ok()) << with.status();
   EXPECT_EQ(with->on_demand_price.nano_usd, 70'000'000);
+}
+
+TEST_F(PriceFileTest, may_have_any_form_and_stand_beside_others) {
+  const auto found =
+      plan_of({file("a.json", "{\"SpotPriceHistory\":[" + aws_row("us-east-1a", "r3.large") + "]}"),
+               file("t.csv",
+                    "instance_type,time_utc,us-east-1b,us-east-1c\n"
+                    "r3.large,2015-08-22T02:00Z,0.04,0.05\n")});
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_EQ(found->spots.size(), 3U);
+  EXPECT_EQ(found->spots[2].id(), "aws/us-east-1/us-east-1c/r3.large/spot");
+  EXPECT_EQ(found->account.price_files.size(), 2U);
+  EXPECT_THAT(found->prices, HasSubstr("a.json and 1 more"));
+  EXPECT_EQ(absl::ToUnixSeconds(found->market.clock.origin), 1'440'205'200);
+}
+
+TEST_F(PriceFileTest, of_several_types_or_products_need_a_choice_among_those_there_are) {
+  const std::string path = file("a.json", aws_row("us-east-1a", "r3.large", "Windows") +
+                                              aws_row("us-east-1a", "m3.medium", "SUSE Linux") +
+                                              aws_row("us-east-1b", "m3.medium", "Windows"));
+  const auto none = plan_of({path});
+  EXPECT_TRUE(absl::IsInvalidArgument(none.status())) << none.status();
+  EXPECT_THAT(std::string(none.status().message()),
+              HasSubstr("choose one with --type: m3.medium (2 rows), r3.large (1 row)"));
+  const auto other = plan_of({path}, "c5.large");
+  EXPECT_THAT(std::string(other.status().message()),
+              HasSubstr("--type c5.large: there are no prices of it, but of m3.medium"));
+  EXPECT_THAT(std::string(plan_of({path}, "m3.medium").status().message()),
+              HasSubstr("\"SUSE Linux\", \"Windows\""));
+  DemoOptions options;
+  options.prices = {path};
+  options.type = "m3.medium";
+  options.product = "Windows";
+  const auto found = plan_demo(options);
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_EQ(found->spots.size(), 1U);
+  EXPECT_EQ(found->spots[0].zone, "us-east-1b");
+  EXPECT_EQ(found->account.product, "Windows");
 }
 
 TEST(PriceFileName, tells_an_instance_type_from_other_words) {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "cli/near_names.h"
 
@@ -259,6 +260,25 @@ TEST(NodeConfig, AMistakeInLivePricesIsToldWithLineKeyAndCure) {
   EXPECT_NE(
       with("every = ", "secret = \"x\"\nevery = ").find("account.feed.secret is not known here"),
       std::string::npos);
+}
+
+TEST(NodeConfig, PriceFilesAreOneOrSeveralAndStandBesideIt) {
+  const auto with = [](const std::string& prices) {
+    const auto config = parse_node_config(
+        std::string(good) +
+            "[market]\norigin = \"2026-01-01T00:00:00Z\"\nstart = \"2026-01-01T00:00:00Z\"\n"
+            "[account]\nproduct = \"Windows\"\nprices = " +
+            prices + "\n",
+        "/etc/supercloud/node.toml");
+    EXPECT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(to_toml(*parse_node_config(to_toml(*config), "elsewhere.toml")), to_toml(*config));
+    EXPECT_EQ(config->account->product, "Windows");
+    return config->account->price_files;
+  };
+  using Paths = std::vector<std::string>;
+  EXPECT_EQ(with("\"a.csv\""), Paths{"/etc/supercloud/a.csv"});
+  EXPECT_EQ(with("[\"a.csv\", \"/b.json\"]"), (Paths{"/etc/supercloud/a.csv", "/b.json"}));
+  EXPECT_EQ(with("[]"), Paths{});
 }
 
 TEST(NodeConfig, PoliciesOfItsUserAreFilesBesideItThatCanBeRun) {

@@ -51,8 +51,20 @@ TEST_F(ProgramTest, AWordThatIsNoCommandGetsTheNamesOfThoseThatAre) {
 TEST_F(ProgramTest, EveryCommandHasHelpWithExamplesThatAShellTakes) {
   const std::vector<std::string> verbs = {"create", "list",    "show",   "start",   "stop", "pause",
                                           "resume", "migrate", "cancel", "destroy", "wait"};
-  std::vector<std::vector<std::string>> commands = {
-      {}, {"demo"}, {"node"}, {"vm"}, {"events"}, {"explain"}, {"doctor"}, {"simulate"}};
+  std::vector<std::vector<std::string>> commands = {{},
+                                                    {"demo"},
+                                                    {"node"},
+                                                    {"vm"},
+                                                    {"events"},
+                                                    {"explain"},
+                                                    {"doctor"},
+                                                    {"simulate"},
+                                                    {"replay"},
+                                                    {"policy"},
+                                                    {"policy", "list"},
+                                                    {"policy", "test"},
+                                                    {"policy", "compare"},
+                                                    {"policy", "explain"}};
   for (const std::string& verb : verbs) commands.push_back({"vm", verb});
   for (std::vector<std::string> command : commands) {
     command.push_back("--help");
