@@ -257,7 +257,7 @@ void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& 
     }));
   };
   std::string why;
-  const std::string node = executor.proposals_.resolve(worker.vm(), target, &why);
+  const std::string node = executor.proposals_.resolve(worker.vm(), target, "", &why);
   // A place has slashes, a node has none.
   const bool is_place = target.find('/') != std::string::npos;
   if (!node.empty() || !is_place || !worker.spec())

@@ -124,6 +124,8 @@ void NodeDirectory::judge(NodeFacts& node) {
   node.ended = instance != nullptr && instance->ended;
   node.left = said.left > said.joined || node.ended;
   node.noticed = instance != nullptr && instance->noticed;
+  node.rented_with = instance == nullptr ? std::string() : instance->client_token;
+  node.joined = said.joined;
 }
 
 std::optional<std::string> NodeDirectory::taken_back(std::string_view client_token) const {

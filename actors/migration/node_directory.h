@@ -24,6 +24,9 @@ struct NodeFacts {
   std::map<std::string, std::string> labels;
   std::set<std::string> devices;  // that it offers guests
   std::string instance;
+  std::string
+      rented_with;  // client token of the move that the instance was rented for; empty: none, or not known
+  HybridTime joined;
   std::string hypervisor;
   std::string endpoint;  // of its links
   std::string cpu_model;

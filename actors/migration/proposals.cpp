@@ -109,13 +109,28 @@ bool Proposals::answered(const EventId& id) {
   return true;
 }
 
+// The VM for which it was rented has not come yet, and may still.
+bool Proposals::promised(const NodeFacts& node, std::string_view rented_with) const {
+  return !node.rented_with.empty() && node.rented_with != rented_with &&
+         node.memory_free_bytes >= node.memory_bytes &&
+         shared_.context.wall() - node.joined.wall() < shared_.options.migration_deadline;
+}
+
 std::string Proposals::resolve(const std::string& vm, const std::string& target,
-                               std::string* why) const {
+                               std::string_view rented_with, std::string* why) const {
   if (shared_.nodes.find(target) != nullptr) return target;
   const VmWorker* worker = find_(vm);
   *why = absl::StrCat("no node at ", target);
-  for (const NodeFacts* node : shared_.nodes.at_place(target)) {
+  std::vector<const NodeFacts*> nodes = shared_.nodes.at_place(target);
+  std::ranges::stable_partition(nodes, [rented_with](const NodeFacts* node) {
+    return !rented_with.empty() && node->rented_with == rented_with;
+  });
+  for (const NodeFacts* node : nodes) {
     if (node->name == shared_.context.node()) continue;
+    if (promised(*node, rented_with)) {
+      *why = absl::StrCat(node->name, " at ", target, " was rented for another move");
+      continue;
+    }
     if (worker == nullptr || !worker->spec()) continue;
     const auto spec = worker->spec()->reader();
     if (const auto failures = constraint_failures(spec, *node); !failures.empty()) {
@@ -139,7 +154,9 @@ void Proposals::place(Pending& pending) {
   const std::string wanted(to_node ? text(proposed.getTargetNode())
                                    : text(proposed.getTargetPlace()));
   std::string why;
-  const std::string target = resolve(pending.vm, wanted, &why);
+  const std::string target =
+      resolve(pending.vm, wanted,
+              pending.rented_for.empty() ? std::string() : pending.rented_for.short_id(), &why);
   if (target.empty()) {
     if (!pending.rented_for.empty() && pending.rent_problem.empty())
       if (const auto gone = shared_.nodes.taken_back(pending.rented_for.short_id()))

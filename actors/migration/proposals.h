@@ -38,8 +38,10 @@ class Proposals {
   // ... of a move to a machine that would be rented at that place.
   std::vector<Failure> check_rented(const VmWorker& worker, const std::string& place,
                                     Duration time_left) const;
-  // The node for a place or node name: empty, and why, if there is none now.
-  std::string resolve(const std::string& vm, const std::string& target, std::string* why) const;
+  // The node for a place or node name: empty, and why, if there is none now. `rented_with`: the client token of what was rented for this
+  // move, which is taken before any other; what was rented for another move is that move's.
+  std::string resolve(const std::string& vm, const std::string& target,
+                      std::string_view rented_with, std::string* why) const;
 
  private:
   struct Pending {
@@ -58,6 +60,7 @@ class Proposals {
 
   // Whether a new one may go on, for there is nothing in its way, or nothing that does not have to give way to it.
   bool make_way(Pending& pending, VmWorker& worker);
+  bool promised(const NodeFacts& node, std::string_view rented_with) const;
   void place(Pending& pending);
   void rent(Pending& pending);
   void begin(const std::string& vm, const EventId& id, const std::string& target);
