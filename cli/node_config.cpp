@@ -153,13 +153,11 @@ AccountConfig read_account(TomlTable& table, const std::string& toml, const absl
   account.keep_initial = table.boolean("keep_initial", true);
   account.generated.seed = static_cast<std::uint64_t>(table.integer("seed", 1, 0, INT64_MAX));
   account.generated.start = origin;
-  const auto chance = [&](const char* key, std::uint64_t& value) {
-    value = static_cast<std::uint64_t>(
-        table.integer(key, static_cast<std::int64_t>(value), 0, 1'000'000));
-  };
-  chance("calm_to_elevated", account.generated.calm_to_elevated);
-  chance("calm_to_spike", account.generated.calm_to_spike);
-  chance("spike_to_calm", account.generated.spike_to_calm);
+  auto model = market_model(table.text("market", account.generated.model.name));
+  if (model.ok())
+    account.generated.model = *std::move(model);
+  else
+    table.complain("market", std::string(model.status().message()));
   for (TomlTable& zone : table.tables("zone")) {
     const PlaceName place = place_id(zone, "place");
     check_account(zone, place, account.account);
@@ -350,6 +348,7 @@ std::string to_toml(const NodeConfig& config) {
     const AccountConfig& account = *config.account;
     absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account),
                     "\nkeep_initial = ", account.keep_initial ? "true" : "false",
+                    "\nmarket = ", toml_text(account.generated.model.name),
                     "\nseed = ", account.generated.seed, "\n");
     if (account.live) {
       absl::StrAppend(&toml, "types = ", toml_texts(account.instance_types), "\n");
@@ -358,9 +357,6 @@ std::string to_toml(const NodeConfig& config) {
                       "\nproduct = ", toml_text(account.product),
                       "\ntypes = ", toml_texts(account.instance_types), "\n");
     }
-    absl::StrAppend(&toml, "calm_to_elevated = ", account.generated.calm_to_elevated,
-                    "\ncalm_to_spike = ", account.generated.calm_to_spike,
-                    "\nspike_to_calm = ", account.generated.spike_to_calm, "\n");
     if (account.live) {
       const LivePrices& live = *account.live;
       absl::StrAppend(&toml, "\n[account.feed]\napi = ", toml_text(live.api),

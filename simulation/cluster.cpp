@@ -383,13 +383,16 @@ void SimulatedCluster::ask(const Address& to, Message<schema::Request> request, 
 
 void SimulatedCluster::create_vm(const std::string& node, const std::string& name,
                                  schema::DiskLoss loss, const std::string& address) {
+  const char* const policy = !options_.market          ? "stay"
+                             : random_.chance(500'000) ? "smart-spot"
+                                                       : "cheapest";
   ask(node, request([&](schema::Request::Builder builder) {
         auto spec = builder.initCreateVm();
         spec.setName(name);
         spec.setMemoryBytes(256 * mib);
         spec.setDiskBytes(64 * mib);
         spec.setAddress(absl::StrCat("10.0.0.", address.empty() ? name : address));
-        spec.setPolicy(options_.market ? "cheapest" : "stay");
+        spec.setPolicy(policy);
         spec.setDiskLoss(loss);
         if (loss == schema::DiskLoss::BOUNDED_LOSS)
           spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(loss_bound)));

@@ -1,6 +1,7 @@
 #include "actors/spot/generated_feed.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,37 +12,69 @@ namespace {
 constexpr std::int64_t grain = 100'000;  // prices are whole 0.0001 USD, as clouds quote them
 constexpr std::int64_t per_million = 1'000'000;
 
-std::int64_t scaled(std::int64_t value, std::int64_t parts) {
-  // Prices below 1000 USD (10^12 nano) times 3x10^6 parts stay below 2^63.
-  return value * parts / per_million;
+// The root of a share in millionths, in millionths.
+std::int64_t root(std::int64_t share) {
+  const std::int64_t square = share * per_million;  // at most 10^12
+  std::int64_t low = 0;
+  std::int64_t high = per_million;
+  while (low < high) {
+    const std::int64_t middle = (low + high + 1) / 2;
+    if (middle * middle <= square)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
 }
 
-std::int64_t rounded(std::int64_t price) {
-  return std::max(grain, (price + grain / 2) / grain * grain);
+std::int64_t scaled(std::int64_t value, std::int64_t parts) { return value * parts / per_million; }
+
+// In millionths of on-demand.
+std::int64_t price_at(const std::vector<MarketModel::Level>& levels, std::int64_t demand) {
+  if (demand <= levels.front().demand) return levels.front().price;
+  for (std::size_t i = 1; i < levels.size(); ++i) {
+    const MarketModel::Level& low = levels[i - 1];
+    const MarketModel::Level& high = levels[i];
+    if (demand < high.demand)
+      return low.price +
+             (high.price - low.price) * (demand - low.demand) / (high.demand - low.demand);
+  }
+  return levels.back().price;
 }
 
 }  // namespace
 
 GeneratedFeed::GeneratedFeed(GeneratedMarket market)
     : market_(std::move(market)), random_(market_.seed), time_(market_.start) {
+  for (const MarketModel::Wave& wave : market_.model.waves) {
+    Motion motion;
+    motion.common = root(scaled(wave.share, wave.common));
+    motion.own = root(wave.share - scaled(wave.share, wave.common));
+    if (wave.time < absl::InfiniteDuration()) {
+      motion.loss = std::min(per_million, market_.step * per_million / wave.time);
+      motion.noise = root(2 * motion.loss - scaled(motion.loss, motion.loss));
+    }
+    motions_.push_back(motion);
+  }
+  quote_chance_ = static_cast<std::uint64_t>(market_.step * market_.model.quotes_per_day *
+                                             per_million / absl::Hours(24));
   std::sort(market_.zones.begin(), market_.zones.end(),
             [](const auto& a, const auto& b) { return a.place < b.place; });
-  for (const GeneratedMarket::Zone& zone : market_.zones) {
-    const std::string region = absl::StrCat(zone.place.cloud, "/", zone.place.region);
+  for (const GeneratedMarket::Zone& of : market_.zones) {
+    const std::string region = absl::StrCat(of.place.cloud, "/", of.place.region);
     std::size_t index = 0;
     while (index < regions_.size() && regions_[index].name != region) ++index;
-    if (index == regions_.size()) regions_.push_back({region, false});
-    ZoneState state;
-    state.region = index;
-    state.level = scaled(zone.on_demand_per_hour.nano_usd, random_.between(150'000, 350'000));
-    state.price = rounded(state.level);
-    zones_.push_back(state);
-    ready_.push_back({zone.place, Money{state.price}, time_});
+    if (index == regions_.size()) regions_.push_back({region, any_heights()});
+    Zone zone{index, any_heights()};
+    zone.demand = demand(zone);
+    zone.price = price(zones_.size(), zone.demand);
+    zones_.push_back(std::move(zone));
+    ready_.push_back({of.place, Money{zones_.back().price}, time_});
   }
 }
 
 std::string GeneratedFeed::source() const {
-  return absl::StrCat("generated market, seed ", market_.seed);
+  return absl::StrCat("generated market (", market_.model.name, "), seed ", market_.seed);
 }
 
 void GeneratedFeed::next(Reply<Price> reply) {
@@ -55,72 +88,57 @@ void GeneratedFeed::next(Reply<Price> reply) {
   reply(std::move(price));
 }
 
-void GeneratedFeed::advance() {
-  time_ += market_.step;
-  for (RegionState& region : regions_) {
-    if (random_.chance(region.restless ? market_.regional_end : market_.regional_start)) {
-      region.restless = !region.restless;
+// 256 tosses of a coin: mean 0, variance 1, in millionths.
+std::int64_t GeneratedFeed::normal() {
+  int heads = 0;
+  for (int i = 0; i < 4; ++i) heads += std::popcount(random_.next());
+  return (heads - 128) * (per_million / 8);
+}
+
+GeneratedFeed::Heights GeneratedFeed::any_heights() {
+  Heights heights(motions_.size());
+  for (std::int64_t& height : heights) height = normal();
+  return heights;
+}
+
+void GeneratedFeed::move(Heights& heights) {
+  for (std::size_t i = 0; i < heights.size(); ++i) {
+    const Motion& motion = motions_[i];
+    if (market_.model.waves[i].jumps) {
+      if (random_.chance(static_cast<std::uint64_t>(motion.loss))) heights[i] = normal();
+    } else if (motion.loss > 0) {
+      heights[i] += scaled(normal(), motion.noise) - scaled(heights[i], motion.loss);
     }
   }
-  for (std::size_t i = 0; i < zones_.size(); ++i) advance_zone(i);
 }
 
-void GeneratedFeed::advance_zone(std::size_t index) {
-  ZoneState& zone = zones_[index];
-  const std::uint64_t pull = regions_[zone.region].restless ? market_.regional_pull : 1;
-  const std::int64_t before = zone.price;
-  const Regime regime_before = zone.regime;
-  // One draw per zone and step decides the regime, so that a parameter does not shift the draws of all other zones.
-  const std::uint64_t draw = random_.below(per_million);
-  switch (zone.regime) {
-    case Regime::calm:
-      if (draw < market_.calm_to_spike * pull) {
-        zone.regime = Regime::spike;
-      } else if (draw < (market_.calm_to_spike + market_.calm_to_elevated) * pull) {
-        zone.regime = Regime::elevated;
-      }
-      break;
-    case Regime::elevated:
-      if (draw < market_.elevated_to_calm / pull) {
-        zone.regime = Regime::calm;
-      } else if (draw < market_.elevated_to_calm / pull + market_.elevated_to_spike) {
-        zone.regime = Regime::spike;
-      }
-      break;
-    case Regime::spike:
-      if (draw < market_.spike_to_calm) zone.regime = Regime::calm;
-      break;
-  }
-  const bool steps = random_.chance(market_.calm_step);
-  if (zone.regime != regime_before) {
-    price_anew(index);
-  } else if (steps) {
-    zone.price = rounded(scaled(zone.price, per_million + random_.between(-40'000, 40'000)));
-  }
-  // A level that drifts slowly: else every zone's calm price would be the same for ever.
-  if (zone.regime == Regime::calm && steps) {
-    const std::int64_t on_demand = market_.zones[index].on_demand_per_hour.nano_usd;
-    zone.level = std::clamp(zone.price, scaled(on_demand, 100'000), scaled(on_demand, 450'000));
-    zone.price = rounded(zone.level);
-  }
-  if (zone.price != before) {
-    ready_.push_back({market_.zones[index].place, Money{zone.price}, time_});
-  }
+std::int64_t GeneratedFeed::demand(const Zone& zone) const {
+  std::int64_t demand = 0;
+  for (std::size_t i = 0; i < motions_.size(); ++i)
+    demand += scaled(regions_[zone.region].heights[i], motions_[i].common) +
+              scaled(zone.heights[i], motions_[i].own);
+  return demand;
 }
 
-void GeneratedFeed::price_anew(std::size_t index) {
-  ZoneState& zone = zones_[index];
-  const std::int64_t on_demand = market_.zones[index].on_demand_per_hour.nano_usd;
-  switch (zone.regime) {
-    case Regime::calm:
-      zone.price = rounded(zone.level);
-      break;
-    case Regime::elevated:
-      zone.price = rounded(scaled(zone.level, random_.between(1'500'000, 4'000'000)));
-      break;
-    case Regime::spike:
-      zone.price = rounded(scaled(on_demand, random_.between(900'000, 3'000'000)));
-      break;
+std::int64_t GeneratedFeed::price(std::size_t zone, std::int64_t demand) const {
+  // Of 1000 USD, 10^12 nano-dollars, ten times as much times a per_million would not fit into 64 bits.
+  const std::int64_t on_demand_micro = market_.zones[zone].on_demand_per_hour.nano_usd / 1000;
+  const std::int64_t price = on_demand_micro * price_at(market_.model.levels, demand) / 1000;
+  return std::max(grain, (price + grain / 2) / grain * grain);
+}
+
+void GeneratedFeed::advance() {
+  time_ += market_.step;
+  for (Region& region : regions_) move(region.heights);
+  for (std::size_t i = 0; i < zones_.size(); ++i) {
+    Zone& zone = zones_[i];
+    move(zone.heights);
+    if (!random_.chance(quote_chance_)) continue;
+    zone.demand += scaled(demand(zone) - zone.demand, market_.model.follow);
+    const std::int64_t now = price(i, zone.demand);
+    if (now == zone.price) continue;
+    zone.price = now;
+    ready_.push_back({market_.zones[i].place, Money{now}, time_});
   }
 }
 

@@ -1,13 +1,6 @@
-// A market that does not exist, for demos and simulations: each zone's spot price of each instance type wanders through three
-// regimes.
-//
-//   calm       the zone's own level, 15 to 35 % of on-demand, with steps of a few per cent now and then
-//   elevated   1.5 to 4 times the level
-//   spike      90 to 300 % of on-demand, short
-//
-// Each region has a hidden regime too; while it is elevated or in a spike, its zones leave calm `regional_pull` times as often:
-// that is what correlates zones. All arithmetic is on integers (nano-dollars, parts per million), so that every compiler makes
-// the same market from the same seed. Not calibrated on real prices.
+// A market that does not exist, for demos, simulations and tests: prices that move as a model says (market_model.h), without end,
+// from a seed. All arithmetic is on integers (nano-dollars, parts per million), so that every compiler makes the same market from
+// the same seed.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "actors/spot/market_model.h"
 #include "actors/spot/price_feed.h"
 #include "core/random.h"
 
@@ -30,16 +24,7 @@ struct GeneratedMarket {
   absl::Time start;                        // the first price of every zone is in force from here
   absl::Duration step = absl::Minutes(5);  // prices change at multiples of this
   std::uint64_t seed = 1;
-  // Chances per step and zone, per million.
-  std::uint64_t calm_step = 150'000;  // a small change within a regime
-  std::uint64_t calm_to_elevated = 8'000;
-  std::uint64_t calm_to_spike = 3'000;
-  std::uint64_t elevated_to_calm = 40'000;
-  std::uint64_t elevated_to_spike = 20'000;
-  std::uint64_t spike_to_calm = 150'000;
-  std::uint64_t regional_start = 4'000;  // a region's regime begins
-  std::uint64_t regional_end = 20'000;   // and ends
-  std::uint64_t regional_pull = 6;       // how many times as often zones leave calm meanwhile
+  MarketModel model = spiky_market();  // one whose prices change: the feed goes on until one does
 };
 
 // Thread-bound. Never ends. Prices of one time come in the order of places.
@@ -50,25 +35,37 @@ class GeneratedFeed final : public PriceFeed {
   void next(Reply<Price> reply) override;
 
  private:
-  enum class Regime : std::uint8_t { calm, elevated, spike };
-  struct ZoneState {
+  // Of each of the model's waves, in millionths of its standard deviation.
+  using Heights = std::vector<std::int64_t>;
+  // What a wave is in each step, in millionths.
+  struct Motion {
+    std::int64_t loss = 0;             // of its height; or the chance of a jump
+    std::int64_t noise = 0;            // that comes in
+    std::int64_t common = 0, own = 0;  // weights in demand: of the region's height, of the zone's
+  };
+  struct Zone {
     std::size_t region = 0;
-    Regime regime = Regime::calm;
-    std::int64_t level = 0;  // nano-dollars per hour in calm
-    std::int64_t price = 0;
+    Heights heights;
+    std::int64_t demand = 0;  // as it is quoted
+    std::int64_t price = 0;   // nano-dollars per hour
   };
-  struct RegionState {
+  struct Region {
     std::string name;
-    bool restless = false;
+    Heights heights;
   };
+  std::int64_t normal();
+  Heights any_heights();
+  void move(Heights& heights);
+  std::int64_t demand(const Zone& zone) const;
+  std::int64_t price(std::size_t zone, std::int64_t demand) const;
   void advance();
-  void advance_zone(std::size_t index);
-  void price_anew(std::size_t index);
 
   GeneratedMarket market_;
   Random random_;
-  std::vector<RegionState> regions_;
-  std::vector<ZoneState> zones_;
+  std::vector<Motion> motions_;
+  std::uint64_t quote_chance_ = 0;  // per step and zone, in millionths
+  std::vector<Region> regions_;
+  std::vector<Zone> zones_;
   absl::Time time_;
   std::deque<Price> ready_;  // of one step
 };

@@ -15,7 +15,7 @@ namespace supercloud {
 namespace {
 
 // Chosen so that the first minute shows a move to a cheaper zone, an interruption survived and a flight to on-demand.
-constexpr std::uint64_t default_seed = 2527;
+constexpr std::uint64_t default_seed = 6622;
 
 constexpr int zones_generated = 4;
 constexpr absl::Duration looked_at = absl::Hours(24 * 7);  // of a price file, for the zones in it
@@ -93,7 +93,6 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
                             .instance_type = type,
                             .spot = true});
     plan.account.generated.seed = options.seed == 0 ? default_seed : options.seed;
-    plan.account.generated.spike_to_calm = 80'000;
     plan.prices = absl::StrCat("generated market, seed ", plan.account.generated.seed);
   } else {
     auto chosen =

@@ -231,49 +231,49 @@ TEST(GeneratedMarket, HasThesePricesWithEveryCompiler) {
       digest = (digest ^ static_cast<std::uint64_t>(value)) * 0x100000001b3U;
     }
   }
-  EXPECT_EQ(digest, 886997364320949141U);
+  EXPECT_EQ(digest, 2346242129030016845U);
 }
 
-TEST(GeneratedMarket, ComesInTheOrderOfTimeWithinBoundsAndVisitsAllRegimes) {
-  GeneratedFeed feed(four_zones(3));
-  absl::Time last = absl::InfinitePast();
-  int above = 0;
-  int calm = 0;
-  const std::vector<Price> prices = some(feed, 20'000);
-  for (const Price& price : prices) {
-    EXPECT_GE(price.since, last);
-    last = price.since;
-    EXPECT_GE(price.usd_per_hour.nano_usd, 100'000);
-    EXPECT_LE(price.usd_per_hour.nano_usd, 10LL * 175'000'000);
-    EXPECT_EQ(price.usd_per_hour.nano_usd % 100'000, 0);
-    above += price.usd_per_hour.nano_usd > 175'000'000 ? 1 : 0;
-    calm += price.usd_per_hour.nano_usd < 175'000'000 / 2 ? 1 : 0;
-  }
-  EXPECT_GT(above, 100);
-  EXPECT_GT(calm, 10'000);
-}
-
-// Zones of one region are more often dear together than if they were independent.
-TEST(GeneratedMarket, CorrelatesTheZonesOfARegion) {
-  GeneratedMarket market = four_zones(5);
-  GeneratedFeed feed(market);
-  std::map<PlaceName, bool> dear;
-  std::int64_t steps = 0;
-  std::int64_t one = 0;
-  std::int64_t both = 0;
-  absl::Time time = market.start;
-  for (const Price& price : some(feed, 100'000)) {
-    for (; time < price.since; time += market.step) {
-      ++steps;
-      const auto a = dear.begin();
-      one += a->second ? 1 : 0;
-      one += std::next(a)->second ? 1 : 0;
-      both += a->second && std::next(a)->second ? 1 : 0;
+TEST(GeneratedMarket, ComesInTheOrderOfTimeAndWithinTheLevelsOfItsModel) {
+  for (const MarketModel& model : {spiky_market(), calm_market()}) {
+    GeneratedMarket market = four_zones(3);
+    market.model = model;
+    const std::int64_t on_demand = market.zones[0].on_demand_per_hour.nano_usd;
+    const std::int64_t grain = 100'000;
+    absl::Time last = absl::InfinitePast();
+    GeneratedFeed feed(market);
+    for (const Price& price : some(feed, 20'000)) {
+      EXPECT_GE(price.since, last);
+      last = price.since;
+      EXPECT_GE(price.usd_per_hour.nano_usd,
+                on_demand / 1'000'000 * model.levels.front().price - grain);
+      EXPECT_LE(price.usd_per_hour.nano_usd,
+                on_demand / 1'000'000 * model.levels.back().price + grain);
+      EXPECT_EQ(price.usd_per_hour.nano_usd % grain, 0);
     }
-    dear[price.place] = price.usd_per_hour.nano_usd > 100'000'000;
   }
-  // P(both) > 1.2 x P(one)^2, in integers.
-  EXPECT_GT(both * 4 * steps * 10, one * one * 12) << steps << " " << one << " " << both;
+}
+
+TEST(GeneratedMarket, HasTheModelOfANameOrSaysWhichThereAre) {
+  EXPECT_EQ(market_model("calm")->levels.size(), calm_market().levels.size());
+  EXPECT_EQ(market_model("spiky")->name, "spiky");
+  const absl::Status unknown = market_model("wild").status();
+  EXPECT_TRUE(absl::IsNotFound(unknown));
+  EXPECT_EQ(unknown.message(), "\"wild\" is no generated market; there are spiky, calm");
+}
+
+// As dear as prices are taken to be: 1000 USD.
+TEST(GeneratedMarket, OfTheDearestPlaceDoesNotOverflow) {
+  GeneratedMarket market = four_zones(4);
+  for (GeneratedMarket::Zone& zone : market.zones)
+    zone.on_demand_per_hour = Money{1'000'000'000'000};
+  GeneratedFeed feed(market);
+  std::int64_t highest = 0;
+  for (const Price& price : some(feed, 100'000)) {
+    EXPECT_GE(price.usd_per_hour.nano_usd, 93'000'000'000);
+    highest = std::max(highest, price.usd_per_hour.nano_usd);
+  }
+  EXPECT_EQ(highest, 10'544'000'000'000);
 }
 
 }  // namespace

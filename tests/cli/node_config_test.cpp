@@ -188,6 +188,10 @@ bid = "0.175"
   EXPECT_NE(
       with("[account]", "[account]\nname = \"gcp\"").find("zone.place is not of this account"),
       std::string::npos);
+  EXPECT_EQ(with("[account]", "[account]\nmarket = \"calm\""), "none");
+  EXPECT_NE(with("[account]", "[account]\nmarket = \"wild\"")
+                .find("account.market \"wild\" is no generated market; there are spiky, calm"),
+            std::string::npos);
   EXPECT_NE(with("2026-01-01T00:00:00Z", "infinite-future").find("market.start has to be a time"),
             std::string::npos);
 }
