@@ -165,11 +165,14 @@ void Subscriber::reply_waiters() {
 
 void Subscriber::arrived(const std::string& from, std::string_view topic, Bytes bytes) {
   absl::StatusOr<Event> event = pool_.parse(bytes);
-  absl::Status taken = event.status();
-  if (taken.ok() && !topic.empty() && topic.substr(0, topic.size() - 1) != event->topic()) {
-    taken = absl::InvalidArgumentError("the topic on the wire is not the event's");
-  }
-  if (taken.ok()) taken = detector_.arrived(*std::move(event), scheduler_.clock().now());
+  if (!event.ok()) return receiver_->on_rejected(from, std::string(event.status().message()));
+  if (!topic.empty() && topic.substr(0, topic.size() - 1) != event->topic())
+    return receiver_->on_rejected(from, "the topic on the wire is not the event's");
+  arrived(from, *std::move(event));
+}
+
+void Subscriber::arrived(const std::string& from, Event event) {
+  const absl::Status taken = detector_.arrived(std::move(event), scheduler_.clock().now());
   if (!taken.ok()) return receiver_->on_rejected(from, std::string(taken.message()));
   drain();
 }

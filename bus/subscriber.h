@@ -63,6 +63,8 @@ class Subscriber {
 
   // Bytes that claim to be an event whose topic on the wire was `topic` (empty: not told), from a process known as `from`.
   void arrived(const std::string& from, std::string_view topic, Bytes bytes);
+  // An event that needs no validation.
+  void arrived(const std::string& from, Event event);
 
   const GapDetector::Counts& counts() const { return detector_.counts(); }
 

@@ -54,8 +54,8 @@ absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool l
   const auto policies = policies_of(arguments, prepared->options.policies);
   if (!policies.ok()) return policies.status();
   if (!arguments.no_log)
-    prepared->options.keep = [&log](std::vector<Event> events) {
-      auto kept = keep_replay_log(std::move(events));
+    prepared->options.keep = [&log](const LogImage& image) {
+      auto kept = keep_replay_log(image);
       if (!kept.ok()) return kept.status();
       log = *std::move(kept);
       return absl::OkStatus();

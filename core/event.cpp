@@ -84,7 +84,7 @@ Event::~Event() {
 
 schema::Event::Reader Event::reader() const {
   assert(buffer_ != nullptr);
-  return capnp::readMessageUnchecked<schema::Event>(buffer_->segment());
+  return buffer_->root;
 }
 
 Bytes Event::bytes() const {
@@ -203,6 +203,7 @@ absl::StatusOr<Event> Draft::seal(const Envelope& envelope) && {
     std::memcpy(buffer->framed(), flat.begin(), flat.asBytes().size());
   }
   std::exchange(parts_, nullptr)->drop();
+  buffer->root = capnp::readMessageUnchecked<schema::Event>(buffer->segment());
   return Event(buffer);
 }
 

@@ -1,7 +1,8 @@
 // Events: immutable, reference-counted, shared by all actors of a process without a copy.
 //
 // An Event owns the very bytes that go to the log and the wire. It is built in a Draft, in a pooled and zeroed segment, and
-// sealed by the runtime, which alone fills in the envelope; or it is parsed from outside bytes, which are validated once.
+// sealed by the runtime, which alone fills in the envelope; or it is parsed from outside bytes, which are validated once. What never
+// left this program (a simulation's wire and disks) need not be validated again.
 #pragma once
 
 #include <cstddef>
@@ -131,11 +132,15 @@ class EventPool {
   Draft draft(std::string_view subject, std::string_view tenant = "main");
   // Copies and validates bytes from outside: size, depth, the whole structure walked, topic and id well-formed.
   absl::StatusOr<Event> parse(Bytes bytes);
+  // Copies what an event of this program gave as its bytes(), and validates nothing: not for bytes from a wire or a disk.
+  Event restore(Bytes bytes);
 
   // Buffers taken from the allocator so far: constant in steady state.
   std::size_t allocated() const;
 
  private:
+  Event copy(Bytes bytes, std::size_t words);
+
   std::unique_ptr<BufferPool> buffers_;
 };
 

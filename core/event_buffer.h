@@ -29,6 +29,7 @@ struct EventBuffer {
   std::uint32_t size_class = 0;
   std::uint32_t capacity_words = 0;
   std::uint32_t used_words = 0;
+  schema::Event::Reader root;  // of a sealed or validated event: looked up once
 
   std::byte* framed() { return reinterpret_cast<std::byte*>(this + 1); }
   capnp::word* segment() { return reinterpret_cast<capnp::word*>(framed() + codec::framing_bytes); }

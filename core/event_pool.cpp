@@ -1,5 +1,7 @@
+#include <capnp/message.h>
 #include <capnp/schema.h>
 
+#include <cassert>
 #include <cstring>
 #include <vector>
 
@@ -116,16 +118,29 @@ Draft EventPool::draft(std::string_view subject, std::string_view tenant) {
   return Draft(parts);
 }
 
+Event EventPool::copy(Bytes bytes, std::size_t words) {
+  Event event(buffers_->take(words));  // aligned, where the bytes may not be
+  event.buffer_->used_words = static_cast<std::uint32_t>(words);
+  std::memcpy(event.buffer_->framed(), bytes.data(), bytes.size());
+  return event;
+}
+
+Event EventPool::restore(Bytes bytes) {
+  const absl::StatusOr<std::size_t> words = codec::segment_words(bytes, event_bytes_max);
+  assert(words.ok() && "these are no event's bytes");
+  Event event = copy(bytes, *words);
+  event.buffer_->root = capnp::readMessageUnchecked<schema::Event>(event.buffer_->segment());
+  return event;
+}
+
 absl::StatusOr<Event> EventPool::parse(Bytes bytes) {
   const absl::StatusOr<std::size_t> words = codec::segment_words(bytes, event_bytes_max);
   if (!words.ok()) return words.status();
-  Event event(buffers_->take(*words));  // aligned, where the bytes may not be
-  EventBuffer& buffer = *event.buffer_;
-  buffer.used_words = static_cast<std::uint32_t>(*words);
-  std::memcpy(buffer.framed(), bytes.data(), bytes.size());
-  absl::Status status =
-      codec::check_segment({buffer.segment(), *words}, capnp::Schema::from<schema::Event>());
+  Event event = copy(bytes, *words);
+  absl::Status status = codec::check_segment({event.buffer_->segment(), *words},
+                                             capnp::Schema::from<schema::Event>());
   if (!status.ok()) return fault("bytes", std::string(status.message()));
+  event.buffer_->root = capnp::readMessageUnchecked<schema::Event>(event.buffer_->segment());
   status = check_event(event.reader());
   if (!status.ok()) return status;
   return event;

@@ -1,7 +1,6 @@
 #include "simulation/cluster.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,6 +40,36 @@ Message<schema::Request> request(absl::FunctionRef<void(schema::Request::Builder
   return Message<schema::Request>::build(fill);
 }
 
+constexpr Duration rarely = absl::Hours(1);
+
+// As a cluster is whose options say nothing_fails.
+void look_rarely(NodeActorsOptions& actors) {
+  actors.session.renew_interval = absl::Minutes(15);
+  actors.executor.look_interval = rarely;
+  actors.replicator.interval = rarely;
+  actors.network.reconcile_interval = rarely;
+  actors.orphans.interval = rarely;
+  actors.beat = rarely;
+  actors.policy.relist = rarely;
+}
+
+ClusterOptions with_consequences(ClusterOptions options) {
+  if (!options.nothing_fails) return options;
+  options.fence.ttl = FencePolicy::ttl_max;
+  options.fence.fence_after = absl::Minutes(50);
+  options.bus.ping_interval = rarely;
+  options.bus.silence_max = rarely * 3;
+  options.bus.resets_heard = true;
+  options.heartbeat = rarely;
+  options.site_drift_ppm = 0;
+  look_rarely(options.site);
+  return options;
+}
+
+std::size_t batch_of(const ClusterOptions& options) {
+  return options.nothing_fails ? NodeOptions{}.batch : 1;
+}
+
 // A process that asks and does not listen.
 class Asker final : public BusReceiver {
  public:
@@ -77,25 +106,23 @@ class SimulatedCluster::Faults final : public HostFaults {
 struct SimulatedCluster::Site {
   Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
       : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_, cluster.options_.bus),
-        watched(cluster.options_.judged
-                    ? std::make_unique<WatchedBus>(cluster.deliveries_, bus, bus, disk.origins)
-                    : nullptr),
+        watched(cluster.options_.nothing_fails
+                    ? nullptr
+                    : std::make_unique<WatchedBus>(cluster.deliveries_, bus, bus, disk.origins)),
         log(cluster.site_clock_, cluster.pool_, disk),
         table(cluster.site_clock_, cluster.lease_disk_, options),
         session(cluster.site_clock_.clock(), cluster.options_.fence),
         node({cluster.site_clock_, watched ? static_cast<Bus&>(*watched) : bus, log, cluster.pool_},
              {.name = site_name,
               .heartbeat_interval = cluster.options_.heartbeat,
-              .batch = cluster.options_.batch}) {
+              .batch = batch_of(cluster.options_)}) {
     node.spawn(std::string(lease_site_actor),
                [this](Context&) { return std::make_unique<LeaseSite>(table); });
     NodeActorsOptions actors = cluster.options_.site;
     actors.session.identity = site_name;
     actors.session.fresh = true;
-    if (cluster.options_.market && cluster.options_.market_at_site) {
+    if (cluster.options_.market && cluster.options_.nothing_fails)
       actors.market = cluster.market_actors();
-      if (cluster.options_.adjust_market) cluster.options_.adjust_market(*actors.market);
-    }
     spawn_node_actors(
         node, {.leases = table, .log = log, .session = session, .provider = cluster.provider()}, {},
         actors);
@@ -143,7 +170,7 @@ class SimulatedCluster::Account final : public Provider {
 };
 
 SimulatedCluster::SimulatedCluster(ClusterOptions options)
-    : options_(std::move(options)),
+    : options_(with_consequences(std::move(options))),
       random_(options_.seed),
       scheduler_(options_.start),
       site_clock_(scheduler_, random_.between(-options_.site_drift_ppm, options_.site_drift_ppm),
@@ -225,7 +252,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.site_node = site_name;
   machine.bus = options_.bus;
   machine.heartbeat = options_.heartbeat;
-  machine.batch = options_.batch;
+  machine.batch = batch_of(options_);
   machine.host = options_.host;
   machine.host.memory_bytes = options_.memory_bytes;
   // To both sides as far as the fence allows for.
@@ -239,12 +266,20 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.actors.policy.market = market_clock_;
   machine.actors.policy.world.lead = options_.prices.lead;
   machine.actors.observer.emplace();
-  if (options_.market && !options_.market_at_site) machine.actors.market = market_actors();
+  if (options_.nothing_fails) {
+    machine.drift_ppm = 0;
+    machine.wall_offset = absl::ZeroDuration();
+    machine.volumes.pulse = rarely;
+    look_rarely(machine.actors);
+  } else if (options_.market) {
+    machine.actors.market = market_actors();
+  }
   if (options_.adjust) options_.adjust(machine);
   const SimulatedWorld world{scheduler_, network_, links_,
-                             pool_,      checker_, options_.judged ? &deliveries_ : nullptr};
+                             pool_,      checker_, options_.nothing_fails ? nullptr : &deliveries_};
   machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine),
                                                          faults_.get(), account_.get()));
+  machines_by_name_[name] = machines_.back().get();
   machines_.back()->start_daemon();
 }
 
@@ -270,6 +305,11 @@ NodeActorsOptions::Market SimulatedCluster::market_actors() {
   market.provider.return_lead = options_.prices.lead;
   market.provider.bid = options_.prices.bid;
   market.ledger.market = market_clock_;
+  if (options_.nothing_fails)
+    for (Duration* retry :
+         {&market.watcher.role_retry, &market.provider.role_retry, &market.ledger.role_retry})
+      *retry = rarely;
+  if (options_.adjust_market) options_.adjust_market(market);
   return market;
 }
 
@@ -289,14 +329,13 @@ void SimulatedCluster::gone(const Instance& instance) {
 
 void SimulatedCluster::lose_machine(SimulatedMachine& machine) {
   if (!lost_.insert(machine.name()).second) return;
-  for (const auto& event : machine.log_disk().events) lost_logs_.push_back(event);
+  lost_logs_.push_back(machine.take_log_disk());
   machine.power_off(true, random_);
 }
 
-SimulatedMachine* SimulatedCluster::machine(const std::string& name) {
-  for (const auto& machine : machines_)
-    if (machine->name() == name) return machine.get();
-  return nullptr;
+SimulatedMachine* SimulatedCluster::machine(std::string_view name) {
+  const auto found = machines_by_name_.find(name);
+  return found == machines_by_name_.end() ? nullptr : found->second;
 }
 
 void SimulatedCluster::start_site() {
@@ -424,41 +463,55 @@ void SimulatedCluster::set_call_faults(std::uint64_t slow_per_million,
   faults_->failing = failing_per_million;
 }
 
+std::vector<const MemoryLogDisk*> SimulatedCluster::log_disks() const {
+  std::vector<const MemoryLogDisk*> disks;
+  for (const MemoryLogDisk& lost : lost_logs_) disks.push_back(&lost);
+  disks.push_back(&site_log_);
+  for (const auto& machine : machines_) disks.push_back(&machine->log_disk());
+  return disks;
+}
+
+std::vector<const MemoryLogDisk::Stored*> SimulatedCluster::stored_history(
+    const std::function<bool(std::string_view topic)>& wanted) {
+  std::vector<const MemoryLogDisk::Stored*> history;
+  for (const MemoryLogDisk* disk : log_disks())
+    for (const MemoryLogDisk::Stored& stored : disk->events)
+      if (!wanted || wanted(stored.topic)) history.push_back(&stored);
+  std::sort(history.begin(), history.end(), [this](const auto* a, const auto* b) {
+    if (a->time != b->time) return a->time < b->time;
+    return pool_.restore(a->span()).id() < pool_.restore(b->span()).id();
+  });
+  return history;
+}
+
 std::vector<Event> SimulatedCluster::history(
     const std::function<bool(std::string_view topic)>& wanted) {
   std::vector<Event> events;
-  const auto add = [&](const MemoryLogDisk::Stored& stored) {
-    if (wanted && !wanted(stored.topic)) return;
-    auto event =
-        pool_.parse({reinterpret_cast<const std::byte*>(stored.bytes.data()), stored.bytes.size()});
-    if (event.ok()) events.push_back(*std::move(event));
-  };
-  for (const auto& stored : lost_logs_) add(stored);
-  for (const auto& stored : site_log_.events) add(stored);
-  for (const auto& machine : machines_)
-    for (const auto& stored : machine->log_disk().events) add(stored);
-  std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
-    return std::tuple(a.time(), a.origin(), a.incarnation(), a.sequence()) <
-           std::tuple(b.time(), b.origin(), b.incarnation(), b.sequence());
-  });
+  for (const MemoryLogDisk::Stored* stored : stored_history(wanted))
+    events.push_back(pool_.restore(stored->span()));
   return events;
 }
 
+LogImage SimulatedCluster::log_image() {
+  LogImage image;
+  for (const MemoryLogDisk::Stored* stored : stored_history(nullptr))
+    image.events.push_back(stored->span());
+  for (const MemoryLogDisk* disk : log_disks()) image.origins.add(disk->origins);
+  return image;
+}
+
 std::uint64_t SimulatedCluster::logged() const {
-  std::uint64_t events = lost_logs_.size() + site_log_.events.size();
-  for (const auto& machine : machines_) events += machine->log_disk().events.size();
+  std::uint64_t events = 0;
+  for (const MemoryLogDisk* disk : log_disks()) events += disk->events.size();
   return events;
 }
 
 std::uint64_t SimulatedCluster::log_digest() const {
   std::uint64_t digest = 0xcbf29ce484222325U;  // FNV-1a
-  const auto add = [&](const std::string& bytes) {
-    for (const char c : bytes) digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  };
-  for (const auto& stored : lost_logs_) add(stored.bytes);
-  for (const auto& stored : site_log_.events) add(stored.bytes);
-  for (const auto& machine : machines_)
-    for (const auto& stored : machine->log_disk().events) add(stored.bytes);
+  for (const MemoryLogDisk* disk : log_disks())
+    for (const MemoryLogDisk::Stored& stored : disk->events)
+      for (const char c : stored.bytes)
+        digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   return digest;
 }
 

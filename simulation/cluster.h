@@ -18,6 +18,7 @@
 #include "simulation/faulty_feed.h"
 #include "simulation/machine.h"
 #include "storage/lease_site.h"
+#include "storage/log_image.h"
 #include "storage/simulated/memory_lease_table.h"
 
 namespace supercloud {
@@ -49,8 +50,6 @@ struct ClusterOptions {
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;   // of each machine
   SimulatedBusOptions bus;
   Duration heartbeat = NodeOptions{}.heartbeat_interval;
-  std::size_t batch = 1;  // NodeOptions::batch
-  bool judged = true;     // whether Deliveries watches what arrives
   Duration ttl = absl::Seconds(3);
   // Where the nodes are that exist from the start; empty: a spot zone each, the last one on demand. Those of the cloud "aws"
   // are instances of its account, others are hosts of one's own.
@@ -64,9 +63,11 @@ struct ClusterOptions {
   // Of the lease site, which is no machine of these.
   std::int64_t site_drift_ppm = 200;  // to both sides
   NodeActorsOptions site;             // its market's actors are filled in, where it has any
-  // The market's roles are the site's alone, with options that this may change.
-  bool market_at_site = false;
-  std::function<void(NodeActorsOptions::Market&)> adjust_market;
+  // Nothing fails but what the market takes: for long runs whose subject is the choreography. Then the site alone has the market's roles;
+  // who watches for failures, or waits for a role, looks once an hour; leases, clocks and disks are as of a cluster that is well; that a
+  // machine ends is heard at once; nobody judges what arrives, and the cluster is looked at after a batch of deliveries instead of each.
+  bool nothing_fails = false;
+  std::function<void(NodeActorsOptions::Market&)> adjust_market;  // before its actors are made
   // Tests put their broken parts in here: the options of each machine before it is built.
   std::function<void(MachineOptions&)> adjust;
 };
@@ -93,7 +94,7 @@ class SimulatedCluster {
   void run_for(Duration span);
 
   const std::vector<std::unique_ptr<SimulatedMachine>>& machines() const { return machines_; }
-  SimulatedMachine* machine(const std::string& name);
+  SimulatedMachine* machine(std::string_view name);  // null: none
 
   // The lease site is a machine of its own; its table survives it.
   void kill_site();
@@ -136,6 +137,8 @@ class SimulatedCluster {
   // all.
   std::vector<Event> history(const std::function<bool(std::string_view topic)>& wanted = nullptr);
   std::uint64_t logged() const;  // how many that are
+  // The same as one log; the bytes are this cluster's, and valid until it goes on.
+  LogImage log_image();
   // A digest of every byte of every log, machine by machine.
   std::uint64_t log_digest() const;
   std::uint64_t steps() const { return steps_; }
@@ -146,6 +149,9 @@ class SimulatedCluster {
   struct Site;
 
   void look();
+  std::vector<const MemoryLogDisk*> log_disks() const;
+  std::vector<const MemoryLogDisk::Stored*> stored_history(
+      const std::function<bool(std::string_view topic)>& wanted);
   void forget_removed_leases();
   NodeActorsOptions::Market market_actors();
   Provider* provider();  // null: no market
@@ -171,13 +177,14 @@ class SimulatedCluster {
   std::unique_ptr<Site> site_;
   std::unique_ptr<Account> account_;
   std::vector<std::unique_ptr<SimulatedMachine>> machines_;
+  std::map<std::string, SimulatedMachine*, std::less<>> machines_by_name_;
   std::unique_ptr<BusReceiver> client_;
   std::unique_ptr<SimulatedBus> client_bus_;
   std::map<std::string, std::uint64_t> seen_revisions_;  // by lease key
   std::size_t looked_leases_ = 0;                        // so many there were
   std::set<std::string> lost_, given_up_;                // machines
   std::map<std::string, Instance> rented_;
-  std::vector<MemoryLogDisk::Stored> lost_logs_;  // events of disks that were lost
+  std::vector<MemoryLogDisk> lost_logs_;  // the disks of lost machines
   std::uint64_t steps_ = 0;
 };
 

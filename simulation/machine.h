@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "actors/network/simulated/fabric.h"
@@ -99,6 +100,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   void set_log_full(bool full);
   const MemoryDisk& disk() const { return disk_; }
   const MemoryLogDisk& log_disk() const { return log_disk_; }
+  // Of a machine that never comes back: its power goes next.
+  MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }
   std::optional<Epoch> open_port(const std::string& vm) const;
   const MachineOptions& options() const { return options_; }
 

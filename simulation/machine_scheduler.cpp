@@ -31,29 +31,47 @@ absl::Time MachineScheduler::wall() const {
          absl::Nanoseconds(to_local(world_.now().ns) - world_.now().ns);
 }
 
-TimerId MachineScheduler::add(Task task) {
-  const TimerId id = next_++;
-  entries_.emplace(id, Entry{.task = std::move(task)});
+TimerId MachineScheduler::add(Instant world, Task task) {
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(entries_.size()));
+    entries_.emplace_back();
+  }
+  const std::uint32_t slot = free_.back();
+  free_.pop_back();
+  Entry& entry = entries_[slot];
+  const TimerId id = TimerId{entry.generation} << 32U | slot;
+  entry.task = std::move(task);
+  entry.armed = true;
+  entry.world_timer = world_.at(world, [this, id] { fire(id); });
   return id;
+}
+
+MachineScheduler::Entry* MachineScheduler::find(TimerId id) {
+  const auto slot = static_cast<std::uint32_t>(id);
+  if (slot >= entries_.size()) return nullptr;
+  Entry& entry = entries_[slot];
+  return entry.armed && entry.generation == id >> 32U ? &entry : nullptr;
+}
+
+Task MachineScheduler::release(TimerId id) {
+  Entry& entry = *find(id);
+  entry.armed = false;
+  if (++entry.generation == 0) entry.generation = 1;  // so that no TimerId is 0
+  free_.push_back(static_cast<std::uint32_t>(id));
+  return std::move(entry.task);
 }
 
 TimerId MachineScheduler::at(Instant when, Task task) {
-  const TimerId id = add(std::move(task));
-  entries_[id].world_timer = world_.at(to_world(when), [this, id] { fire(id); });
-  return id;
+  return add(to_world(when), std::move(task));
 }
 
-void MachineScheduler::post(Task task) {
-  const TimerId id = add(std::move(task));
-  entries_[id].world_timer = world_.at(world_.now(), [this, id] { fire(id); });
-}
+void MachineScheduler::post(Task task) { add(world_.now(), std::move(task)); }
 
 void MachineScheduler::cancel(TimerId timer) {
-  const auto entry = entries_.find(timer);
-  if (entry == entries_.end()) return;
-  world_.cancel(entry->second.world_timer);
-  const Entry dropped = std::move(entry->second);  // what it holds may cancel others as it goes
-  entries_.erase(entry);
+  Entry* const entry = find(timer);
+  if (entry == nullptr) return;
+  world_.cancel(entry->world_timer);
+  const Task dropped = release(timer);  // what it holds may cancel others as it goes
 }
 
 void MachineScheduler::fire(TimerId id) {
@@ -61,26 +79,22 @@ void MachineScheduler::fire(TimerId id) {
     held_.push_back(id);
     return;
   }
-  const auto entry = entries_.find(id);
-  if (entry == entries_.end()) return;
-  Task task = std::move(entry->second.task);
-  entries_.erase(entry);
-  std::move(task)();
+  if (find(id) != nullptr) release(id)();
 }
 
 void MachineScheduler::thaw() {
   frozen_ = false;
-  for (const TimerId id : std::exchange(held_, {})) {
-    const auto entry = entries_.find(id);
-    if (entry != entries_.end())
-      entry->second.world_timer = world_.at(world_.now(), [this, id] { fire(id); });
-  }
+  for (const TimerId id : std::exchange(held_, {}))
+    if (Entry* const entry = find(id))
+      entry->world_timer = world_.at(world_.now(), [this, id] { fire(id); });
 }
 
 void MachineScheduler::power_off() {
   frozen_ = false;
   held_.clear();
-  while (!entries_.empty()) cancel(entries_.begin()->first);
+  while (free_.size() < entries_.size())
+    for (std::uint32_t slot = 0; slot < entries_.size(); ++slot)
+      if (entries_[slot].armed) cancel(TimerId{entries_[slot].generation} << 32U | slot);
 }
 
 }  // namespace supercloud

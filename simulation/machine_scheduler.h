@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "core/scheduler.h"
@@ -37,8 +36,13 @@ class MachineScheduler final : public Scheduler, public Clock {
   struct Entry {
     Task task;
     TimerId world_timer = 0;
+    std::uint32_t generation = 1;  // grows as it is used again
+    bool armed = false;
   };
-  TimerId add(Task task);
+  // The slot in the lower half, its generation in the upper.
+  TimerId add(Instant world, Task task);
+  Entry* find(TimerId id);  // null: fired, or cancelled
+  Task release(TimerId id);
   void fire(TimerId id);
   std::int64_t to_local(std::int64_t world_ns) const;
   Instant to_world(Instant local) const;
@@ -47,8 +51,8 @@ class MachineScheduler final : public Scheduler, public Clock {
   const std::int64_t drift_ppm_;
   const Duration wall_offset_;
   bool frozen_ = false;
-  TimerId next_ = 1;
-  std::map<TimerId, Entry> entries_;
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> free_;
   std::vector<TimerId> held_;
 };
 

@@ -15,10 +15,23 @@ OriginBook::Entry* OriginBook::entry(std::string_view origin, std::uint64_t inca
 
 void OriginBook::add(const Event& event) {
   note_time(event.time());
+  Entry* known = entry(event.origin(), event.incarnation());
+  if (known == nullptr) return;
+  const std::uint64_t sequence = event.sequence();
   const std::string_view topic = event.topic();
+  std::size_t prefix = 0;
   for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
-    add_tail(event.origin(), event.incarnation(),
-             tokens == 0 ? std::string() : topic_prefix(topic, tokens), event.sequence());
+    add_tail(*known, topic.substr(0, prefix), sequence);
+    prefix = topic.find('.', prefix) + 1;  // topics have four tokens
+  }
+}
+
+void OriginBook::add(const OriginBook& other) {
+  note_time(other.newest_);
+  for (const auto& [origin, theirs] : other.entries_) {
+    add({origin, theirs.incarnation, theirs.sequence_reserved});
+    for (const auto& [prefix, sequence] : theirs.tails)
+      add_tail(origin, theirs.incarnation, prefix, sequence);
   }
 }
 
@@ -30,12 +43,14 @@ void OriginBook::add(const EventLog::Reservation& reservation) {
 
 void OriginBook::add_tail(std::string_view origin, std::uint64_t incarnation,
                           std::string_view prefix, std::uint64_t sequence) {
-  Entry* known = entry(origin, incarnation);
-  if (known == nullptr) return;
-  auto tail = known->tails.find(prefix);
-  if (tail == known->tails.end()) tail = known->tails.emplace(std::string(prefix), 0).first;
+  if (Entry* known = entry(origin, incarnation)) add_tail(*known, prefix, sequence);
+}
+
+void OriginBook::add_tail(Entry& entry, std::string_view prefix, std::uint64_t sequence) {
+  auto tail = entry.tails.find(prefix);
+  if (tail == entry.tails.end()) tail = entry.tails.emplace(std::string(prefix), 0).first;
   tail->second = std::max(tail->second, sequence);
-  known->sequence_reserved = std::max(known->sequence_reserved, sequence);
+  entry.sequence_reserved = std::max(entry.sequence_reserved, sequence);
 }
 
 OriginState OriginBook::state(std::string_view origin) const {

@@ -19,6 +19,8 @@ class OriginBook {
   // A later incarnation than the known one starts anew; an earlier one changes nothing.
   void add(const Event& event);
   void add(const EventLog::Reservation& reservation);
+  // All that another log knows.
+  void add(const OriginBook& other);
   // As stored by a log on disk.
   void add_tail(std::string_view origin, std::uint64_t incarnation, std::string_view prefix,
                 std::uint64_t sequence);
@@ -39,6 +41,7 @@ class OriginBook {
  private:
   // Null: `incarnation` is over.
   Entry* entry(std::string_view origin, std::uint64_t incarnation);
+  static void add_tail(Entry& entry, std::string_view prefix, std::uint64_t sequence);
 
   std::map<std::string, Entry, std::less<>> entries_;
   HybridTime newest_;

@@ -46,6 +46,25 @@ struct Append {
   }
 };
 
+RocksFolderOptions folder_options(const RocksEventLogOptions& options) {
+  return {.path = options.path,
+          .kind = "event log",
+          .format = log_format,
+          .owner = options.node,
+          .families = {{"events", true}, {"origins"}},
+          .env = options.env};
+}
+
+void put_origins(RocksChanges& batch, const OriginBook& book) {
+  for (const auto& [origin, entry] : book.entries()) {
+    batch.put(origins_family, origin_key(origin, {&reserved_mark, 1}),
+              origin_value(entry.incarnation, entry.sequence_reserved));
+    for (const auto& [prefix, sequence] : entry.tails)
+      batch.put(origins_family, origin_key(origin, prefix),
+                origin_value(entry.incarnation, sequence));
+  }
+}
+
 void note(OriginBook& book, const Append& append) {
   for (const Event& event : append.events) book.add(event);
   if (append.reserve) book.add(*append.reserve);
@@ -146,14 +165,7 @@ absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
   rows.reset();
-  for (const auto& [origin, entry] : stored.entries()) {
-    batch.put(origins_family, origin_key(origin, {&reserved_mark, 1}),
-              origin_value(entry.incarnation, entry.sequence_reserved));
-    for (const auto& [prefix, sequence] : entry.tails) {
-      batch.put(origins_family, origin_key(origin, prefix),
-                origin_value(entry.incarnation, sequence));
-    }
-  }
+  put_origins(batch, stored);
   return folder->commit(batch);
 }
 
@@ -250,12 +262,7 @@ absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open(Scheduler& sc
                                                                    EventPool& pool,
                                                                    RocksEventLogOptions options,
                                                                    bool read_only) {
-  RocksFolderOptions folder{.path = options.path,
-                            .kind = "event log",
-                            .format = log_format,
-                            .owner = options.node,
-                            .families = {{"events", true}, {"origins"}},
-                            .env = options.env};
+  RocksFolderOptions folder = folder_options(options);
   auto state = std::make_shared<State>(scheduler, pool, std::move(options));
   state->read_only = read_only;
   absl::StatusOr<std::unique_ptr<RocksFolder>> opened =
@@ -267,6 +274,33 @@ absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open(Scheduler& sc
   state->book = state->stored;
   state->worker = std::make_unique<Worker>(state->options.queue_max);
   return std::unique_ptr<RocksEventLog>(new RocksEventLog(std::move(state)));
+}
+
+absl::Status RocksEventLog::make(RocksEventLogOptions options, const LogImage& image) {
+  const auto folder = RocksFolder::open(folder_options(options));
+  if (!folder.ok()) return folder.status();
+  const auto there = (*folder)->rows(events_family);
+  there->SeekToFirst();
+  if (there->Valid())
+    return absl::AlreadyExistsError(
+        absl::StrCat(options.path, " has events already; name another folder"));
+  if (!there->status().ok()) return (*folder)->explain(there->status(), "reading events");
+  std::uint64_t position = first_position;
+  std::string key;
+  RocksFolder::RowView row;
+  const absl::Status written =
+      (*folder)->ingest(events_family, [&]() -> const RocksFolder::RowView* {
+        const std::uint64_t index = position - first_position;
+        if (index == image.events.size()) return nullptr;
+        const Bytes bytes = image.events[index];
+        key = to_big_endian(position++);
+        row = {key, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
+        return &row;
+      });
+  if (!written.ok()) return written;
+  RocksChanges batch;
+  put_origins(batch, image.origins);
+  return (*folder)->commit(batch);
 }
 
 RocksEventLog::RocksEventLog(std::shared_ptr<State> state) : state_(std::move(state)) {}

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "core/event_log.h"
 #include "core/scheduler.h"
+#include "storage/log_image.h"
 
 namespace rocksdb {
 class Env;
@@ -43,6 +44,8 @@ class RocksEventLog final : public EventLog {
   // As it is now, also while its node runs; append is refused. NotFound: no log there.
   static absl::StatusOr<std::unique_ptr<RocksEventLog>> open_read_only(
       Scheduler& scheduler, EventPool& pool, RocksEventLogOptions options);
+  // Makes a log of what another one had. Blocks. AlreadyExists: there is a log with events; else as open().
+  static absl::Status make(RocksEventLogOptions options, const LogImage& image);
   ~RocksEventLog() override;
 
   // ResourceExhausted: disk or queue full; Unavailable: the disk fails. Later appends succeed again once the cause is gone.

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
 #include "rocksdb/options.h"
+#include "rocksdb/sst_file_writer.h"
 #include "rocksdb/write_batch.h"
 
 namespace supercloud {
@@ -403,6 +404,25 @@ absl::Status RocksFolder::commit(const RocksChanges& changes) {
   ++commits_;
   write_witness();
   return absl::OkStatus();
+}
+
+absl::Status RocksFolder::ingest(std::size_t family, absl::FunctionRef<const RowView*()> next) {
+  const std::string file = options_.path + "/ingested.sst";
+  rocksdb::ColumnFamilyHandle* const handle = handles_[family + 1];
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(), db_->GetOptions(handle));
+  const auto slice = [](std::string_view bytes) {
+    return rocksdb::Slice(bytes.data(), bytes.size());
+  };
+  rocksdb::Status status = writer.Open(file);
+  for (const RowView* row = next(); status.ok() && row != nullptr; row = next())
+    status = writer.Put(slice(row->key), slice(row->value));
+  if (status.ok()) status = writer.Finish();
+  if (status.ok()) {
+    rocksdb::IngestExternalFileOptions options;
+    options.move_files = true;
+    status = db_->IngestExternalFile(handle, {file}, options);
+  }
+  return status.ok() ? absl::OkStatus() : explain(status, "writing to it");
 }
 
 absl::Status RocksFolder::reopen() {

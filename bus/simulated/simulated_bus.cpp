@@ -19,6 +19,7 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
       network_(network),
       scheduler_(scheduler),
       options_(std::move(options)),
+      pool_(pool),
       subscriber_(
           scheduler, pool, options_.gaps,
           [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); }) {
@@ -79,7 +80,7 @@ void SimulatedBus::send_garbage(SimulatedNetwork& network, std::string_view from
   network.add(from);
   network.send(from, to,
                [net = &network, to = std::string(to), from = std::string(from),
-                body = Body(Bytes{std::make_shared<const std::string>(std::move(bytes))})] {
+                body = Body(Bytes{std::make_shared<const std::string>(std::move(bytes)), false})] {
                  const auto found = net->buses_.find(to);
                  const auto life = net->lives_.find(from);
                  if (found == net->buses_.end()) return;
@@ -136,8 +137,12 @@ void SimulatedBus::took(const std::string& from, Peer&, const InEffect& in_effec
 }
 
 void SimulatedBus::took(const std::string& from, Peer&, const Bytes& bytes) {
-  const auto* data = reinterpret_cast<const std::byte*>(bytes.bytes->data());
-  subscriber_.arrived(from, "", {data, bytes.bytes->size()});
+  const supercloud::Bytes data(reinterpret_cast<const std::byte*>(bytes.bytes->data()),
+                               bytes.bytes->size());
+  if (bytes.published)
+    subscriber_.arrived(from, pool_.restore(data));
+  else
+    subscriber_.arrived(from, "", data);
 }
 
 void SimulatedBus::took(const std::string& from, Peer& peer, const Request& request) {
@@ -183,7 +188,7 @@ void SimulatedBus::publish(const Event& event) {
       bytes = std::make_shared<const std::string>(reinterpret_cast<const char*>(data.data()),
                                                   data.size());
     }
-    send(name, Bytes{bytes});
+    send(name, Bytes{bytes, true});
   }
 }
 

@@ -6,7 +6,7 @@
 //   ping        alive, every interval, to every endpoint of the network; silence makes a peer dead
 //   change      "prefix P is subscribed / not subscribed, as of my version v"         subscriber -> publisher
 //   in effect   "version v of P is in effect; my origins stand at ..."                publisher -> subscriber
-//   event       the very bytes; parsed and validated again at the receiver
+//   event       the very bytes; copied at the receiver, and validated only if no process here has published them
 //   request, answer                                                                   not repeated; a doubled one is served once
 #pragma once
 
@@ -85,6 +85,7 @@ class SimulatedBus final : public Bus {
   };
   struct Bytes {
     std::shared_ptr<const std::string> bytes;
+    bool published = false;  // else whatever somebody sent
   };
   struct Request {
     std::uint64_t id = 0;
@@ -151,6 +152,7 @@ class SimulatedBus final : public Bus {
   bool registered_ = false;
   std::uint64_t life_ = 0;
   BusReceiver* receiver_ = nullptr;
+  EventPool& pool_;
   Subscriber subscriber_;
   PublishedTails published_;
   std::map<std::string, Peer, std::less<>> peers_;

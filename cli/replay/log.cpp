@@ -1,14 +1,10 @@
 #include "cli/replay/log.h"
 
 #include <filesystem>
-#include <memory>
-#include <optional>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/run_directory.h"
-#include "core/event_loop.h"
 #include "storage/rocks_event_log.h"
 
 namespace supercloud {
@@ -20,24 +16,9 @@ constexpr const char* run_prefix = "replay-";
 constexpr std::size_t runs_kept = 5;
 constexpr const char* log_name = "replay";  // of the node whose log it is said to be
 
-absl::Status write_log(const files::path& path, std::vector<Event> events) {
-  EventLoop loop;
-  EventPool pool;
-  auto log = RocksEventLog::open(loop, pool, {.path = path.string(), .node = log_name});
-  if (!log.ok()) return log.status();
-  std::optional<absl::Status> done;
-  (*log)->append(std::move(events), std::nullopt,
-                 Reply<Done>(far_future, [&done](const absl::StatusOr<Done>& appended) {
-                   done = appended.status();
-                 }));
-  loop.run_until([&done] { return done.has_value(); }, absl::Minutes(5));
-  return done.value_or(absl::DeadlineExceededError(
-      absl::StrCat(path.string(), ": the log was not written within five minutes")));
-}
-
 }  // namespace
 
-absl::StatusOr<std::string> keep_replay_log(std::vector<Event> events) {
+absl::StatusOr<std::string> keep_replay_log(const LogImage& image) {
   const absl::Time now = absl::Now();
   const files::path directory = new_run_directory(run_prefix, runs_kept, now);
   const files::path log = directory / log_name / "log";
@@ -46,7 +27,8 @@ absl::StatusOr<std::string> keep_replay_log(std::vector<Event> events) {
   if (error)
     return absl::UnavailableError(absl::StrCat("making ", log.parent_path().string(), ": ",
                                                error.message(), "; or replay with --no-log"));
-  if (const absl::Status written = write_log(log, std::move(events)); !written.ok()) return written;
+  const absl::Status written = RocksEventLog::make({.path = log.string(), .node = log_name}, image);
+  if (!written.ok()) return written;
   const absl::Status made = change_cluster_file(directory, [&](ClusterFile& file) {
     file.name = directory.filename().string();
     file.created = absl::FormatTime(absl::RFC3339_full, now, absl::UTCTimeZone());

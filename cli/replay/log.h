@@ -2,15 +2,14 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/event.h"
+#include "storage/log_image.h"
 
 namespace supercloud {
 
 // Writes a cluster that has ended, with one log of all events, and makes it the last run. Gives its name. Runs of earlier replays are
 // removed but for the newest few.
-absl::StatusOr<std::string> keep_replay_log(std::vector<Event> events);
+absl::StatusOr<std::string> keep_replay_log(const LogImage& image);
 
 }  // namespace supercloud

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "core/event.h"
@@ -18,6 +19,8 @@ class Account {
  public:
   Account(absl::Time to, const ReplayModel& model) : to_(to), model_(model) {}
 
+  // Of events with such a topic add() may take note. Prices are most of all events, and paid is what the ledger charges.
+  static bool counts(std::string_view topic) { return !topic.starts_with("spot.price_changed."); }
   void add(const Event& event);
   // The begun hour of what is still rented is counted as far as it has gone.
   void finish(ReplayStrategy& strategy);

@@ -13,31 +13,16 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration seldom = absl::Hours(1);
+constexpr Duration seldom = absl::Hours(1);  // what is measured, which costs nothing here
 // Until its user notices that a VM is gone.
 constexpr Duration look_every = absl::Minutes(5);
 constexpr Duration settling = absl::Seconds(20);  // sessions, roles and first prices
 
-// Nothing fails in a replay: what watches for failures, and what measures, looks seldom.
-void slow_down(NodeActorsOptions& actors) {
-  actors.session.renew_interval = absl::Minutes(15);
-  actors.executor.look_interval = seldom;
-  actors.executor.migration_deadline = absl::Minutes(10);
-  actors.replicator.interval = seldom;
-  actors.network.reconcile_interval = seldom;
-  actors.dirty_rate.every = seldom;
-  actors.latency.every = seldom;
-  actors.orphans.interval = seldom;
-  actors.beat = seldom;
-  actors.policy.relist = seldom;
-  actors.observer.reset();
-}
-
 void furnish(MachineOptions& machine, const ReplayModel& model) {
-  machine.drift_ppm = 0;
-  machine.wall_offset = absl::ZeroDuration();
-  slow_down(machine.actors);
-  machine.volumes.pulse = seldom;
+  machine.actors.executor.migration_deadline = absl::Minutes(10);
+  machine.actors.dirty_rate.every = seldom;
+  machine.actors.latency.every = seldom;
+  machine.actors.observer.reset();
   WorldOptions& world = machine.actors.policy.world;
   world.notice = model.notice;
   world.lead = model.lead;
@@ -60,14 +45,7 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
   cluster.market_speed = 1;
   cluster.places.assign(options.vms.size(), options.start);
   cluster.memory_bytes = model.memory_bytes;
-  cluster.fence.ttl = FencePolicy::ttl_max;
-  cluster.fence.fence_after = absl::Minutes(50);
-  cluster.bus.ping_interval = seldom;
-  cluster.bus.silence_max = seldom * 3;
-  cluster.bus.resets_heard = true;
-  cluster.heartbeat = seldom;
-  cluster.site_drift_ppm = 0;
-  slow_down(cluster.site);
+  cluster.nothing_fails = true;
   cluster.prices.origin = options.from;
   cluster.prices.on_demand = options.on_demand.place;
   cluster.prices.on_demand_per_hour = options.on_demand.usd_per_hour;
@@ -79,9 +57,6 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
   cluster.prices.account.billing = model.billing;
   cluster.prices.account.notice = model.notice;
   cluster.prices.account.launch_delay = model.launch_delay;
-  cluster.market_at_site = true;
-  cluster.judged = false;
-  cluster.batch = NodeOptions{}.batch;
   cluster.adjust = [&model, &options](MachineOptions& machine) {
     furnish(machine, model);
     machine.actors.policies = options.policies;
@@ -90,9 +65,6 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
     // What was there from the start is given back like any other once nobody is on it.
     market.provider.keep_initial = false;
     market.watcher.silence = absl::Hours(24 * 365);
-    market.watcher.role_retry = seldom;
-    market.provider.role_retry = seldom;
-    market.ledger.role_retry = seldom;
   };
   return cluster;
 }
@@ -122,15 +94,12 @@ class Run {
       return absl::InternalError(absl::StrCat(
           "an invariant broke, which is a bug: ", violation.rule, ": ", violation.what));
     }
-    const bool all = options_.keep != nullptr;
-    std::vector<Event> events = cluster_.history(
-        [all](std::string_view topic) { return all || !topic.starts_with("spot.price_changed."); });
     Account account(options_.to, options_.model);
-    for (const Event& event : events) account.add(event);
+    for (const Event& event : cluster_.history(Account::counts)) account.add(event);
     account.finish(strategy_);
     strategy_.events = cluster_.logged();
     if (options_.keep)
-      if (absl::Status kept = options_.keep(std::move(events)); !kept.ok()) return kept;
+      if (absl::Status kept = options_.keep(cluster_.log_image()); !kept.ok()) return kept;
     return std::move(strategy_);
   }
 

@@ -16,9 +16,9 @@
 #include "absl/status/statusor.h"
 #include "actors/policy/policies.h"
 #include "actors/spot/watcher.h"
-#include "core/event.h"
 #include "simulation/replay/model.h"
 #include "simulation/replay/result.h"
+#include "storage/log_image.h"
 
 namespace supercloud {
 
@@ -33,8 +33,8 @@ struct ReplayOptions {
   ReplayModel model;
   // Called now and then; false ends the run.
   std::function<bool(absl::Time now)> progress;
-  // Called at the end with every event, in order of time; they must be dropped before it returns.
-  std::function<absl::Status(std::vector<Event> events)> keep;
+  // Called at the end with every event, in order of time; the bytes are gone once it has returned.
+  std::function<absl::Status(const LogImage& image)> keep;
 };
 
 // Cancelled: `progress` said so. Internal: an invariant broke. What `keep` says.

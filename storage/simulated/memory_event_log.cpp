@@ -1,17 +1,18 @@
 #include "storage/simulated/memory_event_log.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
-
-#include "absl/strings/str_cat.h"
 
 namespace supercloud {
 
 void MemoryLogDisk::add(const Event& event) {
   const Bytes bytes = event.bytes();
-  const std::string_view topic = event.topic();
-  events.push_back(
-      {std::string(topic), std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
+  auto* const copy = static_cast<char*>(memory->allocate(bytes.size()));
+  std::memcpy(copy, bytes.data(), bytes.size());
+  const auto offset = event.topic().data() - reinterpret_cast<const char*>(bytes.data());
+  const std::string_view topic(copy + offset, event.topic().size());
+  events.push_back({topic, {copy, bytes.size()}, event.time()});
   origins.add(event);
   const std::string_view kind = topic.substr(0, topic.find('.', topic.find('.') + 1) + 1);
   auto found = by_kind.find(kind);
@@ -101,14 +102,7 @@ void MemoryEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit
     }
     const MemoryLogDisk::Stored& stored = disk_.events[page.next - 1];
     if (!pattern.matches(stored.topic)) continue;
-    absl::StatusOr<Event> event = pool_.parse(
-        Bytes(reinterpret_cast<const std::byte*>(stored.bytes.data()), stored.bytes.size()));
-    if (!event.ok()) {
-      result = absl::DataLossError(absl::StrCat("the simulated event log is damaged: event ",
-                                                page.next, ": ", event.status().message()));
-      break;
-    }
-    page.events.push_back(*std::move(event));
+    page.events.push_back(pool_.restore(stored.span()));
   }
   scheduler_.post([reply = std::move(reply), result = std::move(result), alive = alive_]() mutable {
     if (*alive) reply(std::move(result));

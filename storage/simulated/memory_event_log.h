@@ -6,7 +6,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/event_log.h"
@@ -18,9 +20,13 @@ namespace supercloud {
 // What is on stable storage: outlives the log, as a disk outlives a process. Bytes, not events: no pool must outlive it.
 struct MemoryLogDisk {
   struct Stored {
-    std::string topic;
-    std::string bytes;
+    std::string_view topic;  // within the bytes
+    std::string_view bytes;  // in `memory`
+    HybridTime time;
+    Bytes span() const { return {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}; }
   };
+  std::unique_ptr<std::pmr::monotonic_buffer_resource> memory =
+      std::make_unique<std::pmr::monotonic_buffer_resource>();
   std::vector<Stored> events;  // position 1 first
   OriginBook origins;
   // Positions by "domain.event.": who asks for few kinds does not look at all the others.

@@ -64,6 +64,7 @@ class Replay : public testing::Test {
   }
 
   ReplayOptions options_;
+  EventPool pool_;
 };
 
 TEST_F(Replay, MovesWithReasonsAndIsNeverCaught) {
@@ -90,8 +91,11 @@ TEST_F(Replay, CostsWhatTheLedgerChargesAndWhatMovesSend) {
   std::map<EventId, std::string> decisions;
   std::vector<EventId> charged_for;
   int priced = 0, charges = 0, completed = 0;
-  options_.keep = [&](std::vector<Event> events) {
-    for (const Event& event : events) {
+  options_.keep = [&](const LogImage& image) {
+    for (const Bytes bytes : image.events) {
+      const absl::StatusOr<Event> parsed = pool_.parse(bytes);
+      if (!parsed.ok()) return parsed.status();
+      const Event& event = *parsed;
       if (event.type() == schema::Payload::MIGRATION_PROPOSED)
         decisions[event.id()] = str(event.payload().getMigrationProposed().getTargetPlace());
       if (event.type() == schema::Payload::MIGRATION_COMPLETED) ++completed;

@@ -55,6 +55,34 @@ class LogFolder : public testing::Test {
   EventPool pool_;
 };
 
+TEST_F(LogFolder, is_made_of_what_another_log_had_and_goes_on_from_there) {
+  const std::vector<Event> events = {stored_event(pool_, 1), stored_event(pool_, 2),
+                                     stored_event(pool_, 3, "web2")};
+  LogImage image;
+  for (const Event& event : events) {
+    image.events.push_back(event.bytes());
+    image.origins.add(event);
+  }
+  const RocksEventLogOptions options{.path = path_, .node = "node-a"};
+  ASSERT_TRUE(RocksEventLog::make(options, image).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(RocksEventLog::make(options, image)));
+  auto log = open();
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_EQ((*log)->origin("node-a/executor").sequence_reserved, 3U);
+  EXPECT_EQ((*log)->origin("node-a/executor").newest, events[2].time());
+  ASSERT_TRUE(append(**log, 4).ok());
+  log->reset();
+  log = open_read_only();
+  ASSERT_TRUE(log.ok()) << log.status();
+  const auto page = scheduler_.wait<LogPage>(
+      [&](Reply<LogPage> reply) { (*log)->read(0, Pattern::of(">"), 1000, std::move(reply)); },
+      true);
+  ASSERT_TRUE(page.ok()) << page.status();
+  ASSERT_EQ(page->events.size(), 4U);
+  for (std::size_t i = 0; i < events.size(); ++i)
+    EXPECT_EQ(bytes_of(page->events[i]), bytes_of(events[i]));
+}
+
 TEST_F(LogFolder, admits_one_writer_and_names_the_process) {
   auto first = open();
   ASSERT_TRUE(first.ok()) << first.status();
