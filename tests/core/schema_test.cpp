@@ -12,8 +12,10 @@
 #include <sstream>
 #include <string>
 
+#include "core/codec.h"
 #include "core/event.h"
 #include "core/json.h"
+#include "core/shape.h"
 #include "core/topic.h"
 #include "tests/core/filled.h"
 #include "tests/core/sealed.h"
@@ -54,6 +56,21 @@ TEST(EveryPayloadType, has_a_topic_of_two_tokens_of_its_own) {
     EXPECT_TRUE(topics.insert(topic).second) << topic;
   });
   EXPECT_GE(topics.size(), 48);
+}
+
+TEST(EveryPayloadType, is_checked_without_the_library_as_builders_write_it) {
+  EventPool pool;
+  Random random(11);
+  for_each_type([&](capnp::StructSchema::Field field, schema::Payload::Which) {
+    const Event event = filled_event(pool, field, random);
+    const Bytes bytes = event.bytes();
+    const absl::Span<const capnp::word> segment(
+        static_cast<const capnp::word*>(
+            static_cast<const void*>(bytes.data() + codec::framing_bytes)),
+        (bytes.size() - codec::framing_bytes) / sizeof(capnp::word));
+    EXPECT_TRUE(codec::has_shape(segment, capnp::Schema::from<schema::Event>()));
+    EXPECT_TRUE(pool.restore(bytes).bytes() == bytes);
+  });
 }
 
 TEST(EveryPayloadType, is_named_as_its_topic) {
