@@ -35,6 +35,10 @@ std::int64_t Outlook::lead_ns() const {
   return std::clamp<std::int64_t>(world_.getMarket().getLeadNs(), 0, hour_ns() / 2);
 }
 
+Money Outlook::bid_here() const {
+  return {instance_ && current_->getPlace().getSpot() ? instance_->getBidNanoUsdPerHour() : 0};
+}
+
 bool Outlook::outbid() const {
   return instance_ && current_->getPlace().getSpot() && current_->getPriceKnown() &&
          current_->getPriceNanoUsdPerHour() > instance_->getBidNanoUsdPerHour();
@@ -123,7 +127,9 @@ Message<schema::Decision> decide(const Outlook& outlook, const Verdict& verdict)
     const std::int64_t next = outlook.paid_until_ns() - outlook.lead_ns();
     const std::int64_t wake = next > world.getNowNs() ? next : next + outlook.hour_ns();
     decision.setWakeAtNs(wake);
-    if (verdict.until_hour_end) decision.setPricesMatterAtNs(wake);
+    if (!verdict.until_hour_end) return;
+    decision.setPricesMatterAtNs(wake);
+    decision.setPriceHereMattersAboveNanoUsd(outlook.bid_here().nano_usd);
   });
 }
 

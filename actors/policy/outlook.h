@@ -33,6 +33,9 @@ class Outlook {
   // Why the VM has to leave at once, as a sentence's beginning: a notice, or a price above the bid. Empty: it has not.
   std::string danger() const;
 
+  // What was bid for the instance where the VM is; 0: no bid, or none that is known.
+  Money bid_here() const;
+
   // Why a place is no choice; empty: it is one.
   std::string exclusion(unsigned index) const;
   // What an hour there costs at the present price.
@@ -65,7 +68,7 @@ struct Verdict {
   std::optional<unsigned> choice;  // a candidate; empty: stay
   std::string reason;
   std::vector<Opinion> opinions;
-  // No price elsewhere changes it before the hour's end is near.
+  // Until the hour's end is near no price changes it but one above the bid where the VM is.
   bool until_hour_end = false;
 };
 

@@ -7,7 +7,6 @@
 #include "absl/strings/str_join.h"
 #include "actors/answers.h"
 #include "actors/policy/decision_check.h"
-#include "actors/spot/watcher.h"
 #include "core/vm_name.h"
 
 namespace supercloud {
@@ -51,10 +50,11 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
             [this](const Event& event) {
               if (state_.apply(event)) look_at_all();
             }),
-      prices_past_(context, {.patterns = {"spot.price_changed.>"}, .quiet = past_quiet},
-                   [this](const Event& event) {
-                     if (state_.apply(event)) look_at_all();
-                   }) {
+      prices_(
+          context, leases, options.prices, [this](const auto place) { state_.learn(place); },
+          [this](const Event& event) {
+            if (state_.apply(event)) look_at_all();
+          }) {
   options_.world.market = options_.market;
   context_.subscribe(Pattern::of("spot.>"));
   context_.subscribe(Pattern::of("instance.>"));
@@ -71,59 +71,15 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
             list_vms();
             past_.settled([this] {
               past_known_ = true;
-              know();
+              look_at_all();
             });
-            ask_prices();
-            context_.after(options_.price_patience, [this] { read_prices(); });
+            prices_.ask([this] { look_at_all(); });
           });
     });
   });
 }
 
-// ---- what prices were ---------------------------------------------------------------------------------------------------
-
-void PolicyActor::ask_prices() {
-  if (prices_known_ || reading_prices_) return;
-  context_.after(options_.price_retry, [this] { ask_prices(); });
-  leases_.read(absl::StrCat("role/", feed_role),
-               context_.reply<LeaseRecord>(options_.lease_deadline,
-                                           [this](const absl::StatusOr<LeaseRecord>& role) {
-                                             if (role.ok()) ask_watcher(role->holder);
-                                             if (absl::IsNotFound(role.status())) read_prices();
-                                           }));
-}
-
-void PolicyActor::ask_watcher(const std::string& node) {
-  const auto request = Message<schema::Request>::build(
-      [](schema::Request::Builder builder) { builder.setPriceHistory(); });
-  context_.request({node, watcher_actor}, request, options_.lease_deadline,
-                   [this](const absl::StatusOr<Message<schema::Response>>& told) {
-                     if (told.ok() && told->reader().isPrices()) prices_told(*told);
-                   });
-}
-
-void PolicyActor::prices_told(const Message<schema::Response>& told) {
-  if (prices_known_) return;
-  for (const auto known : told.reader().getPrices()) state_.learn(known);
-  prices_known_ = true;
-  know();
-}
-
-void PolicyActor::read_prices() {
-  if (prices_known_ || reading_prices_) return;
-  reading_prices_ = true;
-  prices_past_.read([this] {
-    prices_past_.settled([this] {
-      prices_known_ = true;
-      know();
-    });
-  });
-}
-
-void PolicyActor::know() {
-  knowing_ = past_known_ && prices_known_;
-  look_at_all();
-}
+bool PolicyActor::knowing() const { return past_known_ && prices_.known(); }
 
 // ---- which VMs are here ------------------------------------------------------------------------------------------------
 
@@ -203,7 +159,7 @@ void PolicyActor::drop(const std::string& key) {
 
 void PolicyActor::receive(const Event& event) {
   past_.hear(event);
-  if (reading_prices_) prices_past_.hear(event);
+  prices_.hear(event);
   const bool matters = state_.apply(event);
   const std::string_view domain = topic_token(event.topic(), 0);
   if (domain == "vm") {
@@ -236,10 +192,12 @@ void PolicyActor::hear_resumed(const Event& event) {
 void PolicyActor::changed(const Event& event) {
   const auto payload = event.payload();
   std::string place;
+  Money price;
   bool urgent = false;
   switch (event.type()) {
     case schema::Payload::SPOT_PRICE_CHANGED:
       place = std::string(text(payload.getSpotPriceChanged().getPlace().getId()));
+      price = {payload.getSpotPriceChanged().getPriceNanoUsdPerHour()};
       break;
     case schema::Payload::NODE_JOINED:
       place = std::string(text(payload.getNodeJoined().getPlace().getId()));
@@ -257,14 +215,15 @@ void PolicyActor::changed(const Event& event) {
     for (auto& [target, backoff] : vm.backoff) {
       if (urgent || target == place) backoff.changed = true;
     }
-    if (event.type() != schema::Payload::SPOT_PRICE_CHANGED || matters(vm, place))
+    if (event.type() != schema::Payload::SPOT_PRICE_CHANGED || matters(vm, place, price))
       look_soon(key, vm);
   }
 }
 
 // Whether a price there may change what was decided.
-bool PolicyActor::matters(const Vm& vm, const std::string& place) const {
-  return vm.deciding || place == vm.place || market_.now() >= vm.prices_matter_at;
+bool PolicyActor::matters(const Vm& vm, const std::string& place, Money price) const {
+  return vm.deciding || (place == vm.place && price > vm.price_here_matters_above) ||
+         market_.now() >= vm.prices_matter_at;
 }
 
 void PolicyActor::hear_move(const Event& event) {
@@ -391,7 +350,7 @@ void PolicyActor::look(const std::string& key) {
   }
   Message<schema::World> world =
       state_.world(vm.spec.reader(), context_.node(), market_.now(), options_.world);
-  if (!knowing_ && vm.asked.empty() && world.reader().getNoticeDeadlineNs() == 0) return;
+  if (!knowing() && vm.asked.empty() && world.reader().getNoticeDeadlineNs() == 0) return;
   vm.deciding = true;
   vm.again = false;
   const std::string name(text(vm.spec.reader().getPolicy()));
@@ -444,6 +403,7 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
 
   vm.place = str(world.reader().getCurrentPlace());
   vm.prices_matter_at = absl::FromUnixNanos(reader.getPricesMatterAtNs());
+  vm.price_here_matters_above = {reader.getPriceHereMattersAboveNanoUsd()};
   context_.cancel(std::exchange(vm.wake, 0));
   if (reader.getWakeAtNs() > world.reader().getNowNs()) {
     const Duration wait = market_.until(absl::FromUnixNanos(reader.getWakeAtNs()));
@@ -525,7 +485,7 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
   // A move under way does what is wanted, unless its target goes as well.
   const bool moves = !vm.moving.empty() && !(leaving && state_.noticed(vm.moving_to));
   if (waits || moves) return;
-  if (!knowing_ && !leaving) return;
+  if (!knowing() && !leaving) return;
   // Stopped or paused by its user: nothing runs that could move.
   if (!vm.spec.reader().getRunning() || vm.spec.reader().getPaused()) return;
   if (starting(key, vm) || held_back(key, vm, choice)) return;

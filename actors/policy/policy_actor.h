@@ -5,8 +5,7 @@
 // made at once, with whatever deadline a notice has left it.
 //
 // Nothing is decided before it is known what was before, prices and instances above all: a VM may be here sooner than a new node has
-// read the others' logs. Only flight from a notice does not wait for that. Prices are asked of the watcher that holds the feed's role:
-// nobody reads every price since the beginning, but where no watcher tells them.
+// read the others' logs. Only flight from a notice does not wait for that.
 //
 // It looks when a price that may matter or a notice or a node changes, when the policy asked to be woken, when the VM arrives; several
 // reasons at once are one look. A decision to stay is published (policy.considered) when choice or reason changes, at each
@@ -22,6 +21,7 @@
 
 #include "actors/market_time.h"
 #include "actors/past.h"
+#include "actors/policy/past_prices.h"
 #include "actors/policy/policies.h"
 #include "actors/policy/policy.h"
 #include "actors/policy/world.h"
@@ -55,9 +55,7 @@ struct PolicyActorOptions {
   // how often the lease table is asked which VMs are here
   Duration relist = absl::Seconds(15);
   Duration lease_deadline = absl::Seconds(2);
-  // Until prices count as known though no watcher has told them, and how often one is asked meanwhile.
-  Duration price_patience = absl::Milliseconds(4500);
-  Duration price_retry = absl::Milliseconds(500);
+  PastPricesOptions prices;
 };
 
 class PolicyActor final : public Actor {
@@ -83,9 +81,10 @@ class PolicyActor final : public Actor {
     Epoch epoch = 0;  // of its lease
     Instant since;    // when that was read first
     // Looks.
-    std::string place;            // where it was at the last decision
-    absl::Time prices_matter_at;  // market time: until then, prices elsewhere change nothing
-    TimerId look = 0;             // the coalesced next one
+    std::string place;               // where it was at the last decision
+    absl::Time prices_matter_at;     // market time: until then, prices elsewhere change nothing
+    Money price_here_matters_above;  // ... and there only such
+    TimerId look = 0;                // the coalesced next one
     TimerId wake = 0;
     bool at_wake = false;  // the next look is one that the policy asked for
     bool deciding = false;
@@ -111,12 +110,8 @@ class PolicyActor final : public Actor {
     std::map<std::string, Backoff> backoff;  // by place
   };
 
-  void ask_prices();
-  void ask_watcher(const std::string& node);
-  void prices_told(const Message<schema::Response>& told);
-  void read_prices();
-  void know();
-  bool matters(const Vm& vm, const std::string& place) const;
+  bool knowing() const;
+  bool matters(const Vm& vm, const std::string& place, Money price) const;
   void list_vms();
   void listed(std::vector<LeaseRecord> records);
   void refresh(const std::string& key);
@@ -149,16 +144,14 @@ class PolicyActor final : public Actor {
   const PolicyRegistry registry_;
   PolicyActorOptions options_;
   WorldState state_;
-  Past past_, prices_past_;        // without prices, and these
+  Past past_;  // without prices
+  PastPrices prices_;
   std::map<std::string, Vm> vms_;  // by lease key
   std::map<std::string, Epoch>
       resumed_;  // here, and nowhere else since; also of VMs whose lease was not read yet
   std::map<std::string, std::unique_ptr<Policy>> policies_;
   bool listing_ = false;
   bool past_known_ = false;  // of all who could be asked
-  bool prices_known_ = false;
-  bool reading_prices_ = false;  // from logs: no watcher tells them
-  bool knowing_ = false;         // both
 };
 
 // The reason without its numbers: two reasons of one class say the same about other figures.

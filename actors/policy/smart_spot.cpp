@@ -13,7 +13,7 @@
 namespace supercloud {
 namespace {
 
-constexpr std::int64_t million = 1'000'000;
+constexpr std::int64_t parts_per_million = 1'000'000;
 
 HourlySeries series_of(Outlook::Place place) {
   return {place.getHourlyNanoUsd(), place.getOnDemandNanoUsdPerHour()};
@@ -107,7 +107,7 @@ class SmartSpot {
   // What so many revocations per million cost, by a move to `target`.
   Money of_flights(unsigned target, std::int64_t per_million) const {
     return {per_million * options_.flights * (outlook_.move_cost(target).nano_usd / 1000) /
-            (million / 1000)};
+            (parts_per_million / 1000)};
   }
 
   // Revocations per million hours, in the long run.

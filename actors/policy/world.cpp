@@ -4,12 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
 
-constexpr std::size_t moves_max = 20;
 constexpr absl::Duration history_kept = absl::Hours(HourlyPrices::marks_max);
 
 // Lists of messages have iterators that the standard algorithms do not take.
@@ -19,10 +17,6 @@ bool any_of(const List& list, Predicate predicate) {
     if (predicate(element)) return true;
   }
   return false;
-}
-
-std::string vm_key(const Event& event) {
-  return absl::StrCat(event.tenant(), "/", event.subject());
 }
 
 }  // namespace
@@ -47,25 +41,12 @@ bool WorldState::apply(const Event& event) {
     case Payload::NODE_LEFT:
     case Payload::NODE_CAPACITY:
       return apply_node(event);
-    case Payload::VM_DESTROYED:
-      vms_.erase(vm_key(event));
-      return false;
-    case Payload::VM_RESUMED:
-    case Payload::VM_STOPPED:
-    case Payload::VM_FAILED:
-      apply_vm(event);
-      return false;
-    case Payload::MIGRATION_PROPOSED:
-    case Payload::MIGRATION_ACCEPTED:
-    case Payload::MIGRATION_COMPLETED:
-    case Payload::MIGRATION_ABORTED:
-      return apply_migration(event);
     default:
-      return false;
+      return fleet_.apply(event, [this](const std::string& node) { return place_of_node(node); });
   }
 }
 
-bool WorldState::apply_place(schema::Place::Reader place) {
+WorldState::PlaceState& WorldState::place_of(schema::Place::Reader place) {
   const std::string id = str(place.getId());
   const auto [found, is_new] = places_.try_emplace(id);
   PlaceState& state = found->second;
@@ -82,13 +63,12 @@ bool WorldState::apply_place(schema::Place::Reader place) {
       state.labels.push_back({str(label.getName()), str(label.getValue())});
     }
   }
-  return is_new;
+  return state;
 }
 
 bool WorldState::apply_price(const Event& event) {
   const auto change = event.payload().getSpotPriceChanged();
-  apply_place(change.getPlace());
-  PlaceState& place = places_.at(str(change.getPlace().getId()));
+  PlaceState& place = place_of(change.getPlace());
   const absl::Time since = absl::FromUnixNanos(change.getSinceNs());
   const Money price{change.getPriceNanoUsdPerHour()};
   const bool newest = place.prices.empty() || since > place.prices.newest().first;
@@ -107,16 +87,19 @@ bool WorldState::apply_price(const Event& event) {
 }
 
 void WorldState::learn(schema::Response::KnownPrices::Reader known) {
-  apply_place(known.getPlace());
-  PlaceState& place = places_.at(str(known.getPlace().getId()));
+  PlaceState& place = place_of(known.getPlace());
   const absl::Time since = absl::FromUnixNanos(known.getSinceNs());
   const Money price{known.getPriceNanoUsdPerHour()};
-  if (!place.prices.empty() && place.prices.newest().first > since) return;
   std::vector<Money> marks;
   for (const std::int64_t nano_usd : known.getHourlyNanoUsd()) marks.push_back({nano_usd});
   place.told = true;
+  place.hourly = HourlyPrices();
   place.hourly.take(known.getHour(), marks, since, price);
-  if (place.prices.add(since, price)) place.price_event = EventId::from(known.getEvent());
+  // What came into force since has perhaps been heard already, ahead of the answer.
+  for (const auto& [at, later] : place.prices.between(since, absl::InfiniteFuture()))
+    place.hourly.add(at, later);
+  const bool newest = place.prices.empty() || since > place.prices.newest().first;
+  if (place.prices.add(since, price) && newest) place.price_event = EventId::from(known.getEvent());
 }
 
 bool WorldState::apply_instance(const Event& event) {
@@ -136,7 +119,7 @@ bool WorldState::apply_instance(const Event& event) {
     }
     case schema::Payload::INSTANCE_LAUNCHED: {
       const auto launched = payload.getInstanceLaunched();
-      apply_place(launched.getPlace());
+      place_of(launched.getPlace());
       const std::string id = str(launched.getInstance());
       if (ended_.contains(id) || instances_.contains(id)) return false;
       InstanceState& instance = instances_[id];
@@ -164,7 +147,7 @@ bool WorldState::apply_instance(const Event& event) {
 }
 
 bool WorldState::apply_joined(schema::NodeJoined::Reader joined, HybridTime time) {
-  apply_place(joined.getPlace());
+  place_of(joined.getPlace());
   const auto [found, is_new] = nodes_.try_emplace(str(joined.getNode()));
   if (is_new && nodes_.size() > world_entries_max) forget_a_node(found->first);
   Node& node = found->second;
@@ -214,97 +197,6 @@ bool WorldState::apply_node(const Event& event) {
       return news;
     }
   }
-}
-
-WorldState::Move* WorldState::move_of(const Event& event) {
-  const auto vm = vms_.find(vm_key(event));
-  if (vm == vms_.end()) return nullptr;
-  const EventId migration = event.migration();
-  for (Move& move : vm->second.moves) {
-    if (move.migration == migration) return &move;
-  }
-  return nullptr;
-}
-
-bool WorldState::apply_migration(const Event& event) {
-  const auto payload = event.payload();
-  if (event.type() == schema::Payload::MIGRATION_PROPOSED) {
-    const auto proposed = payload.getMigrationProposed();
-    VmState& vm = vms_[vm_key(event)];
-    const EventId id = event.id();
-    for (const Move& move : vm.moves) {
-      if (move.migration == id) return false;
-    }
-    Move move;
-    move.migration = id;
-    move.at = event.time().wall();
-    move.from = place_of_node(str(proposed.getSourceNode()));
-    move.to = text(proposed.getTargetPlace()).empty() ? place_of_node(str(proposed.getTargetNode()))
-                                                      : str(proposed.getTargetPlace());
-    move.reason = str(proposed.getReason());
-    move.leaving = proposed.getLeaving();
-    vm.moves.push_front(std::move(move));
-    if (vm.moves.size() > moves_max) vm.moves.pop_back();
-    return false;
-  }
-  Move* move = move_of(event);
-  if (move == nullptr) return false;
-  move->ended = move->ended || event.type() != schema::Payload::MIGRATION_ACCEPTED;
-  if (event.type() == schema::Payload::MIGRATION_ACCEPTED) {
-    move->begun = true;
-    if (move->leaving) return true;
-    begun_.try_emplace({move->at, move->migration});
-    if (begun_.size() > world_entries_max) begun_.erase(begun_.begin());
-  } else if (event.type() == schema::Payload::MIGRATION_COMPLETED) {
-    const auto completed = payload.getMigrationCompleted();
-    move->begun = true;
-    move->completed = true;
-    total_ = absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()));
-    // Whole microseconds: nothing that a policy sees depends on how a double is printed or rounded.
-    blackout_ = absl::Microseconds(static_cast<std::int64_t>(completed.getBlackoutMs() * 1000));
-    sent_bytes_ = completed.getSentBytes();
-  }
-  return true;
-}
-
-void WorldState::apply_vm(const Event& event) {
-  VmState& vm = vms_[vm_key(event)];
-  if (event.epoch() < vm.epoch) return;
-  vm.epoch = event.epoch();
-  vm.node = event.type() == schema::Payload::VM_RESUMED
-                ? str(event.payload().getVmResumed().getNode())
-                : "";
-}
-
-// Where the others are, and how much they move.
-void WorldState::fill_fleet(const std::string& vm, absl::Time now, const WorldOptions& options,
-                            schema::World::Builder world) const {
-  std::map<std::string, std::uint32_t> there, arriving;
-  std::uint32_t vms = 0, moving = 0;
-  for (const auto& [name, state] : vms_) {
-    const std::string place =
-        name == vm ? str(world.asReader().getCurrentPlace()) : place_of_node(state.node);
-    if (!place.empty()) ++vms, ++there[place];
-    if (name == vm || state.moves.empty()) continue;
-    const Move& last = state.moves.front();
-    if (last.begun && !last.ended) ++moving, ++arriving[last.to];
-  }
-  for (auto candidate : world.getCandidates()) {
-    const std::string place = str(candidate.asReader().getPlace().getId());
-    candidate.setVms(there[place]);
-    candidate.setArriving(arriving[place]);
-  }
-  auto fleet = world.initFleet();
-  fleet.setVms(vms);
-  fleet.setMoving(moving);
-  fleet.setMovingMax(options.moving_max);
-  const absl::Time yesterday = now - absl::Hours(24);
-  std::uint32_t of_day = 0;
-  for (auto move = begun_.rbegin();
-       move != begun_.rend() && options.market.at(move->first.first) > yesterday; ++move)
-    ++of_day;
-  fleet.setMovesOfDay(of_day);
-  fleet.setMovesPerDay(options.moves_per_day);
 }
 
 std::string WorldState::place_of_node(const std::string& node) const {
@@ -455,32 +347,8 @@ Message<schema::World> WorldState::world(schema::VmSpec::Reader spec, const std:
       fill_candidate(id, place, spec, node, now, options, candidates[index++]);
     }
 
-    const auto vm = vms_.find(VmName::of(spec).to_string());
-    std::vector<const Move*> moves;
-    if (vm != vms_.end()) {
-      for (const Move& move : vm->second.moves) {
-        if (move.begun) moves.push_back(&move);
-      }
-    }
-    auto recent = world.initRecentMoves(static_cast<unsigned>(moves.size()));
-    for (unsigned i = 0; i < moves.size(); ++i) {
-      recent[i].setAtNs(absl::ToUnixNanos(options.market.at(moves[i]->at)));
-      recent[i].setFrom(moves[i]->from);
-      recent[i].setTo(moves[i]->to);
-      recent[i].setReason(moves[i]->reason);
-      recent[i].setCompleted(moves[i]->completed);
-      recent[i].setLeaving(moves[i]->leaving);
-    }
-    fill_fleet(VmName::of(spec).to_string(), now, options, world);
-    auto costs = world.initCosts();
-    const absl::Duration measured = total_ * options.market.speed;
-    costs.setMigrationNs(absl::ToInt64Nanoseconds(std::max(options.migration, measured)));
-    costs.setBlackoutNs(absl::ToInt64Nanoseconds(blackout_));
-    costs.setLaunchNs(absl::ToInt64Nanoseconds(options.launch));
-    costs.setTransferBytes(
-        options.transfer_bytes.value_or(sent_bytes_ > 0 ? sent_bytes_ : spec.getMemoryBytes()));
-    costs.setEgressNanoUsdPerGib(options.egress_per_gib.nano_usd);
-    costs.setDowntimeNanoUsdPerHour(static_cast<std::int64_t>(spec.getDowntimeNanoUsdPerHour()));
+    fleet_.fill(
+        spec, now, options, [this](const std::string& at) { return place_of_node(at); }, world);
     auto market = world.initMarket();
     market.setHourNs(absl::ToInt64Nanoseconds(options.hour));
     market.setNoticeNs(absl::ToInt64Nanoseconds(options.notice));

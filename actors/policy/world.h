@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -12,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "actors/ledger/billing.h"
+#include "actors/policy/fleet.h"
 #include "actors/recent.h"
 #include "actors/spot/hourly_prices.h"
 #include "core/event.h"
@@ -93,33 +93,12 @@ class WorldState {
     Money bid;
     std::optional<Notice> notice;
   };
-  struct Move {
-    EventId migration;
-    absl::Time at;
-    std::string from, to, reason;
-    bool completed = false;
-    bool begun = false;
-    bool ended = false;
-    bool leaving = false;
-  };
-  struct VmState {
-    std::deque<Move> moves;  // newest first
-    Epoch epoch = 0;         // of `node`
-    std::string node;        // where it was last seen running; empty: nowhere
-  };
-
   bool apply_price(const Event& event);
-  bool apply_place(schema::Place::Reader place);
+  PlaceState& place_of(schema::Place::Reader place);  // as it says it is
   bool apply_instance(const Event& event);
   bool apply_node(const Event& event);
   bool apply_joined(schema::NodeJoined::Reader joined, HybridTime time);
   void forget_a_node(const std::string& but);
-  bool apply_migration(const Event& event);
-  void apply_vm(const Event& event);
-  Move* move_of(const Event& event);
-  void fill_fleet(const std::string& vm, absl::Time now, const WorldOptions& options,
-                  schema::World::Builder world) const;
-
   void fill_candidate(const std::string& id, const PlaceState& place, schema::VmSpec::Reader spec,
                       const std::string& vm_node, absl::Time now, const WorldOptions& options,
                       schema::World::PlaceView::Builder view) const;
@@ -129,16 +108,10 @@ class WorldState {
   std::map<std::string, PlaceState> places_;
   std::map<std::string, InstanceState> instances_;
   std::map<std::string, Node> nodes_;
-  std::map<std::string, VmState> vms_;  // by "tenant/name"
-  // Moves to save money that have begun, by cluster time.
-  std::map<std::pair<absl::Time, EventId>, bool> begun_;
   RecentSet<std::string> ended_{world_entries_max};  // instances
   RecentMap<std::string, Notice> early_notices_{world_entries_max};
   int lost_feeds_ = 0;
-  // The last completed move, in cluster time.
-  Duration total_ = absl::ZeroDuration();
-  Duration blackout_ = absl::ZeroDuration();
-  std::uint64_t sent_bytes_ = 0;
+  Fleet fleet_;
 };
 
 // Why this VM may not run at this place, by its labels alone; empty: it may. Besides the labels it carries, a place has the

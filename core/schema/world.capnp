@@ -99,4 +99,6 @@ struct Decision {
   # Market time before which prices of other places cannot change this decision: until then it is asked again only for the price
   # where the VM is, notices, nodes, moves, and at wakeAt. 0: every price matters.
   pricesMatterAtNs @7 :Int64;
+  # ... and the price where the VM is changes it only if it is above this one. 0: whatever it is.
+  priceHereMattersAboveNanoUsd @8 :Int64;
 }

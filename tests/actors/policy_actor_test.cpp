@@ -149,7 +149,15 @@ TEST_F(PolicyActorTest, ProposesTheCheapestPlaceAsThePaidHourEnds) {
 }
 
 TEST_F(PolicyActorTest, CountsLooksThatChangeNothingAndTellsAtTheHoursEnd) {
-  TestNode& node = furnish("cheapest");
+  const Decide cheapest_at_every_price = [](schema::World::Reader world) {
+    const auto decided = decide_cheapest(world);
+    return Message<schema::Decision>::build([&](schema::Decision::Builder decision) {
+      decision.setReason(decided.reader().getReason());
+      decision.setCandidates(decided.reader().getCandidates());
+      decision.setWakeAtNs(decided.reader().getWakeAtNs());
+    });
+  };
+  TestNode& node = furnish("test", with(cheapest_at_every_price));
   for (int i = 1; i <= 10; ++i) {
     publish_price(node, zone("a"), cent / 2 + i, market.origin + absl::Minutes(i));
     run(absl::Minutes(1));
@@ -165,6 +173,23 @@ TEST_F(PolicyActorTest, CountsLooksThatChangeNothingAndTellsAtTheHoursEnd) {
   EXPECT_EQ(body.getWakeAtNs(), absl::ToUnixNanos(market.origin + absl::Minutes(117)));
   until(118);
   EXPECT_EQ(considered(node).size(), 3U);
+}
+
+TEST_F(PolicyActorTest, IsNotAskedForPricesBelowTheBidWhileTheHourIsPaid) {
+  TestNode& node = furnish("cheapest");
+  for (int i = 1; i <= 10; ++i) {
+    publish_price(node, zone("a"), cent / 2 + i, market.origin + absl::Minutes(i));
+    run(absl::Minutes(1));
+  }
+  until(58);
+  ASSERT_EQ(considered(node).size(), 2U);
+  const auto body = of(node, Payload::POLICY_CONSIDERED)[1].payload().getPolicyConsidered();
+  EXPECT_LT(body.getUnchangedLooks(), 10U);
+  until(70);
+  publish_price(node, zone("a"), 18 * cent, market.origin + absl::Minutes(70));
+  run(absl::Seconds(1));
+  ASSERT_EQ(considered(node).size(), 3U);
+  EXPECT_NE(considered(node)[2].find("exceeds the bid"), std::string::npos);
 }
 
 TEST_F(PolicyActorTest, FleesFromANoticeWithItsDeadline) {

@@ -90,6 +90,7 @@ TEST_F(SmartSpotTest, WaitsForTheHoursEndAndSaysFromWhenPricesMatter) {
   EXPECT_EQ(choice(decision), "");
   EXPECT_EQ(decision.reader().getWakeAtNs(), start + 57 * minute);
   EXPECT_EQ(decision.reader().getPricesMatterAtNs(), start + 57 * minute);
+  EXPECT_EQ(decision.reader().getPriceHereMattersAboveNanoUsd(), 20 * cent);
 }
 
 TEST_F(SmartSpotTest, StaysWhereTheDifferenceDoesNotPayForTheMove) {

@@ -283,6 +283,37 @@ TEST_F(WorldTest, DecisionsAreTheSameByteForByte) {
   EXPECT_EQ(stay.reader().getCandidates().size(), 4U);
 }
 
+TEST_F(WorldTest, KeepsWhatIsToldOfAPlaceOfWhichANewerPriceCameBeforeTheAnswer) {
+  const auto answer = Message<schema::Response>::build([&](schema::Response::Builder response) {
+    auto known = response.initPrices(1)[0];
+    write_place(zone("a"), {}, known.initPlace());
+    known.setPriceNanoUsdPerHour(3 * cent);
+    known.setSinceNs(absl::ToUnixNanos(at(-30)));
+    known.initEvent().setOrigin("watcher");
+    known.setHour(HourlyPrices::mark(at(0)));
+    auto marks = known.initHourlyNanoUsd(3);
+    for (unsigned i = 0; i < 3; ++i) marks.set(i, (3 + i) * cent);
+  });
+  const auto marks_after = [&](WorldState& told) {
+    std::vector<std::int64_t> marks;
+    const auto spec = Message<schema::VmSpec>::build([](schema::VmSpec::Builder) {});
+    const auto seen = told.world(spec.reader(), "node-a", at(130), options);
+    const auto place = seen.reader().getCandidates()[0];
+    for (const std::int64_t mark : place.getHourlyNanoUsd()) marks.push_back(mark / cent);
+    EXPECT_EQ(place.getPriceNanoUsdPerHour(), 7 * cent);
+    EXPECT_EQ(str(place.getPriceEvent().getOrigin()), "n/test");
+    return marks;
+  };
+  const Event newer = price(zone("a"), 7 * cent, 70);
+  WorldState before, after;
+  before.apply(newer);
+  before.learn(answer.reader().getPrices()[0]);
+  after.learn(answer.reader().getPrices()[0]);
+  after.apply(newer);
+  EXPECT_EQ(marks_after(before), (std::vector<std::int64_t>{7, 3, 3, 4, 5}));
+  EXPECT_EQ(marks_after(after), marks_after(before));
+}
+
 TEST_F(WorldTest, RemembersTheNodesHeardOfLastAndNoMore) {
   WorldState remembered;
   const Event first = joined("node-first", zone("a"), 1);

@@ -1,0 +1,172 @@
+#include "actors/policy/fleet.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "actors/policy/world.h"
+#include "core/text.h"
+#include "core/vm_name.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::size_t moves_max = 20;
+
+std::string vm_key(const Event& event) {
+  return absl::StrCat(event.tenant(), "/", event.subject());
+}
+
+}  // namespace
+
+bool Fleet::apply(const Event& event, PlaceOf place_of) {
+  using Payload = schema::Payload;
+  switch (event.type()) {
+    case Payload::VM_DESTROYED:
+      vms_.erase(vm_key(event));
+      return false;
+    case Payload::VM_RESUMED:
+    case Payload::VM_STOPPED:
+    case Payload::VM_FAILED:
+      seen(event);
+      return false;
+    case Payload::MIGRATION_PROPOSED:
+      proposed(event, place_of);
+      return false;
+    case Payload::MIGRATION_ACCEPTED:
+    case Payload::MIGRATION_COMPLETED:
+    case Payload::MIGRATION_ABORTED:
+      return moved(event);
+    default:
+      return false;
+  }
+}
+
+void Fleet::seen(const Event& event) {
+  Vm& vm = vms_[vm_key(event)];
+  if (event.epoch() < vm.epoch) return;
+  vm.epoch = event.epoch();
+  vm.node = event.type() == schema::Payload::VM_RESUMED
+                ? str(event.payload().getVmResumed().getNode())
+                : "";
+}
+
+void Fleet::proposed(const Event& event, PlaceOf place_of) {
+  const auto proposed = event.payload().getMigrationProposed();
+  Vm& vm = vms_[vm_key(event)];
+  const EventId id = event.id();
+  for (const Move& move : vm.moves)
+    if (move.migration == id) return;
+  Move move;
+  move.migration = id;
+  move.at = event.time().wall();
+  move.from = place_of(str(proposed.getSourceNode()));
+  move.to = text(proposed.getTargetPlace()).empty() ? place_of(str(proposed.getTargetNode()))
+                                                    : str(proposed.getTargetPlace());
+  move.reason = str(proposed.getReason());
+  move.leaving = proposed.getLeaving();
+  vm.moves.push_front(std::move(move));
+  if (vm.moves.size() > moves_max) vm.moves.pop_back();
+}
+
+Fleet::Move* Fleet::move_of(const Event& event) {
+  const auto vm = vms_.find(vm_key(event));
+  if (vm == vms_.end()) return nullptr;
+  const EventId migration = event.migration();
+  for (Move& move : vm->second.moves)
+    if (move.migration == migration) return &move;
+  return nullptr;
+}
+
+bool Fleet::moved(const Event& event) {
+  Move* move = move_of(event);
+  if (move == nullptr) return false;
+  move->ended = move->ended || event.type() != schema::Payload::MIGRATION_ACCEPTED;
+  if (event.type() == schema::Payload::MIGRATION_ACCEPTED) {
+    move->begun = true;
+    if (move->leaving) return true;
+    begun_.try_emplace({move->at, move->migration});
+    if (begun_.size() > world_entries_max) begun_.erase(begun_.begin());
+  } else if (event.type() == schema::Payload::MIGRATION_COMPLETED) {
+    const auto completed = event.payload().getMigrationCompleted();
+    move->begun = true;
+    move->completed = true;
+    total_ = absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()));
+    // Whole microseconds: nothing that a policy sees depends on how a double is printed or rounded.
+    blackout_ = absl::Microseconds(static_cast<std::int64_t>(completed.getBlackoutMs() * 1000));
+    sent_bytes_ = completed.getSentBytes();
+  }
+  return true;
+}
+
+void Fleet::fill(schema::VmSpec::Reader spec, absl::Time now, const WorldOptions& options,
+                 PlaceOf place_of, schema::World::Builder world) const {
+  const std::string vm = VmName::of(spec).to_string();
+  fill_moves(vm, options, world);
+  fill_candidates(vm, now, options, place_of, world);
+  fill_costs(spec, options, world);
+}
+
+void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
+                       schema::World::Builder world) const {
+  const auto found = vms_.find(vm);
+  std::vector<const Move*> moves;
+  if (found != vms_.end())
+    for (const Move& move : found->second.moves)
+      if (move.begun) moves.push_back(&move);
+  auto recent = world.initRecentMoves(static_cast<unsigned>(moves.size()));
+  for (unsigned i = 0; i < moves.size(); ++i) {
+    recent[i].setAtNs(absl::ToUnixNanos(options.market.at(moves[i]->at)));
+    recent[i].setFrom(moves[i]->from);
+    recent[i].setTo(moves[i]->to);
+    recent[i].setReason(moves[i]->reason);
+    recent[i].setCompleted(moves[i]->completed);
+    recent[i].setLeaving(moves[i]->leaving);
+  }
+}
+
+// Where the others are, and how much they move.
+void Fleet::fill_candidates(const std::string& vm, absl::Time now, const WorldOptions& options,
+                            PlaceOf place_of, schema::World::Builder world) const {
+  std::map<std::string, std::uint32_t> there, arriving;
+  std::uint32_t vms = 0, moving = 0;
+  for (const auto& [name, state] : vms_) {
+    const std::string place =
+        name == vm ? str(world.asReader().getCurrentPlace()) : place_of(state.node);
+    if (!place.empty()) ++vms, ++there[place];
+    if (name == vm || state.moves.empty()) continue;
+    const Move& last = state.moves.front();
+    if (last.begun && !last.ended) ++moving, ++arriving[last.to];
+  }
+  for (auto candidate : world.getCandidates()) {
+    const std::string place = str(candidate.asReader().getPlace().getId());
+    candidate.setVms(there[place]);
+    candidate.setArriving(arriving[place]);
+  }
+  auto fleet = world.initFleet();
+  fleet.setVms(vms);
+  fleet.setMoving(moving);
+  fleet.setMovingMax(options.moving_max);
+  const absl::Time yesterday = now - absl::Hours(24);
+  std::uint32_t of_day = 0;
+  for (auto move = begun_.rbegin();
+       move != begun_.rend() && options.market.at(move->first.first) > yesterday; ++move)
+    ++of_day;
+  fleet.setMovesOfDay(of_day);
+  fleet.setMovesPerDay(options.moves_per_day);
+}
+
+void Fleet::fill_costs(schema::VmSpec::Reader spec, const WorldOptions& options,
+                       schema::World::Builder world) const {
+  auto costs = world.initCosts();
+  const absl::Duration measured = total_ * options.market.speed;
+  costs.setMigrationNs(absl::ToInt64Nanoseconds(std::max(options.migration, measured)));
+  costs.setBlackoutNs(absl::ToInt64Nanoseconds(blackout_));
+  costs.setLaunchNs(absl::ToInt64Nanoseconds(options.launch));
+  costs.setTransferBytes(
+      options.transfer_bytes.value_or(sent_bytes_ > 0 ? sent_bytes_ : spec.getMemoryBytes()));
+  costs.setEgressNanoUsdPerGib(options.egress_per_gib.nano_usd);
+  costs.setDowntimeNanoUsdPerHour(static_cast<std::int64_t>(spec.getDowntimeNanoUsdPerHour()));
+}
+
+}  // namespace supercloud

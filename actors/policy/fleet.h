@@ -1,0 +1,69 @@
+// The VMs of the cluster, as far as policies know them: where each runs, how it moved, and what moves cost. A part of WorldState, as
+// pure as it is.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+#include "core/event.h"
+#include "core/schema/world.capnp.h"
+#include "core/time.h"
+
+namespace supercloud {
+
+struct WorldOptions;
+
+class Fleet {
+ public:
+  // The place of a node; empty: not known.
+  using PlaceOf = absl::FunctionRef<std::string(const std::string& node)>;
+
+  // Takes note of an event of the domains vm and migration. True if a policy might now decide otherwise.
+  bool apply(const Event& event, PlaceOf place_of);
+
+  // Fills in what the World of a VM at its current place says of moves, fleet and costs, and of each candidate.
+  void fill(schema::VmSpec::Reader spec, absl::Time now, const WorldOptions& options,
+            PlaceOf place_of, schema::World::Builder world) const;
+
+ private:
+  struct Move {
+    EventId migration;
+    absl::Time at;
+    std::string from, to, reason;
+    bool completed = false;
+    bool begun = false;
+    bool ended = false;
+    bool leaving = false;
+  };
+  struct Vm {
+    std::deque<Move> moves;  // newest first
+    Epoch epoch = 0;         // of `node`
+    std::string node;        // where it was last seen running; empty: nowhere
+  };
+
+  void proposed(const Event& event, PlaceOf place_of);
+  bool moved(const Event& event);
+  void seen(const Event& event);
+  Move* move_of(const Event& event);
+  void fill_moves(const std::string& vm, const WorldOptions& options,
+                  schema::World::Builder world) const;
+  void fill_candidates(const std::string& vm, absl::Time now, const WorldOptions& options,
+                       PlaceOf place_of, schema::World::Builder world) const;
+  void fill_costs(schema::VmSpec::Reader spec, const WorldOptions& options,
+                  schema::World::Builder world) const;
+
+  std::map<std::string, Vm> vms_;  // by "tenant/name"
+  // Moves to save money that have begun, by cluster time.
+  std::map<std::pair<absl::Time, EventId>, bool> begun_;
+  // The last completed move, in cluster time.
+  Duration total_ = absl::ZeroDuration();
+  Duration blackout_ = absl::ZeroDuration();
+  std::uint64_t sent_bytes_ = 0;
+};
+
+}  // namespace supercloud
