@@ -1,0 +1,81 @@
+// A policy over twelve days of four zones' prices, with the whole choreography and its log on disk, beside reading those prices.
+#include <benchmark/benchmark.h>
+
+#include <chrono>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "bench/cli/cluster.h"
+#include "cli/replay/run.h"
+#include "cli/replay/setup.h"
+#include "core/random.h"
+#include "simulation/replay/replay.h"
+#include "storage/rocks_event_log.h"
+
+namespace supercloud {
+namespace {
+
+constexpr int replayed_days = 12;
+const absl::Time first_minute = absl::FromUnixSeconds(1'466'553'600);
+
+// Every five minutes a row; a zone's price changes with most of them, and now and then stands above the on-demand price for hours.
+std::string write_prices(const std::filesystem::path& folder) {
+  const std::string path = (folder / "prices.csv").string();
+  std::ofstream file(path);
+  file << "time_utc,us-east-1a,us-east-1c,us-east-1d,us-east-1e\n";
+  Random random(1);
+  int spike[4] = {};
+  for (int row = 0; row < replayed_days * 288; ++row) {
+    file << absl::FormatTime("%Y-%m-%dT%H:%MZ", first_minute + row * absl::Minutes(5),
+                             absl::UTCTimeZone());
+    for (int& left : spike) {
+      if (left > 0)
+        --left;
+      else if (random.chance(1'000))
+        left = static_cast<int>(random.between(10, 60));
+      file << absl::StrFormat(
+          ",0.%04d", left > 0 ? 2'400 + random.between(0, 99) : 300 + random.between(0, 99));
+    }
+    file << "\n";
+  }
+  return path;
+}
+
+void replay_of_prices(benchmark::State& state) {
+  using clock = std::chrono::steady_clock;
+  const TemporaryFolder folder;
+  ReplaySetup setup;
+  setup.files = {write_prices(folder.path())};
+  setup.type = "m4.xlarge";
+  setup.on_demand = {"m4.xlarge=0.239"};
+  clock::duration reading{}, all{};
+  std::size_t prices = 0, logged = 0, rounds = 0;
+  absl::StatusOr<ReplayStrategy> strategy = absl::UnknownError("not yet");
+  for (auto unused : state) {
+    (void)unused;
+    const auto began = clock::now();
+    auto prepared = prepare(setup);
+    if (!prepared.ok()) return state.SkipWithError(prepared.status().ToString().c_str());
+    reading += clock::now() - began;
+    const std::string log = (folder.path() / absl::StrCat("log-", ++rounds)).string();
+    prepared->options.keep = [&](const LogImage& image) {
+      logged = image.events.size();
+      return RocksEventLog::make({.path = log, .node = "replay"}, image);
+    };
+    strategy = replay(prepared->options, "smart-spot");
+    all += clock::now() - began;
+    prices = prepared->grid->prices_read();
+  }
+  if (!strategy.ok()) return state.SkipWithError(strategy.status().ToString().c_str());
+  if (strategy->caught != 0 || strategy->moves == 0 || logged != strategy->events)
+    return state.SkipWithError("the VM did not move, was caught, or something was not logged");
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(prices));
+  state.counters["times_reading"] =
+      std::chrono::duration<double>(all) / std::chrono::duration<double>(reading);
+}
+BENCHMARK(replay_of_prices)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace supercloud
