@@ -7,11 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "actors/policy/policies.h"
 #include "bench/cli/cluster.h"
 #include "cli/replay/run.h"
 #include "cli/replay/setup.h"
 #include "core/random.h"
-#include "simulation/replay/replay.h"
 #include "storage/rocks_event_log.h"
 
 namespace supercloud {
@@ -22,7 +22,7 @@ const absl::Time first_minute = absl::FromUnixSeconds(1'466'553'600);
 
 // Every five minutes a row; a zone's price changes with most of them, and now and then stands above the on-demand price for hours.
 std::string write_prices(const std::filesystem::path& folder) {
-  const std::string path = (folder / "prices.csv").string();
+  const std::string path = (folder / "m4.xlarge.csv").string();
   std::ofstream file(path);
   file << "time_utc,us-east-1a,us-east-1c,us-east-1d,us-east-1e\n";
   Random random(1);
@@ -52,7 +52,7 @@ void replay_of_prices(benchmark::State& state) {
   setup.on_demand = {"m4.xlarge=0.239"};
   clock::duration reading{}, all{};
   std::size_t prices = 0, logged = 0, rounds = 0;
-  absl::StatusOr<ReplayStrategy> strategy = absl::UnknownError("not yet");
+  absl::StatusOr<ReplayResult> result = absl::UnknownError("not yet");
   for (auto unused : state) {
     (void)unused;
     const auto began = clock::now();
@@ -60,17 +60,22 @@ void replay_of_prices(benchmark::State& state) {
     if (!prepared.ok()) return state.SkipWithError(prepared.status().ToString().c_str());
     reading += clock::now() - began;
     const std::string log = (folder.path() / absl::StrCat("log-", ++rounds)).string();
+    prepared->options.policies = built_in_policies();
     prepared->options.keep = [&](const LogImage& image) {
       logged = image.events.size();
       return RocksEventLog::make({.path = log, .node = "replay"}, image);
     };
-    strategy = replay(prepared->options, "smart-spot");
+    result = run_strategies(*prepared, {"smart-spot"}, {});
     all += clock::now() - began;
     prices = prepared->grid->prices_read();
   }
-  if (!strategy.ok()) return state.SkipWithError(strategy.status().ToString().c_str());
-  if (strategy->caught != 0 || strategy->moves == 0 || logged != strategy->events)
-    return state.SkipWithError("the VM did not move, was caught, or something was not logged");
+  if (!result.ok()) return state.SkipWithError(result.status().ToString().c_str());
+  const ReplayStrategy& strategy = result->strategies.front();
+  if (strategy.caught != 0 || strategy.moves == 0 || logged != strategy.events)
+    return state.SkipWithError(absl::StrCat("after ", strategy.moves, " moves, ", strategy.caught,
+                                            " caught: ", logged, " of ", strategy.events,
+                                            " events logged")
+                                   .c_str());
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(prices));
   state.counters["times_reading"] =
       std::chrono::duration<double>(all) / std::chrono::duration<double>(reading);
