@@ -54,11 +54,22 @@ std::string Outlook::danger() const {
   return "";
 }
 
+std::int64_t Outlook::bid(unsigned index) const {
+  const Place at = place(index);
+  if (!at.getPlace().getSpot()) return 0;
+  if (is_current(index) && bid_here() > Money{}) return bid_here().nano_usd;
+  return at.getBidNanoUsdPerHour();
+}
+
 std::string Outlook::exclusion(unsigned index) const {
   const Place candidate = place(index);
   if (!candidate.getAllowed()) return str(candidate.getWhyNot());
   if (!candidate.getPriceKnown()) return "no price is known there";
-  if (!is_current(index)) return "";
+  if (!is_current(index)) {
+    if (bid(index) == 0 || candidate.getPriceNanoUsdPerHour() <= bid(index)) return "";
+    return absl::StrCat("the price there exceeds the ", price_text(bid(index)),
+                        " that would be bid");
+  }
   if (world_.getNoticeDeadlineNs() != 0) return "the cloud is about to take the instance there";
   return outbid() ? "the price there exceeds the bid" : "";
 }

@@ -35,6 +35,9 @@ class Outlook {
 
   // What was bid for the instance where the VM is; 0: no bid, or none that is known.
   Money bid_here() const;
+  // Above it the cloud takes what is at that place: what was bid for the VM's instance, what would be bid elsewhere. 0: nothing is
+  // taken there, or the bid is not known.
+  std::int64_t bid(unsigned index) const;
 
   // Why a place is no choice; empty: it is one.
   std::string exclusion(unsigned index) const;

@@ -60,16 +60,4 @@ Money expected_gap(const HourlySeries& here, const HourlySeries& there, Money ga
   return {static_cast<std::int64_t>(reverting + static_cast<Wide>(mean_nano) * model.horizon)};
 }
 
-std::int64_t rises_per_million(const HourlySeries& series, std::int64_t limit,
-                               const GapModel& model) {
-  std::int64_t weight = static_cast<std::int64_t>(model.prior_weight) * million, rises = 0;
-  AgeWeights ages(model);
-  for (unsigned i = 0; i + 1 < series.nano_usd.size(); ++i) {
-    const std::int64_t w = ages.next();
-    weight += w;
-    if (series.nano_usd[i] > limit && series.nano_usd[i + 1] <= limit) rises += w;
-  }
-  return static_cast<std::int64_t>(static_cast<Wide>(rises) * million / weight);
-}
-
 }  // namespace supercloud

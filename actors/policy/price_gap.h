@@ -54,8 +54,4 @@ struct HourlySeries {
 Money expected_gap(const HourlySeries& here, const HourlySeries& there, Money gap_now,
                    const GapModel& model);
 
-// How often per million hours the price rose above the limit from one hour to the next, weighted likewise.
-std::int64_t rises_per_million(const HourlySeries& series, std::int64_t limit,
-                               const GapModel& model);
-
 }  // namespace supercloud

@@ -4,8 +4,10 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "actors/policy/hindsight.h"
 #include "actors/policy/outlook.h"
 #include "actors/policy/revocation_risk.h"
 #include "core/text.h"
@@ -40,6 +42,7 @@ class SmartSpot {
                                Outlook::time_text(outlook_.paid_until_ns())));
     }
     weigh(danger.empty());
+    look_back();
     learn_risk();
     if (!danger.empty()) return flee(danger);
     return save();
@@ -56,13 +59,7 @@ class SmartSpot {
     return stay(std::move(reason));
   }
 
-  void learn_risk() {
-    for (unsigned i = 0; i < outlook_.size(); ++i)
-      if (const Outlook::Place place = outlook_.place(i); can_be_taken(place))
-        risk_.learn({place.getHourlyNanoUsd(), 0}, place.getOnDemandNanoUsdPerHour());
-  }
-
-  // Expected costs and gains over the horizon, moves included. `spread`: full places are excluded too; fleeing VMs take what there is.
+  // Expected costs and gains over the horizon. `spread`: full places are excluded too; fleeing VMs take what there is.
   void weigh(bool spread) {
     const Outlook::Place here = *outlook_.current();
     for (unsigned i = 0; i < outlook_.size(); ++i) {
@@ -79,9 +76,6 @@ class SmartSpot {
     std::string why = outlook_.exclusion(index);
     const Outlook::Place place = outlook_.place(index);
     if (!why.empty() || outlook_.is_current(index) || !place.getPlace().getSpot()) return why;
-    const std::int64_t bid = place.getOnDemandNanoUsdPerHour();
-    if (bid > 0 && place.getPriceNanoUsdPerHour() > bid)
-      return "the price there exceeds that on demand, which would be bid";
     const auto fleet = outlook_.world().getFleet();
     const std::uint32_t share = std::max(1U, fleet.getVms() * options_.share_max_percent / 100);
     const std::uint32_t there = place.getVms() + place.getArriving();
@@ -92,88 +86,85 @@ class SmartSpot {
     return "";
   }
 
-  // What is saved by going there, the move not counted.
+  // What is expected to be saved by being there, the move not counted.
   Money gain(Outlook::Place here, unsigned target) const {
     const Outlook::Place there = outlook_.place(target);
     const Money gap_now = capped_price(here) - capped_price(there);
-    const Money saved = expected_gap(series_of(here), series_of(there), gap_now, options_.gap);
-    return saved - of_flights(target, (rises(there) - rises(here)) * options_.gap.horizon);
+    return expected_gap(series_of(here), series_of(there), gap_now, options_.gap);
   }
 
-  static bool can_be_taken(Outlook::Place place) {
-    return place.getPlace().getSpot() && place.getOnDemandNanoUsdPerHour() > 0;
-  }
-
-  // What so many revocations per million cost, by a move to `target`.
-  Money of_flights(unsigned target, std::int64_t per_million) const {
-    return {per_million * options_.flights * (outlook_.move_cost(target).nano_usd / 1000) /
-            (parts_per_million / 1000)};
-  }
-
-  // Revocations per million hours, in the long run.
-  std::int64_t rises(Outlook::Place place) const {
-    if (!can_be_taken(place)) return 0;
-    return rises_per_million({place.getHourlyNanoUsd(), 0}, place.getOnDemandNanoUsdPerHour(),
-                             options_.gap);
-  }
-
-  // The chance of one in the next hour, per million.
-  std::int64_t risk(Outlook::Place place) const {
-    if (!can_be_taken(place)) return 0;
-    return risk_.next_hour({place.getHourlyNanoUsd(), 0}, place.getPriceNanoUsdPerHour(),
-                           place.getOnDemandNanoUsdPerHour());
-  }
-
-  // Why a move there can as well wait for an hour; empty: it cannot.
-  std::string patience(unsigned target) const {
-    const Outlook::Place here = *outlook_.current(), there = outlook_.place(target);
-    const Money saved = capped_price(here) - capped_price(there);
-    const Money at_risk = of_flights(target, risk(there) - risk(here));
-    if (saved > at_risk) return "";
-    return absl::StrCat("the next hour there saves ", Outlook::price_text(saved.nano_usd),
-                        ", the risk of being taken costs ", Outlook::price_text(at_risk.nano_usd));
-  }
-
-  Money threshold(unsigned target) const {
-    return {outlook_.move_cost(target).nano_usd * options_.hysteresis_percent / 100};
-  }
-
-  // Of the candidates that are a choice, the one that gains most over what a move there has to gain. Who flees counts what may happen
-  // in the next hour; who does not has time.
-  std::optional<unsigned> best(bool flees) const {
-    std::optional<unsigned> best;
-    const auto worth = [&](unsigned i) {
-      if (outlook_.is_current(i)) return Money{};
-      const Money gained = verdict_.opinions[i].gain - threshold(i);
-      return flees ? gained - of_flights(i, risk(outlook_.place(i))) : gained;
-    };
+  // What each place would have cost by now. Those that are no choice do not count: what would have been saved there is out of reach.
+  void look_back() {
+    std::vector<HindsightPlace> places;
+    std::vector<unsigned> indices;
     for (unsigned i = 0; i < outlook_.size(); ++i) {
-      if (!verdict_.opinions[i].excluded.empty()) continue;
-      if (!flees && !outlook_.is_current(i) && !patience(i).empty()) continue;
-      // At equal worth being there already counts, then the order of places.
-      if (!best || std::make_pair(worth(i), outlook_.is_current(i)) >
-                       std::make_pair(worth(*best), outlook_.is_current(*best)))
+      const Outlook::Place place = outlook_.place(i);
+      const bool counts = verdict_.opinions[i].excluded.empty() || outlook_.is_current(i);
+      if (!counts || !place.getPriceKnown()) continue;
+      indices.push_back(i);
+      places.push_back({place.getHourlyNanoUsd(), Money{place.getPriceNanoUsdPerHour()},
+                        outlook_.bid(i), outlook_.move_cost(i)});
+    }
+    const std::vector<Money> costs = hindsight(places);
+    looked_back_.assign(outlook_.size(), Money{});
+    for (std::size_t k = 0; k < indices.size(); ++k) looked_back_[indices[k]] = costs[k];
+  }
+
+  void learn_risk() {
+    for (unsigned i = 0; i < outlook_.size(); ++i)
+      if (outlook_.bid(i) > 0)
+        risk_.learn({outlook_.place(i).getHourlyNanoUsd(), 0}, outlook_.bid(i));
+  }
+
+  // What a revocation within the next hour is expected to cost there.
+  Money of_flights(unsigned index) const {
+    const Outlook::Place place = outlook_.place(index);
+    if (outlook_.bid(index) == 0) return {};
+    const std::int64_t per_million =
+        risk_.next_hour({place.getHourlyNanoUsd(), 0}, place.getPriceNanoUsdPerHour(),
+                        outlook_.bid(index)) *
+        options_.flight_percent / 100;
+    return {per_million * (outlook_.move_cost(index).nano_usd / 1000) / (parts_per_million / 1000)};
+  }
+
+  // To have been there by now, or to be there for the way that it takes, and what may happen next.
+  Money total(unsigned index) const {
+    const Money way = outlook_.is_current(index) ? Money{} : outlook_.move_cost(index);
+    return looked_back_[index] + way + of_flights(index);
+  }
+
+  // Of the candidates that are a choice, the one that costs least. Who may stay goes to none that is expected to be the dearer one.
+  std::optional<unsigned> best(bool may_stay) const {
+    std::optional<unsigned> best;
+    for (unsigned i = 0; i < outlook_.size(); ++i) {
+      const Opinion& opinion = verdict_.opinions[i];
+      if (!opinion.excluded.empty() || (may_stay && opinion.gain < Money{})) continue;
+      // At equal cost being there already counts, then the order of places.
+      if (!best || std::make_pair(total(i), !outlook_.is_current(i)) <
+                       std::make_pair(total(*best), !outlook_.is_current(*best)))
         best = i;
     }
     return best;
   }
 
   Verdict flee(const std::string& danger) {
-    const std::optional<unsigned> target = best(true);
+    const std::optional<unsigned> target = best(false);
     if (!target) return stay(danger + ", but there is no place to go to");
     return go(*target, absl::StrCat(danger, "; ", name(*target), " at ", price(*target),
                                     " per hour is the best that is left"));
   }
 
   Verdict save() {
-    const std::optional<unsigned> target = best(false);
+    const std::optional<unsigned> target = best(outlook_.current()->getAllowed());
     if (!target) return stay("no place is allowed and has a known price");
     if (outlook_.is_current(*target)) return stay(why_no_move());
-    const Opinion& opinion = verdict_.opinions[*target];
     const std::string worth = absl::StrCat(
-        name(*target), " at ", price(*target), " is expected to save ",
-        Outlook::price_text(opinion.gain.nano_usd), " within ", options_.gap.horizon,
-        " hours, and the move costs ", Outlook::price_text(outlook_.move_cost(*target).nano_usd));
+        name(*target), " at ", price(*target), " would have been the cheaper place by ",
+        Outlook::price_text((total_here() - total(*target)).nano_usd), ", the ",
+        Outlook::price_text(outlook_.move_cost(*target).nano_usd),
+        " of the move counted, and is expected to save ",
+        Outlook::price_text(verdict_.opinions[*target].gain.nano_usd), " within ",
+        options_.gap.horizon, " hours");
     if (const std::string held = held_back(); !held.empty())
       return stay(absl::StrCat(held, ", though ", worth));
     return go(*target,
@@ -192,17 +183,14 @@ class SmartSpot {
                                              " at ", outlook_.price_here(), " per hour");
     if (!other) return staying + ", as no other place is a choice";
     const Money gain = verdict_.opinions[*other].gain;
-    if (gain <= Money{})
+    if (gain < Money{})
       return absl::StrCat(staying, ", as no place is expected to be cheaper over ",
                           options_.gap.horizon, " hours");
-    if (const std::string waits = patience(*other); gain > threshold(*other) && !waits.empty())
-      return absl::StrCat(staying, " for now: ", name(*other), " is expected to save ",
-                          Outlook::price_text(gain.nano_usd), " within ", options_.gap.horizon,
-                          " hours, but ", waits);
-    return absl::StrCat(staying, ", as ", name(*other), " is expected to save ",
+    return absl::StrCat(staying, ": ", name(*other), " is expected to save ",
                         Outlook::price_text(gain.nano_usd), " within ", options_.gap.horizon,
-                        " hours, less than the ", Outlook::price_text(threshold(*other).nano_usd),
-                        " that a move has to");
+                        " hours, but so far would have cost ",
+                        Outlook::price_text((total(*other) - total_here()).nano_usd),
+                        " more, the move and the risk of being taken counted");
   }
 
   // By a budget of moves; empty: by none.
@@ -227,6 +215,12 @@ class SmartSpot {
     return "";
   }
 
+  Money total_here() const {
+    for (unsigned i = 0; i < outlook_.size(); ++i)
+      if (outlook_.is_current(i)) return total(i);
+    return {};
+  }
+
   std::string name(unsigned index) const { return str(outlook_.place(index).getPlace().getId()); }
   std::string price(unsigned index) const {
     return Outlook::price_text(outlook_.place(index).getPriceNanoUsdPerHour());
@@ -235,6 +229,7 @@ class SmartSpot {
   const Outlook& outlook_;
   const SmartSpotOptions& options_;
   RevocationRisk risk_;
+  std::vector<Money> looked_back_;
   Verdict verdict_;
 };
 

@@ -1,19 +1,16 @@
 // The policy "smart-spot".
 //
-// As a paid hour ends it moves to the place that is expected to cost least over the next days, if what that saves exceeds what the move
-// costs `hysteresis` times; it leaves at once what the cloud is about to take; on-demand is a place as any other, and the only one
-// left when every spot price is above what would be bid.
+// As a paid hour ends it moves to the place where it would have cost least by now, the way there counted (actors/policy/hindsight.h),
+// unless prices are expected to be higher there than here over the next days (actors/policy/price_gap.h). It leaves at once what the
+// cloud is about to take. On-demand is a place as any other, and the only one left when every spot price is above what would be bid.
 //
-//   expected saving   of the price gap, which tends back to its mean: actors/policy/price_gap.h
 //   cost of a move    transfer at the egress price, both machines while they overlap, the downtime at the VM's price
-//   revocations       each counts as `flights` moves: how much oftener they are expected there than here
+//   a revocation      `flight_percent` of a move: how likely one is within the next hour (actors/policy/revocation_risk.h)
 //
-// What can be had as well an hour later is not bought now: a move waits while the next hour there saves less than the risk of being
-// taken within that hour costs (actors/policy/revocation_risk.h), as after a spike, when prices are low again and not yet calm.
-//
-// Hysteresis, moves_per_day of the VM and of all VMs, and the number of VMs that may move at once keep it from flapping; none of them
-// holds back a flight. Where there are several VMs, no spot place takes more than `share_max` of them: what takes one machine there
-// takes all. Pure.
+// Looking back is what keeps it from flapping: to go, and to come back again, being elsewhere has to have cost a move more. Where two
+// places are equal in that, the risk decides: after a spike, when prices are low again and not yet calm, it waits. moves_per_day of the
+// VM and of all VMs, and the number of VMs that may move at once, hold it back too; nothing holds back a flight. Where there are several
+// VMs, no spot place takes more than `share_max` of them: what takes one machine there takes all. Pure.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +22,8 @@ namespace supercloud {
 
 struct SmartSpotOptions {
   GapModel gap;
-  std::int64_t hysteresis_percent = 200;  // of a move's cost
-  // Moves that a revocation counts as: two of them are made, away and back; the others are for the risk that each is.
-  std::int64_t flights = 5;
+  // Of a move's cost. Not all of it: of the hour in which the cloud takes an instance nothing is paid.
+  std::int64_t flight_percent = 50;
   std::uint32_t share_max_percent = 50;  // of all VMs, at one spot place, and at least one
 };
 

@@ -264,6 +264,9 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
   if (const std::optional<Money> price = on_demand(place, now)) {
     view.setOnDemandNanoUsdPerHour(price->nano_usd);
   }
+  if (place.spot)
+    view.setBidNanoUsdPerHour(
+        options.bid.value_or(Money{view.getOnDemandNanoUsdPerHour()}).nano_usd);
 
   std::vector<const InstanceState*> here;
   for (const auto& [name, instance] : instances_) {

@@ -29,6 +29,7 @@ struct WorldOptions {
   absl::Duration migration = absl::Seconds(30);  // until one was measured
   absl::Duration launch = absl::Seconds(60);
   Money egress_per_gib{10'000'000};
+  std::optional<Money> bid;  // per hour, at spot places; without it the on-demand price
   // what a move sends; without it: what the last one did, else the VM's memory
   std::optional<std::uint64_t> transfer_bytes;
   // of all VMs, to save money: at once, and in 24 hours of market time; 0: no limit

@@ -39,6 +39,7 @@ struct World {
     hourlyNanoUsd @9 :List(Int64);
     vms @10 :UInt32;           # of this cluster that are there, as far as known, this one too
     arriving @11 :UInt32;      # other VMs on their way there
+    bidNanoUsdPerHour @12 :Int64;      # of a spot place: what would be bid for an instance there; 0: not known
   }
   struct InstanceView {
     instance @0 :Text;

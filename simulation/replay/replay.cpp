@@ -29,6 +29,7 @@ void furnish(MachineOptions& machine, const ReplayModel& model) {
   world.migration = model.migration;
   world.launch = model.launch_delay;
   world.egress_per_gib = model.egress_per_gib;
+  world.bid = model.bid;
   world.transfer_bytes = model.transfer_bytes();
   world.moves_per_day = model.moves_per_day;
   world.moving_max = model.moving_max;

@@ -49,6 +49,7 @@ class SmartSpotTest : public testing::Test {
             view.setAllowed(true);
             view.setPriceNanoUsdPerHour(zones[i].price);
             view.setOnDemandNanoUsdPerHour(20 * cent);
+            if (zones[i].spot) view.setBidNanoUsdPerHour(20 * cent);
             auto marks = view.initHourlyNanoUsd(static_cast<unsigned>(zones[i].marks.size()));
             for (unsigned k = 0; k < marks.size(); ++k) marks.set(k, zones[i].marks[k]);
           }
@@ -95,15 +96,56 @@ TEST_F(SmartSpotTest, WaitsForTheHoursEndAndSaysFromWhenPricesMatter) {
 
 TEST_F(SmartSpotTest, StaysWhereTheDifferenceDoesNotPayForTheMove) {
   const auto decision = decide({{"a", 5 * cent, always(5 * cent)},
-                                {"b", 5 * cent - cent / 10, always(5 * cent - cent / 10)}});
+                                {"b", 5 * cent - cent / 100, always(5 * cent - cent / 100)}});
   EXPECT_EQ(choice(decision), "");
-  EXPECT_THAT(reason(decision), HasSubstr("less than the"));
+  EXPECT_THAT(reason(decision), HasSubstr("so far would have cost"));
 }
 
 TEST_F(SmartSpotTest, DoesNotRunAfterADipOfAPlaceThatIsUsuallyDear) {
   const auto decision =
       decide({{"a", 5 * cent, always(5 * cent)}, {"b", 4 * cent, always(15 * cent)}});
   EXPECT_EQ(choice(decision), "") << reason(decision);
+}
+
+TEST_F(SmartSpotTest, MovesOnceBeingElsewhereWouldHaveCostAMoveLess) {
+  const auto dearer_for = [](int hours) {
+    std::vector<std::int64_t> marks = always(5 * cent);
+    for (int i = 0; i < hours; ++i) marks[static_cast<std::size_t>(i)] = 7 * cent;
+    return marks;
+  };
+  const Zone b{"b", 5 * cent, always(5 * cent)};
+  // 2 cents an hour, and a move costs 6.3.
+  EXPECT_EQ(choice(decide({{"a", 7 * cent, dearer_for(2)}, b})), "");
+  EXPECT_EQ(choice(decide({{"a", 7 * cent, dearer_for(8)}, b})), "b");
+}
+
+TEST_F(SmartSpotTest, WaitsAfterASpikeUntilItIsCalm) {
+  const auto spikes = [](unsigned newest) {
+    std::vector<std::int64_t> marks = always(4 * cent);
+    for (unsigned i = newest; i < 100; i += 6) marks[i] = marks[i + 1] = 40 * cent;
+    return marks;
+  };
+  const Zone on_demand{"d", 20 * cent, always(20 * cent), false};
+  EXPECT_EQ(choice(decide({on_demand, {"b", 16 * cent, spikes(1)}})), "");
+  EXPECT_EQ(choice(decide({on_demand, {"b", 4 * cent, spikes(5)}})), "b");
+}
+
+TEST_F(SmartSpotTest, JudgesByWhatIsBid) {
+  const auto bids = [](std::int64_t bid) {
+    return [bid](schema::World::Builder world) {
+      for (auto view : world.getCandidates())
+        if (view.getPlace().getSpot()) view.setBidNanoUsdPerHour(bid);
+    };
+  };
+  const Zone on_demand{"d", 20 * cent, always(20 * cent), false};
+  const Zone b{"b", 12 * cent, always(12 * cent)};
+  EXPECT_EQ(choice(decide({on_demand, b}, bids(20 * cent))), "b");
+  const auto low = decide({on_demand, b}, bids(10 * cent));
+  EXPECT_EQ(choice(low), "");
+  EXPECT_THAT(str(low.reader().getCandidates()[1].getExcluded()), HasSubstr("0.1000"));
+  // A price above that on demand is no danger where more is bid.
+  const auto high = decide({on_demand, {"b", 21 * cent, always(2 * cent)}}, bids(30 * cent));
+  EXPECT_EQ(str(high.reader().getCandidates()[1].getExcluded()), "");
 }
 
 TEST_F(SmartSpotTest, FleesFromANoticeAtOnceToTheBestPlaceThatIsLeft) {
@@ -127,7 +169,8 @@ TEST_F(SmartSpotTest, GoesToOnDemandWhenEverySpotPlaceIsDearer) {
                                 {"b", 30 * cent, always(3 * cent)},
                                 {"d", 20 * cent, always(20 * cent), false}});
   EXPECT_EQ(choice(decision), "d");
-  EXPECT_THAT(str(decision.reader().getCandidates()[1].getExcluded()), HasSubstr("on demand"));
+  EXPECT_THAT(str(decision.reader().getCandidates()[1].getExcluded()),
+              HasSubstr("exceeds the 0.2000 that would be bid"));
 }
 
 TEST_F(SmartSpotTest, MovesNoOftenerADayThanItMay) {
@@ -180,12 +223,12 @@ TEST_F(SmartSpotTest, DoesNotPutMoreThanHalfOfTheVmsAtOneSpotPlace) {
 }
 
 TEST_F(SmartSpotTest, CountsDowntimeAtThePriceOfTheVm) {
-  const auto decision =
-      decide({{"a", 5 * cent, always(5 * cent)}, {"b", 4 * cent, always(4 * cent)}},
-             [](schema::World::Builder world) {
-               world.getCosts().setBlackoutNs(minute);
-               world.getCosts().setDowntimeNanoUsdPerHour(60 * 100 * cent);  // a dollar a minute
-             });
+  const auto decision = decide(
+      {{"a", 5 * cent, always(5 * cent)}, {"b", 4 * cent, always(4 * cent)}},
+      [](schema::World::Builder world) {
+        world.getCosts().setBlackoutNs(minute);
+        world.getCosts().setDowntimeNanoUsdPerHour(60 * 500 * cent);  // five dollars a minute
+      });
   EXPECT_EQ(choice(decision), "");
 }
 
