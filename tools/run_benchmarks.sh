@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every benchmark program (build/bench/*_bench), as a table and as build/bench/NAME.json.
+# Runs every benchmark program (build/bench/*_bench), as a table and as build/bench/NAME.json; then the table of what policies save.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,3 +9,6 @@ for program in build/bench/*_bench; do
   "$program" --benchmark_enable_random_interleaving=true --benchmark_repetitions=9 \
     --benchmark_report_aggregates_only=true --benchmark_out="$program.json" --benchmark_out_format=json
 done
+
+echo "bench: build/bench/policy_table"
+build/bench/policy_table build/bench/policy_table.json
