@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/spot/price_files.h"
+#include "simulation/replay/vm.h"
 
 namespace supercloud {
 namespace {
@@ -121,16 +122,7 @@ ReplayOptions replay_options(const RealTrace& trace, const std::string& policy) 
   files.instance_types = {trace.instance_type};
   files.from = options.from;
   options.feed = [path = path_of(trace), files] { return open_price_files({path}, files); };
-  options.vms = {Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
-    spec.setName("vm1");
-    spec.setMemoryBytes(options.model.memory_bytes);
-    spec.setDiskBytes(64 << 20);
-    spec.setAddress("10.0.0.1");
-    spec.setPolicy(policy);
-    spec.setReplicas(0);
-    spec.setDirtyPagesPerSecond(0);
-    spec.setWritesPerSecond(0);
-  })};
+  options.vms = {replay_vm(options.model, 1, policy)};
   return options;
 }
 
