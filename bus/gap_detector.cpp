@@ -22,6 +22,12 @@ std::uint64_t previous_of(const Event& event, std::size_t tokens) {
   }
 }
 
+constexpr std::string_view too_late_now =
+    "it was found missing when later events of its origin had been delivered";
+constexpr std::string_view no_repair = "repair is off";
+constexpr std::string_view let_go = "there was no room to wait for it";
+constexpr std::string_view log_lost = "its publisher's log is lost";
+
 }  // namespace
 
 PublishedTails::PublishedTails(std::vector<OriginTail> past) {
@@ -67,7 +73,7 @@ void GapDetector::unsubscribe(std::string_view prefix) {
   for (auto& [name, origin] : origins_) {
     if (slot < origin.chains.size()) origin.chains[slot] = Chain{};
     // What was held for this subscription alone is released or dropped.
-    release(origin);
+    release(name, origin);
     note_waiting(name, origin);
   }
 }
@@ -124,8 +130,9 @@ void GapDetector::forget_one() {
   for (auto it = origins_.begin(); it != origins_.end(); ++it) {
     if (it->second.heard < oldest->second.heard) oldest = it;
   }
-  while (!oldest->second.held.empty()) force_lowest(oldest->first, oldest->second);
-  report_expected(oldest->first, oldest->second, far_future);
+  while (!oldest->second.held.empty()) force_lowest(oldest->first, oldest->second, let_go);
+  report_expected(oldest->first, oldest->second, far_future, BusGap::unknown, let_go);
+  repairs_.erase(oldest->second.repair);
   if (Publisher* publisher = publisher_of(oldest->first)) publisher->forgot = true;
   waiting_.erase(oldest->first);
   origins_.erase(oldest);
@@ -143,6 +150,10 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
   origin.incarnation = incarnation;
   origin.unconfirmed = false;
   origin.delivered = 0;
+  repairs_.erase(std::exchange(origin.repair, 0));
+  origin.asked_through = 0;
+  origin.known = 0;
+  origin.unsure_to = 0;
   for (Chain& chain : origin.chains) {
     // A new incarnation of an origin that was followed is owed from its first event on.
     const bool tracked = chain.tracked;
@@ -153,7 +164,7 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
 }
 
 void GapDetector::lose_rest(std::string_view name, Origin& origin) {
-  while (!origin.held.empty()) force_lowest(name, origin);
+  while (!origin.held.empty()) force_lowest(name, origin, log_lost);
   std::uint64_t after = BusGap::unknown;
   for (const Chain& chain : origin.chains) {
     if (chain.tracked) after = std::min(after, chain.seen);
@@ -164,7 +175,8 @@ void GapDetector::lose_rest(std::string_view name, Origin& origin) {
                                .incarnation = origin.incarnation,
                                .prefix = "",
                                .after = after,
-                               .up_to = BusGap::unknown});
+                               .up_to = BusGap::unknown,
+                               .why = std::string(log_lost)});
 }
 
 void GapDetector::in_effect(std::string_view node, std::string_view prefix,
@@ -193,6 +205,7 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     if (origin.unconfirmed) {
       lose_rest(name, origin);
       waiting_.erase(name);
+      repairs_.erase(origin.repair);
       next = origins_.erase(next);
       continue;
     }
@@ -203,7 +216,7 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
       chain.tracked = true;
       chain.seen = chain.since = std::max(chain.seen, tail);
       if (chain.any && chain.first_previous > tail)
-        report(name, origin, slot, tail, chain.first_previous);
+        report(name, origin, slot, tail, chain.first_previous, too_late_now);
     }
     ++next;
   }
@@ -250,25 +263,70 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
     too_late(name, origin, matches, event);
   } else if (origin.held.find(sequence) != origin.held.end()) {
     ++counts_.duplicates;
-  } else if ((origin.held.empty() || sequence < origin.held.begin()->first) &&
-             !missing(origin, matches, event)) {
+  } else if ((origin.held.empty() || sequence < origin.held.begin()->first) && !doubtful(name) &&
+             !unsure(origin, sequence) && !missing(origin, matches, event)) {
     const bool waited = !origin.held.empty();
     const std::string kept = waited ? std::string(name) : std::string();  // `event` is moved from
     accept(origin, matches, std::move(event));
     if (waited) {
-      release(origin);
+      release(kept, origin);
       note_waiting(kept, origin);
     }
   } else {
     const std::string kept(name);
     origin.held.emplace(sequence, Held{std::move(event), now});
     if (origin.held.size() > options_.held_max) {
-      force_lowest(kept, origin);
-      release(origin);
+      if (!options_.repair) {
+        force_lowest(kept, origin, no_repair);
+        release(kept, origin);
+      } else {
+        if (!doubtful(kept)) ask(kept, origin);
+        if (origin.held.size() > options_.held_max) shed(origin);
+      }
     }
     note_waiting(kept, origin);
   }
   return absl::OkStatus();
+}
+
+bool GapDetector::doubtful(std::string_view origin) const {
+  if (!doubts_) return false;
+  const auto publisher = publishers_.find(node_of(origin));
+  return publisher != publishers_.end() && publisher->second.doubtful;
+}
+
+bool GapDetector::unsure(const Origin& origin, std::uint64_t sequence) {
+  const std::uint64_t sure = std::max(origin.delivered, origin.asked_through);
+  return origin.unsure_to > sure && sequence > sure + 1;
+}
+
+void GapDetector::doubt(std::string_view node) {
+  const auto publisher = publishers_.find(node);
+  // Where nothing is in effect, nothing is owed; without repair nothing would be won.
+  if (!options_.repair || publisher == publishers_.end()) return;
+  publisher->second.doubtful = true;
+  doubts_ = true;
+}
+
+void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> tails) {
+  const auto publisher = publishers_.find(node);
+  if (publisher == publishers_.end() || !std::exchange(publisher->second.doubtful, false)) return;
+  doubts_ = std::any_of(publishers_.begin(), publishers_.end(),
+                        [](const auto& entry) { return entry.second.doubtful; });
+  for (const OriginTail& tail : tails) {
+    if (node_of(tail.origin) != node) continue;
+    Origin& origin = find_or_make(tail.origin, tail.incarnation);
+    if (tail.incarnation > origin.incarnation)
+      begin_incarnation(tail.origin, origin, tail.incarnation);
+    if (tail.incarnation != origin.incarnation) continue;
+    origin.known = std::max(origin.known, tail.sequence);
+    origin.unsure_to = tail.sequence;
+  }
+  for (auto next = first_of(node); next != origins_.end() && node_of(next->first) == node; ++next) {
+    // What is held and follows what arrived needs no question; the rest waits for its answer.
+    if (!ask(next->first, next->second)) release(next->first, next->second);
+    note_waiting(next->first, next->second);
+  }
 }
 
 bool GapDetector::missing(Origin& origin, const Matches& matches, const Event& event) const {
@@ -304,16 +362,17 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event) {
 }
 
 void GapDetector::report(std::string_view name, const Origin& origin, std::size_t slot,
-                         std::uint64_t after, std::uint64_t up_to) {
+                         std::uint64_t after, std::uint64_t up_to, std::string_view why) {
   outputs_.emplace_back(BusGap{.origin = std::string(name),
                                .incarnation = origin.incarnation,
                                .prefix = prefixes_[slot],
                                .after = after,
-                               .up_to = up_to});
+                               .up_to = up_to,
+                               .why = std::string(why)});
 }
 
 void GapDetector::report_missing(std::string_view name, Origin& origin, const Matches& matches,
-                                 const Event& event) {
+                                 const Event& event, std::string_view why) {
   // The matching prefixes are nested, so the shortest that misses something covers a longer one; but not where it is followed only
   // since after the last that was seen under the longer one.
   std::uint64_t covered_since = BusGap::unknown;
@@ -321,7 +380,7 @@ void GapDetector::report_missing(std::string_view name, Origin& origin, const Ma
     const Chain& chain = chain_of(origin, matches.match[i].slot);
     const std::uint64_t previous = previous_of(event, matches.match[i].tokens);
     if (!chain.tracked || previous <= chain.seen || covered_since <= chain.seen) continue;
-    report(name, origin, matches.match[i].slot, chain.seen, previous);
+    report(name, origin, matches.match[i].slot, chain.seen, previous, why);
     covered_since = chain.since;
   }
 }
@@ -334,7 +393,7 @@ void GapDetector::too_late(std::string_view name, Origin& origin, const Matches&
     Chain& chain = chain_of(origin, matches.match[i].slot);
     if (!chain.tracked || event.sequence() <= chain.seen) continue;
     if (covered_since > chain.seen) {
-      report(name, origin, matches.match[i].slot, chain.seen, event.sequence());
+      report(name, origin, matches.match[i].slot, chain.seen, event.sequence(), too_late_now);
       covered_since = chain.since;
     }
     owed = true;
@@ -343,20 +402,29 @@ void GapDetector::too_late(std::string_view name, Origin& origin, const Matches&
   ++(owed ? counts_.late : counts_.duplicates);
 }
 
-void GapDetector::force_lowest(std::string_view name, Origin& origin) {
+void GapDetector::force_lowest(std::string_view name, Origin& origin, std::string_view why) {
   auto lowest = origin.held.extract(origin.held.begin());
   Event event = std::move(lowest.mapped().event);
   const Matches matches = match(event.topic());
   if (matches.count == 0) return;
-  report_missing(name, origin, matches, event);
+  report_missing(name, origin, matches, event, why);
   accept(origin, matches, std::move(event));
 }
 
-void GapDetector::release(Origin& origin) {
+// The newest that is held.
+void GapDetector::shed(Origin& origin) {
+  const auto newest = std::prev(origin.held.end());
+  origin.known = std::max(origin.known, newest->first);
+  origin.held.erase(newest);
+  ++counts_.shed;
+}
+
+void GapDetector::release(std::string_view name, Origin& origin) {
+  if (doubtful(name)) return;
   while (!origin.held.empty()) {
     const auto lowest = origin.held.begin();
     const Matches matches = match(lowest->second.event.topic());
-    if (missing(origin, matches, lowest->second.event)) return;
+    if (unsure(origin, lowest->first) || missing(origin, matches, lowest->second.event)) return;
     Event event = std::move(lowest->second.event);
     origin.held.erase(lowest);
     if (matches.count > 0) accept(origin, matches, std::move(event));
@@ -395,6 +463,7 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
 
 Instant GapDetector::due(const Origin& origin) const {
   Instant earliest = far_future;
+  if (origin.repair != 0) return earliest;  // its answer comes
   for (const auto& [sequence, held] : origin.held) {
     earliest = std::min(earliest, held.since + options_.hold);
   }
@@ -406,7 +475,9 @@ Instant GapDetector::due(const Origin& origin) const {
 
 void GapDetector::note_waiting(std::string_view name, const Origin& origin) {
   const auto found = waiting_.find(name);
-  const bool waits = due(origin) != far_future;
+  const bool waits =
+      !origin.held.empty() || std::any_of(origin.chains.begin(), origin.chains.end(),
+                                          [](const Chain& chain) { return chain.expected != 0; });
   if (waits && found == waiting_.end()) waiting_.emplace(name);
   if (!waits && found != waiting_.end()) waiting_.erase(found);
 }
@@ -434,29 +505,148 @@ void GapDetector::expire(Instant now) {
 }
 
 void GapDetector::expire_origin(std::string_view name, Origin& origin, Instant now) {
+  if (options_.repair) {
+    if (due(origin) <= now && !doubtful(name)) ask(name, origin);
+    return;
+  }
   // Up to the newest one whose time has come, in order of their sequence.
   std::uint64_t up_to = 0;
   for (const auto& [sequence, held] : origin.held) {
     if (held.since + options_.hold <= now) up_to = sequence;
   }
-  while (!origin.held.empty() && origin.held.begin()->first <= up_to) force_lowest(name, origin);
-  release(origin);
-  report_expected(name, origin, now);
+  while (!origin.held.empty() && origin.held.begin()->first <= up_to)
+    force_lowest(name, origin, no_repair);
+  release(name, origin);
+  report_expected(name, origin, now, BusGap::unknown, no_repair);
 }
 
-void GapDetector::report_expected(std::string_view name, Origin& origin, Instant now) {
+GapDetector::Need GapDetector::need(const Origin& origin) const {
+  Need need;
+  const auto add = [&](const Chain& chain, std::uint64_t up_to) {
+    need.after = std::min(need.after, chain.seen);
+    need.up_to = std::max(need.up_to, up_to);
+  };
+  if (origin.known > std::max(origin.delivered, origin.asked_through)) {
+    need = {origin.delivered, origin.known};
+  }
+  std::vector<std::uint64_t> seen(origin.chains.size());
+  for (std::size_t slot = 0; slot < seen.size(); ++slot) {
+    const Chain& chain = origin.chains[slot];
+    seen[slot] = chain.seen;
+    if (chain.expected > chain.seen) add(chain, chain.expected);
+  }
+  for (const auto& [sequence, held] : origin.held) {
+    const Matches matches = match(held.event.topic());
+    for (std::size_t i = 0; i < matches.count; ++i) {
+      const auto [slot, tokens] = matches.match[i];
+      if (slot >= seen.size() || !origin.chains[slot].tracked) continue;
+      const std::uint64_t previous = previous_of(held.event, tokens);
+      if (previous > seen[slot]) add(origin.chains[slot], previous);
+      seen[slot] = sequence;
+    }
+  }
+  return need;
+}
+
+bool GapDetector::ask(std::string_view name, Origin& origin) {
+  if (origin.repair != 0) return false;
+  Need lacks = need(origin);
+  if (lacks.up_to == 0) return false;
+  // What is older than what was delivered would break the order: nobody needs to be asked for it.
+  if (lacks.up_to <= origin.delivered || lacks.up_to <= origin.asked_through) {
+    settle(name, origin, lacks.up_to, too_late_now);
+    lacks = need(origin);
+    if (lacks.up_to == 0) return true;
+  }
+  BusRepair repair;
+  repair.id = origin.repair = ++last_repair_;
+  repair.range.origin = std::string(name);
+  repair.range.incarnation = origin.incarnation;
+  repair.range.after = std::max({lacks.after, origin.delivered, origin.asked_through});
+  repair.range.up_to = lacks.up_to;
+  for (const auto& [prefix, slot] : slots_) {  // sorted: a prefix comes before its extensions
+    if (slot >= origin.chains.size() || !origin.chains[slot].tracked) continue;
+    std::vector<std::string>& prefixes = repair.range.prefixes;
+    if (prefixes.empty() || !prefix.starts_with(prefixes.back())) prefixes.push_back(prefix);
+  }
+  repairs_[repair.id] = {std::string(name), repair.range.up_to};
+  outputs_.emplace_back(std::move(repair));
+  return true;
+}
+
+GapDetector::Origin* GapDetector::answered(std::uint64_t id, Repair& repair) {
+  const auto found = repairs_.find(id);
+  if (found == repairs_.end()) return nullptr;
+  repair = std::move(found->second);
+  repairs_.erase(found);
+  const auto origin = origins_.find(repair.origin);
+  if (origin == origins_.end() || origin->second.repair != id) return nullptr;
+  origin->second.repair = 0;
+  // There is more to ask for than the question said: cleared() asks again.
+  return doubtful(repair.origin) ? nullptr : &origin->second;
+}
+
+absl::Status GapDetector::repaired(std::uint64_t id, std::vector<Event> events,
+                                   std::uint64_t through, Instant now) {
+  Repair repair;
+  Origin* origin = answered(id, repair);
+  if (origin == nullptr) return absl::OkStatus();
+  absl::Status status;
+  for (Event& event : events) {
+    // The log has nothing between it and the one before.
+    settle(repair.origin, *origin, event.sequence() - 1, gap_not_in_log);
+    status.Update(arrived(std::move(event), now));
+  }
+  settle(repair.origin, *origin, std::min(through, repair.up_to), gap_not_in_log);
+  ask(repair.origin, *origin);
+  note_waiting(repair.origin, *origin);
+  return status;
+}
+
+void GapDetector::unrepaired(std::uint64_t id, std::string_view why) {
+  Repair repair;
+  Origin* origin = answered(id, repair);
+  if (origin == nullptr) return;
+  settle(repair.origin, *origin, repair.up_to, why);
+  ask(repair.origin, *origin);
+  note_waiting(repair.origin, *origin);
+}
+
+void GapDetector::settle(std::string_view name, Origin& origin, std::uint64_t through,
+                         std::string_view why) {
+  origin.asked_through = std::max(origin.asked_through, through);
+  release(name, origin);
+  while (!origin.held.empty()) {
+    const Event& lowest = origin.held.begin()->second.event;
+    const Matches matches = match(lowest.topic());
+    std::uint64_t newest_missing = 0;
+    for (std::size_t i = 0; i < matches.count; ++i) {
+      const Chain& chain = chain_of(origin, matches.match[i].slot);
+      const std::uint64_t previous = previous_of(lowest, matches.match[i].tokens);
+      if (chain.tracked && previous > chain.seen)
+        newest_missing = std::max(newest_missing, previous);
+    }
+    if (newest_missing > through || unsure(origin, lowest.sequence())) break;
+    force_lowest(name, origin, why);
+    release(name, origin);
+  }
+  report_expected(name, origin, far_future, through, why);
+}
+
+void GapDetector::report_expected(std::string_view name, Origin& origin, Instant now,
+                                  std::uint64_t through, std::string_view why) {
   std::string_view reported;
   std::uint64_t covered = 0;
   std::uint64_t covered_since = 0;
   for (const auto& [prefix, slot] : slots_) {  // sorted: a prefix comes before its extensions
     Chain& chain = chain_of(origin, slot);
-    if (chain.expected == 0 || chain.expected_by > now) continue;
+    if (chain.expected == 0 || chain.expected_by > now || chain.expected > through) continue;
     const std::uint64_t expected = std::exchange(chain.expected, 0);
     if (expected <= chain.seen) continue;
     const bool told = covered >= expected && covered_since <= chain.seen &&
                       prefix.substr(0, reported.size()) == reported;
     if (!told) {
-      report(name, origin, slot, chain.seen, expected);
+      report(name, origin, slot, chain.seen, expected, why);
       reported = prefix;
       covered = expected;
       covered_since = chain.since;

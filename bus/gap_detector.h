@@ -6,10 +6,18 @@
 // the last one.
 //
 //   arrival   nothing missing before it   -> delivered
-//             something missing           -> held, for `hold` or until `held_max` wait; then a gap is reported and it is delivered
+//             something missing           -> held; after `hold`, or when `held_max` wait, what is missing is asked for
 //             seen before                 -> dropped
 //             older than what was delivered, and not seen -> a gap: delivering it would break the origin's order
-//   tail      newer than what arrived     -> a gap, if it does not arrive within `hold`
+//   tail      newer than what arrived     -> asked for, if it does not arrive within `hold`
+//   answer    what the publisher's log has of it arrives like any event; what the log has not is a gap
+//
+//   doubt     a connection may have lost anything -> what follows is held until the publisher says where its origins stand, and what there is
+//             up to there is asked for; so not even an event of another subscription is delivered before one that was lost
+//
+// One question per origin is under way at a time (BusRepair), and covers all its subscriptions. Until it is answered what follows is held, in
+// order; of more than `held_max` the newest are let go and asked for in their turn, so that memory is bounded and a subscriber
+// that fell far behind catches up from the log.
 //
 // What is owed begins when a subscription is in effect at the publisher (`in_effect`); from then on nothing is lost in silence,
 // over ends and starts of its process too. A process tells where all origins of its node stood when it started, which its log
@@ -36,6 +44,15 @@
 
 namespace supercloud {
 
+// BusGap::why of what its publisher was asked for and answered without: volatile, or no longer kept.
+inline constexpr std::string_view gap_not_in_log = "its publisher's log does not have it";
+
+// What is missing of an origin, to be asked for.
+struct BusRepair {
+  std::uint64_t id = 0;  // for the answer
+  StreamRange range;
+};
+
 // The publisher's side: where all its origins stand, for the answer to a subscriber.
 class PublishedTails {
  public:
@@ -57,6 +74,7 @@ class GapDetector {
   struct Options {
     Duration hold = absl::Milliseconds(200);
     std::size_t held_max = 128;      // per origin
+    bool repair = true;              // false: what is missing is told as a gap at once
     std::size_t origins_max = 4096;  // the one not heard for longest is forgotten
   };
   struct Counts {
@@ -66,9 +84,11 @@ class GapDetector {
     std::uint64_t stale = 0;      // dropped: of an earlier incarnation
     std::uint64_t unmatched = 0;  // dropped: no subscription
     std::uint64_t forgotten = 0;  // origins, for lack of room
+    std::uint64_t shed =
+        0;  // let go while a repair was under way, for lack of room; asked for later
   };
   // In the order in which they are to be told to the owner.
-  using Output = std::variant<Event, BusGap>;
+  using Output = std::variant<Event, BusGap, BusRepair>;
 
   GapDetector() : GapDetector(Options{}) {}
   explicit GapDetector(Options options) : options_(options) {}
@@ -85,10 +105,22 @@ class GapDetector {
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
   void restarted(std::string_view node);
 
+  // What `node` published last may be lost, whatever it was: until cleared() nothing of it is delivered.
+  void doubt(std::string_view node);
+  // `tails`: where all its origins stood at a moment after the doubt; what arrived before that moment has been given to arrived().
+  void cleared(std::string_view node, absl::Span<const OriginTail> tails);
+
   // InvalidArgument: the event contradicts itself.
   absl::Status arrived(Event event, Instant now);
   // Takes a heartbeat of `node`; tails of other nodes' origins are ignored.
   void tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now);
+
+  // The answer to a BusRepair: `events` are all that the publisher's log has of its range up to `through`, in order of their sequence. What is
+  // still missing of that is a gap. Of a question that is over by now nothing follows. InvalidArgument: an event contradicts itself.
+  absl::Status repaired(std::uint64_t id, std::vector<Event> events, std::uint64_t through,
+                        Instant now);
+  // There is no answer, and will be none: all that is missing of the range is a gap.
+  void unrepaired(std::uint64_t id, std::string_view why);
 
   // When expire() has something to do; far_future: nothing waits.
   Instant wake_at() const;
@@ -119,6 +151,12 @@ class GapDetector {
     // Known from a process that ended, and the next one has not said yet that its log knows it.
     bool unconfirmed = false;
     std::uint64_t delivered = 0;
+    std::uint64_t repair = 0;         // id of the one under way; 0: none
+    std::uint64_t asked_through = 0;  // what the log has up to here has arrived
+    // The newest that is known to be there otherwise than by what is held or expected.
+    std::uint64_t known = 0;
+    // Of what was published up to here anything may be lost that has not been asked for.
+    std::uint64_t unsure_to = 0;
     std::uint64_t heard = 0;    // counts arrivals; for forgetting
     std::vector<Chain> chains;  // by slot
     std::map<std::uint64_t, Held> held;
@@ -126,6 +164,7 @@ class GapDetector {
   struct Publisher {
     std::set<std::size_t> effective;  // slots; at this process of it or at an earlier one
     bool forgot = false;              // an origin of it was forgotten: a new one may be an old one
+    bool doubtful = false;
   };
   struct Match {
     std::size_t slot = 0;
@@ -146,18 +185,39 @@ class GapDetector {
   void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);
   // The log of its incarnation is lost.
   void lose_rest(std::string_view name, Origin& origin);
+  bool doubtful(std::string_view origin) const;
+  // Whether something may be lost before it.
+  static bool unsure(const Origin& origin, std::uint64_t sequence);
   bool missing(Origin& origin, const Matches& matches, const Event& event) const;
   void accept(Origin& origin, const Matches& matches, Event event);
   void report_missing(std::string_view name, Origin& origin, const Matches& matches,
-                      const Event& event);
+                      const Event& event, std::string_view why);
   void too_late(std::string_view name, Origin& origin, const Matches& matches, const Event& event);
-  void force_lowest(std::string_view name, Origin& origin);
-  void release(Origin& origin);
+  void force_lowest(std::string_view name, Origin& origin, std::string_view why);
+  void release(std::string_view name, Origin& origin);
+  void shed(Origin& origin);
   void expire_origin(std::string_view name, Origin& origin, Instant now);
-  // Gaps of what heartbeats have named and what was to arrive by `now`.
-  void report_expected(std::string_view name, Origin& origin, Instant now);
+  // What is known to be missing, as one range; up_to 0: nothing.
+  struct Need {
+    std::uint64_t after = BusGap::unknown;
+    std::uint64_t up_to = 0;
+  };
+  Need need(const Origin& origin) const;
+  // Asks for it. False: nothing is missing, or an answer is under way.
+  bool ask(std::string_view name, Origin& origin);
+  struct Repair {
+    std::string origin;
+    std::uint64_t up_to = 0;
+  };
+  // Ends the question. Null: nobody waits for its answer any more.
+  Origin* answered(std::uint64_t id, Repair& repair);
+  // What is missing up to `through` will not come.
+  void settle(std::string_view name, Origin& origin, std::uint64_t through, std::string_view why);
+  // Gaps of what heartbeats have named up to `through` and what was to arrive by `now`.
+  void report_expected(std::string_view name, Origin& origin, Instant now, std::uint64_t through,
+                       std::string_view why);
   void report(std::string_view name, const Origin& origin, std::size_t slot, std::uint64_t after,
-              std::uint64_t up_to);
+              std::uint64_t up_to, std::string_view why);
   Instant due(const Origin& origin) const;
   void note_waiting(std::string_view name, const Origin& origin);
   void forget_one();
@@ -169,9 +229,12 @@ class GapDetector {
   std::vector<std::string> prefixes_;
   std::set<std::size_t> free_slots_;
   std::map<std::string, Publisher, std::less<>> publishers_;
+  bool doubts_ = false;  // one of them is doubtful
   Origins origins_;
   // origins with something held or expected
   std::set<std::string, std::less<>> waiting_;
+  std::map<std::uint64_t, Repair> repairs_;  // under way, by id
+  std::uint64_t last_repair_ = 0;
   std::uint64_t arrivals_ = 0;
   std::deque<Output> outputs_;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bus/history.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -27,17 +28,25 @@ bool any_prefix(std::string_view topic, absl::FunctionRef<bool(std::string_view 
 }
 
 absl::Status check_size(std::string_view what, std::size_t size) {
-  if (size <= event_bytes_max) return absl::OkStatus();
+  if (size <= request_bytes_max) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(absl_view(what), " has ", size,
-                                                 " bytes; the bus takes ", event_bytes_max,
+                                                 " bytes; the bus takes ", request_bytes_max,
                                                  " at most: send bulk data over a link"));
 }
 
 Subscriber::Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Options options,
-                       Changed changed)
-    : scheduler_(scheduler), pool_(pool), changed_(std::move(changed)), detector_(options) {}
+                       RepairTimes times, Changed changed, Ask ask)
+    : scheduler_(scheduler),
+      pool_(pool),
+      times_(times),
+      changed_(std::move(changed)),
+      ask_(std::move(ask)),
+      detector_(options) {}
 
-Subscriber::~Subscriber() { scheduler_.cancel(expiry_timer_); }
+Subscriber::~Subscriber() {
+  scheduler_.cancel(expiry_timer_);
+  for (const auto& [id, repair] : repairs_) scheduler_.cancel(repair.retry);
+}
 
 void Subscriber::start(BusReceiver& receiver) {
   receiver_ = &receiver;
@@ -120,6 +129,11 @@ void Subscriber::forget(const std::string& node) {
   publishers_.erase(node);
   detector_.restarted(node);
   detector_.forget(node);
+  std::vector<std::uint64_t> over;
+  for (const auto& [id, repair] : repairs_) {
+    if (node_of(repair.range.origin) == node) over.push_back(id);
+  }
+  for (const std::uint64_t id : over) give_up(id, "its publisher is gone");
 }
 
 void Subscriber::in_effect(const std::string& node, const std::string& prefix,
@@ -136,6 +150,13 @@ void Subscriber::in_effect(const std::string& node, const std::string& prefix,
   }
   drain();
   reply_waiters();
+}
+
+void Subscriber::doubt(const std::string& node) { detector_.doubt(node); }
+
+void Subscriber::cleared(const std::string& node, absl::Span<const OriginTail> tails) {
+  detector_.cleared(node, tails);
+  drain();
 }
 
 std::uint64_t Subscriber::version_at(std::string_view node, std::string_view prefix) const {
@@ -202,6 +223,11 @@ void Subscriber::drain() {
       if (owned_below(gap->prefix)) receiver_->on_gap(*gap);
       continue;
     }
+    if (BusRepair* repair = std::get_if<BusRepair>(&*output)) {
+      repairs_[repair->id].range = std::move(repair->range);
+      ask(repair->id);
+      continue;
+    }
     Event event = std::get<Event>(*std::move(output));
     if (event.type() == schema::Payload::NODE_HEARTBEAT) {
       detector_.tails(node_of(event.origin()), event.payload().getNodeHeartbeat(),
@@ -211,6 +237,78 @@ void Subscriber::drain() {
   }
   draining_ = false;
   arm_expiry();
+}
+
+void Subscriber::ask(std::uint64_t id) {
+  Repair& repair = repairs_[id];
+  repair.retry = 0;
+  Address to{std::string(node_of(repair.range.origin)), std::string(history_actor)};
+  // The answer may come inside this call, and from there is a way back into it.
+  auto answered = [this, alive = std::weak_ptr<char>(alive_),
+                   id](absl::StatusOr<std::string> answer) {
+    if (alive.expired()) return;
+    scheduler_.post([this, alive, id, answer = std::move(answer)] {
+      if (!alive.expired()) this->answered(id, answer);
+    });
+  };
+  ask_(std::move(to), encode_question(repair.range),
+       Reply<std::string>(scheduler_.clock().now() + times_.answer_max, std::move(answered)));
+}
+
+void Subscriber::answered(std::uint64_t id, const absl::StatusOr<std::string>& answer) {
+  const auto found = repairs_.find(id);
+  if (found == repairs_.end()) return;
+  if (!answer.ok()) return not_answered(id, answer.status());
+  const StreamRange range = found->second.range;
+  const std::string node(node_of(range.origin));
+  absl::StatusOr<HistoryAnswer> part = decode_answer(*answer, range);
+  absl::Status taken = part.status();
+  std::vector<Event> events;
+  for (std::size_t i = 0; taken.ok() && i < part->events.size(); ++i) {
+    const std::string_view bytes = part->events[i];
+    absl::StatusOr<Event> event =
+        pool_.parse(Bytes(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
+    taken = event.status();
+    if (!taken.ok()) break;
+    if (event->origin() != range.origin || event->incarnation() != range.incarnation ||
+        event->sequence() <= range.after || event->sequence() > part->through) {
+      taken = absl::InvalidArgumentError(
+          absl::StrCat("event ", event->id().to_string(), " in an answer about others"));
+    }
+    events.push_back(*std::move(event));
+  }
+  if (!taken.ok()) {
+    receiver_->on_rejected(node, std::string(taken.message()));
+    return give_up(id, "its publisher answers nonsense");
+  }
+  repairs_.erase(found);
+  taken = detector_.repaired(id, std::move(events), part->through, scheduler_.clock().now());
+  if (!taken.ok()) receiver_->on_rejected(node, std::string(taken.message()));
+  drain();
+}
+
+void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {
+  if (absl::IsNotFound(why)) return give_up(id, "its publisher has another log");
+  if (absl::IsUnimplemented(why) || absl::IsDataLoss(why) || absl::IsInvalidArgument(why))
+    return give_up(id, std_view(why.message()));
+  Repair& repair = repairs_[id];
+  const Instant now = scheduler_.clock().now();
+  if (repair.failing_since == far_future) repair.failing_since = now;
+  const auto publisher = publishers_.find(node_of(repair.range.origin));
+  const bool heard = publisher != publishers_.end() && publisher->second.expected;
+  if (now - repair.failing_since >= (heard ? times_.within : times_.unheard_max)) {
+    return give_up(id, absl::StrCat("its publisher's log could not be asked: ", why.message()));
+  }
+  repair.retry = scheduler_.at(now + times_.retry, [this, id] { ask(id); });
+}
+
+void Subscriber::give_up(std::uint64_t id, std::string_view why) {
+  const auto found = repairs_.find(id);
+  if (found == repairs_.end()) return;
+  scheduler_.cancel(found->second.retry);
+  repairs_.erase(found);
+  detector_.unrepaired(id, why);
+  drain();
 }
 
 void Subscriber::arm_expiry() {

@@ -19,6 +19,14 @@
 
 namespace supercloud {
 
+// How long a subscriber tries to get from a publisher's log what it misses. What follows of that origin waits.
+struct RepairTimes {
+  Duration answer_max = absl::Seconds(2);  // for one question
+  Duration retry = absl::Milliseconds(250);
+  Duration within = absl::Seconds(10);  // while the publisher is heard, and its log cannot be read
+  Duration unheard_max = absl::Minutes(5);  // while it is not heard
+};
+
 // Thread-bound. Heartbeats are always subscribed: their tails show what was lost at the end of a stream.
 class Subscriber {
  public:
@@ -31,8 +39,11 @@ class Subscriber {
   using Subscriptions = std::map<std::string, Subscription, std::less<>>;
   // A subscription became active, or ceased to be: the transport tells all publishers.
   using Changed = std::function<void(const std::string& prefix, const Subscription& subscription)>;
+  // Sends a request, as Bus::request.
+  using Ask = std::function<void(Address to, std::string bytes, Reply<std::string> reply)>;
 
-  Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Options options, Changed changed);
+  Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Options options, RepairTimes times,
+             Changed changed, Ask ask);
   ~Subscriber();
   Subscriber(const Subscriber&) = delete;
   Subscriber& operator=(const Subscriber&) = delete;
@@ -58,6 +69,9 @@ class Subscriber {
   // Version `version` of a subscription is in effect at `node`, whose origins stood at `tails`.
   void in_effect(const std::string& node, const std::string& prefix, std::uint64_t version,
                  absl::Span<const OriginTail> tails);
+  // What `node` published last may be lost on its way: nothing of it is delivered until it has said where its origins stand.
+  void doubt(const std::string& node);
+  void cleared(const std::string& node, absl::Span<const OriginTail> tails);
   // The newest version known to be in effect; 0: none.
   std::uint64_t version_at(std::string_view node, std::string_view prefix) const;
 
@@ -80,6 +94,12 @@ class Subscriber {
     Reply<Done> reply;
   };
 
+  struct Repair {  // a question under way, or to be asked again
+    StreamRange range;
+    Instant failing_since = far_future;  // far_future: not yet
+    TimerId retry = 0;
+  };
+
   void change(const std::string& prefix, Subscription& subscription, bool was_active);
   void reply_soon();
   void reply_waiters();
@@ -89,15 +109,22 @@ class Subscriber {
   bool wanted(const Event& event) const;
   void drain();
   void arm_expiry();
+  void ask(std::uint64_t id);
+  void answered(std::uint64_t id, const absl::StatusOr<std::string>& answer);
+  void not_answered(std::uint64_t id, const absl::Status& why);
+  void give_up(std::uint64_t id, std::string_view why);
 
   Scheduler& scheduler_;
   EventPool& pool_;
+  const RepairTimes times_;
   Changed changed_;
+  Ask ask_;
   BusReceiver* receiver_ = nullptr;
   GapDetector detector_;
   Subscriptions subscriptions_;
   std::map<std::string, Publisher, std::less<>> publishers_;
   std::vector<Waiter> waiters_;
+  std::map<std::uint64_t, Repair> repairs_;
   bool settled_ = false;
   bool draining_ = false;
   TimerId expiry_timer_ = 0;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bus/history.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -70,9 +71,12 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
     : loop_(loop),
       options_(std::move(options)),
       context_(std::make_shared<ZmqContext>(options_.sockets_max)),
-      subscriber_(loop, pool, options_.gaps, [this](const auto& prefix, const auto& subscription) {
-        changed(prefix, subscription);
-      }) {
+      subscriber_(
+          loop, pool, options_.gaps, options_.repair,
+          [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
+          [this](Address to, std::string bytes, Reply<std::string> reply) {
+            request(std::move(to), std::move(bytes), std::move(reply));
+          }) {
   self_.name = options_.name;
   self_.nonce = options_.nonce != 0
                     ? options_.nonce
@@ -202,7 +206,7 @@ void ZmqBus::place_marker(Source& source) {
     source.requested[prefix] = subscription.version;
   }
   source.marker.clear();
-  if (source.requested.empty()) return;
+  if (source.requested.empty() && !source.doubtful) return;
   source.marker =
       absl::StrCat(absl_view(marker_lead), self_.name, "/", self_.nonce, "/", ++last_marker_, "/");
   source.marker_at = loop_.clock().now();
@@ -237,6 +241,9 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
     if (topic == source.marker) on_marker(source, frames[1]);
     return;
   }
+  // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many
+  // messages on as it holds.
+  if (source.socket->burst() % static_cast<std::size_t>(options_.high_water_mark) == 0) doubt(name);
   if (frames[1].size() > event_bytes_max)
     return receiver_->on_rejected(name, "an event that is too large");
   subscriber_.arrived(name, topic.empty() ? "." : topic,
@@ -253,6 +260,16 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
     subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
   }
+  if (std::exchange(source.doubtful, false)) subscriber_.cleared(source.member.name, marker->tails);
+}
+
+// A marker that is published from now on tells of all that may be lost.
+void ZmqBus::doubt(const std::string& name) {
+  const auto found = sources_.find(name);
+  if (found == sources_.end() || found->second.socket == nullptr) return;
+  found->second.doubtful = true;
+  subscriber_.doubt(name);
+  place_marker(found->second);
 }
 
 // ---- members -------------------------------------------------------------------------------------------------------
@@ -280,8 +297,11 @@ void ZmqBus::on_up(const Member& member) {
 bool ZmqBus::attach(Source& source) {
   const std::string name = source.member.name;
   auto made = ZmqSocket::make(
-      context_, ZMQ_SUB, ZmqSocketOptions{.high_water_mark = options_.high_water_mark}, loop_,
-      [this, name](ZmqSocket::Frames frames) { on_published(name, frames); });
+      context_, ZMQ_SUB,
+      ZmqSocketOptions{.high_water_mark = options_.high_water_mark,
+                       .silence_max = options_.silence_max,
+                       .on_disconnected = [this, name] { doubt(name); }},
+      loop_, [this, name](ZmqSocket::Frames frames) { on_published(name, frames); });
   if (!made.ok()) {
     arm_retry();
     on_bad_frame(name, made.status());
@@ -446,8 +466,12 @@ void ZmqBus::serve(const std::string& identity, WireRequest request) {
       answer(identity, WireAnswer{id, std::move(value)});
     });
   };
-  receiver_->on_request(std::move(request.actor), std::move(request.bytes),
-                        Reply<std::string>(far_future, std::move(done)));
+  Reply<std::string> reply(far_future, std::move(done));
+  if (request.actor == history_actor) {
+    serve_history(*receiver_, self_.name, request.bytes, std::move(reply));
+  } else {
+    receiver_->on_request(std::move(request.actor), std::move(request.bytes), std::move(reply));
+  }
 }
 
 void ZmqBus::answer(const std::string& identity, const Control& control) {

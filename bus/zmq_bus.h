@@ -41,6 +41,7 @@ struct ZmqBusOptions {
   int high_water_mark = 100'000;              // messages waiting per connection and direction
   int sockets_max = ZmqContext::sockets_max;  // a member for which none is left is rejected
   GapDetector::Options gaps;
+  RepairTimes repair;
 
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
   std::function<void(absl::Status)> on_fatal;
@@ -82,6 +83,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
     std::unique_ptr<ZmqSocket> socket;               // null: none could be made yet
     std::string marker;                              // the topic of the one under way; empty: none
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
+    bool doubtful = false;  // something may be lost; the marker will say where its origins stand
     Instant marker_at;
   };
   struct Pending {
@@ -113,6 +115,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void on_marker(Source& source, std::string_view frame);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
   bool attach(Source& source);
+  void doubt(const std::string& name);
   void place_marker(Source& source);
   void arm_retry();
   void retry();

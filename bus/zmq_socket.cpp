@@ -74,6 +74,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
       loop_(loop),
       on_message_(std::move(on_message)),
       on_writable_(std::move(on_writable)),
+      on_disconnected_(std::move(options.on_disconnected)),
       socket_(socket),
       nodrop_(options.nodrop),
       blocked_(on_writable_ != nullptr) {
@@ -90,13 +91,42 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   if (options.connected_only) set(socket_, ZMQ_IMMEDIATE, 1, "immediate");
   if (options.same_user_only)
     set(socket_, ZMQ_IPC_FILTER_UID, static_cast<int>(::geteuid()), "users");
+  if (options.silence_max > absl::ZeroDuration()) {
+    const int silence = static_cast<int>(absl::ToInt64Milliseconds(options.silence_max));
+    set(socket_, ZMQ_HEARTBEAT_IVL, std::max(silence / 3, 1), "heartbeat interval");
+    set(socket_, ZMQ_HEARTBEAT_TIMEOUT, silence, "heartbeat timeout");
+    set(socket_, ZMQ_HEARTBEAT_TTL, silence, "heartbeat time to live");
+  }
+  if (on_disconnected_) watch_connection();
   std::size_t size = sizeof fd_;
   must(zmq_getsockopt(socket_, ZMQ_FD, &fd_, &size) == 0, "descriptor");
 }
 
 ZmqSocket::~ZmqSocket() {
   if (!retired_) loop_.unwatch_fd(fd_);
+  if (monitor_ != nullptr) {
+    zmq_socket_monitor(socket_, nullptr, 0);
+    zmq_close(monitor_);
+  }
   zmq_close(socket_);
+}
+
+void ZmqSocket::watch_connection() {
+  const std::string endpoint =
+      absl::StrCat("inproc://connections-of-", reinterpret_cast<std::uintptr_t>(socket_));
+  monitor_ = zmq_socket(context_->get(), ZMQ_PAIR);
+  if (monitor_ == nullptr) return;  // out of sockets: what was lost is then seen by the gaps alone
+  set(monitor_, ZMQ_LINGER, 0, "linger");
+  must(zmq_socket_monitor(socket_, endpoint.c_str(), ZMQ_EVENT_DISCONNECTED) == 0, "monitor");
+  must(zmq_connect(monitor_, endpoint.c_str()) == 0, "monitor's end");
+}
+
+bool ZmqSocket::disconnected() {
+  if (monitor_ == nullptr) return false;
+  bool any = false;
+  std::array<char, 256> frame;  // of each event two: what, and where
+  while (zmq_recv(monitor_, frame.data(), frame.size(), ZMQ_DONTWAIT) >= 0) any = true;
+  return any;
 }
 
 void ZmqSocket::start() {
@@ -183,11 +213,15 @@ void ZmqSocket::look_again() {
 
 void ZmqSocket::ready() {
   const std::weak_ptr<char> alive = alive_;
-  int state = events();
-  for (std::size_t i = 0; i < messages_per_turn && (state & ZMQ_POLLIN) != 0; ++i) {
-    if (!receive() || alive.expired() || retired_) return;
-    state = events();
+  for (std::size_t i = 0; i < messages_per_turn; ++i) {
+    if (disconnected()) {
+      on_disconnected_();
+      if (alive.expired() || retired_) return;
+    }
+    if (!receive()) break;
+    if (alive.expired() || retired_) return;
   }
+  const int state = events();
   if ((state & ZMQ_POLLOUT) != 0 && blocked_) {
     blocked_ = false;
     on_writable_();
@@ -223,6 +257,7 @@ bool ZmqSocket::receive() {
                      zmq_msg_size(&parts[count])};
     ++count;
   }
+  burst_ = count > 0 ? burst_ + 1 : 0;
   if (count > 0) on_message_(Frames(frames.data(), count));
   for (std::size_t i = 0; i < count; ++i) zmq_msg_close(&parts[i]);
   return count > 0;

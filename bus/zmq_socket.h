@@ -35,9 +35,13 @@ class ZmqContext {
 
 struct ZmqSocketOptions {
   int high_water_mark = 1000;
-  bool nodrop = false;                     // XPUB: say when a subscriber's queue is full
-  bool connected_only = false;             // queue nothing for a peer that is not connected
-  bool same_user_only = false;             // ipc: other users' processes may not connect
+  bool nodrop = false;          // XPUB: say when a subscriber's queue is full
+  bool connected_only = false;  // queue nothing for a peer that is not connected
+  bool same_user_only = false;  // ipc: other users' processes may not connect
+  // A peer that says nothing for so long is dead: its connection is closed, and made anew by who had connected. Zero: never.
+  Duration silence_max = absl::ZeroDuration();
+  // A connection has ended, and what was on its way may be lost. Runs before anything that came over the next one is taken.
+  std::function<void()> on_disconnected;
   Duration linger = absl::ZeroDuration();  // at the end, for what was sent to leave
 };
 
@@ -81,6 +85,9 @@ class ZmqSocket {
   // XPUB: to those whose queue has room.
   void send_lossy(Frames frames);
 
+  // How many messages were taken since there was none to take.
+  std::size_t burst() const { return burst_; }
+
  private:
   ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocketOptions options,
             EventLoop& loop, OnMessage on_message, std::function<void()> on_writable);
@@ -88,13 +95,19 @@ class ZmqSocket {
   void look_again();
   int events() const;
   bool receive();
+  void watch_connection();
+  // Whether a connection has ended since the last call.
+  bool disconnected();
 
   std::shared_ptr<ZmqContext> context_;
   EventLoop& loop_;
   OnMessage on_message_;
   std::function<void()> on_writable_;
+  std::function<void()> on_disconnected_;
   void* socket_ = nullptr;
+  void* monitor_ = nullptr;  // tells of socket_'s connections
   int fd_ = -1;
+  std::size_t burst_ = 0;
   bool nodrop_ = false;
   bool blocked_ = false;  // on_writable_ is to run
   bool retired_ = false;

@@ -2,22 +2,21 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "bus/wire_format.h"
 #include "core/event.h"
 
 namespace supercloud {
 namespace {
 
-class Writer {
+class Writer : public WireWriter {
  public:
-  explicit Writer(std::string_view kind = "") : bytes_(kind) {}
+  using WireWriter::WireWriter;
   Writer& number(std::uint64_t value) {
-    for (int i = 0; i < 8; ++i) bytes_ += static_cast<char>((value >> (8 * i)) & 0xffU);
+    WireWriter::number(value);
     return *this;
   }
   Writer& string(std::string_view value) {
-    number(value.size());
-    bytes_ += value;
+    WireWriter::string(value);
     return *this;
   }
   Writer& member(const Member& m) {
@@ -26,36 +25,11 @@ class Writer {
   Writer& tail(const OriginTail& t) {
     return string(t.origin).number(t.incarnation).number(t.sequence);
   }
-  std::string take() { return std::move(bytes_); }
-
- private:
-  std::string bytes_;
 };
 
-// Reads what it can; whatever is missing or too long makes it bad, and everything read after that empty.
-class Parser {
+class Parser : public WireParser {
  public:
-  explicit Parser(std::string_view bytes) : rest_(bytes) {}
-  std::uint64_t number() {
-    if (rest_.size() < 8) return fail();
-    std::uint64_t value = 0;
-    for (unsigned i = 0; i < 8; ++i) {
-      value |= static_cast<std::uint64_t>(static_cast<unsigned char>(rest_[i])) << (8 * i);
-    }
-    rest_.remove_prefix(8);
-    return value;
-  }
-  std::string string(std::size_t size_max) {
-    const std::uint64_t size = number();
-    if (bad_ || size > size_max || size > rest_.size()) {
-      fail();
-      return {};
-    }
-    std::string value(rest_.substr(0, size));
-    rest_.remove_prefix(size);
-    return value;
-  }
-  std::string name() { return string(wire_name_bytes_max); }
+  using WireParser::WireParser;
   Member member() {
     Member m;
     m.name = name();
@@ -72,25 +46,6 @@ class Parser {
     t.sequence = number();
     return t;
   }
-  // How many of at least `bytes` each can follow.
-  std::size_t count(std::size_t bytes, std::size_t max) {
-    const std::uint64_t count = number();
-    if (count > max || count * bytes > rest_.size()) return fail();
-    return count;
-  }
-  absl::Status done(std::string_view what) const {
-    if (!bad_ && rest_.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("a malformed ", std::string(what)));
-  }
-
- private:
-  std::uint64_t fail() {
-    bad_ = true;
-    rest_ = {};
-    return 0;
-  }
-  std::string_view rest_;
-  bool bad_ = false;
 };
 
 constexpr std::size_t tails_max = 65536;
@@ -171,7 +126,7 @@ absl::StatusOr<Control> decode_control(std::string_view frame) {
       WireRequest m;
       m.id = parser.number();
       m.actor = parser.name();
-      m.bytes = parser.string(event_bytes_max);
+      m.bytes = parser.string(request_bytes_max);
       control = std::move(m);
       break;
     }
@@ -181,7 +136,7 @@ absl::StatusOr<Control> decode_control(std::string_view frame) {
       m.id = parser.number();
       const std::uint64_t code = parser.number();
       const std::string message = parser.string(65536);
-      std::string bytes = parser.string(event_bytes_max);
+      std::string bytes = parser.string(request_bytes_max);
       if (code == 0)
         m.value = std::move(bytes);
       else

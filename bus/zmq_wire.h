@@ -26,6 +26,7 @@
 //   refusal  = "x" number(code) string(message)                  answer to a hello: this process cannot be a member
 //   request  = "q" number(id) string(actor) string(bytes)
 //   answer   = "a" number(id) number(code) string(message) string(bytes)
+// A request to the actor "bus" asks for history (bus/history.h): what a subscriber missed, of the publisher's log.
 // The signature of a member and the rights of a key will be fields at the end of hello and welcome.
 #pragma once
 
@@ -36,12 +37,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bus/wire_format.h"
 #include "core/bus.h"
 
 namespace supercloud {
 
 inline constexpr std::size_t members_max = 1024;
-inline constexpr std::size_t wire_name_bytes_max = 255;
 inline constexpr std::string_view marker_lead =
     "\xff"
     "m";

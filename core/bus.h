@@ -7,10 +7,15 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "core/event.h"
+#include "core/event_log.h"
 #include "core/reply.h"
 
 namespace supercloud {
+
+// Of a request or an answer: an event fits, and what tells of it.
+inline constexpr std::size_t request_bytes_max = event_bytes_max + 4096;
 
 // An actor somewhere, "node/actor": also the origin of its events.
 struct Address {
@@ -37,6 +42,7 @@ struct BusGap {
   std::string prefix;  // the subscription under which it was noticed; where the end is unknown, ""
   std::uint64_t after = 0;  // last that arrived
   std::uint64_t up_to = 0;  // newest known to exist; (after, up_to] is missing in part or whole
+  std::string why;          // it could not be repaired
 };
 
 // What a bus tells its owner. Called on the owner's thread, never from inside a call of the owner's.
@@ -48,6 +54,11 @@ class BusReceiver {
   virtual void on_gap(const BusGap& gap) = 0;
   // A request for `actor` of this node. Answer once; no answer is a timeout at the caller.
   virtual void on_request(std::string actor, std::string bytes, Reply<std::string> answer) = 0;
+  // What this node's log has of a stream of its own. NotFound: nothing of that incarnation. Whoever keeps no log says Unimplemented.
+  virtual void on_history(StreamRange range, Reply<StreamPart> reply) {
+    (void)range;
+    reply(absl::UnimplementedError("this process keeps no log"));
+  }
   // Bytes from outside that were not taken.
   virtual void on_rejected(std::string from, std::string why) = 0;
   // A neighbour process was heard for the first time, or again; or has not been for the time that counts as dead.

@@ -30,6 +30,23 @@ struct LogPage {
   bool end = false;           // nothing was there beyond this page when it was read
 };
 
+// Events of one origin by their sequence: those in (after, up_to] whose topic has one of the prefixes (whole tokens, each with its dot;
+// "" is everything).
+struct StreamRange {
+  std::string origin;
+  std::uint64_t incarnation = 0;
+  std::vector<std::string> prefixes;
+  std::uint64_t after = 0;
+  std::uint64_t up_to = 0;
+
+  bool has(std::string_view topic) const;
+};
+
+struct StreamPart {
+  std::vector<Event> events;  // in order of their sequence
+  std::uint64_t through = 0;  // `events` are all that the log has of the range up to here
+};
+
 // Thread-bound to the scheduler it was made with; replies come through it.
 class EventLog {
  public:
@@ -48,6 +65,10 @@ class EventLog {
   // Up to `limit` events at log positions >= `from` whose topic matches. Only what is on stable storage.
   virtual void read(std::uint64_t from, Pattern pattern, std::size_t limit,
                     Reply<LogPage> reply) = 0;
+
+  // The first events of `range`, of at most `bytes_max` bytes together, but one at least. Only what is on stable storage. NotFound: the log has
+  // nothing of that origin's incarnation.
+  virtual void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) = 0;
 
   // As of the last completed append.
   virtual OriginState origin(std::string_view name) const = 0;

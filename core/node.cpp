@@ -15,6 +15,8 @@ namespace {
 constexpr Duration rejection_interval = absl::Seconds(10);
 constexpr std::size_t rejection_sources_max = 256;
 constexpr std::size_t rejection_text_max = 256;
+constexpr std::size_t history_bytes_max =
+    event_bytes_max / 2;  // a part is an answer, and has to fit
 
 std::string response_bytes(const absl::StatusOr<Message<schema::Response>>& response) {
   if (response.ok()) return std::string(response->bytes());
@@ -192,6 +194,15 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
   }
 }
 
+void Node::on_history(StreamRange range, Reply<StreamPart> reply) {
+  // A noted event leaves before it is in the log: whoever missed it asks for it no sooner than it is there.
+  auto shared = std::make_shared<Reply<StreamPart>>(std::move(reply));
+  state_->runtime.publisher().flush([this, range = std::move(range), shared]() mutable {
+    state_->runtime.seams().log.read_stream(std::move(range), history_bytes_max,
+                                            std::move(*shared));
+  });
+}
+
 void Node::on_rejected(std::string from, std::string why) {
   state_->reject(std::move(from), std::move(why));
 }
@@ -213,7 +224,7 @@ void Node::State::report_gap(const BusGap& gap) {
     said.setPrefix(gap.prefix);
     said.setAfter(gap.after);
     said.setUpTo(gap.up_to);
-    said.setDone("reported");
+    said.setDone(gap.why);
   });
 }
 
@@ -234,7 +245,8 @@ void Node::State::reject(std::string from, std::string why, const Event* dropped
               .incarnation = dropped->incarnation(),
               .prefix = "",
               .after = dropped->sequence() - 1,
-              .up_to = 0};
+              .up_to = 0,
+              .why = "it was refused"};
     }
     lost.up_to = dropped->sequence();  // the bus keeps their order
   }

@@ -63,6 +63,7 @@ class Node final : public BusReceiver {
   void on_event(Event event) override;
   void on_gap(const BusGap& gap) override;
   void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override;
+  void on_history(StreamRange range, Reply<StreamPart> reply) override;
   void on_rejected(std::string from, std::string why) override;
   void on_peer(std::string node, bool alive) override;
 

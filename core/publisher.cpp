@@ -158,11 +158,17 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
   }
   if (delivery != schema::Delivery::VOLATILE) {
     gathered_.push_back({&stream, *event, durable, std::move(logged)});
+    ++recorded_;
     schedule_commit();
   } else if (logged) {
     std::move(logged)(absl::OkStatus());
   }
   return event;
+}
+
+void Publisher::flush(Task then) {
+  if (settled_ == recorded_) return std::move(then)();
+  flushes_.emplace_back(recorded_, std::move(then));
 }
 
 void Publisher::reserve(OriginStream& stream) {
@@ -263,10 +269,16 @@ void Publisher::finish() {
   for (const Record& record : done.records) {
     if (record.durable) record.stream->settle(record.event.sequence(), fate);
   }
+  settled_ += done.records.size();
   for (const auto& [stream, up_to] : done.reservations) drain(*stream);
   for (Record& record : done.records) {
     drain(*record.stream);
     if (record.logged) std::move(record.logged)(done.events_status);
+  }
+  while (!flushes_.empty() && flushes_.front().first <= settled_) {
+    Task then = std::move(flushes_.front().second);
+    flushes_.pop_front();
+    std::move(then)();
   }
   if (!gathered_.empty() || (!to_reserve_.empty() && !retry)) schedule_commit();
   if (retry) {

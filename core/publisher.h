@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -108,6 +109,9 @@ class Publisher {
   absl::StatusOr<Event> publish(OriginStream& stream, Draft draft, const Event* cause,
                                 Logged logged);
 
+  // Runs `then` when the fate of all that was published so far is known: what is to be in the log is there. Perhaps inside this call.
+  void flush(Task then);
+
  private:
   struct Record {
     OriginStream* stream = nullptr;
@@ -138,6 +142,9 @@ class Publisher {
   Deliver deliver_;
   std::map<std::string, std::unique_ptr<OriginStream>> streams_;
   std::vector<Record> gathered_;
+  std::uint64_t recorded_ = 0;  // records gathered so far ...
+  std::uint64_t settled_ = 0;   // ... and how many of them have met their fate
+  std::deque<std::pair<std::uint64_t, Task>> flushes_;  // by the record they wait for
   std::vector<OriginStream*> to_reserve_;
   bool scheduled_ = false;
   bool committing_ = false;

@@ -40,8 +40,9 @@ void Deliveries::published(const WatchedBus& publisher, const Event& event) {
       return false;
     });
     if (prefixes.empty()) continue;
-    subscriber->owed_[origin][event.sequence()] = {std::string(event.topic()), std::move(prefixes),
-                                                   node, life, world_.now()};
+    const bool durable = delivery_of(event.type()) == schema::Delivery::DURABLE;
+    subscriber->owed_[origin][event.sequence()] = {
+        std::string(event.topic()), std::move(prefixes), durable, node, life, world_.now()};
   }
 }
 
@@ -73,6 +74,7 @@ bool Deliveries::knowable(const Owed& owed, Instant before) const {
 
 void Deliveries::judge(Instant before, const std::function<void(std::string what)>& say) const {
   for (const auto& [name, subscriber] : buses_) {
+    for (const std::string& wrong : subscriber->wrong_) say(wrong);
     for (const auto& [stream, debts] : subscriber->owed_) {
       std::uint64_t count = 0, first = 0, last = 0;
       const Owed* example = nullptr;
@@ -124,8 +126,19 @@ void WatchedBus::announced(const schema::Gap::Reader& gap) {
   if (stream == owed_.end()) return;
   auto& debts = stream->second;
   auto next = debts.upper_bound(gap.getAfter());
-  while (next != debts.end() && next->first <= gap.getUpTo())
-    next = under(next->second.topic, text(gap.getPrefix())) ? debts.erase(next) : std::next(next);
+  while (next != debts.end() && next->first <= gap.getUpTo()) {
+    if (!under(next->second.topic, text(gap.getPrefix()))) {
+      ++next;
+      continue;
+    }
+    if (next->second.durable && text(gap.getDone()) == gap_not_in_log) {
+      wrong_.push_back(absl::StrCat(truth_.name(), " says that the log of ", next->second.publisher,
+                                    " does not have event ", next->first, " of ",
+                                    stream->first.first, ", topic ", next->second.topic,
+                                    ", which is durable"));
+    }
+    next = debts.erase(next);
+  }
 }
 
 void WatchedBus::subscribe(std::string prefix, Reply<Done> reply) {
@@ -171,6 +184,10 @@ void WatchedBus::on_event(Event event) {
 }
 
 void WatchedBus::on_gap(const BusGap& gap) { receiver_->on_gap(gap); }
+
+void WatchedBus::on_history(StreamRange range, Reply<StreamPart> reply) {
+  receiver_->on_history(std::move(range), std::move(reply));
+}
 
 void WatchedBus::on_request(std::string actor, std::string bytes, Reply<std::string> answer) {
   receiver_->on_request(std::move(actor), std::move(bytes), std::move(answer));

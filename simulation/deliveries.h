@@ -3,7 +3,8 @@
 // Between each process and its bus stands a WatchedBus. It sees what the process publishes, what it is given, and which gaps it
 // announces. An event is owed to a subscriber if it was published while a subscription of that process to its topic was known
 // to be in effect at the publisher: what core/bus.h promises. What is owed is settled by its delivery, or by a `bus.gap` that the
-// subscriber's process publishes with its own name and a range that covers it.
+// subscriber's process publishes with its own name and a range that covers it. A gap that says of a durable event that its publisher's
+// log does not have it is wrong: durable events leave when they are in the log.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +49,9 @@ class Deliveries {
   struct Owed {
     std::string topic;
     std::vector<std::string> prefixes;  // subscriptions that were in effect
-    std::string publisher;              // a node ...
-    std::uint64_t life = 0;             // ... and which of its processes
+    bool durable = false;
+    std::string publisher;   // a node ...
+    std::uint64_t life = 0;  // ... and which of its processes
     Instant at;
     // By one of the same process that has arrived: it, or a later one, is its predecessor under one of them.
     bool named = false;
@@ -89,6 +91,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   void on_event(Event event) override;
   void on_gap(const BusGap& gap) override;
   void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override;
+  void on_history(StreamRange range, Reply<StreamPart> reply) override;
   void on_rejected(std::string from, std::string why) override;
   void on_peer(std::string node, bool alive) override;
   // The gap is an event: what it covers is not lost in silence.
@@ -101,6 +104,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   BusReceiver* receiver_ = nullptr;
   std::map<std::string, std::uint64_t, std::less<>> subscribed_;  // how often, by prefix
   Deliveries::Debts owed_;
+  std::vector<std::string> wrong_;  // gaps
   std::set<Deliveries::Stream> heard_;
 };
 

@@ -18,8 +18,10 @@ namespace {
 constexpr std::uint32_t log_format = 1;
 constexpr std::size_t events_family = 0;
 constexpr std::size_t origins_family = 1;
+constexpr std::size_t streams_family = 2;
 constexpr char reserved_mark = '\xff';
 constexpr std::uint64_t first_position = 1;
+constexpr std::uint64_t index_every = 1024;  // positions, where a log without it is indexed
 
 std::string origin_key(std::string_view origin, std::string_view prefix) {
   std::string key;
@@ -28,6 +30,11 @@ std::string origin_key(std::string_view origin, std::string_view prefix) {
   key.append(origin);
   key.append(prefix);
   return key;
+}
+
+// Sorted by sequence within an origin's incarnation.
+std::string stream_key(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence) {
+  return origin_key(origin, to_big_endian(incarnation)) + to_big_endian(sequence);
 }
 
 std::string origin_value(std::uint64_t incarnation, std::uint64_t sequence) {
@@ -51,7 +58,7 @@ RocksFolderOptions folder_options(const RocksEventLogOptions& options) {
           .kind = "event log",
           .format = log_format,
           .owner = options.node,
-          .families = {{"events", true}, {"origins"}},
+          .families = {{"events", true}, {"origins"}, {"streams", true}},
           .env = options.env};
 }
 
@@ -82,6 +89,13 @@ struct RocksEventLog::State {
   absl::Status take_back(std::uint64_t from);
   absl::Status write(const std::deque<Append>& appends);
   absl::StatusOr<LogPage> read(std::uint64_t from, const Pattern& pattern, std::size_t limit) const;
+  absl::StatusOr<StreamPart> read_stream(const StreamRange& range, std::size_t bytes_max) const;
+  // Where to look for the first event of the range.
+  absl::StatusOr<std::uint64_t> position_of(const StreamRange& range) const;
+  // Logs of an earlier program have no family "streams".
+  absl::Status index_streams();
+  absl::StatusOr<Event> parse(std::uint64_t position, std::string_view bytes) const;
+  absl::Status closed() const;
 
   Scheduler& scheduler;
   EventPool& pool;
@@ -164,6 +178,12 @@ absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
     batch.erase(origins_family, rows->key().ToString());
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
+  rows = folder->rows(streams_family);
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    if (from_big_endian(view(rows->value())) >= from)
+      batch.erase(streams_family, rows->key().ToString());
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
   rows.reset();
   put_origins(batch, stored);
   return folder->commit(batch);
@@ -176,9 +196,15 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
   RocksChanges batch;
   std::uint64_t position = next_position;
   std::map<std::string, std::string> rows;  // each tail once, however many events there are
+  std::map<std::pair<std::string_view, std::uint64_t>, std::uint64_t>
+      begun;  // streams, and where in this commit
   for (const Append& append : appends) {
     for (const Event& event : append.events) {
       const Bytes bytes = event.bytes();
+      if (begun.try_emplace({event.origin(), event.incarnation()}, position).second) {
+        batch.put(streams_family, stream_key(event.origin(), event.incarnation(), event.sequence()),
+                  to_big_endian(position));
+      }
       batch.put(events_family, to_big_endian(position++),
                 std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
       for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
@@ -205,11 +231,7 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
 
 absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pattern& pattern,
                                                    std::size_t limit) const {
-  if (folder->db() == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("the event log in ", options.path,
-                     " is closed after a failed write; free some space or check the disk"));
-  }
+  if (absl::Status status = closed(); !status.ok()) return status;
   LogPage page;
   page.next = std::max(from, first_position);
   std::size_t bytes = 0;
@@ -228,15 +250,11 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
     if (position != page.next) {
       return folder->damaged(absl::StrCat("event ", page.next, " is missing"));
     }
-    const rocksdb::Slice value = rows->value();
-    absl::StatusOr<Event> event =
-        pool.parse(Bytes(reinterpret_cast<const std::byte*>(value.data()), value.size()));
-    if (!event.ok()) {
-      return folder->damaged(absl::StrCat("event ", position, ": ", event.status().message()));
-    }
+    absl::StatusOr<Event> event = parse(position, view(rows->value()));
+    if (!event.ok()) return event.status();
     page.next = position + 1;
     if (!pattern.matches(event->topic())) continue;
-    bytes += value.size();
+    bytes += rows->value().size();
     page.events.push_back(*std::move(event));
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "reading events");
@@ -245,6 +263,94 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
   }
   page.end = true;
   return page;
+}
+
+absl::Status RocksEventLog::State::closed() const {
+  if (folder->db() != nullptr) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("the event log in ", options.path,
+                   " is closed after a failed write; free some space or check the disk"));
+}
+
+absl::StatusOr<Event> RocksEventLog::State::parse(std::uint64_t position,
+                                                  std::string_view bytes) const {
+  absl::StatusOr<Event> event =
+      pool.parse(Bytes(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
+  if (event.ok()) return event;
+  return folder->damaged(absl::StrCat("event ", position, ": ", event.status().message()));
+}
+
+absl::StatusOr<std::uint64_t> RocksEventLog::State::position_of(const StreamRange& range) const {
+  const std::string lead = origin_key(range.origin, to_big_endian(range.incarnation));
+  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(streams_family);
+  const auto ours = [&] { return rows->Valid() && view(rows->key()).starts_with(lead); };
+  // The commit in which the first one may be, or the first commit of all.
+  rows->SeekForPrev(stream_key(range.origin, range.incarnation, range.after + 1));
+  if (!ours()) rows->Seek(lead);
+  if (!rows->status().ok()) return folder->explain(rows->status(), "reading streams");
+  if (!ours()) {
+    return absl::NotFoundError(absl::StrCat("nothing of ", range.origin, ":", range.incarnation,
+                                            " is in the event log in ", options.path));
+  }
+  return from_big_endian(view(rows->value()));
+}
+
+absl::StatusOr<StreamPart> RocksEventLog::State::read_stream(const StreamRange& range,
+                                                             std::size_t bytes_max) const {
+  if (absl::Status status = closed(); !status.ok()) return status;
+  const absl::StatusOr<std::uint64_t> from = position_of(range);
+  if (!from.ok()) return from.status();
+  StreamPart part;
+  part.through = range.after;
+  std::size_t bytes = 0;
+  std::size_t looks = 0;
+  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
+  for (rows->Seek(to_big_endian(*from)); rows->Valid(); rows->Next()) {
+    const std::uint64_t position = from_big_endian(view(rows->key()));
+    if (!read_only && position >= next_position) break;
+    const bool full = bytes >= bytes_max || looks++ >= options.page_scan_max;
+    absl::StatusOr<Event> event = parse(position, view(rows->value()));
+    if (!event.ok()) return event.status();
+    if (event->origin() != range.origin || event->incarnation() != range.incarnation) continue;
+    const std::uint64_t sequence = event->sequence();
+    if (sequence <= range.after) continue;
+    if (sequence > range.up_to) break;
+    const bool wanted = range.has(event->topic());
+    const std::size_t size = rows->value().size();
+    if (part.through > range.after && (full || (wanted && bytes + size > bytes_max))) return part;
+    part.through = sequence;
+    if (!wanted) continue;
+    bytes += size;
+    part.events.push_back(*std::move(event));
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "reading events");
+  part.through = range.up_to;
+  return part;
+}
+
+absl::Status RocksEventLog::State::index_streams() {
+  if (read_only || next_position == first_position) return absl::OkStatus();
+  std::unique_ptr<rocksdb::Iterator> index = folder->rows(streams_family);
+  index->SeekToFirst();
+  if (!index->status().ok()) return folder->explain(index->status(), "reading streams");
+  if (index->Valid()) return absl::OkStatus();
+  RocksChanges batch;
+  std::map<std::string, std::uint64_t> last;  // position of the last row of each stream
+  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
+  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
+    const std::uint64_t position = from_big_endian(view(rows->key()));
+    const absl::StatusOr<Event> event = parse(position, view(rows->value()));
+    if (!event.ok()) return event.status();
+    std::uint64_t& at = last[origin_key(event->origin(), to_big_endian(event->incarnation()))];
+    if (at != 0 && position - at < index_every) continue;
+    at = position;
+    batch.put(streams_family, stream_key(event->origin(), event->incarnation(), event->sequence()),
+              to_big_endian(position));
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "reading events");
+  if (absl::Status committed = folder->commit(batch); !committed.ok()) return committed;
+  acknowledged = folder->commits();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open(Scheduler& scheduler,
@@ -271,6 +377,7 @@ absl::StatusOr<std::unique_ptr<RocksEventLog>> RocksEventLog::open(Scheduler& sc
   if (!opened.ok()) return opened.status();
   state->folder = *std::move(opened);
   if (absl::Status loaded = state->load(); !loaded.ok()) return loaded;
+  if (absl::Status indexed = state->index_streams(); !indexed.ok()) return indexed;
   state->book = state->stored;
   state->worker = std::make_unique<Worker>(state->options.queue_max);
   return std::unique_ptr<RocksEventLog>(new RocksEventLog(std::move(state)));
@@ -377,13 +484,26 @@ void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation>
   }
 }
 
+void RocksEventLog::read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) {
+  look<StreamPart>(std::move(reply), [range = std::move(range), bytes_max](const State& state) {
+    return state.read_stream(range, bytes_max);
+  });
+}
+
 void RocksEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit,
                          Reply<LogPage> reply) {
-  auto shared = std::make_shared<Reply<LogPage>>(std::move(reply));
-  Task task = [state = state_.get(), from, pattern = std::move(pattern), limit, shared] {
-    absl::StatusOr<LogPage> page = state->read(from, pattern, limit);
+  look<LogPage>(std::move(reply), [from, pattern = std::move(pattern), limit](const State& state) {
+    return state.read(from, pattern, limit);
+  });
+}
+
+template <class T, class Function>
+void RocksEventLog::look(Reply<T> reply, Function function) {
+  auto shared = std::make_shared<Reply<T>>(std::move(reply));
+  Task task = [state = state_.get(), shared, function = std::move(function)] {
+    absl::StatusOr<T> found = function(*state);
     state->scheduler.post(
-        [shared, page = std::move(page)]() mutable { (*shared)(std::move(page)); });
+        [shared, found = std::move(found)]() mutable { (*shared)(std::move(found)); });
   };
   if (!state_->worker->offer(task)) {
     state_->scheduler.post([shared, path = state_->options.path] {

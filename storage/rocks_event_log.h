@@ -4,6 +4,8 @@
 //   family "origins": length of origin (2 bytes big-endian), origin, prefix -> incarnation, sequence (8 bytes big-endian each)
 //                     the newest logged event of the origin under that topic prefix; the key without a prefix and with a
 //                     trailing 0xff: its incarnation and the sequences reserved
+//   family "streams": length of origin (2 bytes big-endian), origin, incarnation, sequence (8 bytes big-endian each) -> position
+//                     of that event (8 bytes big-endian): of the first of its origin in each commit
 //
 // An append is one write batch with one sync; appends that wait together share it. What an append left behind that was answered
 // with an error is taken out again before the next one.
@@ -53,6 +55,8 @@ class RocksEventLog final : public EventLog {
               Reply<Done> reply) override;
   // A page may end before `limit` events were found, even with none: `next` and `end` tell. DataLoss: what is stored there is damaged.
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override;
+  // As read(). The part may be empty, but it gets on.
+  void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override;
   OriginState origin(std::string_view name) const override;
   std::vector<std::string> origins() const override;
 
@@ -65,6 +69,9 @@ class RocksEventLog final : public EventLog {
   static absl::StatusOr<std::unique_ptr<RocksEventLog>> open(Scheduler& scheduler, EventPool& pool,
                                                              RocksEventLogOptions options,
                                                              bool read_only);
+  // Has the worker call `function` with the state, and replies what it returns.
+  template <class T, class Function>
+  void look(Reply<T> reply, Function function);
   std::shared_ptr<State> state_;
 };
 

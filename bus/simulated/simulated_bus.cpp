@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bus/history.h"
 
 namespace supercloud {
 template <class Function>
@@ -21,8 +22,11 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
       options_(std::move(options)),
       pool_(pool),
       subscriber_(
-          scheduler, pool, options_.gaps,
-          [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); }) {
+          scheduler, pool, options_.gaps, options_.repair,
+          [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
+          [this](Address to, std::string bytes, Reply<std::string> reply) {
+            request(std::move(to), std::move(bytes), std::move(reply));
+          }) {
   network_.add(name_);
   registered_ = network_.buses_.try_emplace(name_, this).second;
   if (registered_) life_ = ++network_.lives_[name_];
@@ -161,8 +165,12 @@ void SimulatedBus::took(const std::string& from, Peer& peer, const Request& requ
     }
     send(from, Answer{id, life, std::move(value)});
   };
-  receiver_->on_request(request.actor, request.bytes,
-                        Reply<std::string>(far_future, std::move(answer)));
+  Reply<std::string> reply(far_future, std::move(answer));
+  if (request.actor == history_actor) {
+    serve_history(*receiver_, name_, request.bytes, std::move(reply));
+  } else {
+    receiver_->on_request(request.actor, request.bytes, std::move(reply));
+  }
 }
 
 void SimulatedBus::took(const std::string& from, Peer&, const Answer& answer) {

@@ -447,7 +447,7 @@ struct Gap {
   prefix @3 :Text;           # the subscription's topic prefix; empty: everything, or any of its subscriptions
   after @4 :UInt64;          # the last sequence that arrived under the prefix
   upTo @5 :UInt64;           # the newest that is known to have been published under it and did not; all ones: its log is lost
-  done @6 :Text;             # "reported", later "repaired"
+  done @6 :Text;             # why it could not be repaired
 }
 
 struct SlowSubscriber {

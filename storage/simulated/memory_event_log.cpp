@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace supercloud {
 
 void MemoryLogDisk::add(const Event& event) {
@@ -18,6 +20,9 @@ void MemoryLogDisk::add(const Event& event) {
   auto found = by_kind.find(kind);
   if (found == by_kind.end()) found = by_kind.try_emplace(std::string(kind)).first;
   found->second.push_back(events.size());
+  auto stream = by_origin.find(event.origin());
+  if (stream == by_origin.end()) stream = by_origin.try_emplace(std::string(event.origin())).first;
+  stream->second.push_back({event.incarnation(), event.sequence(), events.size()});
 }
 
 std::uint64_t MemoryLogDisk::next_of(const Pattern& pattern, std::uint64_t from) const {
@@ -103,6 +108,39 @@ void MemoryEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit
     const MemoryLogDisk::Stored& stored = disk_.events[page.next - 1];
     if (!pattern.matches(stored.topic)) continue;
     page.events.push_back(pool_.restore(stored.span()));
+  }
+  scheduler_.post([reply = std::move(reply), result = std::move(result), alive = alive_]() mutable {
+    if (*alive) reply(std::move(result));
+  });
+}
+
+void MemoryEventLog::read_stream(StreamRange range, std::size_t bytes_max,
+                                 Reply<StreamPart> reply) {
+  absl::StatusOr<StreamPart> result = StreamPart{.events = {}, .through = range.up_to};
+  using Place = MemoryLogDisk::Place;
+  const auto stream = disk_.by_origin.find(range.origin);
+  if (stream == disk_.by_origin.end() ||
+      !std::ranges::binary_search(stream->second, range.incarnation, {}, &Place::incarnation)) {
+    result = absl::NotFoundError(absl::StrCat("nothing of ", range.origin, ":", range.incarnation,
+                                              " is in the simulated event log"));
+  } else {
+    std::size_t bytes = 0;
+    const std::vector<Place>& places = stream->second;
+    for (auto place = std::ranges::upper_bound(
+             places, std::pair(range.incarnation, range.after), {},
+             [](const Place& it) { return std::pair(it.incarnation, it.sequence); });
+         place != places.end() && place->incarnation == range.incarnation &&
+         place->sequence <= range.up_to;
+         ++place) {
+      const MemoryLogDisk::Stored& stored = disk_.events[place->position - 1];
+      if (!range.has(stored.topic)) continue;
+      if (!result->events.empty() && bytes + stored.bytes.size() > bytes_max) {
+        result->through = place->sequence - 1;
+        break;
+      }
+      bytes += stored.bytes.size();
+      result->events.push_back(pool_.restore(stored.span()));
+    }
   }
   scheduler_.post([reply = std::move(reply), result = std::move(result), alive = alive_]() mutable {
     if (*alive) reply(std::move(result));

@@ -31,6 +31,13 @@ struct MemoryLogDisk {
   OriginBook origins;
   // Positions by "domain.event.": who asks for few kinds does not look at all the others.
   std::map<std::string, std::vector<std::uint64_t>, std::less<>> by_kind;
+  // Where the events of each origin are: all three grow.
+  struct Place {
+    std::uint64_t incarnation = 0;
+    std::uint64_t sequence = 0;
+    std::uint64_t position = 0;
+  };
+  std::map<std::string, std::vector<Place>, std::less<>> by_origin;
 
   void add(const Event& event);
   // The first at or after `from` whose kind the pattern may match; one past the newest event: there is none.
@@ -51,6 +58,7 @@ class MemoryEventLog final : public EventLog {
   void append(std::vector<Event> events, std::optional<Reservation> reserve,
               Reply<Done> reply) override;
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override;
+  void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override;
   OriginState origin(std::string_view name) const override;
   std::vector<std::string> origins() const override;
 

@@ -1,5 +1,6 @@
 // What every implementation of the Bus seam promises.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -231,6 +232,50 @@ TEST_P(BusConformance, loss_at_the_end_of_a_stream_is_found_by_the_heartbeat) {
   EXPECT_EQ(b->events.size(), 1) << "heartbeats were not subscribed";
 }
 
+TEST_P(BusConformance, what_was_lost_comes_from_the_publishers_log_in_its_place) {
+  constexpr std::size_t lost = 40;
+  auto a = world_->start_lossy("a");
+  auto b = world_->start("b");
+  meet(*a, *b);
+  subscribe(*b, "vm.");
+  a->keeps_log = true;
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+  world_->cut("a", "b");
+  for (std::size_t i = 0; i < lost; ++i) a->publish("executor", "web1");
+  world_->mend(lost);
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == lost + 2; }));
+  const auto arrived = b->sequences("a/executor");
+  for (std::size_t i = 0; i < arrived.size(); ++i) EXPECT_EQ(arrived[i], i + 1);
+  EXPECT_TRUE(b->gaps.empty());
+  EXPECT_GT(a->asked, 1) << "it comes in parts";
+}
+
+TEST_P(BusConformance, the_lost_end_of_a_stream_comes_from_the_log_but_for_what_is_not_in_it) {
+  auto a = world_->start_lossy("a");
+  auto b = world_->start("b");
+  meet(*a, *b);
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+  world_->cut("a", "b");
+  for (const bool logged : {true, false, true}) {
+    a->keeps_log = logged;
+    a->publish("executor", "web1");
+  }
+  world_->mend(3);
+  ASSERT_TRUE(run_until([&] {
+    a->heartbeat();
+    return b->events.size() == 3;
+  }));
+  EXPECT_EQ(b->sequences("a/executor"), (std::vector<std::uint64_t>{1, 2, 4}));
+  ASSERT_EQ(b->gaps.size(), 1);
+  EXPECT_EQ(b->gaps[0].after, 2);
+  EXPECT_EQ(b->gaps[0].up_to, 3);
+  EXPECT_THAT(b->gaps[0].why, testing::HasSubstr("log does not have it"));
+}
+
 TEST_P(BusConformance, a_request_is_answered) {
   auto a = world_->start("a");
   auto b = world_->start("b");
@@ -297,9 +342,9 @@ TEST_P(BusConformance, a_request_that_is_too_large_is_refused_at_once) {
   auto b = world_->start("b");
   meet(*a, *b);
   EXPECT_TRUE(absl::IsInvalidArgument(
-      ask(*a, {"b", "echo"}, std::string(event_bytes_max + 1, 'x')).status()));
+      ask(*a, {"b", "echo"}, std::string(request_bytes_max + 1, 'x')).status()));
   EXPECT_TRUE(b->served.empty());
-  const auto largest = ask(*a, {"b", "echo"}, std::string(event_bytes_max - 8, 'x'));
+  const auto largest = ask(*a, {"b", "echo"}, std::string(request_bytes_max - 8, 'x'));
   EXPECT_TRUE(largest.ok()) << largest.status();
 }
 

@@ -72,6 +72,26 @@ std::vector<std::uint64_t> BusProcess::sequences(std::string_view origin) const 
   return sequences;
 }
 
+void BusProcess::on_history(StreamRange range, Reply<StreamPart> reply) {
+  constexpr std::size_t part_max = 7;
+  ++asked;
+  if (!keeps_log) return reply(absl::UnimplementedError("there is no log"));
+  StreamPart part{.events = {}, .through = range.up_to};
+  for (const Event& event : log) {
+    const std::uint64_t sequence = event.sequence();
+    if (event.origin() != range.origin || event.incarnation() != range.incarnation ||
+        sequence <= range.after || sequence > range.up_to || !range.has(event.topic())) {
+      continue;
+    }
+    if (part.events.size() == part_max) {
+      part.through = sequence - 1;
+      break;
+    }
+    part.events.push_back(event);
+  }
+  reply(std::move(part));
+}
+
 // "echo" answers with what it was asked, "silent" never does, "late" keeps the answer, others do not exist.
 void BusProcess::on_request(std::string actor, std::string bytes, Reply<std::string> answer) {
   ++served[bytes];

@@ -48,12 +48,15 @@ class BusProcess final : public BusReceiver {
   ~BusProcess() override {
     bus.reset();
     events.clear();
+    log.clear();
   }
 
   // BusReceiver
   void on_event(Event event) override { events.push_back(std::move(event)); }
   void on_gap(const BusGap& gap) override { gaps.push_back(gap); }
   void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override;
+  // From `log`, in small parts.
+  void on_history(StreamRange range, Reply<StreamPart> reply) override;
   void on_rejected(std::string from, std::string why) override {
     rejected.push_back(from + ": " + why);
   }
@@ -63,7 +66,9 @@ class BusProcess final : public BusReceiver {
   }
 
   void publish(std::string_view actor, std::string_view vm) {
-    bus->publish(streams.event(*pool, actor, vm));
+    const Event event = streams.event(*pool, actor, vm);
+    if (keeps_log) log.push_back(event);
+    bus->publish(event);
   }
   void heartbeat() { bus->publish(streams.heartbeat(*pool)); }
 
@@ -77,6 +82,9 @@ class BusProcess final : public BusReceiver {
   std::string name;
   std::unique_ptr<EventPool> pool;
   TestStreams streams;
+  bool keeps_log = false;  // else whoever asks is told that there is none
+  std::vector<Event> log;
+  std::size_t asked = 0;  // how often for what is in it
   std::vector<Event> events;
   std::vector<BusGap> gaps;
   std::vector<std::string> rejected;

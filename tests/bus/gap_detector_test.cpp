@@ -11,7 +11,9 @@ namespace {
 
 class GapDetectorTest : public testing::Test {
  protected:
-  GapDetectorTest() { detector_.subscribe("vm."); }
+  explicit GapDetectorTest(bool repair = false) : detector_({.repair = repair}) {
+    detector_.subscribe("vm.");
+  }
 
   Event vm() { return streams_.event(pool_, "executor", "web1"); }
   Event migration() { return streams_.other(pool_, "executor", "web1"); }
@@ -28,13 +30,19 @@ class GapDetectorTest : public testing::Test {
     now_ = now_ + span;
     detector_.expire(now_);
   }
-  // "3" is event 3, "gap vm. 1-2" is a gap.
+  // "3" is event 3, "gap vm. 1-2" is a gap, "ask vm. 1-2" is a question.
   std::vector<std::string> told() {
     std::vector<std::string> told;
     while (auto output = detector_.next()) {
       if (const BusGap* gap = std::get_if<BusGap>(&*output)) {
         told.push_back("gap " + gap->prefix + " " + std::to_string(gap->after + 1) + "-" +
                        (gap->up_to == BusGap::unknown ? "?" : std::to_string(gap->up_to)));
+      } else if (const BusRepair* repair = std::get_if<BusRepair>(&*output)) {
+        asked_ = *repair;
+        std::string prefixes;
+        for (const std::string& prefix : repair->range.prefixes) prefixes += prefix + " ";
+        told.push_back("ask " + prefixes + std::to_string(repair->range.after + 1) + "-" +
+                       std::to_string(repair->range.up_to));
       } else {
         told.push_back(std::to_string(std::get<Event>(*output).sequence()));
       }
@@ -47,6 +55,24 @@ class GapDetectorTest : public testing::Test {
   TestStreams streams_{"a"};
   Instant now_{1'000'000'000};
   GapDetector detector_;
+  BusRepair asked_;  // last
+};
+
+class RepairTest : public GapDetectorTest {
+ protected:
+  RepairTest() : GapDetectorTest(true) {}
+
+  // The publisher's log has `logged` of what is asked for; an answer goes up to `through`.
+  void answer(const std::vector<Event>& logged, std::uint64_t through = BusGap::unknown) {
+    through = std::min(through, asked_.range.up_to);
+    std::vector<Event> part;
+    for (const Event& event : logged) {
+      const std::uint64_t sequence = event.sequence();
+      if (sequence > asked_.range.after && sequence <= through && asked_.range.has(event.topic()))
+        part.push_back(event);
+    }
+    ASSERT_TRUE(detector_.repaired(asked_.id, part, through, now_).ok());
+  }
 };
 
 TEST_F(GapDetectorTest, events_in_order_pass_at_once) {
@@ -175,7 +201,7 @@ TEST_F(GapDetectorTest,
        an_origin_known_by_another_subscription_owes_what_follows_once_this_one_is_in_effect) {
   // As in the simulator's seed 264: the first event that it publishes in a new process is lost.
   for (const bool in_log : {true, false}) {
-    detector_ = GapDetector();
+    detector_ = GapDetector({.repair = false});
     streams_ = TestStreams("a");
     detector_.subscribe("vm.");
     detector_.subscribe("migration.");
@@ -243,7 +269,7 @@ TEST_F(GapDetectorTest, an_origin_that_began_after_the_answer_was_sent_has_not_l
 
 TEST_F(GapDetectorTest, a_shorter_subscription_does_not_cover_what_was_lost_before_it) {
   for (const bool by_heartbeat : {true, false}) {
-    detector_ = GapDetector();
+    detector_ = GapDetector({.repair = false});
     streams_ = TestStreams("a");
     detector_.subscribe("vm.");
     detector_.subscribe("");
@@ -325,7 +351,7 @@ TEST_F(GapDetectorTest, unsubscribing_lets_go_what_waits_for_it_alone) {
 }
 
 TEST_F(GapDetectorTest, memory_is_bounded_and_a_forgotten_origin_is_not_accused) {
-  GapDetector::Options options;
+  GapDetector::Options options{.repair = false};
   options.origins_max = 4;
   detector_ = GapDetector(options);
   detector_.subscribe("vm.");
@@ -367,7 +393,7 @@ TEST_F(GapDetectorTest, a_new_incarnation_owes_the_tail_of_the_one_before) {
 }
 
 TEST_F(GapDetectorTest, an_origin_that_is_forgotten_owes_its_tail) {
-  GapDetector::Options options;
+  GapDetector::Options options{.repair = false};
   options.origins_max = 1;
   detector_ = GapDetector(options);
   detector_.subscribe("vm.");
@@ -393,6 +419,221 @@ TEST_F(GapDetectorTest, of_a_publisher_that_is_forgotten_known_origins_stay_owed
   wait(absl::Seconds(1));
   EXPECT_EQ(told(), (Told{"1", "2", "gap vm. 2-2", "3"}))
       << "the other origin is new, until the handshake";
+}
+
+TEST_F(RepairTest, what_does_not_come_within_the_hold_is_asked_for_and_delivered_in_order) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(6);
+  arrive(events[0]);
+  arrive(events[3]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-3"}));
+  arrive(events[4]);
+  EXPECT_EQ(told(), Told{}) << "behind what is missing";
+  EXPECT_EQ(detector_.wake_at(), far_future) << "the answer comes";
+  answer(events);
+  EXPECT_EQ(told(), (Told{"2", "3", "4", "5"}));
+  arrive(events[5]);
+  arrive(events[2]);
+  EXPECT_EQ(told(), (Told{"6"}));
+  EXPECT_EQ(detector_.counts().duplicates, 1);
+}
+
+TEST_F(RepairTest, what_the_log_does_not_have_is_a_gap) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(7);
+  arrive(events[0]);
+  arrive(events[5]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-5"}));
+  answer({events[2], events[3]});
+  EXPECT_EQ(told(), (Told{"gap vm. 2-2", "3", "4", "gap vm. 5-5", "6"}));
+  arrive(events[6]);
+  EXPECT_EQ(told(), (Told{"7"}));
+}
+
+TEST_F(RepairTest, without_an_answer_all_of_it_is_a_gap) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(5);
+  arrive(events[2]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask vm. 1-2"}));
+  detector_.unrepaired(asked_.id, "nobody knows");
+  auto gap = detector_.next();
+  ASSERT_TRUE(gap.has_value());
+  EXPECT_EQ(std::get<BusGap>(*gap).why, "nobody knows");
+  EXPECT_EQ(told(), (Told{"3"}));
+}
+
+TEST_F(RepairTest, the_end_of_a_stream_is_asked_for) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(3);
+  beat(streams_.heartbeat(pool_));
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask vm. 1-3"}));
+  answer({events[0], events[1]});
+  EXPECT_EQ(told(), (Told{"1", "2", "gap vm. 3-3"})) << "the last was volatile";
+  beat(streams_.heartbeat(pool_));
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{});
+}
+
+TEST_F(RepairTest, a_long_range_comes_in_parts) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(100);
+  arrive(events[99]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask vm. 1-99"}));
+  answer(events, 60);
+  auto all = told();
+  ASSERT_EQ(all.size(), 61);
+  EXPECT_EQ(all.back(), "ask vm. 61-99");
+  answer(events);
+  all = told();
+  ASSERT_EQ(all.size(), 40);
+  EXPECT_EQ(all.back(), "100");
+}
+
+TEST_F(RepairTest, all_subscriptions_are_asked_for_at_once_so_that_the_origins_order_is_kept) {
+  detector_.subscribe("migration.");
+  detector_.subscribe("vm.dirty_rate.");
+  for (const char* prefix : {"migration.", "vm.", "vm.dirty_rate."})
+    detector_.in_effect("a", prefix, {});
+  const std::vector<Event> events{vm(), migration(), vm(), migration(), vm()};
+  arrive(events[4]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask migration. vm. 1-3"})) << "of 4 nothing is known yet";
+  answer(events);
+  EXPECT_EQ(told(), (Told{"1", "2", "3", "5"}));
+}
+
+TEST_F(RepairTest, of_more_than_held_max_the_newest_are_let_go_and_asked_for_later) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(1000);
+  for (std::size_t i = 1; i < 900; ++i) arrive(events[i]);
+  EXPECT_EQ(told(), (Told{"ask vm. 1-1"})) << "at once, when no more can be held";
+  EXPECT_LE(detector_.held(), 128);
+  EXPECT_GT(detector_.counts().shed, 0);
+  Told all;
+  for (int round = 0; round < 10; ++round) {
+    answer(events);
+    const Told more = told();
+    all.insert(all.end(), more.begin(), more.end());
+    if (more.empty() || !more.back().starts_with("ask")) break;
+  }
+  std::erase_if(all, [](const std::string& what) { return what.starts_with("ask"); });
+  ASSERT_EQ(all.size(), 900) << "and each of them once";
+  for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], std::to_string(i + 1));
+  EXPECT_EQ(detector_.held(), 0);
+}
+
+TEST_F(RepairTest, an_answer_after_a_new_incarnation_changes_nothing) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(3);
+  arrive(events[2]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask vm. 1-2"}));
+  TestStreams next("a");
+  next.incarnation = 2;
+  arrive(next.event(pool_, "executor", "web1"));
+  EXPECT_EQ(told(), (Told{"gap vm. 1-2", "3", "gap  4-?", "1"}));
+  answer(events);
+  EXPECT_EQ(told(), Told{});
+}
+
+TEST_F(RepairTest, a_publisher_that_restarts_is_asked_on) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(4);
+  arrive(events[0]);
+  arrive(events[3]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-3"}));
+  detector_.restarted("a");
+  detector_.in_effect("a", "vm.", {{"a/executor", 1, 4}});
+  answer(events);
+  EXPECT_EQ(told(), (Told{"2", "3", "4"}));
+}
+
+TEST_F(RepairTest, what_is_unsubscribed_while_it_is_asked_for_is_not_missed) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(3);
+  arrive(events[2]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask vm. 1-2"}));
+  detector_.unsubscribe("vm.");
+  answer(events);
+  EXPECT_EQ(told(), Told{});
+  EXPECT_EQ(detector_.held(), 0);
+}
+
+TEST_F(RepairTest, more_than_can_be_held_comes_from_the_log_behind_what_it_does_not_have) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(1000);
+  arrive(events[999]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask vm. 1-999"}));
+  answer({events.begin() + 1, events.end()});
+  const auto all = told();
+  ASSERT_EQ(all.size(), 1000);
+  EXPECT_EQ(all.front(), "gap vm. 1-1");
+  EXPECT_EQ(all.back(), "1000");
+  EXPECT_EQ(detector_.counts().shed, 0);
+}
+
+TEST_F(RepairTest, in_doubt_nothing_is_delivered_before_what_may_be_lost_of_another_subscription) {
+  detector_.subscribe("migration.");
+  for (const char* prefix : {"migration.", "vm."}) detector_.in_effect("a", prefix, {});
+  const std::vector<Event> events{vm(), migration(), vm(), vm()};
+  arrive(events[0]);
+  detector_.doubt("a");
+  arrive(events[2]);
+  wait(absl::Seconds(1));
+  EXPECT_EQ(told(), (Told{"1"}))
+      << "3 follows 1, but whether a migration's was between them is not known";
+  detector_.cleared("a", {{"a/executor", 1, 3}});
+  EXPECT_EQ(told(), (Told{"ask migration. vm. 2-3"}));
+  answer(events);
+  EXPECT_EQ(told(), (Told{"2", "3"}));
+  arrive(events[3]);
+  EXPECT_EQ(told(), (Told{"4"}));
+}
+
+TEST_F(RepairTest, a_doubt_that_was_none_lets_go_what_was_held) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(2);
+  arrive(events[0]);
+  detector_.doubt("a");
+  arrive(events[1]);
+  detector_.cleared("a", {{"a/executor", 1, 1}});
+  EXPECT_EQ(told(), (Told{"1", "2"}));
+}
+
+TEST_F(RepairTest, an_answer_in_doubt_is_asked_for_again) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(6);
+  arrive(events[2]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"ask vm. 1-2"}));
+  detector_.doubt("a");
+  answer(events);
+  EXPECT_EQ(told(), Told{});
+  detector_.cleared("a", {{"a/executor", 1, 5}});
+  EXPECT_EQ(told(), (Told{"ask vm. 1-5"}));
+  answer(events);
+  EXPECT_EQ(told(), (Told{"1", "2", "3", "4", "5"}));
+}
+
+TEST_F(RepairTest, memory_in_doubt_is_bounded) {
+  detector_.in_effect("a", "vm.", {});
+  const auto events = vms(1000);
+  detector_.doubt("a");
+  for (const Event& event : events) arrive(event);
+  EXPECT_EQ(told(), Told{});
+  EXPECT_LE(detector_.held(), 128);
+  detector_.cleared("a", {{"a/executor", 1, 900}});
+  EXPECT_EQ(told(), (Told{"ask vm. 1-1000"})) << "what was let go is known to be there";
+  answer(events);
+  EXPECT_EQ(told().size(), 1000);
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ TEST(Subscriber, what_an_unsubscribe_lets_go_comes_after_the_call) {
   VirtualScheduler scheduler;
   BusProcess owner("b", std::make_unique<EventPool>());
   TestStreams streams("a");
-  Subscriber subscriber(scheduler, *owner.pool, {}, [](const auto&, const auto&) {});
+  Subscriber subscriber(scheduler, *owner.pool, {.repair = false}, {},
+                        [](const auto&, const auto&) {}, {});
   subscriber.start(owner);
   subscriber.subscribe("vm.", Reply<Done>());
   subscriber.in_effect("a", "vm.", 1, {});
@@ -31,7 +32,8 @@ TEST(Subscriber, a_gap_under_the_buss_own_subscription_is_told_to_who_subscribes
   VirtualScheduler scheduler;
   BusProcess owner("b", std::make_unique<EventPool>());
   TestStreams streams("a");
-  Subscriber subscriber(scheduler, *owner.pool, {}, [](const auto&, const auto&) {});
+  Subscriber subscriber(scheduler, *owner.pool, {.repair = false}, {},
+                        [](const auto&, const auto&) {}, {});
   subscriber.start(owner);
   subscriber.subscribe("node.heartbeat.main.", Reply<Done>());
   for (const char* prefix : {"node.heartbeat.", "node.heartbeat.main."})

@@ -44,7 +44,7 @@ TEST(ZmqWire, lengths_and_counts_beyond_the_frame_are_refused) {
   for (std::size_t at = frame.size() - 8; at < frame.size(); ++at) frame[at] = '\xff';
   EXPECT_FALSE(decode_control(frame).ok());
   const std::string large =
-      encode(Control(WireRequest{1, "executor", std::string(event_bytes_max + 1, 'x')}));
+      encode(Control(WireRequest{1, "executor", std::string(request_bytes_max + 1, 'x')}));
   EXPECT_FALSE(decode_control(large).ok());
 }
 

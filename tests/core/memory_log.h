@@ -70,6 +70,19 @@ class MemoryLog final : public EventLog {
         [reply = std::move(reply), page = std::move(page)]() mutable { reply(std::move(page)); });
   }
 
+  void read_stream(StreamRange range, std::size_t, Reply<StreamPart> reply) override {
+    StreamPart part{.events = {}, .through = range.up_to};
+    for (const Event& event : events) {
+      if (event.origin() == range.origin && event.incarnation() == range.incarnation &&
+          event.sequence() > range.after && event.sequence() <= range.up_to &&
+          range.has(event.topic())) {
+        part.events.push_back(event);
+      }
+    }
+    scheduler_->post(
+        [reply = std::move(reply), part = std::move(part)]() mutable { reply(std::move(part)); });
+  }
+
   OriginState origin(std::string_view name) const override {
     const auto found = origins_.find(std::string(name));
     OriginState state = found == origins_.end() ? OriginState() : found->second;

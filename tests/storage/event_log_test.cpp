@@ -96,7 +96,19 @@ class EveryEventLog : public testing::TestWithParam<LogHarnessKind> {
     EXPECT_TRUE(page.ok()) << page.status();
     return page.ok() ? *std::move(page) : LogPage{};
   }
-  static std::vector<std::uint64_t> sequences(const LogPage& page) {
+  absl::StatusOr<StreamPart> stream(StreamRange range, std::size_t bytes_max = 1 << 20) {
+    return on().scheduler.wait<StreamPart>(
+        [&](Reply<StreamPart> reply) {
+          on().log().read_stream(std::move(range), bytes_max, std::move(reply));
+        },
+        on().threaded());
+  }
+  // Of node-a/executor:1.
+  static StreamRange range(std::uint64_t after, std::uint64_t up_to, std::string prefix = "") {
+    return {"node-a/executor", 1, {std::move(prefix)}, after, up_to};
+  }
+  template <class Page>
+  static std::vector<std::uint64_t> sequences(const Page& page) {
     std::vector<std::uint64_t> found;
     for (const Event& event : page.events) found.push_back(event.sequence());
     return found;
@@ -232,6 +244,63 @@ TEST_P(EveryEventLog, starts_anew_with_a_later_incarnation) {
     EXPECT_EQ(on().log().origin("node-a/executor").tails, Tails{});
     on().restart();
   }
+}
+
+TEST_P(EveryEventLog, reads_a_stream_by_its_sequences_also_after_a_restart) {
+  std::vector<Event> events;
+  for (std::uint64_t sequence : {1, 2, 5, 6, 9}) {
+    events.push_back(event(sequence, sequence == 6 ? "db1" : "web1"));
+    events.push_back(event(sequence, "web1", "node-a/other"));
+    if (sequence == 5) {
+      ASSERT_TRUE(append(std::exchange(events, {})).ok());
+    }
+  }
+  ASSERT_TRUE(append(events).ok());
+  for (int round = 0; round < 2; ++round) {
+    const auto all = stream(range(0, 9));
+    ASSERT_TRUE(all.ok()) << all.status();
+    EXPECT_EQ(sequences(*all), (Sequences{1, 2, 5, 6, 9}));
+    EXPECT_EQ(all->through, 9);
+    EXPECT_EQ(sequences(*stream(range(2, 6))), (Sequences{5, 6}));
+    EXPECT_EQ(sequences(*stream(range(6, 8))), Sequences{});
+    EXPECT_EQ(stream(range(6, 8))->through, 8);
+    EXPECT_EQ(sequences(*stream(range(9, 20))), Sequences{}) << "nothing beyond its end";
+    EXPECT_EQ(sequences(*stream(range(0, 9, "vm.released.main."))), (Sequences{1, 2, 5, 6, 9}));
+    EXPECT_EQ(sequences(*stream(range(0, 9, "migration."))), Sequences{});
+    on().restart();
+  }
+}
+
+TEST_P(EveryEventLog, reads_a_stream_in_parts_of_one_event_at_least) {
+  std::vector<Event> events;
+  for (std::uint64_t sequence = 1; sequence <= 20; ++sequence) events.push_back(event(sequence));
+  ASSERT_TRUE(append(events).ok());
+  const std::size_t size = events[0].bytes().size();
+  for (const std::size_t bytes_max : {std::size_t{0}, 3 * size}) {
+    Sequences found;
+    for (std::uint64_t after = 0; after < 20;) {
+      const auto part = stream(range(after, 20), bytes_max);
+      ASSERT_TRUE(part.ok()) << part.status();
+      ASSERT_GT(part->through, after) << "it gets on";
+      EXPECT_LE(part->events.size(), bytes_max == 0 ? 1 : 3);
+      for (const std::uint64_t sequence : sequences(*part)) found.push_back(sequence);
+      after = part->through;
+    }
+    ASSERT_EQ(found.size(), 20);
+    EXPECT_TRUE(std::ranges::is_sorted(found));
+  }
+}
+
+TEST_P(EveryEventLog, knows_nothing_of_a_stream_that_is_not_in_it) {
+  ASSERT_TRUE(append({event(1), event(2)}).ok());
+  StreamRange other = range(0, 5);
+  other.incarnation = 2;
+  EXPECT_TRUE(absl::IsNotFound(stream(other).status()));
+  other = range(0, 5);
+  other.origin = "node-a/nobody";
+  EXPECT_TRUE(absl::IsNotFound(stream(other).status()));
+  other.origin = "node-a/executo";  // the beginning of one that is
+  EXPECT_TRUE(absl::IsNotFound(stream(other).status()));
 }
 
 TEST_P(EveryEventLog, treats_an_empty_append_as_a_barrier) { EXPECT_TRUE(append({}).ok()); }

@@ -283,6 +283,9 @@ class SilentBus final : public Bus, private BusReceiver {
   void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override {
     receiver_->on_request(std::move(actor), std::move(bytes), std::move(answer));
   }
+  void on_history(StreamRange range, Reply<StreamPart> reply) override {
+    receiver_->on_history(std::move(range), std::move(reply));
+  }
   void on_rejected(std::string from, std::string why) override {
     receiver_->on_rejected(std::move(from), std::move(why));
   }
