@@ -12,6 +12,8 @@ namespace supercloud {
 namespace {
 
 constexpr std::size_t moves_max = 20;
+constexpr Duration proposed_max =
+    absl::Minutes(5);  // without an answer a proposal counts for so long
 
 std::string vm_key(const Event& event) {
   return absl::StrCat(event.tenant(), "/", event.subject());
@@ -34,6 +36,7 @@ bool Fleet::apply(const Event& event, PlaceOf place_of) {
       proposed(event, place_of);
       return false;
     case Payload::MIGRATION_ACCEPTED:
+    case Payload::MIGRATION_REFUSED:
     case Payload::MIGRATION_COMPLETED:
     case Payload::MIGRATION_ABORTED:
       return moved(event);
@@ -82,6 +85,7 @@ bool Fleet::moved(const Event& event) {
   Move* move = move_of(event);
   if (move == nullptr) return false;
   move->ended = move->ended || event.type() != schema::Payload::MIGRATION_ACCEPTED;
+  if (event.type() == schema::Payload::MIGRATION_REFUSED) return false;
   if (event.type() == schema::Payload::MIGRATION_ACCEPTED) {
     move->begun = true;
     if (move->leaving) return true;
@@ -129,14 +133,17 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
 void Fleet::fill_candidates(const std::string& vm, absl::Time now, const WorldOptions& options,
                             PlaceOf place_of, schema::World::Builder world) const {
   std::map<std::string, std::uint32_t> there, arriving;
-  std::uint32_t vms = 0, moving = 0;
+  std::uint32_t vms = 0, moving = 0, of_day = 0;
   for (const auto& [name, state] : vms_) {
     const std::string place =
         name == vm ? str(world.asReader().getCurrentPlace()) : place_of(state.node);
     if (!place.empty()) ++vms, ++there[place];
     if (name == vm || state.moves.empty()) continue;
     const Move& last = state.moves.front();
-    if (last.begun && !last.ended) ++moving, ++arriving[last.to];
+    const bool proposed = options.market.at(last.at + proposed_max) > now;
+    if (last.ended || !(last.begun || proposed)) continue;
+    ++moving, ++arriving[last.to];
+    if (!last.begun && !last.leaving) ++of_day;
   }
   for (auto candidate : world.getCandidates()) {
     const std::string place = str(candidate.asReader().getPlace().getId());
@@ -148,7 +155,6 @@ void Fleet::fill_candidates(const std::string& vm, absl::Time now, const WorldOp
   fleet.setMoving(moving);
   fleet.setMovingMax(options.moving_max);
   const absl::Time yesterday = now - absl::Hours(24);
-  std::uint32_t of_day = 0;
   for (auto move = begun_.rbegin();
        move != begun_.rend() && options.market.at(move->first.first) > yesterday; ++move)
     ++of_day;

@@ -28,6 +28,8 @@ class Outlook {
   std::int64_t hour_ns() const;
   // Until when the present hour is paid. Own hosts and what no provider told of: the next whole hour of market time.
   std::int64_t paid_until_ns() const;
+  // How long before the hour's end a VM decides. VMs whose hours end together do it one after another, so that each sees what
+  // the others have decided.
   std::int64_t lead_ns() const;
   bool at_hour_end() const { return paid_until_ns() - world_.getNowNs() <= lead_ns(); }
   // Why the VM has to leave at once, as a sentence's beginning: a notice, or a price above the bid. Empty: it has not.
@@ -53,6 +55,7 @@ class Outlook {
   std::string price_here() const;  // or "an unknown price"
 
  private:
+  std::int64_t turn_ns() const;
   bool outbid() const;
 
   schema::World::Reader world_;

@@ -82,9 +82,9 @@ struct World {
   struct Fleet {
     # All VMs of the cluster, as far as known: moves share the links, and one place's revocations hit all that are there.
     vms @0 :UInt32;
-    moving @1 :UInt32;         # other VMs under way
+    moving @1 :UInt32;         # other VMs under way, or proposed to be
     movingMax @2 :UInt32;      # at once, to save money; 0: no limit
-    movesOfDay @3 :UInt32;     # of all VMs in the last 24 hours of market time
+    movesOfDay @3 :UInt32;     # of all VMs in the last 24 hours of market time, those that are proposed too
     movesPerDay @4 :UInt32;    # 0: no limit
   }
 }
