@@ -44,21 +44,21 @@ std::string write_prices(const std::filesystem::path& folder) {
 }
 
 void replay_of_prices(benchmark::State& state) {
-  using clock = std::chrono::steady_clock;
+  using SteadyClock = std::chrono::steady_clock;
   const TemporaryFolder folder;
   ReplaySetup setup;
   setup.files = {write_prices(folder.path())};
   setup.type = "m4.xlarge";
   setup.on_demand = {"m4.xlarge=0.239"};
-  clock::duration reading{}, all{};
+  SteadyClock::duration reading{}, all{};
   std::size_t prices = 0, logged = 0, rounds = 0;
   absl::StatusOr<ReplayResult> result = absl::UnknownError("not yet");
   for (auto unused : state) {
     (void)unused;
-    const auto began = clock::now();
+    const auto began = SteadyClock::now();
     auto prepared = prepare(setup);
     if (!prepared.ok()) return state.SkipWithError(prepared.status().ToString().c_str());
-    reading += clock::now() - began;
+    reading += SteadyClock::now() - began;
     const std::string log = (folder.path() / absl::StrCat("log-", ++rounds)).string();
     prepared->options.policies = built_in_policies();
     prepared->options.keep = [&](const LogImage& image) {
@@ -66,7 +66,7 @@ void replay_of_prices(benchmark::State& state) {
       return RocksEventLog::make({.path = log, .node = "replay"}, image);
     };
     result = run_strategies(*prepared, {"smart-spot"}, {});
-    all += clock::now() - began;
+    all += SteadyClock::now() - began;
     prices = prepared->grid->prices_read();
   }
   if (!result.ok()) return state.SkipWithError(result.status().ToString().c_str());
