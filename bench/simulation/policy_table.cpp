@@ -7,6 +7,7 @@
 //
 // usage: policy_table [--quick] JSON    quick: only the series of a week. 1: a series could not be replayed, or a VM was caught.
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -94,7 +95,7 @@ void print(const Row& row) {
       row.saved(row.possible.least), row.share(), row.smart.moves, row.possible.moves,
       row.possible.moves_allowed, row.smart.revocations, row.smart.caught, met(row.meets_a()),
       met(row.meets_b()), met(row.meets_c()));
-  if (row.threshold.cost.nano_usd / 1'000'000 != row.trace->best_threshold.nano_usd / 1'000'000)
+  if (std::abs((row.threshold.cost - row.trace->best_threshold).nano_usd) > 1'000'000)
     std::cout << "  the best threshold pays " << to_string(row.threshold.cost) << ", not "
               << to_string(row.trace->best_threshold) << " as written in real_traces.cpp\n";
   if (!row.tight) return;
