@@ -1,0 +1,91 @@
+#include "hypercall/xen_error.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+constexpr const char* payload_type = "supercloud/xen-failure";  // "errno call"
+
+absl::StatusCode code_of(int error) {
+  switch (error) {
+    case ENOENT:
+    case ESRCH:
+      return absl::StatusCode::kNotFound;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::StatusCode::kPermissionDenied;
+    case EEXIST:
+      return absl::StatusCode::kAlreadyExists;
+    case EINVAL:
+    case EISDIR:
+    case ENOTEMPTY:
+      return absl::StatusCode::kInvalidArgument;
+    case E2BIG:
+    case ENOSPC:
+    case ENOMEM:
+    case EDQUOT:
+    case EMFILE:
+      return absl::StatusCode::kResourceExhausted;
+    case EAGAIN:
+      return absl::StatusCode::kAborted;
+    case ENOSYS:
+    case EOPNOTSUPP:
+      return absl::StatusCode::kUnimplemented;
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EPIPE:
+    case EBUSY:
+    case ENODEV:
+    case ENXIO:
+      return absl::StatusCode::kUnavailable;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+absl::Status call_failed(absl::StatusCode code, std::string_view introduction,
+                         std::string_view call, int error, std::string_view about) {
+  const char* name = ::strerrorname_np(error);
+  const char* words = ::strerrordesc_np(error);
+  absl::Status status(
+      code, absl::StrCat(absl_view(introduction), absl_view(call), about.empty() ? "" : " ",
+                         absl_view(about), ": ", name == nullptr ? "an error" : name, " (",
+                         words == nullptr ? absl::StrCat(error) : words, ")"));
+  status.SetPayload(payload_type, absl::Cord(absl::StrCat(error, " ", absl_view(call))));
+  return status;
+}
+
+}  // namespace
+
+absl::Status xen_error(std::string_view call, int error, std::string_view about) {
+  return call_failed(code_of(error), "", call, error, about);
+}
+
+absl::Status xen_absent(std::string_view what, std::string_view call, int error,
+                        std::string_view about) {
+  return call_failed(absl::StatusCode::kUnavailable,
+                     absl::StrCat("no ", absl_view(what), " here: "), call, error, about);
+}
+
+std::optional<XenFailure> xen_failure(const absl::Status& status) {
+  const auto payload = status.GetPayload(payload_type);
+  if (!payload) return std::nullopt;
+  const std::string content(*payload);
+  const std::size_t space = content.find(' ');
+  XenFailure failure;
+  if (space == std::string::npos || !absl::SimpleAtoi(content.substr(0, space), &failure.error))
+    return std::nullopt;
+  failure.call = content.substr(space + 1);
+  return failure;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,95 @@
+// The simulated XenStore does what every XenStore must; and what only it can be asked: guests, their rights and quotas.
+#include <cerrno>
+
+#include "core/virtual_scheduler.h"
+#include "hypercall/simulated/xen.h"
+#include "hypercall/xen_error.h"
+#include "tests/hypercall/xen_store_conformance.h"
+
+namespace supercloud {
+namespace {
+
+class SimulatedXenWorld final : public XenStoreWorld {
+ public:
+  XenStore& store() override { return store_; }
+  XenStore& other() override { return other_; }
+  Scheduler& scheduler() override { return scheduler_; }
+  bool run_until(absl::FunctionRef<bool()> done) override {
+    const Instant limit = scheduler_.now() + absl::Seconds(60);
+    while (!done()) {
+      if (scheduler_.now() > limit || !scheduler_.step()) return done();
+    }
+    return true;
+  }
+  void introduce(DomainId id) override {
+    EXPECT_EQ(*xen_.create_domain("web1", std::uint64_t{1} << 30U, 1), id);
+  }
+  void let_die(DomainId id) override { xen_.set_state(id, DomainStatus::State::dying); }
+  void kill() override { xen_.stop_store(); }
+  void start() override { xen_.start_store(false); }
+
+  VirtualScheduler scheduler_;
+  SimulatedXen xen_;
+  SimulatedXenStore store_{scheduler_, xen_, Random(1)};
+  SimulatedXenStore other_{scheduler_, xen_, Random(2)};
+};
+
+INSTANTIATE_TEST_SUITE_P(Simulated, XenStoreConformance,
+                         testing::Values(XenStoreWorldMaker{
+                             "simulated", [] { return std::make_unique<SimulatedXenWorld>(); }}),
+                         world_name);
+
+class SimulatedGuest : public testing::Test {
+ protected:
+  SimulatedGuest() : id(*world.xen_.create_domain("web1", 1, 1)) {}
+
+  int error_of(const absl::Status& status) {
+    const auto failure = xen_failure(status);
+    return failure ? failure->error : 0;
+  }
+  absl::Status write(const std::string& path, std::string_view value) {
+    absl::Status status = absl::UnknownError("no reply");
+    guest.write(
+        0, *XenPath::parse(path), value,
+        Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { status = done.status(); }));
+    world.run_until([&] { return !absl::IsUnknown(status); });
+    return status;
+  }
+
+  SimulatedXenWorld world;
+  const DomainId id;
+  SimulatedXenStore guest{world.scheduler_, world.xen_, Random(3), {.domain = id}};
+};
+
+TEST_F(SimulatedGuest, writes_into_its_own_corner_alone) {
+  EXPECT_TRUE(write("data/x", "1").ok());
+  EXPECT_EQ(error_of(write("name", "another")), EACCES);
+  EXPECT_EQ(error_of(write("/local/domain/0/data/x", "1")), EACCES);
+  const XenTree::Node* node = world.xen_.tree().find("/local/domain/1/data/x");
+  ASSERT_NE(node, nullptr);
+  EXPECT_EQ(node->permissions.front().domain, id);
+}
+
+TEST_F(SimulatedGuest, has_quotas) {
+  world.xen_.set_quota({.nodes_max = 5, .value_bytes_max = 100});
+  EXPECT_EQ(error_of(write("data/big", std::string(101, 'x'))), ENOSPC);
+  int fitted = 0;
+  while (write("data/" + std::to_string(fitted), "x").ok()) ++fitted;
+  EXPECT_EQ(fitted, 4) << "and its corner itself";
+}
+
+TEST(SimulatedXen, knows_its_domains_and_its_room) {
+  SimulatedXen xen({.memory_free_bytes = 1000, .cpus = 4});
+  const DomainId id = *xen.create_domain("web1", 600, 2);
+  EXPECT_TRUE(absl::IsResourceExhausted(xen.create_domain("web2", 600, 2).status()));
+  EXPECT_EQ(xen.room()->memory_free_bytes, 400U);
+  EXPECT_EQ(xen.room()->domains, 1U);
+  xen.set_state(id, DomainStatus::State::paused);
+  EXPECT_EQ(xen.list()->back().state, DomainStatus::State::paused);
+  xen.destroy_domain(id);
+  EXPECT_EQ(xen.list()->size(), 1U);
+  EXPECT_EQ(xen.room()->memory_free_bytes, 1000U);
+}
+
+}  // namespace
+}  // namespace supercloud
