@@ -80,8 +80,16 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
   // Last: what it announces is then ready to be asked for.
   node.spawn("agent", [seams, description, beat = options.beat](Context& context) {
     return std::make_unique<NodeAgent>(context, seams.guests ? &seams.guests->hypervisor : nullptr,
-                                       description, beat);
+                                       description, beat, NodeAgent::soon_default,
+                                       seams.domains ? &seams.domains->list : nullptr);
   });
+  if (seams.domains) {
+    DomainInventoryOptions inventory = options.inventory;
+    inventory.capacity = !seams.guests;
+    node.spawn(inventory_actor, [domains = *seams.domains, inventory](Context& context) {
+      return std::make_unique<DomainInventory>(context, domains, inventory);
+    });
+  }
 }
 
 }  // namespace supercloud

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "actors/inventory/domain_inventory.h"
 #include "actors/latency/latency_watcher.h"
 #include "actors/ledger/ledger.h"
 #include "actors/migration/executor.h"
@@ -36,6 +37,7 @@ struct NodeActorsOptions {
   PolicyActorOptions policy;
   DirtyRateOptions dirty_rate;
   LatencyOptions latency;
+  DomainInventoryOptions inventory;  // its `capacity` is filled in
   OrphanWatchOptions orphans;
   Duration beat = absl::Seconds(2);  // of the agent: a node says so often that it is there
   PolicyRegistry policies;
@@ -59,6 +61,7 @@ struct NodeActorsSeams {
   // empty: a node without a machine, which serves others: the site, the market's roles
   std::optional<GuestSeams> guests;
   Provider* provider = nullptr;  // null: no market, or none that is driven from here
+  std::optional<DomainSeams> domains = std::nullopt;  // empty: the node is no Xen host
 };
 
 // `description`: of the machine. One at a place with resources (actors/resource/resource_stub.h) answers for them.

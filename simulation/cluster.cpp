@@ -260,6 +260,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.drift_ppm = random_.between(-drift_max, drift_max);
   machine.wall_offset = absl::Milliseconds(random_.between(-200, 200));
   machine.seed = random_.next();
+  machine.xen = options_.xen;
   machine.actors.fence = options_.fence;
   machine.actors.executor = options_.executor;
   machine.actors.policies = built_in_policies();

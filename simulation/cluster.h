@@ -55,6 +55,7 @@ struct ClusterOptions {
   // are instances of its account, others are hosts of one's own.
   std::vector<PlaceName> places;
   bool market = true;
+  bool xen = false;                  // MachineOptions::xen, of all of them
   std::int64_t market_speed = 1200;  // market seconds per second: 20 minutes
   ClusterMarket prices;
   ExecutorOptions executor;

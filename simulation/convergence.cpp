@@ -15,6 +15,7 @@ constexpr const char* proposals_answered = "4: every proposal is accepted or ref
 constexpr const char* accesses_recorded =
     "5: an access to a resource that was answered is in a log";
 constexpr const char* losses_said = "2: what a takeover loses is said";
+constexpr const char* domains_told = "what was last said of a Xen host's domains is how they are";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
@@ -212,6 +213,49 @@ void check_accesses(SimulatedCluster& cluster, const std::vector<Event>& history
                                               recorded[vm], " are in a log"));
 }
 
+std::string domain_words(const DomainStatus& status, const std::string& name) {
+  return absl::StrCat(name, " ", status.uuid, " state ", static_cast<int>(status.state), " ",
+                      status.memory_bytes, " bytes ", status.cpus, " CPUs");
+}
+
+// All that was said of a domain, put together as by anybody who listens; against the machine itself.
+void check_domains(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  for (const auto& machine : cluster.machines()) {
+    if (cluster.lost(*machine) || machine->xen() == nullptr) continue;
+    std::map<DomainId, std::string> told;
+    for (const Event& event : history) {
+      if (event.type() != schema::Payload::VM_DOMAIN_CHANGED) continue;
+      const auto changed = event.payload().getVmDomainChanged();
+      if (text(changed.getNode()) != machine->name()) continue;
+      if (changed.getState() == schema::DomainState::GONE) {
+        told.erase(changed.getDomain());
+        continue;
+      }
+      // The states of both enumerations stand in one order.
+      told[changed.getDomain()] =
+          domain_words({.uuid = str(changed.getUuid()),
+                        .state = static_cast<DomainStatus::State>(changed.getState()),
+                        .memory_bytes = changed.getMemoryBytes(),
+                        .cpus = changed.getCpus()},
+                       str(changed.getName()));
+    }
+    std::map<DomainId, std::string> there;
+    const std::vector<DomainStatus> domains = *machine->xen()->list();
+    for (const DomainStatus& status : domains) {
+      const XenTree::Node* name =
+          machine->xen()->tree().find(XenPath::domain(status.id).text() + "/name");
+      if (status.id != 0)
+        there[status.id] = domain_words(status, name == nullptr ? "" : name->value);
+    }
+    if (told == there) continue;
+    std::string what = absl::StrCat(machine->name(), " has");
+    for (const auto& [id, words] : there) absl::StrAppend(&what, " [", id, " ", words, "]");
+    absl::StrAppend(&what, "; said was");
+    for (const auto& [id, words] : told) absl::StrAppend(&what, " [", id, " ", words, "]");
+    cluster.checker().violated(domains_told, what);
+  }
+}
+
 }  // namespace
 
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
@@ -220,6 +264,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_deliveries(cluster);
   check_accesses(cluster, history);
   check_losses(cluster, history);
+  check_domains(cluster, history);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with(vm_keys)) continue;

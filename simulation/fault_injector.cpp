@@ -1,5 +1,6 @@
 #include "simulation/fault_injector.h"
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -44,6 +45,9 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.hypervisor, &FaultInjector::kill_guest, 1);
   add(options_.hypervisor, &FaultInjector::cut_streams, 2);
   add(options_.disks, &FaultInjector::fill_log, 1);
+  const bool domains = options_.domains && cluster_.options().xen;
+  add(domains, &FaultInjector::change_domain, 6);
+  add(domains, &FaultInjector::restart_store, 1);
   const bool market = options_.market && !cluster_.spot_places().empty();
   add(market, &FaultInjector::stop_feed, 1);
   add(market, &FaultInjector::spike_price, 4);
@@ -365,6 +369,44 @@ void FaultInjector::fill_log() {
   });
 }
 
+// ---- Xen's domains -----------------------------------------------------------------------------------------------------
+
+void FaultInjector::change_domain() {
+  SimulatedMachine& machine = any_machine();
+  if (machine.xen() == nullptr) return;
+  SimulatedXen& xen = *machine.xen();
+  const std::vector<DomainStatus> domains = *xen.list();
+  if (domains.size() == 1 || random_.chance(300'000)) {
+    const std::string name = absl::StrCat("guest", random_.below(1000));
+    const auto id = xen.create_domain(name, std::uint64_t{1} << 30U, 1);
+    if (id.ok()) tell(absl::StrCat(machine.name(), " starts domain ", *id, ", ", name));
+    return;
+  }
+  const DomainId id = domains[1 + random_.below(domains.size() - 1)].id;
+  using State = DomainStatus::State;
+  constexpr State states[] = {State::running, State::paused, State::shut_down, State::crashed,
+                              State::dying};
+  const std::size_t choice = random_.below(std::size(states) + 2);
+  tell(absl::StrCat("domain ", id, " of ", machine.name(),
+                    choice < std::size(states) ? " changes" : " goes"));
+  if (choice < std::size(states))
+    xen.set_state(id, states[choice]);
+  else
+    xen.destroy_domain(id);
+}
+
+void FaultInjector::restart_store() {
+  SimulatedMachine& machine = any_machine();
+  if (machine.xen() == nullptr || !machine.xen()->store_runs()) return;
+  tell("the XenStore of " + machine.name() + " ends");
+  machine.xen()->stop_store();
+  later(span(absl::Milliseconds(10), absl::Seconds(4)), [this, &machine] {
+    if (machine.xen() == nullptr) return;
+    tell("the XenStore of " + machine.name() + " is back");
+    machine.xen()->start_store(random_.chance(500'000));
+  });
+}
+
 // ---- the market --------------------------------------------------------------------------------------------------------
 
 void FaultInjector::stop_feed() {
@@ -485,6 +527,7 @@ void FaultInjector::heal() {
     machine->power_on();
     machine->start_daemon();
     machine->set_log_full(false);
+    if (machine->xen() != nullptr) machine->xen()->start_store(true);
   }
 }
 

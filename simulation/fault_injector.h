@@ -20,6 +20,8 @@ struct FaultOptions {
   bool table = true;       // the lease site
   bool hypervisor = true;  // slow and failing calls, dying guests, cut streams
   bool disks = true;       // full logs
+  bool domains =
+      true;  // of machines that are Xen hosts: they come, change and go, and so does the XenStore's daemon
   // the moment at which an epoch changes hands: swaps that arrive late, and whatever of the above is wanted, just as one arrives
   bool swaps = true;
   // where the cluster has a generated one: feeds that stop, prices that spike
@@ -83,6 +85,8 @@ class FaultInjector {
   void kill_guest();
   void cut_streams();
   void fill_log();
+  void change_domain();
+  void restart_store();
   void stop_feed();
   void spike_price();
   void migrate();

@@ -17,6 +17,7 @@ struct SimulatedMachine::Hardware {
   std::unique_ptr<GuestDisk> disk_in_place;  // of the volumes; null: none
   std::unique_ptr<FabricHost> fabric;
   std::unique_ptr<SimulatedHost> host;
+  std::unique_ptr<SimulatedXen> xen;  // null: it is no Xen host
 
   GuestDisk& disk() { return disk_in_place ? *disk_in_place : *volumes; }
 };
@@ -33,6 +34,9 @@ struct SimulatedMachine::Process {
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),
         fabric(*hardware.fabric),
+        xen_store(hardware.xen == nullptr ? nullptr
+                                          : std::make_unique<SimulatedXenStore>(
+                                                scheduler, *hardware.xen, Random(options.seed))),
         session(scheduler.clock(), options.actors.fence) {}
 
   Bus& in_use() { return bus_in_place ? *bus_in_place : bus; }
@@ -45,6 +49,7 @@ struct SimulatedMachine::Process {
   RemoteLeaseTable leases;
   SimulatedHypervisor hypervisor;
   SimulatedFabric fabric;
+  std::unique_ptr<SimulatedXenStore> xen_store;
   NodeSession session;
   std::shared_ptr<const NodeActorsSeams> seams;
   bool leaving = false;
@@ -87,6 +92,9 @@ void SimulatedMachine::power_on() {
   hardware_->host = std::make_unique<SimulatedHost>(
       scheduler_, *hardware_->links, random_.fork(), static_cast<GuestDevices&>(*this),
       options_.host, faults_, static_cast<GuestObserver*>(this));
+  if (options_.xen)
+    hardware_->xen =
+        std::make_unique<SimulatedXen>(HostRoom{std::uint64_t{16} << 30U, 8}, ++boots_);
   if (const absl::Status started = hardware_->host->start(); !started.ok())
     world_.checker.violated("set-up", absl::StrCat(name_, ": ", started.message()));
   world_.network.set_up(name_, true);
@@ -108,12 +116,13 @@ void SimulatedMachine::start_daemon() {
   NodeActorsOptions actors = options_.actors;
   actors.session.identity = absl::StrCat(name_, "/", disks_);
   actors.session.fresh = fresh_;
-  const NodeActorsSeams real{
+  NodeActorsSeams real{
       .leases = process.leases,
       .log = process.log,
       .session = process.session,
       .guests = GuestSeams{process.hypervisor, *hardware_->volumes, process.fabric},
       .provider = provider_};
+  if (process.xen_store) real.domains.emplace(DomainSeams{*process.xen_store, *hardware_->xen});
   if (options_.in_place.seams) process.seams = options_.in_place.seams(real, scheduler_);
   spawn_node_actors(*process.node, process.seams ? *process.seams : real, description, actors);
 }
@@ -207,6 +216,8 @@ void SimulatedMachine::cut_streams() {
 void SimulatedMachine::set_log_full(bool full) {
   if (process_) process_->log.set_full(full);
 }
+
+SimulatedXen* SimulatedMachine::xen() { return hardware_ ? hardware_->xen.get() : nullptr; }
 
 std::optional<Epoch> SimulatedMachine::open_port(const std::string& vm) const {
   if (!hardware_) return std::nullopt;

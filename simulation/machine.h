@@ -17,6 +17,7 @@
 #include "core/node.h"
 #include "hypercall/simulated/host.h"
 #include "hypercall/simulated/hypervisor.h"
+#include "hypercall/simulated/xen.h"
 #include "simulation/checker.h"
 #include "simulation/deliveries.h"
 #include "simulation/machine_scheduler.h"
@@ -61,6 +62,7 @@ struct MachineOptions {
   std::int64_t drift_ppm = 0;
   Duration wall_offset;
   std::uint64_t seed = 0;
+  bool xen = false;  // a Xen host, with domains that are no VMs of the cluster
   PartsInPlace in_place;
 };
 
@@ -98,6 +100,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   void kill_guest(const std::string& vm);
   void cut_streams();
   void set_log_full(bool full);
+  SimulatedXen* xen();  // null: it is no Xen host, or has no power
   const MemoryDisk& disk() const { return disk_; }
   const MemoryLogDisk& log_disk() const { return log_disk_; }
   // Of a machine that never comes back: its power goes next.
@@ -128,7 +131,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   MachineScheduler scheduler_;
   MemoryDisk disk_;
   MemoryLogDisk log_disk_;
-  std::uint64_t disks_ = 1;           // a new disk makes a new identity
+  std::uint64_t disks_ = 1;  // a new disk makes a new identity
+  std::uint32_t boots_ = 0;
   bool fresh_ = true;                 // since power came, no daemon that ended had a session
   std::optional<Instant> thawed_at_;  // world time
   std::vector<Instant> daemon_ends_;

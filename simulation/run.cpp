@@ -78,6 +78,8 @@ RunResult run_simulation(const RunOptions& options) {
   // Every other one fences as late as rule 8 lets it.
   if (options.seed % 2 == 0)
     cluster_options.fence.fence_after = cluster_options.fence.fence_limit() - absl::Milliseconds(1);
+  // Every third one on Xen hosts.
+  if (options.seed % 3 == 0) cluster_options.xen = true;
   SimulatedCluster cluster(std::move(cluster_options));
   const absl::Time start = cluster.scheduler().wall();
   FaultInjector injector(cluster, cluster.random().fork(), options.faults);

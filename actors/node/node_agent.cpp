@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "actors/inventory/domain_inventory.h"
+
 namespace supercloud {
 
 NodeAgent::NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescription description,
-                     Duration beat, Duration soon)
+                     Duration beat, Duration soon, const DomainList* domains)
     : context_(context),
       hypervisor_(hypervisor),
+      domains_(domains),
       description_(std::move(description)),
       beat_(beat),
       soon_(std::min(soon, beat)),
@@ -60,6 +63,8 @@ void NodeAgent::tell() {
     capacity.setCpusFree(noticed_ ? 0 : description_.cpus);
     capacity.setVms(static_cast<std::uint32_t>(hypervisor_->list().size()));
     describe(capacity.initJoined());
+  } else if (domains_ != nullptr) {
+    if (const auto room = domains_->room(); room.ok()) write_room(*room, capacity);
   }
   context_.publish(std::move(draft));
   tell_in(next_);

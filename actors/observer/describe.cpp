@@ -129,6 +129,32 @@ std::string words(const Event& event, schema::DirtyRate::Reader e) {
                       count_words(e.getPagesPerSecond(), "page", "pages"), "/s of ",
                       count_words(e.getWorkingSetPages(), "page", "pages"));
 }
+std::string words(const Event& event, schema::DomainChanged::Reader e) {
+  const auto how = [&]() -> std::string {
+    switch (e.getState()) {
+      case schema::DomainState::RUNNING:
+        return " runs";
+      case schema::DomainState::PAUSED:
+        return " is paused";
+      case schema::DomainState::SHUT_DOWN:
+        return " has shut down";
+      case schema::DomainState::CRASHED:
+        return " has crashed";
+      case schema::DomainState::DYING:
+        return " is being taken down";
+      case schema::DomainState::GONE:
+        return " is gone";
+    }
+    return " has changed";
+  };
+  std::string out = absl::StrCat("domain ", e.getDomain(), " of ", str(e.getNode()));
+  if (e.getName().size() > 0) absl::StrAppend(&out, ", ", event.subject(), ",");
+  absl::StrAppend(&out, how());
+  if (e.getState() != schema::DomainState::GONE)
+    absl::StrAppend(&out, ", with ", bytes_words(e.getMemoryBytes()), " and ",
+                    count_words(e.getCpus(), "CPU", "CPUs"));
+  return out;
+}
 
 // ---- migrations
 
@@ -372,6 +398,8 @@ std::string words_of(const Event& event) {
       return words(event, p.getVmDirtyRate());
     case schema::Payload::VM_DESTROYED:
       return words(event, p.getVmDestroyed());
+    case schema::Payload::VM_DOMAIN_CHANGED:
+      return words(event, p.getVmDomainChanged());
     case schema::Payload::MIGRATION_PROPOSED:
       return words(event, p.getMigrationProposed());
     case schema::Payload::MIGRATION_ACCEPTED:

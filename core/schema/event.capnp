@@ -82,6 +82,7 @@ struct Payload {
     vmDestroyed @48 :VmDestroyed $topic("vm.destroyed");
     migrationHurried @49 :Hurried $topic("migration.hurried");
     policyFailed @50 :PolicyFailed $topic("policy.failed");
+    vmDomainChanged @51 :DomainChanged $topic("vm.domain_changed");
   }
 }
 
@@ -264,6 +265,26 @@ struct VmReleased {
 struct DirtyRate {
   pagesPerSecond @0 :UInt64;
   workingSetPages @1 :UInt64;
+}
+
+enum DomainState {
+  running @0;
+  paused @1;
+  shutDown @2;   # ended by itself, not yet taken down
+  crashed @3;
+  dying @4;      # being taken down
+  gone @5;
+}
+
+struct DomainChanged {
+  # How a Xen domain of a node is, as its hypervisor and its XenStore say: also one that no lease here knows. Sets no VM's state.
+  node @0 :Text;
+  domain @1 :UInt32;         # its number, on that node; not used again while the node's Xen runs
+  uuid @2 :Text;
+  name @3 :Text;             # in the XenStore; empty: none yet
+  state @4 :DomainState;
+  memoryBytes @5 :UInt64;
+  cpus @6 :UInt32;
 }
 
 # ---- migration -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,171 @@
+// The inventory of a Xen host's domains, in virtual time over a simulated Xen.
+#include "actors/inventory/domain_inventory.h"
+
+#include <gmock/gmock.h>
+
+#include "absl/strings/str_cat.h"
+#include "hypercall/simulated/xen.h"
+#include "tests/actors/market_world.h"
+
+namespace supercloud {
+namespace {
+
+using schema::Payload;
+using ::testing::ElementsAre;
+using State = DomainStatus::State;
+
+class DomainInventoryTest : public MarketWorld {
+ protected:
+  DomainInventoryTest() : store(scheduler, xen, Random(1)) {}
+  ~DomainInventoryTest() override { nodes.clear(); }
+
+  TestNode& start_inventory() {
+    TestNode& node = start("host");
+    node.node->spawn(inventory_actor, [this](Context& context) {
+      return std::make_unique<DomainInventory>(context, DomainSeams{store, xen},
+                                               DomainInventoryOptions());
+    });
+    run(absl::Milliseconds(100));
+    return node;
+  }
+  // "subject: number name state", in order.
+  std::vector<std::string> said(const TestNode& node) const {
+    std::vector<std::string> lines;
+    for (const Event& event : node.seen) {
+      if (event.type() != Payload::VM_DOMAIN_CHANGED) continue;
+      const auto changed = event.payload().getVmDomainChanged();
+      constexpr const char* states[] = {"running", "paused", "shut down",
+                                        "crashed", "dying",  "gone"};
+      lines.push_back(absl::StrCat(event.subject(), ": ", changed.getDomain(), " ",
+                                   str(changed.getName()), " ",
+                                   states[static_cast<int>(changed.getState())]));
+      EXPECT_EQ(text(changed.getNode()), "host");
+    }
+    return lines;
+  }
+  std::vector<Event> capacities(const TestNode& node) const {
+    std::vector<Event> events;
+    for (const Event& event : node.seen)
+      if (event.type() == Payload::NODE_CAPACITY && event.origin() == "host/inventory")
+        events.push_back(event);
+    return events;
+  }
+
+  SimulatedXen xen;
+  SimulatedXenStore store;
+};
+
+TEST_F(DomainInventoryTest, SaysWhatIsThereAndWhatComesChangesAndGoes) {
+  const DomainId first = *xen.create_domain("web1", std::uint64_t{1} << 30U, 2);
+  TestNode& node = start_inventory();
+  EXPECT_THAT(said(node), ElementsAre("web1: 1 web1 running"));
+  const DomainId second = *xen.create_domain("web2", std::uint64_t{1} << 30U, 1);
+  run(absl::Milliseconds(20));
+  xen.set_state(first, State::crashed);
+  run(absl::Milliseconds(20));
+  xen.destroy_domain(first);
+  run(absl::Milliseconds(20));
+  EXPECT_THAT(said(node), ElementsAre("web1: 1 web1 running", "web2: 2 web2 running",
+                                      "web1: 1 web1 crashed", "web1: 1 web1 gone"));
+  xen.set_state(second, State::paused);
+  run(absl::Seconds(3));
+  EXPECT_EQ(said(node).back(), "web2: 2 web2 paused") << "which no watch tells";
+  const auto changed = [&] {
+    for (const Event& event : node.seen)
+      if (event.type() == Payload::VM_DOMAIN_CHANGED) return event;
+    return Event();
+  }();
+  EXPECT_EQ(changed.payload().getVmDomainChanged().getMemoryBytes(), std::uint64_t{1} << 30U);
+  EXPECT_EQ(changed.payload().getVmDomainChanged().getCpus(), 2U);
+}
+
+TEST_F(DomainInventoryTest, SaysTheRoomWhenItChanges) {
+  TestNode& node = start_inventory();
+  ASSERT_EQ(capacities(node).size(), 1U);
+  run(absl::Seconds(10));
+  EXPECT_EQ(capacities(node).size(), 1U);
+  const std::uint64_t before = capacities(node)[0].payload().getNodeCapacity().getMemoryFreeBytes();
+  ASSERT_TRUE(xen.create_domain("web1", 4096, 2).ok());
+  run(absl::Milliseconds(50));
+  ASSERT_EQ(capacities(node).size(), 2U);
+  const auto now = capacities(node)[1].payload().getNodeCapacity();
+  EXPECT_EQ(before - now.getMemoryFreeBytes(), 4096U);
+  EXPECT_EQ(now.getVms(), 1U);
+  EXPECT_FALSE(now.hasJoined()) << "no place for VMs of ours";
+}
+
+TEST_F(DomainInventoryTest, AStormOfChangesIsFewLooksAndTheLastNameIsSaid) {
+  const DomainId id = *xen.create_domain("web1", 4096, 1);
+  TestNode& node = start_inventory();
+  SimulatedXenStore tools(scheduler, xen, Random(2));
+  for (int i = 0; i < 10'000; ++i)
+    tools.write(0, *(XenPath::domain(id) / "name"), absl::StrCat("web1-", i), {});
+  run(absl::Seconds(10));
+  EXPECT_EQ(said(node).back(), "web1-9999: 1 web1-9999 running");
+  EXPECT_LT(said(node).size(), 500U) << "of 10000 changes within a second of market time";
+}
+
+TEST_F(DomainInventoryTest, AfterARestartSaysWhatWentMeanwhileAndNothingTwice) {
+  const DomainId first = *xen.create_domain("web1", 4096, 1);
+  ASSERT_TRUE(xen.create_domain("web2", 4096, 1).ok());
+  TestNode& node = start_inventory();
+  node.node->fail_actor(inventory_actor, absl::InternalError("a failure"));
+  xen.destroy_domain(first);
+  run(absl::Seconds(10));
+  EXPECT_THAT(said(node),
+              ElementsAre("web1: 1 web1 running", "web2: 2 web2 running", "web1: 1 web1 gone"));
+}
+
+TEST_F(DomainInventoryTest, WithoutAStoreDomainsAreKnownByTheirNumbers) {
+  ASSERT_TRUE(xen.create_domain("web1", 4096, 1).ok());
+  xen.stop_store();
+  TestNode& node = start_inventory();
+  run(absl::Seconds(1));
+  EXPECT_THAT(said(node), ElementsAre("domain-1: 1  running"));
+  xen.start_store(true);
+  run(absl::Seconds(1));
+  EXPECT_THAT(said(node), ElementsAre("domain-1: 1  running", "web1: 1 web1 running"));
+  xen.stop_store();
+  xen.start_store(false);
+  run(absl::Seconds(3));
+  EXPECT_EQ(said(node).back(), "domain-1: 1  running") << "its name went with the store";
+}
+
+TEST_F(DomainInventoryTest, NamesThatNoTopicCarriesAreToldByTheNumber) {
+  TestNode& node = start_inventory();
+  ASSERT_TRUE(xen.create_domain(std::string(200, 'x'), 4096, 1).ok());
+  ASSERT_TRUE(xen.create_domain(std::string("a\0\xff", 3), 4096, 1).ok());
+  run(absl::Seconds(1));
+  EXPECT_THAT(said(node),
+              ElementsAre(absl::StrCat("domain-1: 1 ", std::string(200, 'x'), " running"),
+                          "a??: 2 a?? running"));
+}
+
+TEST_F(DomainInventoryTest, ANumberThatComesAgainIsAnotherDomain) {
+  ASSERT_TRUE(xen.create_domain("web1", 4096, 1).ok());
+  TestNode& node = start_inventory();
+  // The machine boots anew while its daemon does not look: as a machine that was frozen.
+  class Rebooted final : public DomainList {
+   public:
+    explicit Rebooted(SimulatedXen& xen) : xen_(xen) {}
+    absl::StatusOr<std::vector<DomainStatus>> list() const override {
+      auto domains = xen_.list();
+      domains->back().uuid = "11111111-0000-0000-0000-000000000001";
+      return domains;
+    }
+    absl::StatusOr<HostRoom> room() const override { return xen_.room(); }
+    SimulatedXen& xen_;
+  } rebooted(xen);
+  node.crash();
+  TestNode& again = start("host");
+  again.node->spawn(inventory_actor, [&](Context& context) {
+    return std::make_unique<DomainInventory>(context, DomainSeams{store, rebooted},
+                                             DomainInventoryOptions());
+  });
+  run(absl::Seconds(1));
+  EXPECT_THAT(said(again), ElementsAre("web1: 1 web1 gone", "web1: 1 web1 running"));
+  nodes.clear();
+}
+
+}  // namespace
+}  // namespace supercloud
