@@ -25,6 +25,11 @@ build/.installed-%: packages.txt tools/install_packages.sh
 	@tools/install_packages.sh $*
 	@mkdir -p build && touch $@
 
+# Unpacked, not installed.
+build/.unpacked-%: packages.txt tools/unpack_packages.sh
+	@tools/unpack_packages.sh $* build/packages
+	@touch $@
+
 build/build.ninja: | build/.installed-build
 	@tools/configure.sh build
 
@@ -35,10 +40,10 @@ build: build/build.ninja
 demo: build
 	@build/cli/supercloud demo
 
-test: setup build build/.installed-sanitizers
+test: setup build build/.unpacked-daemons build/.installed-sanitizers
 	@tools/run_tests.sh
 
-bench: build
+bench: build build/.unpacked-daemons
 	@tools/run_benchmarks.sh
 
 lint: build/.installed-build build/.installed-lint

@@ -10,7 +10,7 @@ MAY_INCLUDE = {
     "actors": ["actors", *SEAM_FOLDERS, "core"],
     "simulation": ["simulation", "actors", *SEAM_FOLDERS, "core"],
     "cli": ["cli", "simulation", "actors", *SEAM_FOLDERS, "core"],
-    "bench": ["bench", "cli", "simulation", "actors", *SEAM_FOLDERS, "core"],
+    "bench": ["bench", "tests", "cli", "simulation", "actors", *SEAM_FOLDERS, "core"],
     "tests": ["tests", "bench", "cli", "simulation", "actors", *SEAM_FOLDERS, "core"],
 }
 
@@ -43,13 +43,14 @@ GENERAL_LIBRARIES = [
 # Implementations of a seam that bring a library along: folder -> those who may include it, besides itself.
 CHOSEN_BY = {
     "actors/spot/live": ["cli", "tests", "bench"],
+    "hypercall/xen": ["cli", "tests", "bench"],
 }
 
 # The operating system's own headers. Those of the C++ library have no dot and need no list.
 SYSTEM_FOLDERS = ("arpa/", "asm/", "linux/", "net/", "netinet/", "sys/", "valgrind/", "sanitizer/")
 SYSTEM_HEADERS = """
     cpuid.h dirent.h dlfcn.h endian.h errno.h execinfo.h fcntl.h ftw.h getopt.h grp.h ifaddrs.h immintrin.h inttypes.h
-    limits.h math.h netdb.h poll.h pthread.h pty.h pwd.h sched.h semaphore.h signal.h spawn.h stddef.h stdint.h stdio.h stdlib.h
+    limits.h malloc.h math.h netdb.h poll.h pthread.h pty.h pwd.h sched.h semaphore.h signal.h spawn.h stddef.h stdint.h stdio.h stdlib.h
     string.h syscall.h syslog.h termios.h threads.h time.h ucontext.h unistd.h utmp.h wait.h
 """.split()
 

@@ -1,0 +1,39 @@
+// Event channels (libxenevtchn): one bit from a domain to another, which wakes it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "hypercall/xen_path.h"
+
+namespace supercloud {
+
+using EventPort = std::uint32_t;  // of this handle
+
+// Thread-bound. Its ports end with it.
+class EventChannels {
+ public:
+  // Unavailable: no Xen here.
+  static absl::StatusOr<EventChannels> open();
+
+  // A port that `remote` may bind to.
+  absl::StatusOr<EventPort> offer(DomainId remote);
+  // The other end of a port that `remote` has offered.
+  absl::StatusOr<EventPort> bind(DomainId remote, EventPort remote_port);
+  absl::Status unbind(EventPort port);
+
+  absl::Status notify(EventPort port);
+  // Readable whenever a port is pending. It is this object's.
+  int fd() const;
+  // The next port that was notified; it tells no more until unmask(). Empty: none.
+  absl::StatusOr<std::optional<EventPort>> pending();
+  absl::Status unmask(EventPort port);
+
+ private:
+  explicit EventChannels(std::shared_ptr<void> handle) : handle_(std::move(handle)) {}
+  std::shared_ptr<void> handle_;
+};
+
+}  // namespace supercloud

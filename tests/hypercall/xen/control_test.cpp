@@ -1,0 +1,134 @@
+// What our wrappers make of the answers of Xen's libraries, with stand_in.cpp in their place.
+#include "hypercall/xen/control.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "hypercall/xen/event_channels.h"
+#include "hypercall/xen/pages.h"
+#include "hypercall/xen_error.h"
+#include "tests/hypercall/xen/stand_in.h"
+
+namespace supercloud {
+namespace {
+
+using ::testing::ElementsAre;
+
+class XenControlTest : public testing::Test {
+ protected:
+  XenControlTest() { ::setenv("XEN_STAND_IN", xen.folder().c_str(), 1); }
+  ~XenControlTest() override { ::unsetenv("XEN_STAND_IN"); }
+
+  XenStandIn xen;
+  std::unique_ptr<XenControl> control = *XenControl::open();
+};
+
+TEST_F(XenControlTest, lists_domains_with_their_states) {
+  using State = DomainStatus::State;
+  xen.set_domain(1, "running", std::uint64_t{512} << 20U, 3);
+  xen.set_domain(2, "paused");
+  xen.set_domain(3, "shutdown");
+  xen.set_domain(4, "crashed");
+  xen.set_domain(5, "dying");
+  const auto domains = control->list();
+  ASSERT_TRUE(domains.ok()) << domains.status();
+  ASSERT_EQ(domains->size(), 6U);
+  std::vector<State> states;
+  for (const DomainStatus& domain : *domains) states.push_back(domain.state);
+  EXPECT_THAT(states, ElementsAre(State::running, State::running, State::paused, State::shut_down,
+                                  State::crashed, State::dying));
+  const DomainStatus expected{.id = 1,
+                              .uuid = "00000000-0000-0000-0000-000000000001",
+                              .state = State::running,
+                              .memory_bytes = std::uint64_t{512} << 20U,
+                              .cpus = 3};
+  EXPECT_EQ((*domains)[1], expected);
+}
+
+TEST_F(XenControlTest, lists_more_domains_than_one_call_gives) {
+  constexpr DomainId count = 600;
+  for (DomainId id = 1; id <= count; ++id) xen.set_domain(id);
+  const auto domains = control->list();
+  ASSERT_TRUE(domains.ok()) << domains.status();
+  ASSERT_EQ(domains->size(), count + 1);
+  for (DomainId id = 0; id <= count; ++id) EXPECT_EQ((*domains)[id].id, id);
+  EXPECT_EQ(control->room()->domains, count);
+}
+
+TEST_F(XenControlTest, knows_its_room_and_version) {
+  const std::uint64_t before = control->room()->memory_free_bytes;
+  xen.set_domain(1, "running", std::uint64_t{1} << 30U);
+  EXPECT_EQ(before - control->room()->memory_free_bytes, std::uint64_t{1} << 30U);
+  EXPECT_EQ(control->room()->cpus, 8U);
+  EXPECT_EQ(*control->version(), "4.17");
+}
+
+TEST_F(XenControlTest, pauses_and_tells_of_domains_that_are_not_there) {
+  xen.set_domain(1);
+  ASSERT_TRUE(control->pause(1).ok());
+  EXPECT_EQ(control->list()->back().state, DomainStatus::State::paused);
+  ASSERT_TRUE(control->unpause(1).ok());
+  EXPECT_EQ(control->list()->back().state, DomainStatus::State::running);
+  const absl::Status missing = control->pause(9);
+  EXPECT_TRUE(absl::IsNotFound(missing)) << missing;
+  EXPECT_EQ(missing.message(), "xc_domain_pause of domain 9: ESRCH (No such process)");
+  EXPECT_EQ(xen_failure(missing)->call, "xc_domain_pause");
+  EXPECT_EQ(xen_failure(missing)->error, ESRCH);
+}
+
+TEST_F(XenControlTest, counts_the_pages_that_were_written_to) {
+  xen.set_domain(1);
+  EXPECT_EQ(xen_failure(control->take_dirty(1).status())->call, "xc_logdirty_control");
+  ASSERT_TRUE(control->start_log_dirty(1).ok());
+  const auto dirty = control->take_dirty(1);
+  ASSERT_TRUE(dirty.ok()) << dirty.status();
+  EXPECT_EQ(dirty->frames, 100U);
+  EXPECT_EQ(dirty->count, 2U);
+  EXPECT_THAT(dirty->bitmap, ElementsAre(1U, 2U));
+  EXPECT_TRUE(control->stop_log_dirty(1).ok());
+  EXPECT_EQ(xen_failure(control->start_log_dirty(9))->error, ESRCH);
+}
+
+TEST_F(XenControlTest, event_channels_bind_notify_and_pend) {
+  xen.set_domain(1);
+  auto channels = EventChannels::open();
+  ASSERT_TRUE(channels.ok()) << channels.status();
+  EXPECT_EQ(xen_failure(channels->bind(9, 1).status())->call, "xenevtchn_bind_interdomain");
+  const auto port = channels->bind(1, 7);
+  ASSERT_TRUE(port.ok()) << port.status();
+  EXPECT_FALSE(channels->pending()->has_value()) << "and it does not wait";
+  xen.raise_ring(1);
+  const auto pending = channels->pending();
+  ASSERT_TRUE(pending.ok()) << pending.status();
+  EXPECT_EQ(*pending, *port);
+  EXPECT_TRUE(channels->unmask(*port).ok());
+  EXPECT_TRUE(channels->notify(*port).ok());
+  EXPECT_TRUE(channels->unbind(*port).ok());
+}
+
+TEST_F(XenControlTest, pages_of_a_grant_are_the_owners_and_outlive_their_mapper) {
+  xen.set_domain(1);
+  const std::filesystem::path ring = xen.make_ring(1);
+  auto pages = [&] {
+    auto mapper = GrantMapper::open();
+    return mapper->map(1, {8}, true);
+  }();
+  ASSERT_TRUE(pages.ok()) << pages.status();
+  ASSERT_EQ(pages->bytes().size(), xen_page_bytes);
+  std::memcpy(pages->bytes().data(), "hello", 5);
+  std::string seen(5, ' ');
+  std::ifstream(ring).read(seen.data(), 5);
+  EXPECT_EQ(seen, "hello");
+  auto mapper = GrantMapper::open();
+  EXPECT_EQ(xen_failure(mapper->map(9, {8}, false).status())->call,
+            "xengnttab_map_domain_grant_refs");
+  EXPECT_TRUE(absl::IsInvalidArgument(mapper->map(1, {}, false).status()));
+}
+
+}  // namespace
+}  // namespace supercloud
