@@ -10,6 +10,7 @@
 #include "cli/replay_command.h"
 #include "cli/simulate_command.h"
 #include "cli/vm_command.h"
+#include "cli/xenstore_command.h"
 
 namespace supercloud {
 
@@ -21,6 +22,7 @@ void add_commands(CLI::App& root, Program& program) {
   add_replay_command(root, program);
   add_policy_command(root, program);
   add_doctor_command(root, program);
+  add_xenstore_command(root, program);
   add_simulate_command(root, program);
   add_node_command(root, program);
   add_policy_host_command(root, program);

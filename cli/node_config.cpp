@@ -277,6 +277,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
     TomlTable host = file.table("host");
     config.host = read_host(host);
   }
+  if (file.has("xen")) config.xen = XenConfig{.store = file.table("xen").text("store", "")};
   if (file.has("market")) {
     TomlTable market = file.table("market");
     config.market = read_market(market);
@@ -336,6 +337,7 @@ std::string to_toml(const NodeConfig& config) {
     for (const auto& [name, value] : host.labels)
       absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
   }
+  if (config.xen) absl::StrAppend(&toml, "\n[xen]\nstore = ", toml_text(config.xen->store), "\n");
   if (config.market) {
     const MarketConfig& market = *config.market;
     absl::StrAppend(&toml, "\n[market]\norigin = ", when(market.clock.origin),

@@ -62,6 +62,11 @@ struct AccountConfig {
   std::vector<FixedHost> hosts;
 };
 
+// The machine is a Xen host: its domains are told of.
+struct XenConfig {
+  std::string store;  // path of its XenStore; empty: the usual one
+};
+
 struct NodeConfig {
   std::string name;
   std::string cluster;
@@ -71,6 +76,7 @@ struct NodeConfig {
   std::vector<std::string> seeds;
   FencePolicy fence;
   std::optional<HostConfig> host;
+  std::optional<XenConfig> xen;
   std::optional<MarketConfig> market;
   std::optional<AccountConfig> account;  // needs `market`
   // Of the user's own: a program or a shared object by the name that VMs give (actors/policy/plugin/policy_file.h).

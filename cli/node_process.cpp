@@ -17,6 +17,8 @@
 #include "core/socket_link.h"
 #include "hypercall/simulated/host.h"
 #include "hypercall/simulated/hypervisor.h"
+#include "hypercall/xen/control.h"
+#include "hypercall/xen/store_client.h"
 #include "storage/lease_site.h"
 #include "storage/remote_lease_table.h"
 #include "storage/rocks_event_log.h"
@@ -171,7 +173,9 @@ struct NodeProcess::Parts {
   std::unique_ptr<RocksEventLog> log;
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
-  std::unique_ptr<Machine> machine;    // null: a node without one
+  std::unique_ptr<Machine> machine;           // null: a node without one
+  std::unique_ptr<XenStoreClient> xen_store;  // null, both: it is no Xen host
+  std::unique_ptr<XenControl> xen;
   std::unique_ptr<Provider> provider;  // null: it drives no account
   FeedFactory feed;                    // empty: it drives no account, or one of hosts
   PolicyRegistry policies = built_in_policies();
@@ -239,6 +243,16 @@ absl::Status NodeProcess::Parts::open() {
     machine = std::make_unique<Machine>(loop, *bus, config.name, *config.host,
                                         *std::move(listening), Random(seed));
     if (const absl::Status started = machine->host.start(); !started.ok()) return started;
+  }
+  if (config.xen) {
+    auto control = XenControl::open();
+    if (!control.ok())
+      return absl::FailedPreconditionError(
+          absl::StrCat("[xen]: ", control.status().message(),
+                       "; remove the table, or start the node in a control domain of Xen"));
+    xen = *std::move(control);
+    xen_store =
+        std::make_unique<XenStoreClient>(loop, XenStoreClientOptions{.path = config.xen->store});
   }
   NodeOptions node_options;
   node_options.name = config.name;
@@ -332,12 +346,15 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
     description.cpu_model = "simulated";
     guests.emplace(GuestSeams{machine->hypervisor, machine->volumes, machine->fabric});
   }
+  std::optional<DomainSeams> domains;
+  if (xen) domains.emplace(DomainSeams{*xen_store, *xen});
   spawn_node_actors(*node,
                     {.leases = *leases,
                      .log = *log,
                      .session = session,
                      .guests = guests,
-                     .provider = provider.get()},
+                     .provider = provider.get(),
+                     .domains = domains},
                     description, actors);
 }
 

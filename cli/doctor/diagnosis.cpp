@@ -55,12 +55,24 @@ Finding kvm(const MachineFacts& facts) {
                                        "machine: switch on nested virtualization"};
 }
 
+std::string below_words(const MachineFacts::Below& below) {
+  if (!below.hypervisor) return "none that shows itself";
+  std::string words = below.signature.empty() ? "one without a name" : below.signature;
+  if (!below.leaves.empty()) words += ", CPUID leaves " + below.leaves;
+  if (!below.xen_version.empty()) words += ", Xen " + below.xen_version;
+  return words;
+}
+
+std::string listed(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
+  return list;
+}
+
 Finding below(const MachineFacts& facts) {
   return {.name = "hypervisor below",
           .standing = Standing::present,
-          .found = !facts.below.hypervisor         ? "none that shows itself"
-                   : facts.below.signature.empty() ? "one without a name"
-                                                   : facts.below.signature,
+          .found = below_words(facts.below),
           .costs = "",
           .cure = ""};
 }
@@ -72,9 +84,10 @@ Finding xen(const MachineFacts& facts) {
   if (control) {
     finding.standing = Standing::present;
     finding.found = "this is a control domain";
+    if (!facts.xen.control.empty()) finding.found += " of Xen " + facts.xen.control;
     return finding;
   }
-  finding.found = facts.xen.capabilities.empty() && facts.below.signature != "XenVMMXenVMM"
+  finding.found = facts.xen.capabilities.empty() && facts.below.xen_version.empty()
                       ? "no Xen below"
                       : "a Xen guest, no control domain";
   finding.costs = "no Xen domains on this machine";
@@ -96,16 +109,44 @@ Finding xen_library(const MachineFacts& facts) {
           .cure = "apt-get install libxen-dev"};
 }
 
+Finding xen_interfaces(const MachineFacts& facts) {
+  Finding finding{.name = "Xen interfaces",
+                  .standing = Standing::missing,
+                  .found = "",
+                  .costs = "no hypercalls: domains are neither listed, nor paused, nor moved",
+                  .cure = ""};
+  if (!facts.xen.control.empty()) {
+    finding.standing = Standing::present;
+    finding.found = "the hypervisor answers through " + listed(facts.xen.interfaces);
+    finding.costs = "";
+    return finding;
+  }
+  if (!facts.xen.closed.empty()) {
+    finding.found = listed(facts.xen.closed) + " may not be used by this process";
+    finding.cure = "sudo supercloud ...";
+  } else if (!facts.xen.interfaces.empty()) {
+    finding.found = listed(facts.xen.interfaces) + "; " + facts.xen.control_problem;
+    finding.cure = "start it in the control domain: what this one may not, no command changes";
+  } else {
+    finding.found = facts.xen.control_problem.empty() ? "none" : facts.xen.control_problem;
+    finding.cure =
+        "apt-get install xen-system-amd64, and boot into it; in a Xen machine: modprobe "
+        "xen-privcmd xen-evtchn xen-gntdev";
+  }
+  return finding;
+}
+
 Finding xen_store(const MachineFacts& facts) {
   if (!facts.xen.store.empty())
     return {.name = "XenStore",
             .standing = Standing::present,
-            .found = facts.xen.store,
+            .found = facts.xen.store +
+                     (facts.xen.store_daemon.empty() ? "" : ", by " + facts.xen.store_daemon),
             .costs = "",
             .cure = ""};
   return {.name = "XenStore",
           .standing = Standing::missing,
-          .found = "no socket answers, no /dev/xen/xenbus",
+          .found = facts.xen.store_problem.empty() ? "nobody answers" : facts.xen.store_problem,
           .costs = "nothing can be told to, or learned from, Xen domains",
           .cure = "systemctl start xenstored (apt-get install xenstore-utils xen-utils)"};
 }
@@ -230,9 +271,9 @@ bool corrupts_under_tcg(const std::string& qemu_version) {
 }
 
 std::vector<Finding> diagnose(const MachineFacts& facts) {
-  return {state(facts), cluster(facts), qemu(facts),        kvm(facts),
-          below(facts), xen(facts),     xen_library(facts), xen_store(facts),
-          vxlan(facts), ovs(facts),     net_admin(facts),   freezer(facts)};
+  return {state(facts), cluster(facts),     qemu(facts),           kvm(facts),       below(facts),
+          xen(facts),   xen_library(facts), xen_interfaces(facts), xen_store(facts), vxlan(facts),
+          ovs(facts),   net_admin(facts),   freezer(facts)};
 }
 
 const char* to_string(Standing standing) {

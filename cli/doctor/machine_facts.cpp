@@ -52,7 +52,9 @@ MachineFacts look_at_machine(const std::filesystem::path& state_folder) {
   facts.xen.capabilities = first_line("/proc/xen/capabilities");
   if (facts.xen.capabilities.empty() && first_line("/sys/hypervisor/type") == "xen")
     facts.xen.capabilities = "guest";
-  facts.xen.store = probe_xen_store();
+  probe_xen_interfaces(facts.xen);
+  probe_xen_control(facts.xen);
+  probe_xen_store(facts.xen);
   facts.network.vxlan_problem = probe_vxlan();
   facts.network.vxlan = facts.network.vxlan_problem.empty();
   facts.network.ovs_vsctl = find_program("ovs-vsctl");

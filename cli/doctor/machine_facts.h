@@ -21,11 +21,22 @@ struct MachineFacts {
   struct Below {
     bool hypervisor = false;  // this machine is itself a guest
     std::string signature;    // of CPUID leaf 0x40000000: "KVMKVMKVM", "XenVMMXenVMM", ...
+    std::string leaves;       // which there are: "0x40000000 to 0x40000001"
+    std::string
+        xen_version;  // of Xen's own leaves, wherever they begin: "4.17"; empty: no Xen below
   } below;
   struct Xen {
     std::string library;       // of libxenctrl, as loaded; empty: none
     std::string capabilities;  // of /proc/xen: "control_d" in a control domain; empty: no Xen below
-    std::string store;         // socket or device of the XenStore; empty: none
+    std::vector<std::string>
+        interfaces;  // files of the kernel by which Xen is called, that this process may use
+    std::vector<std::string> closed;  // likewise, that it may not
+    std::string
+        control;  // the hypervisor's version, asked through libxenctrl; empty: it cannot be asked
+    std::string control_problem;  // then, why
+    std::string store;            // socket or device of the XenStore that answers; empty: none
+    std::string store_daemon;     // "xenstored", "oxenstored", as far as its tree tells; else empty
+    std::string store_problem;
   } xen;
   struct Network {
     bool vxlan = false;  // made one in a network namespace of its own

@@ -22,6 +22,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <sstream>
 
 #if defined(__x86_64__)
@@ -88,6 +89,26 @@ int make_vxlan() {
   if (answered->nlmsg_type != NLMSG_ERROR) return EPROTO;
   return -reinterpret_cast<const nlmsgerr*>(NLMSG_DATA(answered))->error;
 }
+
+#if defined(__x86_64__)
+// What registers spell.
+std::string spelled(std::initializer_list<unsigned> words) {
+  std::string text;
+  for (const unsigned word : words)
+    for (unsigned byte = 0; byte < 4; ++byte)
+      if (const auto letter = static_cast<char>((word >> (8 * byte)) & 0xFFU);
+          letter >= ' ' && letter <= '~')
+        text += letter;
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+std::string hexadecimal(unsigned value) {
+  std::array<char, 16> text = {};
+  std::snprintf(text.data(), text.size(), "0x%08x", value);
+  return text.data();
+}
+#endif
 
 std::string own_cgroup() {
   std::ifstream file("/proc/self/cgroup");
@@ -169,14 +190,20 @@ MachineFacts::Below probe_hypervisor_below() {
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return below;
   below.hypervisor = (c >> 31U) != 0;
   if (!below.hypervisor) return below;
-  __cpuid(0x40000000, a, b, c, d);
-  for (const unsigned word : {b, c, d})
-    for (unsigned byte = 0; byte < 4; ++byte)
-      if (const auto letter = static_cast<char>((word >> (8 * byte)) & 0xFFU);
-          letter >= ' ' && letter <= '~')
-        below.signature += letter;
+  // The first hypervisor's leaves begin at 0x40000000; Xen's own may begin further up, behind those of another's that it shows.
+  for (unsigned base = 0x40000000; base < 0x40010000; base += 0x100) {
+    __cpuid(base, a, b, c, d);
+    const std::string signature = spelled({b, c, d});
+    if (base == 0x40000000) {
+      below.signature = signature;
+      below.leaves = a < base ? "0x40000000" : hexadecimal(base) + " to " + hexadecimal(a);
+    }
+    if (signature != "XenVMMXenVMM") continue;
+    __cpuid(base + 1, a, b, c, d);
+    below.xen_version = std::to_string(a >> 16U) + "." + std::to_string(a & 0xFFFFU);
+    break;
+  }
 #endif
-  while (!below.signature.empty() && below.signature.back() == ' ') below.signature.pop_back();
   return below;
 }
 
@@ -196,13 +223,6 @@ std::string probe_library(const std::string& name) {
       ::dlclose(library);
       return files::path(candidate).filename().string();
     }
-  return "";
-}
-
-std::string probe_xen_store() {
-  for (const char* path : {"/run/xenstored/socket", "/var/run/xenstored/socket"})
-    if (socket_answers(path)) return path;
-  if (::access("/dev/xen/xenbus", R_OK | W_OK) == 0) return "/dev/xen/xenbus";
   return "";
 }
 

@@ -61,6 +61,30 @@ TEST(Doctor, knows_which_versions_of_qemu_corrupt) {
     EXPECT_FALSE(corrupts_under_tcg(good)) << good;
 }
 
+TEST(Doctor, tells_xen_from_what_is_below_and_from_what_may_be_used) {
+  MachineFacts facts = usual_machine();
+  facts.below = {.hypervisor = true,
+                 .signature = "Microsoft Hv",
+                 .leaves = "0x40000000 to 0x40000006",
+                 .xen_version = "4.17"};
+  EXPECT_EQ(finding(facts, "hypervisor below").found,
+            "Microsoft Hv, CPUID leaves 0x40000000 to 0x40000006, Xen 4.17");
+  EXPECT_EQ(finding(facts, "Xen").found, "a Xen guest, no control domain");
+  facts.xen.closed = {"/dev/xen/privcmd"};
+  EXPECT_THAT(finding(facts, "Xen interfaces").found,
+              HasSubstr("/dev/xen/privcmd may not be used"));
+  EXPECT_THAT(finding(facts, "Xen interfaces").cure, HasSubstr("sudo"));
+  facts.xen = {.capabilities = "control_d",
+               .interfaces = {"/dev/xen/privcmd", "/dev/xen/evtchn"},
+               .control = "4.17",
+               .store = "/run/xenstored/socket",
+               .store_daemon = "oxenstored"};
+  EXPECT_EQ(finding(facts, "Xen").found, "this is a control domain of Xen 4.17");
+  EXPECT_EQ(finding(facts, "Xen interfaces").found,
+            "the hypervisor answers through /dev/xen/privcmd, /dev/xen/evtchn");
+  EXPECT_EQ(finding(facts, "XenStore").found, "/run/xenstored/socket, by oxenstored");
+}
+
 TEST(Doctor, a_full_or_closed_state_folder_is_wrong) {
   MachineFacts facts = usual_machine();
   facts.state.free_bytes = 1000;
@@ -99,6 +123,8 @@ TEST(Doctor, looks_at_this_machine_whatever_it_is) {
   EXPECT_EQ(facts.kvm.usable, facts.kvm.problem.empty());
   EXPECT_EQ(facts.network.vxlan, facts.network.vxlan_problem.empty());
   EXPECT_GT(facts.state.free_bytes, 0U);
+  EXPECT_NE(facts.xen.control.empty(), facts.xen.control_problem.empty());
+  EXPECT_NE(facts.xen.store.empty(), facts.xen.store_problem.empty());
   const std::string json = doctor_json(diagnose(facts));
   EXPECT_THAT(json, HasSubstr("\"standing\""));
   EXPECT_EQ(json.back(), '\n');

@@ -34,6 +34,8 @@ disk_mib = 512
 devices = ["gpu/t4", "tpm"]
 [host.labels]
 trust = "high"
+[xen]
+store = "/run/xenstored/socket"
 )";
 
 std::string mistake_in(const std::string& toml) {
@@ -50,6 +52,8 @@ TEST(NodeConfig, WhatIsWrittenReadsAsTheSame) {
   EXPECT_EQ(again->host->place, config->host->place);
   EXPECT_EQ(again->host->labels.at("trust"), "high");
   EXPECT_EQ(again->host->disk_bytes, 512U << 20U);
+  ASSERT_TRUE(again->xen);
+  EXPECT_EQ(again->xen->store, "/run/xenstored/socket");
   EXPECT_EQ(again->host->devices, (std::vector<std::string>{"gpu/t4", "tpm"}));
 }
 
