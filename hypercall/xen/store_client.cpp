@@ -25,6 +25,7 @@ using xen_wire::Type;
 constexpr const char* usual_socket = "/run/xenstored/socket";
 constexpr const char* usual_device = "/dev/xen/xenbus";
 constexpr std::size_t receive_bytes = std::size_t{64} << 10U;
+constexpr std::size_t unanswered_max = 1;
 constexpr int listings_max = 8;  // of a directory that changes while it is read in parts
 constexpr std::string_view nul("\0", 1);
 
@@ -103,11 +104,12 @@ void XenStoreClient::ask(Type type, XenTransactionId in, std::string_view about,
         absl::StrCat(absl_view(name), " ", absl_view(about), ": ", requests_.size(),
                      " requests to the XenStore are under way")));
   if (++last_request_ == 0) ++last_request_;  // 0 is of watch events
-  requests_.emplace(last_request_,
-                    Request{type, std::string(about), loop_.clock().now(), std::move(answered)});
-  xen_wire::encode({type, last_request_, static_cast<std::uint32_t>(in), body}, out_);
-  send();
-  expect_answers();
+  requests_.emplace(last_request_, Request{type, std::string(about), loop_.clock().now(), false,
+                                           std::move(answered)});
+  std::string message;
+  xen_wire::encode({type, last_request_, static_cast<std::uint32_t>(in), body}, message);
+  waiting_.emplace_back(last_request_, std::move(message));
+  send_next();
 }
 
 void XenStoreClient::ask_done(Type type, XenTransactionId in, const XenPath& path,
@@ -319,6 +321,8 @@ void XenStoreClient::lose(const absl::Status& why) {
   loop_.cancel(std::exchange(silence_timer_, 0));
   in_.clear();
   out_.clear();
+  waiting_.clear();
+  unanswered_ = 0;
   fired_.clear();
   trouble_ = absl::UnavailableError(
       absl::StrCat("the XenStore at ", options_.path, " went away: ", why.message()));
@@ -329,6 +333,20 @@ void XenStoreClient::lose(const absl::Status& why) {
         absl::StrCat(absl_view(xen_wire::name_of(request.type)), " ", request.about,
                      ": not known whether it took effect; ", trouble_.message())));
   if (!watches_.empty()) connect_later();
+}
+
+void XenStoreClient::send_next() {
+  while (unanswered_ < unanswered_max && !waiting_.empty()) {
+    const auto& [number, message] = waiting_.front();
+    Request& request = requests_.at(number);
+    request.sent = loop_.clock().now();
+    request.on_wire = true;
+    out_ += message;
+    waiting_.pop_front();
+    ++unanswered_;
+  }
+  if (!out_.empty()) send();
+  expect_answers();
 }
 
 void XenStoreClient::send() {
@@ -370,6 +388,7 @@ void XenStoreClient::receive() {
     retry_ = options_.retry_min;
   }
   in_.erase(0, in_.size() - bytes.size());
+  send_next();
   tell_watches();
 }
 
@@ -381,11 +400,12 @@ absl::Status XenStoreClient::take(const xen_wire::Message& message) {
     return absl::OkStatus();
   }
   const auto found = requests_.find(message.request);
-  if (found == requests_.end() ||
+  if (found == requests_.end() || !found->second.on_wire ||
       (message.type != found->second.type && message.type != Type::error))
     return absl::DataLossError("the XenStore answers nonsense: what nobody asked");
   Request request = std::move(found->second);
   requests_.erase(found);
+  --unanswered_;
   if (message.type != Type::error) {
     std::move(request.answered)(message.body);
     return absl::OkStatus();

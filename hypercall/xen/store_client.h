@@ -7,10 +7,12 @@
 //
 // It speaks the protocol itself (wire.h), on the event loop of its actors. libxenstore cannot be told when to stop waiting: a
 // daemon that hangs, or announces bytes that it does not send, keeps its caller for ever. It also gives each watcher a thread and
-// a queue without limit, and finds its daemon by the process's environment alone.
+// a queue without limit, and finds its daemon by the process's environment alone. As it does, this client sends the next request when
+// the last one is answered: oxenstored may stop reading from a connection with several under way.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -71,7 +73,8 @@ class XenStoreClient final : public XenStore {
   struct Request {
     xen_wire::Type type;
     std::string about;
-    Instant sent;
+    Instant sent;  // or made, while it waits
+    bool on_wire = false;
     Answered answered;
   };
   struct Watch {
@@ -90,6 +93,7 @@ class XenStoreClient final : public XenStore {
   absl::Status connect();
   void connect_later();
   void lose(const absl::Status& why);
+  void send_next();
   void send();
   void on_ready(std::uint32_t events);
   void receive();
@@ -112,7 +116,9 @@ class XenStoreClient final : public XenStore {
   std::string out_;
   std::string in_;
   std::uint32_t last_request_ = 0;
-  std::map<std::uint32_t, Request> requests_;  // by number, in the order in which they were sent
+  std::map<std::uint32_t, Request> requests_;  // by number, in the order of their making
+  std::deque<std::pair<std::uint32_t, std::string>> waiting_;  // of these, what is not sent yet
+  std::size_t unanswered_ = 0;                                 // what is
   XenWatchId last_watch_ = 0;
   std::map<XenWatchId, Watch> watches_;
   std::set<std::pair<XenWatchId, std::string>> fired_;  // what arrived and is not told yet

@@ -1,5 +1,6 @@
 // For the daemons alone: files of the kernel that only a Xen machine has, and places that oxenstored has compiled in. What they
 // keep below /run goes below $XEN_STAND_IN.
+#undef _FILE_OFFSET_BITS  // with it, open() is another name of open64(), and both are defined here
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
