@@ -214,6 +214,9 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
       const auto found_tail = stood.find(name);
       const std::uint64_t tail = found_tail == stood.end() ? 0 : found_tail->second;
       chain.tracked = true;
+      // What was asked for so far was asked without it.
+      repairs_.erase(std::exchange(origin.repair, 0));
+      origin.asked_through = 0;
       chain.seen = chain.since = std::max(chain.seen, tail);
       if (chain.any && chain.first_previous > tail)
         report(name, origin, slot, tail, chain.first_previous, too_late_now);
@@ -351,6 +354,8 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event) {
       if (publisher == nullptr) publisher = publisher_of(event.origin());
       if (publisher != nullptr && publisher->effective.count(matches.match[i].slot) > 0) {
         chain.tracked = true;
+        repairs_.erase(std::exchange(origin.repair, 0));
+        origin.asked_through = 0;
         chain.since = sequence;
       }
     }
@@ -468,16 +473,16 @@ Instant GapDetector::due(const Origin& origin) const {
     earliest = std::min(earliest, held.since + options_.hold);
   }
   for (const Chain& chain : origin.chains) {
-    if (chain.expected != 0) earliest = std::min(earliest, chain.expected_by);
+    if (chain.expected > chain.seen) earliest = std::min(earliest, chain.expected_by);
   }
   return earliest;
 }
 
 void GapDetector::note_waiting(std::string_view name, const Origin& origin) {
   const auto found = waiting_.find(name);
-  const bool waits =
-      !origin.held.empty() || std::any_of(origin.chains.begin(), origin.chains.end(),
-                                          [](const Chain& chain) { return chain.expected != 0; });
+  const bool waits = !origin.held.empty() ||
+                     std::any_of(origin.chains.begin(), origin.chains.end(),
+                                 [](const Chain& chain) { return chain.expected > chain.seen; });
   if (waits && found == waiting_.end()) waiting_.emplace(name);
   if (!waits && found != waiting_.end()) waiting_.erase(found);
 }
@@ -486,7 +491,9 @@ Instant GapDetector::wake_at() const {
   Instant earliest = far_future;
   for (const std::string& name : waiting_) {
     const auto origin = origins_.find(name);
-    if (origin != origins_.end()) earliest = std::min(earliest, due(origin->second));
+    // In doubt cleared() goes on.
+    if (origin != origins_.end() && !doubtful(name))
+      earliest = std::min(earliest, due(origin->second));
   }
   return earliest;
 }
@@ -499,6 +506,7 @@ void GapDetector::expire(Instant now) {
       waiting_.erase(name);
       continue;
     }
+    if (doubtful(name)) continue;
     expire_origin(name, found->second, now);
     note_waiting(name, found->second);
   }
@@ -506,7 +514,8 @@ void GapDetector::expire(Instant now) {
 
 void GapDetector::expire_origin(std::string_view name, Origin& origin, Instant now) {
   if (options_.repair) {
-    if (due(origin) <= now && !doubtful(name)) ask(name, origin);
+    // What is held and lacks nothing any more goes on.
+    if (due(origin) <= now && !ask(name, origin)) settle(name, origin, 0, gap_not_in_log);
     return;
   }
   // Up to the newest one whose time has come, in order of their sequence.

@@ -636,5 +636,44 @@ TEST_F(RepairTest, memory_in_doubt_is_bounded) {
   EXPECT_EQ(told().size(), 1000);
 }
 
+TEST_F(RepairTest, a_subscription_that_takes_effect_meanwhile_is_asked_for_too) {
+  // As in the simulator's seed 4: the answer knows nothing of it.
+  detector_.subscribe("migration.");
+  detector_.in_effect("a", "vm.", {});
+  const std::vector<Event> events{vm(), vm(), migration(), migration(), vm()};
+  arrive(events[0]);
+  arrive(events[4]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-2"}));
+  const BusRepair first = asked_;
+  detector_.in_effect("a", "migration.", {{"a/executor", 1, 2}});
+  ASSERT_TRUE(detector_.repaired(first.id, {events[1]}, 2, now_).ok());
+  wait(absl::ZeroDuration());
+  EXPECT_EQ(told(), (Told{"ask migration. vm. 2-2"}));
+  answer(events);
+  EXPECT_EQ(told(), (Told{"2", "5"})) << "of 3 and 4 nothing is known yet";
+}
+
+TEST_F(RepairTest, what_lacks_nothing_any_more_goes_on) {
+  const auto events = vms(6);
+  detector_.in_effect("a", "vm.", {{"a/executor", 1, 1}});
+  arrive(events[5]);
+  detector_.unsubscribe("vm.");
+  detector_.subscribe("vm.");
+  detector_.in_effect("a", "vm.", {{"a/executor", 1, 5}});
+  wait(absl::Seconds(1));
+  EXPECT_EQ(detector_.wake_at(), far_future) << "nothing is looked at for ever";
+  EXPECT_EQ(detector_.held(), 0);
+}
+
+TEST_F(RepairTest, in_doubt_nothing_expires) {
+  detector_.in_effect("a", "vm.", {});
+  detector_.doubt("a");
+  arrive(vm());
+  EXPECT_EQ(detector_.wake_at(), far_future);
+  wait(absl::Seconds(1));
+  EXPECT_EQ(told(), Told{});
+}
+
 }  // namespace
 }  // namespace supercloud
