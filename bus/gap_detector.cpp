@@ -368,6 +368,8 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event) {
 
 void GapDetector::report(std::string_view name, const Origin& origin, std::size_t slot,
                          std::uint64_t after, std::uint64_t up_to, std::string_view why) {
+  // What is older than what was delivered was not asked for.
+  if (why == gap_not_in_log && after < origin.asked_after) why = too_late_now;
   outputs_.emplace_back(BusGap{.origin = std::string(name),
                                .incarnation = origin.incarnation,
                                .prefix = prefixes_[slot],
@@ -572,6 +574,9 @@ bool GapDetector::ask(std::string_view name, Origin& origin) {
   repair.range.origin = std::string(name);
   repair.range.incarnation = origin.incarnation;
   repair.range.after = std::max({lacks.after, origin.delivered, origin.asked_through});
+  // A question that goes on where the last one ended makes one of both.
+  if (origin.asked_through == 0 || repair.range.after != origin.asked_through)
+    origin.asked_after = repair.range.after;
   repair.range.up_to = lacks.up_to;
   for (const auto& [prefix, slot] : slots_) {  // sorted: a prefix comes before its extensions
     if (slot >= origin.chains.size() || !origin.chains[slot].tracked) continue;

@@ -152,6 +152,7 @@ class GapDetector {
     bool unconfirmed = false;
     std::uint64_t delivered = 0;
     std::uint64_t repair = 0;         // id of the one under way; 0: none
+    std::uint64_t asked_after = 0;    // what the last question began behind
     std::uint64_t asked_through = 0;  // what the log has up to here has arrived
     // The newest that is known to be there otherwise than by what is held or expected.
     std::uint64_t known = 0;

@@ -300,7 +300,7 @@ bool ZmqBus::attach(Source& source) {
       context_, ZMQ_SUB,
       ZmqSocketOptions{.high_water_mark = options_.high_water_mark,
                        .silence_max = options_.silence_max,
-                       .on_disconnected = [this, name] { doubt(name); }},
+                       .on_reconnected = [this, name] { doubt(name); }},
       loop_, [this, name](ZmqSocket::Frames frames) { on_published(name, frames); });
   if (!made.ok()) {
     arm_retry();

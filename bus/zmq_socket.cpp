@@ -74,7 +74,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
       loop_(loop),
       on_message_(std::move(on_message)),
       on_writable_(std::move(on_writable)),
-      on_disconnected_(std::move(options.on_disconnected)),
+      on_reconnected_(std::move(options.on_reconnected)),
       socket_(socket),
       nodrop_(options.nodrop),
       blocked_(on_writable_ != nullptr) {
@@ -97,7 +97,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
     set(socket_, ZMQ_HEARTBEAT_TIMEOUT, silence, "heartbeat timeout");
     set(socket_, ZMQ_HEARTBEAT_TTL, silence, "heartbeat time to live");
   }
-  if (on_disconnected_) watch_connection();
+  if (on_reconnected_) watch_connection();
   std::size_t size = sizeof fd_;
   must(zmq_getsockopt(socket_, ZMQ_FD, &fd_, &size) == 0, "descriptor");
 }
@@ -117,16 +117,19 @@ void ZmqSocket::watch_connection() {
   monitor_ = zmq_socket(context_->get(), ZMQ_PAIR);
   if (monitor_ == nullptr) return;  // out of sockets: what was lost is then seen by the gaps alone
   set(monitor_, ZMQ_LINGER, 0, "linger");
-  must(zmq_socket_monitor(socket_, endpoint.c_str(), ZMQ_EVENT_DISCONNECTED) == 0, "monitor");
+  must(zmq_socket_monitor(socket_, endpoint.c_str(), ZMQ_EVENT_CONNECTED) == 0, "monitor");
   must(zmq_connect(monitor_, endpoint.c_str()) == 0, "monitor's end");
 }
 
-bool ZmqSocket::disconnected() {
+bool ZmqSocket::reconnected() {
   if (monitor_ == nullptr) return false;
-  bool any = false;
-  std::array<char, 256> frame;  // of each event two: what, and where
-  while (zmq_recv(monitor_, frame.data(), frame.size(), ZMQ_DONTWAIT) >= 0) any = true;
-  return any;
+  bool again = false;
+  std::array<char, 256> what, where;
+  while (zmq_recv(monitor_, what.data(), what.size(), ZMQ_DONTWAIT) >= 0) {
+    zmq_recv(monitor_, where.data(), where.size(), ZMQ_DONTWAIT);
+    if (std::exchange(connected_, true)) again = true;
+  }
+  return again;
 }
 
 void ZmqSocket::start() {
@@ -214,8 +217,8 @@ void ZmqSocket::look_again() {
 void ZmqSocket::ready() {
   const std::weak_ptr<char> alive = alive_;
   for (std::size_t i = 0; i < messages_per_turn; ++i) {
-    if (disconnected()) {
-      on_disconnected_();
+    if (reconnected()) {
+      on_reconnected_();
       if (alive.expired() || retired_) return;
     }
     if (!receive()) break;

@@ -40,8 +40,9 @@ struct ZmqSocketOptions {
   bool same_user_only = false;  // ipc: other users' processes may not connect
   // A peer that says nothing for so long is dead: its connection is closed, and made anew by who had connected. Zero: never.
   Duration silence_max = absl::ZeroDuration();
-  // A connection has ended, and what was on its way may be lost. Runs before anything that came over the next one is taken.
-  std::function<void()> on_disconnected;
+  // It is connected again: what was on its way over the connection before may be lost. Runs before anything that came over this
+  // one is taken.
+  std::function<void()> on_reconnected;
   Duration linger = absl::ZeroDuration();  // at the end, for what was sent to leave
 };
 
@@ -96,16 +97,17 @@ class ZmqSocket {
   int events() const;
   bool receive();
   void watch_connection();
-  // Whether a connection has ended since the last call.
-  bool disconnected();
+  // Whether it has connected again since the last call.
+  bool reconnected();
 
   std::shared_ptr<ZmqContext> context_;
   EventLoop& loop_;
   OnMessage on_message_;
   std::function<void()> on_writable_;
-  std::function<void()> on_disconnected_;
+  std::function<void()> on_reconnected_;
   void* socket_ = nullptr;
   void* monitor_ = nullptr;  // tells of socket_'s connections
+  bool connected_ = false;   // once
   int fd_ = -1;
   std::size_t burst_ = 0;
   bool nodrop_ = false;

@@ -675,5 +675,23 @@ TEST_F(RepairTest, in_doubt_nothing_expires) {
   EXPECT_EQ(told(), Told{});
 }
 
+TEST_F(RepairTest, of_what_was_too_old_to_be_asked_for_no_log_is_accused) {
+  // As in the simulator's seed 63.
+  detector_.subscribe("migration.");
+  for (const char* prefix : {"migration.", "vm."}) detector_.in_effect("a", prefix, {});
+  const std::vector<Event> events{vm(), vm(), migration(), vm(), vm()};
+  arrive(events[0]);
+  arrive(events[2]);
+  arrive(events[4]);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"1", "3", "ask migration. vm. 4-4"}));
+  ASSERT_TRUE(detector_.repaired(asked_.id, {events[3]}, 4, now_).ok());
+  const auto gap = detector_.next();
+  ASSERT_TRUE(gap.has_value());
+  EXPECT_EQ(std::get<BusGap>(*gap).up_to, 2);
+  EXPECT_NE(std::get<BusGap>(*gap).why, gap_not_in_log) << "2 is older than 3";
+  EXPECT_EQ(told(), (Told{"4", "5"}));
+}
+
 }  // namespace
 }  // namespace supercloud
