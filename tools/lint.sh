@@ -17,7 +17,7 @@ clang-format-19 --dry-run -Werror "${present[@]}" || { echo "lint: 'make format'
 # clang-tidy reads sources as clang does, so it gets the commands of a clang build; only generated headers are made.
 tools/configure.sh build-lint
 ninja -C build-lint --quiet build.ninja > /dev/null # up to date with every meson.build
-generated=$(ninja -C build-lint -t targets all | sed -n 's/^\(.*\.capnp\.h\): CUSTOM_COMMAND.*/\1/p')
+generated=$(ninja -C build-lint -t targets all | sed -n 's/^\(.*\.capnp\.h\|.*\.cpp\): CUSTOM_COMMAND.*/\1/p')
 # shellcheck disable=SC2086 # one word per target
 [[ -z $generated ]] || ninja -C build-lint --quiet $generated
 

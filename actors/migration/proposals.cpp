@@ -122,9 +122,10 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
   const VmWorker* worker = find_(vm);
   *why = absl::StrCat("no node at ", target);
   std::vector<const NodeFacts*> nodes = shared_.nodes.at_place(target);
-  std::ranges::stable_partition(nodes, [rented_with](const NodeFacts* node) {
+  const auto ours = std::ranges::find_if(nodes, [rented_with](const NodeFacts* node) {
     return !rented_with.empty() && node->rented_with == rented_with;
   });
+  if (ours != nodes.end()) std::rotate(nodes.begin(), ours, ours + 1);  // before the others
   for (const NodeFacts* node : nodes) {
     if (node->name == shared_.context.node()) continue;
     if (promised(*node, rented_with)) {

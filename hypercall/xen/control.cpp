@@ -54,6 +54,7 @@ class HypercallBitmap {
         pages_(static_cast<int>((words_ * 8 + page_bytes - 1) / page_bytes)),
         buffer_{} {
     // HYPERCALL_BUFFER_INIT_NO_BOUNCE, whose order of fields C++ does not take.
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the library's mark
     buffer_.ubuf = reinterpret_cast<void*>(-1);
     memory_ = static_cast<std::uint64_t*>(xc__hypercall_buffer_alloc_pages(xch_, &buffer_, pages_));
   }

@@ -129,11 +129,11 @@ std::string told(const PriceAccounting::Move& move) {
                       " ", move.from, " -> ", move.to);
 }
 
-std::string told(const PriceAccounting::Hour& hour) {
-  return absl::StrCat(absl::FormatTime("%d %H:%M:%S", absl::UnixEpoch() + absl::Seconds(hour.from),
-                                       absl::UTCTimeZone()),
-                      " ", hour.place, " ", to_string(Money{hour.nano}),
-                      hour.free ? " (free)" : "");
+std::string told(const PriceAccounting::Hour& billed) {
+  return absl::StrCat(
+      absl::FormatTime("%d %H:%M:%S", absl::UnixEpoch() + absl::Seconds(billed.from),
+                       absl::UTCTimeZone()),
+      " ", billed.place, " ", to_string(Money{billed.nano}), billed.free ? " (free)" : "");
 }
 
 TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting) {
@@ -191,8 +191,8 @@ TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting)
   }
   EXPECT_EQ(hours_.size(), expected.hours.size());
   std::int64_t paid = 0, expected_paid = 0;
-  for (const auto& hour : hours_) paid += hour.nano;
-  for (const auto& hour : expected.hours) expected_paid += hour.nano;
+  for (const auto& billed : hours_) paid += billed.nano;
+  for (const auto& billed : expected.hours) expected_paid += billed.nano;
   for (std::size_t i = 0; i < std::min(hours_.size(), expected.hours.size()); ++i)
     ASSERT_TRUE(hours_[i].place == expected.hours[i].place &&
                 hours_[i].nano == expected.hours[i].nano)
