@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/message.h"
+#include "hypercall/keeper.h"
 
 namespace supercloud {
 namespace {
@@ -158,7 +159,9 @@ void Checker::check_loss(const std::string& machine, const std::string& vm, Epoc
     if (!has_block(disk, block, content)) oldest = std::min(oldest, state.promised.at(block));
   if (oldest == far_future) return;
   losses_.push_back({vm, epoch, *state.out_of_sync - oldest});
-  if (state.last_promise - oldest > state.loss_bound + delivery_max)
+  // Who takes over measures the bound by its own clock, which may be slow.
+  const Duration drift = state.loss_bound * FencePolicy{}.drift_ppm / 1'000'000;
+  if (state.last_promise - oldest > state.loss_bound + drift + delivery_max)
     violated(writes_survive, absl::StrCat(vm, " begins on ", machine, " at epoch ", epoch,
                                           " without what was promised ",
                                           absl::FormatDuration(state.last_promise - oldest),

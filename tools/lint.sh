@@ -25,10 +25,8 @@ generated=$(ninja -C build-lint -t targets all | sed -n 's/^\(.*\.capnp\.h\|.*\.
 # that its sources are in. That a unit includes sources is what bugprone-suspicious-include would complain of.
 units=()
 while IFS= read -r unit; do
-  for file in "${present[@]}"; do
-    if [[ $file == *.cpp ]] && grep -qF "/../$file>" "$unit"; then units+=("/${unit//./\\.}\$") && break; fi
-  done
-done < <(find build-lint -name '*-unity*.cpp')
+  units+=("/${unit//./\\.}\$")
+done < <(find build-lint -name '*-unity*.cpp' -exec grep -lF "$(printf '/../%s>\n' "${present[@]}")" {} +)
 echo "lint: clang-tidy over ${#units[@]} units"
 [[ ${#units[@]} -gt 0 ]] || exit 0
 run-clang-tidy-19 -quiet -p build-lint -checks=-bugprone-suspicious-include -j "$(nproc)" "${units[@]}" 2>&1 |
