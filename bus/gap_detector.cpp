@@ -24,27 +24,9 @@ std::uint64_t previous_of(const Event& event, std::size_t tokens) {
 
 constexpr std::string_view too_late_now =
     "it was found missing when later events of its origin had been delivered";
-constexpr std::string_view telemetry = "events of its kind are in no log";
 constexpr std::string_view no_repair = "repair is off";
 constexpr std::string_view let_go = "there was no room to wait for it";
 constexpr std::string_view log_lost = "its publisher's log is lost";
-
-// Whether all events under the prefix are of one kind, and that is volatile.
-bool never_logged(std::string_view prefix) {
-  static const auto kinds = [] {
-    std::set<std::string, std::less<>> found;
-    for (std::uint16_t type = 1; !topic_of(static_cast<schema::Payload::Which>(type)).empty();
-         ++type) {
-      const auto which = static_cast<schema::Payload::Which>(type);
-      if (delivery_of(which) == schema::Delivery::VOLATILE)
-        found.insert(std::string(topic_of(which)) + ".");
-    }
-    return found;
-  }();
-  const std::size_t domain = prefix.find('.');
-  const std::size_t kind = domain == std::string_view::npos ? domain : prefix.find('.', domain + 1);
-  return kind != std::string_view::npos && kinds.contains(prefix.substr(0, kind + 1));
-}
 
 }  // namespace
 
@@ -550,36 +532,30 @@ void GapDetector::expire_origin(std::string_view name, Origin& origin, Instant n
 }
 
 GapDetector::Need GapDetector::need(const Origin& origin) const {
-  const auto look = [&](bool all) {
-    Need need;
-    const auto add = [&](std::size_t slot, std::uint64_t up_to) {
-      if (!all && never_logged(prefixes_[slot])) return;
-      need.after = std::min(need.after, origin.chains[slot].seen);
-      need.up_to = std::max(need.up_to, up_to);
-    };
-    if (origin.known > std::max(origin.delivered, origin.asked_through)) {
-      need = {origin.delivered, origin.known};
-    }
-    std::vector<std::uint64_t> seen(origin.chains.size());
-    for (std::size_t slot = 0; slot < seen.size(); ++slot) {
-      const Chain& chain = origin.chains[slot];
-      seen[slot] = chain.seen;
-      if (chain.expected > chain.seen) add(slot, chain.expected);
-    }
-    for (const auto& [sequence, held] : origin.held) {
-      const Matches matches = match(held.event.topic());
-      for (std::size_t i = 0; i < matches.count; ++i) {
-        const auto [slot, tokens] = matches.match[i];
-        if (slot >= seen.size() || !origin.chains[slot].tracked) continue;
-        const std::uint64_t previous = previous_of(held.event, tokens);
-        if (previous > seen[slot]) add(slot, previous);
-        seen[slot] = sequence;
-      }
-    }
-    return need;
+  Need need;
+  const auto add = [&](const Chain& chain, std::uint64_t up_to) {
+    need.after = std::min(need.after, chain.seen);
+    need.up_to = std::max(need.up_to, up_to);
   };
-  Need need = look(false);
-  if (need.up_to == 0) need.up_to = look(true).up_to;
+  if (origin.known > std::max(origin.delivered, origin.asked_through)) {
+    need = {origin.delivered, origin.known};
+  }
+  std::vector<std::uint64_t> seen(origin.chains.size());
+  for (std::size_t slot = 0; slot < seen.size(); ++slot) {
+    const Chain& chain = origin.chains[slot];
+    seen[slot] = chain.seen;
+    if (chain.expected > chain.seen) add(chain, chain.expected);
+  }
+  for (const auto& [sequence, held] : origin.held) {
+    const Matches matches = match(held.event.topic());
+    for (std::size_t i = 0; i < matches.count; ++i) {
+      const auto [slot, tokens] = matches.match[i];
+      if (slot >= seen.size() || !origin.chains[slot].tracked) continue;
+      const std::uint64_t previous = previous_of(held.event, tokens);
+      if (previous > seen[slot]) add(origin.chains[slot], previous);
+      seen[slot] = sequence;
+    }
+  }
   return need;
 }
 
@@ -587,17 +563,11 @@ bool GapDetector::ask(std::string_view name, Origin& origin) {
   if (origin.repair != 0) return false;
   Need lacks = need(origin);
   if (lacks.up_to == 0) return false;
-  if (lacks.after == BusGap::unknown) {
-    const std::uint64_t asked_through = origin.asked_through;
-    settle(name, origin, lacks.up_to, telemetry);
-    origin.asked_through = asked_through;
-    return true;
-  }
   // What is older than what was delivered would break the order: nobody needs to be asked for it.
   if (lacks.up_to <= origin.delivered || lacks.up_to <= origin.asked_through) {
     settle(name, origin, lacks.up_to, too_late_now);
     lacks = need(origin);
-    if (lacks.up_to == 0 || lacks.after == BusGap::unknown) return true;
+    if (lacks.up_to == 0) return true;
   }
   BusRepair repair;
   repair.id = origin.repair = ++last_repair_;

@@ -693,19 +693,5 @@ TEST_F(RepairTest, of_what_was_too_old_to_be_asked_for_no_log_is_accused) {
   EXPECT_EQ(told(), (Told{"4", "5"}));
 }
 
-TEST_F(RepairTest, what_no_log_has_is_not_asked_for) {
-  detector_.subscribe("vm.dirty_rate.");
-  detector_.unsubscribe("vm.");
-  detector_.in_effect("a", "vm.dirty_rate.", {});
-  const auto events = vms(4);
-  arrive(events[0]);
-  arrive(events[2]);
-  wait(absl::Milliseconds(200));
-  EXPECT_EQ(told(), (Told{"1", "gap vm.dirty_rate. 2-2", "3"}));
-  beat(streams_.heartbeat(pool_));
-  wait(absl::Milliseconds(200));
-  EXPECT_EQ(told(), (Told{"gap vm.dirty_rate. 4-4"}));
-}
-
 }  // namespace
 }  // namespace supercloud
