@@ -97,7 +97,8 @@ void Node::State::stop_actors() {
 const std::string& Node::name() const { return state_->runtime.options().name; }
 
 void Node::spawn(std::string actor, ActorFactory factory) {
-  if (state_->find(actor) != nullptr || actor == "node") {
+  // "node" is the node itself, "bus" its bus, which answers for the log.
+  if (state_->find(actor) != nullptr || actor == "node" || actor == "bus") {
     ABSL_RAW_LOG(FATAL, "two actors named %s on node %s", actor.c_str(), name().c_str());
   }
   state_->cells.push_back(

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "bus/history.h"
 #include "bus/zmq_wire.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -17,5 +18,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
   again(decode_control(frame), decode_control);
   again(decode_marker(frame), decode_marker);
+  if (const auto question = decode_question(frame); question.ok()) {
+    const auto second = decode_question(encode_question(*question));
+    if (!second.ok() || encode_question(*second) != encode_question(*question)) std::abort();
+  }
+  const StreamRange range{"a/b", 1, {""}, 0, UINT64_MAX};
+  if (const auto answer = decode_answer(frame, range); answer.ok() && answer->through == 0)
+    std::abort();  // it gets on
   return 0;
 }
