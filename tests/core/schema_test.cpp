@@ -65,8 +65,7 @@ TEST(EveryPayloadType, is_checked_without_the_library_as_builders_write_it) {
     const Event event = filled_event(pool, field, random);
     const Bytes bytes = event.bytes();
     const absl::Span<const capnp::word> segment(
-        static_cast<const capnp::word*>(
-            static_cast<const void*>(bytes.data() + codec::framing_bytes)),
+        reinterpret_cast<const capnp::word*>(bytes.data() + codec::framing_bytes),
         (bytes.size() - codec::framing_bytes) / sizeof(capnp::word));
     EXPECT_TRUE(codec::has_shape(segment, capnp::Schema::from<schema::Event>()));
     EXPECT_TRUE(pool.restore(bytes).bytes() == bytes);

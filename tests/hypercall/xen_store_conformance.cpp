@@ -17,8 +17,6 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-XenPath at(const std::string& path) { return *XenPath::parse(path); }
-
 // Whether a status is of this call and errno.
 bool is(const absl::Status& status, const std::string& call, int error) {
   const auto failure = xen_failure(status);

@@ -11,6 +11,9 @@
 
 namespace supercloud {
 
+// A path that a test knows to be one.
+inline XenPath at(const std::string& path) { return *XenPath::parse(path); }
+
 // Thread-bound.
 class XenStoreWorld {
  public:

@@ -211,7 +211,7 @@ void xen_store_write_to_watch(benchmark::State& state) {
   const auto next = [&] {
     unsigned count = 0;
     char** event = xs_read_watch(s->raw_watcher, &count);
-    std::free(event);
+    std::free(static_cast<void*>(event));
     return event != nullptr;
   };
   next();

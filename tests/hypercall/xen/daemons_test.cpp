@@ -25,8 +25,6 @@ using ::testing::HasSubstr;
 
 constexpr Duration patience = absl::Seconds(60);
 
-XenPath at(const std::string& path) { return *XenPath::parse(path); }
-
 class DaemonWorld final : public XenStoreWorld {
  public:
   explicit DaemonWorld(XenDaemon::Kind kind) : daemon(kind, xen) { start(); }

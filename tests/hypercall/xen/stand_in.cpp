@@ -178,17 +178,17 @@ int xc_domain_pause(xc_interface*, std::uint32_t id) { return change_domain(id, 
 int xc_domain_unpause(xc_interface*, std::uint32_t id) { return change_domain(id, "running"); }
 int xc_version(xc_interface*, int, void*) { return 4 << 16 | 17; }
 // Every domain has 100 frames, of which it writes to the first and to number 65, as long as that is logged.
-int xc_shadow_control(xc_interface*, std::uint32_t id, unsigned operation, unsigned*, unsigned) {
+int xc_shadow_control(xc_interface*, std::uint32_t id, unsigned sop, unsigned*, unsigned) {
   Domain domain;
   if (id == 0 || !read_domain(id, domain)) {
     errno = ESRCH;
     return -1;
   }
-  dirty_logged = operation == XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY;
+  dirty_logged = sop == XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY;
   return 0;
 }
-int xc_domain_maximum_gpfn(xc_interface*, std::uint32_t, xen_pfn_t* frame) {
-  *frame = 99;
+int xc_domain_maximum_gpfn(xc_interface*, std::uint32_t, xen_pfn_t* gpfns) {
+  *gpfns = 99;
   return 0;
 }
 void* xc__hypercall_buffer_alloc_pages(xc_interface*, xc_hypercall_buffer_t* buffer, int pages) {
@@ -272,8 +272,8 @@ void* xengnttab_map_domain_grant_refs(xengnttab_handle*, std::uint32_t count, st
   errno = EINVAL;
   return nullptr;
 }
-int xengnttab_unmap(xengnttab_handle*, void* page, std::uint32_t pages) {
-  return ::munmap(page, page_bytes * pages);
+int xengnttab_unmap(xengnttab_handle*, void* start_address, std::uint32_t count) {
+  return ::munmap(start_address, page_bytes * count);
 }
 
 }  // extern "C"

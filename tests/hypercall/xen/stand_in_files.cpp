@@ -55,35 +55,35 @@ int open_as(const char* name, const char* path, int flags, mode_t mode) {
 
 extern "C" {
 
-int open(const char* path, int flags, ...) {
+int open(const char* file, int oflag, ...) {
   va_list more;
-  va_start(more, flags);
-  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  va_start(more, oflag);
+  const mode_t mode = (oflag & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
   va_end(more);
-  return open_as("open", path, flags, mode);
+  return open_as("open", file, oflag, mode);
 }
-int open64(const char* path, int flags, ...) {
+int open64(const char* file, int oflag, ...) {
   va_list more;
-  va_start(more, flags);
-  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  va_start(more, oflag);
+  const mode_t mode = (oflag & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
   va_end(more);
-  return open_as("open64", path, flags, mode);
+  return open_as("open64", file, oflag, mode);
 }
-int unlink(const char* path) noexcept {
-  return real<int(const char*)>("unlink")(moved(path).c_str());
+int unlink(const char* name) noexcept {
+  return real<int(const char*)>("unlink")(moved(name).c_str());
 }
 int mkdir(const char* path, mode_t mode) noexcept {
   return real<int(const char*, mode_t)>("mkdir")(moved(path).c_str(), mode);
 }
-int chmod(const char* path, mode_t mode) noexcept {
-  return real<int(const char*, mode_t)>("chmod")(moved(path).c_str(), mode);
+int chmod(const char* file, mode_t mode) noexcept {
+  return real<int(const char*, mode_t)>("chmod")(moved(file).c_str(), mode);
 }
-int bind(int fd, const sockaddr* address, socklen_t size) noexcept {
+int bind(int fd, const sockaddr* addr, socklen_t len) noexcept {
   auto* real_bind = real<int(int, const sockaddr*, socklen_t)>("bind");
-  if (address->sa_family != AF_UNIX) return real_bind(fd, address, size);
+  if (addr->sa_family != AF_UNIX) return real_bind(fd, addr, len);
   sockaddr_un at = {};
   at.sun_family = AF_UNIX;
-  const std::string path = moved(reinterpret_cast<const sockaddr_un*>(address)->sun_path);
+  const std::string path = moved(reinterpret_cast<const sockaddr_un*>(addr)->sun_path);
   std::strncpy(at.sun_path, path.c_str(), sizeof at.sun_path - 1);
   return real_bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at);
 }
