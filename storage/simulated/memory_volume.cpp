@@ -52,15 +52,15 @@ MemoryVolumeStore::MemoryVolumeStore(MemoryDisk& disk, Scheduler& scheduler, Lin
       [this, alive = timers_.token()](std::unique_ptr<Link> link) {
         if (alive.lock() == nullptr) return;
         ReplicaHost& host = *this;
-        auto stream = std::make_unique<ReplicaReceiver>(host, scheduler_, std::move(link));
-        ReplicaReceiver* key = stream.get();
-        streams_.emplace(key, std::move(stream));
+        streams_.push_back(std::make_unique<ReplicaReceiver>(host, scheduler_, std::move(link)));
       });
   if (!listening.ok())
     ABSL_RAW_LOG(FATAL, "volume store: %s", std::string(listening.message()).c_str());
 }
 
-MemoryVolumeStore::~MemoryVolumeStore() = default;
+MemoryVolumeStore::~MemoryVolumeStore() {
+  while (!streams_.empty()) streams_.pop_front();
+}
 
 template <class T>
 void MemoryVolumeStore::answer(Duration latency, Reply<T> reply, absl::StatusOr<T> value) {
@@ -374,7 +374,9 @@ void MemoryVolumeStore::ended(ReplicaReceiver& stream) {
     volume->stream = nullptr;
     changed(stream.vm());
   }
-  timers_.after(absl::ZeroDuration(), [this, key = &stream] { streams_.erase(key); });
+  timers_.after(absl::ZeroDuration(), [this, ended = &stream] {
+    std::erase_if(streams_, [ended](const auto& each) { return each.get() == ended; });
+  });
 }
 
 void MemoryVolumeStore::detach(Volume& volume, const std::string& why) {

@@ -98,8 +98,8 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
   struct Verify;
   // by vm; may wait for a volume that a handshake has yet to make
   std::map<std::string, std::deque<Verify>> verifies_;
-  // looked up by address, never iterated
-  std::map<ReplicaReceiver*, std::unique_ptr<ReplicaReceiver>> streams_;
+  // In the order of their connections, in which they also end with the process: their peers hear of it in that order.
+  std::deque<std::unique_ptr<ReplicaReceiver>> streams_;
   std::vector<std::function<void(const std::string& vm)>> watchers_;
   std::map<std::string, bool> changed_;  // by vm: also the watchers', or only for what waits here
   bool look_armed_ = false;

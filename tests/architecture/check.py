@@ -107,6 +107,10 @@ def check_includes(root):
                 for problem in problems:
                     yield file, number, *problem
                 continue
+            if folder in rules.SIMULATED and re.search(rules.ORDERED_BY_ADDRESS, COMMENT.sub("", line)):
+                yield (file, number, "a container in the order of addresses",
+                       "what a simulation runs does not depend on where memory lies",
+                       "order by a name or a number, or keep the order of arrival")
             for word, owner in rules.OWNED_WORDS:
                 if not is_inside(file, owner) and re.search(rf"(?<![\w:]){word}", COMMENT.sub("", line)):
                     yield (file, number, f"'{word}' is used here", f"{word} stays in {owner}/",

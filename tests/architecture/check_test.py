@@ -47,6 +47,12 @@ class Includes(Tree):
         self.assert_breach("storage/site.cpp", '#include "bus/transport.h"\n',
                            'storage/site.cpp:1: storage/ includes "bus/transport.h"')
 
+    def test_a_container_in_the_order_of_addresses(self):
+        self.assert_breach("storage/store.h", "#pragma once\nstd::map<Stream*, std::unique_ptr<Stream>> streams;\n",
+                           "storage/store.h:2: a container in the order of addresses")
+        self.write("storage/store.h", "#pragma once\nstd::map<std::string, Stream*> streams;  // not set<Stream*>\n")
+        self.assertEqual(self.breaches(check.check_includes), [])
+
     def test_a_library_outside_of_its_folder(self):
         self.assert_breach("actors/spot/feed.cpp", "#include <zmq.hpp>\n",
                            "actors/spot/feed.cpp:1: <zmq.hpp> is included here")

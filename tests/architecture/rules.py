@@ -57,6 +57,11 @@ SYSTEM_HEADERS = """
 # Words that stay in one folder (its tests and benchmarks too).
 OWNED_WORDS = [("kj::", "core")]
 
+# Containers in the order of addresses, in what a simulation runs: the same seed would be another run. Even one that nobody walks is
+# destroyed in that order.
+ORDERED_BY_ADDRESS = r"\b(?:map|set|priority_queue)<(?:const )?[\w:]+(?:<[^<>]*>)? ?\*"
+SIMULATED = ["core", *SEAM_FOLDERS, "actors", "simulation"]
+
 # What the test programs of a folder never have on their link line, so that simulation and actors stay free of the outside. The
 # longest folder that is listed counts.
 FORBIDDEN_LINKS = {
