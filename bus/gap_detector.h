@@ -121,6 +121,8 @@ class GapDetector {
                         Instant now);
   // There is no answer, and will be none: all that is missing of the range is a gap.
   void unrepaired(std::uint64_t id, std::string_view why);
+  // Whether an answer to it is still of use: it may be over by a new subscription, a new incarnation, or for lack of room.
+  bool waits_for(std::uint64_t id) const { return repairs_.contains(id); }
 
   // When expire() has something to do; far_future: nothing waits.
   Instant wake_at() const;

@@ -288,6 +288,10 @@ void Subscriber::answered(std::uint64_t id, const absl::StatusOr<std::string>& a
 }
 
 void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {
+  if (!detector_.waits_for(id)) {
+    repairs_.erase(id);
+    return;
+  }
   if (absl::IsNotFound(why)) return give_up(id, "its publisher has another log");
   if (absl::IsUnimplemented(why) || absl::IsDataLoss(why) || absl::IsInvalidArgument(why))
     return give_up(id, std_view(why.message()));

@@ -47,5 +47,33 @@ TEST(Subscriber, a_gap_under_the_buss_own_subscription_is_told_to_who_subscribes
   EXPECT_EQ(owner.sequences("a/node"), (std::vector<std::uint64_t>{2}));
 }
 
+TEST(Subscriber, what_nobody_waits_for_is_not_asked_again) {
+  VirtualScheduler scheduler;
+  BusProcess owner("b", std::make_unique<EventPool>());
+  TestStreams streams("a");
+  int asked = 0;
+  Subscriber subscriber(
+      scheduler, *owner.pool, {}, {}, [](const auto&, const auto&) {},
+      [&](const Address&, const std::string&, Reply<std::string> reply) {
+        ++asked;
+        reply(absl::UnavailableError("out of reach"));
+      });
+  subscriber.start(owner);
+  subscriber.subscribe("vm.", Reply<Done>());
+  subscriber.in_effect("a", "vm.", 1, {});
+  streams.event(*owner.pool, "executor", "web1");
+  subscriber.arrived("a", "", streams.event(*owner.pool, "executor", "web1").bytes());
+  scheduler.run_for(absl::Seconds(1));
+  ASSERT_GT(asked, 1) << "asked, and asked again";
+  // Another process of the node, with another log: its origin begins anew, and the rest of what it had said is a gap.
+  TestStreams anew("a");
+  anew.incarnation = 2;
+  subscriber.arrived("a", "", anew.event(*owner.pool, "executor", "web1").bytes());
+  scheduler.run_for(absl::Milliseconds(300));
+  const int until = asked;
+  scheduler.run_for(absl::Seconds(30));
+  EXPECT_EQ(asked, until);
+}
+
 }  // namespace
 }  // namespace supercloud
