@@ -60,7 +60,9 @@ absl::Status call_failed(absl::StatusCode code, std::string_view introduction,
       code, absl::StrCat(absl_view(introduction), absl_view(call), about.empty() ? "" : " ",
                          absl_view(about), ": ", name == nullptr ? "an error" : name, " (",
                          words == nullptr ? absl::StrCat(error) : words, ")"));
-  status.SetPayload(payload_type, absl::Cord(absl::StrCat(error, " ", absl_view(call))));
+  // Not by Cord's constructor from a string: clang gives that template another name than the g++ that built the library.
+  const std::string payload = absl::StrCat(error, " ", absl_view(call));
+  status.SetPayload(payload_type, absl::Cord(absl::string_view(payload)));
   return status;
 }
 
