@@ -77,12 +77,12 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
     node.spawn("observer", [observer = *options.observer](Context& context) {
       return std::make_unique<Observer>(context, observer);
     });
-  // Last: what it announces is then ready to be asked for.
-  node.spawn("agent", [seams, description, beat = options.beat](Context& context) {
-    return std::make_unique<NodeAgent>(context, seams.guests ? &seams.guests->hypervisor : nullptr,
-                                       description, beat, NodeAgent::soon_default,
-                                       seams.domains ? &seams.domains->list : nullptr);
-  });
+  // Last: what is announced is then ready to be asked for. One of the two says what room the node has.
+  if (seams.guests || !seams.domains)
+    node.spawn("agent", [seams, description, beat = options.beat](Context& context) {
+      return std::make_unique<NodeAgent>(
+          context, seams.guests ? &seams.guests->hypervisor : nullptr, description, beat);
+    });
   if (seams.domains) {
     DomainInventoryOptions inventory = options.inventory;
     inventory.capacity = !seams.guests;

@@ -249,7 +249,9 @@ absl::Status NodeProcess::Parts::open() {
     if (!control.ok())
       return absl::FailedPreconditionError(
           absl::StrCat("[xen]: ", control.status().message(),
-                       "; remove the table, or start the node in a control domain of Xen"));
+                       absl::IsPermissionDenied(control.status())
+                           ? "; start the node as root, or remove the table"
+                           : "; remove the table, or start the node in a control domain of Xen"));
     xen = *std::move(control);
     xen_store =
         std::make_unique<XenStoreClient>(loop, XenStoreClientOptions{.path = config.xen->store});

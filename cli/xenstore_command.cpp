@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,10 +75,17 @@ class StoreSession {
 
 struct StoreNode {
   XenPath path;
-  std::string value;
+  std::optional<std::string> value;  // empty: this process may not read it
 };
 
-// Depth first, as a person reads. What goes while it is read is left out.
+std::string value_words(const std::optional<std::string>& value) {
+  return value ? " = \"" + shown_value(*value) + "\"" : " (no permission)";
+}
+nlohmann::ordered_json value_json(const std::optional<std::string>& value) {
+  return value ? nlohmann::ordered_json(shown_value(*value)) : nlohmann::ordered_json();
+}
+
+// Depth first, as a person reads. What goes while it is read is left out; what may not be read is named.
 absl::StatusOr<std::vector<StoreNode>> walk_store(StoreSession& session, const XenPath& top,
                                                   bool recursive) {
   std::vector<StoreNode> found;
@@ -89,12 +97,13 @@ absl::StatusOr<std::vector<StoreNode>> walk_store(StoreSession& session, const X
     if (!is_top) {
       auto value = session.read(path);
       if (absl::IsNotFound(value.status())) continue;
-      if (!value.ok()) return value.status();
-      found.push_back({path, *std::move(value)});
+      const bool denied = absl::IsPermissionDenied(value.status());
+      if (!value.ok() && !denied) return value.status();
+      found.push_back({path, denied ? std::nullopt : std::optional(*std::move(value))});
       if (found.size() > nodes_max)
         return absl::ResourceExhaustedError(
             absl::StrCat("more than ", nodes_max, " nodes; name a path further down"));
-      if (!recursive) continue;
+      if (!recursive || denied) continue;
     }
     auto names = session.list(path);
     if (absl::IsNotFound(names.status()) && !is_top) continue;
@@ -122,13 +131,13 @@ absl::Status list_nodes(const StoreAsked& asked, const XenPath& top, const Progr
   if (program.json) {
     nlohmann::ordered_json json = nlohmann::ordered_json::array();
     for (const StoreNode& node : *nodes)
-      json.push_back({{"path", node.path.text()}, {"value", shown_value(node.value)}});
+      json.push_back({{"path", node.path.text()}, {"value", value_json(node.value)}});
     print_store_json(json, 2);
     return absl::OkStatus();
   }
   const std::size_t skipped = top == XenPath::root() ? 1 : top.text().size() + 1;
   for (const StoreNode& node : *nodes)
-    std::cout << node.path.text().substr(skipped) << " = \"" << shown_value(node.value) << "\"\n";
+    std::cout << node.path.text().substr(skipped) << value_words(node.value) << "\n";
   std::cout << std::flush;
   return absl::OkStatus();
 }
@@ -144,43 +153,63 @@ absl::Status read_node(const StoreAsked& asked, const XenPath& path, const Progr
   return absl::OkStatus();
 }
 
-void print_change(const XenPath& path, const absl::StatusOr<std::string>& value, bool json) {
-  if (!value.ok() && !absl::IsNotFound(value.status())) return;  // the watch tells again
-  if (json) {
-    nlohmann::ordered_json line = {{"path", path.text()}};
-    if (value.ok())
-      line["value"] = shown_value(*value);
-    else
-      line["value"] = nullptr;
-    print_store_json(line, -1);
-  } else {
-    std::cout << path.text() << (value.ok() ? " = \"" + shown_value(*value) + "\"" : " is gone")
-              << "\n"
-              << std::flush;
+// Prints what is at the paths that a watch tells of, a few reads at a time: of many changes at a path, the last is seen.
+class ChangePrinter {
+ public:
+  ChangePrinter(StoreSession& session, bool json) : session_(session), json_(json) {}
+
+  void look(const XenPath& path) {
+    if (path.special()) return print(path, "", {{"path", path.text()}});
+    marked_.insert(path);
+    pump();
   }
-}
+
+ private:
+  static constexpr int reads_max = 64;
+
+  void pump() {
+    while (reading_ < reads_max && !marked_.empty()) {
+      const XenPath path = marked_.extract(marked_.begin()).value();
+      ++reading_;
+      session_.store().read(
+          0, path,
+          Reply<std::string>(far_future, [this, path](const absl::StatusOr<std::string>& value) {
+            --reading_;
+            show(path, value);
+            pump();
+          }));
+    }
+  }
+  void show(const XenPath& path, const absl::StatusOr<std::string>& value) {
+    if (absl::IsUnavailable(value.status())) return;  // the watch tells again, when it is back
+    if (absl::IsNotFound(value.status()))
+      return print(path, " is gone", {{"path", path.text()}, {"value", nullptr}});
+    if (!value.ok()) {
+      const std::string why(value.status().message());
+      return print(path, " cannot be read: " + why, {{"path", path.text()}, {"error", why}});
+    }
+    print(path, value_words(*value), {{"path", path.text()}, {"value", value_json(*value)}});
+  }
+  void print(const XenPath& path, const std::string& words, const nlohmann::ordered_json& line) {
+    if (json_)
+      print_store_json(line, -1);
+    else
+      std::cout << path.text() << words << "\n" << std::flush;
+  }
+
+  StoreSession& session_;
+  const bool json_;
+  std::set<XenPath> marked_;
+  int reading_ = 0;
+};
 
 absl::Status watch_nodes(const StoreAsked& asked, const XenPath& path, const Program& program) {
   StoreSession session(asked);
   const Interrupt interrupt;
+  ChangePrinter printer(session, program.json);
   absl::Status refused;
   session.store().watch(
-      path,
-      [&](const XenPath& changed) {
-        if (changed.special()) {
-          if (program.json)
-            print_store_json({{"path", changed.text()}}, -1);
-          else
-            std::cout << changed.text() << "\n" << std::flush;
-          return;
-        }
-        session.store().read(
-            0, changed,
-            Reply<std::string>(far_future,
-                               [&program, changed](const absl::StatusOr<std::string>& value) {
-                                 print_change(changed, value, program.json);
-                               }));
-      },
+      path, [&](const XenPath& changed) { printer.look(changed); },
       Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { refused = done.status(); }));
   while (!interrupt.requested() && refused.ok())
     session.loop().run_until([&] { return !refused.ok(); }, look_up_every);
@@ -215,8 +244,9 @@ void add_xenstore_command(CLI::App& root, Program& program) {
   noun->fallthrough();
   noun->require_subcommand(1);
   noun->footer(
-      "Changes nothing. Values are shown with C's escapes. Exit codes: 3 no XenStore answers, 4 no "
-      "such path.\n\n"
+      "Changes nothing. Values are shown with C's escapes, in JSON strings too: they are any "
+      "bytes. "
+      "Exit codes: 3 no XenStore answers, 4 no such path.\n\n"
       "Examples:\n"
       "  supercloud xenstore ls /local/domain\n"
       "  supercloud xenstore read /local/domain/1/name\n"

@@ -14,9 +14,10 @@ struct DomainStatus {
   enum class State : std::uint8_t {
     running,  // or waiting for something to do
     paused,
-    shut_down,  // ended by itself, or suspended; not yet taken down
+    shut_down,  // ended by itself; not yet taken down
     crashed,
-    dying,  // being taken down
+    dying,      // being taken down
+    suspended,  // its state is being saved or has been; it may go on
   };
   DomainId id = 0;
   std::string uuid;  // "01234567-89ab-cdef-0123-456789abcdef"
@@ -28,12 +29,12 @@ struct DomainStatus {
 
 struct HostRoom {
   std::uint64_t memory_free_bytes = 0;
-  std::uint32_t cpus = 0;
-  std::uint32_t domains = 0;  // besides the control domain
+  std::uint32_t cpus = 0;  // all of them, also those in use
   friend bool operator==(const HostRoom&, const HostRoom&) = default;
 };
 
-// Thread-bound. Its calls are hypercalls: microseconds. Errors as in xen_error.h; Unavailable: no Xen here.
+// Thread-bound. Its calls are hypercalls: microseconds. Errors as in xen_error.h; Unavailable: no Xen here. PermissionDenied: this
+// process may not, or the hypervisor is of another version than the library.
 class DomainList {
  public:
   virtual ~DomainList() = default;

@@ -34,6 +34,7 @@ absl::StatusCode code_of(int error) {
     case ENOMEM:
     case EDQUOT:
     case EMFILE:
+    case ENOBUFS:
       return absl::StatusCode::kResourceExhausted;
     case EAGAIN:
       return absl::StatusCode::kAborted;
@@ -42,6 +43,8 @@ absl::StatusCode code_of(int error) {
       return absl::StatusCode::kUnimplemented;
     case ECONNREFUSED:
     case ECONNRESET:
+    case ENOTCONN:
+    case ETIMEDOUT:
     case EPIPE:
     case EBUSY:
     case ENODEV:
@@ -56,14 +59,12 @@ absl::Status call_failed(absl::StatusCode code, std::string_view introduction,
                          std::string_view call, int error, std::string_view about) {
   const char* name = ::strerrorname_np(error);
   const char* words = ::strerrordesc_np(error);
-  absl::Status status(
-      code, absl::StrCat(absl_view(introduction), absl_view(call), about.empty() ? "" : " ",
-                         absl_view(about), ": ", name == nullptr ? "an error" : name, " (",
-                         words == nullptr ? absl::StrCat(error) : words, ")"));
-  // Not by Cord's constructor from a string: clang gives that template another name than the g++ that built the library.
-  const std::string payload = absl::StrCat(error, " ", absl_view(call));
-  status.SetPayload(payload_type, absl::Cord(absl::string_view(payload)));
-  return status;
+  return as_xen_failure(
+      absl::Status(code,
+                   absl::StrCat(absl_view(introduction), absl_view(call), about.empty() ? "" : " ",
+                                absl_view(about), ": ", name == nullptr ? "an error" : name, " (",
+                                words == nullptr ? absl::StrCat(error) : words, ")")),
+      call, error);
 }
 
 }  // namespace
@@ -74,8 +75,19 @@ absl::Status xen_error(std::string_view call, int error, std::string_view about)
 
 absl::Status xen_absent(std::string_view what, std::string_view call, int error,
                         std::string_view about) {
+  if (error == EACCES || error == EPERM)
+    return call_failed(absl::StatusCode::kPermissionDenied,
+                       absl::StrCat(absl_view(what), " is not open to this process: "), call, error,
+                       about);
   return call_failed(absl::StatusCode::kUnavailable,
                      absl::StrCat("no ", absl_view(what), " here: "), call, error, about);
+}
+
+absl::Status as_xen_failure(absl::Status status, std::string_view call, int error) {
+  // Not by Cord's constructor from a string: clang gives that template another name than the g++ that built the library.
+  const std::string payload = absl::StrCat(error, " ", absl_view(call));
+  status.SetPayload(payload_type, absl::Cord(absl::string_view(payload)));
+  return status;
 }
 
 std::optional<XenFailure> xen_failure(const absl::Status& status) {

@@ -19,9 +19,13 @@ struct XenFailure {
 // (who should answer is not there), Unimplemented, else Internal. `error`: not 0. `about`: what the call was about; may be empty.
 absl::Status xen_error(std::string_view call, int error, std::string_view about = "");
 
-// Unavailable: "no XenStore here: connect /run/xenstored/socket: ENOENT (...)". `what` is missing, as a call says.
+// Unavailable: "no XenStore here: connect /run/xenstored/socket: ENOENT (...)". `what` is missing, as a call says. PermissionDenied,
+// after EACCES and EPERM: it may be there, but "XenStore is not open to this process: connect ...".
 absl::Status xen_absent(std::string_view what, std::string_view call, int error,
                         std::string_view about = "");
+
+// A status of another code or other words, as one of a call that failed with `error`.
+absl::Status as_xen_failure(absl::Status status, std::string_view call, int error);
 
 // What a status was made of; empty: it is not of a call to Xen.
 std::optional<XenFailure> xen_failure(const absl::Status& status);

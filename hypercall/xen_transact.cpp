@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "hypercall/xen_store.h"
@@ -18,7 +19,6 @@ class Attempts : public std::enable_shared_from_this<Attempts> {
         backoff_(retry.backoff) {}
 
   void begin() {
-    ++attempts_;
     store_.begin({deadline(), [self = shared_from_this()](absl::StatusOr<XenTransactionId> id) {
                     if (!id.ok()) return self->failed(id.status());
                     self->run(*id);
@@ -26,12 +26,28 @@ class Attempts : public std::enable_shared_from_this<Attempts> {
   }
 
  private:
+  // Ends the transaction, whatever the body does with its `done`.
+  class Open {
+   public:
+    Open(std::shared_ptr<Attempts> of, XenTransactionId id) : of_(std::move(of)), id_(id) {}
+    ~Open() {
+      if (of_) of_->end(id_, absl::CancelledError("the transaction's body went away"));
+    }
+    Open(Open&&) = default;
+    Open& operator=(Open&&) = delete;
+    void end(const absl::Status& of_body) { std::exchange(of_, nullptr)->end(id_, of_body); }
+
+   private:
+    std::shared_ptr<Attempts> of_;
+    XenTransactionId id_;
+  };
+
   Instant deadline() const { return reply_.deadline(); }
 
   void run(XenTransactionId id) {
-    body_(id, {deadline(), [self = shared_from_this(), id](const absl::StatusOr<Done>& done) {
-                 self->end(id, done.status());
-               }});
+    body_(id,
+          {deadline(), [open = Open(shared_from_this(), id)](
+                           const absl::StatusOr<Done>& done) mutable { open.end(done.status()); }});
   }
 
   void end(XenTransactionId id, absl::Status of_body) {
@@ -39,16 +55,32 @@ class Attempts : public std::enable_shared_from_this<Attempts> {
     store_.end(id, commit,
                {deadline(), [self = shared_from_this(),
                              of_body = std::move(of_body)](const absl::StatusOr<Done>& ended) {
-                  if (!of_body.ok()) return self->failed(of_body);
+                  if (!of_body.ok()) return self->body_failed(of_body);
                   if (!ended.ok()) return self->failed(ended.status());
                   self->reply_(Done{});
                 }});
   }
 
+  void body_failed(const absl::Status& why) {
+    const bool believed = std::exchange(doubted_, true) || absl::IsCancelled(why) ||
+                          scheduler_.clock().now() >= deadline();
+    if (believed || absl::IsAborted(why) || absl::IsUnavailable(why)) return failed(why);
+    begin();
+  }
+
   void failed(const absl::Status& why) {
-    const bool again = absl::IsAborted(why) || (retry_.after_loss && absl::IsUnavailable(why));
-    const Instant next = scheduler_.clock().now() + backoff_;
-    if (!again || attempts_ >= retry_.attempts_max || next >= deadline()) return reply_(why);
+    const Instant now = scheduler_.clock().now();
+    bool again = false;
+    if (absl::IsAborted(why)) {
+      again = ++conflicts_ < retry_.attempts_max;
+      doubted_ = false;
+      lost_.reset();
+    } else if (absl::IsUnavailable(why)) {
+      if (!lost_) lost_ = now;
+      again = now - *lost_ < retry_.loss_max;
+    }
+    const Instant next = now + backoff_;
+    if (!again || next >= deadline()) return reply_(why);
     backoff_ = std::min(backoff_ * 2, retry_.backoff_max);
     scheduler_.at(next, [self = shared_from_this()] { self->begin(); });
   }
@@ -59,7 +91,9 @@ class Attempts : public std::enable_shared_from_this<Attempts> {
   Reply<Done> reply_;
   const XenRetry retry_;
   Duration backoff_;
-  int attempts_ = 0;
+  int conflicts_ = 0;
+  bool doubted_ = false;         // the last run of the body ended in an error
+  std::optional<Instant> lost_;  // since when the store is away
 };
 
 }  // namespace

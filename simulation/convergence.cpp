@@ -5,6 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "actors/inventory/domain_inventory.h"
 #include "core/vm_name.h"
 
 namespace supercloud {
@@ -213,8 +214,9 @@ void check_accesses(SimulatedCluster& cluster, const std::vector<Event>& history
                                               recorded[vm], " are in a log"));
 }
 
-std::string domain_words(const DomainStatus& status, const std::string& name) {
-  return absl::StrCat(name, " ", status.uuid, " state ", static_cast<int>(status.state), " ",
+std::string domain_words(const DomainStatus& status, schema::DomainState state,
+                         const std::string& name) {
+  return absl::StrCat(name, " ", status.uuid, " state ", static_cast<int>(state), " ",
                       status.memory_bytes, " bytes ", status.cpus, " CPUs");
 }
 
@@ -231,13 +233,10 @@ void check_domains(SimulatedCluster& cluster, const std::vector<Event>& history)
         told.erase(changed.getDomain());
         continue;
       }
-      // The states of both enumerations stand in one order.
-      told[changed.getDomain()] =
-          domain_words({.uuid = str(changed.getUuid()),
-                        .state = static_cast<DomainStatus::State>(changed.getState()),
-                        .memory_bytes = changed.getMemoryBytes(),
-                        .cpus = changed.getCpus()},
-                       str(changed.getName()));
+      told[changed.getDomain()] = domain_words({.uuid = str(changed.getUuid()),
+                                                .memory_bytes = changed.getMemoryBytes(),
+                                                .cpus = changed.getCpus()},
+                                               changed.getState(), str(changed.getName()));
     }
     std::map<DomainId, std::string> there;
     const std::vector<DomainStatus> domains = *machine->xen()->list();
@@ -245,7 +244,8 @@ void check_domains(SimulatedCluster& cluster, const std::vector<Event>& history)
       const XenTree::Node* name =
           machine->xen()->tree().find(XenPath::domain(status.id).text() + "/name");
       if (status.id != 0)
-        there[status.id] = domain_words(status, name == nullptr ? "" : name->value);
+        there[status.id] =
+            domain_words(status, to_schema(status.state), name == nullptr ? "" : name->value);
     }
     if (told == there) continue;
     std::string what = absl::StrCat(machine->name(), " has");

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
-namespace {
 
 schema::DomainState to_schema(DomainStatus::State state) {
   switch (state) {
@@ -20,9 +19,13 @@ schema::DomainState to_schema(DomainStatus::State state) {
       return schema::DomainState::CRASHED;
     case DomainStatus::State::dying:
       return schema::DomainState::DYING;
+    case DomainStatus::State::suspended:
+      return schema::DomainState::SUSPENDED;
   }
   return schema::DomainState::RUNNING;
 }
+
+namespace {
 
 DomainStatus::State from_schema(schema::DomainState state) {
   switch (state) {
@@ -34,6 +37,8 @@ DomainStatus::State from_schema(schema::DomainState state) {
       return DomainStatus::State::crashed;
     case schema::DomainState::DYING:
       return DomainStatus::State::dying;
+    case schema::DomainState::SUSPENDED:
+      return DomainStatus::State::suspended;
     default:
       return DomainStatus::State::running;
   }
@@ -45,19 +50,7 @@ std::string printable(std::string name) {
   return name;
 }
 
-// What the event is about: the domain's name, where it has one that a topic can carry.
-std::string subject_of(DomainId id, const std::string& name) {
-  return name.empty() || encode_token(name).size() > token_bytes_max ? absl::StrCat("domain-", id)
-                                                                     : name;
-}
-
 }  // namespace
-
-void write_room(const HostRoom& room, schema::Capacity::Builder capacity) {
-  capacity.setMemoryFreeBytes(room.memory_free_bytes);
-  capacity.setCpusFree(room.cpus);
-  capacity.setVms(room.domains);
-}
 
 DomainInventory::DomainInventory(Context& context, DomainSeams seams,
                                  DomainInventoryOptions options)
@@ -77,18 +70,19 @@ void DomainInventory::remember(const Event& event) {
   if (event.origin() != context_.self().to_string()) return;
   const auto changed = event.payload().getVmDomainChanged();
   if (changed.getState() == schema::DomainState::GONE) {
-    said_.erase(changed.getDomain());
+    logged_.erase(changed.getDomain());
     return;
   }
-  said_[changed.getDomain()] = {{.id = changed.getDomain(),
-                                 .uuid = str(changed.getUuid()),
-                                 .state = from_schema(changed.getState()),
-                                 .memory_bytes = changed.getMemoryBytes(),
-                                 .cpus = changed.getCpus()},
-                                str(changed.getName())};
+  logged_[changed.getDomain()] = {{.id = changed.getDomain(),
+                                   .uuid = str(changed.getUuid()),
+                                   .state = from_schema(changed.getState()),
+                                   .memory_bytes = changed.getMemoryBytes(),
+                                   .cpus = changed.getCpus()},
+                                  str(changed.getName())};
 }
 
 void DomainInventory::begin() {
+  said_ = logged_;
   watch(XenPath::introduced());
   watch(XenPath::released());
   watch(XenPath::domains());
@@ -103,10 +97,14 @@ void DomainInventory::watch(const XenPath& path) {
 
 void DomainInventory::changed(const XenPath& path) {
   const std::optional<DomainId> id = path.domain_id();
-  if (id)
-    marked_.insert(*id);
-  else
+  if (!id) {
     all_marked_ = true;
+  } else {
+    // What a guest writes into its own corner is nothing to look at.
+    const XenPath home = XenPath::domain(*id);
+    if (path != home && path != *(home / "name")) return;
+    marked_.insert(*id);
+  }
   look_soon();
 }
 
@@ -124,7 +122,10 @@ void DomainInventory::look() {
   unread_.clear();
   marked_.merge(std::exchange(missed_, {}));
   const auto domains = seams_.list.list();
-  if (!domains.ok()) return end_look();  // nobody knows what is there: nothing is said
+  // Nobody knows what is there, so nothing is said of it; what is said is that. A new start asks again, for as long as it lasts.
+  if (!domains.ok())
+    return context_.fail(absl::UnavailableError(
+        absl::StrCat("the domains of this host cannot be listed: ", domains.status().message())));
   for (const DomainStatus& status : *domains) {
     if (status.id == 0) continue;
     const auto said = said_.find(status.id);
@@ -180,11 +181,8 @@ void DomainInventory::say_differences() {
 }
 
 void DomainInventory::say(DomainId id, const std::optional<Said>& now) {
-  const auto found = said_.find(id);
-  const std::optional<Said> before =
-      found == said_.end() ? std::nullopt : std::optional(found->second);
-  const Said& shown = now ? *now : *before;
-  Draft draft = context_.draft(subject_of(id, shown.name));
+  const Said& shown = now ? *now : said_.at(id);
+  Draft draft = context_.draft(shown.status.uuid);
   auto changed = draft.payload().initVmDomainChanged();
   changed.setNode(context_.node());
   changed.setDomain(id);
@@ -193,28 +191,35 @@ void DomainInventory::say(DomainId id, const std::optional<Said>& now) {
   changed.setState(now ? to_schema(now->status.state) : schema::DomainState::GONE);
   changed.setMemoryBytes(now ? now->status.memory_bytes : 0);
   changed.setCpus(now ? now->status.cpus : 0);
-  if (now)
-    said_[id] = *now;
-  else
-    said_.erase(id);
-  context_.publish(std::move(draft), [this, id, before](const absl::Status& logged) {
-    if (logged.ok()) return;
-    // It was not said: the next look finds the difference again.
-    if (before)
-      said_[id] = *before;
+  const auto note = [](std::map<DomainId, Said>& in, DomainId of, const std::optional<Said>& how) {
+    if (how)
+      in[of] = *how;
     else
-      said_.erase(id);
+      in.erase(of);
+  };
+  note(said_, id, now);
+  context_.publish(std::move(draft), [this, note, id, now](const absl::Status& logged) {
+    if (logged.ok()) return note(logged_, id, now);
+    // It was not said: the next look finds the difference again, from what the log has.
+    const auto last = logged_.find(id);
+    note(said_, id, last == logged_.end() ? std::nullopt : std::optional(last->second));
   });
 }
 
 void DomainInventory::say_capacity() {
   const auto room = seams_.list.room();
-  if (!room.ok() || said_room_ == *room) return;
-  said_room_ = *room;
+  if (!room.ok()) return;
+  // Again at each beat, for those who came later.
+  const auto vms = static_cast<std::uint32_t>(seen_.size());
+  if (said_room_ == std::pair(*room, vms) && context_.now() < room_again_) return;
+  said_room_ = {*room, vms};
+  room_again_ = context_.now() + options_.every;
   Draft draft = context_.draft(context_.node());
   auto capacity = draft.payload().initNodeCapacity();
   capacity.setNode(context_.node());
-  write_room(*room, capacity);
+  capacity.setMemoryFreeBytes(room->memory_free_bytes);
+  capacity.setCpus(room->cpus);
+  capacity.setVms(vms);
   context_.publish(std::move(draft));
 }
 

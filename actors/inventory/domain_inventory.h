@@ -2,12 +2,13 @@
 // (node.capacity).
 //
 //   @introduceDomain, @releaseDomain ──▶ look at all ──┐
-//   below /local/domain/N ─────────────▶ look at N ────┼─▶ (settle) ─▶ hypervisor's list, names in the XenStore ─▶ what differs
+//   /local/domain/N, its name ─────────▶ look at N ────┼─▶ (settle) ─▶ hypervisor's list, names in the XenStore ─▶ what differs
 //   every now and then ────────────────▶ look ─────────┘               from what was said is said
 //
 // A watch only says where to look: any number of changes between two looks are one look. What no watch tells, that a domain was
 // paused or got more memory, the next look finds. What was said before is read from the node's log, so that a domain that went while
-// nobody looked is said to be gone.
+// nobody looked is said to be gone. An event's subject is the domain's uuid, which does not change as its name and number do. Where
+// the hypervisor does not list its domains, the actor fails, and says why.
 #pragma once
 
 #include <cstdint>
@@ -37,12 +38,11 @@ struct DomainInventoryOptions {
   Duration every = absl::Seconds(2);        // between looks that nobody asked for
   Duration patience = absl::Seconds(10);    // for an answer of the XenStore
   std::size_t reads_max = 32;               // of names, at once
-  // Whether to say the node's capacity: where nobody else knows better (the node runs no VMs of ours).
+  // Whether to say the node's capacity. Not where the node's agent does: the room that it tells is that for VMs of ours.
   bool capacity = true;
 };
 
-// The room of a Xen host, as node.capacity says it.
-void write_room(const HostRoom& room, schema::Capacity::Builder capacity);
+schema::DomainState to_schema(DomainStatus::State state);
 
 class DomainInventory final : public Actor {
  public:
@@ -80,8 +80,10 @@ class DomainInventory final : public Actor {
   // Watches tell from outside of this actor's turns, perhaps after its end.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
-  std::map<DomainId, Said> said_;
-  std::optional<HostRoom> said_room_;
+  std::map<DomainId, Said> said_;    // all of it, also what is on its way to the log
+  std::map<DomainId, Said> logged_;  // what the log has
+  std::optional<std::pair<HostRoom, std::uint32_t>> said_room_;  // with the number of domains
+  Instant room_again_{};
 
   std::set<DomainId> marked_;  // whose name is to be read
   std::set<DomainId> missed_;  // likewise, at the next look: it could not be read

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "actors/inventory/domain_inventory.h"
-
 namespace supercloud {
 
 NodeAgent::NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescription description,
-                     Duration beat, Duration soon, const DomainList* domains)
+                     Duration beat, Duration soon)
     : context_(context),
       hypervisor_(hypervisor),
-      domains_(domains),
       description_(std::move(description)),
       beat_(beat),
       soon_(std::min(soon, beat)),
@@ -60,11 +57,9 @@ void NodeAgent::tell() {
   capacity.setNode(context_.node());
   if (hypervisor_ != nullptr) {
     capacity.setMemoryFreeBytes(noticed_ ? 0 : hypervisor_->memory_free_bytes());
-    capacity.setCpusFree(noticed_ ? 0 : description_.cpus);
+    capacity.setCpus(noticed_ ? 0 : description_.cpus);
     capacity.setVms(static_cast<std::uint32_t>(hypervisor_->list().size()));
     describe(capacity.initJoined());
-  } else if (domains_ != nullptr) {
-    if (const auto room = domains_->room(); room.ok()) write_room(*room, capacity);
   }
   context_.publish(std::move(draft));
   tell_in(next_);
@@ -87,8 +82,8 @@ void NodeAgent::receive(const Event& event) {
   const std::string node(event.type() == schema::Payload::NODE_JOINED
                              ? text(event.payload().getNodeJoined().getNode())
                              : text(event.payload().getNodeCapacity().getNode()));
-  if (node == context_.node() || event.origin() != Address{node, context_.self().actor}.to_string())
-    return;
+  // Of a Xen host without a machine for VMs of ours the inventory speaks.
+  if (node == context_.node() || !event.origin().starts_with(node + "/")) return;
   std::uint64_t& incarnation = heard_[node];
   if (event.incarnation() <= incarnation) return;
   incarnation = event.incarnation();

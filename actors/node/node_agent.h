@@ -21,7 +21,6 @@
 #include "actors/spot/price_feed.h"
 #include "core/actor.h"
 #include "core/lease_table.h"
-#include "hypercall/domains.h"
 #include "hypercall/hypervisor.h"
 
 namespace supercloud {
@@ -43,10 +42,9 @@ class NodeAgent final : public Actor {
   static constexpr Duration soon_default = absl::Milliseconds(50);
 
   // Repeats itself after `soon`, twice as long each time, up to `beat`. `hypervisor`: null without a machine; then the description
-  // is not read, and the room is that of `domains`, if the node is a Xen host.
+  // is not read.
   NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescription description,
-            Duration beat = absl::Seconds(2), Duration soon = soon_default,
-            const DomainList* domains = nullptr);
+            Duration beat = absl::Seconds(2), Duration soon = soon_default);
   void receive(const Event& event) override;
 
  private:
@@ -56,7 +54,6 @@ class NodeAgent final : public Actor {
 
   Context& context_;
   const Hypervisor* hypervisor_;
-  const DomainList* domains_;
   NodeDescription description_;
   const Duration beat_, soon_;
   bool noticed_ = false;

@@ -129,7 +129,7 @@ std::string words(const Event& event, schema::DirtyRate::Reader e) {
                       count_words(e.getPagesPerSecond(), "page", "pages"), "/s of ",
                       count_words(e.getWorkingSetPages(), "page", "pages"));
 }
-std::string words(const Event& event, schema::DomainChanged::Reader e) {
+std::string words(const Event&, schema::DomainChanged::Reader e) {
   const auto how = [&]() -> std::string {
     switch (e.getState()) {
       case schema::DomainState::RUNNING:
@@ -144,11 +144,13 @@ std::string words(const Event& event, schema::DomainChanged::Reader e) {
         return " is being taken down";
       case schema::DomainState::GONE:
         return " is gone";
+      case schema::DomainState::SUSPENDED:
+        return " is suspended";
     }
     return " has changed";
   };
   std::string out = absl::StrCat("domain ", e.getDomain(), " of ", str(e.getNode()));
-  if (e.getName().size() > 0) absl::StrAppend(&out, ", ", event.subject(), ",");
+  if (e.getName().size() > 0) absl::StrAppend(&out, ", ", str(e.getName()), ",");
   absl::StrAppend(&out, how());
   if (e.getState() != schema::DomainState::GONE)
     absl::StrAppend(&out, ", with ", bytes_words(e.getMemoryBytes()), " and ",

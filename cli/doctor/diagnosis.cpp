@@ -84,7 +84,7 @@ Finding xen(const MachineFacts& facts) {
   if (control) {
     finding.standing = Standing::present;
     finding.found = "this is a control domain";
-    if (!facts.xen.control.empty()) finding.found += " of Xen " + facts.xen.control;
+    if (!facts.xen.version.empty()) finding.found += " of Xen " + facts.xen.version;
     return finding;
   }
   finding.found = facts.xen.capabilities.empty() && facts.below.xen_version.empty()
@@ -96,17 +96,11 @@ Finding xen(const MachineFacts& facts) {
 }
 
 Finding xen_library(const MachineFacts& facts) {
-  if (!facts.xen.library.empty())
-    return {.name = "libxenctrl",
-            .standing = Standing::present,
-            .found = facts.xen.library,
-            .costs = "",
-            .cure = ""};
   return {.name = "libxenctrl",
-          .standing = Standing::missing,
-          .found = "not installed",
-          .costs = "no calls to a Xen hypervisor, were there one",
-          .cure = "apt-get install libxen-dev"};
+          .standing = Standing::present,
+          .found = "that of Xen " + facts.xen.library + ", part of this program",
+          .costs = "",
+          .cure = ""};
 }
 
 Finding xen_interfaces(const MachineFacts& facts) {
@@ -115,13 +109,18 @@ Finding xen_interfaces(const MachineFacts& facts) {
                   .found = "",
                   .costs = "no hypercalls: domains are neither listed, nor paused, nor moved",
                   .cure = ""};
-  if (!facts.xen.control.empty()) {
+  if (facts.xen.control) {
     finding.standing = Standing::present;
     finding.found = "the hypervisor answers through " + listed(facts.xen.interfaces);
     finding.costs = "";
     return finding;
   }
-  if (!facts.xen.closed.empty()) {
+  if (!facts.xen.version.empty()) {
+    finding.found = "the hypervisor, Xen " + facts.xen.version +
+                    ", does not list its domains: " + facts.xen.control_problem;
+    finding.cure = "start it as root in the control domain; if Xen is not " + facts.xen.library +
+                   ": install its libxen-dev, and build this program with that";
+  } else if (!facts.xen.closed.empty()) {
     finding.found = listed(facts.xen.closed) + " may not be used by this process";
     finding.cure = "sudo supercloud ...";
   } else if (!facts.xen.interfaces.empty()) {

@@ -48,7 +48,6 @@ MachineFacts look_at_machine(const std::filesystem::path& state_folder) {
   facts.qemu = look_for_qemu();
   facts.kvm = probe_kvm();
   facts.below = probe_hypervisor_below();
-  facts.xen.library = probe_library("libxenctrl");
   facts.xen.capabilities = first_line("/proc/xen/capabilities");
   if (facts.xen.capabilities.empty() && first_line("/sys/hypervisor/type") == "xen")
     facts.xen.capabilities = "guest";

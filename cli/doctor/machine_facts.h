@@ -26,14 +26,14 @@ struct MachineFacts {
         xen_version;  // of Xen's own leaves, wherever they begin: "4.17"; empty: no Xen below
   } below;
   struct Xen {
-    std::string library;       // of libxenctrl, as loaded; empty: none
+    std::string library;  // the version of Xen whose control library this program has: "4.17.0"
     std::string capabilities;  // of /proc/xen: "control_d" in a control domain; empty: no Xen below
     std::vector<std::string>
         interfaces;  // files of the kernel by which Xen is called, that this process may use
     std::vector<std::string> closed;  // likewise, that it may not
-    std::string
-        control;  // the hypervisor's version, asked through libxenctrl; empty: it cannot be asked
-    std::string control_problem;  // then, why
+    std::string version;  // the hypervisor's, asked through that library; empty: it cannot be asked
+    bool control = false;         // it lists its domains
+    std::string control_problem;  // else, why not
     std::string store;            // socket or device of the XenStore that answers; empty: none
     std::string store_daemon;     // "xenstored", "oxenstored", as far as its tree tells; else empty
     std::string store_problem;

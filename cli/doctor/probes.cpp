@@ -1,6 +1,5 @@
 #include "cli/doctor/probes.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/kvm.h>
@@ -205,25 +204,6 @@ MachineFacts::Below probe_hypervisor_below() {
   }
 #endif
   return below;
-}
-
-std::string probe_library(const std::string& name) {
-  std::vector<std::string> candidates;
-  for (const char* folder : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu",
-                             "/usr/lib64", "/usr/lib", "/usr/local/lib"}) {
-    std::error_code error;
-    for (const auto& entry : files::directory_iterator(folder, error))
-      if (entry.path().filename().string().starts_with(name + ".so."))
-        candidates.push_back(entry.path().string());
-  }
-  std::sort(candidates.begin(), candidates.end());
-  candidates.push_back(name + ".so");  // only there for those who compile
-  for (const std::string& candidate : candidates)
-    if (void* library = ::dlopen(candidate.c_str(), RTLD_LAZY | RTLD_LOCAL)) {
-      ::dlclose(library);
-      return files::path(candidate).filename().string();
-    }
-  return "";
 }
 
 std::string probe_vxlan() {

@@ -17,11 +17,9 @@ std::string version_in(const std::string& line);
 
 MachineFacts::Kvm probe_kvm();
 MachineFacts::Below probe_hypervisor_below();
-// The file name of the first library of this name that the loader accepts; it is unloaded again.
-std::string probe_library(const std::string& name);
 // The files by which the kernel lets Xen be called, and whether this process may use each.
 void probe_xen_interfaces(MachineFacts::Xen& xen);
-// Asks the hypervisor for its version; the daemon of the XenStore for its root.
+// Asks the hypervisor for its version and its domains; the daemon of the XenStore for its root.
 void probe_xen_control(MachineFacts::Xen& xen);
 void probe_xen_store(MachineFacts::Xen& xen);
 // Empty: a VXLAN device could be made. In a child process, in a network namespace of its own.

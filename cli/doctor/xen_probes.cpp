@@ -28,13 +28,18 @@ void probe_xen_interfaces(MachineFacts::Xen& xen) {
 }
 
 void probe_xen_control(MachineFacts::Xen& xen) {
+  xen.library = XenControl::library_version();
   const auto control = XenControl::open();
-  const auto version =
-      control.ok() ? (*control)->version() : absl::StatusOr<std::string>(control.status());
-  if (version.ok())
-    xen.control = *version;
-  else
-    xen.control_problem = std::string(version.status().message());
+  if (!control.ok()) {
+    xen.control_problem = std::string(control.status().message());
+    return;
+  }
+  const auto version = (*control)->version();
+  xen.version = version.value_or("");
+  // Many an answer is there for whoever asks; a list of domains only where there is control.
+  const absl::Status listed = version.ok() ? (*control)->list().status() : version.status();
+  xen.control = listed.ok();
+  if (!listed.ok()) xen.control_problem = std::string(listed.message());
 }
 
 void probe_xen_store(MachineFacts::Xen& xen) {

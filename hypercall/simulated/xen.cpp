@@ -172,11 +172,7 @@ absl::StatusOr<std::vector<DomainStatus>> SimulatedXen::list() const {
   return all;
 }
 
-absl::StatusOr<HostRoom> SimulatedXen::room() const {
-  HostRoom room = room_;
-  room.domains = static_cast<std::uint32_t>(domains_.size() - 1);
-  return room;
-}
+absl::StatusOr<HostRoom> SimulatedXen::room() const { return room_; }
 
 void SimulatedXen::write(const XenPath& path, std::string_view value) {
   XenTree::Changed changed;
@@ -209,9 +205,10 @@ void SimulatedXen::tell_special(const XenPath& path) {
     for (SimulatedXenStore* client : clients_) client->changed(path, false);
 }
 
-SimulatedXen::Transaction* SimulatedXen::transaction(XenTransactionId id) {
+SimulatedXen::Transaction* SimulatedXen::transaction(XenTransactionId id,
+                                                     const SimulatedXenStore& by) {
   const auto found = transactions_.find(id);
-  return found == transactions_.end() ? nullptr : &found->second;
+  return found == transactions_.end() || found->second.by != &by ? nullptr : &found->second;
 }
 
 }  // namespace supercloud

@@ -1,11 +1,13 @@
 // A simulated Xen on one machine: its domains, and the daemon with the XenStore. It outlives the processes that ask it.
 //
-// The store keeps what C xenstored keeps: a transaction is in conflict when anything that it read or wrote was changed meanwhile;
-// domains but the control domain have quotas and see what they may.
+// The store is as C xenstored in this: a transaction is in conflict when anything that it read or wrote was changed meanwhile, the list
+// of a node's children too; domains but the control domain have quotas and see what they may. And as oxenstored in this: all that a
+// transaction reads is of one moment.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -94,7 +96,7 @@ class SimulatedXen final : public DomainList {
   struct Transaction {
     XenTree begun;  // as the store was then
     XenTree tree;   // with what it did since
-    DomainId by = 0;
+    const SimulatedXenStore* by = nullptr;
     std::set<std::string> touched;
     std::vector<std::function<int(XenTree&, XenTree::Changed&)>> changes;  // to be made again
   };
@@ -102,7 +104,7 @@ class SimulatedXen final : public DomainList {
   void write(const XenPath& path, std::string_view value);
   void tell(const XenTree::Changed& changed);
   void tell_special(const XenPath& path);
-  Transaction* transaction(XenTransactionId id);
+  Transaction* transaction(XenTransactionId id, const SimulatedXenStore& by);
 
   HostRoom room_;
   const std::uint32_t boot_;
@@ -123,7 +125,7 @@ struct SimulatedXenStoreOptions {
   Duration latency_max = absl::Microseconds(200);
 };
 
-// A client of it. Dies with its process; what it had under way is not answered then.
+// A client of it. Dies with its process; what it had under way is not answered then, and its transactions end.
 class SimulatedXenStore final : public XenStore {
  public:
   SimulatedXenStore(Scheduler& scheduler, SimulatedXen& xen, Random random,
@@ -166,6 +168,7 @@ class SimulatedXenStore final : public XenStore {
               Reply<Done> reply);
   absl::StatusOr<const XenTree::Node*> look(const char* call, XenTransactionId in,
                                             const XenPath& path);
+  void register_watch(XenWatchId id, Reply<Done> registered);
   XenPath whole(const XenPath& path) const;
   void lost();
   void came();
@@ -178,6 +181,7 @@ class SimulatedXenStore final : public XenStore {
   Random random_;
   SimulatedXenStoreOptions options_;
   Instant free_{};  // when the last request under way is done
+  std::deque<std::function<void()>> under_way_;
   std::map<XenWatchId, Watch> watches_;
   XenWatchId last_watch_ = 0;
   std::set<std::pair<XenWatchId, XenPath>> fired_;

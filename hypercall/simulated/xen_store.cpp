@@ -10,9 +10,12 @@
 namespace supercloud {
 namespace {
 
+constexpr Duration watch_retry = absl::Milliseconds(100);  // after it was refused
+
 absl::Status gone(const char* call, const XenPath& path) {
-  return absl::UnavailableError(
-      absl::StrCat(call, " ", path.text(), ": the simulated XenStore went away"));
+  return as_xen_failure(absl::UnavailableError(absl::StrCat(call, " ", path.text(),
+                                                            ": the simulated XenStore went away")),
+                        call, ECONNRESET);
 }
 
 }  // namespace
@@ -26,16 +29,26 @@ SimulatedXenStore::SimulatedXenStore(Scheduler& scheduler, SimulatedXen& xen, Ra
 SimulatedXenStore::~SimulatedXenStore() {
   *alive_ = false;
   std::erase(xen_.clients_, this);
+  std::erase_if(xen_.transactions_, [this](const auto& open) { return open.second.by == this; });
+  // What goes with a reply may ask for something as it goes: it is not taken any more.
+  const auto under_way = std::exchange(under_way_, {});
 }
 
 void SimulatedXenStore::later(std::function<void(bool here)> work) {
+  if (!*alive_) return;
   const Duration latency =
       absl::Nanoseconds(random_.between(absl::ToInt64Nanoseconds(options_.latency_min),
                                         absl::ToInt64Nanoseconds(options_.latency_max)));
   free_ = std::max(free_, scheduler_.clock().now() + latency);
   const bool runs = xen_.runs_;
-  scheduler_.at(free_, [this, alive = alive_, runs, life = xen_.life_, work = std::move(work)] {
-    if (*alive) work(runs && xen_.runs_ && xen_.life_ == life);
+  under_way_.push_back([this, runs, life = xen_.life_, work = std::move(work)] {
+    work(runs && xen_.runs_ && xen_.life_ == life);
+  });
+  scheduler_.at(free_, [this, alive = alive_] {
+    if (!*alive) return;
+    const std::function<void()> next = std::move(under_way_.front());
+    under_way_.pop_front();
+    next();
   });
 }
 
@@ -63,7 +76,7 @@ absl::StatusOr<const XenTree::Node*> SimulatedXenStore::look(const char* call, X
                                                              const XenPath& path) {
   const XenTree* tree = &xen_.tree_;
   if (in != 0) {
-    SimulatedXen::Transaction* transaction = xen_.transaction(in);
+    SimulatedXen::Transaction* transaction = xen_.transaction(in, *this);
     if (transaction == nullptr) return gone(call, path);
     transaction->touched.insert(path.text());
     tree = &transaction->tree;
@@ -87,14 +100,25 @@ void SimulatedXenStore::change(
           error = change(xen_.tree_, whole, changed);
           xen_.tell(changed);
         } else {
-          SimulatedXen::Transaction* transaction = xen_.transaction(in);
+          SimulatedXen::Transaction* transaction = xen_.transaction(in, *this);
           if (transaction == nullptr) return gone(call, whole);
-          transaction->touched.insert(whole.text());
-          transaction->changes.push_back(
-              [change, whole](XenTree& tree, XenTree::Changed& of_commit) {
-                return change(tree, whole, of_commit);
-              });
-          error = change(transaction->tree, whole, changed);
+          // A node that comes or goes changes the one above it.
+          XenTree& tree = transaction->tree;
+          const bool was = tree.find(whole.text()) != nullptr;
+          XenPath nearest = whole;
+          transaction->touched.insert(nearest.text());
+          while (tree.find(nearest.text()) == nullptr) {
+            nearest = nearest.parent();
+            transaction->touched.insert(nearest.text());
+          }
+          error = change(tree, whole, changed);
+          if (was && tree.find(whole.text()) == nullptr)
+            transaction->touched.insert(whole.parent().text());
+          if (error == 0)
+            transaction->changes.push_back(
+                [change, whole](XenTree& of_all, XenTree::Changed& of_commit) {
+                  return change(of_all, whole, of_commit);
+                });
         }
         if (error != 0) return xen_error(call, error, whole.text());
         return Done{};
@@ -117,7 +141,7 @@ void SimulatedXenStore::list(XenTransactionId in, const XenPath& path,
       [this, in](const XenPath& whole) -> absl::StatusOr<std::vector<std::string>> {
         const auto node = look("XS_DIRECTORY", in, whole);
         if (!node.ok()) return node.status();
-        const XenTree& tree = in == 0 ? xen_.tree_ : xen_.transaction(in)->tree;
+        const XenTree& tree = in == 0 ? xen_.tree_ : xen_.transaction(in, *this)->tree;
         return tree.children(whole.text());
       });
 }
@@ -178,12 +202,12 @@ void SimulatedXenStore::begin(Reply<XenTransactionId> reply) {
       "XS_TRANSACTION_START", XenPath::root(), 1, std::move(reply),
       [this](const XenPath&) -> absl::StatusOr<XenTransactionId> {
         const auto mine = std::ranges::count_if(xen_.transactions_, [this](const auto& open) {
-          return open.second.by == options_.domain;
+          return open.second.by->options_.domain == options_.domain;
         });
         if (options_.domain != 0 && static_cast<std::size_t>(mine) >= xen_.quota_.transactions_max)
           return xen_error("XS_TRANSACTION_START", ENOSPC);
         const XenTransactionId id = ++xen_.last_transaction_;
-        xen_.transactions_[id] = {.begun = xen_.tree_, .tree = xen_.tree_, .by = options_.domain};
+        xen_.transactions_[id] = {.begun = xen_.tree_, .tree = xen_.tree_, .by = this};
         return id;
       });
 }
@@ -195,6 +219,7 @@ void SimulatedXenStore::end(XenTransactionId transaction, bool commit, Reply<Don
     // One of an earlier daemon ended with it.
     const auto found = xen_.transactions_.find(transaction);
     if (!here || found == xen_.transactions_.end()) return (*shared)(gone(call, XenPath::root()));
+    if (found->second.by != this) return (*shared)(xen_error(call, ENOENT));
     const SimulatedXen::Transaction ended = std::move(found->second);
     xen_.transactions_.erase(found);
     if (!commit) return (*shared)(Done{});
@@ -206,7 +231,11 @@ void SimulatedXenStore::end(XenTransactionId transaction, bool commit, Reply<Don
       if (generation(xen_.tree_, path) != generation(ended.begun, path))
         return (*shared)(xen_error(call, EAGAIN));
     XenTree::Changed changed;
-    for (const auto& change : ended.changes) change(xen_.tree_, changed);
+    XenTree next = xen_.tree_;
+    for (const auto& change : ended.changes)
+      if (const int error = change(next, changed); error != 0)
+        return (*shared)(xen_error(call, error));  // a quota that others used up meanwhile
+    xen_.tree_ = std::move(next);
     xen_.tell(changed);
     (*shared)(Done{});
   });
@@ -217,19 +246,28 @@ void SimulatedXenStore::end(XenTransactionId transaction, bool commit, Reply<Don
 XenWatchId SimulatedXenStore::watch(const XenPath& path, Changed changed, Reply<Done> registered) {
   const XenWatchId id = ++last_watch_;
   watches_.emplace(id, Watch{path, whole(path), std::move(changed)});
+  register_watch(id, std::move(registered));
+  return id;
+}
+
+void SimulatedXenStore::register_watch(XenWatchId id, Reply<Done> registered) {
   auto shared = std::make_shared<Reply<Done>>(std::move(registered));
-  later([this, id, path, shared](bool here) {
+  later([this, id, path = watches_.at(id).path, shared](bool here) {
     const auto found = watches_.find(id);
     if (!here || found == watches_.end()) return (*shared)(gone("XS_WATCH", path));
+    if (found->second.registered) return (*shared)(Done{});
     const auto mine =
         std::ranges::count_if(watches_, [](const auto& watch) { return watch.second.registered; });
-    if (options_.domain != 0 && static_cast<std::size_t>(mine) >= xen_.quota_.watches_max)
+    if (options_.domain != 0 && static_cast<std::size_t>(mine) >= xen_.quota_.watches_max) {
+      scheduler_.at(scheduler_.clock().now() + watch_retry, [this, alive = alive_, id] {
+        if (*alive && watches_.contains(id)) register_watch(id, {});
+      });
       return (*shared)(xen_error("XS_WATCH", E2BIG, path.text()));
+    }
     found->second.registered = true;
     (*shared)(Done{});
     fire(id, path);
   });
-  return id;
 }
 
 void SimulatedXenStore::unwatch(XenWatchId watch) { watches_.erase(watch); }

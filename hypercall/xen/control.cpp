@@ -16,10 +16,6 @@ namespace {
 constexpr std::uint64_t page_bytes = 4096;
 constexpr unsigned domains_at_once = 256;
 
-xc_interface* control(const std::shared_ptr<void>& handle) {
-  return static_cast<xc_interface*>(handle.get());
-}
-
 std::string domain_words(DomainId id) { return absl::StrCat("of domain ", id); }
 
 absl::Status outcome(int result, const char* call, DomainId id) {
@@ -30,6 +26,7 @@ DomainStatus::State state_of(const xc_domaininfo_t& info) {
   if ((info.flags & XEN_DOMINF_dying) != 0) return DomainStatus::State::dying;
   if ((info.flags & XEN_DOMINF_shutdown) != 0) {
     const unsigned reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
+    if (reason == SHUTDOWN_suspend) return DomainStatus::State::suspended;
     return reason == SHUTDOWN_crash ? DomainStatus::State::crashed : DomainStatus::State::shut_down;
   }
   if ((info.flags & XEN_DOMINF_paused) != 0) return DomainStatus::State::paused;
@@ -82,16 +79,19 @@ absl::StatusOr<std::unique_ptr<XenControl>> XenControl::open() {
   errno = 0;
   xc_interface* handle = xc_interface_open(quiet_logger(), quiet_logger(), 0);
   if (handle == nullptr) return xen_absent("Xen", "xc_interface_open", errno == 0 ? ENODEV : errno);
-  return std::unique_ptr<XenControl>(new XenControl(std::shared_ptr<void>(
-      handle, [](void* open) { xc_interface_close(static_cast<xc_interface*>(open)); })));
+  return std::unique_ptr<XenControl>(new XenControl(handle));
 }
+
+XenControl::~XenControl() { xc_interface_close(handle_); }
+
+std::string XenControl::library_version() { return XEN_LIBRARY_VERSION; }
 
 absl::StatusOr<std::vector<DomainStatus>> XenControl::list() const {
   std::vector<DomainStatus> all;
   std::vector<xc_domaininfo_t> some(domains_at_once);
   DomainId first = 0;
   while (true) {
-    const int count = xc_domain_getinfolist(control(handle_), first, domains_at_once, some.data());
+    const int count = xc_domain_getinfolist(handle_, first, domains_at_once, some.data());
     if (count < 0) return xen_error("xc_domain_getinfolist", errno);
     for (int i = 0; i < count; ++i) {
       const xc_domaininfo_t& info = some[static_cast<std::size_t>(i)];
@@ -108,45 +108,40 @@ absl::StatusOr<std::vector<DomainStatus>> XenControl::list() const {
 
 absl::StatusOr<HostRoom> XenControl::room() const {
   xc_physinfo_t info = {};
-  if (xc_physinfo(control(handle_), &info) < 0) return xen_error("xc_physinfo", errno);
-  const auto domains = list();
-  if (!domains.ok()) return domains.status();
-  HostRoom room{.memory_free_bytes = info.free_pages * page_bytes, .cpus = info.nr_cpus};
-  for (const DomainStatus& domain : *domains) room.domains += domain.id == 0 ? 0 : 1;
-  return room;
+  if (xc_physinfo(handle_, &info) < 0) return xen_error("xc_physinfo", errno);
+  return HostRoom{.memory_free_bytes = info.free_pages * page_bytes, .cpus = info.nr_cpus};
 }
 
 absl::StatusOr<std::string> XenControl::version() const {
-  const int version = xc_version(control(handle_), XENVER_version, nullptr);
+  const int version = xc_version(handle_, XENVER_version, nullptr);
   if (version < 0) return xen_error("xc_version", errno);
   return absl::StrCat(version >> 16, ".", version & 0xFFFF);
 }
 
 absl::Status XenControl::pause(DomainId id) {
-  return outcome(xc_domain_pause(control(handle_), id), "xc_domain_pause", id);
+  return outcome(xc_domain_pause(handle_, id), "xc_domain_pause", id);
 }
 
 absl::Status XenControl::unpause(DomainId id) {
-  return outcome(xc_domain_unpause(control(handle_), id), "xc_domain_unpause", id);
+  return outcome(xc_domain_unpause(handle_, id), "xc_domain_unpause", id);
 }
 
 absl::Status XenControl::start_log_dirty(DomainId id) {
-  return outcome(
-      xc_shadow_control(control(handle_), id, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, nullptr, 0),
-      "xc_shadow_control", id);
+  return outcome(xc_shadow_control(handle_, id, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, nullptr, 0),
+                 "xc_shadow_control", id);
 }
 
 absl::StatusOr<DirtyPages> XenControl::take_dirty(DomainId id) {
   xen_pfn_t highest = 0;
-  if (xc_domain_maximum_gpfn(control(handle_), id, &highest) < 0)
+  if (xc_domain_maximum_gpfn(handle_, id, &highest) < 0)
     return xen_error("xc_domain_maximum_gpfn", errno, domain_words(id));
   DirtyPages dirty;
   dirty.frames = highest + 1;
-  HypercallBitmap bitmap(control(handle_), dirty.frames);
+  HypercallBitmap bitmap(handle_, dirty.frames);
   if (!bitmap.allocated())
     return xen_error("xc_hypercall_buffer_alloc_pages", errno, domain_words(id));
-  if (xc_logdirty_control(control(handle_), id, XEN_DOMCTL_SHADOW_OP_CLEAN, bitmap.buffer(),
-                          dirty.frames, 0, nullptr) < 0)
+  if (xc_logdirty_control(handle_, id, XEN_DOMCTL_SHADOW_OP_CLEAN, bitmap.buffer(), dirty.frames, 0,
+                          nullptr) < 0)
     return xen_error("xc_logdirty_control", errno, domain_words(id));
   dirty.bitmap = bitmap.words();
   for (const std::uint64_t word : dirty.bitmap)
@@ -155,7 +150,7 @@ absl::StatusOr<DirtyPages> XenControl::take_dirty(DomainId id) {
 }
 
 absl::Status XenControl::stop_log_dirty(DomainId id) {
-  return outcome(xc_shadow_control(control(handle_), id, XEN_DOMCTL_SHADOW_OP_OFF, nullptr, 0),
+  return outcome(xc_shadow_control(handle_, id, XEN_DOMCTL_SHADOW_OP_OFF, nullptr, 0),
                  "xc_shadow_control", id);
 }
 

@@ -8,6 +8,8 @@
 
 #include "hypercall/domains.h"
 
+struct xc_interface_core;
+
 namespace supercloud {
 
 // Which pages a domain wrote to since the last look.
@@ -20,8 +22,13 @@ struct DirtyPages {
 // Thread-bound. Calls are hypercalls; they block for microseconds, take_dirty() for as long as it takes to copy the bitmap.
 class XenControl final : public DomainList {
  public:
-  // Unavailable, with the call and its errno: no Xen here, or none that this process may control.
+  // Unavailable, with the call and its errno: no Xen here. PermissionDenied: this process may not control it.
   static absl::StatusOr<std::unique_ptr<XenControl>> open();
+  // Of Xen, whose hypervisor the linked library can control: "4.17.0". Another one denies list() and room() (EACCES).
+  static std::string library_version();
+  ~XenControl() override;
+  XenControl(const XenControl&) = delete;
+  XenControl& operator=(const XenControl&) = delete;
 
   absl::StatusOr<std::vector<DomainStatus>> list() const override;
   absl::StatusOr<HostRoom> room() const override;
@@ -37,8 +44,8 @@ class XenControl final : public DomainList {
   absl::Status stop_log_dirty(DomainId id);
 
  private:
-  explicit XenControl(std::shared_ptr<void> handle) : handle_(std::move(handle)) {}
-  std::shared_ptr<void> handle_;
+  explicit XenControl(xc_interface_core* handle) : handle_(handle) {}
+  xc_interface_core* const handle_;
 };
 
 }  // namespace supercloud

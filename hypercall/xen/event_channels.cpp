@@ -13,10 +13,6 @@
 namespace supercloud {
 namespace {
 
-xenevtchn_handle* channels(const std::shared_ptr<void>& handle) {
-  return static_cast<xenevtchn_handle*>(handle.get());
-}
-
 absl::StatusOr<EventPort> port_or_error(xenevtchn_port_or_error_t port, const char* call,
                                         DomainId remote) {
   if (port < 0) return xen_error(call, errno, absl::StrCat("with domain ", remote));
@@ -33,42 +29,43 @@ absl::StatusOr<EventChannels> EventChannels::open() {
   errno = 0;
   xenevtchn_handle* handle = xenevtchn_open(quiet_logger(), 0);
   if (handle == nullptr) return xen_absent("Xen", "xenevtchn_open", errno == 0 ? ENODEV : errno);
-  return EventChannels(std::shared_ptr<void>(
-      handle, [](void* open) { xenevtchn_close(static_cast<xenevtchn_handle*>(open)); }));
+  return EventChannels(handle);
 }
 
+void EventChannels::Close::operator()(xenevtchn_handle* handle) const { xenevtchn_close(handle); }
+
 absl::StatusOr<EventPort> EventChannels::offer(DomainId remote) {
-  return port_or_error(xenevtchn_bind_unbound_port(channels(handle_), remote),
+  return port_or_error(xenevtchn_bind_unbound_port(handle_.get(), remote),
                        "xenevtchn_bind_unbound_port", remote);
 }
 
 absl::StatusOr<EventPort> EventChannels::bind(DomainId remote, EventPort remote_port) {
-  return port_or_error(xenevtchn_bind_interdomain(channels(handle_), remote, remote_port),
+  return port_or_error(xenevtchn_bind_interdomain(handle_.get(), remote, remote_port),
                        "xenevtchn_bind_interdomain", remote);
 }
 
 absl::Status EventChannels::unbind(EventPort port) {
-  return outcome_at(xenevtchn_unbind(channels(handle_), port), "xenevtchn_unbind", port);
+  return outcome_at(xenevtchn_unbind(handle_.get(), port), "xenevtchn_unbind", port);
 }
 
 absl::Status EventChannels::notify(EventPort port) {
-  return outcome_at(xenevtchn_notify(channels(handle_), port), "xenevtchn_notify", port);
+  return outcome_at(xenevtchn_notify(handle_.get(), port), "xenevtchn_notify", port);
 }
 
-int EventChannels::fd() const { return xenevtchn_fd(channels(handle_)); }
+int EventChannels::fd() const { return xenevtchn_fd(handle_.get()); }
 
 // The library's own call waits where nothing is pending.
 absl::StatusOr<std::optional<EventPort>> EventChannels::pending() {
   pollfd ready = {.fd = fd(), .events = POLLIN, .revents = 0};
   if (::poll(&ready, 1, 0) <= 0) return std::nullopt;
-  const xenevtchn_port_or_error_t port = xenevtchn_pending(channels(handle_));
+  const xenevtchn_port_or_error_t port = xenevtchn_pending(handle_.get());
   if (port < 0 && errno == EAGAIN) return std::nullopt;
   if (port < 0) return xen_error("xenevtchn_pending", errno);
   return static_cast<EventPort>(port);
 }
 
 absl::Status EventChannels::unmask(EventPort port) {
-  return outcome_at(xenevtchn_unmask(channels(handle_), port), "xenevtchn_unmask", port);
+  return outcome_at(xenevtchn_unmask(handle_.get(), port), "xenevtchn_unmask", port);
 }
 
 }  // namespace supercloud

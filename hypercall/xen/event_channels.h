@@ -8,11 +8,13 @@
 #include "absl/status/statusor.h"
 #include "hypercall/xen_path.h"
 
+struct xenevtchn_handle;
+
 namespace supercloud {
 
 using EventPort = std::uint32_t;  // of this handle
 
-// Thread-bound. Its ports end with it.
+// Thread-bound. Movable. Its ports end with it.
 class EventChannels {
  public:
   // Unavailable: no Xen here.
@@ -32,8 +34,11 @@ class EventChannels {
   absl::Status unmask(EventPort port);
 
  private:
-  explicit EventChannels(std::shared_ptr<void> handle) : handle_(std::move(handle)) {}
-  std::shared_ptr<void> handle_;
+  struct Close {
+    void operator()(xenevtchn_handle* handle) const;
+  };
+  explicit EventChannels(xenevtchn_handle* handle) : handle_(handle) {}
+  std::unique_ptr<xenevtchn_handle, Close> handle_;
 };
 
 }  // namespace supercloud

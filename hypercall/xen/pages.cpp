@@ -14,17 +14,12 @@
 namespace supercloud {
 namespace {
 
-template <class Handle>
-Handle* as(const std::shared_ptr<void>& handle) {
-  return static_cast<Handle*>(handle.get());
-}
-
 // What a library's open() gave, and how it is closed.
 template <class Handle>
-absl::StatusOr<std::shared_ptr<void>> hold(Handle* handle, const char* call,
-                                           int (*close)(Handle*)) {
+absl::StatusOr<std::shared_ptr<Handle>> hold(Handle* handle, const char* call,
+                                             int (*close)(Handle*)) {
   if (handle == nullptr) return xen_absent("Xen", call, errno == 0 ? ENODEV : errno);
-  return std::shared_ptr<void>(handle, [close](void* open) { close(static_cast<Handle*>(open)); });
+  return std::shared_ptr<Handle>(handle, close);
 }
 
 int protection(bool writable) { return writable ? PROT_READ | PROT_WRITE : PROT_READ; }
@@ -50,13 +45,12 @@ absl::StatusOr<XenPages> GrantMapper::map(DomainId owner, const std::vector<Gran
   if (grants.empty()) return none(call);
   std::vector<std::uint32_t> references = grants;
   const auto count = static_cast<std::uint32_t>(grants.size());
-  void* memory = xengnttab_map_domain_grant_refs(as<xengnttab_handle>(handle_), count, owner,
-                                                 references.data(), protection(writable));
+  void* memory = xengnttab_map_domain_grant_refs(handle_.get(), count, owner, references.data(),
+                                                 protection(writable));
   if (memory == nullptr) return xen_error(call, errno, pages_words(count, owner));
   return XenPages(std::shared_ptr<void>(memory,
                                         [handle = handle_, count](void* mapped) {
-                                          xengnttab_unmap(as<xengnttab_handle>(handle), mapped,
-                                                          count);
+                                          xengnttab_unmap(handle.get(), mapped, count);
                                         }),
                   count);
 }
@@ -74,13 +68,12 @@ absl::StatusOr<GrantSharer::Shared> GrantSharer::share(DomainId with, std::size_
   if (pages == 0) return none(call);
   std::vector<GrantReference> grants(pages);
   const auto count = static_cast<std::uint32_t>(pages);
-  void* memory = xengntshr_share_pages(as<xengntshr_handle>(handle_), with, static_cast<int>(pages),
-                                       grants.data(), writable ? 1 : 0);
+  void* memory = xengntshr_share_pages(handle_.get(), with, static_cast<int>(pages), grants.data(),
+                                       writable ? 1 : 0);
   if (memory == nullptr) return xen_error(call, errno, pages_words(pages, with));
   return Shared{XenPages(std::shared_ptr<void>(memory,
                                                [handle = handle_, count](void* shared) {
-                                                 xengntshr_unshare(as<xengntshr_handle>(handle),
-                                                                   shared, count);
+                                                 xengntshr_unshare(handle.get(), shared, count);
                                                }),
                          pages),
                 std::move(grants)};
@@ -101,13 +94,12 @@ absl::StatusOr<XenPages> ForeignMemory::map(DomainId owner, const std::vector<Gu
   const std::vector<xen_pfn_t> numbers(frames.begin(), frames.end());
   std::vector<int> errors(frames.size());
   const std::size_t pages = frames.size();
-  void* memory = xenforeignmemory_map(as<xenforeignmemory_handle>(handle_), owner,
-                                      protection(writable), pages, numbers.data(), errors.data());
+  void* memory = xenforeignmemory_map(handle_.get(), owner, protection(writable), pages,
+                                      numbers.data(), errors.data());
   if (memory == nullptr) return xen_error(call, errno, pages_words(pages, owner));
   XenPages mapped(std::shared_ptr<void>(memory,
                                         [handle = handle_, pages](void* of) {
-                                          xenforeignmemory_unmap(
-                                              as<xenforeignmemory_handle>(handle), of, pages);
+                                          xenforeignmemory_unmap(handle.get(), of, pages);
                                         }),
                   pages);
   const auto failed = std::ranges::find_if(errors, [](int error) { return error != 0; });

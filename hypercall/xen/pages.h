@@ -11,6 +11,9 @@
 #include "absl/status/statusor.h"
 #include "hypercall/xen_path.h"
 
+struct xengntdev_handle;
+struct xenforeignmemory_handle;
+
 namespace supercloud {
 
 inline constexpr std::size_t xen_page_bytes = 4096;
@@ -23,6 +26,8 @@ using GuestFrame = std::uint64_t;  // number of a page, as the guest counts
 class XenPages {
  public:
   std::span<std::byte> bytes() const { return bytes_; }
+  XenPages(XenPages&&) = default;
+  XenPages& operator=(XenPages&&) = default;
 
  private:
   friend class GrantMapper;
@@ -35,22 +40,26 @@ class XenPages {
   std::span<std::byte> bytes_;
 };
 
-// Thread-bound, all three. open(): Unavailable, no Xen here. Nothing is mapped if not all is. Pages outlive the object that made them.
+// Thread-bound and movable, all three. open(): Unavailable, no Xen here. Nothing is mapped if not all is. Pages outlive the object that made them.
 
 class GrantMapper {
  public:
+  GrantMapper(GrantMapper&&) = default;
+  GrantMapper& operator=(GrantMapper&&) = default;
   static absl::StatusOr<GrantMapper> open();
   // In the order of `grants`, one page after another.
   absl::StatusOr<XenPages> map(DomainId owner, const std::vector<GrantReference>& grants,
                                bool writable);
 
  private:
-  explicit GrantMapper(std::shared_ptr<void> handle) : handle_(std::move(handle)) {}
-  std::shared_ptr<void> handle_;
+  explicit GrantMapper(std::shared_ptr<xengntdev_handle> handle) : handle_(std::move(handle)) {}
+  std::shared_ptr<xengntdev_handle> handle_;  // with the pages
 };
 
 class GrantSharer {
  public:
+  GrantSharer(GrantSharer&&) = default;
+  GrantSharer& operator=(GrantSharer&&) = default;
   static absl::StatusOr<GrantSharer> open();
   struct Shared {
     XenPages pages;  // of zeros
@@ -59,19 +68,22 @@ class GrantSharer {
   absl::StatusOr<Shared> share(DomainId with, std::size_t pages, bool writable);
 
  private:
-  explicit GrantSharer(std::shared_ptr<void> handle) : handle_(std::move(handle)) {}
-  std::shared_ptr<void> handle_;
+  explicit GrantSharer(std::shared_ptr<xengntdev_handle> handle) : handle_(std::move(handle)) {}
+  std::shared_ptr<xengntdev_handle> handle_;  // with the pages
 };
 
 class ForeignMemory {
  public:
+  ForeignMemory(ForeignMemory&&) = default;
+  ForeignMemory& operator=(ForeignMemory&&) = default;
   static absl::StatusOr<ForeignMemory> open();
   absl::StatusOr<XenPages> map(DomainId owner, const std::vector<GuestFrame>& frames,
                                bool writable);
 
  private:
-  explicit ForeignMemory(std::shared_ptr<void> handle) : handle_(std::move(handle)) {}
-  std::shared_ptr<void> handle_;
+  explicit ForeignMemory(std::shared_ptr<xenforeignmemory_handle> handle)
+      : handle_(std::move(handle)) {}
+  std::shared_ptr<xenforeignmemory_handle> handle_;  // with the pages
 };
 
 }  // namespace supercloud

@@ -1,16 +1,10 @@
 #include "hypercall/xen/store_client.h"
 
-#include <fcntl.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,8 +18,6 @@ using xen_wire::Type;
 
 constexpr const char* usual_socket = "/run/xenstored/socket";
 constexpr const char* usual_device = "/dev/xen/xenbus";
-constexpr std::size_t receive_bytes = std::size_t{64} << 10U;
-constexpr std::size_t unanswered_max = 1;
 constexpr int listings_max = 8;  // of a directory that changes while it is read in parts
 constexpr std::string_view nul("\0", 1);
 
@@ -57,22 +49,32 @@ struct XenStoreClient::Listing {
 };
 
 XenStoreClient::XenStoreClient(EventLoop& loop, XenStoreClientOptions options)
-    : loop_(loop), options_(std::move(options)), retry_(options_.retry_min) {
-  if (options_.path.empty()) options_.path = default_xen_store_path();
-}
+    : loop_(loop),
+      options_(std::move(options)),
+      path_(options_.path.empty() ? default_xen_store_path() : options_.path),
+      retry_(options_.retry_min) {}
 
 XenStoreClient::~XenStoreClient() {
   *alive_ = false;
-  loop_.cancel(retry_timer_);
-  loop_.cancel(silence_timer_);
-  if (fd_ < 0) return;
-  loop_.unwatch_fd(fd_);
-  ::close(fd_);
+  for (const TimerId timer : {retry_timer_, silence_timer_, device_timer_}) loop_.cancel(timer);
+  for (const auto& [id, watch] : watches_) loop_.cancel(watch.timer);
+  if (fd_ >= 0) {
+    loop_.unwatch_fd(fd_);
+    ::close(std::exchange(fd_, -1));
+  }
+  // What goes with a reply may ask for something as it goes: it is not taken any more.
+  const auto asked = std::exchange(asked_, std::nullopt);
+  const auto waiting = std::exchange(waiting_, {});
+  const auto tasks = std::exchange(tasks_, {});
 }
 
 void XenStoreClient::later(Task task) {
-  loop_.post([alive = alive_, task = std::move(task)]() mutable {
-    if (*alive) std::move(task)();
+  tasks_.push_back(std::move(task));
+  loop_.post([this, alive = alive_] {
+    if (!*alive) return;
+    Task next = std::move(tasks_.front());
+    tasks_.pop_front();
+    std::move(next)();
   });
 }
 
@@ -80,6 +82,7 @@ void XenStoreClient::later(Task task) {
 
 void XenStoreClient::ask(Type type, XenTransactionId in, std::string_view about,
                          std::string_view body, Answered answered) {
+  if (!*alive_) return;
   const auto refuse = [&](absl::Status why) {
     later([answered = std::move(answered), why = std::move(why)]() mutable {
       std::move(answered)(why);
@@ -95,20 +98,19 @@ void XenStoreClient::ask(Type type, XenTransactionId in, std::string_view about,
         absl::StrCat(absl_view(about), " with ", body.size(),
                      " bytes, path and value together, of at most ", xen_payload_bytes_max)));
   if (in != 0 && (fd_ < 0 || in >> 32U != connection_))
-    return refuse(absl::UnavailableError(
-        absl::StrCat(absl_view(name), " ", absl_view(about),
-                     ": its transaction ended when the XenStore went away")));
+    return refuse(xen_error(name, ENOTCONN,
+                            absl::StrCat(absl_view(about), about.empty() ? "" : " ",
+                                         "in a transaction that ended as the XenStore went away")));
   if (const absl::Status here = connect(); !here.ok()) return refuse(here);
-  if (requests_.size() >= options_.requests_max)
-    return refuse(absl::ResourceExhaustedError(
-        absl::StrCat(absl_view(name), " ", absl_view(about), ": ", requests_.size(),
-                     " requests to the XenStore are under way")));
+  const bool always = type == Type::end || type == Type::unwatch || type == Type::watch;
+  if (!always && waiting_.size() + (asked_ ? 1 : 0) >= options_.requests_max)
+    return refuse(xen_error(
+        name, ENOBUFS,
+        absl::StrCat(absl_view(about), " with ", options_.requests_max, " requests under way")));
   if (++last_request_ == 0) ++last_request_;  // 0 is of watch events
-  requests_.emplace(last_request_, Request{type, std::string(about), loop_.clock().now(), false,
-                                           std::move(answered)});
-  std::string message;
-  xen_wire::encode({type, last_request_, static_cast<std::uint32_t>(in), body}, message);
-  waiting_.emplace_back(last_request_, std::move(message));
+  Request request{type, last_request_, std::string(about), "", std::move(answered)};
+  xen_wire::encode({type, last_request_, static_cast<std::uint32_t>(in), body}, request.message);
+  waiting_.push_back(std::move(request));
   send_next();
 }
 
@@ -138,6 +140,11 @@ void XenStoreClient::make(XenTransactionId in, const XenPath& path, Reply<Done> 
 }
 
 void XenStoreClient::remove(XenTransactionId in, const XenPath& path, Reply<Done> reply) {
+  // The daemons do not agree; none means it well.
+  if (path == XenPath::root())
+    return later([reply = std::move(reply)]() mutable {
+      reply(xen_error(xen_wire::name_of(Type::remove), EINVAL, "/"));
+    });
   ask_done(Type::remove, in, path, with_end(path.text()), std::move(reply));
 }
 
@@ -210,6 +217,10 @@ void XenStoreClient::list_part(std::shared_ptr<Listing> listing) {
         listing->names.insert(listing->names.end(), part->names.begin(), part->names.end());
         listing->offset += part->bytes;
         if (part->last) return listing->reply(std::move(listing->names));
+        if (listing->offset > options_.listing_bytes_max)
+          return listing->reply(xen_error(
+              xen_wire::name_of(Type::directory_part), ENOBUFS,
+              absl::StrCat(listing->path.text(), " after ", listing->offset, " bytes of names")));
         list_part(listing);
       });
 }
@@ -233,6 +244,7 @@ void XenStoreClient::unwatch(XenWatchId watch) {
   const auto found = watches_.find(watch);
   if (found == watches_.end()) return;
   const XenPath path = found->second.path;
+  loop_.cancel(found->second.timer);
   watches_.erase(found);
   if (fd_ < 0) return;
   ask(Type::unwatch, 0, path.text(), with_end(path.text()) + with_end(std::to_string(watch)),
@@ -242,13 +254,24 @@ void XenStoreClient::unwatch(XenWatchId watch) {
 void XenStoreClient::register_watch(XenWatchId id, Reply<Done> registered) {
   const std::string& path = watches_.at(id).path.text();
   ask(Type::watch, 0, path, with_end(path) + with_end(std::to_string(id)),
-      [this,
+      [this, id, of = connection_,
        registered = std::move(registered)](const absl::StatusOr<std::string_view>& answer) mutable {
-        // One that was there before the connection was lost has nobody to tell: it is tried again.
-        if (!answer.ok() && !registered && !absl::IsUnavailable(answer.status()))
-          later([this, why = answer.status()] { lose(why); });
+        // Whoever is there after a loss registers them all.
+        if (!answer.ok() && fd_ >= 0 && of == connection_) retry_watch(id);
         registered(as_done(answer));
       });
+}
+
+// One that was refused, alone: all else goes on.
+void XenStoreClient::retry_watch(XenWatchId id) {
+  const auto found = watches_.find(id);
+  if (found == watches_.end() || found->second.timer != 0) return;
+  Watch& watch = found->second;
+  watch.retry = std::min(std::max(watch.retry * 2, options_.retry_min), options_.retry_max);
+  watch.timer = loop_.at(loop_.clock().now() + watch.retry, [this, id] {
+    watches_.at(id).timer = 0;
+    if (fd_ >= 0) register_watch(id, {});
+  });
 }
 
 void XenStoreClient::tell_watches() {
@@ -259,173 +282,6 @@ void XenStoreClient::tell_watches() {
     const auto path = XenPath::parse(text);
     changed(path.ok() ? *path : found->second.path);
   }
-}
-
-// ---- the connection --------------------------------------------------------------------------------------------------
-
-absl::Status XenStoreClient::connect() {
-  if (fd_ >= 0) return absl::OkStatus();
-  if (loop_.clock().now() < next_try_) return trouble_;
-  const auto failed = [this](const char* call, int error) {
-    trouble_ = xen_absent("XenStore", call, error, options_.path);
-    next_try_ = loop_.clock().now() + retry_;
-    retry_ = std::min(retry_ * 2, options_.retry_max);
-    return trouble_;
-  };
-  struct stat file = {};
-  if (::stat(options_.path.c_str(), &file) != 0) return failed("stat", errno);
-  socket_ = !S_ISCHR(file.st_mode);
-  int fd = -1;
-  if (!socket_) {
-    fd = ::open(options_.path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) return failed("open", errno);
-  } else {
-    sockaddr_un address = {};
-    address.sun_family = AF_UNIX;
-    if (options_.path.size() >= sizeof address.sun_path) return failed("connect", ENAMETOOLONG);
-    std::memcpy(address.sun_path, options_.path.c_str(), options_.path.size() + 1);
-    fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return failed("socket", errno);
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-      const int error = errno;
-      ::close(fd);
-      return failed("connect", error);
-    }
-  }
-  const absl::Status watched =
-      loop_.watch_fd(fd, EPOLLIN, [this](std::uint32_t events) { on_ready(events); });
-  if (!watched.ok()) {
-    ::close(fd);
-    return failed("epoll_ctl", ENOSPC);
-  }
-  fd_ = fd;
-  ++connection_;
-  loop_.cancel(std::exchange(retry_timer_, 0));
-  for (const auto& [id, watch] : watches_) register_watch(id, {});
-  return absl::OkStatus();
-}
-
-// Only for watches: who asks connects by asking.
-void XenStoreClient::connect_later() {
-  if (retry_timer_ != 0 || fd_ >= 0) return;
-  retry_timer_ = loop_.at(std::max(next_try_, loop_.clock().now()), [this] {
-    retry_timer_ = 0;
-    if (!watches_.empty() && !connect().ok()) connect_later();
-  });
-}
-
-void XenStoreClient::lose(const absl::Status& why) {
-  if (fd_ < 0) return;
-  loop_.unwatch_fd(fd_);
-  ::close(std::exchange(fd_, -1));
-  loop_.cancel(std::exchange(silence_timer_, 0));
-  in_.clear();
-  out_.clear();
-  waiting_.clear();
-  unanswered_ = 0;
-  fired_.clear();
-  trouble_ = absl::UnavailableError(
-      absl::StrCat("the XenStore at ", options_.path, " went away: ", why.message()));
-  next_try_ = loop_.clock().now() + retry_;
-  retry_ = std::min(retry_ * 2, options_.retry_max);
-  for (auto& [number, request] : std::exchange(requests_, {}))
-    std::move(request.answered)(absl::UnavailableError(
-        absl::StrCat(absl_view(xen_wire::name_of(request.type)), " ", request.about,
-                     ": not known whether it took effect; ", trouble_.message())));
-  if (!watches_.empty()) connect_later();
-}
-
-void XenStoreClient::send_next() {
-  while (unanswered_ < unanswered_max && !waiting_.empty()) {
-    const auto& [number, message] = waiting_.front();
-    Request& request = requests_.at(number);
-    request.sent = loop_.clock().now();
-    request.on_wire = true;
-    out_ += message;
-    waiting_.pop_front();
-    ++unanswered_;
-  }
-  if (!out_.empty()) send();
-  expect_answers();
-}
-
-void XenStoreClient::send() {
-  std::size_t sent = 0;
-  while (sent < out_.size()) {
-    const char* from = out_.data() + sent;
-    const std::size_t size = out_.size() - sent;
-    const ssize_t count =
-        socket_ ? ::send(fd_, from, size, MSG_NOSIGNAL) : ::write(fd_, from, size);
-    if (count < 0 && errno == EINTR) continue;
-    // An end of the connection shows when it is read from, after what it still has to say.
-    if (count <= 0) break;
-    sent += static_cast<std::size_t>(count);
-  }
-  out_.erase(0, sent);
-  loop_.change_fd(fd_, out_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
-}
-
-void XenStoreClient::on_ready(std::uint32_t events) {
-  if ((events & EPOLLOUT) != 0) send();
-  if ((events & ~std::uint32_t{EPOLLOUT}) != 0) receive();
-}
-
-void XenStoreClient::receive() {
-  const std::size_t had = in_.size();
-  in_.resize(had + receive_bytes);
-  const ssize_t count = ::read(fd_, in_.data() + had, receive_bytes);
-  const int error = errno;
-  in_.resize(had + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-  if (count < 0 && (error == EAGAIN || error == EINTR)) return;
-  if (count < 0) return lose(xen_error("read", error));
-  if (count == 0) return lose(absl::UnavailableError("it closed the connection"));
-  std::string_view bytes = in_;
-  while (true) {
-    const auto message = xen_wire::decode(bytes);
-    if (!message.ok()) return lose(message.status());
-    if (!*message) break;
-    if (const absl::Status taken = take(**message); !taken.ok()) return lose(taken);
-    retry_ = options_.retry_min;
-  }
-  in_.erase(0, in_.size() - bytes.size());
-  send_next();
-  tell_watches();
-}
-
-absl::Status XenStoreClient::take(const xen_wire::Message& message) {
-  if (message.type == Type::watch_event) {
-    const auto event = xen_wire::decode_watch_event(message.body);
-    if (!event.ok()) return event.status();
-    fired_.emplace(event->token, event->path);
-    return absl::OkStatus();
-  }
-  const auto found = requests_.find(message.request);
-  if (found == requests_.end() || !found->second.on_wire ||
-      (message.type != found->second.type && message.type != Type::error))
-    return absl::DataLossError("the XenStore answers nonsense: what nobody asked");
-  Request request = std::move(found->second);
-  requests_.erase(found);
-  --unanswered_;
-  if (message.type != Type::error) {
-    std::move(request.answered)(message.body);
-    return absl::OkStatus();
-  }
-  const int error = xen_wire::error_number(message.body);
-  std::move(request.answered)(
-      xen_error(xen_wire::name_of(request.type), error == 0 ? EPROTO : error, request.about));
-  return absl::OkStatus();
-}
-
-void XenStoreClient::expect_answers() {
-  if (silence_timer_ != 0 || requests_.empty()) return;
-  silence_timer_ = loop_.at(requests_.begin()->second.sent + options_.silence_max, [this] {
-    silence_timer_ = 0;
-    if (!requests_.empty() &&
-        loop_.clock().now() - requests_.begin()->second.sent >= options_.silence_max)
-      return lose(absl::UnavailableError(
-          absl::StrCat("no answer for ", absl::FormatDuration(options_.silence_max))));
-    expect_answers();
-  });
 }
 
 }  // namespace supercloud

@@ -5,22 +5,22 @@
 //     ▲                     │ the other end is gone, silent, or answers nonsense
 //     └─────────────────────┘ requests under way: Unavailable; transactions: void
 //
-// It speaks the protocol itself (wire.h), on the event loop of its actors. libxenstore cannot be told when to stop waiting: a
-// daemon that hangs, or announces bytes that it does not send, keeps its caller for ever. It also gives each watcher a thread and
-// a queue without limit, and finds its daemon by the process's environment alone. As it does, this client sends the next request when
-// the last one is answered: oxenstored may stop reading from a connection with several under way.
+// It speaks the protocol itself (wire.h), on the event loop of its actors; why, README.md says. It sends the next request when the last
+// one is answered: oxenstored may stop reading from a connection with several under way.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
 #include "core/event_loop.h"
 #include "hypercall/xen/wire.h"
 #include "hypercall/xen_store.h"
@@ -28,20 +28,24 @@
 namespace supercloud {
 
 struct XenStoreClientOptions {
-  std::string path;  // of a socket or a device; empty: default_xen_store_path()
+  std::string path;  // of a socket or a device; empty: default_xen_store_path(), at each connect
   // So long a request may wait for its answer until the daemon counts as gone.
   Duration silence_max = absl::Seconds(5);
-  Duration retry_min =
-      absl::Milliseconds(20);  // between two attempts to connect; then twice as long each
+  // Between two attempts to connect, or to register a watch that was refused; then twice as long each, until it has held for
+  // retry_max.
+  Duration retry_min = absl::Milliseconds(20);
   Duration retry_max = absl::Seconds(2);
-  std::size_t requests_max = 1024;  // under way; ResourceExhausted beyond
+  // Under way; ResourceExhausted beyond. Ends of transactions and of watches always find room, as do watches.
+  std::size_t requests_max = 1024;
+  std::size_t listing_bytes_max = std::size_t{16} << 20U;  // of one directory's names; likewise
 };
 
 // $XENSTORED_PATH, the socket in $XENSTORED_RUNDIR, or the usual one of Xen's tools; where there is none of these, the kernel's device.
 std::string default_xen_store_path();
 
-// Thread-bound to its loop. Its memory is bounded: requests_max requests, and the message that is arriving with 64 KiB of what
-// follows; a watch is told once of what came for it in these.
+// Thread-bound to its loop. Its memory is bounded, whatever the daemon sends: requests_max requests, those of its watches and
+// transactions, listing_bytes_max of each list(), and the message that is arriving with 64 KiB of what follows; a watch is told once
+// of what came for it in these. Replies that are still to come go with it, uncalled.
 class XenStoreClient final : public XenStore {
  public:
   explicit XenStoreClient(EventLoop& loop, XenStoreClientOptions options = {});
@@ -64,7 +68,7 @@ class XenStoreClient final : public XenStore {
   XenWatchId watch(const XenPath& path, Changed changed, Reply<Done> registered) override;
   void unwatch(XenWatchId watch) override;
 
-  const std::string& path() const { return options_.path; }
+  const std::string& path() const { return path_; }  // of the last attempt to connect
   bool connected() const { return fd_ >= 0; }
 
  private:
@@ -72,14 +76,16 @@ class XenStoreClient final : public XenStore {
   using Answered = absl::AnyInvocable<void(absl::StatusOr<std::string_view> body) &&>;
   struct Request {
     xen_wire::Type type;
+    std::uint32_t number;
     std::string about;
-    Instant sent;  // or made, while it waits
-    bool on_wire = false;
+    std::string message;  // until it is sent
     Answered answered;
   };
   struct Watch {
     XenPath path;
     Changed changed;
+    Duration retry{};  // before it is asked for again, if it is refused again
+    TimerId timer = 0;
   };
   struct Listing;
 
@@ -89,39 +95,45 @@ class XenStoreClient final : public XenStore {
                 std::string_view body, Reply<Done> reply);
   void list_part(std::shared_ptr<Listing> listing);
   void register_watch(XenWatchId id, Reply<Done> registered);
+  void retry_watch(XenWatchId id);
 
   absl::Status connect();
   void connect_later();
-  void lose(const absl::Status& why);
+  void lose(int error, absl::string_view why);
   void send_next();
   void send();
   void on_ready(std::uint32_t events);
-  void receive();
-  absl::Status take(const xen_wire::Message& message);
+  bool receive();
+  bool take(const xen_wire::Message& message);
   void tell_watches();
-  void expect_answers();
+  void expect_answer();
+  void look_after_device();
   void later(Task task);  // unless this object is gone by then
 
   EventLoop& loop_;
-  XenStoreClientOptions options_;
+  const XenStoreClientOptions options_;
+  std::string path_;
   int fd_ = -1;
   bool socket_ = false;           // fd_ is one; else a device
   std::uint32_t connection_ = 0;  // counts them: a transaction is of one
+  Instant connected_{};           // since
   absl::Status trouble_;          // why there is none
   Instant next_try_{};
   Duration retry_;
   TimerId retry_timer_ = 0;
   TimerId silence_timer_ = 0;
+  TimerId device_timer_ = 0;
 
   std::string out_;
   std::string in_;
   std::uint32_t last_request_ = 0;
-  std::map<std::uint32_t, Request> requests_;  // by number, in the order of their making
-  std::deque<std::pair<std::uint32_t, std::string>> waiting_;  // of these, what is not sent yet
-  std::size_t unanswered_ = 0;                                 // what is
+  std::optional<Request> asked_;  // and not yet answered
+  Instant asked_at_{};
+  std::deque<Request> waiting_;  // to be asked
   XenWatchId last_watch_ = 0;
   std::map<XenWatchId, Watch> watches_;
   std::set<std::pair<XenWatchId, std::string>> fired_;  // what arrived and is not told yet
+  std::deque<Task> tasks_;                              // of later()
   // Posted tasks outlive this object, but do nothing then.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

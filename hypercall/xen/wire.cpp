@@ -35,9 +35,6 @@ static_assert(static_cast<int>(Type::watch_event) == XS_WATCH_EVENT);
 static_assert(static_cast<int>(Type::error) == XS_ERROR);
 static_assert(static_cast<int>(Type::directory_part) == XS_DIRECTORY_PART);
 
-// EQUOTA is what oxenstored says where the C daemon says ENOSPC.
-constexpr std::pair<std::string_view, int> more_errors[] = {{"EQUOTA", EDQUOT}, {"EISDIR", EISDIR}};
-
 absl::Status damaged(std::string_view what) {
   return absl::DataLossError(absl::StrCat("the XenStore answers nonsense: ", absl_view(what)));
 }
@@ -133,9 +130,7 @@ int error_number(std::string_view body) {
   if (body.ends_with(nul)) body.remove_suffix(1);
   for (const auto& known : xsd_errors)
     if (body == known.errstring) return known.errnum;
-  for (const auto& [name, error] : more_errors)
-    if (body == name) return error;
-  return 0;
+  return body == "EQUOTA" ? EDQUOT : 0;  // what oxenstored says where the C daemon says ENOSPC
 }
 
 std::string encode_permissions(const XenPermissions& permissions) {

@@ -78,12 +78,66 @@ TEST_F(SimulatedGuest, has_quotas) {
   EXPECT_EQ(fitted, 4) << "and its corner itself";
 }
 
+TEST_F(SimulatedGuest, a_watch_that_a_quota_refuses_is_there_once_there_is_room) {
+  world.xen_.set_quota({.watches_max = 1});
+  int told = 0;
+  absl::Status refused;
+  const XenWatchId first = guest.watch(*XenPath::parse("data"), [](const XenPath&) {}, {});
+  guest.watch(
+      *XenPath::parse("name"), [&](const XenPath&) { ++told; },
+      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { refused = done.status(); }));
+  ASSERT_TRUE(world.run_until([&] { return !refused.ok(); }));
+  EXPECT_EQ(error_of(refused), E2BIG);
+  EXPECT_EQ(told, 0);
+  guest.unwatch(first);
+  EXPECT_TRUE(world.run_until([&] { return told == 1; }));
+}
+
+// As for the C daemon: a node's list of children is a part of it.
+TEST(SimulatedXen, siblings_made_in_two_transactions_are_a_conflict) {
+  SimulatedXenWorld world;
+  std::vector<XenTransactionId> ids;
+  const auto run = [&](auto done) { ASSERT_TRUE(world.run_until(done)); };
+  for (XenStore* store : {&world.store(), &world.other()}) {
+    store->begin(Reply<XenTransactionId>(
+        far_future, [&](absl::StatusOr<XenTransactionId> id) { ids.push_back(*id); }));
+    run([&, before = ids.size()] { return ids.size() > before; });
+  }
+  std::vector<absl::Status> ends;
+  const auto commit = [&](XenStore& store, XenTransactionId id, const char* path) {
+    store.write(id, at(path), "1", {});
+    store.end(id, true, Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
+                ends.push_back(done.status());
+              }));
+  };
+  commit(world.store(), ids[0], "/tool/a");
+  run([&] { return ends.size() == 1; });
+  commit(world.other(), ids[1], "/tool/b");
+  run([&] { return ends.size() == 2; });
+  EXPECT_TRUE(ends[0].ok()) << ends[0];
+  EXPECT_TRUE(absl::IsAborted(ends[1])) << ends[1];
+}
+
+TEST(SimulatedXen, transactions_of_a_process_end_with_it) {
+  SimulatedXenWorld world;
+  const DomainId id = *world.xen_.create_domain("web1", 1, 1);
+  world.xen_.set_quota({.transactions_max = 1});
+  for (int life = 0; life < 3; ++life) {
+    SimulatedXenStore guest(world.scheduler_, world.xen_, Random(3), {.domain = id});
+    absl::Status begun = absl::UnknownError("no reply");
+    guest.begin(Reply<XenTransactionId>(
+        far_future, [&](const absl::StatusOr<XenTransactionId>& in) { begun = in.status(); }));
+    ASSERT_TRUE(world.run_until([&] { return !absl::IsUnknown(begun); }));
+    EXPECT_TRUE(begun.ok()) << life << ": " << begun;
+  }
+}
+
 TEST(SimulatedXen, knows_its_domains_and_its_room) {
   SimulatedXen xen({.memory_free_bytes = 1000, .cpus = 4});
   const DomainId id = *xen.create_domain("web1", 600, 2);
   EXPECT_TRUE(absl::IsResourceExhausted(xen.create_domain("web2", 600, 2).status()));
   EXPECT_EQ(xen.room()->memory_free_bytes, 400U);
-  EXPECT_EQ(xen.room()->domains, 1U);
+  EXPECT_EQ(xen.list()->size(), 2U) << "and the control domain";
   xen.set_state(id, DomainStatus::State::paused);
   EXPECT_EQ(xen.list()->back().state, DomainStatus::State::paused);
   xen.destroy_domain(id);

@@ -68,6 +68,12 @@ TEST(XenError, keeps_call_and_errno_and_says_what_it_means) {
   const absl::Status absent = xen_absent("Xen", "xc_interface_open", ENOENT);
   EXPECT_TRUE(absl::IsUnavailable(absent));
   EXPECT_EQ(xen_failure(absent)->error, ENOENT);
+  for (const int error : {EACCES, EPERM}) {
+    const absl::Status denied = xen_absent("Xen", "xc_interface_open", error);
+    EXPECT_TRUE(absl::IsPermissionDenied(denied)) << denied;
+    EXPECT_EQ(denied.message().find("Xen is not open to this process: xc_interface_open: E"), 0U);
+    EXPECT_EQ(xen_failure(denied)->error, error);
+  }
 }
 
 }  // namespace

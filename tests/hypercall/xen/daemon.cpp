@@ -78,6 +78,13 @@ void XenStandIn::remove_domain(DomainId id) {
   files::remove(folder_ / "domains" / std::to_string(id));
 }
 
+void XenStandIn::deny_list(bool denied) {
+  if (denied)
+    write_file(folder_ / "denied", "");
+  else
+    files::remove(folder_ / "denied");
+}
+
 files::path XenStandIn::make_ring(DomainId id) {
   files::path ring = folder_ / "rings" / std::to_string(id);
   write_file(ring, std::string(4096, '\0'));

@@ -1,11 +1,12 @@
-// Stands in for the hypervisor-facing calls of libxenctrl, libxenevtchn and libxengnttab on a machine without Xen. Everything above
+// Stands in for the hypervisor-facing calls of libxenctrl, libxenevtchn, libxengnttab and libxenforeignmemory on a machine without Xen. Everything above
 // these calls stays real: of xenstored and oxenstored the tree, transactions, watches, quotas and the protocol; of our wrappers
 // what they make of answers.
 //
 // The hypervisor is the folder $XEN_STAND_IN (stand_in.h writes it):
 //
-//   domains/N   domain N is there: "state memory_bytes cpus", state one of running paused shutdown crashed dying
+//   domains/N   domain N is there: "state memory_bytes cpus", state one of running paused shutdown suspended crashed dying
 //   rings/N     the page that domain N shares with the daemon
+//   denied      if there: domains are not listed (EACCES), as by a hypervisor of another version
 //   events      a FIFO of 32-bit event channel ports; 1: "look at your domains", 1000 + N: domain N has written into its ring
 //   notices     likewise, to the domains: 1000 + N: the daemon has written into domain N's ring
 //
@@ -76,6 +77,8 @@ std::vector<std::uint32_t> domain_ids() {
 std::uint32_t flags(const Domain& domain) {
   if (domain.state == "paused") return XEN_DOMINF_paused;
   if (domain.state == "shutdown") return XEN_DOMINF_shutdown;
+  if (domain.state == "suspended")
+    return XEN_DOMINF_shutdown | (std::uint32_t{SHUTDOWN_suspend} << XEN_DOMINF_shutdownshift);
   if (domain.state == "crashed")
     return XEN_DOMINF_shutdown | (std::uint32_t{SHUTDOWN_crash} << XEN_DOMINF_shutdownshift);
   if (domain.state == "dying") return XEN_DOMINF_dying;
@@ -117,6 +120,7 @@ int change_domain(std::uint32_t id, const char* state) {
 
 int events = -1;
 bool dirty_logged = false;
+int mapped_foreign = 0;
 
 }  // namespace
 
@@ -132,6 +136,10 @@ int xc_interface_close(xc_interface* xch) {
   return 0;
 }
 int xc_domain_getinfolist(xc_interface*, std::uint32_t first, unsigned max, xc_domaininfo_t* info) {
+  if (::access(path("denied").c_str(), F_OK) == 0) {
+    errno = EACCES;
+    return -1;
+  }
   unsigned count = 0;
   for (const std::uint32_t id : domain_ids()) {
     Domain domain;
@@ -232,6 +240,10 @@ int xenevtchn_fd(xenevtchn_handle*) { return events; }
 xenevtchn_port_or_error_t xenevtchn_bind_virq(xenevtchn_handle*, unsigned) {
   return domain_exception_port;
 }
+// What is offered to domain N is the port of its ring.
+xenevtchn_port_or_error_t xenevtchn_bind_unbound_port(xenevtchn_handle* xce, std::uint32_t id) {
+  return xenevtchn_bind_interdomain(xce, id, 0);
+}
 xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle*, std::uint32_t id,
                                                      evtchn_port_t) {
   Domain domain;
@@ -275,5 +287,68 @@ void* xengnttab_map_domain_grant_refs(xengnttab_handle*, std::uint32_t count, st
 int xengnttab_unmap(xengnttab_handle*, void* start_address, std::uint32_t count) {
   return ::munmap(start_address, page_bytes * count);
 }
+
+// Pages shared with domain N are numbered from 100 N on; with domain 0 nobody shares any.
+xengntshr_handle* xengntshr_open(xentoollog_logger*, unsigned) {
+  return handle<xengntshr_handle>();
+}
+int xengntshr_close(xengntshr_handle* xgs) {
+  std::free(xgs);
+  return 0;
+}
+void* xengntshr_share_pages(xengntshr_handle*, std::uint32_t id, int count, std::uint32_t* refs,
+                            int) {
+  Domain domain;
+  if (id == 0 || !read_domain(id, domain)) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  for (int i = 0; i < count; ++i) refs[i] = id * 100 + static_cast<std::uint32_t>(i);
+  void* pages = ::mmap(nullptr, page_bytes * static_cast<std::size_t>(count),
+                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return pages == MAP_FAILED ? nullptr : pages;
+}
+int xengntshr_unshare(xengntshr_handle*, void* start_address, std::uint32_t count) {
+  return ::munmap(start_address, page_bytes * count);
+}
+
+// ---- libxenforeignmemory
+
+xenforeignmemory_handle* xenforeignmemory_open(xentoollog_logger*, unsigned) {
+  return handle<xenforeignmemory_handle>();
+}
+int xenforeignmemory_close(xenforeignmemory_handle* fmem) {
+  std::free(fmem);
+  return 0;
+}
+// Frame 0 of a domain is its ring, 1 to 99 are zeros, there are no more. Where a frame is missing, the others are mapped all the same.
+void* xenforeignmemory_map(xenforeignmemory_handle*, std::uint32_t id, int protection,
+                           std::size_t pages, const xen_pfn_t arr[], int err[]) {
+  Domain domain;
+  if (!read_domain(id, domain)) {
+    errno = ESRCH;
+    return nullptr;
+  }
+  void* memory = ::mmap(nullptr, page_bytes * pages, protection, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  for (std::size_t i = 0; i < pages; ++i) {
+    err[i] = arr[i] < 100 ? 0 : -EINVAL;
+    const int fd =
+        arr[i] == 0 ? ::open(path("rings/" + std::to_string(id)).c_str(), O_RDWR | O_CLOEXEC) : -1;
+    if (fd < 0) continue;
+    ::mmap(static_cast<char*>(memory) + i * page_bytes, page_bytes, protection,
+           MAP_SHARED | MAP_FIXED, fd, 0);
+    ::close(fd);
+  }
+  mapped_foreign += static_cast<int>(pages);
+  return memory;
+}
+int xenforeignmemory_unmap(xenforeignmemory_handle*, void* addr, std::size_t pages) {
+  mapped_foreign -= static_cast<int>(pages);
+  return ::munmap(addr, page_bytes * pages);
+}
+// For tests: how many pages are mapped.
+int xen_stand_in_mapped_foreign();
+int xen_stand_in_mapped_foreign() { return mapped_foreign; }
 
 }  // extern "C"

@@ -21,10 +21,12 @@ class XenStandIn {
   XenStandIn& operator=(const XenStandIn&) = delete;
 
   const std::filesystem::path& folder() const { return folder_; }
-  // `state`: running, paused, shutdown, crashed or dying. Nobody is told.
+  // `state`: running, paused, shutdown, suspended, crashed or dying. Nobody is told.
   void set_domain(DomainId id, const std::string& state = "running",
                   std::uint64_t memory_bytes = std::uint64_t{1} << 30U, std::uint32_t cpus = 2);
   void remove_domain(DomainId id);
+  // Whether the hypervisor refuses to list its domains.
+  void deny_list(bool denied);
   // The file of the page that the domain shares with the daemon, zeros at first.
   std::filesystem::path make_ring(DomainId id);
 
@@ -57,7 +59,7 @@ class XenDaemon {
   void freeze(bool frozen);  // SIGSTOP, SIGCONT
 
   std::string socket() const { return (xen_.folder() / "xenstored" / "socket").string(); }
-  std::uint64_t memory_bytes() const;  // resident
+  std::uint64_t memory_bytes() const;  // resident, or 0: it does not run
 
  private:
   Kind kind_;

@@ -4,13 +4,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <stdlib.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -19,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/random.h"
 #include "hypercall/xen_error.h"
+#include "tests/hypercall/xen/fake_daemon.h"
 
 namespace supercloud {
 namespace {
@@ -28,82 +27,6 @@ using ::testing::HasSubstr;
 using xen_wire::Type;
 
 namespace files = std::filesystem;
-
-// Listens, and does with each request what the test says: what it gives is sent as it is.
-class FakeDaemon {
- public:
-  using Answer = std::function<std::string(const xen_wire::Message& request)>;
-
-  FakeDaemon(EventLoop& loop, const std::string& path, Answer answer)
-      : loop_(loop), answer_(std::move(answer)) {
-    sockaddr_un address = {};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-    listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    ::unlink(path.c_str());
-    EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(::listen(listener_, 8), 0);
-    EXPECT_TRUE(loop_.watch_fd(listener_, EPOLLIN, [this](std::uint32_t) { accept(); }).ok());
-  }
-  ~FakeDaemon() {
-    hang_up();
-    loop_.unwatch_fd(listener_);
-    ::close(listener_);
-  }
-  FakeDaemon(const FakeDaemon&) = delete;
-  FakeDaemon& operator=(const FakeDaemon&) = delete;
-
-  void hang_up() {
-    if (client_ < 0) return;
-    loop_.unwatch_fd(client_);
-    ::close(std::exchange(client_, -1));
-  }
-  void send(const std::string& bytes) const {
-    EXPECT_EQ(::send(client_, bytes.data(), bytes.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(bytes.size()));
-  }
-  int connections = 0;
-
- private:
-  void accept() {
-    hang_up();
-    client_ = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    ++connections;
-    in_.clear();
-    EXPECT_TRUE(loop_.watch_fd(client_, EPOLLIN, [this](std::uint32_t) { receive(); }).ok());
-  }
-  void receive() {
-    char bytes[65536];
-    const ssize_t count = ::read(client_, bytes, sizeof bytes);
-    if (count <= 0) return hang_up();
-    in_.append(bytes, static_cast<std::size_t>(count));
-    std::string_view rest = in_;
-    while (client_ >= 0) {
-      const auto request = xen_wire::decode(rest);
-      ASSERT_TRUE(request.ok()) << "the client itself speaks nonsense: " << request.status();
-      if (!*request) break;
-      const std::string answer = answer_(**request);
-      if (client_ >= 0 && !answer.empty())
-        ::send(client_, answer.data(), answer.size(), MSG_NOSIGNAL);  // it may have hung up
-    }
-    in_.erase(0, in_.size() - rest.size());
-  }
-
-  EventLoop& loop_;
-  Answer answer_;
-  int listener_ = -1;
-  int client_ = -1;
-  std::string in_;
-};
-
-std::string message(Type type, std::uint32_t request, std::string_view body) {
-  std::string bytes;
-  xen_wire::encode({type, request, 0, body}, bytes);
-  return bytes;
-}
-std::string ok(const xen_wire::Message& request) {
-  return message(request.type, request.request, std::string_view("OK\0", 3));
-}
 
 class XenStoreClientTest : public testing::Test {
  protected:
@@ -316,7 +239,228 @@ TEST_F(XenStoreClientTest, registers_its_watches_with_whoever_listens_next) {
   ASSERT_TRUE(wait([&] { return !client.connected(); }));
   daemon = std::make_unique<FakeDaemon>(loop, options.path, count);
   ASSERT_TRUE(wait([&] { return client.connected(); }));
-  ASSERT_TRUE(wait([&] { return watches == 3; }));
+  ASSERT_TRUE(read(client).ok()) << "answered after all that came before it";
+  EXPECT_EQ(watches, 3);
+}
+
+// ---- watches that are refused
+
+TEST_F(XenStoreClientTest, a_watch_that_is_refused_disturbs_nothing_else) {
+  bool refuse = true;
+  int refused = 0;
+  FakeDaemon daemon(loop, options.path, [&](const xen_wire::Message& request) {
+    if (request.type == Type::watch && request.body.starts_with("@release") && refuse) {
+      ++refused;
+      return message(Type::error, request.request, std::string_view("EACCES\0", 7));
+    }
+    return ok(request);
+  });
+  XenStoreClient client(loop, options);
+  client.watch(*XenPath::parse("/tool"), [](const XenPath&) {}, {});
+  const XenWatchId watch = client.watch(XenPath::released(), [](const XenPath&) {}, {});
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(read(client).ok()) << i;
+  ASSERT_TRUE(wait([&] { return refused >= 3; })) << "it is asked for again";
+  EXPECT_TRUE(read(client).ok());
+  EXPECT_EQ(daemon.connections, 1);
+  refuse = false;
+  int told = 0;
+  client.unwatch(watch);
+  bool registered = false;
+  client.watch(
+      XenPath::released(), [&](const XenPath&) { ++told; },
+      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { registered = done.ok(); }));
+  ASSERT_TRUE(wait([&] { return registered; }));
+  daemon.send(message(Type::watch_event, 0,
+                      std::string_view("@releaseDomain\0"
+                                       "3\0",
+                                       17)));
+  EXPECT_TRUE(wait([&] { return told == 1; }));
+  EXPECT_EQ(daemon.connections, 1);
+}
+
+TEST_F(XenStoreClientTest, watches_and_ends_find_room_where_requests_do_not) {
+  int watches = 0;
+  int ends = 0;
+  const auto answer = [&](const xen_wire::Message& request) {
+    watches += request.type == Type::watch ? 1 : 0;
+    ends += request.type == Type::end ? 1 : 0;
+    if (request.type == Type::begin)
+      return message(Type::begin, request.request, std::string_view("7\0", 2));
+    return ok(request);
+  };
+  auto daemon = std::make_unique<FakeDaemon>(loop, options.path, answer);
+  options.requests_max = 3;
+  XenStoreClient client(loop, options);
+  XenTransactionId in = 0;
+  client.begin(Reply<XenTransactionId>(
+      far_future, [&](const absl::StatusOr<XenTransactionId>& id) { in = id.value_or(0); }));
+  ASSERT_TRUE(wait([&] { return in != 0; }));
+  for (int i = 0; i < 5; ++i) client.read(0, XenPath::root(), {});
+  for (int i = 0; i < 10; ++i)
+    client.watch(*XenPath::parse(absl::StrCat("/w", i)), [](const XenPath&) {}, {});
+  client.end(in, false, {});
+  ASSERT_TRUE(wait([&] { return watches == 10 && ends == 1; }));
+  daemon.reset();
+  ASSERT_TRUE(wait([&] { return !client.connected(); }));
+  daemon = std::make_unique<FakeDaemon>(loop, options.path, answer);
+  ASSERT_TRUE(wait([&] { return watches == 20; })) << "all of them, at a new connection";
+  EXPECT_TRUE(read(client).ok());
+  EXPECT_EQ(daemon->connections, 1);
+}
+
+// ---- what daemons may do to this process
+
+TEST_F(XenStoreClientTest, a_directory_without_an_end_is_cut_off) {
+  std::uint64_t sent = 0;
+  FakeDaemon daemon(loop, options.path, [&](const xen_wire::Message& request) {
+    if (request.type == Type::directory)
+      return message(Type::error, request.request, std::string_view("E2BIG\0", 6));
+    if (request.type != Type::directory_part) return ok(request);
+    std::string part("1\0", 2);
+    while (part.size() < 4000) part += std::string("a-name-of-many\0", 15);
+    sent += part.size();
+    return message(request.type, request.request, part);
+  });
+  options.listing_bytes_max = std::size_t{1} << 20U;
+  XenStoreClient client(loop, options);
+  absl::Status ended = absl::UnknownError("no reply");
+  client.list(0, *XenPath::parse("/tool"),
+              Reply<std::vector<std::string>>(
+                  far_future, [&](const absl::StatusOr<std::vector<std::string>>& names) {
+                    ended = names.status();
+                  }));
+  ASSERT_TRUE(wait([&] { return !absl::IsUnknown(ended); }));
+  EXPECT_TRUE(absl::IsResourceExhausted(ended)) << ended;
+  EXPECT_TRUE(xen_failure(ended)) << ended;
+  EXPECT_LT(sent, options.listing_bytes_max + 10'000);
+  EXPECT_TRUE(read(client).ok()) << "and all goes on";
+}
+
+// As a process that is stopped, or a machine that sleeps: the answer has long been there when it looks at its clock.
+TEST_F(XenStoreClientTest, a_pause_of_our_own_is_not_the_daemons_death) {
+  FakeDaemon* there = nullptr;
+  FakeDaemon daemon(loop, options.path, [&](const xen_wire::Message& request) {
+    there->send(message(request.type, request.request, "value"));
+    const Instant end = loop.clock().now() + options.silence_max * 2;
+    while (loop.clock().now() < end) {
+    }
+    return "";
+  });
+  there = &daemon;
+  XenStoreClient client(loop, options);
+  const auto value = read(client);
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(*value, "value");
+  EXPECT_EQ(daemon.connections, 1);
+}
+
+TEST_F(XenStoreClientTest, what_is_lost_says_call_and_errno_and_whether_it_may_have_had_an_effect) {
+  FakeDaemon* there = nullptr;
+  FakeDaemon daemon(loop, options.path, [&](const xen_wire::Message&) {
+    there->hang_up();
+    return "";
+  });
+  there = &daemon;
+  XenStoreClient client(loop, options);
+  std::vector<absl::Status> ends;
+  const auto note = [&](const absl::Status& status) { ends.push_back(status); };
+  const XenPath path = *XenPath::parse("/a");
+  const auto write = [&] {
+    client.write(0, path, "x", Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
+                   note(done.status());
+                 }));
+  };
+  write();  // sent
+  write();  // waits
+  ASSERT_TRUE(wait([&] { return ends.size() == 2; }));
+  client.read(0, path,
+              Reply<std::string>(far_future, [&](const absl::StatusOr<std::string>& value) {
+                note(value.status());
+              }));
+  ASSERT_TRUE(wait([&] { return ends.size() == 3; }));
+  EXPECT_THAT(std::string(ends[0].message()),
+              HasSubstr("XS_WRITE /a, not known whether it took effect: the XenStore at "));
+  EXPECT_THAT(std::string(ends[1].message()), HasSubstr("XS_WRITE /a: the XenStore at "));
+  EXPECT_THAT(std::string(ends[2].message()), testing::Not(HasSubstr("not known")));
+  for (const absl::Status& end : ends) {
+    EXPECT_TRUE(absl::IsUnavailable(end)) << end;
+    ASSERT_TRUE(xen_failure(end)) << end;
+    EXPECT_EQ(xen_failure(end)->error, ECONNRESET) << end;
+  }
+  EXPECT_EQ(xen_failure(ends[0])->call, "XS_WRITE");
+}
+
+TEST_F(XenStoreClientTest, a_device_that_is_no_store_says_the_kernels_errno) {
+  options.path = "/dev/null";
+  XenStoreClient client(loop, options);
+  const absl::Status absent = read(client).status();
+  EXPECT_TRUE(absl::IsUnavailable(absent)) << absent;
+  ASSERT_TRUE(xen_failure(absent)) << absent;
+  EXPECT_EQ(xen_failure(absent)->error, EPERM);
+  EXPECT_EQ(xen_failure(absent)->call, "epoll_ctl");
+}
+
+// A terminal stands in for /dev/xen/xenbus: a character device with a daemon behind it, whose end does not end the descriptor.
+class Device {
+ public:
+  Device(EventLoop& loop, FakeDaemon::Answer answer) : loop_(loop), answer_(std::move(answer)) {
+    EXPECT_EQ(::grantpt(far_), 0);
+    EXPECT_EQ(::unlockpt(far_), 0);
+    termios raw = {};
+    ::cfmakeraw(&raw);
+    EXPECT_EQ(::tcsetattr(far_, TCSANOW, &raw), 0);
+    near_ = ::open(path().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);  // else it ends with its client
+    EXPECT_TRUE(loop_.watch_fd(far_, EPOLLIN, [this](std::uint32_t) { receive(); }).ok());
+  }
+  ~Device() {
+    loop_.unwatch_fd(far_);
+    ::close(near_);
+    ::close(far_);
+  }
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  std::string path() const { return ::ptsname(far_); }
+
+ private:
+  void receive() {
+    char bytes[4096];
+    const ssize_t count = ::read(far_, bytes, sizeof bytes);
+    if (count > 0) in_.append(bytes, static_cast<std::size_t>(count));
+    std::string_view rest = in_;
+    while (true) {
+      const auto request = xen_wire::decode(rest);
+      ASSERT_TRUE(request.ok()) << request.status();
+      if (!*request) break;
+      const std::string said = answer_(**request);
+      EXPECT_EQ(::write(far_, said.data(), said.size()), static_cast<ssize_t>(said.size()));
+    }
+    in_.erase(0, in_.size() - rest.size());
+  }
+  EventLoop& loop_;
+  FakeDaemon::Answer answer_;
+  const int far_ = ::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  int near_ = -1;
+  std::string in_;
+};
+
+TEST_F(XenStoreClientTest, a_device_is_asked_now_and_then_whether_its_watches_still_hold) {
+  bool silent = false;
+  int watches = 0;
+  Device device(loop, [&](const xen_wire::Message& request) {
+    if (silent) return std::string();
+    watches += request.type == Type::watch ? 1 : 0;
+    return ok(request);
+  });
+  options.path = device.path();
+  XenStoreClient client(loop, options);
+  client.watch(*XenPath::parse("/tool"), [](const XenPath&) {}, {});
+  ASSERT_TRUE(wait([&] { return watches == 1; }));
+  ASSERT_TRUE(read(client).ok());
+  silent = true;
+  ASSERT_TRUE(wait([&] { return !client.connected(); })) << "though nobody asks for anything";
+  silent = false;
+  EXPECT_TRUE(wait([&] { return watches >= 2; }));
+  EXPECT_TRUE(read(client).ok());
 }
 
 TEST_F(XenStoreClientTest, may_go_while_requests_are_under_way) {

@@ -34,6 +34,7 @@ class Witness {
     return xs_write(handle_, XBT_NULL, path.c_str(), value.data(),
                     static_cast<unsigned>(value.size()));
   }
+  bool remove(const std::string& path) { return xs_rm(handle_, XBT_NULL, path.c_str()); }
   std::string read(const std::string& path) {
     unsigned size = 0;
     char* value = static_cast<char*>(xs_read(handle_, XBT_NULL, path.c_str(), &size));
