@@ -12,12 +12,11 @@ namespace supercloud {
 
 struct DomainStatus {
   enum class State : std::uint8_t {
-    running,  // or waiting for something to do
-    paused,
+    running,    // or waiting for something to do
+    paused,     // also while its state is being saved
     shut_down,  // ended by itself; not yet taken down
     crashed,
-    dying,      // being taken down
-    suspended,  // its state is being saved or has been; it may go on
+    dying,  // being taken down
   };
   DomainId id = 0;
   std::string uuid;  // "01234567-89ab-cdef-0123-456789abcdef"

@@ -19,8 +19,6 @@ schema::DomainState to_schema(DomainStatus::State state) {
       return schema::DomainState::CRASHED;
     case DomainStatus::State::dying:
       return schema::DomainState::DYING;
-    case DomainStatus::State::suspended:
-      return schema::DomainState::SUSPENDED;
   }
   return schema::DomainState::RUNNING;
 }
@@ -37,8 +35,6 @@ DomainStatus::State from_schema(schema::DomainState state) {
       return DomainStatus::State::crashed;
     case schema::DomainState::DYING:
       return DomainStatus::State::dying;
-    case schema::DomainState::SUSPENDED:
-      return DomainStatus::State::suspended;
     default:
       return DomainStatus::State::running;
   }
@@ -218,7 +214,7 @@ void DomainInventory::say_capacity() {
   auto capacity = draft.payload().initNodeCapacity();
   capacity.setNode(context_.node());
   capacity.setMemoryFreeBytes(room->memory_free_bytes);
-  capacity.setCpus(room->cpus);
+  capacity.setCpusFree(room->cpus);
   capacity.setVms(vms);
   context_.publish(std::move(draft));
 }

@@ -144,8 +144,6 @@ std::string words(const Event&, schema::DomainChanged::Reader e) {
         return " is being taken down";
       case schema::DomainState::GONE:
         return " is gone";
-      case schema::DomainState::SUSPENDED:
-        return " is suspended";
     }
     return " has changed";
   };

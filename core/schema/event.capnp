@@ -210,7 +210,7 @@ struct Heartbeat {
 struct Capacity {
   node @0 :Text;
   memoryFreeBytes @1 :UInt64;
-  cpus @2 :UInt32;           # all of them, also those in use
+  cpusFree @2 :UInt32;
   vms @3 :UInt32;
   joined @4 :NodeJoined;     # what node.joined said, for those who came later
 }
@@ -274,7 +274,6 @@ enum DomainState {
   crashed @3;
   dying @4;      # being taken down
   gone @5;
-  suspended @6;  # its state is being saved or has been; it may go on
 }
 
 struct DomainChanged {
