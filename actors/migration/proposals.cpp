@@ -61,19 +61,21 @@ void Proposals::proposed(const Event& event) {
   place(entry->second);
 }
 
-// Who has to leave goes before what would only like to: before what still looks for a target, and before a move that has not come
-// to its pause and leads to a node that goes as well. A move to one that stays goes on (and is hurried, see Executor::noticed): to
+// Who has to leave goes before what would only like to, and before a flight that leads elsewhere: before what still looks for a target, and
+// before a move that has not come to its pause and leads to a node that goes as well. A move to one that stays goes on (and is hurried, see Executor::noticed): to
 // begin anew would only take longer.
 bool Proposals::make_way(Pending& pending, VmWorker& worker) {
   const auto found = pending_.find(pending.vm);
   if (found != pending_.end()) {
-    if (!pending.leaving() || found->second.leaving()) return false;
+    const auto before = found->second.proposal.payload().getMigrationProposed();
+    const auto now = pending.proposal.payload().getMigrationProposed();
+    const bool places =
+        !text(now.getTargetPlace()).empty() && !text(before.getTargetPlace()).empty();
+    const bool same_place = places && text(now.getTargetPlace()) == text(before.getTargetPlace());
+    if (!pending.leaving() || (found->second.leaving() && (!places || same_place))) return false;
     const Pending waiting = std::move(found->second);
     pending_.erase(found);
-    const auto before = waiting.proposal.payload().getMigrationProposed();
-    const auto now = pending.proposal.payload().getMigrationProposed();
-    if (!text(now.getTargetPlace()).empty() &&
-        text(now.getTargetPlace()) == text(before.getTargetPlace())) {
+    if (same_place) {
       pending.rented_for = waiting.rented_for;
       pending.rent_problem = waiting.rent_problem;
     }

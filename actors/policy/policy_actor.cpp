@@ -20,6 +20,12 @@ Message<schema::Decision> stay_because(const std::string& reason) {
       [&](schema::Decision::Builder decision) { decision.setReason(reason); });
 }
 
+bool excluded(schema::Decision::Reader decision, std::string_view place) {
+  for (const auto candidate : decision.getCandidates())
+    if (text(candidate.getPlace()) == place) return !text(candidate.getExcluded()).empty();
+  return false;
+}
+
 }  // namespace
 
 std::string reason_class(std::string_view reason) {
@@ -479,9 +485,10 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
                           schema::Decision::Reader decision) {
   const std::string choice(text(decision.getChoice()));
   if (choice.empty() || choice == text(world.getCurrentPlace())) return;
-  // What was proposed before the notice gives way: the executor refuses it.
+  // What was proposed before the notice gives way, and so does a flight to a place that is no choice any more.
   const bool leaving = world.getNoticeDeadlineNs() != 0;
-  const bool waits = !vm.proposed.empty() && (!leaving || vm.proposed_leaving);
+  const bool flees = vm.proposed_leaving && !excluded(decision, vm.proposed_place);
+  const bool waits = !vm.proposed.empty() && (!leaving || flees);
   // A move under way does what is wanted, unless its target goes as well.
   const bool moves = !vm.moving.empty() && !(leaving && state_.noticed(vm.moving_to));
   if (waits || moves) return;

@@ -116,10 +116,31 @@ class SmartSpot {
         risk_.learn({outlook_.place(i).getHourlyNanoUsd(), 0}, outlook_.bid(i));
   }
 
+  // Whether it has cost so much to wait here instead of being there, since the VM came, that the risk there does not matter any more. An
+  // hour that nobody could have spent there is a move away and a move back.
+  bool patience_ends(unsigned index) const {
+    const auto moves = outlook_.world().getRecentMoves();
+    const std::int64_t waited =
+        moves.size() == 0 ? INT64_MAX : outlook_.world().getNowNs() - moves[0].getAtNs();
+    const auto here = outlook_.current()->getHourlyNanoUsd();
+    const std::int64_t most = outlook_.current()->getOnDemandNanoUsdPerHour();
+    const auto there = outlook_.place(index).getHourlyNanoUsd();
+    const std::int64_t move = outlook_.move_cost(index).nano_usd;
+    std::int64_t lost = 0;
+    for (unsigned age = 0; age < std::min(here.size(), there.size()); ++age) {
+      if (waited / outlook_.hour_ns() < age) break;
+      lost += there[age] > outlook_.bid(index)
+                  ? -2 * move
+                  : (most > 0 ? std::min(here[age], most) : here[age]) - there[age];
+    }
+    return lost >= options_.patience_moves * move;
+  }
+
   // What a revocation within the next hour is expected to cost there.
   Money of_flights(unsigned index) const {
     const Outlook::Place place = outlook_.place(index);
-    if (outlook_.bid(index) == 0) return {};
+    if (outlook_.bid(index) == 0 || (!outlook_.is_current(index) && patience_ends(index)))
+      return {};
     const std::int64_t per_million =
         risk_.next_hour({place.getHourlyNanoUsd(), 0}, place.getPriceNanoUsdPerHour(),
                         outlook_.bid(index)) *

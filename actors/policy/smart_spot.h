@@ -8,9 +8,10 @@
 //   a revocation      `flight_percent` of a move: how likely one is within the next hour (actors/policy/revocation_risk.h)
 //
 // Looking back is what keeps it from flapping: to go, and to come back again, being elsewhere has to have cost a move more. Where two
-// places are equal in that, the risk decides: after a spike, when prices are low again and not yet calm, it waits. moves_per_day of the
-// VM and of all VMs, and the number of VMs that may move at once, hold it back too; nothing holds back a flight. Where there are several
-// VMs, no spot place takes more than `share_max` of them: what takes one machine there takes all. Pure.
+// places are equal in that, the risk decides: after a spike, when prices are low again and not yet calm, it waits, but not for good where
+// they never are. moves_per_day of the VM and of all VMs, and the number of VMs that may move at once, hold it back too; nothing holds
+// back a flight. Where there are several VMs, no spot place takes more than `share_max` of them: what takes one machine there takes all.
+// Pure.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,8 @@ struct SmartSpotOptions {
   GapModel gap;
   // Of a move's cost. Not all of it: of the hour in which the cloud takes an instance nothing is paid.
   std::int64_t flight_percent = 50;
+  // The risk holds it back until waiting has cost so many moves.
+  std::int64_t patience_moves = 10;
   std::uint32_t share_max_percent = 50;  // of all VMs, at one spot place, and at least one
 };
 
