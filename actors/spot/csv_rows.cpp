@@ -27,6 +27,16 @@ std::string_view trimmed(std::string_view field) {
   return field;
 }
 
+bool is_zone_letter(std::string_view zone) {
+  return zone.size() == 1 && zone[0] >= 'a' && zone[0] <= 'z';
+}
+
+// Not every cloud has its region in the name.
+bool is_zone(std::string_view zone, std::string_view cloud) {
+  return is_zone_letter(zone) || !region_of_zone(zone).empty() ||
+         (cloud != "aws" && is_zone_word(zone));
+}
+
 // Field `index` of a line, and how many there are.
 std::vector<std::string_view> split(std::string_view line) {
   std::vector<std::string_view> fields;
@@ -203,13 +213,14 @@ CsvRows::Entry CsvRows::event_in(const std::vector<std::string_view>& fields,
                                  PlaceName place) const {
   const std::string_view zone = fields[*zone_column_];
   if (zone.empty()) return {"az", std::move(place), damaged("az", "empty; the row is left out")};
-  if (zone.size() > 64) {
-    return {"az", std::move(place), damaged("az", "longer than 64 bytes; the row is left out")};
+  if (!is_zone(zone, place.cloud)) {
+    return {"az", std::move(place),
+            damaged("az", absl::StrCat("\"", printable(zone),
+                                       "\" is no zone, such as us-east-1a, or a; the row is left "
+                                       "out"))};
   }
   // "a" and "us-east-1a" are the same zone.
-  place.zone = zone.size() == 1 && zone[0] >= 'a' && zone[0] <= 'z'
-                   ? options_.region + std::string(zone)
-                   : std::string(zone);
+  place.zone = is_zone_letter(zone) ? options_.region + std::string(zone) : std::string(zone);
   if (const std::string_view region = region_of_zone(place.zone); !region.empty())
     place.region = region;
   return {"usd_per_h", std::move(place), price_in("usd_per_h", fields[*price_column_])};

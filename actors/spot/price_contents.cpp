@@ -19,6 +19,7 @@ void widen(PriceContents::Series& series, const PriceContents::Series& more) {
   series.rows += more.rows;
   series.first = std::min(series.first, more.first);
   series.last = std::max(series.last, more.last);
+  series.until = std::max(series.until, more.until);
 }
 
 std::string utc(absl::Time time) {
@@ -43,6 +44,13 @@ void PriceContents::add(const PriceContents& more) {
 PriceContents::Series PriceContents::total() const {
   Series total;
   for (const auto& [names, one] : series) widen(total, one);
+  return total;
+}
+
+PriceContents::Series PriceContents::total(const std::string& instance_type) const {
+  Series total;
+  for (const auto& [names, one] : series)
+    if (names.instance_type == instance_type) widen(total, one);
   return total;
 }
 

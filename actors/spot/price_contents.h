@@ -24,6 +24,8 @@ struct PriceContents {
     std::uint64_t rows = 0;
     absl::Time first = absl::InfiniteFuture();
     absl::Time last = absl::InfinitePast();
+    // Until when its prices are known to hold: of a table one row's time after the last; elsewhere unknown.
+    absl::Time until = absl::InfinitePast();
   };
   std::map<Names, Series> series;
   std::uint64_t damaged = 0;  // rows that are left out
@@ -31,8 +33,9 @@ struct PriceContents {
   void add(const Names& names, const Series& more);
   void add(const PriceContents& more);
 
-  // Over all of them.
+  // Over all of them, or of one type.
   Series total() const;
+  Series total(const std::string& instance_type) const;
   std::set<std::string> instance_types() const;
   std::set<std::string> zones() const;
   // Those of the types; of all types where none is named. Without "none".

@@ -112,9 +112,15 @@ class CsvOrder {
     OfType& of = types_[type];
     ++of.rows;
     of.backwards += since < of.newest ? 1 : 0;
+    if (since > of.newest && of.rows > 1) of.interval = std::min(of.interval, since - of.newest);
     of.newest = std::max(of.newest, since);
     together_ = together_ && since >= newest_;
     newest_ = std::max(newest_, since);
+  }
+  // The shortest time from one row of the type to the next.
+  absl::Duration interval(const std::string& type) const {
+    const auto of = types_.find(type);
+    return of == types_.end() ? absl::InfiniteDuration() : of->second.interval;
   }
   // All wanted types.
   bool together() const { return together_; }
@@ -128,6 +134,7 @@ class CsvOrder {
  private:
   struct OfType {
     absl::Time newest = absl::InfinitePast();
+    absl::Duration interval = absl::InfiniteDuration();
     std::uint64_t rows = 0, backwards = 0;
   };
   const std::vector<std::string>& wanted_;
@@ -167,7 +174,7 @@ absl::StatusOr<PriceFile> look_into_csv(const std::string& path, const PriceFile
         continue;
       }
       const PlaceName& place = entry.place;
-      file.contents.add({place.instance_type, "", place.zone}, {1, row->since, row->since});
+      file.contents.add({place.instance_type, "", place.zone}, {1, row->since, row->since, {}});
       order.take(place.instance_type, row->since);
     }
   }
@@ -175,6 +182,11 @@ absl::StatusOr<PriceFile> look_into_csv(const std::string& path, const PriceFile
     if (!damage.ok()) return absl::InvalidArgumentError(damage.message());
     return absl::NotFoundError(absl::StrCat(path, ": the file has a header and no prices"));
   }
+  if ((*rows)->table())
+    for (auto& [names, series] : file.contents.series)
+      if (const absl::Duration interval = order.interval(names.instance_type);
+          interval != absl::InfiniteDuration())
+        series.until = series.last + interval;
   file.in_order = order.together();
   if (const std::string type = order.disordered_type(); for_reading && !type.empty()) {
     return refused(path,

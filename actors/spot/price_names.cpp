@@ -20,11 +20,15 @@ bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 
 }  // namespace
 
+bool is_zone_word(std::string_view zone) {
+  return !zone.empty() && zone.size() <= zone_bytes_max &&
+         std::all_of(zone.begin(), zone.end(),
+                     [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
+}
+
 // Words joined by "-", the region's number, and then the zone's own letter, after one more "-" or a local place's name.
 std::string_view region_of_zone(std::string_view zone) {
-  if (zone.size() > zone_bytes_max || zone.empty() || !is_lower(zone.front())) return {};
-  for (const char c : zone)
-    if (!is_lower(c) && !is_digit(c) && c != '-') return {};
+  if (!is_zone_word(zone) || !is_lower(zone.front())) return {};
   std::size_t end = 0;
   while (end < zone.size() && !is_digit(zone[end])) ++end;
   while (end < zone.size() && is_digit(zone[end])) ++end;

@@ -11,6 +11,9 @@ namespace supercloud {
 // `zone`.
 std::string_view region_of_zone(std::string_view zone);
 
+// Lower-case letters, digits and "-", at most 64: what a zone's name is made of, whatever the cloud.
+bool is_zone_word(std::string_view zone);
+
 // The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
 std::string instance_type_in(std::string_view file_name);
 

@@ -236,16 +236,22 @@ void Watcher::restored() {
   context_.publish(std::move(draft));
 }
 
+// The first at once, those that come soon after it together, with the first one's reason.
 void Watcher::reject(const absl::Status& why) {
-  ++rejected_;
-  if (rejected_at_ && context_.now() - *rejected_at_ < options_.rejected_every) return;
-  rejected_at_ = context_.now();
-  Draft draft = context_.draft("feed");
-  auto event = draft.payload().initBusRejected();
-  event.setFrom(source_);
-  event.setWhy(std::string(why.message()));
-  event.setCount(std::exchange(rejected_, 0));
-  context_.publish(std::move(draft));
+  const auto tell = [this, why] {
+    rejected_at_ = context_.now();
+    Draft draft = context_.draft("feed");
+    auto event = draft.payload().initBusRejected();
+    event.setFrom(source_);
+    event.setWhy(std::string(why.message()));
+    event.setCount(std::exchange(rejected_, 0));
+    context_.publish(std::move(draft));
+  };
+  const bool waits = ++rejected_ > 1;
+  const Instant next = rejected_at_ ? *rejected_at_ + options_.rejected_every : context_.now();
+  if (waits) return;
+  if (next <= context_.now()) return tell();
+  context_.after(next - context_.now(), tell);
 }
 
 }  // namespace supercloud

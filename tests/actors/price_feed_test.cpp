@@ -42,6 +42,26 @@ TEST(CsvFeed, TakesColumnsInAnyOrderAndIgnoresUnknownOnesCommentsAndLineEnds) {
             (std::vector<std::string>{"7 us-east-1b 500000000", "8 us-east-1b 600000000"}));
 }
 
+TEST(CsvFeed, LeavesOutWhatIsNoZone) {
+  const std::string file =
+      "epoch_s,az,usd_per_h\n1,!!,0.1\n2,mars,0.1\n3,A,0.1\n4,a,0.1\n5,1-2,0.1\n";
+  EXPECT_EQ(
+      lines_of(file),
+      (std::vector<std::string>{
+          "prices.csv:2: az: \"!!\" is no zone, such as us-east-1a, or a; the row is left out",
+          "prices.csv:3: az: \"mars\" is no zone, such as us-east-1a, or a; the row is left out",
+          "prices.csv:4: az: \"A\" is no zone, such as us-east-1a, or a; the row is left out",
+          "4 us-east-1a 100000000",
+          "prices.csv:6: az: \"1-2\" is no zone, such as us-east-1a, or a; the row is left out"}));
+  CsvFeedOptions elsewhere;
+  elsewhere.cloud = "azure";
+  EXPECT_EQ(
+      lines_of("epoch_s,az,usd_per_h\n1,westeurope-2,0.1\n2,!!,0.1\n", elsewhere),
+      (std::vector<std::string>{
+          "1 westeurope-2 100000000",
+          "prices.csv:3: az: \"!!\" is no zone, such as us-east-1a, or a; the row is left out"}));
+}
+
 TEST(CsvFeed, KeepsOnlyTheInstanceTypesThatAreWanted) {
   const std::string file =
       "instance_type,epoch_s,az,usd_per_h\nm4.xlarge,1,a,0.1\nr3.large,2,a,0.2\nm4.xlarge,3,a,0."

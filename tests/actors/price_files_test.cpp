@@ -315,6 +315,20 @@ TEST_F(PriceFilesTest, InNoKnownFormAreRefusedWithTheFormsThatAre) {
   EXPECT_TRUE(absl::IsInvalidArgument(open_price_files({folder_.path()}, {}).status()));
 }
 
+TEST_F(PriceFilesTest, TellUntilWhenATablesLastRowHolds) {
+  const Strings paths = {
+      file("table.csv",
+           "instance_type,epoch_s,us-east-1a\nr3.large,0,1\nr3.large,600,1\nr3.large,900,1\n"),
+      file("events.csv",
+           "instance_type,epoch_s,az,usd_per_h\nm4.xlarge,0,a,1\nm4.xlarge,300,a,2\n")};
+  const auto contents = look_into_price_files(paths, {});
+  ASSERT_TRUE(contents.ok()) << contents.status();
+  EXPECT_EQ(contents->total("r3.large").last, absl::FromUnixSeconds(900));
+  EXPECT_EQ(contents->total("r3.large").until, absl::FromUnixSeconds(1200));
+  EXPECT_EQ(contents->total("m4.xlarge").last, absl::FromUnixSeconds(300));
+  EXPECT_EQ(contents->total("m4.xlarge").until, absl::InfinitePast()) << "of events nobody knows";
+}
+
 TEST_F(PriceFilesTest, TellWhatIsInThemInWhateverOrder) {
   const Strings paths = {
       file("a.json",

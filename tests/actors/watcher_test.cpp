@@ -166,6 +166,12 @@ TEST_F(WatcherTest, ReportsDamagedRowsNotTooOftenAndGoesOn) {
   EXPECT_EQ(text(of(node, Payload::BUS_REJECTED)[0].payload().getBusRejected().getWhy()),
             "x.csv:0: damaged");
   EXPECT_EQ(prices_seen(node), (std::vector<std::string>{"a 10 @0"}));
+  // The others are not forgotten where no more come.
+  run(absl::Seconds(30));
+  const auto told = of(node, Payload::BUS_REJECTED);
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(text(told[1].payload().getBusRejected().getWhy()), "x.csv:1: damaged");
+  EXPECT_EQ(told[1].payload().getBusRejected().getCount(), 99U);
 }
 
 TEST_F(WatcherTest, SaysWhyAFeedCannotBeMade) {
