@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/observer/describe.h"
+#include "actors/observer/words.h"
 #include "cli/cluster_target.h"
 #include "cli/interrupt.h"
 #include "cli/suggest.h"
@@ -28,6 +29,10 @@ bool telemetry_of_nodes(const Event& event) {
 
 std::string first_tokens(std::string_view topic) {
   return str(topic_token(topic, 0)) + "." + str(topic_token(topic, 1));
+}
+
+bool spans_days(const std::vector<Event>& history) {
+  return !history.empty() && need_dates(history.front().time(), history.back().time());
 }
 
 constexpr std::size_t parts_of_a_topic = 4;
@@ -89,6 +94,7 @@ class Follower {
       return complain(since.status(),
                       absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
     for (const Event& event : *history) told_ids_.insert(event.id());
+    dated_ = spans_days(*history);
     if (print_history(*history, arguments_, now, std::cout, std::cerr) == exit_ok) ++told_;
     return exit_ok;
   }
@@ -102,7 +108,7 @@ class Follower {
   void tell(const Event& event) {
     if (told_ids_.contains(event.id())) return;
     ++told_;
-    print_event(event, arguments_.json, std::cout);
+    print_event(event, arguments_.json, dated_, std::cout);
     std::cout << std::flush;
   }
 
@@ -110,7 +116,7 @@ class Follower {
   ClusterClient& client_;
   const EventFilter& filter_;
   const EventsArguments& arguments_;
-  bool live_ = false;
+  bool live_ = false, dated_ = false;
   std::uint64_t told_ = 0;
   std::vector<Event> waiting_;
   std::set<EventId> told_ids_;  // of the past that was read
@@ -180,8 +186,8 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
       ": write a span (10m, 1h30m), a date (2026-11-22T14:00:00Z), the id of an event, or start"));
 }
 
-void print_event(const Event& event, bool json, std::ostream& out) {
-  out << (json ? to_json(event) : event_line(event)) << "\n";
+void print_event(const Event& event, bool json, bool dated, std::ostream& out) {
+  out << (json ? to_json(event) : event_line(event, dated)) << "\n";
 }
 
 std::string names_no_topic(const std::string& pattern) {
@@ -254,6 +260,7 @@ int print_history(const std::vector<Event>& history, const EventsArguments& argu
   const auto since = parse_since(arguments.since, now, history);
   if (!since.ok())
     return said(since.status(), absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
+  const bool dated = spans_days(history);
   std::size_t printed = 0, earlier = 0;
   for (const Event& event : history) {
     if (!filter->takes(event)) continue;
@@ -262,7 +269,7 @@ int print_history(const std::vector<Event>& history, const EventsArguments& argu
       continue;
     }
     ++printed;
-    print_event(event, arguments.json, out);
+    print_event(event, arguments.json, dated, out);
   }
   out << std::flush;
   if (printed > 0) return exit_ok;

@@ -103,7 +103,8 @@ int explain(const History& history, const ExplainArguments& arguments, std::ostr
   const auto migrations = history.migrations_like(arguments.what);
   if (migrations.empty()) return nothing_matches(history, arguments.what, err);
   if (migrations.size() == 1) return tell(explain_migration(history, *migrations[0]));
-  for (const MigrationState* migration : migrations) lines.push_back(migration_line(*migration));
+  for (const MigrationState* migration : migrations)
+    lines.push_back(migration_line(*migration, history.dated()));
   return several(arguments.what, lines, err);
 }
 

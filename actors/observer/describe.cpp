@@ -291,7 +291,7 @@ std::string words(const Event& event, schema::Considered::Reader e) {
   if (e.getUnchangedLooks() > 0)
     absl::StrAppend(&out, "; before, unchanged in ",
                     count_words(e.getUnchangedLooks(), "look", "looks"), ", the last at ",
-                    second_words({e.getLastLook()}));
+                    second_words({e.getLastLook()}, need_dates({e.getLastLook()}, event.time())));
   return out + ")";
 }
 std::string words(const Event&, schema::Gap::Reader e) {
@@ -469,8 +469,8 @@ std::string describe(const Event& event) {
   return out;
 }
 
-std::string event_line(const Event& event) {
-  return absl::StrCat(clock_words(event.time()), "  ", event.id().short_id(), "  ",
+std::string event_line(const Event& event, bool dated) {
+  return absl::StrCat(clock_words(event.time(), dated), "  ", event.id().short_id(), "  ",
                       std::string(event.topic()), "  ", describe(event));
 }
 

@@ -62,13 +62,18 @@ std::string price_words(std::int64_t nano_usd_per_hour) {
   return money_words({nano_usd_per_hour}) + "/h";
 }
 
-std::string clock_words(HybridTime time) {
+std::string clock_words(HybridTime time, bool dated) {
   const std::int64_t us = absl::ToUnixMicros(time.wall());
-  return absl::StrFormat("%s.%03d", second_words(time), us / 1000 % 1000);
+  return absl::StrFormat("%s.%03d", second_words(time, dated), us / 1000 % 1000);
 }
 
-std::string second_words(HybridTime time) {
-  return absl::FormatTime("%H:%M:%S", time.wall(), absl::UTCTimeZone());
+std::string second_words(HybridTime time, bool dated) {
+  return absl::FormatTime(dated ? "%Y-%m-%d %H:%M:%S" : "%H:%M:%S", time.wall(),
+                          absl::UTCTimeZone());
+}
+
+bool need_dates(HybridTime first, HybridTime last) {
+  return last.wall() - first.wall() >= absl::Hours(24);
 }
 
 std::string market_words(std::int64_t market_ns) {

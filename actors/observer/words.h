@@ -21,10 +21,12 @@ std::string money_words(Money amount);
 // "0.0331 USD/h"
 std::string price_words(std::int64_t nano_usd_per_hour);
 
-// "14:03:07.125", in UTC.
-std::string clock_words(HybridTime time);
-// "14:03:07"
-std::string second_words(HybridTime time);
+// "14:03:07.125", in UTC; `dated`: "2015-08-22 14:03:07.125".
+std::string clock_words(HybridTime time, bool dated = false);
+// "14:03:07"; `dated`: "2015-08-22 14:03:07".
+std::string second_words(HybridTime time, bool dated = false);
+// Whether a time of day alone does not tell which of the times between the two is meant.
+bool need_dates(HybridTime first, HybridTime last);
 // Market time, "2015-08-22 14:03".
 std::string market_words(std::int64_t market_ns);
 // "850 ms", "3.2 s", "2 min 5 s", "1 h 30 min"

@@ -4,16 +4,22 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/observer/words.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
+
+constexpr const char* started_anew_suffix = "-again";
 
 std::string vm_of(const Event& event) { return absl::StrCat(event.tenant(), "/", event.subject()); }
 
 }  // namespace
 
 History::History(std::vector<Event> events, bool ended)
-    : events_(std::move(events)), ended_(ended) {
+    : events_(std::move(events)),
+      ended_(ended),
+      dated_(!events_.empty() && need_dates(events_.front().time(), events_.back().time())) {
   for (std::size_t i = 0; i < events_.size(); ++i) {
     const Event& event = events_[i];
     by_id_.try_emplace(event.id(), i);
@@ -48,6 +54,37 @@ const Event* History::considered(const std::string& vm, HybridTime when,
       return &event;
   }
   return nullptr;
+}
+
+const Event* History::revoked(const std::string& node, HybridTime when) const {
+  std::string instance;
+  if (const auto fact = fold_.nodes().find(node); fact != fold_.nodes().end())
+    instance = fact->second.instance;
+  const Event* found = nullptr;
+  for (const Event& event : events_) {
+    if (event.time() > when) break;
+    const auto payload = event.payload();
+    if (event.type() == schema::Payload::INSTANCE_LAUNCHED) {
+      if (text(payload.getInstanceLaunched().getNode()) != node) continue;
+      instance = str(payload.getInstanceLaunched().getInstance());
+      found = nullptr;  // that was another machine of this name
+    } else if (event.type() == schema::Payload::INSTANCE_REVOKED && !instance.empty() &&
+               text(payload.getInstanceRevoked().getInstance()) == instance) {
+      found = &event;
+    }
+  }
+  return found;
+}
+
+const VmHistory* History::started_anew(const std::string& vm, HybridTime when) const {
+  const std::string began = vm.substr(0, vm.find(started_anew_suffix));
+  const VmHistory* next = nullptr;
+  for (const auto& [key, other] : fold_.vms())
+    if (key != vm && key.starts_with(absl::StrCat(began, started_anew_suffix)) && other.running &&
+        other.running->since > when &&
+        (next == nullptr || other.running->since < next->running->since))
+      next = &other;
+  return next;
 }
 
 std::vector<const Event*> History::policy_failures(const std::string& vm, HybridTime since) const {

@@ -14,7 +14,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t others_shown = 3;
-constexpr std::string_view no_time = "            ";  // as wide as a time
 
 // Whether another line of the same depth follows before the branch ends.
 bool goes_on(const std::vector<const StoryLine*>& lines, std::size_t at, int depth) {
@@ -53,13 +52,13 @@ std::string when_json(HybridTime time) {
 
 }  // namespace
 
-std::string migration_line(const MigrationState& migration) {
+std::string migration_line(const MigrationState& migration, bool dated) {
   const HybridTime time = migration.end        ? migration.end->fact.time
                           : migration.proposed ? migration.proposed->time
                                                : migration.last;
   const std::string target = target_of(migration);
   return absl::StrCat(migration.id.short_id(), "  ", std::string(to_string(stage(migration))), "  ",
-                      second_words(time), "  ", vm_words(migration.vm), " from ",
+                      second_words(time, dated), "  ", vm_words(migration.vm), " from ",
                       source_of(migration), " to ",
                       target == migration.wanted_place ? place_words(target) : target);
 }
@@ -75,15 +74,16 @@ std::string render(const Story& story, bool full) {
     if (story.lines.size() > room) --room;  // for the line that says so
   }
   const std::vector<const StoryLine*> lines = fold_to(story.lines, room);
+  const std::string no_time(clock_words({}, story.dated).size(), ' ');
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const StoryLine& line = *lines[i];
-    absl::StrAppend(&out, line.time.value == 0 ? std::string(no_time) : clock_words(line.time), " ",
+    absl::StrAppend(&out, line.time.value == 0 ? no_time : clock_words(line.time, story.dated), " ",
                     branches(lines, i), line.text);
     if (full && !line.event.empty()) absl::StrAppend(&out, "  [", line.event.short_id(), "]");
     out += "\n";
   }
   if (const std::size_t hidden = story.lines.size() - lines.size(); hidden > 0)
-    absl::StrAppend(&out, std::string(no_time), " ... ", hidden, " more; --full shows ",
+    absl::StrAppend(&out, no_time, " ... ", hidden, " more; --full shows ",
                     hidden == 1 ? "it" : "them", "\n");
   if (others == 0) return out;
   absl::StrAppend(&out, story.migration == nullptr ? "Moves of " : "Other moves of ",
@@ -93,7 +93,7 @@ std::string render(const Story& story, bool full) {
                       : "",
                   ":\n");
   for (std::size_t i = 0; i < others; ++i)
-    absl::StrAppend(&out, "  ", migration_line(*story.others[i]), "\n");
+    absl::StrAppend(&out, "  ", migration_line(*story.others[i], story.dated), "\n");
   return out;
 }
 

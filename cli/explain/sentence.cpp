@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/observer/words.h"
+#include "core/text.h"
 
 namespace supercloud {
 namespace {
@@ -51,13 +52,13 @@ std::string under_way(const History& history, const MigrationState& migration) {
   if (now == MigrationStage::proposed)
     out = absl::StrCat(
         vm_words(migration.vm), ended ? " was" : " is", " to move to ",
-        target_words(fold, migration), " since ", second_words(since),
+        target_words(fold, migration), " since ", second_words(since, history.dated()),
         ended ? ", and nobody had answered when the log ends," : ", and nobody has answered yet,");
   else
     out = absl::StrCat(
         vm_words(migration.vm), ended ? " was" : " is", " moving from ", source_of(migration),
-        " to ", target_words(fold, migration), " since ", second_words(since), " (",
-        std::string(to_string(now)),
+        " to ", target_words(fold, migration), " since ", second_words(since, history.dated()),
+        " (", std::string(to_string(now)),
         now == MigrationStage::copying ? absl::StrCat(", ", percent(migration), " %") : "", ")",
         ended ? " when the log ends," : "");
   return absl::StrCat(out, " because ", reason(history, migration), ".");
@@ -66,17 +67,17 @@ std::string under_way(const History& history, const MigrationState& migration) {
 std::string where_it_runs(const History& history, const VmHistory& vm) {
   const auto* running = running_now(vm);
   if (running == nullptr) return "";
-  return absl::StrCat(vm_words(vm.vm), history.ended() ? " ran on " : " runs on ",
-                      node_words(history.fold(), running->node),
-                      history.ended() ? " from " : " since ", second_words(running->since),
-                      history.ended() ? " until the log ends," : "");
+  return absl::StrCat(
+      vm_words(vm.vm), history.ended() ? " ran on " : " runs on ",
+      node_words(history.fold(), running->node), history.ended() ? " from " : " since ",
+      second_words(running->since, history.dated()), history.ended() ? " until the log ends," : "");
 }
 
 // The end of a move that had no effect on where the VM is.
 std::string failed_move(const History& history, const MigrationState& migration) {
   const ClusterFold& fold = history.fold();
   const auto& end = *migration.end;
-  const std::string at = second_words(end.fact.time);
+  const std::string at = second_words(end.fact.time, history.dated());
   if (end.stage == MigrationStage::refused)
     return absl::StrCat(vm_words(migration.vm), " was not moved to ", target_words(fold, migration),
                         ": ", end.fact.node, " refused at ", at, ", ",
@@ -98,13 +99,38 @@ std::string figures(const MigrationState& migration) {
   return out.empty() ? "" : out + ".";
 }
 
-std::string halted(const VmHistory& vm, bool ended) {
+// What became of a VM that was still on a machine when the cloud took it.
+std::string caught(const History& history, const VmHistory& vm, const std::string& node,
+                   const Event& revoked) {
+  const auto ended = revoked.payload().getInstanceRevoked();
+  const std::string why = shorten_places(text(ended.getWhy()));
+  std::string out = absl::StrCat(vm_words(vm.vm), " was caught: the cloud took its machine, ", node,
+                                 " at ", place_words(text(ended.getPlace())), ", at ",
+                                 second_words(revoked.time(), history.dated()),
+                                 why.empty() ? "" : absl::StrCat(" (", why, ")"), ".");
+  if (vm.halt && vm.halt->what == "failed" && vm.halt->time > revoked.time())
+    absl::StrAppend(&out, " At ", second_words(vm.halt->time, history.dated()), " it failed",
+                    vm.halt->why.empty() ? "" : absl::StrCat(": ", shorten_places(vm.halt->why)),
+                    ".");
+  if (const VmHistory* anew = history.started_anew(vm.vm, revoked.time()))
+    absl::StrAppend(&out, " It was started anew as ", vm_words(anew->vm), " on ",
+                    node_words(history.fold(), anew->running->node), ": see `explain ",
+                    vm_words(anew->vm), "`.");
+  return out;
+}
+
+std::string halted(const History& history, const VmHistory& vm) {
   const auto& halt = *vm.halt;
+  const bool ended = history.ended();
+  if (halt.what == "failed")
+    if (const Event* revoked = history.revoked(halt.node, halt.time))
+      return caught(history, vm, halt.node, *revoked);
   const std::string how = halt.what == "paused"      ? ended ? " was paused on " : " is paused on "
                           : halt.what == "destroyed" ? " was destroyed on "
                           : halt.what == "failed"    ? " failed on "
                                                      : " was stopped on ";
-  return absl::StrCat(vm_words(vm.vm), how, halt.node, " at ", second_words(halt.time),
+  return absl::StrCat(vm_words(vm.vm), how, halt.node, " at ",
+                      second_words(halt.time, history.dated()),
                       halt.why.empty() ? "" : absl::StrCat(": ", shorten_places(halt.why)), ".");
 }
 
@@ -131,7 +157,7 @@ std::string sentence(const History& history, const MigrationState& migration) {
                         ".", figures(migration));
   return absl::StrCat(vm_words(migration.vm), " moved from ", source_of(migration), " to ",
                       node_words(history.fold(), target_of(migration)), " at ",
-                      second_words(migration.end->fact.time), " because ",
+                      second_words(migration.end->fact.time, history.dated()), " because ",
                       reason(history, migration), ".", figures(migration));
 }
 
@@ -139,10 +165,14 @@ std::string sentence(const History& history, const VmHistory& vm) {
   const auto* running = running_now(vm);
   if (running == nullptr)
     return vm.halt
-               ? halted(vm, history.ended())
+               ? halted(history, vm)
                : absl::StrCat(vm_words(vm.vm),
                               history.ended() ? " was defined, and had not run when the log ends."
                                               : " is defined, and has not run yet.");
+  // Until the failure is noticed nobody says that it runs no more.
+  if (const Event* revoked = history.revoked(running->node, history.events().back().time());
+      revoked != nullptr && revoked->time() > running->since)
+    return caught(history, vm, running->node, *revoked);
   const MigrationState* latest = latest_move(history, vm);
   if (latest != nullptr && !latest->end) return under_way(history, *latest);
   std::string out;

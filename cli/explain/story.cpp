@@ -267,8 +267,12 @@ void add_others(const History& history, const MigrationState* shown, Story& stor
 // Why a VM that was never moved is where it is.
 void add_start(const History& history, const VmHistory& vm, std::vector<StoryLine>& lines) {
   const bool runs = running_now(vm) != nullptr;
+  const Event* revoked = !runs && vm.halt && vm.halt->what == "failed"
+                             ? history.revoked(vm.halt->node, vm.halt->time)
+                             : nullptr;
   for (const EventId& id :
        {vm.running && (runs || vm.running->migration.empty()) ? vm.running->event : EventId{},
+        revoked != nullptr ? revoked->id() : EventId{},
         vm.halt && !runs ? vm.halt->event : EventId{}}) {
     const Event* event = history.find(id);
     if (event == nullptr) continue;
@@ -302,6 +306,7 @@ void add_policy_failures(const History& history, const VmHistory& vm, HybridTime
 Story explain_migration(const History& history, const MigrationState& migration) {
   Story story{
       .sentence = sentence(history, migration), .vm = migration.vm, .migration = &migration};
+  story.dated = history.dated();
   const auto vm = history.fold().vms().find(migration.vm);
   if (vm != history.fold().vms().end()) story.history = &vm->second;
   TreeOf(history, migration, story.lines).grow();
@@ -311,6 +316,7 @@ Story explain_migration(const History& history, const MigrationState& migration)
 
 Story explain_vm(const History& history, const VmHistory& vm) {
   Story story{.sentence = sentence(history, vm), .vm = vm.vm, .history = &vm};
+  story.dated = history.dated();
   const MigrationState* latest =
       vm.moves.empty() ? nullptr : history.fold().migration(vm.moves.rbegin()->second);
   story.migration = latest;

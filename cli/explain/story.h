@@ -24,6 +24,7 @@ struct Story {
   const VmHistory* history = nullptr;
   std::vector<StoryLine> lines;
   std::vector<const MigrationState*> others;  // of the same VM, newest first
+  bool dated = false;                         // times with their dates
 };
 
 // Both point into `history`, which outlives what is returned.
@@ -37,6 +38,6 @@ std::string render(const Story& story, bool full);
 std::string to_json(const Story& story);
 
 // "3f2a91bc  completed  14:03:07  node-a to node-c": for lists of migrations.
-std::string migration_line(const MigrationState& migration);
+std::string migration_line(const MigrationState& migration, bool dated);
 
 }  // namespace supercloud

@@ -244,6 +244,46 @@ TEST_F(ExplainTest, an_end_that_is_told_twice_takes_no_line_from_others) {
   EXPECT_THAT(full, HasSubstr("14:03:15.000"));
 }
 
+TEST_F(ExplainTest, days_are_told_where_a_log_spans_them) {
+  const Event proposal = propose(180'100);
+  told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
+  EXPECT_THAT(ask(History(told_.events()), "web1").out, HasSubstr(" since 14:03:02 because"));
+  told_.price(Told::place_a, 30'000'000, 48 * 3'600'000);
+  const std::string out = ask(History(told_.events()), "web1").out;
+  EXPECT_THAT(out, HasSubstr(" since 2027-01-15 14:03:02 because"));
+  EXPECT_THAT(out, HasSubstr("\n2027-01-15 14:03:00.100 └ web1 is to go"));
+  EXPECT_THAT(out, HasSubstr("\n                        │ ├ us-east-1c/spot would cost"));
+}
+
+TEST_F(ExplainTest, a_vm_that_was_caught_is_told_by_what_took_its_machine) {
+  told_.tell("node-c/provider", 500, "i-1", {}, [](schema::Payload::Builder payload) {
+    auto launched = payload.initInstanceLaunched();
+    launched.setInstance("i-1");
+    launched.setNode("node-a");
+  });
+  told_.tell("node-c/provider", 60'000, "i-1", {}, [](schema::Payload::Builder payload) {
+    auto revoked = payload.initInstanceRevoked();
+    revoked.setInstance("i-1");
+    revoked.setPlace(Told::place_a);
+    revoked.setWhy("the price is above the bid");
+  });
+  const std::string before = ask(History(told_.events(), true), "web1").out;
+  EXPECT_THAT(before, HasSubstr("web1 was caught: the cloud took its machine, node-a at "
+                                "us-east-1a/spot, at 14:01:00 (the price is above the bid)."))
+      << "nobody has noticed yet";
+  told_.tell("node-c/agent", 120'000, "web1", {}, [](schema::Payload::Builder payload) {
+    auto failed = payload.initVmFailed();
+    failed.setNode("node-a");
+    failed.setWhy("its holder is lost");
+  });
+  told_.running("node-c", "web1-again1", 130'000);
+  const std::string out = ask(History(told_.events(), true), "web1").out;
+  EXPECT_THAT(out, HasSubstr("at 14:01:00 (the price is above the bid). At 14:02:00 it failed: its "
+                             "holder is lost. It was started anew as web1-again1 on node-c at "
+                             "us-east-1c/spot: see `explain web1-again1`."));
+  EXPECT_THAT(out, HasSubstr("14:01:00.000 i-1 at us-east-1a/spot"));
+}
+
 class SimulatedExplainTest : public testing::Test {
  protected:
   static ClusterOptions options() {
