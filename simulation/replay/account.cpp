@@ -7,14 +7,20 @@
 #include "core/text.h"
 
 namespace supercloud {
-namespace {
 
-// A VM that was started anew is the same to its user.
-std::string user_name(std::string_view subject) {
-  return std::string(subject.substr(0, subject.find("-again")));
+Account::Account(absl::Time to, const ReplayModel& model,
+                 const std::vector<Message<schema::VmSpec>>& vms,
+                 std::map<std::string, std::string, std::less<>> restarted)
+    : to_(to), model_(model), restarted_(std::move(restarted)) {
+  for (const Message<schema::VmSpec>& vm : vms)
+    downtime_per_hour_[str(vm.reader().getName())] =
+        Money{static_cast<std::int64_t>(vm.reader().getDowntimeNanoUsdPerHour())};
 }
 
-}  // namespace
+std::string Account::user_name(std::string_view subject) const {
+  const auto began = restarted_.find(subject);
+  return began == restarted_.end() ? std::string(subject) : began->second;
+}
 
 void Account::add(const Event& event) {
   using Payload = schema::Payload;
@@ -68,7 +74,8 @@ void Account::add(const Event& event) {
     case Payload::MIGRATION_COMPLETED: {
       ++strategy_.moves;
       pay(at, model_.transfer_cost());
-      add_downtime(at, absl::Milliseconds(payload.getMigrationCompleted().getBlackoutMs()));
+      add_downtime(user_name(event.subject()), at,
+                   absl::Milliseconds(payload.getMigrationCompleted().getBlackoutMs()));
       return;
     }
     case Payload::VM_RESUMED:
@@ -83,9 +90,11 @@ void Account::pay(absl::Time at, Money amount) {
   strategy_.cumulative.emplace_back(at, strategy_.cost);
 }
 
-void Account::add_downtime(absl::Time at, absl::Duration span) {
+void Account::add_downtime(const std::string& vm, absl::Time at, absl::Duration span) {
   strategy_.down += span;
-  if (model_.downtime_per_hour > Money{}) pay(at, cost(model_.downtime_per_hour, span));
+  const auto price = downtime_per_hour_.find(vm);
+  if (price != downtime_per_hour_.end() && price->second > Money{})
+    pay(at, cost(price->second, span));
 }
 
 void Account::arrived(const Event& event) {
@@ -94,7 +103,7 @@ void Account::arrived(const Event& event) {
   const std::string name = user_name(event.subject());
   Vm& vm = vms_[name];
   if (vm.node == node) return;
-  if (vm.down_since) add_downtime(at, at - *std::exchange(vm.down_since, std::nullopt));
+  if (vm.down_since) add_downtime(name, at, at - *std::exchange(vm.down_since, std::nullopt));
   leave(vm, at);
   vm.node = node;
   vm.stay = strategy_.stays.size();
@@ -142,7 +151,7 @@ void Account::ended(const Event& event, bool revoked) {
 void Account::finish(ReplayStrategy& strategy) {
   strategy_.name = strategy.name;
   for (auto& [name, vm] : vms_)
-    if (vm.down_since) add_downtime(to_, to_ - *vm.down_since);
+    if (vm.down_since) add_downtime(name, to_, to_ - *vm.down_since);
   for (const auto& [id, rented] : rented_)
     if (rented.paid_until < to_) pay(to_, cost(rented.price, to_ - rented.paid_until));
   strategy = std::move(strategy_);

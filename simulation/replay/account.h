@@ -2,13 +2,17 @@
 // the downtime.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "core/event.h"
+#include "core/message.h"
+#include "core/schema/types.capnp.h"
 #include "simulation/replay/model.h"
 #include "simulation/replay/result.h"
 
@@ -17,7 +21,9 @@ namespace supercloud {
 // A fold over the events of a run in the order of time. Cluster time is market time.
 class Account {
  public:
-  Account(absl::Time to, const ReplayModel& model) : to_(to), model_(model) {}
+  // `vms`: as they began, for their prices of downtime. `restarted`: of each that was started anew, as which of these it began.
+  Account(absl::Time to, const ReplayModel& model, const std::vector<Message<schema::VmSpec>>& vms,
+          std::map<std::string, std::string, std::less<>> restarted);
 
   // Of events with such a topic add() may take note. Prices are most of all events, and paid is what the ledger charges.
   static bool counts(std::string_view topic) { return !topic.starts_with("spot.price_changed."); }
@@ -47,7 +53,9 @@ class Account {
   void leave(Vm& vm, absl::Time at);
 
   void pay(absl::Time at, Money amount);
-  void add_downtime(absl::Time at, absl::Duration span);
+  void add_downtime(const std::string& vm, absl::Time at, absl::Duration span);
+  // A VM that was started anew is the same to its user.
+  std::string user_name(std::string_view subject) const;
 
   const absl::Time to_;
   const ReplayModel model_;
@@ -57,6 +65,8 @@ class Account {
   std::map<std::string, std::vector<ReplayCandidate>> considered_;  // by VM: the newest
   std::map<EventId, Decision> decisions_;
   std::map<std::string, Vm> vms_;
+  const std::map<std::string, std::string, std::less<>> restarted_;
+  std::map<std::string, Money> downtime_per_hour_;  // by VM
 };
 
 }  // namespace supercloud

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "actors/policy/smart_spot.h"
 
 namespace supercloud {
 namespace {
@@ -32,7 +33,7 @@ std::vector<std::pair<std::string, std::string>> ReplayModel::described() const 
       {"notice", absl::FormatDuration(notice)},
       {"launch delay", absl::FormatDuration(launch_delay)},
       {"migration time", absl::FormatDuration(migration)},
-      {"lead before an hour's end", absl::FormatDuration(lead)},
+      {"lead before an hour's end", absl::FormatDuration(lead_time())},
       {"memory", gib(memory_bytes)},
       {"dirty factor", absl::StrFormat("%.2f", dirty_percent / 100.0)},
       {"disk delta", gib(disk_delta_bytes)},
@@ -40,6 +41,10 @@ std::vector<std::pair<std::string, std::string>> ReplayModel::described() const 
       {"downtime", to_string(downtime_per_hour) + " per hour"},
       {"moves per day, all VMs", limit(moves_per_day)},
       {"VMs moving at once", limit(moving_max)},
+      {"VMs at one spot place",
+       absl::StrCat("smart-spot: at most ", SmartSpotOptions{}.share_max_percent, " %")},
+      {"a caught VM's user looks",
+       absl::StrCat("every ", absl::FormatDuration(rescue_look), ", and starts it anew on demand")},
   };
 }
 

@@ -1,4 +1,4 @@
-// Under which assumptions prices are replayed: each is printed with every result, and is a flag of the command.
+// Under which assumptions prices are replayed: each is printed with every result, and all but the last two are flags of the command.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct ReplayModel {
   absl::Duration notice = absl::Seconds(120);
   absl::Duration launch_delay = absl::Seconds(60);
   absl::Duration migration = absl::Seconds(30);  // for which both machines are paid
-  absl::Duration lead = absl::Minutes(3);        // before the end of a paid hour a move begins
+  // Before the end of a paid hour a move begins; without it what a move takes, and `lead_spare`.
+  std::optional<absl::Duration> lead;
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;
   int dirty_percent = 130;  // what is sent of the memory, as pages are dirtied meanwhile
   std::uint64_t disk_delta_bytes = std::uint64_t{1} << 30;
@@ -29,6 +30,11 @@ struct ReplayModel {
   std::uint32_t moves_per_day = 0;  // of all VMs; 0: no limit
   std::uint32_t moving_max = 0;     // VMs at once, to save money; 0: no limit
 
+  static constexpr absl::Duration lead_spare = absl::Seconds(90);
+  // Until its user sees that a VM was caught.
+  static constexpr absl::Duration rescue_look = absl::Minutes(5);
+
+  absl::Duration lead_time() const { return lead.value_or(launch_delay + migration + lead_spare); }
   std::uint64_t transfer_bytes() const {
     return memory_bytes / 100 * static_cast<std::uint64_t>(dirty_percent) + disk_delta_bytes;
   }

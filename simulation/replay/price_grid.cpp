@@ -72,7 +72,8 @@ class PriceGridReader {
     while (true) {
       absl::StatusOr<Price> price = next_at_once(feed);
       if (absl::IsDataLoss(price.status())) {
-        ++grid_.rejected_rows_;
+        if (++grid_.rejected_rows_ <= PriceGrid::damage_told_max)
+          grid_.damage_.emplace_back(price.status().message());
         continue;
       }
       if (absl::IsOutOfRange(price.status())) break;
@@ -255,6 +256,15 @@ std::optional<int> PriceGrid::find(const PlaceName& name) const {
   for (int i = 0; i < places(); ++i)
     if (place(i) == name) return i;
   return std::nullopt;
+}
+
+PriceGrid PriceGrid::with_places(const std::vector<int>& chosen) const {
+  PriceGrid grid;
+  grid.step_ = step_;
+  grid.steps_ = steps_;
+  grid.segments_ = segments_;
+  for (const int place : chosen) grid.series_.push_back(of(place));
+  return grid;
 }
 
 const PriceGrid::Segment& PriceGrid::segment_of(int step) const {

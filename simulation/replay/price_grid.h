@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,8 @@ class PriceGrid {
   // Those of the feed in their order (operator<), then the constant ones.
   const PlaceName& place(int place) const { return of(place).name; }
   std::optional<int> find(const PlaceName& name) const;
+  // A copy with these places only, in this order.
+  PriceGrid with_places(const std::vector<int>& chosen) const;
 
   int steps() const { return steps_; }
   absl::Duration step() const { return step_; }
@@ -79,6 +82,9 @@ class PriceGrid {
   std::vector<ReplayPrices> changes() const;
   std::uint64_t prices_read() const { return prices_read_; }
   std::uint64_t rejected_rows() const { return rejected_rows_; }  // damaged
+  // What was wrong with them, of the first few, as the feed said it.
+  static constexpr std::size_t damage_told_max = 10;
+  const std::vector<std::string>& damage() const { return damage_; }
   // Prices of a place that are not newer than its newest: the first one stands.
   std::uint64_t repeated() const { return repeated_; }
 
@@ -106,6 +112,7 @@ class PriceGrid {
   std::vector<Series> series_;
   bool keep_changes_ = false;
   std::uint64_t prices_read_ = 0, rejected_rows_ = 0, repeated_ = 0;
+  std::vector<std::string> damage_;
 };
 
 }  // namespace supercloud

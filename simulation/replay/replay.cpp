@@ -13,9 +13,7 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration seldom = absl::Hours(1);  // what is measured, which costs nothing here
-// Until its user notices that a VM is gone.
-constexpr Duration look_every = absl::Minutes(5);
+constexpr Duration seldom = absl::Hours(1);       // what is measured, which costs nothing here
 constexpr Duration settling = absl::Seconds(20);  // sessions, roles and first prices
 
 void furnish(MachineOptions& machine, const ReplayModel& model) {
@@ -25,7 +23,7 @@ void furnish(MachineOptions& machine, const ReplayModel& model) {
   machine.actors.observer.reset();
   WorldOptions& world = machine.actors.policy.world;
   world.notice = model.notice;
-  world.lead = model.lead;
+  world.lead = model.lead_time();
   world.migration = model.migration;
   world.launch = model.launch_delay;
   world.egress_per_gib = model.egress_per_gib;
@@ -52,7 +50,7 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
   cluster.prices.on_demand_per_hour = options.on_demand.usd_per_hour;
   cluster.prices.bid = model.bid;
   cluster.prices.feed = options.feed;
-  cluster.prices.lead = model.lead;
+  cluster.prices.lead = model.lead_time();
   cluster.prices.account = {};
   cluster.prices.account.account = options.on_demand.place.cloud;
   cluster.prices.account.billing = model.billing;
@@ -83,7 +81,7 @@ class Run {
       cluster_.create_vm(absl::StrCat("node-", i), options_.vms[i]);
     absl::Time now = options_.from + settling;
     while (now < options_.to) {
-      const absl::Duration span = std::min(look_every, options_.to - now);
+      const absl::Duration span = std::min(ReplayModel::rescue_look, options_.to - now);
       cluster_.run_for(span);
       now += span;
       rescue();
@@ -95,7 +93,7 @@ class Run {
       return absl::InternalError(absl::StrCat(
           "an invariant broke, which is a bug: ", violation.rule, ": ", violation.what));
     }
-    Account account(options_.to, options_.model);
+    Account account(options_.to, options_.model, options_.vms, restarted_);
     for (const Event& event : cluster_.history(Account::counts)) account.add(event);
     account.finish(strategy_);
     strategy_.events = cluster_.logged();
@@ -137,17 +135,21 @@ class Run {
     return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder builder) {
       copy_spec(spec.reader(), builder);
       const std::string name = str(spec.reader().getName());
+      const auto before = restarted_.find(name);
+      const std::string began = before == restarted_.end() ? name : before->second;
+      const std::string anew = absl::StrCat(began, "-again", rescued_.size());
+      restarted_[anew] = began;
       builder.setAddress(absl::StrCat("10.1.", rescued_.size() / 250, ".", rescued_.size() % 250));
-      builder.setName(absl::StrCat(name.substr(0, name.find(again)), again, rescued_.size()));
+      builder.setName(anew);
     });
   }
-
-  static constexpr const char* again = "-again";
 
   const ReplayOptions& options_;
   SimulatedCluster cluster_;
   ReplayStrategy strategy_;
-  std::set<std::string> rescued_;                           // lease keys
+  std::set<std::string> rescued_;  // lease keys
+  std::map<std::string, std::string, std::less<>>
+      restarted_;                                           // VMs started anew: which they began as
   std::map<std::string, Message<schema::VmSpec>> waiting_;  // for their instance, by client token
 };
 

@@ -39,7 +39,8 @@ struct ReplayStrategy {
   std::int64_t revocations = 0;   // notices met by instances with a VM on them
   std::int64_t caught = 0;        // VMs that were still there when the cloud took the instance
   absl::Duration down;            // sum over VMs, blackouts included
-  std::int64_t failures = 0;      // of the policy: late, crashed, nonsense
+  std::int64_t answers = 0;       // of the policy that were taken, to stay or to go
+  std::int64_t failures = 0;      // of it: late, crashed, nonsense
   std::string failure;            // what the first one was
   std::vector<ReplayStay> stays;  // in order of `from`
   std::vector<std::pair<absl::Time, Money>> cumulative;  // what was paid by then, in order
@@ -64,6 +65,7 @@ struct ReplayResult {
   std::optional<double>
       saving_reached;  // of the asked policy: (on_demand - cost) / (on_demand - clairvoyant); empty: nothing to save
   std::uint64_t rejected_rows = 0;  // damaged prices that were left out
+  std::vector<std::string> damage;  // what was wrong with the first few of them
   std::uint64_t prices_read = 0;
   absl::Duration wall;
 };

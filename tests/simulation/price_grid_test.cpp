@@ -177,8 +177,35 @@ TEST(PriceGrid, counts_damaged_rows_and_prices_told_again) {
   ASSERT_TRUE(grid.ok()) << grid.status();
   EXPECT_EQ(grid->prices_read(), 4U);
   EXPECT_EQ(grid->rejected_rows(), 2U);
+  EXPECT_EQ(grid->damage(), (std::vector<std::string>{"line 3", "line 6"}));
   EXPECT_EQ(grid->repeated(), 1U);
   EXPECT_EQ(grid->price(0, 0), (Money{60'000'000})) << "a fact is a fact";
+}
+
+TEST(PriceGrid, keeps_the_reasons_of_the_first_few_damaged_rows) {
+  std::deque<absl::StatusOr<Price>> answers(100, absl::DataLossError("a line"));
+  answers.emplace_back(price(zone_a, 60, clock_time(0)));
+  answers.emplace_back(price(zone_a, 70, clock_time(10)));
+  answers.emplace_back(absl::OutOfRangeError("the end"));
+  AnsweringFeed feed(answers);
+  const auto grid = PriceGrid::read(feed, {});
+  ASSERT_TRUE(grid.ok()) << grid.status();
+  EXPECT_EQ(grid->rejected_rows(), 100U);
+  EXPECT_EQ(grid->damage().size(), PriceGrid::damage_told_max);
+}
+
+TEST(PriceGrid, has_a_copy_with_some_of_its_places) {
+  const auto grid = grid_of({price(zone_a, 60, clock_time(0)), price(zone_b, 90, clock_time(0)),
+                             price(zone_a, 70, clock_time(10))},
+                            {});
+  ASSERT_TRUE(grid.ok()) << grid.status();
+  const PriceGrid some = grid->with_places({1});
+  EXPECT_EQ(some.places(), 1);
+  EXPECT_EQ(some.place(0), zone_b);
+  EXPECT_EQ(some.find(zone_a), std::nullopt);
+  EXPECT_EQ(some.steps(), grid->steps());
+  EXPECT_EQ(some.to(), grid->to());
+  EXPECT_EQ(some.paid(0, 0, some.steps()), grid->paid(1, 0, grid->steps()));
 }
 
 TEST(PriceGrid, refuses_feeds_that_make_it_wait_and_passes_their_errors_on) {

@@ -148,6 +148,37 @@ TEST_F(Replay, OfAVmThatStaysStartsItAnewOnDemandOnceItIsCaught) {
   EXPECT_TRUE(absl::StrContains(strategy.stays[1].reason, "caught"));
 }
 
+TEST_F(Replay, ChargesEachVmsOwnPriceOfDowntimeAlsoAfterItWasStartedAnew) {
+  prices({{"a", 0, 5 * cent}, {"a", 600, 40 * cent}});
+  options_.to = options_.from + absl::Hours(24);
+  options_.start = zone("a");
+  choose("stay");
+  const ReplayStrategy free = run();
+  ASSERT_EQ(free.caught, 1);
+  for (const ReplayStay& stay : free.stays) EXPECT_EQ(stay.vm, "vm1") << "the same to its user";
+  const auto described = Message<schema::VmSpec>::build(
+      [](schema::VmSpec::Builder spec) { spec.setDowntimeNanoUsdPerHour(1000'000'000'000); });
+  options_.vms = {replay_vm(options_.model, 1, "stay", &described)};
+  const ReplayStrategy dear = run();
+  EXPECT_EQ(dear.down, free.down);
+  EXPECT_NEAR(static_cast<double>((dear.cost - free.cost).nano_usd) / 1e9,
+              1000 * absl::ToDoubleHours(free.down), 0.001);
+}
+
+TEST(ReplayModel, LeadsByWhatAMoveTakesAndSomeMore) {
+  ReplayModel model;
+  EXPECT_EQ(model.lead_time(), absl::Minutes(3));
+  model.launch_delay = absl::Seconds(150);
+  EXPECT_EQ(model.lead_time(), absl::Seconds(270));
+  model.lead = absl::Seconds(200);
+  EXPECT_EQ(model.lead_time(), absl::Seconds(200));
+  std::map<std::string, std::string> described;
+  for (const auto& [name, value] : model.described()) described[name] = value;
+  EXPECT_EQ(described["lead before an hour's end"], "3m20s");
+  EXPECT_EQ(described["VMs at one spot place"], "smart-spot: at most 50 %");
+  EXPECT_EQ(described["a caught VM's user looks"], "every 5m, and starts it anew on demand");
+}
+
 TEST_F(Replay, OfANoticeThatGivesTimeIsAFlightThatArrives) {
   prices({{"a", 0, 5 * cent}, {"b", 0, 6 * cent}, {"a", 620, 40 * cent}});
   options_.to = options_.from + absl::Hours(24);
