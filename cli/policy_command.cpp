@@ -54,28 +54,30 @@ int list_policies(const Program& program) {
 
 // ---- test, compare -----------------------------------------------------------------------------------------------------------
 
-absl::StatusOr<ReplayResult> run(ReplaySetup& setup, const std::vector<std::string>& wanted) {
+absl::StatusOr<ReplayResult> run(const CLI::App& command, ReplaySetup& setup,
+                                 const std::vector<std::string>& wanted) {
   if (setup.plain)
     return absl::InvalidArgumentError(
         "--model plain and plain-hours know no policies, only rules of their own: `supercloud "
         "replay` has them");
+  if (absl::Status fits = check_model(command, setup); !fits.ok()) return fits;
   setup.policy = wanted.front();
   auto prepared = prepare(setup);
   if (!prepared.ok()) return prepared.status();
-  std::vector<std::string> names;
-  for (const std::string& policy : wanted) {
-    auto name = take_policy(policy, setup.answer_within, prepared->options.policies);
-    if (!name.ok()) return name.status();
-    names.push_back(*std::move(name));
-  }
+  std::cerr << prepared->notes;
+  const auto names = take_policies(wanted, setup.answer_within, prepared->options.policies);
+  if (!names.ok()) return names.status();
   const Interrupt interrupt;
   ReplayWatch watch;
   watch.stop = [&interrupt] { return interrupt.requested(); };
-  return run_strategies(*prepared, names, watch);
+  auto result = run_strategies(*prepared, *names, watch);
+  if (result.ok()) std::cerr << damage_text(*result);
+  return result;
 }
 
-int test_policy(ReplaySetup& setup, const std::string& policy, const Program& program) {
-  const auto result = run(setup, {policy, "cheapest", "stay"});
+int test_policy(const CLI::App& command, ReplaySetup& setup, const std::string& policy,
+                const Program& program) {
+  const auto result = run(command, setup, {policy, "cheapest", "stay"});
   if (!result.ok()) return fail(result.status());
   const ReplayStrategy& tested = result->strategies.front();
   std::cout << (program.json ? replay_json(*result) : replay_text(*result));
@@ -88,9 +90,13 @@ int test_policy(ReplaySetup& setup, const std::string& policy, const Program& pr
   return exit_failed;
 }
 
-int compare_policies(ReplaySetup& setup, const std::pair<std::string, std::string>& both,
-                     const Program& program) {
-  const auto result = run(setup, {both.first, both.second});
+int compare_policies(const CLI::App& command, ReplaySetup& setup,
+                     const std::pair<std::string, std::string>& both, const Program& program) {
+  if (both.first == both.second)
+    return complain(absl::InvalidArgumentError(absl::StrCat(
+                        both.first, " cannot be compared with itself; name another policy")),
+                    exit_usage);
+  const auto result = run(command, setup, {both.first, both.second});
   if (!result.ok()) return fail(result.status());
   std::cerr << failures_text(*result);
   const ReplayStrategy& first = result->strategies[0];
@@ -232,8 +238,8 @@ void add_policy_command(CLI::App& root, Program& program) {
       "Examples:\n"
       "  supercloud policy test smart-spot --prices prices.json\n"
       "  supercloud policy test examples/policy.py --prices prices.json --answer-within 800ms");
-  test->callback([arguments, &program] {
-    program.exit_code = test_policy(arguments->setup, arguments->policy, program);
+  test->callback([arguments, test, &program] {
+    program.exit_code = test_policy(*test, arguments->setup, arguments->policy, program);
   });
 
   auto comparison = std::make_shared<Arguments>();
@@ -249,8 +255,8 @@ void add_policy_command(CLI::App& root, Program& program) {
       "  supercloud policy compare smart-spot examples/policy.py --prices 2016.csv --type "
       "m4.xlarge "
       "--on-demand m4.xlarge=0.239");
-  compare->callback([comparison, &program] {
-    program.exit_code = compare_policies(comparison->setup, comparison->both, program);
+  compare->callback([comparison, compare, &program] {
+    program.exit_code = compare_policies(*compare, comparison->setup, comparison->both, program);
   });
 
   CLI::App* explain = command->add_subcommand(

@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -34,22 +34,35 @@ struct ReplayArguments {
 // The asked policy first, then the baselines, each once.
 absl::StatusOr<std::vector<std::string>> policies_of(const ReplayArguments& arguments,
                                                      PolicyRegistry& registry) {
-  std::vector<std::string> wanted;
-  std::vector<std::string> said = {arguments.setup.policy};
-  said.insert(said.end(), arguments.baselines.begin(), arguments.baselines.end());
-  for (const std::string& one : said) {
-    if (one == "none") continue;
-    auto name = take_policy(one, arguments.setup.answer_within, registry);
-    if (!name.ok()) return name.status();
-    if (std::ranges::find(wanted, *name) == wanted.end()) wanted.push_back(*std::move(name));
-  }
-  return wanted;
+  std::vector<std::string> named = {arguments.setup.policy};
+  for (const std::string& one : arguments.baselines)
+    if (one != "none") named.push_back(one);
+  return take_policies(named, arguments.setup.answer_within, registry);
+}
+
+// Before anything runs: what could not be written then would be lost.
+absl::Status check_report(const std::string& report) {
+  if (report.empty()) return absl::OkStatus();
+  namespace files = std::filesystem;
+  std::error_code error;
+  if (files::is_directory(report, error))
+    return absl::InvalidArgumentError(
+        absl::StrCat("--report ", report, " is a folder; name a file in it"));
+  const files::path folder = files::absolute(report, error).parent_path();
+  if (!files::is_directory(folder, error))
+    return absl::InvalidArgumentError(absl::StrCat("--report ", report, ": there is no folder ",
+                                                   folder.string(), "; make it first"));
+  if (::access(folder.c_str(), W_OK) != 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--report ", report, ": nothing may be written to ", folder.string()));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool live,
                                         std::string& log) {
   auto prepared = prepare(arguments.setup);
   if (!prepared.ok()) return prepared.status();
+  std::cerr << prepared->notes;
   if (arguments.setup.plain) return run_plain(*prepared, arguments.setup.plain_hours);
   const auto policies = policies_of(arguments, prepared->options.policies);
   if (!policies.ok()) return policies.status();
@@ -77,6 +90,8 @@ absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool l
 }
 
 int replay_prices(const ReplayArguments& arguments, const Program& program) {
+  if (const absl::Status may = check_report(arguments.report); !may.ok())
+    return complain(may, exit_usage);
   std::string log;
   const auto result = run_replay(arguments, isatty(STDERR_FILENO) != 0, log);
   if (absl::IsCancelled(result.status())) {
@@ -85,21 +100,21 @@ int replay_prices(const ReplayArguments& arguments, const Program& program) {
   }
   if (!result.ok())
     return complain(result.status(), absl::IsInternal(result.status()) ? exit_failed : exit_usage);
-  std::cerr << failures_text(*result);
+  std::cerr << damage_text(*result) << failures_text(*result);
+  std::cout << (program.json ? replay_json(*result) : replay_text(*result)) << std::flush;
   if (!arguments.report.empty()) {
     const absl::Status written = write_page(arguments.report, replay_page(*result));
     if (!written.ok()) return complain(written, exit_failed);
+    if (!program.json) std::cout << "\nThe report: " << arguments.report << "\n";
   }
-  if (program.json) {
-    std::cout << replay_json(*result);
-    return exit_ok;
-  }
-  std::cout << replay_text(*result);
-  if (!arguments.report.empty()) std::cout << "\nThe report: " << arguments.report << "\n";
-  if (!log.empty())
+  if (!log.empty() && !program.json) {
     std::cout << "\nAsk what was decided, and why:\n  " << program.invoked
               << " explain vm1 --cluster " << log << "\n";
-  return exit_ok;
+    if (result->rejected_rows > 0)
+      std::cout << "See what was damaged:\n  " << program.invoked
+                << " events 'bus.rejected.>' --since start --cluster " << log << "\n";
+  }
+  return never_answered(*result) ? exit_failed : exit_ok;
 }
 
 }  // namespace
@@ -123,14 +138,16 @@ void add_replay_command(CLI::App& root, Program& program) {
   command->add_flag("--no-log", arguments->no_log, "Keep no log for `explain`");
   command->footer(
       "Nothing sees a future price, but for the clairvoyant: it is the least that was possible.\n"
-      "Every assumption is printed, and is a flag.\n\n"
+      "Every assumption is printed, and what can be another is a flag.\n\n"
       "Examples:\n"
       "  supercloud replay --prices prices.json --type r3.large --report saved.html\n"
       "  supercloud replay --prices 2016.csv --type m4.xlarge --on-demand m4.xlarge=0.239 "
       "--baselines stay,cheapest,threshold-20\n"
       "  supercloud replay --prices prices.csv --model plain --json");
-  command->callback(
-      [arguments, &program] { program.exit_code = replay_prices(*arguments, program); });
+  command->callback([arguments, command, &program] {
+    const absl::Status fits = check_model(*command, arguments->setup);
+    program.exit_code = fits.ok() ? replay_prices(*arguments, program) : complain(fits, exit_usage);
+  });
 }
 
 }  // namespace supercloud

@@ -1,6 +1,7 @@
 #include "cli/replay/policy_choice.h"
 
 #include <filesystem>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "actors/policy/plugin/policy_file.h"
@@ -18,9 +19,12 @@ std::vector<PolicyWords> built_in_policy_words() {
       {"threshold-50", "... 50 %"},
       {"threshold-100", "... 100 %"},
       {"smart-spot",
-       "moves when what it expects to save over three days is twice what the move costs"},
+       "goes, as a paid hour ends, where it would have cost least by now, the move counted, unless "
+       "prices there are expected to be the higher ones"},
   };
 }
+
+namespace {
 
 absl::StatusOr<std::string> take_policy(const std::string& name_or_file, Duration answer_within,
                                         PolicyRegistry& registry) {
@@ -40,10 +44,29 @@ absl::StatusOr<std::string> take_policy(const std::string& name_or_file, Duratio
   for (int other = 2; registry.contains(options.name); ++other)
     options.name = absl::StrCat(stem, "-", other);
   options.deadline = answer_within;
+  if (const auto greeting = greet_policy(options); !greeting.ok())
+    return absl::InvalidArgumentError(
+        absl::StrCat("policy ", options.file, " cannot run: ", greeting.status().message()));
   auto factory = blocking_policy_from_file(options);
   if (!factory.ok()) return factory.status();
   registry[options.name] = *std::move(factory);
   return options.name;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> take_policies(const std::vector<std::string>& named,
+                                                       Duration answer_within,
+                                                       PolicyRegistry& registry) {
+  std::vector<std::string> names;
+  std::set<std::string> taken;
+  for (const std::string& one : named) {
+    if (!taken.insert(one).second) continue;
+    auto name = take_policy(one, answer_within, registry);
+    if (!name.ok()) return name.status();
+    names.push_back(*std::move(name));
+  }
+  return names;
 }
 
 }  // namespace supercloud

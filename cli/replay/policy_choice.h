@@ -9,15 +9,18 @@
 
 namespace supercloud {
 
+// What each policy of built_in_policies() does; the simplest first.
 struct PolicyWords {
   std::string name, does;
 };
 
 std::vector<PolicyWords> built_in_policy_words();
 
-// Adds a file's policy to the registry, for virtual time, with so much real time for an answer; gives the name by which VMs choose it. NotFound: neither a name that is
-// known nor a file.
-absl::StatusOr<std::string> take_policy(const std::string& name_or_file, Duration answer_within,
-                                        PolicyRegistry& registry);
+// The names by which VMs choose policies that a person has named, each once, in that order. A file's policy is started once, to see
+// that it runs, and added to the registry, for virtual time, with so much real time for an answer. NotFound: neither a name that is
+// known nor a file. InvalidArgument: the file is no policy, or does not begin to answer.
+absl::StatusOr<std::vector<std::string>> take_policies(const std::vector<std::string>& named,
+                                                       Duration answer_within,
+                                                       PolicyRegistry& registry);
 
 }  // namespace supercloud

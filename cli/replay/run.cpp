@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <map>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "actors/ledger/billing.h"
+#include "actors/policy/policy.h"
+#include "core/text.h"
 #include "core/vm_spec.h"
 #include "simulation/replay/clairvoyant.h"
 #include "simulation/replay/plain_model.h"
@@ -28,6 +32,27 @@ ReplayOptions with_policy(const ReplayOptions& options, const std::string& polic
   return changed;
 }
 
+// Counts the answers of a policy; one strategy's run is in one thread.
+class CountedPolicy final : public Policy {
+ public:
+  CountedPolicy(std::unique_ptr<Policy> policy, std::int64_t& answers)
+      : policy_(std::move(policy)), answers_(answers) {}
+  std::string name() const override { return policy_->name(); }
+  void decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) override {
+    const Instant deadline = reply.deadline();
+    policy_->decide(std::move(world),
+                    {deadline, [&answers = answers_, reply = std::move(reply)](
+                                   absl::StatusOr<Message<schema::Decision>> decision) mutable {
+                       if (decision.ok()) ++answers;
+                       reply(std::move(decision));
+                     }});
+  }
+
+ private:
+  const std::unique_ptr<Policy> policy_;
+  std::int64_t& answers_;
+};
+
 ScheduleCosts schedule_costs(const PreparedReplay& prepared) {
   const ReplayModel& model = prepared.options.model;
   ScheduleCosts costs;
@@ -35,29 +60,99 @@ ScheduleCosts schedule_costs(const PreparedReplay& prepared) {
   costs.launch = model.launch_delay;
   costs.migration = model.migration;
   costs.notice = model.notice;
-  costs.downtime_per_hour = model.downtime_per_hour;
   costs.transfer_bytes = static_cast<std::int64_t>(model.transfer_bytes());
   costs.egress_per_gib = [price = model.egress_per_gib](const PlaceName&, const PlaceName&) {
     return price;
   };
-  costs.start = prepared.grid->find(prepared.options.start);
   return costs;
 }
 
-Strategy look_back(const PreparedReplay& prepared) {
-  const auto model = ScheduleModel::create(*prepared.grid, schedule_costs(prepared));
+// VMs for which the least is the same: those of one price of downtime that may be at the same places.
+struct Kind {
+  std::vector<int> places;
+  Money downtime_per_hour;
+  std::vector<std::string> vms;
+};
+
+std::vector<Kind> kinds_of(const PreparedReplay& prepared) {
+  std::map<std::pair<std::vector<int>, std::int64_t>, Kind> kinds;
+  std::vector<std::pair<std::vector<int>, std::int64_t>> order;
+  for (const Message<schema::VmSpec>& vm : prepared.options.vms) {
+    std::vector<int> places;
+    for (int place = 0; place < prepared.grid->places(); ++place)
+      if (why_not_at(vm, prepared.grid->place(place)).empty()) places.push_back(place);
+    const auto downtime = static_cast<std::int64_t>(vm.reader().getDowntimeNanoUsdPerHour());
+    std::pair key(places, downtime);
+    const auto [kind, is_new] = kinds.try_emplace(key, Kind{places, Money{downtime}, {}});
+    if (is_new) order.push_back(std::move(key));
+    kind->second.vms.push_back(str(vm.reader().getName()));
+  }
+  std::vector<Kind> result;
+  for (const auto& key : order) result.push_back(std::move(kinds.at(key)));
+  return result;
+}
+
+// So many times the one, and the other beside it.
+void add_times(ReplayStrategy& sum, const ReplayStrategy& one, std::int64_t times) {
+  sum.cost.nano_usd += one.cost.nano_usd * times;
+  sum.moves += one.moves * times;
+  sum.revocations += one.revocations * times;
+  sum.down += one.down * times;
+  std::map<absl::Time, Money> paid;
+  for (const ReplayStrategy* strategy : std::initializer_list<const ReplayStrategy*>{&sum, &one}) {
+    Money before;
+    for (const auto& [at, until] : strategy->cumulative) {
+      paid[at].nano_usd += (until - before).nano_usd * (strategy == &one ? times : 1);
+      before = until;
+    }
+  }
+  sum.cumulative.clear();
+  Money all;
+  for (const auto& [at, amount] : paid) sum.cumulative.emplace_back(at, all += amount);
+  sum.stays.insert(sum.stays.end(), one.stays.begin(), one.stays.end());
+}
+
+// With so much downtime for each move.
+Strategy least_of(const PreparedReplay& prepared, const Kind& kind, absl::Duration blackout) {
+  const PriceGrid grid = prepared.grid->with_places(kind.places);
+  ScheduleCosts costs = schedule_costs(prepared);
+  costs.start = grid.find(prepared.options.start);
+  costs.downtime_per_hour = kind.downtime_per_hour;
+  costs.blackout = blackout;
+  const auto model = ScheduleModel::create(grid, costs);
   if (!model.ok()) return model.status();
   const auto best = clairvoyant(*model);
   if (!best.ok()) return best.status();
-  auto strategy = model->strategy(best->schedule, "clairvoyant", "vm1");
-  if (!strategy.ok()) return strategy;
-  // Each VM by itself: nothing that several share holds it back.
-  const auto vms = static_cast<std::int64_t>(prepared.options.vms.size());
-  strategy->cost.nano_usd *= vms;
-  strategy->moves *= vms;
-  strategy->down *= vms;
-  for (auto& [at, paid] : strategy->cumulative) paid.nano_usd *= vms;
-  return strategy;
+  return model->strategy(best->schedule, "clairvoyant", kind.vms.front());
+}
+
+// Each VM by itself: nothing that several share holds it back.
+Strategy look_back(const PreparedReplay& prepared, absl::Duration blackout) {
+  ReplayStrategy all;
+  all.name = "clairvoyant";
+  std::vector<Kind> kinds = kinds_of(prepared);
+  for (Kind& kind : kinds) {
+    Strategy one = least_of(prepared, kind, blackout);
+    const int on_demand = prepared.grid->places() - 1;
+    if (absl::IsFailedPrecondition(one.status()) && kind.places.back() != on_demand) {
+      // Its labels leave it nowhere to be at some time: it is started anew on demand then, as in a replay.
+      kind.places.push_back(on_demand);
+      one = least_of(prepared, kind, blackout);
+    }
+    if (!one.ok()) return one;
+    add_times(all, *one, static_cast<std::int64_t>(kind.vms.size()));
+  }
+  std::ranges::stable_sort(all.stays, {}, &ReplayStay::from);
+  return all;
+}
+
+// For how long a VM is down while it moves: the least that was seen, of strategies of which no VM was caught.
+absl::Duration blackout_of(const std::vector<ReplayStrategy>& strategies) {
+  absl::Duration least = absl::InfiniteDuration();
+  for (const ReplayStrategy& strategy : strategies)
+    if (strategy.caught == 0 && strategy.moves > 0)
+      least = std::min(least, strategy.down / strategy.moves);
+  return least == absl::InfiniteDuration() ? absl::ZeroDuration() : least;
 }
 
 ReplayResult common(const PreparedReplay& prepared) {
@@ -69,6 +164,7 @@ ReplayResult common(const PreparedReplay& prepared) {
   result.prices = prepared.grid->changes();
   result.prices_read = prepared.grid->prices_read();
   result.rejected_rows = prepared.grid->rejected_rows();
+  result.damage = prepared.grid->damage();
   return result;
 }
 
@@ -85,11 +181,11 @@ void judge(ReplayResult& result) {
 absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
                                             const std::vector<std::string>& policies,
                                             const ReplayWatch& watch) {
-  const auto began = std::chrono::steady_clock::now();
   const ReplayOptions& options = prepared.options;
   const std::size_t count = policies.size();
   std::vector<std::optional<Strategy>> done(count);
   std::vector<std::atomic<double>> shares(count);
+  std::vector<std::int64_t> answers(count);
   std::atomic<std::size_t> next = 0;
   const auto work = [&](bool tells) {
     for (std::size_t i = next++; i < count; i = next++) {
@@ -104,14 +200,23 @@ absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
         return !watch.stop || !watch.stop();
       };
       if (i != 0) mine.keep = nullptr;
+      auto& factory = mine.policies[policies[i]];
+      factory = [make = std::move(factory), &answered = answers[i]] {
+        return std::make_unique<CountedPolicy>(make(), answered);
+      };
       done[i] = replay(mine, policies[i]);
+      if (done[i]->ok()) (*done[i])->answers = answers[i];
     }
   };
   std::vector<std::thread> threads;
   const std::size_t most = std::max(1U, std::thread::hardware_concurrency());
   for (std::size_t i = 1; i < std::min(most, count); ++i)
     threads.emplace_back([&work] { work(false); });
-  Strategy best = look_back(prepared);
+  const bool downtime_counts = std::ranges::any_of(
+      options.vms, [](const auto& vm) { return vm.reader().getDowntimeNanoUsdPerHour() > 0; });
+  // What a move's downtime costs is known once there were some.
+  std::optional<Strategy> best;
+  if (!downtime_counts) best = look_back(prepared, absl::ZeroDuration());
   work(true);
   for (std::thread& thread : threads) thread.join();
 
@@ -123,16 +228,18 @@ absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
     if (!strategy->ok()) return strategy->status();
     result.strategies.push_back(*std::move(*strategy));
   }
-  if (!best.ok()) return best.status();
-  result.clairvoyant = best->cost;
-  result.strategies.push_back(*std::move(best));
+  const absl::Duration blackout = blackout_of(result.strategies);
+  if (!best) best = look_back(prepared, blackout);
+  if (!best->ok()) return best->status();
+  (*best)->down = blackout * (*best)->moves;
+  result.clairvoyant = (*best)->cost;
+  result.strategies.push_back(**std::move(best));
   judge(result);
-  result.wall = absl::FromChrono(std::chrono::steady_clock::now() - began);
+  result.wall = absl::FromChrono(std::chrono::steady_clock::now() - prepared.began);
   return result;
 }
 
 absl::StatusOr<ReplayResult> run_plain(const PreparedReplay& prepared, bool at_start) {
-  const auto began = std::chrono::steady_clock::now();
   const PriceGrid& grid = *prepared.grid;
   const auto model =
       PlainModel::create(grid, at_start ? PlainBilling::at_start : PlainBilling::by_mean);
@@ -154,7 +261,7 @@ absl::StatusOr<ReplayResult> run_plain(const PreparedReplay& prepared, bool at_s
   result.strategies.push_back(model->clairvoyant());
   result.clairvoyant = result.strategies.back().cost;
   judge(result);
-  result.wall = absl::FromChrono(std::chrono::steady_clock::now() - began);
+  result.wall = absl::FromChrono(std::chrono::steady_clock::now() - prepared.began);
   return result;
 }
 

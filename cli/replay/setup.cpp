@@ -1,14 +1,12 @@
 #include "cli/replay/setup.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <fstream>
+#include <optional>
+#include <set>
 #include <sstream>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "actors/policy/world.h"
 #include "actors/spot/on_demand_prices.h"
@@ -23,72 +21,31 @@
 namespace supercloud {
 namespace {
 
-// CLI11 takes a message for a refusal, "" for consent.
-template <class Read>
-CLI::Option* add_read(CLI::App& command, const std::string& name, const std::string& what,
-                      Read read) {
-  return command.add_option_function<std::string>(
-      name,
-      [name, read](const std::string& said) {
-        const absl::Status status = read(said);
-        if (!status.ok()) throw CLI::ValidationError(name, std::string(status.message()));
-      },
-      what);
-}
-
-void add_span(CLI::App& command, const std::string& name, const std::string& what,
-              absl::Duration& span, absl::Duration least = absl::ZeroDuration()) {
-  add_read(command, name, what, [&span, least](const std::string& said) {
-    absl::Duration read;
-    if (!absl::ParseDuration(said, &read) || read < least || read > absl::Minutes(30))
-      return absl::InvalidArgumentError(absl::StrCat(said, " is no time from ",
-                                                     absl::FormatDuration(least),
-                                                     " to 30m; write it as 120s or 2m30s"));
-    span = read;
-    return absl::OkStatus();
-  })->default_str(absl::FormatDuration(span));
-}
-
-void add_bytes(CLI::App& command, const std::string& name, const std::string& what,
-               std::uint64_t& bytes) {
-  add_read(command, name, what, [&bytes](const std::string& said) {
-    const auto read = parse_bytes(said);
-    if (read.ok()) bytes = *read;
-    return read.status();
-  })->default_str(format_bytes(bytes));
-}
-
-// 0 is a price here, too: nothing is paid.
-absl::StatusOr<Money> read_money(const std::string& said) {
-  double zero = 1;
-  if (absl::SimpleAtod(said, &zero) && zero == 0) return Money{};
-  return parse_price(said, price_per_hour_max);
-}
-
-template <class Target>
-CLI::Option* add_money(CLI::App& command, const std::string& name, const std::string& what,
-                       Target& target) {
-  return add_read(command, name, what, [&target](const std::string& said) {
-    const auto read = read_money(said);
-    if (read.ok()) target = *read;
-    return read.status();
-  });
+std::string minute_text(absl::Time at) {
+  return absl::FormatTime("%Y-%m-%d %H:%M", at, absl::UTCTimeZone());
 }
 
 // What `--on-demand` says of the type, else what is known of it.
-absl::StatusOr<Money> on_demand_price(const ReplaySetup& setup, const std::string& type) {
+absl::StatusOr<Money> on_demand_price(const ReplaySetup& setup, const ChosenPrices& chosen) {
+  const std::string& type = chosen.type();
+  const std::set<std::string> types = chosen.contents.instance_types();
+  std::optional<Money> found;
   for (const std::string& said : setup.on_demand) {
     const std::size_t equals = said.find('=');
     if (equals == std::string::npos)
       return absl::InvalidArgumentError(
           absl::StrCat("--on-demand ", said, ": write it as TYPE=USD, for one ", type, "=0.175"));
-    if (said.substr(0, equals) != type) continue;
+    if (!types.contains(said.substr(0, equals)))
+      return absl::NotFoundError(absl::StrCat("--on-demand ", said,
+                                              ": there are no prices of that type, but of ",
+                                              chosen.contents.types_text()));
     const auto price = parse_price(std::string_view(said).substr(equals + 1), price_per_hour_max);
     if (!price.ok())
       return absl::InvalidArgumentError(
           absl::StrCat("--on-demand ", said, ": ", price.status().message()));
-    return *price;
+    if (said.substr(0, equals) == type && !found) found = *price;
   }
+  if (found) return *found;
   if (const auto known = known_on_demand_price(type)) return *known;
   return absl::InvalidArgumentError(absl::StrCat("what ", type,
                                                  " costs on demand is not known here; say "
@@ -96,13 +53,8 @@ absl::StatusOr<Money> on_demand_price(const ReplaySetup& setup, const std::strin
                                                  type, "=USD per hour"));
 }
 
-// By the labels that every place carries; it has no others here.
 absl::Status check_start(const Message<schema::VmSpec>& vm, const PlaceName& start) {
-  const auto world = Message<schema::World>::build([&start](schema::World::Builder builder) {
-    write_place(start, {}, builder.initCandidates(1)[0].initPlace());
-  });
-  const std::string why =
-      why_labels_forbid(vm.reader(), world.reader().getCandidates()[0].getPlace());
+  const std::string why = why_not_at(vm, start);
   if (why.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("it may not begin at ", start.id(), ": ", why,
@@ -137,19 +89,75 @@ absl::StatusOr<std::vector<Message<schema::VmSpec>>> make_vms(const ReplaySetup&
   return vms;
 }
 
-// From when on every place has a price: whole hours.
-absl::Time first_common_hour(const PriceGrid& grid) {
-  int first = 0;
-  for (int place = 0; place < grid.places(); ++place) {
-    int step = 0;
-    while (step < grid.steps() && !grid.known(place, step)) ++step;
-    first = std::max(first, step);
-  }
-  const std::int64_t seconds = absl::ToUnixSeconds(grid.time_of(std::min(first, grid.steps())));
-  return absl::FromUnixSeconds((seconds + 3599) / 3600 * 3600);
+int first_known(const PriceGrid& grid, int place) {
+  int step = 0;
+  while (step < grid.steps() && !grid.known(place, step)) ++step;
+  return step;
 }
 
-// The place that is named, or the cheapest at the beginning.
+// Without --from: the first whole hour at which every place has a price, but for those whose first one comes later than in the first
+// quarter of the time. What AWS answers begins with the prices in force, some of them days old.
+absl::Time usual_beginning(const PriceGrid& grid) {
+  int first = 0;
+  for (int place = 0; place < grid.places(); ++place)
+    if (const int known = first_known(grid, place); known <= grid.steps() / 4)
+      first = std::max(first, known);
+  const std::int64_t seconds = absl::ToUnixSeconds(grid.time_of(first));
+  const absl::Time hour = absl::FromUnixSeconds((seconds + 3599) / 3600 * 3600);
+  return hour < grid.to() ? hour : grid.from();
+}
+
+// Of places without a price at the beginning, and of one that is not that of the prices.
+std::string notes_on_beginning(const PriceGrid& grid, std::optional<absl::Time> first_price) {
+  std::string notes;
+  if (first_price && *first_price + absl::Hours(1) < grid.from())
+    absl::StrAppend(&notes, "The replay begins at ", minute_text(grid.from()),
+                    ", when every zone has a price, not at the first one, ",
+                    minute_text(*first_price), "; --from begins elsewhere.\n");
+  for (int place = 0; place < grid.places(); ++place)
+    if (const int known = first_known(grid, place); known > 0)
+      absl::StrAppend(&notes, grid.place(place).zone, " has no price before ",
+                      known < grid.steps() ? minute_text(grid.time_of(known)) : "the end",
+                      ": until then no VM can be there.\n");
+  return notes;
+}
+
+absl::StatusOr<std::vector<MarketSpan>> read_left_out(const std::vector<std::string>& said) {
+  std::vector<MarketSpan> spans;
+  for (const std::string& one : said) {
+    const std::size_t slash = one.find('/');
+    const std::string option = "--leave-out " + one;
+    if (slash == std::string::npos || slash == 0 || slash + 1 == one.size())
+      return absl::InvalidArgumentError(absl::StrCat(
+          option, ": write it as FROM/TO, for one 2015-06-09T15:30:00Z/2015-06-12T00:21:00Z"));
+    const auto from = parse_market_time("--leave-out", one.substr(0, slash), absl::InfinitePast());
+    if (!from.ok()) return from.status();
+    const auto to = parse_market_time("--leave-out", one.substr(slash + 1), absl::InfiniteFuture());
+    if (!to.ok()) return to.status();
+    if (*to <= *from)
+      return absl::InvalidArgumentError(absl::StrCat(option, ": its end is not after its start"));
+    spans.push_back({*from, *to});
+  }
+  return spans;
+}
+
+// That there is something between --from and --to, and prices in it.
+absl::Status check_period(const ReplaySetup& setup, absl::Time from, absl::Time to,
+                          const PriceContents::Series& prices) {
+  if (to <= from)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--to ", setup.to, " is not after --from ", setup.from, "; exchange them"));
+  const absl::Time end = std::max(prices.last, prices.until);
+  if (from != absl::InfinitePast() && from >= end)
+    return absl::InvalidArgumentError(absl::StrCat("--from ", setup.from, ": the prices end at ",
+                                                   minute_text(end), "; begin before that"));
+  if (to <= prices.first)
+    return absl::InvalidArgumentError(absl::StrCat("--to ", setup.to, ": the prices begin at ",
+                                                   minute_text(prices.first), "; end after that"));
+  return absl::OkStatus();
+}
+
+// The place that is named, or the cheapest at the beginning; on demand where every spot price is above the bid.
 absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid& grid, Money most) {
   std::vector<std::string> ids;
   for (int i = 0; i < grid.places(); ++i) {
@@ -158,6 +166,11 @@ absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid&
     const bool named = said == ids.back() || (place.spot && said == place.zone) ||
                        (!place.spot && said == "on-demand");
     if (!named) continue;
+    if (!grid.known(i, 0))
+      return absl::FailedPreconditionError(
+          absl::StrCat("--start ", said,
+                       ": it has no price yet when the replay begins; begin elsewhere, or "
+                       "later with --from"));
     if (place.spot && grid.price(i, 0) > most)
       return absl::FailedPreconditionError(absl::StrCat(
           "--start ", said, ": its price at the beginning exceeds the bid; begin elsewhere"));
@@ -167,84 +180,25 @@ absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid&
     return absl::NotFoundError(
         absl::StrCat("--start ", said, ": there is no such place; ", suggest(said, ids, "")));
   int cheapest = grid.places() - 1;  // on demand
-  for (int i = 0; i < grid.places(); ++i)
+  for (int i = 0; i < grid.places(); ++i) {
+    if (!grid.known(i, 0) || (grid.place(i).spot && grid.price(i, 0) > most)) continue;
     if (grid.price(i, 0) < grid.price(cheapest, 0)) cheapest = i;
+  }
   return grid.place(cheapest);
 }
 
 }  // namespace
 
-void add_replay_options(CLI::App& command, ReplaySetup& setup) {
-  ReplayModel& model = setup.model;
-  command.add_option("--prices", setup.files, price_files_help)->required()->option_text("FILE...");
-  command.add_option("--type", setup.type, instance_type_help);
-  command.add_option("--product", setup.product, product_help);
-  command.add_option("--cloud", setup.cloud, "Whose prices these are")->capture_default_str();
-  command.add_option("--on-demand", setup.on_demand, "What a type costs on demand, per hour")
-      ->option_text("TYPE=USD");
-  command.add_option("--from", setup.from, "Begin here instead of at the first price");
-  command.add_option("--to", setup.to, "End here instead of at the last price");
-  command.add_option("--start", setup.start,
-                     "Where the VMs begin: a zone, or on-demand; without it the cheapest place");
-  command.add_option("--vms", setup.vms, "So many VMs")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 200));
-  command
-      .add_option("--vm", setup.vm_files,
-                  "Files of VMs whose labels, budgets and downtime price they take in turn")
-      ->option_text("FILE...");
-  add_read(command, "--billing", "By the hour, or by the second",
-           [&model](const std::string& said) {
-             if (said != "hourly" && said != "per-second")
-               return absl::InvalidArgumentError(said + " is neither hourly nor per-second");
-             model.billing =
-                 said == "hourly" ? schema::Billing::HOURLY : schema::Billing::PER_SECOND;
-             return absl::OkStatus();
-           })
-      ->default_str("hourly");
-  add_read(command, "--model",
-           "full: the whole choreography. plain: by the second, no bid, free instant moves. "
-           "plain-hours: the same, but hours cost their price at the start",
-           [&setup](const std::string& said) {
-             if (said != "full" && said != "plain" && said != "plain-hours")
-               return absl::InvalidArgumentError(said + " is none of full, plain, plain-hours");
-             setup.plain = said != "full";
-             setup.plain_hours = said == "plain-hours";
-             return absl::OkStatus();
-           })
-      ->default_str("full");
-  add_money(command, "--bid",
-            "Bid for spot instances, USD per hour; without it the on-demand price", model.bid);
-  add_span(command, "--notice", "From the notice until the cloud takes an instance", model.notice);
-  add_span(command, "--launch-delay", "Until a rented instance runs", model.launch_delay);
-  add_span(command, "--migration-time", "Of one move, for which both machines are paid",
-           model.migration);
-  add_bytes(command, "--memory", "Of each VM", model.memory_bytes);
-  add_read(command, "--dirty-factor", "So many times the memory is sent",
-           [&model](const std::string& said) {
-             double factor = 0;
-             if (!absl::SimpleAtod(said, &factor) || !(factor >= 1 && factor <= 100))
-               return absl::InvalidArgumentError(said + " is no number from 1 to 100");
-             model.dirty_percent = static_cast<int>(std::lround(factor * 100));
-             return absl::OkStatus();
-           })
-      ->default_str("1.3");
-  add_bytes(command, "--disk-delta", "Of the disk, sent with each move", model.disk_delta_bytes);
-  add_money(command, "--egress", "What a GiB that is sent costs, in USD", model.egress_per_gib)
-      ->default_str("0.01");
-  add_money(command, "--downtime-price", "What a VM's user loses in an hour without it, in USD",
-            model.downtime_per_hour)
-      ->default_str("0");
-  command.add_option("--moves-per-day", model.moves_per_day,
-                     "Of all VMs, to save money; 0: no limit");
-  command.add_option("--moving-max", model.moving_max,
-                     "VMs that move at once, to save money; 0: no limit");
-  add_span(command, "--answer-within",
-           "How long a policy that is a file may take for an answer, in real time",
-           setup.answer_within, absl::Milliseconds(1));
+std::string why_not_at(const Message<schema::VmSpec>& vm, const PlaceName& place) {
+  const auto world = Message<schema::World>::build([&place](schema::World::Builder builder) {
+    write_place(place, {}, builder.initCandidates(1)[0].initPlace());
+  });
+  return why_labels_forbid(vm.reader(), world.reader().getCandidates()[0].getPlace());
 }
 
 absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
+  PreparedReplay prepared;
+  prepared.began = std::chrono::steady_clock::now();
   const auto from = parse_market_time("--from", setup.from, absl::InfinitePast());
   if (!from.ok()) return from.status();
   const auto to = parse_market_time("--to", setup.to, absl::InfiniteFuture());
@@ -252,19 +206,25 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
 
   const auto chosen = choose_prices(setup.files, setup.cloud, setup.type, setup.product);
   if (!chosen.ok()) return chosen.status();
-  if (const auto all = chosen->contents.total(); all.first == all.last)
+  const PriceContents::Series period = chosen->contents.total(chosen->type());
+  if (period.first == period.last)
     return absl::InvalidArgumentError(absl::StrCat(
         setup.files.front(), ": there are prices of one moment only, and none of what came after"));
   PriceFileOptions files = chosen->options;
-  const auto on_demand = on_demand_price(setup, chosen->type());
+  if (const absl::Status some = check_period(setup, *from, *to, period); !some.ok()) return some;
+  const auto on_demand = on_demand_price(setup, *chosen);
   if (!on_demand.ok()) return on_demand.status();
   const Money bid = setup.model.bid.value_or(*on_demand);
 
-  PreparedReplay prepared;
   ReplayOptions& options = prepared.options;
   PriceGridOptions grid_options;
-  grid_options.from = *from;
-  grid_options.to = *to;
+  const auto left_out = read_left_out(setup.leave_out);
+  if (!left_out.ok()) return left_out.status();
+  grid_options.left_out = *left_out;
+  // Before the first price there is nothing to decide.
+  grid_options.from = setup.from.empty() ? *from : std::max(*from, period.first);
+  // A table's last row holds as long as the others.
+  grid_options.to = setup.to.empty() && period.until > period.last ? period.until : *to;
   grid_options.keep_changes = true;
   grid_options.bid = [bid](const PlaceName&) { return std::optional(bid); };
   const auto read_grid = [&]() -> absl::StatusOr<PriceGrid> {
@@ -275,11 +235,19 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   };
   auto grid = read_grid();
   if (!grid.ok()) return grid.status();
-  if (const absl::Time common = first_common_hour(*grid); common > grid->from()) {
-    grid_options.from = common;
-    grid = read_grid();
-    if (!grid.ok()) return grid.status();
+  std::optional<absl::Time> first_price;
+  if (setup.from.empty() && !setup.plain) {
+    first_price = grid->from();
+    if (const absl::Time begin = usual_beginning(*grid); begin > grid->from()) {
+      grid_options.from = begin;
+      grid = read_grid();
+      if (!grid.ok()) return grid.status();
+    }
   }
+  if (!setup.plain) prepared.notes = notes_on_beginning(*grid, first_price);
+  if (!setup.from.empty() && *from < period.first)
+    absl::StrAppend(&prepared.notes, "There is no price before ", minute_text(period.first),
+                    ": the replay begins there, not at --from.\n");
   PlaceName place = grid->place(0);
   place.spot = false;
   options.on_demand = {place, *on_demand, grid->from()};

@@ -1,6 +1,7 @@
 // What commands that replay prices are asked for, and what they make of it.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,18 +28,26 @@ struct ReplaySetup {
   int vms = 1;
   ReplayModel model;
   bool plain = false, plain_hours = false;  // --model
+  std::vector<std::string> leave_out;       // "FROM/TO"
 };
 
 void add_replay_options(CLI::App& command, ReplaySetup& setup);
+// InvalidArgument: an option was given that has no effect under the model that is asked for.
+absl::Status check_model(const CLI::App& command, const ReplaySetup& setup);
 
 // Everything but a policy.
 struct PreparedReplay {
   std::string title;
   ReplayOptions options;            // `vms` have the policy that was asked for
   std::shared_ptr<PriceGrid> grid;  // with the on-demand place, and the changes
+  std::string notes;                // for stderr: what a person may not expect, a line each
+  std::chrono::steady_clock::time_point began;
 };
 
-// Reads the prices once. Errors name file or option, and the cure.
+// Reads the prices. Errors name file or option, and the cure.
 absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup);
+
+// Why this VM may not be at this place; empty: it may. By the labels that every place carries: in a replay it has no others.
+std::string why_not_at(const Message<schema::VmSpec>& vm, const PlaceName& place);
 
 }  // namespace supercloud

@@ -1,5 +1,6 @@
 #include "cli/replay/told.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -17,7 +18,7 @@ std::string day_and_hour(absl::Time at) {
 }
 
 std::string share(Money part, Money whole) {
-  if (whole.nano_usd <= 0) return "";
+  if (whole.nano_usd <= 0) return "-";
   return absl::StrFormat("%.1f %%", 100 * usd(part) / usd(whole));
 }
 
@@ -44,9 +45,12 @@ std::string replay_text(const ReplayResult& result) {
   std::vector<std::vector<std::string>> model = {{"MODEL", ""}};
   for (const auto& [name, value] : result.model) model.push_back({name, value});
   absl::StrAppend(&text, text_table(model));
+  if (possible.nano_usd <= 0)
+    text += "\nNothing could be saved: the least that was possible is what on demand costs.\n";
   if (result.rejected_rows > 0)
     absl::StrAppend(&text, "\n", result.rejected_rows,
-                    " damaged rows were left out: see `supercloud events 'bus.rejected.>'`\n");
+                    result.rejected_rows == 1 ? " damaged row was" : " damaged rows were",
+                    " left out\n");
   absl::StrAppendFormat(&text, "\n%.2f s\n", absl::ToDoubleSeconds(result.wall));
   return text;
 }
@@ -61,6 +65,21 @@ std::string failures_text(const ReplayResult& result) {
                           : absl::StrCat(strategy.failures, " times, the first time"),
                       ": ", strategy.failure, "\n");
   return text;
+}
+
+std::string damage_text(const ReplayResult& result) {
+  std::string text;
+  for (const std::string& one : result.damage) absl::StrAppend(&text, one, "\n");
+  if (result.rejected_rows > result.damage.size())
+    absl::StrAppend(&text, "... and ", result.rejected_rows - result.damage.size(),
+                    " more damaged rows\n");
+  return text;
+}
+
+bool never_answered(const ReplayResult& result) {
+  return std::ranges::any_of(result.strategies, [](const ReplayStrategy& strategy) {
+    return strategy.failures > 0 && strategy.answers == 0;
+  });
 }
 
 std::string replay_json(const ReplayResult& result) {
@@ -89,6 +108,7 @@ std::string replay_json(const ReplayResult& result) {
       {"events", result.strategies.empty() ? 0 : result.strategies.front().events},
       {"prices", result.prices_read},
       {"rejected_rows", result.rejected_rows},
+      {"damage", result.damage},
       {"wall_s", absl::ToDoubleSeconds(result.wall)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

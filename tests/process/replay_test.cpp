@@ -1,4 +1,6 @@
 // Replays as a person runs them: policies that are files, good and bad, many VMs, and prices as they should not be.
+#include "tests/process/replay.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -10,62 +12,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "tests/process/program.h"
 
 namespace supercloud {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-using Json = nlohmann::json;
-
-constexpr std::int64_t begin_s = 1'440'201'600;  // 2015-08-22
-
-class ReplayTest : public ProgramTest {
- protected:
-  // Three zones for two days, each in turn the cheapest for five hours.
-  std::string prices() const {
-    std::string rows = "epoch_s,az,usd_per_h\n";
-    for (int hour = 0; hour < 48; ++hour)
-      for (int zone = 0; zone < 3; ++zone)
-        absl::StrAppend(&rows, begin_s + hour * 3600, ",", std::string(1, "abc"[zone]), ",",
-                        (hour / 5 + zone) % 3 * 0.01 + 0.03, "\n");
-    return write("r3.large.csv", rows);
-  }
-  static std::string example(const std::string& name) {
-    const char* folder = ::getenv("SUPERCLOUD_EXAMPLES");
-    EXPECT_NE(folder, nullptr) << "meson sets it";
-    return absl::StrCat(folder == nullptr ? "" : folder, "/", name);
-  }
-  static bool has_pyzmq() {
-    static const bool has = std::system("/usr/bin/python3 -c 'import zmq' 2>/dev/null") == 0;
-    return has;
-  }
-
-  Json replayed(std::vector<std::string> more) {
-    std::vector<std::string> arguments = {"replay", "--json", "--baselines", "none", "--prices"};
-    for (std::string& word : more) arguments.push_back(std::move(word));
-    const Said said = run(arguments);
-    EXPECT_EQ(said.code, 0) << said.err;
-    told_ = said.err;
-    Json answer = Json::parse(said.out, nullptr, /*allow_exceptions=*/false);
-    EXPECT_TRUE(answer.is_object()) << said.out;
-    answer.erase("wall_s");
-    return answer;
-  }
-  std::string explained() { return run({"explain", "vm1", "--full"}).out; }
-  std::string log() { return run({"events", "--since", "start", "--json", ">"}).out; }
-
-  // In the story that `explain` tells.
-  std::string place_at_end(const std::string& vm) {
-    const std::string story = run({"explain", vm}).out;
-    const std::size_t at = story.find(" at "), from = story.find(" from ");
-    EXPECT_TRUE(at < from && from != std::string::npos) << story;
-    return at < from ? story.substr(at + 4, from - at - 4) : "";
-  }
-
-  std::string told_;  // on stderr, by the last replay
-};
 
 // ---- policies that are files
 
@@ -101,6 +53,7 @@ struct BadPolicy {
   const char* first;      // that is told of it
   const char* explained;  // among what is
   bool recovers = false;
+  int code = 1;  // nothing was ever answered
 };
 
 void PrintTo(const BadPolicy& policy, std::ostream* out) { *out << policy.name; }
@@ -120,7 +73,7 @@ TEST_P(BadPolicyTest, MovesNothingAndIsNamedWithItsFault) {
                    "\n  say(b'decision', question, b'{\"reason\": \"it is fine\"}')\n"));
   ::chmod(path.c_str(), 0755);
   const std::vector<std::string> arguments = {prices(), "--policy", path, "--answer-within", "1s"};
-  const Json answer = replayed(arguments);
+  const Json answer = replayed(arguments, GetParam().code);
   EXPECT_EQ(answer["strategies"][0]["moves"], 0);
   EXPECT_THAT(told_, HasSubstr("policy bad failed "));
   EXPECT_THAT(told_, HasSubstr(GetParam().first));
@@ -138,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadPolicy{"late",
                   "if not os.path.exists(sys.argv[0] + '.late'):\n"
                   "    open(sys.argv[0] + '.late', 'w').close()\n    time.sleep(60)",
-                  "bad.py did not answer within 1s", "bad.py did not answer within 1s", true},
+                  "bad.py did not answer within 1s", "bad.py did not answer within 1s", true, 0},
         BadPolicy{"never", "continue", "bad.py did not answer within 1s",
                   "bad.py was killed: it left a question without an answer; it failed 3 times in a "
                   "row and is not started again"},
@@ -148,20 +101,45 @@ INSTANTIATE_TEST_SUITE_P(
                   "say(b'decision', question, b'{\"choice\": "
                   "\"aws/us-east-1/us-east-1x/r3.large/spot\", \"reason\": \"x\"}'); continue",
                   "which is no place that is known",
-                  "it chose \"us-east-1x/spot\", which is no place that is known"},
+                  "it chose \"us-east-1x/spot\", which is no place that is known", false, 0},
         BadPolicy{"crashes", "print('no luck', file=sys.stderr, flush=True); os.abort()",
                   "bad.py ended with signal 6 (ABRT); it wrote last: no luck",
                   "no luck; it failed 3 times in a row and is not started again"}),
     [](const auto& param) { return param.param.name; });
 
-TEST_F(ReplayTest, APolicyThatFailsOrIsCaughtFailsItsTest) {
-  const std::string path = write("exits.sh", "#!/bin/sh\nexit 3\n");
-  ::chmod(path.c_str(), 0755);
-  const Said said = run({"policy", "test", path, "--prices", prices()});
-  EXPECT_EQ(said.code, 1);
-  EXPECT_THAT(said.out, HasSubstr("cheapest"));
-  EXPECT_THAT(said.err, HasSubstr("exits.sh ended with exit code 3, before its hello"));
+TEST_F(ReplayTest, AFileThatCannotRunIsRefusedBeforeAnythingRuns) {
+  const std::string exits = write("exits.sh", "#!/bin/sh\nexit 3\n");
+  const std::string cut = write("cut.so",
+                                "\x7f"
+                                "ELF");
+  const std::string words = write("words.py", "these are no instructions\n");
+  for (const std::string& path : {exits, words}) ::chmod(path.c_str(), 0755);
+  for (const auto& arguments : {std::vector<std::string>{"policy", "test", exits},
+                                {"replay", "--policy", exits},
+                                {"replay", "--policy", cut},
+                                {"replay", "--baselines", words}}) {
+    std::vector<std::string> all = arguments;
+    all.insert(all.end(), {"--prices", prices()});
+    const Said said = run(all);
+    EXPECT_EQ(said.code, 2) << arguments.back();
+    EXPECT_EQ(said.out, "");
+    EXPECT_THAT(said.err, HasSubstr("policy " + arguments.back() + " cannot run: "));
+  }
+  EXPECT_THAT(run({"replay", "--policy", exits, "--prices", prices()}).err,
+              HasSubstr("exits.sh ended with exit code 3, before its hello"));
   EXPECT_EQ(run({"policy", "test", "smart-spot", "--prices", prices()}).code, 0);
+}
+
+TEST_F(ReplayTest, EachPolicyRunsOnceAndNoneIsComparedWithItself) {
+  const Said tested = run({"policy", "test", "cheapest", "--prices", prices(), "--json"});
+  const Json strategies = Json::parse(tested.out)["strategies"];
+  ASSERT_EQ(strategies.size(), 3U);
+  EXPECT_EQ(strategies[0]["name"], "cheapest");
+  EXPECT_EQ(strategies[1]["name"], "stay");
+  const Said compared =
+      run({"policy", "compare", "smart-spot", "smart-spot", "--prices", prices()});
+  EXPECT_EQ(compared.code, 2);
+  EXPECT_THAT(compared.err, HasSubstr("smart-spot cannot be compared with itself"));
 }
 
 // ---- many VMs
@@ -261,7 +239,9 @@ TEST_P(BadPricesTest, AreToldByTheCommand) {
   if (GetParam().code == 0) {
     // The others count, and the log has the reason.
     EXPECT_THAT(said.out, HasSubstr("on-demand"));
-    EXPECT_THAT(said.out, HasSubstr("damaged rows were left out"));
+    EXPECT_THAT(said.out, testing::ContainsRegex("damaged row( was|s were) left out"));
+    EXPECT_THAT(said.out, HasSubstr("events 'bus.rejected.>' --since start --cluster replay-"));
+    EXPECT_THAT(said.err, HasSubstr(GetParam().said));
     EXPECT_THAT(run({"events", "--since", "start", "bus.rejected.>"}).out,
                 HasSubstr(GetParam().said));
   } else {
@@ -287,6 +267,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "--type m4.xlarge: there are no prices of it, but of r3.large (1 row)",
                   2,
                   {"--type", "m4.xlarge"}},
+        BadPrices{"no_zone_of_csv", good_events_and("1440205200,!!,0.03\n"),
+                  "\"!!\" is no zone, such as us-east-1a", 0},
         BadPrices{"a_negative_price", good_events_and("1440205200,a,-0.03\n"), "is negative", 0},
         BadPrices{"an_absurd_price", good_events_and("1440205200,a,30000\n"), "30000", 0},
         BadPrices{"one_row_back", good_events_and("1440201000,a,0.03\n"),
