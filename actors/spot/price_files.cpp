@@ -174,7 +174,8 @@ absl::StatusOr<PriceFile> look_into_csv(const std::string& path, const PriceFile
         continue;
       }
       const PlaceName& place = entry.place;
-      file.contents.add({place.instance_type, "", place.zone}, {1, row->since, row->since, {}});
+      file.contents.add({place.instance_type, "", place.zone},
+                        {1, row->since, row->since, absl::InfinitePast()});
       order.take(place.instance_type, row->since);
     }
   }

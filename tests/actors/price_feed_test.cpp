@@ -102,8 +102,11 @@ TEST(CsvFeed, DeliversThePricesInForceFirstWhenItBeginsLater) {
 }
 
 TEST(CsvFeed, TakesTheRegionFromTheZonesName) {
+  CsvFeedOptions options;
+  options.cloud = "own";
   const auto feed =
-      read("epoch_s,az,usd_per_h\n1,eu-west-1b,0.1\n2,a,0.1\n3,us-central1-a,0.1\n4,cellar,0.1\n");
+      read("epoch_s,az,usd_per_h\n1,eu-west-1b,0.1\n2,a,0.1\n3,us-central1-a,0.1\n4,cellar,0.1\n",
+           options);
   std::vector<std::string> regions;
   for (int i = 0; i < 4; ++i) regions.push_back(next_price(**feed).value().place.region);
   EXPECT_EQ(regions,

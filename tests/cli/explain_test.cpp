@@ -252,7 +252,7 @@ TEST_F(ExplainTest, days_are_told_where_a_log_spans_them) {
   const std::string out = ask(History(told_.events()), "web1").out;
   EXPECT_THAT(out, HasSubstr(" since 2027-01-15 14:03:02 because"));
   EXPECT_THAT(out, HasSubstr("\n2027-01-15 14:03:00.100 └ web1 is to go"));
-  EXPECT_THAT(out, HasSubstr("\n                        │ ├ us-east-1c/spot would cost"));
+  EXPECT_THAT(out, HasSubstr("\n                          │ ├ us-east-1c/spot would cost"));
 }
 
 TEST_F(ExplainTest, a_vm_that_was_caught_is_told_by_what_took_its_machine) {
