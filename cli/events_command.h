@@ -44,7 +44,8 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
 // One line: event_line(), or JSON.
 void print_event(const Event& event, bool json, bool dated, std::ostream& out);
 
-// Prints those of `history` that are meant, with dates where it spans more than a day. Returns the program's exit code: exit_ok, exit_usage, exit_no_match.
+// Prints those of `history` that are meant, with dates where it spans more than a day. Returns the program's exit code: exit_ok,
+// exit_usage, exit_no_match.
 int print_history(const std::vector<Event>& history, const EventsArguments& arguments,
                   absl::Time now, std::ostream& out, std::ostream& err);
 // What to say of a pattern that takes no topic that this program knows, with the near ones; empty if it may take some.
