@@ -4,6 +4,7 @@
 #include "cli/doctor_command.h"
 #include "cli/events_command.h"
 #include "cli/explain_command.h"
+#include "cli/gateway_command.h"
 #include "cli/node_command.h"
 #include "cli/policy_command.h"
 #include "cli/policy_host_command.h"
@@ -19,6 +20,7 @@ void add_commands(CLI::App& root, Program& program) {
   add_vm_command(root, program);
   add_events_command(root, program);
   add_explain_command(root, program);
+  add_gateway_command(root, program);
   add_replay_command(root, program);
   add_policy_command(root, program);
   add_doctor_command(root, program);

@@ -1,0 +1,158 @@
+#include "actors/gateway/hub.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::string_view log_actor = "log";  // actors/node/log_reader.h
+
+ReadingHost::Page understood_page(absl::StatusOr<std::string> bytes) {
+  if (!bytes.ok()) return bytes.status();
+  auto response = Message<schema::Response>::parse(*bytes);
+  if (response.ok() && response->reader().getCode() != 0)
+    return absl::Status(static_cast<absl::StatusCode>(response->reader().getCode()),
+                        absl_view(text(response->reader().getMessage())));
+  return response;
+}
+
+}  // namespace
+
+GatewayHub::GatewayHub(Scheduler& scheduler, Bus& bus, EventPool& pool, GatewayMetrics& metrics,
+                       GatewayHubOptions options)
+    : scheduler_(scheduler),
+      bus_(bus),
+      pool_(pool),
+      metrics_(metrics),
+      options_(std::move(options)),
+      began_us_(absl::ToUnixMicros(scheduler.clock().wall())) {
+  for (const std::string& node : options_.nodes) nodes_[node] = false;
+}
+
+GatewayHub::~GatewayHub() = default;
+
+void GatewayHub::start(Reply<Done> joined) {
+  bus_.start(*this, {});
+  bus_.subscribe("", std::move(joined));
+}
+
+void GatewayHub::open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet) {
+  ReadingHost& host = *this;
+  const auto at = readings_
+                      .emplace(id, std::make_unique<Reading>(id, host, metrics_, std::move(begin),
+                                                             std::move(outlet)))
+                      .first;
+  at->second->step();
+  reap(id);
+}
+
+void GatewayHub::go_on(ReadingId id) {
+  const auto at = readings_.find(id);
+  if (at == readings_.end()) return;
+  at->second->step();
+  reap(id);
+}
+
+void GatewayHub::close(ReadingId id) {
+  readings_.erase(id);
+  std::erase_if(wanted_, [id](const Wanted& wanted) { return wanted.reading == id; });
+  metrics_.pages_waiting = wanted_.size();
+}
+
+void GatewayHub::reap(ReadingId id) {
+  const auto at = readings_.find(id);
+  if (at != readings_.end() && at->second->done()) close(id);
+}
+
+void GatewayHub::on_event(Event event) {
+  metrics_.saw(event.type());
+  recent_bytes_ += event.bytes().size();
+  recent_.push_back(event);
+  while (recent_.size() > options_.recent_events_max || recent_bytes_ > options_.recent_bytes_max) {
+    recent_bytes_ -= recent_.front().bytes().size();
+    recent_.pop_front();
+  }
+  RenderedEvent rendered(std::move(event));
+  for (auto at = readings_.begin(); at != readings_.end();) {
+    at->second->hear(rendered);
+    const ReadingId id = (at++)->first;
+    reap(id);
+  }
+}
+
+void GatewayHub::on_gap(const BusGap& gap) {
+  ++metrics_.bus_gaps;
+  for (auto at = readings_.begin(); at != readings_.end();) {
+    at->second->missed(gap);
+    const ReadingId id = (at++)->first;
+    reap(id);
+  }
+}
+
+void GatewayHub::on_request(std::string, std::string, Reply<std::string> answer) {
+  answer(absl::NotFoundError("a gateway serves nothing on the bus"));
+}
+
+void GatewayHub::on_rejected(std::string, std::string) {}
+
+void GatewayHub::on_peer(std::string node, bool alive) {
+  nodes_[std::move(node)] = alive;
+  std::uint64_t living = 0;
+  for (const auto& [name, lives] : nodes_) living += lives ? 1 : 0;
+  metrics_.nodes = living;
+}
+
+void GatewayHub::page(std::uint64_t reading, const std::string& node, std::uint64_t from,
+                      const std::string& pattern, std::function<void(Page)> then) {
+  wanted_.push_back({reading, node, from, pattern, std::move(then)});
+  metrics_.pages_waiting = wanted_.size();
+  ask();
+}
+
+void GatewayHub::ask() {
+  while (!wanted_.empty() && under_way_ < options_.pages_under_way_max) {
+    Wanted wanted = std::move(wanted_.front());
+    wanted_.pop_front();
+    metrics_.pages_waiting = wanted_.size();
+    ++metrics_.pages;
+    ++under_way_;
+    const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
+      auto read = builder.initReadLog();
+      read.setFrom(wanted.from);
+      read.setPattern(wanted.pattern);
+      read.setLimit(options_.page_events);
+    });
+    const Address to{wanted.node, str(log_actor)};
+    // In a turn of its own: a bus may answer at once, from within a reading's call.
+    const auto then = [this, alive = std::weak_ptr(alive_),
+                       wanted = std::move(wanted)](absl::StatusOr<std::string> bytes) mutable {
+      if (alive.expired()) return;
+      scheduler_.post([this, alive = std::move(alive), wanted = std::move(wanted),
+                       bytes = std::move(bytes)]() mutable {
+        if (!alive.expired()) answered(std::move(wanted), understood_page(std::move(bytes)));
+      });
+    };
+    bus_.request(to, str(request.bytes()),
+                 Reply<std::string>(scheduler_.clock().now() + options_.page_deadline, then));
+  }
+}
+
+void GatewayHub::answered(Wanted wanted, const Page& page) {
+  --under_way_;
+  if (!page.ok()) ++metrics_.pages_failed;
+  if (readings_.contains(wanted.reading)) {
+    wanted.then(page);
+    reap(wanted.reading);
+  }
+  ask();
+}
+
+std::string GatewayHub::gap(const MissedEvents& missed) {
+  return gap_json(missed, absl::StrCat(began_us_, ".", ++gaps_), options_.name,
+                  scheduler_.clock().wall());
+}
+
+}  // namespace supercloud

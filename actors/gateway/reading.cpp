@@ -1,0 +1,381 @@
+#include "actors/gateway/reading.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::string_view not_in_log =
+    "what was said from here to the beginning of the stream is told as far as the log has it: "
+    "passing events "
+    "(progress, lag, heartbeats) are in none";
+constexpr std::string_view lost_from_log = "the log of its node does not have it";
+constexpr std::string_view log_is_lost =
+    "its node has lost its log: how much more there was, nobody knows";
+constexpr std::string_view not_arrived = "it did not reach the gateway";
+
+std::size_t tokens_in(std::string_view prefix) {
+  return static_cast<std::size_t>(std::ranges::count(prefix, '.'));
+}
+
+// Whether volatile events may have a topic that matches: by its first two tokens.
+bool may_be_volatile(const Pattern& pattern) {
+  const std::string_view domain = topic_token(pattern.text(), 0);
+  const std::string_view event = topic_token(pattern.text(), 1);
+  for (std::uint16_t i = 0; i < GatewayMetrics::types_max; ++i) {
+    const auto type = static_cast<schema::Payload::Which>(i);
+    const std::string_view topic = topic_of(type);
+    if (topic.empty() || delivery_of(type) != schema::Delivery::VOLATILE) continue;
+    if (domain == ">") return true;
+    if (domain != "*" && domain != topic_token(topic, 0)) continue;
+    if (event == "*" || event == ">" || event == topic_token(topic, 1)) return true;
+  }
+  return false;
+}
+
+// The sequence of the one before it that shares so many tokens of its topic; 0: there is none.
+std::uint64_t previous_of(const Event& event, std::size_t tokens) {
+  const auto reader = event.reader();
+  switch (tokens) {
+    case 0:
+      return reader.getPrevious0();
+    case 1:
+      return reader.getPrevious1();
+    case 2:
+      return reader.getPrevious2();
+    default:
+      return reader.getPrevious3();
+  }
+}
+
+auto order_of(const Event& event) {
+  return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
+}
+
+bool begins_with(std::string_view topic, std::string_view prefix) {
+  return prefix.empty() || (topic.size() + 1 >= prefix.size() &&
+                            topic.starts_with(prefix.substr(0, prefix.size() - 1)) &&
+                            (topic.size() + 1 == prefix.size() || topic[prefix.size() - 1] == '.'));
+}
+
+}  // namespace
+
+Reading::Reading(std::uint64_t id, ReadingHost& host, GatewayMetrics& metrics, Begin begin,
+                 std::shared_ptr<Outlet> outlet)
+    : id_(id),
+      host_(host),
+      metrics_(metrics),
+      cursor_(std::move(begin.cursor)),
+      past_(begin.past),
+      limit_(begin.limit),
+      outlet_(std::move(outlet)),
+      prefix_(cursor_.pattern.wire_prefix()),
+      passing_(may_be_volatile(cursor_.pattern)),
+      stands_(cursor_.origins),
+      floors_(cursor_.origins) {
+  if (past_) {
+    open_logs();
+  } else {
+    attached_ = live_ = true;
+  }
+}
+
+void Reading::open_logs() {
+  std::set<std::string> asked;
+  for (const auto& [node, alive] : host_.nodes()) {
+    asked.insert(node);
+    if (alive) {
+      logs_.try_emplace(node);
+    } else if (!attached_) {
+      to_tell_.push_back(
+          {.origin = node, .why = "the node does not run: what only its log has is missing here"});
+    }
+  }
+  if (attached_) return;
+  for (const auto& [origin, stand] : cursor_.origins)
+    if (asked.insert(str(node_of(origin))).second)
+      to_tell_.push_back({.origin = str(node_of(origin)),
+                          .why = "no such node is known: what only its log has is missing here"});
+}
+
+// From here on nothing that the hub hears is lost to it.
+void Reading::attach() {
+  attached_ = true;
+  for (const Event& event : host_.recent())
+    if (begins_with(event.topic(), prefix_)) pending_.push_back(event);
+  std::ranges::sort(pending_,
+                    [](const Event& a, const Event& b) { return order_of(a) < order_of(b); });
+  // What reached the logs while the reading was not attached.
+  for (auto& [node, log] : logs_) log.end = log.failed;
+  open_logs();
+}
+
+// True: it has to wait for a page.
+bool Reading::ask() {
+  bool waiting = false;
+  for (auto& [node, log] : logs_) {
+    if (!log.page.empty() || log.end) continue;
+    waiting = true;
+    if (std::exchange(log.asked, true)) continue;
+    host_.page(id_, node, log.from, prefix_ + ">",
+               [this, name = node, attached = attached_](const ReadingHost::Page& page) {
+                 take_page(name, attached, page);
+                 step();
+               });
+  }
+  return waiting;
+}
+
+void Reading::take_page(const std::string& node, bool attached, const ReadingHost::Page& page) {
+  Log& log = logs_[node];
+  log.asked = false;
+  if (!page.ok() || !page->reader().isLog()) {
+    log.end = log.failed = true;
+    to_tell_.push_back({.origin = node,
+                        .why = absl::StrCat("its log was asked for and not got: ",
+                                            page.ok() ? "it answers with something else"
+                                                      : page.status().message())});
+    return;
+  }
+  const auto read = page->reader().getLog();
+  for (const auto data : read.getEvents()) {
+    auto event = host_.parse({reinterpret_cast<const std::byte*>(data.begin()), data.size()});
+    if (event.ok()) {
+      log.page.push_back(*std::move(event));
+    } else {
+      to_tell_.push_back(
+          {.origin = node,
+           .why = absl::StrCat("an event of its log is none: ", event.status().message())});
+    }
+  }
+  const bool stuck = !read.getEnd() && read.getNext() <= log.from;
+  if (stuck) {
+    log.failed = true;
+    to_tell_.push_back({.origin = node, .why = "its log does not get on"});
+  }
+  log.end = stuck || (read.getEnd() && attached == attached_);
+  log.from = read.getNext();
+}
+
+std::deque<Event>* Reading::earliest() {
+  std::deque<Event>* found = pending_.empty() ? nullptr : &pending_;
+  for (auto& [node, log] : logs_)
+    if (!log.page.empty() &&
+        (found == nullptr || order_of(log.page.front()) < order_of(found->front())))
+      found = &log.page;
+  return found;
+}
+
+void Reading::step() {
+  while (!done_ && !live_) {
+    // A page ends where it is full; a stream goes on when it has been read.
+    const auto wait = [this] {
+      if (limit_) end(std::nullopt);
+    };
+    if (!outlet_->has_room() || (limit_ && given_ >= *limit_)) return wait();
+    if (!to_tell_.empty()) {
+      if (!tell(to_tell_.front())) return wait();
+      to_tell_.pop_front();
+      continue;
+    }
+    if (ask()) return;
+    std::deque<Event>* const next = earliest();
+    if (next == nullptr) {
+      if (limit_) return end(std::nullopt);
+      if (attached_) {
+        live_ = true;
+        logs_.clear();
+        told_.clear();
+        return;
+      }
+      attach();
+      continue;
+    }
+    const auto& recent = host_.recent();
+    if (!limit_ && !attached_ && !recent.empty() && next->front().time() >= recent.front().time()) {
+      attach();
+      continue;
+    }
+    RenderedEvent event(next->front());
+    if (!give(event)) return wait();
+    if (next == &pending_) note_heard(event.event());
+    next->pop_front();
+  }
+}
+
+void Reading::hear(RenderedEvent& event) {
+  if (done_ || !attached_ || !begins_with(event.event().topic(), prefix_)) return;
+  if (live_) {
+    if (!give(event)) return end(SlowReader::buffer);
+    return note_heard(event.event());
+  }
+  if (pending_.size() >= pending_max) return end(SlowReader::behind);
+  pending_.push_back(event.event());
+}
+
+void Reading::missed(const BusGap& gap) {
+  if (done_ || !attached_) return;
+  MissedEvents missed{
+      .origin = gap.origin, .incarnation = gap.incarnation, .after = gap.after, .why = gap.why};
+  if (missed.why.empty()) missed.why = str(not_arrived);
+  if (gap.up_to != BusGap::unknown) missed.up_to = gap.up_to;
+  if (!live_) {
+    if (to_tell_.size() >= pending_max) return end(SlowReader::behind);
+    to_tell_.push_back(std::move(missed));
+    step();
+    return;
+  }
+  if (!tell(missed)) end(SlowReader::buffer);
+}
+
+// False: no room; it is given again.
+bool Reading::give(RenderedEvent& rendered) {
+  const Event& event = rendered.event();
+  const Stand stand{event.incarnation(), event.sequence()};
+  const auto stood = stands_.find(event.origin());
+  if (stood != stands_.end() && stand <= stood->second) return true;
+  if (past_ && !live_ && event.time() < cursor_.start && !cursor_.find(event.origin())) {
+    pass(event, false);
+    return true;
+  }
+  if (!tell_missing(event)) return false;
+  if (!cursor_.pattern.matches(event.topic())) {
+    // Only who reads passing events has to know how far an origin was that said nothing else to them.
+    pass(event, passing_ || cursor_.find(event.origin()) != nullptr);
+    return true;
+  }
+  if (!offer(event.origin(), stand, cloud_event_type(event), rendered.json())) return false;
+  pass(event, true);
+  ++metrics_.sent;
+  return true;
+}
+
+// With the cursor of a reader that has it; `stand` of no incarnation: it is no step further.
+bool Reading::offer(std::string_view origin, Stand stand, std::string_view type,
+                    std::string_view json) {
+  const Stand* const known = cursor_.find(origin);
+  const std::optional<Stand> before = known ? std::optional(*known) : std::nullopt;
+  const bool was_full = cursor_.full;
+  if (stand.incarnation != 0 && !cursor_.pass(origin, stand)) cursor_.full = true;
+  if (outlet_->offer(cursor_.text(), type, json)) {
+    ++given_;
+    return true;
+  }
+  const auto passed = cursor_.origins.find(origin);
+  if (before) {
+    passed->second = *before;
+  } else if (passed != cursor_.origins.end()) {
+    cursor_.origins.erase(passed);
+  }
+  cursor_.full = was_full;
+  return false;
+}
+
+bool Reading::tell_missing(const Event& event) {
+  MissedEvents missed{.origin = str(event.origin()), .incarnation = event.incarnation()};
+  // The hub hears all of an origin, one after another.
+  const auto heard = heard_.find(event.origin());
+  if (heard != heard_.end() && heard->second.incarnation == event.incarnation()) {
+    const auto stood = stands_.find(event.origin());
+    const Stand last =
+        stood == stands_.end() ? heard->second : std::max(heard->second, stood->second);
+    const std::uint64_t previous = previous_of(event, tokens_in(prefix_));
+    if (previous <= last.sequence) return true;
+    missed.after = last.sequence;
+    missed.up_to = previous;
+    missed.why = str(not_arrived);
+    return tell(missed);
+  }
+  const std::optional<Stand> before = passed_before(event);
+  const std::uint64_t previous = previous_of(event, chain_tokens());
+  missed.up_to = previous;
+  missed.why = str(passing_ ? not_in_log : lost_from_log);
+  if (!before) {
+    // A reader of what happens from now on has missed nothing of before.
+    if (!past_ || previous == 0) return true;
+  } else if (before->incarnation < event.incarnation()) {
+    // Live, the bus has said so.
+    if (!live_) {
+      missed.incarnation = before->incarnation;
+      missed.after = before->sequence;
+      missed.up_to.reset();
+      missed.why = str(log_is_lost);
+      return told_.contains(missed.origin) || tell(missed);
+    }
+    if (previous == 0) return true;
+  } else {
+    if (previous <= before->sequence) return true;
+    missed.after = before->sequence;
+  }
+  if (live_ || !passing_) return tell(missed);
+  if (told_.contains(missed.origin)) return true;
+  missed.up_to.reset();
+  return tell(missed);
+}
+
+bool Reading::tell(const MissedEvents& missed) {
+  const bool known = missed.up_to && is_origin(missed.origin);
+  const Stand stand = known ? Stand{missed.incarnation, *missed.up_to} : Stand{};
+  if (!offer(missed.origin, stand, gap_type, host_.gap(missed))) return false;
+  ++metrics_.gaps;
+  if (!live_) told_.insert(missed.origin);
+  if (stand.incarnation != 0) {
+    for (auto* const stands : {&stands_, &floors_}) {
+      Stand& at = (*stands)[missed.origin];
+      at = std::max(at, stand);
+    }
+  }
+  return true;
+}
+
+// The newest of its origin that the reader has passed, as far as it tells whether the one before this is missing.
+std::optional<Stand> Reading::passed_before(const Event& event) const {
+  std::optional<Stand> found;
+  const auto consider = [&](const auto& stands, std::string_view key) {
+    const auto at = stands.find(key);
+    if (at != stands.end() && (!found || *found < at->second)) found = at->second;
+  };
+  consider(floors_, event.origin());
+  if (passing_) {
+    consider(stands_, event.origin());
+  } else {
+    consider(chains_, chain_of(event));
+  }
+  return found;
+}
+
+// Passing events are in no log, and leave no trace there but in the events of other types. Who reads none of them is not told of
+// them: then chains are as narrow as a type.
+std::size_t Reading::chain_tokens() const {
+  const std::size_t tokens = tokens_in(prefix_);
+  return passing_ ? tokens : std::max<std::size_t>(tokens, 2);
+}
+
+std::string Reading::chain_of(const Event& event) const {
+  return absl::StrCat(absl_view(event.origin()), " ", topic_prefix(event.topic(), chain_tokens()));
+}
+
+void Reading::note_heard(const Event& event) {
+  Stand& heard = heard_[str(event.origin())];
+  heard = std::max(heard, Stand{event.incarnation(), event.sequence()});
+}
+
+// `told`: or not to be told; else it is of before the beginning, and no part of the cursor.
+void Reading::pass(const Event& event, bool told) {
+  const Stand stand{event.incarnation(), event.sequence()};
+  stands_[str(event.origin())] = stand;
+  if (!passing_) chains_[chain_of(event)] = stand;
+  if (told && !cursor_.pass(event.origin(), stand)) cursor_.full = true;
+}
+
+void Reading::end(std::optional<SlowReader> slow) {
+  done_ = true;
+  outlet_->end(cursor_.text(), slow);
+}
+
+}  // namespace supercloud
