@@ -17,8 +17,13 @@ using Json = nlohmann::json;
 class GatewayProgram : public ProgramTest {
  protected:
   void start_node() {
-    node = start({"node", "--config", write("a.toml", node_toml("a", "supercloud/pair", "a", ""))},
-                 "node");
+    const std::string machine =
+        "[links]\nlisten = \"unix:" + (folder_ / "run" / "a.link").string() +
+        "\"\n[host]\ncloud = \"home\"\nregion = \"cellar\"\n"
+        "zone = \"rack-1\"\ntype = \"desktop\"\n";
+    node = start(
+        {"node", "--config", write("a.toml", node_toml("a", "supercloud/pair", "a", "") + machine)},
+        "node");
     ASSERT_TRUE(eventually([&] { return says("node", "node a runs"); }, absl::Seconds(30)))
         << output("node");
   }
