@@ -16,24 +16,25 @@ using Json = nlohmann::json;
 
 class GatewayProgram : public ProgramTest {
  protected:
+  // Each with an output of its own: what an earlier one said is not taken for it.
   void start_node() {
     const std::string machine =
         "[links]\nlisten = \"unix:" + (folder_ / "run" / "a.link").string() +
         "\"\n[host]\ncloud = \"home\"\nregion = \"cellar\"\n"
         "zone = \"rack-1\"\ntype = \"desktop\"\n";
+    const std::string out = "node-" + std::to_string(++starts);
     node = start(
         {"node", "--config", write("a.toml", node_toml("a", "supercloud/pair", "a", "") + machine)},
-        "node");
-    ASSERT_TRUE(eventually([&] { return says("node", "node a runs"); }, absl::Seconds(30)))
-        << output("node");
+        out);
+    ASSERT_TRUE(eventually([&] { return says(out, "node a runs"); }, absl::Seconds(30)))
+        << output(out);
   }
-  void start_gateway(std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {"gateway", "--listen", "127.0.0.1:0"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    gateway = start(arguments, "gateway", "gateway.err");
-    ASSERT_TRUE(eventually([&] { return says("gateway", "/v1/events\n"); }, absl::Seconds(30)))
-        << output("gateway.err");
-    const std::string told = output("gateway");
+  void start_gateway() {
+    const std::string out = "gateway-" + std::to_string(++starts);
+    gateway = start({"gateway", "--listen", "127.0.0.1:0"}, out, out + ".err");
+    ASSERT_TRUE(eventually([&] { return says(out, "/v1/events\n"); }, absl::Seconds(30)))
+        << output(out + ".err");
+    const std::string told = output(out);
     const std::size_t at = told.find("http://127.0.0.1:") + 17;
     port = static_cast<std::uint16_t>(std::stoi(told.substr(at)));
   }
@@ -43,6 +44,7 @@ class GatewayProgram : public ProgramTest {
   }
 
   pid_t node = 0, gateway = 0;
+  int starts = 0;
   std::uint16_t port = 0;
 };
 
