@@ -322,10 +322,10 @@ int xenforeignmemory_close(xenforeignmemory_handle* fmem) {
   return 0;
 }
 // Frame 0 of a domain is its ring, 1 to 99 are zeros, there are no more. Where a frame is missing, the others are mapped all the same.
-void* xenforeignmemory_map(xenforeignmemory_handle*, std::uint32_t id, int protection,
+void* xenforeignmemory_map(xenforeignmemory_handle*, std::uint32_t dom, int protection,
                            std::size_t pages, const xen_pfn_t arr[], int err[]) {
   Domain domain;
-  if (!read_domain(id, domain)) {
+  if (!read_domain(dom, domain)) {
     errno = ESRCH;
     return nullptr;
   }
@@ -334,7 +334,7 @@ void* xenforeignmemory_map(xenforeignmemory_handle*, std::uint32_t id, int prote
   for (std::size_t i = 0; i < pages; ++i) {
     err[i] = arr[i] < 100 ? 0 : -EINVAL;
     const int fd =
-        arr[i] == 0 ? ::open(path("rings/" + std::to_string(id)).c_str(), O_RDWR | O_CLOEXEC) : -1;
+        arr[i] == 0 ? ::open(path("rings/" + std::to_string(dom)).c_str(), O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0) continue;
     ::mmap(static_cast<char*>(memory) + i * page_bytes, page_bytes, protection,
            MAP_SHARED | MAP_FIXED, fd, 0);
