@@ -92,7 +92,7 @@ class Reading {
   bool ask();
   void take_page(const std::string& node, bool attached, const ReadingHost::Page& page);
   std::deque<Event>* earliest();
-  bool give(RenderedEvent& event);
+  bool give(RenderedEvent& rendered);
   bool offer(std::string_view origin, Stand stand, std::string_view type, std::string_view json);
   bool tell_missing(const Event& event);
   bool tell(const MissedEvents& missed);

@@ -142,7 +142,8 @@ Strategy look_back(const PreparedReplay& prepared, absl::Duration blackout) {
     if (!one.ok()) return one;
     add_times(all, *one, static_cast<std::int64_t>(kind.vms.size()));
   }
-  std::ranges::stable_sort(all.stays, {}, &ReplayStay::from);
+  std::ranges::sort(all.stays, {},
+                    [](const ReplayStay& stay) { return std::pair(stay.from, stay.vm); });
   return all;
 }
 

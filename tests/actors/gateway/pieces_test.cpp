@@ -63,7 +63,7 @@ TEST(GatewayCursor, GarbageIsNone) {
 class GatewayCloudEvent : public testing::Test {
  protected:
   GatewayCloudEvent() {
-    alpha.node->spawn("echo", [this](Context& context) {
+    alpha.node->spawn("echo", [](Context& context) {
       context.subscribe(Pattern::of("vm.started.>"));
       return std::make_unique<Echo>(context);
     });
