@@ -1,10 +1,5 @@
 #include "cli/gateway_command.h"
 
-#include <signal.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
@@ -14,12 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "actors/gateway/http/server.h"
 #include "bus/zmq_bus.h"
 #include "cli/cluster_target.h"
+#include "cli/end_signals.h"
 #include "cli/program.h"
 
 namespace supercloud {
@@ -79,30 +74,15 @@ int run_gateway(const GatewayArguments& arguments, const Program& program) {
   const auto target = find_cluster(program);
   if (!target.ok()) return complain(target.status(), exit_unreachable);
 
-  // Before any thread is made: all of them inherit the mask.
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGINT);
-  ::sigaddset(&signals, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   EventLoop loop;
-  const int fd = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (fd < 0)
-    return complain(absl::UnavailableError("the kernel grants no signal descriptor"), exit_failed);
-  const absl::Cleanup close_fd = [fd, &loop] {
-    loop.unwatch_fd(fd);
-    ::close(fd);
-  };
+  const auto signals = EndSignals::open(loop);
+  if (!signals.ok()) return complain(signals.status(), exit_failed);
   bool told_to_end = false;
   int exit_code = exit_ok;
-  if (const absl::Status watched = loop.watch_fd(fd, EPOLLIN,
-                                                 [&](std::uint32_t) {
-                                                   signalfd_siginfo signal{};
-                                                   if (::read(fd, &signal, sizeof signal) < 0)
-                                                     return;
-                                                   told_to_end = true;
-                                                   loop.stop();
-                                                 });
+  if (const absl::Status watched = (*signals)->watch([&](int) {
+        told_to_end = true;
+        loop.stop();
+      });
       !watched.ok())
     return complain(watched, exit_failed);
 

@@ -1,9 +1,7 @@
 #include "cli/node_command.h"
 
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,8 +10,8 @@
 #include <memory>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "cli/end_signals.h"
 #include "cli/node_config.h"
 #include "cli/node_process.h"
 
@@ -37,20 +35,9 @@ int run_node(const NodeArguments& arguments) {
   const auto config = read_node_config(arguments.config);
   if (!config.ok()) return complain(config.status(), exit_usage);
 
-  // Before any thread is made: all of them inherit the mask.
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGINT);
-  ::sigaddset(&signals, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   EventLoop loop;
-  const int fd = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (fd < 0)
-    return complain(absl::UnavailableError("the kernel grants no signal descriptor"), exit_failed);
-  const absl::Cleanup close_fd = [fd, &loop] {
-    loop.unwatch_fd(fd);
-    ::close(fd);
-  };
+  const auto signals = EndSignals::open(loop);
+  if (!signals.ok()) return complain(signals.status(), exit_failed);
 
   int exit_code = exit_ok;
   const auto node = NodeProcess::start(loop, *config, [&](const absl::Status& why) {
@@ -59,9 +46,7 @@ int run_node(const NodeArguments& arguments) {
   });
   if (!node.ok()) return complain(node.status(), exit_failed);
   bool leaving = false;
-  const absl::Status watched = loop.watch_fd(fd, EPOLLIN, [&](std::uint32_t) {
-    signalfd_siginfo signal{};
-    if (::read(fd, &signal, sizeof signal) != sizeof signal) return;
+  const absl::Status watched = (*signals)->watch([&](int signal) {
     if (std::exchange(leaving, true))
       ::_exit(exit_failed);  // told twice: as kill -9, which loses nothing
     loop.at(loop.clock().now() + leave_patience, [&] {
@@ -71,12 +56,11 @@ int run_node(const NodeArguments& arguments) {
                            exit_failed);
       loop.stop();
     });
-    (*node)->leave(
-        absl::StrCat("it was told to end (", sigabbrev_np(static_cast<int>(signal.ssi_signo)), ")"),
-        [&](const absl::Status& said) {
-          if (!said.ok()) exit_code = complain(said, exit_failed);
-          loop.stop();
-        });
+    (*node)->leave(absl::StrCat("it was told to end (", sigabbrev_np(signal), ")"),
+                   [&](const absl::Status& said) {
+                     if (!said.ok()) exit_code = complain(said, exit_failed);
+                     loop.stop();
+                   });
   });
   if (!watched.ok()) return complain(watched, exit_failed);
   std::printf("node %s runs in cluster %s; its log: %s\n", config->name.c_str(),
