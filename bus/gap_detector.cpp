@@ -8,20 +8,6 @@
 namespace supercloud {
 namespace {
 
-std::uint64_t previous_of(const Event& event, std::size_t tokens) {
-  const auto reader = event.reader();
-  switch (tokens) {
-    case 0:
-      return reader.getPrevious0();
-    case 1:
-      return reader.getPrevious1();
-    case 2:
-      return reader.getPrevious2();
-    default:
-      return reader.getPrevious3();
-  }
-}
-
 constexpr std::string_view too_late_now =
     "it was found missing when later events of its origin had been delivered";
 constexpr std::string_view no_repair = "repair is off";
@@ -240,7 +226,7 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
   const std::uint64_t sequence = event.sequence();
   std::uint64_t bound = sequence;
   for (std::size_t tokens = 0; tokens < prefixes_max; ++tokens) {
-    const std::uint64_t previous = previous_of(event, tokens);
+    const std::uint64_t previous = event.previous(tokens);
     if (previous > bound || previous == sequence) {
       return absl::InvalidArgumentError(absl::StrCat(
           "event ", event.id().to_string(), " names ", previous, " as its predecessor under ",
@@ -335,7 +321,7 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
 bool GapDetector::missing(Origin& origin, const Matches& matches, const Event& event) const {
   for (std::size_t i = 0; i < matches.count; ++i) {
     const Chain& chain = chain_of(origin, matches.match[i].slot);
-    if (chain.tracked && previous_of(event, matches.match[i].tokens) > chain.seen) return true;
+    if (chain.tracked && event.previous(matches.match[i].tokens) > chain.seen) return true;
   }
   return false;
 }
@@ -348,7 +334,7 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event) {
     if (!chain.tracked) {
       if (!chain.any) {
         chain.any = true;
-        chain.first_previous = previous_of(event, matches.match[i].tokens);
+        chain.first_previous = event.previous(matches.match[i].tokens);
       }
       // In effect, yet with an unknown past: what follows is owed.
       if (publisher == nullptr) publisher = publisher_of(event.origin());
@@ -385,7 +371,7 @@ void GapDetector::report_missing(std::string_view name, Origin& origin, const Ma
   std::uint64_t covered_since = BusGap::unknown;
   for (std::size_t i = 0; i < matches.count; ++i) {
     const Chain& chain = chain_of(origin, matches.match[i].slot);
-    const std::uint64_t previous = previous_of(event, matches.match[i].tokens);
+    const std::uint64_t previous = event.previous(matches.match[i].tokens);
     if (!chain.tracked || previous <= chain.seen || covered_since <= chain.seen) continue;
     report(name, origin, matches.match[i].slot, chain.seen, previous, why);
     covered_since = chain.since;
@@ -551,7 +537,7 @@ GapDetector::Need GapDetector::need(const Origin& origin) const {
     for (std::size_t i = 0; i < matches.count; ++i) {
       const auto [slot, tokens] = matches.match[i];
       if (slot >= seen.size() || !origin.chains[slot].tracked) continue;
-      const std::uint64_t previous = previous_of(held.event, tokens);
+      const std::uint64_t previous = held.event.previous(tokens);
       if (previous > seen[slot]) add(origin.chains[slot], previous);
       seen[slot] = sequence;
     }
@@ -636,7 +622,7 @@ void GapDetector::settle(std::string_view name, Origin& origin, std::uint64_t th
     std::uint64_t newest_missing = 0;
     for (std::size_t i = 0; i < matches.count; ++i) {
       const Chain& chain = chain_of(origin, matches.match[i].slot);
-      const std::uint64_t previous = previous_of(lowest, matches.match[i].tokens);
+      const std::uint64_t previous = lowest.previous(matches.match[i].tokens);
       if (chain.tracked && previous > chain.seen)
         newest_missing = std::max(newest_missing, previous);
     }

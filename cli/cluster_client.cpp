@@ -12,7 +12,9 @@ namespace supercloud {
 namespace {
 
 constexpr int redirects_max = 5;
-constexpr Duration connect_deadline = absl::Seconds(2);
+constexpr Duration answer_deadline = absl::Seconds(5);
+// A member that has died is waited for until its neighbours, and then this client, have missed it for silence_max.
+constexpr Duration subscribe_deadline = absl::Seconds(15);
 
 absl::StatusOr<Message<schema::Response>> understood(absl::StatusOr<std::string> bytes) {
   if (!bytes.ok()) return bytes.status();
@@ -36,6 +38,7 @@ struct ClusterClient::State final : BusReceiver {
   EventPool pool;
   std::deque<Subscription> subscriptions;
   std::function<void(const BusGap&)> gap;
+  bool answered = false;        // by any member
   std::unique_ptr<ZmqBus> bus;  // first to go
 
   void on_event(Event event) override {
@@ -49,7 +52,7 @@ struct ClusterClient::State final : BusReceiver {
     answer(absl::NotFoundError("a client serves nothing"));
   }
   void on_rejected(std::string, std::string) override {}
-  void on_peer(std::string, bool) override {}
+  void on_peer(std::string, bool alive) override { answered = answered || alive; }
 };
 
 ClusterClient::ClusterClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -73,10 +76,13 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::connect(const Clus
   state->bus = *std::move(bus);
   state->bus->start(*state, {});
   std::unique_ptr<ClusterClient> client(new ClusterClient(std::move(state)));
-  // A subscription is in effect once every member that is known has confirmed it: then somebody is there.
+  client->run_until([&] { return client->state_->answered; },
+                    client->loop().clock().now() + answer_deadline);
+  if (!client->state_->answered) return unreachable("none of its processes answers");
+  // A subscription is in effect once every member that is there has confirmed it: then all of them are known.
   if (const auto joined = client->subscribe(Pattern::of("node.left.>"), [](const Event&) {});
       !joined.ok())
-    return unreachable("none of its processes answers");
+    return unreachable(std::string(joined.message()));
   return client;
 }
 
@@ -117,7 +123,7 @@ absl::Status ClusterClient::subscribe(const Pattern& pattern,
                                       std::function<void(const Event&)> each) {
   state_->subscriptions.push_back({pattern, std::move(each)});
   auto joined = std::make_shared<std::optional<absl::Status>>();
-  const Instant end = state_->loop.clock().now() + connect_deadline;
+  const Instant end = state_->loop.clock().now() + subscribe_deadline;
   state_->bus->subscribe(
       pattern.wire_prefix(),
       Reply<Done>(end, [joined](absl::StatusOr<Done> done) { *joined = done.status(); }));

@@ -87,6 +87,20 @@ schema::Event::Reader Event::reader() const {
   return buffer_->root;
 }
 
+std::uint64_t Event::previous(std::size_t tokens) const {
+  const auto event = reader();
+  switch (tokens) {
+    case 0:
+      return event.getPrevious0();
+    case 1:
+      return event.getPrevious1();
+    case 2:
+      return event.getPrevious2();
+    default:
+      return event.getPrevious3();
+  }
+}
+
 Bytes Event::bytes() const {
   assert(buffer_ != nullptr);
   return {buffer_->framed(), buffer_->framed_bytes()};

@@ -75,6 +75,8 @@ class Event {
   EventId cause() const { return EventId::from(reader().getCause()); }
   EventId root() const { return EventId::from(reader().getRoot()); }
   EventId migration() const { return EventId::from(reader().getMigration()); }
+  // The sequence of its origin's event before it, in this incarnation, that shares its first `tokens` (0 to 3) topic tokens; 0: none.
+  std::uint64_t previous(std::size_t tokens) const;
 
   // The standard stream framing, one segment: what log and wire carry.
   Bytes bytes() const;

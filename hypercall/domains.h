@@ -12,8 +12,9 @@ namespace supercloud {
 
 struct DomainStatus {
   enum class State : std::uint8_t {
-    running,    // or waiting for something to do
-    paused,     // also while its state is being saved
+    running,  // or waiting for something to do
+    paused,
+    suspended,  // by itself, so that its memory can be sent or saved
     shut_down,  // ended by itself; not yet taken down
     crashed,
     dying,  // being taken down

@@ -384,8 +384,8 @@ void FaultInjector::change_domain() {
   }
   const DomainId id = domains[1 + random_.below(domains.size() - 1)].id;
   using State = DomainStatus::State;
-  constexpr State states[] = {State::running, State::paused, State::shut_down, State::crashed,
-                              State::dying};
+  constexpr State states[] = {State::running,   State::paused,  State::suspended,
+                              State::shut_down, State::crashed, State::dying};
   const std::size_t choice = random_.below(std::size(states) + 2);
   tell(absl::StrCat("domain ", id, " of ", machine.name(),
                     choice < std::size(states) ? " changes" : " goes"));

@@ -38,21 +38,6 @@ bool may_be_volatile(const Pattern& pattern) {
   return false;
 }
 
-// The sequence of the one before it that shares so many tokens of its topic; 0: there is none.
-std::uint64_t previous_of(const Event& event, std::size_t tokens) {
-  const auto reader = event.reader();
-  switch (tokens) {
-    case 0:
-      return reader.getPrevious0();
-    case 1:
-      return reader.getPrevious1();
-    case 2:
-      return reader.getPrevious2();
-    default:
-      return reader.getPrevious3();
-  }
-}
-
 auto order_of(const Event& event) {
   return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
 }
@@ -284,7 +269,7 @@ bool Reading::tell_missing(const Event& event) {
     const auto stood = stands_.find(event.origin());
     const Stand last =
         stood == stands_.end() ? heard->second : std::max(heard->second, stood->second);
-    const std::uint64_t previous = previous_of(event, tokens_in(prefix_));
+    const std::uint64_t previous = event.previous(tokens_in(prefix_));
     if (previous <= last.sequence) return true;
     missed.after = last.sequence;
     missed.up_to = previous;
@@ -292,7 +277,7 @@ bool Reading::tell_missing(const Event& event) {
     return tell(missed);
   }
   const std::optional<Stand> before = passed_before(event);
-  const std::uint64_t previous = previous_of(event, chain_tokens());
+  const std::uint64_t previous = event.previous(chain_tokens());
   missed.up_to = previous;
   missed.why = str(passing_ ? not_in_log : lost_from_log);
   if (!before) {

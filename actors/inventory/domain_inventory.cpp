@@ -13,6 +13,8 @@ schema::DomainState to_schema(DomainStatus::State state) {
       return schema::DomainState::RUNNING;
     case DomainStatus::State::paused:
       return schema::DomainState::PAUSED;
+    case DomainStatus::State::suspended:
+      return schema::DomainState::SUSPENDED;
     case DomainStatus::State::shut_down:
       return schema::DomainState::SHUT_DOWN;
     case DomainStatus::State::crashed:
@@ -29,6 +31,8 @@ DomainStatus::State from_schema(schema::DomainState state) {
   switch (state) {
     case schema::DomainState::PAUSED:
       return DomainStatus::State::paused;
+    case schema::DomainState::SUSPENDED:
+      return DomainStatus::State::suspended;
     case schema::DomainState::SHUT_DOWN:
       return DomainStatus::State::shut_down;
     case schema::DomainState::CRASHED:
@@ -214,7 +218,7 @@ void DomainInventory::say_capacity() {
   auto capacity = draft.payload().initNodeCapacity();
   capacity.setNode(context_.node());
   capacity.setMemoryFreeBytes(room->memory_free_bytes);
-  capacity.setCpusFree(room->cpus);
+  capacity.setCpus(room->cpus);
   capacity.setVms(vms);
   context_.publish(std::move(draft));
 }

@@ -57,7 +57,7 @@ void NodeAgent::tell() {
   capacity.setNode(context_.node());
   if (hypervisor_ != nullptr) {
     capacity.setMemoryFreeBytes(noticed_ ? 0 : hypervisor_->memory_free_bytes());
-    capacity.setCpusFree(noticed_ ? 0 : description_.cpus);
+    capacity.setCpus(noticed_ ? 0 : description_.cpus);
     capacity.setVms(static_cast<std::uint32_t>(hypervisor_->list().size()));
     describe(capacity.initJoined());
   }

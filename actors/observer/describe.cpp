@@ -136,6 +136,8 @@ std::string words(const Event&, schema::DomainChanged::Reader e) {
         return " runs";
       case schema::DomainState::PAUSED:
         return " is paused";
+      case schema::DomainState::SUSPENDED:
+        return " is suspended";
       case schema::DomainState::SHUT_DOWN:
         return " has shut down";
       case schema::DomainState::CRASHED:

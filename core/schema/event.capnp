@@ -210,7 +210,7 @@ struct Heartbeat {
 struct Capacity {
   node @0 :Text;
   memoryFreeBytes @1 :UInt64;
-  cpusFree @2 :UInt32;
+  cpus @2 :UInt32;           # of the machine; 0: it takes no guest any more
   vms @3 :UInt32;
   joined @4 :NodeJoined;     # what node.joined said, for those who came later
 }
@@ -274,6 +274,7 @@ enum DomainState {
   crashed @3;
   dying @4;      # being taken down
   gone @5;
+  suspended @6;  # its memory is kept for a move or a file; whoever suspended it goes on
 }
 
 struct DomainChanged {

@@ -53,6 +53,8 @@ struct Request {
     migrationState @26 :Text;
     # price watcher that holds the feed's role: the newest price of every place, and those at the last whole hours
     priceHistory @27 :Void;
+    # provider that holds its account's role: the events that tell of each instance that runs and of each notice, as one log page
+    runningInstances @28 :Void;
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; }

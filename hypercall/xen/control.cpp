@@ -26,7 +26,7 @@ DomainStatus::State state_of(const xc_domaininfo_t& info) {
   if ((info.flags & XEN_DOMINF_dying) != 0) return DomainStatus::State::dying;
   if ((info.flags & XEN_DOMINF_shutdown) != 0) {
     const unsigned reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
-    if (reason == SHUTDOWN_suspend) return DomainStatus::State::paused;
+    if (reason == SHUTDOWN_suspend) return DomainStatus::State::suspended;
     return reason == SHUTDOWN_crash ? DomainStatus::State::crashed : DomainStatus::State::shut_down;
   }
   if ((info.flags & XEN_DOMINF_paused) != 0) return DomainStatus::State::paused;

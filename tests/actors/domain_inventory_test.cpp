@@ -59,7 +59,7 @@ class DomainInventoryTest : public MarketWorld {
       if (event.type() != Payload::VM_DOMAIN_CHANGED) continue;
       const auto changed = event.payload().getVmDomainChanged();
       constexpr const char* states[] = {"running", "paused", "shut down",
-                                        "crashed", "dying",  "gone"};
+                                        "crashed", "dying",  "gone", "suspended"};
       lines.push_back(absl::StrCat(changed.getDomain(), " ", str(changed.getName()), " ",
                                    states[static_cast<int>(changed.getState())]));
       EXPECT_EQ(event.subject(), text(changed.getUuid())) << "which no rename changes";
@@ -95,6 +95,9 @@ TEST_F(DomainInventoryTest, SaysWhatIsThereAndWhatComesChangesAndGoes) {
   xen.set_state(second, State::paused);
   run(absl::Seconds(3));
   EXPECT_EQ(said(node).back(), "2 web2 paused") << "which no watch tells";
+  xen.set_state(second, State::suspended);
+  run(absl::Milliseconds(20));
+  EXPECT_EQ(said(node).back(), "2 web2 suspended");
   const auto changed = [&] {
     for (const Event& event : node.seen)
       if (event.type() == Payload::VM_DOMAIN_CHANGED) return event;

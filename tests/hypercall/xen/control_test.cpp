@@ -44,7 +44,7 @@ TEST_F(XenControlTest, lists_domains_with_their_states) {
   std::vector<State> states;
   for (const DomainStatus& domain : *domains) states.push_back(domain.state);
   EXPECT_THAT(states, ElementsAre(State::running, State::running, State::paused, State::shut_down,
-                                  State::crashed, State::dying, State::paused))
+                                  State::crashed, State::dying, State::suspended))
       << "who is suspended has not shut down";
   const DomainStatus expected{.id = 1,
                               .uuid = "00000000-0000-0000-0000-000000000001",
