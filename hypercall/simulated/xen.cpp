@@ -32,13 +32,20 @@ const XenTree::Node* XenTree::find(const std::string& path) const {
   return found == nodes_.end() ? nullptr : &found->second;
 }
 
-std::vector<std::string> XenTree::children(const std::string& path) const {
+std::vector<std::string> XenTree::all_below(const std::string& path) const {
   const std::string prefix = path == "/" ? path : path + "/";
-  std::vector<std::string> names;
+  std::vector<std::string> paths;
   for (auto at = nodes_.upper_bound(prefix); at != nodes_.end() && at->first.starts_with(prefix);
        ++at)
-    if (at->first.find('/', prefix.size()) == std::string::npos)
-      names.push_back(at->first.substr(prefix.size()));
+    paths.push_back(at->first);
+  return paths;
+}
+
+std::vector<std::string> XenTree::children(const std::string& path) const {
+  const std::size_t name = path == "/" ? 1 : path.size() + 1;
+  std::vector<std::string> names;
+  for (const std::string& below : all_below(path))
+    if (below.find('/', name) == std::string::npos) names.push_back(below.substr(name));
   return names;
 }
 
@@ -90,12 +97,8 @@ int XenTree::remove(const XenPath& path, DomainId by, Changed& changed) {
   const std::string above = path.parent().text();
   if (found == nodes_.end()) return find(above) == nullptr ? ENOENT : 0;
   if (!may_write(found->second, by)) return EACCES;
-  nodes_.erase(found);
-  const std::string prefix = path.text() + "/";
-  const auto begin = nodes_.lower_bound(prefix);
-  auto end = begin;
-  while (end != nodes_.end() && end->first.starts_with(prefix)) ++end;
-  nodes_.erase(begin, end);
+  for (const std::string& below : all_below(path.text())) nodes_.erase(below);
+  nodes_.erase(path.text());
   touch(above);
   changed.emplace_back(path, true);
   return 0;

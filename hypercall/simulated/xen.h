@@ -43,6 +43,8 @@ class XenTree {
   XenTree();
   const Node* find(const std::string& path) const;
   std::vector<std::string> children(const std::string& path) const;
+  // At any depth; paths.
+  std::vector<std::string> all_below(const std::string& path) const;
   std::size_t owned_by(DomainId domain) const;
 
   // `by`: who asks. Each gives 0 or an errno, and adds to `changed` what watches are told of.
@@ -75,7 +77,7 @@ class SimulatedXen final : public DomainList {
   // Its name and uuid are in the store before it is introduced. ResourceExhausted: no room.
   absl::StatusOr<DomainId> create_domain(const std::string& name, std::uint64_t memory_bytes,
                                          std::uint32_t cpus);
-  // Running and paused: nobody is told. Shut down, crashed, dying: the store's daemon tells.
+  // Running and paused: nobody is told. Suspended, shut down, crashed, dying: the store's daemon tells.
   void set_state(DomainId id, DomainStatus::State state);
   void destroy_domain(DomainId id);
 

@@ -105,6 +105,7 @@ void SimulatedXenStore::change(
           // A node that comes or goes changes the one above it.
           XenTree& tree = transaction->tree;
           const bool was = tree.find(whole.text()) != nullptr;
+          const std::vector<std::string> below = tree.all_below(whole.text());
           XenPath nearest = whole;
           transaction->touched.insert(nearest.text());
           while (tree.find(nearest.text()) == nullptr) {
@@ -112,8 +113,10 @@ void SimulatedXenStore::change(
             transaction->touched.insert(nearest.text());
           }
           error = change(tree, whole, changed);
-          if (was && tree.find(whole.text()) == nullptr)
+          if (was && tree.find(whole.text()) == nullptr) {
             transaction->touched.insert(whole.parent().text());
+            transaction->touched.insert(below.begin(), below.end());
+          }
           if (error == 0)
             transaction->changes.push_back(
                 [change, whole](XenTree& of_all, XenTree::Changed& of_commit) {

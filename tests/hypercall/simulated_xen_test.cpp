@@ -4,6 +4,7 @@
 #include "core/virtual_scheduler.h"
 #include "hypercall/simulated/xen.h"
 #include "hypercall/xen_error.h"
+#include "tests/hypercall/domain_list_conformance.h"
 #include "tests/hypercall/xen_store_conformance.h"
 
 namespace supercloud {
@@ -38,6 +39,24 @@ INSTANTIATE_TEST_SUITE_P(Simulated, XenStoreConformance,
                          testing::Values(XenStoreWorldMaker{
                              "simulated", [] { return std::make_unique<SimulatedXenWorld>(); }}),
                          world_name);
+
+class SimulatedDomains final : public DomainListWorld {
+ public:
+  const DomainList& domains() override { return xen_; }
+  DomainId create(std::uint64_t memory_bytes, std::uint32_t cpus) override {
+    return *xen_.create_domain("guest", memory_bytes, cpus);
+  }
+  void set_state(DomainId id, DomainStatus::State state) override { xen_.set_state(id, state); }
+  void destroy(DomainId id) override { xen_.destroy_domain(id); }
+
+ private:
+  SimulatedXen xen_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Simulated, DomainListConformance,
+                         testing::Values(DomainListWorldMaker{
+                             "simulated", [] { return std::make_unique<SimulatedDomains>(); }}),
+                         [](const auto& world) { return world.param.name; });
 
 class SimulatedGuest : public testing::Test {
  protected:
@@ -94,30 +113,6 @@ TEST_F(SimulatedGuest, a_watch_that_a_quota_refuses_is_there_once_there_is_room)
 }
 
 // As for the C daemon: a node's list of children is a part of it.
-TEST(SimulatedXen, siblings_made_in_two_transactions_are_a_conflict) {
-  SimulatedXenWorld world;
-  std::vector<XenTransactionId> ids;
-  const auto run = [&](auto done) { ASSERT_TRUE(world.run_until(done)); };
-  for (XenStore* store : {&world.store(), &world.other()}) {
-    store->begin(Reply<XenTransactionId>(
-        far_future, [&](absl::StatusOr<XenTransactionId> id) { ids.push_back(*id); }));
-    run([&, before = ids.size()] { return ids.size() > before; });
-  }
-  std::vector<absl::Status> ends;
-  const auto commit = [&](XenStore& store, XenTransactionId id, const char* path) {
-    store.write(id, at(path), "1", {});
-    store.end(id, true, Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
-                ends.push_back(done.status());
-              }));
-  };
-  commit(world.store(), ids[0], "/tool/a");
-  run([&] { return ends.size() == 1; });
-  commit(world.other(), ids[1], "/tool/b");
-  run([&] { return ends.size() == 2; });
-  EXPECT_TRUE(ends[0].ok()) << ends[0];
-  EXPECT_TRUE(absl::IsAborted(ends[1])) << ends[1];
-}
-
 TEST(SimulatedXen, transactions_of_a_process_end_with_it) {
   SimulatedXenWorld world;
   const DomainId id = *world.xen_.create_domain("web1", 1, 1);
@@ -132,17 +127,10 @@ TEST(SimulatedXen, transactions_of_a_process_end_with_it) {
   }
 }
 
-TEST(SimulatedXen, knows_its_domains_and_its_room) {
+TEST(SimulatedXen, has_no_more_domains_than_fit) {
   SimulatedXen xen({.memory_free_bytes = 1000, .cpus = 4});
-  const DomainId id = *xen.create_domain("web1", 600, 2);
+  EXPECT_TRUE(xen.create_domain("web1", 600, 2).ok());
   EXPECT_TRUE(absl::IsResourceExhausted(xen.create_domain("web2", 600, 2).status()));
-  EXPECT_EQ(xen.room()->memory_free_bytes, 400U);
-  EXPECT_EQ(xen.list()->size(), 2U) << "and the control domain";
-  xen.set_state(id, DomainStatus::State::paused);
-  EXPECT_EQ(xen.list()->back().state, DomainStatus::State::paused);
-  xen.destroy_domain(id);
-  EXPECT_EQ(xen.list()->size(), 1U);
-  EXPECT_EQ(xen.room()->memory_free_bytes, 1000U);
 }
 
 }  // namespace

@@ -70,8 +70,9 @@ absl::Status XenStoreConformance::write(const std::string& path, std::string_vie
          })
       .status();
 }
-absl::Status XenStoreConformance::remove(const std::string& path) {
-  return get<Done>([&](Reply<Done> reply) { world->store().remove(0, at(path), std::move(reply)); })
+absl::Status XenStoreConformance::remove(const std::string& path, XenTransactionId in) {
+  return get<Done>(
+             [&](Reply<Done> reply) { world->store().remove(in, at(path), std::move(reply)); })
       .status();
 }
 absl::StatusOr<XenTransactionId> XenStoreConformance::begin(XenStore& store) {
@@ -229,9 +230,7 @@ TEST_P(XenStoreConformance, a_transaction_is_its_clients_own) {
   EXPECT_EQ(*read("/tool/own"), "1");
 }
 
-// Some stores merge these, others abort the second: then nothing of it is there.
-TEST_P(XenStoreConformance,
-       siblings_made_in_two_transactions_are_both_there_or_the_second_is_aborted) {
+TEST_P(XenStoreConformance, siblings_made_in_two_transactions_are_merged_or_a_conflict) {
   const auto first = begin(world->store());
   const auto second = begin(world->other());
   ASSERT_TRUE(write("/tool/first", "1", *first).ok());
@@ -240,9 +239,20 @@ TEST_P(XenStoreConformance,
               }).ok());
   ASSERT_TRUE(end(world->store(), *first).ok());
   const absl::Status ended = end(world->other(), *second);
-  EXPECT_TRUE(ended.ok() || absl::IsAborted(ended)) << ended;
+  EXPECT_EQ(ended.ok(), GetParam().merges) << ended;
+  EXPECT_EQ(absl::IsAborted(ended), !GetParam().merges) << ended;
   EXPECT_EQ(*read("/tool/first"), "1");
   EXPECT_EQ(read("/tool/second").ok(), ended.ok());
+}
+
+TEST_P(XenStoreConformance, what_was_removed_in_a_transaction_and_changed_below_is_a_conflict) {
+  ASSERT_TRUE(write("/tool/group/member", "1").ok());
+  const auto id = begin(world->store());
+  ASSERT_TRUE(remove("/tool/group", *id).ok());
+  ASSERT_TRUE(write("/tool/group/member", "2").ok());
+  const absl::Status ended = end(world->store(), *id);
+  EXPECT_TRUE(absl::IsAborted(ended)) << ended;
+  EXPECT_EQ(*read("/tool/group/member"), "2");
 }
 
 TEST_P(XenStoreConformance, a_change_that_failed_in_a_transaction_is_not_made_by_its_commit) {

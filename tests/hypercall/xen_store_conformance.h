@@ -36,6 +36,8 @@ class XenStoreWorld {
 struct XenStoreWorldMaker {
   std::string name;
   std::function<std::unique_ptr<XenStoreWorld>()> make;  // null: what it needs is not here
+  // Two transactions that change different nodes below one are both committed; else the second is in conflict.
+  bool merges = false;
 };
 
 class XenStoreConformance : public testing::TestWithParam<XenStoreWorldMaker> {
@@ -60,7 +62,7 @@ class XenStoreConformance : public testing::TestWithParam<XenStoreWorldMaker> {
   absl::StatusOr<std::string> read(const std::string& path, XenTransactionId in = 0);
   absl::StatusOr<std::vector<std::string>> list(const std::string& path);  // sorted
   absl::Status write(const std::string& path, std::string_view value, XenTransactionId in = 0);
-  absl::Status remove(const std::string& path);
+  absl::Status remove(const std::string& path, XenTransactionId in = 0);
   absl::StatusOr<XenTransactionId> begin(XenStore& store);
   absl::Status end(XenStore& store, XenTransactionId id, bool commit = true);
 

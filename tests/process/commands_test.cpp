@@ -163,5 +163,23 @@ TEST_F(CommandsTest, AllAnswerWhileTheDemoRunsAndTheLogsAnswerAfterIt) {
   EXPECT_EQ(expect({"vm", "list"}, 3).out, "");
 }
 
+// As one that has died a moment ago: its neighbours still tell of it.
+TEST_F(CommandsTest, AMemberThatIsGoneFailsNoCommand) {
+  start({"node", "--config", write("a.toml", node_toml("a", "supercloud/pair", "a", ""))}, "a");
+  ASSERT_TRUE(eventually([&] { return says("a", "node a runs"); }, absl::Seconds(30)));
+  const std::string seed = "\"ipc://" + (folder_ / "run" / "a.req").string() + "\"";
+  const std::string b = write("b.toml", node_toml("b", "supercloud/pair", "b", seed));
+  const pid_t gone = start({"node", "--config", b}, "b");
+  ASSERT_TRUE(eventually([&] { return says("b", "node b runs"); }, absl::Seconds(30)));
+  const auto both_are_there = [&] {
+    const Said joined = run({"events", "--since", "start", "node.joined.>"});
+    return joined.out.find("b joins") != std::string::npos;
+  };
+  ASSERT_TRUE(eventually(both_are_there, absl::Seconds(30)));
+  ::kill(gone, SIGSTOP);
+  const Said list = run({"vm", "list"});
+  EXPECT_EQ(list.code, 0) << list.err;
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -235,10 +235,10 @@ TEST(PriceGrid, adds_places_of_one_price) {
   auto grid =
       grid_of({price(zone_a, 60, clock_time(0)), price(zone_a, 70, clock_time(60))}, options);
   ASSERT_TRUE(grid.ok()) << grid.status();
-  PlaceName on_demand = zone_a;
-  on_demand.spot = false;
-  grid->add_constant(on_demand, Money{175'000'001});
-  ASSERT_EQ(grid->find(on_demand), 1);
+  PlaceName at_any_time = zone_a;
+  at_any_time.spot = false;
+  grid->add_constant(at_any_time, Money{175'000'001});
+  ASSERT_EQ(grid->find(at_any_time), 1);
   EXPECT_EQ(grid->price(1, 11), (Money{175'000'001}));
   EXPECT_EQ(grid->paid(1, 0, 12), (Money{175'000'001}));
   EXPECT_TRUE(grid->exceeded(1).empty());

@@ -60,10 +60,12 @@ class DaemonWorld final : public XenStoreWorld {
 };
 
 XenStoreWorldMaker maker(XenDaemon::Kind kind, const char* name) {
-  return {name, [kind]() -> std::unique_ptr<XenStoreWorld> {
+  return {name,
+          [kind]() -> std::unique_ptr<XenStoreWorld> {
             if (!XenDaemon::available(kind)) return nullptr;
             return std::make_unique<DaemonWorld>(kind);
-          }};
+          },
+          kind == XenDaemon::Kind::ocaml};
 }
 
 INSTANTIATE_TEST_SUITE_P(Daemons, XenStoreConformance,

@@ -420,6 +420,8 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
   std::string path() const { return ::ptsname(far_); }
+  // Whether it takes no bytes: a write is EAGAIN then.
+  void stop(bool stopped) const { EXPECT_EQ(::tcflow(near_, stopped ? TCOOFF : TCOON), 0); }
 
  private:
   void receive() {
@@ -461,6 +463,32 @@ TEST_F(XenStoreClientTest, a_device_is_asked_now_and_then_whether_its_watches_st
   silent = false;
   EXPECT_TRUE(wait([&] { return watches >= 2; }));
   EXPECT_TRUE(read(client).ok());
+}
+
+TEST_F(XenStoreClientTest, a_device_that_takes_nothing_for_a_while_gets_all_of_it_later) {
+  std::string written;
+  Device device(loop, [&](const xen_wire::Message& request) {
+    if (request.type == Type::write) written = request.payload;
+    return ok(request);
+  });
+  options.path = device.path();
+  options.silence_max = absl::Seconds(20);
+  XenStoreClient client(loop, options);
+  ASSERT_TRUE(read(client).ok());
+  device.stop(true);
+  absl::Status done = absl::UnknownError("no reply");
+  const std::string value(4000, 'x');
+  client.write(
+      0, XenPath::root(), value,
+      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& reply) { done = reply.status(); }));
+  bool later = false;
+  loop.post([&] { later = true; });
+  ASSERT_TRUE(wait([&] { return later; }));
+  EXPECT_EQ(written, "");
+  device.stop(false);
+  ASSERT_TRUE(wait([&] { return !absl::IsUnknown(done); }));
+  EXPECT_TRUE(done.ok()) << done;
+  EXPECT_EQ(written, std::string("/\0", 2) + value);
 }
 
 TEST_F(XenStoreClientTest, may_go_while_requests_are_under_way) {
