@@ -5,10 +5,10 @@
 #include <deque>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -110,9 +110,10 @@ absl::StatusOr<std::vector<StoreNode>> walk_store(StoreSession& session, const X
     if (!names.ok()) return names.status();
     std::ranges::sort(*names, std::greater<>());
     for (const std::string& name : *names) {
-      const auto below = path / name;
-      if (!below.ok()) return below.status();
-      next.push_back(*below);
+      if (const auto below = path / name; below.ok())
+        next.push_back(*below);
+      else
+        std::cerr << "supercloud: left out: " << below.status().message() << "\n";
     }
   }
   return found;
@@ -158,9 +159,11 @@ class ChangePrinter {
  public:
   ChangePrinter(StoreSession& session, bool json) : session_(session), json_(json) {}
 
-  void look(const XenPath& path) {
+  // `all`: and at all below it.
+  void look(const XenPath& path, bool all) {
     if (path.special()) return print(path, "", {{"path", path.text()}});
-    marked_.insert(path);
+    bool& marked = marked_[path];
+    marked = marked || all;
     pump();
   }
 
@@ -169,16 +172,31 @@ class ChangePrinter {
 
   void pump() {
     while (reading_ < reads_max && !marked_.empty()) {
-      const XenPath path = marked_.extract(marked_.begin()).value();
+      const auto next = marked_.extract(marked_.begin());
+      const XenPath& path = next.key();
       ++reading_;
       session_.store().read(
           0, path,
-          Reply<std::string>(far_future, [this, path](const absl::StatusOr<std::string>& value) {
-            --reading_;
+          Reply<std::string>(far_future, [this, path, all = next.mapped()](
+                                             const absl::StatusOr<std::string>& value) {
             show(path, value);
+            if (all && value.ok()) return look_below(path);
+            --reading_;
             pump();
           }));
     }
+  }
+  void look_below(const XenPath& path) {
+    session_.store().list(
+        0, path,
+        Reply<std::vector<std::string>>(
+            far_future, [this, path](const absl::StatusOr<std::vector<std::string>>& names) {
+              --reading_;
+              if (names.ok())
+                for (const std::string& name : *names)
+                  if (const auto below = path / name; below.ok()) marked_[*below] = true;
+              pump();
+            }));
   }
   void show(const XenPath& path, const absl::StatusOr<std::string>& value) {
     if (absl::IsUnavailable(value.status())) return;  // the watch tells again, when it is back
@@ -199,7 +217,7 @@ class ChangePrinter {
 
   StoreSession& session_;
   const bool json_;
-  std::set<XenPath> marked_;
+  std::map<XenPath, bool> marked_;  // true: with all below
   int reading_ = 0;
 };
 
@@ -208,8 +226,13 @@ absl::Status watch_nodes(const StoreAsked& asked, const XenPath& path, const Pro
   const Interrupt interrupt;
   ChangePrinter printer(session, program.json);
   absl::Status refused;
+  bool told = false;
   session.store().watch(
-      path, [&](const XenPath& changed) { printer.look(changed); },
+      path,
+      // Told of its own path again, it may have been registered anew: of what changed meanwhile nobody tells.
+      [&](const XenPath& changed) {
+        printer.look(changed, std::exchange(told, true) && changed == path);
+      },
       Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { refused = done.status(); }));
   while (!interrupt.requested() && refused.ok())
     session.loop().run_until([&] { return !refused.ok(); }, look_up_every);

@@ -90,6 +90,13 @@ absl::Status as_xen_failure(absl::Status status, std::string_view call, int erro
   return status;
 }
 
+absl::Status with_lead(std::string_view lead, const absl::Status& status) {
+  absl::Status led(status.code(), absl::StrCat(absl_view(lead), ": ", status.message()));
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { led.SetPayload(url, payload); });
+  return led;
+}
+
 std::optional<XenFailure> xen_failure(const absl::Status& status) {
   const auto payload = status.GetPayload(payload_type);
   if (!payload) return std::nullopt;

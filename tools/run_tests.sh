@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test in the release build, then the unit and simulation tests under ASan+UBSan, then the tests of suite 'tsan'
+# Runs every test in the release build, then the unit and simulation tests and those of suite 'asan' under ASan+UBSan, then the tests of suite 'tsan'
 # under TSan; after ASan, whether g++ and clang make the same simulations. All of them run even if one fails; the last line
 # counts them all. TEST_BUILDS="build build-asan" runs only these.
 set -euo pipefail
@@ -28,7 +28,7 @@ if wanted build-asan; then
   tools/configure.sh build-asan
   export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1:external_symbolizer_path=$symbolizer"
   export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
-  run build-asan --suite unit --suite simulation --timeout-multiplier 4
+  run build-asan --suite unit --suite simulation --suite asan --timeout-multiplier 4
   if wanted build; then # by g++, and by clang
     tests/simulation/compare_compilers.py {build,build-asan}/tests/simulation/simulation_digests || status=1
   fi

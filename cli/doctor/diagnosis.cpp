@@ -147,7 +147,9 @@ Finding xen_store(const MachineFacts& facts) {
           .standing = Standing::missing,
           .found = facts.xen.store_problem.empty() ? "nobody answers" : facts.xen.store_problem,
           .costs = "nothing can be told to, or learned from, Xen domains",
-          .cure = "systemctl start xenstored (apt-get install xenstore-utils xen-utils)"};
+          .cure = facts.xen.store_closed
+                      ? "sudo supercloud ..."
+                      : "systemctl start xenstored (apt-get install xenstore-utils xen-utils)"};
 }
 
 Finding vxlan(const MachineFacts& facts) {

@@ -37,6 +37,7 @@ struct MachineFacts {
     std::string store;            // socket or device of the XenStore that answers; empty: none
     std::string store_daemon;     // "xenstored", "oxenstored", as far as its tree tells; else empty
     std::string store_problem;
+    bool store_closed = false;  // the problem: this process may not use it
   } xen;
   struct Network {
     bool vxlan = false;  // made one in a network namespace of its own

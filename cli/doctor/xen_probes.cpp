@@ -55,6 +55,7 @@ void probe_xen_store(MachineFacts::Xen& xen) {
   if (!root || !root->ok()) {
     xen.store_problem =
         root ? std::string(root->status().message()) : "the XenStore does not answer";
+    xen.store_closed = root && absl::IsPermissionDenied(root->status());
     return;
   }
   xen.store = client.path();

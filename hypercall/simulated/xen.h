@@ -113,7 +113,8 @@ class SimulatedXen final : public DomainList {
   std::map<DomainId, DomainStatus> domains_;
   DomainId last_domain_ = 0;
   bool runs_ = true;
-  std::uint64_t life_ = 1;  // of the daemon: counts its starts
+  std::uint64_t life_ =
+      1;  // of the daemon: counts its starts; the high half of its transactions' numbers
   XenTree tree_;
   XenQuota quota_;
   std::map<XenTransactionId, Transaction> transactions_;
@@ -127,7 +128,7 @@ struct SimulatedXenStoreOptions {
   Duration latency_max = absl::Microseconds(200);
 };
 
-// A client of it. Dies with its process; what it had under way is not answered then, and its transactions end.
+// A client of it. Thread-bound. Dies with its process; what it had under way is not answered then, and its transactions end.
 class SimulatedXenStore final : public XenStore {
  public:
   SimulatedXenStore(Scheduler& scheduler, SimulatedXen& xen, Random random,
@@ -168,6 +169,7 @@ class SimulatedXenStore final : public XenStore {
   void change(const char* call, XenTransactionId in, const XenPath& path, std::size_t payload,
               std::function<int(XenTree&, const XenPath& whole, XenTree::Changed&)> change,
               Reply<Done> reply);
+  absl::Status no_transaction(const char* call, XenTransactionId id, const XenPath& path) const;
   absl::StatusOr<const XenTree::Node*> look(const char* call, XenTransactionId in,
                                             const XenPath& path);
   void register_watch(XenWatchId id, Reply<Done> registered);

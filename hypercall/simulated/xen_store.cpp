@@ -71,13 +71,19 @@ void SimulatedXenStore::ask(const char* call, const XenPath& path, std::size_t p
   });
 }
 
+// One of an earlier daemon ended with it.
+absl::Status SimulatedXenStore::no_transaction(const char* call, XenTransactionId id,
+                                               const XenPath& path) const {
+  return id >> 32U != xen_.life_ ? gone(call, path) : xen_error(call, ENOENT, path.text());
+}
+
 // A node that may be read, in a transaction or not.
 absl::StatusOr<const XenTree::Node*> SimulatedXenStore::look(const char* call, XenTransactionId in,
                                                              const XenPath& path) {
   const XenTree* tree = &xen_.tree_;
   if (in != 0) {
     SimulatedXen::Transaction* transaction = xen_.transaction(in, *this);
-    if (transaction == nullptr) return gone(call, path);
+    if (transaction == nullptr) return no_transaction(call, in, path);
     transaction->touched.insert(path.text());
     tree = &transaction->tree;
   }
@@ -101,7 +107,7 @@ void SimulatedXenStore::change(
           xen_.tell(changed);
         } else {
           SimulatedXen::Transaction* transaction = xen_.transaction(in, *this);
-          if (transaction == nullptr) return gone(call, whole);
+          if (transaction == nullptr) return no_transaction(call, in, whole);
           // A node that comes or goes changes the one above it.
           XenTree& tree = transaction->tree;
           const bool was = tree.find(whole.text()) != nullptr;
@@ -209,7 +215,7 @@ void SimulatedXenStore::begin(Reply<XenTransactionId> reply) {
         });
         if (options_.domain != 0 && static_cast<std::size_t>(mine) >= xen_.quota_.transactions_max)
           return xen_error("XS_TRANSACTION_START", ENOSPC);
-        const XenTransactionId id = ++xen_.last_transaction_;
+        const XenTransactionId id = xen_.life_ << 32U | ++xen_.last_transaction_;
         xen_.transactions_[id] = {.begun = xen_.tree_, .tree = xen_.tree_, .by = this};
         return id;
       });
@@ -219,10 +225,10 @@ void SimulatedXenStore::end(XenTransactionId transaction, bool commit, Reply<Don
   auto shared = std::make_shared<Reply<Done>>(std::move(reply));
   later([this, shared, transaction, commit](bool here) {
     constexpr const char* call = "XS_TRANSACTION_END";
-    // One of an earlier daemon ended with it.
+    if (!here) return (*shared)(gone(call, XenPath::root()));
     const auto found = xen_.transactions_.find(transaction);
-    if (!here || found == xen_.transactions_.end()) return (*shared)(gone(call, XenPath::root()));
-    if (found->second.by != this) return (*shared)(xen_error(call, ENOENT));
+    if (xen_.transaction(transaction, *this) == nullptr)
+      return (*shared)(no_transaction(call, transaction, XenPath::root()));
     const SimulatedXen::Transaction ended = std::move(found->second);
     xen_.transactions_.erase(found);
     if (!commit) return (*shared)(Done{});
@@ -291,6 +297,12 @@ void SimulatedXenStore::came() {
 }
 
 void SimulatedXenStore::changed(const XenPath& path, bool below) {
+  if (!path.special()) {
+    // Of what is gone, the nearest above it says who may see.
+    XenPath nearest = path;
+    while (xen_.tree_.find(nearest.text()) == nullptr) nearest = nearest.parent();
+    if (!XenTree::may_read(*xen_.tree_.find(nearest.text()), options_.domain)) return;
+  }
   for (const auto& [id, watch] : watches_) {
     if (!watch.registered) continue;
     const bool hit = path.within(watch.whole);

@@ -4,22 +4,24 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "hypercall/xen/libraries.h"
+#include "hypercall/xen/pages.h"
 #include "hypercall/xen/quiet.h"
 #include "hypercall/xen_error.h"
 
 namespace supercloud {
 namespace {
 
-constexpr std::uint64_t page_bytes = 4096;
 constexpr unsigned domains_at_once = 256;
+constexpr std::uint64_t frames_max = std::uint64_t{1} << 32U;  // 16 TiB
 
 std::string domain_words(DomainId id) { return absl::StrCat("of domain ", id); }
 
-absl::Status outcome(int result, const char* call, DomainId id) {
-  return result < 0 ? xen_error(call, errno, domain_words(id)) : absl::OkStatus();
+absl::Status outcome(const char* call, DomainId id, absl::FunctionRef<int()> make) {
+  return is_domain(id) && make() >= 0 ? absl::OkStatus() : xen_error(call, errno, domain_words(id));
 }
 
 DomainStatus::State state_of(const xc_domaininfo_t& info) {
@@ -48,7 +50,7 @@ class HypercallBitmap {
   HypercallBitmap(xc_interface* xch, std::uint64_t frames)
       : xch_(xch),
         words_((frames + 63) / 64),
-        pages_(static_cast<int>((words_ * 8 + page_bytes - 1) / page_bytes)),
+        pages_(static_cast<int>((words_ * 8 + xen_page_bytes - 1) / xen_page_bytes)),
         buffer_{} {
     // HYPERCALL_BUFFER_INIT_NO_BOUNCE, whose order of fields C++ does not take.
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the library's mark
@@ -98,7 +100,7 @@ absl::StatusOr<std::vector<DomainStatus>> XenControl::list() const {
       all.push_back({.id = info.domain,
                      .uuid = uuid_of(info.handle),
                      .state = state_of(info),
-                     .memory_bytes = info.tot_pages * page_bytes,
+                     .memory_bytes = info.tot_pages * xen_page_bytes,
                      .cpus = info.nr_online_vcpus});
     }
     if (static_cast<unsigned>(count) < domains_at_once) return all;
@@ -109,7 +111,7 @@ absl::StatusOr<std::vector<DomainStatus>> XenControl::list() const {
 absl::StatusOr<HostRoom> XenControl::room() const {
   xc_physinfo_t info = {};
   if (xc_physinfo(handle_, &info) < 0) return xen_error("xc_physinfo", errno);
-  return HostRoom{.memory_free_bytes = info.free_pages * page_bytes, .cpus = info.nr_cpus};
+  return HostRoom{.memory_free_bytes = info.free_pages * xen_page_bytes, .cpus = info.nr_cpus};
 }
 
 absl::StatusOr<std::string> XenControl::version() const {
@@ -119,22 +121,28 @@ absl::StatusOr<std::string> XenControl::version() const {
 }
 
 absl::Status XenControl::pause(DomainId id) {
-  return outcome(xc_domain_pause(handle_, id), "xc_domain_pause", id);
+  return outcome("xc_domain_pause", id, [&] { return xc_domain_pause(handle_, id); });
 }
 
 absl::Status XenControl::unpause(DomainId id) {
-  return outcome(xc_domain_unpause(handle_, id), "xc_domain_unpause", id);
+  return outcome("xc_domain_unpause", id, [&] { return xc_domain_unpause(handle_, id); });
 }
 
 absl::Status XenControl::start_log_dirty(DomainId id) {
-  return outcome(xc_shadow_control(handle_, id, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, nullptr, 0),
-                 "xc_shadow_control", id);
+  return outcome("xc_shadow_control", id, [&] {
+    return xc_shadow_control(handle_, id, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, nullptr, 0);
+  });
 }
 
 absl::StatusOr<DirtyPages> XenControl::take_dirty(DomainId id) {
   xen_pfn_t highest = 0;
-  if (xc_domain_maximum_gpfn(handle_, id, &highest) < 0)
-    return xen_error("xc_domain_maximum_gpfn", errno, domain_words(id));
+  const absl::Status asked = outcome("xc_domain_maximum_gpfn", id,
+                                     [&] { return xc_domain_maximum_gpfn(handle_, id, &highest); });
+  if (!asked.ok()) return asked;
+  // Of a PV domain it is what the guest itself says.
+  if (highest >= frames_max)
+    return xen_error("xc_domain_maximum_gpfn", E2BIG,
+                     absl::StrCat(domain_words(id), ", which says it has ", highest, " frames"));
   DirtyPages dirty;
   dirty.frames = highest + 1;
   HypercallBitmap bitmap(handle_, dirty.frames);
@@ -150,8 +158,9 @@ absl::StatusOr<DirtyPages> XenControl::take_dirty(DomainId id) {
 }
 
 absl::Status XenControl::stop_log_dirty(DomainId id) {
-  return outcome(xc_shadow_control(handle_, id, XEN_DOMCTL_SHADOW_OP_OFF, nullptr, 0),
-                 "xc_shadow_control", id);
+  return outcome("xc_shadow_control", id, [&] {
+    return xc_shadow_control(handle_, id, XEN_DOMCTL_SHADOW_OP_OFF, nullptr, 0);
+  });
 }
 
 }  // namespace supercloud

@@ -40,7 +40,8 @@ class XenControl final : public DomainList {
 
   // Unimplemented: this hypervisor cannot, for this kind of domain (PV without shadow paging).
   absl::Status start_log_dirty(DomainId id);
-  absl::StatusOr<DirtyPages> take_dirty(DomainId id);  // and begins anew
+  // And begins anew. ResourceExhausted: the guest claims more memory than there can be.
+  absl::StatusOr<DirtyPages> take_dirty(DomainId id);
   absl::Status stop_log_dirty(DomainId id);
 
  private:

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "hypercall/xen/libraries.h"
 #include "hypercall/xen/quiet.h"
@@ -13,8 +14,9 @@
 namespace supercloud {
 namespace {
 
-absl::StatusOr<EventPort> port_or_error(xenevtchn_port_or_error_t port, const char* call,
-                                        DomainId remote) {
+absl::StatusOr<EventPort> port_with(DomainId remote, const char* call,
+                                    absl::FunctionRef<xenevtchn_port_or_error_t()> make) {
+  const xenevtchn_port_or_error_t port = is_domain(remote) ? make() : -1;
   if (port < 0) return xen_error(call, errno, absl::StrCat("with domain ", remote));
   return static_cast<EventPort>(port);
 }
@@ -35,13 +37,13 @@ absl::StatusOr<EventChannels> EventChannels::open() {
 void EventChannels::Close::operator()(xenevtchn_handle* handle) const { xenevtchn_close(handle); }
 
 absl::StatusOr<EventPort> EventChannels::offer(DomainId remote) {
-  return port_or_error(xenevtchn_bind_unbound_port(handle_.get(), remote),
-                       "xenevtchn_bind_unbound_port", remote);
+  return port_with(remote, "xenevtchn_bind_unbound_port",
+                   [&] { return xenevtchn_bind_unbound_port(handle_.get(), remote); });
 }
 
 absl::StatusOr<EventPort> EventChannels::bind(DomainId remote, EventPort remote_port) {
-  return port_or_error(xenevtchn_bind_interdomain(handle_.get(), remote, remote_port),
-                       "xenevtchn_bind_interdomain", remote);
+  return port_with(remote, "xenevtchn_bind_interdomain",
+                   [&] { return xenevtchn_bind_interdomain(handle_.get(), remote, remote_port); });
 }
 
 absl::Status EventChannels::unbind(EventPort port) {
@@ -57,7 +59,9 @@ int EventChannels::fd() const { return xenevtchn_fd(handle_.get()); }
 // The library's own call waits where nothing is pending.
 absl::StatusOr<std::optional<EventPort>> EventChannels::pending() {
   pollfd ready = {.fd = fd(), .events = POLLIN, .revents = 0};
-  if (::poll(&ready, 1, 0) <= 0) return std::nullopt;
+  const int polled = ::poll(&ready, 1, 0);
+  if (polled < 0 && errno != EINTR) return xen_error("poll", errno, "of the event channels");
+  if (polled <= 0) return std::nullopt;
   const xenevtchn_port_or_error_t port = xenevtchn_pending(handle_.get());
   if (port < 0 && errno == EAGAIN) return std::nullopt;
   if (port < 0) return xen_error("xenevtchn_pending", errno);

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,3 +17,15 @@ extern "C" {  // their headers do not say so themselves
 #include <xengnttab.h>
 #include <xentoollog.h>
 }
+
+namespace supercloud {
+
+// Xen's numbers of domains have 16 bits, of which the libraries take no notice: they cut off the rest, and some of those beyond mean
+// the caller itself. False, with errno as for a domain that is not there: this is no domain's number.
+inline bool is_domain(std::uint32_t id) {
+  if (id < DOMID_FIRST_RESERVED) return true;
+  errno = ESRCH;
+  return false;
+}
+
+}  // namespace supercloud

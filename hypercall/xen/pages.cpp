@@ -45,8 +45,10 @@ absl::StatusOr<XenPages> GrantMapper::map(DomainId owner, const std::vector<Gran
   if (grants.empty()) return none(call);
   std::vector<std::uint32_t> references = grants;
   const auto count = static_cast<std::uint32_t>(grants.size());
-  void* memory = xengnttab_map_domain_grant_refs(handle_.get(), count, owner, references.data(),
-                                                 protection(writable));
+  void* memory = is_domain(owner)
+                     ? xengnttab_map_domain_grant_refs(handle_.get(), count, owner,
+                                                       references.data(), protection(writable))
+                     : nullptr;
   if (memory == nullptr) return xen_error(call, errno, pages_words(count, owner));
   return XenPages(std::shared_ptr<void>(memory,
                                         [handle = handle_, count](void* mapped) {
@@ -68,8 +70,10 @@ absl::StatusOr<GrantSharer::Shared> GrantSharer::share(DomainId with, std::size_
   if (pages == 0) return none(call);
   std::vector<GrantReference> grants(pages);
   const auto count = static_cast<std::uint32_t>(pages);
-  void* memory = xengntshr_share_pages(handle_.get(), with, static_cast<int>(pages), grants.data(),
-                                       writable ? 1 : 0);
+  void* memory = is_domain(with)
+                     ? xengntshr_share_pages(handle_.get(), with, static_cast<int>(pages),
+                                             grants.data(), writable ? 1 : 0)
+                     : nullptr;
   if (memory == nullptr) return xen_error(call, errno, pages_words(pages, with));
   return Shared{XenPages(std::shared_ptr<void>(memory,
                                                [handle = handle_, count](void* shared) {
@@ -94,8 +98,9 @@ absl::StatusOr<XenPages> ForeignMemory::map(DomainId owner, const std::vector<Gu
   const std::vector<xen_pfn_t> numbers(frames.begin(), frames.end());
   std::vector<int> errors(frames.size());
   const std::size_t pages = frames.size();
-  void* memory = xenforeignmemory_map(handle_.get(), owner, protection(writable), pages,
-                                      numbers.data(), errors.data());
+  void* memory = is_domain(owner) ? xenforeignmemory_map(handle_.get(), owner, protection(writable),
+                                                         pages, numbers.data(), errors.data())
+                                  : nullptr;
   if (memory == nullptr) return xen_error(call, errno, pages_words(pages, owner));
   XenPages mapped(std::shared_ptr<void>(memory,
                                         [handle = handle_, pages](void* of) {

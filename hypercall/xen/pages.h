@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -26,8 +27,13 @@ using GuestFrame = std::uint64_t;  // number of a page, as the guest counts
 class XenPages {
  public:
   std::span<std::byte> bytes() const { return bytes_; }
-  XenPages(XenPages&&) = default;
-  XenPages& operator=(XenPages&&) = default;
+  XenPages(XenPages&& other) noexcept
+      : mapping_(std::move(other.mapping_)), bytes_(std::exchange(other.bytes_, {})) {}
+  XenPages& operator=(XenPages&& other) noexcept {
+    mapping_ = std::move(other.mapping_);
+    bytes_ = std::exchange(other.bytes_, {});
+    return *this;
+  }
 
  private:
   friend class GrantMapper;

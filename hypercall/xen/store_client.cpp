@@ -81,7 +81,7 @@ void XenStoreClient::later(Task task) {
 // ---- requests --------------------------------------------------------------------------------------------------------
 
 void XenStoreClient::ask(Type type, XenTransactionId in, std::string_view about,
-                         std::string_view body, Answered answered) {
+                         std::string_view body, Instant deadline, Answered answered) {
   if (!*alive_) return;
   const auto refuse = [&](absl::Status why) {
     later([answered = std::move(answered), why = std::move(why)]() mutable {
@@ -108,7 +108,7 @@ void XenStoreClient::ask(Type type, XenTransactionId in, std::string_view about,
         name, ENOBUFS,
         absl::StrCat(absl_view(about), " with ", options_.requests_max, " requests under way")));
   if (++last_request_ == 0) ++last_request_;  // 0 is of watch events
-  Request request{type, last_request_, std::string(about), "", std::move(answered)};
+  Request request{type, last_request_, std::string(about), deadline, "", std::move(answered)};
   xen_wire::encode({type, last_request_, static_cast<std::uint32_t>(in), body}, request.message);
   waiting_.push_back(std::move(request));
   send_next();
@@ -116,14 +116,16 @@ void XenStoreClient::ask(Type type, XenTransactionId in, std::string_view about,
 
 void XenStoreClient::ask_done(Type type, XenTransactionId in, const XenPath& path,
                               std::string_view body, Reply<Done> reply) {
-  ask(type, in, path.text(), body,
+  const Instant deadline = reply.deadline();
+  ask(type, in, path.text(), body, deadline,
       [reply = std::move(reply)](const absl::StatusOr<std::string_view>& answer) mutable {
         reply(as_done(answer));
       });
 }
 
 void XenStoreClient::read(XenTransactionId in, const XenPath& path, Reply<std::string> reply) {
-  ask(Type::read, in, path.text(), with_end(path.text()),
+  const Instant deadline = reply.deadline();
+  ask(Type::read, in, path.text(), with_end(path.text()), deadline,
       [reply = std::move(reply)](const absl::StatusOr<std::string_view>& answer) mutable {
         if (!answer.ok()) return reply(answer.status());
         reply(std::string(*answer));
@@ -150,10 +152,15 @@ void XenStoreClient::remove(XenTransactionId in, const XenPath& path, Reply<Done
 
 void XenStoreClient::permissions(XenTransactionId in, const XenPath& path,
                                  Reply<XenPermissions> reply) {
-  ask(Type::get_permissions, in, path.text(), with_end(path.text()),
-      [reply = std::move(reply)](const absl::StatusOr<std::string_view>& answer) mutable {
+  const Instant deadline = reply.deadline();
+  ask(Type::get_permissions, in, path.text(), with_end(path.text()), deadline,
+      [this, path,
+       reply = std::move(reply)](const absl::StatusOr<std::string_view>& answer) mutable {
         if (!answer.ok()) return reply(answer.status());
-        reply(xen_wire::decode_permissions(*answer));
+        auto permissions = xen_wire::decode_permissions(*answer);
+        if (!permissions.ok())
+          return reply(nonsense(Type::get_permissions, path, permissions.status().message()));
+        reply(*std::move(permissions));
       });
 }
 
@@ -165,17 +172,21 @@ void XenStoreClient::set_permissions(XenTransactionId in, const XenPath& path,
 }
 
 void XenStoreClient::begin(Reply<XenTransactionId> reply) {
-  ask(Type::begin, 0, "", nul,
+  const Instant deadline = reply.deadline();
+  ask(Type::begin, 0, "", nul, deadline,
       [this, reply = std::move(reply)](const absl::StatusOr<std::string_view>& answer) mutable {
         if (!answer.ok()) return reply(answer.status());
         const auto number = xen_wire::number(*answer);
-        if (!number.ok()) return reply(number.status());
+        // 0 is what requests say that are of no transaction.
+        if (!number.ok() || *number == 0)
+          return reply(nonsense(Type::begin, XenPath::root(), "a transaction without a number"));
         reply(XenTransactionId{connection_} << 32U | *number);
       });
 }
 
 void XenStoreClient::end(XenTransactionId transaction, bool commit, Reply<Done> reply) {
-  ask(Type::end, transaction, "", with_end(commit ? "T" : "F"),
+  const Instant deadline = reply.deadline();
+  ask(Type::end, transaction, "", with_end(commit ? "T" : "F"), deadline,
       [reply = std::move(reply)](const absl::StatusOr<std::string_view>& answer) mutable {
         reply(as_done(answer));
       });
@@ -185,7 +196,7 @@ void XenStoreClient::end(XenTransactionId transaction, bool commit, Reply<Done> 
 void XenStoreClient::list(XenTransactionId in, const XenPath& path,
                           Reply<std::vector<std::string>> reply) {
   auto listing = std::make_shared<Listing>(Listing{in, path, std::move(reply)});
-  ask(Type::directory, in, path.text(), with_end(path.text()),
+  ask(Type::directory, in, path.text(), with_end(path.text()), listing->reply.deadline(),
       [this, listing](const absl::StatusOr<std::string_view>& answer) {
         if (!answer.ok()) {
           const auto failure = xen_failure(answer.status());
@@ -193,7 +204,8 @@ void XenStoreClient::list(XenTransactionId in, const XenPath& path,
           return listing->reply(answer.status());
         }
         const auto names = xen_wire::strings(*answer);
-        if (!names.ok()) return listing->reply(names.status());
+        if (!names.ok())
+          return listing->reply(nonsense(Type::directory, listing->path, names.status().message()));
         listing->reply(std::vector<std::string>(names->begin(), names->end()));
       });
 }
@@ -201,14 +213,17 @@ void XenStoreClient::list(XenTransactionId in, const XenPath& path,
 void XenStoreClient::list_part(std::shared_ptr<Listing> listing) {
   ask(Type::directory_part, listing->in, listing->path.text(),
       with_end(listing->path.text()) + with_end(std::to_string(listing->offset)),
-      [this, listing](const absl::StatusOr<std::string_view>& answer) {
+      listing->reply.deadline(), [this, listing](const absl::StatusOr<std::string_view>& answer) {
         if (!answer.ok()) return listing->reply(answer.status());
         const auto part = xen_wire::decode_directory_part(*answer);
-        if (!part.ok()) return listing->reply(part.status());
+        if (!part.ok())
+          return listing->reply(
+              nonsense(Type::directory_part, listing->path, part.status().message()));
         if (listing->offset > 0 && part->generation != listing->generation) {
           if (++listing->begun > listings_max)
-            return listing->reply(absl::AbortedError(absl::StrCat(
-                "XS_DIRECTORY_PART ", listing->path.text(), ": it changes all the time")));
+            return listing->reply(
+                xen_error(xen_wire::name_of(Type::directory_part), EAGAIN,
+                          absl::StrCat(listing->path.text(), ", which changes all the time")));
           listing->names.clear();
           listing->offset = 0;
           return list_part(listing);
@@ -248,12 +263,12 @@ void XenStoreClient::unwatch(XenWatchId watch) {
   watches_.erase(found);
   if (fd_ < 0) return;
   ask(Type::unwatch, 0, path.text(), with_end(path.text()) + with_end(std::to_string(watch)),
-      [](const absl::StatusOr<std::string_view>&) {});
+      far_future, [](const absl::StatusOr<std::string_view>&) {});
 }
 
 void XenStoreClient::register_watch(XenWatchId id, Reply<Done> registered) {
   const std::string& path = watches_.at(id).path.text();
-  ask(Type::watch, 0, path, with_end(path) + with_end(std::to_string(id)),
+  ask(Type::watch, 0, path, with_end(path) + with_end(std::to_string(id)), far_future,
       [this, id, of = connection_,
        registered = std::move(registered)](const absl::StatusOr<std::string_view>& answer) mutable {
         // Whoever is there after a loss registers them all.

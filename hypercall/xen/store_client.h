@@ -43,9 +43,11 @@ struct XenStoreClientOptions {
 // $XENSTORED_PATH, the socket in $XENSTORED_RUNDIR, or the usual one of Xen's tools; where there is none of these, the kernel's device.
 std::string default_xen_store_path();
 
-// Thread-bound to its loop. Its memory is bounded, whatever the daemon sends: requests_max requests, those of its watches and
-// transactions, listing_bytes_max of each list(), and the message that is arriving with 64 KiB of what follows; a watch is told once
-// of what came for it in these. Replies that are still to come go with it, uncalled.
+// Thread-bound to its loop. What a daemon can make it keep is bounded: listing_bytes_max of each list() under way, and the message
+// that is arriving with 64 KiB of what follows; a watch is told once of what came for it in these. What its owner asks for is
+// kept until it is answered: requests_max requests, those of watches and ends of transactions, and refusals until the loop's next turn.
+// A request whose deadline has passed before it was sent is not sent: DeadlineExceeded. Replies that are still to come go with the
+// client, uncalled.
 class XenStoreClient final : public XenStore {
  public:
   explicit XenStoreClient(EventLoop& loop, XenStoreClientOptions options = {});
@@ -78,6 +80,7 @@ class XenStoreClient final : public XenStore {
     xen_wire::Type type;
     std::uint32_t number;
     std::string about;
+    Instant deadline;     // of who asked; later it is not sent any more
     std::string message;  // until it is sent
     Answered answered;
   };
@@ -90,7 +93,7 @@ class XenStoreClient final : public XenStore {
   struct Listing;
 
   void ask(xen_wire::Type type, XenTransactionId in, std::string_view about, std::string_view body,
-           Answered answered);
+           Instant deadline, Answered answered);
   void ask_done(xen_wire::Type type, XenTransactionId in, const XenPath& path,
                 std::string_view body, Reply<Done> reply);
   void list_part(std::shared_ptr<Listing> listing);
@@ -99,7 +102,9 @@ class XenStoreClient final : public XenStore {
 
   absl::Status connect();
   void connect_later();
-  void lose(int error, absl::string_view why);
+  void lose(std::string_view call, int error, absl::string_view why);
+  // Loses the connection over an answer that cannot be read, and says so.
+  absl::Status nonsense(xen_wire::Type type, const XenPath& path, absl::string_view why);
   void send_next();
   void send();
   void on_ready(std::uint32_t events);

@@ -97,7 +97,7 @@ void XenStoreClient::connect_later() {
   });
 }
 
-void XenStoreClient::lose(int error, absl::string_view why) {
+void XenStoreClient::lose(std::string_view call, int error, absl::string_view why) {
   if (fd_ < 0) return;
   loop_.unwatch_fd(fd_);
   ::close(std::exchange(fd_, -1));
@@ -107,18 +107,18 @@ void XenStoreClient::lose(int error, absl::string_view why) {
   out_.clear();
   fired_.clear();
   const std::string words = absl::StrCat("the XenStore at ", path_, " went away: ", why);
-  trouble_ = as_xen_failure(absl::UnavailableError(words), "read", error);
+  trouble_ = as_xen_failure(absl::UnavailableError(words), call, error);
   const Instant now = loop_.clock().now();
   // One that answers and goes, again and again, is no better than none.
   if (now - connected_ >= options_.retry_max) retry_ = options_.retry_min;
   next_try_ = now + retry_;
   retry_ = std::min(retry_ * 2, options_.retry_max);
   const auto tell = [&](Request& request, std::string_view effect) {
-    const std::string_view call = xen_wire::name_of(request.type);
+    const std::string_view name = xen_wire::name_of(request.type);
     std::move(request.answered)(as_xen_failure(
-        absl::UnavailableError(absl::StrCat(absl_view(call), request.about.empty() ? "" : " ",
+        absl::UnavailableError(absl::StrCat(absl_view(name), request.about.empty() ? "" : " ",
                                             request.about, absl_view(effect), ": ", words)),
-        call, error));
+        name, error));
   };
   auto asked = std::exchange(asked_, std::nullopt);
   auto waiting = std::exchange(waiting_, {});
@@ -127,11 +127,29 @@ void XenStoreClient::lose(int error, absl::string_view why) {
   if (!watches_.empty()) connect_later();
 }
 
+absl::Status XenStoreClient::nonsense(Type type, const XenPath& path, absl::string_view why) {
+  const std::string_view name = xen_wire::name_of(type);
+  const absl::Status status = as_xen_failure(
+      absl::UnavailableError(absl::StrCat(absl_view(name), " ", path.text(), ": ", why)), name,
+      EPROTO);
+  lose(name, EPROTO, why);
+  return status;
+}
+
 void XenStoreClient::send_next() {
-  if (fd_ < 0) return;
-  if (!asked_ && !waiting_.empty()) {
-    asked_ = std::move(waiting_.front());
+  while (fd_ >= 0 && !asked_ && !waiting_.empty()) {
+    Request next = std::move(waiting_.front());
     waiting_.pop_front();
+    // Nobody waits for it any more, and what it would do they have been told is not done.
+    if (next.type != Type::end && loop_.clock().now() >= next.deadline) {
+      later([name = xen_wire::name_of(next.type), about = std::move(next.about),
+             answered = std::move(next.answered)]() mutable {
+        std::move(answered)(absl::DeadlineExceededError(
+            absl::StrCat(absl_view(name), " ", about, ": not sent before its deadline")));
+      });
+      continue;
+    }
+    asked_ = std::move(next);
     asked_at_ = loop_.clock().now();
     out_ = std::exchange(asked_->message, {});
     expect_answer();
@@ -155,7 +173,8 @@ void XenStoreClient::send() {
       later([this, error, of = connection_] {
         for (std::size_t round = 0; round < rounds_max && of == connection_ && receive(); ++round) {
         }
-        if (of == connection_) lose(error, xen_error(socket_ ? "send" : "write", error).message());
+        const char* call = socket_ ? "send" : "write";
+        if (of == connection_) lose(call, error, xen_error(call, error).message());
       });
       return;
     }
@@ -180,18 +199,18 @@ bool XenStoreClient::receive() {
   in_.resize(had + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
   if (count < 0 && (error == EAGAIN || error == EINTR)) return false;
   if (count < 0) {
-    lose(error, xen_error("read", error).message());
+    lose("read", error, xen_error("read", error).message());
     return false;
   }
   if (count == 0) {
-    lose(ECONNRESET, "it closed the connection");
+    lose("read", ECONNRESET, "it closed the connection");
     return false;
   }
   const std::uint32_t of = connection_;
   std::string_view bytes = in_;
   while (true) {
     const auto message = xen_wire::decode(bytes);
-    if (!message.ok()) lose(EPROTO, message.status().message());
+    if (!message.ok()) lose("read", EPROTO, message.status().message());
     if (!message.ok() || (*message && !take(**message)) || of != connection_) return false;
     if (!*message) break;
   }
@@ -206,15 +225,15 @@ bool XenStoreClient::take(const xen_wire::Message& message) {
   if (message.type == Type::watch_event) {
     const auto event = xen_wire::decode_watch_event(message.body);
     if (!event.ok()) {
-      lose(EPROTO, event.status().message());
+      lose("read", EPROTO, event.status().message());
       return false;
     }
     fired_.emplace(event->token, event->path);
     return true;
   }
-  if (!asked_ || message.request != asked_->number ||
+  if (!asked_ || !out_.empty() || message.request != asked_->number ||
       (message.type != asked_->type && message.type != Type::error)) {
-    lose(EPROTO, "the XenStore answers nonsense: what nobody asked");
+    lose("read", EPROTO, "the XenStore answers nonsense: what nobody asked");
     return false;
   }
   Request request = *std::exchange(asked_, std::nullopt);
@@ -238,12 +257,14 @@ void XenStoreClient::expect_answer() {
     };
     for (std::size_t round = 0; round < rounds_max && silent() && receive(); ++round) {
     }
-    if (silent()) lose(ETIMEDOUT, "no answer for " + absl::FormatDuration(options_.silence_max));
+    if (silent())
+      lose("read", ETIMEDOUT, "no answer for " + absl::FormatDuration(options_.silence_max));
     expect_answer();
   });
 }
 
-// Nothing tells the reader of a device that the daemon behind it has begun anew, without its watches: it is asked, now and then.
+// Nothing tells the reader of a device that nobody answers behind it any more: it is asked, now and then. That a daemon began anew
+// without pause it does not show; the watches of a device are the kernel's, which keeps them.
 void XenStoreClient::look_after_device() {
   if (socket_) return;
   device_timer_ = loop_.at(loop_.clock().now() + options_.silence_max, [this] {

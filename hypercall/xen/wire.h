@@ -61,7 +61,8 @@ struct Message {
 };
 
 inline constexpr std::size_t header_bytes = 16;
-inline constexpr std::size_t body_bytes_max = std::size_t{256} << 10U;
+// A directory of all that oxenstored lets a guest have: 1000 nodes, with names of less than 1024 bytes.
+inline constexpr std::size_t body_bytes_max = std::size_t{1} << 20U;
 
 // Appends it to `out`.
 void encode(const Message& message, std::string& out);

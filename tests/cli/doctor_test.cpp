@@ -96,6 +96,15 @@ TEST(Doctor, tells_xen_from_what_is_below_and_from_what_may_be_used) {
   EXPECT_THAT(finding(facts, "Xen interfaces").cure, HasSubstr("if Xen is not 4.17.0"));
 }
 
+TEST(Doctor, a_store_that_is_there_and_closed_wants_rights_and_no_daemon) {
+  MachineFacts facts = usual_machine();
+  facts.xen.store_problem = "XenStore is not open to this process: connect: EACCES";
+  facts.xen.store_closed = true;
+  EXPECT_EQ(finding(facts, "XenStore").cure, "sudo supercloud ...");
+  facts.xen.store_closed = false;
+  EXPECT_THAT(finding(facts, "XenStore").cure, HasSubstr("systemctl start xenstored"));
+}
+
 TEST(Doctor, a_full_or_closed_state_folder_is_wrong) {
   MachineFacts facts = usual_machine();
   facts.state.free_bytes = 1000;

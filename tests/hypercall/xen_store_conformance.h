@@ -7,12 +7,19 @@
 
 #include "absl/functional/function_ref.h"
 #include "gtest/gtest.h"
+#include "hypercall/xen_error.h"
 #include "hypercall/xen_store.h"
 
 namespace supercloud {
 
 // A path that a test knows to be one.
 inline XenPath at(const std::string& path) { return *XenPath::parse(path); }
+
+// Whether a status is of this call and errno.
+inline bool is(const absl::Status& status, const std::string& call, int error) {
+  const auto failure = xen_failure(status);
+  return failure && failure->call == call && failure->error == error;
+}
 
 // Thread-bound.
 class XenStoreWorld {

@@ -153,6 +153,13 @@ TEST_F(XenstoreCommand, a_watcher_that_was_stopped_sees_the_last_value_of_every_
   write_all("2");
   ::kill(watching, SIGCONT);
   EXPECT_TRUE(shows_all("2"));
+  // It comes back to a daemon that has begun anew, and to what nobody has told it of.
+  ::kill(watching, SIGSTOP);
+  daemon.kill();
+  ASSERT_TRUE(daemon.start().ok());
+  write_all("3");
+  ::kill(watching, SIGCONT);
+  EXPECT_TRUE(shows_all("3"));
   ::kill(watching, SIGINT);
   EXPECT_EQ(ended(watching, absl::Seconds(30)), 0);
 }

@@ -89,6 +89,22 @@ TEST_F(XenControlTest, pauses_and_tells_of_domains_that_are_not_there) {
   EXPECT_EQ(xen_failure(missing)->error, ESRCH);
 }
 
+// The libraries would take them for those of other domains.
+TEST_F(XenControlTest, numbers_that_xen_has_no_bits_for_are_of_no_domain) {
+  xen.set_domain(1);
+  for (const DomainId id : {DomainId{65537}, DomainId{0x7FF0}}) {
+    EXPECT_EQ(xen_failure(control->pause(id))->error, ESRCH);
+    EXPECT_EQ(xen_failure(control->start_log_dirty(id))->error, ESRCH);
+    EXPECT_EQ(xen_failure(control->take_dirty(id).status())->error, ESRCH);
+    EXPECT_EQ(xen_failure(EventChannels::open()->offer(id).status())->error, ESRCH);
+    EXPECT_EQ(xen_failure(EventChannels::open()->bind(id, 1).status())->error, ESRCH);
+    EXPECT_EQ(xen_failure(GrantMapper::open()->map(id, {8}, true).status())->error, ESRCH);
+    EXPECT_EQ(xen_failure(GrantSharer::open()->share(id, 1, true).status())->error, ESRCH);
+    EXPECT_EQ(xen_failure(ForeignMemory::open()->map(id, {0}, true).status())->error, ESRCH);
+  }
+  EXPECT_EQ(control->list()->back().state, DomainStatus::State::running);
+}
+
 TEST_F(XenControlTest, counts_the_pages_that_were_written_to) {
   xen.set_domain(1);
   EXPECT_EQ(xen_failure(control->take_dirty(1).status())->call, "xc_logdirty_control");
@@ -98,6 +114,10 @@ TEST_F(XenControlTest, counts_the_pages_that_were_written_to) {
   EXPECT_EQ(dirty->frames, 100U);
   EXPECT_EQ(dirty->count, 2U);
   EXPECT_THAT(dirty->bitmap, ElementsAre(1U, 2U));
+  xen.set_highest_frame((std::uint64_t{1} << 47U) + 1);
+  const absl::Status absurd = control->take_dirty(1).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(absurd)) << absurd;
+  EXPECT_EQ(xen_failure(absurd)->call, "xc_domain_maximum_gpfn");
   EXPECT_TRUE(control->stop_log_dirty(1).ok());
   EXPECT_EQ(xen_failure(control->start_log_dirty(9))->error, ESRCH);
 }
@@ -135,6 +155,10 @@ TEST_F(XenControlTest, pages_of_a_grant_are_the_owners_and_outlive_their_mapper)
   std::ifstream(ring).read(seen.data(), 5);
   EXPECT_EQ(seen, "hello");
   auto mapper = GrantMapper::open();
+  const auto three = mapper->map(1, {8, 9, 10}, true);
+  ASSERT_TRUE(three.ok()) << three.status();
+  ASSERT_EQ(three->bytes().size(), 3 * xen_page_bytes);
+  EXPECT_EQ(std::memcmp(three->bytes().data(), "hello", 5), 0) << "in the order of the grants";
   EXPECT_EQ(xen_failure(mapper->map(9, {8}, false).status())->call,
             "xengnttab_map_domain_grant_refs");
   EXPECT_TRUE(absl::IsInvalidArgument(mapper->map(1, {}, false).status()));

@@ -78,6 +78,10 @@ void XenStandIn::remove_domain(DomainId id) {
   files::remove(folder_ / "domains" / std::to_string(id));
 }
 
+void XenStandIn::set_highest_frame(std::uint64_t number) {
+  write_file(folder_ / "highest_frame", std::to_string(number));
+}
+
 void XenStandIn::deny_list(bool denied) {
   if (denied)
     write_file(folder_ / "denied", "");

@@ -6,6 +6,7 @@
 //
 //   domains/N   domain N is there: "state memory_bytes cpus", state one of running paused shutdown suspended crashed dying
 //   rings/N     the page that domain N shares with the daemon
+//   highest_frame  if there: the number of each domain's highest frame
 //   denied      if there: domains are not listed (EACCES), as by a hypervisor of another version
 //   events      a FIFO of 32-bit event channel ports; 1: "look at your domains", 1000 + N: domain N has written into its ring
 //   notices     likewise, to the domains: 1000 + N: the daemon has written into domain N's ring
@@ -91,7 +92,7 @@ Handle* handle() {
 }
 
 // The page that a domain shares with the daemon; memory of nobody where the test has none.
-void* map_ring(std::uint32_t id, int protection) {
+void* map_ring(std::uint32_t id, int protection, void* at = nullptr) {
   Domain domain;
   if (!read_domain(id, domain)) {
     errno = EINVAL;
@@ -99,12 +100,15 @@ void* map_ring(std::uint32_t id, int protection) {
   }
   const int fd = ::open(path("rings/" + std::to_string(id)).c_str(), O_RDWR | O_CLOEXEC);
   void* page =
-      ::mmap(nullptr, page_bytes, protection, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+      ::mmap(at, page_bytes, protection,
+             MAP_SHARED | (at == nullptr ? 0 : MAP_FIXED) | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
   if (fd >= 0) ::close(fd);
   return page == MAP_FAILED ? nullptr : page;
 }
 
-int change_domain(std::uint32_t id, const char* state) {
+// Of a number, the library takes what Xen has bits for.
+int change_domain(std::uint32_t number, const char* state) {
+  const domid_t id = static_cast<domid_t>(number);
   Domain domain;
   if (id == 0 || !read_domain(id, domain)) {
     errno = ESRCH;
@@ -196,7 +200,12 @@ int xc_shadow_control(xc_interface*, std::uint32_t id, unsigned sop, unsigned*, 
   return 0;
 }
 int xc_domain_maximum_gpfn(xc_interface*, std::uint32_t, xen_pfn_t* gpfns) {
-  *gpfns = 99;
+  unsigned long long highest = 99;
+  if (FILE* file = std::fopen(path("highest_frame").c_str(), "re")) {
+    if (std::fscanf(file, "%llu", &highest) != 1) highest = 99;
+    std::fclose(file);
+  }
+  *gpfns = highest;
   return 0;
 }
 void* xc__hypercall_buffer_alloc_pages(xc_interface*, xc_hypercall_buffer_t* buffer, int pages) {
@@ -280,7 +289,11 @@ void* xengnttab_map_grant_ref(xengnttab_handle*, std::uint32_t id, std::uint32_t
 }
 void* xengnttab_map_domain_grant_refs(xengnttab_handle*, std::uint32_t count, std::uint32_t id,
                                       std::uint32_t*, int protection) {
-  if (count == 1) return map_ring(id, protection);
+  // The ring first; the others are zeros.
+  void* pages = ::mmap(nullptr, page_bytes * count, protection, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) return nullptr;
+  if (map_ring(id, protection, pages) != nullptr) return pages;
+  ::munmap(pages, page_bytes * count);
   errno = EINVAL;
   return nullptr;
 }

@@ -27,6 +27,8 @@ class XenStandIn {
   void remove_domain(DomainId id);
   // Whether the hypervisor refuses to list its domains.
   void deny_list(bool denied);
+  // What each domain is said to have as its highest frame, instead of 99.
+  void set_highest_frame(std::uint64_t number);
   // The file of the page that the domain shares with the daemon, zeros at first.
   std::filesystem::path make_ring(DomainId id);
 

@@ -1,11 +1,8 @@
 // The client against what is no daemon, or a broken one: every request is answered, in time, and nothing crashes.
 #include "hypercall/xen/store_client.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/random.h"
 #include "hypercall/xen_error.h"
-#include "tests/hypercall/xen/fake_daemon.h"
+#include "tests/hypercall/xen/store_client_fixture.h"
 
 namespace supercloud {
 namespace {
@@ -27,36 +24,6 @@ using ::testing::HasSubstr;
 using xen_wire::Type;
 
 namespace files = std::filesystem;
-
-class XenStoreClientTest : public testing::Test {
- protected:
-  XenStoreClientTest() {
-    std::string name = (files::temp_directory_path() / "supercloud-client-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
-    options.path = (folder / "socket").string();
-    options.silence_max = absl::Milliseconds(200);
-    options.retry_min = absl::Milliseconds(1);
-    options.retry_max = absl::Milliseconds(5);
-  }
-  ~XenStoreClientTest() override {
-    std::error_code error;
-    files::remove_all(folder, error);
-  }
-  absl::StatusOr<std::string> read(XenStoreClient& client) {
-    absl::StatusOr<std::string> value = absl::UnknownError("no reply");
-    client.read(0, *XenPath::parse("/tool/x"),
-                Reply<std::string>(far_future, [&](absl::StatusOr<std::string> reply) {
-                  value = std::move(reply);
-                }));
-    EXPECT_TRUE(wait([&] { return !absl::IsUnknown(value.status()); })) << "it hangs";
-    return value;
-  }
-  bool wait(absl::FunctionRef<bool()> done) { return loop.run_until(done, absl::Seconds(20)); }
-
-  EventLoop loop;
-  files::path folder;
-  XenStoreClientOptions options;
-};
 
 TEST_F(XenStoreClientTest, tells_where_nobody_is) {
   XenStoreClient client(loop, options);
@@ -120,6 +87,77 @@ TEST_F(XenStoreClientTest, nonsense_ends_the_connection_and_says_so) {
     EXPECT_TRUE(absl::IsUnavailable(nonsense)) << i << ": " << nonsense;
     EXPECT_THAT(std::string(nonsense.message()), HasSubstr("answers nonsense")) << i;
   }
+}
+
+// Whose headers are right.
+TEST_F(XenStoreClientTest, so_does_nonsense_in_an_answer) {
+  struct Case {
+    Type type;
+    std::string body;
+    std::function<void(XenStoreClient&, Reply<Done>)> ask;
+  };
+  const XenPath path = *XenPath::parse("/tool/x");
+  const auto done = [](auto reply) {
+    return [reply = std::move(reply)](const auto& value) mutable { reply(value.status()); };
+  };
+  const auto list = [&](XenStoreClient& client, Reply<Done> reply) {
+    client.list(0, path, Reply<std::vector<std::string>>(far_future, done(std::move(reply))));
+  };
+  const auto begin = [&](XenStoreClient& client, Reply<Done> reply) {
+    client.begin(Reply<XenTransactionId>(far_future, done(std::move(reply))));
+  };
+  const std::vector<Case> cases = {
+      {Type::directory, "no end", list},
+      {Type::directory_part, "no end", list},
+      {Type::begin, "x", begin},
+      {Type::begin, std::string("0\0", 2), begin},  // what is of no transaction says so
+      {Type::get_permissions, std::string("?\0", 2),
+       [&](XenStoreClient& client, Reply<Done> reply) {
+         client.permissions(0, path, Reply<XenPermissions>(far_future, done(std::move(reply))));
+       }},
+  };
+  for (const Case& one : cases) {
+    FakeDaemon daemon(loop, options.path, [&](const xen_wire::Message& request) {
+      if (request.type != one.type)
+        return message(Type::error, request.request, std::string_view("E2BIG\0", 6));
+      return message(request.type, request.request, one.body);
+    });
+    XenStoreClient client(loop, options);
+    absl::Status status = absl::UnknownError("no reply");
+    one.ask(client, Reply<Done>(far_future, [&](const absl::StatusOr<Done>& value) {
+              status = value.status();
+            }));
+    ASSERT_TRUE(wait([&] { return !absl::IsUnknown(status); }));
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    ASSERT_TRUE(xen_failure(status)) << status;
+    EXPECT_EQ(xen_failure(status)->call, xen_wire::name_of(one.type));
+    EXPECT_EQ(xen_failure(status)->error, EPROTO);
+    EXPECT_FALSE(client.connected()) << status;
+  }
+}
+
+TEST_F(XenStoreClientTest, what_nobody_waits_for_any_more_is_not_sent) {
+  std::vector<Type> seen;
+  std::string held;
+  FakeDaemon daemon(loop, options.path, [&](const xen_wire::Message& request) {
+    seen.push_back(request.type);
+    if (request.type != Type::read) return ok(request);
+    held = message(request.type, request.request, "");
+    return std::string();
+  });
+  options.silence_max = absl::Seconds(20);
+  XenStoreClient client(loop, options);
+  client.read(0, XenPath::root(), {});
+  const Instant deadline = loop.clock().now() + absl::Milliseconds(20);
+  std::vector<absl::Status> ends;
+  const auto note = [&](const absl::StatusOr<Done>& done) { ends.push_back(done.status()); };
+  client.write(0, XenPath::root(), "late", Reply<Done>(deadline, note));
+  client.make(0, XenPath::root(), Reply<Done>(far_future, note));
+  ASSERT_TRUE(wait([&] { return !held.empty() && loop.clock().now() >= deadline; }));
+  daemon.send(held);
+  ASSERT_TRUE(wait([&] { return ends.size() == 2; }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(ends[0]) || absl::IsDeadlineExceeded(ends[1]));
+  EXPECT_THAT(seen, ElementsAre(Type::read, Type::make));
 }
 
 TEST_F(XenStoreClientTest, an_error_without_a_name_that_is_known_is_an_error) {
@@ -388,107 +426,6 @@ TEST_F(XenStoreClientTest, what_is_lost_says_call_and_errno_and_whether_it_may_h
     EXPECT_EQ(xen_failure(end)->error, ECONNRESET) << end;
   }
   EXPECT_EQ(xen_failure(ends[0])->call, "XS_WRITE");
-}
-
-TEST_F(XenStoreClientTest, a_device_that_is_no_store_says_the_kernels_errno) {
-  options.path = "/dev/null";
-  XenStoreClient client(loop, options);
-  const absl::Status absent = read(client).status();
-  EXPECT_TRUE(absl::IsUnavailable(absent)) << absent;
-  ASSERT_TRUE(xen_failure(absent)) << absent;
-  EXPECT_EQ(xen_failure(absent)->error, EPERM);
-  EXPECT_EQ(xen_failure(absent)->call, "epoll_ctl");
-}
-
-// A terminal stands in for /dev/xen/xenbus: a character device with a daemon behind it, whose end does not end the descriptor.
-class Device {
- public:
-  Device(EventLoop& loop, FakeDaemon::Answer answer) : loop_(loop), answer_(std::move(answer)) {
-    EXPECT_EQ(::grantpt(far_), 0);
-    EXPECT_EQ(::unlockpt(far_), 0);
-    termios raw = {};
-    ::cfmakeraw(&raw);
-    EXPECT_EQ(::tcsetattr(far_, TCSANOW, &raw), 0);
-    near_ = ::open(path().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);  // else it ends with its client
-    EXPECT_TRUE(loop_.watch_fd(far_, EPOLLIN, [this](std::uint32_t) { receive(); }).ok());
-  }
-  ~Device() {
-    loop_.unwatch_fd(far_);
-    ::close(near_);
-    ::close(far_);
-  }
-  Device(const Device&) = delete;
-  Device& operator=(const Device&) = delete;
-  std::string path() const { return ::ptsname(far_); }
-  // Whether it takes no bytes: a write is EAGAIN then.
-  void stop(bool stopped) const { EXPECT_EQ(::tcflow(near_, stopped ? TCOOFF : TCOON), 0); }
-
- private:
-  void receive() {
-    char bytes[4096];
-    const ssize_t count = ::read(far_, bytes, sizeof bytes);
-    if (count > 0) in_.append(bytes, static_cast<std::size_t>(count));
-    std::string_view rest = in_;
-    while (true) {
-      const auto request = xen_wire::decode(rest);
-      ASSERT_TRUE(request.ok()) << request.status();
-      if (!*request) break;
-      const std::string said = answer_(**request);
-      EXPECT_EQ(::write(far_, said.data(), said.size()), static_cast<ssize_t>(said.size()));
-    }
-    in_.erase(0, in_.size() - rest.size());
-  }
-  EventLoop& loop_;
-  FakeDaemon::Answer answer_;
-  const int far_ = ::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-  int near_ = -1;
-  std::string in_;
-};
-
-TEST_F(XenStoreClientTest, a_device_is_asked_now_and_then_whether_its_watches_still_hold) {
-  bool silent = false;
-  int watches = 0;
-  Device device(loop, [&](const xen_wire::Message& request) {
-    if (silent) return std::string();
-    watches += request.type == Type::watch ? 1 : 0;
-    return ok(request);
-  });
-  options.path = device.path();
-  XenStoreClient client(loop, options);
-  client.watch(*XenPath::parse("/tool"), [](const XenPath&) {}, {});
-  ASSERT_TRUE(wait([&] { return watches == 1; }));
-  ASSERT_TRUE(read(client).ok());
-  silent = true;
-  ASSERT_TRUE(wait([&] { return !client.connected(); })) << "though nobody asks for anything";
-  silent = false;
-  EXPECT_TRUE(wait([&] { return watches >= 2; }));
-  EXPECT_TRUE(read(client).ok());
-}
-
-TEST_F(XenStoreClientTest, a_device_that_takes_nothing_for_a_while_gets_all_of_it_later) {
-  std::string written;
-  Device device(loop, [&](const xen_wire::Message& request) {
-    if (request.type == Type::write) written = request.payload;
-    return ok(request);
-  });
-  options.path = device.path();
-  options.silence_max = absl::Seconds(20);
-  XenStoreClient client(loop, options);
-  ASSERT_TRUE(read(client).ok());
-  device.stop(true);
-  absl::Status done = absl::UnknownError("no reply");
-  const std::string value(4000, 'x');
-  client.write(
-      0, XenPath::root(), value,
-      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& reply) { done = reply.status(); }));
-  bool later = false;
-  loop.post([&] { later = true; });
-  ASSERT_TRUE(wait([&] { return later; }));
-  EXPECT_EQ(written, "");
-  device.stop(false);
-  ASSERT_TRUE(wait([&] { return !absl::IsUnknown(done); }));
-  EXPECT_TRUE(done.ok()) << done;
-  EXPECT_EQ(written, std::string("/\0", 2) + value);
 }
 
 TEST_F(XenStoreClientTest, may_go_while_requests_are_under_way) {
