@@ -101,6 +101,11 @@ void XenStoreClient::ask(Type type, XenTransactionId in, std::string_view about,
     return refuse(xen_error(name, ENOTCONN,
                             absl::StrCat(absl_view(about), about.empty() ? "" : " ",
                                          "in a transaction that ended as the XenStore went away")));
+  if (in != 0 && !open_.contains(in))
+    return refuse(xen_error(name, ENOENT,
+                            absl::StrCat(absl_view(about), about.empty() ? "" : " ",
+                                         "in a transaction that has ended")));
+  if (type == Type::end) open_.erase(in);
   if (const absl::Status here = connect(); !here.ok()) return refuse(here);
   const bool always = type == Type::end || type == Type::unwatch || type == Type::watch;
   if (!always && waiting_.size() + (asked_ ? 1 : 0) >= options_.requests_max)
@@ -180,7 +185,9 @@ void XenStoreClient::begin(Reply<XenTransactionId> reply) {
         // 0 is what requests say that are of no transaction.
         if (!number.ok() || *number == 0)
           return reply(nonsense(Type::begin, XenPath::root(), "a transaction without a number"));
-        reply(XenTransactionId{connection_} << 32U | *number);
+        const XenTransactionId id = XenTransactionId{connection_} << 32U | *number;
+        open_.insert(id);
+        reply(id);
       });
 }
 

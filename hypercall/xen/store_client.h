@@ -134,7 +134,8 @@ class XenStoreClient final : public XenStore {
   std::uint32_t last_request_ = 0;
   std::optional<Request> asked_;  // and not yet answered
   Instant asked_at_{};
-  std::deque<Request> waiting_;  // to be asked
+  std::deque<Request> waiting_;      // to be asked
+  std::set<XenTransactionId> open_;  // transactions of this connection
   XenWatchId last_watch_ = 0;
   std::map<XenWatchId, Watch> watches_;
   std::set<std::pair<XenWatchId, std::string>> fired_;  // what arrived and is not told yet

@@ -106,6 +106,7 @@ void XenStoreClient::lose(std::string_view call, int error, absl::string_view wh
   in_.clear();
   out_.clear();
   fired_.clear();
+  open_.clear();
   const std::string words = absl::StrCat("the XenStore at ", path_, " went away: ", why);
   trouble_ = as_xen_failure(absl::UnavailableError(words), call, error);
   const Instant now = loop_.clock().now();

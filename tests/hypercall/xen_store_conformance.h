@@ -43,7 +43,7 @@ class XenStoreWorld {
 struct XenStoreWorldMaker {
   std::string name;
   std::function<std::unique_ptr<XenStoreWorld>()> make;  // null: what it needs is not here
-  // Two transactions that change different nodes below one are both committed; else the second is in conflict.
+  // What others changed below a node is no conflict with a transaction that adds to it or removes it.
   bool merges = false;
 };
 

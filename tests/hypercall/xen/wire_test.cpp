@@ -33,7 +33,7 @@ TEST(XenWire, refuses_headers_that_are_none_before_it_waits_for_what_they_announ
   std::string bytes;
   encode({Type::read, 1, 0, {}}, bytes);
   std::string long_one = bytes;
-  long_one[14] = '\x05';  // 320 KiB
+  long_one[14] = '\x11';  // 1 MiB and 64 KiB
   std::string_view rest = long_one;
   EXPECT_TRUE(absl::IsDataLoss(decode(rest).status()));
   std::string strange = bytes;
