@@ -185,6 +185,10 @@ void EventLoop::arm_timerfd() {
 
 void EventLoop::wait(bool block) {
   arm_timerfd();
+  if (block) {  // the condition of run_until() may have posted
+    const std::lock_guard lock(mutex_);
+    block = posted_.empty();
+  }
   std::array<epoll_event, 64> events{};
   const int count =
       epoll_wait(epoll_fd_, events.data(), static_cast<int>(events.size()), block ? -1 : 0);

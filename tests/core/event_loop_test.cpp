@@ -29,6 +29,20 @@ TEST(EventLoopTest, PostedTasksRunInTheirOrderAndNeverInsidePost) {
   EXPECT_EQ(order, "123");
 }
 
+TEST(EventLoopTest, WhatTheConditionPostsRunsAtOnce) {
+  EventLoop loop;
+  int posted = 0;
+  int ran = 0;
+  const auto three = [&] {
+    if (posted == ran && ran < 3) {
+      ++posted;
+      loop.post([&] { ++ran; });
+    }
+    return ran == 3;
+  };
+  EXPECT_TRUE(loop.run_until(three, patience));
+}
+
 TEST(EventLoopTest, TimersRunWhenDueInTheOrderTheyWereSet) {
   EventLoop loop;
   std::string order;
