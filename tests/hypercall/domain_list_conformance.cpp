@@ -5,7 +5,7 @@
 namespace supercloud {
 namespace {
 
-using State = DomainStatus::State;
+using DomainState = DomainStatus::State;
 
 constexpr std::uint64_t mib = std::uint64_t{1} << 20U;
 
@@ -27,7 +27,7 @@ TEST_P(DomainListConformance, has_the_control_domain_alone_at_first) {
   const auto domains = list();
   ASSERT_EQ(domains.size(), 1U);
   EXPECT_EQ(domains[0].id, 0U);
-  EXPECT_EQ(domains[0].state, State::running);
+  EXPECT_EQ(domains[0].state, DomainState::running);
 }
 
 TEST_P(DomainListConformance, says_what_a_domain_was_given) {
@@ -47,8 +47,9 @@ TEST_P(DomainListConformance, says_what_a_domain_was_given) {
 
 TEST_P(DomainListConformance, tells_each_state) {
   const DomainId id = world->create(mib, 1);
-  for (const State state : {State::paused, State::running, State::suspended, State::shut_down,
-                            State::crashed, State::dying}) {
+  for (const DomainState state :
+       {DomainState::paused, DomainState::running, DomainState::suspended, DomainState::shut_down,
+        DomainState::crashed, DomainState::dying}) {
     world->set_state(id, state);
     EXPECT_EQ(list().back().state, state);
     EXPECT_EQ(list().back().id, id) << "a domain is listed until it is gone";
