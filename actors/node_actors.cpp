@@ -51,7 +51,7 @@ void spawn_market_actors(Node& node, const NodeActorsSeams& seams,
                                      market.watcher);
   });
   if (seams.provider != nullptr)
-    node.spawn("provider", [seams, market](Context& context) {
+    node.spawn(provider_actor, [seams, market](Context& context) {
       return std::make_unique<ProviderActor>(context, seams.leases, seams.session, *seams.provider,
                                              market.provider);
     });

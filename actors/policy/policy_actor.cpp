@@ -7,6 +7,8 @@
 #include "absl/strings/str_join.h"
 #include "actors/answers.h"
 #include "actors/policy/decision_check.h"
+#include "actors/provider/provider_actor.h"
+#include "actors/spot/watcher.h"
 #include "core/vm_name.h"
 
 namespace supercloud {
@@ -49,18 +51,27 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
       registry_(std::move(registry)),
       options_(options),
       past_(context,
-            {.patterns = {"spot.interruption_notice.>", "spot.feed_lost.>", "spot.feed_restored.>",
-                          "instance.>", "node.joined.>", "node.left.>", "migration.>",
-                          "vm.resumed.>"},
+            {.patterns = {"spot.feed_lost.>", "spot.feed_restored.>", "node.joined.>",
+                          "node.left.>", "migration.>", "vm.resumed.>"},
              .quiet = past_quiet},
-            [this](const Event& event) {
-              if (state_.apply(event)) look_at_all();
-            }),
+            [this](const Event& event) { hear_past(event); }),
       prices_(
-          context, leases, options.prices, [this](const auto place) { state_.learn(place); },
-          [this](const Event& event) {
-            if (state_.apply(event)) look_at_all();
-          }) {
+          context, leases,
+          {.role = absl::StrCat("role/", feed_role),
+           .actor = watcher_actor,
+           .ask = [](schema::Request::Builder request) { request.setPriceHistory(); },
+           .patterns = {"spot.price_changed.>"}},
+          options.roles, [this](schema::Response::Reader answer) { return learn_prices(answer); },
+          [this](const Event& event) { hear_past(event); }),
+      instances_(
+          context, leases,
+          {.role = absl::StrCat("role/", provider_roles),
+           .actor = provider_actor,
+           .ask = [](schema::Request::Builder request) { request.setRunningInstances(); },
+           .patterns = {"spot.interruption_notice.>", "instance.>"}},
+          options.roles,
+          [this](schema::Response::Reader answer) { return learn_instances(answer); },
+          [this](const Event& event) { hear_past(event); }) {
   options_.world.market = options_.market;
   context_.subscribe(Pattern::of("spot.>"));
   context_.subscribe(Pattern::of("instance.>"));
@@ -80,12 +91,33 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
               look_at_all();
             });
             prices_.ask([this] { look_at_all(); });
+            instances_.ask([this] { look_at_all(); });
           });
     });
   });
 }
 
-bool PolicyActor::knowing() const { return past_known_ && prices_.known(); }
+bool PolicyActor::knowing() const { return past_known_ && prices_.known() && instances_.known(); }
+
+void PolicyActor::hear_past(const Event& event) {
+  if (state_.apply(event)) look_at_all();
+}
+
+bool PolicyActor::learn_prices(schema::Response::Reader answer) {
+  if (!answer.isPrices()) return false;
+  for (const auto place : answer.getPrices()) state_.learn(place);
+  return true;
+}
+
+bool PolicyActor::learn_instances(schema::Response::Reader answer) {
+  if (!answer.isLog()) return false;
+  for (const auto data : answer.getLog().getEvents()) {
+    const auto event =
+        context_.pool().parse({reinterpret_cast<const std::byte*>(data.begin()), data.size()});
+    if (event.ok()) hear_past(*event);
+  }
+  return true;
+}
 
 // ---- which VMs are here ------------------------------------------------------------------------------------------------
 
@@ -166,6 +198,7 @@ void PolicyActor::drop(const std::string& key) {
 void PolicyActor::receive(const Event& event) {
   past_.hear(event);
   prices_.hear(event);
+  instances_.hear(event);
   const bool matters = state_.apply(event);
   const std::string_view domain = topic_token(event.topic(), 0);
   if (domain == "vm") {

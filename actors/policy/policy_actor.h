@@ -21,9 +21,9 @@
 
 #include "actors/market_time.h"
 #include "actors/past.h"
-#include "actors/policy/past_prices.h"
 #include "actors/policy/policies.h"
 #include "actors/policy/policy.h"
+#include "actors/policy/role_past.h"
 #include "actors/policy/world.h"
 #include "core/actor.h"
 #include "core/lease_table.h"
@@ -55,7 +55,7 @@ struct PolicyActorOptions {
   // how often the lease table is asked which VMs are here
   Duration relist = absl::Seconds(15);
   Duration lease_deadline = absl::Seconds(2);
-  PastPricesOptions prices;
+  RolePastOptions roles;
 };
 
 class PolicyActor final : public Actor {
@@ -111,6 +111,9 @@ class PolicyActor final : public Actor {
   };
 
   bool knowing() const;
+  void hear_past(const Event& event);
+  bool learn_prices(schema::Response::Reader answer);
+  bool learn_instances(schema::Response::Reader answer);
   bool matters(const Vm& vm, const std::string& place, Money price) const;
   void list_vms();
   void listed(std::vector<LeaseRecord> records);
@@ -144,8 +147,9 @@ class PolicyActor final : public Actor {
   const PolicyRegistry registry_;
   PolicyActorOptions options_;
   WorldState state_;
-  Past past_;  // without prices
-  PastPrices prices_;
+  Past past_;  // without prices and instances
+  RolePast prices_;
+  RolePast instances_;
   std::map<std::string, Vm> vms_;  // by lease key
   std::map<std::string, Epoch>
       resumed_;  // here, and nowhere else since; also of VMs whose lease was not read yet

@@ -12,6 +12,8 @@
 namespace supercloud {
 namespace {
 
+constexpr std::size_t running_bytes_max = 512 << 10;  // an answer is one message of at most 1 MiB
+
 // Whether a flush of this VM's guest would wait for want of the replica on `node`. What a VM that declared less loses with it
 // is made good elsewhere, as after a revocation.
 bool is_only_replica(const LeaseRecord& record, const std::string& node) {
@@ -32,7 +34,7 @@ ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const Session
       provider_(provider),
       market_(context, options.market),
       options_(std::move(options)),
-      role_(context, leases, session, absl::StrCat("provider/", provider.account()),
+      role_(context, leases, session, absl::StrCat(provider_roles, provider.account()),
             {[this](Epoch epoch) { gained(epoch); }, nullptr}, {.retry = options_.role_retry}),
       past_(context, {{"spot.>", "instance.>"}}, [this](const Event& event) { fold(event); }),
       ended_(options_.ended_max),
@@ -89,6 +91,7 @@ void ProviderActor::fold(const Event& event) {
       const auto found = known_.find(std::string(text(notice.getInstance())));
       if (found != known_.end()) {
         found->second.instance.notice_deadline = absl::FromUnixNanos(notice.getDeadlineNs());
+        found->second.notice = event;
       }
       return;
     }
@@ -111,7 +114,9 @@ void ProviderActor::fold(const Event& event) {
       instance.billing = launched.getBilling();
       instance.launched = absl::FromUnixNanos(launched.getLaunchedNs());
       instance.client_token = std::string(text(launched.getClientToken()));
-      if (!ended_.contains(instance.id)) known_.try_emplace(instance.id, Known{instance});
+      if (ended_.contains(instance.id)) return;
+      Known& known = known_.try_emplace(instance.id, Known{instance, {}, {}}).first->second;
+      if (!known.launched) known.launched = event;
       return;
     }
     case schema::Payload::INSTANCE_RETURNED:
@@ -227,7 +232,7 @@ std::string ProviderActor::price_reason(const Instance& instance) const {
 
 void ProviderActor::publish_launched(const Instance& instance) {
   if (ended_.contains(instance.id)) return;
-  if (!known_.try_emplace(instance.id, Known{instance}).second) return;
+  if (!known_.try_emplace(instance.id, Known{instance, {}, {}}).second) return;
   Instance& known = known_.at(instance.id).instance;
   known.notice_deadline = absl::InfiniteFuture();  // until the notice is a fact
   Draft draft = context_.draft(instance.id);
@@ -277,7 +282,7 @@ void ProviderActor::publish_ended(const Instance& instance, bool revoked, absl::
 
 void ProviderActor::serve(Message<schema::Request> request, Answer answer) {
   const auto reader = request.reader();
-  if (!reader.isRent() && !reader.isReturnInstance()) {
+  if (!reader.isRent() && !reader.isReturnInstance() && !reader.isRunningInstances()) {
     Actor::serve(std::move(request), std::move(answer));
     return;
   }
@@ -286,6 +291,7 @@ void ProviderActor::serve(Message<schema::Request> request, Answer answer) {
     answer(redirect_answer(role_.key(), holder == context_.node() ? "" : holder));
     return;
   }
+  if (reader.isRunningInstances()) return answer(running_instances());
   if (reader.isRent()) {
     rent(reader.getRent(), std::move(answer));
     return;
@@ -295,6 +301,35 @@ void ProviderActor::serve(Message<schema::Request> request, Answer answer) {
                    [waiting](const absl::Status& status) {
                      (*waiting)(status.ok() ? done_answer() : error_answer(status));
                    });
+}
+
+Message<schema::Response> ProviderActor::running_instances() const {
+  if (!reconciled_)
+    return error_answer(absl::UnavailableError(
+        absl::StrCat(role_.key(), " has just been taken over; ask again in a moment")));
+  std::vector<Bytes> events;
+  std::size_t bytes = 0;
+  for (const auto& [id, known] : known_) {
+    for (const Event* event : {&known.launched, &known.notice}) {
+      if (!*event) continue;
+      events.push_back(event->bytes());
+      bytes += events.back().size();
+    }
+  }
+  if (bytes > running_bytes_max)
+    return error_answer(absl::ResourceExhaustedError(
+        absl::StrCat(known_.size(), " instances of account ", provider_.account(),
+                     " do not fit into one answer; read the logs")));
+  return Message<schema::Response>::build([&](schema::Response::Builder response) {
+    auto log = response.initLog();
+    auto list = log.initEvents(static_cast<unsigned>(events.size()));
+    for (unsigned i = 0; i < events.size(); ++i) {
+      auto data = list.init(i, static_cast<unsigned>(events[i].size()));
+      std::copy_n(reinterpret_cast<const unsigned char*>(events[i].data()), events[i].size(),
+                  data.begin());
+    }
+    log.setEnd(true);
+  });
 }
 
 void ProviderActor::rent(schema::Request::Rent::Reader request, Answer answer) {

@@ -21,6 +21,9 @@
 
 namespace supercloud {
 
+inline constexpr const char* provider_actor = "provider";
+inline constexpr const char* provider_roles = "provider/";  // and the account's name
+
 struct ProviderActorOptions {
   MarketClock market;
   Duration role_retry = RoleOptions{}.retry;
@@ -51,12 +54,15 @@ class ProviderActor final : public Actor {
   ~ProviderActor() override;
   void receive(const Event& event) override;
   // rent: a bid of 0 stands for ProviderActorOptions::bid. Answers when the account has taken the request (with the instance, if it is there already); what became of it is
-  // told by instance.launched with the client token. returnInstance: FailedPrecondition while VMs are there.
+  // told by instance.launched with the client token. returnInstance: FailedPrecondition while VMs are there. runningInstances: the
+  // facts, once they are logged; Unavailable until the account was compared with them, ResourceExhausted if they do not fit into an
+  // answer. Who does not hold the role redirects.
   void serve(Message<schema::Request> request, Answer answer) override;
 
  private:
   struct Known {
     Instance instance;
+    Event launched, notice;  // that say so; empty: not logged yet
     TimerId check = 0;
   };
   struct Rental {
@@ -73,6 +79,7 @@ class ProviderActor final : public Actor {
   void publish_notice(const Instance& instance, absl::Time deadline, Money price);
   void publish_ended(const Instance& instance, bool revoked, absl::Time at, const std::string& why);
   void rent(schema::Request::Rent::Reader request, Answer answer);
+  Message<schema::Response> running_instances() const;
   Money default_bid(const PlaceName& place) const;
   void ask_account(const RentRequest& request);
   void answer_rental(const std::string& token, const absl::Status& status);

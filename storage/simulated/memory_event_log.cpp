@@ -1,12 +1,45 @@
 #include "storage/simulated/memory_event_log.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
+namespace {
+
+// What a long run logs is most of the memory that it touches, each page once: large ones, where the kernel has some, are far fewer faults.
+class LargePages final : public std::pmr::memory_resource {
+  static constexpr std::size_t page = std::size_t{2} << 20;
+
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    if (bytes < page || alignment > page)
+      return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    const std::size_t whole = (bytes + page - 1) / page * page;
+    void* const memory = ::operator new(whole, std::align_val_t{page});
+    static_cast<void>(madvise(memory, whole, MADV_HUGEPAGE));  // a wish: without it all is the same
+    return memory;
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
+    if (bytes < page || alignment > page)
+      return std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+    ::operator delete(memory, std::align_val_t{page});
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+};
+
+}  // namespace
+
+std::pmr::memory_resource* MemoryLogDisk::pages() {
+  static LargePages pages;  // has no state
+  return &pages;
+}
 
 void MemoryLogDisk::add(const Event& event) {
   const Bytes bytes = event.bytes();

@@ -25,8 +25,9 @@ struct MemoryLogDisk {
     HybridTime time;
     Bytes span() const { return {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}; }
   };
+  static std::pmr::memory_resource* pages();
   std::unique_ptr<std::pmr::monotonic_buffer_resource> memory =
-      std::make_unique<std::pmr::monotonic_buffer_resource>();
+      std::make_unique<std::pmr::monotonic_buffer_resource>(pages());
   std::vector<Stored> events;  // position 1 first
   OriginBook origins;
   // Positions by "domain.event.": who asks for few kinds does not look at all the others.

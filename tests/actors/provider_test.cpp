@@ -149,6 +149,55 @@ TEST_F(ProviderTest, GivesNoticeWhenThePriceExceedsTheBidAndThenTakesTheInstance
             notice.getDeadlineNs());
 }
 
+TEST_F(ProviderTest, TellsWhatRunsAndItsNoticesButNothingThatHasEnded) {
+  SimulatedMarketOptions options = account_options();
+  options.initial = {{zone("a"), "node-a", Money{100'000'000}},
+                     {zone("b"), "node-b", Money{100'000'000}}};
+  SimulatedMarket account(scheduler, options);
+  TestNode& node = provide("a", account);
+  const auto running = [&] {
+    std::vector<std::string> events;
+    const auto answer = ask(node, {"a", provider_actor},
+                            Message<schema::Request>::build([](schema::Request::Builder request) {
+                              request.setRunningInstances();
+                            }));
+    if (!answer.ok()) return std::vector<std::string>{answer.status().ToString()};
+    EXPECT_TRUE(answer->reader().getLog().getEnd());
+    for (const auto data : answer->reader().getLog().getEvents()) {
+      const auto event =
+          node.pool.parse({reinterpret_cast<const std::byte*>(data.begin()), data.size()});
+      events.push_back(event.ok() ? std::string(event->topic()) : event.status().ToString());
+    }
+    return events;
+  };
+  using Topics = std::vector<std::string>;
+  EXPECT_EQ(running(), Topics{});
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  publish_price(node, zone("b"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  EXPECT_EQ(running(),
+            (Topics{"instance.launched.main.i-aws-1", "instance.launched.main.i-aws-2"}));
+  publish_price(node, zone("a"), 200'000'000, market.origin + absl::Minutes(2));
+  run(absl::Seconds(1));
+  EXPECT_EQ(running(),
+            (Topics{"instance.launched.main.i-aws-1", "spot.interruption_notice.main.i-aws-1",
+                    "instance.launched.main.i-aws-2"}));
+  run(absl::Seconds(120));
+  EXPECT_EQ(running(), Topics{"instance.launched.main.i-aws-2"});
+}
+
+TEST_F(ProviderTest, AsksWhoHoldsTheRoleForWhatRuns) {
+  SimulatedMarket account(scheduler, account_options());
+  provide("a", account);
+  TestNode& other = provide("b", account);
+  const auto answer = ask(other, {"b", provider_actor},
+                          Message<schema::Request>::build([](schema::Request::Builder request) {
+                            request.setRunningInstances();
+                          }));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(text(answer->reader().getRedirect()), "a");
+}
+
 TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
   SimulatedMarketOptions options = account_options();
   options.initial = {{zone("b"), "node-b", Money{100'000'000}}};
