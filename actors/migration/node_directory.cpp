@@ -67,6 +67,7 @@ bool NodeDirectory::fold(const Event& event) {
       Instance& instance = instances_[id];
       if (notice.getNode().size() > 0) instance.node = text(notice.getNode());
       instance.noticed = true;
+      instance.gone_by = event.time().wall() + absl::Nanoseconds(notice.getNoticeNs());
       judge_nodes_on(id);
       return true;
     }
@@ -124,13 +125,24 @@ void NodeDirectory::judge(NodeFacts& node) {
   node.ended = instance != nullptr && instance->ended;
   node.left = said.left > said.joined || node.ended;
   node.noticed = instance != nullptr && instance->noticed;
+  node.gone_by = instance == nullptr ? absl::InfiniteFuture() : instance->gone_by;
   node.rented_with = instance == nullptr ? std::string() : instance->client_token;
   node.joined = said.joined;
 }
 
-std::optional<std::string> NodeDirectory::taken_back(std::string_view client_token) const {
-  for (const auto& [id, instance] : instances_)
-    if (instance.client_token == client_token && (instance.noticed || instance.ended)) return id;
+const NodeFacts* NodeDirectory::rented(std::string_view client_token) const {
+  for (const auto& [name, node] : nodes_)
+    if (!client_token.empty() && node.rented_with == client_token) return &node;
+  return nullptr;
+}
+
+std::optional<std::string> NodeDirectory::taken_back(std::string_view client_token,
+                                                     const NodeFacts* source) const {
+  for (const auto& [id, instance] : instances_) {
+    if (instance.client_token != client_token) continue;
+    const bool refuge = source != nullptr && source->noticed && source->gone_by < instance.gone_by;
+    if (instance.ended || (instance.noticed && !refuge)) return id;
+  }
   return std::nullopt;
 }
 

@@ -34,10 +34,16 @@ struct NodeFacts {
   std::uint64_t memory_free_bytes = 0;
   std::uint32_t mtu = 0;
   bool left = false;
-  bool ended = false;    // so has its instance: it does not come back with what it had
-  bool noticed = false;  // the cloud has given notice: nothing moves there any more
+  bool ended = false;  // so has its instance: it does not come back with what it had
+  bool noticed =
+      false;  // the cloud has given notice: nothing moves there any more, but what outlives its source
+  absl::Time gone_by = absl::InfiniteFuture();  // by the notice; cluster time
 
   bool goes() const { return left || noticed; }
+  // Not taken before `source` is: a refuge for what flees from there, if only for a while.
+  bool outlives(const NodeFacts& source) const {
+    return !left && (!noticed || (source.noticed && source.gone_by < gone_by));
+  }
 };
 
 // So many instances that have ended are remembered, with the nodes on them; a cluster that rents for years forgets the first.
@@ -56,8 +62,12 @@ class NodeDirectory {
   const NodeFacts* find(const std::string& node) const;
   // Nodes at a place that have neither left nor are about to, those with most free memory first.
   std::vector<const NodeFacts*> at_place(const std::string& place) const;
-  // The instance that was rented with this client token, if its cloud has given notice or ended it since.
-  std::optional<std::string> taken_back(std::string_view client_token) const;
+  // The one that was rented with this client token; null: it has not joined yet.
+  const NodeFacts* rented(std::string_view client_token) const;
+  // The instance that was rented with this client token, if its cloud has ended it since, or has given notice and it does not outlive
+  // `source` (null: has given notice).
+  std::optional<std::string> taken_back(std::string_view client_token,
+                                        const NodeFacts* source = nullptr) const;
   const std::map<std::string, NodeFacts>& nodes() const { return nodes_; }
 
  private:
@@ -66,6 +76,7 @@ class NodeDirectory {
     std::string client_token;      // that it was rented with
     std::int64_t launched_ns = 0;  // market time; 0: not known yet
     bool noticed = false, ended = false;
+    absl::Time gone_by = absl::InfiniteFuture();  // cluster time
   };
   struct Said {
     HybridTime joined, left;  // when it said so last

@@ -54,7 +54,7 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
                         "see `supercloud events --since start 'node.joined.>'`"});
     return failures;
   }
-  if (target->noticed)
+  if (target->noticed && (here == nullptr || !target->outlives(*here)))
     failures.push_back({"target", absl::StrCat("the cloud has given notice for ", target->name),
                         "choose another target"});
   if (target->left)

@@ -1,6 +1,7 @@
 #include "actors/migration/proposals.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,19 +23,32 @@ Message<schema::Request> check_request(const VmWorker& worker, const std::string
   });
 }
 
+// This node, as who has to leave it by then sees it: a notice that was given while it started is heard by its policy only. Nothing: it is
+// not known.
+std::optional<NodeFacts> here_until(const ExecutorShared& shared, Instant deadline) {
+  const NodeFacts* here = shared.nodes.find(shared.context.node());
+  if (here == nullptr) return std::nullopt;
+  NodeFacts facts = *here;
+  if (deadline == far_future) return facts;
+  facts.noticed = true;
+  facts.gone_by =
+      std::min(facts.gone_by, shared.context.wall() + (deadline - shared.context.now()));
+  return facts;
+}
+
 }  // namespace
 
 void Proposals::proposed(const Event& event) {
   const auto proposed = event.payload().getMigrationProposed();
   const std::string vm = VmName::of(event).to_string();
   VmWorker* worker = find_(vm);
-  const bool ours = worker != nullptr && worker->record() &&
-                    worker->record()->holder == shared_.context.node() && worker->spec();
   const EventId id = event.id();
-  if (!ours) {
-    // Made here, by a policy that read of the new lease sooner: it waits until the record has been read.
-    if (text(proposed.getSourceNode()) == shared_.context.node() && early_.size() < early_max &&
-        !seen_.contains(id))
+  const auto source = text(proposed.getSourceNode());
+  const bool made_here = source == shared_.context.node();
+  if (source.size() > 0 && !made_here) return;
+  if (!holds(worker) && !(made_here && comes(worker))) {
+    // By a policy that read of the new lease sooner: it waits until the record has been read.
+    if (made_here && early_.size() < early_max && !seen_.contains(id))
       early_.try_emplace(id, Early{event, shared_.context.now() + early_patience});
     return;
   }
@@ -42,6 +56,7 @@ void Proposals::proposed(const Event& event) {
   if (!answered(id)) return;
 
   Pending pending{.proposal = event, .vm = vm, .id = id};
+  pending.ahead = !holds(worker);
   const Duration allowed = proposed.getDeadlineNs() > 0
                                ? absl::Nanoseconds(proposed.getDeadlineNs())
                                : shared_.options.migration_deadline;
@@ -59,6 +74,17 @@ void Proposals::proposed(const Event& event) {
   }
   auto [entry, inserted] = pending_.emplace(vm, std::move(pending));
   place(entry->second);
+}
+
+bool Proposals::holds(const VmWorker* worker) const {
+  return worker != nullptr && worker->record() &&
+         worker->record()->holder == shared_.context.node() && worker->spec();
+}
+
+// On its way to this node.
+bool Proposals::comes(const VmWorker* worker) const {
+  return worker != nullptr && worker->record() && worker->record()->hand_over_open() &&
+         worker->record()->heir->node == shared_.context.node() && worker->spec();
 }
 
 // Who has to leave goes before what would only like to, and before a flight that leads elsewhere: before what still looks for a target, and
@@ -124,10 +150,17 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
   const VmWorker* worker = find_(vm);
   *why = absl::StrCat("no node at ", target);
   std::vector<const NodeFacts*> nodes = shared_.nodes.at_place(target);
-  const auto ours = std::ranges::find_if(nodes, [rented_with](const NodeFacts* node) {
-    return !rented_with.empty() && node->rented_with == rented_with;
-  });
-  if (ours != nodes.end()) std::rotate(nodes.begin(), ours, ours + 1);  // before the others
+  const auto flight = pending_.find(vm);
+  const std::optional<NodeFacts> here = here_until(
+      shared_,
+      flight != pending_.end() && flight->second.leaving() ? flight->second.deadline : far_future);
+  const NodeFacts* ours = shared_.nodes.rented(rented_with);
+  // Before the others. One that the cloud takes as well, but later than this node, is better than none: the policy sees to it that there
+  // is no time for another.
+  if (ours != nullptr && ours->place == target && here && ours->outlives(*here)) {
+    std::erase(nodes, ours);
+    nodes.insert(nodes.begin(), ours);
+  }
   for (const NodeFacts* node : nodes) {
     if (node->name == shared_.context.node()) continue;
     if (promised(*node, rented_with)) {
@@ -148,10 +181,17 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
 
 void Proposals::place(Pending& pending) {
   if (pending.checking) return;
+  const VmWorker* worker = find_(pending.vm);
   // What made way for this one is being ended.
-  if (const VmWorker* worker = find_(pending.vm);
-      worker != nullptr && worker->outgoing() && shared_.context.now() < pending.deadline)
-    return;
+  if (worker != nullptr && worker->outgoing() && shared_.context.now() < pending.deadline) return;
+  const bool waits = pending.ahead && !holds(worker);
+  if (waits && !comes(worker)) {
+    const Pending ended = std::move(pending);
+    pending_.erase(ended.vm);
+    return refuse(ended, "",
+                  {{"vm", absl::StrCat(ended.vm, " has not come to ", shared_.context.node()),
+                    "the node that holds it decides anew"}});
+  }
   const auto proposed = pending.proposal.payload().getMigrationProposed();
   const bool to_node = !text(proposed.getTargetNode()).empty();
   const std::string wanted(to_node ? text(proposed.getTargetNode())
@@ -161,15 +201,18 @@ void Proposals::place(Pending& pending) {
       resolve(pending.vm, wanted,
               pending.rented_for.empty() ? std::string() : pending.rented_for.short_id(), &why);
   if (target.empty()) {
-    if (!pending.rented_for.empty() && pending.rent_problem.empty())
-      if (const auto gone = shared_.nodes.taken_back(pending.rented_for.short_id()))
+    if (!pending.rented_for.empty() && pending.rent_problem.empty()) {
+      const auto here = here_until(shared_, pending.leaving() ? pending.deadline : far_future);
+      if (const auto gone =
+              shared_.nodes.taken_back(pending.rented_for.short_id(), here ? &*here : nullptr))
         pending.rent_problem =
             absl::StrCat("instance ", *gone, ", which was rented for it, is taken back already");
+    }
     // Before anything is paid for; once it is, only what its machine turns out not to be.
     std::vector<Failure> failures;
-    if (const VmWorker* worker = find_(pending.vm); !to_node && worker != nullptr && worker->spec())
+    if (!to_node && worker != nullptr && worker->spec())
       failures = check_rented(*worker, wanted, pending.deadline - shared_.context.now());
-    if (!pending.rented_for.empty())
+    if (!pending.rented_for.empty() || waits)
       std::erase_if(failures, [](const Failure& it) { return it.name != "constraints"; });
     const std::string& problem =
         pending.rent_problem.empty() ? pending.rent_answer : pending.rent_problem;
@@ -185,6 +228,7 @@ void Proposals::place(Pending& pending) {
     if (!pending.renting) rent(pending);
     return;
   }
+  if (waits) return;
   pending.checking = true;
   check(pending.vm, target, pending.deadline - shared_.context.now(),
         [this, vm = pending.vm, id = pending.id, target](const std::vector<Failure>& failures) {
@@ -290,9 +334,13 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
   if (worker == nullptr || !worker->spec())
     return done(
         {{"vm", absl::StrCat(vm, " is not held by this node"), "ask the node that holds it"}});
-  auto failures = preflight_here(
-      worker->spec()->reader(), worker->state(), shared_.nodes.find(shared_.context.node()),
-      shared_.nodes.find(target_node), shared_.seams.session.current().has_value(), time_left);
+  const auto flight = pending_.find(vm);
+  const std::optional<NodeFacts> here = here_until(
+      shared_,
+      flight != pending_.end() && flight->second.leaving() ? flight->second.deadline : far_future);
+  auto failures = preflight_here(worker->spec()->reader(), worker->state(), here ? &*here : nullptr,
+                                 shared_.nodes.find(target_node),
+                                 shared_.seams.session.current().has_value(), time_left);
   shared_.context.request(
       {target_node, "executor"}, check_request(*worker, shared_.context.node()),
       shared_.options.call_deadline,

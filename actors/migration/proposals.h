@@ -1,5 +1,8 @@
 // From a proposal to an accepted migration or a refusal that says why: finds the target (a node, or a place, where an instance is
 // rented if none has room), and makes every check before a byte moves or an instance is rented (choreography, rules 17 to 19).
+//
+// A VM that is still on its way to a node from which it has to flee again has its next flight proposed there already: what that one needs
+// is rented at once, and it begins as the VM arrives.
 #pragma once
 
 #include <deque>
@@ -21,7 +24,7 @@ class Proposals {
 
   Proposals(ExecutorShared& shared, FindWorker find) : shared_(shared), find_(std::move(find)) {}
 
-  // An event migration.proposed; those of VMs that this node does not hold are not ours to answer.
+  // An event migration.proposed; those that name another node as their source are that one's to answer.
   void proposed(const Event& event);
   // Whether this one is new; from the log, those that an earlier executor answered. A proposal is answered once, however often it
   // is heard.
@@ -53,6 +56,7 @@ class Proposals {
     EventId rented_for;    // whose client token an instance was asked for with; empty: none was
     bool renting = false;  // asked, and nothing says that it has to be asked again
     bool checking = false;
+    bool ahead = false;        // it was proposed before the VM was here
     std::string rent_answer;   // why it was asked again
     std::string rent_problem;  // why there will be none
     bool leaving() const { return no_return < far_future; }
@@ -60,6 +64,8 @@ class Proposals {
 
   // Whether a new one may go on, for there is nothing in its way, or nothing that does not have to give way to it.
   bool make_way(Pending& pending, VmWorker& worker);
+  bool holds(const VmWorker* worker) const;
+  bool comes(const VmWorker* worker) const;
   bool promised(const NodeFacts& node, std::string_view rented_with) const;
   void place(Pending& pending);
   void rent(Pending& pending);

@@ -22,6 +22,20 @@ Message<schema::Decision> stay_because(const std::string& reason) {
       [&](schema::Decision::Builder decision) { decision.setReason(reason); });
 }
 
+// Whether a flight to that place that begins now arrives before the cloud takes the machine where the VM is.
+bool in_time(schema::World::Reader world, std::string_view place) {
+  constexpr Duration spare = absl::Seconds(5);
+  bool rents = true;
+  for (const auto candidate : world.getCandidates())
+    if (text(candidate.getPlace().getId()) == place)
+      for (const auto instance : candidate.getInstances())
+        rents = rents && !instance.getRoomForVm();
+  const auto costs = world.getCosts();
+  return world.getNowNs() + costs.getMigrationNs() + (rents ? costs.getLaunchNs() : 0) +
+             absl::ToInt64Nanoseconds(spare) <=
+         world.getNoticeDeadlineNs();
+}
+
 bool excluded(schema::Decision::Reader decision, std::string_view place) {
   for (const auto candidate : decision.getCandidates())
     if (text(candidate.getPlace()) == place) return !text(candidate.getExcluded()).empty();
@@ -91,7 +105,10 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
               look_at_all();
             });
             prices_.ask([this] { look_at_all(); });
-            instances_.ask([this] { look_at_all(); });
+            instances_.ask([this] {
+              look_at_all();
+              list_now();  // what is on its way here concerns this node if that is under notice
+            });
           });
     });
   });
@@ -122,23 +139,34 @@ bool PolicyActor::learn_instances(schema::Response::Reader answer) {
 // ---- which VMs are here ------------------------------------------------------------------------------------------------
 
 void PolicyActor::list_vms() {
-  if (!listing_) {
-    listing_ = true;
-    leases_.list(
-        {vm_keys, context_.node()},
-        context_.reply<std::vector<LeaseRecord>>(
-            options_.lease_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
-              listing_ = false;
-              if (records.ok()) listed(*std::move(records));
-            }));
-  }
+  list_now();
   context_.after(options_.relist, [this] { list_vms(); });
+}
+
+void PolicyActor::list_now() {
+  list_again_ = listing_;
+  if (std::exchange(listing_, true)) return;
+  leases_.list(
+      {vm_keys, context_.node()},
+      context_.reply<std::vector<LeaseRecord>>(
+          options_.lease_deadline, [this](absl::StatusOr<std::vector<LeaseRecord>> records) {
+            listing_ = false;
+            if (records.ok()) listed(*std::move(records));
+            if (list_again_) list_now();
+          }));
+}
+
+// Of a VM that is here, or on its way here though it cannot stay.
+bool PolicyActor::concerns(const LeaseRecord& record) const {
+  if (record.holder == context_.node()) return true;
+  return record.hand_over_open() && record.heir->node == context_.node() &&
+         state_.noticed(context_.node());
 }
 
 void PolicyActor::listed(std::vector<LeaseRecord> records) {
   std::map<std::string, bool> here;
   for (const LeaseRecord& record : records) {
-    if (record.holder != context_.node()) continue;
+    if (!concerns(record)) continue;
     here[record.key] = true;
     host(record);
   }
@@ -153,7 +181,7 @@ void PolicyActor::refresh(const std::string& key) {
   leases_.read(key,
                context_.reply<LeaseRecord>(
                    options_.lease_deadline, [this, key](const absl::StatusOr<LeaseRecord>& record) {
-                     if (record.ok() && record->holder == context_.node()) {
+                     if (record.ok() && concerns(*record)) {
                        host(*record);
                      } else if (record.ok() || absl::IsNotFound(record.status())) {
                        drop(key);
@@ -166,7 +194,9 @@ void PolicyActor::host(const LeaseRecord& record) {
   if (!spec.ok()) return;  // its executor says so
   const auto [found, is_new] = vms_.try_emplace(record.key);
   Vm& vm = found->second;
-  const bool other = is_new || vm.spec.bytes() != spec->bytes();
+  const bool arriving = record.holder != context_.node();
+  const bool other = is_new || vm.arriving != arriving || vm.spec.bytes() != spec->bytes();
+  vm.arriving = arriving;
   vm.spec = *std::move(spec);
   if (is_new || vm.epoch != record.epoch) {
     vm.epoch = record.epoch;
@@ -211,7 +241,14 @@ void PolicyActor::receive(const Event& event) {
     refresh(key_of_vm(VmName::of(event).to_string()));
   } else if (domain == "migration") {
     hear_move(event);
+    if (event.type() == schema::Payload::MIGRATION_ACCEPTED &&
+        text(event.payload().getMigrationAccepted().getTarget()) == context_.node() &&
+        state_.noticed(context_.node()))
+      refresh(key_of_vm(VmName::of(event).to_string()));
   } else if (matters) {
+    if (event.type() == schema::Payload::SPOT_INTERRUPTION_NOTICE &&
+        state_.noticed(context_.node()))
+      list_now();
     changed(event);
   }
 }
@@ -271,6 +308,8 @@ void PolicyActor::hear_move(const Event& event) {
   if (found == vms_.end()) return;
   Vm& vm = found->second;
   const EventId migration = event.migration();
+  // Of the move that brings it here.
+  if (vm.arriving && migration != vm.proposed) return refresh(key);
   switch (event.type()) {
     case schema::Payload::MIGRATION_ACCEPTED:
       vm.moving = migration;
@@ -389,7 +428,9 @@ void PolicyActor::look(const std::string& key) {
   }
   Message<schema::World> world =
       state_.world(vm.spec.reader(), context_.node(), market_.now(), options_.world);
-  if (!knowing() && vm.asked.empty() && world.reader().getNoticeDeadlineNs() == 0) return;
+  const bool leaving = world.reader().getNoticeDeadlineNs() != 0;
+  if (!knowing() && vm.asked.empty() && (!leaving || vm.arriving)) return;
+  if (vm.arriving && !leaving) return;
   vm.deciding = true;
   vm.again = false;
   const std::string name(text(vm.spec.reader().getPolicy()));
@@ -518,17 +559,19 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
                           schema::Decision::Reader decision) {
   const std::string choice(text(decision.getChoice()));
   if (choice.empty() || choice == text(world.getCurrentPlace())) return;
-  // What was proposed before the notice gives way, and so does a flight to a place that is no choice any more.
+  // What was proposed before the notice gives way, and so does a flight to a place that is no choice any more; but not where there is no
+  // time for another: a machine that the cloud takes later than this one is a refuge for a while.
   const bool leaving = world.getNoticeDeadlineNs() != 0;
-  const bool flees = vm.proposed_leaving && !excluded(decision, vm.proposed_place);
+  const bool time_left = in_time(world, choice);
+  const bool flees = vm.proposed_leaving && !(excluded(decision, vm.proposed_place) && time_left);
   const bool waits = !vm.proposed.empty() && (!leaving || flees);
   // A move under way does what is wanted, unless its target goes as well.
-  const bool moves = !vm.moving.empty() && !(leaving && state_.noticed(vm.moving_to));
+  const bool moves = !vm.moving.empty() && !(leaving && time_left && state_.noticed(vm.moving_to));
   if (waits || moves) return;
   if (!knowing() && !leaving) return;
   // Stopped or paused by its user: nothing runs that could move.
   if (!vm.spec.reader().getRunning() || vm.spec.reader().getPaused()) return;
-  if (starting(key, vm) || held_back(key, vm, choice)) return;
+  if ((!vm.arriving && starting(key, vm)) || held_back(key, vm, choice)) return;
   Draft draft = context_.draft(vm.name, vm.tenant);
   auto proposed = draft.payload().initMigrationProposed();
   proposed.setVm(vm.name);
@@ -561,7 +604,7 @@ void PolicyActor::serve(Message<schema::Request> request, Answer answer) {
   const auto vm = reader.getExplainPolicy();
   const std::string key = key_of_vm(VmName::of(vm).to_string());
   const auto found = vms_.find(key);
-  if (found != vms_.end()) {
+  if (found != vms_.end() && !found->second.arriving) {
     found->second.asked.push_back(std::move(answer));
     look_soon(key, found->second);
     return;

@@ -4,6 +4,9 @@
 // What does not execute cannot move: a proposal waits until the VM was seen running (vm.resumed) at the epoch of its lease, then it is
 // made at once, with whatever deadline a notice has left it.
 //
+// A VM that is on its way to this node, when the cloud takes that as well, is looked at as if it was here: so its next flight is proposed at
+// once, and what that needs is ready when the VM arrives.
+//
 // Nothing is decided before it is known what was before, prices and instances above all: a VM may be here sooner than a new node has
 // read the others' logs. Only flight from a notice does not wait for that.
 //
@@ -78,8 +81,9 @@ class PolicyActor final : public Actor {
   struct Vm {
     std::string tenant, name;
     Message<schema::VmSpec> spec;
-    Epoch epoch = 0;  // of its lease
-    Instant since;    // when that was read first
+    bool arriving = false;  // this node is not its lease's holder, but the heir
+    Epoch epoch = 0;        // of its lease
+    Instant since;          // when that was read first
     // Looks.
     std::string place;               // where it was at the last decision
     absl::Time prices_matter_at;     // market time: until then, prices elsewhere change nothing
@@ -116,6 +120,8 @@ class PolicyActor final : public Actor {
   bool learn_instances(schema::Response::Reader answer);
   bool matters(const Vm& vm, const std::string& place, Money price) const;
   void list_vms();
+  void list_now();
+  bool concerns(const LeaseRecord& record) const;
   void listed(std::vector<LeaseRecord> records);
   void refresh(const std::string& key);
   void host(const LeaseRecord& record);
@@ -155,6 +161,7 @@ class PolicyActor final : public Actor {
       resumed_;  // here, and nowhere else since; also of VMs whose lease was not read yet
   std::map<std::string, std::unique_ptr<Policy>> policies_;
   bool listing_ = false;
+  bool list_again_ = false;
   bool past_known_ = false;  // of all who could be asked
 };
 

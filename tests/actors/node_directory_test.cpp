@@ -138,5 +138,40 @@ TEST_F(NodeDirectoryTest, KnowsWhetherWhatWasRentedIsTakenBack) {
   EXPECT_EQ(directory.taken_back("three"), std::nullopt);
 }
 
+TEST_F(NodeDirectoryTest, KnowsWhatOutlivesANodeUnderNotice) {
+  NodeDirectory directory;
+  const auto give_notice = [&](int second, const std::string& instance, const std::string& node) {
+    directory.fold(event(second, [&](Payload::Builder payload) {
+      auto launched = payload.initInstanceLaunched();
+      launched.setInstance(instance);
+      launched.setNode(node);
+      launched.setClientToken("for " + node);
+    }));
+    directory.fold(beat(second, node, instance));
+    directory.fold(event(second, [&](Payload::Builder payload) {
+      auto notice = payload.initSpotInterruptionNotice();
+      notice.setInstance(instance);
+      notice.setNoticeNs(120'000'000'000);
+    }));
+  };
+  directory.fold(beat(1, "calm"));
+  give_notice(10, "i-1", "first");
+  give_notice(11, "i-2", "second");
+  const NodeFacts &calm = *directory.find("calm"), &first = *directory.find("first"),
+                  &second = *directory.find("second");
+  EXPECT_TRUE(calm.outlives(first));
+  EXPECT_TRUE(second.outlives(first));
+  EXPECT_FALSE(first.outlives(second));
+  EXPECT_FALSE(second.outlives(calm)) << "who may stay goes to nothing that is taken";
+  EXPECT_EQ(directory.rented("for second"), &second);
+  EXPECT_EQ(directory.rented(""), nullptr);
+  EXPECT_EQ(directory.taken_back("for second", &first), std::nullopt);
+  EXPECT_EQ(directory.taken_back("for second", &calm), "i-2");
+  EXPECT_EQ(directory.taken_back("for first", &second), "i-1");
+  directory.fold(revoked(12, "i-2"));
+  EXPECT_FALSE(second.outlives(first));
+  EXPECT_EQ(directory.taken_back("for second", &first), "i-2");
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -559,34 +559,57 @@ TEST_F(PolicyActorTest, GoesOnAfterAFailureFromLogAndLeases) {
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
 }
 
-TEST_F(PolicyActorTest, LooksForAnotherPlaceWhileTheVmMovesToWhereTheCloudTakesTheMachineToo) {
-  TestNode& node = furnish("test", with(always(zone("b").id())));
-  ASSERT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
-  const EventId move = of(node, Payload::MIGRATION_PROPOSED)[0].id();
-  publish(
-      node, "web1",
-      [](Payload::Builder payload) {
-        payload.initMigrationAccepted().setSource("a");
-        payload.getMigrationAccepted().setTarget("b");
-      },
-      move);
-  give_notice(node);
-  run(absl::Seconds(5));
-  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U) << "it leaves already";
-  publish(node, "i-2", [](Payload::Builder payload) {
-    payload.initInstanceLaunched().setInstance("i-2");
-    payload.getInstanceLaunched().setNode("b");
-  });
-  publish(node, "i-2", [&](Payload::Builder payload) {
-    auto body = payload.initSpotInterruptionNotice();
-    body.setInstance("i-2");
-    body.setNode("b");
-    body.setDeadlineNs(absl::ToUnixNanos(market_now() + absl::Seconds(120)));
-  });
-  run(absl::Seconds(5));
-  const auto proposed = of(node, Payload::MIGRATION_PROPOSED);
+// A flight from a to b; the second notice, for b, comes so long after the first.
+class PolicyActorFlightTest : public PolicyActorTest {
+ protected:
+  std::vector<Event> proposed_though_taken_after(Duration wait) {
+    TestNode& node = furnish("test", with(always(zone("b").id())));
+    EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
+    const EventId move = of(node, Payload::MIGRATION_PROPOSED)[0].id();
+    leases.swap({.key = "vm/main/web1",
+                 .kind = SwapKind::ACCEPT,
+                 .session = *node.session.id,
+                 .swap_id = "accept",
+                 .epoch = 1,
+                 .heir = Heir{"b", move}},
+                Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                  ASSERT_TRUE(result.ok() && result->won) << result->why;
+                }));
+    run(absl::Milliseconds(100));
+    publish(
+        node, "web1",
+        [](Payload::Builder payload) {
+          payload.initMigrationAccepted().setSource("a");
+          payload.getMigrationAccepted().setTarget("b");
+        },
+        move);
+    give_notice(node);
+    run(wait);
+    EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U) << "it leaves already";
+    publish(node, "i-2", [](Payload::Builder payload) {
+      payload.initInstanceLaunched().setInstance("i-2");
+      payload.getInstanceLaunched().setNode("b");
+    });
+    publish(node, "i-2", [&](Payload::Builder payload) {
+      auto body = payload.initSpotInterruptionNotice();
+      body.setInstance("i-2");
+      body.setNode("b");
+      body.setDeadlineNs(absl::ToUnixNanos(market_now() + absl::Seconds(120)));
+    });
+    run(absl::Seconds(5));
+    return of(node, Payload::MIGRATION_PROPOSED);
+  }
+};
+
+TEST_F(PolicyActorFlightTest,
+       LooksForAnotherPlaceWhileTheVmMovesToWhereTheCloudTakesTheMachineToo) {
+  const auto proposed = proposed_though_taken_after(absl::Seconds(5));
   ASSERT_EQ(proposed.size(), 2U);
   EXPECT_TRUE(proposed[1].payload().getMigrationProposed().getLeaving());
+}
+
+TEST_F(PolicyActorFlightTest, GoesOnToWhatTheCloudTakesLaterWhereThereIsNoTimeForAnother) {
+  EXPECT_EQ(proposed_though_taken_after(absl::Seconds(40)).size(), 1U);
 }
 
 }  // namespace
