@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/topic.h"
 
 namespace supercloud {
 namespace {
@@ -16,22 +17,57 @@ absl::Status taken(const std::string& name) {
                    "\" is already on the bus; give this one another name, or end the other"));
 }
 
+// Until a process that does not let in this one is asked again.
+constexpr Duration knock_interval = absl::Seconds(2);
+
+bool is_ipc(const std::string& endpoint) { return endpoint.starts_with("ipc://"); }
+
 }  // namespace
+
+Seed Seed::parse(std::string_view text) {
+  const std::size_t at = text.find('@');
+  if (at == std::string_view::npos || at > text.find("://")) return {"", std::string(text)};
+  return {std::string(text.substr(0, at)), std::string(text.substr(at + 1))};
+}
+
+absl::Status check_endpoint(const std::string& endpoint, bool keys) {
+  if (keys != is_ipc(endpoint)) return absl::OkStatus();
+  if (keys) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        endpoint, " cannot be with keys, which are for tcp: use that, or have no key"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(endpoint,
+                   " would be open to everyone who reaches it: give the process a key and a trust "
+                   "file (docs/security.md), or use ipc"));
+}
+
+absl::Status check_seed(const std::string& seed, bool keys) {
+  const Seed parsed = Seed::parse(seed);
+  if (absl::Status good = check_endpoint(parsed.endpoint, keys); !good.ok() || !keys) return good;
+  if (is_token(parsed.name)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      seed, " does not say whose key is expected there: write \"NAME@", parsed.endpoint, "\""));
+}
 
 Membership::Membership(EventLoop& loop, std::shared_ptr<ZmqContext> context,
                        MembershipOptions options, Listener& listener)
-    : loop_(loop),
-      context_(std::move(context)),
-      options_(std::move(options)),
-      listener_(listener) {}
+    : loop_(loop), context_(std::move(context)), options_(std::move(options)), listener_(listener) {
+  for (const std::string& seed : options_.seeds) seeds_.push_back(Seed::parse(seed));
+}
 
 Membership::~Membership() { loop_.cancel(timer_); }
 
 void Membership::start() {
-  for (const std::string& seed : options_.seeds) {
-    if (seed != options_.self.request_endpoint) add_link(seed, true);
-  }
+  add_seeds();
   tick();
+}
+
+void Membership::add_seeds() {
+  for (const Seed& seed : seeds_) {
+    if (seed.endpoint != options_.self.request_endpoint)
+      add_link(seed.endpoint, seed.name, nullptr, true);
+  }
 }
 
 void Membership::stop() {
@@ -41,33 +77,116 @@ void Membership::stop() {
   links_.clear();
 }
 
-void Membership::add_link(const std::string& endpoint, bool seed) {
+void Membership::add_link(const std::string& endpoint, const std::string& expected,
+                          const PublicKey* key, bool seed) {
   if (links_.count(endpoint) > 0 || endpoint.empty()) return;
   if (links_.size() >= links_max) {
     return listener_.on_bad_frame(endpoint, absl::ResourceExhaustedError(absl::StrCat(
                                                 "not linked to it: ", links_max,
                                                 " other processes are; have fewer members")));
   }
+  Link link;
+  link.endpoint = endpoint;
+  link.since = link.tried = loop_.clock().now();
+  if (options_.credentials != nullptr) {
+    const auto keys = options_.credentials->trust->keys_of(expected);
+    if (keys.empty()) {  // it is tried again when the trust changes
+      if (seed)
+        listener_.on_bad_frame(
+            expected,
+            absl::PermissionDeniedError(absl::StrCat(
+                "not linked to, for the trust file has no key of it: enrol that of ", endpoint)));
+      return;
+    }
+    link.expected = expected;
+    link.key = key == nullptr ? keys.front() : *key;
+  }
+  auto socket = connect(link);
+  if (!socket.ok()) return listener_.on_bad_frame(endpoint, socket.status());
+  link.socket = *std::move(socket);
+  // A seed stays one, whoever told of it.
+  link.seed = seed || std::any_of(seeds_.begin(), seeds_.end(),
+                                  [&](const Seed& each) { return each.endpoint == endpoint; });
+  links_.emplace(endpoint, std::move(link)).first->second.socket->start();
+}
+
+absl::StatusOr<std::unique_ptr<ZmqSocket>> Membership::connect(const Link& link) {
+  if (absl::Status good = check_endpoint(link.endpoint, options_.credentials != nullptr);
+      !good.ok())
+    return good;
+  ZmqSocketOptions queue{.high_water_mark = options_.high_water_mark, .connected_only = true};
+  if (options_.credentials != nullptr) {
+    queue.curve = CurveEnd{options_.credentials->key, link.key.curve()};
+    queue.on_shut_out = [this, endpoint = link.endpoint] { take_shut_out(endpoint); };
+  }
   auto socket = ZmqSocket::make(
-      context_, ZMQ_DEALER,
-      ZmqSocketOptions{.high_water_mark = options_.high_water_mark, .connected_only = true}, loop_,
-      [this, endpoint](ZmqSocket::Frames frames) { take_frame(endpoint, frames[0]); },
-      [this, endpoint] {
+      context_, ZMQ_DEALER, std::move(queue), loop_,
+      [this, endpoint = link.endpoint](ZmqSocket::Frames frames) {
+        take_frame(endpoint, frames[0]);
+      },
+      [this, endpoint = link.endpoint] {
         const auto found = links_.find(endpoint);
         if (found != links_.end() && found->second.greet) greet(found->second);
       });
-  if (!socket.ok()) return listener_.on_bad_frame(endpoint, socket.status());
-  // A seed stays one, whoever told of it.
-  seed = seed ||
-         std::find(options_.seeds.begin(), options_.seeds.end(), endpoint) != options_.seeds.end();
-  const absl::Status connected = (*socket)->connect(endpoint);
-  if (!connected.ok()) return listener_.on_bad_frame(endpoint, connected);
-  Link& link = links_[endpoint];
-  link.endpoint = endpoint;
-  link.seed = seed;
-  link.since = loop_.clock().now();
-  link.socket = *std::move(socket);
+  if (!socket.ok()) return socket;
+  if (absl::Status connected = (*socket)->connect(link.endpoint); !connected.ok()) return connected;
+  return socket;
+}
+
+// Whether it is the other of its keys with which the process that is there now was started.
+void Membership::try_next_key(Link& link) {
+  const auto keys = options_.credentials->trust->keys_of(link.expected);
+  if (keys.size() < 2) return;
+  const auto at = std::find(keys.begin(), keys.end(), link.key);
+  link.key = at == keys.end() || at + 1 == keys.end() ? keys.front() : *(at + 1);
+  renew(link);
+}
+
+void Membership::renew(Link& link) {
+  link.tried = loop_.clock().now();
+  link.shut_out = false;
+  auto socket = connect(link);
+  if (!socket.ok()) return listener_.on_bad_frame(link.expected, socket.status());
+  ZmqSocket::retire(std::exchange(link.socket, *std::move(socket)));
+  link.greet = true;
   link.socket->start();
+}
+
+void Membership::take_shut_out(const std::string& endpoint) {
+  const auto found = links_.find(endpoint);
+  if (found == links_.end() || stopped_) return;
+  Link& link = found->second;
+  link.shut_out = true;
+  link.awaited = false;
+  link.tried = loop_.clock().now();
+  const std::string name = link.expected;
+  if (std::exchange(link.alive, false)) listener_.on_down(name);
+  listener_.on_shut_out(name, endpoint);
+  settle();
+}
+
+void Membership::trust_changed() {
+  struct Gone {
+    std::string endpoint, name;
+    bool alive = false;
+  };
+  std::vector<Gone> gone;
+  for (const auto& [endpoint, link] : links_) {
+    if (!options_.credentials->trust->has(link.expected, link.key))
+      gone.push_back({endpoint, link.member.name, link.alive});
+  }
+  for (const Gone& each : gone) {
+    drop_link(each.endpoint);
+    if (each.alive) listener_.on_down(each.name);
+    if (!each.name.empty()) listener_.on_forgotten(each.name);
+  }
+  add_seeds();
+  settle();
+}
+
+const PublicKey* Membership::key_of(std::string_view name) {
+  const Link* link = options_.credentials == nullptr ? nullptr : link_of(name);
+  return link == nullptr ? nullptr : &link->key;
 }
 
 void Membership::drop_link(const std::string& endpoint) {
@@ -109,7 +228,13 @@ void Membership::greet(Link& link) {
   link.greet = !link.socket->send(frames);
 }
 
-Control Membership::take_hello(const Hello& hello) {
+Control Membership::take_hello(const Hello& hello, const Trust::Enrolled* user) {
+  if (user != nullptr && !hello.client && hello.self.name != user->name) {
+    const absl::Status other_name = absl::PermissionDeniedError(
+        absl::StrCat("a process with the key of ", user->name, " says hello as ", hello.self.name));
+    listener_.on_bad_frame(user->name, other_name);
+    return Refusal{other_name};
+  }
   Welcome welcome{hello.beat, options_.self, {}};
   for (const auto& [endpoint, link] : links_) {
     if (link.alive && welcome.members.size() < members_max) welcome.members.push_back(link.member);
@@ -124,7 +249,7 @@ Control Membership::take_hello(const Hello& hello) {
   Link* link = link_of(other.name);
   if (link == nullptr || link->member.nonce == other.nonce) {
     if (link == nullptr) {
-      learn(other);
+      learn(other, user);
     } else if (!link->alive) {
       greet(*link);
     }
@@ -149,14 +274,19 @@ Control Membership::take_hello(const Hello& hello) {
   const bool was_alive = link->alive;
   drop_link(std::string(link->endpoint));
   if (was_alive) listener_.on_down(name);
-  learn(other);
+  learn(other, user);
   return welcome;
 }
 
-// Says hello to a member that others know of.
-void Membership::learn(const Member& member) {
+// Says hello to a member that others know of. `itself`: it has said so itself, and is at that endpoint, whoever was before.
+void Membership::learn(const Member& member, const Trust::Enrolled* itself) {
   if (member.nonce == options_.self.nonce && member.name == options_.self.name) return;
-  add_link(member.request_endpoint, false);
+  const auto there = links_.find(member.request_endpoint);
+  if (itself != nullptr && there != links_.end() && !there->second.alive &&
+      (there->second.expected != itself->name || there->second.key != itself->key)) {
+    drop_link(std::string(member.request_endpoint));
+  }
+  add_link(member.request_endpoint, member.name, itself == nullptr ? nullptr : &itself->key, false);
   if (const auto link = links_.find(member.request_endpoint); link != links_.end())
     link->second.vouched = true;
 }
@@ -183,6 +313,11 @@ void Membership::take_frame(const std::string& endpoint, std::string_view frame)
 void Membership::take_welcome(const std::string& endpoint, const Welcome& welcome) {
   Link& link = links_[endpoint];
   const Member& other = welcome.self;
+  if (!link.expected.empty() && other.name != link.expected) {
+    return listener_.on_bad_frame(
+        link.expected,
+        absl::PermissionDeniedError(absl::StrCat("it has that key, and answers as ", other.name)));
+  }
   if (other.name == options_.self.name) {  // ourselves, or a twin that we refuse
     drop_link(endpoint);
     return settle();
@@ -209,7 +344,7 @@ void Membership::take_welcome(const std::string& endpoint, const Welcome& welcom
   if (!link.rival.name.empty() && welcome.beat >= link.rival_beat) link.rival_refused = true;
   any_heard_ = true;
   for (const Member& member : welcome.members) {
-    if (link_of(member.name) == nullptr) learn(member);
+    if (link_of(member.name) == nullptr) learn(member, nullptr);
   }
   if (news) listener_.on_up(Member(link.member));
   settle();
@@ -236,6 +371,9 @@ void Membership::tick() {
   std::vector<std::string> unknown;
   std::vector<std::pair<std::string, std::string>> gone;  // endpoint, name
   for (auto& [endpoint, link] : links_) {
+    if (options_.credentials != nullptr && !link.alive && now - link.tried >= options_.silence_max)
+      try_next_key(link);
+    if (link.shut_out && now - link.tried >= knock_interval) renew(link);
     greet(link);
     if (paused) {
       link.last_heard =

@@ -10,7 +10,9 @@
 //   twins    a hello with my name and another nonce is refused, once I am established; a third process, to whom both speak, refuses the
 //            newcomer after the elder has answered again. A name whose process is not connected any more may be taken over.
 //
-// The check of a member's key, and of its right to the name, will stand in take_hello() and take_welcome().
+// With keys, a name is believed of nobody but who has its key: take_hello() is told whose the connection is, and a link is made to one key
+// of one name alone, so that whoever welcomes from there is that name's. Of a name with two keys, a hello tells which; a seed is tried with
+// each in turn.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +23,30 @@
 #include <string_view>
 #include <vector>
 
+#include "bus/trust.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
 #include "core/event_loop.h"
 
 namespace supercloud {
 
+// "name@tcp://address:port", or without a name.
+struct Seed {
+  std::string name;
+  std::string endpoint;
+
+  static Seed parse(std::string_view text);
+};
+
+// OK, or InvalidArgument: no endpoint for a process with or without keys; says what to do.
+absl::Status check_endpoint(const std::string& endpoint, bool keys);
+absl::Status check_seed(const std::string& seed, bool keys);
+
 struct MembershipOptions {
   Member self;
   bool client = false;
-  std::vector<std::string> seeds;  // request endpoints; one's own among them is ignored
+  const Credentials* credentials = nullptr;  // outlive it, and may change; null: all is plain
+  std::vector<std::string> seeds;            // see Seed; one's own among them is ignored
   Duration hello_interval = absl::Seconds(1);
   Duration silence_max = absl::Seconds(3);
   // A dead member that is no seed is forgotten: it says hello when it is back.
@@ -55,6 +71,8 @@ class Membership {
     virtual void on_answer(const std::string& name, WireAnswer answer) = 0;
     virtual void on_bad_frame(const std::string& from, const absl::Status& why) = 0;
     virtual void on_refused(absl::Status why) = 0;
+    // The process at that endpoint does not let in this one's key; it is asked again every few seconds.
+    virtual void on_shut_out(const std::string& name, const std::string& endpoint) = 0;
   };
 
   Membership(EventLoop& loop, std::shared_ptr<ZmqContext> context, MembershipOptions options,
@@ -64,8 +82,12 @@ class Membership {
   void start();
   void stop();
 
-  // What to answer to a hello.
-  Control take_hello(const Hello& hello);
+  // What to answer to a hello from a connection of `user`'s; null: it may be anyone's.
+  Control take_hello(const Hello& hello, const Trust::Enrolled* user);
+  // The credentials are others: who is not trusted any more goes, at once.
+  void trust_changed();
+  // Of the process that is linked to under that name; null: none, or without keys.
+  const PublicKey* key_of(std::string_view name);
   // Something came from that member's publisher.
   void heard(std::string_view name);
   bool alive(std::string_view name) const;
@@ -79,11 +101,15 @@ class Membership {
   struct Link {
     std::string endpoint;  // request socket of the other
     Member member;         // no name: not heard yet
+    std::string expected;  // with keys: whom it leads to
+    PublicKey key;         // the one of `expected` that is tried
+    Instant tried;         // since when
     bool seed = false;
     bool vouched = false;  // a member has said that it is there
     bool alive = false;
     bool awaited = true;  // not heard yet, and may still be
     bool greet = true;    // a hello is due
+    bool shut_out = false;
     Instant since;
     Instant last_heard;
     Member rival;  // claims the same name; no name: none
@@ -92,13 +118,19 @@ class Membership {
     std::unique_ptr<ZmqSocket> socket;
   };
 
-  void add_link(const std::string& endpoint, bool seed);
+  void add_link(const std::string& endpoint, const std::string& expected, const PublicKey* key,
+                bool seed);
+  absl::StatusOr<std::unique_ptr<ZmqSocket>> connect(const Link& link);
+  void try_next_key(Link& link);
+  void renew(Link& link);
+  void take_shut_out(const std::string& endpoint);
+  void add_seeds();
   void drop_link(const std::string& endpoint);
   Link* link_of(std::string_view name);
   void greet(Link& link);
   void take_frame(const std::string& endpoint, std::string_view frame);
   void take_welcome(const std::string& endpoint, const Welcome& welcome);
-  void learn(const Member& member);
+  void learn(const Member& member, const Trust::Enrolled* itself);
   void tick();
   void settle();
 
@@ -106,6 +138,7 @@ class Membership {
   std::shared_ptr<ZmqContext> context_;
   MembershipOptions options_;
   Listener& listener_;
+  std::vector<Seed> seeds_;
   std::map<std::string, Link> links_;  // by endpoint
   std::uint64_t beat_ = 0;
   bool settled_ = false;

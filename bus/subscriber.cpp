@@ -189,6 +189,10 @@ void Subscriber::arrived(const std::string& from, std::string_view topic, Bytes 
   if (!event.ok()) return receiver_->on_rejected(from, std::string(event.status().message()));
   if (!topic.empty() && topic.substr(0, topic.size() - 1) != event->topic())
     return receiver_->on_rejected(from, "the topic on the wire is not the event's");
+  if (admit_) {
+    if (const absl::Status admitted = admit_(from, *event); !admitted.ok())
+      return receiver_->on_rejected(from, std::string(admitted.message()));
+  }
   arrived(from, *std::move(event));
 }
 
@@ -274,6 +278,11 @@ void Subscriber::answered(std::uint64_t id, const absl::StatusOr<std::string>& a
         event->sequence() <= range.after || event->sequence() > part->through) {
       taken = absl::InvalidArgumentError(
           absl::StrCat("event ", event->id().to_string(), " in an answer about others"));
+    } else if (admit_) {
+      if (const absl::Status admitted = admit_(node, *event); !admitted.ok()) {
+        receiver_->on_rejected(node, std::string(admitted.message()));
+        continue;  // missed, as what the log does not have
+      }
     }
     events.push_back(*std::move(event));
   }
@@ -293,7 +302,8 @@ void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {
     return;
   }
   if (absl::IsNotFound(why)) return give_up(id, "its publisher has another log");
-  if (absl::IsUnimplemented(why) || absl::IsDataLoss(why) || absl::IsInvalidArgument(why))
+  if (absl::IsUnimplemented(why) || absl::IsDataLoss(why) || absl::IsInvalidArgument(why) ||
+      absl::IsPermissionDenied(why))
     return give_up(id, std_view(why.message()));
   Repair& repair = repairs_[id];
   const Instant now = scheduler_.clock().now();

@@ -49,6 +49,9 @@ class Subscriber {
   Subscriber& operator=(const Subscriber&) = delete;
 
   void start(BusReceiver& receiver);
+  // Asked about each event before it counts, also about what comes from a log: an error rejects it. Without: all are admitted.
+  using Admit = std::function<absl::Status(std::string_view node, const Event& event)>;
+  void admit_only(Admit admit) { admit_ = std::move(admit); }
 
   // As Bus says. The reply waits for the publishers that are expected now, and those met before the bus has settled.
   void subscribe(const std::string& prefix, Reply<Done> reply);
@@ -119,6 +122,7 @@ class Subscriber {
   const RepairTimes times_;
   Changed changed_;
   Ask ask_;
+  Admit admit_;
   BusReceiver* receiver_ = nullptr;
   GapDetector detector_;
   Subscriptions subscriptions_;

@@ -1,17 +1,16 @@
 #include "bus/zmq_bus.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "bus/history.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -47,6 +46,14 @@ absl::Status unreachable(const std::string& node, const std::string& self) {
       absl::StrCat("no node named \"", node, "\" is reachable from ", self));
 }
 
+// Of each bound socket: no more than leaves descriptors for all else.
+std::size_t connections_held(std::size_t wanted) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return wanted;
+  constexpr rlim_t few = 16;
+  return std::min<std::size_t>(wanted, std::max(files.rlim_cur / 4, few));
+}
+
 }  // namespace
 
 template <class Function>
@@ -63,6 +70,7 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool&
                                                    token_bytes_max, " of A-Z a-z 0-9 _ -"));
   }
   std::unique_ptr<ZmqBus> bus(new ZmqBus(loop, pool, std::move(options)));
+  if (absl::Status good = bus->check(); !good.ok()) return good;
   if (absl::Status bound = bus->bind(); !bound.ok()) return bound;
   return bus;
 }
@@ -70,6 +78,7 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool&
 ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
     : loop_(loop),
       options_(std::move(options)),
+      credentials_(options_.credentials),
       context_(std::make_shared<ZmqContext>(options_.sockets_max)),
       subscriber_(
           loop, pool, options_.gaps, options_.repair,
@@ -81,29 +90,64 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
   self_.nonce = options_.nonce != 0
                     ? options_.nonce
                     : static_cast<std::uint64_t>(absl::ToUnixNanos(loop.clock().wall()));
+  if (secured()) {
+    subscriber_.admit_only(
+        [this](std::string_view node, const Event& event) { return admit(node, event); });
+  }
+}
+
+absl::Status ZmqBus::check() const {
+  if (secured() != (credentials_.trust != nullptr))
+    return absl::InvalidArgumentError("a bus with a key needs a trust file, and with that a key");
+  for (const std::string& seed : options_.seeds) {
+    if (absl::Status good = check_seed(seed, secured()); !good.ok()) return good;
+  }
+  if (options_.client) return absl::OkStatus();
+  for (const std::string* endpoint : {&options_.request_bind, &options_.publish_bind}) {
+    if (absl::Status good = check_endpoint(*endpoint, secured()); !good.ok()) return good;
+  }
+  if (!secured()) return absl::OkStatus();
+  const std::string own = credentials_.key->public_key().text();
+  const std::string* name = credentials_.trust->name_of(own);
+  if (name != nullptr && *name == options_.name) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(
+      "the key ", own, " is ",
+      name == nullptr ? std::string("not enrolled") : absl::StrCat("enrolled as ", *name),
+      ", not as ", options_.name,
+      ": `supercloud keys enrol` writes it into the trust file, of every node"));
 }
 
 absl::Status ZmqBus::bind() {
   if (options_.client) return absl::OkStatus();
-  const ZmqSocketOptions queues{.high_water_mark = options_.high_water_mark};
-  auto requests = ZmqSocket::make(context_, ZMQ_ROUTER, queues, loop_,
-                                  [this](ZmqSocket::Frames frames) { on_request_frames(frames); });
-  if (!requests.ok()) return requests.status();
-  requests_ = *std::move(requests);
-  ZmqSocketOptions publishing = queues;
-  publishing.nodrop = true;
-  publishing.linger = options_.linger;
-  auto publisher = ZmqSocket::make(context_, ZMQ_XPUB, publishing, loop_,
-                                   [this](ZmqSocket::Frames frames) { on_subscription(frames); });
-  if (!publisher.ok()) return publisher.status();
-  publisher_ = *std::move(publisher);
+  if (secured()) {
+    auto zap = ZapHandler::make(
+        context_, loop_, credentials_,
+        [this](std::string from, std::string why) { rejected(std::move(from), std::move(why)); });
+    if (!zap.ok()) return zap.status();
+    zap_ = *std::move(zap);
+  }
   for (const std::string* endpoint : {&options_.request_bind, &options_.publish_bind}) {
     if (absl::Status free = check_free(*endpoint); !free.ok()) return free;
   }
-  if (absl::Status bound = requests_->bind(options_.request_bind); !bound.ok()) return bound;
-  if (absl::Status bound = publisher_->bind(options_.publish_bind); !bound.ok()) return bound;
+  const std::size_t connections_max = connections_held(options_.connections_max);
+  auto server = ZmqServer::bind(context_, loop_, self_.name, credentials_,
+                                {.endpoint = options_.request_bind,
+                                 .high_water_mark = options_.high_water_mark,
+                                 .connections_max = connections_max});
+  if (!server.ok()) return server.status();
+  server_ = *std::move(server);
+  auto publisher = ZmqPublisher::bind(
+      context_, loop_, self_, credentials_,
+      {.endpoint = options_.publish_bind,
+       .high_water_mark = options_.high_water_mark,
+       .linger = options_.linger,
+       .connections_max = connections_max,
+       .on_slow_subscriber = options_.on_slow_subscriber},
+      [this](std::string from, std::string why) { rejected(std::move(from), std::move(why)); });
+  if (!publisher.ok()) return publisher.status();
+  publisher_ = *std::move(publisher);
   self_.request_endpoint =
-      options_.request_advertised.empty() ? requests_->endpoint() : options_.request_advertised;
+      options_.request_advertised.empty() ? server_->endpoint() : options_.request_advertised;
   self_.publish_endpoint =
       options_.publish_advertised.empty() ? publisher_->endpoint() : options_.publish_advertised;
   return absl::OkStatus();
@@ -111,17 +155,16 @@ absl::Status ZmqBus::bind() {
 
 ZmqBus::~ZmqBus() {
   loop_.cancel(retry_timer_);
-  loop_.cancel(slow_timer_);
   for (auto& [id, pending] : pending_) loop_.cancel(pending.timer);
 }
 
 void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   receiver_ = &receiver;
-  published_ = PublishedTails(std::move(past));
   subscriber_.start(receiver);
   MembershipOptions options;
   options.self = self_;
   options.client = options_.client;
+  if (secured()) options.credentials = &credentials_;
   options.seeds = options_.seeds;
   options.hello_interval = options_.hello_interval;
   options.silence_max = options_.silence_max;
@@ -129,8 +172,12 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   options.high_water_mark = options_.high_water_mark;
   Membership::Listener& listener = *this;
   membership_ = std::make_unique<Membership>(loop_, context_, std::move(options), listener);
-  if (requests_) requests_->start();
-  if (publisher_) publisher_->start();
+  if (server_) {
+    server_->start(receiver, [this](const Hello& hello, const Trust::Enrolled* user) {
+      return membership_->take_hello(hello, user);
+    });
+  }
+  if (publisher_) publisher_->start(std::move(past));
   // Not inside this call: it may settle at once.
   loop_.post(guarded([this] { membership_->start(); }));
 }
@@ -138,41 +185,31 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
 // ---- publishing ----------------------------------------------------------------------------------------------------
 
 void ZmqBus::publish(const Event& event) {
-  if (publisher_ == nullptr || fatal_) return;
-  published_.note(event);
-  const std::string_view topic = event.topic();
-  std::array<char, topic_bytes_max + 1> wire_topic;
-  if (topic.size() >= wire_topic.size()) return;  // no valid topic is
-  *std::copy(topic.begin(), topic.end(), wire_topic.begin()) = '.';
-  const auto bytes = event.bytes();
-  const std::string_view frames[] = {{wire_topic.data(), topic.size() + 1},
-                                     {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
-  if (publisher_->send(frames)) return;
-  publisher_->send_lossy(frames);  // to those that have room
-  note_dropped();
+  if (publisher_ != nullptr && !fatal_) publisher_->publish(event);
 }
 
-void ZmqBus::note_dropped() {
-  ++dropped_;
-  if (slow_timer_ != 0) return;
-  slow_timer_ = loop_.at(
-      loop_.clock().now() + (dropped_ == 1 ? absl::ZeroDuration() : absl::Seconds(1)), [this] {
-        slow_timer_ = 0;
-        const std::uint64_t count = dropped_ - std::exchange(dropped_told_, dropped_);
-        if (count > 0 && options_.on_slow_subscriber) options_.on_slow_subscriber(count);
-      });
+void ZmqBus::rejected(std::string from, std::string why) {
+  if (receiver_ != nullptr && !fatal_) receiver_->on_rejected(std::move(from), std::move(why));
 }
 
-// Someone subscribed a topic that nobody had. When it is a marker's, what they subscribed before it is in effect.
-void ZmqBus::on_subscription(ZmqSocket::Frames frames) {
-  const std::string_view frame = frames[0];
-  if (frame.size() < 2 || frame[0] != 1) return;
-  const std::string_view topic = frame.substr(1);
-  if (topic.substr(0, marker_lead.size()) != marker_lead || topic.size() > 2 * wire_name_bytes_max)
-    return;
-  const std::string body = encode(Marker{self_.name, self_.nonce, published_.all()});
-  const std::string_view marker[] = {topic, body};
-  publisher_->send_lossy(marker);
+// ---- trust ---------------------------------------------------------------------------------------------------------
+
+absl::Status ZmqBus::admit(std::string_view node, const Event& event) const {
+  if (node_of(event.origin()) != node) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(absl_view(event.topic()), " in the name of ", absl_view(event.origin())));
+  }
+  if (credentials_.trust->rights.may_publish(node, event.topic())) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("it has no right to publish ", absl_view(event.topic())));
+}
+
+void ZmqBus::set_trust(std::shared_ptr<const Trust> trust) {
+  if (!secured() || fatal_) return;
+  const std::shared_ptr<const Trust> before = std::exchange(credentials_.trust, std::move(trust));
+  if (publisher_ != nullptr) publisher_->trust_changed(*before);
+  if (server_ != nullptr) server_->trust_changed(*before);
+  if (membership_ != nullptr) membership_->trust_changed();
 }
 
 // ---- subscribing ---------------------------------------------------------------------------------------------------
@@ -184,6 +221,7 @@ void ZmqBus::subscribe(std::string prefix, Reply<Done> reply) {
 void ZmqBus::unsubscribe(std::string prefix) { subscriber_.unsubscribe(prefix); }
 
 void ZmqBus::changed(const std::string& prefix, const Subscriber::Subscription& subscription) {
+  if (secured() && subscription.active()) warn_of(prefix);
   for (auto& [name, source] : sources_) {
     if (source.socket == nullptr) continue;
     if (subscription.active()) {
@@ -194,6 +232,18 @@ void ZmqBus::changed(const std::string& prefix, const Subscriber::Subscription& 
       source.requested.erase(prefix);
     }
   }
+}
+
+// The others will not grant it. Said here too, where it can be cured.
+void ZmqBus::warn_of(const std::string& prefix) {
+  const std::string* own = credentials_.trust->name_of(credentials_.key->public_key().text());
+  if (own == nullptr) return;
+  const std::vector<std::string> allowed = credentials_.trust->rights.allowed(*own, prefix);
+  if (allowed.size() == 1 && allowed[0] == prefix) return;
+  loop_.post(guarded([this, prefix, own = *own] {
+    receiver_->on_rejected(
+        own, absl::StrCat("this process itself has no right to subscribe all of \"", prefix, "\""));
+  }));
 }
 
 // Asks for a sign that all active subscriptions are in effect, in the place of one under way.
@@ -278,8 +328,11 @@ void ZmqBus::on_up(const Member& member) {
   Source& source = sources_[member.name];
   const bool restarted = source.member.nonce != 0 && source.member.nonce != member.nonce;
   if (restarted) subscriber_.restarted(member.name);
-  const bool moved = source.member.publish_endpoint != member.publish_endpoint;
+  const PublicKey* known = membership_->key_of(member.name);
+  const PublicKey key = known == nullptr ? PublicKey() : *known;
+  const bool moved = source.member.publish_endpoint != member.publish_endpoint || source.key != key;
   source.member = member;
+  source.key = key;
   source.alive = true;
   if (moved) {
     ZmqSocket::retire(std::move(source.socket));
@@ -296,12 +349,19 @@ void ZmqBus::on_up(const Member& member) {
 // False: no socket could be made; another try follows.
 bool ZmqBus::attach(Source& source) {
   const std::string name = source.member.name;
-  auto made = ZmqSocket::make(
-      context_, ZMQ_SUB,
-      ZmqSocketOptions{.high_water_mark = options_.high_water_mark,
-                       .silence_max = options_.silence_max,
-                       .on_reconnected = [this, name] { doubt(name); }},
-      loop_, [this, name](ZmqSocket::Frames frames) { on_published(name, frames); });
+  if (const absl::Status good = check_endpoint(source.member.publish_endpoint, secured());
+      !good.ok()) {
+    on_bad_frame(name, good);
+    return false;
+  }
+  ZmqSocketOptions options{.high_water_mark = options_.high_water_mark,
+                           .silence_max = options_.silence_max,
+                           .on_reconnected = [this, name] { doubt(name); },
+                           .on_shut_out = [this, name] { detach(name); }};
+  if (secured()) options.curve = CurveEnd{credentials_.key, source.key.curve()};
+  auto made =
+      ZmqSocket::make(context_, ZMQ_SUB, std::move(options), loop_,
+                      [this, name](ZmqSocket::Frames frames) { on_published(name, frames); });
   if (!made.ok()) {
     arm_retry();
     on_bad_frame(name, made.status());
@@ -316,6 +376,23 @@ bool ZmqBus::attach(Source& source) {
   }
   subscriber_.expect(name);
   return true;
+}
+
+// Its publisher does not let in this process, or not yet: another try follows, if it is there at all.
+void ZmqBus::detach(const std::string& name) {
+  const auto found = sources_.find(name);
+  if (found == sources_.end()) return;
+  ZmqSocket::retire(std::move(found->second.socket));
+  found->second.marker.clear();
+  found->second.doubtful = true;
+  subscriber_.doubt(name);
+  arm_retry();
+}
+
+void ZmqBus::on_shut_out(const std::string& name, const std::string& endpoint) {
+  rejected(name, absl::StrCat("it does not let in this process, whose key ",
+                              credentials_.key->public_key().text(), " is not enrolled there"));
+  if (options_.on_shut_out) options_.on_shut_out(name, endpoint);
 }
 
 void ZmqBus::on_forgotten(const std::string& name) {
@@ -345,13 +422,14 @@ void ZmqBus::on_bad_frame(const std::string& from, const absl::Status& why) {
 
 void ZmqBus::on_refused(absl::Status why) {
   if (std::exchange(fatal_, true)) return;
+  if (server_ != nullptr) server_->stop();
   // The sockets go, so that nobody takes this process for the other.
   loop_.post(guarded([this, why] {
     membership_->stop();
     for (auto& [name, source] : sources_) ZmqSocket::retire(std::move(source.socket));
     sources_.clear();
-    ZmqSocket::retire(std::move(publisher_));
-    ZmqSocket::retire(std::move(requests_));
+    publisher_.reset();
+    server_.reset();
     std::vector<std::uint64_t> ids;
     for (const auto& [id, pending] : pending_) ids.push_back(id);
     for (const std::uint64_t id : ids) finish(id, why);
@@ -433,52 +511,6 @@ void ZmqBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
   loop_.cancel(found->second.timer);
   pending_.erase(found);
   reply(std::move(value));
-}
-
-void ZmqBus::on_request_frames(ZmqSocket::Frames frames) {
-  if (fatal_ || frames.empty()) return;
-  if (frames.size() != 2) {
-    return receiver_->on_rejected("a request socket", "a message that has not one frame");
-  }
-  const std::string identity(frames[0]);
-  absl::StatusOr<Control> control = decode_control(frames[1]);
-  if (!control.ok()) {
-    return receiver_->on_rejected("a request socket", std::string(control.status().message()));
-  }
-  if (const Hello* hello = std::get_if<Hello>(&*control)) {
-    answer(identity, membership_->take_hello(*hello));
-  } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
-    serve(identity, std::move(*request));
-  } else {
-    receiver_->on_rejected("a request socket", "a request that is none");
-  }
-}
-
-void ZmqBus::serve(const std::string& identity, WireRequest request) {
-  // May be called on any thread, and after this bus is gone.
-  auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, identity,
-               id = request.id](absl::StatusOr<std::string> value) {
-    loop.post([alive, this, identity, id, value = std::move(value)]() mutable {
-      if (alive.expired()) return;
-      if (value.ok()) {
-        if (absl::Status size = check_size("the answer", value->size()); !size.ok()) value = size;
-      }
-      answer(identity, WireAnswer{id, std::move(value)});
-    });
-  };
-  Reply<std::string> reply(far_future, std::move(done));
-  if (request.actor == history_actor) {
-    serve_history(*receiver_, self_.name, request.bytes, std::move(reply));
-  } else {
-    receiver_->on_request(std::move(request.actor), std::move(request.bytes), std::move(reply));
-  }
-}
-
-void ZmqBus::answer(const std::string& identity, const Control& control) {
-  if (requests_ == nullptr) return;
-  const std::string frame = encode(control);
-  const std::string_view frames[] = {identity, frame};
-  requests_->send(frames);
 }
 
 }  // namespace supercloud

@@ -1,5 +1,5 @@
 // The live bus: ZeroMQ publish/subscribe and requests, each member connected to each other. Wire and handshake: bus/zmq_wire.h;
-// who is a member: bus/membership.h.
+// who is a member: bus/membership.h; what keys and rights promise: docs/security.md.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,10 @@
 #include "bus/gap_detector.h"
 #include "bus/membership.h"
 #include "bus/subscriber.h"
+#include "bus/trust.h"
+#include "bus/zap.h"
+#include "bus/zmq_publisher.h"
+#include "bus/zmq_server.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
 #include "core/bus.h"
@@ -26,11 +30,15 @@ struct ZmqBusOptions {
   std::uint64_t nonce = 0;  // tells processes of one name apart; 0: the time
   // A client (a command of a person's) publishes nothing and serves nothing: it binds nothing, and nobody connects to it.
   bool client = false;
+  // With them all endpoints are tcp, encrypted, and open to enrolled keys alone; the name is the one under which the own key is enrolled. Without
+  // them all are ipc, and whoever may open the file is believed.
+  Credentials credentials;
   std::string publish_bind;  // "ipc:///run/...", "tcp://127.0.0.1:*"
   std::string request_bind;
   std::string publish_advertised;  // what others connect to, where it is not what is bound
   std::string request_advertised;
-  std::vector<std::string> seeds;  // request endpoints of some members; one living one is enough
+  // Request endpoints of some members; one living one is enough. With keys "name@tcp://...": whose key is expected there.
+  std::vector<std::string> seeds;
 
   Duration hello_interval = absl::Seconds(1);
   Duration silence_max = absl::Seconds(3);
@@ -40,9 +48,13 @@ struct ZmqBusOptions {
   Duration request_max = absl::Minutes(5);    // for requests without a deadline
   int high_water_mark = 100'000;              // messages waiting per connection and direction
   int sockets_max = ZmqContext::sockets_max;  // a member for which none is left is rejected
+  // With keys, of each bound socket, and never more than a quarter of what files the system allows: beyond, one goes that has said nothing.
+  std::size_t connections_max = 4096;
   GapDetector::Options gaps;
   RepairTimes repair;
 
+  // The process of that name does not let in this one's key. Told again every few seconds, while that lasts.
+  std::function<void(const std::string& name, const std::string& endpoint)> on_shut_out;
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
   std::function<void(absl::Status)> on_fatal;
   // Subscribers' queues filled up, that often since the last call; at most once a second. From then until it has room again a
@@ -53,7 +65,8 @@ struct ZmqBusOptions {
 // Thread-bound to its loop.
 class ZmqBus final : public Bus, private Membership::Listener {
  public:
-  // Binds. AlreadyExists: another process has the endpoint; InvalidArgument: no endpoint that can be bound.
+  // Binds. AlreadyExists: another process has the endpoint; InvalidArgument: no endpoint that can be bound, or none without keys;
+  // PermissionDenied: the own key is not enrolled under the name.
   static absl::StatusOr<std::unique_ptr<ZmqBus>> open(EventLoop& loop, EventPool& pool,
                                                       ZmqBusOptions options);
   ~ZmqBus() override;
@@ -66,6 +79,9 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void unsubscribe(std::string prefix) override;
   void request(Address to, std::string bytes, Reply<std::string> reply) override;
 
+  // What is believed from now on, with keys. Who is not any more is cut off at once; whose right to subscribe has changed connects again.
+  void set_trust(std::shared_ptr<const Trust> trust);
+
   // Where others reach this one: what a seed is.
   const std::string& request_endpoint() const { return self_.request_endpoint; }
   const std::string& publish_endpoint() const { return self_.publish_endpoint; }
@@ -73,12 +89,13 @@ class ZmqBus final : public Bus, private Membership::Listener {
   std::string publish_endpoint_bound() const { return publisher_ ? publisher_->endpoint() : ""; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
   // How often a subscriber's queue filled up.
-  std::uint64_t dropped() const { return dropped_; }
+  std::uint64_t dropped() const { return publisher_ ? publisher_->dropped() : 0; }
 
  private:
   // One publisher that is subscribed to.
   struct Source {
     Member member;
+    PublicKey key;  // with keys: the member's
     bool alive = false;
     std::unique_ptr<ZmqSocket> socket;               // null: none could be made yet
     std::string marker;                              // the topic of the one under way; empty: none
@@ -96,7 +113,12 @@ class ZmqBus final : public Bus, private Membership::Listener {
   };
 
   ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options);
+  absl::Status check() const;
   absl::Status bind();
+  bool secured() const { return credentials_.key != nullptr; }
+  void warn_of(const std::string& prefix);
+  void rejected(std::string from, std::string why);
+  absl::Status admit(std::string_view node, const Event& event) const;
 
   // Membership::Listener
   void on_up(const Member& member) override;
@@ -106,15 +128,13 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void on_answer(const std::string& name, WireAnswer answer) override;
   void on_bad_frame(const std::string& from, const absl::Status& why) override;
   void on_refused(absl::Status why) override;
+  void on_shut_out(const std::string& name, const std::string& endpoint) override;
 
-  void on_subscription(ZmqSocket::Frames frames);
-  void on_request_frames(ZmqSocket::Frames frames);
-  void serve(const std::string& identity, WireRequest request);
-  void answer(const std::string& identity, const Control& control);
   void on_published(const std::string& name, ZmqSocket::Frames frames);
   void on_marker(Source& source, std::string_view frame);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
   bool attach(Source& source);
+  void detach(const std::string& name);
   void doubt(const std::string& name);
   void place_marker(Source& source);
   void arm_retry();
@@ -122,29 +142,26 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void send_request(std::uint64_t id, Pending& pending);
   void release_requests();
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
-  void note_dropped();
   template <class Function>
   Task guarded(Function function);
 
   EventLoop& loop_;
   ZmqBusOptions options_;
+  Credentials credentials_;
   Member self_;
   BusReceiver* receiver_ = nullptr;
   bool fatal_ = false;
   std::shared_ptr<ZmqContext> context_;
-  std::unique_ptr<ZmqSocket> publisher_;
-  std::unique_ptr<ZmqSocket> requests_;
+  std::unique_ptr<ZapHandler> zap_;
+  std::unique_ptr<ZmqPublisher> publisher_;  // null: a client
+  std::unique_ptr<ZmqServer> server_;
   std::unique_ptr<Membership> membership_;
   std::map<std::string, Source, std::less<>> sources_;
   Subscriber subscriber_;
-  PublishedTails published_;
   std::map<std::uint64_t, Pending> pending_;
   std::uint64_t last_request_ = 0;
   std::uint64_t last_marker_ = 0;
-  std::uint64_t dropped_ = 0;
-  std::uint64_t dropped_told_ = 0;
   TimerId retry_timer_ = 0;
-  TimerId slow_timer_ = 0;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

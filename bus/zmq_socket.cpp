@@ -36,6 +36,26 @@ void set(void* socket, int option, int value, const char* what) {
   must(zmq_setsockopt(socket, option, &value, sizeof value) == 0, what);
 }
 
+void set_key(void* socket, int option, const CurveKey& key, const char* what) {
+  must(zmq_setsockopt(socket, option, key.data(), key.size()) == 0, what);
+}
+
+// Whoever is not let in learns it only by this time having passed, and tries again.
+constexpr int handshake_ms_max = 5000;
+
+void set_curve(void* socket, const CurveEnd& end) {
+  set(socket, ZMQ_HANDSHAKE_IVL, handshake_ms_max, "handshake interval");
+  set_key(socket, ZMQ_CURVE_SECRETKEY, end.own->curve_secret(), "secret key");
+  if (end.server) {
+    set_key(socket, ZMQ_CURVE_PUBLICKEY, end.own->public_key().curve(), "public key");
+    set_key(socket, ZMQ_CURVE_SERVERKEY, *end.server, "server key");
+    return;
+  }
+  set(socket, ZMQ_CURVE_SERVER, 1, "CURVE");
+  constexpr std::string_view domain = "bus";
+  must(zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, domain.data(), domain.size()) == 0, "domain");
+}
+
 }  // namespace
 
 ZmqContext::ZmqContext(int sockets) : context_(zmq_ctx_new()) {
@@ -59,14 +79,25 @@ absl::StatusOr<std::unique_ptr<ZmqSocket>> ZmqSocket::make(std::shared_ptr<ZmqCo
         absl::StrCat("cannot make a socket: ", zmq_strerror(zmq_errno()),
                      "; raise this process's limit of open files, or have fewer members"));
   }
-  return std::unique_ptr<ZmqSocket>(new ZmqSocket(std::move(context), socket, options, loop,
-                                                  std::move(on_message), std::move(on_writable)));
+  const std::size_t connections_max = options.connections_max;
+  std::function<void()> on_crowded = std::move(options.on_crowded);
+  std::unique_ptr<ZmqSocket> made(new ZmqSocket(std::move(context), socket, std::move(options),
+                                                loop, std::move(on_message),
+                                                std::move(on_writable)));
+  // Who only connects sees by the gaps, if later, what was lost; who may not be cut off must not come in.
+  if (!made->watch_connections(connections_max, std::move(on_crowded)) && connections_max > 0) {
+    return absl::ResourceExhaustedError(
+        "cannot make a socket that tells of connections; raise this process's limit of open files");
+  }
+  return made;
 }
 
 ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, int type, ZmqSocketOptions options,
                      EventLoop& loop, OnMessage on_message, std::function<void()> on_writable)
     : ZmqSocket(context, zmq_socket(context->get(), type), options, loop, std::move(on_message),
-                std::move(on_writable)) {}
+                std::move(on_writable)) {
+  watch_connections(options.connections_max, options.on_crowded);
+}
 
 ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocketOptions options,
                      EventLoop& loop, OnMessage on_message, std::function<void()> on_writable)
@@ -75,7 +106,9 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
       on_message_(std::move(on_message)),
       on_writable_(std::move(on_writable)),
       on_reconnected_(std::move(options.on_reconnected)),
+      on_shut_out_(std::move(options.on_shut_out)),
       socket_(socket),
+      manual_(options.manual),
       nodrop_(options.nodrop),
       blocked_(on_writable_ != nullptr) {
   must(socket_ != nullptr, "socket");
@@ -87,6 +120,8 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   set(socket_, ZMQ_IPV6, 1, "IPv6");
   const std::int64_t largest = message_bytes_max;
   must(zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0, "message size");
+  if (options.curve) set_curve(socket_, *options.curve);
+  if (options.manual) set(socket_, ZMQ_XPUB_MANUAL, 1, "manual");
   if (options.nodrop) set(socket_, ZMQ_XPUB_NODROP, 1, "no drop");
   if (options.connected_only) set(socket_, ZMQ_IMMEDIATE, 1, "immediate");
   if (options.same_user_only)
@@ -97,44 +132,55 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
     set(socket_, ZMQ_HEARTBEAT_TIMEOUT, silence, "heartbeat timeout");
     set(socket_, ZMQ_HEARTBEAT_TTL, silence, "heartbeat time to live");
   }
-  if (on_reconnected_) watch_connection();
   std::size_t size = sizeof fd_;
   must(zmq_getsockopt(socket_, ZMQ_FD, &fd_, &size) == 0, "descriptor");
 }
 
 ZmqSocket::~ZmqSocket() {
   if (!retired_) loop_.unwatch_fd(fd_);
-  if (monitor_ != nullptr) {
-    zmq_socket_monitor(socket_, nullptr, 0);
-    zmq_close(monitor_);
-  }
+  monitor_.reset();
   zmq_close(socket_);
 }
 
-void ZmqSocket::watch_connection() {
-  const std::string endpoint =
-      absl::StrCat("inproc://connections-of-", reinterpret_cast<std::uintptr_t>(socket_));
-  monitor_ = zmq_socket(context_->get(), ZMQ_PAIR);
-  if (monitor_ == nullptr) return;  // out of sockets: what was lost is then seen by the gaps alone
-  set(monitor_, ZMQ_LINGER, 0, "linger");
-  must(zmq_socket_monitor(socket_, endpoint.c_str(), ZMQ_EVENT_CONNECTED) == 0, "monitor");
-  must(zmq_connect(monitor_, endpoint.c_str()) == 0, "monitor's end");
+bool ZmqSocket::watch_connections(std::size_t connections_max, std::function<void()> on_crowded) {
+  if (connections_max > 0) {
+    peers_ = std::make_unique<ZmqPeers>(connections_max, std::move(on_crowded));
+    monitor_ = ZmqMonitor::make(context_, socket_, ZmqPeers::events, loop_,
+                                [this](int event, int fd) { peers_->on_event(event, fd); });
+  } else if (on_reconnected_ || on_shut_out_) {
+    monitor_ =
+        ZmqMonitor::make(context_, socket_, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
+                         loop_, [this](int event, int) {
+                           if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+                             is_shut_out_ = true;
+                           } else if (std::exchange(connected_, true)) {
+                             reconnected_ = true;
+                           }
+                         });
+  } else {
+    return true;
+  }
+  return monitor_ != nullptr;
 }
 
-bool ZmqSocket::reconnected() {
-  if (monitor_ == nullptr) return false;
-  bool again = false;
-  std::array<char, 256> what, where;
-  while (zmq_recv(monitor_, what.data(), what.size(), ZMQ_DONTWAIT) >= 0) {
-    zmq_recv(monitor_, where.data(), where.size(), ZMQ_DONTWAIT);
-    if (std::exchange(connected_, true)) again = true;
-  }
-  return again;
+void ZmqSocket::cut_sender() {
+  if (peers_ != nullptr && sender_ >= 0) peers_->cut(sender_);
+}
+
+std::size_t ZmqSocket::sender_holds(std::string_view topic, bool wanted) {
+  return peers_ == nullptr ? 0 : peers_->hold(sender_, topic, wanted);
+}
+
+void ZmqSocket::cut_unless(const std::function<bool(std::string_view user)>& stays) {
+  if (peers_ == nullptr) return;
+  monitor_->look();
+  peers_->cut_unless(stays);
 }
 
 void ZmqSocket::start() {
   const absl::Status watched = loop_.watch_fd(fd_, EPOLLIN, [this](std::uint32_t) { ready(); });
   if (!watched.ok()) ABSL_RAW_LOG(FATAL, "%s", std::string(watched.message()).c_str());
+  if (monitor_ != nullptr) monitor_->start([this] { ready(); });
   look_again();
 }
 
@@ -142,12 +188,15 @@ void ZmqSocket::retire(std::unique_ptr<ZmqSocket> socket) {
   if (socket == nullptr) return;
   socket->retired_ = true;
   socket->loop_.unwatch_fd(socket->fd_);
+  if (socket->monitor_ != nullptr) socket->monitor_->stop();
   EventLoop& loop = socket->loop_;
   loop.post([socket = std::move(socket)] {});
 }
 
 absl::Status ZmqSocket::bind(const std::string& endpoint) {
-  return zmq_bind(socket_, endpoint.c_str()) == 0 ? absl::OkStatus() : failed("bind to", endpoint);
+  if (zmq_bind(socket_, endpoint.c_str()) != 0) return failed("bind to", endpoint);
+  if (peers_ != nullptr) peers_->bound(this->endpoint());
+  return absl::OkStatus();
 }
 
 std::string ZmqSocket::endpoint() const {
@@ -170,6 +219,15 @@ void ZmqSocket::subscribe(std::string_view topic) {
 void ZmqSocket::unsubscribe(std::string_view topic) {
   must(zmq_setsockopt(socket_, ZMQ_UNSUBSCRIBE, topic.data(), topic.size()) == 0, "unsubscribe");
   look_again();
+}
+
+// No look for more in between, which could let libzmq turn to another connection; receive() is followed by one.
+void ZmqSocket::grant(std::string_view topic) {
+  must(zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()) == 0, "grant");
+}
+
+void ZmqSocket::withdraw(std::string_view topic) {
+  must(zmq_setsockopt(socket_, ZMQ_UNSUBSCRIBE, topic.data(), topic.size()) == 0, "withdraw");
 }
 
 bool ZmqSocket::send(Frames frames) {
@@ -217,7 +275,12 @@ void ZmqSocket::look_again() {
 void ZmqSocket::ready() {
   const std::weak_ptr<char> alive = alive_;
   for (std::size_t i = 0; i < messages_per_turn; ++i) {
-    if (reconnected()) {
+    if (monitor_ != nullptr) monitor_->look();
+    if (std::exchange(is_shut_out_, false) && on_shut_out_) {
+      on_shut_out_();
+      if (alive.expired() || retired_) return;
+    }
+    if (std::exchange(reconnected_, false) && on_reconnected_) {
       on_reconnected_();
       if (alive.expired() || retired_) return;
     }
@@ -231,6 +294,18 @@ void ZmqSocket::ready() {
     if (alive.expired() || retired_) return;
   }
   look_again();
+}
+
+// The sender of a message. False: nothing can be granted to it any more, for its connection has ended; who has its descriptor by now must not
+// get it, and connects again.
+bool ZmqSocket::knows(const char* user, int descriptor) {
+  user_ = user == nullptr ? std::string_view() : std::string_view(user);
+  sender_ = descriptor;
+  if (peers_ == nullptr || sender_ < 0) return true;
+  monitor_->look();
+  if (peers_->said(sender_, user_) || !manual_) return true;
+  peers_->cut(sender_);
+  return false;
 }
 
 // False: there was none.
@@ -248,7 +323,7 @@ bool ZmqSocket::receive() {
       if (interrupted) continue;
       break;
     }
-    more = zmq_msg_more(&part) != 0;
+    more = !manual_ && zmq_msg_more(&part) != 0;  // there, each part may be another peer's
     if (count == frames_max) {
       zmq_msg_close(&part);
       continue;
@@ -261,7 +336,14 @@ bool ZmqSocket::receive() {
     ++count;
   }
   burst_ = count > 0 ? burst_ + 1 : 0;
-  if (count > 0) on_message_(Frames(frames.data(), count));
+  if (count > 0) {
+    zmq_msg_t& last = parts[count - 1];
+    const int descriptor = peers_ == nullptr ? -1 : zmq_msg_get(&last, ZMQ_SRCFD);
+    if (knows(zmq_msg_gets(&last, "User-Id"), descriptor))
+      on_message_(Frames(frames.data(), count));
+  } else if (peers_ != nullptr) {
+    peers_->drained();
+  }
   for (std::size_t i = 0; i < count; ++i) zmq_msg_close(&parts[i]);
   return count > 0;
 }

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,37 +14,41 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "bus/key.h"
+#include "bus/zmq_context.h"
+#include "bus/zmq_monitor.h"
+#include "bus/zmq_peers.h"
 #include "core/event_loop.h"
 
 namespace supercloud {
 
-// A libzmq context. Its sockets keep it, for it cannot end before they do.
-class ZmqContext {
- public:
-  // For two sockets of every member, and those of one's own.
-  static constexpr int sockets_max = 4096;
-
-  explicit ZmqContext(int sockets = sockets_max);
-  ~ZmqContext();
-  ZmqContext(const ZmqContext&) = delete;
-  ZmqContext& operator=(const ZmqContext&) = delete;
-  void* get() const { return context_; }
-
- private:
-  void* context_;
+// One end of connections that are encrypted, and made only between the two whose keys they are.
+struct CurveEnd {
+  std::shared_ptr<const KeyPair> own;
+  // Of the one that is connected to. None: this end is bound, and the context's ZAP handler (bus/zap.h) says who may connect; libzmq lets in
+  // everybody where there is none.
+  std::optional<CurveKey> server;
 };
 
 struct ZmqSocketOptions {
   int high_water_mark = 1000;
-  bool nodrop = false;          // XPUB: say when a subscriber's queue is full
-  bool connected_only = false;  // queue nothing for a peer that is not connected
-  bool same_user_only = false;  // ipc: other users' processes may not connect
+  std::optional<CurveEnd> curve;  // none: plain
+  bool manual = false;            // XPUB: what is subscribed is only what grant() says
+  bool nodrop = false;            // XPUB: say when a subscriber's queue is full
+  bool connected_only = false;    // queue nothing for a peer that is not connected
+  bool same_user_only = false;    // ipc: other users' processes may not connect
   // A peer that says nothing for so long is dead: its connection is closed, and made anew by who had connected. Zero: never.
   Duration silence_max = absl::ZeroDuration();
   // It is connected again: what was on its way over the connection before may be lost. Runs before anything that came over this
   // one is taken.
   std::function<void()> on_reconnected;
+  // The one it connects to does not let in its key, and says so. libzmq does not try again: a new socket has to.
+  std::function<void()> on_shut_out;
   Duration linger = absl::ZeroDuration();  // at the end, for what was sent to leave
+  // Of a tcp socket that is bound: who is connected is known, and can be cut off; with so many connections, one that has said nothing goes
+  // when another comes, and `on_crowded` runs. 0: without.
+  std::size_t connections_max = 0;
+  std::function<void()> on_crowded;
 };
 
 // Thread-bound to its loop. Not destroyed from inside its own callback: retire() it.
@@ -52,7 +57,7 @@ class ZmqSocket {
   using Frames = absl::Span<const std::string_view>;
   using OnMessage = std::function<void(Frames frames)>;
 
-  static constexpr std::size_t frames_max = 4;  // of one message; more are cut off
+  static constexpr std::size_t frames_max = 8;  // of one message; more are cut off
   static constexpr std::size_t messages_per_turn = 128;
   static constexpr std::size_t message_bytes_max = 2 << 20;  // a peer that sends more is cut off
 
@@ -81,6 +86,18 @@ class ZmqSocket {
   void subscribe(std::string_view topic);
   void unsubscribe(std::string_view topic);
 
+  // Within on_message of a socket that is manual: what the one who sent it is subscribed to.
+  void grant(std::string_view topic);
+  void withdraw(std::string_view topic);
+  // Within on_message: whom the ZAP handler took the sender for; empty: it was not asked.
+  std::string_view user() const { return user_; }
+  // Within on_message, of a socket with `connections_max`: its sender has to connect again.
+  void cut_sender();
+  // The same: how many topics it is subscribed to, with or without this one from now on.
+  std::size_t sender_holds(std::string_view topic, bool wanted);
+  // Everybody has to whose user `stays` does not hold for, and everybody who has said nothing so far.
+  void cut_unless(const std::function<bool(std::string_view user)>& stays);
+
   // False: it would have to wait (a queue is full, nobody is connected), and nothing was sent.
   bool send(Frames frames);
   // XPUB: to those whose queue has room.
@@ -96,20 +113,26 @@ class ZmqSocket {
   void look_again();
   int events() const;
   bool receive();
-  void watch_connection();
-  // Whether it has connected again since the last call.
-  bool reconnected();
+  bool knows(const char* user, int descriptor);
+  bool watch_connections(std::size_t connections_max, std::function<void()> on_crowded);
 
   std::shared_ptr<ZmqContext> context_;
   EventLoop& loop_;
   OnMessage on_message_;
   std::function<void()> on_writable_;
   std::function<void()> on_reconnected_;
+  std::function<void()> on_shut_out_;
   void* socket_ = nullptr;
-  void* monitor_ = nullptr;  // tells of socket_'s connections
-  bool connected_ = false;   // once
+  std::unique_ptr<ZmqMonitor> monitor_;  // null: nobody asks
+  std::unique_ptr<ZmqPeers> peers_;      // null: it has none, or nobody asks
+  bool connected_ = false;               // once
+  bool reconnected_ = false;             // which is to be told
+  bool is_shut_out_ = false;             // which is to be told
   int fd_ = -1;
   std::size_t burst_ = 0;
+  std::string_view user_;
+  int sender_ = -1;  // descriptor; -1: libzmq itself
+  bool manual_ = false;
   bool nodrop_ = false;
   bool blocked_ = false;  // on_writable_ is to run
   bool retired_ = false;

@@ -27,7 +27,7 @@
 //   request  = "q" number(id) string(actor) string(bytes)
 //   answer   = "a" number(id) number(code) string(message) string(bytes)
 // A request to the actor "bus" asks for history (bus/history.h): what a subscriber missed, of the publisher's log.
-// The signature of a member and the rights of a key will be fields at the end of hello and welcome.
+// Over tcp the connection itself says whose it is (bus/zap.h): nothing of that is in a frame.
 #pragma once
 
 #include <cstdint>

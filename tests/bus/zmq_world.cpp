@@ -4,29 +4,42 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "bus/zmq_bus.h"
 #include "core/event_loop.h"
 #include "tests/bus/bus_world.h"
+#include "tests/bus/test_keys.h"
 
 namespace supercloud {
 namespace {
 
-// Stands between a publisher and its subscribers, and forgets events while it is cut.
+// Lets in every key, as nobody in its context says which.
+std::optional<CurveEnd> bound_as(const std::string& name, bool keys) {
+  if (!keys) return std::nullopt;
+  return CurveEnd{test_key(name), std::nullopt};
+}
+std::optional<CurveEnd> connected_as(const std::string& name, const std::string& to, bool keys) {
+  if (!keys) return std::nullopt;
+  return CurveEnd{test_key(name), test_key(to)->public_key().curve()};
+}
+
+// Stands between a publisher and its subscribers, with its key towards them, and forgets events while it is cut.
 class LossyLink {
  public:
-  LossyLink(EventLoop& loop, const std::string& bind)
-      : subscribers_(context_, ZMQ_XPUB, {}, loop,
+  LossyLink(EventLoop& loop, const std::string& bind, const std::string& of, bool keys)
+      : subscribers_(context_, ZMQ_XPUB, {.curve = bound_as(of, keys)}, loop,
                      [this](ZmqSocket::Frames frames) { publisher_.send(frames); }),
-        publisher_(context_, ZMQ_XSUB, {}, loop, [this](ZmqSocket::Frames frames) {
-          if (cut && frames[0][0] != marker_lead[0]) {
-            ++lost;
-          } else {
-            subscribers_.send(frames);
-          }
-        }) {
+        publisher_(context_, ZMQ_XSUB, {.curve = connected_as("link", of, keys)}, loop,
+                   [this](ZmqSocket::Frames frames) {
+                     if (cut && frames[0][0] != marker_lead[0]) {
+                       ++lost;
+                     } else {
+                       subscribers_.send(frames);
+                     }
+                   }) {
     EXPECT_TRUE(subscribers_.bind(bind).ok());
   }
   void connect(const std::string& endpoint) {
@@ -49,11 +62,12 @@ class LossyLink {
 class Liar {
  public:
   Liar(EventLoop& loop, const std::string& requests, const std::string& publisher,
-       const std::string& victim)
-      : hello_(context_, ZMQ_DEALER, {}, loop, [](ZmqSocket::Frames) {}),
-        requests_(context_, ZMQ_ROUTER, {}, loop,
+       const std::string& victim, const std::string& victim_name, bool keys)
+      : hello_(context_, ZMQ_DEALER, {.curve = connected_as("liar", victim_name, keys)}, loop,
+               [](ZmqSocket::Frames) {}),
+        requests_(context_, ZMQ_ROUTER, {.curve = bound_as("liar", keys)}, loop,
                   [this](ZmqSocket::Frames frames) { welcome(frames); }),
-        publisher_(context_, ZMQ_XPUB, {}, loop,
+        publisher_(context_, ZMQ_XPUB, {.curve = bound_as("liar", keys)}, loop,
                    [this](ZmqSocket::Frames frames) { publish(frames); }) {
     EXPECT_TRUE(requests_.bind(requests).ok());
     EXPECT_TRUE(publisher_.bind(publisher).ok());
@@ -123,7 +137,7 @@ class ZmqWorld final : public BusWorld {
     return open(name, "", std::move(logged));
   }
   std::unique_ptr<BusProcess> start_lossy(std::string name) override {
-    auto link = std::make_unique<LossyLink>(loop_, endpoint(name + ".link"));
+    auto link = std::make_unique<LossyLink>(loop_, endpoint(name + ".link"), name, tcp_);
     auto process = open(name, link->endpoint(), TestStreams(name));
     link->connect(dynamic_cast<ZmqBus&>(*process->bus).publish_endpoint_bound());
     links_.push_back(std::move(link));
@@ -144,7 +158,7 @@ class ZmqWorld final : public BusWorld {
   }
   void send_garbage(BusProcess& to) override {
     liars_.push_back(std::make_unique<Liar>(loop_, endpoint("liar.req"), endpoint("liar.pub"),
-                                            request_endpoints_[to.name]));
+                                            request_endpoints_[to.name], to.name, tcp_));
   }
 
  private:
@@ -165,7 +179,12 @@ class ZmqWorld final : public BusWorld {
     options.on_fatal = [p = process.get()](absl::Status why) {
       p->fatal.push_back(std::move(why));
     };
-    for (const auto& [other, seed] : request_endpoints_) options.seeds.push_back(seed);
+    if (tcp_) {
+      options.credentials = {test_key(name), std::make_shared<const Trust>(
+                                                 test_trust({"a", "b", "c", "link", "liar"}))};
+    }
+    for (const auto& [other, seed] : request_endpoints_)
+      options.seeds.push_back(tcp_ ? other + "@" + seed : seed);
     auto bus = ZmqBus::open(loop_, *process->pool, options);
     if (!tcp_ && absl::IsAlreadyExists(bus.status())) {  // a twin: let it come in elsewhere
       options.publish_bind += ".twin";

@@ -1,0 +1,159 @@
+#include "bus/zmq_publisher.h"
+
+#include <zmq.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/text.h"
+#include "core/topic.h"
+
+namespace supercloud {
+namespace {
+
+// The whole of one, which is nobody else's: part of one would be a look at others'.
+bool is_marker(std::string_view topic) {
+  return topic.starts_with(marker_lead) && topic.size() <= 2 * wire_name_bytes_max &&
+         std::count(topic.begin(), topic.end(), '/') == 3 && topic.back() == '/';
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ZmqPublisher>> ZmqPublisher::bind(
+    const std::shared_ptr<ZmqContext>& context, EventLoop& loop, const Member& self,
+    const Credentials& credentials, ZmqPublisherOptions options, Rejected rejected) {
+  std::unique_ptr<ZmqPublisher> made(
+      new ZmqPublisher(loop, self, credentials, std::move(options), std::move(rejected)));
+  ZmqSocketOptions queue{.high_water_mark = made->options_.high_water_mark, .nodrop = true};
+  queue.linger = made->options_.linger;
+  if (made->secured()) {
+    queue.curve = CurveEnd{credentials.key, std::nullopt};
+    queue.manual = true;
+    queue.connections_max = made->options_.connections_max;
+    queue.on_crowded = [raw = made.get()] {
+      raw->rejected_("a connection", absl::StrCat("more than ", raw->options_.connections_max,
+                                                  " processes are connected to what publishes"));
+    };
+  }
+  auto socket = ZmqSocket::make(
+      context, ZMQ_XPUB, std::move(queue), loop,
+      [raw = made.get()](ZmqSocket::Frames frames) { raw->on_subscription(frames[0]); });
+  if (!socket.ok()) return socket.status();
+  made->socket_ = *std::move(socket);
+  if (absl::Status bound = made->socket_->bind(made->options_.endpoint); !bound.ok()) return bound;
+  return made;
+}
+
+ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credentials& credentials,
+                           ZmqPublisherOptions options, Rejected rejected)
+    : loop_(loop),
+      name_(self.name),
+      nonce_(self.nonce),
+      credentials_(credentials),
+      options_(std::move(options)),
+      rejected_(std::move(rejected)) {}
+
+ZmqPublisher::~ZmqPublisher() { loop_.cancel(slow_timer_); }
+
+void ZmqPublisher::start(std::vector<OriginTail> past) {
+  published_ = PublishedTails(std::move(past));
+  socket_->start();
+}
+
+void ZmqPublisher::publish(const Event& event) {
+  published_.note(event);
+  const std::string_view topic = event.topic();
+  std::array<char, topic_bytes_max + 1> wire_topic;
+  if (topic.size() >= wire_topic.size()) return;  // no valid topic is
+  *std::copy(topic.begin(), topic.end(), wire_topic.begin()) = '.';
+  const auto bytes = event.bytes();
+  const std::string_view frames[] = {{wire_topic.data(), topic.size() + 1},
+                                     {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
+  if (socket_->send(frames)) return;
+  socket_->send_lossy(frames);  // to those that have room
+  note_dropped();
+}
+
+void ZmqPublisher::note_dropped() {
+  ++dropped_;
+  if (slow_timer_ != 0) return;
+  slow_timer_ = loop_.at(
+      loop_.clock().now() + (dropped_ == 1 ? absl::ZeroDuration() : absl::Seconds(1)), [this] {
+        slow_timer_ = 0;
+        const std::uint64_t count = dropped_ - std::exchange(dropped_told_, dropped_);
+        if (count > 0 && options_.on_slow_subscriber) options_.on_slow_subscriber(count);
+      });
+}
+
+// Someone subscribed a topic that nobody had, or with keys: any. When it is a marker's, what they subscribed before it is in effect.
+void ZmqPublisher::on_subscription(std::string_view frame) {
+  if (secured() && !in_step(frame)) return;
+  if (frame.empty() || (frame[0] != 0 && frame[0] != 1)) return;
+  const bool wanted = frame[0] == 1;
+  const std::string_view topic = frame.substr(1);
+  if (secured() && (topic.size() > 2 * wire_name_bytes_max ||
+                    socket_->sender_holds(topic, wanted) > subscriptions_max))
+    return turn_out(topic.size() > 2 * wire_name_bytes_max
+                        ? "a topic that is too long"
+                        : "more subscriptions than anybody needs");
+  if (secured()) decide(topic, wanted);
+  if (!wanted || !is_marker(topic)) return;
+  const std::string body = encode(Marker{name_, nonce_, published_.all()});
+  const std::string_view marker[] = {topic, body};
+  socket_->send_lossy(marker);
+}
+
+// libzmq keeps subscriptions that wait, and the pipes of their senders, in two queues. A message that is no subscription takes a place in the
+// first alone (seen with 4.3.4): from then on a right would be granted to whoever comes next in the second, until both are empty. So nothing is
+// granted for as long, and who sent something meanwhile has to connect again, and to ask again.
+bool ZmqPublisher::in_step(std::string_view frame) {
+  if (frame.empty() || (frame[0] != 0 && frame[0] != 1)) {
+    out_of_step_ = true;
+    turn_out("what is no subscription");
+  } else if (socket_->burst() == 1) {
+    out_of_step_ = false;
+  }
+  if (out_of_step_) socket_->cut_sender();
+  return !out_of_step_;
+}
+
+void ZmqPublisher::turn_out(std::string_view why) {
+  const std::string* name = credentials_.trust->name_of(socket_->user());
+  rejected_(name == nullptr ? "a connection" : *name,
+            absl::StrCat("it is cut off, for it sends to what publishes ", absl_view(why)));
+  socket_->cut_sender();
+}
+
+// What the sender of a subscription is granted of it.
+void ZmqPublisher::decide(std::string_view topic, bool wanted) {
+  const std::string_view key = socket_->user();
+  const std::string* name = credentials_.trust->name_of(key);
+  if (!wanted) {
+    if (is_marker(topic) || (name != nullptr && narrowed_.find(key) == narrowed_.end()))
+      socket_->withdraw(topic);
+    return;
+  }
+  if (name == nullptr) return socket_->cut_sender();
+  if (is_marker(topic)) return socket_->grant(topic);
+  const std::vector<std::string> allowed = credentials_.trust->rights.allowed(*name, topic);
+  for (const std::string& prefix : allowed) socket_->grant(prefix);
+  if (allowed.size() == 1 && allowed[0] == topic) return;
+  narrowed_.emplace(key);
+  rejected_(*name,
+            absl::StrCat("it has no right to subscribe all of \"", absl_view(topic), "\"; it gets ",
+                         allowed.empty()       ? std::string("nothing")
+                         : allowed.size() == 1 ? absl::StrCat("\"", allowed[0], "\"")
+                                               : absl::StrCat(allowed.size(), " parts of it")));
+}
+
+void ZmqPublisher::trust_changed(const Trust& before) {
+  const auto stays = [&](std::string_view key) {
+    return same_subscriber(before, *credentials_.trust, key);
+  };
+  socket_->cut_unless(stays);
+  std::erase_if(narrowed_, [&](const std::string& key) { return !stays(key); });
+}
+
+}  // namespace supercloud

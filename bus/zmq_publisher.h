@@ -1,0 +1,84 @@
+// The half of the live bus that publishes: an XPUB socket, bound. It answers markers (bus/zmq_wire.h) and, with keys, grants to each
+// subscriber what its rights cover of what it asks for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bus/gap_detector.h"
+#include "bus/trust.h"
+#include "bus/zmq_socket.h"
+#include "bus/zmq_wire.h"
+#include "core/event_loop.h"
+
+namespace supercloud {
+
+struct ZmqPublisherOptions {
+  std::string endpoint;
+  int high_water_mark = 1000;
+  Duration linger = absl::ZeroDuration();
+  std::size_t connections_max = 0;  // with keys
+  // Subscribers' queues filled up, that often since the last call; at most once a second.
+  std::function<void(std::uint64_t times)> on_slow_subscriber;
+};
+
+// Thread-bound to the loop. Not destroyed from inside one of its callbacks.
+class ZmqPublisher {
+ public:
+  using Rejected = std::function<void(std::string from, std::string why)>;
+
+  // Of one subscriber, markers among them; it is cut off beyond.
+  static constexpr std::size_t subscriptions_max = 4096;
+
+  // AlreadyExists: another process has the endpoint; ResourceExhausted; InvalidArgument. `credentials` outlive it, and may change; no key in
+  // them: all is plain.
+  static absl::StatusOr<std::unique_ptr<ZmqPublisher>> bind(
+      const std::shared_ptr<ZmqContext>& context, EventLoop& loop, const Member& self,
+      const Credentials& credentials, ZmqPublisherOptions options, Rejected rejected);
+  ~ZmqPublisher();
+  ZmqPublisher(const ZmqPublisher&) = delete;
+  ZmqPublisher& operator=(const ZmqPublisher&) = delete;
+
+  void start(std::vector<OriginTail> past);
+  void publish(const Event& event);
+  // The credentials are others than `before`: whom that concerns has to connect again.
+  void trust_changed(const Trust& before);
+
+  std::string endpoint() const { return socket_->endpoint(); }
+  // How often a subscriber's queue filled up.
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  ZmqPublisher(EventLoop& loop, const Member& self, const Credentials& credentials,
+               ZmqPublisherOptions options, Rejected rejected);
+  bool secured() const { return credentials_.key != nullptr; }
+  void on_subscription(std::string_view frame);
+  bool in_step(std::string_view frame);
+  void turn_out(std::string_view why);
+  void decide(std::string_view topic, bool wanted);
+  void note_dropped();
+
+  EventLoop& loop_;
+  const std::string name_;
+  const std::uint64_t nonce_;
+  const Credentials& credentials_;
+  const ZmqPublisherOptions options_;
+  Rejected rejected_;
+  std::unique_ptr<ZmqSocket> socket_;
+  PublishedTails published_;
+  // Keys that asked for more than they may: what was granted within that stays until the connection ends, for libzmq does not count how often.
+  std::set<std::string, std::less<>> narrowed_;
+  bool out_of_step_ = false;
+  std::uint64_t dropped_ = 0;
+  std::uint64_t dropped_told_ = 0;
+  TimerId slow_timer_ = 0;
+};
+
+}  // namespace supercloud

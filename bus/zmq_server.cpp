@@ -1,0 +1,123 @@
+#include "bus/zmq_server.h"
+
+#include <zmq.h>
+
+#include <set>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "bus/history.h"
+#include "bus/subscriber.h"
+#include "core/text.h"
+
+namespace supercloud {
+
+absl::StatusOr<std::unique_ptr<ZmqServer>> ZmqServer::bind(
+    const std::shared_ptr<ZmqContext>& context, EventLoop& loop, std::string node,
+    const Credentials& credentials, ZmqServerOptions options) {
+  std::unique_ptr<ZmqServer> made(new ZmqServer(loop, std::move(node), credentials));
+  ZmqSocketOptions queue{.high_water_mark = options.high_water_mark};
+  if (made->secured()) {
+    queue.curve = CurveEnd{credentials.key, std::nullopt};
+    queue.connections_max = options.connections_max;
+    queue.on_crowded = [raw = made.get(), most = options.connections_max] {
+      if (raw->receiver_ != nullptr)
+        raw->receiver_->on_rejected(
+            "a connection",
+            absl::StrCat("more than ", most, " processes are connected to what answers"));
+    };
+  }
+  auto socket =
+      ZmqSocket::make(context, ZMQ_ROUTER, std::move(queue), loop,
+                      [raw = made.get()](ZmqSocket::Frames frames) { raw->on_frames(frames); });
+  if (!socket.ok()) return socket.status();
+  made->socket_ = *std::move(socket);
+  if (absl::Status bound = made->socket_->bind(options.endpoint); !bound.ok()) return bound;
+  return made;
+}
+
+void ZmqServer::start(BusReceiver& receiver, OnHello on_hello) {
+  receiver_ = &receiver;
+  on_hello_ = std::move(on_hello);
+  socket_->start();
+}
+
+void ZmqServer::trust_changed(const Trust& before) {
+  socket_->cut_unless(
+      [&](std::string_view key) { return same_name(before, *credentials_.trust, key); });
+}
+
+void ZmqServer::on_frames(ZmqSocket::Frames frames) {
+  if (receiver_ == nullptr) return;
+  const Trust::Enrolled* user = secured() ? credentials_.trust->find(socket_->user()) : nullptr;
+  if (secured() && user == nullptr) return socket_->cut_sender();
+  const std::string from = user == nullptr ? "a request socket" : user->name;
+  if (frames.size() != 2) return receiver_->on_rejected(from, "a message that has not one frame");
+  const std::string identity(frames[0]);
+  absl::StatusOr<Control> control = decode_control(frames[1]);
+  if (!control.ok()) return receiver_->on_rejected(from, std::string(control.status().message()));
+  if (const Hello* hello = std::get_if<Hello>(&*control)) {
+    answer(identity, on_hello_(*hello, user));
+  } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
+    serve(identity, user, std::move(*request));
+  } else {
+    receiver_->on_rejected(from, "a request that is none");
+  }
+}
+
+void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
+                      WireRequest request) {
+  // May be called on any thread, and after this bus is gone.
+  auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, identity,
+               id = request.id](absl::StatusOr<std::string> value) {
+    loop.post([alive, this, identity, id, value = std::move(value)]() mutable {
+      if (alive.expired()) return;
+      if (value.ok()) {
+        if (absl::Status size = check_size("the answer", value->size()); !size.ok()) value = size;
+      }
+      answer(identity, WireAnswer{id, std::move(value)});
+    });
+  };
+  Reply<std::string> reply(far_future, std::move(done));
+  if (request.actor == history_actor) {
+    if (user != nullptr) return serve_log(user->name, request.bytes, std::move(reply));
+    serve_history(*receiver_, node_, request.bytes, std::move(reply));
+  } else if (user != nullptr && !credentials_.trust->rights.may_request(user->name)) {
+    const std::string why =
+        absl::StrCat(user->name,
+                     " has no right to make requests, which `requests = true` in the "
+                     "trust file of that node gives; it was one to ",
+                     node_, "/", request.actor);
+    reply(absl::PermissionDeniedError(why));
+    receiver_->on_rejected(user->name, why);
+  } else {
+    receiver_->on_request(std::move(request.actor), std::move(request.bytes), std::move(reply));
+  }
+}
+
+// As far as it may subscribe.
+void ZmqServer::serve_log(const std::string& user, const std::string& question,
+                          Reply<std::string> reply) {
+  absl::StatusOr<StreamRange> range = decode_question(question);
+  if (!range.ok()) return reply(range.status());
+  std::set<std::string> allowed;
+  for (const std::string& prefix : range->prefixes) {
+    for (std::string& each : credentials_.trust->rights.allowed(user, prefix))
+      allowed.insert(std::move(each));
+  }
+  if (allowed.empty() || allowed.size() > history_prefixes_max) {
+    return reply(absl::PermissionDeniedError(
+        absl::StrCat(user, " has no right to subscribe what it asks the log of ", node_, " for")));
+  }
+  range->prefixes.assign(allowed.begin(), allowed.end());
+  serve_history(*receiver_, node_, encode_question(*range), std::move(reply));
+}
+
+void ZmqServer::answer(const std::string& identity, const Control& control) {
+  const std::string frame = encode(control);
+  const std::string_view frames[] = {identity, frame};
+  socket_->send(frames);
+}
+
+}  // namespace supercloud

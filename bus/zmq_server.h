@@ -1,0 +1,65 @@
+// The half of the live bus that is asked: a ROUTER socket, bound, for hellos, requests to actors and questions for history.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "bus/trust.h"
+#include "bus/zmq_socket.h"
+#include "bus/zmq_wire.h"
+#include "core/bus.h"
+#include "core/event_loop.h"
+
+namespace supercloud {
+
+struct ZmqServerOptions {
+  std::string endpoint;
+  int high_water_mark = 1000;
+  std::size_t connections_max = 0;  // with keys
+};
+
+// Thread-bound to the loop. Not destroyed from inside one of its callbacks.
+class ZmqServer {
+ public:
+  // What to answer to a hello from a connection of `user`'s; null: without keys, it may be anyone's.
+  using OnHello = std::function<Control(const Hello& hello, const Trust::Enrolled* user)>;
+
+  // AlreadyExists: another process has the endpoint; ResourceExhausted; InvalidArgument. `credentials` outlive it, and may change; no key in
+  // them: all is plain. `node`: whose log it answers for.
+  static absl::StatusOr<std::unique_ptr<ZmqServer>> bind(const std::shared_ptr<ZmqContext>& context,
+                                                         EventLoop& loop, std::string node,
+                                                         const Credentials& credentials,
+                                                         ZmqServerOptions options);
+  ZmqServer(const ZmqServer&) = delete;
+  ZmqServer& operator=(const ZmqServer&) = delete;
+
+  void start(BusReceiver& receiver, OnHello on_hello);
+  // Answers nothing any more.
+  void stop() { receiver_ = nullptr; }
+  // The credentials are others than `before`: whom that concerns has to connect again.
+  void trust_changed(const Trust& before);
+
+  std::string endpoint() const { return socket_->endpoint(); }
+
+ private:
+  ZmqServer(EventLoop& loop, std::string node, const Credentials& credentials)
+      : loop_(loop), node_(std::move(node)), credentials_(credentials) {}
+  bool secured() const { return credentials_.key != nullptr; }
+  void on_frames(ZmqSocket::Frames frames);
+  void serve(const std::string& identity, const Trust::Enrolled* user, WireRequest request);
+  void serve_log(const std::string& user, const std::string& question, Reply<std::string> reply);
+  void answer(const std::string& identity, const Control& control);
+
+  EventLoop& loop_;
+  const std::string node_;
+  const Credentials& credentials_;
+  BusReceiver* receiver_ = nullptr;
+  OnHello on_hello_;
+  std::unique_ptr<ZmqSocket> socket_;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace supercloud

@@ -1,0 +1,148 @@
+// Peers that mean harm, with a key and without: nothing crashes, nobody gets more than is theirs, memory stays bounded, and it is told who it was.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "absl/strings/numbers.h"
+#include "tests/bus/security_fixture.h"
+#include "tests/bus/stranger.h"
+
+namespace supercloud {
+namespace {
+
+class AttackTest : public SecurityTest {
+ protected:
+  // A connection that says nothing.
+  static int silent_connection(const std::string& endpoint) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    int port = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(endpoint.substr(endpoint.rfind(':') + 1), &port)) << endpoint;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  }
+};
+
+TEST_F(AttackTest, what_is_no_subscription_gets_nobody_anothers_grant) {
+  Trust trust = all_;
+  trust.rights.grant("c", rights({}, {"node.heartbeat.>"}, false));
+  auto a = start(member("a", trust));
+  const std::string endpoint = bus(*a).publish_endpoint();
+  Stranger friendly(loop_, ZMQ_SUB, "b", "a", endpoint);
+  Stranger shifter(loop_, ZMQ_XSUB, "c", "a", endpoint);
+  Stranger taker(loop_, ZMQ_SUB, "c", "a", endpoint);
+  const auto times_told = [&] {
+    return std::count_if(a->rejected.begin(), a->rejected.end(), [](const std::string& line) {
+      return line.find(
+                 "c: it is cut off, for it sends to what publishes what is no subscription") !=
+             std::string::npos;
+    });
+  };
+  const auto at_marker = [&](Stranger& each, const std::string& of, int number) {
+    const std::string marker = std::string(marker_lead) + of + "/1/" + std::to_string(number) + "/";
+    each.subscribe(marker);
+    return each.eventually([&] { return each.heard_of(marker); });
+  };
+  constexpr int rounds = 12;
+  int marker = 0;
+  for (int round = 0; round < rounds; ++round) {
+    ASSERT_TRUE(at_marker(friendly, "b", ++marker));
+    ASSERT_TRUE(at_marker(taker, "c", ++marker));
+    const auto told = times_told();
+    // All wait at once, for the loop does not turn.
+    shifter.send("nothing that one subscribes");
+    friendly.subscribe("vm.dirty_rate.main.t" + std::to_string(round) + ".");
+    taker.subscribe("node.heartbeat.main.t" + std::to_string(round) + ".");
+    ASSERT_TRUE(taker.eventually([&] { return times_told() > told; })) << round;
+  }
+  ASSERT_TRUE(at_marker(friendly, "b", ++marker));
+  ASSERT_TRUE(at_marker(taker, "c", ++marker));
+  // Who was cut off for another's doing has what it asked for all the same.
+  for (int round = 0; round < rounds; ++round) a->publish("executor", "t" + std::to_string(round));
+  EXPECT_TRUE(friendly.eventually([&] {
+    for (int round = 0; round < rounds; ++round)
+      if (!friendly.heard_of("vm.dirty_rate.main.t" + std::to_string(round) + ".")) return false;
+    return true;
+  }));
+  ASSERT_TRUE(at_marker(taker, "c", ++marker));
+  EXPECT_FALSE(taker.heard_of("vm."));
+  EXPECT_FALSE(shifter.heard_of("vm."));
+}
+
+TEST_F(AttackTest, connections_without_a_word_make_room_for_others) {
+  ZmqBusOptions options = member("a", all_);
+  options.connections_max = 16;
+  auto a = start(options);
+  std::vector<int> silent;
+  for (const std::string& endpoint : {bus(*a).publish_endpoint(), bus(*a).request_endpoint()})
+    for (int i = 0; i < 64; ++i) silent.push_back(silent_connection(endpoint));
+  auto b = start(member("b", all_), a.get());
+  meet(*a, *b);
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+  EXPECT_TRUE(rejected(*a, "a connection: more than 16 processes are connected to what publishes"));
+  EXPECT_TRUE(rejected(*a, "a connection: more than 16 processes are connected to what answers"));
+  for (const int fd : silent) ::close(fd);
+}
+
+TEST_F(AttackTest, who_never_stops_subscribing_is_cut_off) {
+  auto a = start(member("a", all_));
+  Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+  for (std::size_t i = 0; i <= ZmqPublisher::subscriptions_max; ++i)
+    c.subscribe("vm." + std::to_string(i) + ".");
+  ASSERT_TRUE(c.eventually([&] { return c.times(ZMQ_EVENT_DISCONNECTED) > 0; }));
+  EXPECT_TRUE(rejected(*a, "c: it is cut off, for it sends to what publishes more subscriptions"));
+}
+
+TEST_F(AttackTest, a_topic_longer_than_any_is_cut_off) {
+  auto a = start(member("a", all_));
+  Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+  c.subscribe("vm." + std::string(100'000, 'x'));
+  ASSERT_TRUE(c.eventually([&] { return c.times(ZMQ_EVENT_DISCONNECTED) > 0; }));
+  EXPECT_TRUE(
+      rejected(*a, "c: it is cut off, for it sends to what publishes a topic that is too long"));
+}
+
+TEST_F(AttackTest, giant_frames_and_garbage_harm_nobody) {
+  auto a = start(member("a", all_));
+  auto b = start(member("b", all_), a.get());
+  meet(*a, *b);
+  Stranger giant(loop_, ZMQ_DEALER, "c", "a", bus(*a).request_endpoint());
+  giant.send(std::string(ZmqSocket::message_bytes_max + 1, 'x'));
+  ASSERT_TRUE(giant.eventually([&] { return giant.times(ZMQ_EVENT_DISCONNECTED) > 0; }));
+  Stranger garbage(loop_, ZMQ_DEALER, "c", "a", bus(*a).request_endpoint());
+  for (int i = 0; i < 256; ++i)
+    garbage.send(std::string(static_cast<std::size_t>(i), static_cast<char>(i)));
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "c: "); }));
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+  EXPECT_EQ(a->met["b"], 1);
+}
+
+TEST_F(AttackTest, what_speaks_no_zeromq_harms_nobody) {
+  auto a = start(member("a", all_));
+  std::vector<int> open;
+  for (const std::string& endpoint : {bus(*a).publish_endpoint(), bus(*a).request_endpoint()}) {
+    for (const char lead : {'\0', 'G', '\xff'}) {
+      const int fd = silent_connection(endpoint);
+      const std::string words(4096, lead);
+      EXPECT_GT(::send(fd, words.data(), words.size(), MSG_NOSIGNAL), 0);
+      open.push_back(fd);
+    }
+  }
+  auto b = start(member("b", all_), a.get());
+  meet(*a, *b);
+  EXPECT_FALSE(a->sees("c"));
+  for (const int fd : open) ::close(fd);
+}
+
+}  // namespace
+}  // namespace supercloud
