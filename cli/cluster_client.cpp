@@ -1,11 +1,12 @@
-#include <unistd.h>
-
+#include <cstdio>
 #include <deque>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "bus/zmq_bus.h"
+#include "cli/client_bus.h"
 #include "cli/cluster_target.h"
 
 namespace supercloud {
@@ -38,8 +39,26 @@ struct ClusterClient::State final : BusReceiver {
   EventPool pool;
   std::deque<Subscription> subscriptions;
   std::function<void(const BusGap&)> gap;
-  bool answered = false;        // by any member
-  std::unique_ptr<ZmqBus> bus;  // first to go
+  bool answered = false;  // by any member
+  bool joined = false;
+  std::set<std::string> shut_out_by;  // nodes
+  Credentials credentials;            // none: the bus has no keys
+  std::unique_ptr<ZmqBus> bus;        // first to go
+
+  // As far as one's own trust file says.
+  void warn_of_rights(const Pattern& pattern) const {
+    if (credentials.key == nullptr) return;
+    const std::string* own = credentials.trust->name_of(credentials.key->public_key().text());
+    const std::string prefix = pattern.wire_prefix();
+    if (own == nullptr) return;
+    const std::vector<std::string> allowed = credentials.trust->rights.allowed(*own, prefix);
+    if (allowed.size() == 1 && allowed[0] == prefix) return;
+    std::fprintf(stderr,
+                 "%s has no right to subscribe all of %s: what it may not see is missing%s; "
+                 "`subscribe` in the trust file gives it\n",
+                 own->c_str(), pattern.text().c_str(),
+                 allowed.empty() ? ", which is all of it" : "");
+  }
 
   void on_event(Event event) override {
     for (const Subscription& subscription : subscriptions)
@@ -60,29 +79,44 @@ ClusterClient::~ClusterClient() = default;
 
 absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::connect(const ClusterTarget& target) {
   auto state = std::make_unique<State>();
-  ZmqBusOptions options;
-  options.name = absl::StrCat("client-", ::getpid(), "-", absl::ToUnixMicros(absl::Now()));
-  options.client = true;
-  for (const NodeEntry& node : target.nodes)
-    if (node.alive) options.seeds.push_back(node.request_endpoint);
   const auto unreachable = [&](std::string_view why) {
     return absl::UnavailableError(absl::StrCat("cluster ", target.name,
                                                " cannot be asked: ", std::string(why),
                                                "; its logs are in ", target.directory.string()));
   };
-  if (options.seeds.empty()) return unreachable("none of its processes runs");
-  auto bus = ZmqBus::open(state->loop, state->pool, options);
+  auto options = client_options(target, "client");
+  if (absl::IsUnavailable(options.status())) return unreachable("none of its processes runs");
+  if (!options.ok()) return options.status();
+  state->credentials = options->credentials;
+  options->on_shut_out = [raw = state.get(), target, credentials = options->credentials](
+                             const std::string& node, const std::string&) {
+    if (!raw->shut_out_by.insert(node).second || !raw->joined) return;
+    std::fprintf(stderr, "%s\n",
+                 std::string(shut_out(target, credentials, node).message()).c_str());
+  };
+  auto bus = ZmqBus::open(state->loop, state->pool, *options);
   if (!bus.ok()) return bus.status();
   state->bus = *std::move(bus);
   state->bus->start(*state, {});
   std::unique_ptr<ClusterClient> client(new ClusterClient(std::move(state)));
-  client->run_until([&] { return client->state_->answered; },
-                    client->loop().clock().now() + answer_deadline);
-  if (!client->state_->answered) return unreachable("none of its processes answers");
+  const State& seen = *client->state_;
+  client->run_until(
+      [&] { return seen.answered || seen.shut_out_by.size() == options->seeds.size(); },
+      client->loop().clock().now() + answer_deadline);
+  if (!seen.answered && !seen.shut_out_by.empty())
+    return shut_out(target, seen.credentials, *seen.shut_out_by.begin());
+  if (!seen.answered && seen.credentials.key != nullptr)
+    return unreachable(
+        "none of its processes answers, or none has the key that the trust file says");
+  if (!seen.answered) return unreachable("none of its processes answers");
   // A subscription is in effect once every member that is there has confirmed it: then all of them are known.
   if (const auto joined = client->subscribe(Pattern::of("node.left.>"), [](const Event&) {});
       !joined.ok())
     return unreachable(std::string(joined.message()));
+  client->state_->joined = true;
+  for (const std::string& node : seen.shut_out_by)
+    std::fprintf(stderr, "%s\n",
+                 std::string(shut_out(target, seen.credentials, node).message()).c_str());
   return client;
 }
 
@@ -122,6 +156,7 @@ absl::StatusOr<Message<schema::Response>> ClusterClient::ask(
 absl::Status ClusterClient::subscribe(const Pattern& pattern,
                                       std::function<void(const Event&)> each) {
   state_->subscriptions.push_back({pattern, std::move(each)});
+  if (state_->joined) state_->warn_of_rights(pattern);
   auto joined = std::make_shared<std::optional<absl::Status>>();
   const Instant end = state_->loop.clock().now() + subscribe_deadline;
   state_->bus->subscribe(

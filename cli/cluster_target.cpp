@@ -83,6 +83,8 @@ absl::StatusOr<ClusterTarget> find_cluster(const std::string& wanted, const file
 absl::StatusOr<ClusterTarget> find_cluster(const Program& program) {
   auto target = find_cluster(program.cluster, state_root());
   if (!target.ok()) return target;
+  target->key = program.key;
+  target->trust = program.trust;
   const auto alive = std::count_if(target->nodes.begin(), target->nodes.end(),
                                    [](const NodeEntry& node) { return node.alive; });
   std::fprintf(stderr, "cluster %s: %s\n", target->name.c_str(),

@@ -26,7 +26,8 @@ struct ClusterTarget {
   bool running = false;          // at least one of its processes
   std::vector<NodeEntry> nodes;  // that it ever had
   std::string site;
-  MarketClock market;  // speed 0: it has no market
+  MarketClock market;      // speed 0: it has no market
+  std::string key, trust;  // files of whoever asks; empty: the bus has no keys
 };
 
 // --cluster or SUPERCLOUD_CLUSTER (a name, or a run directory), else the only cluster that runs, else the last run. Says on
@@ -40,7 +41,8 @@ absl::StatusOr<ClusterTarget> load_cluster(const std::filesystem::path& director
 // A member of the cluster's bus that asks and listens. Thread-bound; blocking calls run its loop.
 class ClusterClient {
  public:
-  // Unavailable: no process of the cluster runs, or none answers within two seconds.
+  // Unavailable: no process of the cluster runs, or none answers within five seconds. FailedPrecondition: its bus has keys, and the target says none;
+  // PermissionDenied: with a key that no node lets in. What part of it one may not see is told on stderr.
   static absl::StatusOr<std::unique_ptr<ClusterClient>> connect(const ClusterTarget& target);
   ~ClusterClient();
   ClusterClient(const ClusterClient&) = delete;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,9 +14,11 @@
 #include "absl/strings/str_cat.h"
 #include "actors/gateway/http/server.h"
 #include "bus/zmq_bus.h"
+#include "cli/client_bus.h"
 #include "cli/cluster_target.h"
 #include "cli/end_signals.h"
 #include "cli/program.h"
+#include "cli/trust_file.h"
 
 namespace supercloud {
 namespace {
@@ -55,17 +58,19 @@ absl::StatusOr<HttpServerOptions> http_options(const GatewayArguments& arguments
 absl::StatusOr<std::unique_ptr<ZmqBus>> gateway_bus(EventLoop& loop, EventPool& pool,
                                                     const ClusterTarget& target,
                                                     std::function<void(absl::Status)> on_fatal) {
-  ZmqBusOptions options;
-  options.name = absl::StrCat("gateway-", ::getpid(), "-", absl::ToUnixMicros(absl::Now()));
-  options.client = true;
-  options.on_fatal = std::move(on_fatal);
-  for (const NodeEntry& node : target.nodes)
-    if (node.alive) options.seeds.push_back(node.request_endpoint);
-  if (options.seeds.empty())
+  auto options = client_options(target, "gateway");
+  if (absl::IsUnavailable(options.status()))
     return absl::UnavailableError(absl::StrCat(
         "cluster ", target.name,
         " does not run; start a node of it first, or demo (`supercloud demo --help`)"));
-  return ZmqBus::open(loop, pool, options);
+  if (!options.ok()) return options.status();
+  options->on_fatal = std::move(on_fatal);
+  options->on_shut_out = [target, credentials = options->credentials,
+                          told = std::set<std::string>()](const std::string& node,
+                                                          const std::string&) mutable {
+    if (told.insert(node).second) complain(shut_out(target, credentials, node), exit_failed);
+  };
+  return ZmqBus::open(loop, pool, *std::move(options));
 }
 
 int run_gateway(const GatewayArguments& arguments, const Program& program) {
@@ -93,6 +98,10 @@ int run_gateway(const GatewayArguments& arguments, const Program& program) {
     loop.stop();
   });
   if (!bus.ok()) return complain(bus.status(), exit_unreachable);
+  const TrustWatch trust_watch(loop, target->trust, [&](absl::StatusOr<Trust> trust) {
+    if (trust.ok()) return (*bus)->set_trust(std::make_shared<const Trust>(*std::move(trust)));
+    complain(trust.status(), exit_failed);  // what was trusted before goes on
+  });
   GatewayHubOptions hub_options;
   for (const NodeEntry& node : target->nodes) hub_options.nodes.push_back(node.name);
   GatewayHub hub(loop, **bus, pool, metrics, hub_options);

@@ -44,6 +44,10 @@ int main(int argc, char** argv) {
                  "The cluster that is meant; without it the only one that runs, else the log of "
                  "the last run")
       ->envname("SUPERCLOUD_CLUSTER");
+  app.add_option("--key", program.key, "One's own secret key, where the cluster's bus has keys")
+      ->envname("SUPERCLOUD_KEY");
+  app.add_option("--trust", program.trust, "The trust file: whose keys are believed")
+      ->envname("SUPERCLOUD_TRUST");
   app.footer(
       "Examples:\n"
       "  supercloud demo\n"
@@ -53,7 +57,7 @@ int main(int argc, char** argv) {
       "Exit codes: 0 done; 1 it did not happen; 2 wrong usage or a wrong file; 3 no such cluster, "
       "or it does not\n"
       "answer; 4 nothing matches; 130 ended by Ctrl-C or SIGTERM before it was done.\n"
-      "--json and --cluster go with every command.");
+      "--json, --cluster, --key and --trust go with every command.");
   supercloud::add_commands(app, program);
   try {
     app.parse(argc, argv);

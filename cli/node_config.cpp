@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/price_text.h"
+#include "bus/membership.h"
 #include "cli/run_directory.h"
 #include "cli/toml_table.h"
 #include "core/topic.h"
@@ -217,6 +218,29 @@ void read_policies(TomlTable& file, const std::string& toml, NodeConfig& config)
   }
 }
 
+// All of a node's bus is tcp and has keys, or ipc and has none.
+void read_bus(TomlTable& file, const std::string& toml, NodeConfig& config) {
+  TomlTable bus = file.table("bus");
+  config.publish_endpoint = bus.required_text("publish");
+  config.request_endpoint = bus.required_text("request");
+  for (const auto& [key, path] : {std::pair("key", &config.key), std::pair("trust", &config.trust)})
+    if (bus.has(key)) *path = path_beside(toml, bus.required_text(key));
+  if (config.key.empty() != config.trust.empty())
+    file.complain("bus", config.key.empty()
+                             ? "needs the node's own key beside the trust file: `supercloud keys "
+                               "new` makes it; write key = \"NAME.key\""
+                             : "needs the keys of the others beside its own: write trust = "
+                               "\"trust.toml\" (docs/security.md)");
+  const bool keys = !config.key.empty();
+  for (const char* key : {"publish", "request"})
+    if (const absl::Status good = check_endpoint(bus.text(key, ""), keys); !good.ok())
+      bus.complain(key, absl::StrCat("is refused: ", std::string(good.message())));
+  for (const std::string& seed : config.seeds)
+    if (const absl::Status good = check_seed(seed, keys); !good.ok())
+      file.complain("seeds",
+                    absl::StrCat("has one that is refused: ", std::string(good.message())));
+}
+
 std::string toml_text(std::string_view value) {
   std::string result = "\"";
   for (const char c : value) {
@@ -263,9 +287,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   if (file.has("site")) check_token(file, "site", config.site);
   config.directory = file.text("directory", (state_root() / config.cluster).string());
   config.seeds = file.texts("seeds");
-  TomlTable bus = file.table("bus");
-  config.publish_endpoint = bus.required_text("publish");
-  config.request_endpoint = bus.required_text("request");
+  read_bus(file, name, config);
   TomlTable links = file.table("links");
   if (file.has("host")) config.link_endpoint = links.required_text("listen");
   TomlTable lease = file.table("lease");
@@ -315,8 +337,11 @@ std::string to_toml(const NodeConfig& config) {
                    "\ndirectory = ", toml_text(config.directory.string()), "\n");
   absl::StrAppend(&toml, "seeds = ", toml_texts(config.seeds),
                   "\n\n[bus]\npublish = ", toml_text(config.publish_endpoint),
-                  "\nrequest = ", toml_text(config.request_endpoint),
-                  "\n\n[lease]\nttl = ", span(config.fence.ttl),
+                  "\nrequest = ", toml_text(config.request_endpoint), "\n");
+  if (!config.key.empty())
+    absl::StrAppend(&toml, "key = ", toml_text(config.key), "\ntrust = ", toml_text(config.trust),
+                    "\n");
+  absl::StrAppend(&toml, "\n[lease]\nttl = ", span(config.fence.ttl),
                   "\nfence_after = ", span(config.fence.fence_after), "\n");
   if (!config.policies.empty()) toml += "\n[policies]\n";
   for (const auto& [name, path] : config.policies)

@@ -73,6 +73,7 @@ struct NodeConfig {
   std::string site;                 // the node that hosts the lease table
   std::filesystem::path directory;  // of the run; the node's own folder is below it
   std::string publish_endpoint, request_endpoint, link_endpoint;
+  std::string key, trust;  // files; both or none: then the bus is ipc alone
   std::vector<std::string> seeds;
   FencePolicy fence;
   std::optional<HostConfig> host;
@@ -86,7 +87,7 @@ struct NodeConfig {
   bool hosts_leases() const { return name == site; }
 };
 
-// InvalidArgument with file, line, key and cure; NotFound. Paths of policies are relative to the file's folder.
+// InvalidArgument with file, line, key and cure; NotFound. Paths of policies, keys and prices are relative to the file's folder.
 absl::StatusOr<NodeConfig> read_node_config(const std::string& path);
 absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std::string& name);
 // As TOML that reads as the same.

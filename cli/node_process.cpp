@@ -4,6 +4,8 @@
 
 #include <iostream>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +15,7 @@
 #include "actors/spot/price_files.h"
 #include "bus/zmq_bus.h"
 #include "cli/run_directory.h"
+#include "cli/trust_file.h"
 #include "core/node.h"
 #include "core/socket_link.h"
 #include "hypercall/simulated/host.h"
@@ -159,6 +162,7 @@ struct NodeProcess::Parts {
   absl::Status open();
   void spawn(const std::function<void(NodeActorsOptions&)>& adjust);
   void watch_session();
+  void believe(absl::StatusOr<Trust> trust);
   void fail(absl::Status why) {
     if (on_fatal) std::exchange(on_fatal, nullptr)(std::move(why));
   }
@@ -181,7 +185,8 @@ struct NodeProcess::Parts {
   PolicyRegistry policies = built_in_policies();
 
   NodeSession session;
-  std::unique_ptr<Node> node;  // first to go
+  std::unique_ptr<Node> node;               // first to go
+  std::unique_ptr<TrustWatch> trust_watch;  // null: the bus has no keys
   TimerId watch = 0;
 };
 
@@ -217,7 +222,22 @@ absl::Status NodeProcess::Parts::open() {
   bus_options.publish_bind = config.publish_endpoint;
   bus_options.request_bind = config.request_endpoint;
   bus_options.seeds = config.seeds;
+  if (!config.key.empty()) {
+    // Before it is read, so that no change is missed.
+    trust_watch = std::make_unique<TrustWatch>(
+        loop, config.trust, [this](absl::StatusOr<Trust> trust) { believe(std::move(trust)); });
+    auto credentials = read_credentials(config.key, config.trust);
+    if (!credentials.ok()) return credentials.status();
+    bus_options.credentials = *std::move(credentials);
+  }
   bus_options.on_fatal = [this](absl::Status why) { fail(std::move(why)); };
+  bus_options.on_shut_out = [told = std::set<std::string>()](
+                                const std::string& other, const std::string& endpoint) mutable {
+    if (!told.insert(other).second) return;
+    std::cerr << other << " (" << endpoint
+              << ") does not let in this node: `supercloud keys enrol` "
+              << "adds its key to the trust file of " << other << std::endl;
+  };
   bus_options.on_slow_subscriber = [this](std::uint64_t times) {
     if (node != nullptr) node->on_slow_subscribers(times);
   };
@@ -358,6 +378,18 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
                      .provider = provider.get(),
                      .domains = domains},
                     description, actors);
+}
+
+// What is wrong is told, and changes nothing: whom a slip of the pen let in or out would be found out too late.
+void NodeProcess::Parts::believe(absl::StatusOr<Trust> trust) {
+  if (trust.ok()) {
+    bus->set_trust(std::make_shared<const Trust>(*std::move(trust)));
+    return;
+  }
+  const std::string why = absl::StrCat("what was trusted before goes on, for the file is wrong: ",
+                                       trust.status().message());
+  std::cerr << why << std::endl;
+  node->on_rejected("trust file", why);
 }
 
 void NodeProcess::Parts::watch_session() {

@@ -25,7 +25,8 @@ struct Program {
   std::string cluster;                 // --cluster or SUPERCLOUD_CLUSTER; empty: see find_cluster()
   std::string invoked = "supercloud";  // as its user called it: what to type again
   int exit_code = exit_ok;
-  bool terminal = false;  // stdout is one
+  bool terminal = false;   // stdout is one
+  std::string key, trust;  // --key, --trust: files, for a cluster whose bus has keys
 };
 
 // "supercloud: why" on stderr; gives `code` back.

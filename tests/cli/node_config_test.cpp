@@ -61,6 +61,33 @@ TEST(NodeConfig, AnUnknownKeyIsAMistakeAndTheNearOneIsNamed) {
             "node.toml:1: nme is not known here: did you mean name?");
 }
 
+TEST(NodeConfig, OverTcpThereAreKeysAndOverIpcNone) {
+  std::string toml = good;
+  for (const char* kind : {"pub", "req"}) {
+    const std::string ipc = std::string("ipc:///run/b.") + kind;
+    toml.replace(toml.find(ipc), ipc.size(), "tcp://127.0.0.1:7000");
+  }
+  EXPECT_EQ(mistake_in(toml).rfind("node.toml:6: bus.publish is refused: tcp://127.0.0.1:7000", 0),
+            0U)
+      << mistake_in(toml);
+  EXPECT_NE(mistake_in(toml).find("docs/security.md"), std::string::npos);
+  const std::string key = "[bus]\nkey = \"b.key\"\n";
+  toml.replace(toml.find("[bus]\n"), 6, key);
+  EXPECT_NE(mistake_in(toml).find("write trust ="), std::string::npos) << mistake_in(toml);
+  toml.replace(toml.find(key), key.size(), key + "trust = \"trust.toml\"\n");
+  EXPECT_EQ(mistake_in(toml).rfind("node.toml:4: seeds has one that is refused", 0), 0U)
+      << mistake_in(toml);
+  const std::string seed = "ipc:///run/a.req";
+  toml.replace(toml.find(seed), seed.size(), "a@tcp://10.0.0.2:7000");
+  const auto config = parse_node_config(toml, "/etc/supercloud/node.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->key, "/etc/supercloud/b.key");
+  EXPECT_EQ(config->trust, "/etc/supercloud/trust.toml");
+  const auto again = parse_node_config(to_toml(*config), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->key, config->key);
+}
+
 TEST(NodeConfig, AMissingKeyIsNamed) {
   EXPECT_NE(mistake_in("cluster = \"c\"\n").find("name is missing"), std::string::npos);
 }

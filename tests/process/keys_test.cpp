@@ -1,0 +1,124 @@
+// Keys as a person meets them: two nodes over tcp, commands that ask them, and a trust file that changes while all run.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/process/program.h"
+
+namespace supercloud {
+namespace {
+
+using testing::HasSubstr;
+
+class KeysProgram : public ProgramTest {
+ protected:
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  void make_key(const std::string& name) {
+    const Said made = run({"keys", "new", name, "--directory", folder_.string()});
+    ASSERT_EQ(made.code, 0) << made.err;
+  }
+  void enrol(const std::string& name, const std::vector<std::string>& rights) {
+    std::vector<std::string> arguments = {"keys", "enrol", path(name + ".pub"), "--trust",
+                                          path("trust.toml")};
+    arguments.insert(arguments.end(), rights.begin(), rights.end());
+    const Said done = run(arguments);
+    ASSERT_EQ(done.code, 0) << done.err;
+  }
+  // `keys`: lines of [bus].
+  std::string tcp_node(const std::string& name, const std::string& seeds,
+                       const std::string& keys) const {
+    return "name = \"" + name + "\"\ncluster = \"pair\"\nsite = \"a\"\ndirectory = \"" +
+           path("supercloud/pair") + "\"\nseeds = [" + seeds +
+           "]\n[bus]\npublish = \"tcp://127.0.0.1:*\"\nrequest = \"tcp://127.0.0.1:*\"\n" + keys +
+           "[links]\nlisten = \"unix:" + path("run/" + name + ".link") +
+           "\"\n[host]\ncloud = \"home\"\nregion = \"cellar\"\nzone = \"rack-1\"\ntype = "
+           "\"desktop\"\n";
+  }
+  pid_t start_node(const std::string& name, const std::string& seeds) {
+    const std::string keys = "key = \"" + name + ".key\"\ntrust = \"trust.toml\"\n";
+    const pid_t node =
+        start({"node", "--config", write(name + ".toml", tcp_node(name, seeds, keys))}, name);
+    EXPECT_TRUE(eventually([&] { return says(name, "node " + name + " runs"); }, absl::Seconds(30)))
+        << output(name);
+    return node;
+  }
+  std::string endpoint(const std::string& node) const {
+    const auto cluster = read_cluster_file(folder_ / "supercloud" / "pair");
+    if (!cluster.ok()) return "";
+    for (const NodeEntry& each : cluster->nodes)
+      if (each.name == node) return each.request_endpoint;
+    return "";
+  }
+  std::vector<std::string> as(const std::string& name, std::vector<std::string> arguments) const {
+    arguments.insert(arguments.end(),
+                     {"--key", path(name + ".key"), "--trust", path("trust.toml")});
+    return arguments;
+  }
+};
+
+TEST_F(KeysProgram, WithoutKeysThereIsNoTcp) {
+  const Said plain = run({"node", "--config", write("a.toml", tcp_node("a", "", ""))});
+  EXPECT_EQ(plain.code, 2);
+  EXPECT_THAT(plain.err, HasSubstr("bus.publish is refused: tcp://127.0.0.1:*"));
+  EXPECT_THAT(plain.err, HasSubstr("docs/security.md"));
+}
+
+TEST_F(KeysProgram, WhoIsEnrolledComesInAndWhoIsRevokedIsCutOff) {
+  for (const char* name : {"a", "b", "alice", "carol", "mallory"}) make_key(name);
+  for (const char* name : {"a", "b"}) enrol(name, {"--node"});
+  enrol("alice", {"--subscribe", ">", "--requests"});
+  enrol("carol", {"--subscribe", "vm.>", "--requests"});
+  const Said list = run({"keys", "list", "--trust", path("trust.toml")});
+  EXPECT_EQ(list.code, 0);
+  EXPECT_THAT(list.out, HasSubstr("alice"));
+  EXPECT_EQ(run({"keys", "revoke", "nobody", "--trust", path("trust.toml")}).code, 4);
+
+  const pid_t a = start_node("a", "");
+  start_node("b", "\"a@" + endpoint("a") + "\"");
+  const Said nobody = run({"vm", "list"});
+  EXPECT_EQ(nobody.code, 3);
+  EXPECT_THAT(nobody.err, HasSubstr("has keys: name yours with --key"));
+  const Said unknown = run(as("mallory", {"vm", "list"}));
+  EXPECT_EQ(unknown.code, 3);
+  EXPECT_THAT(unknown.err, HasSubstr("does not let in the key ed25519:"));
+  EXPECT_THAT(unknown.err, HasSubstr("`supercloud keys enrol` adds it"));
+  const Said known = run(as("alice", {"vm", "list"}));
+  EXPECT_EQ(known.code, 0) << known.err;
+
+  // What one has no right to see is said.
+  const pid_t narrow = start(as("carol", {"events", "--follow", "migration.>"}), "narrow");
+  EXPECT_TRUE(eventually(
+      [&] { return says("narrow", "carol has no right to subscribe all of migration.>"); },
+      absl::Seconds(30)))
+      << output("narrow");
+  ::kill(narrow, SIGTERM);
+  EXPECT_NE(ended(narrow, absl::Seconds(30)), -2);
+
+  // Revoked while it listens.
+  start(as("alice", {"events", "--follow", "--json", "node.>"}), "listener");
+  ASSERT_TRUE(eventually([&] { return says("listener", "node.heartbeat."); }, absl::Seconds(30)))
+      << output("listener");
+  ASSERT_EQ(run({"keys", "revoke", "alice", "--trust", path("trust.toml")}).code, 0);
+  EXPECT_TRUE(
+      eventually([&] { return says("listener", "does not let in the key"); }, absl::Seconds(5)))
+      << output("listener");
+  // Each node reads the file for itself.
+  EXPECT_TRUE(
+      eventually([&] { return run(as("alice", {"vm", "list"})).code == 3; }, absl::Seconds(5)));
+  EXPECT_EQ(run(as("carol", {"vm", "list"})).code, 0);
+
+  // A node, too.
+  ASSERT_EQ(run({"keys", "revoke", "b", "--trust", path("trust.toml")}).code, 0);
+  EXPECT_TRUE(eventually([&] { return says("b", "does not let in this node"); }, absl::Seconds(5)))
+      << output("b");
+  // A file with a mistake changes nothing.
+  write("trust.toml", "[[key]]\nname = \"a\"\n");
+  EXPECT_TRUE(
+      eventually([&] { return says("a", "what was trusted before goes on"); }, absl::Seconds(10)))
+      << output("a");
+  EXPECT_THAT(output("a"), HasSubstr("trust.toml:1: key.public is missing"));
+  ::kill(a, SIGTERM);
+  EXPECT_EQ(ended(a, absl::Seconds(30)), 0) << output("a");
+}
+
+}  // namespace
+}  // namespace supercloud
