@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "actors/ledger/billing.h"
 #include "core/text.h"
 
 namespace supercloud {
+namespace {
+
+constexpr absl::Duration billing_hour = absl::Hours(1);
+
+}  // namespace
 
 Account::Account(absl::Time to, const ReplayModel& model,
                  const std::vector<Message<schema::VmSpec>>& vms,
@@ -34,9 +38,14 @@ void Account::add(const Event& event) {
     case Payload::INSTANCE_LAUNCHED: {
       const auto launched = payload.getInstanceLaunched();
       places_[str(launched.getNode())] = str(launched.getPlace().getId());
-      rented_[str(launched.getInstance())] = {str(launched.getNode()),
-                                              absl::FromUnixNanos(launched.getLaunchedNs()),
-                                              Money{launched.getPriceNanoUsdPerHour()}};
+      Rented& rented = rented_[str(launched.getInstance())];
+      rented.node = str(launched.getNode());
+      rented.rental.instance = str(launched.getInstance());
+      rented.rental.place = str(launched.getPlace().getId());
+      rented.rental.launched = absl::FromUnixNanos(launched.getLaunchedNs());
+      rented.rental.billing = launched.getBilling();
+      rented.rental.price_at_start = Money{launched.getPriceNanoUsdPerHour()};
+      rented.charged_until = rented.rental.launched;
       return;
     }
     case Payload::INSTANCE_RETURNED:
@@ -49,9 +58,8 @@ void Account::add(const Event& event) {
       const auto charged = payload.getLedgerCharged();
       pay(at, Money{charged.getAmountNanoUsd()});
       const auto rented = rented_.find(str(charged.getInstance()));
-      if (rented == rented_.end()) return;
-      rented->second.paid_until = absl::FromUnixNanos(charged.getToNs());
-      rented->second.price = Money{charged.getPriceNanoUsdPerHour()};
+      if (rented != rented_.end())
+        rented->second.charged_until = absl::FromUnixNanos(charged.getToNs());
       return;
     }
     case Payload::POLICY_CONSIDERED: {
@@ -135,7 +143,7 @@ void Account::ended(const Event& event, bool revoked) {
   const auto payload = event.payload();
   const auto facts = revoked ? payload.getInstanceRevoked() : payload.getInstanceReturned();
   const auto found = rented_.find(str(facts.getInstance()));
-  if (found == rented_.end()) return;
+  if (found == rented_.end() || found->second.rental.end) return;
   if (revoked) {
     const absl::Time at = event.time().wall();
     for (auto& [name, vm] : vms_) {
@@ -145,15 +153,38 @@ void Account::ended(const Event& event, bool revoked) {
       leave(vm, at);
     }
   }
-  rented_.erase(found);
+  // The ledger charges its last hour a little later.
+  found->second.rental.end = {absl::FromUnixNanos(facts.getEndedNs()), revoked};
 }
 
-void Account::finish(ReplayStrategy& strategy) {
+std::set<std::string> Account::unsettled() const {
+  std::set<std::string> places;
+  for (const auto& [id, rented] : rented_)
+    if (rented.charged_until < rented.until(to_)) places.insert(rented.rental.place);
+  return places;
+}
+
+void Account::settle(const Rented& rented, const PriceHistory& prices) {
+  Rental rental = rented.rental;
+  const bool goes_on = !rental.end || rental.end->at > to_;
+  if (goes_on) rental.end = {to_, false};
+  const absl::Time until = rental.end->at;
+  for (absl::Time from = rented.charged_until; from < until; from += billing_hour) {
+    const std::int64_t hour = (from - rental.launched) / billing_hour;
+    const Charge charge = charge_of(rental, prices, hour, billing_hour);
+    const bool begun = goes_on && rental.billing == schema::Billing::HOURLY;
+    pay(to_, begun ? cost(charge.usd_per_hour, charge.to - charge.from) : charge.amount);
+  }
+}
+
+void Account::finish(ReplayStrategy& strategy, const std::map<std::string, PriceHistory>& prices) {
   strategy_.name = strategy.name;
   for (auto& [name, vm] : vms_)
     if (vm.down_since) add_downtime(name, to_, to_ - *vm.down_since);
-  for (const auto& [id, rented] : rented_)
-    if (rented.paid_until < to_) pay(to_, cost(rented.price, to_ - rented.paid_until));
+  for (const auto& [id, rented] : rented_) {
+    const auto known = prices.find(rented.rental.place);
+    settle(rented, known == prices.end() ? PriceHistory() : known->second);
+  }
   strategy = std::move(strategy_);
 }
 

@@ -5,11 +5,13 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "actors/ledger/billing.h"
 #include "core/event.h"
 #include "core/message.h"
 #include "core/schema/types.capnp.h"
@@ -28,14 +30,20 @@ class Account {
   // Of events with such a topic add() may take note. Prices are most of all events, and paid is what the ledger charges.
   static bool counts(std::string_view topic) { return !topic.starts_with("spot.price_changed."); }
   void add(const Event& event);
-  // The begun hour of what is still rented is counted as far as it has gone.
-  void finish(ReplayStrategy& strategy);
+  // Ids of places of which something was rented that the ledger had not charged in full by the end.
+  std::set<std::string> unsettled() const;
+  // What the ledger has not charged by the end is counted by its rules, and of what is still rented the begun hour as far as it has
+  // gone: by the hour at the price of its start, by the second at the prices in force. `prices`: of unsettled() places; of one
+  // without any the price that the provider said at the launch holds.
+  void finish(ReplayStrategy& strategy, const std::map<std::string, PriceHistory>& prices);
 
  private:
   struct Rented {
     std::string node;
-    absl::Time paid_until;  // by what was charged
-    Money price;            // per hour, at the start of the hour that is not charged yet
+    Rental rental;
+    absl::Time charged_until;  // by the ledger
+
+    absl::Time until(absl::Time end) const { return rental.end ? rental.end->at : end; }
   };
   struct Decision {
     std::string reason;
@@ -50,6 +58,7 @@ class Account {
   void arrived(const Event& event);
   void notice(const Event& event);
   void ended(const Event& event, bool revoked);
+  void settle(const Rented& rented, const PriceHistory& prices);
   void leave(Vm& vm, absl::Time at);
 
   void pay(absl::Time at, Money amount);

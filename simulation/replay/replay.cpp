@@ -5,6 +5,9 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "actors/spot/place.h"
+#include "core/text.h"
+#include "core/topic.h"
 #include "core/vm_name.h"
 #include "core/vm_spec.h"
 #include "simulation/cluster.h"
@@ -15,9 +18,15 @@ namespace {
 
 constexpr Duration seldom = absl::Hours(1);       // what is measured, which costs nothing here
 constexpr Duration settling = absl::Seconds(20);  // sessions, roles and first prices
+constexpr Duration spare = absl::Seconds(510);    // of a move's deadline
+constexpr Duration answer_spare = absl::Minutes(2);
 
 void furnish(MachineOptions& machine, const ReplayModel& model) {
-  machine.actors.executor.migration_deadline = absl::Minutes(10);
+  // A target is rented within the deadline of a move, too. Who waits for one waits longer than it may take.
+  const Duration move = model.launch_delay + model.migration + spare;
+  machine.actors.executor.migration_deadline = move;
+  machine.actors.policy.move_deadline = move;
+  machine.actors.policy.answer_deadline = model.launch_delay + answer_spare;
   machine.actors.dirty_rate.every = seldom;
   machine.actors.latency.every = seldom;
   machine.actors.observer.reset();
@@ -79,7 +88,9 @@ class Run {
     cluster_.run_for(settling);
     for (std::size_t i = 0; i < options_.vms.size(); ++i)
       cluster_.create_vm(absl::StrCat("node-", i), options_.vms[i]);
-    absl::Time now = options_.from + settling;
+    cluster_.run_for(settling);
+    if (absl::Status run = all_run(); !run.ok()) return run;
+    absl::Time now = options_.from + 2 * settling;
     while (now < options_.to) {
       const absl::Duration span = std::min(ReplayModel::rescue_look, options_.to - now);
       cluster_.run_for(span);
@@ -95,7 +106,7 @@ class Run {
     }
     Account account(options_.to, options_.model, options_.vms, restarted_);
     for (const Event& event : cluster_.history(Account::counts)) account.add(event);
-    account.finish(strategy_);
+    account.finish(strategy_, prices_of(account.unsettled()));
     strategy_.events = cluster_.logged();
     if (options_.keep)
       if (absl::Status kept = options_.keep(cluster_.log_image()); !kept.ok()) return kept;
@@ -103,6 +114,37 @@ class Run {
   }
 
  private:
+  // What never began would look like a great saving.
+  absl::Status all_run() {
+    std::set<std::string> running;
+    for (const Event& event : cluster_.history(Account::counts))
+      if (event.type() == schema::Payload::VM_RESUMED) running.insert(std::string(event.subject()));
+    for (const Message<schema::VmSpec>& vm : options_.vms)
+      if (const std::string name = str(vm.reader().getName()); !running.contains(name))
+        return absl::FailedPreconditionError(
+            absl::StrCat(name, " did not begin to run at ", options_.start.id(), " within ",
+                         absl::FormatDuration(settling),
+                         ": what it demands is not there in a replay; leave it out of its file"));
+    return absl::OkStatus();
+  }
+
+  // As the cluster heard of them.
+  std::map<std::string, PriceHistory> prices_of(const std::set<std::string>& places) {
+    std::map<std::string, PriceHistory> prices;
+    std::set<std::string, std::less<>> subjects;
+    for (const std::string& place : places) subjects.insert(encode_token(place_subject(place)));
+    const auto wanted = [&](std::string_view topic) {
+      return !Account::counts(topic) && subjects.contains(topic_token(topic, 3));
+    };
+    if (subjects.empty()) return prices;
+    for (const Event& event : cluster_.history(wanted)) {
+      const auto change = event.payload().getSpotPriceChanged();
+      prices[str(change.getPlace().getId())].add(absl::FromUnixNanos(change.getSinceNs()),
+                                                 Money{change.getPriceNanoUsdPerHour()});
+    }
+    return prices;
+  }
+
   // A VM whose machine is gone: its user starts it anew on demand.
   void rescue() {
     for (const auto& [key, stored] : cluster_.leases().leases) {

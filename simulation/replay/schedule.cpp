@@ -95,7 +95,8 @@ void ScheduleModel::find_usable(int place) {
 Money ScheduleModel::unit(int place, int step) const {
   if (costs_.billing == schema::Billing::PER_SECOND) return grid_->paid(place, step, step + 1);
   const Money price = grid_->price(place, step);
-  return costs_.hour == absl::Hours(1) ? price : supercloud::cost(price, costs_.hour);
+  const absl::Duration paid = std::min(costs_.hour, grid_->step() * (grid_->steps() - step));
+  return paid == absl::Hours(1) ? price : supercloud::cost(price, paid);
 }
 
 Money ScheduleModel::leave(int place, int begun, int step) const {

@@ -10,7 +10,8 @@
 //
 // When a spot price exceeds the bid, the cloud takes the instance `notice` later. The VM leaves at the start of the step in which
 // that happens at the latest; earlier, if launch and migration take longer than the notice gives. It arrives in no such step.
-// What would begin after the grid's end is not paid.
+// What would begin after the grid's end is not paid, and of the hour in which it ends only the part up to there: what is rented then
+// is counted like that for everybody (account.h).
 //
 // So a VM decides at the starts of steps only; by the hour, a grid whose steps divide these never makes the least dearer. Without
 // `refunds` the least is no bound to what a strategy pays that is given them.

@@ -1,13 +1,18 @@
 // Replays of a generated market: the whole choreography, and what it is said to have cost.
 #include "simulation/replay/replay.h"
 
+#include <initializer_list>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "actors/ledger/billing.h"
 #include "actors/spot/generated_feed.h"
 #include "actors/spot/vector_feed.h"
 #include "core/text.h"
@@ -88,6 +93,12 @@ TEST_F(Replay, MovesWithReasonsAndIsNeverCaught) {
 
 TEST_F(Replay, CostsWhatTheLedgerChargesAndWhatMovesSend) {
   Money charged;
+  struct Open {
+    std::string place;
+    absl::Time launched, charged_until;
+  };
+  std::map<std::string, Open> open;  // by instance
+  std::map<std::string, std::map<absl::Time, Money>> prices;
   std::map<EventId, std::string> decisions;
   std::vector<EventId> charged_for;
   int priced = 0, charges = 0, completed = 0;
@@ -99,8 +110,24 @@ TEST_F(Replay, CostsWhatTheLedgerChargesAndWhatMovesSend) {
       if (event.type() == schema::Payload::MIGRATION_PROPOSED)
         decisions[event.id()] = str(event.payload().getMigrationProposed().getTargetPlace());
       if (event.type() == schema::Payload::MIGRATION_COMPLETED) ++completed;
+      if (event.type() == schema::Payload::SPOT_PRICE_CHANGED) {
+        const auto change = event.payload().getSpotPriceChanged();
+        prices[str(change.getPlace().getId())][absl::FromUnixNanos(change.getSinceNs())] = {
+            change.getPriceNanoUsdPerHour()};
+      }
+      if (event.type() == schema::Payload::INSTANCE_LAUNCHED) {
+        const auto launched = event.payload().getInstanceLaunched();
+        const absl::Time at = absl::FromUnixNanos(launched.getLaunchedNs());
+        open[str(launched.getInstance())] = {str(launched.getPlace().getId()), at, at};
+      }
+      if (event.type() == schema::Payload::INSTANCE_RETURNED)
+        open.erase(str(event.payload().getInstanceReturned().getInstance()));
+      if (event.type() == schema::Payload::INSTANCE_REVOKED)
+        open.erase(str(event.payload().getInstanceRevoked().getInstance()));
       if (event.type() != schema::Payload::LEDGER_CHARGED) continue;
       const auto charge = event.payload().getLedgerCharged();
+      if (const auto at = open.find(str(charge.getInstance())); at != open.end())
+        at->second.charged_until = absl::FromUnixNanos(charge.getToNs());
       charged += Money{charge.getAmountNanoUsd()};
       ++charges;
       if (charge.hasPriceEvent()) ++priced;
@@ -119,10 +146,34 @@ TEST_F(Replay, CostsWhatTheLedgerChargesAndWhatMovesSend) {
   EXPECT_GE(charged_for.size(), static_cast<std::size_t>(charges) - 2)
       << "all but the first instance's trace to a decision";
   const Money sent{options_.model.transfer_cost().nano_usd * strategy.moves};
-  const Money begun = strategy.cost - charged - sent;
-  EXPECT_GE(begun.nano_usd, 0);
-  EXPECT_LT(begun.nano_usd, 3 * 17 * cent) << "the hours that are not over at the end";
+  Money begun;  // the hours that are not over at the end
+  for (const auto& [id, one] : open) {
+    const absl::Duration span = options_.to - one.charged_until;
+    EXPECT_LE(span, absl::Hours(1));
+    const auto& known = prices[one.place];
+    const auto after = known.upper_bound(one.charged_until);
+    begun += cost(after == known.begin() ? Money{17 * cent} : std::prev(after)->second, span);
+  }
+  EXPECT_GE(open.size(), 1U);
+  EXPECT_EQ(strategy.cost, charged + sent + begun);
   EXPECT_EQ(strategy.cumulative.back().second, strategy.cost);
+}
+
+// What is open at the end costs what its own start says, not the hour before it.
+TEST_F(Replay, TheLastHourCostsThePriceOfItsStartAndTheLastSecondsTheirs) {
+  prices({{"a", 0, cent}, {"a", 90, 15 * cent}, {"a", 170, 5 * cent}});
+  options_.start = zone("a");
+  choose("stay");
+  const auto ends_after = [this](int minutes) {
+    options_.to = options_.from + absl::Minutes(minutes);
+    return run().cost.nano_usd;
+  };
+  EXPECT_EQ(ends_after(60), cent);
+  EXPECT_EQ(ends_after(175), 2 * cent + 15 * cent * 55 / 60);
+  EXPECT_EQ(ends_after(180), 2 * cent + 15 * cent) << "charged later than the replay ends";
+  options_.model.billing = schema::Billing::PER_SECOND;
+  EXPECT_EQ(ends_after(175), 3 * cent / 2 + 15 * cent * 80 / 60 + 5 * cent * 5 / 60 + 1);
+  EXPECT_EQ(ends_after(115), 3 * cent / 2 + 15 * cent * 25 / 60);
 }
 
 TEST_F(Replay, IsTheSameTwice) {
@@ -190,6 +241,29 @@ TEST_F(Replay, OfANoticeThatGivesTimeIsAFlightThatArrives) {
   EXPECT_TRUE(strategy.stays[1].flight);
   EXPECT_EQ(strategy.stays[1].place, zone("b").id());
   EXPECT_LT(strategy.down, absl::Seconds(2));
+}
+
+// Launch and migration take all that a notice gives, less 10 s.
+TEST_F(Replay, IsNotCaughtWhereAMoveJustFitsIntoTheNotice) {
+  prices({{"a", 0, 5 * cent},
+          {"b", 0, 6 * cent},
+          {"a", 620, 40 * cent},
+          {"a", 700, 5 * cent},
+          {"b", 1000, 40 * cent}});
+  options_.to = options_.from + absl::Hours(24);
+  options_.start = zone("a");
+  for (const auto& [launch, migration] :
+       std::initializer_list<std::pair<int, int>>{{20, 90}, {80, 30}, {100, 10}}) {
+    options_.model.launch_delay = absl::Seconds(launch);
+    options_.model.migration = absl::Seconds(migration);
+    for (const char* policy : {"smart-spot", "cheapest"}) {
+      choose(policy);
+      const ReplayStrategy strategy = run();
+      EXPECT_EQ(strategy.caught, 0) << policy << ", " << launch << " + " << migration;
+      EXPECT_GE(strategy.revocations, 1);
+      EXPECT_GE(strategy.moves, 1);
+    }
+  }
 }
 
 TEST_F(Replay, SpreadsManyVmsAndKeepsTheirBudget) {

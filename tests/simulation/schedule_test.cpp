@@ -98,10 +98,11 @@ TEST_F(HandMade, leaves_before_the_hour_ends_in_which_the_next_one_is_dear) {
   // What it leaves is held for 90 s longer: it goes at minute 55, and comes back when it is cheap again.
   costs_.start = 0;
   const std::vector<Change> spike = {{0, 0, 20}, {0, 58, 190}, {0, 110, 20}, {1, 0, 90}};
-  EXPECT_EQ(told(*clairvoyant(model(spike))), "150: 0@0 1@55 0@110") << "20 + 90 + 20 + 20";
+  EXPECT_EQ(told(*clairvoyant(model(spike))), "133: 0@0 1@55 0@110")
+      << "20 + 90 + 20, and ten minutes of 20";
   costs_.start.reset();
-  EXPECT_EQ(told(*clairvoyant(model(spike))), "150: 1@0 0@50")
-      << "90 + 20 + 20 + 20, with one move";
+  EXPECT_EQ(told(*clairvoyant(model(spike))), "131: 1@0 0@55")
+      << "90 + 20 + 20, and five minutes of 20, with one move";
 }
 
 TEST_F(HandMade, launches_when_that_makes_hours_begin_at_low_prices) {
@@ -113,27 +114,37 @@ TEST_F(HandMade, launches_when_that_makes_hours_begin_at_low_prices) {
                                       {0, 130, 30},
                                       {0, 135, 150},
                                       {1, 0, 65}});
-  EXPECT_EQ(told(*clairvoyant(hourly)), "155: 1@0 0@10");
+  EXPECT_EQ(told(*clairvoyant(hourly)), "150: 1@0 0@10") << "65 + 30 + 30, and 50 minutes of 30";
+}
+
+TEST_F(HandMade, the_hour_in_which_the_prices_end_is_paid_up_to_there) {
+  const ScheduleModel hourly = model({{0, 0, 60}, {0, 130, 120}, {1, 0, 90}});
+  EXPECT_EQ(hourly.unit(0, 23), Money{60'000'000}) << "minute 115: an hour, and five minutes more";
+  EXPECT_EQ(hourly.unit(0, 24), Money{60'000'000});
+  EXPECT_EQ(hourly.unit(0, 30), Money{60'000'000}) << "half an hour of 120";
+  EXPECT_EQ(hourly.unit(0, 35), Money{10'000'000});
+  EXPECT_EQ(hourly.leave(0, 18, 30), Money{60'000'000}) << "held beyond 150, and there is no more";
+  EXPECT_EQ(*hourly.cost({{{0, 1}, {30, 0}}}), (Money{(90 + 90 + 90 + 60) * 1'000'000}));
 }
 
 TEST_F(HandMade, leaves_in_the_step_in_which_the_cloud_takes_the_place_at_the_latest) {
   const ScheduleModel hourly = model({{0, 0, 20}, {0, 93, 300}, {0, 98, 20}, {1, 0, 120}});
   const auto found = clairvoyant(hourly);
   ASSERT_TRUE(found.ok()) << found.status();
-  // Hours at 20 from minutes 0 and 60, the other's at 120 from 90, and once more 20 from 120 until the end.
-  EXPECT_EQ(told(*found), "180: 0@0 1@90 0@120");
+  EXPECT_EQ(told(*found), "163: 0@0 1@55 0@110") << "20 + 120 + 20, and ten minutes of 20";
   EXPECT_FALSE(hourly.usable(0, 18));
   EXPECT_TRUE(hourly.usable(0, 17));
   EXPECT_TRUE(hourly.usable(0, 20));
   const Schedule too_late{{{0, 0}, {19, 1}}}, into_it{{{0, 1}, {18, 0}}},
-      in_time{{{0, 0}, {18, 1}}};
+      in_time{{{0, 0}, {18, 1}}}, and_back{{{0, 0}, {18, 1}, {24, 0}}};
   EXPECT_TRUE(absl::IsFailedPrecondition(hourly.cost(too_late).status()));
   EXPECT_TRUE(absl::IsFailedPrecondition(hourly.cost(into_it).status()));
-  EXPECT_EQ(*hourly.cost(in_time), (Money{20'000'000 + 20'000'000 + 120'000'000 + 120'000'000}));
+  EXPECT_EQ(*hourly.cost(in_time), (Money{20'000'000 + 20'000'000 + 120'000'000 + 60'000'000}));
 
-  const auto strategy = hourly.strategy(found->schedule, "clairvoyant", "web1");
+  // Hours at 20 from minutes 0 and 60, the other's at 120 from 90, and once more 20 from 120 until the end.
+  const auto strategy = hourly.strategy(and_back, "clairvoyant", "web1");
   ASSERT_TRUE(strategy.ok()) << strategy.status();
-  EXPECT_EQ(strategy->cost, found->cost);
+  EXPECT_EQ(strategy->cost, Money{180'000'000});
   EXPECT_EQ(strategy->moves, 2);
   EXPECT_EQ(strategy->revocations, 1);
   ASSERT_EQ(strategy->stays.size(), 3U);
@@ -143,15 +154,17 @@ TEST_F(HandMade, leaves_in_the_step_in_which_the_cloud_takes_the_place_at_the_la
   EXPECT_EQ(strategy->stays[1].from, market_opens + absl::Minutes(90));
   EXPECT_EQ(strategy->stays[1].to, market_opens + absl::Minutes(120));
   EXPECT_EQ(strategy->stays[1].place, market_zone(1).id());
-  EXPECT_EQ(strategy->cumulative.back().second, found->cost);
+  EXPECT_EQ(strategy->cumulative.back().second, strategy->cost);
   EXPECT_TRUE(std::is_sorted(strategy->cumulative.begin(), strategy->cumulative.end()));
 }
 
 TEST_F(HandMade, takes_a_free_hour_from_the_cloud_only_if_refunds_count) {
   const std::vector<Change> changes = {{0, 0, 100}, {0, 65, 300}, {1, 0, 110}};
-  EXPECT_EQ(told(*clairvoyant(model(changes))), "330: 1@0");
+  EXPECT_EQ(told(*clairvoyant(model(changes))), "329: 0@0 1@55")
+      << "100 + 110 + 110, and five minutes of 110";
   costs_.refunds = true;
-  EXPECT_EQ(told(*clairvoyant(model(changes))), "320: 0@0 1@65") << "100, nothing, 110 and 110";
+  EXPECT_EQ(told(*clairvoyant(model(changes))), "310: 0@0 1@65")
+      << "100, nothing, 110, and 55 minutes of 110";
 }
 
 TEST_F(HandMade, leaves_earlier_where_the_notice_is_shorter_than_a_move_takes) {
@@ -191,9 +204,9 @@ TEST_F(HandMade, moves_are_weighed_with_what_they_cost) {
   const ScheduleModel hourly = model(spike);
   EXPECT_EQ(hourly.move(0, 1), (Money{30'000'000 + 5'000'000}));
   EXPECT_EQ(hourly.move(1, 0), (Money{5'000'000}));
-  EXPECT_EQ(told(*clairvoyant(hourly)), "155: 1@0 0@50");
+  EXPECT_EQ(told(*clairvoyant(hourly)), "136: 1@0 0@55");
   costs_.start = 0;
-  EXPECT_EQ(told(*clairvoyant(model(spike))), "190: 0@0 1@55 0@110");
+  EXPECT_EQ(told(*clairvoyant(model(spike))), "173: 0@0 1@55 0@110");
 }
 
 TEST_F(HandMade, says_when_the_vm_can_be_nowhere) {

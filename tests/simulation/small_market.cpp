@@ -112,7 +112,9 @@ std::int64_t SmallMarket::stay_cost(int place, int from, int to) const {
   for (int begun = from * step; begun < seconds(); begun += hour) {
     const bool paid =
         taken == std::numeric_limits<int>::max() ? begun < end : begun + hour <= taken;
-    if (paid) sum += supercloud::cost(Money{prices[place][begun]}, absl::Seconds(hour)).nano_usd;
+    const int counted =
+        std::min(hour, seconds() - begun);  // what lasts longer ends with the prices
+    if (paid) sum += supercloud::cost(Money{prices[place][begun]}, absl::Seconds(counted)).nano_usd;
   }
   return sum;
 }
