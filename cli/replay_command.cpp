@@ -58,21 +58,37 @@ absl::Status check_report(const std::string& report) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool live,
-                                        std::string& log) {
+// What became of a run's log.
+struct KeptLog {
+  std::filesystem::path folder;
+  std::string name;  // of the run; empty: there is no log
+  absl::Status trouble;
+
+  void remove_unless_kept() const {
+    std::error_code error;
+    if (name.empty() && !folder.empty()) std::filesystem::remove_all(folder, error);
+  }
+};
+
+absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool live, KeptLog& log) {
   auto prepared = prepare(arguments.setup);
   if (!prepared.ok()) return prepared.status();
   std::cerr << prepared->notes;
   if (arguments.setup.plain) return run_plain(*prepared, arguments.setup.plain_hours);
   const auto policies = policies_of(arguments, prepared->options.policies);
   if (!policies.ok()) return policies.status();
-  if (!arguments.no_log)
+  if (!arguments.no_log) {
+    auto folder = make_replay_folder();
+    if (!folder.ok()) return folder.status();
+    log.folder = *std::move(folder);
+    // What was found out is told without a log, too.
     prepared->options.keep = [&log](const LogImage& image) {
-      auto kept = keep_replay_log(image);
-      if (!kept.ok()) return kept.status();
-      log = *std::move(kept);
+      auto kept = keep_replay_log(log.folder, image);
+      log.trouble = kept.status();
+      if (kept.ok()) log.name = *std::move(kept);
       return absl::OkStatus();
     };
+  }
   const Interrupt interrupt;
   auto shown = std::chrono::steady_clock::now();
   ReplayWatch watch;
@@ -89,17 +105,24 @@ absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool l
   return result;
 }
 
+// 2: what was asked for cannot be, and another command line may.
+int exit_code_of(const absl::Status& why) {
+  return absl::IsInvalidArgument(why) || absl::IsNotFound(why) || absl::IsFailedPrecondition(why)
+             ? exit_usage
+             : exit_failed;
+}
+
 int replay_prices(const ReplayArguments& arguments, const Program& program) {
   if (const absl::Status may = check_report(arguments.report); !may.ok())
     return complain(may, exit_usage);
-  std::string log;
+  KeptLog log;
   const auto result = run_replay(arguments, isatty(STDERR_FILENO) != 0, log);
+  log.remove_unless_kept();
   if (absl::IsCancelled(result.status())) {
     std::cerr << "replay: ended before it was done\n";
     return exit_interrupted;
   }
-  if (!result.ok())
-    return complain(result.status(), absl::IsInternal(result.status()) ? exit_failed : exit_usage);
+  if (!result.ok()) return complain(result.status(), exit_code_of(result.status()));
   std::cerr << damage_text(*result) << failures_text(*result);
   std::cout << (program.json ? replay_json(*result) : replay_text(*result)) << std::flush;
   if (!arguments.report.empty()) {
@@ -107,13 +130,14 @@ int replay_prices(const ReplayArguments& arguments, const Program& program) {
     if (!written.ok()) return complain(written, exit_failed);
     if (!program.json) std::cout << "\nThe report: " << arguments.report << "\n";
   }
-  if (!log.empty() && !program.json) {
+  if (!log.name.empty() && !program.json) {
     std::cout << "\nAsk what was decided, and why:\n  " << program.invoked
-              << " explain vm1 --cluster " << log << "\n";
+              << " explain vm1 --cluster " << log.name << "\n";
     if (result->rejected_rows > 0)
       std::cout << "See what was damaged:\n  " << program.invoked
-                << " events 'bus.rejected.>' --since start --cluster " << log << "\n";
+                << " events 'bus.rejected.>' --since start --cluster " << log.name << "\n";
   }
+  if (!log.trouble.ok()) return complain(log.trouble, exit_failed);
   return never_answered(*result) ? exit_failed : exit_ok;
 }
 
@@ -146,6 +170,7 @@ void add_replay_command(CLI::App& root, Program& program) {
       "  supercloud replay --prices prices.csv --model plain --json");
   command->callback([arguments, command, &program] {
     const absl::Status fits = check_model(*command, arguments->setup);
+    arguments->setup.keep_changes = !arguments->report.empty();
     program.exit_code = fits.ok() ? replay_prices(*arguments, program) : complain(fits, exit_usage);
   });
 }

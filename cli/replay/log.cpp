@@ -18,15 +18,22 @@ constexpr const char* log_name = "replay";  // of the node whose log it is said 
 
 }  // namespace
 
-absl::StatusOr<std::string> keep_replay_log(const LogImage& image) {
-  const absl::Time now = absl::Now();
-  const files::path directory = new_run_directory(run_prefix, runs_kept, now);
-  const files::path log = directory / log_name / "log";
+absl::StatusOr<files::path> make_replay_folder() {
+  const files::path directory = new_run_directory(run_prefix, runs_kept, absl::Now());
+  const files::path folder = directory / log_name;
   std::error_code error;
-  files::create_directories(log.parent_path(), error);
+  files::create_directories(folder, error);
   if (error)
-    return absl::UnavailableError(absl::StrCat("making ", log.parent_path().string(), ": ",
-                                               error.message(), "; or replay with --no-log"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the log: making ", folder.string(), ": ", error.message(),
+                     "; set XDG_STATE_HOME to a folder that may be written to, or replay with "
+                     "--no-log"));
+  return directory;
+}
+
+absl::StatusOr<std::string> keep_replay_log(const files::path& directory, const LogImage& image) {
+  const absl::Time now = absl::Now();
+  const files::path log = directory / log_name / "log";
   const absl::Status written = RocksEventLog::make({.path = log.string(), .node = log_name}, image);
   if (!written.ok()) return written;
   const absl::Status made = change_cluster_file(directory, [&](ClusterFile& file) {

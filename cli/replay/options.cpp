@@ -1,5 +1,6 @@
 // The options of commands that replay prices.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -12,6 +13,9 @@
 
 namespace supercloud {
 namespace {
+
+// Half of a billing hour: policies reckon with no longer one (actors/policy/outlook.h).
+constexpr absl::Duration lead_max = absl::Minutes(30);
 
 // CLI11 takes a message for a refusal, "" for consent.
 template <class Read>
@@ -129,10 +133,9 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
            "Before the end of a paid hour a move begins; without it what a move takes, and 90 s",
            [&model](const std::string& said) {
              absl::Duration read;
-             if (!absl::ParseDuration(said, &read) || read < absl::Seconds(1) ||
-                 read > absl::Minutes(59))
+             if (!absl::ParseDuration(said, &read) || read < absl::Seconds(1) || read > lead_max)
                return absl::InvalidArgumentError(
-                   said + " is no time from 1s to 59m; write it as 180s or 3m");
+                   said + " is no time from 1s to 30m; write it as 180s or 3m");
              model.lead = read;
              return absl::OkStatus();
            });
@@ -176,6 +179,17 @@ absl::Status check_model(const CLI::App& command, const ReplaySetup& setup) {
       return absl::InvalidArgumentError(
           "--leave-out goes with --model plain or plain-hours only: a cluster's time has no gaps");
   }
+  const ReplayModel& model = setup.model;
+  const absl::Duration move = model.launch_delay + model.migration;
+  if (std::max(move, model.lead_time()) > lead_max)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--launch-delay ", absl::FormatDuration(model.launch_delay),
+                     " and --migration-time ", absl::FormatDuration(model.migration),
+                     " are too long together: a move begins 30m before "
+                     "the end of a paid hour at the earliest; with ",
+                     absl::FormatDuration(ReplayModel::lead_spare),
+                     " to spare 28m30s is the most, with --lead "
+                     "30m"));
   return absl::OkStatus();
 }
 

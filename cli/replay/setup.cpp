@@ -2,20 +2,25 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <set>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "actors/policy/world.h"
 #include "actors/spot/on_demand_prices.h"
+#include "actors/spot/price_contents.h"
 #include "actors/spot/price_files.h"
+#include "actors/spot/price_names.h"
 #include "actors/spot/price_text.h"
 #include "cli/price_arguments.h"
 #include "cli/suggest.h"
 #include "cli/vm_file.h"
 #include "core/text.h"
+#include "simulation/replay/schedule.h"
 #include "simulation/replay/vm.h"
 
 namespace supercloud {
@@ -25,11 +30,46 @@ std::string minute_text(absl::Time at) {
   return absl::FormatTime("%Y-%m-%d %H:%M", at, absl::UTCTimeZone());
 }
 
+struct OnDemand {
+  Money usd_per_hour;
+  bool said = false;    // by --on-demand
+  std::string product;  // empty: the files do not tell
+};
+
+// The zones of the prices, by region.
+std::map<std::string, std::set<std::string>> regions_of(const ChosenPrices& chosen) {
+  std::map<std::string, std::set<std::string>> regions;
+  for (const auto& [names, series] : chosen.contents.series)
+    if (names.instance_type == chosen.type())
+      regions[std::string(region_of_zone(names.zone))].insert(names.zone);
+  return regions;
+}
+
+// On demand there is one place, with one price.
+absl::Status check_one_region(const ReplaySetup& setup, const ChosenPrices& chosen) {
+  const auto regions = regions_of(chosen);
+  if (regions.size() <= 1) return absl::OkStatus();
+  std::vector<std::string> told;
+  for (const auto& [region, zones] : regions)
+    told.push_back(absl::StrCat(region.empty() ? "an unknown one" : region, " (",
+                                absl::StrJoin(zones, ", "), ")"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--prices ", setup.files.front(), ": a replay is of one region, and there are ",
+                   absl::StrJoin(told, " and "), "; give prices of one of them"));
+}
+
+absl::StatusOr<std::string> product_of(const ChosenPrices& chosen) {
+  const auto products = choose_products(chosen.contents, {chosen.type()}, chosen.options.products);
+  if (!products.ok()) return products.status();
+  return absl::StrJoin(*products, ", ");
+}
+
 // What `--on-demand` says of the type, else what is known of it.
-absl::StatusOr<Money> on_demand_price(const ReplaySetup& setup, const ChosenPrices& chosen) {
+absl::StatusOr<OnDemand> on_demand_price(const ReplaySetup& setup, const ChosenPrices& chosen) {
   const std::string& type = chosen.type();
   const std::set<std::string> types = chosen.contents.instance_types();
   std::optional<Money> found;
+  std::set<std::string> named;
   for (const std::string& said : setup.on_demand) {
     const std::size_t equals = said.find('=');
     if (equals == std::string::npos)
@@ -43,14 +83,44 @@ absl::StatusOr<Money> on_demand_price(const ReplaySetup& setup, const ChosenPric
     if (!price.ok())
       return absl::InvalidArgumentError(
           absl::StrCat("--on-demand ", said, ": ", price.status().message()));
-    if (said.substr(0, equals) == type && !found) found = *price;
+    if (!named.insert(said.substr(0, equals)).second)
+      return absl::InvalidArgumentError(
+          absl::StrCat("--on-demand ", said, ": the price of that type was said before; say one"));
+    if (said.substr(0, equals) == type) found = *price;
   }
-  if (found) return *found;
-  if (const auto known = known_on_demand_price(type)) return *known;
-  return absl::InvalidArgumentError(absl::StrCat("what ", type,
-                                                 " costs on demand is not known here; say "
-                                                 "--on-demand ",
-                                                 type, "=USD per hour"));
+  const auto product = product_of(chosen);
+  if (!product.ok()) return product.status();
+  if (found) return OnDemand{*found, true, *product};
+  // They are of Linux in one region of AWS.
+  const auto regions = regions_of(chosen);
+  const bool of_these = setup.cloud == "aws" && regions.size() == 1 &&
+                        regions.begin()->first == "us-east-1" &&
+                        (product->empty() || *product == "Linux/UNIX");
+  if (const auto known = known_on_demand_price(type); known && of_these)
+    return OnDemand{*known, false, *product};
+  return absl::InvalidArgumentError(absl::StrCat(
+      "what ", type, product->empty() ? "" : " with " + *product, " costs on demand in ",
+      setup.cloud, " ",
+      regions.empty() || regions.begin()->first.empty() ? "there" : regions.begin()->first,
+      " is not known here; say --on-demand ", type, "=USD per hour"));
+}
+
+// For stderr.
+std::string note_on_demand(const std::string& type, const OnDemand& on_demand) {
+  if (on_demand.said) return "";
+  return absl::StrCat(type, " is taken to cost ", to_string(on_demand.usd_per_hour),
+                      " per hour on demand, as Linux in us-east-1 when the type was new; "
+                      "--on-demand ",
+                      type, "=USD says otherwise.\n");
+}
+
+std::vector<std::pair<std::string, std::string>> facts_of(const OnDemand& on_demand,
+                                                          const PlaceName& start) {
+  return {{"product", on_demand.product.empty() ? "the files do not tell" : on_demand.product},
+          {"on demand", absl::StrCat(to_string(on_demand.usd_per_hour), " per hour, ",
+                                     on_demand.said ? "as --on-demand says"
+                                                    : "not said, but known of Linux in us-east-1")},
+          {"the VMs begin at", start.id()}};
 }
 
 absl::Status check_start(const Message<schema::VmSpec>& vm, const PlaceName& start) {
@@ -157,8 +227,16 @@ absl::Status check_period(const ReplaySetup& setup, absl::Time from, absl::Time 
   return absl::OkStatus();
 }
 
-// The place that is named, or the cheapest at the beginning; on demand where every spot price is above the bid.
-absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid& grid, Money most) {
+// The place that is named, or the cheapest at the beginning; on demand where no spot place will do. One does from which a VM has
+// not to flee within the first step of the grid: the clairvoyant, who decides at the starts of steps, could not begin there.
+absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid& grid,
+                                       const ReplayModel& costs) {
+  ScheduleCosts schedule;
+  schedule.launch = costs.launch_delay;
+  schedule.migration = costs.migration;
+  schedule.notice = costs.notice;
+  const auto model = ScheduleModel::create(grid, schedule);
+  if (!model.ok()) return model.status();
   std::vector<std::string> ids;
   for (int i = 0; i < grid.places(); ++i) {
     const PlaceName& place = grid.place(i);
@@ -171,9 +249,11 @@ absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid&
           absl::StrCat("--start ", said,
                        ": it has no price yet when the replay begins; begin elsewhere, or "
                        "later with --from"));
-    if (place.spot && grid.price(i, 0) > most)
-      return absl::FailedPreconditionError(absl::StrCat(
-          "--start ", said, ": its price at the beginning exceeds the bid; begin elsewhere"));
+    if (!model->usable(i, 0))
+      return absl::FailedPreconditionError(
+          absl::StrCat("--start ", said, ": its price exceeds the bid within ",
+                       absl::FormatDuration(grid.step()),
+                       " of the beginning; begin elsewhere, or later with --from"));
     return place;
   }
   if (!said.empty())
@@ -181,7 +261,7 @@ absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid&
         absl::StrCat("--start ", said, ": there is no such place; ", suggest(said, ids, "")));
   int cheapest = grid.places() - 1;  // on demand
   for (int i = 0; i < grid.places(); ++i) {
-    if (!grid.known(i, 0) || (grid.place(i).spot && grid.price(i, 0) > most)) continue;
+    if (!model->usable(i, 0)) continue;
     if (grid.price(i, 0) < grid.price(cheapest, 0)) cheapest = i;
   }
   return grid.place(cheapest);
@@ -212,9 +292,10 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
         setup.files.front(), ": there are prices of one moment only, and none of what came after"));
   PriceFileOptions files = chosen->options;
   if (const absl::Status some = check_period(setup, *from, *to, period); !some.ok()) return some;
+  if (const absl::Status one = check_one_region(setup, *chosen); !one.ok()) return one;
   const auto on_demand = on_demand_price(setup, *chosen);
   if (!on_demand.ok()) return on_demand.status();
-  const Money bid = setup.model.bid.value_or(*on_demand);
+  const Money bid = setup.model.bid.value_or(on_demand->usd_per_hour);
 
   ReplayOptions& options = prepared.options;
   PriceGridOptions grid_options;
@@ -223,9 +304,11 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   grid_options.left_out = *left_out;
   // Before the first price there is nothing to decide.
   grid_options.from = setup.from.empty() ? *from : std::max(*from, period.first);
-  // A table's last row holds as long as the others.
-  grid_options.to = setup.to.empty() && period.until > period.last ? period.until : *to;
-  grid_options.keep_changes = true;
+  // A table's last row holds as long as the others. After it nothing is known.
+  const absl::Time known_until = std::max(period.last, period.until);
+  grid_options.to = setup.to.empty() && period.until <= period.last ? absl::InfiniteFuture()
+                                                                    : std::min(*to, known_until);
+  grid_options.keep_changes = setup.keep_changes;
   grid_options.bid = [bid](const PlaceName&) { return std::optional(bid); };
   const auto read_grid = [&]() -> absl::StatusOr<PriceGrid> {
     files.from = grid_options.from;
@@ -248,13 +331,18 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   if (!setup.from.empty() && *from < period.first)
     absl::StrAppend(&prepared.notes, "There is no price before ", minute_text(period.first),
                     ": the replay begins there, not at --from.\n");
+  if (!setup.to.empty() && *to > known_until)
+    absl::StrAppend(&prepared.notes, "There is no price after ", minute_text(known_until),
+                    ": the replay ends there, not at --to.\n");
+  prepared.notes += note_on_demand(chosen->type(), *on_demand);
   PlaceName place = grid->place(0);
   place.spot = false;
-  options.on_demand = {place, *on_demand, grid->from()};
-  grid->add_constant(place, *on_demand);
-  const auto start = choose_start(setup.start, *grid, bid);
+  options.on_demand = {place, on_demand->usd_per_hour, grid->from()};
+  grid->add_constant(place, on_demand->usd_per_hour);
+  const auto start = choose_start(setup.start, *grid, setup.model);
   if (!start.ok()) return start.status();
   options.start = *start;
+  prepared.facts = facts_of(*on_demand, *start);
   options.from = grid->from();
   options.to = grid->to();
   options.model = setup.model;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -29,6 +30,7 @@ struct ReplaySetup {
   ReplayModel model;
   bool plain = false, plain_hours = false;  // --model
   std::vector<std::string> leave_out;       // "FROM/TO"
+  bool keep_changes = false;                // of prices, which only a report shows
 };
 
 void add_replay_options(CLI::App& command, ReplaySetup& setup);
@@ -39,8 +41,10 @@ absl::Status check_model(const CLI::App& command, const ReplaySetup& setup);
 struct PreparedReplay {
   std::string title;
   ReplayOptions options;            // `vms` have the policy that was asked for
-  std::shared_ptr<PriceGrid> grid;  // with the on-demand place, and the changes
-  std::string notes;                // for stderr: what a person may not expect, a line each
+  std::shared_ptr<PriceGrid> grid;  // with the on-demand place
+  // What the prices are of, what is paid on demand and who said so, where the VMs begin: as ReplayModel::described().
+  std::vector<std::pair<std::string, std::string>> facts;
+  std::string notes;  // for stderr: what a person may not expect, a line each
   std::chrono::steady_clock::time_point began;
 };
 

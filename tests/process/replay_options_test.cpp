@@ -22,7 +22,7 @@ TEST_F(ReplayTest, ABidBelowEverySpotPriceBeginsOnDemand) {
   EXPECT_THAT(run({"replay", "--prices", prices(), "--bid", "0.001"}).out,
               HasSubstr("Nothing could be saved"));
   const Said nothing = run({"replay", "--prices", prices(), "--bid", "0"});
-  EXPECT_NE(nothing.code, 0);
+  EXPECT_EQ(nothing.code, 2);
   EXPECT_THAT(nothing.err, HasSubstr("nothing can be rented for 0; bid more"));
 }
 
