@@ -32,7 +32,9 @@ int fail(const absl::Status& status) {
     std::cerr << "policy: ended before it was done\n";
     return exit_interrupted;
   }
-  return complain(status, absl::IsInternal(status) ? exit_failed : exit_usage);
+  const bool asked_wrong = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+                           absl::IsFailedPrecondition(status);
+  return complain(status, asked_wrong ? exit_usage : exit_failed);
 }
 
 // ---- list ------------------------------------------------------------------------------------------------------------------
@@ -193,8 +195,12 @@ int explain_policy(const std::string& what, const Program& program) {
                     exit_failed);
   const std::string json(text(answer->reader().getJson()));
   const Json decision = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!decision.is_object())
+    return complain(absl::DataLossError(absl::StrCat("the policy of ", what, " at ", vm->node,
+                                                     " answers with what is no JSON object")),
+                    exit_failed);
   if (program.json)
-    std::cout << decision.dump(2) << "\n";
+    std::cout << decision.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
   else
     tell_decision(*vm, decision);
   return exit_ok;

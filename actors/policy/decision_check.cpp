@@ -22,6 +22,28 @@ std::string quoted(std::string_view said) {
                       said.size() > quoted_bytes_max ? "...\"" : "\"");
 }
 
+// As RFC 3629 has it: no more bytes than it takes, no surrogates, nothing beyond U+10FFFF.
+bool is_utf8(std::string_view said) {
+  const auto byte = [said](std::size_t i) { return static_cast<unsigned char>(said[i]); };
+  for (std::size_t i = 0; i < said.size();) {
+    const unsigned first = byte(i);
+    const std::size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (length == 1) {
+      ++i;
+      continue;
+    }
+    if (first < 0xc2 || first > 0xf4 || said.size() - i < length) return false;
+    for (std::size_t k = 1; k < length; ++k)
+      if ((byte(i + k) & 0xc0) != 0x80) return false;
+    const unsigned second = byte(i + 1);
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
+        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90))
+      return false;
+    i += length;
+  }
+  return true;
+}
+
 absl::Status check_text(std::string_view what, std::string_view said, std::size_t bytes_max) {
   if (said.size() > bytes_max)
     return nonsense(
@@ -32,6 +54,8 @@ absl::Status check_text(std::string_view what, std::string_view said, std::size_
   });
   if (control)
     return nonsense(absl::StrCat(absl_view(what), " has control characters: ", quoted(said)));
+  if (!is_utf8(said))
+    return nonsense(absl::StrCat(absl_view(what), " is no UTF-8: ", quoted(said)));
   return absl::OkStatus();
 }
 

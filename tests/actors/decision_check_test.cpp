@@ -68,6 +68,16 @@ TEST(DecisionCheck, RefusesTextsThatNobodyShouldSee) {
             "its reason has 2001 bytes, more than 2000");
   EXPECT_EQ(judged([](schema::Decision::Builder decision) { decision.setReason("a\x1b[2J"); }),
             "its reason has control characters: \"a\\x1b[2J\"");
+  const auto reason = [](const std::string& said) {
+    return judged([&](schema::Decision::Builder decision) { decision.setReason(said); });
+  };
+  EXPECT_EQ(reason("\xff"), "its reason is no UTF-8: \"\\xff\"");
+  for (const char* bad : {"\x80", "\xc3", "\xc0\xaf", "\xe2\x82", "\xe0\x80\x80", "\xed\xa0\x80",
+                          "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "a\xe2\x28\xa1"})
+    EXPECT_NE(reason(bad), "sound") << bad;
+  for (const char* good : {"", "gr\xc3\xbc\xc3\x9f dich", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                           "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf"})
+    EXPECT_EQ(reason(good), "sound") << good;
   EXPECT_EQ(judged([](schema::Decision::Builder decision) {
               auto candidate = decision.initCandidates(1)[0];
               candidate.setPlace("cheap");

@@ -97,6 +97,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "row and is not started again"},
         BadPolicy{"nonsense", "say(b'decision', question, b'{{{'); continue",
                   "bad.py: not the JSON of Decision", "bad.py: not the JSON of Decision"},
+        BadPolicy{"no_utf8", "say(b'decision', question, b'{\"reason\": \"\\xff\"}'); continue",
+                  "its reason is no UTF-8: \"\\xff\"", "its reason is no UTF-8", false, 0},
         BadPolicy{"nowhere",
                   "say(b'decision', question, b'{\"choice\": "
                   "\"aws/us-east-1/us-east-1x/r3.large/spot\", \"reason\": \"x\"}'); continue",
@@ -259,7 +261,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadPrices{"another_form", "Hello.\n", "in no known form; it begins with \"Hello.\""},
         BadPrices{"another_json", "{\"Reservations\": []}",
                   "neither an answer with SpotPriceHistory"},
-        BadPrices{"a_column_missing", "epoch_s,usd_per_h\n1440201600,0.03\n", "column"},
+        BadPrices{"a_column_missing", "epoch_s,usd_per_h\n1440201600,0.03\n",
+                  "r3.large.csv:1: the header \"epoch_s,usd_per_h\" has no column az; the first "
+                  "line has to name epoch_s, az and usd_per_h"},
         BadPrices{"backwards", events("1440288000,a,0.05\n1440284400,a,0.04\n1440280800,a,0.03\n"),
                   "not in the order of time, the oldest first; sort the file by epoch_s"},
         BadPrices{"a_missing_type",
@@ -286,7 +290,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadPrices{"broken_json",
                   answer(row("us-east-1a", "24", "0.04") + ",{\"AvailabilityZone\":,}," +
                          row("us-east-1a", "22")),
-                  "r3.large.csv", 0}),
+                  "r3.large.csv: byte 189: a text in quotes, a number, true, false or null is "
+                  "expected; the row from byte 169 on is left out",
+                  0}),
     [](const auto& param) { return param.param.name; });
 
 // ---- prices of nodes
