@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <initializer_list>
 #include <iostream>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "bench/simulation/real_traces.h"
@@ -41,6 +43,25 @@ TEST_P(RealPolicies, smart_spot_saves_nearly_what_was_possible_and_is_never_caug
             << " of what was possible, " << strategy->moves << " moves of " << best->moves_allowed
             << ", " << strategy->revocations << " revocations, " << to_string(strategy->cost)
             << "\n";
+}
+
+// Launch and migration take all that a notice gives, less 10 s.
+TEST(RealWeeks, nobody_is_caught_where_a_move_just_fits_into_the_notice) {
+  for (const RealTrace& trace : real_traces()) {
+    if (trace.to - trace.from > 7 * 24 * 3600) continue;
+    if (!std::filesystem::exists(path_of(trace)))
+      GTEST_SKIP() << "no real prices here; set SUPERCLOUD_DATA to the folder that holds them";
+    for (const auto& [launch, migration] :
+         std::initializer_list<std::pair<int, int>>{{20, 90}, {80, 30}, {100, 10}}) {
+      ReplayOptions options = replay_options(trace, "smart-spot");
+      options.model.launch_delay = absl::Seconds(launch);
+      options.model.migration = absl::Seconds(migration);
+      const auto strategy = replay(options, "smart-spot");
+      ASSERT_TRUE(strategy.ok()) << strategy.status();
+      EXPECT_GE(strategy->revocations, 1);
+      EXPECT_EQ(strategy->caught, 0) << trace.name << ", " << launch << " + " << migration;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Traces, RealPolicies, testing::ValuesIn(real_traces()));
