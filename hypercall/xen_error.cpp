@@ -90,8 +90,8 @@ absl::Status as_xen_failure(absl::Status status, std::string_view call, int erro
   return status;
 }
 
-absl::Status with_lead(std::string_view lead, const absl::Status& status) {
-  absl::Status led(status.code(), absl::StrCat(absl_view(lead), ": ", status.message()));
+absl::Status as_unavailable(std::string_view lead, const absl::Status& status) {
+  absl::Status led = absl::UnavailableError(absl::StrCat(absl_view(lead), ": ", status.message()));
   status.ForEachPayload(
       [&](absl::string_view url, const absl::Cord& payload) { led.SetPayload(url, payload); });
   return led;

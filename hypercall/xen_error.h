@@ -27,8 +27,8 @@ absl::Status xen_absent(std::string_view what, std::string_view call, int error,
 // A status of another code or other words, as one of a call that failed with `error`.
 absl::Status as_xen_failure(absl::Status status, std::string_view call, int error);
 
-// The same failure, of the same call, with words before its own.
-absl::Status with_lead(std::string_view lead, const absl::Status& status);
+// Unavailable, for whoever may find it otherwise later; of the same call, with words before its own.
+absl::Status as_unavailable(std::string_view lead, const absl::Status& status);
 
 // What a status was made of; empty: it is not of a call to Xen.
 std::optional<XenFailure> xen_failure(const absl::Status& status);

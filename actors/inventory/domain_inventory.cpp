@@ -125,7 +125,8 @@ void DomainInventory::look() {
   const auto domains = seams_.list.list();
   // Nobody knows what is there, so nothing is said of it; what is said is that. A new start asks again, for as long as it lasts.
   if (!domains.ok())
-    return context_.fail(with_lead("the domains of this host cannot be listed", domains.status()));
+    return context_.fail(
+        as_unavailable("the domains of this host cannot be listed", domains.status()));
   for (const DomainStatus& status : *domains) {
     if (status.id == 0) continue;
     const auto said = said_.find(status.id);
@@ -209,7 +210,7 @@ void DomainInventory::say(DomainId id, const std::optional<Said>& now) {
 void DomainInventory::say_capacity() {
   const auto room = seams_.list.room();
   if (!room.ok())
-    return context_.fail(with_lead("the room of this host is not known", room.status()));
+    return context_.fail(as_unavailable("the room of this host is not known", room.status()));
   // Again at each beat, for those who came later.
   const auto vms = static_cast<std::uint32_t>(seen_.size());
   if (said_room_ == std::pair(*room, vms) && context_.now() < room_again_) return;

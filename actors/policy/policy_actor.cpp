@@ -337,8 +337,7 @@ void PolicyActor::hear_move(const Event& event) {
       look_soon(key, vm);
       break;
     case schema::Payload::MIGRATION_COMPLETED:
-      if (migration == vm.moving) settle(vm, false);
-      refresh(key);
+      refresh(key);  // its lease says where it is; until that is read it counts as moving
       break;
     default:
       break;
