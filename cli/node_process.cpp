@@ -231,8 +231,8 @@ absl::Status NodeProcess::Parts::open() {
     bus_options.credentials = *std::move(credentials);
   }
   bus_options.on_fatal = [this](absl::Status why) { fail(std::move(why)); };
-  bus_options.on_shut_out = [told = std::set<std::string>()](
-                                const std::string& other, const std::string& endpoint) mutable {
+  bus_options.on_shut_out = [told = std::set<std::string>()](const std::string& other,
+                                                             const std::string& endpoint) mutable {
     if (!told.insert(other).second) return;
     std::cerr << other << " (" << endpoint
               << ") does not let in this node: `supercloud keys enrol` "

@@ -58,8 +58,8 @@ class DomainInventoryTest : public MarketWorld {
     for (const Event& event : node.seen) {
       if (event.type() != Payload::VM_DOMAIN_CHANGED) continue;
       const auto changed = event.payload().getVmDomainChanged();
-      constexpr const char* states[] = {"running", "paused", "shut down",
-                                        "crashed", "dying",  "gone", "suspended"};
+      constexpr const char* states[] = {"running", "paused", "shut down", "crashed",
+                                        "dying",   "gone",   "suspended"};
       lines.push_back(absl::StrCat(changed.getDomain(), " ", str(changed.getName()), " ",
                                    states[static_cast<int>(changed.getState())]));
       EXPECT_EQ(event.subject(), text(changed.getUuid())) << "which no rename changes";
