@@ -49,7 +49,7 @@ struct ClusterClient::State final : BusReceiver {
   void warn_of_rights(const Pattern& pattern) const {
     if (credentials.key == nullptr) return;
     const std::string* own = credentials.trust->name_of(credentials.key->public_key().text());
-    const std::string prefix = pattern.wire_prefix();
+    const std::string& prefix = pattern.wire_prefix();
     if (own == nullptr) return;
     const std::vector<std::string> allowed = credentials.trust->rights.allowed(*own, prefix);
     if (allowed.size() == 1 && allowed[0] == prefix) return;

@@ -45,7 +45,7 @@ void Proposals::proposed(const Event& event) {
   const EventId id = event.id();
   const auto source = text(proposed.getSourceNode());
   const bool made_here = source == shared_.context.node();
-  if (source.size() > 0 && !made_here) return;
+  if (!source.empty() && !made_here) return;
   if (!holds(worker) && !(made_here && comes(worker))) {
     // By a policy that read of the new lease sooner: it waits until the record has been read.
     if (made_here && early_.size() < early_max && !seen_.contains(id))

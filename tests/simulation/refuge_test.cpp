@@ -15,10 +15,10 @@
 namespace supercloud {
 namespace {
 
-constexpr std::int64_t cent = 10'000'000;
-constexpr int first = 7 * 3600 + 1200;  // the notice of where the VM is, in seconds
+constexpr std::int64_t one_cent = 10'000'000;
+constexpr int first_notice = 7 * 3600 + 1200;  // the notice of where the VM is, in seconds
 
-PlaceName zone(const std::string& letter, bool spot = true) {
+PlaceName refuge(const std::string& letter, bool spot = true) {
   return {"aws", "us-east-1", "us-east-1" + letter, "r3.large", spot};
 }
 
@@ -31,17 +31,21 @@ class Refuge : public testing::Test {
     options.model = model_;
     options.from = absl::FromUnixSeconds(1'440'201'600);
     options.to = options.from + absl::Hours(10);
-    options.on_demand = {zone("a", false), Money{17 * cent}, options.from};
-    options.start = zone("a");
+    options.on_demand = {refuge("a", false), Money{17 * one_cent}, options.from};
+    options.start = refuge("a");
     options.policies = built_in_policies();
     std::vector<Price> prices;
-    for (const auto& [letter, price] :
-         {std::pair("a", 3 * cent), {"b", 4 * cent}, {"c", 5 * cent}, {"d", 6 * cent}})
-      prices.push_back({zone(letter), Money{price}, options.from});
-    prices.push_back({zone("a"), Money{40 * cent}, options.from + absl::Seconds(first)});
+    for (const auto& [letter, price] : {std::pair("a", 3 * one_cent),
+                                        {"b", 4 * one_cent},
+                                        {"c", 5 * one_cent},
+                                        {"d", 6 * one_cent}})
+      prices.push_back({refuge(letter), Money{price}, options.from});
+    prices.push_back(
+        {refuge("a"), Money{40 * one_cent}, options.from + absl::Seconds(first_notice)});
     std::string letter = "b";
     for (const int at : spikes) {
-      prices.push_back({zone(letter), Money{40 * cent}, options.from + absl::Seconds(first + at)});
+      prices.push_back(
+          {refuge(letter), Money{40 * one_cent}, options.from + absl::Seconds(first_notice + at)});
       ++letter[0];
     }
     options.feed = [prices]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
@@ -89,11 +93,11 @@ TEST_F(Refuge, IsLeftInTimeWhereTimesAreAsLongAsANoticeAllows) {
 TEST_F(Refuge, IsNotGoneToWhileThereIsTimeForAnother) {
   const ReplayStrategy strategy = flee("smart-spot", {15});
   ASSERT_EQ(strategy.stays.size(), 2U);
-  EXPECT_EQ(strategy.stays[1].place, zone("c").id());
+  EXPECT_EQ(strategy.stays[1].place, refuge("c").id());
   const ReplayStrategy late = flee("smart-spot", {75});
   ASSERT_EQ(late.stays.size(), 3U);
-  EXPECT_EQ(late.stays[1].place, zone("b").id());
-  EXPECT_EQ(late.stays[2].place, zone("c").id());
+  EXPECT_EQ(late.stays[1].place, refuge("b").id());
+  EXPECT_EQ(late.stays[2].place, refuge("c").id());
 }
 
 }  // namespace
