@@ -15,6 +15,9 @@ Money rounded(Wide nano_usd_ns) {
   return {static_cast<std::int64_t>((nano_usd_ns + ns_per_hour / 2) / ns_per_hour)};
 }
 
+constexpr std::int64_t bytes_per_gib = std::int64_t{1} << 30;
+constexpr Wide dearest_transfer = 1'000'000'000'000'000'000;  // what is dearer costs as much
+
 Wide product(Money price, absl::Duration span) {
   return static_cast<Wide>(price.nano_usd) * absl::ToInt64Nanoseconds(span);
 }
@@ -47,7 +50,25 @@ void PriceHistory::forget_before(absl::Time from) {
   if (after != prices_.begin()) prices_.erase(prices_.begin(), std::prev(after));
 }
 
+absl::StatusOr<schema::Billing> billing_named(std::string_view name) {
+  for (const schema::Billing billing : {schema::Billing::HOURLY, schema::Billing::PER_SECOND})
+    if (name == name_of(billing)) return billing;
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", std::string(name), "\" is neither \"hourly\" nor \"per-second\""));
+}
+
+std::string_view name_of(schema::Billing billing) {
+  return billing == schema::Billing::PER_SECOND ? "per-second" : "hourly";
+}
+
 Money cost(Money usd_per_hour, absl::Duration span) { return rounded(product(usd_per_hour, span)); }
+
+Money transfer_cost(Money usd_per_gib, std::uint64_t bytes) {
+  const Wide amount =
+      (static_cast<Wide>(usd_per_gib.nano_usd) * static_cast<Wide>(bytes) + bytes_per_gib / 2) /
+      bytes_per_gib;
+  return {static_cast<std::int64_t>(std::min(amount, dearest_transfer))};
+}
 
 std::int64_t hours_due(const Rental& rental, absl::Time now, absl::Duration hour) {
   if (!rental.end) return now <= rental.launched ? 0 : (now - rental.launched) / hour;

@@ -11,8 +11,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/schema/event.capnp.h"
 #include "core/units.h"
@@ -63,8 +65,15 @@ struct Charge {
   std::string why;
 };
 
+// "hourly", "per-second"; InvalidArgument for any other.
+absl::StatusOr<schema::Billing> billing_named(std::string_view name);
+std::string_view name_of(schema::Billing billing);
+
 // price x span, rounded half up to the nano-dollar.
 Money cost(Money usd_per_hour, absl::Duration span);
+
+// What it costs to send so many bytes at a price per GiB, rounded half up to the nano-dollar; at most 10^9 USD.
+Money transfer_cost(Money usd_per_gib, std::uint64_t bytes);
 
 // How many billing hours of the rental are over by `now`, all of them if it has ended.
 std::int64_t hours_due(const Rental& rental, absl::Time now, absl::Duration hour);

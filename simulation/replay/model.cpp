@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "actors/ledger/billing.h"
 #include "actors/policy/smart_spot.h"
 
 namespace supercloud {
@@ -14,9 +15,7 @@ std::string gib(std::uint64_t bytes) {
 }  // namespace
 
 Money ReplayModel::transfer_cost() const {
-  // In MiB: a price of up to 1000 USD per GiB times 2^40 of them fits.
-  const auto mib = static_cast<std::int64_t>(transfer_bytes() >> 20);
-  return {mib * egress_per_gib.nano_usd / 1024};
+  return supercloud::transfer_cost(egress_per_gib, transfer_bytes());
 }
 
 std::vector<std::pair<std::string, std::string>> ReplayModel::described() const {

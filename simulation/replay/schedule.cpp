@@ -10,10 +10,6 @@
 namespace supercloud {
 namespace {
 
-__extension__ using NanoUsdBytes = __int128;
-
-constexpr std::int64_t bytes_per_gib = std::int64_t{1} << 30;
-
 absl::Status bad_costs(const std::string& why) {
   return absl::InvalidArgumentError(absl::StrCat("costs of a schedule: ", why));
 }
@@ -66,11 +62,9 @@ absl::StatusOr<ScheduleModel> ScheduleModel::create(const PriceGrid& grid,
     model.find_usable(from);
     for (int to = 0; to < grid.places(); ++to) {
       Money move = down;
-      if (costs.egress_per_gib && from != to) {
-        const Money per_gib = costs.egress_per_gib(grid.place(from), grid.place(to));
-        const auto amount = static_cast<NanoUsdBytes>(per_gib.nano_usd) * costs.transfer_bytes;
-        move.nano_usd += static_cast<std::int64_t>((amount + bytes_per_gib / 2) / bytes_per_gib);
-      }
+      if (costs.egress_per_gib && from != to)
+        move += transfer_cost(costs.egress_per_gib(grid.place(from), grid.place(to)),
+                              static_cast<std::uint64_t>(costs.transfer_bytes));
       model.moves_.push_back(move);
     }
   }
