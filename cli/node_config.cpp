@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "actors/ledger/billing.h"
 #include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/price_text.h"
 #include "bus/membership.h"
@@ -152,6 +153,11 @@ AccountConfig read_account(TomlTable& table, const std::string& toml, const absl
   if (table.has("feed")) read_feed(table, account);
   account.prices_from = origin;
   account.keep_initial = table.boolean("keep_initial", true);
+  const auto billing = billing_named(table.text("billing", "hourly"));
+  if (billing.ok())
+    account.billing = *billing;
+  else
+    table.complain("billing", std::string(billing.status().message()));
   account.generated.seed = static_cast<std::uint64_t>(table.integer("seed", 1, 0, INT64_MAX));
   account.generated.start = origin;
   auto model = market_model(table.text("market", account.generated.model.name));
@@ -295,6 +301,9 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   config.fence.fence_after = lease.duration("fence_after", config.fence.fence_after);
   if (const absl::Status valid = config.fence.validate(); !valid.ok())
     file.complain("lease", std::string(valid.message()));
+  TomlTable moves = file.table("moves");
+  config.moves.per_day = static_cast<std::uint32_t>(moves.integer("per_day", 0, 0, UINT32_MAX));
+  config.moves.at_once = static_cast<std::uint32_t>(moves.integer("at_once", 0, 0, UINT32_MAX));
   if (file.has("host")) {
     TomlTable host = file.table("host");
     config.host = read_host(host);
@@ -342,7 +351,9 @@ std::string to_toml(const NodeConfig& config) {
     absl::StrAppend(&toml, "key = ", toml_text(config.key), "\ntrust = ", toml_text(config.trust),
                     "\n");
   absl::StrAppend(&toml, "\n[lease]\nttl = ", span(config.fence.ttl),
-                  "\nfence_after = ", span(config.fence.fence_after), "\n");
+                  "\nfence_after = ", span(config.fence.fence_after),
+                  "\n\n[moves]\nper_day = ", config.moves.per_day,
+                  "\nat_once = ", config.moves.at_once, "\n");
   if (!config.policies.empty()) toml += "\n[policies]\n";
   for (const auto& [name, path] : config.policies)
     absl::StrAppend(&toml, toml_text(name), " = ", toml_text(path), "\n");
@@ -375,6 +386,7 @@ std::string to_toml(const NodeConfig& config) {
     const AccountConfig& account = *config.account;
     absl::StrAppend(&toml, "\n[account]\nname = ", toml_text(account.account),
                     "\nkeep_initial = ", account.keep_initial ? "true" : "false",
+                    "\nbilling = ", toml_text(std::string(name_of(account.billing))),
                     "\nmarket = ", toml_text(account.generated.model.name),
                     "\nseed = ", account.generated.seed, "\n");
     if (account.live) {

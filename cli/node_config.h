@@ -14,6 +14,7 @@
 #include "actors/spot/generated_feed.h"
 #include "actors/spot/place.h"
 #include "cli/live_prices.h"
+#include "core/schema/event.capnp.h"
 #include "core/time.h"
 #include "hypercall/keeper.h"
 
@@ -58,8 +59,15 @@ struct AccountConfig {
   std::vector<LabelRule> labels;
   std::vector<SimulatedMarketOptions::Initial> initial;
   bool keep_initial = true;
+  schema::Billing billing = schema::Billing::HOURLY;
   // One's own, in place of a simulated market with its feed: all places of the account are theirs.
   std::vector<FixedHost> hosts;
+};
+
+// Of all VMs, to save money; 0: no limit. The same in every node of a cluster.
+struct MoveLimits {
+  std::uint32_t per_day = 0;  // in 24 hours of market time
+  std::uint32_t at_once = 0;
 };
 
 // The machine is a Xen host: its domains are told of.
@@ -76,6 +84,7 @@ struct NodeConfig {
   std::string key, trust;  // files; both or none: then the bus is ipc alone
   std::vector<std::string> seeds;
   FencePolicy fence;
+  MoveLimits moves;
   std::optional<HostConfig> host;
   std::optional<XenConfig> xen;
   std::optional<MarketConfig> market;

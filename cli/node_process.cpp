@@ -116,8 +116,9 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
   world.lead = std::max(world.lead, world.migration + world.launch);
   actors.policy.market = market.clock;
   const Duration hour = market.clock.cluster_span(absl::Hours(1));
-  actors.policy.backoff = std::clamp(hour * 4, absl::Seconds(2), actors.policy.backoff);
-  actors.policy.backoff_min = std::clamp(hour, absl::Seconds(1), actors.policy.backoff_min);
+  VmMoves::Backoff& backoff = actors.policy.backoff;
+  backoff.failed = std::clamp(hour * 4, absl::Seconds(2), backoff.failed);
+  backoff.changed = std::clamp(hour, absl::Seconds(1), backoff.changed);
   actors.policy.answer_deadline =
       std::clamp(hour * 2, absl::Seconds(5), actors.policy.answer_deadline);
   actors.policy.move_deadline =
@@ -292,6 +293,8 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   // The machine is a part of this process: each start is its boot.
   actors.session.identity = log->identity();
   actors.session.fresh = true;
+  actors.policy.world.moves_per_day = config.moves.per_day;
+  actors.policy.world.moving_max = config.moves.at_once;
   if (config.market) pace(actors, *config.market);
   if (!config.account) return actors;
 
@@ -328,6 +331,7 @@ void NodeProcess::Parts::open_market(const AccountConfig& account,
   options.launch_delay_min = config.market->launch_min;
   options.notice_min = config.market->notice_min;
   options.initial = account.initial;
+  options.billing = account.billing;
   auto market = std::make_unique<SimulatedMarket>(loop, std::move(options));
   roles.provider.adopt = [raw = market.get()](const Instance& instance) {
     raw->adopt(instance);
@@ -342,7 +346,8 @@ void NodeProcess::Parts::open_hosts(const AccountConfig& account,
   const MarketClock& clock = config.market->clock;
   for (const FixedHost& host : account.hosts)
     roles.watcher.fixed.push_back({host.place, host.price_per_hour, clock.origin});
-  auto hosts = std::make_unique<FixedHosts>(loop, clock, account.account, account.hosts);
+  auto hosts =
+      std::make_unique<FixedHosts>(loop, clock, account.account, account.hosts, account.billing);
   roles.provider.adopt = [raw = hosts.get()](const Instance& instance) {
     return raw->adopt(instance);
   };

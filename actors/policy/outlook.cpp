@@ -27,8 +27,13 @@ std::int64_t Outlook::hour_ns() const {
   return std::max<std::int64_t>(world_.getMarket().getHourNs(), 1);
 }
 
+bool Outlook::by_second() const {
+  return instance_ && instance_->getBilling() == schema::Billing::PER_SECOND;
+}
+
 std::int64_t Outlook::paid_until_ns() const {
-  return instance_ ? instance_->getPaidUntilNs() : (world_.getNowNs() / hour_ns() + 1) * hour_ns();
+  return instance_ && !by_second() ? instance_->getPaidUntilNs()
+                                   : (world_.getNowNs() / hour_ns() + 1) * hour_ns();
 }
 
 std::int64_t Outlook::lead_ns() const {
@@ -89,12 +94,12 @@ Money Outlook::hour_cost(unsigned index) const {
 }
 
 Money Outlook::move_cost(unsigned index) const {
-  constexpr std::int64_t mib = 1 << 20;
   const auto costs = world_.getCosts();
-  const Money transfer{static_cast<std::int64_t>(costs.getTransferBytes() / mib) *
-                       costs.getEgressNanoUsdPerGib() / 1024};
-  // The new machine is paid from its launch, the old one to the end of its hour.
-  const std::int64_t both = std::max(costs.getMigrationNs(), lead_ns() - costs.getLaunchNs());
+  const Money transfer =
+      transfer_cost(Money{costs.getEgressNanoUsdPerGib()}, costs.getTransferBytes());
+  // The new machine is paid from its launch, the old one to the end of its hour or of the move.
+  const std::int64_t hour = by_second() ? 0 : lead_ns() - costs.getLaunchNs();
+  const std::int64_t both = std::max(costs.getMigrationNs(), hour);
   return transfer + cost(Money{place(index).getPriceNanoUsdPerHour()}, absl::Nanoseconds(both)) +
          cost(Money{costs.getDowntimeNanoUsdPerHour()}, absl::Nanoseconds(costs.getBlackoutNs()));
 }
@@ -109,6 +114,13 @@ std::string Outlook::price_text(std::int64_t nano_usd) {
 std::string Outlook::time_text(std::int64_t ns) {
   return absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixNanos(ns), absl::UTCTimeZone());
 }
+
+std::string Outlook::occasion(const std::string& where) const {
+  return by_second() ? absl::StrCat("the time", where, " is billed by the second")
+                     : absl::StrCat("the paid hour", where, " ends");
+}
+
+std::string Outlook::next_hour() const { return by_second() ? "an hour" : "the next"; }
 
 std::string Outlook::here() const { return str(world_.getCurrentPlace()); }
 

@@ -26,12 +26,15 @@ class Outlook {
   bool is_current(unsigned index) const;
 
   std::int64_t hour_ns() const;
-  // Until when the present hour is paid. Own hosts and what no provider told of: the next whole hour of market time.
+  // Whether every second of the VM's instance costs what its price is then: there is no paid hour to use up.
+  bool by_second() const;
+  // Until when the present hour is paid. By the second, own hosts and what no provider told of: the next whole hour of market time.
   std::int64_t paid_until_ns() const;
   // How long before the hour's end a VM decides. VMs whose hours end together do it one after another, so that each sees what
   // the others have decided.
   std::int64_t lead_ns() const;
-  bool at_hour_end() const { return paid_until_ns() - world_.getNowNs() <= lead_ns(); }
+  // Whether a move wastes nothing of what is paid.
+  bool may_save() const { return by_second() || paid_until_ns() - world_.getNowNs() <= lead_ns(); }
   // Why the VM has to leave at once, as a sentence's beginning: a notice, or a price above the bid. Empty: it has not.
   std::string danger() const;
 
@@ -51,6 +54,9 @@ class Outlook {
   // "0.0331", "2015-08-22 14:05"
   static std::string price_text(std::int64_t nano_usd);
   static std::string time_text(std::int64_t ns);
+  // Why that is so, as a sentence's beginning: "the paid hour ends"; `where` qualifies the hour.
+  std::string occasion(const std::string& where = "") const;
+  std::string next_hour() const;   // after the occasion: "the next", or "an hour"
   std::string here() const;        // the id of the current place
   std::string price_here() const;  // or "an unknown price"
 

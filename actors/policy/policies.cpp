@@ -94,26 +94,28 @@ Message<schema::Decision> decide_threshold(schema::World::Reader world, int perc
     return go(*cheapest, absl::StrCat(danger, "; ", there, " at ", Outlook::price_text(price),
                                       " per hour is the cheapest that is left"));
   }
-  if (!outlook.at_hour_end()) {
+  if (!outlook.may_save()) {
     verdict.until_hour_end = true;
     return stay(absl::StrCat("the hour at ", here, " is paid until ",
                              Outlook::time_text(outlook.paid_until_ns())));
   }
   if (!cheapest) return stay("no place is allowed and has a known price");
   if (there == here)
-    return stay(absl::StrCat("the paid hour ends, and ", here, " at ", price_here,
+    return stay(absl::StrCat(outlook.occasion(), ", and ", here, " at ", price_here,
                              " per hour is the cheapest place"));
   if (outlook.current()->getAllowed() && outlook.current()->getPriceKnown()) {
     const std::int64_t now = outlook.current()->getPriceNanoUsdPerHour();
     if (price >= now)
-      return stay(absl::StrCat("the paid hour ends, and no place is cheaper than ", here, " at ",
+      return stay(absl::StrCat(outlook.occasion(), ", and no place is cheaper than ", here, " at ",
                                price_here, " per hour"));
     if (now * 100 <= price * (100 + percent))
-      return stay(absl::StrCat("the paid hour ends; the next costs ", price_here, ", at ", there,
-                               " ", Outlook::price_text(price), ": not ", percent, " % more"));
+      return stay(absl::StrCat(outlook.occasion(), "; ", outlook.next_hour(), " costs ", price_here,
+                               ", at ", there, " ", Outlook::price_text(price), ": not ", percent,
+                               " % more"));
   }
-  return go(*cheapest, absl::StrCat("the paid hour at ", here, " ends; the next would cost ",
-                                    price_here, ", at ", there, " ", Outlook::price_text(price)));
+  return go(*cheapest,
+            absl::StrCat(outlook.occasion(" at " + here), "; ", outlook.next_hour(), " would cost ",
+                         price_here, ", at ", there, " ", Outlook::price_text(price)));
 }
 
 PolicyRegistry built_in_policies() {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "actors/answers.h"
 #include "actors/policy/decision_check.h"
+#include "actors/policy/move_budget.h"
 #include "actors/provider/provider_actor.h"
 #include "actors/spot/watcher.h"
 #include "core/vm_name.h"
@@ -22,6 +23,12 @@ Message<schema::Decision> stay_because(const std::string& reason) {
       [&](schema::Decision::Builder decision) { decision.setReason(reason); });
 }
 
+bool ends_move(const Event& event) {
+  return event.type() == schema::Payload::MIGRATION_COMPLETED ||
+         event.type() == schema::Payload::MIGRATION_ABORTED ||
+         event.type() == schema::Payload::MIGRATION_REFUSED;
+}
+
 // Whether a flight to that place that begins now arrives before the cloud takes the machine where the VM is.
 bool in_time(schema::World::Reader world, std::string_view place) {
   constexpr Duration spare = absl::Seconds(5);
@@ -34,6 +41,11 @@ bool in_time(schema::World::Reader world, std::string_view place) {
   return world.getNowNs() + costs.getMigrationNs() + (rents ? costs.getLaunchNs() : 0) +
              absl::ToInt64Nanoseconds(spare) <=
          world.getNoticeDeadlineNs();
+}
+
+bool wants_away(schema::World::Reader world, schema::Decision::Reader decision) {
+  const std::string_view choice = text(decision.getChoice());
+  return !choice.empty() && choice != text(world.getCurrentPlace());
 }
 
 bool excluded(schema::Decision::Reader decision, std::string_view place) {
@@ -205,7 +217,10 @@ void PolicyActor::host(const LeaseRecord& record) {
   vm.tenant = std::string(text(vm.spec.reader().getTenant()));
   vm.name = std::string(text(vm.spec.reader().getName()));
   // The record is the law: without an heir no move is under way, whatever event was lost.
-  if (!record.heir && !vm.moving.empty() && vm.proposed.empty()) settle(vm, false);
+  if (!record.heir && vm.moves.under_way() && !vm.moves.waits_for_answer()) {
+    context_.cancel(std::exchange(vm.patience, 0));
+    vm.moves.settle();
+  }
   if (other || !vm.asked.empty()) look_soon(record.key, vm);
 }
 
@@ -288,9 +303,10 @@ void PolicyActor::changed(const Event& event) {
       break;
   }
   for (auto& [key, vm] : vms_) {
-    for (auto& [target, backoff] : vm.backoff) {
-      if (urgent || target == place) backoff.changed = true;
-    }
+    if (urgent)
+      vm.moves.all_changed();
+    else
+      vm.moves.place_changed(place);
     if (event.type() != schema::Payload::SPOT_PRICE_CHANGED || matters(vm, place, price))
       look_soon(key, vm);
   }
@@ -303,66 +319,40 @@ bool PolicyActor::matters(const Vm& vm, const std::string& place, Money price) c
 }
 
 void PolicyActor::hear_move(const Event& event) {
+  // There may be room again for those that had to wait.
+  if (ends_move(event))
+    for (auto& [key, vm] : vms_)
+      if (vm.budget_spent) look_soon(key, vm);
   const std::string key = key_of_vm(VmName::of(event).to_string());
   const auto found = vms_.find(key);
   if (found == vms_.end()) return;
   Vm& vm = found->second;
-  const EventId migration = event.migration();
   // Of the move that brings it here.
-  if (vm.arriving && migration != vm.proposed) return refresh(key);
-  switch (event.type()) {
-    case schema::Payload::MIGRATION_ACCEPTED:
-      vm.moving = migration;
-      vm.moving_place = migration == vm.proposed ? vm.proposed_place : "";
-      vm.moving_to = text(event.payload().getMigrationAccepted().getTarget());
-      vm.proposed = {};
-      wait_for(key, vm, options_.move_deadline);
-      break;
-    case schema::Payload::MIGRATION_REFUSED:
-      if (migration != vm.proposed || migration.empty()) return;
-      if (!vm.moving.empty()) {  // the move under way goes on
-        vm.proposed = {};
-        return wait_for(key, vm, options_.move_deadline);
-      }
-      settle(vm, true);
-      look_soon(key, vm);
-      break;
-    case schema::Payload::MIGRATION_ABORTED:
-      if (migration.empty() || (migration != vm.proposed && migration != vm.moving)) return;
-      if (migration == vm.moving && !vm.proposed.empty()) {  // it made way for what is proposed
-        vm.moving = {};
-        return;
-      }
-      settle(vm, true);
-      look_soon(key, vm);
-      break;
-    case schema::Payload::MIGRATION_COMPLETED:
-      refresh(key);  // its lease says where it is; until that is read it counts as moving
-      break;
-    default:
-      break;
+  if (vm.arriving && event.migration() != vm.moves.proposed()) return refresh(key);
+  switch (vm.moves.hear(event, context_.now())) {
+    case VmMoves::Heard::begins:
+    case VmMoves::Heard::goes_on:
+      return wait_for(key, vm, options_.move_deadline);
+    case VmMoves::Heard::failed:
+      context_.cancel(std::exchange(vm.patience, 0));
+      return look_soon(key, vm);
+    case VmMoves::Heard::completed:
+      return refresh(key);
+    case VmMoves::Heard::nothing:
+      return;
   }
 }
 
+// Of what is proposed or under way, to be heard of.
 void PolicyActor::wait_for(const std::string& key, Vm& vm, Duration deadline) {
   context_.cancel(vm.patience);
   vm.patience = context_.after(deadline, [this, key] {
     const auto found = vms_.find(key);
     if (found == vms_.end()) return;
     found->second.patience = 0;
-    settle(found->second, true);
+    found->second.moves.fail(context_.now());
     look_soon(key, found->second);
   });
-}
-
-// The proposal or the move is over.
-void PolicyActor::settle(Vm& vm, bool failed) {
-  context_.cancel(std::exchange(vm.patience, 0));
-  const std::string place = vm.moving.empty() ? vm.proposed_place : vm.moving_place;
-  vm.proposed = {};
-  vm.moving = {};
-  if (failed && !place.empty()) vm.backoff[place] = {context_.now(), false};
-  if (!failed) vm.backoff.clear();
 }
 
 // Whether the VM was not seen running yet, so that it could not move.
@@ -375,18 +365,10 @@ bool PolicyActor::starting(const std::string& key, Vm& vm) {
   return true;
 }
 
-// Whether a target failed so recently that it is not proposed again yet.
-bool PolicyActor::held_back(const std::string& key, Vm& vm, const std::string& place) {
-  const auto found = vm.backoff.find(place);
-  if (found == vm.backoff.end()) return false;
-  const Duration wait = found->second.changed ? options_.backoff_min : options_.backoff;
-  const Instant until = found->second.from + wait;
-  if (context_.now() >= until) {
-    vm.backoff.erase(found);
-    return false;
-  }
-  look_at(key, vm, until);
-  return true;
+bool PolicyActor::failed_lately(const std::string& key, Vm& vm, const std::string& place) {
+  const auto until = vm.moves.held_until(place, context_.now(), options_.backoff);
+  if (until) look_at(key, vm, *until);
+  return until.has_value();
 }
 
 // ---- looks ---------------------------------------------------------------------------------------------------------------
@@ -478,6 +460,12 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
   } else {
     vm.failures = 0;
   }
+  vm.budget_spent = false;
+  if (vm.moves.idle() && wants_away(world.reader(), decision->reader())) {
+    const std::string spent = spent_budget(world.reader());
+    vm.budget_spent = !spent.empty();
+    if (vm.budget_spent) decision = held_back(decision->reader(), spent);
+  }
   const auto reader = decision->reader();
 
   vm.place = str(world.reader().getCurrentPlace());
@@ -556,21 +544,23 @@ void PolicyActor::consider(Vm& vm, schema::Decision::Reader decision, bool asked
 
 void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader world,
                           schema::Decision::Reader decision) {
+  if (!wants_away(world, decision)) return;
   const std::string choice(text(decision.getChoice()));
-  if (choice.empty() || choice == text(world.getCurrentPlace())) return;
   // What was proposed before the notice gives way, and so does a flight to a place that is no choice any more; but not where there is no
   // time for another: a machine that the cloud takes later than this one is a refuge for a while.
   const bool leaving = world.getNoticeDeadlineNs() != 0;
   const bool time_left = in_time(world, choice);
-  const bool flees = vm.proposed_leaving && !(excluded(decision, vm.proposed_place) && time_left);
-  const bool waits = !vm.proposed.empty() && (!leaving || flees);
+  const std::string flight = vm.moves.flight_to();
+  const bool flees = !flight.empty() && !(excluded(decision, flight) && time_left);
+  const bool waits = vm.moves.waits_for_answer() && (!leaving || flees);
   // A move under way does what is wanted, unless its target goes as well.
-  const bool moves = !vm.moving.empty() && !(leaving && time_left && state_.noticed(vm.moving_to));
+  const bool moves =
+      vm.moves.under_way() && !(leaving && time_left && state_.noticed(vm.moves.target()));
   if (waits || moves) return;
   if (!knowing() && !leaving) return;
   // Stopped or paused by its user: nothing runs that could move.
   if (!vm.spec.reader().getRunning() || vm.spec.reader().getPaused()) return;
-  if ((!vm.arriving && starting(key, vm)) || held_back(key, vm, choice)) return;
+  if ((!vm.arriving && starting(key, vm)) || failed_lately(key, vm, choice)) return;
   Draft draft = context_.draft(vm.name, vm.tenant);
   auto proposed = draft.payload().initMigrationProposed();
   proposed.setVm(vm.name);
@@ -588,9 +578,7 @@ void PolicyActor::propose(const std::string& key, Vm& vm, schema::World::Reader 
   }
   const Event event = context_.publish(std::move(draft));
   if (!event) return;
-  vm.proposed = event.id();
-  vm.proposed_place = choice;
-  vm.proposed_leaving = leaving;
+  vm.moves.propose(event.id(), choice, leaving);
   wait_for(key, vm, options_.answer_deadline);
 }
 

@@ -1,5 +1,6 @@
 // The policy actor: for each VM whose lease this node holds it asks the policy that the VM names, and proposes the move that
-// the policy wants. It never orders one: the VM's executor accepts or refuses.
+// the policy wants. It never orders one: the VM's executor accepts or refuses. Budgets of moves (actors/policy/move_budget.h) hold
+// back what any policy wants, but no flight.
 //
 // What does not execute cannot move: a proposal waits until the VM was seen running (vm.resumed) at the epoch of its lease, then it is
 // made at once, with whatever deadline a notice has left it.
@@ -27,6 +28,7 @@
 #include "actors/policy/policies.h"
 #include "actors/policy/policy.h"
 #include "actors/policy/role_past.h"
+#include "actors/policy/vm_moves.h"
 #include "actors/policy/world.h"
 #include "core/actor.h"
 #include "core/lease_table.h"
@@ -49,10 +51,7 @@ struct PolicyActorOptions {
   Duration answer_deadline = absl::Minutes(3);
   // a move that is not heard of for so long no longer blocks proposals
   Duration move_deadline = absl::Minutes(10);
-  // before a refused or aborted target is proposed again
-  Duration backoff = absl::Minutes(1);
-  // ... and if something about it has changed meanwhile
-  Duration backoff_min = absl::Seconds(5);
+  VmMoves::Backoff backoff{.failed = absl::Minutes(1), .changed = absl::Seconds(5)};
   // until a VM that nobody saw running is taken to run: its executor's word may be lost with a log
   Duration start_patience = absl::Seconds(10);
   // how often the lease table is asked which VMs are here
@@ -70,10 +69,6 @@ class PolicyActor final : public Actor {
   void serve(Message<schema::Request> request, Answer answer) override;
 
  private:
-  struct Backoff {
-    Instant from;          // when the proposal failed
-    bool changed = false;  // something about the place has changed since
-  };
   struct Failures {
     Instant told;              // when one of the kind was published last
     std::uint64_t untold = 0;  // since then
@@ -104,14 +99,9 @@ class PolicyActor final : public Actor {
     std::uint64_t unchanged = 0;
     HybridTime last_look;
     // Moves.
-    EventId proposed;  // waits for the executor's answer
-    std::string proposed_place;
-    bool proposed_leaving = false;  // because of a notice
-    EventId moving;                 // accepted, not ended
-    std::string moving_place;
-    std::string moving_to;                   // node
-    TimerId patience = 0;                    // for either
-    std::map<std::string, Backoff> backoff;  // by place
+    VmMoves moves;
+    TimerId patience = 0;       // for what is proposed or under way
+    bool budget_spent = false;  // as of the last look
   };
 
   bool knowing() const;
@@ -139,11 +129,10 @@ class PolicyActor final : public Actor {
                schema::Decision::Reader decision);
   void consider(Vm& vm, schema::Decision::Reader decision, bool asked);
   void wait_for(const std::string& key, Vm& vm, Duration deadline);
-  void settle(Vm& vm, bool failed);
   void hear_resumed(const Event& event);
   // Both arm the look after that.
   bool starting(const std::string& key, Vm& vm);
-  bool held_back(const std::string& key, Vm& vm, const std::string& place);
+  bool failed_lately(const std::string& key, Vm& vm, const std::string& place);
   void look_at(const std::string& key, Vm& vm, Instant when);
   Policy* policy_of(const std::string& name);
 

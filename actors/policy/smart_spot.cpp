@@ -35,7 +35,7 @@ class SmartSpot {
   Verdict verdict() {
     if (!outlook_.current()) return stay("where the VM runs is not known yet");
     const std::string danger = outlook_.danger();
-    if (danger.empty() && !outlook_.at_hour_end()) {
+    if (danger.empty() && !outlook_.may_save()) {
       weigh(false);
       verdict_.until_hour_end = true;
       return stay(absl::StrCat("the hour at ", outlook_.here(), " is paid until ",
@@ -186,11 +186,9 @@ class SmartSpot {
         " of the move counted, and is expected to save ",
         Outlook::price_text(verdict_.opinions[*target].gain.nano_usd), " within ",
         options_.gap.horizon, " hours");
-    if (const std::string held = held_back(); !held.empty())
-      return stay(absl::StrCat(held, ", though ", worth));
     return go(*target,
-              absl::StrCat("the paid hour at ", outlook_.here(), " ends; the next would cost ",
-                           outlook_.price_here(), "; ", worth));
+              absl::StrCat(outlook_.occasion(" at " + outlook_.here()), "; ", outlook_.next_hour(),
+                           " would cost ", outlook_.price_here(), "; ", worth));
   }
 
   // Why the best place elsewhere is not worth it.
@@ -200,7 +198,7 @@ class SmartSpot {
       if (verdict_.opinions[i].excluded.empty() && !outlook_.is_current(i) &&
           (!other || verdict_.opinions[i].gain > verdict_.opinions[*other].gain))
         other = i;
-    const std::string staying = absl::StrCat("the paid hour ends; staying at ", outlook_.here(),
+    const std::string staying = absl::StrCat(outlook_.occasion(), "; staying at ", outlook_.here(),
                                              " at ", outlook_.price_here(), " per hour");
     if (!other) return staying + ", as no other place is a choice";
     const Money gain = verdict_.opinions[*other].gain;
@@ -212,28 +210,6 @@ class SmartSpot {
                         " hours, but so far would have cost ",
                         Outlook::price_text((total(*other) - total_here()).nano_usd),
                         " more, the move and the risk of being taken counted");
-  }
-
-  // By a budget of moves; empty: by none.
-  std::string held_back() const {
-    const auto world = outlook_.world();
-    const auto fleet = world.getFleet();
-    if (const std::uint32_t most = world.getVm().getMovesPerDay(); most > 0) {
-      const std::int64_t yesterday = world.getNowNs() - 24 * 3'600'000'000'000;
-      std::uint32_t made = 0;
-      for (const auto move : world.getRecentMoves())
-        if (move.getAtNs() > yesterday && !move.getLeaving()) ++made;
-      if (made >= most)
-        return absl::StrCat("staying: the VM has moved ", made,
-                            " times within a day, as often as it may");
-    }
-    if (fleet.getMovesPerDay() > 0 && fleet.getMovesOfDay() >= fleet.getMovesPerDay())
-      return absl::StrCat("staying: all VMs together have moved ", fleet.getMovesOfDay(),
-                          " times within a day, as often as they may");
-    if (fleet.getMovingMax() > 0 && fleet.getMoving() >= fleet.getMovingMax())
-      return absl::StrCat("staying for now: ", fleet.getMoving(),
-                          " other VMs are moving, as many as may at once");
-    return "";
   }
 
   Money total_here() const {

@@ -9,9 +9,8 @@
 //
 // Looking back is what keeps it from flapping: to go, and to come back again, being elsewhere has to have cost a move more. Where two
 // places are equal in that, the risk decides: after a spike, when prices are low again and not yet calm, it waits, but not for good where
-// they never are. moves_per_day of the VM and of all VMs, and the number of VMs that may move at once, hold it back too; nothing holds
-// back a flight. Where there are several VMs, no spot place takes more than `share_max` of them: what takes one machine there takes all.
-// Pure.
+// they never are. Where there are several VMs, no spot place takes more than `share_max` of them: what takes one machine there takes all.
+// An instance that is billed by the second has no paid hour: it moves whenever that holds. Pure.
 #pragma once
 
 #include <cstdint>

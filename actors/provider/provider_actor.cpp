@@ -12,6 +12,7 @@
 namespace supercloud {
 namespace {
 
+constexpr int looks_max = 8;                          // at an instance that may be used no more
 constexpr std::size_t running_bytes_max = 512 << 10;  // an answer is one message of at most 1 MiB
 
 // Whether a flush of this VM's guest would wait for want of the replica on `node`. What a VM that declared less loses with it
@@ -45,6 +46,7 @@ ProviderActor::ProviderActor(Context& context, LeaseTable& leases, const Session
   context_.subscribe(Pattern::of("spot.interruption_notice.>"));
   context_.subscribe(Pattern::of("node.joined.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
+  context_.subscribe(Pattern::of("migration.completed.>"));
   context_.subscribe(Pattern::of("instance.>"), [this] { past_.read([this] { role_.start(); }); });
 }
 
@@ -66,6 +68,8 @@ void ProviderActor::gained(Epoch epoch) {
 void ProviderActor::receive(const Event& event) {
   past_.hear(event);
   fold(event);
+  if (event.type() == schema::Payload::MIGRATION_COMPLETED && role_.held())
+    left(text(event.payload().getMigrationCompleted().getSource()));
   if (event.type() == schema::Payload::SPOT_PRICE_CHANGED && role_.held() && reconciled_) {
     const auto found =
         prices_.find(std::string(text(event.payload().getSpotPriceChanged().getPlace().getId())));
@@ -422,16 +426,27 @@ void ProviderActor::answer_rental(const std::string& token, const absl::Status& 
   for (Answer& answer : waiting) answer(status.ok() ? done_answer() : error_answer(status));
 }
 
+// By the second, what is not used any more goes at once, but for the looks that the end of its VM's move may take.
+void ProviderActor::left(std::string_view node) {
+  for (auto& [id, known] : known_) {
+    if (known.instance.node != node || known.instance.billing != schema::Billing::PER_SECOND)
+      continue;
+    known.looks = looks_max;
+    context_.cancel(std::exchange(known.check, 0));
+    check_later(id);
+  }
+}
+
 // VMs are moved away in the very last minutes of a paid hour: whoever looked only as they begin would pay one hour more for an
 // instance that is empty by their end.
 absl::Time ProviderActor::next_check(const Known& known) const {
-  constexpr int looks = 8;
   const absl::Duration least = options_.return_lead_min * options_.market.speed;
   const absl::Duration lead = std::min(std::max(options_.return_lead, least), options_.hour / 2);
   const absl::Time now = market_.now();
+  const absl::Duration step = lead / looks_max;
+  if (known.looks > 0) return now + step;
   const absl::Time end = paid_until(known.instance.launched, now, options_.hour);
   if (now < end - lead) return end - lead;
-  const absl::Duration step = lead / looks;
   // The last look is a step before the end; a timer is never early.
   return now + step * 1.5 <= end ? now + step : end + options_.hour - lead;
 }
@@ -444,9 +459,14 @@ void ProviderActor::check_later(const std::string& id) {
       options_.keep_initial && known.instance.client_token.starts_with(initial_token_prefix);
   if (!options_.return_unused || kept || known.check != 0) return;
   known.check = market_.at(next_check(known), [this, id] {
-    known_.at(id).check = 0;
+    Known& checked = known_.at(id);
+    checked.check = 0;
+    checked.looks = std::max(checked.looks - 1, 0);
     if (!role_.held()) return;
-    return_if_unused(id, "no VM is left on it as its paid time ends",
+    return_if_unused(id,
+                     checked.instance.billing == schema::Billing::PER_SECOND
+                         ? "no VM is left on it"
+                         : "no VM is left on it as its paid time ends",
                      [this, id](const absl::Status&) { check_later(id); });
   });
 }

@@ -64,6 +64,7 @@ class ProviderActor final : public Actor {
     Instance instance;
     Event launched, notice;  // that say so; empty: not logged yet
     TimerId check = 0;
+    int looks = 0;  // soon, one after another: a VM has left it
   };
   struct Rental {
     std::vector<Answer> waiting;
@@ -86,6 +87,7 @@ class ProviderActor final : public Actor {
   void return_if_unused(const std::string& id, const std::string& why,
                         std::function<void(absl::Status)> done);
   void check_later(const std::string& id);
+  void left(std::string_view node);
   absl::Time next_check(const Known& known) const;
   std::string price_reason(const Instance& instance) const;
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "actors/ledger/billing.h"
 #include "actors/spot/price_text.h"
 #include "cli/price_arguments.h"
 #include "cli/replay/setup.h"
@@ -97,11 +98,9 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
       ->option_text("FILE...");
   add_read(command, "--billing", "By the hour, or by the second",
            [&model](const std::string& said) {
-             if (said != "hourly" && said != "per-second")
-               return absl::InvalidArgumentError(said + " is neither hourly nor per-second");
-             model.billing =
-                 said == "hourly" ? schema::Billing::HOURLY : schema::Billing::PER_SECOND;
-             return absl::OkStatus();
+             const auto billing = billing_named(said);
+             if (billing.ok()) model.billing = *billing;
+             return billing.status();
            })
       ->default_str("hourly");
   add_read(command, "--model",

@@ -113,6 +113,25 @@ TEST(Cost, RoundsHalfUpToTheNanoDollar) {
   EXPECT_EQ(cost(Money{1'000'000'000'000}, absl::Hours(24 * 366)).nano_usd, 8'784'000'000'000'000);
 }
 
+TEST(TransferCost, RoundsHalfUpToTheNanoDollarAndEndsSomewhere) {
+  constexpr std::uint64_t gib = std::uint64_t{1} << 30;
+  EXPECT_EQ(transfer_cost(Money{10'000'000}, 6 * gib).nano_usd, 60'000'000);
+  EXPECT_EQ(transfer_cost(Money{1}, gib / 2).nano_usd, 1);
+  EXPECT_EQ(transfer_cost(Money{1}, gib / 2 - 1).nano_usd, 0);
+  EXPECT_EQ(transfer_cost(Money{1'000'000'000'000}, UINT64_MAX).nano_usd,
+            1'000'000'000'000'000'000);
+}
+
+TEST(Billing, HasTwoNames) {
+  for (const char* name : {"hourly", "per-second"}) {
+    const auto billing = billing_named(name);
+    ASSERT_TRUE(billing.ok());
+    EXPECT_EQ(name_of(*billing), name);
+  }
+  EXPECT_EQ(billing_named("daily").status().message(),
+            "\"daily\" is neither \"hourly\" nor \"per-second\"");
+}
+
 TEST(PaidUntil, IsTheEndOfTheHourThatIsUnderWay) {
   EXPECT_EQ(paid_until(at(5), at(5), hour), at(65));
   EXPECT_EQ(paid_until(at(5), at(64, 59), hour), at(65));

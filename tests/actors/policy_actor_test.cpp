@@ -39,9 +39,8 @@ class PolicyActorTest : public MarketWorld {
   // The VM web1 on node a in zone a, `running` or about to; prices 3 and 1 cents in a and b. Its hour began at the market's
   // origin.
   TestNode& furnish(const std::string& policy, PolicyRegistry registry = built_in_policies(),
-                    bool running = true) {
+                    bool running = true, PolicyActorOptions options = {}) {
     TestNode& node = start("a");
-    PolicyActorOptions options;
     options.market = market;
     node.node->spawn("policy", [this, registry, options](Context& context) {
       return std::make_unique<PolicyActor>(context, leases, registry, options);
@@ -278,6 +277,31 @@ TEST_F(PolicyActorTest, ProposesNothingWhileAMoveIsUnderWay) {
   run(absl::Seconds(59));
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U);
   run(absl::Seconds(5));
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U);
+}
+
+TEST_F(PolicyActorTest, HoldsBackByABudgetWhatAnyPolicyWantsUntilThereIsRoomAgain) {
+  PolicyActorOptions options;
+  options.world.moving_max = 1;
+  TestNode& node = furnish("cheapest", built_in_policies(), true, options);
+  const Event other = publish(node, "web2", [](Payload::Builder payload) {
+    auto proposed = payload.initMigrationProposed();
+    proposed.setVm("web2");
+    proposed.setSourceNode("b");
+    proposed.setTargetNode("c");
+  });
+  publish(
+      node, "web2", [](Payload::Builder payload) { payload.initMigrationAccepted(); }, other.id());
+  until(57, 1);
+  EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U) << "that of the other VM";
+  EXPECT_EQ(considered(node).back(),
+            "stay: staying for now: 1 other VMs are moving, as many as may at once; else it would "
+            "go to aws/us-east-1/us-east-1b/r3.large/spot: the paid hour at "
+            "aws/us-east-1/us-east-1a/r3.large/spot ends; the next would cost 0.0300, at "
+            "aws/us-east-1/us-east-1b/r3.large/spot 0.0100");
+  publish(
+      node, "web2", [](Payload::Builder payload) { payload.initMigrationAborted(); }, other.id());
+  run(absl::Seconds(1));
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 2U);
 }
 

@@ -268,6 +268,31 @@ TEST_F(ProviderTest, ReturnsAnInstanceWhoseVmLeavesInTheLastMinutesOfThePaidHour
             absl::ToUnixNanos(end));
 }
 
+TEST_F(ProviderTest, ReturnsWhatIsBilledByTheSecondAsSoonAsItsVmHasMovedAway) {
+  SimulatedMarketOptions options = account_options();
+  options.billing = schema::Billing::PER_SECOND;
+  SimulatedMarket account(scheduler, options);
+  TestNode& node = provide("a", account);
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  for (const char* token : {"1", "2"}) ASSERT_TRUE(rent(node, zone("a"), 50'000'000, token).ok());
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 2U);
+  const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[0].payload().getInstanceLaunched();
+  run(absl::Minutes(8));
+  EXPECT_TRUE(of(node, Payload::INSTANCE_RETURNED).empty()) << "a VM may be on its way there";
+  publish(node, "web1", [&](Payload::Builder payload) {
+    auto completed = payload.initMigrationCompleted();
+    completed.setSource(launched.getNode());
+    completed.setTarget("a");
+  });
+  run(absl::Minutes(3));
+  ASSERT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 1U) << "and not the other one";
+  const auto returned = of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned();
+  EXPECT_EQ(text(returned.getInstance()), text(launched.getInstance()));
+  EXPECT_EQ(text(returned.getWhy()), "no VM is left on it");
+}
+
 TEST_F(ProviderTest, IsTakenOverByAnotherNodeThatMissesNothing) {
   SimulatedMarketOptions options = account_options();
   options.initial = {{zone("a"), "node-a", Money{100'000'000}}};

@@ -94,6 +94,23 @@ TEST_F(SmartSpotTest, WaitsForTheHoursEndAndSaysFromWhenPricesMatter) {
   EXPECT_EQ(decision.reader().getPriceHereMattersAboveNanoUsd(), 20 * cent);
 }
 
+TEST_F(SmartSpotTest, MovesWithinTheHourWhereEverySecondIsBilledByItself) {
+  const std::vector<Zone> zones = {{"a", 5 * cent, always(5 * cent)},
+                                   {"b", 2 * cent, always(2 * cent)}};
+  const auto by_second = [](schema::World::Builder world) {
+    world.setNowNs(start + 30 * minute);
+    world.getCandidates()[0].getInstances()[0].setBilling(schema::Billing::PER_SECOND);
+  };
+  const auto decision = decide(zones, by_second);
+  EXPECT_EQ(choice(decision), "b");
+  EXPECT_THAT(reason(decision), HasSubstr("the time at a is billed by the second"));
+  EXPECT_EQ(decision.reader().getPricesMatterAtNs(), 0) << "every price matters";
+  // Both machines are paid while the VM moves, and no longer: transfer of 6 cents, half a minute of 2 cents an hour.
+  EXPECT_EQ(decision.reader().getCostNanoUsd(), 60'166'667);
+  EXPECT_GT(decide(zones).reader().getCostNanoUsd(), 60'166'667)
+      << "by the hour, the old one to the hour's end";
+}
+
 TEST_F(SmartSpotTest, StaysWhereTheDifferenceDoesNotPayForTheMove) {
   const auto decision = decide({{"a", 5 * cent, always(5 * cent)},
                                 {"b", 5 * cent - cent / 100, always(5 * cent - cent / 100)}});
@@ -152,15 +169,12 @@ TEST_F(SmartSpotTest, FleesFromANoticeAtOnceToTheBestPlaceThatIsLeft) {
   const auto notice = [](schema::World::Builder world) {
     world.setNowNs(start + 30 * minute);
     world.setNoticeDeadlineNs(start + 32 * minute);
-    auto fleet = world.initFleet();
-    fleet.setMovesPerDay(1);
-    fleet.setMovesOfDay(1);
   };
   const auto decision = decide({{"a", 25 * cent, always(5 * cent)},
                                 {"b", 3 * cent, always(3 * cent)},
                                 {"d", 20 * cent, always(20 * cent), false}},
                                notice);
-  EXPECT_EQ(choice(decision), "b") << "no budget holds back a flight";
+  EXPECT_EQ(choice(decision), "b");
   EXPECT_THAT(reason(decision), HasSubstr("the cloud takes a at"));
 }
 
@@ -171,41 +185,6 @@ TEST_F(SmartSpotTest, GoesToOnDemandWhenEverySpotPlaceIsDearer) {
   EXPECT_EQ(choice(decision), "d");
   EXPECT_THAT(str(decision.reader().getCandidates()[1].getExcluded()),
               HasSubstr("exceeds the 0.2000 that would be bid"));
-}
-
-TEST_F(SmartSpotTest, MovesNoOftenerADayThanItMay) {
-  const auto with = [](int age_hours, bool leaving) {
-    return [age_hours, leaving](schema::World::Builder world) {
-      world.initVm().setMovesPerDay(1);
-      auto move = world.initRecentMoves(1)[0];
-      move.setAtNs(start - age_hours * hour);
-      move.setCompleted(true);
-      move.setLeaving(leaving);
-    };
-  };
-  const std::vector<Zone> zones = {{"a", 5 * cent, always(5 * cent)},
-                                   {"b", 2 * cent, always(2 * cent)}};
-  EXPECT_EQ(choice(decide(zones, with(2, false))), "");
-  EXPECT_THAT(reason(decide(zones, with(2, false))), HasSubstr("as often as it may, though b"));
-  EXPECT_EQ(choice(decide(zones, with(30, false))), "b");
-  EXPECT_EQ(choice(decide(zones, with(2, true))), "b") << "a flight is not counted";
-}
-
-TEST_F(SmartSpotTest, SharesTheBudgetAndTheLinksWithOtherVms) {
-  const std::vector<Zone> zones = {{"a", 5 * cent, always(5 * cent)},
-                                   {"b", 2 * cent, always(2 * cent)}};
-  EXPECT_THAT(reason(decide(zones,
-                            [](schema::World::Builder world) {
-                              world.initFleet().setMovesPerDay(3);
-                              world.getFleet().setMovesOfDay(3);
-                            })),
-              HasSubstr("all VMs together have moved 3 times"));
-  EXPECT_THAT(reason(decide(zones,
-                            [](schema::World::Builder world) {
-                              world.initFleet().setMovingMax(2);
-                              world.getFleet().setMoving(2);
-                            })),
-              HasSubstr("2 other VMs are moving"));
 }
 
 TEST_F(SmartSpotTest, DoesNotPutMoreThanHalfOfTheVmsAtOneSpotPlace) {

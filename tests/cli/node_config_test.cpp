@@ -102,6 +102,25 @@ TEST(NodeConfig, AFenceThatWouldComeTooLateIsRefused) {
       std::string::npos);
 }
 
+TEST(NodeConfig, BudgetsOfMovesAndTheWayOfBillingAreReadAndWritten) {
+  const std::string market =
+      "[market]\norigin = \"2026-01-01T00:00:00Z\"\nstart = \"2026-01-01T00:00:00Z\"\n";
+  const auto config = parse_node_config(std::string(good) + "[moves]\nper_day = 5\nat_once = 2\n" +
+                                            market + "[account]\nbilling = \"per-second\"\n",
+                                        "node.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto again = parse_node_config(to_toml(*config), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->moves.per_day, 5U);
+  EXPECT_EQ(again->moves.at_once, 2U);
+  EXPECT_EQ(again->account->billing, schema::Billing::PER_SECOND);
+  EXPECT_NE(mistake_in(std::string(good) + market + "[account]\nbilling = \"daily\"\n")
+                .find("account.billing \"daily\" is neither"),
+            std::string::npos);
+  EXPECT_NE(mistake_in(std::string(good) + "[moves]\nper_day = -1\n").find("moves.per_day"),
+            std::string::npos);
+}
+
 TEST(NearNames, AreThoseWithFewLettersChanged) {
   EXPECT_EQ(near_names("wbe1", {"web1", "database", "web2"}), (std::vector<std::string>{"web1"}));
   EXPECT_TRUE(near_names("zzzz", {"web1"}).empty());

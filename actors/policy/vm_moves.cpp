@@ -1,0 +1,87 @@
+#include "actors/policy/vm_moves.h"
+
+#include <utility>
+
+#include "core/text.h"
+
+namespace supercloud {
+
+VmMoves::Heard VmMoves::hear(const Event& event, Instant now) {
+  const EventId migration = event.migration();
+  const bool of_proposed = !migration.empty() && migration == proposed_;
+  const bool of_under_way = !migration.empty() && migration == under_way_;
+  switch (event.type()) {
+    case schema::Payload::MIGRATION_ACCEPTED:
+      under_way_ = migration;
+      under_way_place_ = of_proposed ? place_ : "";
+      target_ = str(event.payload().getMigrationAccepted().getTarget());
+      proposed_ = {};
+      return Heard::begins;
+    case schema::Payload::MIGRATION_REFUSED:
+      if (!of_proposed) return Heard::nothing;
+      if (!under_way_.empty()) {
+        proposed_ = {};
+        return Heard::goes_on;
+      }
+      fail(now);
+      return Heard::failed;
+    case schema::Payload::MIGRATION_ABORTED:
+      if (!of_proposed && !of_under_way) return Heard::nothing;
+      if (of_under_way && waits_for_answer()) {  // it made way for what is proposed
+        under_way_ = {};
+        target_.clear();
+        return Heard::nothing;
+      }
+      fail(now);
+      return Heard::failed;
+    case schema::Payload::MIGRATION_COMPLETED:
+      return Heard::completed;
+    default:
+      return Heard::nothing;
+  }
+}
+
+void VmMoves::propose(const EventId& migration, std::string place, bool leaving) {
+  proposed_ = migration;
+  place_ = std::move(place);
+  proposed_leaving_ = leaving;
+}
+
+void VmMoves::fail(Instant now) {
+  const std::string place = under_way_.empty() ? place_ : under_way_place_;
+  over();
+  if (!place.empty()) failures_[place] = {now, false};
+}
+
+void VmMoves::settle() {
+  over();
+  failures_.clear();
+}
+
+void VmMoves::over() {
+  proposed_ = {};
+  under_way_ = {};
+  target_.clear();
+}
+
+std::optional<Instant> VmMoves::held_until(const std::string& place, Instant now,
+                                           const Backoff& backoff) {
+  const auto found = failures_.find(place);
+  if (found == failures_.end()) return std::nullopt;
+  const Instant until =
+      found->second.at + (found->second.changed ? backoff.changed : backoff.failed);
+  if (now < until) return until;
+  failures_.erase(found);
+  return std::nullopt;
+}
+
+void VmMoves::place_changed(const std::string& place) {
+  if (const auto found = failures_.find(place); found != failures_.end())
+    found->second.changed = true;
+}
+
+void VmMoves::all_changed() {
+  for (auto& [place, failure] : failures_) failure.changed = true;
+}
+
+}  // namespace supercloud
