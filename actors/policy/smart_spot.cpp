@@ -141,10 +141,11 @@ class SmartSpot {
     const Outlook::Place place = outlook_.place(index);
     if (outlook_.bid(index) == 0 || (!outlook_.is_current(index) && patience_ends(index)))
       return {};
+    const std::int64_t percent = outlook_.by_second() ? 100 : options_.flight_percent;
     const std::int64_t per_million =
         risk_.next_hour({place.getHourlyNanoUsd(), 0}, place.getPriceNanoUsdPerHour(),
                         outlook_.bid(index)) *
-        options_.flight_percent / 100;
+        percent / 100;
     return {per_million * (outlook_.move_cost(index).nano_usd / 1000) / (parts_per_million / 1000)};
   }
 

@@ -22,7 +22,7 @@ namespace supercloud {
 
 struct SmartSpotOptions {
   GapModel gap;
-  // Of a move's cost. Not all of it: of the hour in which the cloud takes an instance nothing is paid.
+  // Of a move's cost. Not all of it: of the hour in which the cloud takes an instance nothing is paid. By the second all of it.
   std::int64_t flight_percent = 50;
   // The risk holds it back until waiting has cost so many moves.
   std::int64_t patience_moves = 10;
