@@ -13,5 +13,8 @@ for program in build/bench/*_bench; do
     --benchmark_report_aggregates_only=true --benchmark_out="$program.json" --benchmark_out_format=json
 done
 
+echo "bench: build/bench/bus_bars"
+build/bench/bus_bars --json build/bench/bus_bars.json
+
 echo "bench: build/bench/policy_table"
 build/bench/policy_table build/bench/policy_table.json

@@ -43,16 +43,6 @@ class CheapestNow final : public Policy {
 
 // ---- parts ---------------------------------------------------------------------------------------------------------------
 
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "supercloud-bench-XXXXXX").string();
-  if (::mkdtemp(name.data()) != nullptr) path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code error;
-  if (!path_.empty()) std::filesystem::remove_all(path_, error);
-}
-
 NodeThread::NodeThread(NodeConfig config, std::function<void(NodeActorsOptions&)> adjust)
     : thread_([this, config = std::move(config), adjust = std::move(adjust)] {
         run(config, adjust);

@@ -15,25 +15,12 @@
 #include "absl/status/statusor.h"
 #include "actors/node_actors.h"
 #include "actors/spot/price_feed.h"
+#include "bench/temporary_folder.h"
 #include "cli/cluster_target.h"
 #include "cli/node_config.h"
 #include "core/event_loop.h"
 
 namespace supercloud {
-
-// A folder below the system's for temporary files (TMPDIR), which goes with this object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // One node on a thread of its own; ends with this object.
 class NodeThread {

@@ -1,0 +1,195 @@
+// How close the bus is to bare ZeroMQ, and its log to a file written by hand: each row measures both in turn, and says whether its bar is met.
+//
+//   bus_bars [--quick | --tiny] [--only TEXT] [--json FILE]
+//
+// A ratio is what ours takes beside the floor: 1 is as good, 2 takes twice as long. Exit code 1: something was lost, or did not answer.
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "bench/bus/disk_lanes.h"
+#include "bench/bus/lanes.h"
+#include "bench/paired.h"
+#include "nlohmann/json.hpp"
+
+namespace supercloud {
+namespace {
+
+struct Settings {
+  int pairs = 41;
+  double length = 1;  // of a burst, by the row's own
+  std::string only;
+};
+
+struct Row {
+  std::string name, unit;
+  double bar = 0, goal = 0;
+};
+
+class Table {
+ public:
+  explicit Table(Settings settings) : settings_(std::move(settings)) {
+    std::cout << absl::StrFormat("%-44s %10s %10s  %-8s %6s  %-17s %5s  %-12s %5s  %s\n", "",
+                                 "ours", "floor", "unit", "ratio", "95 %", "bar", "", "goal", "");
+  }
+  const Settings& settings() const { return settings_; }
+  bool wanted(const std::string& name) const {
+    return settings_.only.empty() || absl::StrContains(name, settings_.only);
+  }
+  int messages(int most) const { return std::max(1, static_cast<int>(most * settings_.length)); }
+
+  void add(const Row& row, const std::function<absl::StatusOr<double>()>& ours,
+           const std::function<absl::StatusOr<double>()>& floor) {
+    absl::Status wrong;
+    const auto checked = [&wrong](const std::function<absl::StatusOr<double>()>& measure) {
+      return [&wrong, &measure] {
+        const absl::StatusOr<double> took = measure();
+        wrong.Update(took.status());
+        return took.ok() ? *took : 0.0;
+      };
+    };
+    const Paired paired = measure_pairs(settings_.pairs, checked(ours), checked(floor));
+    if (!wrong.ok()) return fail(row.name, wrong);
+    std::cout << absl::StrFormat(
+                     "%-44s %10.2f %10.2f  %-8s %6.2f  %5.2f to %-8.2f %5.2f  %-12s %5.2f  %s\n",
+                     row.name, paired.ours * 1e6, paired.floor * 1e6, row.unit, paired.ratio,
+                     paired.low, paired.high, row.bar, std::string(verdict(paired, row.bar)),
+                     row.goal, std::string(verdict(paired, row.goal)))
+              << std::flush;
+    rows_.push_back({{"name", row.name},
+                     {"unit", row.unit},
+                     {"ours", paired.ours * 1e6},
+                     {"floor", paired.floor * 1e6},
+                     {"ratio", paired.ratio},
+                     {"low", paired.low},
+                     {"high", paired.high},
+                     {"bar", row.bar},
+                     {"bar_is", verdict(paired, row.bar)},
+                     {"goal", row.goal},
+                     {"goal_is", verdict(paired, row.goal)}});
+  }
+  void fail(const std::string& name, const absl::Status& why) {
+    failed_ = true;
+    std::cerr << name << ": " << why << "\n";
+  }
+  bool failed() const { return failed_; }
+  std::string json() const { return nlohmann::json{{"rows", rows_}}.dump(2); }
+
+ private:
+  const Settings settings_;
+  std::vector<nlohmann::json> rows_;
+  bool failed_ = false;
+};
+
+// Both lanes of a shape, open; null after a failure, which the table has been told.
+struct Lanes {
+  std::unique_ptr<Lane> ours, floor;
+};
+Lanes open_lanes(Table& table, const std::string& name, const LaneShape& shape) {
+  Lanes lanes{bus_lane(shape), raw_lane(shape)};
+  for (Lane* lane : {lanes.ours.get(), lanes.floor.get()})
+    if (const absl::Status opened = lane->open(); !opened.ok()) {
+      table.fail(name, opened);
+      return {};
+    }
+  return lanes;
+}
+
+using Measure = std::function<double(const Burst&)>;  // of one message, in seconds
+
+void bursts(Table& table, const Row& row, const LaneShape& shape, int messages, int times,
+            const Measure& measure) {
+  if (!table.wanted(row.name)) return;
+  const Lanes lanes = open_lanes(table, row.name, shape);
+  if (lanes.ours == nullptr) return;
+  const auto run = [&](Lane& lane) {
+    return [&lane, &measure, messages, times]() -> absl::StatusOr<double> {
+      double sum = 0;
+      for (int i = 0; i < times; ++i) {
+        const absl::StatusOr<Burst> burst = lane.send(messages);
+        if (!burst.ok()) return burst.status();
+        sum += measure(*burst);
+      }
+      return sum / messages / times;
+    };
+  };
+  table.add(row, run(*lanes.ours), run(*lanes.floor));
+}
+
+std::string over(const LaneShape& shape) {
+  return absl::StrCat(shape.bytes < 1024 ? absl::StrCat(shape.bytes, " B") : "4 KiB",
+                      shape.curve ? ", tcp with CURVE" : ", ipc");
+}
+
+// For every message one of the bus's rates has to be at least `part` of the floor's: it takes at most 1 / part of its time.
+constexpr double at_least(double part) { return 1 / part; }
+
+void bus_rows(Table& table) {
+  const auto wall = [](const Burst& burst) { return burst.seconds; };
+  for (const bool curve : {false, true}) {
+    const LaneShape shape{.subscribers = 1, .bytes = 256, .curve = curve};
+    bursts(table, {absl::StrCat("round trip, ", over(shape)), "us", 1.25, 1.1}, shape, 1,
+           table.messages(400), wall);
+  }
+  for (const bool curve : {false, true})
+    for (const std::size_t bytes : {std::size_t{256}, std::size_t{4096}}) {
+      const LaneShape one{.subscribers = 1, .bytes = bytes, .curve = curve};
+      bursts(table, {absl::StrCat("1 to 1, ", over(one)), "us/event", at_least(0.8), at_least(1)},
+             one, table.messages(20'000), 1, wall);
+      const LaneShape eight{.subscribers = 8, .bytes = bytes, .curve = curve};
+      const Row row{absl::StrCat("1 to 8, CPU, ", over(eight)), "us/deliv.", at_least(0.8),
+                    at_least(1)};
+      bursts(table, row, eight, table.messages(5'000), 1, [](const Burst& burst) {
+        return (burst.publisher_cpu_seconds + burst.subscribers_cpu_seconds) / 8;
+      });
+    }
+}
+
+void disk_rows(Table& table) {
+  for (const int together : {64, 1}) {
+    const Row row = together == 1
+                        ? Row{"durable, one at a time", "us", 1.5, 1.2}
+                        : Row{"durable, 64 in flight", "us/64", at_least(0.7), at_least(0.9)};
+    if (!table.wanted(row.name)) continue;
+    const auto ours = log_lane();
+    if (!ours.ok()) {
+      table.fail(row.name, ours.status());
+      continue;
+    }
+    const auto floor = file_lane();
+    table.add(
+        row, [&] { return (*ours)->store(together); }, [&] { return floor->store(together); });
+  }
+}
+
+int run(int count, char** arguments) {
+  CLI::App app("How close the bus is to bare ZeroMQ, and its log to a file written by hand");
+  Settings settings;
+  bool quick = false, tiny = false;
+  std::string json;
+  app.add_flag("--quick", quick, "Fewer pairs: half a minute");
+  app.add_flag("--tiny", tiny, "Whether it works, and no more");
+  app.add_option("--only", settings.only, "Rows whose name has this in it");
+  app.add_option("--json", json, "A file for the same as data");
+  CLI11_PARSE(app, count, arguments);
+  if (quick) settings.pairs = 9;
+  if (tiny) settings = {.pairs = 1, .length = 0.01, .only = settings.only};
+  Table table(settings);
+  bus_rows(table);
+  disk_rows(table);
+  if (!json.empty()) std::ofstream(json) << table.json() << "\n";
+  return table.failed() ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace supercloud
+
+int main(int count, char** arguments) { return supercloud::run(count, arguments); }

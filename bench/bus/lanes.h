@@ -1,0 +1,37 @@
+// One publisher and some subscribers, each a process of its own, over the bus or over bare ZeroMQ sockets: the same messages, the same
+// transport, the same questions.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "absl/status/statusor.h"
+
+namespace supercloud {
+
+struct LaneShape {
+  int subscribers = 1;
+  std::size_t bytes = 256;  // of a message, topic and envelope included
+  bool curve = false;       // over tcp, encrypted; else over ipc
+};
+
+// Of a burst, until every subscriber has said that it has all of it.
+struct Burst {
+  double seconds = 0;
+  double publisher_cpu_seconds = 0, subscribers_cpu_seconds = 0;
+};
+
+class Lane {
+ public:
+  virtual ~Lane() = default;
+  // Connects what the constructor has started: every subscriber has what is sent from now on. Separate, for a process is to be forked before
+  // this one has threads.
+  virtual absl::Status open() = 0;
+  // DataLoss: a subscriber did not get as many as were sent; DeadlineExceeded.
+  virtual absl::StatusOr<Burst> send(int messages) = 0;
+};
+
+std::unique_ptr<Lane> bus_lane(const LaneShape& shape);
+std::unique_ptr<Lane> raw_lane(const LaneShape& shape);
+
+}  // namespace supercloud
