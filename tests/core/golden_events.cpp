@@ -86,8 +86,8 @@ Event with_unknown_fields(EventPool& pool, std::uint64_t sequence) {
   event.setEpoch(7);
   capnp::AnyStruct::Builder parts{schema::Event::Builder(event)};
   const auto slot = capnp::Schema::from<schema::Event>().getFieldByName("payload").getProto();
-  auto payload = init_newer<schema::Payload>(
-      parts.getPointerSection()[slot.getSlot().getOffset()], "of the payload");
+  auto payload = init_newer<schema::Payload>(parts.getPointerSection()[slot.getSlot().getOffset()],
+                                             "of the payload");
   payload.initVmStarted();  // for the discriminant
   capnp::AnyStruct::Builder inner{schema::Payload::Builder(payload)};
   auto started = init_newer<schema::VmStarted>(inner.getPointerSection()[0], "of what started");
@@ -111,8 +111,7 @@ std::vector<Event> golden_events(EventPool& pool) {
     draft.migration({"node-b/policy", 1, 77});
     if (events.size() % 2 == 1) draft.reconstructed();
     const Event* cause = events.empty() ? nullptr : &events.back();
-    absl::StatusOr<Event> event =
-        std::move(draft).seal(golden_envelope(events.size() + 1, cause));
+    absl::StatusOr<Event> event = std::move(draft).seal(golden_envelope(events.size() + 1, cause));
     EXPECT_TRUE(event.ok()) << event.status();
     events.push_back(*std::move(event));
   }

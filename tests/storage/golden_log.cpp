@@ -32,14 +32,13 @@ int write_golden_log(const std::filesystem::path& folder) {
                                         last.sequence() + 1024};
     auto log = RocksEventLog::open(scheduler, pool, {.path = folder / "log", .node = "node-a"});
     const absl::Status done =
-        !log.ok() ? log.status()
-                  : scheduler
-                        .wait<Done>(
-                            [&](Reply<Done> reply) {
-                              (*log)->append(part, reserve, std::move(reply));
-                            },
-                            true)
-                        .status();
+        !log.ok()
+            ? log.status()
+            : scheduler
+                  .wait<Done>(
+                      [&](Reply<Done> reply) { (*log)->append(part, reserve, std::move(reply)); },
+                      true)
+                  .status();
     if (!done.ok()) {
       std::cerr << done << "\n";
       return 1;

@@ -3,11 +3,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/escaping.h"
 #include "bus/history.h"
@@ -69,9 +68,7 @@ class GoldenLog : public testing::TestWithParam<std::string> {
     LogPage page;
     do {
       auto read = scheduler_.wait<LogPage>(
-          [&](Reply<LogPage> reply) {
-            log.read(page.next, Pattern::of(">"), 7, std::move(reply));
-          },
+          [&](Reply<LogPage> reply) { log.read(page.next, Pattern::of(">"), 7, std::move(reply)); },
           true);
       EXPECT_TRUE(read.ok()) << read.status();
       if (!read.ok()) break;
@@ -101,8 +98,8 @@ TEST_P(GoldenLog, is_read_as_it_was_written) {
   expect_whole(events);
   for (std::size_t i = 0; i < events.size(); ++i) {
     const Json now = Json::parse(to_json(events[i]));
-    EXPECT_TRUE(goes_on_saying(now, Json::parse(told_[i])))
-        << to_json(events[i]) << "\nwas\n" << told_[i];
+    EXPECT_TRUE(goes_on_saying(now, Json::parse(told_[i]))) << to_json(events[i]) << "\nwas\n"
+                                                            << told_[i];
   }
 }
 
@@ -124,8 +121,8 @@ TEST_P(GoldenLog, knows_where_its_origin_stood) {
 TEST_P(GoldenLog, answers_for_repair_byte_for_byte) {
   const auto log = open_copy();
   ASSERT_NE(log, nullptr);
-  StreamRange range{"node-a/executor", log->origin("node-a/executor").incarnation, {""}, 0,
-                    written_.size()};
+  StreamRange range{
+      "node-a/executor", log->origin("node-a/executor").incarnation, {""}, 0, written_.size()};
   std::vector<Event> events;
   while (range.after < range.up_to) {
     auto part = scheduler_.wait<StreamPart>(
@@ -170,7 +167,8 @@ TEST_P(GoldenLog, has_what_only_a_newer_build_understands) {
   bool unknown_type = false, unknown_fields = false;
   for (const std::string& hex : written_) {
     const std::string bytes = absl::HexStringToBytes(hex);
-    const auto event = pool_.parse({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
+    const auto event =
+        pool_.parse({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
     ASSERT_TRUE(event.ok()) << event.status();
     unknown_type = unknown_type || topic_of(event->type()).empty();
     unknown_fields = unknown_fields || bytes.find("of what started") != std::string::npos;
@@ -199,7 +197,8 @@ TEST(GoldenLogs, have_every_event_type_there_is) {
     }
   }
   EXPECT_FALSE(told.empty());
-  for (std::uint16_t type = 1; !topic_of(static_cast<schema::Payload::Which>(type)).empty(); ++type) {
+  for (std::uint16_t type = 1; !topic_of(static_cast<schema::Payload::Which>(type)).empty();
+       ++type) {
     const std::string topic(topic_of(static_cast<schema::Payload::Which>(type)));
     EXPECT_TRUE(told.count(topic)) << topic << " is in no golden log: write a further one, as "
                                    << GOLDEN_LOGS << "/README.md tells";
