@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bus/wire_format.h"
+#include "core/json.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -44,6 +45,28 @@ std::string encode_answer(const StreamPart& part) {
   return writer.take();
 }
 
+std::string encode_json_answer(const StreamPart& part) {
+  std::vector<std::string> said;
+  std::uint64_t through = part.through;
+  std::uint64_t last = 0;
+  std::size_t size = 16;
+  for (const Event& event : part.events) {
+    std::string json = to_json(event);
+    if (size + 8 + json.size() > request_bytes_max) {
+      // What does not fit is asked for in the next question; if not even alone, it cannot be had.
+      through = said.empty() ? event.sequence() : last;
+      break;
+    }
+    size += 8 + json.size();
+    last = event.sequence();
+    said.push_back(std::move(json));
+  }
+  WireWriter writer;
+  writer.number(through).number(said.size());
+  for (const std::string& json : said) writer.string(json);
+  return writer.take();
+}
+
 absl::StatusOr<HistoryAnswer> decode_answer(std::string_view bytes, const StreamRange& range) {
   WireParser parser(bytes);
   HistoryAnswer answer;
@@ -60,7 +83,7 @@ absl::StatusOr<HistoryAnswer> decode_answer(std::string_view bytes, const Stream
 }
 
 void serve_history(BusReceiver& receiver, std::string_view node, std::string_view question,
-                   Reply<std::string> answer) {
+                   Reply<std::string> answer, EncodeAnswer encode) {
   absl::StatusOr<StreamRange> range = decode_question(question);
   if (!range.ok()) return answer(range.status());
   if (node_of(range->origin) != node) {
@@ -70,9 +93,9 @@ void serve_history(BusReceiver& receiver, std::string_view node, std::string_vie
   auto shared = std::make_shared<Reply<std::string>>(std::move(answer));
   receiver.on_history(
       *std::move(range),
-      Reply<StreamPart>(shared->deadline(), [shared](absl::StatusOr<StreamPart> part) {
+      Reply<StreamPart>(shared->deadline(), [shared, encode](absl::StatusOr<StreamPart> part) {
         if (part.ok()) {
-          (*shared)(encode_answer(*part));
+          (*shared)(encode(*part));
         } else {
           (*shared)(part.status());
         }

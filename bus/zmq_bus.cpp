@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/json.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -77,6 +78,7 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool&
 
 ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
     : loop_(loop),
+      pool_(pool),
       options_(std::move(options)),
       credentials_(options_.credentials),
       context_(std::make_shared<ZmqContext>(options_.sockets_max)),
@@ -173,9 +175,14 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   Membership::Listener& listener = *this;
   membership_ = std::make_unique<Membership>(loop_, context_, std::move(options), listener);
   if (server_) {
-    server_->start(receiver, [this](const Hello& hello, const Trust::Enrolled* user) {
-      return membership_->take_hello(hello, user);
-    });
+    server_->start(
+        receiver,
+        [this](const Hello& hello, const Trust::Enrolled* user) {
+          return membership_->take_hello(hello, user);
+        },
+        [this](PublishWish wish, const Trust::Enrolled* user, Reply<std::string> reply) {
+          take_wish(std::move(wish), user, std::move(reply));
+        });
   }
   if (publisher_) publisher_->start(std::move(past));
   // Not inside this call: it may settle at once.
@@ -186,6 +193,35 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
 
 void ZmqBus::publish(const Event& event) {
   if (publisher_ != nullptr && !fatal_) publisher_->publish(event);
+}
+
+// With keys its sender has to have the right, under its own name, and so has this node: others would refuse the event.
+void ZmqBus::take_wish(PublishWish wish, const Trust::Enrolled* user, Reply<std::string> reply) {
+  if (!options_.on_wish)
+    return reply(absl::UnimplementedError(self_.name + " publishes for nobody else"));
+  absl::StatusOr<Draft> draft = draft_from_json(pool_, wish.json);
+  if (!draft.ok()) return reply(draft.status());
+  if (user != nullptr) {
+    std::string why;
+    if (wish.publisher != user->name) {
+      why = absl::StrCat(user->name, " has no right to publish as ", wish.publisher);
+    } else {
+      for (const std::string& name : {user->name, self_.name}) {
+        if (why.empty() && !credentials_.trust->rights.may_publish(name, draft->topic()))
+          why = absl::StrCat(name, " has no right to publish ", absl_view(draft->topic()));
+      }
+    }
+    if (!why.empty()) {
+      rejected(user->name, why);
+      return reply(absl::PermissionDeniedError(why));
+    }
+  }
+  auto shared = std::make_shared<Reply<std::string>>(std::move(reply));
+  options_.on_wish(wish.publisher, *std::move(draft),
+                   Reply<Event>(shared->deadline(), [shared](absl::StatusOr<Event> event) {
+                     if (!event.ok()) return (*shared)(event.status());
+                     (*shared)(to_json(*event));
+                   }));
 }
 
 void ZmqBus::rejected(std::string from, std::string why) {
@@ -287,13 +323,13 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   membership_->heard(name);
   if (frames.size() != 2) return receiver_->on_rejected(name, "a message that has not two frames");
   const std::string_view topic = frames[0];
+  // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many
+  // messages on as it holds, of whatever kind.
+  if (source.socket->burst() % static_cast<std::size_t>(options_.high_water_mark) == 0) doubt(name);
   if (!topic.empty() && topic[0] == marker_lead[0]) {
     if (topic == source.marker) on_marker(source, frames[1]);
     return;
   }
-  // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many
-  // messages on as it holds.
-  if (source.socket->burst() % static_cast<std::size_t>(options_.high_water_mark) == 0) doubt(name);
   if (frames[1].size() > event_bytes_max)
     return receiver_->on_rejected(name, "an event that is too large");
   subscriber_.arrived(name, topic.empty() ? "." : topic,

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <zmq.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -84,6 +85,13 @@ std::size_t ZmqPeers::hold(int descriptor, std::string_view topic, bool wanted) 
     held.erase(it);
   }
   return held.size();
+}
+
+bool ZmqPeers::any_holds(std::string_view lead) const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+    const auto first = entry.second.held.lower_bound(lead);
+    return first != entry.second.held.end() && first->starts_with(lead);
+  });
 }
 
 void ZmqPeers::cut(int descriptor) {

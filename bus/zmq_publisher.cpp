@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/json.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -69,11 +70,26 @@ void ZmqPublisher::publish(const Event& event) {
   if (topic.size() >= wire_topic.size()) return;  // no valid topic is
   *std::copy(topic.begin(), topic.end(), wire_topic.begin()) = '.';
   const auto bytes = event.bytes();
-  const std::string_view frames[] = {{wire_topic.data(), topic.size() + 1},
-                                     {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
+  send({wire_topic.data(), topic.size() + 1},
+       {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!json_.empty()) publish_json(event);
+}
+
+void ZmqPublisher::send(std::string_view topic, std::string_view bytes) {
+  const std::string_view frames[] = {topic, bytes};
   if (socket_->send(frames)) return;
   socket_->send_lossy(frames);  // to those that have room
   note_dropped();
+}
+
+void ZmqPublisher::publish_json(const Event& event) {
+  const std::string topic = absl::StrCat(absl_view(event.topic()), ".");
+  if (std::none_of(json_.begin(), json_.end(),
+                   [&](const std::string& prefix) { return topic.starts_with(prefix); }))
+    return;
+  const std::string json = to_json(event);
+  if (json.size() > ZmqSocket::message_bytes_max) return;  // missed, and so told by what follows
+  send(absl::StrCat(absl_view(json_lead), topic), json);
 }
 
 void ZmqPublisher::note_dropped() {
@@ -99,10 +115,22 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
                         ? "a topic that is too long"
                         : "more subscriptions than anybody needs");
   if (secured()) decide(topic, wanted);
+  if (topic.starts_with(json_lead)) return note_json(topic.substr(json_lead.size()), wanted);
   if (!wanted || !is_marker(topic)) return;
   const std::string body = encode(Marker{name_, nonce_, published_.all()});
   const std::string_view marker[] = {topic, body};
   socket_->send_lossy(marker);
+}
+
+// Without keys libzmq tells of the first to subscribe a topic and of the last to let it go; with keys of everyone, and not always in pairs.
+void ZmqPublisher::note_json(std::string_view topic, bool wanted) {
+  if (secured()) {
+    if (!wanted && !socket_->any_holds(json_lead)) json_.clear();
+  } else if (wanted) {
+    json_.emplace(topic);
+  } else if (const auto found = json_.find(topic); found != json_.end()) {
+    json_.erase(found);
+  }
 }
 
 // libzmq keeps subscriptions that wait, and the pipes of their senders, in two queues. A message that is no subscription takes a place in the
@@ -137,8 +165,13 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
   }
   if (name == nullptr) return socket_->cut_sender();
   if (is_marker(topic)) return socket_->grant(topic);
+  const std::string_view lead = topic.starts_with(json_lead) ? json_lead : std::string_view();
+  topic.remove_prefix(lead.size());
   const std::vector<std::string> allowed = credentials_.trust->rights.allowed(*name, topic);
-  for (const std::string& prefix : allowed) socket_->grant(prefix);
+  for (const std::string& prefix : allowed) {
+    socket_->grant(absl::StrCat(absl_view(lead), prefix));
+    if (!lead.empty()) json_.emplace(prefix);
+  }
   if (allowed.size() == 1 && allowed[0] == topic) return;
   narrowed_.emplace(key);
   rejected_(*name,

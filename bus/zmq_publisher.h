@@ -63,6 +63,9 @@ class ZmqPublisher {
   bool in_step(std::string_view frame);
   void turn_out(std::string_view why);
   void decide(std::string_view topic, bool wanted);
+  void send(std::string_view topic, std::string_view bytes);
+  void publish_json(const Event& event);
+  void note_json(std::string_view topic, bool wanted);
   void note_dropped();
 
   EventLoop& loop_;
@@ -75,6 +78,8 @@ class ZmqPublisher {
   PublishedTails published_;
   // Keys that asked for more than they may: what was granted within that stays until the connection ends, for libzmq does not count how often.
   std::set<std::string, std::less<>> narrowed_;
+  // What is subscribed in JSON, without the lead. Mostly nothing: then no event costs more than the look whether there is any.
+  std::set<std::string, std::less<>> json_;
   bool out_of_step_ = false;
   std::uint64_t dropped_ = 0;
   std::uint64_t dropped_told_ = 0;

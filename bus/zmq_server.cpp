@@ -37,9 +37,10 @@ absl::StatusOr<std::unique_ptr<ZmqServer>> ZmqServer::bind(
   return made;
 }
 
-void ZmqServer::start(BusReceiver& receiver, OnHello on_hello) {
+void ZmqServer::start(BusReceiver& receiver, OnHello on_hello, OnWish on_wish) {
   receiver_ = &receiver;
   on_hello_ = std::move(on_hello);
+  on_wish_ = std::move(on_wish);
   socket_->start();
 }
 
@@ -80,9 +81,12 @@ void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
     });
   };
   Reply<std::string> reply(far_future, std::move(done));
-  if (request.actor == history_actor) {
-    if (user != nullptr) return serve_log(user->name, request.bytes, std::move(reply));
-    serve_history(*receiver_, node_, request.bytes, std::move(reply));
+  if (request.actor == history_actor || request.actor == history_json_actor) {
+    serve_log(user, request, std::move(reply));
+  } else if (request.actor == publish_actor) {
+    absl::StatusOr<PublishWish> wish = decode_wish(request.bytes);
+    if (!wish.ok()) return reply(wish.status());
+    on_wish_(*std::move(wish), user, std::move(reply));
   } else if (user != nullptr && !credentials_.trust->rights.may_request(user->name)) {
     const std::string why =
         absl::StrCat(user->name,
@@ -96,22 +100,26 @@ void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
   }
 }
 
-// As far as it may subscribe.
-void ZmqServer::serve_log(const std::string& user, const std::string& question,
+// As far as the user may subscribe.
+void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& request,
                           Reply<std::string> reply) {
-  absl::StatusOr<StreamRange> range = decode_question(question);
+  const EncodeAnswer encoded =
+      request.actor == history_json_actor ? encode_json_answer : encode_answer;
+  if (user == nullptr)
+    return serve_history(*receiver_, node_, request.bytes, std::move(reply), encoded);
+  absl::StatusOr<StreamRange> range = decode_question(request.bytes);
   if (!range.ok()) return reply(range.status());
   std::set<std::string> allowed;
   for (const std::string& prefix : range->prefixes) {
-    for (std::string& each : credentials_.trust->rights.allowed(user, prefix))
+    for (std::string& each : credentials_.trust->rights.allowed(user->name, prefix))
       allowed.insert(std::move(each));
   }
   if (allowed.empty() || allowed.size() > history_prefixes_max) {
-    return reply(absl::PermissionDeniedError(
-        absl::StrCat(user, " has no right to subscribe what it asks the log of ", node_, " for")));
+    return reply(absl::PermissionDeniedError(absl::StrCat(
+        user->name, " has no right to subscribe what it asks the log of ", node_, " for")));
   }
   range->prefixes.assign(allowed.begin(), allowed.end());
-  serve_history(*receiver_, node_, encode_question(*range), std::move(reply));
+  serve_history(*receiver_, node_, encode_question(*range), std::move(reply), encoded);
 }
 
 void ZmqServer::answer(const std::string& identity, const Control& control) {

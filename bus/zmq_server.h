@@ -27,6 +27,10 @@ class ZmqServer {
   // What to answer to a hello from a connection of `user`'s; null: without keys, it may be anyone's.
   using OnHello = std::function<Control(const Hello& hello, const Trust::Enrolled* user)>;
 
+  // What to do with a wish to publish (bus/zmq_wire.h), of that user; null as above.
+  using OnWish =
+      std::function<void(PublishWish wish, const Trust::Enrolled* user, Reply<std::string>)>;
+
   // AlreadyExists: another process has the endpoint; ResourceExhausted; InvalidArgument. `credentials` outlive it, and may change; no key in
   // them: all is plain. `node`: whose log it answers for.
   static absl::StatusOr<std::unique_ptr<ZmqServer>> bind(const std::shared_ptr<ZmqContext>& context,
@@ -36,7 +40,7 @@ class ZmqServer {
   ZmqServer(const ZmqServer&) = delete;
   ZmqServer& operator=(const ZmqServer&) = delete;
 
-  void start(BusReceiver& receiver, OnHello on_hello);
+  void start(BusReceiver& receiver, OnHello on_hello, OnWish on_wish);
   // Answers nothing any more.
   void stop() { receiver_ = nullptr; }
   // The credentials are others than `before`: whom that concerns has to connect again.
@@ -50,7 +54,7 @@ class ZmqServer {
   bool secured() const { return credentials_.key != nullptr; }
   void on_frames(ZmqSocket::Frames frames);
   void serve(const std::string& identity, const Trust::Enrolled* user, WireRequest request);
-  void serve_log(const std::string& user, const std::string& question, Reply<std::string> reply);
+  void serve_log(const Trust::Enrolled* user, const WireRequest& request, Reply<std::string> reply);
   void answer(const std::string& identity, const Control& control);
 
   EventLoop& loop_;
@@ -58,6 +62,7 @@ class ZmqServer {
   const Credentials& credentials_;
   BusReceiver* receiver_ = nullptr;
   OnHello on_hello_;
+  OnWish on_wish_;
   std::unique_ptr<ZmqSocket> socket_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };

@@ -171,6 +171,12 @@ std::size_t ZmqSocket::sender_holds(std::string_view topic, bool wanted) {
   return peers_ == nullptr ? 0 : peers_->hold(sender_, topic, wanted);
 }
 
+bool ZmqSocket::any_holds(std::string_view lead) {
+  if (peers_ == nullptr) return false;
+  monitor_->look();
+  return peers_->any_holds(lead);
+}
+
 void ZmqSocket::cut_unless(const std::function<bool(std::string_view user)>& stays) {
   if (peers_ == nullptr) return;
   monitor_->look();

@@ -151,6 +151,19 @@ absl::StatusOr<Control> decode_control(std::string_view frame) {
   return control;
 }
 
+std::string encode(const PublishWish& wish) {
+  return Writer().string(wish.publisher).string(wish.json).take();
+}
+
+absl::StatusOr<PublishWish> decode_wish(std::string_view bytes) {
+  Parser parser(bytes);
+  PublishWish wish;
+  wish.publisher = parser.name();
+  wish.json = parser.string(request_bytes_max);
+  if (absl::Status done = parser.done("wish to publish"); !done.ok()) return done;
+  return wish;
+}
+
 std::string encode(const Marker& marker) {
   Writer writer;
   writer.string(marker.publisher).number(marker.nonce).number(marker.tails.size());

@@ -8,6 +8,7 @@
 // Publisher's socket (XPUB, bound) to subscriber's (SUB, one per publisher); two frames:
 //   event    = topic "."                          event bytes (core/schema/event.capnp, standard framing, one segment)
 //   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail
+//   as JSON  = FF "j" topic "."                   the same event in JSON (core/json.h), while somebody subscribes a topic that begins with FF "j"
 //
 // Join handshake. A subscriber subscribes prefixes, and behind them on the same pipe the topic of a marker that nobody else has.
 // The publisher hears of each new topic; when it is a marker's, the prefixes before it are in effect, and it publishes the
@@ -26,7 +27,9 @@
 //   refusal  = "x" number(code) string(message)                  answer to a hello: this process cannot be a member
 //   request  = "q" number(id) string(actor) string(bytes)
 //   answer   = "a" number(id) number(code) string(message) string(bytes)
-// A request to the actor "bus" asks for history (bus/history.h): what a subscriber missed, of the publisher's log.
+// A request to the actor "bus" asks for history (bus/history.h): what a subscriber missed, of the publisher's log; "bus.json" for the same
+// in JSON. One to "bus.publish" has an event published by the node:
+//   wish     = string(who publishes) string(JSON)     answered with the event as it was published, in JSON
 // Over tcp the connection itself says whose it is (bus/zap.h): nothing of that is in a frame.
 #pragma once
 
@@ -46,6 +49,11 @@ inline constexpr std::size_t members_max = 1024;
 inline constexpr std::string_view marker_lead =
     "\xff"
     "m";
+inline constexpr std::string_view json_lead =
+    "\xff"
+    "j";
+// No actor has such a name.
+inline constexpr std::string_view publish_actor = "bus.publish";
 
 struct Member {
   std::string name;
@@ -80,6 +88,13 @@ using Control = std::variant<Hello, Welcome, Refusal, WireRequest, WireAnswer>;
 std::string encode(const Control& control);
 // InvalidArgument says what is wrong with it.
 absl::StatusOr<Control> decode_control(std::string_view frame);
+
+struct PublishWish {
+  std::string publisher;
+  std::string json;
+};
+std::string encode(const PublishWish& wish);
+absl::StatusOr<PublishWish> decode_wish(std::string_view bytes);
 
 struct Marker {
   std::string publisher;

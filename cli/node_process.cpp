@@ -18,6 +18,7 @@
 #include "cli/trust_file.h"
 #include "core/node.h"
 #include "core/socket_link.h"
+#include "core/text.h"
 #include "hypercall/simulated/host.h"
 #include "hypercall/simulated/hypervisor.h"
 #include "hypercall/xen/control.h"
@@ -126,6 +127,17 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
   actors.policy.relist = std::clamp(hour, absl::Seconds(2), actors.policy.relist);
   actors.executor.migration_deadline =
       std::clamp(hour * 10, absl::Seconds(15), actors.executor.migration_deadline);
+}
+
+// What a process that is no member may have said by a node: observations. All else tells what a node itself did or decided, and its actors
+// recover from that.
+absl::Status check_open_to_others(std::string_view topic) {
+  for (const std::string_view prefix : {"spot.", "resource.", "latency."})
+    if (topic.starts_with(prefix)) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(absl_view(topic),
+                   " is said by nodes only; others may have published what they observe: "
+                   "spot.>, resource.>, latency.>"));
 }
 
 // Files are read from end to end as they are opened: the first time before any actor waits for this thread.
@@ -241,6 +253,12 @@ absl::Status NodeProcess::Parts::open() {
   };
   bus_options.on_slow_subscriber = [this](std::uint64_t times) {
     if (node != nullptr) node->on_slow_subscribers(times);
+  };
+  bus_options.on_wish = [this](const std::string& publisher, Draft draft, Reply<Event> reply) {
+    if (node == nullptr) return reply(absl::UnavailableError(config.name + " is starting"));
+    if (const absl::Status open = check_open_to_others(draft.topic()); !open.ok())
+      return reply(open);
+    node->publish_for(publisher, std::move(draft), std::move(reply));
   };
   auto made = ZmqBus::open(loop, pool, bus_options);
   if (!made.ok()) return made.status();

@@ -1,6 +1,7 @@
 #include "core/json.h"
 
 #include <capnp/compat/json.h>
+#include <capnp/dynamic.h>
 #include <capnp/message.h>
 
 #include <charconv>
@@ -8,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/codec.h"
+#include "core/topic.h"
 
 namespace supercloud {
 namespace {
@@ -143,6 +145,42 @@ absl::StatusOr<Event> event_from_json(EventPool& pool, std::string_view json) {
   if (!framed.ok()) return framed.status();
   const kj::ArrayPtr<const kj::byte> bytes = framed->asBytes();
   return pool.parse({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()});
+}
+
+absl::StatusOr<Draft> draft_from_json(EventPool& pool, std::string_view json) {
+  const absl::StatusOr<kj::Array<capnp::word>> framed =
+      codec::from_json(json, capnp::Schema::from<schema::Event>());
+  if (!framed.ok()) return framed.status();
+  // It was built here: only what it says is to be checked.
+  const auto said = capnp::readMessageUnchecked<schema::Event>(framed->begin() + 1);
+  if (said.hasId() || said.hasCause() || said.hasRoot() || said.getTime() != 0 ||
+      said.getPrevious0() != 0 || said.getPrevious1() != 0 || said.getPrevious2() != 0 ||
+      said.getPrevious3() != 0 || said.getReconstructed()) {
+    return absl::InvalidArgumentError(
+        "id, previous, time, cause, root and reconstructed are said by who publishes it: leave "
+        "them out");
+  }
+  const std::string_view topic = text(said.getTopic());
+  if (absl::Status status = validate_topic(topic); !status.ok()) return status;
+  const std::string_view kind = topic_of(said.getPayload().which());
+  if (kind.empty() || !topic.starts_with(kind) || topic[kind.size()] != '.') {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the topic '", absl_view(topic), "' is not that of the payload, '", absl_view(kind), "'"));
+  }
+  const absl::StatusOr<std::string> tenant = decode_token(topic_token(topic, 2));
+  const absl::StatusOr<std::string> subject = decode_token(topic_token(topic, 3));
+  if (!tenant.ok() || !subject.ok() || subject->empty() || !topic_token(topic, 4).empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the topic '", absl_view(topic), "' is not domain.event.tenant.subject"));
+  }
+  Draft draft = pool.draft(*subject, *tenant);
+  const capnp::DynamicStruct::Reader from = said.getPayload();
+  capnp::DynamicStruct::Builder to = draft.payload();
+  KJ_IF_MAYBE (type, from.which()) to.set(*type, from.get(*type));
+  draft.epoch(said.getEpoch());
+  if (said.hasMigration()) draft.migration(EventId::from(said.getMigration()));
+  if (absl::Status status = draft.set_topic(); !status.ok()) return status;
+  return draft;
 }
 
 }  // namespace supercloud

@@ -1,6 +1,8 @@
 #include "core/node.h"
 
+#include <algorithm>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "absl/base/internal/raw_logging.h"
@@ -116,6 +118,42 @@ std::vector<std::string> Node::actors() const {
   std::vector<std::string> names;
   for (const auto& cell : state_->cells) names.push_back(cell->address().actor);
   return names;
+}
+
+void Node::publish_for(std::string_view publisher, Draft draft, Reply<Event> reply) {
+  const std::string actor = absl::StrCat("for-", absl_view(publisher));
+  if (!is_token(publisher) || !is_token(actor)) {
+    return reply(absl::InvalidArgumentError(
+        absl::StrCat("\"", absl_view(publisher), "\" is no name of a publisher: 1 to ",
+                     token_bytes_max - 4, " of A-Z a-z 0-9 _ -")));
+  }
+  if (state_->has_left) return reply(absl::UnavailableError(name() + " is leaving"));
+  Publisher& own = state_->runtime.publisher();
+  const std::string origin = absl::StrCat(name(), "/", actor);
+  const std::string lead = name() + "/for-";
+  const auto others = std::count_if(own.streams().begin(), own.streams().end(),
+                                    [&](auto& stream) { return stream.first.starts_with(lead); });
+  if (own.streams().count(origin) == 0 && others >= static_cast<int>(publishers_max)) {
+    return reply(absl::ResourceExhaustedError(
+        absl::StrCat(name(), " has published for ", others,
+                     " others; use one of their names, or another node")));
+  }
+  struct Published {
+    Reply<Event> reply;
+    Event event;
+    bool settled = false;  // of a volatile event, before the call returns
+  };
+  auto published = std::make_shared<Published>();
+  published->reply = std::move(reply);
+  const absl::StatusOr<Event> event = state_->runtime.publish(
+      own.stream(origin), std::move(draft), [published](const absl::Status& status) {
+        published->settled = true;
+        if (!status.ok()) return published->reply(status);
+        if (published->event) published->reply(published->event);
+      });
+  if (!event.ok()) return published->reply(event.status());
+  published->event = *event;
+  if (published->settled) published->reply(*event);
 }
 
 // ---- from the bus --------------------------------------------------------------------------------------------------

@@ -56,6 +56,12 @@ class Node final : public BusReceiver {
   const std::string& name() const;
   std::vector<std::string> actors() const;  // in the order of their start
 
+  // Publishes for a process that is no member, as origin "node/for-PUBLISHER"; `publisher` is a token. `reply`, perhaps inside this call: the
+  // event, when it is where its type has to be before it is delivered. InvalidArgument; ResourceExhausted: too much waits for the log, or
+  // more than `publishers_max` others have published here; Unavailable: the node has left.
+  static constexpr std::size_t publishers_max = 256;
+  void publish_for(std::string_view publisher, Draft draft, Reply<Event> reply);
+
   // Queues of the bus towards other processes were full, that often since the last call.
   void on_slow_subscribers(std::uint64_t times);
 

@@ -130,6 +130,73 @@ TEST_F(SecurityTest, a_subscription_wider_than_the_right_gets_what_is_within) {
   EXPECT_TRUE(rejected(*a, "c: it has no right to subscribe all of \"m\"; it gets nothing"));
 }
 
+TEST_F(SecurityTest, json_comes_as_far_as_the_right_goes_and_as_long_as_somebody_has_it) {
+  const std::string json(json_lead);
+  Trust trust = all_;
+  trust.rights.grant("c", rights({}, {"vm.dirty_rate.>", "node.heartbeat.>"}, false));
+  auto a = start(member("a", trust));
+  const auto subscribed = [&](const char* name, const std::string& prefix) {
+    auto made = std::make_unique<Stranger>(loop_, ZMQ_SUB, name, "a", bus(*a).publish_endpoint());
+    const std::string marker = absl::StrCat(absl_view(marker_lead), name, "/1/1/");
+    made->subscribe(json + prefix);
+    made->subscribe(marker);
+    EXPECT_TRUE(made->eventually([&] { return made->heard_of(marker); }));
+    return made;
+  };
+  auto c = subscribed("c", "");
+  auto b = subscribed("b", "vm.");
+  const auto say = [&](const std::string& vm) {
+    a->bus->publish(a->streams.other(*a->pool, "executor", vm));
+    a->publish("executor", vm);
+  };
+  say("web1");
+  for (auto* each : {c.get(), b.get()})
+    ASSERT_TRUE(
+        each->eventually([&] { return each->heard_of(json + "vm.dirty_rate.main.web1."); }));
+  EXPECT_FALSE(c->heard_of(json + "migration."));
+  EXPECT_FALSE(c->heard_of("vm."));
+  EXPECT_TRUE(rejected(*a, "c: it has no right to subscribe all of \"\"; it gets 2 parts of it"));
+
+  // Who goes takes it from nobody.
+  b.reset();
+  auto later = subscribed("b", "migration.");  // after what libzmq tells of the one before
+  say("web2");
+  EXPECT_TRUE(c->eventually([&] { return c->heard_of(json + "vm.dirty_rate.main.web2."); }));
+  EXPECT_TRUE(
+      later->eventually([&] { return later->heard_of(json + "migration.progress.main.web2."); }));
+}
+
+TEST_F(SecurityTest, one_has_published_what_one_may_publish_in_ones_own_name) {
+  Trust trust = all_;
+  trust.rights.grant("c", rights({"latency.>", "vm.>"}, {}, false));
+  ZmqBusOptions options = member("a", trust);
+  options.credentials.trust = std::make_shared<const Trust>(trust);
+  std::vector<std::string> wished;
+  options.on_wish = [&](const std::string& publisher, const Draft& draft, Reply<Event> reply) {
+    wished.push_back(absl::StrCat(publisher, " ", absl_view(draft.topic())));
+    reply(absl::UnavailableError("later"));
+  };
+  auto a = start(options);
+  ZmqBusOptions client = member("client-1", trust);
+  client.client = true;
+  client.credentials.key = test_key("c");
+  auto c = start(client, a.get());
+  const auto wish = [&](const std::string& name, const std::string& json) {
+    return ask(*c, {"a", std::string(publish_actor)}, encode(PublishWish{name, json})).status();
+  };
+  const std::string latency =
+      R"({"topic":"latency.measured.main.x","payload":{"latencyMeasured":{"milliseconds":1}}})";
+  const std::string price = R"({"topic":"spot.feed_lost.main.x","payload":{"spotFeedLost":{}}})";
+  EXPECT_TRUE(absl::IsUnavailable(wish("c", latency)));
+  EXPECT_EQ(wished, std::vector<std::string>{"c latency.measured.main.x"});
+  EXPECT_TRUE(absl::IsPermissionDenied(wish("b", latency)));
+  EXPECT_TRUE(absl::IsPermissionDenied(wish("c", price)));
+  EXPECT_TRUE(absl::IsInvalidArgument(wish("c", "{}")));
+  EXPECT_EQ(wished.size(), 1U);
+  EXPECT_TRUE(rejected(*a, "c: c has no right to publish as b"));
+  EXPECT_TRUE(rejected(*a, "c: c has no right to publish spot.feed_lost.main.x"));
+}
+
 TEST_F(SecurityTest, a_log_tells_what_may_be_subscribed_and_nothing_else) {
   Trust trust = all_;
   trust.rights.grant("c", rights({}, {"vm.>"}, false));
@@ -153,6 +220,10 @@ TEST_F(SecurityTest, a_log_tells_what_may_be_subscribed_and_nothing_else) {
   EXPECT_EQ(
       c->pool->parse({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()})->topic(),
       "vm.dirty_rate.main.web1");
+  const auto in_json = ask(*c, {"a", "bus.json"}, encode_question(range));
+  ASSERT_TRUE(in_json.ok()) << in_json.status();
+  EXPECT_NE(in_json->find("\"topic\":\"vm.dirty_rate.main.web1\""), std::string::npos);
+  EXPECT_EQ(in_json->find("migration."), std::string::npos);
   const auto echo = ask(*c, {"a", "echo"}, "x");
   EXPECT_TRUE(absl::IsPermissionDenied(echo.status())) << echo.status();
   EXPECT_TRUE(rejected(*a, "c: c has no right to make requests"));

@@ -6,10 +6,14 @@
 #include <zmq.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 
+#include "bus/history.h"
+#include "bus/zmq_wire.h"
 #include "core/event_loop.h"
+#include "core/json.h"
 #include "tests/bus/bus_process.h"
 #include "tests/bus/bus_world.h"
 
@@ -74,6 +78,120 @@ TEST_F(ZmqBusTest, a_client_comes_asks_and_goes_unnoticed) {
   EXPECT_LT(took, absl::Seconds(2)) << "less than the liveness timeout, on the slowest machine";
   EXPECT_FALSE(a->sees("client-1"));
   EXPECT_FALSE(b->sees("client-1"));
+}
+
+// Somebody else's socket.
+class PlainSubscriber {
+ public:
+  explicit PlainSubscriber(const std::string& endpoint) {
+    const int none = 0;
+    zmq_setsockopt(socket_, ZMQ_LINGER, &none, sizeof none);
+    EXPECT_EQ(zmq_connect(socket_, endpoint.c_str()), 0);
+  }
+  ~PlainSubscriber() {
+    zmq_close(socket_);
+    zmq_ctx_term(context_);
+  }
+  PlainSubscriber(const PlainSubscriber&) = delete;
+  PlainSubscriber& operator=(const PlainSubscriber&) = delete;
+
+  void set(int option, const std::string& topic) {
+    EXPECT_EQ(zmq_setsockopt(socket_, option, topic.data(), topic.size()), 0);
+  }
+  // Frames, all that came.
+  const std::vector<std::string>& frames() {
+    std::array<char, 4096> bytes;
+    for (int got = 0; (got = zmq_recv(socket_, bytes.data(), bytes.size(), ZMQ_DONTWAIT)) >= 0;)
+      frames_.emplace_back(bytes.data(), static_cast<std::size_t>(got));
+    return frames_;
+  }
+  bool has(const std::string& topic) {
+    const auto& all = frames();
+    return std::find(all.begin(), all.end(), topic) != all.end();
+  }
+
+ private:
+  void* context_ = zmq_ctx_new();
+  void* socket_ = zmq_socket(context_, ZMQ_SUB);
+  std::vector<std::string> frames_;
+};
+
+TEST_F(ZmqBusTest, events_come_in_json_to_who_subscribes_them_so_and_to_nobody_else) {
+  ZmqBusOptions first = member("a");
+  first.hello_interval = absl::Milliseconds(20);  // somebody else's socket does not wake the loop
+  auto a = start(first);
+  ZmqBusOptions second = member("b");
+  second.seeds = {ipc("a.req")};
+  auto b = start(second);
+  bool ready = false;
+  b->bus->subscribe("", Reply<Done>(far_future, [&](const auto&) { ready = true; }));
+  ASSERT_TRUE(run_until([&] { return ready && b->sees("a"); }));
+  const std::string json(json_lead);
+  int markers = 0;
+  const auto marked = [&](PlainSubscriber& subscriber) {
+    const std::string marker = std::string(marker_lead) + "x/1/" + std::to_string(++markers) + "/";
+    subscriber.set(ZMQ_SUBSCRIBE, marker);
+    return run_until([&] { return subscriber.has(marker); });
+  };
+  PlainSubscriber plain(ipc("a.pub"));
+  plain.set(ZMQ_SUBSCRIBE, "");
+  ASSERT_TRUE(marked(plain));
+  a->publish("executor", "web0");  // before anybody wants JSON
+  ASSERT_TRUE(run_until([&] { return plain.has("vm.dirty_rate.main.web0."); }));
+  EXPECT_FALSE(plain.has(json + "vm.dirty_rate.main.web0."));
+
+  PlainSubscriber c(ipc("a.pub"));
+  c.set(ZMQ_SUBSCRIBE, json + "vm.");
+  ASSERT_TRUE(marked(c));
+  a->publish("executor", "web1");
+  a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+  ASSERT_TRUE(run_until([&] { return c.has(json + "vm.dirty_rate.main.web1."); }));
+  const Event event = a->streams.event(*a->pool, "executor", "web2");
+  a->bus->publish(event);
+  ASSERT_TRUE(run_until([&] { return c.has(to_json(event)); }));
+  EXPECT_FALSE(c.has(json + "migration.progress.main.web1."));
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 4; }));
+  EXPECT_TRUE(b->rejected.empty()) << b->rejected[0];
+  EXPECT_TRUE(b->gaps.empty());
+
+  // Nobody wants it any more: it is not even made.
+  c.set(ZMQ_UNSUBSCRIBE, json + "vm.");
+  ASSERT_TRUE(marked(c));
+  a->publish("executor", "web3");
+  ASSERT_TRUE(run_until([&] { return plain.has("vm.dirty_rate.main.web3."); }));
+  a->publish("executor", "web4");
+  ASSERT_TRUE(run_until([&] { return plain.has("vm.dirty_rate.main.web4."); }));
+  EXPECT_FALSE(plain.has(json + "vm.dirty_rate.main.web3."));
+}
+
+TEST_F(ZmqBusTest, a_log_answers_in_json_as_much_as_has_room) {
+  EventPool pool;
+  TestStreams streams("a");
+  StreamPart part;
+  part.events = {streams.event(pool, "executor", "web1"), streams.event(pool, "executor", "web2")};
+  part.through = 9;
+  const StreamRange range{"a/executor", 1, {""}, 0, 9};
+  const std::string all = encode_json_answer(part);
+  const auto answer = decode_answer(all, range);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->through, 9U);
+  ASSERT_EQ(answer->events.size(), 2U);
+  EXPECT_EQ(answer->events[1], to_json(part.events[1]));
+
+  Draft draft = pool.draft("web3");
+  // Six bytes of JSON for each of its own.
+  draft.payload().initVmFailed().setWhy(std::string(event_bytes_max / 4, '\x01'));
+  Envelope envelope{.origin = "a/executor", .incarnation = 1, .sequence = 3};
+  const absl::StatusOr<Event> large = std::move(draft).seal(envelope);
+  ASSERT_TRUE(large.ok()) << large.status();
+  ASSERT_GT(to_json(*large).size(), request_bytes_max);
+  part.events.push_back(*large);
+  const std::string before = encode_json_answer(part);
+  EXPECT_EQ(decode_answer(before, range)->through, 2U) << "the rest is asked for";
+  EXPECT_EQ(decode_answer(before, range)->events.size(), 2U);
+  const std::string alone = encode_json_answer({{*large}, 9});
+  EXPECT_EQ(decode_answer(alone, range)->through, 3U) << "and cannot be had: it gets on";
+  EXPECT_TRUE(decode_answer(alone, range)->events.empty());
 }
 
 // A member that is slow to answer a client's hello, and quick otherwise.

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tests/core/sealed.h"
 
 namespace supercloud {
@@ -82,6 +83,54 @@ TEST(EventJson, keeps_every_byte_of_a_text) {
   const absl::StatusOr<Event> parsed = event_from_json(pool, to_json(event));
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(text(parsed->payload().getVmReleased().getNode()), all);
+}
+
+TEST(DraftJson, says_what_is_to_be_published) {
+  EventPool pool;
+  const absl::StatusOr<Draft> draft = draft_from_json(
+      pool,
+      R"({"topic":"resource.accessed.blue.a%2Eb","epoch":"4","migration":{"origin":"n/p","incarnation":"1","sequence":"2"},)"
+      R"("payload":{"resourceAccessed":{"resource":"genome","bytes":"12"}}})");
+  ASSERT_TRUE(draft.ok()) << draft.status();
+  EXPECT_EQ(draft->topic(), "resource.accessed.blue.a%2Eb");
+}
+
+TEST(DraftJson, becomes_the_event_that_it_says) {
+  EventPool pool;
+  absl::StatusOr<Draft> draft = draft_from_json(
+      pool,
+      R"({"topic":"resource.accessed.blue.x","epoch":"4","payload":{"resourceAccessed":{"bytes":"12"}}})");
+  ASSERT_TRUE(draft.ok()) << draft.status();
+  const absl::StatusOr<Event> event = std::move(*draft).seal(test_envelope(8));
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_EQ(event->tenant(), "blue");
+  EXPECT_EQ(event->subject(), "x");
+  EXPECT_EQ(event->epoch(), 4);
+  EXPECT_EQ(event->payload().getResourceAccessed().getBytes(), 12);
+  EXPECT_TRUE(pool.parse(event->bytes()).ok());
+}
+
+TEST(DraftJson, that_says_what_its_publisher_says_or_nothing_is_refused) {
+  EventPool pool;
+  const std::string good = R"("topic":"latency.measured.main.x","payload":{"latencyMeasured":{}})";
+  ASSERT_TRUE(draft_from_json(pool, absl::StrCat("{", good, "}")).ok());
+  for (const char* more :
+       {R"("id":{"origin":"a/b","sequence":"1"})", R"("time":"1")", R"("previous3":"1")",
+        R"("cause":{"origin":"a/b","sequence":"1"})", R"("root":{"origin":"a/b"})",
+        R"("reconstructed":true)", R"("no_such_field":1)"}) {
+    const auto draft = draft_from_json(pool, absl::StrCat("{", more, ",", good, "}"));
+    EXPECT_TRUE(absl::IsInvalidArgument(draft.status())) << more;
+  }
+  for (const char* wrong :
+       {"", "[]", "{}", R"({"topic":"latency.measured.main.x"})",
+        R"({"payload":{"latencyMeasured":{}}})",
+        R"({"topic":"latency.measured.main","payload":{"latencyMeasured":{}}})",
+        R"({"topic":"latency.measured.main.x.y","payload":{"latencyMeasured":{}}})",
+        R"({"topic":"latency.measuredx.main.x","payload":{"latencyMeasured":{}}})",
+        R"({"topic":"latency.measured.main.%","payload":{"latencyMeasured":{}}})",
+        R"({"topic":"vm.started.main.x","payload":{"latencyMeasured":{}}})"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(draft_from_json(pool, wrong).status())) << wrong;
+  }
 }
 
 }  // namespace

@@ -452,6 +452,63 @@ TEST_F(NodeTest, QueuesOfTheBusThatAreFullBecomeAnEvent) {
   EXPECT_EQ(text(slow[0].payload().getBusSlowSubscriber().getDone()), "dropped");
 }
 
+TEST_F(NodeTest, PublishesForOthersUnderTheirNames) {
+  std::vector<Event> heard;
+  spawn("observer", {"resource.>", "latency.>"},
+        [&](Context&, const Event& event) { heard.push_back(event); });
+  std::vector<absl::StatusOr<Event>> told;
+  const auto wish = [&](const std::string& name, bool durable) {
+    Draft draft = pool.draft("x");
+    if (durable) {
+      draft.payload().initResourceAccessed().setResource("x");
+    } else {
+      draft.payload().initLatencyMeasured().setClient("x");
+    }
+    node->publish_for(name, std::move(draft),
+                      Reply<Event>(far_future, [&](absl::StatusOr<Event> event) {
+                        told.push_back(std::move(event));
+                      }));
+  };
+  log.hold = true;
+  wish("meter", true);
+  run();
+  EXPECT_TRUE(told.empty()) << "not before it is in the log";
+  log.hold = false;
+  log.release();
+  run();
+  ASSERT_EQ(told.size(), 1U);
+  ASSERT_TRUE(told[0].ok()) << told[0].status();
+  EXPECT_EQ(told[0]->origin(), "alpha/for-meter");
+  EXPECT_EQ(told[0]->root(), told[0]->id());
+  wish("meter", false);
+  run();
+  ASSERT_EQ(told.size(), 2U);
+  ASSERT_TRUE(told[1].ok()) << told[1].status();
+  EXPECT_EQ(told[1]->previous(0), told[0]->sequence());
+  EXPECT_EQ(heard.size(), 2U);
+  EXPECT_EQ(sent(Which::RESOURCE_ACCESSED).size(), 1U);
+  EXPECT_EQ(sent(Which::LATENCY_MEASURED).size(), 1U);
+
+  for (const std::string& name : {std::string("a/b"), std::string(), std::string(61, 'x')}) {
+    wish(name, true);
+    EXPECT_TRUE(absl::IsInvalidArgument(told.back().status())) << name;
+  }
+  log.next_status = absl::ResourceExhaustedError("full");
+  wish("meter", true);
+  run();
+  EXPECT_TRUE(absl::IsResourceExhausted(told.back().status()));
+  log.next_status = absl::OkStatus();
+  for (std::size_t i = 1; i < Node::publishers_max; ++i) wish(absl::StrCat("n", i), false);
+  run();
+  EXPECT_TRUE(told.back().ok()) << told.back().status();
+  wish("one-more", false);
+  run();
+  EXPECT_TRUE(absl::IsResourceExhausted(told.back().status()));
+  wish("meter", false);
+  run();
+  EXPECT_TRUE(told.back().ok()) << "who is known goes on";
+}
+
 TEST_F(NodeTest, AbortsUnderANameThatItsOwnLogWouldRefuse) {
   EXPECT_DEATH(
       Node(NodeSeams{scheduler, *bus, log, pool}, NodeOptions{.name = "host1.example.com"}),
