@@ -1,0 +1,547 @@
+// docs/wire-format.md is true: each example in it is decoded, compared with what stands beside it, and encoded to the same bytes; each limit in it is ours.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "bus/history.h"
+#include "bus/key.h"
+#include "bus/zmq_bus.h"
+#include "bus/zmq_wire.h"
+#include "core/hybrid_clock.h"
+#include "core/json.h"
+#include "core/node.h"
+#include "core/topic.h"
+
+namespace supercloud {
+namespace {
+
+// Some bytes, what part of a frame they are, and what they say.
+struct Part {
+  std::string bytes, field, value;
+
+  friend bool operator==(const Part&, const Part&) = default;
+  friend void PrintTo(const Part& part, std::ostream* out) {
+    *out << absl::BytesToHexString(part.bytes) << " | " << part.field << " | " << part.value;
+  }
+};
+
+struct Example {
+  std::string form, kind;  // of the fence: ```form kind
+  std::size_t line = 0;
+  std::string text;
+  std::vector<Part> parts;  // of bytes
+
+  std::string bytes() const {
+    std::string all;
+    for (const Part& part : parts) all += part.bytes;
+    return all;
+  }
+};
+
+std::string_view trimmed(std::string_view text) {
+  const absl::string_view got = absl::StripAsciiWhitespace(absl_view(text));
+  return {got.data(), got.size()};
+}
+
+class Document {
+ public:
+  Document() {
+    std::ifstream file(WIRE_FORMAT_DOCUMENT);
+    bool inside = false;
+    std::size_t number = 0;
+    for (std::string line; std::getline(file, line);) {
+      ++number;
+      if (line.starts_with("```")) {
+        inside = !inside;
+        if (!inside) continue;
+        const std::size_t blank = line.find(' ');
+        examples_.push_back({line.substr(3, blank - 3),
+                             blank == std::string::npos ? "" : line.substr(blank + 1),
+                             number,
+                             "",
+                             {}});
+      } else if (inside) {
+        absl::StrAppend(&examples_.back().text, line, "\n");
+      } else if (line.starts_with("| `")) {
+        std::vector<std::string> cells = absl::StrSplit(line, '|');
+        std::vector<std::string> row;
+        for (std::size_t i = 1; i + 1 < cells.size(); ++i) row.emplace_back(trimmed(cells[i]));
+        rows_.push_back(std::move(row));
+      }
+    }
+    for (Example& example : examples_)
+      if (example.form == "bytes") read_parts(example);
+  }
+
+  const std::vector<Example>& examples() const { return examples_; }
+  std::vector<Example> of(std::string_view form, std::string_view kind) const {
+    std::vector<Example> found;
+    for (const Example& each : examples_)
+      if (each.form == form && each.kind == kind) found.push_back(each);
+    EXPECT_FALSE(found.empty()) << "no example of " << form << " " << kind;
+    return found;
+  }
+  // What "{event in JSON}" stands for.
+  std::string named(std::string_view name) const {
+    const bool json = name.ends_with(" in JSON");
+    const std::string_view kind = json ? name.substr(0, name.size() - 8) : name;
+    const std::vector<Example> found = of(json ? "json" : "bytes", kind);
+    if (found.empty()) return "";
+    return json ? std::string(trimmed(found[0].text)) : found[0].bytes();
+  }
+  // Rows of tables whose first cell is code.
+  const std::vector<std::vector<std::string>>& rows() const { return rows_; }
+
+ private:
+  void read_parts(Example& example) {
+    for (const absl::string_view line : absl::StrSplit(example.text, '\n', absl::SkipEmpty())) {
+      const std::vector<std::string> cells = absl::StrSplit(line, absl::MaxSplits('|', 2));
+      ASSERT_EQ(cells.size(), 3) << "line after " << example.line << ": " << line;
+      const std::string_view hex = trimmed(cells[0]);
+      std::string bytes;
+      if (hex.starts_with("{")) {
+        bytes = named(hex.substr(1, hex.size() - 2));
+      } else {
+        std::string digits(hex);
+        std::erase(digits, ' ');
+        ASSERT_EQ(digits.find_first_not_of("0123456789abcdef"), std::string::npos) << line;
+        bytes = absl::HexStringToBytes(digits);
+      }
+      const std::string field(trimmed(cells[1]));
+      if (field.empty()) {
+        ASSERT_FALSE(example.parts.empty()) << line;
+        example.parts.back().bytes += bytes;
+      } else {
+        example.parts.push_back({bytes, field, std::string(trimmed(cells[2]))});
+      }
+    }
+  }
+
+  std::vector<Example> examples_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+const Document& document() {
+  static const Document read;
+  return read;
+}
+
+// What an example has to be, of what was decoded.
+class Said {
+ public:
+  Said& kind(char c) { return raw("kind", std::string(1, c), quoted({&c, 1})); }
+  Said& number(std::string field, std::uint64_t value) {
+    return raw(std::move(field), WireWriter().number(value).take(), std::to_string(value));
+  }
+  Said& string(std::string field, std::string_view value) {
+    return raw(std::move(field), WireWriter().string(value).take(), quoted(value));
+  }
+  // Whose bytes are another example.
+  Said& other(std::string field, std::string_view value, const std::string& name) {
+    EXPECT_EQ(absl::BytesToHexString(absl_view(value)),
+              absl::BytesToHexString(document().named(name)));
+    return raw(std::move(field), WireWriter().string(value).take(), "the " + name);
+  }
+  Said& member(const std::string& whose, const Member& member) {
+    return string(whose + "name", member.name)
+        .number(whose + "nonce", member.nonce)
+        .string(whose + "publish endpoint", member.publish_endpoint)
+        .string(whose + "request endpoint", member.request_endpoint);
+  }
+  Said& raw(std::string field, std::string bytes, std::string value) {
+    parts_.push_back({std::move(bytes), std::move(field), std::move(value)});
+    return *this;
+  }
+  static std::string quoted(std::string_view text) {
+    return absl::StrCat("\"", absl_view(text), "\"");
+  }
+  const std::vector<Part>& parts() const { return parts_; }
+
+ private:
+  std::vector<Part> parts_;
+};
+
+template <class Kind>
+Kind control(const Example& example) {
+  const absl::StatusOr<Control> decoded = decode_control(example.bytes());
+  EXPECT_TRUE(decoded.ok()) << decoded.status() << " line " << example.line;
+  if (!decoded.ok() || !std::holds_alternative<Kind>(*decoded)) {
+    ADD_FAILURE() << "line " << example.line << " is no " << example.kind;
+    return Kind();
+  }
+  EXPECT_EQ(encode(*decoded), example.bytes()) << "line " << example.line;
+  return std::get<Kind>(*decoded);
+}
+
+TEST(WireFormatDocument, hellos_are_hellos) {
+  const std::vector<Example> examples = document().of("bytes", "hello");
+  ASSERT_EQ(examples.size(), 2) << "of a member and of a client";
+  for (const Example& example : examples) {
+    const Hello hello = control<Hello>(example);
+    EXPECT_EQ(example.parts, Said()
+                                 .kind('h')
+                                 .number("beat", hello.beat)
+                                 .member("", hello.self)
+                                 .number("client", hello.client ? 1 : 0)
+                                 .parts());
+  }
+  EXPECT_TRUE(control<Hello>(examples[1]).client);
+}
+
+TEST(WireFormatDocument, welcomes_are_welcomes) {
+  for (const Example& example : document().of("bytes", "welcome")) {
+    const Welcome welcome = control<Welcome>(example);
+    Said said;
+    said.kind('w').number("beat", welcome.beat).member("", welcome.self);
+    said.number("members", welcome.members.size());
+    for (const Member& member : welcome.members) said.member("member ", member);
+    EXPECT_EQ(example.parts, said.parts());
+  }
+}
+
+TEST(WireFormatDocument, refusals_are_refusals) {
+  for (const Example& example : document().of("bytes", "refusal")) {
+    const Refusal refusal = control<Refusal>(example);
+    EXPECT_EQ(example.parts, Said()
+                                 .kind('x')
+                                 .number("code", static_cast<std::uint64_t>(refusal.why.code()))
+                                 .string("message", std_view(refusal.why.message()))
+                                 .parts());
+  }
+}
+
+TEST(WireFormatDocument, requests_and_answers_are_what_they_say) {
+  for (const Example& example : document().of("bytes", "request")) {
+    const WireRequest request = control<WireRequest>(example);
+    EXPECT_EQ(request.actor, history_actor);
+    EXPECT_EQ(example.parts, Said()
+                                 .kind('q')
+                                 .number("id", request.id)
+                                 .string("actor", request.actor)
+                                 .other("content", request.bytes, "question")
+                                 .parts());
+  }
+  const std::vector<Example> answers = document().of("bytes", "answer");
+  ASSERT_EQ(answers.size(), 2) << "a good one and a bad one";
+  const WireAnswer good = control<WireAnswer>(answers[0]);
+  ASSERT_TRUE(good.value.ok());
+  EXPECT_EQ(answers[0].parts, Said()
+                                  .kind('a')
+                                  .number("id", good.id)
+                                  .number("code", 0)
+                                  .string("message", "")
+                                  .other("content", *good.value, "history")
+                                  .parts());
+  const WireAnswer bad = control<WireAnswer>(answers[1]);
+  ASSERT_TRUE(absl::IsNotFound(bad.value.status()));
+  EXPECT_EQ(answers[1].parts, Said()
+                                  .kind('a')
+                                  .number("id", bad.id)
+                                  .number("code", 5)
+                                  .string("message", std_view(bad.value.status().message()))
+                                  .string("content", "")
+                                  .parts());
+}
+
+TEST(WireFormatDocument, markers_are_markers) {
+  const Example topic = document().of("bytes", "marker topic").at(0);
+  const std::string name = "meter", nonce = "1790000000000000009";
+  EXPECT_EQ(topic.parts, Said()
+                             .raw("lead", std::string(marker_lead), "marker")
+                             .raw("name", name + "/", Said::quoted(name))
+                             .raw("nonce", nonce + "/", nonce)
+                             .raw("number", "1/", "1")
+                             .parts());
+  for (const Example& example : document().of("bytes", "marker")) {
+    const absl::StatusOr<Marker> marker = decode_marker(example.bytes());
+    ASSERT_TRUE(marker.ok()) << marker.status();
+    EXPECT_EQ(encode(*marker), example.bytes());
+    Said said;
+    said.string("publisher", marker->publisher).number("nonce", marker->nonce);
+    said.number("tails", marker->tails.size());
+    for (const OriginTail& tail : marker->tails)
+      said.string("origin", tail.origin)
+          .number("incarnation", tail.incarnation)
+          .number("sequence", tail.sequence);
+    EXPECT_EQ(example.parts, said.parts());
+  }
+}
+
+TEST(WireFormatDocument, subscriptions_are_those_of_the_patterns) {
+  int patterns = 0;
+  for (const std::vector<std::string>& row : document().rows()) {
+    const std::string pattern(absl::StripSuffix(absl::StripPrefix(row[0], "`"), "`"));
+    if (row.size() != 2 || pattern.find('>') == std::string::npos) {
+      if (row.size() != 2 || std::count(pattern.begin(), pattern.end(), '.') != 3) continue;
+    }
+    ++patterns;
+    EXPECT_EQ(row[1], absl::StrCat("`", Pattern::of(pattern).wire_prefix(), "`")) << pattern;
+  }
+  EXPECT_EQ(patterns, 6);
+  const std::vector<Example> examples = document().of("bytes", "subscription");
+  ASSERT_EQ(examples.size(), 2) << "its beginning and its end";
+  const std::string prefix = Pattern::of("vm.>").wire_prefix();
+  for (const bool wanted : {true, false}) {
+    EXPECT_EQ(examples[wanted ? 0 : 1].parts,
+              Said()
+                  .raw("what", std::string(1, wanted ? 1 : 0), wanted ? "subscribe" : "unsubscribe")
+                  .raw("form", std::string(json_lead), "JSON")
+                  .raw("prefix", prefix, Said::quoted(prefix))
+                  .parts());
+  }
+}
+
+absl::StatusOr<Event> event_of(EventPool& pool, std::string_view bytes) {
+  return pool.parse({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
+}
+
+// As the runtime of a node would have made it.
+Event sealed_event(EventPool& pool) {
+  Draft first = pool.draft("web1");
+  first.payload().initVmDefined();
+  Envelope root{.origin = "node-b/executor", .incarnation = 1'789'000'000'000, .sequence = 4};
+  const Event cause = *std::move(first).seal(root);
+  Draft draft = pool.draft("web1");
+  auto started = draft.payload().initVmStarted();
+  started.setNode("node-a");
+  started.setWhy("created");
+  draft.epoch(2);
+  Envelope envelope{.origin = "node-a/executor", .incarnation = 1'790'000'000'000, .sequence = 17};
+  envelope.previous[0] = 16;
+  envelope.previous[1] = 12;
+  envelope.previous[2] = envelope.previous[3] = 9;
+  envelope.time = {(1'790'000'000'000'000U << 12) + 1};
+  envelope.cause = &cause;
+  return *std::move(draft).seal(envelope);
+}
+
+TEST(WireFormatDocument, the_event_is_what_a_node_seals_and_its_json_says_the_same) {
+  EventPool pool;
+  const Example example = document().of("bytes", "event").at(0);
+  const std::string json = document().named("event in JSON");
+  const Event sealed = sealed_event(pool);
+  EXPECT_EQ(absl::BytesToHexString(example.bytes()),
+            absl::BytesToHexString(absl::string_view(
+                reinterpret_cast<const char*>(sealed.bytes().data()), sealed.bytes().size())));
+  EXPECT_EQ(to_json(sealed), json);
+  const absl::StatusOr<Event> event = event_of(pool, example.bytes());
+  ASSERT_TRUE(event.ok()) << event.status();
+  const absl::StatusOr<Event> back = event_from_json(pool, json);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(to_json(*back), json);
+
+  const std::string topic = topic_prefix(event->topic(), 4);
+  EXPECT_EQ(document().of("bytes", "event topic").at(0).parts,
+            Said().raw("topic", topic, Said::quoted(topic)).parts());
+  EXPECT_EQ(document().of("bytes", "json topic").at(0).parts,
+            Said()
+                .raw("form", std::string(json_lead), "JSON")
+                .raw("topic", topic, Said::quoted(topic))
+                .parts());
+
+  // The numbers and texts beside its words.
+  const std::map<std::string, std::uint64_t> numbers = {
+      {"previous0", event->previous(0)},
+      {"previous1", event->previous(1)},
+      {"previous2", event->previous(2)},
+      {"previous3", event->previous(3)},
+      {"time", event->time().value},
+      {"epoch", event->epoch()},
+      {"id.incarnation", event->incarnation()},
+      {"id.sequence", event->sequence()},
+      {"cause.incarnation", event->cause().incarnation},
+      {"cause.sequence", event->cause().sequence},
+      {"root.incarnation", event->root().incarnation},
+      {"root.sequence", event->root().sequence}};
+  const std::map<std::string, std::string> texts = {{"id.origin", std::string(event->origin())},
+                                                    {"cause.origin", event->cause().origin},
+                                                    {"root.origin", event->root().origin},
+                                                    {"topic", std::string(event->topic())},
+                                                    {"node", "node-a"},
+                                                    {"why", "created"}};
+  std::set<std::string> told;
+  for (const Part& part : example.parts) {
+    SCOPED_TRACE(part.field);
+    if (const auto number = numbers.find(part.field); number != numbers.end()) {
+      EXPECT_EQ(part.value, std::to_string(number->second));
+      EXPECT_EQ(part.bytes, WireWriter().number(number->second).take());
+      EXPECT_TRUE(told.insert(part.field).second);
+    } else if (const auto said = texts.find(part.field); said != texts.end()) {
+      EXPECT_EQ(part.value, Said::quoted(said->second));
+      EXPECT_EQ(part.bytes.substr(0, part.bytes.find('\0')), said->second);
+      EXPECT_TRUE(told.insert(part.field).second);
+    } else {
+      EXPECT_TRUE(part.field == "framing" || part.field == "pointer" || part.field == "data")
+          << part.value;
+    }
+  }
+  EXPECT_EQ(told.size(), numbers.size() + texts.size());
+}
+
+// Of a node that has published the event of the examples.
+Event sealed_heartbeat(EventPool& pool) {
+  const Event before = sealed_event(pool);
+  Draft draft = pool.draft("node-a");
+  auto heartbeat = draft.payload().initNodeHeartbeat();
+  heartbeat.setNode("node-a");
+  heartbeat.setBeat(38);
+  auto tail = heartbeat.initTails(1)[0];
+  tail.setOrigin(std::string(before.origin()));
+  tail.setIncarnation(before.incarnation());
+  tail.setSequence(before.sequence());
+  auto prefixes = tail.initPrefixes(3);
+  for (unsigned i = 0; i < 3; ++i) {
+    prefixes[i].setPrefix(topic_prefix(before.topic(), i + 1));
+    prefixes[i].setSequence(before.sequence());
+  }
+  Envelope envelope{.origin = "node-a/node", .incarnation = 1'790'000'000'000, .sequence = 40};
+  for (std::uint64_t& previous : envelope.previous) previous = 39;
+  envelope.time = {1'790'000'001'000'000U << 12};
+  return *std::move(draft).seal(envelope);
+}
+
+TEST(WireFormatDocument, the_heartbeat_is_one) {
+  EventPool pool;
+  const std::vector<Example> events = document().of("json", "event");
+  ASSERT_EQ(events.size(), 2);
+  const std::string json(trimmed(events[1].text));
+  const absl::StatusOr<Event> event = event_from_json(pool, json);
+  ASSERT_TRUE(event.ok()) << event.status();
+  EXPECT_EQ(to_json(*event), json);
+  EXPECT_EQ(to_json(sealed_heartbeat(pool)), json);
+}
+
+TEST(WireFormatDocument, repair_is_a_question_and_its_answer) {
+  EventPool pool;
+  const Example asked = document().of("bytes", "question").at(0);
+  const absl::StatusOr<StreamRange> range = decode_question(asked.bytes());
+  ASSERT_TRUE(range.ok()) << range.status();
+  EXPECT_EQ(encode_question(*range), asked.bytes());
+  Said question;
+  question.string("origin", range->origin).number("incarnation", range->incarnation);
+  question.number("after", range->after).number("up to", range->up_to);
+  question.number("prefixes", range->prefixes.size());
+  for (const std::string& prefix : range->prefixes) question.string("prefix", prefix);
+  EXPECT_EQ(asked.parts, question.parts());
+
+  const Example told = document().of("bytes", "history").at(0);
+  const std::string bytes = told.bytes();
+  const absl::StatusOr<HistoryAnswer> answer = decode_answer(bytes, *range);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  ASSERT_EQ(answer->events.size(), 1);
+  EXPECT_EQ(told.parts, Said()
+                            .number("through", answer->through)
+                            .number("events", 1)
+                            .other("event", answer->events[0], "event")
+                            .parts());
+  const absl::StatusOr<Event> event = event_of(pool, answer->events[0]);
+  ASSERT_TRUE(event.ok()) << event.status();
+  const StreamPart part{{*event}, answer->through};
+  EXPECT_TRUE(range->has(part.events[0].topic()));
+  EXPECT_EQ(encode_answer(part), bytes);
+
+  const Example in_json = document().of("bytes", "history json").at(0);
+  EXPECT_EQ(encode_json_answer(part), in_json.bytes());
+  EXPECT_EQ(in_json.parts, Said()
+                               .number("through", part.through)
+                               .number("events", 1)
+                               .other("event", to_json(part.events[0]), "event in JSON")
+                               .parts());
+}
+
+TEST(WireFormatDocument, the_wish_can_be_granted) {
+  EventPool pool;
+  const Example example = document().of("bytes", "wish").at(0);
+  const absl::StatusOr<PublishWish> wish = decode_wish(example.bytes());
+  ASSERT_TRUE(wish.ok()) << wish.status();
+  EXPECT_EQ(encode(*wish), example.bytes());
+  EXPECT_EQ(example.parts, Said()
+                               .string("publisher", wish->publisher)
+                               .other("event", wish->json, "wish in JSON")
+                               .parts());
+  absl::StatusOr<Draft> draft = draft_from_json(pool, wish->json);
+  ASSERT_TRUE(draft.ok()) << draft.status();
+  EXPECT_EQ(draft->topic(), "latency.measured.main.client-7");
+  const auto said = draft->payload().asReader().getLatencyMeasured();
+  EXPECT_EQ(text(said.getClient()), "client-7");
+  EXPECT_EQ(text(said.getPlace()), "aws/us-east-1/us-east-1a/r3.large/spot");
+  EXPECT_EQ(said.getMilliseconds(), 12.5);
+}
+
+TEST(WireFormatDocument, the_keys_follow_from_each_other) {
+  const std::vector<Example> found = document().of("keys", "");
+  ASSERT_EQ(found.size(), 1);
+  std::map<std::string, std::string> said;
+  for (const absl::string_view line : absl::StrSplit(found[0].text, '\n', absl::SkipEmpty())) {
+    const std::size_t gap = line.rfind(' ');
+    said[std::string(absl::StripAsciiWhitespace(line.substr(0, gap)))] =
+        std::string(line.substr(gap + 1));
+  }
+  const auto key = KeyPair::parse(said["secret"]);
+  ASSERT_TRUE(key.ok()) << key.status();
+  const auto hex = [](const CurveKey& curve) {
+    return absl::BytesToHexString(
+        absl::string_view(reinterpret_cast<const char*>(curve.data()), curve.size()));
+  };
+  EXPECT_EQ((*key)->public_key().text(), said["public"]);
+  EXPECT_EQ(hex((*key)->curve_secret()), said["CURVE secret"]);
+  EXPECT_EQ(hex((*key)->public_key().curve()), said["CURVE public"]);
+}
+
+TEST(WireFormatDocument, the_limits_are_ours) {
+  const ZmqBusOptions bus;
+  const auto ms = [](Duration time) { return absl::ToInt64Milliseconds(time); };
+  const std::map<std::string, std::int64_t> limits = {
+      {"event_bytes_max", event_bytes_max},
+      {"request_bytes_max", request_bytes_max},
+      {"message_bytes_max", ZmqSocket::message_bytes_max},
+      {"topic_bytes_max", topic_bytes_max},
+      {"token_bytes_max", token_bytes_max},
+      {"wire_name_bytes_max", wire_name_bytes_max},
+      {"members_max", members_max},
+      {"history_prefixes_max", history_prefixes_max},
+      {"subscriptions_max", ZmqPublisher::subscriptions_max},
+      {"publishers_max", Node::publishers_max},
+      {"high_water_mark", bus.high_water_mark},
+      {"hello_ms", ms(bus.hello_interval)},
+      {"silence_ms", ms(bus.silence_max)},
+      {"forget_ms", ms(bus.forget_after)},
+      {"marker_retry_ms", ms(bus.handshake_retry)},
+      {"ahead_ms", ms(HybridClock::max_ahead)}};
+  std::set<std::string> told;
+  for (const std::vector<std::string>& row : document().rows()) {
+    const std::string name(absl::StripSuffix(absl::StripPrefix(row[0], "`"), "`"));
+    const auto limit = limits.find(name);
+    if (row.size() != 3 || row[1].find_first_not_of("0123456789") != std::string::npos) continue;
+    ASSERT_NE(limit, limits.end()) << name;
+    EXPECT_EQ(row[1], std::to_string(limit->second)) << name;
+    told.insert(name);
+  }
+  EXPECT_EQ(told.size(), limits.size());
+}
+
+// None is only looked at.
+TEST(WireFormatDocument, has_no_example_that_is_not_tested) {
+  const std::set<std::string> tested = {"bytes answer",       "bytes event",   "bytes event topic",
+                                        "bytes hello",        "bytes history", "bytes history json",
+                                        "bytes json topic",   "bytes marker",  "bytes marker topic",
+                                        "bytes question",     "bytes refusal", "bytes request",
+                                        "bytes subscription", "bytes welcome", "bytes wish",
+                                        "json event",         "json wish",     "keys "};
+  std::set<std::string> found;
+  for (const Example& example : document().examples())
+    found.insert(absl::StrCat(example.form, " ", example.kind));
+  EXPECT_EQ(found, tested);
+}
+
+}  // namespace
+}  // namespace supercloud
