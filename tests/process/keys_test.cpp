@@ -120,5 +120,54 @@ TEST_F(KeysProgram, WhoIsEnrolledComesInAndWhoIsRevokedIsCutOff) {
   EXPECT_EQ(ended(a, absl::Seconds(30)), 0) << output("a");
 }
 
+// examples/bus_client.py, whose CURVE keys are made of what the key file and the trust file say.
+TEST_F(KeysProgram, AProcessOfAnothersMakingHearsAndHasPublishedWhatItMay) {
+  for (const char* name : {"a", "alice", "mallory"}) make_key(name);
+  enrol("a", {"--node"});
+  enrol("alice", {"--subscribe", "latency.>", "--publish", "latency.>"});
+  const pid_t a = start_node("a", "");
+  const auto client = [&](const std::string& key, const std::string& name,
+                          std::vector<std::string> command) {
+    std::vector<std::string> arguments = {SUPERCLOUD_SOURCE_ROOT "/examples/bus_client.py",
+                                          "--name",
+                                          name,
+                                          "--key",
+                                          path(key + ".key"),
+                                          "--trust",
+                                          path("trust.toml"),
+                                          "a@" + endpoint("a")};
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    return arguments;
+  };
+  const std::vector<std::string> latency = {
+      "publish", "latency.measured.main.probe-1",
+      R"({"latencyMeasured": {"client": "probe-1", "milliseconds": 3.5}})"};
+  const std::string python = "/usr/bin/python3";
+  with(python,
+       [&] { return start(client("alice", "alice", {"subscribe"}), "heard", "heard.err"); });
+  const auto publishes = [&] {
+    const Said said = with(python, [&] { return run(client("alice", "alice", latency)); });
+    EXPECT_EQ(said.code, 0) << said.err;
+    return says("heard", "a/for-alice");
+  };
+  EXPECT_TRUE(eventually(publishes, absl::Seconds(30))) << output("heard.err") << output("a");
+  EXPECT_FALSE(says("heard", "node.heartbeat")) << "which alice may not subscribe";
+
+  const Said feigned = with(python, [&] { return run(client("alice", "bob", latency)); });
+  EXPECT_EQ(feigned.code, 1);
+  EXPECT_THAT(feigned.err, HasSubstr("alice has no right to publish as bob"));
+  const Said wider = with(python, [&] {
+    return run(
+        client("alice", "alice", {"publish", "spot.feed_lost.main.x", R"({"spotFeedLost": {}})"}));
+  });
+  EXPECT_EQ(wider.code, 1);
+  EXPECT_THAT(wider.err, HasSubstr("alice has no right to publish spot.feed_lost.main.x"));
+  const Said stranger = with(python, [&] { return run(client("mallory", "mallory", latency)); });
+  EXPECT_EQ(stranger.code, 1);
+  EXPECT_THAT(stranger.err, HasSubstr("no node answers"));
+  ::kill(a, SIGTERM);
+  EXPECT_EQ(ended(a, absl::Seconds(30)), 0) << output("a");
+}
+
 }  // namespace
 }  // namespace supercloud

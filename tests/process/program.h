@@ -158,6 +158,7 @@ class ProgramTest : public testing::Test {
   // `connect` gives the child its standard files.
   pid_t start(const std::vector<std::string>& arguments, const std::function<void()>& connect) {
     const char* program = ::getenv("SUPERCLOUD_PROGRAM");
+    if (!other_.empty()) program = other_.c_str();
     EXPECT_NE(program, nullptr) << "meson sets it";
     const pid_t child = ::fork();
     if (child == 0) {
@@ -169,14 +170,24 @@ class ProgramTest : public testing::Test {
       for (const std::string& argument : arguments)
         argv.push_back(const_cast<char*>(argument.c_str()));
       argv.push_back(nullptr);
-      ::execv(program, argv.data());
+      ::execvp(program, argv.data());
       ::_exit(127);
     }
     children_.push_back(child);
     return child;
   }
 
+  // What `call` starts is this program, found as a shell does.
+  template <class Call>
+  auto with(const std::string& program, Call call) {
+    other_ = program;
+    auto result = call();
+    other_.clear();
+    return result;
+  }
+
   files::path folder_;
+  std::string other_;                               // than `supercloud`
   std::map<std::string, std::string> environment_;  // of what is started, beside the usual
   int commands_ = 0;
   std::vector<pid_t> children_;
