@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/json.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -72,13 +71,12 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool&
   }
   std::unique_ptr<ZmqBus> bus(new ZmqBus(loop, pool, std::move(options)));
   if (absl::Status good = bus->check(); !good.ok()) return good;
-  if (absl::Status bound = bus->bind(); !bound.ok()) return bound;
+  if (absl::Status bound = bus->bind(pool); !bound.ok()) return bound;
   return bus;
 }
 
 ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
     : loop_(loop),
-      pool_(pool),
       options_(std::move(options)),
       credentials_(options_.credentials),
       context_(std::make_shared<ZmqContext>(options_.sockets_max)),
@@ -119,7 +117,7 @@ absl::Status ZmqBus::check() const {
       ": `supercloud keys enrol` writes it into the trust file, of every node"));
 }
 
-absl::Status ZmqBus::bind() {
+absl::Status ZmqBus::bind(EventPool& pool) {
   if (options_.client) return absl::OkStatus();
   if (secured()) {
     auto zap = ZapHandler::make(
@@ -132,10 +130,11 @@ absl::Status ZmqBus::bind() {
     if (absl::Status free = check_free(*endpoint); !free.ok()) return free;
   }
   const std::size_t connections_max = connections_held(options_.connections_max);
-  auto server = ZmqServer::bind(context_, loop_, self_.name, credentials_,
+  auto server = ZmqServer::bind(context_, loop_, pool, self_.name, credentials_,
                                 {.endpoint = options_.request_bind,
                                  .high_water_mark = options_.high_water_mark,
-                                 .connections_max = connections_max});
+                                 .connections_max = connections_max,
+                                 .on_wish = options_.on_wish});
   if (!server.ok()) return server.status();
   server_ = *std::move(server);
   auto publisher = ZmqPublisher::bind(
@@ -175,14 +174,9 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   Membership::Listener& listener = *this;
   membership_ = std::make_unique<Membership>(loop_, context_, std::move(options), listener);
   if (server_) {
-    server_->start(
-        receiver,
-        [this](const Hello& hello, const Trust::Enrolled* user) {
-          return membership_->take_hello(hello, user);
-        },
-        [this](PublishWish wish, const Trust::Enrolled* user, Reply<std::string> reply) {
-          take_wish(std::move(wish), user, std::move(reply));
-        });
+    server_->start(receiver, [this](const Hello& hello, const Trust::Enrolled* user) {
+      return membership_->take_hello(hello, user);
+    });
   }
   if (publisher_) publisher_->start(std::move(past));
   // Not inside this call: it may settle at once.
@@ -193,35 +187,6 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
 
 void ZmqBus::publish(const Event& event) {
   if (publisher_ != nullptr && !fatal_) publisher_->publish(event);
-}
-
-// With keys its sender has to have the right, under its own name, and so has this node: others would refuse the event.
-void ZmqBus::take_wish(PublishWish wish, const Trust::Enrolled* user, Reply<std::string> reply) {
-  if (!options_.on_wish)
-    return reply(absl::UnimplementedError(self_.name + " publishes for nobody else"));
-  absl::StatusOr<Draft> draft = draft_from_json(pool_, wish.json);
-  if (!draft.ok()) return reply(draft.status());
-  if (user != nullptr) {
-    std::string why;
-    if (wish.publisher != user->name) {
-      why = absl::StrCat(user->name, " has no right to publish as ", wish.publisher);
-    } else {
-      for (const std::string& name : {user->name, self_.name}) {
-        if (why.empty() && !credentials_.trust->rights.may_publish(name, draft->topic()))
-          why = absl::StrCat(name, " has no right to publish ", absl_view(draft->topic()));
-      }
-    }
-    if (!why.empty()) {
-      rejected(user->name, why);
-      return reply(absl::PermissionDeniedError(why));
-    }
-  }
-  auto shared = std::make_shared<Reply<std::string>>(std::move(reply));
-  options_.on_wish(wish.publisher, *std::move(draft),
-                   Reply<Event>(shared->deadline(), [shared](absl::StatusOr<Event> event) {
-                     if (!event.ok()) return (*shared)(event.status());
-                     (*shared)(to_json(*event));
-                   }));
 }
 
 void ZmqBus::rejected(std::string from, std::string why) {

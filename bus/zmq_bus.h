@@ -53,8 +53,7 @@ struct ZmqBusOptions {
   GapDetector::Options gaps;
   RepairTimes repair;
 
-  // A process that is no member wants an event published, and may: with keys `publisher` is its name. Not set: nothing is published for others.
-  std::function<void(const std::string& publisher, Draft draft, Reply<Event> reply)> on_wish;
+  OnWish on_wish;  // bus/zmq_server.h; empty: nothing is published for others
   // The process of that name does not let in this one's key. Told again every few seconds, while that lasts.
   std::function<void(const std::string& name, const std::string& endpoint)> on_shut_out;
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
@@ -116,11 +115,10 @@ class ZmqBus final : public Bus, private Membership::Listener {
 
   ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options);
   absl::Status check() const;
-  absl::Status bind();
+  absl::Status bind(EventPool& pool);
   bool secured() const { return credentials_.key != nullptr; }
   void warn_of(const std::string& prefix);
   void rejected(std::string from, std::string why);
-  void take_wish(PublishWish wish, const Trust::Enrolled* user, Reply<std::string> reply);
   absl::Status admit(std::string_view node, const Event& event) const;
 
   // Membership::Listener
@@ -149,7 +147,6 @@ class ZmqBus final : public Bus, private Membership::Listener {
   Task guarded(Function function);
 
   EventLoop& loop_;
-  EventPool& pool_;
   ZmqBusOptions options_;
   Credentials credentials_;
   Member self_;

@@ -9,14 +9,16 @@
 #include "absl/strings/str_cat.h"
 #include "bus/history.h"
 #include "bus/subscriber.h"
+#include "core/json.h"
 #include "core/text.h"
 
 namespace supercloud {
 
 absl::StatusOr<std::unique_ptr<ZmqServer>> ZmqServer::bind(
-    const std::shared_ptr<ZmqContext>& context, EventLoop& loop, std::string node,
+    const std::shared_ptr<ZmqContext>& context, EventLoop& loop, EventPool& pool, std::string node,
     const Credentials& credentials, ZmqServerOptions options) {
-  std::unique_ptr<ZmqServer> made(new ZmqServer(loop, std::move(node), credentials));
+  std::unique_ptr<ZmqServer> made(
+      new ZmqServer(loop, pool, std::move(node), credentials, std::move(options.on_wish)));
   ZmqSocketOptions queue{.high_water_mark = options.high_water_mark};
   if (made->secured()) {
     queue.curve = CurveEnd{credentials.key, std::nullopt};
@@ -37,10 +39,9 @@ absl::StatusOr<std::unique_ptr<ZmqServer>> ZmqServer::bind(
   return made;
 }
 
-void ZmqServer::start(BusReceiver& receiver, OnHello on_hello, OnWish on_wish) {
+void ZmqServer::start(BusReceiver& receiver, OnHello on_hello) {
   receiver_ = &receiver;
   on_hello_ = std::move(on_hello);
-  on_wish_ = std::move(on_wish);
   socket_->start();
 }
 
@@ -84,9 +85,7 @@ void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
   if (request.actor == history_actor || request.actor == history_json_actor) {
     serve_log(user, request, std::move(reply));
   } else if (request.actor == publish_actor) {
-    absl::StatusOr<PublishWish> wish = decode_wish(request.bytes);
-    if (!wish.ok()) return reply(wish.status());
-    on_wish_(*std::move(wish), user, std::move(reply));
+    serve_wish(user, request, std::move(reply));
   } else if (user != nullptr && !credentials_.trust->rights.may_request(user->name)) {
     const std::string why =
         absl::StrCat(user->name,
@@ -120,6 +119,42 @@ void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& reques
   }
   range->prefixes.assign(allowed.begin(), allowed.end());
   serve_history(*receiver_, node_, encode_question(*range), std::move(reply), encoded);
+}
+
+void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& request,
+                           Reply<std::string> reply) {
+  if (!on_wish_) return reply(absl::UnimplementedError(node_ + " publishes for nobody else"));
+  const absl::StatusOr<PublishWish> wish = decode_wish(request.bytes);
+  if (!wish.ok()) return reply(wish.status());
+  absl::StatusOr<Draft> draft = draft_from_json(pool_, wish->json);
+  if (!draft.ok()) return reply(draft.status());
+  if (user != nullptr) {
+    if (const absl::Status may = may_publish(*user, *wish, draft->topic()); !may.ok()) {
+      receiver_->on_rejected(user->name, std::string(may.message()));
+      return reply(may);
+    }
+  }
+  auto shared = std::make_shared<Reply<std::string>>(std::move(reply));
+  on_wish_(wish->publisher, *std::move(draft),
+           Reply<Event>(shared->deadline(), [shared](absl::StatusOr<Event> event) {
+             if (!event.ok()) return (*shared)(event.status());
+             (*shared)(to_json(*event));
+           }));
+}
+
+// Under its own name; and this node has to have the right, too: others would refuse the event.
+absl::Status ZmqServer::may_publish(const Trust::Enrolled& user, const PublishWish& wish,
+                                    std::string_view topic) const {
+  if (wish.publisher != user.name) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(user.name, " has no right to publish as ", wish.publisher));
+  }
+  for (const std::string& name : {user.name, node_}) {
+    if (credentials_.trust->rights.may_publish(name, topic)) continue;
+    return absl::PermissionDeniedError(
+        absl::StrCat(name, " has no right to publish ", absl_view(topic)));
+  }
+  return absl::OkStatus();
 }
 
 void ZmqServer::answer(const std::string& identity, const Control& control) {

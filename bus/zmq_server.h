@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "bus/trust.h"
@@ -15,10 +16,14 @@
 
 namespace supercloud {
 
+// A process that is no member wants an event published, and may: with keys `publisher` is its name.
+using OnWish = std::function<void(const std::string& publisher, Draft draft, Reply<Event> reply)>;
+
 struct ZmqServerOptions {
   std::string endpoint;
   int high_water_mark = 1000;
   std::size_t connections_max = 0;  // with keys
+  OnWish on_wish;                   // empty: nothing is published for others
 };
 
 // Thread-bound to the loop. Not destroyed from inside one of its callbacks.
@@ -27,20 +32,17 @@ class ZmqServer {
   // What to answer to a hello from a connection of `user`'s; null: without keys, it may be anyone's.
   using OnHello = std::function<Control(const Hello& hello, const Trust::Enrolled* user)>;
 
-  // What to do with a wish to publish (bus/zmq_wire.h), of that user; null as above.
-  using OnWish =
-      std::function<void(PublishWish wish, const Trust::Enrolled* user, Reply<std::string>)>;
-
   // AlreadyExists: another process has the endpoint; ResourceExhausted; InvalidArgument. `credentials` outlive it, and may change; no key in
-  // them: all is plain. `node`: whose log it answers for.
+  // them: all is plain. `node`: whose log it answers for. The pool outlives it.
   static absl::StatusOr<std::unique_ptr<ZmqServer>> bind(const std::shared_ptr<ZmqContext>& context,
-                                                         EventLoop& loop, std::string node,
+                                                         EventLoop& loop, EventPool& pool,
+                                                         std::string node,
                                                          const Credentials& credentials,
                                                          ZmqServerOptions options);
   ZmqServer(const ZmqServer&) = delete;
   ZmqServer& operator=(const ZmqServer&) = delete;
 
-  void start(BusReceiver& receiver, OnHello on_hello, OnWish on_wish);
+  void start(BusReceiver& receiver, OnHello on_hello);
   // Answers nothing any more.
   void stop() { receiver_ = nullptr; }
   // The credentials are others than `before`: whom that concerns has to connect again.
@@ -49,20 +51,30 @@ class ZmqServer {
   std::string endpoint() const { return socket_->endpoint(); }
 
  private:
-  ZmqServer(EventLoop& loop, std::string node, const Credentials& credentials)
-      : loop_(loop), node_(std::move(node)), credentials_(credentials) {}
+  ZmqServer(EventLoop& loop, EventPool& pool, std::string node, const Credentials& credentials,
+            OnWish on_wish)
+      : loop_(loop),
+        pool_(pool),
+        node_(std::move(node)),
+        credentials_(credentials),
+        on_wish_(std::move(on_wish)) {}
   bool secured() const { return credentials_.key != nullptr; }
   void on_frames(ZmqSocket::Frames frames);
   void serve(const std::string& identity, const Trust::Enrolled* user, WireRequest request);
   void serve_log(const Trust::Enrolled* user, const WireRequest& request, Reply<std::string> reply);
+  void serve_wish(const Trust::Enrolled* user, const WireRequest& request,
+                  Reply<std::string> reply);
+  absl::Status may_publish(const Trust::Enrolled& user, const PublishWish& wish,
+                           std::string_view topic) const;
   void answer(const std::string& identity, const Control& control);
 
   EventLoop& loop_;
+  EventPool& pool_;
   const std::string node_;
   const Credentials& credentials_;
+  const OnWish on_wish_;
   BusReceiver* receiver_ = nullptr;
   OnHello on_hello_;
-  OnWish on_wish_;
   std::unique_ptr<ZmqSocket> socket_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };

@@ -18,6 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   };
   again(decode_control(frame), decode_control);
   again(decode_marker(frame), decode_marker);
+  again(decode_wish(frame), decode_wish);
   if (const auto question = decode_question(frame); question.ok()) {
     const auto second = decode_question(encode_question(*question));
     if (!second.ok() || encode_question(*second) != encode_question(*question)) std::abort();
