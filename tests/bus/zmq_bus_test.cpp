@@ -187,9 +187,11 @@ TEST_F(ZmqBusTest, a_log_answers_in_json_as_much_as_has_room) {
   ASSERT_GT(to_json(*large).size(), request_bytes_max);
   part.events.push_back(*large);
   const std::string before = encode_json_answer(part);
+  ASSERT_TRUE(decode_answer(before, range).ok()) << decode_answer(before, range).status();
   EXPECT_EQ(decode_answer(before, range)->through, 2U) << "the rest is asked for";
   EXPECT_EQ(decode_answer(before, range)->events.size(), 2U);
   const std::string alone = encode_json_answer({{*large}, 9});
+  ASSERT_TRUE(decode_answer(alone, range).ok()) << decode_answer(alone, range).status();
   EXPECT_EQ(decode_answer(alone, range)->through, 3U) << "and cannot be had: it gets on";
   EXPECT_TRUE(decode_answer(alone, range)->events.empty());
 }
