@@ -126,13 +126,22 @@ void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& reque
   if (!on_wish_) return reply(absl::UnimplementedError(node_ + " publishes for nobody else"));
   const absl::StatusOr<PublishWish> wish = decode_wish(request.bytes);
   if (!wish.ok()) return reply(wish.status());
+  const auto refuse = [&](const std::string& who, std::string_view what) {
+    const std::string why = absl::StrCat(who, " has no right to publish ", absl_view(what));
+    receiver_->on_rejected(user->name, why);
+    reply(absl::PermissionDeniedError(why));
+  };
+  const Rights* rights = user == nullptr ? nullptr : &credentials_.trust->rights;
+  if (rights != nullptr) {  // before its JSON is looked at
+    if (wish->publisher != user->name) return refuse(user->name, "as " + wish->publisher);
+    const NameRights* own = rights->find(user->name);
+    if (own == nullptr || own->publish.empty()) return refuse(user->name, "anything");
+  }
   absl::StatusOr<Draft> draft = draft_from_json(pool_, wish->json);
   if (!draft.ok()) return reply(draft.status());
-  if (user != nullptr) {
-    if (const absl::Status may = may_publish(*user, *wish, draft->topic()); !may.ok()) {
-      receiver_->on_rejected(user->name, std::string(may.message()));
-      return reply(may);
-    }
+  if (rights != nullptr) {  // the node's, too: others would refuse the event
+    for (const std::string& name : {user->name, node_})
+      if (!rights->may_publish(name, draft->topic())) return refuse(name, draft->topic());
   }
   auto shared = std::make_shared<Reply<std::string>>(std::move(reply));
   on_wish_(wish->publisher, *std::move(draft),
@@ -140,21 +149,6 @@ void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& reque
              if (!event.ok()) return (*shared)(event.status());
              (*shared)(to_json(*event));
            }));
-}
-
-// Under its own name; and this node has to have the right, too: others would refuse the event.
-absl::Status ZmqServer::may_publish(const Trust::Enrolled& user, const PublishWish& wish,
-                                    std::string_view topic) const {
-  if (wish.publisher != user.name) {
-    return absl::PermissionDeniedError(
-        absl::StrCat(user.name, " has no right to publish as ", wish.publisher));
-  }
-  for (const std::string& name : {user.name, node_}) {
-    if (credentials_.trust->rights.may_publish(name, topic)) continue;
-    return absl::PermissionDeniedError(
-        absl::StrCat(name, " has no right to publish ", absl_view(topic)));
-  }
-  return absl::OkStatus();
 }
 
 void ZmqServer::answer(const std::string& identity, const Control& control) {

@@ -64,8 +64,6 @@ class ZmqServer {
   void serve_log(const Trust::Enrolled* user, const WireRequest& request, Reply<std::string> reply);
   void serve_wish(const Trust::Enrolled* user, const WireRequest& request,
                   Reply<std::string> reply);
-  absl::Status may_publish(const Trust::Enrolled& user, const PublishWish& wish,
-                           std::string_view topic) const;
   void answer(const std::string& identity, const Control& control);
 
   EventLoop& loop_;

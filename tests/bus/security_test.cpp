@@ -169,6 +169,7 @@ TEST_F(SecurityTest, json_comes_as_far_as_the_right_goes_and_as_long_as_somebody
 TEST_F(SecurityTest, one_has_published_what_one_may_publish_in_ones_own_name) {
   Trust trust = all_;
   trust.rights.grant("c", rights({"latency.>", "vm.>"}, {}, false));
+  trust.rights.grant("b", rights({}, {">"}, true));
   ZmqBusOptions options = member("a", trust);
   options.credentials.trust = std::make_shared<const Trust>(trust);
   std::vector<std::string> wished;
@@ -193,6 +194,10 @@ TEST_F(SecurityTest, one_has_published_what_one_may_publish_in_ones_own_name) {
   EXPECT_TRUE(absl::IsPermissionDenied(wish("c", price)));
   EXPECT_TRUE(absl::IsInvalidArgument(wish("c", "{}")));
   EXPECT_EQ(wished.size(), 1U);
+  client.credentials.key = test_key("b");  // which may publish nothing
+  client.name = "client-2";
+  c = start(client, a.get());
+  EXPECT_TRUE(absl::IsPermissionDenied(wish("b", "no JSON is looked at")));
   EXPECT_TRUE(rejected(*a, "c: c has no right to publish as b"));
   EXPECT_TRUE(rejected(*a, "c: c has no right to publish spot.feed_lost.main.x"));
 }
