@@ -285,7 +285,8 @@ TEST(WireFormatDocument, subscriptions_are_those_of_the_patterns) {
     }
     ++patterns;
     const std::string prefix = Pattern::of(pattern).wire_prefix();
-    EXPECT_EQ(row[1], prefix.empty() ? "nothing: all topics begin so" : absl::StrCat("`", prefix, "`"))
+    EXPECT_EQ(row[1],
+              prefix.empty() ? "nothing: all topics begin so" : absl::StrCat("`", prefix, "`"))
         << pattern;
   }
   EXPECT_EQ(patterns, 6);
