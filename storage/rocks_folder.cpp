@@ -94,11 +94,16 @@ std::uint64_t row_hash(std::string_view key, std::string_view value) {
   return hash;
 }
 
-void sync_folder(const fs::path& path) {
-  const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return;
-  ::fsync(folder);
-  ::close(folder);
+// The entries of a folder and of all above it, whoever made them: what may not be opened was there before. By `env`, so that a test sees it.
+rocksdb::Status sync_folders(rocksdb::Env& env, const std::string& path) {
+  std::error_code error;
+  for (fs::path at = fs::absolute(path, error).lexically_normal();; at = at.parent_path()) {
+    std::unique_ptr<rocksdb::Directory> folder;
+    if (env.NewDirectory(at.string(), &folder).ok()) {
+      if (rocksdb::Status synced = folder->Fsync(); !synced.ok()) return synced;
+    }
+    if (at == at.parent_path()) return rocksdb::Status::OK();
+  }
 }
 
 }  // namespace
@@ -168,10 +173,8 @@ RocksFolder::~RocksFolder() {
 
 absl::Status RocksFolder::prepare_folder() {
   std::error_code error;
-  const bool existed = fs::exists(options_.path, error);
   fs::create_directories(options_.path, error);
   if (error) return system_error(error.value(), absl::StrCat("cannot make ", options_.path));
-  if (!existed) sync_folder(fs::absolute(options_.path, error).parent_path());
 
   const std::string lock_path = options_.path + "/lock";
   lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -339,15 +342,17 @@ absl::Status RocksFolder::check_what_it_is(std::uint64_t synced) {
 }
 
 absl::Status RocksFolder::describe_new() {
+  // Before anything says that there is something.
+  rocksdb::Env* env = options_.env == nullptr ? rocksdb::Env::Default() : options_.env;
+  if (const rocksdb::Status synced = sync_folders(*env, options_.path); !synced.ok())
+    return explain(synced, "making it");
   identity_ = new_identity();
   RocksChanges changes;
   changes.put(RocksChanges::in_default, "kind", options_.kind);
   changes.put(RocksChanges::in_default, "format", absl::StrCat(options_.format));
   changes.put(RocksChanges::in_default, "owner", options_.owner);
   changes.put(RocksChanges::in_default, "identity", identity_);
-  const absl::Status made = commit(changes);
-  sync_folder(options_.path);
-  return made;
+  return commit(changes);
 }
 
 void RocksFolder::close_database() {

@@ -48,7 +48,7 @@ class Run {
     plan_.seed = options.seed;
     plan_.repair = options.repair;
     // About twenty seconds, and of more events a second where there are more.
-    plan_.rate = static_cast<unsigned>(std::clamp<std::size_t>(options.events / 40, 150, 900));
+    plan_.rate = static_cast<unsigned>(std::clamp<std::size_t>(options.events / 40, 150, 400));
     plan_.high_water_mark = 300;
     // No other run's, for the ports are always the same.
     const auto own = static_cast<unsigned>(::getpid());
