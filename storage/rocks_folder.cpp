@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -94,15 +95,23 @@ std::uint64_t row_hash(std::string_view key, std::string_view value) {
   return hash;
 }
 
-// The entries of a folder and of all above it, whoever made them: what may not be opened was there before. By `env`, so that a test sees it.
+// The entries of a folder and of all above it on the same file system, whoever made them. What may not be opened was there before. By `env`,
+// so that a test sees it.
 rocksdb::Status sync_folders(rocksdb::Env& env, const std::string& path) {
+  const auto device = [](const fs::path& at) {
+    struct stat found = {};
+    return ::stat(at.c_str(), &found) == 0 ? found.st_dev : 0;
+  };
   std::error_code error;
-  for (fs::path at = fs::absolute(path, error).lexically_normal();; at = at.parent_path()) {
+  fs::path at = fs::canonical(path, error);
+  if (error) at = fs::absolute(path, error);
+  for (;; at = at.parent_path()) {
     std::unique_ptr<rocksdb::Directory> folder;
     if (env.NewDirectory(at.string(), &folder).ok()) {
       if (rocksdb::Status synced = folder->Fsync(); !synced.ok()) return synced;
     }
-    if (at == at.parent_path()) return rocksdb::Status::OK();
+    if (at == at.parent_path() || device(at) != device(at.parent_path()))
+      return rocksdb::Status::OK();
   }
 }
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -23,6 +24,7 @@ namespace supercloud::torture {
 namespace {
 
 constexpr Duration pulse = absl::Milliseconds(5);
+constexpr Duration disk_delay = absl::Milliseconds(8);
 constexpr std::size_t outstanding_max = 2000;
 constexpr std::size_t filler_max = 600;
 
@@ -106,6 +108,33 @@ class ObservedBus final : public Bus, private BusReceiver {
   BusReceiver* receiver_ = nullptr;
   std::set<std::string> alive_;
   std::size_t changes_ = 0;
+};
+
+// A log on a slow disk: what is appended is nowhere but in memory for a while, and lost with a process that is killed meanwhile.
+class SlowLog final : public EventLog {
+ public:
+  SlowLog(EventLog& log, Scheduler& scheduler) : log_(log), scheduler_(scheduler) {}
+
+  void append(std::vector<Event> events, std::optional<Reservation> reserve,
+              Reply<Done> reply) override {
+    scheduler_.at(scheduler_.clock().now() + disk_delay,
+                  [this, events = std::move(events), reserve = std::move(reserve),
+                   reply = std::move(reply)]() mutable {
+                    log_.append(std::move(events), std::move(reserve), std::move(reply));
+                  });
+  }
+  void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override {
+    log_.read(from, std::move(pattern), limit, std::move(reply));
+  }
+  void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override {
+    log_.read_stream(std::move(range), bytes_max, std::move(reply));
+  }
+  OriginState origin(std::string_view name) const override { return log_.origin(name); }
+  std::vector<std::string> origins() const override { return log_.origins(); }
+
+ private:
+  EventLog& log_;
+  Scheduler& scheduler_;
 };
 
 // Publishes in bursts, and writes down what is acknowledged, after it is.
@@ -265,8 +294,8 @@ int run_member(const std::vector<std::string>& arguments) {
   const Plan plan = Plan::parse(arguments, member, life);
   const std::string name = plan.name(member);
   const RecordWriter records(plan.records(member, life));
+  EventPool pool;  // what the loop still has at the end is of it
   EventLoop loop;
-  EventPool pool;
   auto log = RocksEventLog::open(loop, pool, {.path = plan.file(member, "log"), .node = name});
   if (!log.ok()) return failed(log.status());
 
@@ -282,8 +311,12 @@ int run_member(const std::vector<std::string>& arguments) {
                             plan.reached(i, true));
   options.hello_interval = absl::Milliseconds(200);
   options.silence_max = absl::Seconds(1);
-  options.high_water_mark = plan.high_water_mark;
+  if (plan.short_queues) options.high_water_mark = 300;
   options.gaps.repair = plan.repair;
+  std::unique_ptr<Node> node;
+  options.on_slow_subscriber = [&](std::uint64_t times) {
+    if (node != nullptr) node->on_slow_subscribers(times);
+  };
   options.on_fatal = [&](const absl::Status& why) {
     exit_code = failed(why);
     loop.stop();
@@ -296,8 +329,9 @@ int run_member(const std::vector<std::string>& arguments) {
   auto bus = ZmqBus::open(loop, pool, std::move(options));
   if (!bus.ok()) return failed(bus.status());
   ObservedBus observed(**bus, loop.clock(), records, plan);
-  auto node = std::make_unique<Node>(
-      NodeSeams{loop, observed, **log, pool},
+  SlowLog slow(**log, loop);
+  node = std::make_unique<Node>(
+      NodeSeams{loop, observed, slow, pool},
       NodeOptions{.name = name, .random_seed = plan.seed * 1000 + member * 100 + life});
 
   std::vector<PublishingActor*> publishing(2);

@@ -64,7 +64,7 @@ std::vector<std::string> Plan::arguments(std::size_t member, unsigned life) cons
           absl::StrCat(subscribers),
           absl::StrCat(seed),
           absl::StrCat(rate),
-          absl::StrCat(high_water_mark),
+          short_queues ? "1" : "0",
           repair ? "1" : "0",
           absl::StrCat(member),
           absl::StrCat(life)};
@@ -82,7 +82,7 @@ Plan Plan::parse(const std::vector<std::string>& arguments, std::size_t& member,
   plan.subscribers = number(3);
   plan.seed = number(4);
   plan.rate = static_cast<unsigned>(number(5));
-  plan.high_water_mark = static_cast<int>(number(6));
+  plan.short_queues = number(6) != 0;
   plan.repair = number(7) != 0;
   member = number(8);
   life = static_cast<unsigned>(number(9));

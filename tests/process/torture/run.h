@@ -14,6 +14,7 @@ namespace supercloud::torture {
 struct RunOptions {
   bool tcp = false;
   bool repair = true;
+  bool short_queues = false;    // of the bus, so that they fill up
   std::size_t events = 10'000;  // durable ones, acknowledged
   std::uint64_t seed = 1;
 };

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "tests/process/torture/member.h"
@@ -36,19 +37,26 @@ RunResult run_and_tell(const RunOptions& options) {
   return result;
 }
 
-class Torture : public testing::TestWithParam<bool> {};
+// Transport, and queues.
+class Torture : public testing::TestWithParam<std::tuple<bool, bool>> {};
 
-INSTANTIATE_TEST_SUITE_P(Over, Torture, testing::Bool(),
-                         [](const auto& tcp) { return tcp.param ? "tcp" : "ipc"; });
+INSTANTIATE_TEST_SUITE_P(Over, Torture, testing::Combine(testing::Bool(), testing::Bool()),
+                         [](const auto& run) {
+                           return std::string(std::get<0>(run.param) ? "tcp" : "ipc") +
+                                  (std::get<1>(run.param) ? "_with_short_queues" : "");
+                         });
 
 TEST_P(Torture, nothing_is_lost_doubled_or_out_of_order) {
-  const RunOptions options{
-      .tcp = GetParam(), .events = number("SUPERCLOUD_TORTURE", 11'000), .seed = seed()};
+  const RunOptions options{.tcp = std::get<0>(GetParam()),
+                           .short_queues = std::get<1>(GetParam()),
+                           .events = number("SUPERCLOUD_TORTURE", 6000),
+                           .seed = seed()};
   const RunResult result = run_and_tell(options);
   EXPECT_TRUE(result.verdict.good()) << "SUPERCLOUD_TORTURE_SEED=" << options.seed;
   for (const std::string& what : result.verdict.wrong) ADD_FAILURE() << what;
   EXPECT_EQ(result.unsaid, 0U) << "every gap that the bus told is an event";
   EXPECT_GE(result.acknowledged, options.events);
+  EXPECT_GT(result.verdict.owed, result.acknowledged) << "to more than one of the subscribers";
   EXPECT_GT(result.given, 0U) << "something had to be repaired";
 }
 
