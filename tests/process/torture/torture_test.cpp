@@ -56,7 +56,7 @@ TEST_P(Torture, nothing_is_lost_doubled_or_out_of_order) {
   for (const std::string& what : result.verdict.wrong) ADD_FAILURE() << what;
   EXPECT_EQ(result.unsaid, 0U) << "every gap that the bus told is an event";
   EXPECT_GE(result.acknowledged, options.events);
-  EXPECT_GT(result.verdict.owed, result.acknowledged) << "to more than one of the subscribers";
+  EXPECT_GT(result.verdict.owed, result.acknowledged / 2) << "else it shows little";
   EXPECT_GT(result.given, 0U) << "something had to be repaired";
 }
 
