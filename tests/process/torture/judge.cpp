@@ -37,15 +37,9 @@ class Look {
       : verdict_(verdict), origin_(origin), life_(life) {}
 
   void take(const Record& record) {
+    if (record.note == Note::ready) ready(record.at_ns);
     if (record.note == Note::gap) gaps_.push_back(record);
     if (record.note == Note::received) received_.push_back(record);
-  }
-  void ready(std::int64_t at_ns) {
-    for (const Record& record : origin_.acknowledged) {
-      if (record.published_ns < at_ns) continue;
-      owed_from_ = id_of(record);
-      return;
-    }
   }
   void judge(std::map<Id, std::uint64_t>& digests) {
     order();
@@ -56,6 +50,14 @@ class Look {
   }
 
  private:
+  void ready(std::int64_t at_ns) {
+    for (const Record& record : origin_.acknowledged) {
+      if (record.published_ns < at_ns) continue;
+      owed_from_ = id_of(record);
+      return;
+    }
+  }
+
   void wrong(std::size_t& count, const std::string& what, Id id) {
     if (count++ > 0) return;
     verdict_.wrong.push_back(
@@ -162,13 +164,7 @@ Verdict judge(const std::vector<OriginTruth>& origins, const std::vector<Subscri
   for (const SubscriberLife& life : lives) {
     std::vector<Look> looks;
     for (const OriginTruth& origin : origins) looks.emplace_back(verdict, origin, life);
-    for (const Record& record : life.records) {
-      if (record.note != Note::ready) {
-        looks[record.origin].take(record);
-        continue;
-      }
-      for (Look& look : looks) look.ready(record.at_ns);
-    }
+    for (const Record& record : life.records) looks[record.origin].take(record);
     for (std::size_t i = 0; i < looks.size(); ++i) looks[i].judge(digests[i]);
   }
   return verdict;

@@ -47,8 +47,8 @@ class ObservedBus final : public Bus, private BusReceiver {
     bus_.request(std::move(to), std::move(bytes), std::move(reply));
   }
 
-  bool all_publishers() const { return alive_.size() == plan_.publishers; }
-  std::size_t changes() const { return changes_; }  // of who is there
+  // Another number each time that a publisher comes; 0: it is not there.
+  std::size_t there(std::size_t publisher) const { return there_[publisher]; }
   std::function<void()> on_change;
 
  private:
@@ -92,10 +92,8 @@ class ObservedBus final : public Bus, private BusReceiver {
   }
   void on_peer(std::string node, bool alive) override {
     ++changes_;
-    if (node.starts_with("pub")) {
-      if (alive) alive_.insert(node);
-      if (!alive) alive_.erase(node);
-    }
+    for (std::size_t i = 0; i < plan_.publishers; ++i)
+      if (plan_.name(i) == node) there_[i] = alive ? changes_ : 0;
     if (on_change) on_change();
     receiver_->on_peer(std::move(node), alive);
   }
@@ -106,8 +104,8 @@ class ObservedBus final : public Bus, private BusReceiver {
   const Plan& plan_;
   const std::vector<std::string> origins_;
   BusReceiver* receiver_ = nullptr;
-  std::set<std::string> alive_;
   std::size_t changes_ = 0;
+  std::vector<std::size_t> there_ = std::vector<std::size_t>(plan_.publishers);
 };
 
 // A log on a slow disk: what is appended is nowhere but in memory for a while, and lost with a process that is killed meanwhile.
@@ -237,7 +235,8 @@ class ReceivingActor final : public Actor {
         records_(records),
         bus_(bus),
         origins_(std::move(origins)),
-        tokens_(tokens) {
+        tokens_(tokens),
+        ready_(origins_.size() / 2) {
     std::set<std::string> patterns;
     for (std::size_t i = 0; i < kinds; ++i) {
       const std::string_view whole = topic(static_cast<Kind>(i));
@@ -259,15 +258,27 @@ class ReceivingActor final : public Actor {
   }
 
  private:
-  // A subscription that is made while all publishers are there, and none comes or goes until its reply, is in effect at all of them, and with
-  // it those that were made before.
+  // A subscription that is made while a publisher is there, which neither comes nor goes until the reply, is in effect at it, and with it those
+  // that were made before.
   void begin() {
-    if (ready_ || !bus_.all_publishers()) return;
-    const std::size_t seen = bus_.changes();
-    context_.subscribe(Pattern::of(absl::StrCat("torture.ready", ++tries_, ".>")), [this, seen] {
-      if (ready_ || seen != bus_.changes()) return;
-      ready_ = true;
-      records_.write({.note = Note::ready, .at_ns = context_.now().ns});
+    std::vector<std::size_t> there(ready_.size());
+    bool any = false;
+    for (std::size_t i = 0; i < ready_.size(); ++i) {
+      there[i] = ready_[i] ? 0 : bus_.there(i);
+      any = any || there[i] != 0;
+    }
+    if (!any) return;
+    const Pattern pattern = Pattern::of(absl::StrCat("torture.ready", ++tries_, ".>"));
+    context_.subscribe(pattern, [this, pattern, there] {
+      context_.unsubscribe(pattern);
+      for (std::size_t i = 0; i < ready_.size(); ++i) {
+        if (ready_[i] || there[i] == 0 || there[i] != bus_.there(i)) continue;
+        ready_[i] = true;
+        for (const std::size_t origin : {2 * i, 2 * i + 1})
+          records_.write({.note = Note::ready,
+                          .origin = static_cast<std::uint8_t>(origin),
+                          .at_ns = context_.now().ns});
+      }
     });
   }
 
@@ -277,7 +288,7 @@ class ReceivingActor final : public Actor {
   const std::vector<std::string> origins_;
   const std::size_t tokens_;
   std::size_t tries_ = 0;
-  bool ready_ = false;
+  std::vector<bool> ready_;  // of each publisher
 };
 
 int failed(const absl::Status& why) {

@@ -23,7 +23,7 @@ enum class Note : std::uint8_t {
   acknowledged,  // a publisher: an event's completion has fired ...
   refused,       // ... with an error
   finished,      // a publisher: all that it has published is acknowledged, and no more follows
-  ready,         // a subscriber: what any publisher publishes from now on is owed
+  ready,         // a subscriber: what this origin publishes from now on is owed
   received,
   gap,      // what the bus has told its owner
   history,  // a publisher: its log was asked, and gave `count` events

@@ -49,7 +49,7 @@ class Run {
     plan_.seed = options.seed;
     plan_.repair = options.repair;
     // About twenty seconds, and of more events a second where there are more.
-    plan_.rate = static_cast<unsigned>(std::clamp<std::size_t>(options.events / 40, 150, 400));
+    plan_.rate = static_cast<unsigned>(std::clamp<std::size_t>(options.events / 30, 200, 400));
     plan_.short_queues = options.short_queues;
     // No other run's, for the ports are always the same.
     const auto own = static_cast<unsigned>(::getpid());
@@ -194,7 +194,7 @@ class Run {
     for (std::size_t i = 0; i < plan_.publishers; ++i) count += acknowledged(i);
     return count;
   }
-  bool has(std::size_t member, Note note, std::size_t times = 1) const {
+  bool has(std::size_t member, Note note, std::size_t times) const {
     const auto& records = members_[member].lives.back()->records();
     return std::count_if(records.begin(), records.end(), [note](const Record& record) {
              return record.note == note;
@@ -202,7 +202,7 @@ class Run {
   }
   bool all_ready() const {
     for (std::size_t i = plan_.publishers; i < plan_.members(); ++i)
-      if (!has(i, Note::ready)) return false;
+      if (!has(i, Note::ready, plan_.origins().size())) return false;
     return true;
   }
 
