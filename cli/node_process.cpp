@@ -117,6 +117,7 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
   world.lead = std::max(world.lead, world.migration + world.launch);
   actors.policy.market = market.clock;
   const Duration hour = market.clock.cluster_span(absl::Hours(1));
+  actors.policy.turn = std::min(actors.policy.turn, hour / 64);
   VmMoves::Backoff& backoff = actors.policy.backoff;
   backoff.failed = std::clamp(hour * 4, absl::Seconds(2), backoff.failed);
   backoff.changed = std::clamp(hour, absl::Seconds(1), backoff.changed);

@@ -82,7 +82,7 @@ class VmFileReader {
     address(table);
     policy(table);
     downtime_price(table);
-    whole_number(table, "", "moves_per_day", 0, 1440, description_.moves_per_day);
+    whole_number(table, "", "moves_per_day", 0, moves_max, description_.moves_per_day);
     disk_loss(table);
     description_.required = labels(table, "requires", false);
     description_.refused = labels(table, "refuses", true);

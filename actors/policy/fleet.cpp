@@ -1,6 +1,7 @@
 #include "actors/policy/fleet.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,9 +12,10 @@
 namespace supercloud {
 namespace {
 
-constexpr std::size_t moves_max = 20;
+constexpr std::ptrdiff_t turns_max = 239;
 constexpr Duration proposed_max =
-    absl::Minutes(5);  // without an answer a proposal counts for so long
+    absl::Minutes(5);                           // without an answer a proposal counts for so long
+constexpr Duration begun_max = absl::Hours(1);  // ... and a move without an end
 
 std::string vm_key(const Event& event) {
   return absl::StrCat(event.tenant(), "/", event.subject());
@@ -69,7 +71,10 @@ void Fleet::proposed(const Event& event, PlaceOf place_of) {
   move.reason = str(proposed.getReason());
   move.leaving = proposed.getLeaving();
   vm.moves.push_front(std::move(move));
-  if (vm.moves.size() > moves_max) vm.moves.pop_back();
+  if (vm.moves.size() <= moves_max) return;
+  const auto idle = std::find_if(vm.moves.rbegin(), vm.moves.rend(),
+                                 [](const Move& old) { return old.ended && !old.begun; });
+  vm.moves.erase(idle == vm.moves.rend() ? std::prev(vm.moves.end()) : std::prev(idle.base()));
 }
 
 Fleet::Move* Fleet::move_of(const Event& event) {
@@ -129,6 +134,23 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
   }
 }
 
+unsigned Fleet::turn_of(schema::VmSpec::Reader spec) const {
+  const auto before = std::distance(vms_.begin(), vms_.lower_bound(VmName::of(spec).to_string()));
+  return static_cast<unsigned>(std::min(before, turns_max));
+}
+
+// What is under way, else what waits for an answer; null: neither.
+const Fleet::Move* Fleet::open_move(const Vm& vm, absl::Time now, const WorldOptions& options) {
+  const Move* waiting = nullptr;
+  for (const Move& move : vm.moves) {
+    const Duration counts = move.begun ? begun_max : proposed_max;
+    if (move.ended || options.market.at(move.at + counts) <= now) continue;
+    if (move.begun) return &move;
+    if (waiting == nullptr) waiting = &move;
+  }
+  return waiting;
+}
+
 // Where the others are, and how much they move.
 void Fleet::fill_candidates(const std::string& vm, absl::Time now, const WorldOptions& options,
                             PlaceOf place_of, schema::World::Builder world) const {
@@ -138,12 +160,10 @@ void Fleet::fill_candidates(const std::string& vm, absl::Time now, const WorldOp
     const std::string place =
         name == vm ? str(world.asReader().getCurrentPlace()) : place_of(state.node);
     if (!place.empty()) ++vms, ++there[place];
-    if (name == vm || state.moves.empty()) continue;
-    const Move& last = state.moves.front();
-    const bool proposed = options.market.at(last.at + proposed_max) > now;
-    if (last.ended || !(last.begun || proposed)) continue;
-    ++moving, ++arriving[last.to];
-    if (!last.begun && !last.leaving) ++of_day;
+    const Move* open = name == vm ? nullptr : open_move(state, now, options);
+    if (open == nullptr) continue;
+    ++moving, ++arriving[open->to];
+    if (!open->begun && !open->leaving) ++of_day;
   }
   for (auto candidate : world.getCandidates()) {
     const std::string place = str(candidate.asReader().getPlace().getId());

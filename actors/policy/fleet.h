@@ -18,6 +18,9 @@ namespace supercloud {
 
 struct WorldOptions;
 
+// So many moves of a VM are remembered, those aside that came to nothing.
+inline constexpr std::size_t moves_max = 20;
+
 class Fleet {
  public:
   // The place of a node; empty: not known.
@@ -25,6 +28,9 @@ class Fleet {
 
   // Takes note of an event of the domains vm and migration. True if a policy might now decide otherwise.
   bool apply(const Event& event, PlaceOf place_of);
+
+  // The VM's place among all that are known, by name, from 0; no more than 239.
+  unsigned turn_of(schema::VmSpec::Reader spec) const;
 
   // Fills in what the World of a VM at its current place says of moves, fleet and costs, and of each candidate.
   void fill(schema::VmSpec::Reader spec, absl::Time now, const WorldOptions& options,
@@ -46,6 +52,7 @@ class Fleet {
     std::string node;        // where it was last seen running; empty: nowhere
   };
 
+  static const Move* open_move(const Vm& vm, absl::Time now, const WorldOptions& options);
   void proposed(const Event& event, PlaceOf place_of);
   bool moved(const Event& event);
   void seen(const Event& event);

@@ -37,17 +37,7 @@ std::int64_t Outlook::paid_until_ns() const {
 }
 
 std::int64_t Outlook::lead_ns() const {
-  return std::clamp<std::int64_t>(world_.getMarket().getLeadNs() + turn_ns(), 0, hour_ns() / 2);
-}
-
-std::int64_t Outlook::turn_ns() const {
-  constexpr std::uint64_t turns = 64;
-  constexpr std::int64_t turn = 250'000'000;  // longer than an event takes through the cluster
-  if (world_.getFleet().getVms() <= 1) return 0;
-  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a: the same in each process
-  for (const char c : text(world_.getVm().getName()))
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return static_cast<std::int64_t>(hash % turns) * turn;
+  return std::clamp<std::int64_t>(world_.getMarket().getLeadNs(), 0, hour_ns() / 2);
 }
 
 Money Outlook::bid_here() const {

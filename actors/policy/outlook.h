@@ -30,8 +30,7 @@ class Outlook {
   bool by_second() const;
   // Until when the present hour is paid. By the second, own hosts and what no provider told of: the next whole hour of market time.
   std::int64_t paid_until_ns() const;
-  // How long before the hour's end a VM decides. VMs whose hours end together do it one after another, so that each sees what
-  // the others have decided.
+  // How long before the hour's end a VM decides.
   std::int64_t lead_ns() const;
   // Whether a move wastes nothing of what is paid.
   bool may_save() const { return by_second() || paid_until_ns() - world_.getNowNs() <= lead_ns(); }
@@ -61,7 +60,6 @@ class Outlook {
   std::string price_here() const;  // or "an unknown price"
 
  private:
-  std::int64_t turn_ns() const;
   bool outbid() const;
 
   schema::World::Reader world_;

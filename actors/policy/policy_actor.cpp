@@ -350,8 +350,10 @@ void PolicyActor::wait_for(const std::string& key, Vm& vm, Duration deadline) {
     const auto found = vms_.find(key);
     if (found == vms_.end()) return;
     found->second.patience = 0;
-    found->second.moves.fail(context_.now());
-    look_soon(key, found->second);
+    Vm& waiting = found->second;
+    waiting.moves.fail(context_.now());
+    if (waiting.moves.under_way()) wait_for(key, waiting, options_.move_deadline);
+    look_soon(key, waiting);
   });
 }
 
@@ -460,12 +462,13 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
   } else {
     vm.failures = 0;
   }
-  vm.budget_spent = false;
-  if (vm.moves.idle() && wants_away(world.reader(), decision->reader())) {
-    const std::string spent = spent_budget(world.reader());
-    vm.budget_spent = !spent.empty();
-    if (vm.budget_spent) decision = held_back(decision->reader(), spent);
-  }
+  const bool saves = vm.moves.idle() && wants_away(world.reader(), decision->reader()) &&
+                     only_saves(world.reader());
+  const bool turn_comes = saves && !its_turn(key, vm);
+  const std::string spent = saves && !turn_comes ? spent_budget(world.reader()) : "";
+  vm.budget_spent = !spent.empty();
+  if (vm.budget_spent) decision = held_back(decision->reader(), spent);
+  if (!saves) vm.turn_at.reset();
   const auto reader = decision->reader();
 
   vm.place = str(world.reader().getCurrentPlace());
@@ -482,13 +485,27 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
       look(key);
     });
   }
-  consider(vm, reader, !vm.asked.empty());
+  if (!turn_comes || !vm.asked.empty()) consider(vm, reader, !vm.asked.empty());
   for (Answer& answer : std::exchange(vm.asked, {})) {
     answer(Message<schema::Response>::build(
         [&](schema::Response::Builder response) { response.setJson(decision->to_json()); }));
   }
-  propose(key, vm, world.reader(), reader);
+  if (!turn_comes) propose(key, vm, world.reader(), reader);
   if (vm.again) look_soon(key, vm);
+}
+
+// VMs that would save at the same moment do it one after another, so that each sees what the others have proposed. False: the look at its
+// turn is armed.
+bool PolicyActor::its_turn(const std::string& key, Vm& vm) {
+  if (!vm.turn_at)
+    vm.turn_at =
+        context_.now() + options_.turn * static_cast<double>(state_.turn_of(vm.spec.reader()));
+  if (context_.now() < *vm.turn_at) {
+    look_at(key, vm, *vm.turn_at);
+    return false;
+  }
+  vm.turn_at.reset();
+  return true;
 }
 
 // Stay, and say why: each kind of failure at once when it is new for the VM, then with its number once in a while.

@@ -39,6 +39,7 @@ struct PolicyActorOptions {
   MarketClock market;
   WorldOptions world;                              // its `market` is overwritten with the one above
   Duration coalesce = absl::Milliseconds(5);       // looks within this time are one
+  Duration turn = absl::Milliseconds(250);         // longer than an event takes through the cluster
   Duration decide_deadline = absl::Seconds(1);     // a policy that answers later: stay
   Duration wake_min = absl::Milliseconds(10);      // however soon the policy asks to be woken
   Duration ready_retry = absl::Milliseconds(500);  // a policy that is not ready is asked again
@@ -100,8 +101,9 @@ class PolicyActor final : public Actor {
     HybridTime last_look;
     // Moves.
     VmMoves moves;
-    TimerId patience = 0;       // for what is proposed or under way
-    bool budget_spent = false;  // as of the last look
+    TimerId patience = 0;            // for what is proposed or under way
+    bool budget_spent = false;       // as of the last look
+    std::optional<Instant> turn_at;  // to save, among the other VMs
   };
 
   bool knowing() const;
@@ -130,7 +132,8 @@ class PolicyActor final : public Actor {
   void consider(Vm& vm, schema::Decision::Reader decision, bool asked);
   void wait_for(const std::string& key, Vm& vm, Duration deadline);
   void hear_resumed(const Event& event);
-  // Both arm the look after that.
+  // They arm the look after that.
+  bool its_turn(const std::string& key, Vm& vm);
   bool starting(const std::string& key, Vm& vm);
   bool failed_lately(const std::string& key, Vm& vm, const std::string& place);
   void look_at(const std::string& key, Vm& vm, Instant when);

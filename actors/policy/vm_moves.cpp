@@ -33,7 +33,7 @@ VmMoves::Heard VmMoves::hear(const Event& event, Instant now) {
         return Heard::nothing;
       }
       fail(now);
-      return Heard::failed;
+      return under_way() ? Heard::goes_on : Heard::failed;
     case schema::Payload::MIGRATION_COMPLETED:
       return Heard::completed;
     default:
@@ -48,9 +48,10 @@ void VmMoves::propose(const EventId& migration, std::string place, bool leaving)
 }
 
 void VmMoves::fail(Instant now) {
-  const std::string place = under_way_.empty() ? place_ : under_way_place_;
-  over();
+  const std::string place = waits_for_answer() ? place_ : under_way_place_;
   if (!place.empty()) failures_[place] = {now, false};
+  if (!waits_for_answer()) return over();
+  proposed_ = {};
 }
 
 void VmMoves::settle() {

@@ -5,7 +5,8 @@
 //   nothing ────────▶ proposed ──────────▶ under way ──────────▶ nothing
 //                        └── refused, aborted, no answer ──────▶ nothing
 //
-// A flight may be proposed while another move is under way: that one makes way (aborted), or goes on (refused).
+// A flight may be proposed while another move is under way: that one makes way (aborted), or goes on (the flight is refused, aborted, or
+// never answered).
 #pragma once
 
 #include <map>
@@ -27,7 +28,7 @@ class VmMoves {
   enum class Heard {
     nothing,    // new about these moves
     begins,     // what was proposed, or what another proposed: it may take as long as a move takes
-    goes_on,    // what is under way, though what was proposed is refused: as long, again
+    goes_on,    // what is under way, though what was proposed has failed: as long, again
     failed,     // nothing is proposed or under way any more
     completed,  // the lease will say where the VM is; until that is read it counts as moving
   };
@@ -35,8 +36,9 @@ class VmMoves {
   Heard hear(const Event& event, Instant now);
 
   void propose(const EventId& migration, std::string place, bool leaving);
-  // What is proposed or under way is over: without a success, or as the lease says.
+  // What is proposed, or else what is under way, was not heard of.
   void fail(Instant now);
+  // All is over, as the lease says.
   void settle();
 
   bool idle() const { return proposed_.empty() && under_way_.empty(); }

@@ -426,7 +426,7 @@ void ProviderActor::answer_rental(const std::string& token, const absl::Status& 
   for (Answer& answer : waiting) answer(status.ok() ? done_answer() : error_answer(status));
 }
 
-// By the second, what is not used any more goes at once, but for the looks that the end of its VM's move may take.
+// By the second, what a VM has left goes as soon as the end of its move lets it; what else is unused, within a few looks.
 void ProviderActor::left(std::string_view node) {
   for (auto& [id, known] : known_) {
     if (known.instance.node != node || known.instance.billing != schema::Billing::PER_SECOND)
@@ -445,6 +445,7 @@ absl::Time ProviderActor::next_check(const Known& known) const {
   const absl::Time now = market_.now();
   const absl::Duration step = lead / looks_max;
   if (known.looks > 0) return now + step;
+  if (known.instance.billing == schema::Billing::PER_SECOND) return now + lead * 4;
   const absl::Time end = paid_until(known.instance.launched, now, options_.hour);
   if (now < end - lead) return end - lead;
   // The last look is a step before the end; a timer is never early.

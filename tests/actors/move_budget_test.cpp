@@ -35,7 +35,7 @@ std::string after_a_move(int age_hours, bool leaving) {
 }
 
 TEST(MoveBudget, IsSpentByTheVmsOwnMovesOfADayButNotByFlights) {
-  EXPECT_THAT(after_a_move(2, false), HasSubstr("the VM has moved 1 times within a day"));
+  EXPECT_THAT(after_a_move(2, false), HasSubstr("the VM has moved once within a day"));
   EXPECT_THAT(after_a_move(23, false), HasSubstr("as often as it may"));
   EXPECT_THAT(after_a_move(24, false), IsEmpty());
   EXPECT_THAT(after_a_move(2, true), IsEmpty());
@@ -58,6 +58,30 @@ TEST(MoveBudget, IsSharedWithAllVms) {
   };
   EXPECT_THAT(at_once(1), IsEmpty());
   EXPECT_THAT(at_once(2), HasSubstr("2 other VMs are moving, as many as may at once"));
+}
+
+TEST(MoveBudget, HoldsBackNobodyWhoMayNotStay) {
+  const auto here = [](bool allowed, std::int64_t price) {
+    return spent([&](schema::World::Builder world) {
+      world.setCurrentPlace("a");
+      world.setCurrentInstance("i-1");
+      auto view = world.initCandidates(1)[0];
+      view.initPlace().setId("a");
+      view.getPlace().setSpot(true);
+      view.setAllowed(allowed);
+      view.setPriceKnown(true);
+      view.setPriceNanoUsdPerHour(price);
+      auto instance = view.initInstances(1)[0];
+      instance.setInstance("i-1");
+      instance.setBidNanoUsdPerHour(100);
+      world.initFleet().setMovesPerDay(1);
+      world.getFleet().setMovesOfDay(1);
+    });
+  };
+  EXPECT_THAT(here(true, 100), HasSubstr("all VMs together have moved once"));
+  EXPECT_THAT(here(false, 100), IsEmpty());
+  EXPECT_THAT(here(true, 101), IsEmpty())
+      << "the price exceeds the bid: the cloud is about to take it";
 }
 
 TEST(MoveBudget, HoldsBackNoFlight) {

@@ -295,7 +295,7 @@ TEST_F(PolicyActorTest, HoldsBackByABudgetWhatAnyPolicyWantsUntilThereIsRoomAgai
   until(57, 1);
   EXPECT_EQ(of(node, Payload::MIGRATION_PROPOSED).size(), 1U) << "that of the other VM";
   EXPECT_EQ(considered(node).back(),
-            "stay: staying for now: 1 other VMs are moving, as many as may at once; else it would "
+            "stay: staying for now: another VM is moving, and no more may at once; else it would "
             "go to aws/us-east-1/us-east-1b/r3.large/spot: the paid hour at "
             "aws/us-east-1/us-east-1a/r3.large/spot ends; the next would cost 0.0300, at "
             "aws/us-east-1/us-east-1b/r3.large/spot 0.0100");

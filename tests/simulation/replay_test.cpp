@@ -1,6 +1,7 @@
 // Replays of a generated market: the whole choreography, and what it is said to have cost.
 #include "simulation/replay/replay.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <iterator>
 #include <map>
@@ -277,6 +278,29 @@ TEST_F(Replay, SpreadsManyVmsAndKeepsTheirBudget) {
   EXPECT_EQ(at_end[zone("a").id()], 2) << "half of them, and no more";
   EXPECT_EQ(at_end[zone("b").id()], 2);
 
+  // All would go at once, and see only what they know of each other.
+  for (const schema::Billing billing : {schema::Billing::HOURLY, schema::Billing::PER_SECOND}) {
+    options_.model.billing = billing;
+    choose("smart-spot", 4);
+    std::map<std::string, int> most;
+    for (const ReplayStay& stay : run().stays)
+      if (stay.to == options_.to) ++most[stay.place];
+    EXPECT_EQ(most[zone("a").id()], 2);
+    options_.model.moving_max = 1;
+    for (const char* policy : {"smart-spot", "cheapest"}) {
+      choose(policy, 4);
+      std::vector<absl::Time> begin;
+      for (const ReplayStay& stay : run().stays)
+        if (stay.from > options_.from) begin.push_back(stay.from);
+      std::sort(begin.begin(), begin.end());
+      ASSERT_EQ(begin.size(), 4U) << policy;
+      for (std::size_t i = 1; i < begin.size(); ++i)
+        EXPECT_GE(begin[i] - begin[i - 1], options_.model.migration) << policy;
+    }
+    options_.model.moving_max = 0;
+  }
+
+  options_.model.billing = schema::Billing::HOURLY;
   options_.model.moves_per_day = 1;
   for (const char* policy : {"smart-spot", "cheapest"}) {
     choose(policy, 4);
