@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "actors/policy/fleet.h"
 #include "cli/suggest.h"
 #include "core/event.h"
 #include "core/topic.h"

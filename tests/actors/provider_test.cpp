@@ -279,7 +279,7 @@ TEST_F(ProviderTest, ReturnsWhatIsBilledByTheSecondAsSoonAsItsVmHasMovedAway) {
   run(absl::Minutes(2));
   ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 2U);
   const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[0].payload().getInstanceLaunched();
-  run(absl::Minutes(8));
+  run(absl::Minutes(6));
   EXPECT_TRUE(of(node, Payload::INSTANCE_RETURNED).empty()) << "a VM may be on its way there";
   publish(node, "web1", [&](Payload::Builder payload) {
     auto completed = payload.initMigrationCompleted();
@@ -291,6 +291,8 @@ TEST_F(ProviderTest, ReturnsWhatIsBilledByTheSecondAsSoonAsItsVmHasMovedAway) {
   const auto returned = of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned();
   EXPECT_EQ(text(returned.getInstance()), text(launched.getInstance()));
   EXPECT_EQ(text(returned.getWhy()), "no VM is left on it");
+  run(absl::Minutes(5));
+  EXPECT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 2U) << "nobody came";
 }
 
 TEST_F(ProviderTest, IsTakenOverByAnotherNodeThatMissesNothing) {
