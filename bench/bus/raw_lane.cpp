@@ -20,7 +20,7 @@ namespace supercloud {
 namespace {
 
 constexpr std::string_view topic = "vm.failed.main.web1.";
-constexpr char in_between = '.', last = '!';
+constexpr char filling = '.', closing = '!';
 constexpr int patience_ms = 10'000, soon_ms = 100;
 constexpr std::size_t keys_bytes = 41;  // of a key as text, with its end
 
@@ -85,7 +85,7 @@ void subscribe(const Keys* keys, const std::string& server, const std::string& p
   for (std::uint64_t count = 0;;) {
     if (!in.receive(frame) || !in.receive(frame)) continue;
     ++count;
-    if (frame[0] != last) continue;
+    if (frame[0] != closing) continue;
     out.send({reinterpret_cast<const char*>(&count), sizeof count});
     count = 0;
   }
@@ -94,7 +94,7 @@ void subscribe(const Keys* keys, const std::string& server, const std::string& p
 class RawLane final : public Lane {
  public:
   explicit RawLane(const LaneShape& shape)
-      : shape_(shape), body_(shape.bytes - topic.size(), in_between) {
+      : shape_(shape), body_(shape.bytes - topic.size(), filling) {
     zmq_curve_keypair(keys_.open.data(), keys_.secret.data());
     const Keys* keys = shape.curve ? &keys_ : nullptr;
     for (int i = 0; i < shape.subscribers; ++i)
@@ -145,7 +145,7 @@ class RawLane final : public Lane {
     burst.publisher_cpu_seconds = -own_cpu_seconds();
     const absl::Time start = absl::Now();
     for (int i = 0; i < messages; ++i) {
-      body_[0] = i + 1 < messages ? in_between : last;
+      body_[0] = i + 1 < messages ? filling : closing;
       out_->send(topic, ZMQ_SNDMORE);
       out_->send(body_);
     }

@@ -128,7 +128,8 @@ TEST_F(KeysProgram, AProcessOfAnothersMakingHearsAndHasPublishedWhatItMay) {
   const pid_t a = start_node("a", "");
   const auto client = [&](const std::string& key, const std::string& name,
                           std::vector<std::string> command) {
-    std::vector<std::string> arguments = {SUPERCLOUD_SOURCE_ROOT "/examples/bus_client.py",
+    const std::string program = SUPERCLOUD_SOURCE_ROOT "/examples/bus_client.py";
+    std::vector<std::string> arguments = {program,
                                           "--name",
                                           name,
                                           "--key",

@@ -110,9 +110,9 @@ TEST_P(GoldenLog, knows_where_its_origin_stood) {
   ASSERT_EQ(log->origins(), std::vector<std::string>{"node-a/executor"});
   const OriginState state = log->origin("node-a/executor");
   const Json last = Json::parse(told_.back());
-  EXPECT_EQ(std::to_string(state.incarnation), last["id"]["incarnation"]);
+  EXPECT_EQ(std::to_string(state.incarnation), last["id"]["incarnation"].get<std::string>());
   EXPECT_EQ(state.sequence_reserved, written_.size() + 1024);
-  EXPECT_EQ(std::to_string(state.newest.value), last["time"]);
+  EXPECT_EQ(std::to_string(state.newest.value), last["time"].get<std::string>());
   std::set<std::string> prefixes;
   for (const auto& [prefix, sequence] : state.tails) prefixes.insert(prefix);
   EXPECT_TRUE(prefixes.count("vm.started.main.")) << "kept by three tokens";

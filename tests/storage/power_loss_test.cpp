@@ -320,6 +320,7 @@ using Things = testing::Types<LogUnderPowerLoss, LeasesUnderPowerLoss>;
 class Names {
  public:
   template <class Thing>
+  // NOLINTNEXTLINE(readability-identifier-naming): GoogleTest's
   static std::string GetName(int index) {
     return index == 0 ? "EventLog" : "LeaseTable";
   }
