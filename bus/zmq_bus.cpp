@@ -142,6 +142,7 @@ absl::Status ZmqBus::bind(EventPool& pool) {
       {.endpoint = options_.publish_bind,
        .high_water_mark = options_.high_water_mark,
        .linger = options_.linger,
+       .silence_max = options_.silence_max,
        .connections_max = connections_max,
        .on_slow_subscriber = options_.on_slow_subscriber},
       [this](std::string from, std::string why) { rejected(std::move(from), std::move(why)); });

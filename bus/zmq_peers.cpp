@@ -87,10 +87,12 @@ std::size_t ZmqPeers::hold(int descriptor, std::string_view topic, bool wanted) 
   return held.size();
 }
 
-bool ZmqPeers::any_holds(std::string_view lead) const {
+bool ZmqPeers::any_meets(std::string_view lead, std::string_view topic) const {
   return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
-    const auto first = entry.second.held.lower_bound(lead);
-    return first != entry.second.held.end() && first->starts_with(lead);
+    const auto& held = entry.second.held;
+    for (auto each = held.lower_bound(lead); each != held.end() && each->starts_with(lead); ++each)
+      if (each->starts_with(topic) || topic.starts_with(*each)) return true;
+    return false;
   });
 }
 

@@ -29,6 +29,7 @@ absl::StatusOr<std::unique_ptr<ZmqPublisher>> ZmqPublisher::bind(
       new ZmqPublisher(loop, self, credentials, std::move(options), std::move(rejected)));
   ZmqSocketOptions queue{.high_water_mark = made->options_.high_water_mark, .nodrop = true};
   queue.linger = made->options_.linger;
+  queue.silence_max = made->options_.silence_max;
   if (made->secured()) {
     queue.curve = CurveEnd{credentials.key, std::nullopt};
     queue.manual = true;
@@ -125,7 +126,13 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
 // Without keys libzmq tells of the first to subscribe a topic and of the last to let it go; with keys of everyone, and not always in pairs.
 void ZmqPublisher::note_json(std::string_view topic, bool wanted) {
   if (secured()) {
-    if (!wanted && !socket_->any_holds(json_lead)) json_.clear();
+    if (wanted && json_.size() < json_look_) return;
+    std::erase_if(json_, [&](const std::string& prefix) {
+      return (wanted || prefix.starts_with(topic) || topic.starts_with(prefix)) &&
+             !socket_->any_meets(json_lead, absl::StrCat(absl_view(json_lead), prefix));
+    });
+    if (wanted)
+      json_look_ = 2 * json_.size() + 16;  // so that who comes and goes costs no more than it has
   } else if (wanted) {
     json_.emplace(topic);
   } else if (const auto found = json_.find(topic); found != json_.end()) {

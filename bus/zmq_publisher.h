@@ -24,6 +24,8 @@ struct ZmqPublisherOptions {
   std::string endpoint;
   int high_water_mark = 1000;
   Duration linger = absl::ZeroDuration();
+  Duration silence_max =
+      absl::ZeroDuration();         // a subscriber that is half gone is cut off after it
   std::size_t connections_max = 0;  // with keys
   // Subscribers' queues filled up, that often since the last call; at most once a second.
   std::function<void(std::uint64_t times)> on_slow_subscriber;
@@ -80,6 +82,7 @@ class ZmqPublisher {
   std::set<std::string, std::less<>> narrowed_;
   // What is subscribed in JSON, without the lead. Mostly nothing: then no event costs more than the look whether there is any.
   std::set<std::string, std::less<>> json_;
+  std::size_t json_look_ = 16;  // with so many, whether they are still asked for
   bool out_of_step_ = false;
   std::uint64_t dropped_ = 0;
   std::uint64_t dropped_told_ = 0;

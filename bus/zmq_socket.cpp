@@ -171,10 +171,10 @@ std::size_t ZmqSocket::sender_holds(std::string_view topic, bool wanted) {
   return peers_ == nullptr ? 0 : peers_->hold(sender_, topic, wanted);
 }
 
-bool ZmqSocket::any_holds(std::string_view lead) {
+bool ZmqSocket::any_meets(std::string_view lead, std::string_view topic) {
   if (peers_ == nullptr) return false;
   monitor_->look();
-  return peers_->any_holds(lead);
+  return peers_->any_meets(lead, topic);
 }
 
 void ZmqSocket::cut_unless(const std::function<bool(std::string_view user)>& stays) {

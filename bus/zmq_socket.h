@@ -95,8 +95,9 @@ class ZmqSocket {
   void cut_sender();
   // The same: how many topics it is subscribed to, with or without this one from now on.
   std::size_t sender_holds(std::string_view topic, bool wanted);
-  // Of a socket with `connections_max`: whether anybody connected is subscribed to a topic that begins so.
-  bool any_holds(std::string_view lead);
+  // Of a socket with `connections_max`: whether anybody connected is subscribed to a topic that begins with `lead`, and is a prefix of `topic`
+  // or the other way round.
+  bool any_meets(std::string_view lead, std::string_view topic);
   // Everybody has to whose user `stays` does not hold for, and everybody who has said nothing so far.
   void cut_unless(const std::function<bool(std::string_view user)>& stays);
 

@@ -117,7 +117,6 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
   world.lead = std::max(world.lead, world.migration + world.launch);
   actors.policy.market = market.clock;
   const Duration hour = market.clock.cluster_span(absl::Hours(1));
-  actors.policy.turn = std::min(actors.policy.turn, hour / 64);
   VmMoves::Backoff& backoff = actors.policy.backoff;
   backoff.failed = std::clamp(hour * 4, absl::Seconds(2), backoff.failed);
   backoff.changed = std::clamp(hour, absl::Seconds(1), backoff.changed);
@@ -133,12 +132,12 @@ void pace(NodeActorsOptions& actors, const MarketConfig& market) {
 // What a process that is no member may have said by a node: observations. All else tells what a node itself did or decided, and its actors
 // recover from that.
 absl::Status check_open_to_others(std::string_view topic) {
-  for (const std::string_view prefix : {"spot.", "resource.", "latency."})
+  for (const std::string_view prefix : {"resource.", "latency."})
     if (topic.starts_with(prefix)) return absl::OkStatus();
   return absl::PermissionDeniedError(
       absl::StrCat(absl_view(topic),
                    " is said by nodes only; others may have published what they observe: "
-                   "spot.>, resource.>, latency.>"));
+                   "resource.>, latency.>"));
 }
 
 // Files are read from end to end as they are opened: the first time before any actor waits for this thread.

@@ -14,6 +14,9 @@ namespace supercloud {
 
 namespace {
 
+constexpr std::size_t prefixes_max = 96;  // of the topics of one that is no member
+constexpr long wishes_max = 64;           // not yet in the log
+
 constexpr Duration rejection_interval = absl::Seconds(10);
 constexpr std::size_t rejection_sources_max = 256;
 constexpr std::size_t rejection_text_max = 256;
@@ -61,6 +64,7 @@ struct Node::State {
   std::map<std::string, Rejections> rejected;     // by sender
   std::uint64_t beats = 0;
   bool has_left = false;
+  std::shared_ptr<char> wish = std::make_shared<char>();  // one more owner for each that is open
   TimerId heartbeat = 0;
 };
 
@@ -138,12 +142,25 @@ void Node::publish_for(std::string_view publisher, Draft draft, Reply<Event> rep
         absl::StrCat(name(), " has published for ", others,
                      " others; use one of their names, or another node")));
   }
+  // Each new prefix of a topic stays with the origin, and in each heartbeat.
+  const auto known = own.streams().find(origin);
+  if (known != own.streams().end() && known->second->tails().size() >= prefixes_max &&
+      known->second->tails().count(topic_prefix(draft.topic(), 3)) == 0) {
+    return reply(absl::ResourceExhaustedError(
+        absl::StrCat(name(), " has published of too many topics for ", absl_view(publisher))));
+  }
+  if (state_->wish.use_count() > wishes_max) {
+    return reply(absl::ResourceExhaustedError(
+        absl::StrCat(name(), " has ", wishes_max, " events to publish for others; ask again")));
+  }
   struct Published {
+    std::shared_ptr<char> open;
     Reply<Event> reply;
     Event event;
     bool settled = false;  // of a volatile event, before the call returns
   };
   auto published = std::make_shared<Published>();
+  published->open = state_->wish;
   published->reply = std::move(reply);
   const absl::StatusOr<Event> event = state_->runtime.publish(
       own.stream(origin), std::move(draft), [published](const absl::Status& status) {

@@ -349,13 +349,14 @@ def main():
     parser.add_argument("seed")
     parser.add_argument("--key", help="one's own, NAME.key; with --trust, for tcp")
     parser.add_argument("--trust", help="trust.toml: the keys of the nodes")
-    parser.add_argument("--name", default=f"client-{os.getpid()}", help="with keys: the key's")
+    parser.add_argument("--name", help="with keys: the key's; a node remembers for whom it published, so keep to one")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("subscribe").add_argument("prefix", nargs="?", default="")
     publish = commands.add_parser("publish")
     publish.add_argument("topic")
     publish.add_argument("payload", type=json.loads)
     given = parser.parse_args()
+    given.name = given.name or ("client" if given.command == "publish" else f"client-{os.getpid()}")
     bus = Bus([given.seed], given.name, Keys(given.key, given.trust) if given.key else None)
     try:
         if given.command == "publish":

@@ -107,7 +107,9 @@ rocksdb::Status sync_folders(rocksdb::Env& env, const std::string& path) {
   if (error) at = fs::absolute(path, error);
   for (;; at = at.parent_path()) {
     std::unique_ptr<rocksdb::Directory> folder;
-    if (env.NewDirectory(at.string(), &folder).ok()) {
+    if (::access(at.c_str(), R_OK) == 0) {
+      if (rocksdb::Status opened = env.NewDirectory(at.string(), &folder); !opened.ok())
+        return opened;
       if (rocksdb::Status synced = folder->Fsync(); !synced.ok()) return synced;
     }
     if (at == at.parent_path() || device(at) != device(at.parent_path()))

@@ -12,7 +12,6 @@
 namespace supercloud {
 namespace {
 
-constexpr std::ptrdiff_t turns_max = 239;
 constexpr Duration proposed_max =
     absl::Minutes(5);                           // without an answer a proposal counts for so long
 constexpr Duration begun_max = absl::Hours(1);  // ... and a move without an end
@@ -134,9 +133,9 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
   }
 }
 
-unsigned Fleet::turn_of(schema::VmSpec::Reader spec) const {
+double Fleet::turn_of(schema::VmSpec::Reader spec) const {
   const auto before = std::distance(vms_.begin(), vms_.lower_bound(VmName::of(spec).to_string()));
-  return static_cast<unsigned>(std::min(before, turns_max));
+  return static_cast<double>(before) / static_cast<double>(std::max<std::size_t>(vms_.size(), 1));
 }
 
 // What is under way, else what waits for an answer; null: neither.

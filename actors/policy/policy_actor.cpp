@@ -331,8 +331,10 @@ void PolicyActor::hear_move(const Event& event) {
   if (vm.arriving && event.migration() != vm.moves.proposed()) return refresh(key);
   switch (vm.moves.hear(event, context_.now())) {
     case VmMoves::Heard::begins:
-    case VmMoves::Heard::goes_on:
       return wait_for(key, vm, options_.move_deadline);
+    case VmMoves::Heard::goes_on:
+      wait_for(key, vm, options_.move_deadline);
+      return look_soon(key, vm);
     case VmMoves::Heard::failed:
       context_.cancel(std::exchange(vm.patience, 0));
       return look_soon(key, vm);
@@ -497,9 +499,13 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
 // VMs that would save at the same moment do it one after another, so that each sees what the others have proposed. False: the look at its
 // turn is armed.
 bool PolicyActor::its_turn(const std::string& key, Vm& vm) {
-  if (!vm.turn_at)
-    vm.turn_at =
-        context_.now() + options_.turn * static_cast<double>(state_.turn_of(vm.spec.reader()));
+  if (!vm.turn_at) {
+    // All turns together leave half of the time that a move has before the end of a paid hour.
+    const Fleet& fleet = state_.fleet();
+    const Duration all = std::min(options_.turn * static_cast<double>(fleet.size()),
+                                  options_.market.cluster_span(options_.world.lead) / 2);
+    vm.turn_at = context_.now() + all * fleet.turn_of(vm.spec.reader());
+  }
   if (context_.now() < *vm.turn_at) {
     look_at(key, vm, *vm.turn_at);
     return false;

@@ -19,12 +19,8 @@ VmMoves::Heard VmMoves::hear(const Event& event, Instant now) {
       return Heard::begins;
     case schema::Payload::MIGRATION_REFUSED:
       if (!of_proposed) return Heard::nothing;
-      if (!under_way_.empty()) {
-        proposed_ = {};
-        return Heard::goes_on;
-      }
       fail(now);
-      return Heard::failed;
+      return under_way() ? Heard::goes_on : Heard::failed;
     case schema::Payload::MIGRATION_ABORTED:
       if (!of_proposed && !of_under_way) return Heard::nothing;
       if (of_under_way && waits_for_answer()) {  // it made way for what is proposed

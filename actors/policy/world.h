@@ -67,8 +67,7 @@ class WorldState {
   // Whether the cloud takes that node's instance, as it has said.
   bool noticed(const std::string& node) const;
 
-  // Which of the VMs that are known this one is, by name, from 0: when all would move, it is its turn after so many others.
-  unsigned turn_of(schema::VmSpec::Reader spec) const { return fleet_.turn_of(spec); }
+  const Fleet& fleet() const { return fleet_; }
 
   // The World of the VM "tenant/name" that runs on `node`.
   Message<schema::World> world(schema::VmSpec::Reader spec, const std::string& node, absl::Time now,

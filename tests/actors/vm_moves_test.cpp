@@ -80,16 +80,19 @@ TEST_F(VmMovesTest, ARefusedPlaceWaitsAndLessSoWhenSomethingChangesThere) {
 }
 
 TEST_F(VmMovesTest, AFlightThatFailsLeavesTheMoveUnderWayAsItIs) {
-  for (const bool is_answered : {true, false}) {
+  for (const std::string end : {"refused", "aborted", "not heard of"}) {
     moves_ = {};
     moves_.propose(id(1), "b", false);
     ASSERT_EQ(accepted(id(1), "node-b"), Heard::begins);
     moves_.propose(id(2), "c", true);
     EXPECT_EQ(moves_.flight_to(), "c");
-    if (is_answered)
+    if (end == "refused") {
+      EXPECT_EQ(refused(id(2)), Heard::goes_on);
+    } else if (end == "aborted") {
       EXPECT_EQ(aborted(id(2)), Heard::goes_on);
-    else
+    } else {
       moves_.fail(now_);
+    }
     EXPECT_TRUE(moves_.under_way());
     EXPECT_FALSE(moves_.waits_for_answer());
     EXPECT_EQ(moves_.target(), "node-b");
