@@ -57,8 +57,9 @@ class Node final : public BusReceiver {
   std::vector<std::string> actors() const;  // in the order of their start
 
   // Publishes for a process that is no member, as origin "node/for-PUBLISHER"; `publisher` is a token. `reply`, perhaps inside this call: the
-  // event, when it is where its type has to be before it is delivered. InvalidArgument; ResourceExhausted: too much waits for the log, or
-  // more than `publishers_max` others have published here; Unavailable: the node has left.
+  // event, when it is where its type has to be before it is delivered. InvalidArgument; ResourceExhausted: too much waits for the log (of
+  // others' events 64), more than `publishers_max` others have published here, or this one of more than 96 prefixes of topics; Unavailable: the
+  // node has left.
   static constexpr std::size_t publishers_max = 256;
   void publish_for(std::string_view publisher, Draft draft, Reply<Event> reply);
 

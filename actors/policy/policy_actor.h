@@ -1,6 +1,7 @@
 // The policy actor: for each VM whose lease this node holds it asks the policy that the VM names, and proposes the move that
 // the policy wants. It never orders one: the VM's executor accepts or refuses. Budgets of moves (actors/policy/move_budget.h) hold
-// back what any policy wants, but no flight.
+// back what any policy wants, but no flight. VMs that would save at the same moment take turns, by name, and are asked again at theirs, so
+// that each sees what the others have proposed.
 //
 // What does not execute cannot move: a proposal waits until the VM was seen running (vm.resumed) at the epoch of its lease, then it is
 // made at once, with whatever deadline a notice has left it.
