@@ -71,6 +71,10 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
   });
   node.spawn("log",
              [seams](Context& context) { return std::make_unique<LogReader>(context, seams.log); });
+  if (seams.archive != nullptr)
+    node.spawn(archive_actor, [seams, archive = options.archive](Context& context) {
+      return std::make_unique<Archive>(context, *seams.archive, archive);
+    });
   if (seams.guests) spawn_guest_actors(node, seams, description, options);
   if (options.market) spawn_market_actors(node, seams, *options.market);
   if (options.observer)

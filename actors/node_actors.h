@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "actors/archive/archive.h"
 #include "actors/inventory/domain_inventory.h"
 #include "actors/latency/latency_watcher.h"
 #include "actors/ledger/ledger.h"
@@ -39,6 +40,7 @@ struct NodeActorsOptions {
   LatencyOptions latency;
   DomainInventoryOptions inventory;  // its `capacity` is filled in
   OrphanWatchOptions orphans;
+  ArchiveOptions archive;
   Duration beat = absl::Seconds(2);  // of the agent: a node says so often that it is there
   PolicyRegistry policies;
   // The market's roles: a node without them takes none.
@@ -62,6 +64,7 @@ struct NodeActorsSeams {
   std::optional<GuestSeams> guests;
   Provider* provider = nullptr;  // null: no market, or none that is driven from here
   std::optional<DomainSeams> domains = std::nullopt;  // empty: the node is no Xen host
+  EventLog* archive = nullptr;                        // beside the node's own; null: it keeps none
 };
 
 // `description`: of the machine. One at a place with resources (actors/resource/resource_stub.h) answers for them.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "actors/archive/archive.h"
+
 namespace supercloud {
 
 Past::Past(Context& context, PastOptions options, Each each)
@@ -19,6 +21,7 @@ void Past::read(std::function<void()> done) {
 void Past::read_own(std::size_t pattern) {
   if (pattern == options_.patterns.size()) {
     own_ = true;
+    if (!options_.archived.empty()) read_once({context_.node(), true});
     done_();
     check();
     return;
@@ -37,33 +40,45 @@ void Past::hear(const Event& event) {
   } else if (event.type() == schema::Payload::NODE_CAPACITY) {
     node = text(event.payload().getNodeCapacity().getNode());
   }
-  if (node.empty() || node == context_.node()) return;
-  // Once read, what it publishes later comes by itself.
-  const auto [known, is_new] = nodes_.try_emplace(node, State::reading);
-  if (!is_new && known->second != State::failed) return;
-  known->second = State::reading;
-  if (is_new) heard_ = context_.now();
-  read_from(node, 0, 0);
+  if (node.empty()) return;
+  if (node == context_.node()) {
+    if (own_ && !options_.archived.empty()) read_once({node, true});
+    return;
+  }
+  if (!sources_.contains({node, false})) heard_ = context_.now();
+  read_once({node, false});
+  if (!options_.archived.empty()) read_once({node, true});
   check();
 }
 
-void Past::read_from(const std::string& node, std::size_t pattern, std::uint64_t from) {
-  if (pattern == options_.patterns.size()) {
-    nodes_[node] = State::read;
+// Once read, what its node publishes later comes by itself.
+void Past::read_once(const Source& source) {
+  const auto [known, is_new] = sources_.try_emplace(source, State::reading);
+  if (!is_new && known->second != State::failed) return;
+  known->second = State::reading;
+  read_from(source, 0, 0);
+}
+
+void Past::read_from(const Source& source, std::size_t pattern, std::uint64_t from) {
+  const std::vector<std::string>& patterns = source.archive ? options_.archived : options_.patterns;
+  if (pattern == patterns.size()) {
+    sources_[source] = State::read;
     check();
     return;
   }
   const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
     auto read = builder.initReadLog();
     read.setFrom(from);
-    read.setPattern(options_.patterns[pattern]);
+    read.setPattern(patterns[pattern]);
     read.setLimit(options_.page_events);
   });
   context_.request(
-      {node, options_.answered_by}, request, options_.deadline,
-      [this, node, pattern, from](const absl::StatusOr<Message<schema::Response>>& response) {
+      {source.node, source.archive ? archive_actor : options_.answered_by}, request,
+      options_.deadline,
+      [this, source, pattern, from](const absl::StatusOr<Message<schema::Response>>& response) {
         if (!response.ok() || !response->reader().isLog()) {
-          nodes_[node] = State::failed;  // until it is heard again
+          const bool none = source.archive && absl::IsNotFound(response.status());
+          sources_[source] = none ? State::read : State::failed;  // that: until it is heard again
           check();
           return;
         }
@@ -71,10 +86,12 @@ void Past::read_from(const std::string& node, std::size_t pattern, std::uint64_t
         for (const auto data : log.getEvents()) {
           const auto event = context_.pool().parse(
               {reinterpret_cast<const std::byte*>(data.begin()), data.size()});
-          if (event.ok()) each_(*event);
+          // In its log a node speaks for itself alone.
+          if (event.ok() && (source.archive || node_of(event->origin()) == source.node))
+            each_(*event);
         }
         const bool end = log.getEnd() || log.getNext() <= from;
-        read_from(node, end ? pattern + 1 : pattern, end ? 0 : log.getNext());
+        read_from(source, end ? pattern + 1 : pattern, end ? 0 : log.getNext());
       });
 }
 
@@ -95,8 +112,8 @@ void Past::check() {
     });
     return;
   }
-  const bool busy = std::any_of(nodes_.begin(), nodes_.end(),
-                                [](const auto& node) { return node.second == State::reading; });
+  const bool busy = std::any_of(sources_.begin(), sources_.end(),
+                                [](const auto& source) { return source.second == State::reading; });
   if (busy) return;
   for (const auto& then : std::exchange(waiting_, {})) then();
 }

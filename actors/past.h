@@ -1,6 +1,7 @@
 // What has happened in the cluster, for actors that need facts of other nodes too: this node's log first, then the log of every
-// other node that shows a sign of life. Facts come more than once and not in the order of time between nodes: whoever reads them
-// here applies each once, by its domain key.
+// other node that shows a sign of life, and what archives have kept of nodes that are gone (actors/archive/archive.h). Every node that is
+// heard is asked for its archive, too, once: few have one. Facts come more than once and not in the order of time between nodes: whoever
+// reads them here applies each once, by its domain key.
 #pragma once
 
 #include <functional>
@@ -15,6 +16,8 @@ namespace supercloud {
 
 struct PastOptions {
   std::vector<std::string> patterns;  // read in this order from each node
+  // ... and from each archive: what stays true when the node is gone that said so. Empty: archives are not asked.
+  std::vector<std::string> archived = {};
   // how long settled() waits for nodes to show themselves
   Duration patience = absl::Milliseconds(4500);
   // If given, it waits no longer than until others have shown themselves and no further one has for so long: for those to whom a
@@ -32,7 +35,7 @@ class Past {
 
   Past(Context& context, PastOptions options, Each each);
 
-  // Reads this node's log, then calls `done`; other nodes' follow as hear() learns of them.
+  // Reads this node's log, then calls `done`; its archive and other nodes' follow as hear() learns of them.
   void read(std::function<void()> done);
   // To be given every event that the actor receives. The actor subscribes "node.joined.>" and "node.capacity.>" for it.
   void hear(const Event& event);
@@ -42,8 +45,14 @@ class Past {
 
  private:
   enum class State : std::uint8_t { reading, read, failed };
+  struct Source {
+    std::string node;
+    bool archive = false;  // that of the node, not its log
+    friend auto operator<=>(const Source&, const Source&) = default;
+  };
   void read_own(std::size_t pattern);
-  void read_from(const std::string& node, std::size_t pattern, std::uint64_t from);
+  void read_once(const Source& source);
+  void read_from(const Source& source, std::size_t pattern, std::uint64_t from);
   void check();
 
   Context& context_;
@@ -52,8 +61,8 @@ class Past {
   std::function<void()> done_;
   Instant started_;
   bool own_ = false;
-  std::map<std::string, State> nodes_;
-  std::optional<Instant> heard_;  // the newest of them, for the first time
+  std::map<Source, State> sources_;
+  std::optional<Instant> heard_;  // the newest node of them, for the first time
   std::vector<std::function<void()>> waiting_;
   TimerId timer_ = 0;
 };

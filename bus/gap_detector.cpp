@@ -587,17 +587,17 @@ GapDetector::Origin* GapDetector::answered(std::uint64_t id, Repair& repair) {
 }
 
 absl::Status GapDetector::repaired(std::uint64_t id, std::vector<Event> events,
-                                   std::uint64_t through, Instant now) {
+                                   std::uint64_t through, Instant now, std::string_view why) {
   Repair repair;
   Origin* origin = answered(id, repair);
   if (origin == nullptr) return absl::OkStatus();
   absl::Status status;
   for (Event& event : events) {
     // The log has nothing between it and the one before.
-    settle(repair.origin, *origin, event.sequence() - 1, gap_not_in_log);
+    settle(repair.origin, *origin, event.sequence() - 1, why);
     status.Update(arrived(std::move(event), now));
   }
-  settle(repair.origin, *origin, std::min(through, repair.up_to), gap_not_in_log);
+  settle(repair.origin, *origin, std::min(through, repair.up_to), why);
   ask(repair.origin, *origin);
   note_waiting(repair.origin, *origin);
   return status;

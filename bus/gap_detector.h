@@ -116,9 +116,10 @@ class GapDetector {
   void tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now);
 
   // The answer to a BusRepair: `events` are all that the publisher's log has of its range up to `through`, in order of their sequence. What is
-  // still missing of that is a gap. Of a question that is over by now nothing follows. InvalidArgument: an event contradicts itself.
+  // still missing of that is a gap, for the reason `why`. Of a question that is over by now nothing follows. InvalidArgument: an event
+  // contradicts itself.
   absl::Status repaired(std::uint64_t id, std::vector<Event> events, std::uint64_t through,
-                        Instant now);
+                        Instant now, std::string_view why = gap_not_in_log);
   // There is no answer, and will be none: all that is missing of the range is a gap.
   void unrepaired(std::uint64_t id, std::string_view why);
   // Whether an answer to it is still of use: it may be over by a new subscription, a new incarnation, or for lack of room.

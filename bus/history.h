@@ -8,6 +8,8 @@
 //
 // number and string as in bus/zmq_wire.h. The answer has the events of the range in order of their sequence, as the publisher's log has
 // them, up to `through`; it may be less than the range, but never nothing of it.
+//
+// Where everyone is believed who is heard, a node with an archive is asked the same for the events of a publisher that is gone.
 #pragma once
 
 #include <string>
@@ -36,9 +38,9 @@ struct HistoryAnswer {
 // InvalidArgument: malformed, or no answer to `range`.
 absl::StatusOr<HistoryAnswer> decode_answer(std::string_view bytes, const StreamRange& range);
 
-// Has `receiver` answer a question for the log of `node`.
+// Has `receiver` answer a question for the log of `node`; with `archives`, for others' events too, as far as it keeps them.
 using EncodeAnswer = std::string (*)(const StreamPart& part);
 void serve_history(BusReceiver& receiver, std::string_view node, std::string_view question,
-                   Reply<std::string> answer, EncodeAnswer encode = encode_answer);
+                   Reply<std::string> answer, EncodeAnswer encode, bool archives);
 
 }  // namespace supercloud

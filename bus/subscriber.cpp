@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "bus/history.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -12,6 +11,7 @@ namespace supercloud {
 namespace {
 
 const std::string heartbeat_prefix = "node.heartbeat.";
+constexpr std::size_t orphans_max = 1024;
 
 }  // namespace
 
@@ -104,6 +104,10 @@ void Subscriber::settle() {
 
 void Subscriber::expect(const std::string& node) {
   Publisher& publisher = publishers_[node];
+  if (!publisher.expected) {  // it may have come with an archive, and can be asked itself
+    without_archive_.erase(node);
+    std::erase_if(orphans_, [&](const auto& orphan) { return node_of(orphan.first) == node; });
+  }
   if (std::exchange(publisher.expected, true) || settled_) return;
   for (Waiter& waiter : waiters_) {
     if (version_at(node, waiter.prefix) < waiter.version) waiter.nodes.insert(node);
@@ -118,6 +122,7 @@ void Subscriber::dismiss(const std::string& node) {
 
 void Subscriber::restarted(const std::string& node) {
   publishers_[node].in_effect.clear();
+  without_archive_.erase(node);
   detector_.restarted(node);
   if (!settled_) return;
   for (Waiter& waiter : waiters_) waiter.nodes.erase(node);  // the process that was known is gone
@@ -127,6 +132,7 @@ void Subscriber::restarted(const std::string& node) {
 void Subscriber::forget(const std::string& node) {
   dismiss(node);
   publishers_.erase(node);
+  without_archive_.erase(node);
   detector_.restarted(node);
   detector_.forget(node);
   std::vector<std::uint64_t> over;
@@ -229,7 +235,7 @@ void Subscriber::drain() {
     }
     if (BusRepair* repair = std::get_if<BusRepair>(&*output)) {
       repairs_[repair->id].range = std::move(repair->range);
-      ask(repair->id);
+      begin_repair(repair->id);
       continue;
     }
     Event event = std::get<Event>(*std::move(output));
@@ -243,10 +249,23 @@ void Subscriber::drain() {
   arm_expiry();
 }
 
+void Subscriber::begin_repair(std::uint64_t id) {
+  const auto orphan = orphans_.find(repairs_[id].range.origin);
+  if (orphan == orphans_.end()) return ask(id);
+  orphan->second.goes_on = true;
+  // Not inside drain(): there may be nobody to ask.
+  scheduler_.post([this, alive = std::weak_ptr<char>(alive_), id] {
+    if (alive.expired() || !repairs_.contains(id)) return;
+    const auto found = orphans_.find(repairs_[id].range.origin);
+    found == orphans_.end() ? ask(id) : give_up(id, std::string(found->second.why));
+  });
+}
+
 void Subscriber::ask(std::uint64_t id) {
   Repair& repair = repairs_[id];
   repair.retry = 0;
-  Address to{std::string(node_of(repair.range.origin)), std::string(history_actor)};
+  Address to{repair.archive.empty() ? std::string(node_of(repair.range.origin)) : repair.archive,
+             std::string(history_actor)};
   // The answer may come inside this call, and from there is a way back into it.
   auto answered = [this, alive = std::weak_ptr<char>(alive_),
                    id](absl::StatusOr<std::string> answer) {
@@ -262,23 +281,37 @@ void Subscriber::ask(std::uint64_t id) {
 void Subscriber::answered(std::uint64_t id, const absl::StatusOr<std::string>& answer) {
   const auto found = repairs_.find(id);
   if (found == repairs_.end()) return;
+  if (!found->second.archive.empty()) return archive_answered(id, answer);
   if (!answer.ok()) return not_answered(id, answer.status());
   const StreamRange range = found->second.range;
   const std::string node(node_of(range.origin));
-  absl::StatusOr<HistoryAnswer> part = decode_answer(*answer, range);
-  absl::Status taken = part.status();
+  const absl::StatusOr<HistoryAnswer> part = decode_answer(*answer, range);
+  absl::StatusOr<std::vector<Event>> events = events_of(part, range, node);
+  if (!events.ok()) {
+    receiver_->on_rejected(node, std::string(events.status().message()));
+    return give_up(id, "its publisher answers nonsense");
+  }
+  repairs_.erase(found);
+  const absl::Status taken =
+      detector_.repaired(id, *std::move(events), part->through, scheduler_.clock().now());
+  if (!taken.ok()) receiver_->on_rejected(node, std::string(taken.message()));
+  drain();
+}
+
+absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<HistoryAnswer>& part,
+                                                         const StreamRange& range,
+                                                         const std::string& node) {
+  if (!part.ok()) return part.status();
   std::vector<Event> events;
-  for (std::size_t i = 0; taken.ok() && i < part->events.size(); ++i) {
-    const std::string_view bytes = part->events[i];
+  for (const std::string_view bytes : part->events) {
     absl::StatusOr<Event> event =
         pool_.parse(Bytes(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
-    taken = event.status();
-    if (!taken.ok()) break;
+    if (!event.ok()) return event.status();
     if (event->origin() != range.origin || event->incarnation() != range.incarnation ||
-        event->sequence() <= range.after || event->sequence() > part->through) {
-      taken = absl::InvalidArgumentError(
+        event->sequence() <= range.after || event->sequence() > part->through)
+      return absl::InvalidArgumentError(
           absl::StrCat("event ", event->id().to_string(), " in an answer about others"));
-    } else if (admit_) {
+    if (admit_) {
       if (const absl::Status admitted = admit_(node, *event); !admitted.ok()) {
         receiver_->on_rejected(node, std::string(admitted.message()));
         continue;  // missed, as what the log does not have
@@ -286,14 +319,61 @@ void Subscriber::answered(std::uint64_t id, const absl::StatusOr<std::string>& a
     }
     events.push_back(*std::move(event));
   }
-  if (!taken.ok()) {
-    receiver_->on_rejected(node, std::string(taken.message()));
-    return give_up(id, "its publisher answers nonsense");
+  return events;
+}
+
+bool Subscriber::ask_archive(std::uint64_t id, std::string_view why) {
+  if (!times_.archives || !detector_.waits_for(id)) return false;
+  Repair& repair = repairs_[id];
+  const std::string& origin = repair.range.origin;
+  if (orphans_.size() >= orphans_max && !orphans_.contains(origin)) orphans_.clear();
+  Orphan& orphan = orphans_[origin];
+  if (orphan.why.empty()) orphan.why = std::string(why);
+  for (const auto& [node, publisher] : publishers_) {
+    if (!publisher.expected || node == node_of(origin) || orphan.asked.contains(node) ||
+        without_archive_.contains(node))
+      continue;
+    repair.archive = node;
+    ask(id);
+    return true;
   }
-  repairs_.erase(found);
-  taken = detector_.repaired(id, std::move(events), part->through, scheduler_.clock().now());
+  return false;
+}
+
+// An archive may have less than the log had: nothing is known of what follows its last event.
+void Subscriber::archive_answered(std::uint64_t id, const absl::StatusOr<std::string>& answer) {
+  const StreamRange range = repairs_[id].range;
+  const std::string node = repairs_[id].archive;
+  const auto orphan = orphans_.find(range.origin);
+  if (orphan == orphans_.end()) {  // its publisher is there again
+    repairs_[id].archive.clear();
+    return ask(id);
+  }
+  std::vector<Event> events;
+  if (answer.ok()) {
+    auto told = events_of(decode_answer(*answer, range), range, node);
+    if (told.ok())
+      events = *std::move(told);
+    else
+      receiver_->on_rejected(node, std::string(told.status().message()));
+  } else if (absl::IsUnimplemented(answer.status())) {
+    without_archive_.insert(node);
+  }
+  if (events.empty()) {
+    orphan->second.asked.insert(node);
+    return give_up(id, std::string(orphan->second.why));
+  }
+  repairs_.erase(id);
+  orphan->second.goes_on = false;
+  const std::uint64_t through = events.back().sequence();
+  const absl::Status taken = detector_.repaired(
+      id, std::move(events), through, scheduler_.clock().now(),
+      absl::StrCat(orphan->second.why, ", and the archive of ", node, " does not have it"));
   if (!taken.ok()) receiver_->on_rejected(node, std::string(taken.message()));
   drain();
+  // What is missing later is asked of its publisher first, again.
+  const auto done = orphans_.find(range.origin);
+  if (done != orphans_.end() && !done->second.goes_on) orphans_.erase(done);
 }
 
 void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {
@@ -319,7 +399,9 @@ void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {
 void Subscriber::give_up(std::uint64_t id, std::string_view why) {
   const auto found = repairs_.find(id);
   if (found == repairs_.end()) return;
-  scheduler_.cancel(found->second.retry);
+  scheduler_.cancel(std::exchange(found->second.retry, 0));
+  if (ask_archive(id, why)) return;
+  orphans_.erase(found->second.range.origin);
   repairs_.erase(found);
   detector_.unrepaired(id, why);
   drain();

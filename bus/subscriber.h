@@ -13,6 +13,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "bus/gap_detector.h"
+#include "bus/history.h"
 #include "core/bus.h"
 #include "core/event.h"
 #include "core/scheduler.h"
@@ -25,6 +26,9 @@ struct RepairTimes {
   Duration retry = absl::Milliseconds(250);
   Duration within = absl::Seconds(10);  // while the publisher is heard, and its log cannot be read
   Duration unheard_max = absl::Minutes(5);  // while it is not heard
+  // Then, and when its log does not know the origin, those that are heard are asked one after another whether they have an archive with it.
+  // What one of them answers counts as the publisher's: only where whoever is heard is believed to be who it says, of itself and of others.
+  bool archives = false;
 };
 
 // Thread-bound. Heartbeats are always subscribed: their tails show what was lost at the end of a stream.
@@ -101,6 +105,13 @@ class Subscriber {
     StreamRange range;
     Instant failing_since = far_future;  // far_future: not yet
     TimerId retry = 0;
+    std::string archive;  // of which node is asked in its publisher's place; empty: none
+  };
+  // Of an origin whose publisher cannot be asked, while archives are.
+  struct Orphan {
+    std::string why;
+    bool goes_on = false;                      // more is missing than an archive had in one answer
+    std::set<std::string, std::less<>> asked;  // nodes whose archives have no more of it
   };
 
   void change(const std::string& prefix, Subscription& subscription, bool was_active);
@@ -112,10 +123,17 @@ class Subscriber {
   bool wanted(const Event& event) const;
   void drain();
   void arm_expiry();
+  void begin_repair(std::uint64_t id);
   void ask(std::uint64_t id);
   void answered(std::uint64_t id, const absl::StatusOr<std::string>& answer);
   void not_answered(std::uint64_t id, const absl::Status& why);
   void give_up(std::uint64_t id, std::string_view why);
+  // False: nobody is left to be asked.
+  bool ask_archive(std::uint64_t id, std::string_view why);
+  void archive_answered(std::uint64_t id, const absl::StatusOr<std::string>& answer);
+  // The events of an answer from `node`, as far as they are admitted.
+  absl::StatusOr<std::vector<Event>> events_of(const absl::StatusOr<HistoryAnswer>& part,
+                                               const StreamRange& range, const std::string& node);
 
   Scheduler& scheduler_;
   EventPool& pool_;
@@ -129,6 +147,8 @@ class Subscriber {
   std::map<std::string, Publisher, std::less<>> publishers_;
   std::vector<Waiter> waiters_;
   std::map<std::uint64_t, Repair> repairs_;
+  std::map<std::string, Orphan, std::less<>> orphans_;  // by origin
+  std::set<std::string, std::less<>> without_archive_;  // nodes that have said so
   bool settled_ = false;
   bool draining_ = false;
   TimerId expiry_timer_ = 0;

@@ -54,6 +54,13 @@ std::size_t connections_held(std::size_t wanted) {
   return std::min<std::size_t>(wanted, std::max(files.rlim_cur / 4, few));
 }
 
+// Over ipc everyone is believed who may open the file; with keys, each of itself alone.
+RepairTimes repair_times(const ZmqBusOptions& options) {
+  RepairTimes times = options.repair;
+  times.archives = options.credentials.key == nullptr;
+  return times;
+}
+
 }  // namespace
 
 template <class Function>
@@ -81,7 +88,7 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
       credentials_(options_.credentials),
       context_(std::make_shared<ZmqContext>(options_.sockets_max)),
       subscriber_(
-          loop, pool, options_.gaps, options_.repair,
+          loop, pool, options_.gaps, repair_times(options_),
           [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
           [this](Address to, std::string bytes, Reply<std::string> reply) {
             request(std::move(to), std::move(bytes), std::move(reply));

@@ -105,7 +105,7 @@ void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& reques
   const EncodeAnswer encoded =
       request.actor == history_json_actor ? encode_json_answer : encode_answer;
   if (user == nullptr)
-    return serve_history(*receiver_, node_, request.bytes, std::move(reply), encoded);
+    return serve_history(*receiver_, node_, request.bytes, std::move(reply), encoded, true);
   absl::StatusOr<StreamRange> range = decode_question(request.bytes);
   if (!range.ok()) return reply(range.status());
   std::set<std::string> allowed;
@@ -118,7 +118,8 @@ void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& reques
         user->name, " has no right to subscribe what it asks the log of ", node_, " for")));
   }
   range->prefixes.assign(allowed.begin(), allowed.end());
-  serve_history(*receiver_, node_, encode_question(*range), std::move(reply), encoded);
+  // What others said it could make up, and nothing proves it.
+  serve_history(*receiver_, node_, encode_question(*range), std::move(reply), encoded, false);
 }
 
 void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& request,

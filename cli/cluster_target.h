@@ -71,7 +71,8 @@ class ClusterClient {
 };
 
 // All events of a cluster that match, in the order of (time, id), each once: from its running nodes over the bus, of the others
-// from their logs. A node that can be read neither way is named on stderr. `pool` outlives the events.
+// from their logs, and from archives what no log has any more. A node that can be read neither way is named on stderr. `pool` outlives
+// the events.
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
                                                 EventPool& pool);
 // The same over a client that is there already; null: offline only.

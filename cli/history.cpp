@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -16,8 +17,15 @@ constexpr std::uint32_t page_events = 1000;
 constexpr Duration page_deadline = absl::Seconds(5);
 constexpr Duration offline_deadline = absl::Minutes(1);
 
-absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool& pool,
-                       ClusterClient& client, std::vector<Event>& events) {
+// What a node can be asked for.
+struct Kept {
+  const char* actor;
+  const char* word;
+  std::filesystem::path folder;
+};
+
+absl::Status read_live(const NodeEntry& node, const Kept& kept, const Pattern& pattern,
+                       EventPool& pool, ClusterClient& client, std::vector<Event>& events) {
   std::uint64_t from = 0;
   while (true) {
     const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
@@ -26,10 +34,10 @@ absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool&
       read.setPattern(pattern.text());
       read.setLimit(page_events);
     });
-    const auto response = client.ask({node.name, "log"}, request, page_deadline);
+    const auto response = client.ask({node.name, kept.actor}, request, page_deadline);
     if (!response.ok()) return response.status();
     if (!response->reader().isLog())
-      return absl::InternalError("it did not answer with a page of its log");
+      return absl::InternalError(absl::StrCat("it did not answer with a page of its ", kept.word));
     const auto page = response->reader().getLog();
     for (const auto bytes : page.getEvents()) {
       auto event = pool.parse({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()});
@@ -41,11 +49,11 @@ absl::Status read_live(const NodeEntry& node, const Pattern& pattern, EventPool&
   }
 }
 
-absl::Status read_offline(const NodeEntry& node, const Pattern& pattern, EventPool& pool,
-                          std::vector<Event>& events) {
+absl::Status read_offline(const NodeEntry& node, const Kept& kept, const Pattern& pattern,
+                          EventPool& pool, std::vector<Event>& events) {
   EventLoop loop;
   RocksEventLogOptions options;
-  options.path = node.log.string();
+  options.path = kept.folder.string();
   options.node = node.name;
   auto log = RocksEventLog::open_read_only(loop, pool, options);
   if (!log.ok()) return log.status();
@@ -67,6 +75,40 @@ absl::Status read_offline(const NodeEntry& node, const Pattern& pattern, EventPo
   }
 }
 
+// From the running node, else from its disk. NotFound: there is none.
+absl::Status read_kept(const NodeEntry& node, const Kept& kept, const Pattern& pattern,
+                       EventPool& pool, ClusterClient* client, std::vector<Event>& events) {
+  const std::size_t before = events.size();
+  absl::Status done = absl::UnavailableError("not asked");
+  if (node.alive && client != nullptr) done = read_live(node, kept, pattern, pool, *client, events);
+  if (!done.ok()) {
+    events.resize(before);
+    done = read_offline(node, kept, pattern, pool, events);
+  }
+  std::error_code error;
+  if (done.ok()) return done;
+  events.resize(before);
+  if (absl::IsNotFound(done) && !std::filesystem::exists(kept.folder, error)) return done;
+  std::fprintf(stderr, "%s: its %s cannot be read: %s\n", node.name.c_str(), kept.word,
+               std::string(done.message()).c_str());
+  return absl::IsNotFound(done) ? absl::UnavailableError(done.message()) : done;
+}
+
+// What archives have that no log has any more.
+void read_archives(const ClusterTarget& target, const Pattern& pattern, EventPool& pool,
+                   ClusterClient* client, std::vector<Event>& events) {
+  std::set<std::pair<std::string, std::uint64_t>> told;  // origins in their incarnations
+  for (const Event& event : events) told.emplace(std::string(event.origin()), event.incarnation());
+  for (const NodeEntry& node : target.nodes) {
+    std::vector<Event> archived;
+    const Kept archive{"archive", "archive", node.log.parent_path() / archive_folder};
+    if (!read_kept(node, archive, pattern, pool, client, archived).ok()) continue;
+    for (Event& event : archived)
+      if (!told.contains({std::string(event.origin()), event.incarnation()}))
+        events.push_back(std::move(event));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
@@ -85,25 +127,17 @@ absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, con
   std::size_t read = 0;
   absl::Status trouble;
   for (const NodeEntry& node : target.nodes) {
-    const std::size_t before = events.size();
-    absl::Status done = absl::UnavailableError("not asked");
-    if (node.alive && client != nullptr) done = read_live(node, pattern, pool, *client, events);
-    if (!done.ok()) {
-      events.resize(before);
-      done = read_offline(node, pattern, pool, events);
-    }
-    if (done.ok()) {
-      ++read;
-      continue;
-    }
+    const absl::Status done =
+        read_kept(node, {"log", "log", node.log}, pattern, pool, client, events);
     // A node that was registered and ended before it had a log has nothing to tell.
-    std::error_code error;
-    if (absl::IsNotFound(done) && !std::filesystem::exists(node.log, error)) continue;
-    trouble = done;
-    std::fprintf(stderr, "%s: its log cannot be read: %s\n", node.name.c_str(),
-                 std::string(done.message()).c_str());
+    if (absl::IsNotFound(done)) continue;
+    if (done.ok())
+      ++read;
+    else
+      trouble = done;
   }
-  if (read == 0 && !trouble.ok()) return trouble;
+  read_archives(target, pattern, pool, client, events);
+  if (read == 0 && events.empty() && !trouble.ok()) return trouble;
   const auto key = [](const Event& event) {
     return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
   };

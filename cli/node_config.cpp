@@ -224,6 +224,20 @@ void read_policies(TomlTable& file, const std::string& toml, NodeConfig& config)
   }
 }
 
+ArchiveConfig read_archive(TomlTable& table) {
+  ArchiveConfig archive;
+  if (table.has("patterns")) archive.patterns = table.texts("patterns");
+  if (archive.patterns.empty())
+    table.complain("patterns",
+                   "is empty: name what is to be kept, such as [\">\"] or [\"migration.>\", "
+                   "\"ledger.>\"], or remove the table");
+  for (const std::string& pattern : archive.patterns)
+    if (const auto parsed = Pattern::parse(pattern); !parsed.ok())
+      table.complain("patterns", absl::StrCat("has one that is none: ",
+                                              std::string(parsed.status().message())));
+  return archive;
+}
+
 // All of a node's bus is tcp and has keys, or ipc and has none.
 void read_bus(TomlTable& file, const std::string& toml, NodeConfig& config) {
   TomlTable bus = file.table("bus");
@@ -308,6 +322,10 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
     TomlTable host = file.table("host");
     config.host = read_host(host);
   }
+  if (file.has("archive")) {
+    TomlTable archive = file.table("archive");
+    config.archive = read_archive(archive);
+  }
   if (file.has("xen")) config.xen = XenConfig{.store = file.table("xen").text("store", "")};
   if (file.has("market")) {
     TomlTable market = file.table("market");
@@ -373,6 +391,8 @@ std::string to_toml(const NodeConfig& config) {
     for (const auto& [name, value] : host.labels)
       absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
   }
+  if (config.archive)
+    absl::StrAppend(&toml, "\n[archive]\npatterns = ", toml_texts(config.archive->patterns), "\n");
   if (config.xen) absl::StrAppend(&toml, "\n[xen]\nstore = ", toml_text(config.xen->store), "\n");
   if (config.market) {
     const MarketConfig& market = *config.market;

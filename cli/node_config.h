@@ -70,6 +70,11 @@ struct MoveLimits {
   std::uint32_t at_once = 0;
 };
 
+// It keeps copies of what all nodes log, for the time when they are gone.
+struct ArchiveConfig {
+  std::vector<std::string> patterns = {">"};  // of topics
+};
+
 // The machine is a Xen host: its domains are told of.
 struct XenConfig {
   std::string store;  // path of its XenStore; empty: the usual one
@@ -86,6 +91,7 @@ struct NodeConfig {
   FencePolicy fence;
   MoveLimits moves;
   std::optional<HostConfig> host;
+  std::optional<ArchiveConfig> archive;
   std::optional<XenConfig> xen;
   std::optional<MarketConfig> market;
   std::optional<AccountConfig> account;  // needs `market`

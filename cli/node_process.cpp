@@ -188,6 +188,7 @@ struct NodeProcess::Parts {
   std::function<void(absl::Status)> on_fatal;
   EventPool pool;
   std::unique_ptr<RocksEventLog> log;
+  std::unique_ptr<RocksEventLog> archive;  // null: it keeps only its own
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
   std::unique_ptr<Machine> machine;           // null: a node without one
@@ -229,6 +230,12 @@ absl::Status NodeProcess::Parts::open() {
   auto opened = RocksEventLog::open(loop, pool, log_options);
   if (!opened.ok()) return opened.status();
   log = *std::move(opened);
+  if (config.archive) {
+    log_options.path = (config.folder() / archive_folder).string();
+    auto archive_opened = RocksEventLog::open(loop, pool, log_options);
+    if (!archive_opened.ok()) return archive_opened.status();
+    archive = *std::move(archive_opened);
+  }
 
   ZmqBusOptions bus_options;
   bus_options.name = config.name;
@@ -299,7 +306,7 @@ absl::Status NodeProcess::Parts::open() {
   node_options.name = config.name;
   node_options.random_seed = seed;
   node_options.complain = [](const std::string& line) { std::cerr << line << std::endl; };
-  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool}, node_options);
+  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool, archive.get()}, node_options);
   return absl::OkStatus();
 }
 
@@ -311,6 +318,7 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   // The machine is a part of this process: each start is its boot.
   actors.session.identity = log->identity();
   actors.session.fresh = true;
+  if (config.archive) actors.archive.patterns = config.archive->patterns;
   actors.policy.world.moves_per_day = config.moves.per_day;
   actors.policy.world.moving_max = config.moves.at_once;
   if (config.market) pace(actors, *config.market);
@@ -399,7 +407,8 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
                      .session = session,
                      .guests = guests,
                      .provider = provider.get(),
-                     .domains = domains},
+                     .domains = domains,
+                     .archive = archive.get()},
                     description, actors);
 }
 

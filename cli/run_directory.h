@@ -21,6 +21,9 @@
 
 namespace supercloud {
 
+// Beside the log of a node that has one.
+inline constexpr const char* archive_folder = "archive";
+
 struct NodeEntry {
   std::string name;
   int pid = 0;

@@ -251,6 +251,13 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
 }
 
 void Node::on_history(StreamRange range, Reply<StreamPart> reply) {
+  if (node_of(range.origin) != name()) {
+    EventLog* const archive = state_->runtime.seams().archive;
+    if (archive == nullptr)
+      return reply(absl::UnimplementedError(
+          absl::StrCat(name(), " keeps no events of ", range.origin, ", for it has no archive")));
+    return archive->read_stream(std::move(range), history_bytes_max, std::move(reply));
+  }
   // A noted event leaves before it is in the log: whoever missed it asks for it no sooner than it is there.
   auto shared = std::make_shared<Reply<StreamPart>>(std::move(reply));
   state_->runtime.publisher().flush([this, range = std::move(range), shared]() mutable {

@@ -20,6 +20,8 @@ struct NodeSeams {
   Bus& bus;
   EventLog& log;
   EventPool& pool;
+  // What this node keeps of others' events, to answer those who missed them when their publisher is gone; null: nothing.
+  EventLog* archive = nullptr;
 };
 
 struct NodeOptions {

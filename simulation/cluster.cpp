@@ -110,9 +110,14 @@ struct SimulatedCluster::Site {
                     ? nullptr
                     : std::make_unique<WatchedBus>(cluster.deliveries_, bus, bus, disk.origins)),
         log(cluster.site_clock_, cluster.pool_, disk),
+        archive(cluster.options_.archive
+                    ? std::make_unique<MemoryEventLog>(cluster.site_clock_, cluster.pool_,
+                                                       cluster.site_archive_)
+                    : nullptr),
         table(cluster.site_clock_, cluster.lease_disk_, options),
         session(cluster.site_clock_.clock(), cluster.options_.fence),
-        node({cluster.site_clock_, watched ? static_cast<Bus&>(*watched) : bus, log, cluster.pool_},
+        node({cluster.site_clock_, watched ? static_cast<Bus&>(*watched) : bus, log, cluster.pool_,
+              archive.get()},
              {.name = site_name,
               .heartbeat_interval = cluster.options_.heartbeat,
               .batch = batch_of(cluster.options_)}) {
@@ -123,13 +128,19 @@ struct SimulatedCluster::Site {
     actors.session.fresh = true;
     if (cluster.options_.market && cluster.options_.nothing_fails)
       actors.market = cluster.market_actors();
-    spawn_node_actors(
-        node, {.leases = table, .log = log, .session = session, .provider = cluster.provider()}, {},
-        actors);
+    if (cluster.options_.archive) actors.archive = *cluster.options_.archive;
+    spawn_node_actors(node,
+                      {.leases = table,
+                       .log = log,
+                       .session = session,
+                       .provider = cluster.provider(),
+                       .archive = archive.get()},
+                      {}, actors);
   }
   SimulatedBus bus;
   std::unique_ptr<WatchedBus> watched;  // null: none
   MemoryEventLog log;
+  std::unique_ptr<MemoryEventLog> archive;  // null: none
   MemoryLeaseTable table;
   NodeSession session;
   Node node;
@@ -267,6 +278,10 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.actors.policy.market = market_clock_;
   machine.actors.policy.world.lead = options_.prices.lead;
   machine.actors.observer.emplace();
+  if (options_.archive && !options_.nothing_fails && name == resource_home(options_)) {
+    machine.archive = true;
+    machine.actors.archive = *options_.archive;
+  }
   if (options_.nothing_fails) {
     machine.drift_ppm = 0;
     machine.wall_offset = absl::ZeroDuration();
@@ -330,7 +345,7 @@ void SimulatedCluster::gone(const Instance& instance) {
 
 void SimulatedCluster::lose_machine(SimulatedMachine& machine) {
   if (!lost_.insert(machine.name()).second) return;
-  lost_logs_.push_back(machine.take_log_disk());
+  lost_logs_.emplace_back(machine.name(), machine.take_log_disk());
   machine.power_off(true, random_);
 }
 
@@ -466,10 +481,30 @@ void SimulatedCluster::set_call_faults(std::uint64_t slow_per_million,
 
 std::vector<const MemoryLogDisk*> SimulatedCluster::log_disks() const {
   std::vector<const MemoryLogDisk*> disks;
-  for (const MemoryLogDisk& lost : lost_logs_) disks.push_back(&lost);
-  disks.push_back(&site_log_);
-  for (const auto& machine : machines_) disks.push_back(&machine->log_disk());
+  for (const NodeLog& log : node_logs()) disks.push_back(log.disk);
   return disks;
+}
+
+std::vector<SimulatedCluster::NodeLog> SimulatedCluster::node_logs() const {
+  std::vector<NodeLog> logs;
+  for (const auto& [node, disk] : lost_logs_) logs.push_back({node, &disk, true});
+  logs.push_back({site_name, &site_log_});
+  for (const auto& machine : machines_)
+    if (!lost(*machine)) logs.push_back({machine->name(), &machine->log_disk()});
+  return logs;
+}
+
+std::map<std::string, const MemoryLogDisk*> SimulatedCluster::archives() const {
+  std::map<std::string, const MemoryLogDisk*> archives;
+  if (options_.archive) archives[site_name] = &site_archive_;
+  for (const auto& machine : machines_)
+    if (machine->options().archive && !lost(*machine))
+      archives[machine->name()] = &machine->archive_disk();
+  return archives;
+}
+
+void SimulatedCluster::set_site_archive_full(bool full) {
+  if (site_ && site_->archive) site_->archive->set_full(full);
 }
 
 std::vector<const MemoryLogDisk::Stored*> SimulatedCluster::stored_history(

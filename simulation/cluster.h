@@ -57,6 +57,9 @@ struct ClusterOptions {
   bool market = true;
   bool xen = false;                  // MachineOptions::xen, of all of them
   std::int64_t market_speed = 1200;  // market seconds per second: 20 minutes
+  // Of the site, and of the last of the first machines unless nothing fails; empty: nobody keeps what others say.
+  std::optional<ArchiveOptions> archive =
+      ArchiveOptions{.look_interval = absl::Seconds(2), .retry_max = absl::Seconds(2)};
   ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;
@@ -138,6 +141,16 @@ class SimulatedCluster {
   // all.
   std::vector<Event> history(const std::function<bool(std::string_view topic)>& wanted = nullptr);
   std::uint64_t logged() const;  // how many that are
+  // The logs of nodes, by name; of one that was lost, as it was then. A machine may have lost its disk before.
+  struct NodeLog {
+    std::string node;
+    const MemoryLogDisk* disk = nullptr;
+    bool lost = false;
+  };
+  std::vector<NodeLog> node_logs() const;
+  // What archives have on their disks, by the names of their nodes; without those that were lost.
+  std::map<std::string, const MemoryLogDisk*> archives() const;
+  void set_site_archive_full(bool full);
   // The same as one log; the bytes are this cluster's, and valid until it goes on.
   LogImage log_image();
   // A digest of every byte of every log, machine by machine.
@@ -174,7 +187,7 @@ class SimulatedCluster {
   std::vector<PlaceName> spot_places_;
   std::unique_ptr<Faults> faults_;
   MemoryLeaseDisk lease_disk_;
-  MemoryLogDisk site_log_;
+  MemoryLogDisk site_log_, site_archive_;
   std::unique_ptr<Site> site_;
   std::unique_ptr<Account> account_;
   std::vector<std::unique_ptr<SimulatedMachine>> machines_;
@@ -185,7 +198,7 @@ class SimulatedCluster {
   std::size_t looked_leases_ = 0;                        // so many there were
   std::set<std::string> lost_, given_up_;                // machines
   std::map<std::string, Instance> rented_;
-  std::vector<MemoryLogDisk> lost_logs_;  // the disks of lost machines
+  std::vector<std::pair<std::string, MemoryLogDisk>> lost_logs_;  // the disks of lost machines
   std::uint64_t steps_ = 0;
 };
 

@@ -17,10 +17,15 @@ constexpr const char* accesses_recorded =
     "5: an access to a resource that was answered is in a log";
 constexpr const char* losses_said = "2: what a takeover loses is said";
 constexpr const char* domains_told = "what was last said of a Xen host's domains is how they are";
+constexpr const char* archives_keep =
+    "an archive has what nodes have logged, once and in their order";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
 constexpr Duration gap_time = absl::Seconds(5);
+
+// Time enough for an archive to hear of a node, and to read its log to the end.
+constexpr Duration archive_time = absl::Seconds(4);
 
 // Between a takeover's swap as its node sends it, when it looks at what it lacks, and the table's; and what was under way then.
 constexpr Duration telling_max = absl::Seconds(2);
@@ -256,6 +261,46 @@ void check_domains(SimulatedCluster& cluster, const std::vector<Event>& history)
   }
 }
 
+// Of each node what an archive has is the beginning of the node's log, byte for byte and without a hole; of a node that is there, all but the
+// newest. So nothing is in it twice, nothing is in another order, and whatever a lost node's disk had taken along is its end.
+void check_archive(SimulatedCluster& cluster, const std::string& keeper,
+                   const MemoryLogDisk& archive) {
+  const auto wanted = [&](std::string_view topic) {
+    const std::vector<std::string>& patterns = cluster.options().archive->patterns;
+    return std::ranges::any_of(
+        patterns, [&](const std::string& each) { return Pattern::of(each).matches(topic); });
+  };
+  std::map<std::string, std::vector<std::uint64_t>> kept;  // positions, by node
+  for (const auto& [origin, places] : archive.by_origin)
+    for (const MemoryLogDisk::Place& place : places)
+      kept[std::string(node_of(origin))].push_back(place.position);
+  const absl::Time settled = cluster.scheduler().wall() - archive_time;
+  for (const SimulatedCluster::NodeLog& log : cluster.node_logs()) {
+    std::vector<std::uint64_t>& positions = kept[log.node];
+    std::ranges::sort(positions);
+    std::size_t next = 0;
+    const MemoryLogDisk::Stored* absent = nullptr;
+    const auto said = [&](std::string_view what, std::string_view topic) {
+      cluster.checker().violated(
+          archives_keep, absl::StrCat("the archive of ", keeper, " ", std::string(what), " of ",
+                                      log.node, " (", std::string(topic), ")"));
+    };
+    for (const MemoryLogDisk::Stored& stored : log.disk->events) {
+      if (!wanted(stored.topic)) continue;
+      if (next == positions.size()) {
+        absent = &stored;
+        break;
+      }
+      if (archive.events[positions[next++] - 1].bytes != stored.bytes)
+        return said("lacks, doubles or misplaces an event", stored.topic);
+    }
+    if (absent == nullptr && next < positions.size())
+      return said("has more than the log", archive.events[positions[next] - 1].topic);
+    if (absent != nullptr && !log.lost && absent->time.wall() < settled)
+      return said("has no more, long after it was said,", absent->topic);
+  }
+}
+
 }  // namespace
 
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
@@ -265,6 +310,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_accesses(cluster, history);
   check_losses(cluster, history);
   check_domains(cluster, history);
+  for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with(vm_keys)) continue;

@@ -45,6 +45,7 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.hypervisor, &FaultInjector::kill_guest, 1);
   add(options_.hypervisor, &FaultInjector::cut_streams, 2);
   add(options_.disks, &FaultInjector::fill_log, 1);
+  add(options_.disks && !cluster_.archives().empty(), &FaultInjector::fill_archive, 1);
   const bool domains = options_.domains && cluster_.options().xen;
   add(domains, &FaultInjector::change_domain, 6);
   add(domains, &FaultInjector::restart_store, 1);
@@ -369,6 +370,27 @@ void FaultInjector::fill_log() {
   });
 }
 
+void FaultInjector::fill_archive() {
+  const auto archives = cluster_.archives();
+  if (archives.empty()) return;
+  const std::string node =
+      std::next(archives.begin(), static_cast<std::ptrdiff_t>(random_.below(archives.size())))
+          ->first;
+  tell("the archive's disk of " + node + " is full");
+  set_archive_full(node, true);
+  later(span(absl::Milliseconds(100), absl::Seconds(4)), [this, node] {
+    tell("the archive's disk of " + node + " has room again");
+    set_archive_full(node, false);
+  });
+}
+
+void FaultInjector::set_archive_full(const std::string& node, bool full) {
+  if (SimulatedMachine* machine = cluster_.machine(node))
+    machine->set_archive_full(full);
+  else
+    cluster_.set_site_archive_full(full);
+}
+
 // ---- Xen's domains -----------------------------------------------------------------------------------------------------
 
 void FaultInjector::change_domain() {
@@ -519,6 +541,7 @@ void FaultInjector::heal() {
   cluster_.feed_faults().set_stopped(false);
   cluster_.feed_faults().rest(cluster_.market_clock().at(cluster_.scheduler().wall()));
   cluster_.start_site();
+  cluster_.set_site_archive_full(false);
   cluster_.table()->set_outage(false);
   cluster_.table()->lose_replies(0);
   for (const auto& machine : cluster_.machines()) {
@@ -527,6 +550,7 @@ void FaultInjector::heal() {
     machine->power_on();
     machine->start_daemon();
     machine->set_log_full(false);
+    machine->set_archive_full(false);
     if (machine->xen() != nullptr) machine->xen()->start_store(true);
   }
 }

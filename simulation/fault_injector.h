@@ -85,6 +85,8 @@ class FaultInjector {
   void kill_guest();
   void cut_streams();
   void fill_log();
+  void fill_archive();
+  void set_archive_full(const std::string& node, bool full);
   void change_domain();
   void restart_store();
   void stop_feed();

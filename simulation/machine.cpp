@@ -24,13 +24,17 @@ struct SimulatedMachine::Hardware {
 
 struct SimulatedMachine::Process {
   Process(SimulatedWorld world, const std::string& name, const MachineOptions& options,
-          MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk)
+          MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk,
+          MemoryLogDisk& archive_disk)
       : bus(name, world.network, scheduler, world.pool, options.bus),
         bus_in_place(options.in_place.bus ? options.in_place.bus(bus) : nullptr),
         watched(world.deliveries == nullptr
                     ? nullptr
                     : std::make_unique<WatchedBus>(*world.deliveries, in_use(), bus, disk.origins)),
         log(scheduler, world.pool, disk),
+        archive(options.archive
+                    ? std::make_unique<MemoryEventLog>(scheduler, world.pool, archive_disk)
+                    : nullptr),
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),
         fabric(*hardware.fabric),
@@ -46,6 +50,7 @@ struct SimulatedMachine::Process {
   std::unique_ptr<Bus> bus_in_place;    // null: none
   std::unique_ptr<WatchedBus> watched;  // likewise
   MemoryEventLog log;
+  std::unique_ptr<MemoryEventLog> archive;  // null: it keeps none
   RemoteLeaseTable leases;
   SimulatedHypervisor hypervisor;
   SimulatedFabric fabric;
@@ -103,14 +108,15 @@ void SimulatedMachine::power_on() {
 void SimulatedMachine::start_daemon() {
   if (!hardware_ || process_) return;
   world_.network.set_up(name_, true);
-  process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_);
+  process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_,
+                                       archive_disk_);
   Process& process = *process_;
-  process.node =
-      std::make_unique<Node>(NodeSeams{scheduler_, process.of_actors(), process.log, world_.pool},
-                             NodeOptions{.name = name_,
-                                         .random_seed = random_.next(),
-                                         .heartbeat_interval = options_.heartbeat,
-                                         .batch = options_.batch});
+  process.node = std::make_unique<Node>(
+      NodeSeams{scheduler_, process.of_actors(), process.log, world_.pool, process.archive.get()},
+      NodeOptions{.name = name_,
+                  .random_seed = random_.next(),
+                  .heartbeat_interval = options_.heartbeat,
+                  .batch = options_.batch});
   NodeDescription description = options_.description;
   description.data_endpoint = hardware_->links->endpoint();
   NodeActorsOptions actors = options_.actors;
@@ -121,7 +127,8 @@ void SimulatedMachine::start_daemon() {
       .log = process.log,
       .session = process.session,
       .guests = GuestSeams{process.hypervisor, *hardware_->volumes, process.fabric},
-      .provider = provider_};
+      .provider = provider_,
+      .archive = process.archive.get()};
   if (process.xen_store) real.domains.emplace(DomainSeams{*process.xen_store, *hardware_->xen});
   if (options_.in_place.seams) process.seams = options_.in_place.seams(real, scheduler_);
   spawn_node_actors(*process.node, process.seams ? *process.seams : real, description, actors);
@@ -129,7 +136,10 @@ void SimulatedMachine::start_daemon() {
 
 void SimulatedMachine::kill_daemon(bool keep_unsynced) {
   if (!process_) return;
-  if (keep_unsynced) process_->log.crash_keeping(process_->log.unsynced() / 2);
+  if (keep_unsynced) {
+    process_->log.crash_keeping(process_->log.unsynced() / 2);
+    if (process_->archive) process_->archive->crash_keeping(process_->archive->unsynced() / 2);
+  }
   end_process();
 }
 
@@ -176,6 +186,7 @@ void SimulatedMachine::power_off(bool lose_disk, Random& random) {
   if (lose_disk) {
     disk_ = MemoryDisk();
     log_disk_ = MemoryLogDisk();
+    archive_disk_ = MemoryLogDisk();
     ++disks_;
   } else {
     disk_.crash(&random);
@@ -215,6 +226,10 @@ void SimulatedMachine::cut_streams() {
 
 void SimulatedMachine::set_log_full(bool full) {
   if (process_) process_->log.set_full(full);
+}
+
+void SimulatedMachine::set_archive_full(bool full) {
+  if (process_ && process_->archive) process_->archive->set_full(full);
 }
 
 SimulatedXen* SimulatedMachine::xen() { return hardware_ ? hardware_->xen.get() : nullptr; }

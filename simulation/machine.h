@@ -62,7 +62,8 @@ struct MachineOptions {
   std::int64_t drift_ppm = 0;
   Duration wall_offset;
   std::uint64_t seed = 0;
-  bool xen = false;  // a Xen host, with domains that are no VMs of the cluster
+  bool xen = false;      // a Xen host, with domains that are no VMs of the cluster
+  bool archive = false;  // it keeps what others say: `actors.archive`
   PartsInPlace in_place;
 };
 
@@ -100,9 +101,11 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   void kill_guest(const std::string& vm);
   void cut_streams();
   void set_log_full(bool full);
+  void set_archive_full(bool full);
   SimulatedXen* xen();  // null: it is no Xen host, or has no power
   const MemoryDisk& disk() const { return disk_; }
   const MemoryLogDisk& log_disk() const { return log_disk_; }
+  const MemoryLogDisk& archive_disk() const { return archive_disk_; }
   // Of a machine that never comes back: its power goes next.
   MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }
   std::optional<Epoch> open_port(const std::string& vm) const;
@@ -130,7 +133,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   Random random_;
   MachineScheduler scheduler_;
   MemoryDisk disk_;
-  MemoryLogDisk log_disk_;
+  MemoryLogDisk log_disk_, archive_disk_;
   std::uint64_t disks_ = 1;  // a new disk makes a new identity
   std::uint32_t boots_ = 0;
   bool fresh_ = true;                 // since power came, no daemon that ended had a session

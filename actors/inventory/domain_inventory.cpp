@@ -201,7 +201,8 @@ void DomainInventory::say(DomainId id, const std::optional<Said>& now) {
   note(said_, id, now);
   context_.publish(std::move(draft), [this, note, id, now](const absl::Status& logged) {
     if (logged.ok()) return note(logged_, id, now);
-    // It was not said: the next look finds the difference again, from what the log has.
+    // It was not said: the next look finds the difference again, from what the log has; the name, too.
+    missed_.insert(id);
     const auto last = logged_.find(id);
     note(said_, id, last == logged_.end() ? std::nullopt : std::optional(last->second));
   });

@@ -14,6 +14,10 @@ constexpr std::size_t page_bytes_max = 512 << 10;  // an answer is one message o
 
 void LogReader::serve(Message<schema::Request> request, Answer answer) {
   if (!request.reader().isReadLog()) return Actor::serve(std::move(request), std::move(answer));
+  pages_.serve(request, std::move(answer));
+}
+
+void LogPages::serve(const Message<schema::Request>& request, Answer answer) {
   const auto read = request.reader().getReadLog();
   auto pattern = Pattern::parse(read.getPattern().size() == 0 ? ">" : text(read.getPattern()));
   if (!pattern.ok()) return answer(pattern.status());
@@ -21,8 +25,8 @@ void LogReader::serve(Message<schema::Request> request, Answer answer) {
   read_page(read.getFrom(), *pattern, limit, std::make_shared<Answer>(std::move(answer)));
 }
 
-void LogReader::read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit,
-                          std::shared_ptr<Answer> answer) {
+void LogPages::read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit,
+                         std::shared_ptr<Answer> answer) {
   const auto send = [this, from, pattern, answer](absl::StatusOr<LogPage> page) {
     if (!page.ok()) return (*answer)(page.status());
     std::size_t fitting = 0;

@@ -8,11 +8,12 @@
 
 namespace supercloud {
 
-class LogReader final : public Actor {
+// Serves readLog from a log, for the actor that owns it. Thread-bound to it.
+class LogPages {
  public:
-  LogReader(Context& context, EventLog& log) : context_(context), log_(log) {}
-  void receive(const Event&) override {}
-  void serve(Message<schema::Request> request, Answer answer) override;
+  LogPages(Context& context, EventLog& log) : context_(context), log_(log) {}
+  // One page, as far as a message holds it. `request` is a readLog.
+  void serve(const Message<schema::Request>& request, Answer answer);
 
  private:
   void read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit,
@@ -20,6 +21,16 @@ class LogReader final : public Actor {
 
   Context& context_;
   EventLog& log_;
+};
+
+class LogReader final : public Actor {
+ public:
+  LogReader(Context& context, EventLog& log) : pages_(context, log) {}
+  void receive(const Event&) override {}
+  void serve(Message<schema::Request> request, Answer answer) override;
+
+ private:
+  LogPages pages_;
 };
 
 }  // namespace supercloud

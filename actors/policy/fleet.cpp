@@ -69,7 +69,10 @@ void Fleet::proposed(const Event& event, PlaceOf place_of) {
                                                     : str(proposed.getTargetPlace());
   move.reason = str(proposed.getReason());
   move.leaving = proposed.getLeaving();
-  vm.moves.push_front(std::move(move));
+  // Logs and archives are not read in the order of time.
+  const auto older =
+      std::ranges::find_if(vm.moves, [&](const Move& known) { return known.at <= move.at; });
+  vm.moves.insert(older, std::move(move));
   if (vm.moves.size() <= moves_max) return;
   const auto idle = std::find_if(vm.moves.rbegin(), vm.moves.rend(),
                                  [](const Move& old) { return old.ended && !old.begun; });
@@ -99,6 +102,8 @@ bool Fleet::moved(const Event& event) {
     const auto completed = event.payload().getMigrationCompleted();
     move->begun = true;
     move->completed = true;
+    if (event.time() < measured_) return true;
+    measured_ = event.time();
     total_ = absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()));
     // Whole microseconds: nothing that a policy sees depends on how a double is printed or rounded.
     blackout_ = absl::Microseconds(static_cast<std::int64_t>(completed.getBlackoutMs() * 1000));

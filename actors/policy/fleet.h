@@ -68,7 +68,8 @@ class Fleet {
   std::map<std::string, Vm> vms_;  // by "tenant/name"
   // Moves to save money that have begun, by cluster time.
   std::map<std::pair<absl::Time, EventId>, bool> begun_;
-  // The last completed move, in cluster time.
+  // The last completed move, in cluster time, and when it ended.
+  HybridTime measured_;
   Duration total_ = absl::ZeroDuration();
   Duration blackout_ = absl::ZeroDuration();
   std::uint64_t sent_bytes_ = 0;

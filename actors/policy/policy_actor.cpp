@@ -79,6 +79,7 @@ PolicyActor::PolicyActor(Context& context, LeaseTable& leases, PolicyRegistry re
       past_(context,
             {.patterns = {"spot.feed_lost.>", "spot.feed_restored.>", "node.joined.>",
                           "node.left.>", "migration.>", "vm.resumed.>"},
+             .archived = {"migration.>"},
              .quiet = past_quiet},
             [this](const Event& event) { hear_past(event); }),
       prices_(

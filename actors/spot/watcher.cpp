@@ -23,7 +23,8 @@ Watcher::Watcher(Context& context, LeaseTable& leases, const SessionView& sessio
       role_(context, leases, session, options_.role,
             {[this](Epoch epoch) { gained(epoch); }, [this](const std::string&) { end(); }},
             {.retry = options_.role_retry}),
-      past_(context, {{"spot.>"}}, [this](const Event& event) { fold(event); }) {
+      past_(context, {.patterns = {"spot.>"}, .archived = {"spot.>"}},
+            [this](const Event& event) { fold(event); }) {
   // What another holder publishes meanwhile is known here when this node takes over.
   context_.subscribe(Pattern::of("node.joined.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));

@@ -167,7 +167,7 @@ void SimulatedBus::took(const std::string& from, Peer& peer, const Request& requ
   };
   Reply<std::string> reply(far_future, std::move(answer));
   if (request.actor == history_actor) {
-    serve_history(*receiver_, name_, request.bytes, std::move(reply));
+    serve_history(*receiver_, name_, request.bytes, std::move(reply), encode_answer, true);
   } else {
     receiver_->on_request(request.actor, request.bytes, std::move(reply));
   }

@@ -38,8 +38,9 @@ struct SimulatedBusOptions {
   Duration retry_interval = absl::Milliseconds(100);  // of the join handshake
   Duration request_max = absl::Minutes(5);            // for requests without a deadline
   GapDetector::Options gaps;
-  RepairTimes repair{.unheard_max =
-                         absl::Seconds(10)};  // simulated machines that are gone rarely come back
+  RepairTimes repair{
+      .unheard_max = absl::Seconds(10),  // simulated machines that are gone rarely come back
+      .archives = true};
   // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.
   std::function<void(absl::Status)> on_fatal;
 };

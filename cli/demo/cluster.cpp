@@ -113,6 +113,7 @@ NodeConfig DemoCluster::config_of(const std::string& node) const {
 absl::Status DemoCluster::start_site() {
   NodeConfig config = config_of(site_name);
   config.account = plan_.account;
+  config.archive.emplace();  // it stays, and the machines of the cloud take their logs along
   if (const absl::Status started = processes_.start(site_name, to_toml(config)); !started.ok())
     return started;
   const absl::Time deadline = absl::Now() + start_deadline;

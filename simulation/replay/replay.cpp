@@ -46,6 +46,18 @@ void furnish(MachineOptions& machine, const ReplayModel& model) {
                                     std::max(absl::ToDoubleSeconds(model.migration), 0.001)));
 }
 
+// Machines take their logs along, and with them what a budget of a day counts. Nothing else that is asked of an archive decides anything
+// here: without a budget there is none, which takes less time, and decides the same.
+std::optional<ArchiveOptions> archive_of(const ReplayOptions& options) {
+  const bool budget = options.model.moves_per_day > 0 ||
+                      std::ranges::any_of(options.vms, [](const Message<schema::VmSpec>& vm) {
+                        return vm.reader().getMovesPerDay() > 0;
+                      });
+  if (!budget) return std::nullopt;
+  return ArchiveOptions{.patterns = {"migration.proposed.>", "migration.accepted.>"},
+                        .look_interval = absl::InfiniteDuration()};
+}
+
 ClusterOptions cluster_options(const ReplayOptions& options) {
   const ReplayModel& model = options.model;
   ClusterOptions cluster;
@@ -54,6 +66,7 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
   cluster.places.assign(options.vms.size(), options.start);
   cluster.memory_bytes = model.memory_bytes;
   cluster.nothing_fails = true;
+  cluster.archive = archive_of(options);
   cluster.prices.origin = options.from;
   cluster.prices.on_demand = options.on_demand.place;
   cluster.prices.on_demand_per_hour = options.on_demand.usd_per_hour;

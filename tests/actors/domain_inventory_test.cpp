@@ -213,6 +213,18 @@ TEST_F(DomainInventoryTest, WhatAGuestWritesIntoItsCornerIsNothingToLookAt) {
   EXPECT_THAT(said(node), ElementsAre("1 web1 running"));
 }
 
+TEST_F(DomainInventoryTest, ANameThatAFullLogDidNotTakeIsSaidWhenItDoes) {
+  const DomainId id = *xen.create_domain("web1", 4096, 1);
+  TestNode& node = start_inventory();
+  SimulatedXenStore tools(scheduler, xen, Random(2));
+  node.log->set_full(true);
+  tools.write(0, *(XenPath::domain(id) / "name"), "web2", {});
+  run(absl::Seconds(10));
+  node.log->set_full(false);
+  run(absl::Seconds(30));
+  EXPECT_THAT(said(node), ElementsAre("1 web1 running", "1 web2 running"));
+}
+
 TEST_F(DomainInventoryTest, WhatAFullLogDidNotTakeIsSaidWhenItDoes) {
   ASSERT_TRUE(xen.create_domain("web1", 4096, 1).ok());
   TestNode& node = start_inventory();

@@ -72,6 +72,7 @@ FORBIDDEN_LINKS = {
     "storage": ["zmq", "xen", "curl", "sodium"],
     "hypercall": ["zmq", "rocksdb", "curl", "sodium"],
     "actors": ["zmq", "rocksdb", "xen", "curl", "sodium"],
+    "actors/archive": ["zmq", "xen", "curl", "sodium"],  # over the log on disk, too
     "actors/live": ["zmq", "rocksdb", "xen"],
     "actors/policy/plugin": ["rocksdb", "xen"],
     "simulation": ["zmq", "rocksdb", "xen", "curl", "sodium"],

@@ -56,6 +56,32 @@ TEST(NodeConfig, WhatIsWrittenReadsAsTheSame) {
   EXPECT_EQ(again->host->devices, (std::vector<std::string>{"gpu/t4", "tpm"}));
 }
 
+TEST(NodeConfig, AnArchiveKeepsEverythingOrWhatItsPatternsSay) {
+  const auto without = parse_node_config(good, "node.toml");
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_FALSE(without->archive);
+  const auto all = parse_node_config(std::string(good) + "[archive]\n", "node.toml");
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_TRUE(all->archive);
+  EXPECT_EQ(all->archive->patterns, std::vector<std::string>{">"});
+  const auto some = parse_node_config(
+      std::string(good) + "[archive]\npatterns = [\"migration.>\", \"ledger.>\"]\n", "node.toml");
+  ASSERT_TRUE(some.ok()) << some.status();
+  const auto again = parse_node_config(to_toml(*some), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->archive->patterns, (std::vector<std::string>{"migration.>", "ledger.>"}));
+}
+
+TEST(NodeConfig, AnArchiveOfNothingAndAPatternThatIsNoneAreMistakes) {
+  EXPECT_NE(mistake_in(std::string(good) + "[archive]\npatterns = []\n")
+                .find("archive.patterns is empty: name what is to be kept"),
+            std::string::npos);
+  EXPECT_NE(mistake_in(std::string(good) + "[archive]\npatterns = [\"migration..x\"]\n")
+                .find("archive.patterns has one that is none: "),
+            std::string::npos)
+      << mistake_in(std::string(good) + "[archive]\npatterns = [\"migration..x\"]\n");
+}
+
 TEST(NodeConfig, AnUnknownKeyIsAMistakeAndTheNearOneIsNamed) {
   EXPECT_EQ(mistake_in(std::string("nme = \"x\"\n") + good),
             "node.toml:1: nme is not known here: did you mean name?");

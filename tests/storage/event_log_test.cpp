@@ -235,6 +235,19 @@ TEST_P(EveryEventLog, keeps_reservations_also_without_events) {
   }
 }
 
+// As an archive keeps its position in another log.
+TEST_P(EveryEventLog, keeps_a_reservation_of_any_name_with_the_events_beside_it) {
+  for (const std::uint64_t position : {2, 7}) {
+    ASSERT_TRUE(append({event(position)}, EventLog::Reservation{"node-a", 5, position}).ok());
+    for (int run = 0; run < 2; ++run) {
+      EXPECT_EQ(on().log().origin("node-a").incarnation, 5U);
+      EXPECT_EQ(on().log().origin("node-a").sequence_reserved, position);
+      EXPECT_EQ(on().log().origins(), (std::vector<std::string>{"node-a", "node-a/executor"}));
+      on().restart();
+    }
+  }
+}
+
 TEST_P(EveryEventLog, starts_anew_with_a_later_incarnation) {
   ASSERT_TRUE(append({event(7)}, EventLog::Reservation{"node-a/executor", 1, 100}).ok());
   ASSERT_TRUE(append({}, EventLog::Reservation{"node-a/executor", 2, 50}).ok());

@@ -24,6 +24,8 @@ struct Breakage {
 std::vector<Breakage> broken_decisions();
 // Keeper, disk, network, hypervisor and bus: stand-ins for seams.
 std::vector<Breakage> broken_parts();
+// Logs of archives.
+std::vector<Breakage> broken_archives();
 
 // Circumstances.
 FaultOptions no_faults();

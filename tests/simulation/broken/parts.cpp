@@ -27,9 +27,11 @@ template <class Broken>
 void put_in_hypervisor(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
     return with<Broken>(std::make_unique<Broken>(real.guests->hypervisor), [&real](Broken& part) {
-      return NodeActorsSeams{real.leases, real.log, real.session,
-                             GuestSeams{part, real.guests->volumes, real.guests->fabric},
-                             real.provider};
+      return NodeActorsSeams{
+          real.leases,   real.log,
+          real.session,  GuestSeams{part, real.guests->volumes, real.guests->fabric},
+          real.provider, std::nullopt,
+          real.archive};
     });
   };
 }
@@ -38,9 +40,11 @@ template <class Broken>
 void put_in_volumes(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
     return with<Broken>(std::make_unique<Broken>(real.guests->volumes), [&real](Broken& part) {
-      return NodeActorsSeams{real.leases, real.log, real.session,
-                             GuestSeams{real.guests->hypervisor, part, real.guests->fabric},
-                             real.provider};
+      return NodeActorsSeams{
+          real.leases,   real.log,
+          real.session,  GuestSeams{real.guests->hypervisor, part, real.guests->fabric},
+          real.provider, std::nullopt,
+          real.archive};
     });
   };
 }
@@ -49,9 +53,11 @@ template <class Broken>
 void put_in_fabric(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
     return with<Broken>(std::make_unique<Broken>(real.guests->fabric), [&real](Broken& part) {
-      return NodeActorsSeams{real.leases, real.log, real.session,
-                             GuestSeams{real.guests->hypervisor, real.guests->volumes, part},
-                             real.provider};
+      return NodeActorsSeams{
+          real.leases,   real.log,
+          real.session,  GuestSeams{real.guests->hypervisor, real.guests->volumes, part},
+          real.provider, std::nullopt,
+          real.archive};
     });
   };
 }
@@ -60,7 +66,8 @@ template <class Broken>
 void put_in_leases(MachineOptions& machine) {
   machine.in_place.seams = [](const NodeActorsSeams& real, Scheduler&) {
     return with<Broken>(std::make_unique<Broken>(real.leases), [&real](Broken& part) {
-      return NodeActorsSeams{part, real.log, real.session, real.guests, real.provider};
+      return NodeActorsSeams{part,          real.log,     real.session, real.guests,
+                             real.provider, std::nullopt, real.archive};
     });
   };
 }
@@ -171,8 +178,10 @@ class LossyReplication {
   LossyReplication(const NodeActorsSeams& real, Scheduler& scheduler, bool verifies)
       : volumes_(real.guests->volumes, scheduler.clock(), verifies),
         hypervisor_(real.guests->hypervisor, volumes_, scheduler),
-        seams_{real.leases, real.log, real.session,
-               GuestSeams{hypervisor_, volumes_, real.guests->fabric}, real.provider} {}
+        seams_{real.leases,   real.log,
+               real.session,  GuestSeams{hypervisor_, volumes_, real.guests->fabric},
+               real.provider, std::nullopt,
+               real.archive} {}
   const NodeActorsSeams& seams() const { return seams_; }
 
  private:

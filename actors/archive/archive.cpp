@@ -1,0 +1,256 @@
+#include "actors/archive/archive.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::uint16_t types_max = 1024;
+
+// Subscriptions that let all of a pattern through which nodes log, and no telemetry that shares its beginning: by type, where the
+// pattern leaves the type open.
+std::vector<std::string> heard_of(const std::string& pattern) {
+  const std::string domain(topic_token(pattern, 0));
+  const bool open = domain == ">" || topic_token(pattern, 1) == ">";
+  if (!open) return {pattern};
+  std::vector<std::string> heard;
+  for (std::uint16_t type = 0; type < types_max; ++type) {
+    const auto which = static_cast<schema::Payload::Which>(type);
+    const std::string topic(topic_of(which));
+    if (topic.empty() || delivery_of(which) == schema::Delivery::VOLATILE) continue;
+    if (domain == ">" || domain == "*" || domain == topic_token(topic, 0))
+      heard.push_back(topic + ".>");
+  }
+  return heard.empty() ? std::vector{pattern} : heard;
+}
+
+// The tokens that all begin with, and the rest.
+std::string common(const std::vector<std::string>& patterns) {
+  if (patterns.size() == 1) return patterns.front();
+  std::string lead;
+  for (std::size_t i = 0;; ++i) {
+    const std::string_view token = topic_token(patterns.front(), i);
+    const bool literal = is_token(token);
+    const bool same = std::ranges::all_of(
+        patterns, [&](const std::string& other) { return topic_token(other, i) == token; });
+    // Where one of them ends, ">" would not match it.
+    const bool last = std::ranges::any_of(
+        patterns, [&](const std::string& other) { return topic_token(other, i + 1).empty(); });
+    if (!literal || !same || last) return lead + ">";
+    absl::StrAppend(&lead, absl::string_view(token.data(), token.size()), ".");
+  }
+}
+
+}  // namespace
+
+Archive::Archive(Context& context, EventLog& log, ArchiveOptions options)
+    : context_(context), log_(log), options_(std::move(options)), pages_(context, log) {
+  for (const std::string& pattern : options_.patterns) patterns_.push_back(Pattern::of(pattern));
+  wire_ = common(options_.patterns);
+  std::vector<std::string> heard = {"node.joined.>", "node.capacity.>"};
+  for (const std::string& pattern : options_.patterns)
+    for (std::string& each : heard_of(pattern))
+      if (std::ranges::find(heard, each) == heard.end()) heard.push_back(std::move(each));
+  for (const std::string& pattern : heard) context_.subscribe(Pattern::of(pattern));
+  // What an archive before this one has appended, and was not told of, is settled then, whatever the answer.
+  log_.append({}, std::nullopt,
+              context_.reply<Done>(absl::InfiniteDuration(),
+                                   [this](const absl::StatusOr<Done>&) { begin(); }));
+}
+
+// The position in a node's log is kept as the reservation of the node's name, which is no origin's.
+void Archive::begin() {
+  for (const std::string& name : log_.origins()) {
+    const OriginState state = log_.origin(name);
+    if (is_origin(name)) {
+      const std::uint64_t last = state.tails.empty() ? 0 : state.tails.front().second;
+      newest_[name] = {state.incarnation, last};  // the first is of the whole stream
+    } else {
+      positions_[name] = {state.incarnation, state.sequence_reserved};
+    }
+  }
+  begun_ = true;
+  for (auto& [node, source] : sources_) {
+    source.next = position_of(node, source.generation);
+    want(node, source);
+  }
+}
+
+std::uint64_t Archive::position_of(const std::string& node, std::uint64_t generation) const {
+  const auto known = positions_.find(node);
+  return known != positions_.end() && known->second.first == generation ? known->second.second : 0;
+}
+
+bool Archive::keeps(const Event& event) const {
+  return std::ranges::any_of(
+      patterns_, [&](const Pattern& pattern) { return pattern.matches(event.topic()); });
+}
+
+void Archive::introduce(const Event& event) {
+  const auto payload = event.payload();
+  const std::string node = event.type() == schema::Payload::NODE_JOINED
+                               ? str(payload.getNodeJoined().getNode())
+                               : str(payload.getNodeCapacity().getNode());
+  if (node != node_of(event.origin())) return;
+  Source& source = sources_[node];
+  if (event.incarnation() > source.generation) {
+    source.generation = event.incarnation();
+    source.next = position_of(node, source.generation);
+  } else if (context_.now() - source.looked < options_.look_interval) {
+    return;
+  }
+  want(node, source);
+}
+
+void Archive::receive(const Event& event) {
+  if (event.type() == schema::Payload::NODE_JOINED ||
+      event.type() == schema::Payload::NODE_CAPACITY)
+    introduce(event);
+  if (delivery_of(event.type()) == schema::Delivery::VOLATILE || !keeps(event)) return;
+  const auto found = sources_.find(node_of(event.origin()));
+  if (found == sources_.end()) return;  // it will say that it is there
+  Source& source = found->second;
+  source.heard = std::max(source.heard, event.time());
+  source.vain = 0;
+  want(found->first, source);
+}
+
+void Archive::want(const std::string& node, Source& source) {
+  if (!begun_ || source.waiting) return;
+  if (source.reading) {
+    source.more = true;
+    return;
+  }
+  source.waiting = true;
+  waiting_.push_back(node);
+  pump();
+}
+
+void Archive::pump() {
+  while (under_way_ < options_.pages_max && !waiting_.empty()) {
+    const std::string node = std::move(waiting_.front());
+    waiting_.pop_front();
+    ask(node, sources_[node]);
+  }
+}
+
+void Archive::ask(const std::string& node, Source& source) {
+  source.waiting = false;
+  source.reading = true;
+  source.more = false;
+  source.looked = context_.now();
+  context_.cancel(std::exchange(source.timer, 0));
+  ++under_way_;
+  const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
+    auto read = builder.initReadLog();
+    read.setFrom(source.next);
+    read.setPattern(wire_);
+    read.setLimit(options_.page_events);
+  });
+  context_.request({node, "log"}, request, options_.deadline,
+                   [this, node, generation = source.generation](
+                       const absl::StatusOr<Message<schema::Response>>& response) {
+                     answered(node, generation, response);
+                   });
+}
+
+void Archive::answered(const std::string& node, std::uint64_t generation,
+                       const absl::StatusOr<Message<schema::Response>>& response) {
+  Source& source = sources_[node];
+  // It cannot be asked, and will be when it is heard again; or it has begun another log, and this may be a page of either.
+  const bool good = response.ok() && response->reader().isLog();
+  if (!good || generation != source.generation) {
+    source.reading = false;
+    --under_way_;
+    if (good) want(node, source);
+    return pump();
+  }
+  const auto log = response->reader().getLog();
+  Page page{.node = node,
+            .generation = generation,
+            .next = log.getNext(),
+            .end = log.getEnd() || log.getNext() <= source.next};
+  for (const auto data : log.getEvents()) {
+    absl::StatusOr<Event> event =
+        context_.pool().parse({reinterpret_cast<const std::byte*>(data.begin()), data.size()});
+    // What it says in the name of another node is not its to say.
+    if (!event.ok() || node_of(event->origin()) != node) continue;
+    source.read = std::max(source.read, event->time());
+    if (!keeps(*event)) continue;
+    Sequence& newest = newest_[std::string(event->origin())];
+    const Sequence sequence{event->incarnation(), event->sequence()};
+    if (sequence <= newest) continue;
+    newest = sequence;
+    page.events.push_back(*std::move(event));
+  }
+  if (page.events.empty()) return stored(page);
+  store(std::move(page), options_.retry_min);
+}
+
+void Archive::store(Page page, Duration retry) {
+  EventLog::Reservation position{page.node, page.generation, page.next};
+  std::vector<Event> events = page.events;
+  log_.append(std::move(events), std::move(position),
+              context_.reply<Done>(absl::InfiniteDuration(), [this, page = std::move(page), retry](
+                                                                 const absl::StatusOr<Done>& done) {
+                if (done.ok()) {
+                  full_ = false;
+                  positions_[page.node] = {page.generation, page.next};
+                  return stored(page);
+                }
+                say_full(done.status());
+                context_.after(retry, [this, page, retry] {
+                  store(page, std::min(retry * 2, options_.retry_max));
+                });
+              }));
+}
+
+void Archive::stored(const Page& page) {
+  Source& source = sources_[page.node];
+  source.reading = false;
+  --under_way_;
+  if (page.generation == source.generation) source.next = page.next;
+  if (!page.end || source.more || page.generation != source.generation)
+    want(page.node, source);
+  else
+    ended(page.node, source);
+  pump();
+}
+
+// All that is in its log was read.
+void Archive::ended(const std::string& node, Source& source) {
+  if (source.heard <= source.read) {
+    source.vain = 0;
+    return;
+  }
+  // A noted event is heard before it is in the log.
+  if (source.vain >= options_.again_max) return;
+  source.timer = context_.after(options_.again * (1 << source.vain++), [this, node] {
+    sources_[node].timer = 0;
+    want(node, sources_[node]);
+  });
+}
+
+// Once: it goes on by itself when there is room.
+void Archive::say_full(const absl::Status& why) {
+  if (std::exchange(full_, true)) return;
+  Draft draft = context_.draft(context_.node());
+  auto slow = draft.payload().initBusSlowSubscriber();
+  slow.setSubscriber(context_.self().to_string());
+  slow.setBacklog(under_way_ + waiting_.size());
+  slow.setDone(absl::StrCat("the archive waits, and what nodes say stays in their own logs: ",
+                            why.message()));
+  // The disk may be the same as the node's own log's.
+  context_.publish(std::move(draft), [](const absl::Status&) {});
+}
+
+void Archive::serve(Message<schema::Request> request, Answer answer) {
+  if (!request.reader().isReadLog()) return Actor::serve(std::move(request), std::move(answer));
+  pages_.serve(request, std::move(answer));
+}
+
+}  // namespace supercloud

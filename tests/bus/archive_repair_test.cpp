@@ -1,0 +1,105 @@
+// What a publisher cannot give any more comes from the archive of another: where everyone is believed who is heard, and nowhere else.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <ostream>
+
+#include "tests/bus/bus_world.h"
+
+namespace supercloud {
+namespace {
+
+struct Kind {
+  std::string name;
+  std::unique_ptr<BusWorld> (*make)();
+  bool believed = true;  // a node, of others
+};
+
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
+class ArchiveRepair : public testing::TestWithParam<Kind> {
+ protected:
+  static constexpr std::uint64_t lost = 40;
+
+  bool run_until(const std::function<bool()>& condition) { return world_->run_until(condition); }
+
+  // b lacks 2 to 41 of a, whose log is gone; c has archived them up to `archived`.
+  void lose(std::uint64_t archived) {
+    for (const auto& [from, to] : {std::pair(a.get(), b.get()), std::pair(b.get(), c.get())})
+      ASSERT_TRUE(run_until([&] { return from->sees(to->name) && to->sees(from->name); }));
+    bool ready = false;
+    b->bus->subscribe("vm.", Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
+                        EXPECT_TRUE(done.ok());
+                        ready = true;
+                      }));
+    ASSERT_TRUE(run_until([&] { return ready; }));
+    a->publish("executor", "web1");
+    ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+    a->keeps_log = c->keeps_log = true;
+    world_->cut("a", "b");
+    for (std::uint64_t i = 0; i < lost; ++i) a->publish("executor", "web1");
+    for (const Event& event : a->log)
+      if (event.sequence() <= archived) c->log.push_back(*c->pool->parse(event.bytes()));
+    a->keeps_log = false;
+    a->log.clear();
+    world_->mend(lost);
+    a->publish("executor", "web1");
+  }
+  std::vector<std::uint64_t> arrived() const { return b->sequences("a/executor"); }
+
+  std::unique_ptr<BusWorld> world_ = GetParam().make();
+  std::unique_ptr<BusProcess> a = world_->start_lossy("a");
+  std::unique_ptr<BusProcess> b = world_->start("b");
+  std::unique_ptr<BusProcess> c = world_->start("c");
+};
+
+TEST_P(ArchiveRepair, gives_all_in_its_place) {
+  lose(lost + 1);
+  ASSERT_TRUE(run_until([&] { return arrived().size() == lost + 2 || !b->gaps.empty(); }));
+  if (GetParam().believed) {
+    EXPECT_TRUE(b->gaps.empty());
+    ASSERT_EQ(arrived().size(), lost + 2);
+    for (std::uint64_t i = 0; i < lost + 2; ++i) EXPECT_EQ(arrived()[i], i + 1);
+    EXPECT_GT(c->asked, 1) << "it comes in parts";
+  } else {
+    EXPECT_EQ(c->asked, 0);
+    ASSERT_EQ(b->gaps.size(), 1);
+    EXPECT_EQ(b->gaps[0].after, 1);
+    EXPECT_EQ(b->gaps[0].up_to, lost + 1);
+  }
+}
+
+TEST_P(ArchiveRepair, says_what_no_archive_has) {
+  if (!GetParam().believed) GTEST_SKIP() << "no archive is asked";
+  lose(lost - 1);
+  ASSERT_TRUE(run_until([&] { return arrived().size() == lost; }));
+  ASSERT_EQ(b->gaps.size(), 1);
+  EXPECT_EQ(b->gaps[0].after, lost - 1);
+  EXPECT_EQ(b->gaps[0].up_to, lost + 1);
+  EXPECT_THAT(b->gaps[0].why, testing::HasSubstr("there is no log"));
+  EXPECT_EQ(arrived().back(), lost + 2);
+  EXPECT_TRUE(std::ranges::is_sorted(arrived()));
+}
+
+TEST_P(ArchiveRepair, asks_nobody_who_has_said_that_there_is_none) {
+  if (!GetParam().believed) GTEST_SKIP() << "no archive is asked";
+  lose(0);
+  c->keeps_log = false;
+  ASSERT_TRUE(run_until([&] { return !b->gaps.empty(); }));
+  const std::size_t asked = c->asked;
+  EXPECT_GE(asked, 1);
+  a->streams.event(*a->pool, "executor", "web1");  // is lost
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->gaps.size() == 2; }));
+  EXPECT_EQ(c->asked, asked);
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, ArchiveRepair,
+                         testing::Values(Kind{"simulated", make_simulated_world},
+                                         Kind{"ipc", make_ipc_world},
+                                         Kind{"tcp", make_tcp_world, false}),
+                         [](const auto& kind) { return kind.param.name; });
+
+}  // namespace
+}  // namespace supercloud

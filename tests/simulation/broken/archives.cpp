@@ -1,0 +1,86 @@
+// Archives that do not keep what they were given.
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/simulation/broken/breakage.h"
+
+namespace supercloud {
+namespace {
+
+// A log that changes what is appended.
+class ChangedLog final : public EventLog {
+ public:
+  using Change = std::vector<Event> (*)(std::vector<Event> events);
+
+  ChangedLog(EventLog& real, Change change) : real_(real), change_(change) {}
+
+  void append(std::vector<Event> events, std::optional<Reservation> reserve,
+              Reply<Done> reply) override {
+    real_.append(change_(std::move(events)), std::move(reserve), std::move(reply));
+  }
+  void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override {
+    real_.read(from, std::move(pattern), limit, std::move(reply));
+  }
+  void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override {
+    real_.read_stream(std::move(range), bytes_max, std::move(reply));
+  }
+  OriginState origin(std::string_view name) const override { return real_.origin(name); }
+  std::vector<std::string> origins() const override { return real_.origins(); }
+
+ private:
+  EventLog& real_;
+  Change change_;
+};
+
+template <ChangedLog::Change change>
+void put_in_archive(MachineOptions& machine) {
+  machine.in_place.seams = [](const NodeActorsSeams& real,
+                              Scheduler&) -> std::shared_ptr<const NodeActorsSeams> {
+    if (real.archive == nullptr) return nullptr;
+    struct Owned {
+      ChangedLog log;
+      NodeActorsSeams seams;
+    };
+    const auto owned = std::make_shared<Owned>(Owned{{*real.archive, change}, real});
+    owned->seams.archive = &owned->log;
+    return {owned, &owned->seams};
+  };
+}
+
+std::vector<Event> some_dropped(std::vector<Event> events) {
+  std::erase_if(events, [](const Event& event) { return event.sequence() % 7 == 3; });
+  return events;
+}
+
+std::vector<Event> some_doubled(std::vector<Event> events) {
+  if (!events.empty()) events.push_back(events.front());
+  return events;
+}
+
+std::vector<Event> turned_around(std::vector<Event> events) {
+  std::ranges::reverse(events);
+  return events;
+}
+
+std::vector<Event> all_dropped(std::vector<Event>) { return {}; }
+
+}  // namespace
+
+std::vector<Breakage> broken_archives() {
+  constexpr const char* rule = "the archive's own: once, in order, without a hole";
+  constexpr const char* caught = "an archive has";
+  const auto calm = [](RunOptions& run) { run.faults = no_faults(); };
+  return {
+      {"archive_that_drops_events", rule, caught, calm, put_in_archive<some_dropped>},
+      {"archive_that_doubles_events", rule, caught, calm, put_in_archive<some_doubled>},
+      {"archive_that_turns_pages_around", rule, caught, calm, put_in_archive<turned_around>},
+      {"archive_that_keeps_nothing", rule, caught, calm, put_in_archive<all_dropped>},
+  };
+}
+
+}  // namespace supercloud
