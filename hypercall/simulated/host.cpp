@@ -256,7 +256,7 @@ void SimulatedHost::send(const std::string& vm, TransferOptions options,
                      "; stop that transfer first")));
   }
   copy.sender = std::make_unique<PageSender>(scheduler_, network_, *copy.guest, std::move(options),
-                                             options_.bytes_per_second, copy.epoch,
+                                             [this] { return link_share(); }, copy.epoch,
                                              [this, vm](const absl::Status& why) {
                                                drop_sender(copies_.at(vm), why);
                                                look(vm);
@@ -286,6 +286,13 @@ void SimulatedHost::stop_send(const std::string& vm, Reply<Done> reply) {
                 absl::CancelledError(absl::StrCat("the transfer of ", vm, " was stopped")));
   }
   reply(Done{});
+}
+
+std::uint64_t SimulatedHost::link_share() const {
+  const auto streams = std::ranges::count_if(copies_, [](const auto& copy) {
+    return copy.second.sender != nullptr && copy.second.sender->busy();
+  });
+  return options_.bytes_per_second / static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(streams, 1));
 }
 
 void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {

@@ -40,7 +40,7 @@ class HostFaults {
 
 struct SimulatedHostOptions {
   std::uint64_t memory_bytes = 64ULL << 30;
-  std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream
+  std::uint64_t bytes_per_second = 1ULL << 30;  // of its link: page streams share it evenly
   Duration call_time = absl::Milliseconds(1);   // of a call without a fault
   Duration stop_time_max = absl::Milliseconds(
       200);            // delta: a guest still executes for up to this when its keeper stops it
@@ -112,6 +112,7 @@ class SimulatedHost {
   void freeze(const std::string& vm);
   void drained(const std::string& vm);
   void pause_expired(const std::string& vm);
+  std::uint64_t link_share() const;  // of one page stream
   void drop_sender(Copy& copy, const absl::Status& why);
   void remove(const std::string& vm, const absl::Status& why);
   void look(const std::string& vm);

@@ -19,18 +19,15 @@ constexpr std::uint64_t second_us = 1'000'000;
 }  // namespace
 
 PageSender::PageSender(Scheduler& scheduler, LinkNetwork& network, SimulatedGuest& guest,
-                       TransferOptions options, std::uint64_t bytes_per_second, Epoch epoch,
+                       TransferOptions options, std::function<std::uint64_t()> share, Epoch epoch,
                        std::function<void(absl::Status why)> ended)
     : scheduler_(scheduler),
       guest_(guest),
       options_(std::move(options)),
-      bytes_per_second_(std::max<std::uint64_t>(bytes_per_second, 1)),
+      share_(std::move(share)),
       ended_(std::move(ended)),
       reported_(scheduler.clock().now()),
       link_(network.connect(options_.endpoint, "pages")) {
-  if (options_.bytes_per_second_max != 0) {
-    bytes_per_second_ = std::min(bytes_per_second_, options_.bytes_per_second_max);
-  }
   link_->set_handler({.on_frame = [this](std::string frame) { on_frame(frame); },
                       .on_closed =
                           [this](absl::Status why) {
@@ -144,7 +141,7 @@ void PageSender::pump() {
 
 void PageSender::send_batch() {
   if (link_->backlog() > backlog_max) return schedule(backlog_wait);
-  const std::uint64_t share = bytes_per_second_ / batches_per_second / guest_.page_bytes();
+  const std::uint64_t share = bytes_per_second() / batches_per_second / guest_.page_bytes();
   const std::size_t batch = std::clamp<std::size_t>(share, 1, batch_pages_max);
   transfer::Pages frame;
   frame.pass = pass_;
@@ -185,7 +182,7 @@ TransferProgress PageSender::measure() const {
   progress.pass = pass_;
   progress.sent_bytes = sent_pages_ * page_bytes;
   progress.remaining_bytes = confirmed_ ? 0 : left * page_bytes;
-  progress.bytes_per_second = bytes_per_second_;
+  progress.bytes_per_second = bytes_per_second();
   progress.dirty_pages_per_second = guest_.dirty_rate().pages_per_second;
   progress.converged = converged_;
   const auto done = static_cast<std::uint32_t>(99 * (pages - left) / pages);
@@ -197,21 +194,28 @@ TransferProgress PageSender::measure() const {
   const std::uint32_t passes_left = options_.passes_max > pass_ ? options_.passes_max - pass_ : 1;
   const Duration slowest = time_for(pages * page_bytes) * passes_left + progress.eta_low;
   progress.eta_high = slowest;
-  if (dirty_bytes < bytes_per_second_) {
+  if (dirty_bytes < progress.bytes_per_second) {
     // What is dirtied meanwhile comes on top: a geometric series.
-    const std::uint64_t net = bytes_per_second_ - dirty_bytes;
+    const std::uint64_t net = progress.bytes_per_second - dirty_bytes;
     const Duration grown =
-        progress.eta_low * static_cast<std::int64_t>(bytes_per_second_ / net + 1);
+        progress.eta_low * static_cast<std::int64_t>(progress.bytes_per_second / net + 1);
     progress.eta_high = std::min(slowest, grown + options_.blackout_budget);
   }
   return progress;
 }
 
+std::uint64_t PageSender::bytes_per_second() const {
+  const std::uint64_t share = std::max<std::uint64_t>(share_(), 1);
+  const std::uint64_t cap = options_.bytes_per_second_max;
+  return cap == 0 ? share : std::min(share, cap);
+}
+
 Duration PageSender::time_for(std::uint64_t bytes) const {
-  const std::uint64_t whole = bytes / bytes_per_second_;
-  const std::uint64_t rest = bytes % bytes_per_second_;
+  const std::uint64_t rate = bytes_per_second();
+  const std::uint64_t whole = bytes / rate;
+  const std::uint64_t rest = bytes % rate;
   // In microseconds, so that the product stays within 64 bits up to 18 TB/s.
-  const std::uint64_t us = rest * second_us / bytes_per_second_;
+  const std::uint64_t us = rest * second_us / rate;
   return absl::Seconds(static_cast<std::int64_t>(whole)) +
          absl::Microseconds(static_cast<std::int64_t>(us));
 }

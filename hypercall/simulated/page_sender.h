@@ -22,10 +22,10 @@ class PageSender {
  public:
   using Progress = std::function<void(const TransferProgress&)>;
 
-  // `ended` is called once if the stream ends by itself, never from inside a call: the owner may
-  // then destroy the sender.
+  // `share`: the bytes per second that the host's link has for this stream now; asked anew for each batch. `ended` is called once if
+  // the stream ends by itself, never from inside a call: the owner may then destroy the sender.
   PageSender(Scheduler& scheduler, LinkNetwork& network, SimulatedGuest& guest,
-             TransferOptions options, std::uint64_t bytes_per_second, Epoch epoch,
+             TransferOptions options, std::function<std::uint64_t()> share, Epoch epoch,
              std::function<void(absl::Status why)> ended);
   ~PageSender();
   PageSender(const PageSender&) = delete;
@@ -33,6 +33,8 @@ class PageSender {
 
   const EventId& migration() const { return options_.migration; }
   bool failed() const { return failed_; }
+  // Whether it takes its share of the link.
+  bool busy() const { return !failed_ && !confirmed_; }
 
   // Whom to tell; a daemon that has restarted asks again and takes the place of the former one.
   void report_to(Progress progress, Reply<TransferProgress> converged);
@@ -50,12 +52,13 @@ class PageSender {
   void end_pass();
   void report();
   TransferProgress measure() const;
+  std::uint64_t bytes_per_second() const;
   Duration time_for(std::uint64_t bytes) const;
 
   Scheduler& scheduler_;
   SimulatedGuest& guest_;
   TransferOptions options_;
-  std::uint64_t bytes_per_second_;
+  std::function<std::uint64_t()> share_;
   std::function<void(absl::Status)> ended_;
   Progress progress_;
   Reply<TransferProgress> converged_reply_;

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -257,6 +259,30 @@ TEST_F(SimulatedHypervisorTest, SendingTakesTheTimeThatMemoryAndBandwidthGive) {
   const Duration taken = world_.now() - begun;
   EXPECT_GE(taken, absl::Seconds(4));
   EXPECT_LE(taken, absl::Seconds(5));
+}
+
+TEST_F(SimulatedHypervisorTest, StreamsOfOneHostShareItsLink) {
+  std::array<std::optional<absl::StatusOr<TransferProgress>>, 2> converged;
+  for (std::size_t i = 0; i < converged.size(); ++i) {
+    const std::string name = i == 0 ? "web1" : "web2";
+    ASSERT_TRUE(a_.create(test_vm(name, 4ULL << 30), 1).ok());
+    ASSERT_TRUE(a_.start("main/" + name, 1).ok());
+    ASSERT_TRUE(b_.prepare(test_vm(name, 4ULL << 30), test_migration(i + 1), 1).ok());
+    TransferOptions options;
+    options.migration = test_migration(i + 1);
+    options.endpoint = world_.endpoint(1);
+    a_.host().send("main/" + name, options, nullptr,
+                   Reply<TransferProgress>(world_.now() + absl::Minutes(1), [&, i](auto answer) {
+                     converged[i] = std::move(answer);
+                   }));
+  }
+  pass(absl::Seconds(7));
+  EXPECT_FALSE(converged[0] || converged[1]) << "each alone takes 4 s";
+  pass(absl::Seconds(2));
+  for (const auto& answer : converged) {
+    ASSERT_TRUE(answer && answer->ok());
+    EXPECT_EQ((*answer)->bytes_per_second, 1ULL << 29);
+  }
 }
 
 TEST_F(SimulatedHypervisorTest, AGuestThatDirtiesFasterThanTheLinkCountsAsConvergedAfterItsPasses) {
