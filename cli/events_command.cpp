@@ -8,18 +8,21 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "actors/observer/describe.h"
 #include "actors/observer/words.h"
 #include "cli/cluster_target.h"
 #include "cli/interrupt.h"
 #include "cli/suggest.h"
+#include "core/event_loop.h"
 #include "core/json.h"
 #include "core/text.h"
 
 namespace supercloud {
 namespace {
 
+constexpr double speed_max = 1e6;
 constexpr Duration history_interval = absl::Seconds(1);
 
 bool telemetry_of_nodes(const Event& event) {
@@ -64,11 +67,11 @@ class Follower {
     client_.on_gap([](const BusGap&) {
       std::cerr << "some events were missed here: `supercloud events` without --follow has them\n";
     });
+    const Interrupt interrupt;
     if (!arguments_.since.empty())
-      if (const int code = past(); code != exit_ok) return code;
+      if (const int code = past(interrupt); code != exit_ok) return code;
     for (const Event& event : std::exchange(waiting_, {})) tell(event);
     live_ = true;
-    const Interrupt interrupt;
     bool ended = false;
     while (!interrupt.requested() && !ended) {
       client_.run_until([&] { return interrupt.requested() || !std::cout; },
@@ -84,7 +87,7 @@ class Follower {
   }
 
  private:
-  int past() {
+  int past(const Interrupt& interrupt) {
     auto history = read_history(target_, Pattern::of(">"), client_.pool(), &client_);
     if (!history.ok()) return complain(history.status(), exit_unreachable);
     const absl::Time now = absl::Now();
@@ -95,8 +98,14 @@ class Follower {
                       absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
     for (const Event& event : *history) told_ids_.insert(event.id());
     dated_ = spans_days(*history);
-    if (print_history(*history, arguments_, now, std::cout, std::cerr) == exit_ok) ++told_;
-    return exit_ok;
+    const Instant began = client_.loop().clock().now();
+    const Pace pace = [&](Duration since_first) {
+      client_.run_until([&] { return interrupt.requested() || !std::cout; }, began + since_first);
+      return !interrupt.requested() && std::cout.good();
+    };
+    const int code = print_history(*history, arguments_, now, pace, std::cout, std::cerr);
+    if (code == exit_ok) ++told_;
+    return code == exit_interrupted ? code : exit_ok;
   }
   void hear(const Event& event) {
     if (!filter_.takes(event)) return;
@@ -136,10 +145,28 @@ int run_events(const EventsArguments& arguments, const Program& program) {
   EventPool pool;
   const auto history = read_history(*target, Pattern::of(">"), pool);
   if (!history.ok()) return complain(history.status(), exit_unreachable);
-  return print_history(*history, arguments, absl::Now(), std::cout, std::cerr);
+  const Interrupt interrupt;
+  EventLoop loop;
+  const Instant began = loop.clock().now();
+  const Pace pace = [&](Duration since_first) {
+    loop.run_until([&] { return interrupt.requested() || !std::cout; },
+                   began + since_first - loop.clock().now());
+    return !interrupt.requested() && std::cout.good();
+  };
+  return print_history(*history, arguments, absl::Now(), pace, std::cout, std::cerr);
 }
 
 }  // namespace
+
+absl::StatusOr<double> parse_replay_speed(std::string_view said) {
+  if (said == "max") return 0;
+  if (said == "original") return 1;
+  double factor = 0;
+  if (absl::SimpleAtod(absl_view(said), &factor) && factor > 0 && factor <= speed_max)
+    return factor;
+  return absl::InvalidArgumentError(absl::StrCat(
+      str(said), " is no speed: write original, max, or how many times as fast (60, 0.5)"));
+}
 
 absl::StatusOr<EventFilter> EventFilter::make(std::string_view pattern) {
   auto parsed = Pattern::parse(pattern.empty() ? ">" : pattern);
@@ -250,7 +277,7 @@ std::string nothing_matched(const std::vector<Event>& history, const std::string
 }
 
 int print_history(const std::vector<Event>& history, const EventsArguments& arguments,
-                  absl::Time now, std::ostream& out, std::ostream& err) {
+                  absl::Time now, const Pace& pace, std::ostream& out, std::ostream& err) {
   const auto said = [&](const absl::Status& why, int code) {
     err << std_view(why.message()) << "\n";
     return code;
@@ -262,13 +289,19 @@ int print_history(const std::vector<Event>& history, const EventsArguments& argu
     return said(since.status(), absl::IsNotFound(since.status()) ? exit_no_match : exit_usage);
   const bool dated = spans_days(history);
   std::size_t printed = 0, earlier = 0;
+  absl::Time first;
   for (const Event& event : history) {
     if (!filter->takes(event)) continue;
     if (event.time() < *since) {
       ++earlier;
       continue;
     }
-    ++printed;
+    const absl::Time at = event.time().wall();
+    if (printed++ == 0) first = at;
+    if (arguments.speed > 0) {
+      out << std::flush;
+      if (!pace((at - first) / arguments.speed)) return exit_interrupted;
+    }
     print_event(event, arguments.json, dated, out);
   }
   out << std::flush;
@@ -298,6 +331,19 @@ void add_events_command(CLI::App& root, Program& program) {
                    "default from the start, "
                    "with --follow from now")
       ->type_name("WHEN");
+  command
+      ->add_option_function<std::string>(
+          "--replay-speed",
+          [arguments](const std::string& said) {
+            const auto speed = parse_replay_speed(said);
+            if (!speed.ok())
+              throw CLI::ValidationError("--replay-speed", std::string(speed.status().message()));
+            arguments->speed = *speed;
+          },
+          "What is past, with the pauses between events: original, so many times as fast (60), or "
+          "max")
+      ->default_str("max")
+      ->type_name("SPEED");
   command->footer(
       "One line each: time (UTC), short id, topic, and what it says; --json prints each event "
       "whole. Passing events (progress,\n"
@@ -307,6 +353,7 @@ void add_events_command(CLI::App& root, Program& program) {
       "  supercloud events\n"
       "  supercloud events --since start 'migration.>'\n"
       "  supercloud events --follow '*.*.main.web1'\n"
+      "  supercloud events --replay-speed 10 --json 'vm.>'\n"
       "  supercloud events --since 10m 'spot.price_changed.>' --json");
   command->callback([arguments, &program] {
     arguments->json = program.json;

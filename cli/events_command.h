@@ -1,6 +1,7 @@
 // `supercloud events [PATTERN]`: what happened, and what happens.
 #pragma once
 
+#include <functional>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "cli/program.h"
 #include "core/event.h"
+#include "core/time.h"
 #include "core/topic.h"
 
 namespace supercloud {
@@ -18,7 +20,14 @@ struct EventsArguments {
   std::string since;    // empty: from the start, or with `follow` from now on
   bool follow = false;
   bool json = false;
+  double speed = 0;  // so many times as fast as it happened; 0: at once
 };
+
+// "original", "max", or a factor ("60", "0.5"). InvalidArgument: it is none of these.
+absl::StatusOr<double> parse_replay_speed(std::string_view said);
+
+// Comes back once so much time has passed since it was first called; false: print no more.
+using Pace = std::function<bool(Duration since_first)>;
 
 // Which events a command is about.
 class EventFilter {
@@ -44,10 +53,10 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
 // One line: event_line(), or JSON.
 void print_event(const Event& event, bool json, bool dated, std::ostream& out);
 
-// Prints those of `history` that are meant, with dates where it spans more than a day. Returns the program's exit code: exit_ok,
-// exit_usage, exit_no_match.
+// Prints those of `history` that are meant, with dates where it spans more than a day, each in its time if there is a speed. Returns
+// the program's exit code: exit_ok, exit_usage, exit_no_match, exit_interrupted.
 int print_history(const std::vector<Event>& history, const EventsArguments& arguments,
-                  absl::Time now, std::ostream& out, std::ostream& err);
+                  absl::Time now, const Pace& pace, std::ostream& out, std::ostream& err);
 // What to say of a pattern that takes no topic that this program knows, with the near ones; empty if it may take some.
 std::string names_no_topic(const std::string& pattern);
 // What to say when nothing has matched: near topics and names.

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <sstream>
+#include <tuple>
+#include <vector>
 
 #include "cli/events_command.h"
+#include "cli/interrupt.h"
 #include "tests/actors/told.h"
 
 namespace supercloud {
@@ -35,7 +38,7 @@ class EventsTest : public testing::Test {
     std::ostringstream out, err;
     const int code =
         print_history(told_.events(), {.pattern = pattern, .since = since, .json = json},
-                      Told::start() + absl::Minutes(4), out, err);
+                      Told::start() + absl::Minutes(4), nullptr, out, err);
     return {code, out.str(), err.str()};
   }
 
@@ -61,6 +64,40 @@ TEST_F(EventsTest, from_when_can_be_said_in_four_ways) {
   EXPECT_EQ(ask("", "zz").code, exit_usage);
   EXPECT_EQ(ask("", "2027-01-15T15:00:00Z").code, exit_no_match);
   EXPECT_THAT(ask("", "2027-01-15T15:00:00Z").err, HasSubstr("5 before"));
+}
+
+TEST_F(EventsTest, what_is_past_can_be_told_in_its_time) {
+  const auto replay = [&](double speed, int at_most) {
+    std::ostringstream out, err;
+    std::vector<Duration> due;
+    const Pace pace = [&](Duration since_first) {
+      due.push_back(since_first);
+      return static_cast<int>(due.size()) <= at_most;
+    };
+    const int code =
+        print_history(told_.events(), {.pattern = "", .since = "2m", .speed = speed},
+                      Told::start() + absl::Minutes(4), pace, out, err);
+    const std::string text = out.str();
+    return std::tuple(code, due, std::count(text.begin(), text.end(), '\n'));
+  };
+  using Due = std::vector<Duration>;
+  const Due original = {absl::ZeroDuration(), absl::Seconds(60), absl::Seconds(60.1)};
+  EXPECT_EQ(replay(1, 9), std::tuple(exit_ok, original, 3));
+  const Due fast = {absl::ZeroDuration(), absl::Seconds(1), absl::Seconds(60.1) / 60.0};
+  EXPECT_EQ(replay(60, 9), std::tuple(exit_ok, fast, 3));
+  EXPECT_EQ(replay(0, 0), std::tuple(exit_ok, Due{}, 3)) << "at once";
+  EXPECT_EQ(std::get<0>(replay(1, 2)), exit_interrupted);
+  EXPECT_EQ(std::get<2>(replay(1, 2)), 2);
+}
+
+TEST_F(EventsTest, speeds_are_words_or_factors) {
+  EXPECT_EQ(*parse_replay_speed("max"), 0);
+  EXPECT_EQ(*parse_replay_speed("original"), 1);
+  EXPECT_EQ(*parse_replay_speed("0.5"), 0.5);
+  for (const char* wrong : {"", "0", "-1", "fast", "nan", "inf", "1e9"})
+    EXPECT_THAT(std::string(parse_replay_speed(wrong).status().message()),
+                HasSubstr("write original, max, or how many times as fast"))
+        << wrong;
 }
 
 TEST_F(EventsTest, what_matches_nothing_gets_near_topics_and_names) {
