@@ -18,9 +18,9 @@ constexpr const char* file_2021 = "2021_us-east-1_6zones_events.csv";
 constexpr std::int64_t spring = 1'614'729'600, summer = 1'622'332'800;  // of 2021
 
 // Calls `use` with the model of the trace's prices.
-absl::Status with_model(const RealTrace& trace,
+absl::Status with_model(const RealTrace& trace, schema::Billing billing,
                         const std::function<absl::Status(const ScheduleModel&)>& use) {
-  const ReplayOptions options = replay_options(trace, "stay");
+  const ReplayOptions options = replay_options(trace, "stay", billing);
   auto feed = options.feed();
   if (!feed.ok()) return feed.status();
   PriceGridOptions bounds;
@@ -31,6 +31,7 @@ absl::Status with_model(const RealTrace& trace,
   if (!grid.ok()) return grid.status();
   grid->add_constant(options.on_demand.place, options.on_demand.usd_per_hour);
   ScheduleCosts costs;
+  costs.billing = billing;
   costs.launch = options.model.launch_delay;
   costs.migration = options.model.migration;
   costs.transfer_bytes = static_cast<std::int64_t>(options.model.transfer_bytes());
@@ -116,8 +117,10 @@ std::string path_of(const RealTrace& trace) {
                       "/spot/", trace.file);
 }
 
-ReplayOptions replay_options(const RealTrace& trace, const std::string& policy) {
+ReplayOptions replay_options(const RealTrace& trace, const std::string& policy,
+                             schema::Billing billing) {
   ReplayOptions options;
+  options.model.billing = billing;
   options.from = absl::FromUnixSeconds(trace.from);
   options.to = absl::FromUnixSeconds(trace.to);
   options.on_demand = {{"aws", "us-east-1", "us-east-1a", trace.instance_type, false},
@@ -133,9 +136,9 @@ ReplayOptions replay_options(const RealTrace& trace, const std::string& policy) 
   return options;
 }
 
-absl::StatusOr<Possible> possible(const RealTrace& trace) {
+absl::StatusOr<Possible> possible(const RealTrace& trace, schema::Billing billing) {
   Possible result;
-  const absl::Status status = with_model(trace, [&](const ScheduleModel& model) -> absl::Status {
+  const absl::Status status = with_model(trace, billing, [&](const ScheduleModel& model) -> absl::Status {
     const auto best = clairvoyant(model);
     if (!best.ok()) return best.status();
     result.least = best->cost;
@@ -149,7 +152,7 @@ absl::StatusOr<Possible> possible(const RealTrace& trace) {
 
 absl::StatusOr<Money> possible_with(const RealTrace& trace, int moves) {
   Money least;
-  const absl::Status status = with_model(trace, [&](const ScheduleModel& model) -> absl::Status {
+  const absl::Status status = with_model(trace, schema::Billing::HOURLY, [&](const ScheduleModel& model) -> absl::Status {
     const auto best = clairvoyant_with_moves(model, moves);
     if (!best.ok()) return best.status();
     least = best->cost;

@@ -30,14 +30,16 @@ const std::vector<RealTrace>& real_traces();
 std::string path_of(const RealTrace& trace);
 
 // One VM that begins on demand.
-ReplayOptions replay_options(const RealTrace& trace, const std::string& policy);
+ReplayOptions replay_options(const RealTrace& trace, const std::string& policy,
+                             schema::Billing billing = schema::Billing::HOURLY);
 
 struct Possible {
   Money least;  // without a look at refunds
   int moves = 0;
   int moves_allowed = 0;  // 1.2 times as many
 };
-absl::StatusOr<Possible> possible(const RealTrace& trace);
+absl::StatusOr<Possible> possible(const RealTrace& trace,
+                                  schema::Billing billing = schema::Billing::HOURLY);
 // ... with at most so many moves.
 absl::StatusOr<Money> possible_with(const RealTrace& trace, int moves);
 

@@ -158,6 +158,11 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
                      "Of all VMs, to save money; 0: no limit");
   command.add_option("--moving-max", model.moving_max,
                      "VMs that move at once, to save money; 0: no limit");
+  command
+      .add_option("--clairvoyant-moves", setup.clairvoyant_moves,
+                  "Moves that the clairvoyant may make with each VM; without it as many as pay")
+      ->option_text("N")
+      ->check(CLI::Range(0, 1000));
   add_span(command, "--answer-within",
            "How long a policy that is a file may take for an answer, in real time",
            setup.answer_within, absl::Milliseconds(1));

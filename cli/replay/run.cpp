@@ -121,7 +121,9 @@ Strategy least_of(const PreparedReplay& prepared, const Kind& kind, absl::Durati
   costs.blackout = blackout;
   const auto model = ScheduleModel::create(grid, costs);
   if (!model.ok()) return model.status();
-  const auto best = clairvoyant(*model);
+  const auto best = prepared.clairvoyant_moves
+                        ? clairvoyant_with_moves(*model, *prepared.clairvoyant_moves)
+                        : clairvoyant(*model);
   if (!best.ok()) return best.status();
   return model->strategy(best->schedule, "clairvoyant", kind.vms.front());
 }
@@ -154,6 +156,12 @@ absl::Duration blackout_of(const std::vector<ReplayStrategy>& strategies) {
     if (strategy.caught == 0 && strategy.moves > 0)
       least = std::min(least, strategy.down / strategy.moves);
   return least == absl::InfiniteDuration() ? absl::ZeroDuration() : least;
+}
+
+std::string moves_allowed(std::optional<int> most) {
+  if (!most) return "";
+  return absl::StrCat(", and moves each VM ", *most == 1 ? "once" : absl::StrCat(*most, " times"),
+                      " at most");
 }
 
 ReplayResult common(const PreparedReplay& prepared) {
@@ -228,8 +236,10 @@ absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
   result.model = options.model.described();
   result.model.insert(result.model.begin(), prepared.facts.begin(), prepared.facts.end());
   result.model.emplace_back("the least that was possible",
-                            "the clairvoyant's, who knows the prices but reckons with no refund; "
-                            "or what a strategy paid that came out cheaper still");
+                            absl::StrCat("the clairvoyant's, who knows the prices but reckons with "
+                                         "no refund",
+                                         moves_allowed(prepared.clairvoyant_moves),
+                                         "; or what a strategy paid that came out cheaper still"));
   result.on_demand =
       Money{cost(options.on_demand.usd_per_hour, options.to - options.from).nano_usd * result.vms};
   for (auto& strategy : done) {

@@ -354,6 +354,7 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   options.vms = *std::move(vms);
   prepared.title = absl::StrCat(chosen->type(), " in ", place.cloud, " ", place.region);
   prepared.grid = std::make_shared<PriceGrid>(*std::move(grid));
+  prepared.clairvoyant_moves = setup.clairvoyant_moves;
   return prepared;
 }
 

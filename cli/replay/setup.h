@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,7 @@ struct ReplaySetup {
   ReplayModel model;
   bool plain = false, plain_hours = false;  // --model
   std::vector<std::string> leave_out;       // "FROM/TO"
+  std::optional<int> clairvoyant_moves;     // at most, of each VM
   bool keep_changes = false;                // of prices, which only a report shows
 };
 
@@ -42,6 +44,7 @@ struct PreparedReplay {
   std::string title;
   ReplayOptions options;            // `vms` have the policy that was asked for
   std::shared_ptr<PriceGrid> grid;  // with the on-demand place
+  std::optional<int> clairvoyant_moves;
   // What the prices are of, what is paid on demand and who said so, where the VMs begin: as ReplayModel::described().
   std::vector<std::pair<std::string, std::string>> facts;
   std::string notes;  // for stderr: what a person may not expect, a line each

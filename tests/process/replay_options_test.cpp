@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -121,6 +122,34 @@ TEST_F(ReplayTest, TheLeastThatWasPossibleKeepsTheConstraintsOfEachVm) {
               1e-6);
   EXPECT_EQ(three["strategies"][1]["revocations"].get<int>(),
             3 * one["strategies"][1]["revocations"].get<int>());
+}
+
+TEST_F(ReplayTest, TheClairvoyantMayBeGivenABudgetOfMoves) {
+  // By turns one zone is cheap for a day, then the other.
+  std::string rows = "epoch_s,az,usd_per_h\n";
+  for (int day = 0; day < 6; ++day)
+    for (const char* zone : {"a", "b"})
+      absl::StrAppend(&rows, 1440201600 + day * 86400, ",", zone, ",",
+                      (*zone == 'a') == (day % 2 == 0) ? "0.03\n" : "0.09\n");
+  const std::string path = write("turns_r3.large.csv", rows);
+  double before = 0;
+  for (const char* budget : {"0", "1", "3", "1000"}) {
+    const Json answer = replayed({path, "--start", "us-east-1a", "--clairvoyant-moves", budget,
+                                  "--baselines", "none", "--policy", "stay"});
+    const Json& best = answer["strategies"].back();
+    ASSERT_EQ(best["name"], "clairvoyant");
+    const double cost = best["cost_usd"].get<double>();
+    if (std::string(budget) == "0") {
+      EXPECT_EQ(cost, answer["strategies"][0]["cost_usd"].get<double>());
+    } else {
+      EXPECT_LT(cost, before) << budget;
+    }
+    EXPECT_EQ(best["moves"].get<int>(), std::min(std::stoi(budget), 4));
+    before = cost;
+  }
+  const Said refused = run({"replay", "--prices", path, "--clairvoyant-moves", "-1"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--clairvoyant-moves"));
 }
 
 TEST_F(ReplayTest, AStoryOfDaysHasDatesAndTellsWhatCaughtAVm) {
