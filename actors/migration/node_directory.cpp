@@ -82,7 +82,10 @@ bool NodeDirectory::fold(const Event& event) {
 
 bool NodeDirectory::instance_ended(schema::InstanceEnded::Reader ended) {
   const std::string id(text(ended.getInstance()));
-  if (!std::exchange(instances_[id].ended, true)) ended_.push_back(id);
+  Instance& instance = instances_[id];
+  // Who joined after its launch has not heard of that.
+  if (ended.getNode().size() > 0) instance.node = text(ended.getNode());
+  if (!std::exchange(instance.ended, true)) ended_.push_back(id);
   judge_nodes_on(id);
   forget_ended();
   return true;

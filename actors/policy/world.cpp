@@ -140,8 +140,9 @@ bool WorldState::apply_instance(const Event& event) {
                              : payload.getInstanceRevoked();
       const std::string id = str(ended.getInstance());
       ended_.insert(id);
+      if (ended.getNode().size() > 0) left_nodes_.insert(str(ended.getNode()));
       early_notices_.erase(id);
-      return instances_.erase(id) > 0;
+      return instances_.erase(id) > 0 || nodes_.contains(str(ended.getNode()));
     }
   }
 }
@@ -204,6 +205,11 @@ std::string WorldState::place_of_node(const std::string& node) const {
   if (found != nodes_.end() && !found->second.place.empty()) return found->second.place;
   const InstanceState* instance = instance_at(node);
   return instance == nullptr ? "" : instance->rental.place;
+}
+
+bool WorldState::given_back(const std::string& name, const Node& node) const {
+  return instance_at(name) == nullptr &&
+         (left_nodes_.contains(name) || ended_.contains(node.instance));
 }
 
 bool WorldState::noticed(const std::string& node) const {
@@ -313,7 +319,7 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
   for (const auto& [name, node] : nodes_) {
     offered = offered || (node.place == id && offers(node));
     // Hosts that no provider rents.
-    if (node.here && node.place == id && instance_at(name) == nullptr)
+    if (node.here && node.place == id && instance_at(name) == nullptr && !given_back(name, node))
       room = room || has_room(name);
   }
   std::string why = why_labels_forbid(spec, shown.asReader());

@@ -106,12 +106,15 @@ class WorldState {
                       const std::string& vm_node, absl::Time now, const WorldOptions& options,
                       schema::World::PlaceView::Builder view) const;
   const InstanceState* instance_at(const std::string& node) const;
+  // Whether what ran there was an instance that has ended.
+  bool given_back(const std::string& name, const Node& node) const;
   std::optional<Money> on_demand(const PlaceState& place, absl::Time now) const;
 
   std::map<std::string, PlaceState> places_;
   std::map<std::string, InstanceState> instances_;
   std::map<std::string, Node> nodes_;
-  RecentSet<std::string> ended_{world_entries_max};  // instances
+  RecentSet<std::string> ended_{world_entries_max};       // instances
+  RecentSet<std::string> left_nodes_{world_entries_max};  // that ran on them
   RecentMap<std::string, Notice> early_notices_{world_entries_max};
   int lost_feeds_ = 0;
   Fleet fleet_;

@@ -273,7 +273,9 @@ void ProviderActor::publish_notice(const Instance& instance, absl::Time deadline
 
 void ProviderActor::publish_ended(const Instance& instance, bool revoked, absl::Time at,
                                   const std::string& why) {
-  if (!known_.contains(instance.id)) return;
+  const auto known = known_.find(instance.id);
+  if (known == known_.end()) return;
+  const std::string node = known->second.instance.node;
   end(instance.id);
   Draft draft = context_.draft(instance.id);
   auto ended =
@@ -282,6 +284,7 @@ void ProviderActor::publish_ended(const Instance& instance, bool revoked, absl::
   ended.setPlace(instance.place.id());
   ended.setEndedNs(absl::ToUnixNanos(at));
   ended.setWhy(why);
+  ended.setNode(node);
   context_.publish(std::move(draft));
 }
 

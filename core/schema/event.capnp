@@ -155,6 +155,7 @@ struct InstanceEnded {
   place @1 :Text;
   endedNs @2 :Int64;   # market time
   why @3 :Text;
+  node @4 :Text;       # that ran there; empty: by who did not say
 }
 
 struct Charged {

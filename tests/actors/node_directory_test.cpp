@@ -57,9 +57,10 @@ class NodeDirectoryTest : public testing::Test {
       payload.initInstanceRevoked().setInstance(instance);
     });
   }
-  Event returned(int second, const std::string& instance) {
+  Event returned(int second, const std::string& instance, const std::string& node = "") {
     return event(second, [&](Payload::Builder payload) {
       payload.initInstanceReturned().setInstance(instance);
+      payload.getInstanceReturned().setNode(node);
     });
   }
   // "left", "noticed", "there": whatever order the events come in.
@@ -99,6 +100,12 @@ TEST_F(NodeDirectoryTest, ANodeThatWasThereFirstSharesTheFateOfTheInstanceLaunch
   EXPECT_EQ(state({beat(1, "a"), launched(2, "i-1", "a"), noticed(3, "i-1")}, "a"), "noticed");
   EXPECT_EQ(state({beat(1, "a"), launched(2, "i-1", "a"), revoked(3, "i-1")}, "a"), "left");
   EXPECT_EQ(state({beat(1, "a"), launched(2, "i-1", "b"), revoked(3, "i-1")}, "a"), "there");
+}
+
+TEST_F(NodeDirectoryTest, AnEndSaysOnWhichNodeItWasForThoseWhoHeardOfNoLaunch) {
+  EXPECT_EQ(state({beat(1, "a"), returned(3, "i-1", "a")}, "a"), "left");
+  EXPECT_EQ(state({beat(1, "a"), returned(3, "i-1", "b")}, "a"), "there");
+  EXPECT_EQ(state({beat(1, "a"), returned(2, "i-1", "a"), launched(3, "i-2", "a")}, "a"), "there");
 }
 
 TEST_F(NodeDirectoryTest, ALateBeatDoesNotBringBackWhatTheCloudHasTaken) {

@@ -69,6 +69,19 @@ class ProviderTest : public MarketWorld {
                 }));
     run(absl::Seconds(1));
   }
+  void remove_vm(const std::string& node) {
+    Swap swap;
+    swap.key = "vm/main/web1";
+    swap.kind = SwapKind::REMOVE;
+    swap.session = *nodes.at(node)->session.id;
+    swap.swap_id = "remove";
+    swap.epoch = 1;
+    swap.revision = 1;
+    leases.swap(std::move(swap),
+                Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                  ASSERT_TRUE(result.ok() && result->won) << result->why;
+                }));
+  }
 };
 
 TEST_F(ProviderTest, RentsOnceForATokenHoweverOftenItIsAsked) {
@@ -217,21 +230,12 @@ TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
   run(absl::Minutes(100));
   EXPECT_TRUE(of(node, Payload::INSTANCE_RETURNED).empty());
   // The VM leaves.
-  Swap remove;
-  remove.key = "vm/main/web1";
-  remove.kind = SwapKind::REMOVE;
-  remove.session = *nodes.at(std::string(text(launched.getNode())))->session.id;
-  remove.swap_id = "remove";
-  remove.epoch = 1;
-  remove.revision = 1;
-  leases.swap(std::move(remove),
-              Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
-                ASSERT_TRUE(result.ok() && result->won) << result->why;
-              }));
+  remove_vm(std::string(text(launched.getNode())));
   run(absl::Minutes(60));
   ASSERT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 1U);
   const auto returned = of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned();
   EXPECT_EQ(text(returned.getInstance()), text(launched.getInstance()));
+  EXPECT_EQ(text(returned.getNode()), text(launched.getNode()));
   const std::int64_t used = (returned.getEndedNs() - launched.getLaunchedNs()) / 1'000'000'000;
   EXPECT_GE(used, 2 * 3600 - 181);
   EXPECT_LT(used, 2 * 3600);
@@ -251,17 +255,7 @@ TEST_F(ProviderTest, ReturnsAnInstanceWhoseVmLeavesInTheLastMinutesOfThePaidHour
   place_vm(std::string(text(launched.getNode())));
   const absl::Time end = absl::FromUnixNanos(launched.getLaunchedNs()) + absl::Hours(1);
   run(end - absl::Minutes(2) - market_now());  // the last three minutes have begun
-  Swap remove;
-  remove.key = "vm/main/web1";
-  remove.kind = SwapKind::REMOVE;
-  remove.session = *nodes.at(std::string(text(launched.getNode())))->session.id;
-  remove.swap_id = "remove";
-  remove.epoch = 1;
-  remove.revision = 1;
-  leases.swap(std::move(remove),
-              Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
-                ASSERT_TRUE(result.ok() && result->won) << result->why;
-              }));
+  remove_vm(std::string(text(launched.getNode())));
   run(absl::Minutes(3));
   ASSERT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 1U);
   EXPECT_LT(of(node, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned().getEndedNs(),
@@ -293,6 +287,31 @@ TEST_F(ProviderTest, ReturnsWhatIsBilledByTheSecondAsSoonAsItsVmHasMovedAway) {
   EXPECT_EQ(text(returned.getWhy()), "no VM is left on it");
   run(absl::Minutes(5));
   EXPECT_EQ(of(node, Payload::INSTANCE_RETURNED).size(), 2U) << "nobody came";
+}
+
+// Without a move that tells of it: the VM was destroyed, while nobody held the role.
+TEST_F(ProviderTest, ReturnsWhatIsBilledByTheSecondAndUnusedAfterATakeoverToo) {
+  SimulatedMarketOptions options = account_options();
+  options.billing = schema::Billing::PER_SECOND;
+  SimulatedMarket account(scheduler, options);
+  provide("a", account);
+  TestNode& b = provide("b", account);
+  publish_price(b, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  ASSERT_TRUE(rent(b, zone("a"), 50'000'000, "1").ok());
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(b, Payload::INSTANCE_LAUNCHED).size(), 1U);
+  const auto launched = of(b, Payload::INSTANCE_LAUNCHED)[0].payload().getInstanceLaunched();
+  start(std::string(text(launched.getNode())));
+  place_vm(std::string(text(launched.getNode())));
+  run(absl::Minutes(90));
+  EXPECT_TRUE(of(b, Payload::INSTANCE_RETURNED).empty()) << "the VM is there";
+  crash("a");
+  remove_vm(std::string(text(launched.getNode())));
+  run(absl::Minutes(15));
+  ASSERT_EQ(of(b, Payload::INSTANCE_RETURNED).size(), 1U);
+  const auto returned = of(b, Payload::INSTANCE_RETURNED)[0].payload().getInstanceReturned();
+  EXPECT_EQ(text(returned.getInstance()), text(launched.getInstance()));
 }
 
 TEST_F(ProviderTest, IsTakenOverByAnotherNodeThatMissesNothing) {

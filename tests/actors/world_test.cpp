@@ -172,6 +172,34 @@ TEST_F(WorldTest, ForgetsAnInstanceThatEndedEvenIfItsLaunchComesLate) {
   EXPECT_TRUE(text(world(1).reader().getCurrentInstance()).empty());
 }
 
+// The first machines join before the provider has numbered them; who comes later has not heard of their launch.
+TEST_F(WorldTest, HasNoRoomWhereAnInstanceWasGivenBackThoughItsLaunchWasNeverHeard) {
+  furnish();
+  WorldOptions options;
+  options.can_rent = false;
+  const auto allowed_at_c = [&] {
+    const auto vm = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
+      spec.setName("web1");
+      spec.setMemoryBytes(1 << 20);
+    });
+    for (const auto place : state.world(vm.reader(), "node-a", absl::UnixEpoch(), options)
+                                .reader()
+                                .getCandidates())
+      if (text(place.getPlace().getId()) == zone("c").id()) return place.getAllowed();
+    return false;
+  };
+  state.apply(joined("node-c", zone("c"), 1 << 30));
+  ASSERT_TRUE(allowed_at_c());
+  EXPECT_TRUE(state.apply(event("i-9", [](Payload::Builder payload) {
+    auto returned = payload.initInstanceReturned();
+    returned.setInstance("i-9");
+    returned.setNode("node-c");
+  })));
+  EXPECT_FALSE(allowed_at_c());
+  state.apply(launched("i-10", zone("c"), "node-c", 0));
+  EXPECT_TRUE(allowed_at_c()) << "a host that is lent again";
+}
+
 TEST_F(WorldTest, RemembersTheMovesOfAVm) {
   furnish();
   const Event proposed = event("web1", [&](Payload::Builder payload) {
