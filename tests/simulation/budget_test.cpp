@@ -1,9 +1,12 @@
-// A budget of moves holds where every move takes place between machines that are rented for it and given back.
+// Budgets of moves hold, for days of a market in which all machines are rented and given back.
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "actors/ledger/billing.h"
 #include "actors/spot/generated_feed.h"
 #include "core/vm_spec.h"
 #include "gtest/gtest.h"
@@ -13,97 +16,161 @@
 namespace supercloud {
 namespace {
 
-constexpr std::int64_t budget_cent = 10'000'000;
+constexpr std::int64_t usd_cent = 10'000'000;
+constexpr int vms_of_budget = 5;
 
-PlaceName budget_zone(const std::string& letter, bool spot = true) {
+PlaceName place_at(const std::string& letter, bool spot = true) {
   return {"aws", "us-east-1", "us-east-1" + letter, "r3.large", spot};
 }
 
-class Budget : public testing::Test {
+struct Moves {
+  // To save money: in all, within the worst day (of all VMs, and of one), at the worst moment.
+  int all = 0, of_a_day = 0, of_one_a_day = 0, at_once = 0;
+  int flights = 0, caught = 0;
+};
+
+// What a log tells of them, without a look at what policies knew.
+class Counted {
+ public:
+  absl::Status add(const LogImage& image) {
+    for (const Bytes bytes : image.events) {
+      const absl::StatusOr<Event> event = pool_.parse(bytes);
+      if (!event.ok()) return event.status();
+      add(*event);
+    }
+    return absl::OkStatus();
+  }
+
+  Moves moves() const {
+    Moves moves;
+    std::vector<absl::Time> begins;
+    std::map<std::string, std::vector<absl::Time>> begins_of;
+    std::vector<std::pair<absl::Time, int>> changes;
+    for (const auto& [id, move] : moves_) {
+      if (move.leaving) {
+        ++moves.flights;
+        continue;
+      }
+      begins.push_back(move.begin);
+      begins_of[move.vm].push_back(move.begin);
+      changes.emplace_back(move.begin, 1);
+      changes.emplace_back(move.end, -1);
+    }
+    moves.all = static_cast<int>(begins.size());
+    moves.of_a_day = within_a_day(begins);
+    for (const auto& [vm, own] : begins_of)
+      moves.of_one_a_day = std::max(moves.of_one_a_day, within_a_day(own));
+    std::sort(changes.begin(), changes.end());
+    int now = 0;
+    for (const auto& [at, change] : changes) moves.at_once = std::max(moves.at_once, now += change);
+    return moves;
+  }
+
+ private:
+  static int within_a_day(std::vector<absl::Time> times) {
+    std::sort(times.begin(), times.end());
+    std::size_t most = 0;
+    for (std::size_t first = 0, last = 0; last < times.size(); ++last) {
+      while (times[last] - times[first] >= absl::Hours(24)) ++first;
+      most = std::max(most, last - first + 1);
+    }
+    return static_cast<int>(most);
+  }
+
+  struct Move {
+    std::string vm;
+    bool leaving = false;
+    absl::Time begin, end = absl::InfiniteFuture();
+  };
+
+  void add(const Event& event) {
+    using Payload = schema::Payload;
+    if (event.type() == Payload::MIGRATION_PROPOSED)
+      leaving_[event.id()] = event.payload().getMigrationProposed().getLeaving();
+    if (event.type() == Payload::MIGRATION_ACCEPTED)
+      moves_[event.migration()] = {event.subject(), leaving_[event.migration()],
+                                   event.time().wall()};
+    if (event.type() == Payload::MIGRATION_COMPLETED || event.type() == Payload::MIGRATION_ABORTED)
+      if (const auto move = moves_.find(event.migration()); move != moves_.end())
+        move->second.end = event.time().wall();
+  }
+
+  EventPool pool_;
+  std::map<EventId, bool> leaving_;
+  std::map<EventId, Move> moves_;
+};
+
+class SharedBudget : public testing::TestWithParam<schema::Billing> {
  protected:
-  Budget() {
+  SharedBudget() {
     options_.from = absl::FromUnixSeconds(1'440'201'600);
-    options_.to = options_.from + absl::Hours(24 * 7);
-    options_.on_demand = {budget_zone("a", false), Money{17 * budget_cent}, options_.from};
+    options_.to = options_.from + absl::Hours(24 * 4);
+    options_.on_demand = {place_at("a", false), Money{17 * usd_cent}, options_.from};
     options_.start = options_.on_demand.place;
     options_.policies = built_in_policies();
+    options_.model.billing = GetParam();
     options_.feed = [from = options_.from]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
       GeneratedMarket market;
       for (const char* letter : {"a", "b", "c"})
-        market.zones.push_back({budget_zone(letter), Money{17 * budget_cent}});
+        market.zones.push_back({place_at(letter), Money{17 * usd_cent}});
       market.start = from;
-      market.seed = 7;
+      market.seed = 11;
       return std::make_unique<GeneratedFeed>(market);
     };
   }
 
-  void choose(int vms, std::uint32_t each_per_day) {
+  Moves replayed(std::uint32_t per_day, std::uint32_t at_once, std::uint32_t own_per_day = 0) {
     options_.vms.clear();
-    for (int i = 0; i < vms; ++i) {
+    for (int i = 0; i < vms_of_budget; ++i) {
       const Message<schema::VmSpec> vm = replay_vm(options_.model, i + 1, "cheapest");
       options_.vms.push_back(Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
         copy_spec(vm.reader(), spec);
-        spec.setMovesPerDay(each_per_day);
+        spec.setMovesPerDay(own_per_day);
       }));
     }
-  }
-
-  // The most moves to save money that were accepted within a day: of one VM, and of all together.
-  std::pair<std::size_t, std::size_t> most_of_a_day() {
-    std::map<std::string, std::vector<absl::Time>> times;
-    options_.keep = [&](const LogImage& image) {
-      EventPool pool;
-      std::map<EventId, absl::Time> proposed;
-      for (const Bytes bytes : image.events) {
-        const Event event = pool.restore(bytes);
-        if (event.type() == schema::Payload::MIGRATION_PROPOSED &&
-            !event.payload().getMigrationProposed().getLeaving())
-          proposed[event.id()] = event.time().wall();
-        if (event.type() != schema::Payload::MIGRATION_ACCEPTED) continue;
-        const auto found = proposed.find(event.migration());
-        if (found == proposed.end()) continue;
-        times[event.subject()].push_back(found->second);
-        times[""].push_back(found->second);
-      }
-      return absl::OkStatus();
-    };
+    options_.model.moves_per_day = per_day;
+    options_.model.moving_max = at_once;
+    Counted counted;
+    options_.keep = [&](const LogImage& image) { return counted.add(image); };
     const auto strategy = replay(options_, "tested");
     EXPECT_TRUE(strategy.ok()) << strategy.status();
-    const auto most = [](const std::vector<absl::Time>& moves) {
-      std::size_t found = 0;
-      for (const absl::Time last : moves)
-        found = std::max(
-            found, static_cast<std::size_t>(std::ranges::count_if(moves, [&](const absl::Time at) {
-              return at <= last && at > last - absl::Hours(24);
-            })));
-      return found;
-    };
-    std::size_t of_one = 0;
-    for (const auto& [vm, moves] : times)
-      if (!vm.empty()) of_one = std::max(of_one, most(moves));
-    return {of_one, most(times[""])};
+    Moves moves = counted.moves();
+    if (strategy.ok()) moves.caught = static_cast<int>(strategy->caught);
+    return moves;
   }
 
   ReplayOptions options_;
 };
 
-TEST_F(Budget, without_one_vms_move_more_often) {
-  choose(2, 0);
-  const auto [one, all] = most_of_a_day();
-  EXPECT_GT(one, 2);
-  EXPECT_GT(all, one);
+TEST_P(SharedBudget, HoldsEachDayAndAtEachMoment) {
+  const Moves free = replayed(0, 0);
+  EXPECT_GT(free.of_a_day, 20) << "else a budget changes nothing";
+  EXPECT_GE(free.at_once, 4);
+  EXPECT_EQ(free.caught, 0);
+
+  const Moves rationed = replayed(3, 0);
+  EXPECT_LE(rationed.of_a_day, 3);
+  EXPECT_GT(rationed.all, 7) << "it is a budget, no ban";
+  EXPECT_EQ(rationed.caught, 0) << "nothing holds back a flight";
+  EXPECT_GT(rationed.flights, 0);
+
+  const Moves in_turn = replayed(0, 1);
+  EXPECT_EQ(in_turn.at_once, 1);
+  EXPECT_GT(in_turn.all, free.all / 4);
+  EXPECT_EQ(in_turn.caught, 0);
 }
 
-TEST_F(Budget, of_all_vms_holds_for_a_day) {
-  choose(2, 0);
-  options_.model.moves_per_day = 2;
-  EXPECT_EQ(most_of_a_day().second, 2);
+TEST_P(SharedBudget, OfAVmHoldsForIt) {
+  EXPECT_GT(replayed(0, 0).of_one_a_day, 2) << "else a budget changes nothing";
+  EXPECT_EQ(replayed(0, 0, 1).of_one_a_day, 1);
 }
 
-TEST_F(Budget, of_a_vm_holds_for_a_day) {
-  choose(2, 1);
-  EXPECT_EQ(most_of_a_day().first, 1);
-}
+INSTANTIATE_TEST_SUITE_P(BothBillings, SharedBudget,
+                         testing::Values(schema::Billing::HOURLY, schema::Billing::PER_SECOND),
+                         [](const auto& billing) {
+                           return billing.param == schema::Billing::HOURLY ? "hourly"
+                                                                           : "per_second";
+                         });
 
 }  // namespace
 }  // namespace supercloud
