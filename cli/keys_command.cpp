@@ -2,16 +2,24 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "cli/certificate.h"
 #include "cli/program.h"
+#include "cli/replace_file.h"
 #include "cli/text_table.h"
 #include "cli/trust_file.h"
 #include "core/topic.h"
@@ -26,7 +34,13 @@ struct KeysAsked {
   bool node = false;
   std::vector<std::string> publish, subscribe;
   bool requests = false;
+  std::string authority;  // its secret file; the certificate is beside it
+  std::vector<std::string> hosts;
+  std::optional<int> days;
 };
+
+constexpr int authority_days = 3650;
+constexpr int certificate_days = 30;
 
 int keys_exit_code(const absl::Status& status) {
   if (absl::IsNotFound(status)) return exit_no_match;
@@ -166,6 +180,92 @@ absl::Status revoke_keys(const KeysAsked& asked, const Program& program) {
   return absl::OkStatus();
 }
 
+std::filesystem::path certificate_beside(std::filesystem::path key) {
+  return key.replace_extension(".crt");
+}
+
+Validity days_from_now(int days) { return {absl::Now(), absl::Hours(24 * days)}; }
+
+absl::Status keep_certificate(const std::filesystem::path& path, const std::string& name,
+                              const absl::StatusOr<std::string>& pem, int days) {
+  if (!pem.ok()) return pem.status();
+  if (const absl::Status written = replace_file(path, *pem); !written.ok()) return written;
+  std::cout << path.string() << ": " << name << ", until "
+            << absl::FormatTime("%Y-%m-%d %H:%M", absl::Now() + absl::Hours(24 * days),
+                                absl::UTCTimeZone())
+            << " UTC\n"
+            << std::flush;
+  return absl::OkStatus();
+}
+
+absl::Status make_authority(const KeysAsked& asked) {
+  const auto key = read_secret_key(asked.what);
+  if (!key.ok()) return key.status();
+  const std::filesystem::path file = asked.what;
+  const std::string name = asked.name.empty() ? file.stem().string() : asked.name;
+  const int days = asked.days.value_or(authority_days);
+  return keep_certificate(certificate_beside(file), name,
+                          authority_certificate(**key, name, days_from_now(days)), days);
+}
+
+// Whose key it is, as the file says; where there is a trust file, as that does.
+absl::StatusOr<NamedKey> enrolled_key(const KeysAsked& asked, const Program& program) {
+  auto key = key_given(asked.what);
+  if (!key.ok()) return key.status();
+  if (!asked.name.empty()) key->name = asked.name;
+  if (!is_token(key->name))
+    return absl::InvalidArgumentError(
+        "whose key is it? Say --name NAME: 1 to 64 of A-Z a-z 0-9 _ -");
+  if (program.trust.empty()) return key;
+  const auto trust = read_trust(program.trust);
+  if (!trust.ok()) return trust.status();
+  if (!trust->has(key->name, key->key))
+    return absl::FailedPreconditionError(
+        absl::StrCat(program.trust, " does not say that this is a key of ", key->name,
+                     ": enrol it first, or leave --trust out"));
+  return key;
+}
+
+absl::Status certify_key(const KeysAsked& asked, const Program& program) {
+  const auto authority = read_secret_key(asked.authority);
+  if (!authority.ok()) return authority.status();
+  const std::filesystem::path issuer = certificate_beside(asked.authority);
+  std::ifstream input(issuer);
+  const std::string certificate{std::istreambuf_iterator<char>(input), {}};
+  if (!input)
+    return absl::NotFoundError(absl::StrCat(issuer.string(), " cannot be read: `supercloud keys ",
+                                            "authority ", asked.authority, "` makes it"));
+  const auto subject = enrolled_key(asked, program);
+  if (!subject.ok()) return subject.status();
+  const std::filesystem::path file =
+      std::filesystem::path(asked.directory) / (subject->name + ".crt");
+  std::error_code error;
+  if (std::filesystem::equivalent(file, issuer, error))
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.string(),
+                     " is the authority's own certificate: choose another --name or --directory"));
+  const int days = asked.days.value_or(certificate_days);
+  auto issued =
+      issue_certificate(**authority, certificate, {*subject, asked.hosts, days_from_now(days)});
+  if (absl::IsFailedPrecondition(issued.status()))
+    issued = absl::FailedPreconditionError(
+        absl::StrCat(issuer.string(), " ", issued.status().message()));
+  return keep_certificate(file, subject->name, issued, days);
+}
+
+absl::Status write_pem(const KeysAsked& asked) {
+  const auto key = read_secret_key(asked.what);
+  if (!key.ok()) return key.status();
+  const auto pem = private_key_pem(**key);
+  if (!pem.ok()) return pem.status();
+  std::filesystem::path file = asked.what;
+  file.replace_extension(".pem");
+  if (const absl::Status written = replace_file(file, *pem, 0600); !written.ok()) return written;
+  std::cout << file.string() << "\n" << std::flush;
+  std::cerr << "it is as secret as " << asked.what << "\n";
+  return absl::OkStatus();
+}
+
 std::string joined(const std::vector<Pattern>& patterns) {
   if (patterns.empty()) return "-";
   return absl::StrJoin(patterns, " ", [](std::string* out, const Pattern& pattern) {
@@ -231,7 +331,9 @@ void add_keys_command(CLI::App& root, Program& program) {
       "  supercloud keys enrol node-a.pub --node --trust trust.toml\n"
       "  supercloud keys enrol alice.pub --subscribe '>' --requests --trust trust.toml\n"
       "  supercloud keys list --trust trust.toml\n"
-      "  supercloud keys revoke node-a --trust trust.toml");
+      "  supercloud keys revoke node-a --trust trust.toml\n"
+      "  supercloud keys new tls && supercloud keys authority tls.key\n"
+      "  supercloud keys certify node-a.pub --authority tls.key --host 10.0.0.1 --days 30");
   const auto asked = std::make_shared<KeysAsked>();
   CLI::App* fresh = add_keys_verb(*noun, "new", "Makes NAME.key, which is secret, and NAME.pub",
                                   program, [asked] { return new_key(*asked); });
@@ -255,6 +357,31 @@ void add_keys_command(CLI::App& root, Program& program) {
                                    [asked, &program] { return revoke_keys(*asked, program); });
   revoke->add_option("key", asked->what, "A name, all keys of which go; NAME.pub, or a key")
       ->required();
+  CLI::App* authority =
+      add_keys_verb(*noun, "authority", "Makes a key the authority of certificates: NAME.crt",
+                    program, [asked] { return make_authority(*asked); });
+  authority->add_option("key", asked->what, "NAME.key, of a key that is used for nothing else")
+      ->required();
+  authority->add_option("--name", asked->name, "Of the authority; without it the file's");
+  CLI::App* certify =
+      add_keys_verb(*noun, "certify", "Issues a certificate for TLS, NAME.crt", program,
+                    [asked, &program] { return certify_key(*asked, program); });
+  certify->add_option("key", asked->what, "NAME.pub, or the key itself")->required();
+  certify->add_option("--authority", asked->authority, "Its NAME.key; NAME.crt is beside it")
+      ->required();
+  certify->add_option("--name", asked->name, "Whose it is; without it as NAME.pub says");
+  certify->add_option("--host", asked->hosts,
+                      "DNS names and addresses under which it is reached; without any it is for a "
+                      "client");
+  certify->add_option("--directory", asked->directory, "Where to; without it this folder");
+  for (auto [command, days] :
+       {std::pair(authority, authority_days), std::pair(certify, certificate_days)})
+    command->add_option("--days", asked->days, "For how long it holds")
+        ->default_str(std::to_string(days))
+        ->check(CLI::Range(1, authority_days));
+  CLI::App* as_pem = add_keys_verb(*noun, "pem", "The secret as TLS libraries read it: NAME.pem",
+                                   program, [asked] { return write_pem(*asked); });
+  as_pem->add_option("file", asked->what, "NAME.key")->required();
   add_keys_verb(*noun, "list", "Who is trusted, and what they may", program,
                 [&program] { return list_keys(program); });
 }

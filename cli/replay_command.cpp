@@ -19,6 +19,7 @@
 #include "cli/replay/run.h"
 #include "cli/replay/setup.h"
 #include "cli/replay/told.h"
+#include "cli/replace_file.h"
 #include "cli/report/replay_page.h"
 
 namespace supercloud {
@@ -126,7 +127,7 @@ int replay_prices(const ReplayArguments& arguments, const Program& program) {
   std::cerr << damage_text(*result) << failures_text(*result);
   std::cout << (program.json ? replay_json(*result) : replay_text(*result)) << std::flush;
   if (!arguments.report.empty()) {
-    const absl::Status written = write_page(arguments.report, replay_page(*result));
+    const absl::Status written = replace_file(arguments.report, replay_page(*result));
     if (!written.ok()) return complain(written, exit_failed);
     if (!program.json) std::cout << "\nThe report: " << arguments.report << "\n";
   }

@@ -15,6 +15,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "cli/replace_file.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -145,17 +146,7 @@ absl::Status change_cluster_file(const files::path& directory,
   if (!cluster.ok()) return cluster.status();
   change(*cluster);
   const files::path path = directory / file_name;
-  const files::path written = directory / absl::StrCat(file_name, ".new");
-  {
-    std::ofstream output(written, std::ios::trunc);
-    output << to_json(*cluster).dump(2) << "\n";
-    output.flush();
-    if (!output) return failed("writing", written);
-  }
-  files::rename(written, path, error);
-  if (error)
-    return absl::UnavailableError(absl::StrCat("writing ", path.string(), ": ", error.message()));
-  return absl::OkStatus();
+  return replace_file(path, to_json(*cluster).dump(2) + "\n");
 }
 
 std::vector<files::path> run_directories(const files::path& root) {

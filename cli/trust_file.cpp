@@ -1,12 +1,9 @@
 #include "cli/trust_file.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -15,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/replace_file.h"
 #include "cli/toml_table.h"
 #include "core/topic.h"
 
@@ -200,17 +198,7 @@ absl::Status change_trust_file(
   }
   const auto changed = change(content);
   if (!changed.ok()) return changed.status();
-  const std::string fresh = absl::StrCat(path, ".", ::getpid(), ".new");
-  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (fd < 0) return failed("no file can be made beside it");
-  const bool written =
-      ::write(fd, changed->data(), changed->size()) == static_cast<ssize_t>(changed->size()) &&
-      ::fsync(fd) == 0;
-  ::close(fd);
-  if (written && std::rename(fresh.c_str(), path.c_str()) == 0) return absl::OkStatus();
-  const absl::Status why = failed("it cannot be written");
-  ::unlink(fresh.c_str());
-  return why;
+  return replace_file(path, *changed, mode);
 }
 
 TrustWatch::TrustWatch(Scheduler& scheduler, std::string path, Changed changed)

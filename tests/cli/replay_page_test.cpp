@@ -3,14 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cli/report/place_labels.h"
@@ -277,82 +272,6 @@ TEST(PlaceLabels, say_what_tells_places_apart) {
   EXPECT_THAT(place_labels({"aws/us-east-1/us-east-1a/m4.xlarge/spot",
                             "azure/westeurope/1/D4s/spot", "home"}),
               ElementsAre("aws us-east-1a m4.xlarge", "azure westeurope 1 D4s", "home"));
-}
-
-class WritePage : public ::testing::Test {
- protected:
-  WritePage()
-      : folder_(std::filesystem::temp_directory_path() / ("page-" + std::to_string(::getpid()))) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~WritePage() override { std::filesystem::remove_all(folder_); }
-
-  std::string read(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-  std::vector<std::string> names() {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_))
-      names.push_back(entry.path().filename().string());
-    return names;
-  }
-
-  std::filesystem::path folder_;
-};
-
-TEST_F(WritePage, replaces_the_whole_file_and_leaves_nothing_beside_it) {
-  const std::filesystem::path path = folder_ / "report.html";
-  ASSERT_TRUE(write_page(path, "a longer old page").ok());
-  ASSERT_TRUE(write_page(path, "new").ok());
-  EXPECT_EQ(read(path), "new");
-  EXPECT_THAT(names(), ElementsAre("report.html"));
-}
-
-TEST_F(WritePage, follows_a_link) {
-  ASSERT_TRUE(write_page(folder_ / "real.html", "old").ok());
-  std::filesystem::create_symlink("real.html", folder_ / "link.html");
-  ASSERT_TRUE(write_page(folder_ / "link.html", "new").ok());
-  EXPECT_EQ(read(folder_ / "real.html"), "new");
-  EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "link.html"));
-}
-
-TEST_F(WritePage, names_a_missing_folder_and_how_to_make_it) {
-  const absl::Status status = write_page(folder_ / "none" / "report.html", "page");
-  EXPECT_TRUE(absl::IsNotFound(status));
-  EXPECT_THAT(str(std_view(status.message())),
-              HasSubstr("mkdir -p " + (folder_ / "none").string()));
-}
-
-TEST_F(WritePage, names_a_folder_given_for_a_file) {
-  const absl::Status status = write_page(folder_, "page");
-  EXPECT_TRUE(absl::IsInvalidArgument(status));
-  EXPECT_THAT(str(std_view(status.message())),
-              HasSubstr("it is a folder; name a file in it, such as " +
-                        (folder_ / "report.html").string()));
-}
-
-TEST_F(WritePage, replaces_no_device) {
-  EXPECT_TRUE(absl::IsInvalidArgument(write_page("/dev/null", "page")));
-}
-
-// A page that is too large for the file's limit fails after it has begun.
-TEST_F(WritePage, keeps_the_old_page_when_writing_fails) {
-  const std::filesystem::path path = folder_ / "report.html";
-  ASSERT_TRUE(write_page(path, "old").ok());
-  struct rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  struct rlimit small = before;
-  small.rlim_cur = 1000;
-  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const absl::Status status = write_page(path, std::string(5000, 'x'));
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-  std::signal(SIGXFSZ, ignored);
-  EXPECT_FALSE(status.ok());
-  EXPECT_THAT(str(std_view(status.message())), HasSubstr(path.string()));
-  EXPECT_EQ(read(path), "old");
-  EXPECT_THAT(names(), ElementsAre("report.html"));
 }
 
 }  // namespace

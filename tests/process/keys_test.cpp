@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/process/program.h"
 
 namespace supercloud {
@@ -60,6 +62,39 @@ TEST_F(KeysProgram, WithoutKeysThereIsNoTcp) {
   EXPECT_EQ(plain.code, 2);
   EXPECT_THAT(plain.err, HasSubstr("bus.publish is refused: tcp://127.0.0.1:*"));
   EXPECT_THAT(plain.err, HasSubstr("docs/security.md"));
+}
+
+TEST_F(KeysProgram, CertificatesAreOfTheClustersOwnAuthority) {
+  const auto said = [&](std::vector<std::string> arguments) {
+    return run([&] {
+      arguments.insert(arguments.begin(), "keys");
+      return arguments;
+    }());
+  };
+  for (const char* name : {"tls", "a", "stranger"}) make_key(name);
+  const std::vector<std::string> certify = {"certify",       path("a.pub"), "--authority",
+                                            path("tls.key"), "--directory", folder_.string(),
+                                            "--host",        "10.0.0.1"};
+  EXPECT_THAT(said(certify).err, HasSubstr("tls.crt cannot be read: `supercloud keys authority"));
+  ASSERT_EQ(said({"authority", path("tls.key")}).code, 0);
+  const Said issued = said(certify);
+  EXPECT_EQ(issued.code, 0) << issued.err;
+  EXPECT_THAT(issued.out, HasSubstr(path("a.crt") + ": a, until "));
+  const Said secret = said({"pem", path("a.key")});
+  EXPECT_EQ(secret.out, path("a.pem") + "\n");
+  EXPECT_EQ(std::filesystem::status(path("a.pem")).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+
+  enrol("a", {"--node"});
+  std::vector<std::string> of_trust = certify;
+  of_trust.insert(of_trust.end(), {"--trust", path("trust.toml")});
+  EXPECT_EQ(said(of_trust).code, 0);
+  of_trust[1] = path("stranger.pub");
+  EXPECT_THAT(said(of_trust).err, HasSubstr("enrol it first"));
+  EXPECT_FALSE(std::filesystem::exists(path("stranger.crt")));
+  std::vector<std::string> own = certify;
+  own[1] = path("tls.pub");
+  EXPECT_THAT(said(own).err, HasSubstr("is the authority's own certificate"));
 }
 
 TEST_F(KeysProgram, WhoIsEnrolledComesInAndWhoIsRevokedIsCutOff) {

@@ -1,3 +1,5 @@
+#include "cli/replace_file.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,7 +9,6 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "cli/report/replay_page.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -48,24 +49,23 @@ int write_all(int file, std::string_view bytes) {
 
 }  // namespace
 
-absl::Status write_page(const files::path& path, std::string_view page) {
+absl::Status replace_file(const files::path& path, std::string_view bytes, mode_t mode) {
   std::error_code error;
   const files::path target = files::weakly_canonical(files::absolute(path, error), error);
   if (error) return failure("looking for", path, error.value());
   const files::file_status status = files::status(target, error);
   if (files::exists(status) && !files::is_regular_file(status))
-    return absl::InvalidArgumentError(absl::StrCat(
-        "writing ", path.string(), ": it is ",
-        files::is_directory(status) ? "a folder; name a file in it, such as "
-                                    : "not a file; name one, such as ",
-        (files::is_directory(status) ? target : target.parent_path()).string(), "/report.html"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("writing ", path.string(), ": it is ",
+                     files::is_directory(status) ? "a folder; name a file in it"
+                                                 : "not a file; name one that can be replaced"));
 
   // In the same folder, so that renaming is one step of one file system.
   const files::path written = absl::StrCat(target.string(), ".new-", ::getpid());
-  const int file = ::open(written.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const int file = ::open(written.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (file < 0) return failure("writing", target, errno);
   absl::Cleanup remove_written = [&] { ::unlink(written.c_str()); };
-  const int write_error = write_all(file, page);
+  const int write_error = write_all(file, bytes);
   if (::close(file) != 0 || write_error != 0)
     return failure("writing", target, write_error != 0 ? write_error : errno);
   if (std::rename(written.c_str(), target.c_str()) != 0) return failure("writing", target, errno);
