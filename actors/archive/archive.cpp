@@ -161,10 +161,11 @@ void Archive::ask(const std::string& node, Source& source) {
 void Archive::answered(const std::string& node, std::uint64_t generation,
                        const absl::StatusOr<Message<schema::Response>>& response) {
   Source& source = sources_[node];
-  // It cannot be asked, and will be when it is heard again; or it has begun another log, and this may be a page of either.
+  // It cannot be asked, and will be with its next sign of life; or it has begun another log, and this may be a page of either.
   const bool good = response.ok() && response->reader().isLog();
   if (!good || generation != source.generation) {
     source.reading = false;
+    source.looked = Instant();
     --under_way_;
     if (good) want(node, source);
     return pump();
