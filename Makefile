@@ -30,6 +30,16 @@ build/.unpacked-%: packages.txt tools/unpack_packages.sh
 	@tools/unpack_packages.sh $* build/packages
 	@touch $@
 
+build/.unpacked-guests: packages.txt tools/unpack_guests.sh tools/backports_source.py
+	@tools/unpack_guests.sh build/packages
+	@touch $@
+
+# The test guest, out of that.
+build/guest/initramfs.cpio.gz: build/.unpacked-guests tests/guest/build_image.py tests/guest/init tests/guest/workload.cpp \
+    tests/guest/workload_memory.h tests/guest/workload_protocol.h | build/build.ninja
+	@ninja -C build --quiet tests/guest/guest_workload
+	@tests/guest/build_image.py build/packages build/tests/guest/guest_workload build/guest
+
 build/build.ninja: | build/.installed-build
 	@tools/configure.sh build
 
@@ -40,7 +50,7 @@ build: build/build.ninja
 demo: build
 	@build/cli/supercloud demo
 
-test: setup build build/.unpacked-daemons build/.installed-sanitizers
+test: setup build build/.unpacked-daemons build/guest/initramfs.cpio.gz build/.installed-sanitizers
 	@tools/run_tests.sh
 
 bench: build build/.unpacked-daemons
