@@ -61,6 +61,10 @@ def check_own_include(root, file, header):
         if header.startswith(chosen + "/") and not file.startswith(chosen + "/") and folder not in choosers:
             yield (f'{folder}/ includes "{header}"', f"{chosen} may be included only by {', '.join(choosers)}",
                    "speak to the seam, and let cli choose its implementation")
+    for program, files in rules.ALONE.items():
+        if file in files and header not in files:
+            yield (f'{file} includes "{header}"', f"{program} is made of {', '.join(files)} and nothing else",
+                   "do without, or list it with the program in tests/architecture/rules.py")
     generated = header.endswith(".capnp.h") and (Path(root) / header[:-2]).is_file()
     if not generated and not (Path(root) / header).is_file():
         yield f'no such header "{header}"', "includes give the path from the root", "correct the path"
@@ -68,8 +72,12 @@ def check_own_include(root, file, header):
 
 def check_library_include(root, file, header):
     """`header` belongs to a library or to the system."""
+    alone = any(file in files for files in rules.ALONE.values())
     for prefix, folders in rules.OWNED_LIBRARIES:
         if header.startswith(prefix):
+            if alone:
+                yield (f"<{header}> is included here", "this file is part of a program that depends on no library",
+                       "do without")
             if not any(is_inside(file, folder) for folder in folders):
                 yield (f"<{header}> is included here", f"{prefix}* belongs to {', '.join(folders)}",
                        "speak to the outside through the seam, and leave the library behind it")
@@ -167,6 +175,8 @@ def check_links(root, build):
     for program, arguments in link_lines(build):
         folder = "simulation" if program in in_simulation else listed_folder(re.sub(r"^tests/", "", program))
         for argument in arguments:
+            if program in rules.ALONE and re.match(r"-l|.*\.(a|so)\b", argument):
+                yield (program, 1, f"is linked with {argument}", "it depends on no library", "do without")
             library = re.match(r"(?:-l|(?:.*/)?lib)(zmq|rocksdb|xen|curl)", argument)
             if library and library[1] in rules.FORBIDDEN_LINKS.get(folder, []):
                 yield (program, 1, f"is linked with {argument}",

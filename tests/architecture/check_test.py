@@ -73,6 +73,16 @@ class Includes(Tree):
         self.assert_breach("hypercall/qemu/qmp.cpp", "#include <xenctrl.h>\n",
                            "hypercall/qemu/qmp.cpp:1: <xenctrl.h> is included here")
 
+    def test_a_program_that_stands_alone(self):
+        self.write("hypercall/keeper/protocol.h", "#pragma once\n")
+        self.write("hypercall/keeper/freezer.h", '#include <sys/stat.h>\n')
+        self.write("hypercall/keeper/client.cpp", '#include "core/event.h"\n#include "hypercall/keeper/protocol.h"\n')
+        self.write("hypercall/keeper/keeper.cpp", '#include "hypercall/keeper/protocol.h"\n#include "core/event.h"\n'
+                   '#include "absl/time/time.h"\n')
+        self.assertEqual(self.breaches(check.check_includes),
+                         ['hypercall/keeper/keeper.cpp:2: hypercall/keeper/keeper.cpp includes "core/event.h"',
+                          "hypercall/keeper/keeper.cpp:3: <absl/time/time.h> is included here"])
+
     def test_capnp_headers_outside_of_core(self):
         self.assert_breach("bus/frame.cpp", "#include <capnp/message.h>\n",
                            "bus/frame.cpp:1: <capnp/message.h> is included here")
