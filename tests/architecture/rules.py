@@ -45,6 +45,7 @@ GENERAL_LIBRARIES = [
 CHOSEN_BY = {
     "actors/gateway/http": ["cli", "tests", "bench"],
     "actors/spot/live": ["cli", "tests", "bench"],
+    "hypercall/qemu": ["cli", "tests", "bench"],
     "hypercall/xen": ["cli", "tests", "bench"],
 }
 

@@ -1,0 +1,67 @@
+// How two hosts agree on a stream between their QEMUs: frames of one Link of the service "qemu", each a JSON object with one member.
+//
+//   link     = hello ( accept | refuse ) [ end ]            ; a new transfer
+//            | ask ( refuse | end )                         ; how did it end? of a source that has lost its link
+//   end      = arrived | lost                               ; from the target, once
+//   source -> target: hello, ask;   target -> source: accept, refuse, arrived, lost
+//
+//   hello    = {"hello": {"version": 1, "vm": text, "epoch": u64, "migration": text}}
+//   ask      = {"ask": {the same}}
+//   accept   = {"accept": {"address": endpoint, "token": 32HEXDIG}}
+//   refuse   = {"refuse": why}
+//   arrived  = {"arrived": true}                            ; all of the guest is at the target, stopped
+//   lost     = {"lost": why}                                ; its incoming copy is gone
+//
+// The stream itself is a connection to the address, and the source's first bytes on it are the token, 16 octets; all that follow, both
+// ways, are QEMU's. So a QEMU never listens, and gets no byte that its own migration did not send. A token is good for one connection,
+// within token_max.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "core/event.h"
+#include "core/time.h"
+#include "core/units.h"
+
+namespace supercloud::qemu_handshake {
+
+inline constexpr const char* service = "qemu";
+inline constexpr int protocol_version = 1;
+inline constexpr std::size_t frame_bytes_max = 4096;
+inline constexpr std::size_t token_bytes = 16;
+inline constexpr Duration token_max = absl::Seconds(10);
+
+struct Hello {
+  std::string vm;
+  Epoch epoch = 0;
+  EventId migration;
+  bool ask = false;
+  friend bool operator==(const Hello&, const Hello&) = default;
+};
+struct Accept {
+  std::string address;
+  std::string token;  // octets
+  friend bool operator==(const Accept&, const Accept&) = default;
+};
+struct Refuse {
+  std::string why;
+  friend bool operator==(const Refuse&, const Refuse&) = default;
+};
+struct Arrived {
+  friend bool operator==(const Arrived&, const Arrived&) = default;
+};
+struct Lost {
+  std::string why;
+  friend bool operator==(const Lost&, const Lost&) = default;
+};
+using Frame = std::variant<Hello, Accept, Refuse, Arrived, Lost>;
+
+// Texts of people (why) are cut.
+std::string encode(const Frame& frame);
+// InvalidArgument says what is wrong. What it accepts, encode() makes again.
+absl::StatusOr<Frame> decode(std::string_view bytes);
+
+}  // namespace supercloud::qemu_handshake
