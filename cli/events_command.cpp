@@ -300,7 +300,7 @@ int print_history(const std::vector<Event>& history, const EventsArguments& argu
     if (printed++ == 0) first = at;
     if (arguments.speed > 0) {
       out << std::flush;
-      if (!pace((at - first) / arguments.speed)) return exit_interrupted;
+      if (!pace((at - first) / arguments.speed)) return out ? exit_interrupted : exit_ok;
     }
     print_event(event, arguments.json, dated, out);
   }

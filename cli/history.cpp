@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <optional>
-#include <set>
 #include <tuple>
 #include <utility>
 
@@ -22,6 +22,7 @@ struct Kept {
   const char* actor;
   const char* word;
   std::filesystem::path folder;
+  bool of_all = false;  // nodes, not of itself alone
 };
 
 absl::Status read_live(const NodeEntry& node, const Kept& kept, const Pattern& pattern,
@@ -42,9 +43,12 @@ absl::Status read_live(const NodeEntry& node, const Kept& kept, const Pattern& p
     for (const auto bytes : page.getEvents()) {
       auto event = pool.parse({reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()});
       if (!event.ok()) return event.status();
-      events.push_back(*std::move(event));
+      // In its log a node speaks for itself alone.
+      if (kept.of_all || node_of(event->origin()) == node.name) events.push_back(*std::move(event));
     }
     if (page.getEnd()) return absl::OkStatus();
+    if (page.getNext() <= from)
+      return absl::InternalError(absl::StrCat("it does not get on with its ", kept.word));
     from = page.getNext();
   }
 }
@@ -94,18 +98,15 @@ absl::Status read_kept(const NodeEntry& node, const Kept& kept, const Pattern& p
   return absl::IsNotFound(done) ? absl::UnavailableError(done.message()) : done;
 }
 
-// What archives have that no log has any more.
+// What archives have; most of it is in logs, too.
 void read_archives(const ClusterTarget& target, const Pattern& pattern, EventPool& pool,
                    ClusterClient* client, std::vector<Event>& events) {
-  std::set<std::pair<std::string, std::uint64_t>> told;  // origins in their incarnations
-  for (const Event& event : events) told.emplace(std::string(event.origin()), event.incarnation());
   for (const NodeEntry& node : target.nodes) {
     std::vector<Event> archived;
-    const Kept archive{"archive", "archive", node.log.parent_path() / archive_folder};
+    const Kept archive{"archive", "archive", node.log.parent_path() / archive_folder, true};
     if (!read_kept(node, archive, pattern, pool, client, archived).ok()) continue;
-    for (Event& event : archived)
-      if (!told.contains({std::string(event.origin()), event.incarnation()}))
-        events.push_back(std::move(event));
+    events.insert(events.end(), std::make_move_iterator(archived.begin()),
+                  std::make_move_iterator(archived.end()));
   }
 }
 

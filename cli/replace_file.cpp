@@ -62,7 +62,10 @@ absl::Status replace_file(const files::path& path, std::string_view bytes, mode_
 
   // In the same folder, so that renaming is one step of one file system.
   const files::path written = absl::StrCat(target.string(), ".new-", ::getpid());
-  const int file = ::open(written.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+  // What stands there already is somebody else's, or was left by a process of that number: nothing is written into it.
+  ::unlink(written.c_str());
+  const int file =
+      ::open(written.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
   if (file < 0) return failure("writing", target, errno);
   absl::Cleanup remove_written = [&] { ::unlink(written.c_str()); };
   const int write_error = write_all(file, bytes);
@@ -70,7 +73,12 @@ absl::Status replace_file(const files::path& path, std::string_view bytes, mode_
     return failure("writing", target, write_error != 0 ? write_error : errno);
   if (std::rename(written.c_str(), target.c_str()) != 0) return failure("writing", target, errno);
   std::move(remove_written).Cancel();
-  return absl::OkStatus();
+  // The name, too, is to be there after a loss of power.
+  const int folder = ::open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return failure("writing", target, errno);
+  const int folder_error = ::fsync(folder) == 0 ? 0 : errno;
+  ::close(folder);
+  return folder_error == 0 ? absl::OkStatus() : failure("writing", target, folder_error);
 }
 
 }  // namespace supercloud

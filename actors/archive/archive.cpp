@@ -246,7 +246,9 @@ void Archive::say_full(const absl::Status& why) {
   slow.setDone(absl::StrCat("the archive waits, and what nodes say stays in their own logs: ",
                             why.message()));
   // The disk may be the same as the node's own log's.
-  context_.publish(std::move(draft), [](const absl::Status&) {});
+  context_.publish(std::move(draft), [this](const absl::Status& said) {
+    if (!said.ok()) full_ = false;  // to be said again
+  });
 }
 
 void Archive::serve(Message<schema::Request> request, Answer answer) {

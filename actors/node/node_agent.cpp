@@ -87,7 +87,9 @@ void NodeAgent::receive(const Event& event) {
     return tell_in(absl::ZeroDuration());
   }
   if (event.topic().starts_with("vm.") || event.topic().starts_with("migration.")) {
-    if (looking_ || due_ <= context_.now() + soon_ || !event.origin().starts_with(context_.node() + "/")) return;
+    if (looking_ || due_ <= context_.now() + soon_ ||
+        !event.origin().starts_with(context_.node() + "/"))
+      return;
     looking_ = true;
     context_.after(soon_, [this] {
       looking_ = false;

@@ -46,16 +46,18 @@ void furnish(MachineOptions& machine, const ReplayModel& model) {
                                     std::max(absl::ToDoubleSeconds(model.migration), 0.001)));
 }
 
-// Machines take their logs along, and with them what a budget of a day counts. Nothing else that is asked of an archive decides anything
-// here: without a budget there is none, which takes less time, and decides the same.
+// Machines take their logs along, and with them what a budget of a day counts. No policy that comes with the project decides by moves of
+// long ago but for that: without a budget there is no archive, which takes less time.
 std::optional<ArchiveOptions> archive_of(const ReplayOptions& options) {
   const bool budget = options.model.moves_per_day > 0 ||
                       std::ranges::any_of(options.vms, [](const Message<schema::VmSpec>& vm) {
                         return vm.reader().getMovesPerDay() > 0;
                       });
   if (!budget) return std::nullopt;
-  return ArchiveOptions{.patterns = {"migration.proposed.>", "migration.accepted.>"},
-                        .look_interval = absl::InfiniteDuration()};
+  return ArchiveOptions{
+      .patterns = {"migration.proposed.>", "migration.accepted.>", "migration.refused.>",
+                   "migration.aborted.>", "migration.completed.>"},
+      .look_interval = absl::InfiniteDuration()};
 }
 
 ClusterOptions cluster_options(const ReplayOptions& options) {

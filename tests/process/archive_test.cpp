@@ -72,6 +72,10 @@ TEST_F(ArchiveProgramTest, WhatANodeSaidIsToldWhenItIsGoneWithItsDisk) {
       "vm.toml", "name = \"web1\"\nmemory = \"64MiB\"\ndisk = \"16MiB\"\naddress = \"10.1.0.1\"\n");
   until_it_succeeds({"vm", "create", vm, "--node", "b", "--wait"});
   until_it_succeeds({"vm", "migrate", "web1", "c", "--wait"});
+  // The last thing that is said of it.
+  EXPECT_TRUE(eventually(
+      [&] { return run({"events", "--since", "start", "migration.cleaned.main.web1"}).code == 0; },
+      absl::Seconds(30)));
   const Said before = run({"events", "--since", "start", "migration.*.main.web1"});
   EXPECT_THAT(before.out, HasSubstr("migration.completed"));
   const auto explained = [&] {
