@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::size_t connections_max = 64;
 constexpr std::int64_t never = INT64_MAX;
+constexpr std::int64_t seen_within_ns = 150'000'000;  // else it answers "freezing", and looks again
 
 std::int64_t now() {
   timespec time{};
@@ -130,11 +131,12 @@ class Keeper {
       phase_ = Phase::freezing;
       ++freezes_;
     }
-    for (int i = 0; i < 50 && phase_ == Phase::freezing && !killing_; ++i) {
+    const std::int64_t end = now() + seen_within_ns;
+    while (phase_ == Phase::freezing && !killing_) {
       if (freezer_.freeze())
         phase_ = Phase::frozen;
-      else
-        ::poll(nullptr, 0, 1);
+      else if (now() >= end || ::poll(nullptr, 0, 1) != 0)
+        break;
     }
     if (phase_ != before) tell(false);
   }
@@ -196,7 +198,8 @@ class Keeper {
     if (size <= 0) return drop(fd);
     const std::optional<Command> command = parse({packet, static_cast<std::size_t>(size)});
     if (command && command->verb == Command::Verb::watch) connections_[fd] = true;
-    if (const std::string answer = answer_to(command); !answer.empty()) send(fd, answer);
+    if (const std::string answer = answer_to(command); !answer.empty() && connections_.contains(fd))
+      send(fd, answer);
   }
 
   // Empty: end_if_gone() answers.

@@ -107,6 +107,11 @@ class KeeperProcessTest : public testing::Test {
   }
   KeeperState::Phase phase() { return state().phase; }
 
+  bool told_frozen() {
+    return eventually(
+        [&] { return !told.empty() && told.back().phase == KeeperState::Phase::frozen; });
+  }
+
   std::vector<std::uint64_t> counts() const {
     std::vector<std::uint64_t> all;
     for (const CountedThread& thread : page->thread) all.push_back(thread.count);

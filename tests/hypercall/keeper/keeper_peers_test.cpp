@@ -57,7 +57,7 @@ TEST_F(KeeperPeers, who_do_not_read_keep_nobody_waiting) {
   const Instant begin = now();
   while (::send(deaf, "status", 6, MSG_NOSIGNAL | MSG_DONTWAIT) > 0 || errno == EAGAIN)
     if (now() - begin > patience) break;
-  EXPECT_EQ(errno, EPIPE) << "it was not cut off";
+  EXPECT_TRUE(errno == EPIPE || errno == ECONNRESET) << "it was not cut off";
   const absl::StatusOr<KeeperState> armed = client->arm(now());
   ASSERT_TRUE(armed.ok()) << armed.status();
   EXPECT_EQ(armed->phase, Phase::frozen);
@@ -71,7 +71,7 @@ TEST_F(KeeperPeers, of_whom_there_are_many_are_turned_away_and_the_deadline_is_k
   ASSERT_TRUE(client->arm(deadline).ok());
   std::vector<int> peers;
   for (int i = 0; i < 1000; ++i) peers.push_back(connected());
-  ASSERT_TRUE(eventually([&] { return !told.empty(); }));
+  ASSERT_TRUE(told_frozen());
   EXPECT_LT(last_executed() - deadline, stop_time);
   EXPECT_EQ(phase(), Phase::frozen);
   int turned_away = 0;
