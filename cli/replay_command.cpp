@@ -14,12 +14,12 @@
 #include "absl/strings/str_format.h"
 #include "cli/interrupt.h"
 #include "cli/program.h"
+#include "cli/replace_file.h"
 #include "cli/replay/log.h"
 #include "cli/replay/policy_choice.h"
 #include "cli/replay/run.h"
 #include "cli/replay/setup.h"
 #include "cli/replay/told.h"
-#include "cli/replace_file.h"
 #include "cli/report/replay_page.h"
 
 namespace supercloud {

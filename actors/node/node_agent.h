@@ -62,7 +62,7 @@ class NodeAgent final : public Actor {
   bool noticed_ = false;
   std::uint64_t told_free_bytes_ = 0;
   bool looking_ = false;  // whether the room has changed
-  Duration next_;  // from one word to the one after that
+  Duration next_;         // from one word to the one after that
   TimerId timer_ = 0;
   Instant due_;  // of the timer
   std::map<std::string, std::uint64_t>

@@ -144,11 +144,10 @@ int table(bool quick, const std::string& path) {
                  "them\n";
     return 0;
   }
-  std::cout
-      << "                         % saved of on-demand           share  moves        revoc. "
-         "                     by the second\n"
-         "                        smart  threshold     possible      %    own best max  met "
-         "caught (a)    (b)    (c)  share caught\n";
+  std::cout << "                         % saved of on-demand           share  moves        revoc. "
+               "                     by the second\n"
+               "                        smart  threshold     possible      %    own best max  met "
+               "caught (a)    (b)    (c)  share caught\n";
   std::vector<std::string> rows;
   std::vector<double> shares;
   bool good = true;

@@ -138,26 +138,28 @@ ReplayOptions replay_options(const RealTrace& trace, const std::string& policy,
 
 absl::StatusOr<Possible> possible(const RealTrace& trace, schema::Billing billing) {
   Possible result;
-  const absl::Status status = with_model(trace, billing, [&](const ScheduleModel& model) -> absl::Status {
-    const auto best = clairvoyant(model);
-    if (!best.ok()) return best.status();
-    result.least = best->cost;
-    result.moves = best->schedule.moves();
-    result.moves_allowed = result.moves * 12 / 10;
-    return absl::OkStatus();
-  });
+  const absl::Status status =
+      with_model(trace, billing, [&](const ScheduleModel& model) -> absl::Status {
+        const auto best = clairvoyant(model);
+        if (!best.ok()) return best.status();
+        result.least = best->cost;
+        result.moves = best->schedule.moves();
+        result.moves_allowed = result.moves * 12 / 10;
+        return absl::OkStatus();
+      });
   if (!status.ok()) return status;
   return result;
 }
 
 absl::StatusOr<Money> possible_with(const RealTrace& trace, int moves) {
   Money least;
-  const absl::Status status = with_model(trace, schema::Billing::HOURLY, [&](const ScheduleModel& model) -> absl::Status {
-    const auto best = clairvoyant_with_moves(model, moves);
-    if (!best.ok()) return best.status();
-    least = best->cost;
-    return absl::OkStatus();
-  });
+  const absl::Status status =
+      with_model(trace, schema::Billing::HOURLY, [&](const ScheduleModel& model) -> absl::Status {
+        const auto best = clairvoyant_with_moves(model, moves);
+        if (!best.ok()) return best.status();
+        least = best->cost;
+        return absl::OkStatus();
+      });
   if (!status.ok()) return status;
   return least;
 }

@@ -255,12 +255,13 @@ void SimulatedHost::send(const std::string& vm, TransferOptions options,
         absl::StrCat(vm, " is being sent by migration ", copy.sender->migration().to_string(),
                      "; stop that transfer first")));
   }
-  copy.sender = std::make_unique<PageSender>(scheduler_, network_, *copy.guest, std::move(options),
-                                             [this] { return link_share(); }, copy.epoch,
-                                             [this, vm](const absl::Status& why) {
-                                               drop_sender(copies_.at(vm), why);
-                                               look(vm);
-                                             });
+  copy.sender = std::make_unique<PageSender>(
+      scheduler_, network_, *copy.guest, std::move(options), [this] { return link_share(); },
+      copy.epoch,
+      [this, vm](const absl::Status& why) {
+        drop_sender(copies_.at(vm), why);
+        look(vm);
+      });
   copy.sender->report_to(std::move(progress), std::move(converged));
 }
 
@@ -292,7 +293,8 @@ std::uint64_t SimulatedHost::link_share() const {
   const auto streams = std::ranges::count_if(copies_, [](const auto& copy) {
     return copy.second.sender != nullptr && copy.second.sender->busy();
   });
-  return options_.bytes_per_second / static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(streams, 1));
+  return options_.bytes_per_second /
+         static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(streams, 1));
 }
 
 void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {

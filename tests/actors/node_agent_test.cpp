@@ -129,8 +129,7 @@ TEST_F(NodeAgentTest, TellsItsRoomSoonAfterAVmHereHasChangedIt) {
     run(absl::Milliseconds(200));
     EXPECT_EQ(told(node).size(), before);
   }
-  const std::uint64_t free =
-      told(node).back().payload().getNodeCapacity().getMemoryFreeBytes();
+  const std::uint64_t free = told(node).back().payload().getNodeCapacity().getMemoryFreeBytes();
   hypervisor.create(vm, 1, Reply<Done>());
   publish(node, "web1", resumed);
   run(absl::Milliseconds(100));

@@ -175,16 +175,15 @@ TEST_F(WorldTest, ForgetsAnInstanceThatEndedEvenIfItsLaunchComesLate) {
 // The first machines join before the provider has numbered them; who comes later has not heard of their launch.
 TEST_F(WorldTest, HasNoRoomWhereAnInstanceWasGivenBackThoughItsLaunchWasNeverHeard) {
   furnish();
-  WorldOptions options;
-  options.can_rent = false;
+  WorldOptions fixed;
+  fixed.can_rent = false;
   const auto allowed_at_c = [&] {
     const auto vm = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
       spec.setName("web1");
       spec.setMemoryBytes(1 << 20);
     });
-    for (const auto place : state.world(vm.reader(), "node-a", absl::UnixEpoch(), options)
-                                .reader()
-                                .getCandidates())
+    for (const auto place :
+         state.world(vm.reader(), "node-a", absl::UnixEpoch(), fixed).reader().getCandidates())
       if (text(place.getPlace().getId()) == zone("c").id()) return place.getAllowed();
     return false;
   };

@@ -74,9 +74,8 @@ TEST_F(EventsTest, what_is_past_can_be_told_in_its_time) {
       due.push_back(since_first);
       return static_cast<int>(due.size()) <= at_most;
     };
-    const int code =
-        print_history(told_.events(), {.pattern = "", .since = "2m", .speed = speed},
-                      Told::start() + absl::Minutes(4), pace, out, err);
+    const int code = print_history(told_.events(), {.pattern = "", .since = "2m", .speed = speed},
+                                   Told::start() + absl::Minutes(4), pace, out, err);
     const std::string text = out.str();
     return std::tuple(code, due, std::count(text.begin(), text.end(), '\n'));
   };
