@@ -246,7 +246,7 @@ bool QmpClient::take(std::string_view line) {
       lose(absl::StrCat("answered a command that it never got, number ", answer->id));
       return false;
     }
-    take_answer(*std::move(answer));
+    take_answer(std::move(*answer));
   } else if (const auto* complaint = std::get_if<QmpComplaint>(&*message)) {
     lose(absl::StrCat("could not read a command: ", complaint->error));
     return false;

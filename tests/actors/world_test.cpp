@@ -182,8 +182,8 @@ TEST_F(WorldTest, HasNoRoomWhereAnInstanceWasGivenBackThoughItsLaunchWasNeverHea
       spec.setName("web1");
       spec.setMemoryBytes(1 << 20);
     });
-    for (const auto place :
-         state.world(vm.reader(), "node-a", absl::UnixEpoch(), fixed).reader().getCandidates())
+    const auto seen = state.world(vm.reader(), "node-a", absl::UnixEpoch(), fixed);
+    for (const auto place : seen.reader().getCandidates())
       if (text(place.getPlace().getId()) == zone("c").id()) return place.getAllowed();
     return false;
   };
