@@ -17,8 +17,6 @@ NodeAgent::NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescrip
   context_.subscribe(Pattern::of("node.capacity.>"));
   if (hypervisor_ != nullptr) {
     context_.subscribe(Pattern::of("spot.interruption_notice.>"));
-    context_.subscribe(Pattern::of("vm.>"));
-    context_.subscribe(Pattern::of("migration.>"));
     Draft draft = context_.draft(context_.node());
     describe(draft.payload().initNodeJoined());
     context_.publish(std::move(draft));
@@ -58,8 +56,7 @@ void NodeAgent::tell() {
   auto capacity = draft.payload().initNodeCapacity();
   capacity.setNode(context_.node());
   if (hypervisor_ != nullptr) {
-    told_free_bytes_ = memory_free_bytes();
-    capacity.setMemoryFreeBytes(told_free_bytes_);
+    capacity.setMemoryFreeBytes(noticed_ ? 0 : hypervisor_->memory_free_bytes());
     capacity.setCpus(noticed_ ? 0 : description_.cpus);
     capacity.setVms(static_cast<std::uint32_t>(hypervisor_->list().size()));
     describe(capacity.initJoined());
@@ -67,10 +64,6 @@ void NodeAgent::tell() {
   context_.publish(std::move(draft));
   tell_in(next_);
   next_ = std::min(next_ * 2, beat_);
-}
-
-std::uint64_t NodeAgent::memory_free_bytes() const {
-  return noticed_ ? 0 : hypervisor_->memory_free_bytes();
 }
 
 void NodeAgent::tell_in(Duration span) {
@@ -85,17 +78,6 @@ void NodeAgent::receive(const Event& event) {
     if (noticed_ || text(notice.getNode()) != context_.node()) return;
     noticed_ = true;
     return tell_in(absl::ZeroDuration());
-  }
-  if (event.topic().starts_with("vm.") || event.topic().starts_with("migration.")) {
-    if (looking_ || due_ <= context_.now() + soon_ ||
-        !event.origin().starts_with(context_.node() + "/"))
-      return;
-    looking_ = true;
-    context_.after(soon_, [this] {
-      looking_ = false;
-      if (memory_free_bytes() != told_free_bytes_) tell_in(absl::ZeroDuration());
-    });
-    return;
   }
   const std::string node(event.type() == schema::Payload::NODE_JOINED
                              ? text(event.payload().getNodeJoined().getNode())

@@ -10,8 +10,6 @@
 //
 // A node without a machine says only that it is there: nobody takes it for a place to run on, and everybody can ask its log.
 //
-// What becomes of VMs here changes its room: it tells so soon after an event of this node about one of them.
-//
 // A node whose instance is under notice has no room any more, and says so at once: who joins later was not told of the notice.
 #pragma once
 
@@ -53,16 +51,13 @@ class NodeAgent final : public Actor {
   void describe(schema::NodeJoined::Builder joined) const;
   void tell();
   void tell_in(Duration span);
-  std::uint64_t memory_free_bytes() const;
 
   Context& context_;
   const Hypervisor* hypervisor_;
   NodeDescription description_;
   const Duration beat_, soon_;
   bool noticed_ = false;
-  std::uint64_t told_free_bytes_ = 0;
-  bool looking_ = false;  // whether the room has changed
-  Duration next_;         // from one word to the one after that
+  Duration next_;  // from one word to the one after that
   TimerId timer_ = 0;
   Instant due_;  // of the timer
   std::map<std::string, std::uint64_t>

@@ -110,33 +110,6 @@ TEST_F(NodeAgentTest, HasNoRoomUnderNotice) {
   EXPECT_EQ(free(), 0U);
 }
 
-TEST_F(NodeAgentTest, TellsItsRoomSoonAfterAVmHereHasChangedIt) {
-  TestNode& node = start("new");
-  TestNode& other = start("other");
-  announce(node);
-  run(absl::Seconds(10));
-  const auto vm = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
-    spec.setName("web1");
-    spec.setMemoryBytes(1 << 20);
-  });
-  const auto resumed = [](Payload::Builder payload) { payload.initVmResumed(); };
-  // Just after a beat: the next one is two seconds away.
-  const std::size_t beats = told(node).size();
-  while (told(node).size() == beats) run(absl::Milliseconds(10));
-  const std::size_t before = told(node).size();
-  for (TestNode* publisher : {&node, &other}) {  // of another's VMs, and where nothing has changed
-    publish(*publisher, "web1", resumed);
-    run(absl::Milliseconds(200));
-    EXPECT_EQ(told(node).size(), before);
-  }
-  const std::uint64_t free = told(node).back().payload().getNodeCapacity().getMemoryFreeBytes();
-  hypervisor.create(vm, 1, Reply<Done>());
-  publish(node, "web1", resumed);
-  run(absl::Milliseconds(100));
-  ASSERT_EQ(told(node).size(), before + 1);
-  EXPECT_EQ(told(node).back().payload().getNodeCapacity().getMemoryFreeBytes(), free - (1 << 20));
-}
-
 TEST_F(NodeAgentTest, RepeatsItselfEverLessOftenAndNothingOfThatInItsLog) {
   TestNode& fresh = start("new");
   announce(fresh);
