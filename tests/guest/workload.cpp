@@ -316,6 +316,7 @@ void* accept_all(void*) {
       ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
       if (fd >= 0)
         start(&port == ports ? serve_pings : serve_connection,
+              // NOLINTNEXTLINE(performance-no-int-to-ptr): a descriptor, not a place in memory
               reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)));
     }
   return nullptr;

@@ -133,7 +133,7 @@ TEST_F(ReplayTest, TheClairvoyantMayBeGivenABudgetOfMoves) {
                       (*zone == 'a') == (day % 2 == 0) ? "0.03\n" : "0.09\n");
   const std::string path = write("turns_r3.large.csv", rows);
   double before = 0;
-  for (const char* budget : {"0", "1", "3", "1000"}) {
+  for (const char* budget : {"0", "2", "1000"}) {
     const Json answer = replayed({path, "--start", "us-east-1a", "--clairvoyant-moves", budget,
                                   "--baselines", "none", "--policy", "stay"});
     const Json& best = answer["strategies"].back();
