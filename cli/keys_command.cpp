@@ -63,6 +63,17 @@ absl::StatusOr<NamedKey> key_given(const std::string& text) {
   return read_public_key(text);
 }
 
+// With the name that was said, or else with that of the file.
+absl::StatusOr<NamedKey> named_key(const KeysAsked& asked) {
+  auto key = key_given(asked.what);
+  if (!key.ok()) return key.status();
+  if (!asked.name.empty()) key->name = asked.name;
+  if (!is_token(key->name))
+    return absl::InvalidArgumentError(
+        "whose key is it? Say --name NAME: 1 to 64 of A-Z a-z 0-9 _ -");
+  return key;
+}
+
 absl::Status new_key(const KeysAsked& asked) {
   if (!is_token(asked.what))
     return absl::InvalidArgumentError(absl::StrCat("\"", asked.what, "\" is no name: 1 to ",
@@ -117,12 +128,8 @@ absl::StatusOr<std::vector<Pattern>> patterns_of(const std::vector<std::string>&
 absl::Status enrol_key(const KeysAsked& asked, const Program& program) {
   const auto path = trust_path(program);
   if (!path.ok()) return path.status();
-  auto key = key_given(asked.what);
+  const auto key = named_key(asked);
   if (!key.ok()) return key.status();
-  if (!asked.name.empty()) key->name = asked.name;
-  if (!is_token(key->name))
-    return absl::InvalidArgumentError(
-        "whose key is it? Say --name NAME: 1 to 64 of A-Z a-z 0-9 _ -");
   NameRights rights;
   if (asked.node) {
     rights = {{Pattern::of(">")}, {Pattern::of(">")}, true};
@@ -210,12 +217,8 @@ absl::Status make_authority(const KeysAsked& asked) {
 
 // Whose key it is, as the file says; where there is a trust file, as that does.
 absl::StatusOr<NamedKey> enrolled_key(const KeysAsked& asked, const Program& program) {
-  auto key = key_given(asked.what);
+  const auto key = named_key(asked);
   if (!key.ok()) return key.status();
-  if (!asked.name.empty()) key->name = asked.name;
-  if (!is_token(key->name))
-    return absl::InvalidArgumentError(
-        "whose key is it? Say --name NAME: 1 to 64 of A-Z a-z 0-9 _ -");
   if (program.trust.empty()) return key;
   const auto trust = read_trust(program.trust);
   if (!trust.ok()) return trust.status();
