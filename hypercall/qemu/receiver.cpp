@@ -1,0 +1,120 @@
+// The target's side of a transfer: who may send, and its stream for QEMU.
+#include <sys/random.h>
+
+#include "absl/strings/str_cat.h"
+#include "hypercall/qemu/state.h"
+
+namespace supercloud {
+namespace {
+
+using qemu_handshake::Frame;
+
+constexpr std::size_t links_max = 64;
+constexpr Duration receiver_farewell = absl::Milliseconds(100);
+
+std::string new_token() {
+  std::string token(qemu_handshake::token_bytes, '\0');
+  while (::getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
+  }
+  return token;
+}
+
+}  // namespace
+
+absl::Status QemuHypervisor::State::listen() {
+  auto opened = StreamListener::open(
+      loop, options.streams,
+      [this](const std::string& token, OwnFd stream) { stream_came(token, std::move(stream)); });
+  if (!opened.ok()) return opened.status();
+  listener = *std::move(opened);
+  return network.listen(
+      qemu_handshake::service, guarded([this](std::unique_ptr<Link> link) {
+        if (links.size() >= links_max) return;
+        const std::uint64_t id = ++last_link;
+        const std::shared_ptr<Link> shared = std::move(link);
+        links[id] = shared;
+        Link::Handler handler;
+        handler.on_frame = guarded([this, id](const std::string& bytes) {
+          const auto found = links.find(id);
+          if (found == links.end()) return;
+          const std::shared_ptr<Link> from = found->second;
+          loop.post(guarded([this, id] { links.erase(id); }));  // not inside its own call
+          greeted(from, bytes);
+        });
+        handler.on_closed = guarded([this, id](const absl::Status&) {
+          loop.post(guarded([this, id] { links.erase(id); }));
+        });
+        shared->set_handler(std::move(handler));
+      }));
+}
+
+void QemuHypervisor::State::greeted(const std::shared_ptr<Link>& link, const std::string& bytes) {
+  const auto frame = qemu_handshake::decode(bytes);
+  const auto* hello = frame.ok() ? std::get_if<qemu_handshake::Hello>(&*frame) : nullptr;
+  if (hello == nullptr) {
+    link->send(
+        encode(Frame(qemu_handshake::Refuse{frame.ok() ? "it did not begin with hello or ask"
+                                                       : std::string(frame.status().message())})));
+    return;
+  }
+  const auto said = answer(*hello);
+  if (!said.ok()) {
+    link->send(encode(Frame(qemu_handshake::Refuse{std::string(said.status().message())})));
+    // Kept for a moment: what was sent goes out before it closes.
+    const std::uint64_t id = ++last_link;
+    links[id] = link;
+    loop.at(loop.clock().now() + receiver_farewell, guarded([this, id] { links.erase(id); }));
+    return;
+  }
+  guests.at(hello->vm).source = link;
+  const bool arrived = std::holds_alternative<qemu_handshake::Arrived>(*said);
+  if (!hello->ask || arrived) link->send(encode(*said));
+}
+
+absl::StatusOr<Frame> QemuHypervisor::State::answer(const qemu_handshake::Hello& hello) {
+  Guest* guest = find(hello.vm);
+  if (guest == nullptr || guest->copy->record().own ||
+      guest->copy->record().migration != hello.migration ||
+      guest->copy->record().epoch != hello.epoch) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no copy of ", hello.vm, " is prepared here for migration ",
+                     hello.migration.to_string(), " at epoch ", hello.epoch));
+  }
+  if (guest->copy->arrived()) return qemu_handshake::Arrived{};
+  if (hello.ask) return qemu_handshake::Accept{};  // not sent: the end will be told
+  if (guest->streaming)
+    return absl::AlreadyExistsError(absl::StrCat("another stream fills the copy of ", hello.vm));
+  guest->token = new_token();
+  loop.at(loop.clock().now() + qemu_handshake::token_max,
+          guarded([this, vm = hello.vm, token = guest->token] {
+            Guest* late = find(vm);
+            if (late != nullptr && late->token == token) late->token.clear();
+          }));
+  const std::string& reached = options.streams_reached_at;
+  return qemu_handshake::Accept{reached.empty() ? listener->endpoint() : reached, guest->token};
+}
+
+void QemuHypervisor::State::stream_came(const std::string& token, OwnFd stream) {
+  for (auto& [vm, guest] : guests) {
+    if (guest.token.empty() || guest.token != token) continue;
+    guest.token.clear();
+    guest.streaming = true;
+    auto kept = std::make_shared<OwnFd>(std::move(stream));
+    guest.copy->ask("getfd", {{"fdname", "incoming"}},
+                    guarded([this, to = vm, kept](const absl::StatusOr<QmpValue>& got) {
+                      Guest* filled = find(to);
+                      if (filled == nullptr || !got.ok())
+                        return;  // the source sees the end of its stream
+                      filled->copy->ask("migrate-incoming", {{"uri", "fd:incoming"}},
+                                        [](const absl::StatusOr<QmpValue>&) {});
+                    }),
+                    far_future, kept->get());
+    return;
+  }
+}
+
+void QemuHypervisor::State::tell_source(Guest& guest, const Frame& frame) {
+  if (guest.source != nullptr) guest.source->send(encode(frame));
+}
+
+}  // namespace supercloud

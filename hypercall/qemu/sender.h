@@ -1,0 +1,90 @@
+// One transfer of a guest that runs here, to another host. Used by QemuHypervisor alone.
+//
+//   hello ─ accept ─▶ connect, token ─▶ getfd, migrate ─▶ copying ── remaining fits ──▶ converged, still copying
+//                                                            │ the guest is stopped, finish()
+//          QEMU: pre-switchover ── migrate-continue ──▶ device ──▶ completed ── arrived, from the target ──▶ done
+//   any: refused, lost, failed ──▶ failed, told once;  cancel() ──▶ migrate_cancel, and nothing is left of it
+//
+// A daemon that finds a guest being sent goes on from copying: QEMU knows how far it is, and the target is asked when it matters.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/event_loop.h"
+#include "core/link.h"
+#include "hypercall/hypervisor.h"
+#include "hypercall/qemu/copy.h"
+#include "hypercall/qemu/handshake.h"
+#include "hypercall/qemu/progress.h"
+#include "hypercall/qemu/stream_socket.h"
+
+namespace supercloud {
+
+// Thread-bound to its loop. `failed` may destroy it.
+class QemuSender {
+ public:
+  using Progress = std::function<void(const TransferProgress&)>;
+
+  QemuSender(EventLoop& loop, LinkNetwork& network, QemuCopy& copy, TransferOptions options,
+             std::function<void(const absl::Status& why)> failed);
+  ~QemuSender();
+  QemuSender(const QemuSender&) = delete;
+  QemuSender& operator=(const QemuSender&) = delete;
+
+  void begin();
+  // After a restart of the daemon: QEMU is at it.
+  void find();
+  void report_to(Progress progress, Reply<TransferProgress> converged);
+  void finish(Reply<TransferProgress> reply);
+  // Replies when QEMU sends no more; it is to be destroyed then.
+  void cancel(const absl::Status& why, Reply<Done> reply);
+  void on_event(const QmpEvent& event);
+  const EventId& migration() const { return options_.migration; }
+  bool failed() const { return failed_; }
+
+ private:
+  static constexpr Duration report_every = absl::Seconds(1);
+  static constexpr Duration look_every = absl::Milliseconds(50);  // at passes
+
+  void greet(bool ask);
+  void on_frame(const std::string& bytes);
+  void connected(OwnFd stream);
+  void configure(std::shared_ptr<OwnFd> stream, std::size_t step);
+  void copying();
+  void poll();
+  void polled(const absl::StatusOr<QmpValue>& value);
+  void poll_at(Instant when);
+  void advance();
+  void fail(const absl::Status& why);
+  void answer_all(const absl::Status& why);
+  template <class F>
+  auto guarded(F function);
+
+  EventLoop& loop_;
+  LinkNetwork& network_;
+  QemuCopy& copy_;
+  const TransferOptions options_;
+  std::function<void(const absl::Status&)> failed_call_;
+  TransferMeter meter_;
+  std::unique_ptr<Link> link_;
+  std::string status_ = "none";  // QEMU's
+  bool failed_ = false;
+  bool continuing_ = false;  // migrate-continue was said
+  bool arrived_ = false;     // the target said so
+  bool polling_ = false;
+  bool starting_ = false;  // nothing is to be asked of QEMU yet
+  TimerId poll_timer_ = 0;
+  Instant poll_due_{};
+  Instant reported_{};
+  Instant polled_{};
+  Progress progress_;
+  Reply<TransferProgress> converged_;
+  std::vector<Reply<TransferProgress>> finishers_;
+  std::vector<Reply<Done>> cancelled_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace supercloud

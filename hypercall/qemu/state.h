@@ -1,0 +1,75 @@
+// What a QemuHypervisor holds. Its own header, for its sources are two.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "hypercall/qemu/copy.h"
+#include "hypercall/qemu/handshake.h"
+#include "hypercall/qemu/qemu_hypervisor.h"
+#include "hypercall/qemu/sender.h"
+#include "hypercall/qemu/stream_socket.h"
+
+namespace supercloud {
+
+struct QemuHypervisor::State {
+  struct Guest {
+    std::unique_ptr<QemuCopy> copy;
+    std::unique_ptr<QemuSender> sender;
+    bool up = false;         // listed
+    bool stopping = false;   // its transfer
+    std::string token;       // of the stream that is expected
+    bool streaming = false;  // it is being filled
+    std::shared_ptr<Link> source;
+  };
+
+  State(EventLoop& the_loop, LinkNetwork& the_network, QemuOptions the_options)
+      : loop(the_loop), network(the_network), options(std::move(the_options)) {}
+  ~State() { alive.reset(); }
+
+  Guest* find(const std::string& vm) {
+    const auto found = guests.find(vm);
+    return found == guests.end() || !found->second.up ? nullptr : &found->second;
+  }
+  template <class F>
+  auto guarded(F function) {
+    return [alive_too = std::weak_ptr<bool>(alive),
+            function = std::move(function)](auto&&... values) mutable {
+      if (!alive_too.expired()) function(std::forward<decltype(values)>(values)...);
+    };
+  }
+
+  void look(const std::string& vm);
+  void find_guests(Reply<Done> reply);
+  Guest& add(QemuRecord record);
+  void died(const std::string& vm, const absl::Status& why);
+  void make(const Message<schema::VmSpec>& spec, Epoch epoch, const EventId& migration, bool own,
+            Reply<Done> reply);
+  void expect_stream(const std::string& vm, Reply<Done> reply);
+  void make_sender(const std::string& vm, TransferOptions sent);
+  void stop_send(const std::string& vm, const absl::Status& why, Reply<Done> reply);
+
+  absl::Status listen();
+  void greeted(const std::shared_ptr<Link>& link, const std::string& bytes);
+  absl::StatusOr<qemu_handshake::Frame> answer(const qemu_handshake::Hello& hello);
+  void stream_came(const std::string& token, OwnFd stream);
+  void tell_source(Guest& guest, const qemu_handshake::Frame& frame);
+
+  EventLoop& loop;
+  LinkNetwork& network;
+  const QemuOptions options;
+  std::function<void(const std::string&)> look_call;
+  std::set<std::string> looks;
+  std::map<std::string, Guest> guests;
+  std::map<std::uint64_t, std::shared_ptr<Guest>> ended;  // for a moment
+  std::uint64_t last_gone = 0;
+  std::map<std::uint64_t, std::shared_ptr<Link>> links;  // that have not said hello
+  std::uint64_t last_link = 0;
+  std::unique_ptr<StreamListener> listener;
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+};
+
+}  // namespace supercloud

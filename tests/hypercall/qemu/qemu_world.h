@@ -1,0 +1,72 @@
+// Two hosts of real QEMUs under real keepers on this machine, in real time. Their guest is guest.cpp.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "core/event_loop.h"
+#include "core/socket_link.h"
+#include "hypercall/qemu/qemu_hypervisor.h"
+#include "tests/hypercall/hypervisor_conformance.h"
+#include "tests/hypercall/qemu/stream_relay.h"
+
+namespace supercloud {
+
+class QemuWorld final : public HypervisorWorld {
+ public:
+  QemuWorld();
+  ~QemuWorld() override;
+
+  std::string missing() override { return missing_; }
+  Hypervisor& host(int index) override { return *side(index).hypervisor; }
+  std::string endpoint(int index) override { return side(index).network->endpoint(); }
+  Instant now() override { return loop.clock().now(); }
+  bool wait(Duration limit, const std::function<bool()>& condition) override;
+  void serve_disk(const std::string&, Epoch) override {}
+  void hold_disk(bool) override {}
+  std::uint64_t executed(int index, const std::string& vm) override;
+  bool memory_intact(const std::string& vm) override;
+  void restart_daemon(int index) override;
+  void cut_streams() override;
+  Duration stop_time() override { return absl::Milliseconds(200); }
+  std::uint64_t memory_bytes() override { return 32 << 20; }
+  void await_boot(int index, const std::string& vm) override;
+  bool has_disk() override { return false; }
+  bool measures_dirtying() override { return false; }
+  Duration moment() override { return absl::Seconds(1); }
+  Duration long_time() override { return absl::Seconds(1); }
+
+  std::string run_folder(int index) const;
+  // What the next daemons are given.
+  QemuOptions options(int index) const;
+  void start_daemon(int index, QemuOptions options);
+  QemuGuests guests;
+
+  EventLoop loop;
+
+ private:
+  struct Console {
+    int fd = -1;
+    std::string line;
+    std::uint64_t ticks = 0;
+    bool broken = false;
+  };
+  struct Side {
+    std::unique_ptr<SocketLinkNetwork> network;
+    std::unique_ptr<StreamRelay> relay;
+    std::unique_ptr<QemuHypervisor> hypervisor;
+    std::map<std::string, Console> consoles;
+  };
+  Side& side(int index) { return sides_[static_cast<std::size_t>(index)]; }
+  void read(int index, const std::string& vm);
+
+  std::filesystem::path folder_;
+  std::string missing_;
+  std::array<Side, 2> sides_;
+};
+
+}  // namespace supercloud
