@@ -21,12 +21,14 @@ PublishedTails::PublishedTails(std::vector<OriginTail> past) {
 }
 
 void PublishedTails::note(const Event& event) {
-  const std::string_view origin = event.origin();
-  auto found = tails_.find(origin);
-  if (found == tails_.end())
-    found = tails_.emplace(std::string(origin), OriginTail{.origin = std::string(origin)}).first;
-  found->second.incarnation = event.incarnation();
-  found->second.sequence = event.sequence();
+  const schema::EventId::Reader id = event.reader().getId();
+  const std::string_view origin = text(id.getOrigin());
+  if (noted_ == nullptr || noted_->origin != origin) {
+    noted_ = &tails_[std::string(origin)];
+    noted_->origin = origin;
+  }
+  noted_->incarnation = id.getIncarnation();
+  noted_->sequence = id.getSequence();
 }
 
 std::vector<OriginTail> PublishedTails::all() const {
@@ -47,6 +49,7 @@ void GapDetector::subscribe(std::string_view prefix) {
     prefixes_[slot] = std::string(prefix);
   }
   slots_.emplace(std::string(prefix), slot);
+  matched_lead_.clear();
 }
 
 void GapDetector::unsubscribe(std::string_view prefix) {
@@ -54,6 +57,7 @@ void GapDetector::unsubscribe(std::string_view prefix) {
   if (found == slots_.end()) return;
   const std::size_t slot = found->second;
   slots_.erase(found);
+  matched_lead_.clear();
   free_slots_.insert(slot);
   for (auto& [name, publisher] : publishers_) publisher.effective.erase(slot);
   for (auto& [name, origin] : origins_) {
@@ -65,6 +69,9 @@ void GapDetector::unsubscribe(std::string_view prefix) {
 }
 
 GapDetector::Matches GapDetector::match(std::string_view topic) const {
+  if (!matched_lead_.empty() && topic.size() > matched_lead_.size() &&
+      topic.starts_with(matched_lead_))
+    return matched_;
   Matches matches;
   std::size_t end = 0;
   char whole[topic_bytes_max + 1];
@@ -79,6 +86,10 @@ GapDetector::Matches GapDetector::match(std::string_view topic) const {
     const auto found = slots_.find(prefix);
     if (found != slots_.end()) matches.match[matches.count++] = {found->second, tokens};
     if (end > topic.size()) break;
+    if (tokens + 1 == prefixes_max) {
+      matched_lead_ = prefix;
+      matched_ = matches;
+    }
     const std::size_t dot = topic.find('.', end);
     end = (dot == std::string_view::npos ? topic.size() : dot) + 1;
   }
@@ -96,6 +107,10 @@ GapDetector::Publisher* GapDetector::publisher_of(std::string_view origin) {
 }
 
 GapDetector::Origin& GapDetector::find_or_make(std::string_view name, std::uint64_t incarnation) {
+  if (last_found_ != nullptr && last_found_->first == name) {
+    last_found_->second.heard = ++arrivals_;
+    return last_found_->second;
+  }
   auto found = origins_.find(name);
   if (found == origins_.end()) {
     if (origins_.size() >= options_.origins_max) forget_one();
@@ -108,6 +123,7 @@ GapDetector::Origin& GapDetector::find_or_make(std::string_view name, std::uint6
     }
   }
   found->second.heard = ++arrivals_;
+  last_found_ = &*found;
   return found->second;
 }
 
@@ -121,6 +137,7 @@ void GapDetector::forget_one() {
   repairs_.erase(oldest->second.repair);
   if (Publisher* publisher = publisher_of(oldest->first)) publisher->forgot = true;
   waiting_.erase(oldest->first);
+  last_found_ = nullptr;
   origins_.erase(oldest);
   ++counts_.forgotten;
 }
@@ -157,12 +174,12 @@ void GapDetector::lose_rest(std::string_view name, Origin& origin) {
   }
   if (after == BusGap::unknown) return;
   // One for all its subscriptions: nobody can tell any more which of them missed what.
-  outputs_.emplace_back(BusGap{.origin = std::string(name),
-                               .incarnation = origin.incarnation,
-                               .prefix = "",
-                               .after = after,
-                               .up_to = BusGap::unknown,
-                               .why = std::string(log_lost)});
+  outputs_.push(BusGap{.origin = std::string(name),
+                       .incarnation = origin.incarnation,
+                       .prefix = "",
+                       .after = after,
+                       .up_to = BusGap::unknown,
+                       .why = std::string(log_lost)});
 }
 
 void GapDetector::in_effect(std::string_view node, std::string_view prefix,
@@ -192,6 +209,7 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
       lose_rest(name, origin);
       waiting_.erase(name);
       repairs_.erase(origin.repair);
+      last_found_ = nullptr;
       next = origins_.erase(next);
       continue;
     }
@@ -223,7 +241,9 @@ void GapDetector::restarted(std::string_view node) {
 }
 
 absl::Status GapDetector::arrived(Event event, Instant now) {
-  const std::uint64_t sequence = event.sequence();
+  const schema::EventId::Reader id = event.reader().getId();
+  const std::uint64_t sequence = id.getSequence();
+  const std::uint64_t incarnation = id.getIncarnation();
   std::uint64_t bound = sequence;
   for (std::size_t tokens = 0; tokens < prefixes_max; ++tokens) {
     const std::uint64_t previous = event.previous(tokens);
@@ -239,15 +259,13 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
     ++counts_.unmatched;
     return absl::OkStatus();
   }
-  const std::string_view name = event.origin();
-  Origin& origin = find_or_make(name, event.incarnation());
-  if (event.incarnation() < origin.incarnation) {
+  const std::string_view name = text(id.getOrigin());
+  Origin& origin = find_or_make(name, incarnation);
+  if (incarnation < origin.incarnation) {
     ++counts_.stale;
     return absl::OkStatus();
   }
-  if (event.incarnation() > origin.incarnation) {
-    begin_incarnation(name, origin, event.incarnation());
-  }
+  if (incarnation > origin.incarnation) begin_incarnation(name, origin, incarnation);
   if (sequence <= origin.delivered) {
     too_late(name, origin, matches, event);
   } else if (origin.held.find(sequence) != origin.held.end()) {
@@ -256,7 +274,7 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
              !unsure(origin, sequence) && !missing(origin, matches, event)) {
     const bool waited = !origin.held.empty();
     const std::string kept = waited ? std::string(name) : std::string();  // `event` is moved from
-    accept(origin, matches, std::move(event));
+    accept(origin, matches, std::move(event), sequence);
     if (waited) {
       release(kept, origin);
       note_waiting(kept, origin);
@@ -326,8 +344,8 @@ bool GapDetector::missing(Origin& origin, const Matches& matches, const Event& e
   return false;
 }
 
-void GapDetector::accept(Origin& origin, const Matches& matches, Event event) {
-  const std::uint64_t sequence = event.sequence();
+void GapDetector::accept(Origin& origin, const Matches& matches, Event event,
+                         std::uint64_t sequence) {
   const Publisher* publisher = nullptr;
   for (std::size_t i = 0; i < matches.count; ++i) {
     Chain& chain = chain_of(origin, matches.match[i].slot);
@@ -349,19 +367,19 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event) {
     if (chain.seen >= chain.expected) chain.expected = 0;
   }
   origin.delivered = sequence;
-  outputs_.emplace_back(std::move(event));
+  outputs_.push(std::move(event));
 }
 
 void GapDetector::report(std::string_view name, const Origin& origin, std::size_t slot,
                          std::uint64_t after, std::uint64_t up_to, std::string_view why) {
   // What is older than what was delivered was not asked for.
   if (why == gap_not_in_log && after < origin.asked_after) why = too_late_now;
-  outputs_.emplace_back(BusGap{.origin = std::string(name),
-                               .incarnation = origin.incarnation,
-                               .prefix = prefixes_[slot],
-                               .after = after,
-                               .up_to = up_to,
-                               .why = std::string(why)});
+  outputs_.push(BusGap{.origin = std::string(name),
+                       .incarnation = origin.incarnation,
+                       .prefix = prefixes_[slot],
+                       .after = after,
+                       .up_to = up_to,
+                       .why = std::string(why)});
 }
 
 void GapDetector::report_missing(std::string_view name, Origin& origin, const Matches& matches,
@@ -401,7 +419,7 @@ void GapDetector::force_lowest(std::string_view name, Origin& origin, std::strin
   const Matches matches = match(event.topic());
   if (matches.count == 0) return;
   report_missing(name, origin, matches, event, why);
-  accept(origin, matches, std::move(event));
+  accept(origin, matches, std::move(event), lowest.key());
 }
 
 // The newest that is held.
@@ -419,8 +437,9 @@ void GapDetector::release(std::string_view name, Origin& origin) {
     const Matches matches = match(lowest->second.event.topic());
     if (unsure(origin, lowest->first) || missing(origin, matches, lowest->second.event)) return;
     Event event = std::move(lowest->second.event);
+    const std::uint64_t sequence = lowest->first;
     origin.held.erase(lowest);
-    if (matches.count > 0) accept(origin, matches, std::move(event));
+    if (matches.count > 0) accept(origin, matches, std::move(event), sequence);
   }
 }
 
@@ -570,7 +589,7 @@ bool GapDetector::ask(std::string_view name, Origin& origin) {
     if (prefixes.empty() || !prefix.starts_with(prefixes.back())) prefixes.push_back(prefix);
   }
   repairs_[repair.id] = {std::string(name), repair.range.up_to};
-  outputs_.emplace_back(std::move(repair));
+  outputs_.push(std::move(repair));
   return true;
 }
 
@@ -657,9 +676,7 @@ void GapDetector::report_expected(std::string_view name, Origin& origin, Instant
 
 std::optional<GapDetector::Output> GapDetector::next() {
   if (outputs_.empty()) return std::nullopt;
-  std::optional<Output> output(std::move(outputs_.front()));
-  outputs_.pop_front();
-  return output;
+  return outputs_.pop();
 }
 
 std::size_t GapDetector::held() const {

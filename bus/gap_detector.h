@@ -26,7 +26,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,6 +38,7 @@
 #include "absl/types/span.h"
 #include "core/bus.h"
 #include "core/event.h"
+#include "core/ring.h"
 #include "core/time.h"
 #include "core/topic.h"
 
@@ -59,6 +59,8 @@ class PublishedTails {
   PublishedTails() = default;
   // `past`: as Bus::start was told.
   explicit PublishedTails(std::vector<OriginTail> past);
+  PublishedTails(PublishedTails&&) = default;
+  PublishedTails& operator=(PublishedTails&&) = default;
 
   // Takes note of an event about to be sent.
   void note(const Event& event);
@@ -66,6 +68,7 @@ class PublishedTails {
 
  private:
   std::map<std::string, OriginTail, std::less<>> tails_;
+  OriginTail* noted_ = nullptr;  // last
 };
 
 // Pure: the same calls give the same outputs. Thread-bound.
@@ -193,7 +196,7 @@ class GapDetector {
   // Whether something may be lost before it.
   static bool unsure(const Origin& origin, std::uint64_t sequence);
   bool missing(Origin& origin, const Matches& matches, const Event& event) const;
-  void accept(Origin& origin, const Matches& matches, Event event);
+  void accept(Origin& origin, const Matches& matches, Event event, std::uint64_t sequence);
   void report_missing(std::string_view name, Origin& origin, const Matches& matches,
                       const Event& event, std::string_view why);
   void too_late(std::string_view name, Origin& origin, const Matches& matches, const Event& event);
@@ -240,7 +243,11 @@ class GapDetector {
   std::map<std::uint64_t, Repair> repairs_;  // under way, by id
   std::uint64_t last_repair_ = 0;
   std::uint64_t arrivals_ = 0;
-  std::deque<Output> outputs_;
+  Ring<Output> outputs_;
+  // What was looked up last, which is mostly what is looked up next: the matches of all topics that begin with three tokens, and an origin.
+  mutable std::string matched_lead_;  // empty: none
+  mutable Matches matched_;
+  Origins::value_type* last_found_ = nullptr;
 };
 
 }  // namespace supercloud

@@ -191,15 +191,31 @@ void Subscriber::reply_waiters() {
 }
 
 void Subscriber::arrived(const std::string& from, std::string_view topic, Bytes bytes) {
+  take(from, bytes, topic, true, scheduler_.clock().now());
+  drain();
+}
+
+void Subscriber::arrived_together(const std::string& from, std::string_view prefix,
+                                  absl::Span<const Bytes> events) {
+  const Instant now = scheduler_.clock().now();
+  for (const Bytes bytes : events) take(from, bytes, prefix, false, now);
+  drain();
+}
+
+void Subscriber::take(const std::string& from, Bytes bytes, std::string_view told, bool whole,
+                      Instant now) {
   absl::StatusOr<Event> event = pool_.parse(bytes);
   if (!event.ok()) return receiver_->on_rejected(from, std::string(event.status().message()));
-  if (!topic.empty() && topic.substr(0, topic.size() - 1) != event->topic())
-    return receiver_->on_rejected(from, "the topic on the wire is not the event's");
+  const std::string_view topic = event->topic();
+  const bool is_told = told.empty() || told.substr(0, told.size() - 1) == topic ||
+                       (!whole && topic.starts_with(told));
+  if (!is_told) return receiver_->on_rejected(from, "the topic on the wire is not the event's");
   if (admit_) {
     if (const absl::Status admitted = admit_(from, *event); !admitted.ok())
       return receiver_->on_rejected(from, std::string(admitted.message()));
   }
-  arrived(from, *std::move(event));
+  const absl::Status taken = detector_.arrived(*std::move(event), now);
+  if (!taken.ok()) receiver_->on_rejected(from, std::string(taken.message()));
 }
 
 void Subscriber::arrived(const std::string& from, Event event) {
@@ -222,7 +238,6 @@ bool Subscriber::owned_below(std::string_view prefix) const {
 
 // A heartbeat that only the bus itself asked for is not the owner's business.
 bool Subscriber::wanted(const Event& event) const {
-  if (event.type() != schema::Payload::NODE_HEARTBEAT) return true;
   return any_prefix(event.topic(), [this](std::string_view prefix) { return owned(prefix); });
 }
 
@@ -238,12 +253,13 @@ void Subscriber::drain() {
       begin_repair(repair->id);
       continue;
     }
-    Event event = std::get<Event>(*std::move(output));
+    Event& event = std::get<Event>(*output);
     if (event.type() == schema::Payload::NODE_HEARTBEAT) {
       detector_.tails(node_of(event.origin()), event.payload().getNodeHeartbeat(),
                       scheduler_.clock().now());
+      if (!wanted(event)) continue;
     }
-    if (wanted(event)) receiver_->on_event(std::move(event));
+    receiver_->on_event(std::move(event));
   }
   draining_ = false;
   arm_expiry();

@@ -84,6 +84,9 @@ class Subscriber {
 
   // Bytes that claim to be an event whose topic on the wire was `topic` (empty: not told), from a process known as `from`.
   void arrived(const std::string& from, std::string_view topic, Bytes bytes);
+  // The same of several that came together, of topics that begin with `prefix`.
+  void arrived_together(const std::string& from, std::string_view prefix,
+                        absl::Span<const Bytes> events);
   // An event that needs no validation.
   void arrived(const std::string& from, Event event);
 
@@ -121,6 +124,8 @@ class Subscriber {
   // Whether the owner subscribes to it or to a part of it.
   bool owned_below(std::string_view prefix) const;
   bool wanted(const Event& event) const;
+  // Told by its topic on the wire, whole or up to its third token.
+  void take(const std::string& from, Bytes bytes, std::string_view told, bool whole, Instant now);
   void drain();
   void arm_expiry();
   void begin_repair(std::uint64_t id);

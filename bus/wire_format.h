@@ -65,6 +65,7 @@ class WireParser {
     if (count > max || count * bytes > rest_.size()) return fail();
     return count;
   }
+  bool at_end() const { return rest_.empty(); }
   std::uint64_t fail() {
     bad_ = true;
     rest_ = {};

@@ -203,12 +203,20 @@ void ZmqBus::rejected(std::string from, std::string why) {
 
 // ---- trust ---------------------------------------------------------------------------------------------------------
 
-absl::Status ZmqBus::admit(std::string_view node, const Event& event) const {
+absl::Status ZmqBus::admit(std::string_view node, const Event& event) {
+  // Mostly what was admitted last, by the trust of today.
+  if (event.topic() == admitted_.topic && event.origin() == admitted_.origin &&
+      node_of(admitted_.origin) == node)
+    return absl::OkStatus();
   if (node_of(event.origin()) != node) {
     return absl::PermissionDeniedError(
         absl::StrCat(absl_view(event.topic()), " in the name of ", absl_view(event.origin())));
   }
-  if (credentials_.trust->rights.may_publish(node, event.topic())) return absl::OkStatus();
+  if (credentials_.trust->rights.may_publish(node, event.topic())) {
+    admitted_.origin = event.origin();
+    admitted_.topic = event.topic();
+    return absl::OkStatus();
+  }
   return absl::PermissionDeniedError(
       absl::StrCat("it has no right to publish ", absl_view(event.topic())));
 }
@@ -216,6 +224,7 @@ absl::Status ZmqBus::admit(std::string_view node, const Event& event) const {
 void ZmqBus::set_trust(std::shared_ptr<const Trust> trust) {
   if (!secured() || fatal_) return;
   const std::shared_ptr<const Trust> before = std::exchange(credentials_.trust, std::move(trust));
+  admitted_ = {};
   if (publisher_ != nullptr) publisher_->trust_changed(*before);
   if (server_ != nullptr) server_->trust_changed(*before);
   if (membership_ != nullptr) membership_->trust_changed();
@@ -234,12 +243,49 @@ void ZmqBus::changed(const std::string& prefix, const Subscriber::Subscription& 
   for (auto& [name, source] : sources_) {
     if (source.socket == nullptr) continue;
     if (subscription.active()) {
-      source.socket->subscribe(prefix);
+      subscribe_at(source, prefix);
       place_marker(source);
     } else {
-      source.socket->unsubscribe(prefix);
+      unsubscribe_at(source, prefix);
       source.requested.erase(prefix);
     }
+  }
+}
+
+void ZmqBus::subscribe_at(Source& source, const std::string& prefix) {
+  if (source.form != Form::together) source.socket->subscribe(prefix);
+  if (source.form != Form::alone)
+    source.socket->subscribe(absl::StrCat(absl_view(together_lead), prefix));
+}
+
+void ZmqBus::unsubscribe_at(Source& source, const std::string& prefix) {
+  if (source.form != Form::together) source.socket->unsubscribe(prefix);
+  if (source.form != Form::alone)
+    source.socket->unsubscribe(absl::StrCat(absl_view(together_lead), prefix));
+}
+
+void ZmqBus::subscribe_all_at(Source& source) {
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    if (subscription.active()) subscribe_at(source, prefix);
+  }
+}
+
+// Its process sends events together. Until that is in effect they go on coming alone, and some of them twice.
+void ZmqBus::begin_together(Source& source) {
+  // As many again must be granted.
+  if (subscriber_.subscriptions().size() > ZmqPublisher::subscriptions_max / 4) return;
+  source.form = Form::both;
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    if (subscription.active())
+      source.socket->subscribe(absl::StrCat(absl_view(together_lead), prefix));
+  }
+  place_marker(source);
+}
+
+void ZmqBus::end_alone(Source& source) {
+  source.form = Form::together;
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    if (subscription.active()) source.socket->unsubscribe(prefix);
   }
 }
 
@@ -265,9 +311,9 @@ void ZmqBus::place_marker(Source& source) {
     source.requested[prefix] = subscription.version;
   }
   source.marker.clear();
-  if (source.requested.empty() && !source.doubtful) return;
-  source.marker =
-      absl::StrCat(absl_view(marker_lead), self_.name, "/", self_.nonce, "/", ++last_marker_, "/");
+  if (source.requested.empty() && !source.doubtful && source.form != Form::both) return;
+  source.marker = absl::StrCat(absl_view(marker_lead), self_.name, "/", self_.nonce, "/",
+                               ++last_marker_, std::string(1, together_asked), "/");
   source.marker_at = loop_.clock().now();
   source.socket->subscribe(source.marker);
   arm_retry();
@@ -300,13 +346,26 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   // messages on as it holds, of whatever kind.
   if (source.socket->burst() % static_cast<std::size_t>(options_.high_water_mark) == 0) doubt(name);
   if (!topic.empty() && topic[0] == marker_lead[0]) {
-    if (topic == source.marker) on_marker(source, frames[1]);
-    return;
+    if (topic == source.marker) {
+      on_marker(source, frames[1]);
+    } else if (topic.starts_with(together_lead) && source.form != Form::alone) {
+      on_together(name, topic.substr(together_lead.size()), frames[1]);
+    }
+    return;  // what others asked for, which comes to who subscribes everything
   }
   if (frames[1].size() > event_bytes_max)
     return receiver_->on_rejected(name, "an event that is too large");
   subscriber_.arrived(name, topic.empty() ? "." : topic,
                       {reinterpret_cast<const std::byte*>(frames[1].data()), frames[1].size()});
+}
+
+void ZmqBus::on_together(const std::string& name, std::string_view prefix, std::string_view frame) {
+  together_.clear();
+  absl::StatusOr<std::string_view> event = absl::InvalidArgumentError("no events, together");
+  while (!frame.empty() && (event = take_event(frame)).ok())
+    together_.emplace_back(reinterpret_cast<const std::byte*>(event->data()), event->size());
+  if (!event.ok()) on_bad_frame(name, event.status());  // what came before it is good
+  subscriber_.arrived_together(name, prefix, together_);
 }
 
 void ZmqBus::on_marker(Source& source, std::string_view frame) {
@@ -320,6 +379,11 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
     subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
   }
   if (std::exchange(source.doubtful, false)) subscriber_.cleared(source.member.name, marker->tails);
+  if (source.form == Form::both) {
+    end_alone(source);
+  } else if (source.form == Form::alone && marker->together) {
+    begin_together(source);
+  }
 }
 
 // A marker that is published from now on tells of all that may be lost.
@@ -337,6 +401,15 @@ void ZmqBus::on_up(const Member& member) {
   Source& source = sources_[member.name];
   const bool restarted = source.member.nonce != 0 && source.member.nonce != member.nonce;
   if (restarted) subscriber_.restarted(member.name);
+  if (restarted && source.socket != nullptr && source.form != Form::alone) {
+    // Another build's perhaps, which sends them alone only.
+    for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+      if (!subscription.active()) continue;
+      if (source.form == Form::together) source.socket->subscribe(prefix);
+      source.socket->unsubscribe(absl::StrCat(absl_view(together_lead), prefix));
+    }
+    source.form = Form::alone;
+  }
   const PublicKey* known = membership_->key_of(member.name);
   const PublicKey key = known == nullptr ? PublicKey() : *known;
   const bool moved = source.member.publish_endpoint != member.publish_endpoint || source.key != key;
@@ -377,12 +450,11 @@ bool ZmqBus::attach(Source& source) {
     return false;
   }
   source.socket = *std::move(made);
+  source.form = Form::alone;
   const absl::Status connected = source.socket->connect(source.member.publish_endpoint);
   if (!connected.ok()) on_bad_frame(name, connected);
   source.socket->start();
-  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
-    if (subscription.active()) source.socket->subscribe(prefix);
-  }
+  subscribe_all_at(source);
   subscriber_.expect(name);
   return true;
 }

@@ -46,7 +46,7 @@ struct ZmqBusOptions {
   Duration handshake_retry = absl::Milliseconds(200);
   Duration linger = absl::Milliseconds(200);  // at the end, for what is published and not yet sent
   Duration request_max = absl::Minutes(5);    // for requests without a deadline
-  int high_water_mark = 100'000;              // messages waiting per connection and direction
+  int high_water_mark = 25'000;               // messages waiting per connection and direction
   int sockets_max = ZmqContext::sockets_max;  // a member for which none is left is rejected
   // With keys, of each bound socket, and never more than a quarter of what files the system allows: beyond, one goes that has said nothing.
   std::size_t connections_max = 4096;
@@ -93,12 +93,15 @@ class ZmqBus final : public Bus, private Membership::Listener {
   std::uint64_t dropped() const { return publisher_ ? publisher_->dropped() : 0; }
 
  private:
+  // In which of its forms a publisher's events are subscribed; both, until a marker says that what comes together is in effect.
+  enum class Form : std::uint8_t { alone, both, together };
   // One publisher that is subscribed to.
   struct Source {
     Member member;
     PublicKey key;  // with keys: the member's
     bool alive = false;
     std::unique_ptr<ZmqSocket> socket;               // null: none could be made yet
+    Form form = Form::alone;                         // until the process there says that it can
     std::string marker;                              // the topic of the one under way; empty: none
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
     bool doubtful = false;  // something may be lost; the marker will say where its origins stand
@@ -119,7 +122,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   bool secured() const { return credentials_.key != nullptr; }
   void warn_of(const std::string& prefix);
   void rejected(std::string from, std::string why);
-  absl::Status admit(std::string_view node, const Event& event) const;
+  absl::Status admit(std::string_view node, const Event& event);
 
   // Membership::Listener
   void on_up(const Member& member) override;
@@ -131,7 +134,13 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void on_refused(absl::Status why) override;
   void on_shut_out(const std::string& name, const std::string& endpoint) override;
 
+  void subscribe_at(Source& source, const std::string& prefix);
+  void unsubscribe_at(Source& source, const std::string& prefix);
+  void subscribe_all_at(Source& source);
+  void begin_together(Source& source);
+  void end_alone(Source& source);
   void on_published(const std::string& name, ZmqSocket::Frames frames);
+  void on_together(const std::string& name, std::string_view prefix, std::string_view frame);
   void on_marker(Source& source, std::string_view frame);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
   bool attach(Source& source);
@@ -159,6 +168,11 @@ class ZmqBus final : public Bus, private Membership::Listener {
   std::unique_ptr<Membership> membership_;
   std::map<std::string, Source, std::less<>> sources_;
   Subscriber subscriber_;
+  std::vector<Bytes> together_;  // of the message that is being taken
+  struct Admitted {
+    std::string origin, topic;
+  };
+  Admitted admitted_;  // the last, by the trust there is
   std::map<std::uint64_t, Pending> pending_;
   std::uint64_t last_request_ = 0;
   std::uint64_t last_marker_ = 0;

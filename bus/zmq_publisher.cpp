@@ -20,6 +20,17 @@ bool is_marker(std::string_view topic) {
          std::count(topic.begin(), topic.end(), '/') == 3 && topic.back() == '/';
 }
 
+// Where the third token of a topic on the wire ends, its dot included; npos: it has fewer.
+std::size_t three_tokens(std::string_view topic) {
+  std::size_t end = 0;
+  for (int tokens = 0; tokens < 3; ++tokens) {
+    const std::size_t dot = topic.find('.', end);
+    if (dot == std::string_view::npos) return dot;
+    end = dot + 1;
+  }
+  return end;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ZmqPublisher>> ZmqPublisher::bind(
@@ -55,9 +66,16 @@ ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credential
       nonce_(self.nonce),
       credentials_(credentials),
       options_(std::move(options)),
-      rejected_(std::move(rejected)) {}
+      rejected_(std::move(rejected)),
+      batch_(loop, together_lead, together_bytes_max,
+             [this](std::string_view topic, std::string_view bytes, int events) {
+               send(topic, bytes, events);
+             }) {}
 
-ZmqPublisher::~ZmqPublisher() { loop_.cancel(slow_timer_); }
+ZmqPublisher::~ZmqPublisher() {
+  batch_.flush();
+  loop_.cancel(slow_timer_);
+}
 
 void ZmqPublisher::start(std::vector<OriginTail> past) {
   published_ = PublishedTails(std::move(past));
@@ -70,34 +88,35 @@ void ZmqPublisher::publish(const Event& event) {
   std::array<char, topic_bytes_max + 1> wire_topic;
   if (topic.size() >= wire_topic.size()) return;  // no valid topic is
   *std::copy(topic.begin(), topic.end(), wire_topic.begin()) = '.';
-  const auto bytes = event.bytes();
-  send({wire_topic.data(), topic.size() + 1},
-       {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  if (!json_.empty()) publish_json(event);
+  const std::string_view wire(wire_topic.data(), topic.size() + 1);
+  const std::string_view bytes(reinterpret_cast<const char*>(event.bytes().data()),
+                               event.bytes().size());
+  if (alone_.wanted.covers(wire)) send(wire, bytes);
+  // Subscriptions are of three tokens at most. Where one is not, it gets what is all of one topic.
+  if (together_.wanted.covers(wire))
+    batch_.add(narrow_.covers(wire) ? wire : wire.substr(0, three_tokens(wire)), bytes);
+  if (json_.wanted.covers(wire)) publish_json(event, wire);
 }
 
-void ZmqPublisher::send(std::string_view topic, std::string_view bytes) {
+void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int events) {
   const std::string_view frames[] = {topic, bytes};
   if (socket_->send(frames)) return;
   socket_->send_lossy(frames);  // to those that have room
-  note_dropped();
+  note_dropped(events);
 }
 
-void ZmqPublisher::publish_json(const Event& event) {
-  const std::string topic = absl::StrCat(absl_view(event.topic()), ".");
-  if (std::none_of(json_.begin(), json_.end(),
-                   [&](const std::string& prefix) { return topic.starts_with(prefix); }))
-    return;
+void ZmqPublisher::publish_json(const Event& event, std::string_view wire_topic) {
   const std::string json = to_json(event);
   if (json.size() > ZmqSocket::message_bytes_max) return;  // missed, and so told by what follows
-  send(absl::StrCat(absl_view(json_lead), topic), json);
+  send(absl::StrCat(absl_view(json_lead), absl_view(wire_topic)), json);
 }
 
-void ZmqPublisher::note_dropped() {
-  ++dropped_;
+void ZmqPublisher::note_dropped(int events) {
+  const bool first = dropped_ == 0;
+  dropped_ += static_cast<std::uint64_t>(events);
   if (slow_timer_ != 0) return;
-  slow_timer_ = loop_.at(
-      loop_.clock().now() + (dropped_ == 1 ? absl::ZeroDuration() : absl::Seconds(1)), [this] {
+  slow_timer_ =
+      loop_.at(loop_.clock().now() + (first ? absl::ZeroDuration() : absl::Seconds(1)), [this] {
         slow_timer_ = 0;
         const std::uint64_t count = dropped_ - std::exchange(dropped_told_, dropped_);
         if (count > 0 && options_.on_slow_subscriber) options_.on_slow_subscriber(count);
@@ -116,28 +135,49 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
                         ? "a topic that is too long"
                         : "more subscriptions than anybody needs");
   if (secured()) decide(topic, wanted);
-  if (topic.starts_with(json_lead)) return note_json(topic.substr(json_lead.size()), wanted);
+  Form* form = form_of(topic);
+  if (form != nullptr) return note(*form, topic.substr(form->lead.size()), wanted);
   if (!wanted || !is_marker(topic)) return;
-  const std::string body = encode(Marker{name_, nonce_, published_.all()});
+  batch_.flush();  // the tails tell of what waits, too
+  Marker told{name_, nonce_, published_.all()};
+  // Whom alone parts were granted keeps these until the connection ends, and would get all of it twice.
+  told.together =
+      asks_together(topic) && (!secured() || narrowed_.find(socket_->user()) == narrowed_.end());
+  const std::string body = encode(told);
   const std::string_view marker[] = {topic, body};
   socket_->send_lossy(marker);
 }
 
+// Null: a marker's topic, or nothing that is sent.
+ZmqPublisher::Form* ZmqPublisher::form_of(std::string_view topic) {
+  for (Form* form : {&json_, &together_})
+    if (topic.starts_with(form->lead)) return form;
+  return !topic.empty() && topic[0] == marker_lead[0] ? nullptr : &alone_;
+}
+
 // Without keys libzmq tells of the first to subscribe a topic and of the last to let it go; with keys of everyone, and not always in pairs.
-void ZmqPublisher::note_json(std::string_view topic, bool wanted) {
+void ZmqPublisher::note(Form& form, std::string_view topic, bool wanted) {
   if (secured()) {
-    if (wanted && json_.size() < json_look_) return;
-    std::erase_if(json_, [&](const std::string& prefix) {
+    if (wanted && form.wanted.size() < form.look) return;
+    form.wanted.remove_if([&](const std::string& prefix) {
       return (wanted || prefix.starts_with(topic) || topic.starts_with(prefix)) &&
-             !socket_->any_meets(json_lead, absl::StrCat(absl_view(json_lead), prefix));
+             !socket_->any_meets(form.lead, absl::StrCat(absl_view(form.lead), prefix));
     });
     if (wanted)
-      json_look_ = 2 * json_.size() + 16;  // so that who comes and goes costs no more than it has
+      form.look =
+          2 * form.wanted.size() + 16;  // so that who comes and goes costs no more than it has
   } else if (wanted) {
-    json_.emplace(topic);
-  } else if (const auto found = json_.find(topic); found != json_.end()) {
-    json_.erase(found);
+    add(form, topic);
+  } else {
+    form.wanted.remove(topic);
   }
+  if (&form == &together_ && !narrow_.empty())
+    narrow_.remove_if([&](const std::string& prefix) { return !form.wanted.has(prefix); });
+}
+
+void ZmqPublisher::add(Form& form, std::string_view prefix) {
+  form.wanted.add(prefix);
+  if (&form == &together_ && three_tokens(prefix) < prefix.size()) narrow_.add(prefix);
 }
 
 // libzmq keeps subscriptions that wait, and the pipes of their senders, in two queues. A message that is no subscription takes a place in the
@@ -165,19 +205,23 @@ void ZmqPublisher::turn_out(std::string_view why) {
 void ZmqPublisher::decide(std::string_view topic, bool wanted) {
   const std::string_view key = socket_->user();
   const std::string* name = credentials_.trust->name_of(key);
+  if (wanted && name == nullptr) return socket_->cut_sender();
+  if (is_marker(topic)) return wanted ? socket_->grant(topic) : socket_->withdraw(topic);
+  Form* form = form_of(topic);
+  if (form == nullptr) form = &alone_;
+  topic.remove_prefix(form->lead.size());
+  const auto granted = [&](std::string_view prefix) {
+    return absl::StrCat(absl_view(form->lead), absl_view(prefix));
+  };
   if (!wanted) {
-    if (is_marker(topic) || (name != nullptr && narrowed_.find(key) == narrowed_.end()))
-      socket_->withdraw(topic);
+    if (name != nullptr && narrowed_.find(key) == narrowed_.end())
+      socket_->withdraw(granted(topic));
     return;
   }
-  if (name == nullptr) return socket_->cut_sender();
-  if (is_marker(topic)) return socket_->grant(topic);
-  const std::string_view lead = topic.starts_with(json_lead) ? json_lead : std::string_view();
-  topic.remove_prefix(lead.size());
   const std::vector<std::string> allowed = credentials_.trust->rights.allowed(*name, topic);
   for (const std::string& prefix : allowed) {
-    socket_->grant(absl::StrCat(absl_view(lead), prefix));
-    if (!lead.empty()) json_.emplace(prefix);
+    socket_->grant(granted(prefix));
+    add(*form, prefix);
   }
   if (allowed.size() == 1 && allowed[0] == topic) return;
   narrowed_.emplace(key);

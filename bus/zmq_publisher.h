@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bus/event_batch.h"
 #include "bus/gap_detector.h"
+#include "bus/prefix_set.h"
 #include "bus/trust.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
@@ -65,10 +67,18 @@ class ZmqPublisher {
   bool in_step(std::string_view frame);
   void turn_out(std::string_view why);
   void decide(std::string_view topic, bool wanted);
-  void send(std::string_view topic, std::string_view bytes);
-  void publish_json(const Event& event);
-  void note_json(std::string_view topic, bool wanted);
-  void note_dropped();
+  // One of the forms in which an event travels, and what is subscribed in it, without the lead.
+  struct Form {
+    std::string_view lead;
+    PrefixSet wanted;
+    std::size_t look = 16;  // with so many, whether they are still asked for
+  };
+  Form* form_of(std::string_view topic);
+  void note(Form& form, std::string_view topic, bool wanted);
+  void add(Form& form, std::string_view prefix);
+  void send(std::string_view topic, std::string_view bytes, int events = 1);
+  void publish_json(const Event& event, std::string_view wire_topic);
+  void note_dropped(int events);
 
   EventLoop& loop_;
   const std::string name_;
@@ -80,9 +90,12 @@ class ZmqPublisher {
   PublishedTails published_;
   // Keys that asked for more than they may: what was granted within that stays until the connection ends, for libzmq does not count how often.
   std::set<std::string, std::less<>> narrowed_;
-  // What is subscribed in JSON, without the lead. Mostly nothing: then no event costs more than the look whether there is any.
-  std::set<std::string, std::less<>> json_;
-  std::size_t json_look_ = 16;  // with so many, whether they are still asked for
+  // An event is made in no form that nobody wants.
+  Form alone_{.lead = {}, .wanted = {}};
+  Form together_{.lead = together_lead, .wanted = {}};
+  Form json_{.lead = json_lead, .wanted = {}};
+  EventBatch batch_;
+  PrefixSet narrow_;  // of together_, those of more than three tokens
   bool out_of_step_ = false;
   std::uint64_t dropped_ = 0;
   std::uint64_t dropped_told_ = 0;

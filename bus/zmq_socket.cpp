@@ -8,6 +8,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "absl/base/internal/raw_logging.h"
@@ -227,7 +228,7 @@ void ZmqSocket::unsubscribe(std::string_view topic) {
   look_again();
 }
 
-// No look for more in between, which could let libzmq turn to another connection; receive() is followed by one.
+// No look for more in between, which could let libzmq turn to another connection; ready() is followed by one.
 void ZmqSocket::grant(std::string_view topic) {
   must(zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()) == 0, "grant");
 }
@@ -267,91 +268,143 @@ int ZmqSocket::events() const {
 }
 
 void ZmqSocket::look_again() {
-  if (looking_ || retired_) return;
-  const int state = events();
-  if ((state & ZMQ_POLLIN) == 0 && !(blocked_ && (state & ZMQ_POLLOUT) != 0)) return;
-  looking_ = true;
-  loop_.post([this, alive = std::weak_ptr<char>(alive_)] {
-    if (alive.expired()) return;
-    looking_ = false;
-    if (!retired_) ready();
+  if (std::exchange(looking_, true) || retired_) return;
+  loop_.at_turn_end([this, alive = std::weak_ptr<char>(alive_)] {
+    if (alive.expired() || retired_) return;
+    const int state = events();
+    if ((state & ZMQ_POLLIN) == 0 && !(blocked_ && (state & ZMQ_POLLOUT) != 0)) {
+      looking_ = false;
+      return;
+    }
+    loop_.post([this, alive] {
+      if (alive.expired()) return;
+      looking_ = false;
+      if (!retired_) ready();
+    });
   });
+}
+
+struct ZmqSocket::Taken {
+  static constexpr std::size_t parts_max = 128;
+
+  Taken() = default;
+  ~Taken() { clear(); }
+  Taken(const Taken&) = delete;
+  Taken& operator=(const Taken&) = delete;
+
+  bool has_room() const { return messages < parts_max && parts + frames_max <= parts_max; }
+  void clear() {
+    for (std::size_t i = 0; i < parts; ++i) zmq_msg_close(&part[i]);
+    parts = messages = 0;
+  }
+
+  std::array<zmq_msg_t, parts_max> part;
+  std::array<std::uint8_t, parts_max> parts_of;  // each message
+  std::size_t parts = 0, messages = 0;
+  bool emptied = false;  // libzmq had no more
+};
+
+// False: the socket is gone, or retired.
+bool ZmqSocket::look_at_connections() {
+  if (monitor_ == nullptr) return true;
+  const std::weak_ptr<char> alive = alive_;
+  monitor_->look();
+  if (std::exchange(is_shut_out_, false) && on_shut_out_) {
+    on_shut_out_();
+    if (alive.expired() || retired_) return false;
+  }
+  if (std::exchange(reconnected_, false) && on_reconnected_) {
+    on_reconnected_();
+    if (alive.expired() || retired_) return false;
+  }
+  return true;
 }
 
 void ZmqSocket::ready() {
   const std::weak_ptr<char> alive = alive_;
-  for (std::size_t i = 0; i < messages_per_turn; ++i) {
-    if (monitor_ != nullptr) monitor_->look();
-    if (std::exchange(is_shut_out_, false) && on_shut_out_) {
-      on_shut_out_();
-      if (alive.expired() || retired_) return;
+  // Whose connections are known says of each message who sent it; what may be granted to a sender has to be before the next one is taken.
+  const std::size_t together = peers_ == nullptr && !manual_ ? Taken::parts_max : 1;
+  Taken taken;
+  for (std::size_t given = 0; given < messages_per_turn && !taken.emptied;) {
+    take(taken, together);
+    // After what came was taken: a connection from which it came has been told of by now.
+    if (!look_at_connections()) return;
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < taken.messages; ++i, ++given) {
+      std::array<std::string_view, frames_max> frames;
+      const std::size_t count = taken.parts_of[i];
+      for (std::size_t part = 0; part < count; ++part) {
+        zmq_msg_t& each = taken.part[at + part];
+        frames[part] = {static_cast<const char*>(zmq_msg_data(&each)), zmq_msg_size(&each)};
+      }
+      at += count;
+      ++burst_;
+      if (!knows(taken.part[at - 1])) continue;
+      current_ = &taken.part[at - 1];
+      on_message_(Frames(frames.data(), count));
+      if (alive.expired()) return;
+      current_ = nullptr;
+      if (retired_) return;
     }
-    if (std::exchange(reconnected_, false) && on_reconnected_) {
-      on_reconnected_();
-      if (alive.expired() || retired_) return;
-    }
-    if (!receive()) break;
-    if (alive.expired() || retired_) return;
+    taken.clear();
   }
-  const int state = events();
-  if ((state & ZMQ_POLLOUT) != 0 && blocked_) {
+  if (taken.emptied) {
+    burst_ = 0;
+    if (peers_ != nullptr) peers_->drained();
+  }
+  if (blocked_ && (events() & ZMQ_POLLOUT) != 0) {
     blocked_ = false;
     on_writable_();
     if (alive.expired() || retired_) return;
+    look_again();
   }
-  look_again();
+  // Where nothing was left the descriptor tells of what comes, unless the socket was used meanwhile, which looks again by itself.
+  if (!taken.emptied || peers_ != nullptr) look_again();
+}
+
+std::string_view ZmqSocket::user() const {
+  const char* user = current_ == nullptr ? nullptr : zmq_msg_gets(current_, "User-Id");
+  return user == nullptr ? std::string_view() : std::string_view(user);
 }
 
 // The sender of a message. False: nothing can be granted to it any more, for its connection has ended; who has its descriptor by now must not
 // get it, and connects again.
-bool ZmqSocket::knows(const char* user, int descriptor) {
-  user_ = user == nullptr ? std::string_view() : std::string_view(user);
-  sender_ = descriptor;
-  if (peers_ == nullptr || sender_ < 0) return true;
+bool ZmqSocket::knows(zmq_msg_t& last) {
+  if (peers_ == nullptr) return true;
+  sender_ = zmq_msg_get(&last, ZMQ_SRCFD);
+  if (sender_ < 0) return true;
+  const char* user = zmq_msg_gets(&last, "User-Id");
   monitor_->look();
-  if (peers_->said(sender_, user_) || !manual_) return true;
+  if (peers_->said(sender_, user == nullptr ? std::string_view() : user) || !manual_) return true;
   peers_->cut(sender_);
   return false;
 }
 
-// False: there was none.
-bool ZmqSocket::receive() {
-  std::array<zmq_msg_t, frames_max> parts;
-  std::array<std::string_view, frames_max> frames;
-  std::size_t count = 0;
-  bool more = true;
-  while (more) {
-    zmq_msg_t part;
-    zmq_msg_init(&part);
-    if (zmq_msg_recv(&part, socket_, ZMQ_DONTWAIT) < 0) {
-      const bool interrupted = zmq_errno() == EINTR;
-      zmq_msg_close(&part);
-      if (interrupted) continue;
-      break;
+void ZmqSocket::take(Taken& taken, std::size_t messages_max) {
+  while (taken.messages < messages_max && taken.has_room()) {
+    std::size_t count = 0;
+    for (bool more = true; more;) {
+      zmq_msg_t beyond;
+      zmq_msg_t* part = count < frames_max ? &taken.part[taken.parts] : &beyond;
+      zmq_msg_init(part);
+      if (zmq_msg_recv(part, socket_, ZMQ_DONTWAIT) < 0) {
+        const bool interrupted = zmq_errno() == EINTR;
+        zmq_msg_close(part);
+        if (interrupted) continue;
+        taken.emptied = count == 0;
+        break;
+      }
+      more = !manual_ && zmq_msg_more(part) != 0;  // there, each part may be another peer's
+      if (part == &beyond) {
+        zmq_msg_close(part);
+      } else {
+        ++taken.parts;
+        ++count;
+      }
     }
-    more = !manual_ && zmq_msg_more(&part) != 0;  // there, each part may be another peer's
-    if (count == frames_max) {
-      zmq_msg_close(&part);
-      continue;
-    }
-    zmq_msg_init(&parts[count]);
-    zmq_msg_move(&parts[count], &part);
-    zmq_msg_close(&part);
-    frames[count] = {static_cast<const char*>(zmq_msg_data(&parts[count])),
-                     zmq_msg_size(&parts[count])};
-    ++count;
+    if (count == 0) return;
+    taken.parts_of[taken.messages++] = static_cast<std::uint8_t>(count);
   }
-  burst_ = count > 0 ? burst_ + 1 : 0;
-  if (count > 0) {
-    zmq_msg_t& last = parts[count - 1];
-    const int descriptor = peers_ == nullptr ? -1 : zmq_msg_get(&last, ZMQ_SRCFD);
-    if (knows(zmq_msg_gets(&last, "User-Id"), descriptor))
-      on_message_(Frames(frames.data(), count));
-  } else if (peers_ != nullptr) {
-    peers_->drained();
-  }
-  for (std::size_t i = 0; i < count; ++i) zmq_msg_close(&parts[i]);
-  return count > 0;
 }
 
 }  // namespace supercloud

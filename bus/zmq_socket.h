@@ -1,7 +1,9 @@
 // One ZeroMQ socket on the event loop.
 //
-// libzmq's descriptor only says "look again": it may stay silent although messages wait, after any call on the socket. So after
-// every call the socket asks for its events, and what is left is taken in a later turn.
+// libzmq's descriptor only says "look again": it may stay silent although messages wait, after any call on the socket but one that found none.
+// So the socket asks for its events once at the end of each turn in which it was called, however often, and what is left is taken in a later one.
+// Each such question, and each look for a message or for news of connections that finds none, is a system call: so what has come is taken together,
+// then what has happened to the connection is looked at once, and then the messages are given to who waits for them.
 #pragma once
 
 #include <functional>
@@ -19,6 +21,8 @@
 #include "bus/zmq_monitor.h"
 #include "bus/zmq_peers.h"
 #include "core/event_loop.h"
+
+struct zmq_msg_t;
 
 namespace supercloud {
 
@@ -90,7 +94,7 @@ class ZmqSocket {
   void grant(std::string_view topic);
   void withdraw(std::string_view topic);
   // Within on_message: whom the ZAP handler took the sender for; empty: it was not asked.
-  std::string_view user() const { return user_; }
+  std::string_view user() const;
   // Within on_message, of a socket with `connections_max`: its sender has to connect again.
   void cut_sender();
   // The same: how many topics it is subscribed to, with or without this one from now on.
@@ -112,11 +116,14 @@ class ZmqSocket {
  private:
   ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocketOptions options,
             EventLoop& loop, OnMessage on_message, std::function<void()> on_writable);
+  // Messages that were taken from libzmq, and not yet given to who waits for them.
+  struct Taken;
   void ready();
   void look_again();
+  bool look_at_connections();
   int events() const;
-  bool receive();
-  bool knows(const char* user, int descriptor);
+  void take(Taken& taken, std::size_t messages_max);
+  bool knows(zmq_msg_t& last);
   bool watch_connections(std::size_t connections_max, std::function<void()> on_crowded);
 
   std::shared_ptr<ZmqContext> context_;
@@ -133,8 +140,8 @@ class ZmqSocket {
   bool is_shut_out_ = false;             // which is to be told
   int fd_ = -1;
   std::size_t burst_ = 0;
-  std::string_view user_;
-  int sender_ = -1;  // descriptor; -1: libzmq itself
+  zmq_msg_t* current_ = nullptr;  // the last part of the message that is being given
+  int sender_ = -1;               // descriptor; -1: libzmq itself
   bool manual_ = false;
   bool nodrop_ = false;
   bool blocked_ = false;  // on_writable_ is to run

@@ -1,5 +1,7 @@
 #include "bus/zmq_wire.h"
 
+#include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "bus/wire_format.h"
@@ -168,6 +170,7 @@ std::string encode(const Marker& marker) {
   Writer writer;
   writer.string(marker.publisher).number(marker.nonce).number(marker.tails.size());
   for (const OriginTail& tail : marker.tails) writer.tail(tail);
+  if (marker.together) writer.number(1);
   return writer.take();
 }
 
@@ -178,8 +181,27 @@ absl::StatusOr<Marker> decode_marker(std::string_view frame) {
   marker.nonce = parser.number();
   const std::size_t count = parser.count(24, tails_max);
   for (std::size_t i = 0; i < count; ++i) marker.tails.push_back(parser.tail());
+  if (!parser.at_end()) marker.together = parser.number() != 0;
   if (absl::Status done = parser.done("marker"); !done.ok()) return done;
   return marker;
+}
+
+bool asks_together(std::string_view marker_topic) {
+  constexpr char asked[] = {together_asked, '/'};
+  return marker_topic.ends_with(std::string_view(asked, sizeof asked));
+}
+
+absl::StatusOr<std::string_view> take_event(std::string_view& rest) {
+  // Of one segment: nothing, and how many words follow.
+  constexpr std::size_t framing_bytes = 8, word_bytes = 8;
+  std::uint32_t framing[2] = {0, 0};
+  if (rest.size() >= framing_bytes) std::memcpy(framing, rest.data(), framing_bytes);
+  const std::size_t size = framing_bytes + std::size_t{framing[1]} * word_bytes;
+  if (rest.size() < size || framing[0] != 0)
+    return absl::InvalidArgumentError("events together, one of which is cut short");
+  const std::string_view event = rest.substr(0, size);
+  rest.remove_prefix(size);
+  return event;
 }
 
 }  // namespace supercloud

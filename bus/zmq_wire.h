@@ -7,7 +7,8 @@
 //
 // Publisher's socket (XPUB, bound) to subscriber's (SUB, one per publisher); two frames:
 //   event    = topic "."                          event bytes (core/schema/event.capnp, standard framing, one segment)
-//   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail
+//   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail [number(1)]
+//   together = FF "b" prefix                      *event bytes: of topics that begin with the prefix, three tokens, while somebody subscribes so
 //   as JSON  = FF "j" topic "."                   the same event in JSON (core/json.h), while somebody subscribes a topic that begins with FF "j"
 //
 // Join handshake. A subscriber subscribes prefixes, and behind them on the same pipe the topic of a marker that nobody else has.
@@ -20,6 +21,10 @@
 //       │ subscribe "vm."  ──────────►│
 //       │ subscribe FF m…  ──────────►│  hears of FF m…: "vm." is in effect
 //       │◄────────── FF m…, tails ────│
+//
+// Events together. A marker whose n ends with "b" asks whether its publisher sends events together, which the number at its end affirms. (An older
+// one knows nothing of either; to it the topic is any other.) The subscriber then subscribes FF "b" prefix for each prefix, and when a marker
+// behind those has come, lets go of the prefixes alone: what comes both ways meanwhile is a duplicate like any other.
 //
 // Request sockets (DEALER, one per peer, to ROUTER, bound); one frame:
 //   hello    = "h" number(beat) member number(client: 0 or 1)
@@ -52,6 +57,13 @@ inline constexpr std::string_view marker_lead =
 inline constexpr std::string_view json_lead =
     "\xff"
     "j";
+inline constexpr std::string_view together_lead =
+    "\xff"
+    "b";
+// At the end of a marker's number: it asks whether events come together.
+inline constexpr char together_asked = 'b';
+// Of a message with several events: one that is as large itself travels alone.
+inline constexpr std::size_t together_bytes_max = 8192;
 // No actor has such a name.
 inline constexpr std::string_view publish_actor = "bus.publish";
 
@@ -100,8 +112,14 @@ struct Marker {
   std::string publisher;
   std::uint64_t nonce = 0;
   std::vector<OriginTail> tails;
+  bool together = false;  // it was asked, and sends them so
 };
 std::string encode(const Marker& marker);
 absl::StatusOr<Marker> decode_marker(std::string_view frame);
+// Whether a marker's topic asks for that.
+bool asks_together(std::string_view marker_topic);
+
+// What "*event bytes" begins with, an event and all that its framing claims; `rest` goes on behind it. InvalidArgument: no whole event.
+absl::StatusOr<std::string_view> take_event(std::string_view& rest);
 
 }  // namespace supercloud

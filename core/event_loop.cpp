@@ -104,6 +104,7 @@ void EventLoop::run() {
   }
   // What still waits will never run: it goes now, while what it holds on to (events, and so their pool) is there.
   while (true) {
+    std::exchange(turn_end_, {});
     Task dropped;
     const std::lock_guard lock(mutex_);
     if (!running_.empty())
@@ -133,6 +134,7 @@ bool EventLoop::run_until(absl::FunctionRef<bool()> done, Duration limit) {
 
 // True: more has been posted meanwhile.
 bool EventLoop::work() {
+  end_turn();
   const bool before = run_posted();
   if (!stopping_) run_due();
   if (before) return true;
@@ -152,6 +154,7 @@ bool EventLoop::run_posted() {
   while (!running_.empty() && !stopping_) {
     Task task = running_.pop();
     std::move(task)();
+    end_turn();
   }
   const std::lock_guard lock(mutex_);
   return !posted_.empty() || !running_.empty();
@@ -166,6 +169,16 @@ void EventLoop::run_due() {
     if (!first || first->when > now || first->order > newest) return;
     Task task = timers_.take();
     std::move(task)();
+    end_turn();
+  }
+}
+
+void EventLoop::end_turn() {
+  while (!turn_end_.empty() && !stopping_) {
+    std::swap(turn_end_, ending_);
+    for (Task& task : ending_)
+      if (!stopping_) std::move(task)();
+    ending_.clear();
   }
 }
 
@@ -187,7 +200,7 @@ void EventLoop::wait(bool block) {
   arm_timerfd();
   if (block) {  // the condition of run_until() may have posted
     const std::lock_guard lock(mutex_);
-    block = posted_.empty();
+    block = posted_.empty() && turn_end_.empty();
   }
   std::array<epoll_event, 64> events{};
   const int count =
@@ -196,6 +209,7 @@ void EventLoop::wait(bool block) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     if (event.data.u64 >= first_watch) {
       if (!stopping_) on_ready(event.data.u64, event.events);
+      end_turn();
       continue;
     }
     std::uint64_t ignored = 0;

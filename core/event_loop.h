@@ -10,6 +10,8 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
@@ -44,6 +46,10 @@ class EventLoop final : public Scheduler {
   void cancel(TimerId timer) override { timers_.cancel(timer); }
   void post(Task task) override;
 
+  // Runs `task` once the task, timer or descriptor under way is done with, before the next one begins; outside of run(), when that goes on. For
+  // what several calls within one turn can share. Of the loop's own thread only.
+  void at_turn_end(Task task) { turn_end_.push_back(std::move(task)); }
+
   // `ready` runs with the epoll events (EPOLLIN, EPOLLOUT, ...; EPOLLERR and EPOLLHUP always) whenever one of `events` holds:
   // level-triggered. The descriptor stays the caller's, who unwatches it before closing it.
   using Ready = absl::AnyInvocable<void(std::uint32_t events)>;
@@ -70,6 +76,7 @@ class EventLoop final : public Scheduler {
   bool work();
   bool run_posted();
   void run_due();
+  void end_turn();
   void arm_timerfd();
   void wait(bool block);
   void on_ready(std::uint64_t id, std::uint32_t events);
@@ -92,6 +99,8 @@ class EventLoop final : public Scheduler {
   std::condition_variable room_;
   Ring<Task> posted_;   // guarded by mutex_
   Ring<Task> running_;  // taken from posted_, of this round
+  std::vector<Task> turn_end_;
+  std::vector<Task> ending_;  // taken from turn_end_
 };
 
 }  // namespace supercloud

@@ -166,6 +166,40 @@ TEST_F(SecurityTest, json_comes_as_far_as_the_right_goes_and_as_long_as_somebody
       later->eventually([&] { return later->heard_of(json + "migration.progress.main.web2."); }));
 }
 
+TEST_F(SecurityTest, events_come_together_as_far_as_the_right_goes) {
+  const std::string together(together_lead);
+  Trust trust = all_;
+  trust.rights.grant("c", rights({}, {"vm.dirty_rate.main.web1", "node.heartbeat.>"}, false));
+  auto a = start(member("a", trust));
+  Stranger b(loop_, ZMQ_SUB, "b", "a", bus(*a).publish_endpoint());
+  Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+  const std::string lead = std::string(marker_lead);
+  for (auto [each, name] : {std::pair(&b, "b"), std::pair(&c, "c")}) {
+    each->subscribe(together + "vm.");
+    each->subscribe(together + "migration.");
+    each->subscribe(lead + name + "/1/1b/");
+    ASSERT_TRUE(each->eventually(
+        [&, each = each, name = name] { return each->heard_of(lead + name + "/1/1b/"); }));
+  }
+  for (const char* vm : {"web1", "web2", "web3"}) a->publish("executor", vm);
+  a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+  ASSERT_TRUE(b.eventually([&] { return b.heard_of(together + "migration.progress.main."); }));
+  EXPECT_TRUE(b.heard_of(together + "vm.dirty_rate.main.web1."));
+  EXPECT_TRUE(b.eventually([&] {
+    const auto& all = b.heard();
+    return std::count(all.begin(), all.end(), together + "vm.dirty_rate.main.") == 1;
+  })) << "the others, in one message";
+  EXPECT_FALSE(b.heard_of("vm."));
+  ASSERT_TRUE(c.eventually([&] { return c.heard_of(together + "vm.dirty_rate.main.web1."); }))
+      << "in messages of that topic, for others are not for c";
+  a->publish("executor", "web1");
+  ASSERT_TRUE(c.eventually([&] { return c.heard().size() >= 3; }));
+  for (const std::string& topic : c.heard())
+    EXPECT_TRUE(topic.starts_with(lead) || topic == together + "vm.dirty_rate.main.web1.") << topic;
+  EXPECT_TRUE(rejected(
+      *a, "c: it has no right to subscribe all of \"vm.\"; it gets \"vm.dirty_rate.main.web1.\""));
+}
+
 TEST_F(SecurityTest, one_has_published_what_one_may_publish_in_ones_own_name) {
   Trust trust = all_;
   trust.rights.grant("c", rights({"latency.>", "vm.>"}, {}, false));

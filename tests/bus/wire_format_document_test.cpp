@@ -261,6 +261,16 @@ TEST(WireFormatDocument, markers_are_markers) {
                              .raw("nonce", nonce + "/", nonce)
                              .raw("number", "1/", "1")
                              .parts());
+  EXPECT_FALSE(asks_together(topic.bytes()));
+  const Example asking = document().of("bytes", "marker topic").at(1);
+  EXPECT_EQ(asking.parts, Said()
+                              .raw("lead", std::string(marker_lead), "marker")
+                              .raw("name", name + "/", Said::quoted(name))
+                              .raw("nonce", nonce + "/", nonce)
+                              .raw("number", "2b/", "2, and together?")
+                              .parts());
+  EXPECT_TRUE(asks_together(asking.bytes()));
+  std::size_t together = 0;
   for (const Example& example : document().of("bytes", "marker")) {
     const absl::StatusOr<Marker> marker = decode_marker(example.bytes());
     ASSERT_TRUE(marker.ok()) << marker.status();
@@ -272,8 +282,10 @@ TEST(WireFormatDocument, markers_are_markers) {
       said.string("origin", tail.origin)
           .number("incarnation", tail.incarnation)
           .number("sequence", tail.sequence);
+    if (marker->together) said.number("together", ++together);
     EXPECT_EQ(example.parts, said.parts());
   }
+  EXPECT_EQ(together, 1) << "one with it, and one without";
 }
 
 TEST(WireFormatDocument, subscriptions_are_those_of_the_patterns) {
@@ -350,6 +362,21 @@ TEST(WireFormatDocument, the_event_is_what_a_node_seals_and_its_json_says_the_sa
                 .raw("form", std::string(json_lead), "JSON")
                 .raw("topic", topic, Said::quoted(topic))
                 .parts());
+
+  const std::string three = topic_prefix(event->topic(), 3);
+  EXPECT_EQ(document().of("bytes", "together topic").at(0).parts,
+            Said()
+                .raw("form", std::string(together_lead), "together")
+                .raw("prefix", three, Said::quoted(three))
+                .parts());
+  const std::string together = document().of("bytes", "together").at(0).bytes();
+  std::string_view rest = together;
+  for (int i = 0; i < 2; ++i) {
+    const absl::StatusOr<std::string_view> each = take_event(rest);
+    ASSERT_TRUE(each.ok()) << each.status();
+    EXPECT_EQ(absl::BytesToHexString(absl_view(*each)), absl::BytesToHexString(example.bytes()));
+  }
+  EXPECT_TRUE(rest.empty());
 
   // The numbers and texts beside its words.
   const std::map<std::string, std::uint64_t> numbers = {
@@ -507,6 +534,7 @@ TEST(WireFormatDocument, the_limits_are_ours) {
       {"event_bytes_max", event_bytes_max},
       {"request_bytes_max", request_bytes_max},
       {"message_bytes_max", ZmqSocket::message_bytes_max},
+      {"together_bytes_max", together_bytes_max},
       {"topic_bytes_max", topic_bytes_max},
       {"token_bytes_max", token_bytes_max},
       {"wire_name_bytes_max", wire_name_bytes_max},
@@ -534,12 +562,14 @@ TEST(WireFormatDocument, the_limits_are_ours) {
 
 // None is only looked at.
 TEST(WireFormatDocument, has_no_example_that_is_not_tested) {
-  const std::set<std::string> tested = {"bytes answer",       "bytes event",   "bytes event topic",
-                                        "bytes hello",        "bytes history", "bytes history json",
-                                        "bytes json topic",   "bytes marker",  "bytes marker topic",
-                                        "bytes question",     "bytes refusal", "bytes request",
-                                        "bytes subscription", "bytes welcome", "bytes wish",
-                                        "json event",         "json wish",     "keys "};
+  const std::set<std::string> tested = {
+      "bytes answer",       "bytes event",    "bytes event topic",
+      "bytes hello",        "bytes history",  "bytes history json",
+      "bytes json topic",   "bytes marker",   "bytes marker topic",
+      "bytes question",     "bytes refusal",  "bytes request",
+      "bytes subscription", "bytes together", "bytes together topic",
+      "bytes welcome",      "bytes wish",     "json event",
+      "json wish",          "keys "};
   std::set<std::string> found;
   for (const Example& example : document().examples())
     found.insert(absl::StrCat(example.form, " ", example.kind));

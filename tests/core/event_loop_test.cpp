@@ -43,6 +43,34 @@ TEST(EventLoopTest, WhatTheConditionPostsRunsAtOnce) {
   EXPECT_TRUE(loop.run_until(three, patience));
 }
 
+TEST(EventLoopTest, WhatIsLeftToTheTurnsEndRunsBeforeTheNextTaskOrTimer) {
+  EventLoop loop;
+  std::string order;
+  loop.at_turn_end([&] { order += 'a'; });  // outside of any: when the loop goes on
+  loop.post([&] {
+    loop.at_turn_end([&] {
+      order += 'c';
+      loop.at_turn_end([&] { order += 'd'; });
+    });
+    order += 'b';
+  });
+  loop.post([&] { order += 'e'; });
+  loop.at(loop.clock().now(), [&] {
+    loop.at_turn_end([&] { order += 'g'; });
+    order += 'f';
+  });
+  EXPECT_TRUE(loop.run_until([&] { return order.size() == 7; }, patience));
+  EXPECT_EQ(order, "abcdefg");
+  // The condition's own does not wait for something else to happen.
+  bool asked = false, ran = false;
+  EXPECT_TRUE(loop.run_until(
+      [&] {
+        if (!std::exchange(asked, true)) loop.at_turn_end([&] { ran = true; });
+        return ran;
+      },
+      patience));
+}
+
 TEST(EventLoopTest, TimersRunWhenDueInTheOrderTheyWereSet) {
   EventLoop loop;
   std::string order;

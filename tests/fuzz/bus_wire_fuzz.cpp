@@ -19,6 +19,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   again(decode_control(frame), decode_control);
   again(decode_marker(frame), decode_marker);
   again(decode_wish(frame), decode_wish);
+  std::size_t taken = 0;
+  for (std::string_view rest = frame; !rest.empty();) {
+    const auto event = take_event(rest);
+    if (!event.ok()) break;
+    if (event->data() != frame.data() + taken || event->size() < 8) std::abort();
+    taken += event->size();
+    if (taken + rest.size() != frame.size()) std::abort();  // one behind the other
+  }
   if (const auto question = decode_question(frame); question.ok()) {
     const auto second = decode_question(encode_question(*question));
     if (!second.ok() || encode_question(*second) != encode_question(*question)) std::abort();

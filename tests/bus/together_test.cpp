@@ -1,0 +1,412 @@
+// Events that travel together: what is put into one message, who gets it so, and that nobody misses anything by it.
+#include <gtest/gtest.h>
+#include <zmq.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "bus/event_batch.h"
+#include "bus/prefix_set.h"
+#include "bus/zmq_bus.h"
+#include "bus/zmq_wire.h"
+#include "core/event_loop.h"
+#include "core/text.h"
+#include "tests/bus/bus_process.h"
+
+namespace supercloud {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+TEST(PrefixSetTest, covers_what_begins_with_one_of_them) {
+  PrefixSet set;
+  EXPECT_FALSE(set.covers(""));
+  EXPECT_FALSE(set.covers("vm."));
+  for (const char* prefix : {"vm.started.", "vm.started.main.", "vn.", "v", "node.heartbeat."})
+    set.add(prefix);
+  EXPECT_TRUE(set.covers("vm.started.main.web1."));
+  EXPECT_TRUE(set.covers("vm.failed.main.web1.")) << "by \"v\"";
+  EXPECT_FALSE(set.covers("node.heartbeat"));
+  EXPECT_TRUE(set.covers("node.heartbeat."));
+  set.remove("v");
+  set.remove("none");
+  EXPECT_FALSE(set.covers("vm.failed.main.web1."));
+  EXPECT_FALSE(set.covers("vm."));
+  EXPECT_TRUE(set.covers("vm.started.other.web1."));
+  set.add("");
+  EXPECT_TRUE(set.covers("anything"));
+  // As by looking at each of them.
+  const std::string letters = "ab.";
+  Strings words = {""};
+  for (std::size_t i = 0; words.size() < 200; ++i)
+    for (const char c : letters) words.push_back(words[i] + c);
+  for (std::size_t step = 3; step < 17; step += 2) {
+    PrefixSet some;
+    std::set<std::string> same;
+    for (std::size_t i = step; i < words.size(); i += step) {
+      some.add(words[i]);
+      same.insert(words[i]);
+    }
+    for (const std::string& word : words)
+      EXPECT_EQ(some.covers(word),
+                std::any_of(same.begin(), same.end(),
+                            [&](const auto& prefix) { return word.starts_with(prefix); }))
+          << word;
+  }
+}
+
+TEST(EventBatchTest, the_first_of_a_turn_leaves_at_once_and_the_rest_of_it_at_its_end) {
+  EventLoop loop;
+  Strings sent;
+  EventBatch batch(
+      loop, "!", 1000, [&](std::string_view topic, std::string_view bytes, int events) {
+        sent.push_back(absl::StrCat(absl_view(topic), "=", absl_view(bytes), ":", events));
+      });
+  loop.post([&] {
+    batch.add("a.b.c.", "1");
+    EXPECT_EQ(sent, Strings{"!a.b.c.=1:1"});
+    batch.add("a.b.c.", "2");
+    batch.add("a.b.c.", "3");
+    batch.add("a.b.d.", "4");
+    EXPECT_EQ(sent.size(), 2) << "its neighbours are of another prefix";
+  });
+  loop.post([&] {
+    EXPECT_EQ(sent, (Strings{"!a.b.c.=1:1", "!a.b.c.=23:2", "!a.b.d.=4:1"}))
+        << "the turn has ended";
+    batch.add("a.b.d.", "5");
+    EXPECT_EQ(sent.size(), 4) << "another turn has begun";
+    batch.add("a.b.d.", std::string(600, '6'));
+    batch.add("a.b.d.", std::string(600, '7'));
+    EXPECT_EQ(sent.size(), 5) << "no room for both";
+    batch.add("a.b.d.", std::string(1000, '8'));
+    EXPECT_EQ(sent.size(), 7) << "what fills a message travels alone, and in its place";
+    EXPECT_TRUE(sent.back().starts_with("!a.b.d.=888"));
+  });
+  bool done = false;
+  loop.post([&] { done = true; });
+  ASSERT_TRUE(loop.run_until([&] { return done; }, absl::Seconds(20)));
+  EXPECT_EQ(sent.size(), 7);
+}
+
+TEST(EventBatchTest, nothing_waits_long_for_what_follows_within_a_long_turn) {
+  EventLoop loop;
+  int sent = 0;
+  EventBatch batch(loop, "!", 1 << 20,
+                   [&](std::string_view, std::string_view, int events) { sent += events; });
+  loop.post([&] {
+    batch.add("a.b.c.", "1");
+    batch.add("a.b.c.", "2");
+    const Instant until = loop.clock().now() + EventBatch::wait_max;
+    while (loop.clock().now() < until) {
+    }
+    batch.add("a.b.c.", "3");
+    EXPECT_EQ(sent, 3);
+  });
+  bool done = false;
+  loop.post([&] { done = true; });
+  ASSERT_TRUE(loop.run_until([&] { return done; }, absl::Seconds(20)));
+}
+
+TEST(TakeEventTest, a_message_is_taken_apart_as_its_events_say) {
+  EventPool pool;
+  TestStreams streams("a");
+  std::string message;
+  Strings events;
+  for (int i = 0; i < 3; ++i) {
+    const Event event = streams.event(pool, "executor", std::string(1 + i, 'w'));
+    const Bytes bytes = event.bytes();
+    events.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    message += events.back();
+  }
+  std::string_view rest = message;
+  for (const std::string& event : events) {
+    const auto taken = take_event(rest);
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    EXPECT_EQ(*taken, event);
+  }
+  EXPECT_TRUE(rest.empty());
+  for (std::size_t size = 0; size < events[0].size(); ++size) {
+    std::string_view cut = std::string_view(message).substr(0, size);
+    EXPECT_TRUE(absl::IsInvalidArgument(take_event(cut).status())) << size;
+  }
+  std::string two_segments = message;
+  two_segments[0] = 1;
+  rest = two_segments;
+  EXPECT_TRUE(absl::IsInvalidArgument(take_event(rest).status()));
+}
+
+// Somebody else's socket: messages of two frames.
+class Listener {
+ public:
+  explicit Listener(const std::string& endpoint) {
+    const int none = 0;
+    zmq_setsockopt(socket_, ZMQ_LINGER, &none, sizeof none);
+    EXPECT_EQ(zmq_connect(socket_, endpoint.c_str()), 0);
+  }
+  ~Listener() {
+    zmq_close(socket_);
+    zmq_ctx_term(context_);
+  }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  void subscribe(const std::string& topic) {
+    EXPECT_EQ(zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()), 0);
+  }
+  const std::vector<std::pair<std::string, std::string>>& heard() {
+    std::array<char, 65536> bytes;
+    for (int got = 0; (got = zmq_recv(socket_, bytes.data(), bytes.size(), ZMQ_DONTWAIT)) >= 0;) {
+      const std::string topic(bytes.data(), static_cast<std::size_t>(got));
+      got = zmq_recv(socket_, bytes.data(), bytes.size(), ZMQ_DONTWAIT);
+      heard_.emplace_back(topic, std::string(bytes.data(), static_cast<std::size_t>(got)));
+    }
+    return heard_;
+  }
+  // What came last under a topic; empty: nothing.
+  std::string last(const std::string& topic) {
+    std::string found;
+    for (const auto& [of, body] : heard())
+      if (of == topic) found = body;
+    return found;
+  }
+
+ private:
+  void* context_ = zmq_ctx_new();
+  void* socket_ = zmq_socket(context_, ZMQ_SUB);
+  std::vector<std::pair<std::string, std::string>> heard_;
+};
+
+class TogetherTest : public testing::Test {
+ protected:
+  TogetherTest() {
+    std::string name = testing::TempDir() + "busXXXXXX";
+    directory_ = mkdtemp(name.data());
+  }
+  ~TogetherTest() override { std::filesystem::remove_all(directory_); }
+
+  std::string ipc(const std::string& name) const { return "ipc://" + directory_ + "/" + name; }
+  std::unique_ptr<BusProcess> start(const std::string& name, const std::string& seed = "") {
+    ZmqBusOptions options;
+    options.name = name;
+    options.publish_bind = ipc(name + ".pub");
+    options.request_bind = ipc(name + ".req");
+    options.hello_interval =
+        absl::Milliseconds(20);  // somebody else's socket does not wake the loop
+    options.silence_max = absl::Seconds(2);
+    if (!seed.empty()) options.seeds = {ipc(seed + ".req")};
+    auto process = std::make_unique<BusProcess>(name, std::make_unique<EventPool>());
+    auto bus = ZmqBus::open(loop_, *process->pool, std::move(options));
+    EXPECT_TRUE(bus.ok()) << bus.status();
+    process->bus = *std::move(bus);
+    process->bus->start(*process, {});
+    return process;
+  }
+  bool run_until(const std::function<bool()>& condition) {
+    return loop_.run_until(condition, absl::Seconds(20));
+  }
+  bool subscribe(BusProcess& process, const std::string& prefix) {
+    bool ready = false;
+    process.bus->subscribe(prefix, Reply<Done>(far_future, [&](const auto&) { ready = true; }));
+    return run_until([&] { return ready; });
+  }
+
+  std::string directory_;
+  EventLoop loop_;
+};
+
+TEST_F(TogetherTest, who_asks_gets_what_is_said_in_one_turn_in_one_message) {
+  auto a = start("a");
+  Listener together(ipc("a.pub")), alone(ipc("a.pub"));
+  const std::string lead(together_lead), topic = lead + "vm.dirty_rate.main.";
+  const std::string asking = std::string(marker_lead) + "x/1/1b/",
+                    silent = std::string(marker_lead) + "y/1/1/";
+  together.subscribe(lead + "vm.");
+  together.subscribe(asking);
+  alone.subscribe("vm.");
+  alone.subscribe(silent);
+  ASSERT_TRUE(run_until([&] { return !together.last(asking).empty(); }));
+  ASSERT_TRUE(run_until([&] { return !alone.last(silent).empty(); }));
+  EXPECT_TRUE(decode_marker(together.last(asking))->together);
+  EXPECT_FALSE(decode_marker(alone.last(silent))->together) << "it has not asked";
+
+  for (const char* vm : {"web1", "web2", "web3", "web4"}) a->publish("executor", vm);
+  a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+  ASSERT_TRUE(run_until([&] { return alone.heard().size() == 5; }));
+  ASSERT_TRUE(run_until([&] { return together.heard().size() == 3; }))
+      << together.heard().size() << " messages";
+  const std::string message = together.last(topic);
+  std::string_view rest = message;
+  std::size_t events = 0;
+  for (; take_event(rest).ok(); ++events) {
+  }
+  EXPECT_EQ(events, 3) << "behind the one that did not wait";
+  EXPECT_TRUE(rest.empty());
+  EXPECT_EQ(alone.heard()[4].first, "vm.dirty_rate.main.web4.");
+  for (const auto& [of, body] : together.heard())
+    EXPECT_TRUE(of == topic || of == asking) << "nothing alone";
+}
+
+TEST_F(TogetherTest, a_marker_comes_behind_all_that_it_tells_of) {
+  auto a = start("a");
+  Listener listener(ipc("a.pub"));
+  const std::string lead(together_lead), marker = std::string(marker_lead) + "x/1/";
+  listener.subscribe(lead);
+  listener.subscribe(marker + "1b/");
+  ASSERT_TRUE(run_until([&] { return !listener.last(marker + "1b/").empty(); }));
+  listener.subscribe(marker + "2b/");
+  ASSERT_TRUE(run_until([&] {
+    for (int i = 0; i < 3; ++i) a->publish("executor", "web1");
+    return !listener.last(marker + "2b/").empty();
+  }));
+  std::uint64_t newest = 0;
+  for (const auto& [topic, body] : listener.heard()) {
+    if (topic == marker + "2b/") {
+      const auto told = decode_marker(body);
+      ASSERT_TRUE(told.ok()) << told.status();
+      ASSERT_EQ(told->tails.size(), 1);
+      EXPECT_EQ(told->tails[0].sequence, newest);
+      return;
+    }
+    std::string_view rest = body;
+    while (topic.starts_with(lead) && !rest.empty()) {
+      const auto bytes = *take_event(rest);
+      const auto event =
+          a->pool->parse({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
+      ASSERT_TRUE(event.ok()) << event.status();
+      newest = event->sequence();
+    }
+  }
+  FAIL() << "the marker is not there";
+}
+
+TEST_F(TogetherTest, everything_comes_once_and_in_order_while_subscriptions_come_and_go) {
+  auto a = start("a");
+  auto b = start("b", "a");
+  ASSERT_TRUE(run_until([&] { return a->sees("b") && b->sees("a"); }));
+  ASSERT_TRUE(subscribe(*b, "vm."));
+  std::uint64_t said = 0;
+  bool ready = true;
+  for (int round = 0; round < 200; ++round) {
+    // As many in one turn as there may be, of topics that go together and of others.
+    for (int i = 0; i < round % 40; ++i, ++said) {
+      const std::string vm = absl::StrCat("web", i % 3);
+      a->publish("executor", vm);
+      if (i % 7 == 6) a->bus->publish(a->streams.other(*a->pool, "mover", vm));
+    }
+    if (round == 20) b->bus->subscribe("migration.", Reply<Done>(far_future, [](const auto&) {}));
+    if (round == 60) b->bus->unsubscribe("migration.");
+    if (round == 100) {
+      ready = false;
+      b->bus->subscribe("", Reply<Done>(far_future, [&](const auto&) { ready = true; }));
+    }
+    if (round == 150) b->bus->unsubscribe("");
+    bool turned = false;
+    loop_.post([&] { turned = true; });
+    ASSERT_TRUE(run_until([&] { return turned && ready; }));
+  }
+  const auto heard = [&] { return b->sequences("a/executor"); };
+  ASSERT_TRUE(run_until([&] { return heard().size() >= said; }))
+      << heard().size() << " of " << said;
+  const std::vector<std::uint64_t> sequences = heard();
+  EXPECT_EQ(sequences.size(), said);
+  EXPECT_TRUE(std::is_sorted(sequences.begin(), sequences.end()));
+  EXPECT_TRUE(b->gaps.empty()) << b->gaps[0].prefix << b->gaps[0].after << b->gaps[0].why;
+  EXPECT_TRUE(b->rejected.empty()) << b->rejected[0];
+}
+
+// A member of an earlier build: it sends events alone, and its markers say no more than they did.
+class OlderMember {
+ public:
+  OlderMember(EventLoop& loop, const std::string& name, const std::string& requests,
+              const std::string& publisher)
+      : streams_(name),
+        requests_(context_, ZMQ_ROUTER, {}, loop,
+                  [this](ZmqSocket::Frames frames) { welcome(frames); }),
+        publisher_(context_, ZMQ_XPUB, {}, loop,
+                   [this](ZmqSocket::Frames frames) { on_subscription(frames[0]); }) {
+    EXPECT_TRUE(requests_.bind(requests).ok());
+    EXPECT_TRUE(publisher_.bind(publisher).ok());
+    self_ = {name, ~std::uint64_t{0}, publisher_.endpoint(), requests_.endpoint()};
+    streams_.incarnation = 2;
+    requests_.start();
+    publisher_.start();
+  }
+  void publish(std::string_view vm) {
+    const Event event = streams_.event(pool_, "executor", vm);
+    tail_ = {std::string(event.origin()), event.incarnation(), event.sequence()};
+    const std::string topic = absl::StrCat(absl_view(event.topic()), ".");
+    const std::string_view frames[] = {
+        topic, {reinterpret_cast<const char*>(event.bytes().data()), event.bytes().size()}};
+    publisher_.send(frames);
+  }
+  std::size_t asked_together = 0;
+
+ private:
+  void welcome(ZmqSocket::Frames frames) {
+    const auto control = decode_control(frames[1]);
+    if (!control.ok()) return;
+    Control said;
+    if (const auto* hello = std::get_if<Hello>(&*control)) said = Welcome{hello->beat, self_, {}};
+    if (const auto* request = std::get_if<WireRequest>(&*control))
+      said = WireAnswer{request->id, absl::UnimplementedError("it keeps no log")};
+    const std::string frame = encode(said);
+    const std::string_view answer[] = {frames[0], frame};
+    requests_.send(answer);
+  }
+  void on_subscription(std::string_view frame) {
+    const std::string topic(frame.substr(1));
+    if (frame[0] == 1 && topic.starts_with(together_lead)) ++asked_together;
+    if (frame[0] != 1 || !topic.starts_with(marker_lead)) return;
+    Marker marker{self_.name, self_.nonce, {}};
+    if (tail_.sequence > 0) marker.tails.push_back(tail_);
+    const std::string body = encode(marker);
+    const std::string_view frames[] = {topic, body};
+    publisher_.send(frames);
+  }
+
+  EventPool pool_;
+  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  Member self_;
+  TestStreams streams_;
+  OriginTail tail_;
+  ZmqSocket requests_;
+  ZmqSocket publisher_;
+};
+
+TEST_F(TogetherTest, an_older_publisher_is_heard_event_by_event) {
+  OlderMember older(loop_, "a", ipc("a.req"), ipc("a.pub"));
+  auto b = start("b", "a");
+  ASSERT_TRUE(run_until([&] { return b->sees("a"); }));
+  ASSERT_TRUE(subscribe(*b, "vm."));
+  for (const char* vm : {"web1", "web2", "web3"}) older.publish(vm);
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 3; }));
+  EXPECT_EQ(older.asked_together, 0) << "it has not said that it can";
+  EXPECT_TRUE(b->gaps.empty());
+  EXPECT_TRUE(b->rejected.empty()) << b->rejected[0];
+}
+
+TEST_F(TogetherTest, an_older_build_in_the_place_of_a_newer_is_heard_event_by_event) {
+  auto b = start("b");
+  auto a = start("a", "b");
+  ASSERT_TRUE(run_until([&] { return a->sees("b") && b->sees("a"); }));
+  ASSERT_TRUE(subscribe(*b, "vm."));
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+  a.reset();
+  OlderMember older(loop_, "a", ipc("a.req"), ipc("a.pub"));
+  ASSERT_TRUE(run_until([&] {
+    older.publish("web2");  // until it is heard of
+    return b->events.size() > 1;
+  }));
+  // It comes back as it was.
+  const std::size_t before = b->events.size();
+  for (int i = 0; i < 10; ++i) older.publish("web3");
+  ASSERT_TRUE(run_until([&] { return b->events.size() >= before + 10; }));
+  EXPECT_TRUE(b->rejected.empty()) << b->rejected[0];
+}
+
+}  // namespace
+}  // namespace supercloud
