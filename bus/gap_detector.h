@@ -46,6 +46,10 @@ namespace supercloud {
 
 // BusGap::why of what its publisher was asked for and answered without: volatile, or no longer kept.
 inline constexpr std::string_view gap_not_in_log = "its publisher's log does not have it";
+// Of what was not asked for.
+inline constexpr std::string_view gap_too_late_now =
+    "it was found missing when later events of its origin had been delivered";
+inline constexpr std::string_view gap_no_repair = "repair is off";
 
 // What is missing of an origin, to be asked for.
 struct BusRepair {

@@ -41,11 +41,6 @@ absl::Status check_free(const std::string& endpoint) {
                                                "; is a node of this name running already?"));
 }
 
-absl::Status unreachable(const std::string& node, const std::string& self) {
-  return absl::UnavailableError(
-      absl::StrCat("no node named \"", node, "\" is reachable from ", self));
-}
-
 // Of each bound socket: no more than leaves descriptors for all else.
 std::size_t connections_held(std::size_t wanted) {
   rlimit files{};
@@ -62,13 +57,6 @@ RepairTimes repair_times(const ZmqBusOptions& options) {
 }
 
 }  // namespace
-
-template <class Function>
-Task ZmqBus::guarded(Function function) {
-  return [alive = std::weak_ptr<char>(alive_), function = std::move(function)]() mutable {
-    if (!alive.expired()) function();
-  };
-}
 
 absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool& pool,
                                                      ZmqBusOptions options) {
@@ -264,12 +252,6 @@ void ZmqBus::unsubscribe_at(Source& source, const std::string& prefix) {
     source.socket->unsubscribe(absl::StrCat(absl_view(together_lead), prefix));
 }
 
-void ZmqBus::subscribe_all_at(Source& source) {
-  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
-    if (subscription.active()) subscribe_at(source, prefix);
-  }
-}
-
 // Its process sends events together. Until that is in effect they go on coming alone, and some of them twice.
 void ZmqBus::begin_together(Source& source) {
   // As many again must be granted.
@@ -454,7 +436,9 @@ bool ZmqBus::attach(Source& source) {
   const absl::Status connected = source.socket->connect(source.member.publish_endpoint);
   if (!connected.ok()) on_bad_frame(name, connected);
   source.socket->start();
-  subscribe_all_at(source);
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    if (subscription.active()) subscribe_at(source, prefix);
+  }
   subscriber_.expect(name);
   return true;
 }
@@ -516,82 +500,6 @@ void ZmqBus::on_refused(absl::Status why) {
     for (const std::uint64_t id : ids) finish(id, why);
     if (options_.on_fatal) options_.on_fatal(why);
   }));
-}
-
-// ---- requests ------------------------------------------------------------------------------------------------------
-
-void ZmqBus::request(Address to, std::string bytes, Reply<std::string> reply) {
-  if (absl::Status size = check_size("the request", bytes.size()); !size.ok()) return reply(size);
-  if (fatal_ || membership_ == nullptr) return reply(unreachable(to.node, self_.name));
-  const std::uint64_t id = ++last_request_;
-  const Instant deadline = std::min(reply.deadline(), loop_.clock().now() + options_.request_max);
-  Pending& pending = pending_[id];
-  pending.to = std::move(to.node);
-  pending.actor = std::move(to.actor);
-  pending.bytes = std::move(bytes);
-  pending.reply = std::move(reply);
-  pending.timer = loop_.at(deadline, [this, id] {
-    const auto found = pending_.find(id);
-    if (found == pending_.end()) return;
-    found->second.timer = 0;
-    finish(id, absl::DeadlineExceededError(absl::StrCat(found->second.to, "/", found->second.actor,
-                                                        " did not answer in time")));
-  });
-  send_request(id, pending);
-}
-
-void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
-  if (pending.sent) return;
-  if (pending.to == self_.name) {
-    pending.sent = true;
-    loop_.post(guarded([this, id] {
-      const auto found = pending_.find(id);
-      if (found == pending_.end()) return;
-      auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this,
-                   id](absl::StatusOr<std::string> value) {
-        loop.post([alive, this, id, value = std::move(value)]() mutable {
-          if (!alive.expired()) finish(id, std::move(value));
-        });
-      };
-      receiver_->on_request(found->second.actor, std::exchange(found->second.bytes, {}),
-                            Reply<std::string>(far_future, std::move(done)));
-    }));
-    return;
-  }
-  if (membership_->alive(pending.to)) {
-    WireRequest request{id, pending.actor, std::exchange(pending.bytes, {})};
-    pending.sent = membership_->send(pending.to, std::move(request));
-    if (pending.sent) return;
-  } else if (!membership_->settled()) {
-    return;  // it may turn up
-  }
-  finish(id, unreachable(pending.to, self_.name));
-}
-
-void ZmqBus::release_requests() {
-  std::vector<std::uint64_t> waiting;
-  for (const auto& [id, pending] : pending_) {
-    if (!pending.sent) waiting.push_back(id);
-  }
-  for (const std::uint64_t id : waiting) {
-    const auto found = pending_.find(id);
-    if (found != pending_.end()) send_request(id, found->second);
-  }
-}
-
-void ZmqBus::on_answer(const std::string& name, WireAnswer answer) {
-  const auto found = pending_.find(answer.id);
-  if (found == pending_.end() || found->second.to != name) return;
-  finish(answer.id, std::move(answer.value));
-}
-
-void ZmqBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
-  const auto found = pending_.find(id);
-  if (found == pending_.end()) return;
-  Reply<std::string> reply = std::move(found->second.reply);
-  loop_.cancel(found->second.timer);
-  pending_.erase(found);
-  reply(std::move(value));
 }
 
 }  // namespace supercloud

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -136,7 +137,6 @@ class ZmqBus final : public Bus, private Membership::Listener {
 
   void subscribe_at(Source& source, const std::string& prefix);
   void unsubscribe_at(Source& source, const std::string& prefix);
-  void subscribe_all_at(Source& source);
   void begin_together(Source& source);
   void end_alone(Source& source);
   void on_published(const std::string& name, ZmqSocket::Frames frames);
@@ -153,7 +153,11 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void release_requests();
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
   template <class Function>
-  Task guarded(Function function);
+  Task guarded(Function function) {
+    return [alive = std::weak_ptr<char>(alive_), function = std::move(function)]() mutable {
+      if (!alive.expired()) function();
+    };
+  }
 
   EventLoop& loop_;
   ZmqBusOptions options_;

@@ -52,7 +52,7 @@ absl::Status fault(std::string_view field, std::string_view why) {
 absl::Status check_id(std::string_view field, schema::EventId::Reader id,
                       std::string_view good = {}) {
   const std::string_view origin = text(id.getOrigin());
-  if (origin != good && !is_origin(origin)) {
+  if ((origin.empty() || origin != good) && !is_origin(origin)) {
     return fault(field, absl::StrCat("origin '", absl_view(origin), "' is not node/actor"));
   }
   if (id.getSequence() == 0) return fault(field, "sequence 0; they count from 1");

@@ -1,0 +1,92 @@
+// The half of the live bus that asks, and hears answers. Who answers is bus/zmq_server.h.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bus/zmq_bus.h"
+
+namespace supercloud {
+namespace {
+
+absl::Status unreachable(const std::string& node, const std::string& self) {
+  return absl::UnavailableError(
+      absl::StrCat("no node named \"", node, "\" is reachable from ", self));
+}
+
+}  // namespace
+
+void ZmqBus::request(Address to, std::string bytes, Reply<std::string> reply) {
+  if (absl::Status size = check_size("the request", bytes.size()); !size.ok()) return reply(size);
+  if (fatal_ || membership_ == nullptr) return reply(unreachable(to.node, self_.name));
+  const std::uint64_t id = ++last_request_;
+  const Instant deadline = std::min(reply.deadline(), loop_.clock().now() + options_.request_max);
+  Pending& pending = pending_[id];
+  pending.to = std::move(to.node);
+  pending.actor = std::move(to.actor);
+  pending.bytes = std::move(bytes);
+  pending.reply = std::move(reply);
+  pending.timer = loop_.at(deadline, [this, id] {
+    const auto found = pending_.find(id);
+    if (found == pending_.end()) return;
+    found->second.timer = 0;
+    finish(id, absl::DeadlineExceededError(absl::StrCat(found->second.to, "/", found->second.actor,
+                                                        " did not answer in time")));
+  });
+  send_request(id, pending);
+}
+
+void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
+  if (pending.sent) return;
+  if (pending.to == self_.name) {
+    pending.sent = true;
+    loop_.post(guarded([this, id] {
+      const auto found = pending_.find(id);
+      if (found == pending_.end()) return;
+      auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this,
+                   id](absl::StatusOr<std::string> value) {
+        loop.post([alive, this, id, value = std::move(value)]() mutable {
+          if (!alive.expired()) finish(id, std::move(value));
+        });
+      };
+      receiver_->on_request(found->second.actor, std::exchange(found->second.bytes, {}),
+                            Reply<std::string>(far_future, std::move(done)));
+    }));
+    return;
+  }
+  if (membership_->alive(pending.to)) {
+    WireRequest request{id, pending.actor, std::exchange(pending.bytes, {})};
+    pending.sent = membership_->send(pending.to, std::move(request));
+    if (pending.sent) return;
+  } else if (!membership_->settled()) {
+    return;  // it may turn up
+  }
+  finish(id, unreachable(pending.to, self_.name));
+}
+
+void ZmqBus::release_requests() {
+  std::vector<std::uint64_t> waiting;
+  for (const auto& [id, pending] : pending_) {
+    if (!pending.sent) waiting.push_back(id);
+  }
+  for (const std::uint64_t id : waiting) {
+    const auto found = pending_.find(id);
+    if (found != pending_.end()) send_request(id, found->second);
+  }
+}
+
+void ZmqBus::on_answer(const std::string& name, WireAnswer answer) {
+  const auto found = pending_.find(answer.id);
+  if (found == pending_.end() || found->second.to != name) return;
+  finish(answer.id, std::move(answer.value));
+}
+
+void ZmqBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return;
+  Reply<std::string> reply = std::move(found->second.reply);
+  loop_.cancel(found->second.timer);
+  pending_.erase(found);
+  reply(std::move(value));
+}
+
+}  // namespace supercloud
