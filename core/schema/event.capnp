@@ -167,7 +167,10 @@ struct Charged {
   priceNanoUsdPerHour @5 :Int64;
   why @6 :Text;
   priceEvent @7 :EventId;  # the spot.price_changed that said so; empty: the provider, at the launch
-  decision @8 :EventId;    # the migration.proposed that it was rented for; empty: it was there from the start
+  # The migration.proposed that it was rented for, or that sent the data; empty: it was there from the start.
+  decision @8 :EventId;
+  # Not 0: for so many bytes that a move sent out of the place, and the price is one per GiB.
+  sentBytes @9 :UInt64;
 }
 
 # ---- node ----------------------------------------------------------------------------------------------------------
@@ -361,6 +364,7 @@ struct Aborted {
   node @0 :Text;
   stage @1 :Text;
   why @2 :Text;              # the first cause
+  sentBytes @3 :UInt64;      # until then; 0 also where who knew that was lost
 }
 
 struct Cleaned {

@@ -69,6 +69,8 @@ struct Request {
     epoch @3 :UInt64;
     deadlineNs @4 :Int64;    # cluster time left
     checkOnly @5 :Bool;      # preflight at the target: room, labels, versions
+    # With checkOnly, where all is well: for so long (cluster time) the room is this VM's, and no other check finds it.
+    holdNs @6 :Int64;
   }
   struct SwitchOver {
     vm @0 :VmRef;
