@@ -25,6 +25,11 @@ class RecentMap {
     return entries_.find(key)->second.value;
   }
   bool contains(const Key& key) const { return entries_.find(key) != entries_.end(); }
+  // Null: it is not there.
+  const Value* find(const Key& key) const {
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? nullptr : &found->second.value;
+  }
   std::optional<Value> extract(const Key& key) {
     const auto found = entries_.find(key);
     if (found == entries_.end()) return std::nullopt;

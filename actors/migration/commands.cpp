@@ -262,7 +262,7 @@ void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& 
   const bool is_place = target.find('/') != std::string::npos;
   if (!node.empty() || !is_place || !worker.spec())
     return executor.proposals_.check(
-        worker.vm(), node.empty() ? target : node, time,
+        worker.vm(), node.empty() ? target : node, time, absl::ZeroDuration(),
         [tell](const std::vector<Failure>& failures) { tell(failures, false); });
   const std::string cloud = target.substr(0, target.find('/'));
   shared_state.seams.leases.read(

@@ -9,6 +9,13 @@
 
 namespace supercloud {
 
+namespace {
+
+// Who asks for longer is not to be trusted with it.
+constexpr Duration held_max = absl::Seconds(30);
+
+}  // namespace
+
 std::string vm_of(const Event& event) { return VmName::of(event).to_string(); }
 
 Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions options)
@@ -261,17 +268,7 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
   if (const absl::Status good = named(VmName::of(spec)); !good.ok()) return answer(good);
   const std::string vm = VmName::of(spec).to_string();
   if (request.getCheckOnly()) {
-    const VmWorker* known = find(vm);
-    const std::vector<VolumeStatus> volumes = shared_.seams.volumes.list();
-    const auto failures = preflight_there(
-        spec, {.facts = shared_.nodes.find(shared_.context.node()),
-               .memory_free_bytes = shared_.seams.hypervisor.memory_free_bytes(),
-               .disk_free_bytes = shared_.seams.volumes.bytes_free(),
-               .volume_here = std::ranges::any_of(
-                   volumes, [&vm](const VolumeStatus& volume) { return volume.vm == vm; }),
-               .copy_here = known != nullptr && known->copy().has_value(),
-               .session_valid = shared_.seams.session.current().has_value(),
-               .owners = shared_.seams.fabric.owners()});
+    const std::vector<Failure> failures = check_incoming(request);
     return answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
       write_failures(failures, response.initChecks(static_cast<unsigned>(failures.size())));
     }));
@@ -289,6 +286,36 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
       shared_.seams.session.deadline() - shared_.context.now() > shared_.options.blackout_deadline;
   if (!ready) return answer(absl::UnavailableError("not prepared yet"));
   answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
+}
+
+std::vector<Failure> Executor::check_incoming(schema::Request::PrepareIncoming::Reader request) {
+  const auto spec = request.getVm();
+  const std::string vm = VmName::of(spec).to_string();
+  ExecutorSeams& seams = shared_.seams;
+  bool volume_here = false;
+  for (const VolumeStatus& volume : seams.volumes.list()) {
+    volume_here = volume_here || volume.vm == vm;
+    held_room_.disk_came(volume.vm);
+  }
+  for (const GuestStatus& guest : seams.hypervisor.list()) held_room_.memory_came(guest.vm);
+  const HeldRoom::Room held = held_room_.for_others(vm, shared_.context.now());
+  const auto left = [](std::uint64_t free, std::uint64_t taken) {
+    return free - std::min(free, taken);
+  };
+  const VmWorker* known = find(vm);
+  auto failures = preflight_there(
+      spec, {.facts = shared_.nodes.find(shared_.context.node()),
+             .memory_free_bytes = left(seams.hypervisor.memory_free_bytes(), held.memory_bytes),
+             .disk_free_bytes = left(seams.volumes.bytes_free(), held.disk_bytes),
+             .volume_here = volume_here,
+             .copy_here = known != nullptr && known->copy().has_value(),
+             .session_valid = seams.session.current().has_value(),
+             .owners = seams.fabric.owners()});
+  if (failures.empty() && request.getHoldNs() > 0)
+    held_room_.hold(
+        vm, {spec.getMemoryBytes(), volume_here ? 0 : spec.getDiskBytes()},
+        shared_.context.now() + std::min(absl::Nanoseconds(request.getHoldNs()), held_max));
+  return failures;
 }
 
 }  // namespace supercloud

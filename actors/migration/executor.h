@@ -7,7 +7,9 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "actors/migration/held_room.h"
 #include "actors/migration/proposals.h"
 #include "actors/migration/vm_worker.h"
 #include "core/actor.h"
@@ -34,6 +36,8 @@ class Executor final : public Actor {
 
   void noticed(const Event& event);
   void prepare_incoming(schema::Request::PrepareIncoming::Reader request, Answer answer);
+  // What speaks against the VM's coming here; nothing: its room is held, if that was asked for.
+  std::vector<Failure> check_incoming(schema::Request::PrepareIncoming::Reader request);
 
   struct Recovered {  // of a VM, from the log, while it is read
     std::map<EventId, Outgoing> outgoing;
@@ -45,6 +49,7 @@ class Executor final : public Actor {
   std::map<std::string, Recovered> recovered_;
   std::map<EventId, Event> unanswered_;  // proposals to this node, likewise
   Proposals proposals_;
+  HeldRoom held_room_;
   bool ready_ = false;  // the log has been read
   std::shared_ptr<bool> alive_;
 };

@@ -14,13 +14,22 @@ constexpr std::size_t seen_max = 4096;
 constexpr std::size_t early_max = 256;
 constexpr Duration early_patience = absl::Seconds(5);
 
-Message<schema::Request> check_request(const VmWorker& worker, const std::string& source) {
+Message<schema::Request> check_request(const VmWorker& worker, const std::string& source,
+                                       Duration hold) {
   return Message<schema::Request>::build([&](schema::Request::Builder builder) {
     auto prepare = builder.initPrepareIncoming();
     prepare.setVm(worker.spec()->reader());
     prepare.setSource(source);
     prepare.setCheckOnly(true);
+    prepare.setHoldNs(absl::ToInt64Nanoseconds(hold));
   });
+}
+
+// What may be otherwise on another node of the same place.
+bool is_of_the_node(const Failure& failure) {
+  static const std::set<std::string_view> names = {"copy",   "disk",      "lease",
+                                                   "memory", "reachable", "target"};
+  return names.contains(failure.name);
 }
 
 // This node, as who has to leave it by then sees it: a notice that was given while it started is heard by its policy only. Nothing: it is
@@ -163,6 +172,11 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
   }
   for (const NodeFacts* node : nodes) {
     if (node->name == shared_.context.node()) continue;
+    if (flight != pending_.end() && flight->second.passed_over.contains(node->name)) {
+      *why =
+          absl::StrCat(node->name, " at ", target, ": ", flight->second.passed_over.at(node->name));
+      continue;
+    }
     if (promised(*node, rented_with)) {
       *why = absl::StrCat(node->name, " at ", target, " was rented for another move");
       continue;
@@ -230,15 +244,31 @@ void Proposals::place(Pending& pending) {
   }
   if (waits) return;
   pending.checking = true;
-  check(pending.vm, target, pending.deadline - shared_.context.now(),
+  // Longer than the target takes to hear that it is to prepare.
+  const Duration hold = shared_.options.call_deadline * 5;
+  check(pending.vm, target, pending.deadline - shared_.context.now(), hold,
         [this, vm = pending.vm, id = pending.id, target](const std::vector<Failure>& failures) {
           const auto found = pending_.find(vm);
           if (found == pending_.end() || found->second.id != id) return;
           if (failures.empty()) return begin(vm, id, target);
+          found->second.checking = false;
+          if (pass_over(found->second, target, failures)) return place(found->second);
           const Pending ended = found->second;
           pending_.erase(found);
           refuse(ended, target, failures);
         });
+}
+
+bool Proposals::pass_over(Pending& pending, const std::string& node,
+                          const std::vector<Failure>& failures) {
+  const auto proposed = pending.proposal.payload().getMigrationProposed();
+  if (!text(proposed.getTargetNode()).empty()) return false;
+  const NodeFacts* ours =
+      pending.rented_for.empty() ? nullptr : shared_.nodes.rented(pending.rented_for.short_id());
+  if (ours != nullptr && ours->name == node) return false;
+  if (!std::ranges::all_of(failures, is_of_the_node)) return false;
+  pending.passed_over.emplace(node, failures.front().detail);
+  return true;
 }
 
 // The provider's role is held by a lease: its holder is asked. Where it changes hands, or does not answer, it is asked again at the
@@ -329,7 +359,7 @@ bool Proposals::cancel(const std::string& vm, const std::string& why) {
 }
 
 void Proposals::check(const std::string& vm, const std::string& target_node, Duration time_left,
-                      std::function<void(std::vector<Failure>)> done) {
+                      Duration hold, std::function<void(std::vector<Failure>)> done) {
   const VmWorker* worker = find_(vm);
   if (worker == nullptr || !worker->spec())
     return done(
@@ -342,7 +372,7 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
                                  shared_.nodes.find(target_node),
                                  shared_.seams.session.current().has_value(), time_left);
   shared_.context.request(
-      {target_node, "executor"}, check_request(*worker, shared_.context.node()),
+      {target_node, "executor"}, check_request(*worker, shared_.context.node(), hold),
       shared_.options.call_deadline,
       [failures = std::move(failures), target_node,
        done](absl::StatusOr<Message<schema::Response>> answer) mutable {

@@ -35,9 +35,9 @@ class Proposals {
   // Ends the search for a target: true if there was one for this VM.
   bool cancel(const std::string& vm, const std::string& why);
 
-  // All checks of a move, those at the target too; `done` gets every failure.
+  // All checks of a move, those at the target too; `done` gets every failure. Where there is none the target holds the room for so long.
   void check(const std::string& vm, const std::string& target_node, Duration time_left,
-             std::function<void(std::vector<Failure>)> done);
+             Duration hold, std::function<void(std::vector<Failure>)> done);
   // ... of a move to a machine that would be rented at that place.
   std::vector<Failure> check_rented(const VmWorker& worker, const std::string& place,
                                     Duration time_left) const;
@@ -59,6 +59,8 @@ class Proposals {
     bool ahead = false;        // it was proposed before the VM was here
     std::string rent_answer;   // why it was asked again
     std::string rent_problem;  // why there will be none
+    // Nodes at the place that said no, and why: another there is found, or rented.
+    std::map<std::string, std::string> passed_over;
     bool leaving() const { return no_return < far_future; }
   };
 
@@ -68,6 +70,8 @@ class Proposals {
   bool comes(const VmWorker* worker) const;
   bool promised(const NodeFacts& node, std::string_view rented_with) const;
   void place(Pending& pending);
+  // That node said no: if the place has others, or something can be rented there, the search goes on.
+  bool pass_over(Pending& pending, const std::string& node, const std::vector<Failure>& failures);
   void rent(Pending& pending);
   void begin(const std::string& vm, const EventId& id, const std::string& target);
   void refuse(const Pending& pending, const std::string& target,

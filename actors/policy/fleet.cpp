@@ -24,23 +24,27 @@ std::string vm_key(const Event& event) {
 
 bool Fleet::apply(const Event& event, PlaceOf place_of) {
   using Payload = schema::Payload;
+  const auto before_its_end = [&] {
+    const HybridTime* end = destroyed_.find(vm_key(event));
+    return end != nullptr && event.time() <= *end;
+  };
   switch (event.type()) {
     case Payload::VM_DESTROYED:
-      vms_.erase(vm_key(event));
+      if (!before_its_end()) destroyed(event);
       return false;
     case Payload::VM_RESUMED:
     case Payload::VM_STOPPED:
     case Payload::VM_FAILED:
-      seen(event);
+      if (!before_its_end()) seen(event);
       return false;
     case Payload::MIGRATION_PROPOSED:
-      proposed(event, place_of);
+      if (!before_its_end()) proposed(event, place_of);
       return false;
     case Payload::MIGRATION_ACCEPTED:
     case Payload::MIGRATION_REFUSED:
     case Payload::MIGRATION_COMPLETED:
     case Payload::MIGRATION_ABORTED:
-      return moved(event);
+      return !event.migration().empty() && !before_its_end() && moved(event);
     default:
       return false;
   }
@@ -55,21 +59,20 @@ void Fleet::seen(const Event& event) {
                 : "";
 }
 
-void Fleet::proposed(const Event& event, PlaceOf place_of) {
-  const auto proposed = event.payload().getMigrationProposed();
-  Vm& vm = vms_[vm_key(event)];
-  const EventId id = event.id();
-  for (const Move& move : vm.moves)
-    if (move.migration == id) return;
-  Move move;
-  move.migration = id;
-  move.at = event.time().wall();
-  move.from = place_of(str(proposed.getSourceNode()));
-  move.to = text(proposed.getTargetPlace()).empty() ? place_of(str(proposed.getTargetNode()))
-                                                    : str(proposed.getTargetPlace());
-  move.reason = str(proposed.getReason());
-  move.leaving = proposed.getLeaving();
-  // Logs and archives are not read in the order of time.
+void Fleet::destroyed(const Event& event) {
+  vms_.erase(vm_key(event));
+  destroyed_[vm_key(event)] = event.time();
+}
+
+Fleet::Move Fleet::take(Vm& vm, const EventId& migration) {
+  const auto known = std::ranges::find(vm.moves, migration, &Move::migration);
+  if (known == vm.moves.end()) return {};
+  Move move = std::move(*known);
+  vm.moves.erase(known);
+  return move;
+}
+
+void Fleet::keep(Vm& vm, Move move) {
   const auto older =
       std::ranges::find_if(vm.moves, [&](const Move& known) { return known.at <= move.at; });
   vm.moves.insert(older, std::move(move));
@@ -79,37 +82,56 @@ void Fleet::proposed(const Event& event, PlaceOf place_of) {
   vm.moves.erase(idle == vm.moves.rend() ? std::prev(vm.moves.end()) : std::prev(idle.base()));
 }
 
-Fleet::Move* Fleet::move_of(const Event& event) {
-  const auto vm = vms_.find(vm_key(event));
-  if (vm == vms_.end()) return nullptr;
-  const EventId migration = event.migration();
-  for (Move& move : vm->second.moves)
-    if (move.migration == migration) return &move;
-  return nullptr;
+void Fleet::proposed(const Event& event, PlaceOf place_of) {
+  const auto proposed = event.payload().getMigrationProposed();
+  Vm& vm = vms_[vm_key(event)];
+  Move move = take(vm, event.id());
+  if (!move.proposal_known) {
+    move.proposal_known = true;
+    move.migration = event.id();
+    move.at = event.time().wall();
+    move.from = place_of(str(proposed.getSourceNode()));
+    move.to = text(proposed.getTargetPlace()).empty() ? place_of(str(proposed.getTargetNode()))
+                                                      : str(proposed.getTargetPlace());
+    move.reason = str(proposed.getReason());
+    move.leaving = proposed.getLeaving();
+    count(move);
+  }
+  keep(vm, std::move(move));
+}
+
+void Fleet::count(const Move& move) {
+  if (!move.proposal_known || !move.begun || move.leaving) return;
+  begun_.try_emplace({move.at, move.migration});
+  if (begun_.size() > world_entries_max) begun_.erase(begun_.begin());
 }
 
 bool Fleet::moved(const Event& event) {
-  Move* move = move_of(event);
-  if (move == nullptr) return false;
-  move->ended = move->ended || event.type() != schema::Payload::MIGRATION_ACCEPTED;
-  if (event.type() == schema::Payload::MIGRATION_REFUSED) return false;
-  if (event.type() == schema::Payload::MIGRATION_ACCEPTED) {
-    move->begun = true;
-    if (move->leaving) return true;
-    begun_.try_emplace({move->at, move->migration});
-    if (begun_.size() > world_entries_max) begun_.erase(begun_.begin());
-  } else if (event.type() == schema::Payload::MIGRATION_COMPLETED) {
-    const auto completed = event.payload().getMigrationCompleted();
-    move->begun = true;
-    move->completed = true;
-    if (event.time() < measured_) return true;
-    measured_ = event.time();
-    total_ = absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()));
-    // Whole microseconds: nothing that a policy sees depends on how a double is printed or rounded.
-    blackout_ = absl::Microseconds(static_cast<std::int64_t>(completed.getBlackoutMs() * 1000));
-    sent_bytes_ = completed.getSentBytes();
+  const schema::Payload::Which type = event.type();
+  Vm& vm = vms_[vm_key(event)];
+  Move move = take(vm, event.migration());
+  if (move.migration.empty()) {
+    move.migration = event.migration();
+    move.at = event.time().wall();
   }
-  return true;
+  const bool completed = type == schema::Payload::MIGRATION_COMPLETED;
+  move.completed = move.completed || completed;
+  move.begun = move.begun || completed || type == schema::Payload::MIGRATION_ACCEPTED;
+  move.ended = move.ended || type != schema::Payload::MIGRATION_ACCEPTED;
+  count(move);
+  keep(vm, std::move(move));
+  if (completed) measure(event);
+  return type != schema::Payload::MIGRATION_REFUSED;
+}
+
+void Fleet::measure(const Event& event) {
+  if (event.time() < measured_) return;
+  const auto completed = event.payload().getMigrationCompleted();
+  measured_ = event.time();
+  total_ = absl::Milliseconds(static_cast<std::int64_t>(completed.getTotalMs()));
+  // Whole microseconds: nothing that a policy sees depends on how a double is printed or rounded.
+  blackout_ = absl::Microseconds(static_cast<std::int64_t>(completed.getBlackoutMs() * 1000));
+  sent_bytes_ = completed.getSentBytes();
 }
 
 void Fleet::fill(schema::VmSpec::Reader spec, absl::Time now, const WorldOptions& options,
@@ -126,7 +148,7 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
   std::vector<const Move*> moves;
   if (found != vms_.end())
     for (const Move& move : found->second.moves)
-      if (move.begun) moves.push_back(&move);
+      if (move.begun && move.proposal_known) moves.push_back(&move);
   auto recent = world.initRecentMoves(static_cast<unsigned>(moves.size()));
   for (unsigned i = 0; i < moves.size(); ++i) {
     recent[i].setAtNs(absl::ToUnixNanos(options.market.at(moves[i]->at)));
@@ -138,9 +160,16 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
   }
 }
 
+std::size_t Fleet::running() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(vms_, [](const auto& entry) { return !entry.second.node.empty(); }));
+}
+
 double Fleet::turn_of(schema::VmSpec::Reader spec) const {
-  const auto before = std::distance(vms_.begin(), vms_.lower_bound(VmName::of(spec).to_string()));
-  return static_cast<double>(before) / static_cast<double>(std::max<std::size_t>(vms_.size(), 1));
+  const std::string name = VmName::of(spec).to_string();
+  const auto before = std::count_if(vms_.begin(), vms_.lower_bound(name),
+                                    [](const auto& entry) { return !entry.second.node.empty(); });
+  return static_cast<double>(before) / static_cast<double>(std::max<std::size_t>(running(), 1));
 }
 
 // What is under way, else what waits for an answer; null: neither.

@@ -10,6 +10,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
+#include "actors/recent.h"
 #include "core/event.h"
 #include "core/schema/world.capnp.h"
 #include "core/time.h"
@@ -29,19 +30,24 @@ class Fleet {
   // Takes note of an event of the domains vm and migration. True if a policy might now decide otherwise.
   bool apply(const Event& event, PlaceOf place_of);
 
-  // The VM's place among all that are known, by name: from 0 to less than 1.
+  // VMs that are known to run somewhere.
+  std::size_t running() const;
+  // The VM's place among them, by name: from 0 to less than 1.
   double turn_of(schema::VmSpec::Reader spec) const;
-  std::size_t size() const { return vms_.size(); }
 
-  // Fills in what the World of a VM at its current place says of moves, fleet and costs, and of each candidate.
+  // Fills in what the World of a VM at its current place says of moves, fleet and costs, and of each candidate. `place_of`: empty also for
+  // a node that is no more.
   void fill(schema::VmSpec::Reader spec, absl::Time now, const WorldOptions& options,
             PlaceOf place_of, schema::World::Builder world) const;
 
  private:
   struct Move {
     EventId migration;
-    absl::Time at;
+    absl::Time
+        at;  // of the proposal; of the first that was heard of it, as long as that is not known
     std::string from, to, reason;
+    bool proposal_known =
+        false;  // logs are not read in the order of time: its end may be known sooner
     bool completed = false;
     bool begun = false;
     bool ended = false;
@@ -57,7 +63,14 @@ class Fleet {
   void proposed(const Event& event, PlaceOf place_of);
   bool moved(const Event& event);
   void seen(const Event& event);
-  Move* move_of(const Event& event);
+  void destroyed(const Event& event);
+  // What is known of that migration so far, or nothing; it is not among the VM's moves then.
+  static Move take(Vm& vm, const EventId& migration);
+  static void keep(Vm& vm, Move move);
+  // For the budgets.
+  void count(const Move& move);
+  // What moves cost.
+  void measure(const Event& event);
   void fill_moves(const std::string& vm, const WorldOptions& options,
                   schema::World::Builder world) const;
   void fill_candidates(const std::string& vm, absl::Time now, const WorldOptions& options,
@@ -66,6 +79,8 @@ class Fleet {
                   schema::World::Builder world) const;
 
   std::map<std::string, Vm> vms_;  // by "tenant/name"
+  // When each was destroyed last: what is told of it from before concerns none of today.
+  RecentMap<std::string, HybridTime> destroyed_{moves_max * 500};
   // Moves to save money that have begun, by cluster time.
   std::map<std::pair<absl::Time, EventId>, bool> begun_;
   // The last completed move, in cluster time, and when it ended.

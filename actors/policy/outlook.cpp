@@ -119,6 +119,23 @@ std::string Outlook::price_here() const {
                                                : "an unknown price";
 }
 
+absl::Duration time_to_spare(schema::World::Reader world, bool rents) {
+  constexpr absl::Duration spare = absl::Seconds(5);
+  const auto costs = world.getCosts();
+  return absl::Nanoseconds(world.getNoticeDeadlineNs() - world.getNowNs() - costs.getMigrationNs() -
+                           (rents ? costs.getLaunchNs() : 0)) -
+         spare;
+}
+
+bool in_time(schema::World::Reader world, std::string_view place) {
+  bool rents = true;
+  for (const auto candidate : world.getCandidates())
+    if (text(candidate.getPlace().getId()) == place)
+      for (const auto instance : candidate.getInstances())
+        rents = rents && !instance.getRoomForVm();
+  return time_to_spare(world, rents) >= absl::ZeroDuration();
+}
+
 Message<schema::Decision> decide(const Outlook& outlook, const Verdict& verdict) {
   return Message<schema::Decision>::build([&](schema::Decision::Builder decision) {
     const auto world = outlook.world();

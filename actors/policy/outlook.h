@@ -5,8 +5,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "core/message.h"
 #include "core/units.h"
 
@@ -66,6 +68,11 @@ class Outlook {
   std::optional<Place> current_;
   std::optional<schema::World::InstanceView::Reader> instance_;
 };
+
+// Market time to spare, were a flight from the notice begun at once, its target rented first or not: below zero it comes too late.
+absl::Duration time_to_spare(schema::World::Reader world, bool rents);
+// Whether a flight to that place that begins now arrives before the cloud takes the machine where the VM is.
+bool in_time(schema::World::Reader world, std::string_view place);
 
 // What a policy thinks of each candidate, in their order.
 struct Opinion {

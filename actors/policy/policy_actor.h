@@ -4,7 +4,7 @@
 // that each sees what the others have proposed.
 //
 // What does not execute cannot move: a proposal waits until the VM was seen running (vm.resumed) at the epoch of its lease, then it is
-// made at once, with whatever deadline a notice has left it.
+// made at once, with whatever deadline a notice has left it. A place to which a flight has just failed is no choice for the next one.
 //
 // A VM that is on its way to this node, when the cloud takes that as well, is looked at as if it was here: so its next flight is proposed at
 // once, and what that needs is ready when the VM arrives.
@@ -14,7 +14,11 @@
 //
 // It looks when a price that may matter or a notice or a node changes, when the policy asked to be woken, when the VM arrives; several
 // reasons at once are one look. A decision to stay is published (policy.considered) when choice or reason changes, at each
-// time the policy asked to be woken for (the ends of billing hours), and when someone asks; other looks are counted.
+// time the policy asked to be woken for (the ends of billing hours), and when someone asks; other looks are counted. Who asks is told
+// what would be done, and why not more; nothing is done for that.
+//
+// policy_actor.cpp: which VMs are here, and what happens; policy_looks.cpp: what their policies are asked; policy_moves.cpp: what comes
+// of their answers.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +35,7 @@
 #include "actors/policy/role_past.h"
 #include "actors/policy/vm_moves.h"
 #include "actors/policy/world.h"
+#include "actors/recent.h"
 #include "core/actor.h"
 #include "core/lease_table.h"
 
@@ -54,6 +59,8 @@ struct PolicyActorOptions {
   // a move that is not heard of for so long no longer blocks proposals
   Duration move_deadline = absl::Minutes(10);
   VmMoves::Backoff backoff{.failed = absl::Minutes(1), .changed = absl::Seconds(5)};
+  // ... of a flight: there is no time to lose, and other places are tried meanwhile
+  VmMoves::Backoff flight_backoff{.failed = absl::Seconds(10), .changed = absl::Seconds(1)};
   // until a VM that nobody saw running is taken to run: its executor's word may be lost with a log
   Duration start_patience = absl::Seconds(10);
   // how often the lease table is asked which VMs are here
@@ -91,10 +98,10 @@ class PolicyActor final : public Actor {
     bool deciding = false;
     Instant asked_at;  // the policy, last
     // Failures of the policy.
-    int failures = 0;                        // in a row
+    int failures = 0;              // in a row
+    Instant retry_at = Instant();  // before that it is not asked again, unless there is notice
     std::map<std::string, Failures> failed;  // by kind
     bool again = false;                      // something came while it was deciding
-    std::vector<Answer> asked;               // explainPolicy, to be answered by the next look
     // What was last published.
     std::string choice, reason_class;
     bool published = false;
@@ -104,7 +111,17 @@ class PolicyActor final : public Actor {
     VmMoves moves;
     TimerId patience = 0;            // for what is proposed or under way
     bool budget_spent = false;       // as of the last look
-    std::optional<Instant> turn_at;  // to save, among the other VMs
+    std::optional<Instant> turn_at;  // among the other VMs that would move
+  };
+  // Why an answer of a policy cannot be followed.
+  struct Fault {
+    std::string kind;  // "not ready": no failure of the policy's
+    std::string why;
+  };
+  // What keeps a VM from the move that its policy wants.
+  struct Obstacle {
+    std::string why;               // as a clause; empty: nothing does
+    std::optional<Instant> until;  // known to be gone by then
   };
 
   bool knowing() const;
@@ -122,22 +139,29 @@ class PolicyActor final : public Actor {
   void hear_move(const Event& event);
   void changed(const Event& event);
   void look_soon(const std::string& key, Vm& vm);
+  void look_at(const std::string& key, Vm& vm, Instant when);
   void look_at_all();
   void look(const std::string& key);
+  // Of the policy that the VM names, or that there is none.
+  void ask(Vm& vm, const Message<schema::World>& world, Reply<Message<schema::Decision>> reply);
   void decided(const std::string& key, const Message<schema::World>& world,
                absl::StatusOr<Message<schema::Decision>> decision);
-  Message<schema::Decision> failed(const std::string& key, Vm& vm, const std::string& kind,
-                                   const std::string& why);
+  std::optional<Fault> fault_of(const Vm& vm, Instant asked_at, schema::World::Reader world,
+                                const absl::StatusOr<Message<schema::Decision>>& decision) const;
+  Message<schema::Decision> failed(Vm& vm, const Fault& fault);
+  void sleep_until_wake(const std::string& key, Vm& vm, schema::World::Reader world,
+                        schema::Decision::Reader decision);
+  void consider(Vm& vm, schema::Decision::Reader decision, bool asked);
+  void explain(const std::string& key, Vm& vm, Answer answer);
+  Message<schema::World> world_of(const Vm& vm) const;
+  // False: the look at its turn is armed.
+  bool its_turn(const std::string& key, Vm& vm, schema::World::Reader world);
+  Obstacle obstacle(const std::string& key, const Vm& vm, schema::World::Reader world,
+                    schema::Decision::Reader decision) const;
   void propose(const std::string& key, Vm& vm, schema::World::Reader world,
                schema::Decision::Reader decision);
-  void consider(Vm& vm, schema::Decision::Reader decision, bool asked);
   void wait_for(const std::string& key, Vm& vm, Duration deadline);
   void hear_resumed(const Event& event);
-  // They arm the look after that.
-  bool its_turn(const std::string& key, Vm& vm);
-  bool starting(const std::string& key, Vm& vm);
-  bool failed_lately(const std::string& key, Vm& vm, const std::string& place);
-  void look_at(const std::string& key, Vm& vm, Instant when);
   Policy* policy_of(const std::string& name);
 
   Context& context_;
@@ -150,8 +174,8 @@ class PolicyActor final : public Actor {
   RolePast prices_;
   RolePast instances_;
   std::map<std::string, Vm> vms_;  // by lease key
-  std::map<std::string, Epoch>
-      resumed_;  // here, and nowhere else since; also of VMs whose lease was not read yet
+  // VMs that were seen running here, by lease key, and their epoch then; also of those whose lease was not read yet.
+  RecentMap<std::string, Epoch> resumed_{world_entries_max};
   std::map<std::string, std::unique_ptr<Policy>> policies_;
   bool listing_ = false;
   bool list_again_ = false;

@@ -36,16 +36,15 @@ class SmartSpot {
     if (!outlook_.current()) return stay("where the VM runs is not known yet");
     const std::string danger = outlook_.danger();
     if (danger.empty() && !outlook_.may_save()) {
-      weigh(false);
+      weigh(/*spread=*/false);
       verdict_.until_hour_end = true;
       return stay(absl::StrCat("the hour at ", outlook_.here(), " is paid until ",
                                Outlook::time_text(outlook_.paid_until_ns())));
     }
-    weigh(danger.empty());
-    look_back();
     learn_risk();
-    if (!danger.empty()) return flee(danger);
-    return save();
+    weigh(/*spread=*/true);
+    look_back();
+    return danger.empty() ? save() : flee(danger);
   }
 
  private:
@@ -59,9 +58,10 @@ class SmartSpot {
     return stay(std::move(reason));
   }
 
-  // Expected costs and gains over the horizon. `spread`: full places are excluded too; fleeing VMs take what there is.
+  // Expected costs and gains over the horizon. `spread`: places that have their share of the VMs are excluded too.
   void weigh(bool spread) {
     const Outlook::Place here = *outlook_.current();
+    verdict_.opinions.clear();
     for (unsigned i = 0; i < outlook_.size(); ++i) {
       Opinion opinion{.cost = {}, .gain = {}, .excluded = exclusion(i, spread)};
       if (outlook_.place(i).getPriceKnown() && here.getPriceKnown()) {
@@ -169,8 +169,14 @@ class SmartSpot {
     return best;
   }
 
+  // Where all that is left has its share of the VMs already, better more of them there than none.
   Verdict flee(const std::string& danger) {
-    const std::optional<unsigned> target = best(false);
+    std::optional<unsigned> target = best(false);
+    if (!target) {
+      weigh(/*spread=*/false);
+      look_back();
+      target = best(false);
+    }
     if (!target) return stay(danger + ", but there is no place to go to");
     return go(*target, absl::StrCat(danger, "; ", name(*target), " at ", price(*target),
                                     " per hour is the best that is left"));

@@ -62,14 +62,19 @@ void VmMoves::over() {
 }
 
 std::optional<Instant> VmMoves::held_until(const std::string& place, Instant now,
-                                           const Backoff& backoff) {
+                                           const Backoff& backoff) const {
   const auto found = failures_.find(place);
   if (found == failures_.end()) return std::nullopt;
   const Instant until =
       found->second.at + (found->second.changed ? backoff.changed : backoff.failed);
-  if (now < until) return until;
-  failures_.erase(found);
-  return std::nullopt;
+  return now < until ? std::optional(until) : std::nullopt;
+}
+
+std::map<std::string, Instant> VmMoves::held(Instant now, const Backoff& backoff) const {
+  std::map<std::string, Instant> held;
+  for (const auto& [place, failure] : failures_)
+    if (const auto until = held_until(place, now, backoff)) held.emplace(place, *until);
+  return held;
 }
 
 void VmMoves::place_changed(const std::string& place) {

@@ -38,20 +38,24 @@ class VmMoves {
   void propose(const EventId& migration, std::string place, bool leaving);
   // What is proposed, or else what is under way, was not heard of.
   void fail(Instant now);
-  // All is over, as the lease says.
+  // All is over, as the lease says. What failed may be tried again.
   void settle();
 
   bool idle() const { return proposed_.empty() && under_way_.empty(); }
   bool under_way() const { return !under_way_.empty(); }
   bool waits_for_answer() const { return !proposed_.empty(); }
   const EventId& proposed() const { return proposed_; }
+  const std::string& proposed_place() const { return place_; }
   // Empty: nothing was proposed, or not because of a notice.
   std::string flight_to() const { return proposed_leaving_ && waits_for_answer() ? place_ : ""; }
   // The node to which a move is under way.
   const std::string& target() const { return target_; }
 
   // Until when that place is not proposed again because it failed; empty: it may be.
-  std::optional<Instant> held_until(const std::string& place, Instant now, const Backoff& backoff);
+  std::optional<Instant> held_until(const std::string& place, Instant now,
+                                    const Backoff& backoff) const;
+  // All of them, and until when.
+  std::map<std::string, Instant> held(Instant now, const Backoff& backoff) const;
   // Something about a place, or about all, has changed.
   void place_changed(const std::string& place);
   void all_changed();

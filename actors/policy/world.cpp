@@ -207,9 +207,11 @@ std::string WorldState::place_of_node(const std::string& node) const {
   return instance == nullptr ? "" : instance->rental.place;
 }
 
-bool WorldState::given_back(const std::string& name, const Node& node) const {
-  return instance_at(name) == nullptr &&
-         (left_nodes_.contains(name) || ended_.contains(node.instance));
+bool WorldState::given_back(const std::string& name) const {
+  if (instance_at(name) != nullptr) return false;
+  const auto node = nodes_.find(name);
+  return left_nodes_.contains(name) ||
+         (node != nodes_.end() && ended_.contains(node->second.instance));
 }
 
 bool WorldState::noticed(const std::string& node) const {
@@ -319,7 +321,7 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
   for (const auto& [name, node] : nodes_) {
     offered = offered || (node.place == id && offers(node));
     // Hosts that no provider rents.
-    if (node.here && node.place == id && instance_at(name) == nullptr && !given_back(name, node))
+    if (node.here && node.place == id && instance_at(name) == nullptr && !given_back(name))
       room = room || has_room(name);
   }
   std::string why = why_labels_forbid(spec, shown.asReader());
@@ -337,7 +339,8 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
 }
 
 Message<schema::World> WorldState::world(schema::VmSpec::Reader spec, const std::string& node,
-                                         absl::Time now, const WorldOptions& options) const {
+                                         absl::Time now, const WorldOptions& options,
+                                         const std::map<std::string, std::string>& closed) const {
   return Message<schema::World>::build([&](schema::World::Builder world) {
     world.setNowNs(absl::ToUnixNanos(now));
     world.setVm(spec);
@@ -353,11 +356,19 @@ Message<schema::World> WorldState::world(schema::VmSpec::Reader spec, const std:
     auto candidates = world.initCandidates(static_cast<unsigned>(places_.size()));
     unsigned index = 0;
     for (const auto& [id, place] : places_) {  // sorted by id
-      fill_candidate(id, place, spec, node, now, options, candidates[index++]);
+      auto candidate = candidates[index++];
+      fill_candidate(id, place, spec, node, now, options, candidate);
+      if (const auto why = closed.find(id); why != closed.end() && candidate.getAllowed()) {
+        candidate.setAllowed(false);
+        candidate.setWhyNot(why->second);
+      }
     }
 
-    fleet_.fill(
-        spec, now, options, [this](const std::string& at) { return place_of_node(at); }, world);
+    // Who was on a machine when that ended is nowhere.
+    const auto place_now = [this](const std::string& at) {
+      return given_back(at) ? std::string() : place_of_node(at);
+    };
+    fleet_.fill(spec, now, options, place_now, world);
     auto market = world.initMarket();
     market.setHourNs(absl::ToInt64Nanoseconds(options.hour));
     market.setNoticeNs(absl::ToInt64Nanoseconds(options.notice));

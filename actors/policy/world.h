@@ -69,9 +69,10 @@ class WorldState {
 
   const Fleet& fleet() const { return fleet_; }
 
-  // The World of the VM "tenant/name" that runs on `node`.
+  // The World of the VM "tenant/name" that runs on `node`. `closed`: places that are no choice at the moment, and why.
   Message<schema::World> world(schema::VmSpec::Reader spec, const std::string& node, absl::Time now,
-                               const WorldOptions& options) const;
+                               const WorldOptions& options,
+                               const std::map<std::string, std::string>& closed = {}) const;
 
  private:
   struct LabelValue {
@@ -107,7 +108,7 @@ class WorldState {
                       schema::World::PlaceView::Builder view) const;
   const InstanceState* instance_at(const std::string& node) const;
   // Whether what ran there was an instance that has ended.
-  bool given_back(const std::string& name, const Node& node) const;
+  bool given_back(const std::string& node) const;
   std::optional<Money> on_demand(const PlaceState& place, absl::Time now) const;
 
   std::map<std::string, PlaceState> places_;

@@ -216,10 +216,10 @@ void ProviderActor::changed(const InstanceChange& change) {
       publish_ended(instance, true, change.at, price_reason(instance));
       break;
     case InstanceChange::Kind::returned: {
-      const auto why = return_why_.find(instance.id);
+      const auto known = known_.find(instance.id);
+      const bool asked = known != known_.end() && !known->second.return_why.empty();
       publish_ended(instance, false, change.at,
-                    why == return_why_.end() ? "returned" : why->second);
-      return_why_.erase(instance.id);
+                    asked ? std::string(known->second.return_why) : "returned");
       break;
     }
   }
@@ -508,7 +508,8 @@ void ProviderActor::return_if_unused(const std::string& id, const std::string& w
             }
             if (!role_.held())
               return done(absl::UnavailableError("the provider's role was lost; ask again"));
-            return_why_[id] = why;
+            if (const auto known = known_.find(id); known != known_.end())
+              known->second.return_why = why;
             provider_.give_back(id, context_.reply<Done>(options_.deadline,
                                                          [done](const absl::StatusOr<Done>& gone) {
                                                            done(gone.status());

@@ -64,7 +64,8 @@ class ProviderActor final : public Actor {
     Instance instance;
     Event launched, notice;  // that say so; empty: not logged yet
     TimerId check = 0;
-    int looks = 0;  // soon, one after another: a VM has left it
+    int looks = 0;           // soon, one after another: a VM has left it
+    std::string return_why;  // it is being given back
   };
   struct Rental {
     std::vector<Answer> waiting;
@@ -105,7 +106,6 @@ class ProviderActor final : public Actor {
   std::map<std::string, Price> prices_;               // newest, by place
   RecentSet<std::string> requested_;                  // client tokens whose request is a fact
   std::map<std::string, Rental> rentals_;             // under way, by client token
-  std::map<std::string, std::string> return_why_;     // by instance
   // what the account calls back outlives this actor
   std::shared_ptr<bool> alive_;
 };

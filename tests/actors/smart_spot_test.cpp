@@ -201,6 +201,22 @@ TEST_F(SmartSpotTest, DoesNotPutMoreThanHalfOfTheVmsAtOneSpotPlace) {
   EXPECT_THAT(str(decision.reader().getCandidates()[1].getExcluded()), HasSubstr("50 %"));
 }
 
+TEST_F(SmartSpotTest, FleesToWhereFewerAreAsLongAsThereIsSuchAPlace) {
+  const auto crowded = [](std::uint32_t at_c) {
+    return [at_c](schema::World::Builder world) {
+      world.setNoticeDeadlineNs(start + 60 * minute);
+      world.initFleet().setVms(4);
+      world.getCandidates()[1].setArriving(2);
+      world.getCandidates()[2].setArriving(at_c);
+    };
+  };
+  const std::vector<Zone> zones = {{"a", 5 * cent, always(5 * cent)},
+                                   {"b", 2 * cent, always(2 * cent)},
+                                   {"c", 3 * cent, always(3 * cent)}};
+  EXPECT_EQ(choice(decide(zones, crowded(0))), "c");
+  EXPECT_EQ(choice(decide(zones, crowded(2))), "b") << "better there than caught";
+}
+
 TEST_F(SmartSpotTest, CountsDowntimeAtThePriceOfTheVm) {
   const auto decision = decide(
       {{"a", 5 * cent, always(5 * cent)}, {"b", 4 * cent, always(4 * cent)}},

@@ -199,6 +199,32 @@ TEST_F(WorldTest, HasNoRoomWhereAnInstanceWasGivenBackThoughItsLaunchWasNeverHea
   EXPECT_TRUE(allowed_at_c()) << "a host that is lent again";
 }
 
+TEST_F(WorldTest, CountsNoVmThatWasOnAMachineWhenThatEnded) {
+  furnish();
+  state.apply(launched("i-9", zone("c"), "node-c", 0));
+  state.apply(joined("node-c", zone("c"), 1 << 30));
+  state.apply(
+      event("web2", [](Payload::Builder payload) { payload.initVmResumed().setNode("node-c"); }));
+  EXPECT_EQ(world(1).reader().getCandidates()[3].getVms(), 1U);
+  state.apply(event("i-9", [](Payload::Builder payload) {
+    auto revoked = payload.initInstanceRevoked();
+    revoked.setInstance("i-9");
+    revoked.setNode("node-c");
+  }));
+  EXPECT_EQ(world(1).reader().getCandidates()[3].getVms(), 0U);
+}
+
+TEST_F(WorldTest, HasClosedPlacesThatAreNoChoice) {
+  furnish();
+  const auto vm =
+      Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) { spec.setName("web1"); });
+  const auto seen = state.world(vm.reader(), "node-a", at(1), options,
+                                {{zone("c").id(), "a flight there has just failed"}});
+  EXPECT_TRUE(seen.reader().getCandidates()[2].getAllowed());
+  EXPECT_FALSE(seen.reader().getCandidates()[3].getAllowed());
+  EXPECT_EQ(text(seen.reader().getCandidates()[3].getWhyNot()), "a flight there has just failed");
+}
+
 TEST_F(WorldTest, RemembersTheMovesOfAVm) {
   furnish();
   const Event proposed = event("web1", [&](Payload::Builder payload) {

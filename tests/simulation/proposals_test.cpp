@@ -111,6 +111,23 @@ class ProposalsTest : public testing::Test {
   SimulatedCluster cluster_{options()};
 };
 
+// One machine there has room for one of them.
+TEST_F(ProposalsTest, two_that_come_to_one_place_at_the_same_moment_do_not_both_get_its_last_room) {
+  const std::uint64_t over_half = (options().memory_bytes >> 20U) / 2 + 64;
+  create("node-0", "one", over_half);
+  create("node-1", "two", over_half);
+  const std::size_t before = all(Payload::INSTANCE_REQUESTED).size();
+  cluster_.migrate("node-0", "one", spot("c").id());
+  cluster_.migrate("node-1", "two", spot("c").id());
+  cluster_.run_for(absl::Seconds(4));
+  EXPECT_EQ(failed_checks(), std::vector<std::string>{});
+  EXPECT_EQ(all(Payload::MIGRATION_ABORTED).size(), 0U);
+  ASSERT_EQ(all(Payload::MIGRATION_ACCEPTED).size(), 1U);
+  const Event accepted = all(Payload::MIGRATION_ACCEPTED)[0];
+  EXPECT_EQ(text(accepted.payload().getMigrationAccepted().getTarget()), "node-2");
+  EXPECT_EQ(all(Payload::INSTANCE_REQUESTED).size(), before + 1) << "for the other";
+}
+
 TEST_F(ProposalsTest, nothing_is_rented_for_a_move_that_is_refused_anyway) {
   create("node-0", "web1", 64);
   const std::size_t before = all(Payload::INSTANCE_REQUESTED).size();
