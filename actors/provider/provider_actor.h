@@ -1,5 +1,7 @@
 // The provider actor: holds the role "provider/<account>", drives the account behind the Provider seam, tells what happens to
 // its instances, rents for whoever asks, and returns instances that no VM uses as their paid time ends.
+//
+// provider_actor.cpp: what the account has, and what is said of it; provider_rentals.cpp: what is asked of it.
 #pragma once
 
 #include <cstdint>
