@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/provider/simulated_market.h"
 #include "actors/spot/place.h"
 
 namespace supercloud {
@@ -129,7 +130,10 @@ void NodeDirectory::judge(NodeFacts& node) {
   node.left = said.left > said.joined || node.ended;
   node.noticed = instance != nullptr && instance->noticed;
   node.gone_by = instance == nullptr ? absl::InfiniteFuture() : instance->gone_by;
-  node.rented_with = instance == nullptr ? std::string() : instance->client_token;
+  // What was there from the start was rented for no move.
+  const bool rented =
+      instance != nullptr && !instance->client_token.starts_with(initial_token_prefix);
+  node.rented_with = rented ? instance->client_token : std::string();
   node.joined = said.joined;
 }
 

@@ -160,16 +160,9 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
   }
 }
 
-std::size_t Fleet::running() const {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(vms_, [](const auto& entry) { return !entry.second.node.empty(); }));
-}
-
 double Fleet::turn_of(schema::VmSpec::Reader spec) const {
-  const std::string name = VmName::of(spec).to_string();
-  const auto before = std::count_if(vms_.begin(), vms_.lower_bound(name),
-                                    [](const auto& entry) { return !entry.second.node.empty(); });
-  return static_cast<double>(before) / static_cast<double>(std::max<std::size_t>(running(), 1));
+  const auto before = std::distance(vms_.begin(), vms_.lower_bound(VmName::of(spec).to_string()));
+  return static_cast<double>(before) / static_cast<double>(std::max<std::size_t>(vms_.size(), 1));
 }
 
 // What is under way, else what waits for an answer; null: neither.

@@ -30,10 +30,9 @@ class Fleet {
   // Takes note of an event of the domains vm and migration. True if a policy might now decide otherwise.
   bool apply(const Event& event, PlaceOf place_of);
 
-  // VMs that are known to run somewhere.
-  std::size_t running() const;
-  // The VM's place among them, by name: from 0 to less than 1.
+  // The VM's place among all that are known, by name: from 0 to less than 1.
   double turn_of(schema::VmSpec::Reader spec) const;
+  std::size_t size() const { return vms_.size(); }
 
   // Fills in what the World of a VM at its current place says of moves, fleet and costs, and of each candidate. `place_of`: empty also for
   // a node that is no more.

@@ -205,7 +205,7 @@ bool PolicyActor::its_turn(const std::string& key, Vm& vm, schema::World::Reader
     if (world.getNoticeDeadlineNs() != 0)
       most = options_.market.cluster_span(
           std::max(time_to_spare(world, /*rents=*/true) / 2, absl::ZeroDuration()));
-    const Duration all = std::min(options_.turn * static_cast<double>(fleet.running()), most);
+    const Duration all = std::min(options_.turn * static_cast<double>(fleet.size()), most);
     vm.turn_at = context_.now() + all * fleet.turn_of(vm.spec.reader());
   }
   if (context_.now() < *vm.turn_at) {

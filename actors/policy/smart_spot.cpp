@@ -17,16 +17,6 @@ namespace {
 
 constexpr std::int64_t parts_per_million = 1'000'000;
 
-HourlySeries series_of(Outlook::Place place) {
-  return {place.getHourlyNanoUsd(), place.getOnDemandNanoUsdPerHour()};
-}
-
-Money capped_price(Outlook::Place place) {
-  const std::int64_t most = place.getOnDemandNanoUsdPerHour();
-  const std::int64_t price = place.getPriceNanoUsdPerHour();
-  return {most > 0 ? std::min(price, most) : price};
-}
-
 class SmartSpot {
  public:
   SmartSpot(const Outlook& outlook, const SmartSpotOptions& options)
@@ -60,13 +50,14 @@ class SmartSpot {
 
   // Expected costs and gains over the horizon. `spread`: places that have their share of the VMs are excluded too.
   void weigh(bool spread) {
-    const Outlook::Place here = *outlook_.current();
+    const bool known = outlook_.current()->getPriceKnown();
     verdict_.opinions.clear();
     for (unsigned i = 0; i < outlook_.size(); ++i) {
       Opinion opinion{.cost = {}, .gain = {}, .excluded = exclusion(i, spread)};
-      if (outlook_.place(i).getPriceKnown() && here.getPriceKnown()) {
-        if (!outlook_.is_current(i)) opinion.gain = gain(here, i);
-        opinion.cost = Money{capped_price(here).nano_usd * options_.gap.horizon} - opinion.gain;
+      if (outlook_.place(i).getPriceKnown() && known) {
+        if (!outlook_.is_current(i)) opinion.gain = gain(i);
+        opinion.cost =
+            Money{capped_price(here_index()).nano_usd * options_.gap.horizon} - opinion.gain;
       }
       verdict_.opinions.push_back(std::move(opinion));
     }
@@ -87,10 +78,22 @@ class SmartSpot {
   }
 
   // What is expected to be saved by being there, the move not counted.
-  Money gain(Outlook::Place here, unsigned target) const {
-    const Outlook::Place there = outlook_.place(target);
+  Money gain(unsigned there) const {
+    const unsigned here = here_index();
     const Money gap_now = capped_price(here) - capped_price(there);
     return expected_gap(series_of(here), series_of(there), gap_now, options_.gap);
+  }
+
+  // An hour there costs no more: above what is bid nobody is there, and on demand it costs that.
+  std::int64_t most(unsigned index) const {
+    return std::max(outlook_.place(index).getOnDemandNanoUsdPerHour(), outlook_.bid(index));
+  }
+  HourlySeries series_of(unsigned index) const {
+    return {outlook_.place(index).getHourlyNanoUsd(), most(index)};
+  }
+  Money capped_price(unsigned index) const {
+    const std::int64_t price = outlook_.place(index).getPriceNanoUsdPerHour();
+    return {most(index) > 0 ? std::min(price, most(index)) : price};
   }
 
   // What each place would have cost by now. Those that are no choice do not count: what would have been saved there is out of reach.
@@ -123,7 +126,7 @@ class SmartSpot {
     const std::int64_t waited =
         moves.size() == 0 ? INT64_MAX : outlook_.world().getNowNs() - moves[0].getAtNs();
     const auto here = outlook_.current()->getHourlyNanoUsd();
-    const std::int64_t most = outlook_.current()->getOnDemandNanoUsdPerHour();
+    const std::int64_t most = this->most(here_index());
     const auto there = outlook_.place(index).getHourlyNanoUsd();
     const std::int64_t move = outlook_.move_cost(index).nano_usd;
     std::int64_t lost = 0;
@@ -155,12 +158,20 @@ class SmartSpot {
     return looked_back_[index] + way + of_flights(index);
   }
 
+  // On demand while it is dearer here: a price that will fall again can be waited for there.
+  bool shelters(unsigned index) const {
+    return !outlook_.place(index).getPlace().getSpot() &&
+           outlook_.place(index).getPriceNanoUsdPerHour() <
+               outlook_.current()->getPriceNanoUsdPerHour();
+  }
+
   // Of the candidates that are a choice, the one that costs least. Who may stay goes to none that is expected to be the dearer one.
   std::optional<unsigned> best(bool may_stay) const {
     std::optional<unsigned> best;
     for (unsigned i = 0; i < outlook_.size(); ++i) {
       const Opinion& opinion = verdict_.opinions[i];
-      if (!opinion.excluded.empty() || (may_stay && opinion.gain < Money{})) continue;
+      if (!opinion.excluded.empty()) continue;
+      if (may_stay && opinion.gain < Money{} && !shelters(i)) continue;
       // At equal cost being there already counts, then the order of places.
       if (!best || std::make_pair(total(i), !outlook_.is_current(i)) <
                        std::make_pair(total(*best), !outlook_.is_current(*best)))
@@ -186,13 +197,15 @@ class SmartSpot {
     const std::optional<unsigned> target = best(outlook_.current()->getAllowed());
     if (!target) return stay("no place is allowed and has a known price");
     if (outlook_.is_current(*target)) return stay(why_no_move());
-    const std::string worth = absl::StrCat(
+    std::string worth = absl::StrCat(
         name(*target), " at ", price(*target), " would have been the cheaper place by ",
         Outlook::price_text((total_here() - total(*target)).nano_usd), ", the ",
-        Outlook::price_text(outlook_.move_cost(*target).nano_usd),
-        " of the move counted, and is expected to save ",
-        Outlook::price_text(verdict_.opinions[*target].gain.nano_usd), " within ",
-        options_.gap.horizon, " hours");
+        Outlook::price_text(outlook_.move_cost(*target).nano_usd), " of the move counted, and ");
+    if (const Money gain = verdict_.opinions[*target].gain; gain >= Money{})
+      absl::StrAppend(&worth, "is expected to save ", Outlook::price_text(gain.nano_usd),
+                      " within ", options_.gap.horizon, " hours");
+    else
+      absl::StrAppend(&worth, "is the place to wait until prices here have fallen again");
     return go(*target,
               absl::StrCat(outlook_.occasion(" at " + outlook_.here()), "; ", outlook_.next_hour(),
                            " would cost ", outlook_.price_here(), "; ", worth));
@@ -209,21 +222,24 @@ class SmartSpot {
                                              " at ", outlook_.price_here(), " per hour");
     if (!other) return staying + ", as no other place is a choice";
     const Money gain = verdict_.opinions[*other].gain;
-    if (gain < Money{})
+    if (gain < Money{} && !shelters(*other))
       return absl::StrCat(staying, ", as no place is expected to be cheaper over ",
                           options_.gap.horizon, " hours");
-    return absl::StrCat(staying, ": ", name(*other), " is expected to save ",
-                        Outlook::price_text(gain.nano_usd), " within ", options_.gap.horizon,
-                        " hours, but so far would have cost ",
+    const std::string hopes =
+        gain < Money{} ? " is cheaper now"
+                       : absl::StrCat(" is expected to save ", Outlook::price_text(gain.nano_usd),
+                                      " within ", options_.gap.horizon, " hours");
+    return absl::StrCat(staying, ": ", name(*other), hopes, ", but so far would have cost ",
                         Outlook::price_text((total(*other) - total_here()).nano_usd),
                         " more, the move and the risk of being taken counted");
   }
 
-  Money total_here() const {
-    for (unsigned i = 0; i < outlook_.size(); ++i)
-      if (outlook_.is_current(i)) return total(i);
-    return {};
+  unsigned here_index() const {
+    unsigned index = 0;
+    while (!outlook_.is_current(index)) ++index;
+    return index;
   }
+  Money total_here() const { return total(here_index()); }
 
   std::string name(unsigned index) const { return str(outlook_.place(index).getPlace().getId()); }
   std::string price(unsigned index) const {

@@ -187,6 +187,22 @@ TEST_F(SmartSpotTest, GoesToOnDemandWhenEverySpotPlaceIsDearer) {
               HasSubstr("exceeds the 0.2000 that would be bid"));
 }
 
+// By a bid that is far above it nobody is driven there.
+TEST_F(SmartSpotTest, WaitsOnDemandForADearPlaceToBecomeCheapAgainWhateverIsBid) {
+  std::vector<std::int64_t> risen = always(3 * cent);
+  risen[0] = risen[1] = 60 * cent;
+  const auto bid = [](schema::World::Builder world) {
+    for (unsigned i = 0; i < 2; ++i) world.getCandidates()[i].setBidNanoUsdPerHour(200 * cent);
+    world.getCandidates()[0].getInstances()[0].setBidNanoUsdPerHour(200 * cent);
+  };
+  const auto decision = decide({{"a", 60 * cent, risen},
+                                {"b", 70 * cent, risen},
+                                {"d", 20 * cent, always(20 * cent), false}},
+                               bid);
+  EXPECT_EQ(choice(decision), "d");
+  EXPECT_THAT(reason(decision), HasSubstr("the place to wait"));
+}
+
 TEST_F(SmartSpotTest, DoesNotPutMoreThanHalfOfTheVmsAtOneSpotPlace) {
   const auto decision = decide({{"a", 5 * cent, always(5 * cent)},
                                 {"b", 2 * cent, always(2 * cent)},

@@ -54,8 +54,8 @@ class Counted {
         ++moves.flights;
         continue;
       }
-      begins.push_back(move.begin);
-      begins_of[move.vm].push_back(move.begin);
+      begins.push_back(move.proposed);
+      begins_of[move.vm].push_back(move.proposed);
       changes.emplace_back(move.begin, 1);
       changes.emplace_back(move.end, -1);
     }
@@ -83,23 +83,27 @@ class Counted {
   struct Move {
     std::string vm;
     bool leaving = false;
+    absl::Time proposed;  // from then on it counts for a day
     absl::Time begin, end = absl::InfiniteFuture();
   };
 
   void add(const Event& event) {
     using Payload = schema::Payload;
     if (event.type() == Payload::MIGRATION_PROPOSED)
-      leaving_[event.id()] = event.payload().getMigrationProposed().getLeaving();
-    if (event.type() == Payload::MIGRATION_ACCEPTED)
-      moves_[event.migration()] = {event.subject(), leaving_[event.migration()],
+      proposals_[event.id()] = {event.payload().getMigrationProposed().getLeaving(),
+                                event.time().wall()};
+    if (event.type() == Payload::MIGRATION_ACCEPTED) {
+      const auto& [leaving, proposed] = proposals_[event.migration()];
+      moves_[event.migration()] = {std::string(event.subject()), leaving, proposed,
                                    event.time().wall()};
+    }
     if (event.type() == Payload::MIGRATION_COMPLETED || event.type() == Payload::MIGRATION_ABORTED)
       if (const auto move = moves_.find(event.migration()); move != moves_.end())
         move->second.end = event.time().wall();
   }
 
   EventPool pool_;
-  std::map<EventId, bool> leaving_;
+  std::map<EventId, std::pair<bool, absl::Time>> proposals_;  // whether it leaves, and when
   std::map<EventId, Move> moves_;
 };
 

@@ -23,7 +23,7 @@ PlaceName zone_of(const std::string& letter, bool spot = true) {
 
 class FleeTogether : public testing::Test {
  protected:
-  // All are in a, and as their first hour ends b is the cheaper place. So long after the hour's end as `spikes` say, these places are above
+  // All are in a, and as their first hour ends they go to b, as many as may. So long after the hour's end as `spikes` say, these places are above
   // the bid, for good.
   ReplayStrategy flee(const std::string& policy, int vms,
                       const std::vector<std::pair<std::string, int>>& spikes) {
@@ -36,9 +36,8 @@ class FleeTogether : public testing::Test {
     options.policies = built_in_policies();
     const absl::Time hour = options.from + absl::Hours(1);
     std::vector<Price> prices;
-    for (const auto& [letter, price] : {std::pair("a", 3), {"b", 12}, {"c", 10}, {"d", 11}})
+    for (const auto& [letter, price] : {std::pair("a", 11), {"b", 1}, {"c", 12}, {"d", 13}})
       prices.push_back({zone_of(letter), Money{price * usd_cents}, options.from});
-    prices.push_back({zone_of("b"), Money{usd_cents / 2}, hour - absl::Minutes(20)});
     for (const auto& [letter, after] : spikes)
       prices.push_back({zone_of(letter), Money{40 * usd_cents}, hour + absl::Seconds(after)});
     std::sort(prices.begin(), prices.end(), [](const Price& a, const Price& b) {
@@ -66,10 +65,10 @@ class FleeTogether : public testing::Test {
 // While machines in a stand idle: for some minutes, until their hour is over.
 TEST_F(FleeTogether, NoneIsCaughtWhereverIdleMachinesAre) {
   for (const char* policy : {"smart-spot", "cheapest"})
-    for (int after = -180; after <= 60; after += 15) {
+    for (int after = -105; after <= 60; after += 15) {
       const ReplayStrategy strategy = flee(policy, 10, {{"b", after}});
       EXPECT_EQ(strategy.caught, 0) << policy << ", spike after " << after << " s";
-      EXPECT_GT(strategy.moves, 0);
+      EXPECT_GT(strategy.moves, 5) << policy << ", spike after " << after << " s";
     }
 }
 
@@ -82,7 +81,7 @@ TEST_F(FleeTogether, NoneIsCaughtWhereRefugesAreTakenAsWell) {
 TEST_F(FleeTogether, WhereTimesAreAsLongAsANoticeAllows) {
   model_.launch_delay = absl::Seconds(65);
   model_.migration = absl::Seconds(45);
-  for (int after = -180; after <= 60; after += 30)
+  for (int after = -105; after <= 60; after += 30)
     EXPECT_EQ(flee("smart-spot", 10, {{"b", after}}).caught, 0) << after;
 }
 
@@ -92,7 +91,9 @@ TEST_F(FleeTogether, NoPlaceTakesMoreThanItsShareOfThem) {
   int all = 0;
   for (const auto& [place, count] : refuges(strategy)) {
     all += count;
-    if (place != zone_of("a", false).id()) EXPECT_LE(count, 5) << place;
+    if (place != zone_of("a", false).id()) {
+      EXPECT_LE(count, 5) << place;
+    }
   }
   EXPECT_EQ(all, 10);
 }
