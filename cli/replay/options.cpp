@@ -158,6 +158,15 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
                      "Of all VMs, to save money; 0: no limit");
   command.add_option("--moving-max", model.moving_max,
                      "VMs that move at once, to save money; 0: no limit");
+  add_read(command, "--bandwidth",
+           "Bytes a second that the moves of all VMs share; without it each move takes "
+           "--migration-time, however many there are",
+           [&model](const std::string& said) {
+             const auto read = parse_bytes(said);
+             if (read.ok()) model.bandwidth = *read;
+             return read.status();
+           })
+      ->option_text("SIZE");
   command
       .add_option("--clairvoyant-moves", setup.clairvoyant_moves,
                   "Moves that the clairvoyant may make with each VM; without it as many as pay")
@@ -194,6 +203,17 @@ absl::Status check_model(const CLI::App& command, const ReplaySetup& setup) {
                      absl::FormatDuration(ReplayModel::lead_spare),
                      " to spare 28m30s is the most, with --lead "
                      "30m"));
+  const absl::Duration alone = model.bandwidth == 0
+                                   ? absl::ZeroDuration()
+                                   : absl::Seconds(static_cast<double>(model.transfer_bytes()) /
+                                                   static_cast<double>(model.bandwidth));
+  if (alone + model.launch_delay > lead_max)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--bandwidth ", format_bytes(model.bandwidth),
+                     " is too little: with it one move alone takes ",
+                     absl::FormatDuration(absl::Trunc(alone, absl::Seconds(1))),
+                     ", and begins 30m before the end of a paid hour at the earliest; ",
+                     format_bytes(model.transfer_bytes() / 600), " a second would do"));
   return absl::OkStatus();
 }
 

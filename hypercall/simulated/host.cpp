@@ -25,12 +25,15 @@ SimulatedHost::SimulatedHost(Scheduler& scheduler, LinkNetwork& network, Random 
       network_(network),
       random_(random),
       devices_(devices),
-      options_(options),
+      options_(std::move(options)),
       faults_(faults),
       observer_(observer),
-      keeper_(scheduler, [this](const std::string& vm) { freeze(vm); }) {}
+      keeper_(scheduler, [this](const std::string& vm) { freeze(vm); }) {
+  if (options_.line != nullptr) options_.line->add(this);
+}
 
 SimulatedHost::~SimulatedHost() {
+  if (options_.line != nullptr) options_.line->remove(this);
   for (auto& [vm, copy] : copies_) scheduler_.cancel(copy.stopping);
 }
 
@@ -289,12 +292,21 @@ void SimulatedHost::stop_send(const std::string& vm, Reply<Done> reply) {
   reply(Done{});
 }
 
-std::uint64_t SimulatedHost::link_share() const {
-  const auto streams = std::ranges::count_if(copies_, [](const auto& copy) {
+std::uint64_t SimulatedHost::page_streams() const {
+  return static_cast<std::uint64_t>(std::ranges::count_if(copies_, [](const auto& copy) {
     return copy.second.sender != nullptr && copy.second.sender->busy();
-  });
-  return options_.bytes_per_second /
-         static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(streams, 1));
+  }));
+}
+
+std::uint64_t SimulatedHost::link_share() const {
+  const std::uint64_t own = options_.bytes_per_second / std::max<std::uint64_t>(page_streams(), 1);
+  return options_.line == nullptr ? own : std::min(own, options_.line->share());
+}
+
+std::uint64_t SharedLine::share() const {
+  std::uint64_t streams = 0;
+  for (const SimulatedHost* host : hosts_) streams += host->page_streams();
+  return bytes_per_second_ / std::max<std::uint64_t>(streams, 1);
 }
 
 void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {

@@ -38,9 +38,26 @@ class HostFaults {
   virtual CallFault on_call(std::string_view call, const std::string& vm) = 0;
 };
 
+class SimulatedHost;
+
+// A line between places that the page streams of several hosts share evenly, besides each host's own.
+class SharedLine {
+ public:
+  explicit SharedLine(std::uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
+  void add(const SimulatedHost* host) { hosts_.insert(host); }
+  void remove(const SimulatedHost* host) { hosts_.erase(host); }
+  // Of one page stream.
+  std::uint64_t share() const;
+
+ private:
+  std::uint64_t bytes_per_second_;
+  std::set<const SimulatedHost*> hosts_;  // only counted
+};
+
 struct SimulatedHostOptions {
   std::uint64_t memory_bytes = 64ULL << 30;
   std::uint64_t bytes_per_second = 1ULL << 30;  // of its link: page streams share it evenly
+  std::shared_ptr<SharedLine> line;             // null: none but its own
   Duration call_time = absl::Milliseconds(1);   // of a call without a fault
   Duration stop_time_max = absl::Milliseconds(
       200);            // delta: a guest still executes for up to this when its keeper stops it
@@ -60,6 +77,7 @@ class SimulatedHost {
 
   // Listens for page streams. Once; before it, nothing can arrive here.
   absl::Status start();
+  std::uint64_t page_streams() const;  // that are under way from here
 
   // Outside of every seam: for checkers and faults.
   std::vector<GuestProbe> probes() const;  // by vm

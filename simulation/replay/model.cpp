@@ -40,8 +40,10 @@ std::vector<std::pair<std::string, std::string>> ReplayModel::described() const 
       {"downtime", to_string(downtime_per_hour) + " per hour"},
       {"moves per day, all VMs", limit(moves_per_day)},
       {"VMs moving at once", limit(moving_max)},
+      {"bandwidth of all moves", bandwidth == 0 ? "no limit" : gib(bandwidth) + " per second"},
       {"VMs at one spot place",
-       absl::StrCat("smart-spot: at most ", SmartSpotOptions{}.share_max_percent, " %")},
+       absl::StrCat("smart-spot moves there up to ", SmartSpotOptions{}.share_max_percent,
+                    " %, more only where nothing else is left")},
       {"a caught VM's user looks",
        absl::StrCat("every ", absl::FormatDuration(rescue_look), ", and starts it anew on demand")},
   };

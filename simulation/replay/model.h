@@ -29,6 +29,8 @@ struct ReplayModel {
   Money downtime_per_hour;
   std::uint32_t moves_per_day = 0;  // of all VMs; 0: no limit
   std::uint32_t moving_max = 0;     // VMs at once, to save money; 0: no limit
+  // Bytes a second that the moves of all VMs share; 0: each takes `migration`, however many there are.
+  std::uint64_t bandwidth = 0;
 
   static constexpr absl::Duration lead_spare = absl::Seconds(90);
   // Until its user sees that a VM was caught.

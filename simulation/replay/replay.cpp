@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -21,7 +22,18 @@ constexpr Duration settling = absl::Seconds(20);  // sessions, roles and first p
 constexpr Duration spare = absl::Seconds(510);    // of a move's deadline
 constexpr Duration answer_spare = absl::Minutes(2);
 
-void furnish(MachineOptions& machine, const ReplayModel& model) {
+// What all moves share. Of a move's bytes a simulated machine sends the memory only, in the time of all of them.
+std::shared_ptr<SharedLine> line_of(const ReplayModel& model) {
+  if (model.bandwidth == 0) return nullptr;
+  const double memory_part =
+      static_cast<double>(model.memory_bytes) /
+      static_cast<double>(std::max<std::uint64_t>(model.transfer_bytes(), 1));
+  return std::make_shared<SharedLine>(std::max<std::uint64_t>(
+      1, static_cast<std::uint64_t>(static_cast<double>(model.bandwidth) * memory_part)));
+}
+
+void furnish(MachineOptions& machine, const ReplayModel& model,
+             const std::shared_ptr<SharedLine>& line) {
   // A target is rented within the deadline of a move, too. Who waits for one waits longer than it may take.
   const Duration move = model.launch_delay + model.migration + spare;
   machine.actors.executor.migration_deadline = move;
@@ -41,6 +53,7 @@ void furnish(MachineOptions& machine, const ReplayModel& model) {
   world.moves_per_day = model.moves_per_day;
   world.moving_max = model.moving_max;
   machine.host.guest.tick = seldom;
+  machine.host.line = line;
   machine.host.bytes_per_second = std::max<std::uint64_t>(
       1, static_cast<std::uint64_t>(static_cast<double>(model.memory_bytes) /
                                     std::max(absl::ToDoubleSeconds(model.migration), 0.001)));
@@ -80,8 +93,8 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
   cluster.prices.account.billing = model.billing;
   cluster.prices.account.notice = model.notice;
   cluster.prices.account.launch_delay = model.launch_delay;
-  cluster.adjust = [&model, &options](MachineOptions& machine) {
-    furnish(machine, model);
+  cluster.adjust = [&model, &options, line = line_of(model)](MachineOptions& machine) {
+    furnish(machine, model, line);
     machine.actors.policies = options.policies;
   };
   cluster.adjust_market = [](NodeActorsOptions::Market& market) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -46,6 +47,7 @@ class FleeTogether : public testing::Test {
     options.feed = [prices]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
       return std::make_unique<VectorFeed>("given", prices);
     };
+    options.keep = [this](const LogImage& image) { return told(image); };
     for (int i = 1; i <= vms; ++i) options.vms.push_back(replay_vm(options.model, i, policy));
     auto strategy = replay(options, policy);
     EXPECT_TRUE(strategy.ok()) << strategy.status();
@@ -59,7 +61,18 @@ class FleeTogether : public testing::Test {
     return refuges;
   }
 
+  absl::Status told(const LogImage& image) const {
+    EventPool pool;
+    for (const Bytes bytes : image.events) {
+      const absl::StatusOr<Event> event = pool.parse(bytes);
+      if (!event.ok()) return event.status();
+      if (keep_) keep_(*event);
+    }
+    return absl::OkStatus();
+  }
+
   ReplayModel model_;
+  std::function<void(const Event&)> keep_;  // each event of a run
 };
 
 // While machines in a stand idle: for some minutes, until their hour is over.
@@ -83,6 +96,26 @@ TEST_F(FleeTogether, WhereTimesAreAsLongAsANoticeAllows) {
   model_.migration = absl::Seconds(45);
   for (int after = -105; after <= 60; after += 30)
     EXPECT_EQ(flee("smart-spot", 10, {{"b", after}}).caught, 0) << after;
+}
+
+// Two of them fill the line: ten take five times as long.
+TEST_F(FleeTogether, ALineThatAllShareMakesThemSlower) {
+  const auto slowest = [this] {
+    absl::Duration longest;
+    keep_ = [&longest](const Event& event) {
+      if (event.type() == schema::Payload::MIGRATION_COMPLETED)
+        longest = std::max(longest, absl::Milliseconds(static_cast<std::int64_t>(
+                                        event.payload().getMigrationCompleted().getTotalMs())));
+    };
+    EXPECT_GT(flee("cheapest", 10, {}).moves, 5);
+    return longest;
+  };
+  model_.launch_delay = absl::Seconds(10);
+  EXPECT_LT(slowest(), absl::Seconds(31));
+  model_.bandwidth = model_.transfer_bytes() * 2 / 30;
+  const absl::Duration shared = slowest();
+  EXPECT_GT(shared, absl::Seconds(120));
+  EXPECT_LT(shared, absl::Seconds(152));
 }
 
 TEST_F(FleeTogether, NoPlaceTakesMoreThanItsShareOfThem) {
