@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "actors/spot/price_names.h"
 
 namespace supercloud {
 namespace {
@@ -36,7 +38,7 @@ absl::StatusOr<absl::Time> parse_market_time(const char* option, const std::stri
 
 absl::StatusOr<ChosenPrices> choose_prices(const std::vector<std::string>& files,
                                            const std::string& cloud, const std::string& type,
-                                           const std::string& product) {
+                                           const std::string& product, const std::string& region) {
   ChosenPrices chosen;
   chosen.options.cloud = cloud;
   if (!type.empty()) chosen.options.instance_types = {type};
@@ -44,6 +46,15 @@ absl::StatusOr<ChosenPrices> choose_prices(const std::vector<std::string>& files
   auto contents = look_into_price_files(files, chosen.options);
   if (!contents.ok()) return contents.status();
   chosen.contents = *std::move(contents);
+  if (!region.empty()) {
+    const std::string there = absl::StrJoin(chosen.contents.regions(), ", ");
+    std::erase_if(chosen.contents.series,
+                  [&](const auto& series) { return region_of_zone(series.first.zone) != region; });
+    if (chosen.contents.series.empty())
+      return absl::NotFoundError(
+          absl::StrCat("--region ", region, ": there are no prices of it, but of ", there));
+    chosen.options.only_region = region;
+  }
   const auto one = choose_instance_type(type, chosen.contents);
   if (!one.ok()) return one.status();
   chosen.options.instance_types = {*one};

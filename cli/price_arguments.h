@@ -17,21 +17,24 @@ inline constexpr const char* price_files_help =
 inline constexpr const char* instance_type_help =
     "The instance type, where the files have several, or do not say";
 inline constexpr const char* product_help = "What runs on it, as Linux/UNIX";
+inline constexpr const char* region_help =
+    "Only the prices of this region, where there are several";
 
 // A date or RFC 3339; `without`: nothing is said. InvalidArgument names the option and the cure.
 absl::StatusOr<absl::Time> parse_market_time(const char* option, const std::string& said,
                                              absl::Time without);
 
-// What --prices, --type and --product mean: how the files are opened for one instance type, --type or else the only one there is.
+// What --prices, --type, --product and --region mean: how the files are opened for one instance type, --type or else the only one there is.
 struct ChosenPrices {
   PriceFileOptions options;
   PriceContents contents;
   const std::string& type() const { return options.instance_types.front(); }
 };
 
-// The errors of price_files.h. NotFound, InvalidArgument: it is not clear which type; with those that there are.
+// The errors of price_files.h. NotFound, InvalidArgument: it is not clear which type, or there is no such region; with those that there
+// are.
 absl::StatusOr<ChosenPrices> choose_prices(const std::vector<std::string>& files,
                                            const std::string& cloud, const std::string& type,
-                                           const std::string& product);
+                                           const std::string& product, const std::string& region);
 
 }  // namespace supercloud

@@ -131,12 +131,14 @@ int replay_prices(const ReplayArguments& arguments, const Program& program) {
     if (!written.ok()) return complain(written, exit_failed);
     if (!program.json) std::cout << "\nThe report: " << arguments.report << "\n";
   }
-  if (!log.name.empty() && !program.json) {
-    std::cout << "\nAsk what was decided, and why:\n  " << program.invoked
-              << " explain vm1 --cluster " << log.name << "\n";
+  if (!log.name.empty()) {
+    // Beside JSON it is for people.
+    std::ostream& out = program.json ? std::cerr : std::cout;
+    out << "\nAsk what was decided, and why:\n  " << program.invoked << " explain vm1 --cluster "
+        << log.name << "\n";
     if (result->rejected_rows > 0)
-      std::cout << "See what was damaged:\n  " << program.invoked
-                << " events 'bus.rejected.>' --since start --cluster " << log.name << "\n";
+      out << "See what was damaged:\n  " << program.invoked
+          << " events 'bus.rejected.>' --since start --cluster " << log.name << "\n";
   }
   if (!log.trouble.ok()) return complain(log.trouble, exit_failed);
   return never_answered(*result) ? exit_failed : exit_ok;

@@ -50,7 +50,7 @@ std::string words(const Event&, schema::FeedRestored::Reader e) {
 std::string words(const Event&, schema::InstanceRequested::Reader e) {
   std::string out =
       absl::StrCat("an instance at ", place_words(text(e.getPlace())), " is asked for");
-  if (e.getBidNanoUsdPerHour() > 0)
+  if (e.getBidNanoUsdPerHour() > 0 && text(e.getPlace()).ends_with("/spot"))
     absl::StrAppend(&out, ", bid ", price_words(e.getBidNanoUsdPerHour()));
   return absl::StrCat(out, in_parentheses(e.getWhy()));
 }

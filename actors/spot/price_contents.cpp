@@ -66,6 +66,12 @@ std::set<std::string> PriceContents::zones() const {
   return zones;
 }
 
+std::set<std::string> PriceContents::regions() const {
+  std::set<std::string> regions;
+  for (const auto& [of, rows] : series) regions.emplace(region_of_zone(of.zone));
+  return regions;
+}
+
 std::set<std::string> PriceContents::products(const std::vector<std::string>& of_types) const {
   std::set<std::string> products;
   for (const auto& [of, one] : series)

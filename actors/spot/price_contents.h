@@ -38,6 +38,7 @@ struct PriceContents {
   Series total(const std::string& instance_type) const;
   std::set<std::string> instance_types() const;
   std::set<std::string> zones() const;
+  std::set<std::string> regions() const;
   // Those of the types; of all types where none is named. Without "none".
   std::set<std::string> products(const std::vector<std::string>& of_types) const;
 

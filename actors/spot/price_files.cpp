@@ -15,6 +15,7 @@
 #include "actors/spot/merged_feed.h"
 #include "actors/spot/price_names.h"
 #include "actors/spot/price_text.h"
+#include "actors/spot/region_feed.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -307,8 +308,13 @@ absl::StatusOr<std::unique_ptr<PriceFeed>> open_price_files(const std::vector<st
     if (!feed.ok()) return feed.status();
     feeds.push_back(*std::move(feed));
   }
-  if (feeds.size() == 1) return std::move(feeds[0]);
-  return std::make_unique<MergedFeed>(std::move(feeds), options.from);
+  std::unique_ptr<PriceFeed> all;
+  if (feeds.size() == 1)
+    all = std::move(feeds[0]);
+  else
+    all = std::make_unique<MergedFeed>(std::move(feeds), options.from);
+  if (options.only_region.empty()) return all;
+  return std::make_unique<RegionFeed>(std::move(all), options.only_region);
 }
 
 absl::StatusOr<PriceContents> look_into_price_files(const std::vector<std::string>& paths,

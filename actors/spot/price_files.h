@@ -16,6 +16,7 @@ struct PriceFileOptions {
   std::string cloud = "aws";
   std::string region = "us-east-1";         // of zones whose names do not tell theirs
   std::vector<std::string> instance_types;  // only these; empty: all there are
+  std::string only_region;                  // empty: all there are
   std::vector<std::string> products;       // of what an instance runs; empty: see choose_products()
   absl::Time from = absl::InfinitePast();  // the prices in force then come first
 };
@@ -26,7 +27,8 @@ struct PriceFileOptions {
 //
 // Reads each file once from end to end before it returns, so that what is missing is told here. NotFound: a file, or the type or
 // product that is asked for (the message lists what there is). InvalidArgument: a file in no known form (the message lists
-// those), or one that cannot be read in the order of time; with place and cure.
+// those), or one that cannot be read in the order of time; with place and cure. That a region has no prices is not told: see
+// PriceContents.
 absl::StatusOr<std::unique_ptr<PriceFeed>> open_price_files(const std::vector<std::string>& paths,
                                                             const PriceFileOptions& options);
 

@@ -96,7 +96,7 @@ absl::StatusOr<DemoPlan> plan_demo(const DemoOptions& options) {
     plan.prices = absl::StrCat("generated market, seed ", plan.account.generated.seed);
   } else {
     auto chosen =
-        choose_prices(options.prices, plan.account.account, options.type, options.product);
+        choose_prices(options.prices, plan.account.account, options.type, options.product, "");
     if (!chosen.ok()) return chosen.status();
     type = chosen->type();
     chosen->options.from = *from;

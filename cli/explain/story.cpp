@@ -155,7 +155,9 @@ class TreeOf {
       // The proposal's own cause tells why now.
       line.weight = *event == chain.front() ? std::max(line.weight, answered + 5)
                                             : std::min(line.weight, background + 5);
+      const int weight = line.weight;
       lines_.push_back(std::move(line));
+      checks(**event, depth, std::min(weight, background + 4));
     }
     return depth;
   }
@@ -183,7 +185,9 @@ class TreeOf {
   void candidates(const Event& proposed, int depth) {
     const Event* event =
         history_.considered(migration_.vm, proposed.time(), migration_.wanted_place);
-    if (event == nullptr || !migration_.proposer.starts_with("policy ")) return;
+    if (event == nullptr || !migration_.proposer.starts_with("policy ") ||
+        event->payload().getPolicyConsidered().getCandidates().size() == 0)
+      return;
     const std::size_t head = lines_.size();
     add_considered(*event, depth, lines_);
     // The proposal has said why already.
@@ -204,16 +208,21 @@ class TreeOf {
       // Who learns late how it ended says so once more, for those who wait for him.
       if (ends_migration(*event) && std::exchange(end_told_, true))
         lines_.back().weight = background;
-      if (event->type() == schema::Payload::MIGRATION_REFUSED)
-        for (const auto check : event->payload().getMigrationRefused().getFailures())
-          lines_.push_back(
-              line_without_event(depth + 1,
-                                 absl::StrCat(std::string(text(check.getName())), ": ",
-                                              shorten_places(text(check.getDetail())),
-                                              "; cure: ", std::string(text(check.getCure()))),
-                                 always));
+      checks(*event, depth + 1, always);
       branch(event->id(), depth + 1);
     }
+  }
+
+  // Why it was refused.
+  void checks(const Event& event, int depth, int weight) {
+    if (event.type() != schema::Payload::MIGRATION_REFUSED) return;
+    for (const auto check : event.payload().getMigrationRefused().getFailures())
+      lines_.push_back(
+          line_without_event(depth,
+                             absl::StrCat(std::string(text(check.getName())), ": ",
+                                          shorten_places(text(check.getDetail())),
+                                          "; cure: ", std::string(text(check.getCure()))),
+                             weight));
   }
 
  public:

@@ -18,6 +18,8 @@ namespace {
 // Half of a billing hour: policies reckon with no longer one (actors/policy/outlook.h).
 constexpr absl::Duration lead_max = absl::Minutes(30);
 
+constexpr std::uint64_t memory_min = 1 << 20;
+
 // CLI11 takes a message for a refusal, "" for consent.
 template <class Read>
 CLI::Option* add_read(CLI::App& command, const std::string& name, const std::string& what,
@@ -77,6 +79,7 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
   command.add_option("--prices", setup.files, price_files_help)->required()->option_text("FILE...");
   command.add_option("--type", setup.type, instance_type_help);
   command.add_option("--product", setup.product, product_help);
+  command.add_option("--region", setup.region, region_help);
   command.add_option("--cloud", setup.cloud, "Whose prices these are")->capture_default_str();
   command.add_option("--on-demand", setup.on_demand, "What a type costs on demand, per hour")
       ->option_text("TYPE=USD");
@@ -178,9 +181,9 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
 }
 
 absl::Status check_model(const CLI::App& command, const ReplaySetup& setup) {
-  static const std::set<std::string> of_plain = {"--prices",    "--type",   "--product", "--cloud",
-                                                 "--on-demand", "--from",   "--to",      "--model",
-                                                 "--leave-out", "--report", "--no-log"};
+  static const std::set<std::string> of_plain = {
+      "--prices", "--type", "--product", "--region",    "--cloud",  "--on-demand",
+      "--from",   "--to",   "--model",   "--leave-out", "--report", "--no-log"};
   for (const CLI::Option* option : command.get_options()) {
     if (option->count() == 0) continue;
     const std::string name = option->get_name();
@@ -193,6 +196,9 @@ absl::Status check_model(const CLI::App& command, const ReplaySetup& setup) {
           "--leave-out goes with --model plain or plain-hours only: a cluster's time has no gaps");
   }
   const ReplayModel& model = setup.model;
+  if (model.memory_bytes < memory_min)
+    return absl::InvalidArgumentError(absl::StrCat("--memory ", format_bytes(model.memory_bytes),
+                                                   " is no VM's; write it as 4GiB or 512MiB"));
   const absl::Duration move = model.launch_delay + model.migration;
   if (std::max(move, model.lead_time()) > lead_max)
     return absl::InvalidArgumentError(

@@ -36,26 +36,32 @@ struct OnDemand {
   std::string product;  // empty: the files do not tell
 };
 
-// The zones of the prices, by region.
-std::map<std::string, std::set<std::string>> regions_of(const ChosenPrices& chosen) {
-  std::map<std::string, std::set<std::string>> regions;
+// The zones of the prices and their rows, by region.
+std::map<std::string, std::map<std::string, std::uint64_t>> rows_of(const ChosenPrices& chosen) {
+  std::map<std::string, std::map<std::string, std::uint64_t>> regions;
   for (const auto& [names, series] : chosen.contents.series)
     if (names.instance_type == chosen.type())
-      regions[std::string(region_of_zone(names.zone))].insert(names.zone);
+      regions[std::string(region_of_zone(names.zone))][names.zone] += series.rows;
   return regions;
 }
 
 // On demand there is one place, with one price.
 absl::Status check_one_region(const ReplaySetup& setup, const ChosenPrices& chosen) {
-  const auto regions = regions_of(chosen);
+  const auto regions = rows_of(chosen);
   if (regions.size() <= 1) return absl::OkStatus();
   std::vector<std::string> told;
   for (const auto& [region, zones] : regions)
     told.push_back(absl::StrCat(region.empty() ? "an unknown one" : region, " (",
-                                absl::StrJoin(zones, ", "), ")"));
+                                absl::StrJoin(zones, ", ",
+                                              [](std::string* out, const auto& zone) {
+                                                absl::StrAppend(
+                                                    out, zone.first, ": ", zone.second,
+                                                    zone.second == 1 ? " price" : " prices");
+                                              }),
+                                ")"));
   return absl::InvalidArgumentError(
       absl::StrCat("--prices ", setup.files.front(), ": a replay is of one region, and there are ",
-                   absl::StrJoin(told, " and "), "; give prices of one of them"));
+                   absl::StrJoin(told, " and "), "; choose one with --region"));
 }
 
 absl::StatusOr<std::string> product_of(const ChosenPrices& chosen) {
@@ -92,7 +98,7 @@ absl::StatusOr<OnDemand> on_demand_price(const ReplaySetup& setup, const ChosenP
   if (!product.ok()) return product.status();
   if (found) return OnDemand{*found, true, *product};
   // They are of Linux in one region of AWS.
-  const auto regions = regions_of(chosen);
+  const auto regions = rows_of(chosen);
   const bool of_these = setup.cloud == "aws" && regions.size() == 1 &&
                         regions.begin()->first == "us-east-1" &&
                         (product->empty() || *product == "Linux/UNIX");
@@ -284,7 +290,8 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   const auto to = parse_market_time("--to", setup.to, absl::InfiniteFuture());
   if (!to.ok()) return to.status();
 
-  const auto chosen = choose_prices(setup.files, setup.cloud, setup.type, setup.product);
+  const auto chosen =
+      choose_prices(setup.files, setup.cloud, setup.type, setup.product, setup.region);
   if (!chosen.ok()) return chosen.status();
   const PriceContents::Series period = chosen->contents.total(chosen->type());
   if (period.first == period.last)

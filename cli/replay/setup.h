@@ -21,7 +21,7 @@ namespace supercloud {
 
 struct ReplaySetup {
   std::vector<std::string> files;
-  std::string type, product, cloud = "aws";
+  std::string type, product, region, cloud = "aws";
   std::vector<std::string> on_demand;  // "TYPE=USD"
   std::string from, to, start;
   std::vector<std::string> vm_files;

@@ -153,8 +153,13 @@ TEST_F(ReplayRefusedTest, TwoRegionsAreRefusedWithTheirZones) {
                                  "epoch_s,az,usd_per_h\n1440201600,us-east-1a,0.03\n"
                                  "1440201600,us-west-2a,0.04\n1440288000,us-east-1a,0.05\n");
   EXPECT_THAT(refused(both, {"--on-demand", "r3.large=0.2"}),
-              HasSubstr("a replay is of one region, and there are us-east-1 (us-east-1a) and "
-                        "us-west-2 (us-west-2a); give prices of one of them"));
+              HasSubstr("a replay is of one region, and there are us-east-1 (us-east-1a: 2 prices) "
+                        "and us-west-2 (us-west-2a: 1 price); choose one with --region"));
+  EXPECT_THAT(
+      refused(both, {"--on-demand", "r3.large=0.2", "--region", "eu-west-1"}),
+      HasSubstr("--region eu-west-1: there are no prices of it, but of us-east-1, us-west-2"));
+  const Json one = replayed({both, "--on-demand", "r3.large=0.2", "--region", "us-east-1"});
+  EXPECT_TRUE(one.is_object());
 }
 
 TEST_F(ReplayRefusedTest, AZoneThatRisesAboveTheBidAtOnceIsNoPlaceToBeginAt) {
