@@ -110,7 +110,20 @@ class Writer {
     }
     return Json::array({strings_.index(stay.vm), places_.index(stay.place), in_period(stay.from),
                         in_period(stay.to), strings_.index(stay.reason), stay.flight ? 1 : 0,
-                        stay.decision, std::move(candidates)});
+                        stay.decision, std::move(candidates), looks(stay)});
+  }
+
+  // [time after the one before, text, ...]
+  Json looks(const ReplayStay& stay) {
+    Json looks = Json::array();
+    std::int64_t before = in_period(stay.from);
+    for (const ReplayLook& look : stay.looks) {
+      const std::int64_t at = in_period(look.at);
+      looks.push_back(at - before);
+      looks.push_back(strings_.index(look.reason));
+      before = at;
+    }
+    return looks;
   }
 
   // A stay without an end lasts as long as the replay.

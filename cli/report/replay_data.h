@@ -4,7 +4,8 @@
 //              on_demand, clairvoyant, saving_reached, strings: [text...], places: [place...], strategies: [strategy...]}
 //   place     {id, label, spot, steps, left_out}         the first ones have prices; the others are only named by stays
 //   strategy  {name, cost, moves, revocations, caught, down_s, events, stays: [stay...], paid: steps, left_out}
-//   stay      [vm, place, from, to, reason, flight, decision, [place, cost, gain, excluded, place, cost, ...]]
+//   stay      [vm, place, from, to, reason, flight, decision, [place, cost, gain, excluded, place, cost, ...],
+//              [time, reason, time, reason, ...]]         of decisions to stay, each time since the one before
 //   steps     {t0, dt, t: [delta...], v0, dv, v: [delta...]}, n values: t and v have n - 1 elements; {} has no value
 //             time[k] = t0 + dt (t[0] + ... + t[k-1]), value[k] alike
 //

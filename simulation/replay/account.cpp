@@ -63,6 +63,7 @@ void Account::add(const Event& event) {
       return;
     }
     case Payload::POLICY_CONSIDERED: {
+      looked(event);
       auto& candidates = considered_[std::string(event.subject())];
       candidates.clear();
       for (const auto candidate : payload.getPolicyConsidered().getCandidates())
@@ -126,6 +127,16 @@ void Account::arrived(const Event& event) {
     stay.reason = "it was caught by the end of its instance, and started anew";
   }
   strategy_.stays.push_back(std::move(stay));
+}
+
+void Account::looked(const Event& event) {
+  const auto considered = event.payload().getPolicyConsidered();
+  const auto vm = vms_.find(user_name(event.subject()));
+  if (text(considered.getChoice()) != "stay" || vm == vms_.end() || !vm->second.stay) return;
+  std::vector<ReplayLook>& looks = strategy_.stays[*vm->second.stay].looks;
+  const std::string reason = str(considered.getReason());
+  if (looks.empty() || looks.back().reason != reason)
+    looks.push_back({event.time().wall(), reason});
 }
 
 void Account::leave(Vm& vm, absl::Time at) {

@@ -60,6 +60,7 @@ class Account {
   void ended(const Event& event, bool revoked);
   void settle(const Rented& rented, const PriceHistory& prices);
   void leave(Vm& vm, absl::Time at);
+  void looked(const Event& event);
 
   void pay(absl::Time at, Money amount);
   void add_downtime(const std::string& vm, absl::Time at, absl::Duration span);

@@ -20,6 +20,12 @@ struct ReplayCandidate {
   std::string excluded;  // why it was no choice; empty: it was one
 };
 
+// A policy's word that a VM stays where it is.
+struct ReplayLook {
+  absl::Time at;
+  std::string reason;
+};
+
 // A VM at one place, from its arrival until it left.
 struct ReplayStay {
   std::string vm;
@@ -30,6 +36,7 @@ struct ReplayStay {
   std::vector<ReplayCandidate> candidates;
   std::string
       decision;  // id of the migration.proposed, "origin/incarnation/sequence"; empty: it began here
+  std::vector<ReplayLook> looks;  // in order, each with another reason than the one before
 };
 
 struct ReplayStrategy {

@@ -210,6 +210,18 @@ TEST(ReplayData, keeps_stays_within_the_period) {
   EXPECT_EQ(stays[1][7], Json::parse("[0,60000,0,1,1,40000,20000,1]"));
 }
 
+TEST(ReplayData, tells_why_a_vm_stayed) {
+  ReplayResult result = one_day();
+  result.strategies[0].stays[1].looks = {{start + absl::Hours(6), "cheap enough"},
+                                         {start + absl::Hours(8), "no place is cheaper"}};
+  const Json data = Json::parse(replay_data(result));
+  const Json& looks = data["strategies"][0]["stays"][1][8];
+  const std::int64_t hour_ms = 3'600'000;
+  EXPECT_EQ(looks[0], hour_ms);  // after its arrival
+  EXPECT_EQ(looks[2], 2 * hour_ms);
+  EXPECT_EQ(data["strings"][looks[3].get<std::size_t>()], "no place is cheaper");
+}
+
 TEST(ReplayData, names_places_that_have_no_prices) {
   ReplayResult result = one_day();
   result.strategies[0].stays[2].place = "a machine at home";

@@ -40,7 +40,13 @@ function decode_candidates(flat, places, strings) {
   return candidates;
 }
 
-function decode_stay([vm, place, from, to, reason, flight, decision, candidates], places, strings) {
+function decode_looks(flat, from, strings) {
+  const looks = [];
+  for (let k = 0, at = from; k < flat.length; k += 2) looks.push({at: (at += flat[k]), reason: strings[flat[k + 1]]});
+  return looks;
+}
+
+function decode_stay([vm, place, from, to, reason, flight, decision, candidates, looks], places, strings) {
   return {
     vm: strings[vm],
     place: places[place],
@@ -50,6 +56,7 @@ function decode_stay([vm, place, from, to, reason, flight, decision, candidates]
     flight: flight === 1,
     decision,
     candidates: decode_candidates(candidates, places, strings),
+    looks: decode_looks(looks, from, strings),  // decisions to stay
     previous: null,  // of the same VM; null: it began here
   };
 }

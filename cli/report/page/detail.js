@@ -25,7 +25,12 @@ function arrival_text(stay) {
   return `${stay.flight ? "Fled" : "Moved"} here ${time_text(stay.from)}, from ${stay.previous.place.label}`;
 }
 
-function place_then(view, stay) {
+// The last decision to stay by then; at the moment of its arrival it has just come.
+function look_then(stay, time) {
+  return stay.looks.findLast((look) => look.at <= time && look.at > stay.from) || null;
+}
+
+function place_then(view, stay, time) {
   if (!stay) return [element("p", {class: "where"}, element("b", {}, view.vm), " ran nowhere at this moment.")];
   const place = element("b", {title: stay.place.id}, stay.place.label);
   const parts = [
@@ -36,6 +41,10 @@ function place_then(view, stay) {
   if (stay.candidates.length > 0) {
     const rows = stay.candidates.map((candidate) => candidate_row(candidate, candidate.place === stay.place));
     parts.push(table_of(["Candidates", "#cost", "#gain"], rows));
+  }
+  const look = look_then(stay, time);
+  if (look) {
+    parts.push(element("p", {class: "quiet-text"}, `Looked at again ${time_text(look.at)}:`), element("p", {class: "reason"}, look.reason));
   }
   if (stay.decision) parts.push(element("p", {class: "quiet-text"}, "Decision ", element("code", {}, stay.decision)));
   return parts;
@@ -54,7 +63,7 @@ function paid_then(view, time) {
 function detail_parts(view, time) {
   const stay = view.vm === null ? null : stay_at(view.stays(), time);
   const parts = [element("h2", {}, weekday_text(time), element("span", {class: "unit"}, " UTC"))];
-  if (view.vm !== null) parts.push(...place_then(view, stay));
+  if (view.vm !== null) parts.push(...place_then(view, stay, time));
   if (view.data.lines.length > 0) parts.push(prices_then(view, time, stay));
   if (view.data.strategies.length > 0) parts.push(paid_then(view, time));
   return parts;
