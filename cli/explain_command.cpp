@@ -20,7 +20,7 @@ int nothing_matches(const History& history, const std::string& what, std::ostrea
   std::vector<std::string> known;
   for (const auto& [key, vm] : history.fold().vms()) known.push_back(vm_words(key));
   for (const auto& [id, migration] : history.fold().migrations()) known.push_back(id.short_id());
-  err << "no VM and no migration is called \"" << what << "\"; "
+  err << "no VM, no instance and no migration is called \"" << what << "\"; "
       << suggest(what, known, "the log knows of none yet: see `supercloud events --since start`")
       << "\n";
   return exit_no_match;
@@ -100,6 +100,7 @@ int explain(const History& history, const ExplainArguments& arguments, std::ostr
   std::vector<std::string> lines;
   for (const VmHistory* vm : vms) lines.push_back(vm->vm);
   if (!lines.empty()) return several(arguments.what, lines, err);
+  if (const auto instance = explain_instance(history, arguments.what)) return tell(*instance);
   const auto migrations = history.migrations_like(arguments.what);
   if (migrations.empty()) return nothing_matches(history, arguments.what, err);
   if (migrations.size() == 1) return tell(explain_migration(history, *migrations[0]));
@@ -110,14 +111,15 @@ int explain(const History& history, const ExplainArguments& arguments, std::ostr
 
 void add_explain_command(CLI::App& root, Program& program) {
   CLI::App* command = root.add_subcommand(
-      "explain", "Say why a VM is where it is, or why a migration ended as it did");
+      "explain",
+      "Say why a VM is where it is, why a migration ended as it did, or what an instance cost");
   command->fallthrough();
   auto arguments = std::make_shared<ExplainArguments>();
   command
       ->add_option("what", arguments->what,
-                   "A VM, or the id of a migration (its first characters will do)")
+                   "A VM, an instance, or the id of a migration (its first characters will do)")
       ->required()
-      ->type_name("VM|MIGRATION");
+      ->type_name("VM|INSTANCE|MIGRATION");
   command->add_flag("--full", arguments->full,
                     "The whole tree of causes, with the ids of its events");
   command->footer(
@@ -130,6 +132,7 @@ void add_explain_command(CLI::App& root, Program& program) {
       "Examples:\n"
       "  supercloud explain web1\n"
       "  supercloud explain 3f2a91bc --full\n"
+      "  supercloud explain i-aws-6\n"
       "  supercloud explain tenant-a/web1 --json");
   command->callback([arguments, &program] {
     arguments->json = program.json;

@@ -1,6 +1,7 @@
-// Why a VM is where it is, or what became of a migration: one plain sentence, and the tree of causes behind it.
+// Why a VM is where it is, what became of a migration, or what an instance is for and cost: one plain sentence, and the tree of causes behind it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct StoryLine {
 struct Story {
   // "web1 runs on node-c at us-east-1c/spot since 14:03:07 because ..."
   std::string sentence;
-  std::string vm;                             // "tenant/name"
+  std::string vm;                             // "tenant/name"; empty: it is about an instance
   const MigrationState* migration = nullptr;  // that the tree is about; null: none
   const VmHistory* history = nullptr;
   std::vector<StoryLine> lines;
@@ -30,6 +31,8 @@ struct Story {
 // Both point into `history`, which outlives what is returned.
 Story explain_migration(const History& history, const MigrationState& migration);
 Story explain_vm(const History& history, const VmHistory& vm);
+// Why it was rented, and what it cost hour by hour, at which price. Nothing: no log has its launch.
+std::optional<Story> explain_instance(const History& history, const std::string& instance);
 
 inline constexpr std::size_t folded_lines = 20;
 

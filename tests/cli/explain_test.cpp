@@ -56,6 +56,41 @@ class ExplainTest : public testing::Test {
   Event price_a_, price_c_;
 };
 
+TEST_F(ExplainTest, an_instance_is_told_from_the_decision_to_its_charges) {
+  const Event proposal = propose(180'100);
+  told_.tell("node-a/provider", 180'200, "place", {}, [&](schema::Payload::Builder payload) {
+    auto requested = payload.initInstanceRequested();
+    requested.setPlace(Told::place_c);
+    requested.setClientToken("token");
+    requested.setWhy("migration " + proposal.id().short_id());
+    proposal.id().write(requested.initMigration());
+  });
+  told_.tell("node-a/provider", 240'200, "i-7", {}, [&](schema::Payload::Builder payload) {
+    auto launched = payload.initInstanceLaunched();
+    launched.setInstance("i-7");
+    launched.initPlace().setId(Told::place_c);
+    launched.setClientToken("token");
+    launched.setPriceNanoUsdPerHour(14'100'000);
+  });
+  for (const int hour : {1, 2})
+    told_.tell("node-a/ledger", 240'200 + hour * 3'600'000, "i-7", {},
+               [&](schema::Payload::Builder payload) {
+                 auto charged = payload.initLedgerCharged();
+                 charged.setInstance("i-7");
+                 charged.setPlace(Told::place_c);
+                 charged.setAmountNanoUsd(14'100'000);
+                 price_c_.id().write(charged.initPriceEvent());
+                 proposal.id().write(charged.initDecision());
+               });
+  const Said said = ask(History(told_.events()), "i-7");
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_THAT(said.out,
+              HasSubstr("i-7 at us-east-1c/spot was rented at 14:04:00 for 0.0141 USD/h"));
+  EXPECT_THAT(said.out, HasSubstr("0.0282 USD charged so far"));
+  EXPECT_THAT(said.out, HasSubstr("web1 is to go to us-east-1c/spot"));
+  EXPECT_EQ(ask(History(told_.events()), "i-8").code, 4);
+}
+
 TEST_F(ExplainTest, a_completed_move_is_told_from_the_price_to_the_end) {
   const Event proposal = propose(180'100);
   told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
