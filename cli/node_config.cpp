@@ -51,6 +51,22 @@ Money price(TomlTable& table, std::string_view key) {
   return {};
 }
 
+MoveRules read_moves(TomlTable& table) {
+  MoveRules moves;
+  moves.per_day = static_cast<std::uint32_t>(table.integer("per_day", 0, 0, UINT32_MAX));
+  moves.at_once = static_cast<std::uint32_t>(table.integer("at_once", 0, 0, UINT32_MAX));
+  if (!table.has("egress_per_gib")) return moves;
+  const std::string written = table.text("egress_per_gib", "");
+  if (const auto egress = parse_price_or_zero(written, price_per_hour_max); egress.ok())
+    moves.egress_per_gib = *egress;
+  else
+    table.complain("egress_per_gib",
+                   absl::StrCat("has to be USD for each GiB that a move sends, as a text from "
+                                "\"0\" to \"1000\", such as \"0.01\": \"",
+                                printable(written), "\" is none"));
+  return moves;
+}
+
 HostConfig read_host(TomlTable& table) {
   HostConfig host;
   host.place = place_of(table);
@@ -283,9 +299,9 @@ std::string toml_texts(const std::vector<std::string>& values) {
                       "]");
 }
 
-std::string toml_price(Money price_per_hour) {
-  return toml_text(absl::StrFormat("%d.%09d", price_per_hour.nano_usd / 1'000'000'000,
-                                   price_per_hour.nano_usd % 1'000'000'000));
+std::string toml_price(Money price) {
+  return toml_text(
+      absl::StrFormat("%d.%09d", price.nano_usd / 1'000'000'000, price.nano_usd % 1'000'000'000));
 }
 
 std::string when(absl::Time time) {
@@ -316,8 +332,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   if (const absl::Status valid = config.fence.validate(); !valid.ok())
     file.complain("lease", std::string(valid.message()));
   TomlTable moves = file.table("moves");
-  config.moves.per_day = static_cast<std::uint32_t>(moves.integer("per_day", 0, 0, UINT32_MAX));
-  config.moves.at_once = static_cast<std::uint32_t>(moves.integer("at_once", 0, 0, UINT32_MAX));
+  config.moves = read_moves(moves);
   if (file.has("host")) {
     TomlTable host = file.table("host");
     config.host = read_host(host);
@@ -371,7 +386,8 @@ std::string to_toml(const NodeConfig& config) {
   absl::StrAppend(&toml, "\n[lease]\nttl = ", span(config.fence.ttl),
                   "\nfence_after = ", span(config.fence.fence_after),
                   "\n\n[moves]\nper_day = ", config.moves.per_day,
-                  "\nat_once = ", config.moves.at_once, "\n");
+                  "\nat_once = ", config.moves.at_once,
+                  "\negress_per_gib = ", toml_price(config.moves.egress_per_gib), "\n");
   if (!config.policies.empty()) toml += "\n[policies]\n";
   for (const auto& [name, path] : config.policies)
     absl::StrAppend(&toml, toml_text(name), " = ", toml_text(path), "\n");

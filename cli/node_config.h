@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "actors/ledger/billing.h"
 #include "actors/provider/fixed_hosts.h"
 #include "actors/provider/simulated_market.h"
 #include "actors/spot/generated_feed.h"
@@ -64,10 +65,13 @@ struct AccountConfig {
   std::vector<FixedHost> hosts;
 };
 
-// Of all VMs, to save money; 0: no limit. The same in every node of a cluster.
-struct MoveLimits {
+// The same in every node of a cluster.
+struct MoveRules {
+  // Of all VMs, to save money; 0: no limit.
   std::uint32_t per_day = 0;  // in 24 hours of market time
   std::uint32_t at_once = 0;
+  Money egress_per_gib =
+      usual_egress_per_gib;  // policies reckon with it, and the ledger charges it
 };
 
 // It keeps copies of what all nodes log, for the time when they are gone.
@@ -89,7 +93,7 @@ struct NodeConfig {
   std::string key, trust;  // files; both or none: then the bus is ipc alone
   std::vector<std::string> seeds;
   FencePolicy fence;
-  MoveLimits moves;
+  MoveRules moves;
   std::optional<HostConfig> host;
   std::optional<ArchiveConfig> archive;
   std::optional<XenConfig> xen;

@@ -321,6 +321,7 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   if (config.archive) actors.archive.patterns = config.archive->patterns;
   actors.policy.world.moves_per_day = config.moves.per_day;
   actors.policy.world.moving_max = config.moves.at_once;
+  actors.policy.world.egress_per_gib = config.moves.egress_per_gib;
   if (config.market) pace(actors, *config.market);
   if (!config.account) return actors;
 
@@ -338,6 +339,7 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   roles.provider.return_lead_min =
       std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
   roles.ledger.market = clock;
+  roles.ledger.egress_per_gib = config.moves.egress_per_gib;
   if (account.hosts.empty()) {
     roles.feed = feed;
     if (account.live) roles.watcher.silence = account.live->silence();

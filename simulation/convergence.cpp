@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "actors/inventory/domain_inventory.h"
 #include "core/vm_name.h"
+#include "simulation/charges.h"
 
 namespace supercloud {
 namespace {
@@ -19,10 +20,14 @@ constexpr const char* losses_said = "2: what a takeover loses is said";
 constexpr const char* domains_told = "what was last said of a Xen host's domains is how they are";
 constexpr const char* archives_keep =
     "an archive has what nodes have logged, once and in their order";
+constexpr const char* charges_right = "each hour, and what each move sends, is charged once";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
 constexpr Duration gap_time = absl::Seconds(5);
+
+// Time enough for another to take the ledger's role over, and to hear of what was before.
+constexpr Duration charge_time = absl::Seconds(20);
 
 // Time enough for an archive to hear of a node, and to read its log to the end.
 constexpr Duration archive_time = absl::Seconds(4);
@@ -301,6 +306,13 @@ void check_archive(SimulatedCluster& cluster, const std::string& keeper,
   }
 }
 
+void check_charges(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  const bool kept = cluster.options().market && anybody_left(cluster);
+  const absl::Time settled = kept ? cluster.scheduler().wall() - charge_time : absl::InfinitePast();
+  for (std::string& fault : charge_faults(history, settled))
+    cluster.checker().violated(charges_right, std::move(fault));
+}
+
 }  // namespace
 
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
@@ -310,6 +322,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_accesses(cluster, history);
   check_losses(cluster, history);
   check_domains(cluster, history);
+  check_charges(cluster, history);
   for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {

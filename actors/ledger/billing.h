@@ -72,6 +72,9 @@ std::string_view name_of(schema::Billing billing);
 // price x span, rounded half up to the nano-dollar.
 Money cost(Money usd_per_hour, absl::Duration span);
 
+// What clouds ask for a GiB that goes from one zone of a region to another, where nothing else is said.
+inline constexpr Money usual_egress_per_gib{10'000'000};
+
 // What it costs to send so many bytes at a price per GiB, rounded half up to the nano-dollar; at most 10^9 USD.
 Money transfer_cost(Money usd_per_gib, std::uint64_t bytes);
 

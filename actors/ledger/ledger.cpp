@@ -8,6 +8,15 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
+namespace {
+
+// In the order in which they are read: charges before what they are for.
+std::vector<std::string> ledger_facts() {
+  return {"spot.price_changed.>", "ledger.charged.>",      "instance.>",
+          "migration.started.>",  "migration.completed.>", "migration.aborted.>"};
+}
+
+}  // namespace
 
 Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
                LedgerOptions options)
@@ -16,16 +25,18 @@ Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
       options_(std::move(options)),
       role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr},
             {.retry = options_.role_retry}),
-      past_(context,
-            {.patterns = {"spot.price_changed.>", "ledger.charged.>", "instance.>"},
-             .archived = {"spot.price_changed.>", "ledger.charged.>", "instance.>"}},
+      past_(context, {.patterns = ledger_facts(), .archived = ledger_facts()},
             [this](const Event& event) { fold(event); }),
       done_(options_.ended_max),
       ends_(options_.ended_max),
       early_(options_.ended_max),
-      wishes_(options_.ended_max) {
-  context_.subscribe(Pattern::of("spot.price_changed.>"));
-  context_.subscribe(Pattern::of("ledger.charged.>"));
+      wishes_(options_.ended_max),
+      transfers_({.market = options_.market,
+                  .bytes = options_.transfer_bytes,
+                  .charged_max = options_.ended_max}) {
+  for (const char* pattern : {"spot.price_changed.>", "ledger.charged.>", "migration.started.>",
+                              "migration.completed.>", "migration.aborted.>"})
+    context_.subscribe(Pattern::of(pattern));
   context_.subscribe(Pattern::of("node.joined.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
   context_.subscribe(Pattern::of("instance.>"), [this] { past_.read([this] { role_.start(); }); });
@@ -44,9 +55,11 @@ void Ledger::receive(const Event& event) {
       type == schema::Payload::INSTANCE_REVOKED) {
     wake_later();
   }
+  charge_transfers();
 }
 
 void Ledger::fold(const Event& event) {
+  transfers_.apply(event);
   const auto payload = event.payload();
   switch (event.type()) {
     case schema::Payload::SPOT_PRICE_CHANGED: {
@@ -104,6 +117,7 @@ void Ledger::fold(const Event& event) {
     }
     case schema::Payload::LEDGER_CHARGED: {
       const auto charged = payload.getLedgerCharged();
+      if (charged.getSentBytes() > 0) return;
       const std::string id(text(charged.getInstance()));
       if (done_.contains(id)) return;
       const auto found = accounts_.find(id);
@@ -157,6 +171,8 @@ void Ledger::wake_later() {
   if (!role_.held() || !ready_) return;
   const absl::Time now = market_.now();
   std::optional<absl::Time> next;
+  // The past had them, or the role was another's.
+  if (!transfers_.due().empty()) next = now;
   for (const auto& [id, account] : accounts_) {
     const absl::Time due = account.over()
                                ? std::min(account.rental.end->at, now)
@@ -174,6 +190,7 @@ void Ledger::wake_later() {
 
 void Ledger::charge_due() {
   if (!role_.held()) return;
+  charge_transfers();
   const absl::Time now = market_.now();
   std::vector<std::string> done;
   for (auto& [id, account] : accounts_) {
@@ -206,6 +223,35 @@ void Ledger::publish(const Account& account, const Charge& charge) {
   if (const auto entry = prices.history.entry_at(charge.from))
     prices.events.at(entry->first).write(charged.initPriceEvent());
   if (!account.decision.empty()) account.decision.write(charged.initDecision());
+  context_.publish(std::move(draft));
+}
+
+// At once: by the end of a move it is known where its source was.
+void Ledger::charge_transfers() {
+  if (transfers_.due().empty() || !role_.held() || !ready_) return;
+  while (!transfers_.due().empty()) {
+    const Transfer transfer = transfers_.with_place(transfers_.due().begin()->second);
+    publish(transfer);
+    transfers_.charged(transfer.migration);
+  }
+}
+
+void Ledger::publish(const Transfer& transfer) {
+  Draft draft = context_.draft(!transfer.instance.empty() ? transfer.instance
+                               : !transfer.source.empty() ? transfer.source
+                                                          : transfer.vm);
+  auto charged = draft.payload().initLedgerCharged();
+  charged.setInstance(transfer.instance);
+  charged.setPlace(transfer.place);
+  charged.setAmountNanoUsd(transfer_cost(options_.egress_per_gib, transfer.bytes).nano_usd);
+  charged.setFromNs(absl::ToUnixNanos(transfer.from));
+  charged.setToNs(absl::ToUnixNanos(transfer.to));
+  charged.setPriceNanoUsdPerHour(options_.egress_per_gib.nano_usd);
+  charged.setWhy(absl::StrCat("sent by the move of ", transfer.vm,
+                              transfer.target.empty() ? "" : absl::StrCat(" to ", transfer.target),
+                              transfer.aborted ? ", which was aborted" : ""));
+  transfer.migration.write(charged.initDecision());
+  charged.setSentBytes(transfer.bytes);
   context_.publish(std::move(draft));
 }
 

@@ -1,6 +1,6 @@
 // The ledger: holds the role "ledger" and publishes what each instance costs, hour by hour, when the hour is over or the
-// instance has ended. By then the price at the hour's start has long arrived. A charge's key is (instance, hour): applied once,
-// whoever published it.
+// instance has ended; by then the price at the hour's start has long arrived. And what each move sent, when it has ended
+// (transfers.h). A charge's key is (instance, hour), or the migration: applied once, whoever published it.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <string>
 
 #include "actors/ledger/billing.h"
+#include "actors/ledger/transfers.h"
 #include "actors/market_time.h"
 #include "actors/past.h"
 #include "actors/recent.h"
@@ -26,7 +27,11 @@ struct LedgerOptions {
   absl::Duration hour = absl::Hours(1);  // of billing, market time
   // How long after the end of an hour it is charged: facts about it may still be on their way (cluster time).
   Duration settle = absl::Milliseconds(200);
-  // Instances that have ended and are charged to the end: so many are remembered, for facts about them that are told again. Those
+  // Of what moves send: one price for all places.
+  Money egress_per_gib = usual_egress_per_gib;
+  // TransferRules::bytes
+  std::optional<std::uint64_t> transfer_bytes = std::nullopt;
+  // Instances that have ended and are charged to the end, and moves that are charged: so many are remembered, for facts about them that are told again. Those
   // of which only the end or charges are known, likewise; one more, and the first of them would be charged anew.
   std::size_t ended_max = 100'000;
   // Market time for which prices are kept that no uncharged hour needs: the launch of an instance may be heard late.
@@ -49,6 +54,8 @@ class Ledger final : public Actor {
   void fold(const Event& event);
   void charge_due();
   void publish(const Account& account, const Charge& charge);
+  void charge_transfers();
+  void publish(const Transfer& transfer);
   void mark(Account& account, std::int64_t hour) const;
   bool is_done(const Account& account) const;
   void forget_if_done(const std::string& instance);
@@ -75,6 +82,7 @@ class Ledger final : public Actor {
   RecentMap<std::string, std::set<std::int64_t>> early_;
   RecentMap<std::string, EventId>
       wishes_;  // by client token: what instances not launched yet are for
+  Transfers transfers_;
   TimerId wake_ = 0;
 };
 

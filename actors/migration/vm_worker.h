@@ -126,6 +126,7 @@ class VmWorker {
   struct Aborted {
     EventId migration;
     std::string stage, why;
+    std::uint64_t sent_bytes = 0;  // until then, as far as its source has told
   };
 
   View view();

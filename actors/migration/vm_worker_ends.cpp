@@ -80,6 +80,7 @@ void VmWorker::say_aborted(const EventId& migration, std::function<void(bool log
   const bool known = aborted_ && aborted_->migration == migration;
   payload.setStage(known ? aborted_->stage : "not known");
   payload.setWhy(known ? aborted_->why : "who knew why was lost");
+  if (known) payload.setSentBytes(aborted_->sent_bytes);
   say_end(std::move(event), migration, std::move(then));
 }
 

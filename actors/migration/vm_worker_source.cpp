@@ -344,7 +344,7 @@ void VmWorker::abort_outgoing() {
                          : out.paused    ? "paused"
                          : out.sending   ? "copying memory"
                                          : "preparing",
-                         why};
+                         why, progress_.sent_bytes};
     }
     const auto guest = copy();
     if (guest && guest->state == GuestStatus::State::running && !shared_.seams.fabric.port(vm_))

@@ -68,6 +68,14 @@ std::string ended(schema::InstanceEnded::Reader e, std::string_view how) {
                       std::string(how), because(e.getWhy()));
 }
 std::string words(const Event&, schema::Charged::Reader e) {
+  if (e.getSentBytes() > 0) {
+    std::string out =
+        absl::StrCat(money_words({e.getAmountNanoUsd()}), " for ", bytes_words(e.getSentBytes()));
+    if (e.getPlace().size() > 0) absl::StrAppend(&out, " out of ", place_words(text(e.getPlace())));
+    if (e.getInstance().size() > 0) absl::StrAppend(&out, " (", str(e.getInstance()), ")");
+    return absl::StrCat(out, ", ", money_words({e.getPriceNanoUsdPerHour()}), " per GiB",
+                        because(e.getWhy()));
+  }
   return absl::StrCat(money_words({e.getAmountNanoUsd()}), " for ", str(e.getInstance()), " at ",
                       place_words(text(e.getPlace())), ", ", market_words(e.getFromNs()), " to ",
                       market_words(e.getToNs()), in_parentheses(e.getWhy()));
@@ -166,10 +174,11 @@ std::string words(const Event& event, schema::Proposed::Reader e) {
       absl::StrCat(event.subject(), " is to go to ",
                    to_node ? str(e.getTargetNode()) : place_words(text(e.getTargetPlace())),
                    because(e.getReason()), " (", str(e.getProposer()));
-  if (e.getGainNanoUsd() != 0)
-    absl::StrAppend(
-        &out, e.getGainNanoUsd() > 0 ? ", saves " : ", costs ",
-        money_words({e.getGainNanoUsd() > 0 ? e.getGainNanoUsd() : -e.getGainNanoUsd()}));
+  // A flight may well be dearer than the place that it leaves.
+  const std::int64_t gain = e.getGainNanoUsd();
+  if (gain != 0)
+    absl::StrAppend(&out, ", expected to cost ", money_words({gain > 0 ? gain : -gain}),
+                    gain > 0 ? " less than here" : " more than here");
   return out + ")";
 }
 std::string words(const Event& event, schema::Accepted::Reader e) {

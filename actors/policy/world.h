@@ -28,7 +28,7 @@ struct WorldOptions {
   absl::Duration lead = absl::Minutes(3);
   absl::Duration migration = absl::Seconds(30);  // until one was measured
   absl::Duration launch = absl::Seconds(60);
-  Money egress_per_gib{10'000'000};
+  Money egress_per_gib = usual_egress_per_gib;
   std::optional<Money> bid;  // per hour, at spot places; without it the on-demand price
   // what a move sends; without it: what the last one did, else the VM's memory
   std::optional<std::uint64_t> transfer_bytes;

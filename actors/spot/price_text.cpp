@@ -106,6 +106,12 @@ absl::StatusOr<Money> parse_price(std::string_view text, Money most) {
   return Money{mantissa};
 }
 
+absl::StatusOr<Money> parse_price_or_zero(std::string_view text, Money most) {
+  double zero = 1;
+  if (absl::SimpleAtod(absl_view(text), &zero) && zero == 0) return Money{};
+  return parse_price(text, most);
+}
+
 std::optional<absl::Time> price_time(std::int64_t seconds) {
   if (seconds < 0 || seconds > last_second) return std::nullopt;
   return absl::FromUnixSeconds(seconds);

@@ -19,6 +19,9 @@ inline constexpr Money price_per_hour_max{1'000'000'000'000};
 // what is no number, for zero and below, and above `most`.
 absl::StatusOr<Money> parse_price(std::string_view text, Money most);
 
+// ... and of what may be free: zero, too.
+absl::StatusOr<Money> parse_price_or_zero(std::string_view text, Money most);
+
 // A time as RFC 3339 has it, its seconds left out or not, with a zone or an offset: "2016-06-22T07:50Z",
 // "2015-08-11T23:55:48.000+00:00"; to the nanosecond. nullopt for anything else, and for what is not from 1970 to 2100.
 std::optional<absl::Time> parse_price_time(std::string_view text);

@@ -79,7 +79,7 @@ class DemoStory {
   std::vector<Move> moves_under_way() const;
   const std::deque<Line>& lines() const { return lines_; }
   const Figures& figures() const { return figures_; }
-  // Of instances while they carried VMs, as charged; and of those that stood by.
+  // Of instances while they carried VMs and of what moves sent, as charged; and of instances that stood by.
   Money spent() const { return spent_; }
   Money idle() const { return idle_; }
   // What the whole hours that the VMs have run would have cost, each on an on-demand instance of its own.
@@ -123,7 +123,8 @@ class DemoStory {
   std::deque<Line> lines_;
   Figures figures_;
   std::set<std::pair<std::string, std::int64_t>>
-      charged_;  // instance and from: told again, it counts once
+      charged_;             // instance and from: told again, it counts once
+  std::set<EventId> sent_;  // migrations; likewise
   Money spent_, idle_;
 };
 

@@ -25,6 +25,10 @@ History::History(std::vector<Event> events, bool ended)
     by_id_.try_emplace(event.id(), i);
     if (const EventId migration = migration_of(event); !migration.empty())
       by_migration_[migration].push_back(i);
+    // What a move sent is the ledger's word, and no step of it.
+    if (const auto payload = event.payload();
+        payload.isLedgerCharged() && payload.getLedgerCharged().getSentBytes() > 0)
+      by_migration_[EventId::from(payload.getLedgerCharged().getDecision())].push_back(i);
     if (event.type() == schema::Payload::POLICY_CONSIDERED) considered_[vm_of(event)].push_back(i);
     if (event.type() == schema::Payload::POLICY_FAILED) policy_failed_[vm_of(event)].push_back(i);
     fold_.apply(event);

@@ -25,7 +25,7 @@ class History {
   const ClusterFold& fold() const { return fold_; }
   // Null: no log has it.
   const Event* find(const EventId& id) const;
-  // In the order of time.
+  // In the order of time; and what the ledger charged for what it sent.
   std::vector<const Event*> of_migration(const EventId& migration) const;
   // The newest policy.considered about the VM that was published no later than `when` and, if `choice` is given, came to it.
   const Event* considered(const std::string& vm, HybridTime when, std::string_view choice) const;

@@ -44,6 +44,7 @@ int weight_of(const Event& event) {
     case schema::Payload::STORAGE_VERIFIED:
     case schema::Payload::NETWORK_SWITCHED:
     case schema::Payload::MIGRATION_CLEANED:
+    case schema::Payload::LEDGER_CHARGED:
       return detail;
     default:
       return background;

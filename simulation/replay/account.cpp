@@ -15,7 +15,11 @@ constexpr absl::Duration billing_hour = absl::Hours(1);
 Account::Account(absl::Time to, const ReplayModel& model,
                  const std::vector<Message<schema::VmSpec>>& vms,
                  std::map<std::string, std::string, std::less<>> restarted)
-    : to_(to), model_(model), restarted_(std::move(restarted)) {
+    : to_(to),
+      model_(model),
+      transfers_(
+          {.market = {absl::UnixEpoch(), absl::UnixEpoch(), 1}, .bytes = model.transfer_bytes()}),
+      restarted_(std::move(restarted)) {
   for (const Message<schema::VmSpec>& vm : vms)
     downtime_per_hour_[str(vm.reader().getName())] =
         Money{static_cast<std::int64_t>(vm.reader().getDowntimeNanoUsdPerHour())};
@@ -28,6 +32,7 @@ std::string Account::user_name(std::string_view subject) const {
 
 void Account::add(const Event& event) {
   using Payload = schema::Payload;
+  transfers_.apply(event);
   const auto payload = event.payload();
   const absl::Time at = event.time().wall();
   switch (event.type()) {
@@ -56,37 +61,30 @@ void Account::add(const Event& event) {
       return notice(event);
     case Payload::LEDGER_CHARGED: {
       const auto charged = payload.getLedgerCharged();
-      pay(at, Money{charged.getAmountNanoUsd()});
+      const Money amount{charged.getAmountNanoUsd()};
+      if (charged.getSentBytes() > 0) {
+        if (sent_.insert(EventId::from(charged.getDecision())).second)
+          pay(at, amount, &ReplayStrategy::transfer);
+        return;
+      }
+      pay(at, amount, &ReplayStrategy::instances);
       const auto rented = rented_.find(str(charged.getInstance()));
       if (rented != rented_.end())
         rented->second.charged_until = absl::FromUnixNanos(charged.getToNs());
       return;
     }
-    case Payload::POLICY_CONSIDERED: {
-      looked(event);
-      auto& candidates = considered_[std::string(event.subject())];
-      candidates.clear();
-      for (const auto candidate : payload.getPolicyConsidered().getCandidates())
-        candidates.push_back({str(candidate.getPlace()), Money{candidate.getCostNanoUsd()},
-                              Money{candidate.getGainNanoUsd()}, str(candidate.getExcluded())});
-      return;
-    }
+    case Payload::POLICY_CONSIDERED:
+      return looked(event);
     case Payload::POLICY_FAILED:
       if (++strategy_.failures == 1) strategy_.failure = str(payload.getPolicyFailed().getWhy());
       return;
-    case Payload::MIGRATION_PROPOSED: {
-      const auto proposed = payload.getMigrationProposed();
-      decisions_[event.id()] = {str(proposed.getReason()), proposed.getLeaving(),
-                                considered_[std::string(event.subject())]};
-      return;
-    }
-    case Payload::MIGRATION_COMPLETED: {
+    case Payload::MIGRATION_PROPOSED:
+      return proposed(event);
+    case Payload::MIGRATION_COMPLETED:
       ++strategy_.moves;
-      pay(at, model_.transfer_cost());
       add_downtime(user_name(event.subject()), at,
                    absl::Milliseconds(payload.getMigrationCompleted().getBlackoutMs()));
       return;
-    }
     case Payload::VM_RESUMED:
       return arrived(event);
     default:
@@ -94,7 +92,22 @@ void Account::add(const Event& event) {
   }
 }
 
-void Account::pay(absl::Time at, Money amount) {
+// What a policy compared is said right before what it proposes, but where the same was said at an earlier look: what it compared then was
+// another market's.
+void Account::proposed(const Event& event) {
+  const auto proposed = event.payload().getMigrationProposed();
+  Decision& decision = decisions_[event.id()];
+  decision.reason = str(proposed.getReason());
+  decision.leaving = proposed.getLeaving();
+  const auto look = looks_.find(std::string(event.subject()));
+  if (look == looks_.end()) return;
+  EventId next = look->second.event;
+  ++next.sequence;
+  if (next == event.id()) decision.candidates = look->second.candidates;
+}
+
+void Account::pay(absl::Time at, Money amount, Money ReplayStrategy::* of) {
+  strategy_.*of += amount;
   strategy_.cost += amount;
   strategy_.cumulative.emplace_back(at, strategy_.cost);
 }
@@ -103,7 +116,7 @@ void Account::add_downtime(const std::string& vm, absl::Time at, absl::Duration 
   strategy_.down += span;
   const auto price = downtime_per_hour_.find(vm);
   if (price != downtime_per_hour_.end() && price->second > Money{})
-    pay(at, cost(price->second, span));
+    pay(at, cost(price->second, span), &ReplayStrategy::downtime);
 }
 
 void Account::arrived(const Event& event) {
@@ -131,6 +144,11 @@ void Account::arrived(const Event& event) {
 
 void Account::looked(const Event& event) {
   const auto considered = event.payload().getPolicyConsidered();
+  Look& look = looks_[std::string(event.subject())];
+  look = {event.id(), {}};
+  for (const auto candidate : considered.getCandidates())
+    look.candidates.push_back({str(candidate.getPlace()), Money{candidate.getCostNanoUsd()},
+                               Money{candidate.getGainNanoUsd()}, str(candidate.getExcluded())});
   const auto vm = vms_.find(user_name(event.subject()));
   if (text(considered.getChoice()) != "stay" || vm == vms_.end() || !vm->second.stay) return;
   std::vector<ReplayLook>& looks = strategy_.stays[*vm->second.stay].looks;
@@ -184,7 +202,8 @@ void Account::settle(const Rented& rented, const PriceHistory& prices) {
     const std::int64_t hour = (from - rental.launched) / billing_hour;
     const Charge charge = charge_of(rental, prices, hour, billing_hour);
     const bool begun = goes_on && rental.billing == schema::Billing::HOURLY;
-    pay(to_, begun ? cost(charge.usd_per_hour, charge.to - charge.from) : charge.amount);
+    pay(to_, begun ? cost(charge.usd_per_hour, charge.to - charge.from) : charge.amount,
+        &ReplayStrategy::instances);
   }
 }
 
@@ -196,6 +215,8 @@ void Account::finish(ReplayStrategy& strategy, const std::map<std::string, Price
     const auto known = prices.find(rented.rental.place);
     settle(rented, known == prices.end() ? PriceHistory() : known->second);
   }
+  for (const auto& [migration, transfer] : transfers_.due())
+    pay(to_, transfer_cost(model_.egress_per_gib, transfer.bytes), &ReplayStrategy::transfer);
   strategy = std::move(strategy_);
 }
 

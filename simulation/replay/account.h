@@ -1,5 +1,5 @@
-// What a run's events say it did and paid: what the ledger charged, and what the model says that moves cost beside it, the transfer and
-// the downtime.
+// What a run's events say it did and paid: what the ledger charged for instances and for what moves sent, and what the model says
+// that downtime costs, which no cloud asks for.
 #pragma once
 
 #include <functional>
@@ -12,6 +12,7 @@
 
 #include "absl/time/time.h"
 #include "actors/ledger/billing.h"
+#include "actors/ledger/transfers.h"
 #include "core/event.h"
 #include "core/message.h"
 #include "core/schema/types.capnp.h"
@@ -33,8 +34,8 @@ class Account {
   // Ids of places of which something was rented that the ledger had not charged in full by the end.
   std::set<std::string> unsettled() const;
   // What the ledger has not charged by the end is counted by its rules, and of what is still rented the begun hour as far as it has
-  // gone: by the hour at the price of its start, by the second at the prices in force. `prices`: of unsettled() places; of one
-  // without any the price that the provider said at the launch holds.
+  // gone: by the hour at the price of its start, by the second at the prices in force; and what moves sent that have just ended.
+  // `prices`: of unsettled() places; of one without any the price that the provider said at the launch holds.
   void finish(ReplayStrategy& strategy, const std::map<std::string, PriceHistory>& prices);
 
  private:
@@ -50,6 +51,11 @@ class Account {
     bool leaving = false;
     std::vector<ReplayCandidate> candidates;
   };
+  // A look of a policy's, whose proposal is the next event of the same origin.
+  struct Look {
+    EventId event;
+    std::vector<ReplayCandidate> candidates;
+  };
   struct Vm {
     std::string node;
     std::optional<absl::Time> down_since;
@@ -61,8 +67,10 @@ class Account {
   void settle(const Rented& rented, const PriceHistory& prices);
   void leave(Vm& vm, absl::Time at);
   void looked(const Event& event);
+  void proposed(const Event& event);
 
-  void pay(absl::Time at, Money amount);
+  // `of`: the part of ReplayStrategy::cost.
+  void pay(absl::Time at, Money amount, Money ReplayStrategy::* of);
   void add_downtime(const std::string& vm, absl::Time at, absl::Duration span);
   // A VM that was started anew is the same to its user.
   std::string user_name(std::string_view subject) const;
@@ -70,10 +78,12 @@ class Account {
   const absl::Time to_;
   const ReplayModel model_;
   ReplayStrategy strategy_;
-  std::map<std::string, std::string> places_;                       // by node
-  std::map<std::string, Rented> rented_;                            // by instance
-  std::map<std::string, std::vector<ReplayCandidate>> considered_;  // by VM: the newest
+  std::map<std::string, std::string> places_;  // by node
+  std::map<std::string, Rented> rented_;       // by instance
+  std::map<std::string, Look> looks_;          // by VM: the newest
   std::map<EventId, Decision> decisions_;
+  Transfers transfers_;
+  std::set<EventId> sent_;  // migrations that the ledger has charged
   std::map<std::string, Vm> vms_;
   const std::map<std::string, std::string, std::less<>> restarted_;
   std::map<std::string, Money> downtime_per_hour_;  // by VM

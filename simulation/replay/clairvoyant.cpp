@@ -248,6 +248,27 @@ absl::StatusOr<Clairvoyance> clairvoyant(const ScheduleModel& model) {
   return search.told(best);
 }
 
+std::optional<int> fewest_moves(const ScheduleModel& model) {
+  const int places = model.grid().places();
+  const std::optional<int>& start = model.costs().start;
+  // To be at each place; nullopt: nobody can be there.
+  std::vector<std::optional<int>> here(static_cast<std::size_t>(places));
+  for (int place = 0; place < places; ++place)
+    if ((!start || *start == place) && model.usable(place, 0)) here[place] = 0;
+  std::optional<int> fewest = 0;
+  const auto fewer = [](std::optional<int> a, std::optional<int> b) {
+    return !a || (b && *b < *a) ? b : a;
+  };
+  for (int step = 1; step <= model.grid().steps(); ++step) {
+    fewest.reset();
+    for (const std::optional<int>& moves : here) fewest = fewer(fewest, moves);
+    if (!fewest || step == model.grid().steps()) break;
+    for (int place = 0; place < places; ++place)
+      here[place] = model.usable(place, step) ? fewer(here[place], *fewest + 1) : std::nullopt;
+  }
+  return fewest;
+}
+
 absl::StatusOr<std::vector<std::optional<Clairvoyance>>> clairvoyant_curve(
     const ScheduleModel& model, const std::vector<int>& budgets) {
   const absl::StatusOr<Clairvoyance> unlimited = clairvoyant(model);
@@ -283,9 +304,9 @@ absl::StatusOr<Clairvoyance> clairvoyant_with_moves(const ScheduleModel& model, 
   auto curve = clairvoyant_curve(model, {budget});
   if (!curve.ok()) return curve.status();
   if (!curve->front()) {
-    return absl::FailedPreconditionError(absl::StrCat("with at most ", budget,
-                                                      " moves the VM would be taken by the cloud; ",
-                                                      "allow more, or let it go on-demand, too"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("with at most ", budget, " moves the VM would be taken by the cloud; allow ",
+                     fewest_moves(model).value_or(budget + 1), ", or let it go on-demand, too"));
   }
   return *std::move(curve->front());
 }

@@ -28,8 +28,12 @@ struct Clairvoyance {
 // FailedPrecondition: at some time there is no place to be at (without on-demand, say, while all spot prices exceed their bids).
 absl::StatusOr<Clairvoyance> clairvoyant(const ScheduleModel& model);
 
+// The fewest moves with which a VM is never where the cloud takes its instance; nullopt: no number of them does. In
+// O(steps x places^2) at most.
+std::optional<int> fewest_moves(const ScheduleModel& model);
+
 // With at most `budget` moves: exact, not the convex hull that Lagrangian relaxation gives; one more dimension of the state, thus
-// O(steps x places^2 x budget). FailedPrecondition, too, if so few moves do not do.
+// O(steps x places^2 x budget). FailedPrecondition, too, if so few moves do not do; with the fewest that do.
 absl::StatusOr<Clairvoyance> clairvoyant_with_moves(const ScheduleModel& model, int budget);
 
 // ... for several budgets by one search up to the largest of them; in their order, nullopt where so few moves do not do.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "actors/ledger/billing.h"
 #include "core/schema/event.capnp.h"
 #include "core/units.h"
 
@@ -25,7 +26,7 @@ struct ReplayModel {
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;
   int dirty_percent = 130;  // what is sent of the memory, as pages are dirtied meanwhile
   std::uint64_t disk_delta_bytes = std::uint64_t{1} << 30;
-  Money egress_per_gib{10'000'000};
+  Money egress_per_gib = usual_egress_per_gib;
   Money downtime_per_hour;
   std::uint32_t moves_per_day = 0;  // of all VMs; 0: no limit
   std::uint32_t moving_max = 0;     // VMs at once, to save money; 0: no limit

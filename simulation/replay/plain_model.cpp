@@ -125,6 +125,7 @@ ReplayStrategy PlainModel::run(std::string name, const HourlyChoice& choice, boo
       here = next;
     }
     result.cost += paid[static_cast<std::size_t>(next)];
+    result.instances = result.cost;
     result.stays.back().to = at + clock_hour;
     result.cumulative.emplace_back(at + clock_hour, result.cost);
   }

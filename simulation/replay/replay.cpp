@@ -97,7 +97,10 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
     furnish(machine, model, line);
     machine.actors.policies = options.policies;
   };
-  cluster.adjust_market = [](NodeActorsOptions::Market& market) {
+  cluster.adjust_market = [&model](NodeActorsOptions::Market& market) {
+    // Guests that do nothing send less than the model says.
+    market.ledger.egress_per_gib = model.egress_per_gib;
+    market.ledger.transfer_bytes = model.transfer_bytes();
     // What was there from the start is given back like any other once nobody is on it.
     market.provider.keep_initial = false;
     market.watcher.silence = absl::Hours(24 * 365);

@@ -41,15 +41,18 @@ struct ReplayStay {
 
 struct ReplayStrategy {
   std::string name;
-  Money cost;
-  std::int64_t moves = 0;         // completed, flights included
-  std::int64_t revocations = 0;   // notices met by instances with a VM on them
-  std::int64_t caught = 0;        // VMs that were still there when the cloud took the instance
-  absl::Duration down;            // sum over VMs, blackouts included
-  std::int64_t answers = 0;       // of the policy that were taken, to stay or to go
-  std::int64_t failures = 0;      // of it: late, crashed, nonsense
-  std::string failure;            // what the first one was
-  std::vector<ReplayStay> stays;  // in order of `from`
+  Money cost;                    // the sum of the next three
+  Money instances, transfer;     // as the ledger charges them: hours of machines, what moves sent
+  Money downtime;                // what it costs the VMs' users; no cloud asks for it
+  std::int64_t moves = 0;        // completed, flights included
+  std::int64_t revocations = 0;  // notices met by instances with a VM on them
+  std::int64_t caught = 0;       // VMs that were still there when the cloud took the instance
+  absl::Duration down;           // sum over VMs, blackouts included
+  std::int64_t answers = 0;      // of the policy that could be taken, to stay or to go
+  std::int64_t failures =
+      0;  // of it: late, crashed, nonsense; without a count of answers, as often as events told so
+  std::string failure;                                   // what the first one was
+  std::vector<ReplayStay> stays;                         // in order of `from`
   std::vector<std::pair<absl::Time, Money>> cumulative;  // what was paid by then, in order
   std::uint64_t events = 0;                              // in its log
 };
@@ -66,9 +69,9 @@ struct ReplayResult {
   int vms = 1;
   std::vector<ReplayPrices> prices;
   Money on_demand;    // all the time, all VMs
-  Money clairvoyant;  // the least that was possible under the model
-  std::vector<ReplayStrategy>
-      strategies;  // the asked policy first; then the baselines, "clairvoyant" the last
+  Money clairvoyant;  // the least that was possible under the model, with as many moves as pay
+  // the asked policy first; then the baselines; with a budget of moves "clairvoyant-20-moves"; "clairvoyant" the last
+  std::vector<ReplayStrategy> strategies;
   std::optional<double>
       saving_reached;  // of the asked policy: (on_demand - cost) / (on_demand - clairvoyant); empty: nothing to save
   std::uint64_t rejected_rows = 0;  // damaged prices that were left out

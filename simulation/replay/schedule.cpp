@@ -57,11 +57,11 @@ absl::StatusOr<ScheduleModel> ScheduleModel::create(const PriceGrid& grid,
     model.unit_steps_ = static_cast<int>(costs.hour / grid.step());
   }
   model.held_steps_ = std::min(held, model.unit_steps_);
-  const Money down = supercloud::cost(costs.downtime_per_hour, costs.blackout);
+  model.down_ = supercloud::cost(costs.downtime_per_hour, costs.blackout);
   for (int from = 0; from < grid.places(); ++from) {
     model.find_usable(from);
     for (int to = 0; to < grid.places(); ++to) {
-      Money move = down;
+      Money move = model.down_;
       if (costs.egress_per_gib && from != to)
         move += transfer_cost(costs.egress_per_gib(grid.place(from), grid.place(to)),
                               static_cast<std::uint64_t>(costs.transfer_bytes));
@@ -148,7 +148,10 @@ absl::StatusOr<std::vector<ScheduleModel::Paid>> ScheduleModel::payments(
           schedule_time(grid_->time_of(step)),
           grid_->known(place, step) ? ": the price exceeds the bid" : ": there is no price yet"));
     }
-    if (i > 0) result.push_back({from, move(stays[i - 1].place, place)});
+    if (i > 0) {
+      result.push_back({from, move(stays[i - 1].place, place) - down_, &ReplayStrategy::transfer});
+      result.push_back({from, down_, &ReplayStrategy::downtime});
+    }
     int begun = from;
     for (int step = from; step < to; step += together) {
       result.push_back({step, hourly ? unit(place, step)
@@ -176,6 +179,7 @@ absl::StatusOr<ReplayStrategy> ScheduleModel::strategy(const Schedule& schedule,
   result.name = std::move(name);
   for (const Paid& payment : *paid) {
     result.cost += payment.amount;
+    result.*payment.of += payment.amount;
     const absl::Time at = grid_->time_of(payment.step);
     if (!result.cumulative.empty() && result.cumulative.back().first == at) {
       result.cumulative.back().second = result.cost;

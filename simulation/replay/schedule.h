@@ -95,6 +95,7 @@ class ScheduleModel {
   struct Paid {
     int step = 0;
     Money amount;
+    Money ReplayStrategy::* of = &ReplayStrategy::instances;
   };
 
   ScheduleModel(const PriceGrid& grid, ScheduleCosts costs)
@@ -105,6 +106,7 @@ class ScheduleModel {
   const PriceGrid* grid_;
   ScheduleCosts costs_;
   absl::Duration hold_;
+  Money down_;  // of a move's cost, what its downtime is worth
   int unit_steps_ = 1, held_steps_ = 0;
   std::vector<std::vector<std::uint8_t>> usable_;
   std::vector<Money> moves_;

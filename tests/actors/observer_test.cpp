@@ -214,6 +214,26 @@ TEST(Words, are_exact_and_plain) {
   EXPECT_EQ(bytes_words(1), "1 byte");
 }
 
+// A flight may be dearer than what it leaves: that is no cost of the move.
+TEST(Words, of_a_gain_are_true_below_zero_too) {
+  Told told;
+  const auto words = [&](std::int64_t gain) {
+    return describe(told.tell("node-a/policy", 0, "web1", {}, [gain](Payload::Builder payload) {
+      auto proposed = payload.initMigrationProposed();
+      proposed.setTargetPlace(Told::place_c);
+      proposed.setProposer("policy x");
+      proposed.setGainNanoUsd(gain);
+    }));
+  };
+  EXPECT_EQ(words(19'000'000),
+            "web1 is to go to us-east-1c/spot (policy x, expected to cost 0.0190 USD less than "
+            "here)");
+  EXPECT_EQ(words(-19'000'000),
+            "web1 is to go to us-east-1c/spot (policy x, expected to cost 0.0190 USD more than "
+            "here)");
+  EXPECT_EQ(words(0), "web1 is to go to us-east-1c/spot (policy x)");
+}
+
 TEST_F(MarketWorld, an_observer_that_joined_late_answers_for_what_was_before) {
   TestNode& a = start("a");
   publish(a, "web1", [](Payload::Builder payload) {

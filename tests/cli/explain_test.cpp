@@ -98,7 +98,7 @@ TEST_F(ExplainTest, a_completed_move_is_told_from_the_price_to_the_end) {
       ask(History(told_.events()), "web1").out,
       R"(web1 runs on node-c at us-east-1c/spot since 14:03:02 because the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (0.0190 USD/h less). The move took 1.8 s, and the guest was paused for 41 ms.
 14:03:00.000 us-east-1c/spot costs 0.0141 USD/h since 2015-08-22 00:00 market time
-14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, saves 0.0190 USD)
+14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, expected to cost 0.0190 USD less than here)
 14:00:01.000   ├ known: us-east-1a/spot costs 0.0331 USD/h since 2015-08-22 00:00 market time
 14:03:00.100   ├ policy cheapest compared:
                │ ├ us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying; chosen
@@ -119,6 +119,28 @@ TEST_F(ExplainTest, a_completed_move_is_told_from_the_price_to_the_end) {
 )");
 }
 
+TEST_F(ExplainTest, a_move_tells_what_was_paid_for_what_it_sent) {
+  const Event proposal = propose(180'100);
+  told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
+  told_.tell("site/ledger", 182'200, "i-1", {}, [&](schema::Payload::Builder payload) {
+    auto charged = payload.initLedgerCharged();
+    charged.setInstance("i-1");
+    charged.setPlace(Told::place_a);
+    charged.setAmountNanoUsd(5'860'000);
+    charged.setPriceNanoUsdPerHour(10'000'000);
+    charged.setSentBytes(std::uint64_t{600} << 20U);
+    charged.setWhy("sent by the move of web1 to node-c");
+    proposal.id().write(charged.initDecision());
+  });
+  const std::string told =
+      "0.0059 USD for 600 MiB out of us-east-1a/spot (i-1), 0.0100 USD per GiB: sent by the move "
+      "of web1 to node-c";
+  const History history(told_.events());
+  EXPECT_THAT(ask(history, "web1", true).out, HasSubstr(told));
+  EXPECT_THAT(ask(history, proposal.id().short_id(), true).out, HasSubstr(told));
+  EXPECT_EQ(history.fold().migration(proposal.id())->vm, "main/web1");
+}
+
 TEST_F(ExplainTest, a_refusal_shows_every_failed_check_with_its_cure) {
   const Event proposal = propose(180'100);
   told_.refused(proposal, 180'150);
@@ -126,7 +148,7 @@ TEST_F(ExplainTest, a_refusal_shows_every_failed_check_with_its_cure) {
       ask(History(told_.events()), proposal.id().short_id()).out,
       R"(web1 was not moved to node-c at us-east-1c/spot: node-a refused at 14:03:00, 2 checks failed.
 14:03:00.000 us-east-1c/spot costs 0.0141 USD/h since 2015-08-22 00:00 market time
-14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, saves 0.0190 USD)
+14:03:00.100 └ web1 is to go to us-east-1c/spot: the paid hour at us-east-1a/spot ends; the next would cost 0.0331, at us-east-1c/spot 0.0141 (policy cheapest, expected to cost 0.0190 USD less than here)
 14:00:01.000   ├ known: us-east-1a/spot costs 0.0331 USD/h since 2015-08-22 00:00 market time
 14:03:00.100   ├ policy cheapest compared:
                │ ├ us-east-1c/spot would cost 0.0141 USD, 0.0190 USD less than staying; chosen

@@ -147,6 +147,27 @@ TEST(NodeConfig, BudgetsOfMovesAndTheWayOfBillingAreReadAndWritten) {
             std::string::npos);
 }
 
+TEST(NodeConfig, WhatMovesSendHasAPrice) {
+  const auto said = [](const std::string& price) {
+    return std::string(good) + "[moves]\negress_per_gib = " + price + "\n";
+  };
+  EXPECT_EQ(parse_node_config(good, "node.toml")->moves.egress_per_gib, Money{10'000'000});
+  for (const auto& [written, nano_usd] :
+       {std::pair("\"0.02\"", 20'000'000), std::pair("\"0\"", 0)}) {
+    const auto config = parse_node_config(said(written), "node.toml");
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->moves.egress_per_gib, Money{nano_usd});
+    EXPECT_EQ(parse_node_config(to_toml(*config), "again.toml")->moves.egress_per_gib,
+              Money{nano_usd});
+  }
+  for (const char* wrong : {"\"-0.01\"", "\"free\"", "\"1001\"", "\"\""})
+    EXPECT_EQ(mistake_in(said(wrong)),
+              std::string("node.toml:20: moves.egress_per_gib has to be USD for each GiB that a "
+                          "move sends, as a text from \"0\" to \"1000\", such as \"0.01\": ") +
+                  wrong + " is none");
+  EXPECT_NE(mistake_in(said("0.01")).find("node.toml:20: moves.egress_per_gib"), std::string::npos);
+}
+
 TEST(NearNames, AreThoseWithFewLettersChanged) {
   EXPECT_EQ(near_names("wbe1", {"web1", "database", "web2"}), (std::vector<std::string>{"web1"}));
   EXPECT_TRUE(near_names("zzzz", {"web1"}).empty());

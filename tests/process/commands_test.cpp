@@ -150,7 +150,7 @@ TEST_F(CommandsTest, AllAnswerWhileTheDemoRunsAndTheLogsAnswerAfterIt) {
                 HasSubstr(std::string("(policy ") + policy + ")"));
     const std::string moves = std::string("migration.proposed.main.") + vm;
     EXPECT_THAT(expect({"events", "--since", "start", moves}, 0).out,
-                HasSubstr(std::string("(policy ") + policy + ", saves "));
+                HasSubstr(std::string("(policy ") + policy + ", expected to cost "));
   }
 
   // The last run's log.

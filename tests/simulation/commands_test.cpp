@@ -345,6 +345,25 @@ TEST_F(CommandsTest, cancel_takes_effect_before_the_commit_and_says_so) {
   EXPECT_EQ(count(schema::Payload::MIGRATION_COMPLETED), 0);
 }
 
+// As its source last told: what is sent is paid for, whatever comes of it.
+TEST_F(CommandsTest, an_aborted_move_says_what_it_had_sent) {
+  ASSERT_TRUE(create("node-0", "2", 2048).ok());
+  cluster_.run_for(absl::Seconds(5));
+  cluster_.migrate("node-0", "2", "node-1");
+  cluster_.run_for(absl::Milliseconds(1600));
+  ASSERT_TRUE(ask("node-0", [](Request::Builder request) {
+                request.initCancelMigration().initVm().setName("2");
+              }).ok());
+  std::uint64_t sent = 0;
+  for (const Event& event : cluster_.history()) {
+    if (event.type() != schema::Payload::MIGRATION_ABORTED) continue;
+    EXPECT_EQ(text(event.payload().getMigrationAborted().getStage()), "copying memory");
+    sent = std::max(sent, event.payload().getMigrationAborted().getSentBytes());
+  }
+  EXPECT_GT(sent, std::uint64_t{100} << 20U);
+  EXPECT_LT(sent, std::uint64_t{2048} << 20U);
+}
+
 TEST_F(CommandsTest, a_dry_run_tells_every_failed_check_and_moves_nothing) {
   const auto checks = ask("node-0", [](Request::Builder request) {
     auto migrate = request.initMigrateVm();

@@ -86,6 +86,7 @@ class RealPrices : public testing::TestWithParam<Series> {
           PriceAccounting::Move move = proposed.at(event.migration());
           move.from = moves_.empty() ? "home" : moves_.back().to;
           moves_.push_back(move);
+          completed_[event.migration()] = payload.getMigrationCompleted().getSentBytes();
           slowest_move_ =
               std::max(slowest_move_, seconds(market_.at(event.time().wall())) - move.at);
           break;
@@ -103,6 +104,12 @@ class RealPrices : public testing::TestWithParam<Series> {
           break;
         case schema::Payload::LEDGER_CHARGED: {
           const auto charged = payload.getLedgerCharged();
+          if (charged.getSentBytes() > 0) {
+            EXPECT_TRUE(
+                sent_.emplace(EventId::from(charged.getDecision()), charged.getSentBytes()).second)
+                << to_json(event);
+            break;
+          }
           by_instance.at(launches.at(std::string(text(charged.getInstance()))))
               .push_back({static_cast<double>(charged.getFromNs()) / 1e9,
                           short_place(std::string(text(charged.getPlace()))),
@@ -119,6 +126,7 @@ class RealPrices : public testing::TestWithParam<Series> {
   MarketClock market_;
   std::vector<PriceAccounting::Move> moves_;
   std::vector<PriceAccounting::Hour> hours_;
+  std::map<EventId, std::uint64_t> completed_, sent_;  // bytes, by migration: said and charged
   double slowest_move_ = 0;
   int notices_ = 0;
 };
@@ -198,6 +206,7 @@ TEST_P(RealPrices, cost_moves_and_places_are_those_of_an_independent_accounting)
                 hours_[i].nano == expected.hours[i].nano)
         << "hour " << i << ": " << told(hours_[i]) << ", expected " << told(expected.hours[i]);
   EXPECT_EQ(paid, expected_paid);
+  EXPECT_EQ(sent_, completed_) << "what each move sent is charged once";
   std::string where;
   for (const auto& machine : cluster.machines())
     for (const GuestProbe& probe : machine->probes())
