@@ -342,49 +342,6 @@ TEST_F(Replay, OfPricesThatTurnByTheClockSmartSpotIsAlwaysLate) {
   EXPECT_NEAR(paid("smart-spot", 12), 11.3, 0.1);
 }
 
-// Goes from zone to zone each hour, and compares two places, which cost what the hour says.
-class Restless final : public Policy {
- public:
-  std::string name() const override { return "restless"; }
-  void decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) override {
-    const auto reader = world.reader();
-    const absl::Time now = absl::FromUnixNanos(reader.getNowNs());
-    const absl::Time hour = absl::FromUnixSeconds(absl::ToUnixSeconds(now) / 3600 * 3600);
-    const std::int64_t number = absl::ToUnixSeconds(now) / 3600;
-    reply(Message<schema::Decision>::build([&](schema::Decision::Builder decision) {
-      // It wants to leave long before it may: the VM has just come.
-      decision.setChoice(zone(number % 2 == 0 ? "a" : "b").id());
-      decision.setReason("its hour has come");
-      decision.setWakeAtNs(absl::ToUnixNanos(hour + absl::Hours(1)));
-      auto candidates = decision.initCandidates(2);
-      candidates[0].setPlace(zone("a").id());
-      candidates[0].setCostNanoUsd(number);
-      candidates[1].setPlace(zone("b").id());
-      candidates[1].setCostNanoUsd(number);
-    }));
-  }
-};
-
-// What was compared at another time is not what a move rests on.
-TEST_F(Replay, ShowsOfAMoveWhatItsOwnLookCompared) {
-  prices({{"a", 0, 5 * cent}, {"b", 0, 6 * cent}, {"c", 0, 6 * cent}, {"a", 720, 5 * cent}});
-  options_.to = options_.from + absl::Hours(12);
-  options_.start = zone("a");
-  options_.policies["restless"] = [] { return std::make_unique<Restless>(); };
-  choose("restless");
-  int with = 0;
-  const ReplayStrategy strategy = run();
-  ASSERT_GT(strategy.moves, 6);
-  for (const ReplayStay& stay : strategy.stays) {
-    if (stay.candidates.empty()) continue;
-    ++with;
-    EXPECT_NEAR(static_cast<double>(stay.candidates[0].cost.nano_usd),
-                static_cast<double>(absl::ToUnixSeconds(stay.from)) / 3600, 1)
-        << stay.decision;
-  }
-  EXPECT_GT(with, 0);
-}
-
 TEST_F(Replay, EndsWhenItIsTold) {
   options_.progress = [this](absl::Time now) { return now < options_.from + absl::Hours(5); };
   EXPECT_TRUE(absl::IsCancelled(replay(options_, "tested").status()));
