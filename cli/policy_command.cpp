@@ -101,6 +101,8 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
   const auto result = run(command, setup, {both.first, both.second});
   if (!result.ok()) return fail(result.status());
   std::cerr << failures_text(*result);
+  // What never decided anything has no cost to compare.
+  const int exit_code = never_answered(*result) ? exit_failed : exit_ok;
   const ReplayStrategy& first = result->strategies[0];
   const ReplayStrategy& second = result->strategies[1];
   const auto a = weekly_costs(first, result->from, result->to);
@@ -114,7 +116,7 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
                      {"first_dearer", weeks.dearer}, {"mean_usd", usd(weeks.mean)},
                      {"p_value", weeks.p_value},     {"costs_usd", std::move(by_week)}};
     std::cout << json.dump(2) << "\n";
-    return exit_ok;
+    return exit_code;
   }
   std::cout << replay_text(*result) << "\n";
   std::vector<std::vector<std::string>> rows = {
@@ -128,7 +130,7 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
   if (rows.size() > 1) std::cout << text_table(rows) << "\n";
   if (weeks.weeks < 2) {
     std::cout << "Fewer than two whole weeks: nothing can be said of chance.\n";
-    return exit_ok;
+    return exit_code;
   }
   const bool cheaper = weeks.mean.nano_usd < 0;
   std::cout << absl::StrFormat(
@@ -137,7 +139,7 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
       first.name, std::abs(usd(weeks.mean)), cheaper ? "cheaper" : "dearer", second.name,
       weeks.cheaper, weeks.weeks, weeks.dearer, weeks.p_value,
       weeks.p_value < 0.05 ? "." : ": these prices do not tell them apart.");
-  return exit_ok;
+  return exit_code;
 }
 
 // ---- explain -----------------------------------------------------------------------------------------------------------------
@@ -256,6 +258,7 @@ void add_policy_command(CLI::App& root, Program& program) {
   compare->add_option("second", comparison->both.second, "A name, or a file")->required();
   add_replay_options(*compare, comparison->setup);
   compare->footer(
+      "Exit code 1: one of them failed each time it was asked.\n\n"
       "Examples:\n"
       "  supercloud policy compare smart-spot cheapest --prices prices.json\n"
       "  supercloud policy compare smart-spot examples/policy.py --prices 2016.csv --type "

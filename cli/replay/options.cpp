@@ -57,9 +57,7 @@ void add_bytes(CLI::App& command, const std::string& name, const std::string& wh
 
 // 0 is a price here, too: nothing is paid.
 absl::StatusOr<Money> read_money(const std::string& said) {
-  double zero = 1;
-  if (absl::SimpleAtod(said, &zero) && zero == 0) return Money{};
-  return parse_price(said, price_per_hour_max);
+  return parse_price_or_zero(said, price_per_hour_max);
 }
 
 template <class Target>
@@ -172,7 +170,8 @@ void add_replay_options(CLI::App& command, ReplaySetup& setup) {
       ->option_text("SIZE");
   command
       .add_option("--clairvoyant-moves", setup.clairvoyant_moves,
-                  "Moves that the clairvoyant may make with each VM; without it as many as pay")
+                  "Also a clairvoyant that moves each VM so many times at most; what was possible "
+                  "is still what the other one pays, who moves as often as it pays")
       ->option_text("N")
       ->check(CLI::Range(0, 1000));
   add_span(command, "--answer-within",

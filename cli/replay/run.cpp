@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/ledger/billing.h"
+#include "actors/policy/decision_check.h"
 #include "actors/policy/policy.h"
 #include "core/text.h"
 #include "core/vm_spec.h"
@@ -32,25 +33,36 @@ ReplayOptions with_policy(const ReplayOptions& options, const std::string& polic
   return changed;
 }
 
-// Counts the answers of a policy; one strategy's run is in one thread.
+// What became of the questions to a policy.
+struct Answers {
+  std::int64_t taken = 0, failed = 0;
+};
+
+// Counts them; one strategy's run is in one thread.
 class CountedPolicy final : public Policy {
  public:
-  CountedPolicy(std::unique_ptr<Policy> policy, std::int64_t& answers)
+  CountedPolicy(std::unique_ptr<Policy> policy, Answers& answers)
       : policy_(std::move(policy)), answers_(answers) {}
   std::string name() const override { return policy_->name(); }
   void decide(Message<schema::World> world, Reply<Message<schema::Decision>> reply) override {
     const Instant deadline = reply.deadline();
-    policy_->decide(std::move(world),
-                    {deadline, [&answers = answers_, reply = std::move(reply)](
+    policy_->decide(world,
+                    {deadline, [&answers = answers_, world, reply = std::move(reply)](
                                    absl::StatusOr<Message<schema::Decision>> decision) mutable {
-                       if (decision.ok()) ++answers;
+                       const bool taken =
+                           decision.ok() && check_decision(world.reader(), decision->reader()).ok();
+                       // One that is starting has not failed: it is asked again.
+                       if (taken)
+                         ++answers.taken;
+                       else if (!absl::IsFailedPrecondition(decision.status()))
+                         ++answers.failed;
                        reply(std::move(decision));
                      }});
   }
 
  private:
   const std::unique_ptr<Policy> policy_;
-  std::int64_t& answers_;
+  Answers& answers_;
 };
 
 ScheduleCosts schedule_costs(const PreparedReplay& prepared) {
@@ -94,7 +106,9 @@ std::vector<Kind> kinds_of(const PreparedReplay& prepared) {
 
 // So many times the one, and the other beside it.
 void add_times(ReplayStrategy& sum, const ReplayStrategy& one, std::int64_t times) {
-  sum.cost.nano_usd += one.cost.nano_usd * times;
+  for (Money ReplayStrategy::* part : {&ReplayStrategy::cost, &ReplayStrategy::instances,
+                                       &ReplayStrategy::transfer, &ReplayStrategy::downtime})
+    (sum.*part).nano_usd += (one.*part).nano_usd * times;
   sum.moves += one.moves * times;
   sum.revocations += one.revocations * times;
   sum.down += one.down * times;
@@ -112,41 +126,93 @@ void add_times(ReplayStrategy& sum, const ReplayStrategy& one, std::int64_t time
   sum.stays.insert(sum.stays.end(), one.stays.begin(), one.stays.end());
 }
 
-// With so much downtime for each move.
-Strategy least_of(const PreparedReplay& prepared, const Kind& kind, absl::Duration blackout) {
-  const PriceGrid grid = prepared.grid->with_places(kind.places);
-  ScheduleCosts costs = schedule_costs(prepared);
-  costs.start = grid.find(prepared.options.start);
-  costs.downtime_per_hour = kind.downtime_per_hour;
-  costs.blackout = blackout;
-  const auto model = ScheduleModel::create(grid, costs);
-  if (!model.ok()) return model.status();
-  const auto best = prepared.clairvoyant_moves
-                        ? clairvoyant_with_moves(*model, *prepared.clairvoyant_moves)
-                        : clairvoyant(*model);
-  if (!best.ok()) return best.status();
-  return model->strategy(best->schedule, "clairvoyant", kind.vms.front());
+// What a kind of VM may do, and what that costs: with so much downtime for each move. The grid outlives the model.
+struct KindMarket {
+  PriceGrid grid;
+  ScheduleCosts costs;
+
+  absl::StatusOr<ScheduleModel> model() const { return ScheduleModel::create(grid, costs); }
+};
+
+KindMarket market_of(const PreparedReplay& prepared, const Kind& kind, absl::Duration blackout) {
+  KindMarket market{prepared.grid->with_places(kind.places), schedule_costs(prepared)};
+  market.costs.start = market.grid.find(prepared.options.start);
+  market.costs.downtime_per_hour = kind.downtime_per_hour;
+  market.costs.blackout = blackout;
+  return market;
 }
 
-// Each VM by itself: nothing that several share holds it back.
-Strategy look_back(const PreparedReplay& prepared, absl::Duration blackout) {
-  ReplayStrategy all;
-  all.name = "clairvoyant";
+// Where its labels leave it nowhere to be at some time, a VM is started anew on demand then, as in a replay.
+absl::StatusOr<std::vector<Kind>> possible_kinds(const PreparedReplay& prepared) {
   std::vector<Kind> kinds = kinds_of(prepared);
   for (Kind& kind : kinds) {
-    Strategy one = least_of(prepared, kind, blackout);
+    const KindMarket market = market_of(prepared, kind, absl::ZeroDuration());
+    const auto model = market.model();
+    if (!model.ok()) return model.status();
     const int on_demand = prepared.grid->places() - 1;
-    if (absl::IsFailedPrecondition(one.status()) && kind.places.back() != on_demand) {
-      // Its labels leave it nowhere to be at some time: it is started anew on demand then, as in a replay.
-      kind.places.push_back(on_demand);
-      one = least_of(prepared, kind, blackout);
-    }
+    if (!fewest_moves(*model) && kind.places.back() != on_demand) kind.places.push_back(on_demand);
+  }
+  return kinds;
+}
+
+// A budget with which some VM would be taken by the cloud is none.
+absl::Status check_budget(const PreparedReplay& prepared) {
+  if (!prepared.clairvoyant_moves) return absl::OkStatus();
+  const auto kinds = possible_kinds(prepared);
+  if (!kinds.ok()) return kinds.status();
+  for (const Kind& kind : *kinds) {
+    const KindMarket market = market_of(prepared, kind, absl::ZeroDuration());
+    const auto model = market.model();
+    if (!model.ok()) return model.status();
+    const std::optional<int> fewest = fewest_moves(*model);
+    if (!fewest || *fewest <= *prepared.clairvoyant_moves) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--clairvoyant-moves ", *prepared.clairvoyant_moves, ": with so few moves the cloud would ",
+        "take the instance of ", kind.vms.front(), ", whatever is known beforehand; give it ",
+        *fewest, " or more, or begin elsewhere (--start)"));
+  }
+  return absl::OkStatus();
+}
+
+std::string clairvoyant_name(std::optional<int> moves) {
+  if (!moves) return "clairvoyant";
+  return absl::StrCat("clairvoyant-", *moves, *moves == 1 ? "-move" : "-moves");
+}
+
+// Each VM by itself, with at most so many moves: nothing that several share holds it back.
+Strategy look_back(const PreparedReplay& prepared, absl::Duration blackout,
+                   std::optional<int> moves) {
+  ReplayStrategy all;
+  all.name = clairvoyant_name(moves);
+  const auto kinds = possible_kinds(prepared);
+  if (!kinds.ok()) return kinds.status();
+  for (const Kind& kind : *kinds) {
+    const KindMarket market = market_of(prepared, kind, blackout);
+    const auto model = market.model();
+    if (!model.ok()) return model.status();
+    const auto best = moves ? clairvoyant_with_moves(*model, *moves) : clairvoyant(*model);
+    if (!best.ok()) return best.status();
+    const Strategy one = model->strategy(best->schedule, all.name, kind.vms.front());
     if (!one.ok()) return one;
     add_times(all, *one, static_cast<std::int64_t>(kind.vms.size()));
   }
   std::ranges::sort(all.stays, {},
                     [](const ReplayStay& stay) { return std::pair(stay.from, stay.vm); });
   return all;
+}
+
+// The clairvoyant with a budget, if there is one, then the one without.
+absl::StatusOr<std::vector<ReplayStrategy>> look_back(const PreparedReplay& prepared,
+                                                      absl::Duration blackout) {
+  std::vector<ReplayStrategy> strategies;
+  std::vector<std::optional<int>> budgets = {std::nullopt};
+  if (prepared.clairvoyant_moves) budgets.insert(budgets.begin(), prepared.clairvoyant_moves);
+  for (const std::optional<int>& moves : budgets) {
+    Strategy one = look_back(prepared, blackout, moves);
+    if (!one.ok()) return one.status();
+    strategies.push_back(*std::move(one));
+  }
+  return strategies;
 }
 
 // For how long a VM is down while it moves: the least that was seen, of strategies of which no VM was caught.
@@ -156,12 +222,6 @@ absl::Duration blackout_of(const std::vector<ReplayStrategy>& strategies) {
     if (strategy.caught == 0 && strategy.moves > 0)
       least = std::min(least, strategy.down / strategy.moves);
   return least == absl::InfiniteDuration() ? absl::ZeroDuration() : least;
-}
-
-std::string moves_allowed(std::optional<int> most) {
-  if (!most) return "";
-  return absl::StrCat(", and moves each VM ", *most == 1 ? "once" : absl::StrCat(*most, " times"),
-                      " at most");
 }
 
 ReplayResult common(const PreparedReplay& prepared) {
@@ -193,11 +253,12 @@ void judge(ReplayResult& result) {
 absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
                                             const std::vector<std::string>& policies,
                                             const ReplayWatch& watch) {
+  if (const absl::Status enough = check_budget(prepared); !enough.ok()) return enough;
   const ReplayOptions& options = prepared.options;
   const std::size_t count = policies.size();
   std::vector<std::optional<Strategy>> done(count);
   std::vector<std::atomic<double>> shares(count);
-  std::vector<std::int64_t> answers(count);
+  std::vector<Answers> answers(count);
   std::atomic<std::size_t> next = 0;
   const auto work = [&](bool tells) {
     for (std::size_t i = next++; i < count; i = next++) {
@@ -217,7 +278,9 @@ absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
         return std::make_unique<CountedPolicy>(make(), answered);
       };
       done[i] = replay(mine, policies[i]);
-      if (done[i]->ok()) (*done[i])->answers = answers[i];
+      if (!done[i]->ok()) continue;
+      (*done[i])->answers = answers[i].taken;
+      (*done[i])->failures = answers[i].failed;
     }
   };
   std::vector<std::thread> threads;
@@ -227,7 +290,7 @@ absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
   const bool downtime_counts = std::ranges::any_of(
       options.vms, [](const auto& vm) { return vm.reader().getDowntimeNanoUsdPerHour() > 0; });
   // What a move's downtime costs is known once there were some.
-  std::optional<Strategy> best;
+  std::optional<absl::StatusOr<std::vector<ReplayStrategy>>> best;
   if (!downtime_counts) best = look_back(prepared, absl::ZeroDuration());
   work(true);
   for (std::thread& thread : threads) thread.join();
@@ -236,10 +299,16 @@ absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
   result.model = options.model.described();
   result.model.insert(result.model.begin(), prepared.facts.begin(), prepared.facts.end());
   result.model.emplace_back("the least that was possible",
-                            absl::StrCat("the clairvoyant's, who knows the prices but reckons with "
-                                         "no refund",
-                                         moves_allowed(prepared.clairvoyant_moves),
-                                         "; or what a strategy paid that came out cheaper still"));
+                            "the clairvoyant's, who knows the prices but reckons with no refund; "
+                            "or what a strategy paid that came out cheaper still");
+  if (prepared.clairvoyant_moves)
+    result.model.emplace_back(
+        clairvoyant_name(prepared.clairvoyant_moves),
+        absl::StrCat("the same, and moves each VM ",
+                     *prepared.clairvoyant_moves == 1
+                         ? "once"
+                         : absl::StrCat(*prepared.clairvoyant_moves, " times"),
+                     " at most; nothing is measured by it"));
   result.on_demand =
       Money{cost(options.on_demand.usd_per_hour, options.to - options.from).nano_usd * result.vms};
   for (auto& strategy : done) {
@@ -249,9 +318,11 @@ absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
   const absl::Duration blackout = blackout_of(result.strategies);
   if (!best) best = look_back(prepared, blackout);
   if (!best->ok()) return best->status();
-  (*best)->down = blackout * (*best)->moves;
-  result.clairvoyant = (*best)->cost;
-  result.strategies.push_back(**std::move(best));
+  for (ReplayStrategy& strategy : **best) {
+    strategy.down = blackout * strategy.moves;
+    result.strategies.push_back(std::move(strategy));
+  }
+  result.clairvoyant = result.strategies.back().cost;
   judge(result);
   result.wall = absl::FromChrono(std::chrono::steady_clock::now() - prepared.began);
   return result;

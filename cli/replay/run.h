@@ -15,7 +15,8 @@ struct ReplayWatch {
   std::function<void(double share)> progress;  // 0 to 1; called from the calling thread
 };
 
-// `policies`: names, the asked one first; ReplayOptions::keep is called with its events alone. Adds the clairvoyant.
+// `policies`: names, the asked one first; ReplayOptions::keep is called with its events alone. Adds the clairvoyant. InvalidArgument, before
+// anything runs: with PreparedReplay::clairvoyant_moves the cloud would take a VM.
 absl::StatusOr<ReplayResult> run_strategies(const PreparedReplay& prepared,
                                             const std::vector<std::string>& policies,
                                             const ReplayWatch& watch);

@@ -22,6 +22,10 @@ std::string share(Money part, Money whole) {
   return absl::StrFormat("%.1f %%", 100 * usd(part) / usd(whole));
 }
 
+bool never_answered(const ReplayStrategy& strategy) {
+  return strategy.failures > 0 && strategy.answers == 0;
+}
+
 }  // namespace
 
 std::string replay_text(const ReplayResult& result) {
@@ -59,11 +63,11 @@ std::string failures_text(const ReplayResult& result) {
   std::string text;
   for (const ReplayStrategy& strategy : result.strategies)
     if (strategy.failures > 0)
-      absl::StrAppend(&text, "policy ", strategy.name, " failed ",
-                      strategy.failures == 1
-                          ? std::string("once")
-                          : absl::StrCat(strategy.failures, " times, the first time"),
-                      ": ", strategy.failure, "\n");
+      absl::StrAppend(
+          &text, "policy ", strategy.name, " failed ", strategy.failures, " of ",
+          strategy.failures + strategy.answers, " times that it was asked",
+          never_answered(strategy) ? ", so that it decided nothing and its VMs stayed" : "",
+          "; the first time: ", strategy.failure, "\n");
   return text;
 }
 
@@ -77,9 +81,8 @@ std::string damage_text(const ReplayResult& result) {
 }
 
 bool never_answered(const ReplayResult& result) {
-  return std::ranges::any_of(result.strategies, [](const ReplayStrategy& strategy) {
-    return strategy.failures > 0 && strategy.answers == 0;
-  });
+  return std::ranges::any_of(result.strategies,
+                             [](const ReplayStrategy& one) { return never_answered(one); });
 }
 
 std::string replay_json(const ReplayResult& result) {
@@ -88,6 +91,9 @@ std::string replay_json(const ReplayResult& result) {
   for (const ReplayStrategy& strategy : result.strategies)
     strategies.push_back({{"name", strategy.name},
                           {"cost_usd", usd(strategy.cost)},
+                          {"instances_usd", usd(strategy.instances)},
+                          {"transfer_usd", usd(strategy.transfer)},
+                          {"downtime_usd", usd(strategy.downtime)},
                           {"moves", strategy.moves},
                           {"revocations", strategy.revocations},
                           {"caught", strategy.caught},

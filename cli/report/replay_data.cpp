@@ -93,11 +93,19 @@ class Writer {
     Json stays = Json::array();
     for (const ReplayStay& each : strategy.stays) stays.push_back(stay(each));
     const MoneySteps paid = thinned(strategy.cumulative, replay_steps_max);
-    return {{"name", strategy.name},     {"cost", strategy.cost.nano_usd},
-            {"moves", strategy.moves},   {"revocations", strategy.revocations},
-            {"caught", strategy.caught}, {"down_s", absl::ToDoubleSeconds(strategy.down)},
-            {"events", strategy.events}, {"stays", std::move(stays)},
-            {"paid", steps_json(paid)},  {"left_out", strategy.cumulative.size() - paid.size()}};
+    return {{"name", strategy.name},
+            {"cost", strategy.cost.nano_usd},
+            {"instances", strategy.instances.nano_usd},
+            {"transfer", strategy.transfer.nano_usd},
+            {"downtime", strategy.downtime.nano_usd},
+            {"moves", strategy.moves},
+            {"revocations", strategy.revocations},
+            {"caught", strategy.caught},
+            {"down_s", absl::ToDoubleSeconds(strategy.down)},
+            {"events", strategy.events},
+            {"stays", std::move(stays)},
+            {"paid", steps_json(paid)},
+            {"left_out", strategy.cumulative.size() - paid.size()}};
   }
 
   Json stay(const ReplayStay& stay) {

@@ -3,7 +3,8 @@
 //   data      {format: 1, title, from, to, vms, prices_read, rejected_rows, wall_s, model: [[name, value]...],
 //              on_demand, clairvoyant, saving_reached, strings: [text...], places: [place...], strategies: [strategy...]}
 //   place     {id, label, spot, steps, left_out}         the first ones have prices; the others are only named by stays
-//   strategy  {name, cost, moves, revocations, caught, down_s, events, stays: [stay...], paid: steps, left_out}
+//   strategy  {name, cost, instances, transfer, downtime, moves, revocations, caught, down_s, events, stays: [stay...], paid: steps,
+//              left_out}                             cost is the sum of the three after it
 //   stay      [vm, place, from, to, reason, flight, decision, [place, cost, gain, excluded, place, cost, ...],
 //              [time, reason, time, reason, ...]]         of decisions to stay, each time since the one before
 //   steps     {t0, dt, t: [delta...], v0, dv, v: [delta...]}, n values: t and v have n - 1 elements; {} has no value

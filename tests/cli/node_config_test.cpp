@@ -162,10 +162,10 @@ TEST(NodeConfig, WhatMovesSendHasAPrice) {
   }
   for (const char* wrong : {"\"-0.01\"", "\"free\"", "\"1001\"", "\"\""})
     EXPECT_EQ(mistake_in(said(wrong)),
-              std::string("node.toml:20: moves.egress_per_gib has to be USD for each GiB that a "
+              std::string("node.toml:21: moves.egress_per_gib has to be USD for each GiB that a "
                           "move sends, as a text from \"0\" to \"1000\", such as \"0.01\": ") +
                   wrong + " is none");
-  EXPECT_NE(mistake_in(said("0.01")).find("node.toml:20: moves.egress_per_gib"), std::string::npos);
+  EXPECT_NE(mistake_in(said("0.01")).find("node.toml:21: moves.egress_per_gib"), std::string::npos);
 }
 
 TEST(NearNames, AreThoseWithFewLettersChanged) {

@@ -47,6 +47,9 @@ ReplayResult one_day() {
   const std::string a = result.prices[0].place.id(), c = result.prices[1].place.id();
   ReplayStrategy greedy{.name = "greedy",
                         .cost = usd(0.9),
+                        .instances = usd(0.7),
+                        .transfer = usd(0.15),
+                        .downtime = usd(0.05),
                         .moves = 2,
                         .revocations = 1,
                         .down = absl::Milliseconds(680),
@@ -132,6 +135,12 @@ TEST(ReplayPage, has_title_data_styles_and_scripts) {
   const Json data = data_of(page);
   EXPECT_EQ(data["strategies"][0]["name"], "greedy");
   EXPECT_EQ(data["on_demand"], 5'736'000'000);
+  EXPECT_EQ(data["strategies"][0]["cost"], 900'000'000);
+  EXPECT_EQ(data["strategies"][0]["instances"], 700'000'000);
+  EXPECT_EQ(data["strategies"][0]["transfer"], 150'000'000);
+  EXPECT_EQ(data["strategies"][0]["downtime"], 50'000'000);
+  for (const char* title : {"#Machines, USD", "#Transfer, USD", "#Downtime, USD"})
+    EXPECT_THAT(page, HasSubstr(title));
   EXPECT_EQ(data["saving_reached"], 0.99);
 }
 

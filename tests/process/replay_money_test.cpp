@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,12 +26,30 @@ class ReplayMoneyTest : public ReplayTest {
     return write("r3.large.csv", rows);
   }
 
-  // Of every strategy in the answer.
-  static void expect_possible(const Json& answer, const std::string& what) {
+  // The clairvoyant's own cost, not the least of all strategies, which bounds them by its making. `free`: the cloud gave hours away, with
+  // which the clairvoyant does not reckon.
+  static void expect_possible(const Json& answer, const std::string& what, bool free = false) {
     ASSERT_TRUE(answer["saving_reached"].is_number()) << what;
     EXPECT_LE(answer["saving_reached"].get<double>(), 1) << what;
-    for (const Json& strategy : answer["strategies"])
+    const double least = answer["strategies"].back()["cost_usd"].get<double>();
+    for (const Json& strategy : answer["strategies"]) {
+      expect_sum(strategy);
       EXPECT_GE(strategy["cost_usd"], answer["clairvoyant_usd"]) << what << ": " << strategy;
+      if (!free) {
+        EXPECT_GE(strategy["cost_usd"].get<double>(), least - 1e-6) << what << ": " << strategy;
+      }
+    }
+    if (!free) {
+      EXPECT_EQ(answer["clairvoyant_usd"].get<double>(), least) << what;
+    }
+  }
+  // To the last nano-dollar.
+  static void expect_sum(const Json& strategy) {
+    const auto nano = [&strategy](const char* part) {
+      return std::llround(strategy[part].get<double>() * 1e9);
+    };
+    EXPECT_EQ(nano("cost_usd"), nano("instances_usd") + nano("transfer_usd") + nano("downtime_usd"))
+        << strategy;
   }
 };
 
@@ -63,10 +82,38 @@ TEST_F(ReplayMoneyTest, NobodySavesMoreThanWasPossible) {
   }
   const Json refunds = replayed({write("r3.large.csv", rows), "--policy", "cheapest"});
   EXPECT_GE(refunds["strategies"][0]["revocations"], 10);
-  expect_possible(refunds, "refunds");
+  expect_possible(refunds, "refunds", /*free=*/true);
   EXPECT_LT(refunds["clairvoyant_usd"], refunds["strategies"].back()["cost_usd"])
       << "the clairvoyant does not reckon with them";
   EXPECT_EQ(refunds["saving_reached"], 1.0);
+}
+
+// Downtime is no bill of the cloud's: it is told beside what is.
+TEST_F(ReplayMoneyTest, EveryCentIsOfAMachineATransferOrADowntime) {
+  for (const char* billing : {"hourly", "per-second"}) {
+    const Json answer =
+        replayed({prices(), "--policy", "cheapest", "--vms", "3", "--start", "on-demand",
+                  "--billing", billing, "--downtime-price", "100", "--memory", "1000MiB",
+                  "--egress", "0.0123", "--disk-delta", "10MiB", "--clairvoyant-moves", "2"});
+    ASSERT_EQ(answer["strategies"].size(), 3U);
+    for (const Json& strategy : answer["strategies"]) {
+      expect_sum(strategy);
+      ASSERT_GT(strategy["moves"], 0) << strategy;
+      EXPECT_GT(strategy["downtime_usd"], 0) << strategy;
+      // 1000 MiB x 1.3 + 10 MiB, a move
+      EXPECT_NEAR(strategy["transfer_usd"].get<double>(),
+                  strategy["moves"].get<double>() * 1310 / 1024 * 0.0123, 1e-6)
+          << strategy;
+      EXPECT_NEAR(strategy["downtime_usd"].get<double>(),
+                  strategy["down_s"].get<double>() * 100 / 3600, 1e-6);
+    }
+  }
+  const Json plain = Json::parse(
+      run({"replay", "--json", "--model", "plain", "--prices", prices(), "--no-log"}).out);
+  for (const Json& strategy : plain["strategies"]) {
+    expect_sum(strategy);
+    EXPECT_EQ(strategy["cost_usd"], strategy["instances_usd"]);
+  }
 }
 
 TEST_F(ReplayMoneyTest, TheLastHourCostsThePriceAtItsStart) {

@@ -132,14 +132,26 @@ TEST_F(ReplayTest, TheClairvoyantMayBeGivenABudgetOfMoves) {
       absl::StrAppend(&rows, 1440201600 + day * 86400, ",", zone, ",",
                       (*zone == 'a') == (day % 2 == 0) ? "0.03\n" : "0.09\n");
   const std::string path = write("turns_r3.large.csv", rows);
+  const std::vector<std::string> stays = {path,   "--start",  "us-east-1a", "--baselines",
+                                          "none", "--policy", "stay"};
+  const Json without = replayed(stays);
+  ASSERT_EQ(without["strategies"].size(), 2U);
   double before = 0;
-  for (const char* budget : {"0", "2", "1000"}) {
-    const Json answer = replayed({path, "--start", "us-east-1a", "--clairvoyant-moves", budget,
-                                  "--baselines", "none", "--policy", "stay"});
-    const Json& best = answer["strategies"].back();
-    ASSERT_EQ(best["name"], "clairvoyant");
+  for (const std::string budget : {"0", "2", "1000"}) {
+    std::vector<std::string> arguments = stays;
+    arguments.insert(arguments.end(), {"--clairvoyant-moves", budget});
+    const Json answer = replayed(arguments);
+    // Beside the clairvoyant, who is the measure as ever.
+    EXPECT_EQ(answer["strategies"].back(), without["strategies"].back());
+    EXPECT_EQ(answer["clairvoyant_usd"], without["clairvoyant_usd"]);
+    EXPECT_EQ(answer["saving_reached"], without["saving_reached"]);
+    ASSERT_EQ(answer["strategies"].size(), 3U);
+    const Json& best = answer["strategies"][1];
+    const std::string name = absl::StrCat("clairvoyant-", budget, "-moves");
+    ASSERT_EQ(best["name"], name);
+    EXPECT_TRUE(answer["model"].contains(name));
     const double cost = best["cost_usd"].get<double>();
-    if (std::string(budget) == "0") {
+    if (budget == "0") {
       EXPECT_EQ(cost, answer["strategies"][0]["cost_usd"].get<double>());
     } else {
       EXPECT_LT(cost, before) << budget;
@@ -147,9 +159,37 @@ TEST_F(ReplayTest, TheClairvoyantMayBeGivenABudgetOfMoves) {
     EXPECT_EQ(best["moves"].get<int>(), std::min(std::stoi(budget), 4));
     before = cost;
   }
-  const Said refused = run({"replay", "--prices", path, "--clairvoyant-moves", "-1"});
-  EXPECT_EQ(refused.code, 2);
-  EXPECT_THAT(refused.err, HasSubstr("--clairvoyant-moves"));
+  EXPECT_EQ(before, without["clairvoyant_usd"].get<double>());
+}
+
+// ... but none with which a VM would be taken by the cloud, nor one that is no number; before anything runs.
+TEST_F(ReplayTest, ABudgetOfMovesThatCannotBeIsRefused) {
+  const std::string spikes =
+      write("spikes_r3.large.csv",
+            "epoch_s,az,usd_per_h\n1440201600,a,0.03\n1440201600,b,0.03\n1440223200,a,0.9\n"
+            "1440237600,a,0.03\n1440250000,b,0.9\n1440260000,b,0.03\n1440288000,a,0.03\n");
+  const auto refused = [&](const std::string& budget, std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {
+        "replay", "--prices", spikes, "--start", "us-east-1a", "--clairvoyant-moves", budget};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Said said = run(arguments);
+    EXPECT_EQ(said.code, 2) << said.out << said.err;
+    EXPECT_EQ(said.out, "");
+    return said.err;
+  };
+  EXPECT_THAT(refused("0"), HasSubstr("--clairvoyant-moves 0: with so few moves the cloud would "
+                                      "take the instance of vm1, whatever is known beforehand; "
+                                      "give it 1 or more"));
+  const std::string spot = write("spot.toml",
+                                 "name = \"x\"\nmemory = \"1GiB\"\naddress = \"10.0.0.1\"\n"
+                                 "[requires]\nmarket = \"spot\"\n");
+  EXPECT_THAT(refused("1", {"--vm", spot}), HasSubstr("give it 2 or more"));
+  for (const char* none : {"-1", "many", "1001", "1.5", ""})
+    EXPECT_THAT(refused(none), HasSubstr("--clairvoyant-moves")) << none;
+  const Said enough = run({"replay", "--no-log", "--prices", spikes, "--start", "us-east-1a",
+                           "--clairvoyant-moves", "1"});
+  EXPECT_EQ(enough.code, 0) << enough.err;
+  EXPECT_THAT(enough.out, HasSubstr("\nclairvoyant-1-move "));
 }
 
 TEST_F(ReplayTest, AStoryOfDaysHasDatesAndTellsWhatCaughtAVm) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <map>
@@ -53,7 +54,7 @@ struct BadPolicy {
   const char* first;      // that is told of it
   const char* explained;  // among what is
   bool recovers = false;
-  int code = 1;  // nothing was ever answered
+  int code = 1;  // nothing was ever answered that could be followed
 };
 
 void PrintTo(const BadPolicy& policy, std::ostream* out) { *out << policy.name; }
@@ -77,6 +78,27 @@ TEST_P(BadPolicyTest, MovesNothingAndIsNamedWithItsFault) {
   EXPECT_EQ(answer["strategies"][0]["moves"], 0);
   EXPECT_THAT(told_, HasSubstr("policy bad failed "));
   EXPECT_THAT(told_, HasSubstr(GetParam().first));
+  const Json& bad = answer["strategies"][0];
+  const auto failures = bad["failures"].get<int>();
+  EXPECT_GT(failures, 0);
+  const std::string never =
+      "times that it was asked, so that it decided nothing and its VMs "
+      "stayed; the first time: ";
+  EXPECT_THAT(told_, GetParam().recovers ? HasSubstr("policy bad failed 1 of ")
+                                         : HasSubstr(absl::StrCat("policy bad failed ", failures,
+                                                                  " of ", failures, " ", never)));
+  // Wherever it is asked.
+  for (const std::vector<std::string>& verb :
+       {std::vector<std::string>{"policy", "test", path}, {"policy", "compare", path, "stay"}}) {
+    std::vector<std::string> words = verb;
+    words.insert(words.end(), {"--prices", prices(), "--answer-within", "1s"});
+    ::unlink((path + ".late").c_str());
+    const Said said = run(words);
+    const bool sometimes_is_fine = verb[1] == "compare" && GetParam().recovers;
+    EXPECT_EQ(said.code, sometimes_is_fine ? 0 : 1) << verb[1] << said.err;
+    EXPECT_THAT(said.err, HasSubstr("policy bad failed ")) << verb[1];
+    EXPECT_THAT(said.err, HasSubstr(GetParam().first)) << verb[1];
+  }
   const std::string story = explained();
   EXPECT_THAT(story, HasSubstr("policy bad failed for vm1"));
   EXPECT_THAT(story, HasSubstr(GetParam().explained));
@@ -98,12 +120,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadPolicy{"nonsense", "say(b'decision', question, b'{{{'); continue",
                   "bad.py: not the JSON of Decision", "bad.py: not the JSON of Decision"},
         BadPolicy{"no_utf8", "say(b'decision', question, b'{\"reason\": \"\\xff\"}'); continue",
-                  "its reason is no UTF-8: \"\\xff\"", "its reason is no UTF-8", false, 0},
+                  "its reason is no UTF-8: \"\\xff\"", "its reason is no UTF-8"},
         BadPolicy{"nowhere",
                   "say(b'decision', question, b'{\"choice\": "
                   "\"aws/us-east-1/us-east-1x/r3.large/spot\", \"reason\": \"x\"}'); continue",
                   "which is no place that is known",
-                  "it chose \"us-east-1x/spot\", which is no place that is known", false, 0},
+                  "it chose \"us-east-1x/spot\", which is no place that is known"},
         BadPolicy{"crashes", "print('no luck', file=sys.stderr, flush=True); os.abort()",
                   "bad.py ended with signal 6 (ABRT); it wrote last: no luck",
                   "no luck; it failed 3 times in a row and is not started again"}),

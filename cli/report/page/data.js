@@ -70,7 +70,9 @@ function decode_strategy(strategy, places, strings) {
     stays.push(stay);
     stays_of.set(stay.vm, stays);
   }
-  return {...strategy, cost: strategy.cost / 1e9, stays_of, paid: decode_steps(strategy.paid)};
+  const usd = {};
+  for (const part of ["cost", "instances", "transfer", "downtime"]) usd[part] = strategy[part] / 1e9;
+  return {...strategy, ...usd, stays_of, paid: decode_steps(strategy.paid)};
 }
 
 // On-demand prices that are the same all the time, as those of one region are, become one line.

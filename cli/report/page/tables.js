@@ -47,14 +47,15 @@ function strategies_table(view, choose) {
     const chosen = strategy === view.strategy;
     const about = {type: "button", class: "link", "aria-pressed": String(chosen), title: "Show its moves"};
     const button = element("button", {...about, onclick: () => choose(strategy)}, strategy.name);
-    const numbers = [sum_text(strategy.cost), sum_text(data.on_demand - strategy.cost), saving_text(data, strategy.cost),
+    const parts = [strategy.instances, strategy.transfer, strategy.downtime].map((part) => sum_text(part));
+    const numbers = [sum_text(strategy.cost), ...parts, sum_text(data.on_demand - strategy.cost), saving_text(data, strategy.cost),
                      count_text(strategy.moves), count_text(strategy.revocations), count_text(strategy.caught),
                      duration_text(strategy.down_s * second), count_text(strategy.events)];
     return row_of(chosen, cell(swatch(strategy_style(data.strategies, index), chosen ? 5 : 3), button),
                   ...numbers.map((number) => number_cell(number)));
   });
-  return table_of(["Strategy", "#Cost, USD", "#Saved, USD", "#Saved", "#Moves", "#Revocations", "#Caught", "#Down", "#Events"],
-                  rows, "wide");
+  return table_of(["Strategy", "#Cost, USD", "#Machines, USD", "#Transfer, USD", "#Downtime, USD", "#Saved, USD", "#Saved", "#Moves",
+                   "#Revocations", "#Caught", "#Down", "#Events"], rows, "wide");
 }
 
 // One row for each move, and in it a button that has the row's keys.
