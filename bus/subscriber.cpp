@@ -180,11 +180,12 @@ void Subscriber::reply_soon() {
 }
 
 void Subscriber::reply_waiters() {
-  if (!settled_) return;
+  const auto is_ready = [](const Waiter& waiter) { return waiter.nodes.empty(); };
+  if (!settled_ || std::ranges::none_of(waiters_, is_ready)) return;
   std::vector<Waiter> ready;
   std::vector<Waiter> waiting;
   for (Waiter& waiter : waiters_) {
-    (waiter.nodes.empty() ? ready : waiting).push_back(std::move(waiter));
+    (is_ready(waiter) ? ready : waiting).push_back(std::move(waiter));
   }
   waiters_ = std::move(waiting);
   for (Waiter& waiter : ready) waiter.reply(Done{});

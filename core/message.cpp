@@ -5,6 +5,7 @@
 #include <capnp/schema.h>
 
 #include <cstring>
+#include <iterator>
 
 #include "core/codec.h"
 
@@ -17,7 +18,10 @@ struct Message<Schema>::Body {
 
 template <class Schema>
 Message<Schema> Message<Schema>::build(absl::FunctionRef<void(typename Schema::Builder)> fill) {
-  capnp::MallocMessageBuilder builder;
+  // As large as the builder's own would be: nearly all fit, and need no other.
+  capnp::word first[capnp::SUGGESTED_FIRST_SEGMENT_WORDS];
+  std::memset(static_cast<void*>(first), 0, sizeof first);
+  capnp::MallocMessageBuilder builder(kj::arrayPtr(first, std::size(first)));
   fill(builder.initRoot<Schema>());
   Message message;
   message.body_ = std::make_shared<const Body>(Body{codec::flatten(builder)});

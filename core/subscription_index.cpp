@@ -1,10 +1,8 @@
 #include "core/subscription_index.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
-#include <utility>
-
-#include "absl/strings/str_cat.h"
 
 namespace supercloud {
 
@@ -17,6 +15,21 @@ std::size_t count_types() {
   return count;
 }
 
+// Whether of "domain.event." and the literal beginning of a pattern one begins with the other.
+bool agree(std::string_view kind, std::string_view prefix) {
+  const std::size_t shared = std::min(kind.size(), prefix.size());
+  return kind.substr(0, shared) == prefix.substr(0, shared) &&
+         (prefix.size() <= kind.size() || prefix[kind.size()] == '.');
+}
+
+// Whether that is the pattern: all of a domain, or all of an event's type.
+bool takes_all(std::string_view pattern, std::string_view kind) {
+  if (pattern == ">") return true;
+  if (!pattern.ends_with(".>")) return false;
+  pattern.remove_suffix(2);
+  return pattern == kind || pattern == kind.substr(0, kind.find('.'));
+}
+
 }  // namespace
 
 SubscriptionIndex::SubscriptionIndex() : by_type_(count_types()) {}
@@ -27,14 +40,8 @@ void SubscriptionIndex::add(ActorCell& cell, const Pattern& pattern) {
   by_type_[0].push_back({entry, pattern.text() == ">"});
   const std::string& prefix = pattern.wire_prefix();
   for (std::size_t type = 1; type < by_type_.size(); ++type) {
-    std::string head(topic_of(static_cast<schema::Payload::Which>(type)));
-    head += '.';
-    // The pattern's literal beginning and "domain.event." agree as far as the shorter one goes.
-    if (!head.starts_with(prefix) && !prefix.starts_with(head)) continue;
-    const std::string domain = head.substr(0, head.find('.') + 1);
-    const bool whole =
-        pattern.text() == ">" || pattern.text() == domain + ">" || pattern.text() == head + ">";
-    by_type_[type].push_back({entry, whole});
+    const std::string_view kind = topic_of(static_cast<schema::Payload::Which>(type));
+    if (agree(kind, prefix)) by_type_[type].push_back({entry, takes_all(pattern.text(), kind)});
   }
 }
 

@@ -5,7 +5,7 @@
 
 namespace supercloud {
 
-TimerId TimerQueue::arm(Instant when, std::uint64_t order, Task task) {
+TimerQueue::Entry TimerQueue::entry(Instant when, std::uint64_t order, Task task) {
   std::uint32_t index = 0;
   if (free_.empty()) {
     index = static_cast<std::uint32_t>(slots_.size());
@@ -17,10 +17,21 @@ TimerId TimerQueue::arm(Instant when, std::uint64_t order, Task task) {
   Slot& slot = slots_[index];
   slot.task = std::move(task);
   slot.armed = true;
-  heap_.push_back({{when, order}, index, slot.generation});
-  std::push_heap(heap_.begin(), heap_.end(), later);
   ++live_;
-  return (TimerId{slot.generation} << 32U) | index;
+  return {{when, order}, index, slot.generation};
+}
+
+TimerId TimerQueue::arm(Instant when, std::uint64_t order, Task task) {
+  const Entry added = entry(when, order, std::move(task));
+  heap_.push_back(added);
+  std::push_heap(heap_.begin(), heap_.end(), later);
+  return added.id();
+}
+
+TimerId TimerQueue::arm_now(Instant when, std::uint64_t order, Task task) {
+  const Entry added = entry(when, order, std::move(task));
+  at_once_.push(added);
+  return added.id();
 }
 
 void TimerQueue::cancel(TimerId timer) {
@@ -39,21 +50,27 @@ void TimerQueue::cancel(TimerId timer) {
 
 std::optional<TimerQueue::Key> TimerQueue::first() {
   drop_cancelled();
-  if (heap_.empty()) return std::nullopt;
-  return heap_.front().key;
+  if (heap_.empty() && at_once_.empty()) return std::nullopt;
+  return at_once_first() ? at_once_.front().key : heap_.front().key;
 }
 
 Task TimerQueue::take() {
   drop_cancelled();
-  const std::uint32_t index = heap_.front().slot;
-  std::pop_heap(heap_.begin(), heap_.end(), later);
-  heap_.pop_back();
+  std::uint32_t index = 0;
+  if (at_once_first()) {
+    index = at_once_.pop().slot;
+  } else {
+    index = heap_.front().slot;
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    heap_.pop_back();
+  }
   Task task = std::move(slots_[index].task);
   release(index);
   return task;
 }
 
 void TimerQueue::drop_cancelled() {
+  while (!at_once_.empty() && !live(at_once_.front())) at_once_.pop();
   while (!heap_.empty() && !live(heap_.front())) {
     std::pop_heap(heap_.begin(), heap_.end(), later);
     heap_.pop_back();

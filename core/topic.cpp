@@ -93,15 +93,16 @@ void append_token(std::string_view raw, std::string& out) {
     out.append(raw);
     return;
   }
-  for (const char c : raw) {
-    if (plain(c)) {
-      out.push_back(c);
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out.push_back('%');
-      out.push_back(hex_digits[byte >> 4]);
-      out.push_back(hex_digits[byte & 15]);
-    }
+  while (!raw.empty()) {
+    std::size_t run = 0;
+    while (run < raw.size() && plain(raw[run])) ++run;
+    out.append(raw.substr(0, run));
+    raw.remove_prefix(run);
+    if (raw.empty()) return;
+    const auto byte = static_cast<unsigned char>(raw.front());
+    const char escaped[3] = {'%', hex_digits[byte >> 4], hex_digits[byte & 15]};
+    out.append(escaped, sizeof escaped);
+    raw.remove_prefix(1);
   }
 }
 

@@ -6,7 +6,8 @@
 namespace supercloud {
 
 TimerId VirtualScheduler::at(Instant when, Task task) {
-  return timers_.arm(std::max(when, now_), ++order_, std::move(task));
+  if (when <= now_) return timers_.arm_now(now_, ++order_, std::move(task));
+  return timers_.arm(when, ++order_, std::move(task));
 }
 
 void VirtualScheduler::post(Task task) { posted_.push({{now_, ++order_}, std::move(task)}); }
@@ -23,9 +24,9 @@ std::optional<Instant> VirtualScheduler::next_due() {
   return key->when;
 }
 
-bool VirtualScheduler::step() {
+bool VirtualScheduler::step_until(Instant when) {
   const std::optional<TimerQueue::Key> key = next_key();
-  if (!key) return false;
+  if (!key || key->when > when) return false;
   now_ = key->when;
   Task task;
   if (!posted_.empty() && posted_.front().key == *key) {
@@ -38,10 +39,7 @@ bool VirtualScheduler::step() {
 }
 
 void VirtualScheduler::run_until(Instant when) {
-  while (true) {
-    const std::optional<TimerQueue::Key> key = next_key();
-    if (!key || key->when > when) break;
-    step();
+  while (step_until(when)) {
   }
   now_ = std::max(now_, when);
 }

@@ -28,7 +28,9 @@ class VirtualScheduler final : public Scheduler, public Clock {
   absl::Time wall() const override { return start_ + absl::Nanoseconds(now_.ns); }
 
   // Runs the next task, moving time forward to it. False: there is none.
-  bool step();
+  bool step() { return step_until({INT64_MAX}); }
+  // False: there is none that is due by then, and time stands where it stood.
+  bool step_until(Instant when);
   // Runs everything due up to and including `when`, then stands at `when`. What never stops posting never returns.
   void run_until(Instant when);
   void run_for(Duration span) { run_until(now_ + span); }

@@ -377,10 +377,9 @@ bool SimulatedCluster::step() {
 
 void SimulatedCluster::run_for(Duration span) {
   const Instant end = scheduler_.now() + span;
-  while (true) {
-    const auto next = scheduler_.next_due();
-    if (!next || *next > end) break;
-    step();
+  while (scheduler_.step_until(end)) {
+    ++steps_;
+    look();
   }
   scheduler_.run_until(end);
 }
@@ -398,22 +397,24 @@ void SimulatedCluster::forget_removed_leases() {
 
 // The table's stable contents, after every step; the guests' self-checks, now and then.
 void SimulatedCluster::look() {
+  if (std::exchange(looked_changes_, lease_disk_.lease_changes) != lease_disk_.lease_changes)
+    look_at_leases();
+  if (steps_ % 256 != 0) return;
+  for (const auto& machine : machines_)
+    for (const GuestProbe& probe : machine->probes())
+      if (!probe.memory_intact) checker_.memory_broken(machine->name(), probe.vm);
+}
+
+void SimulatedCluster::look_at_leases() {
   // A new one may have what a removed one had, its name too.
-  if (lease_disk_.contents.leases.size() != looked_leases_) forget_removed_leases();
-  looked_leases_ = lease_disk_.contents.leases.size();
+  forget_removed_leases();
   for (const auto& [key, stored] : lease_disk_.contents.leases) {
     if (!key.starts_with(vm_keys)) continue;
     const auto known = seen_revisions_.find(key);
     if (known != seen_revisions_.end() && known->second == stored.record.revision) continue;
-    if (known == seen_revisions_.end()) forget_removed_leases();
     seen_revisions_[key] = stored.record.revision;
     checker_.lease_changed(vm_of_key(key), &stored.record);
   }
-  if (steps_ % 256 != 0) return;
-  forget_removed_leases();
-  for (const auto& machine : machines_)
-    for (const GuestProbe& probe : machine->probes())
-      if (!probe.memory_intact) checker_.memory_broken(machine->name(), probe.vm);
 }
 
 void SimulatedCluster::ask(const std::string& node, Message<schema::Request> request, Told told) {

@@ -163,6 +163,7 @@ class SimulatedCluster {
   struct Site;
 
   void look();
+  void look_at_leases();
   std::vector<const MemoryLogDisk*> log_disks() const;
   std::vector<const MemoryLogDisk::Stored*> stored_history(
       const std::function<bool(std::string_view topic)>& wanted);
@@ -195,7 +196,7 @@ class SimulatedCluster {
   std::unique_ptr<BusReceiver> client_;
   std::unique_ptr<SimulatedBus> client_bus_;
   std::map<std::string, std::uint64_t> seen_revisions_;  // by lease key
-  std::size_t looked_leases_ = 0;                        // so many there were
+  std::uint64_t looked_changes_ = 0;                     // MemoryLeaseDisk::lease_changes
   std::set<std::string> lost_, given_up_;                // machines
   std::map<std::string, Instance> rented_;
   std::vector<std::pair<std::string, MemoryLogDisk>> lost_logs_;  // the disks of lost machines

@@ -52,8 +52,7 @@ void ProviderActor::receive(const Event& event) {
   if (event.type() == schema::Payload::MIGRATION_COMPLETED && role_.held())
     left(text(event.payload().getMigrationCompleted().getSource()));
   if (event.type() == schema::Payload::SPOT_PRICE_CHANGED && role_.held() && reconciled_) {
-    const auto found =
-        prices_.find(std::string(text(event.payload().getSpotPriceChanged().getPlace().getId())));
+    const auto found = prices_.find(text(event.payload().getSpotPriceChanged().getPlace().getId()));
     if (found != prices_.end()) provider_.price_changed(found->second);
   }
 }
@@ -63,12 +62,16 @@ void ProviderActor::fold(const Event& event) {
   switch (event.type()) {
     case schema::Payload::SPOT_PRICE_CHANGED: {
       const auto change = payload.getSpotPriceChanged();
-      const std::string id(text(change.getPlace().getId()));
-      if (!ours(id)) return;
-      Price price{place_name(change.getPlace()), Money{change.getPriceNanoUsdPerHour()},
-                  absl::FromUnixNanos(change.getSinceNs())};
+      const std::string_view id = text(change.getPlace().getId());
+      const Money price{change.getPriceNanoUsdPerHour()};
+      const absl::Time since = absl::FromUnixNanos(change.getSinceNs());
       const auto found = prices_.find(id);
-      if (found == prices_.end() || found->second.since < price.since) prices_[id] = price;
+      if (found == prices_.end()) {
+        if (ours(id)) prices_[std::string(id)] = {place_name(change.getPlace()), price, since};
+      } else if (found->second.since < since) {
+        found->second.usd_per_hour = price;
+        found->second.since = since;
+      }
       return;
     }
     case schema::Payload::SPOT_INTERRUPTION_NOTICE: {

@@ -105,7 +105,7 @@ class ProviderActor final : public Actor {
   RecentSet<std::string> ended_;        // instances
   bool reconciled_ = false;             // the account knows what the facts know, and is told prices
   RecentMap<std::string, std::string> ended_tokens_;  // client token -> the instance that has ended
-  std::map<std::string, Price> prices_;               // newest, by place
+  std::map<std::string, Price, std::less<>> prices_;  // newest, by place; all of them ours
   RecentSet<std::string> requested_;                  // client tokens whose request is a fact
   std::map<std::string, Rental> rentals_;             // under way, by client token
   // what the account calls back outlives this actor

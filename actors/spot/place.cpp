@@ -1,5 +1,6 @@
 #include "actors/spot/place.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -17,14 +18,19 @@ constexpr std::string_view spot_word = "spot";
 constexpr std::string_view on_demand_word = "on-demand";
 
 // Everything may stand in a field; "/", "%" and control characters are escaped.
+bool is_escaped(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return c == '/' || c == '%' || byte < 0x20 || byte == 0x7f;
+}
+
 void append_field(std::string& id, std::string_view field) {
-  for (const char c : field) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '/' || c == '%' || byte < 0x20 || byte == 0x7f) {
-      id += absl::StrFormat("%%%02X", byte);
-    } else {
-      id += c;
-    }
+  while (true) {
+    const auto plain = std::ranges::find_if(field, is_escaped) - field.begin();
+    id += field.substr(0, static_cast<std::size_t>(plain));
+    field.remove_prefix(static_cast<std::size_t>(plain));
+    if (field.empty()) break;
+    id += absl::StrFormat("%%%02X", static_cast<unsigned char>(field.front()));
+    field.remove_prefix(1);
   }
   id += '/';
 }
@@ -64,6 +70,7 @@ absl::Status malformed(std::string_view id, std::string_view what) {
 
 std::string PlaceName::id() const {
   std::string id;
+  id.reserve(cloud.size() + region.size() + zone.size() + instance_type.size() + 16);
   append_field(id, cloud);
   append_field(id, region);
   append_field(id, zone);

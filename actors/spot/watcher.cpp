@@ -50,10 +50,10 @@ void Watcher::fold(const Event& event) {
   switch (event.type()) {
     case schema::Payload::SPOT_PRICE_CHANGED: {
       const auto change = payload.getSpotPriceChanged();
-      const PlaceName place = place_name(change.getPlace());
-      if (learn(place, absl::FromUnixNanos(change.getSinceNs()),
-                Money{change.getPriceNanoUsdPerHour()}))
-        facts_.at(place.id()).event = event.id();
+      Fact* const news =
+          learn(place_name(change.getPlace()), absl::FromUnixNanos(change.getSinceNs()),
+                Money{change.getPriceNanoUsdPerHour()});
+      if (news != nullptr) news->event = event.id();
       break;
     }
     case schema::Payload::SPOT_FEED_LOST:
@@ -67,19 +67,18 @@ void Watcher::fold(const Event& event) {
   }
 }
 
-// Whether it is news.
-bool Watcher::learn(const PlaceName& place, absl::Time since, Money price) {
+Watcher::Fact* Watcher::learn(const PlaceName& place, absl::Time since, Money price) {
   const auto [found, is_new] = facts_.try_emplace(place.id());
   Fact& fact = found->second;
   if (is_new)
     fact.place = place;
   else if (since <= fact.since)
-    return false;
+    return nullptr;
   const bool changed = is_new || price != fact.price;
   fact.since = since;
   fact.price = price;
   fact.hourly.add(since, price);
-  return changed;
+  return changed ? &fact : nullptr;
 }
 
 void Watcher::serve(Message<schema::Request> request, Answer answer) {
@@ -190,15 +189,16 @@ void Watcher::publish_due() {
 }
 
 void Watcher::publish(const Price& price) {
-  const std::string id = price.place.id();
-  if (!learn(price.place, price.since, price.usd_per_hour)) return;
-  Draft draft = context_.draft(place_subject(id));
+  Fact* const news = learn(price.place, price.since, price.usd_per_hour);
+  if (news == nullptr) return;
+  if (news->subject.empty()) news->subject = place_subject(price.place.id());
+  Draft draft = context_.draft(news->subject);
   auto change = draft.payload().initSpotPriceChanged();
   write_place(price.place, options_.labels, change.initPlace());
   change.setPriceNanoUsdPerHour(price.usd_per_hour.nano_usd);
   change.setSinceNs(absl::ToUnixNanos(price.since));
   change.setSource(feed_ ? feed_->source() : "configuration");
-  if (const Event event = context_.publish(std::move(draft))) facts_.at(id).event = event.id();
+  if (const Event event = context_.publish(std::move(draft))) news->event = event.id();
 }
 
 void Watcher::expect_news() {

@@ -59,7 +59,8 @@ class Watcher final : public Actor {
     absl::Time since;
     Money price;
     HourlyPrices hourly;
-    EventId event;  // that said so
+    EventId event;        // that said so
+    std::string subject;  // of its events; empty: none is from here
   };
   void fold(const Event& event);
   void gained(Epoch epoch);
@@ -70,7 +71,8 @@ class Watcher final : public Actor {
   void arrived(absl::StatusOr<Price> price);
   void publish_due();
   void publish(const Price& price);
-  bool learn(const PlaceName& place, absl::Time since, Money price);
+  // What is known of the place; null: this is no news.
+  Fact* learn(const PlaceName& place, absl::Time since, Money price);
   Message<schema::Response> known_prices() const;
   void expect_news();
   void lost(const std::string& why);

@@ -1,22 +1,29 @@
 #include "bus/simulated/network.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "bus/simulated/simulated_bus.h"
 
 namespace supercloud {
 
-void SimulatedNetwork::add(std::string_view name) { up_.try_emplace(std::string(name), true); }
+SimulatedNetwork::Endpoint& SimulatedNetwork::endpoint(std::string_view name) {
+  const auto found = endpoints_.find(name);
+  if (found != endpoints_.end()) return found->second;
+  Endpoint& added = endpoints_[std::string(name)];
+  added.name = name;
+  added.number = endpoints_.size() - 1;
+  return added;
+}
 
 void SimulatedNetwork::set_up(std::string_view name, bool up) {
-  bool& state = up_.try_emplace(std::string(name), up).first->second;
-  if (state && !up) reset(name);
-  state = up;
+  Endpoint& changed = endpoint(name);
+  if (std::exchange(changed.up, up) && !up) lose_under_way(changed);
 }
 
 bool SimulatedNetwork::is_up(std::string_view name) const {
-  const auto found = up_.find(name);
-  return found != up_.end() && found->second;
+  const auto found = endpoints_.find(name);
+  return found != endpoints_.end() && found->second.up;
 }
 
 void SimulatedNetwork::set_faults(std::string_view from, std::string_view to,
@@ -47,15 +54,16 @@ void SimulatedNetwork::calm() {
   faults_ = LinkFaults{};
 }
 
-void SimulatedNetwork::reset(std::string_view name) {
-  ++generations_[std::string(name)];
-  const bool heard = std::ranges::any_of(
-      buses_, [](const auto& bus) { return bus.second->options_.resets_heard; });
+void SimulatedNetwork::lose_under_way(Endpoint& lost) {
+  ++lost.generation;
+  const bool heard = std::ranges::any_of(endpoints_, [](const auto& entry) {
+    return entry.second.bus != nullptr && entry.second.bus->options_.resets_heard;
+  });
   if (!heard) return;
   // A task of its own: the bus that ends may be at work.
-  scheduler_.post([this, name = std::string(name)] {
-    for (const auto& [other, bus] : buses_)
-      if (other != name) bus->peer_reset(name);
+  scheduler_.post([this, &lost] {
+    for (auto& [name, other] : endpoints_)
+      if (other.bus != nullptr && &other != &lost) other.bus->peer_reset(lost.name);
   });
 }
 
@@ -70,35 +78,32 @@ bool SimulatedNetwork::reachable(std::string_view from, std::string_view to) con
   return is_up(from) && is_up(to) && !severed(from, to);
 }
 
-const LinkFaults& SimulatedNetwork::faults(const Pair& pair) const {
-  const auto found = pair_faults_.find(pair);
+const LinkFaults& SimulatedNetwork::faults(const Endpoint& from, const Endpoint& to) const {
+  if (pair_faults_.empty()) return faults_;
+  const auto found = pair_faults_.find(Pair(from.name, to.name));
   return found == pair_faults_.end() ? faults_ : found->second;
 }
 
-std::uint64_t SimulatedNetwork::generation(std::string_view name) const {
-  const auto found = generations_.find(name);
-  return found == generations_.end() ? 0 : found->second;
-}
-
-void SimulatedNetwork::send(std::string_view from, std::string_view to, Delivery delivery) {
-  const Pair pair(from, to);
-  const LinkFaults& faults = this->faults(pair);
+void SimulatedNetwork::send(std::shared_ptr<const Letter> letter) {
+  const Endpoint& from = letter->from();
+  const Endpoint& to = letter->to();
+  const LinkFaults& faults = this->faults(from, to);
   ++counts_.sent;
   // Drawn for every message, so that a block does not shift the fate of all later ones.
   const bool lost = random_.chance(faults.loss_per_million);
   const bool doubled = random_.chance(faults.duplicate_per_million);
-  if (lost || !reachable(from, to)) {
+  if (lost || !from.up || !to.up || severed(from.name, to.name)) {
     ++counts_.lost;
     return;
   }
   if (doubled) {
     ++counts_.duplicated;
-    carry(pair, faults, delivery);
+    carry(letter, faults);
   }
-  carry(pair, faults, std::move(delivery));
+  carry(std::move(letter), faults);
 }
 
-void SimulatedNetwork::carry(const Pair& pair, const LinkFaults& faults, Delivery delivery) {
+void SimulatedNetwork::carry(std::shared_ptr<const Letter> letter, const LinkFaults& faults) {
   const std::int64_t low = absl::ToInt64Nanoseconds(faults.delay_min);
   const std::int64_t high = std::max(low, absl::ToInt64Nanoseconds(faults.delay_max));
   const std::int64_t delay = random_.between(low, high);
@@ -108,20 +113,21 @@ void SimulatedNetwork::carry(const Pair& pair, const LinkFaults& faults, Deliver
     const std::int64_t late = absl::ToInt64Nanoseconds(faults.reorder_delay_max);
     arrival = arrival + absl::Nanoseconds(random_.between(0, std::max<std::int64_t>(late, 0)));
   } else {
-    Instant& last = last_arrival_.try_emplace(pair, Instant{0}).first->second;
+    Instant& last = letter->from().last_arrival[letter->to().number];
     arrival = std::max(arrival, last);
     last = arrival;
   }
-  const std::uint64_t generation = this->generation(pair.second);
-  scheduler_.at(arrival, [this, pair, generation, delivery = std::move(delivery)] {
-    if (!is_up(pair.second) || this->generation(pair.second) != generation ||
-        severed(pair.first, pair.second)) {
-      ++counts_.lost;
-      return;
-    }
-    ++counts_.delivered;
-    delivery();
-  });
+  scheduler_.at(arrival, [letter = std::move(letter)] { letter->network_.arrived(*letter); });
+}
+
+void SimulatedNetwork::arrived(const Letter& letter) {
+  const Endpoint& to = letter.to();
+  if (!to.up || to.generation != letter.generation_ || severed(letter.from().name, to.name)) {
+    ++counts_.lost;
+    return;
+  }
+  ++counts_.delivered;
+  letter.arrive();
 }
 
 }  // namespace supercloud

@@ -2,9 +2,10 @@
 // that the seed and the test ask for.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -33,9 +34,6 @@ struct LinkFaults {
 // Deterministic: the same calls, seed and scheduler give the same deliveries. Thread-bound.
 class SimulatedNetwork {
  public:
-  // Runs at the receiver, more than once if the network duplicates the message.
-  using Delivery = std::function<void()>;
-
   struct Counts {
     std::uint64_t sent = 0;
     std::uint64_t delivered = 0;
@@ -50,11 +48,10 @@ class SimulatedNetwork {
   SimulatedNetwork& operator=(const SimulatedNetwork&) = delete;
 
   // Endpoints come into being up when they are first named here.
-  void add(std::string_view name);
+  void add(std::string_view name) { endpoint(name); }
   // Down: nothing leaves or arrives, and what is under way to it is lost; what it had sent still arrives elsewhere.
   void set_up(std::string_view name, bool up);
   bool is_up(std::string_view name) const;
-  const std::map<std::string, bool, std::less<>>& endpoints() const { return up_; }
 
   void set_faults(const LinkFaults& faults) { faults_ = faults; }
   void set_faults(std::string_view from, std::string_view to, const LinkFaults& faults);
@@ -70,9 +67,7 @@ class SimulatedNetwork {
   void calm();
   bool reachable(std::string_view from, std::string_view to) const;
   // What is under way to it is lost: its process ended.
-  void reset(std::string_view name);
-
-  void send(std::string_view from, std::string_view to, Delivery delivery);
+  void reset(std::string_view name) { lose_under_way(endpoint(name)); }
 
   const Counts& counts() const { return counts_; }
 
@@ -80,25 +75,52 @@ class SimulatedNetwork {
   friend class SimulatedBus;
   using Pair = std::pair<std::string, std::string>;
 
-  bool severed(std::string_view from, std::string_view to) const;
+  struct Endpoint {
+    std::string name;
+    std::size_t number = 0;  // in the order in which they were named
+    bool up = true;
+    std::uint64_t generation = 0;                 // grows when what is under way to it is lost
+    SimulatedBus* bus = nullptr;                  // who answers to the name now
+    std::uint64_t lives = 0;                      // how many processes bore it
+    std::map<std::size_t, Instant> last_arrival;  // of what it has sent, by the receiver's number
+  };
+  // A message under way.
+  class Letter {
+   public:
+    Letter(SimulatedNetwork& network, Endpoint& from, Endpoint& to)
+        : network_(network), from_(from), to_(to), generation_(to.generation) {}
+    virtual ~Letter() = default;
+    Letter(const Letter&) = delete;
+    Letter& operator=(const Letter&) = delete;
+    Endpoint& from() const { return from_; }
+    Endpoint& to() const { return to_; }
+    // Runs at the receiver, more than once if the network duplicates the message.
+    virtual void arrive() const = 0;
 
-  const LinkFaults& faults(const Pair& pair) const;
-  std::uint64_t generation(std::string_view name) const;
-  void carry(const Pair& pair, const LinkFaults& faults, Delivery delivery);
+   private:
+    friend class SimulatedNetwork;
+    SimulatedNetwork& network_;
+    Endpoint& from_;
+    Endpoint& to_;
+    const std::uint64_t generation_;
+  };
+
+  Endpoint& endpoint(std::string_view name);
+  void lose_under_way(Endpoint& endpoint);
+  void send(std::shared_ptr<const Letter> letter);
+  void carry(std::shared_ptr<const Letter> letter, const LinkFaults& faults);
+  void arrived(const Letter& letter);
+  bool severed(std::string_view from, std::string_view to) const;
+  const LinkFaults& faults(const Endpoint& from, const Endpoint& to) const;
 
   Scheduler& scheduler_;
   Random random_;
   Counts counts_;
   LinkFaults faults_;
   std::map<Pair, LinkFaults> pair_faults_;
-  std::map<std::string, bool, std::less<>> up_;
-  // grows when what is under way is lost
-  std::map<std::string, std::uint64_t, std::less<>> generations_;
+  std::map<std::string, Endpoint, std::less<>> endpoints_;  // they stay where they are
   std::set<Pair> blocked_;
   std::vector<std::set<std::string, std::less<>>> groups_;
-  std::map<Pair, Instant> last_arrival_;
-  std::map<std::string, SimulatedBus*, std::less<>> buses_;  // who answers to a name now
-  std::map<std::string, std::uint64_t, std::less<>> lives_;  // how many processes bore it
 };
 
 }  // namespace supercloud

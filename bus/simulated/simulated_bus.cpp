@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bus/history.h"
+#include "core/topic.h"
 
 namespace supercloud {
 template <class Function>
@@ -18,6 +19,7 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
                            EventPool& pool, SimulatedBusOptions options)
     : name_(std::move(name)),
       network_(network),
+      endpoint_(network.endpoint(name_)),
       scheduler_(scheduler),
       options_(std::move(options)),
       pool_(pool),
@@ -27,9 +29,10 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
           [this](Address to, std::string bytes, Reply<std::string> reply) {
             request(std::move(to), std::move(bytes), std::move(reply));
           }) {
-  network_.add(name_);
-  registered_ = network_.buses_.try_emplace(name_, this).second;
-  if (registered_) life_ = ++network_.lives_[name_];
+  registered_ = endpoint_.bus == nullptr;
+  if (!registered_) return;
+  endpoint_.bus = this;
+  life_ = ++endpoint_.lives;
 }
 
 SimulatedBus::~SimulatedBus() {
@@ -37,8 +40,8 @@ SimulatedBus::~SimulatedBus() {
   scheduler_.cancel(retry_timer_);
   for (auto& [id, pending] : pending_) scheduler_.cancel(pending.timer);
   if (registered_) {
-    network_.buses_.erase(name_);
-    network_.reset(name_);
+    endpoint_.bus = nullptr;
+    network_.lose_under_way(endpoint_);
   }
 }
 
@@ -53,9 +56,9 @@ void SimulatedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
     }));
     return;
   }
-  for (const auto& [name, up] : network_.endpoints()) {
-    if (name == name_ || (options_.resets_heard && !up)) continue;
-    Peer& peer = peers_[name];
+  for (auto& [name, endpoint] : network_.endpoints_) {
+    if (name == name_ || (options_.resets_heard && !endpoint.up)) continue;
+    Peer& peer = peer_of(endpoint);
     peer.awaited = true;
     peer.last_heard = scheduler_.clock().now();
     subscriber_.expect(name);
@@ -65,105 +68,121 @@ void SimulatedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   ping();
 }
 
-void SimulatedBus::send(std::string_view to, Body body) {
-  auto shared = std::make_shared<const Body>(std::move(body));
+// What one bus has to say to another.
+class SimulatedBus::Letter final : public SimulatedNetwork::Letter {
+ public:
+  Letter(SimulatedNetwork& network, Endpoint& from, std::uint64_t life, Endpoint& to, Body body)
+      : SimulatedNetwork::Letter(network, from, to),
+        life_(life),
+        bearer_(bearer_of(to)),
+        body_(std::move(body)) {}
+
   // As over a connection: the next process of that name does not get what was sent to this one.
-  const auto target = network_.buses_.find(to);
-  const std::uint64_t bearer = target == network_.buses_.end() ? 0 : target->second->life_;
-  network_.send(name_, to,
-                [network = &network_, to = std::string(to), from = name_, life = life_, bearer,
-                 shared = std::move(shared)] {
-                  const auto found = network->buses_.find(to);
-                  if (found == network->buses_.end() || found->second->life_ != bearer) return;
-                  found->second->take(from, life, *shared);
-                });
+  void arrive() const override {
+    if (to().bus != nullptr && to().bus->life_ == bearer_) to().bus->take(from(), life_, body_);
+  }
+
+ private:
+  static std::uint64_t bearer_of(const Endpoint& to) {
+    return to.bus == nullptr ? 0 : to.bus->life_;
+  }
+
+  const std::uint64_t life_;    // of the sender
+  const std::uint64_t bearer_;  // of the receiver's name
+  const Body body_;
+};
+
+void SimulatedBus::send(Endpoint& to, Body body) {
+  network_.send(std::make_shared<const Letter>(network_, endpoint_, life_, to, std::move(body)));
 }
 
 void SimulatedBus::send_garbage(SimulatedNetwork& network, std::string_view from,
                                 std::string_view to, std::string bytes) {
-  network.add(from);
-  network.send(from, to,
-               [net = &network, to = std::string(to), from = std::string(from),
-                body = Body(Bytes{std::make_shared<const std::string>(std::move(bytes)), false})] {
-                 const auto found = net->buses_.find(to);
-                 const auto life = net->lives_.find(from);
-                 if (found == net->buses_.end()) return;
-                 found->second->take(from, life == net->lives_.end() ? 1 : life->second, body);
-               });
+  Endpoint& sender = network.endpoint(from);
+  network.send(std::make_shared<const Letter>(
+      network, sender, std::max<std::uint64_t>(sender.lives, 1), network.endpoint(to),
+      Bytes{std::make_shared<const std::string>(std::move(bytes)), false}));
 }
 
-void SimulatedBus::take(const std::string& from, std::uint64_t life, const Body& body) {
-  if (receiver_ == nullptr || !heard(from, life)) return;
-  Peer& peer = peers_[from];
-  std::visit([&](const auto& message) { took(from, peer, message); }, body);
+SimulatedBus::Peer& SimulatedBus::peer_of(Endpoint& endpoint) {
+  Peer& peer = peers_[endpoint.name];
+  peer.endpoint = &endpoint;
+  return peer;
 }
 
-// False: it comes from a process that ended.
-bool SimulatedBus::heard(const std::string& from, std::uint64_t life) {
-  Peer& peer = peers_[from];
-  if (life < peer.life) return false;
+void SimulatedBus::take(Endpoint& from, std::uint64_t life, const Body& body) {
+  if (receiver_ == nullptr) return;
+  if (Peer* const peer = heard(from, life))
+    std::visit([&](const auto& message) { took(*peer, message); }, body);
+}
+
+SimulatedBus::Peer* SimulatedBus::heard(Endpoint& from, std::uint64_t life) {
+  Peer& peer = peer_of(from);
+  if (life < peer.life) return nullptr;
   peer.last_heard = scheduler_.clock().now();
-  if (life == peer.life && peer.alive) return true;
+  if (life == peer.life && peer.alive) return &peer;
   if (life > peer.life) {
-    if (peer.life != 0) subscriber_.restarted(from);
+    if (peer.life != 0) subscriber_.restarted(from.name);
     peer.life = life;
     peer.theirs.clear();
+    matched_lead_.clear();
     peer.served.clear();
     peer.served_order.clear();
   }
   peer.alive = true;
   peer.awaited = false;
-  subscriber_.expect(from);
+  subscriber_.expect(from.name);
   send(from, Ping{});
   if (send_changes(from)) arm_retry();
   for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
     const auto waiting = pending_.find(id);
-    if (waiting != pending_.end()) send_request(id, waiting->second);
+    if (waiting != pending_.end()) send_request(id, waiting->second, from);
   }
-  receiver_->on_peer(from, true);
+  receiver_->on_peer(from.name, true);
   settle();
-  return true;
+  return &peer;
 }
 
-void SimulatedBus::took(const std::string&, Peer&, const Ping&) {}
+void SimulatedBus::took(Peer&, const Ping&) {}
 
-void SimulatedBus::took(const std::string& from, Peer& peer, const Change& change) {
+void SimulatedBus::took(Peer& peer, const Change& change) {
   Change& known = peer.theirs[change.prefix];
   if (change.version >= known.version) known = change;
+  matched_lead_.clear();
   InEffect answer{change.prefix, change.version, peer.life, {}};
   if (change.active) answer.tails = published_.all();
-  send(from, std::move(answer));
+  send(*peer.endpoint, std::move(answer));
 }
 
-void SimulatedBus::took(const std::string& from, Peer&, const InEffect& in_effect) {
+void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
   if (in_effect.life != life_) return;
-  subscriber_.in_effect(from, in_effect.prefix, in_effect.version, in_effect.tails);
+  subscriber_.in_effect(peer.endpoint->name, in_effect.prefix, in_effect.version, in_effect.tails);
 }
 
-void SimulatedBus::took(const std::string& from, Peer&, const Bytes& bytes) {
+void SimulatedBus::took(Peer& peer, const Bytes& bytes) {
   const supercloud::Bytes data(reinterpret_cast<const std::byte*>(bytes.bytes->data()),
                                bytes.bytes->size());
   if (bytes.published)
-    subscriber_.arrived(from, pool_.restore(data));
+    subscriber_.arrived(peer.endpoint->name, pool_.restore(data));
   else
-    subscriber_.arrived(from, "", data);
+    subscriber_.arrived(peer.endpoint->name, "", data);
 }
 
-void SimulatedBus::took(const std::string& from, Peer& peer, const Request& request) {
+void SimulatedBus::took(Peer& peer, const Request& request) {
   if (!peer.served.insert(request.id).second) return;
   peer.served_order.push_back(request.id);
   if (peer.served_order.size() > served_max) {
     peer.served.erase(peer.served_order.front());
     peer.served_order.pop_front();
   }
-  auto answer = [this, alive = std::weak_ptr<char>(alive_), from, id = request.id,
+  auto answer = [this, alive = std::weak_ptr<char>(alive_), from = peer.endpoint, id = request.id,
                  life = peer.life](absl::StatusOr<std::string> value) {
     if (alive.expired()) return;
     if (value.ok()) {
       absl::Status size = check_size("the answer", value->size());
       if (!size.ok()) value = std::move(size);
     }
-    send(from, Answer{id, life, std::move(value)});
+    send(*from, Answer{id, life, std::move(value)});
   };
   Reply<std::string> reply(far_future, std::move(answer));
   if (request.actor == history_actor) {
@@ -173,37 +192,45 @@ void SimulatedBus::took(const std::string& from, Peer& peer, const Request& requ
   }
 }
 
-void SimulatedBus::took(const std::string& from, Peer&, const Answer& answer) {
+void SimulatedBus::took(Peer& peer, const Answer& answer) {
   const auto found = pending_.find(answer.id);
-  if (answer.life != life_ || found == pending_.end() || found->second.to != from) return;
+  if (answer.life != life_ || found == pending_.end() || found->second.to != peer.endpoint->name)
+    return;
   finish(answer.id, answer.value);
 }
 
 void SimulatedBus::publish(const Event& event) {
   if (receiver_ == nullptr || !registered_) return;
   published_.note(event);
-  const std::string_view topic = event.topic();
+  const std::vector<Endpoint*>& subscribers = subscribers_of(event.topic());
+  if (subscribers.empty()) return;
   const auto data = event.bytes();
-  std::shared_ptr<const std::string> bytes;
+  const auto bytes =
+      std::make_shared<const std::string>(reinterpret_cast<const char*>(data.data()), data.size());
+  for (Endpoint* const subscriber : subscribers) send(*subscriber, Bytes{bytes, true});
+}
+
+// In the order of their names.
+const std::vector<SimulatedNetwork::Endpoint*>& SimulatedBus::subscribers_of(
+    std::string_view topic) {
+  if (!matched_lead_.empty() && topic.starts_with(matched_lead_)) return matched_;
+  matched_lead_ = topic_prefix(topic, 3);
+  matched_.clear();
   for (const auto& [name, peer] : peers_) {
-    if (peer.theirs.empty()) continue;
-    const bool matches = any_prefix(topic, [&, &subscribed = peer.theirs](std::string_view prefix) {
+    const bool matches = any_prefix(topic, [&subscribed = peer.theirs](std::string_view prefix) {
       const auto found = subscribed.find(prefix);
       return found != subscribed.end() && found->second.active;
     });
-    if (!matches) continue;
-    if (bytes == nullptr) {
-      bytes = std::make_shared<const std::string>(reinterpret_cast<const char*>(data.data()),
-                                                  data.size());
-    }
-    send(name, Bytes{bytes, true});
+    if (matches) matched_.push_back(peer.endpoint);
   }
+  return matched_;
 }
 
 void SimulatedBus::changed(const std::string& prefix,
                            const Subscriber::Subscription& subscription) {
   for (const auto& [name, peer] : peers_) {
-    if (peer.alive) send(name, Change{prefix, subscription.version, subscription.active()});
+    if (peer.alive)
+      send(*peer.endpoint, Change{prefix, subscription.version, subscription.active()});
   }
   arm_retry();
 }
@@ -231,10 +258,10 @@ void SimulatedBus::settle() {
   if (!waits) subscriber_.settle();
 }
 
-bool SimulatedBus::send_changes(const std::string& to) {
+bool SimulatedBus::send_changes(Endpoint& to) {
   bool sent = false;
   for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
-    const std::uint64_t known = subscriber_.version_at(to, prefix);
+    const std::uint64_t known = subscriber_.version_at(to.name, prefix);
     if (known >= subscription.version) continue;
     if (known == 0 && !subscription.active()) continue;  // it never heard of it, or sends in vain
     send(to, Change{prefix, subscription.version, subscription.active()});
@@ -253,7 +280,7 @@ void SimulatedBus::retry() {
   retry_timer_ = 0;
   bool sent = false;
   for (const auto& [name, peer] : peers_) {
-    if (peer.alive && send_changes(name)) sent = true;
+    if (peer.alive && send_changes(*peer.endpoint)) sent = true;
   }
   if (sent) arm_retry();
 }
@@ -290,14 +317,14 @@ void SimulatedBus::request(Address to, std::string bytes, Reply<std::string> rep
                             Reply<std::string>(far_future, std::move(answer)));
     }));
   } else if (peer->second.alive) {
-    send_request(id, pending);
+    send_request(id, pending, *peer->second.endpoint);
   } else {
     peer->second.unsent.push_back(id);
   }
 }
 
-void SimulatedBus::send_request(std::uint64_t id, Pending& pending) {
-  send(pending.to, Request{id, pending.actor, std::exchange(pending.bytes, {})});
+void SimulatedBus::send_request(std::uint64_t id, Pending& pending, Endpoint& to) {
+  send(to, Request{id, pending.actor, std::exchange(pending.bytes, {})});
 }
 
 void SimulatedBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
@@ -327,6 +354,7 @@ void SimulatedBus::peer_reset(std::string_view name) {
   if (peer == peers_.end() || receiver_ == nullptr) return;
   const bool was_alive = lose(peer->first, peer->second);
   peers_.erase(peer);
+  matched_lead_.clear();
   if (was_alive) receiver_->on_peer(std::string(name), false);
   settle();
 }
@@ -334,8 +362,8 @@ void SimulatedBus::peer_reset(std::string_view name) {
 void SimulatedBus::ping() {
   const Instant now = scheduler_.clock().now();
   ping_timer_ = scheduler_.at(now + options_.ping_interval, [this] { ping(); });
-  for (const auto& [name, up] : network_.endpoints()) {
-    if (name != name_ && (up || !options_.resets_heard)) send(name, Ping{});
+  for (auto& [name, endpoint] : network_.endpoints_) {
+    if (&endpoint != &endpoint_ && (endpoint.up || !options_.resets_heard)) send(endpoint, Ping{});
   }
   std::vector<std::string> lost;
   for (auto& [name, peer] : peers_) {

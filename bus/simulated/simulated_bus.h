@@ -102,7 +102,11 @@ class SimulatedBus final : public Bus {
   };
   using Body = std::variant<Ping, Change, InEffect, Bytes, Request, Answer>;
 
+  using Endpoint = SimulatedNetwork::Endpoint;
+  class Letter;
+
   struct Peer {
+    Endpoint* endpoint = nullptr;
     std::uint64_t life = 0;  // 0: never heard
     bool alive = false;
     bool awaited = false;  // existed when this bus started, and may still answer
@@ -122,20 +126,23 @@ class SimulatedBus final : public Bus {
 
   static constexpr std::size_t served_max = 1024;
 
-  void send(std::string_view to, Body body);
-  void take(const std::string& from, std::uint64_t life, const Body& body);
-  bool heard(const std::string& from, std::uint64_t life);
-  void took(const std::string& from, Peer& peer, const Ping& ping);
-  void took(const std::string& from, Peer& peer, const Change& change);
-  void took(const std::string& from, Peer& peer, const InEffect& in_effect);
-  void took(const std::string& from, Peer& peer, const Bytes& bytes);
-  void took(const std::string& from, Peer& peer, const Request& request);
-  void took(const std::string& from, Peer& peer, const Answer& answer);
+  Peer& peer_of(Endpoint& endpoint);
+  void send(Endpoint& to, Body body);
+  void take(Endpoint& from, std::uint64_t life, const Body& body);
+  // Null: it comes from a process that ended.
+  Peer* heard(Endpoint& from, std::uint64_t life);
+  void took(Peer& peer, const Ping& ping);
+  void took(Peer& peer, const Change& change);
+  void took(Peer& peer, const InEffect& in_effect);
+  void took(Peer& peer, const Bytes& bytes);
+  void took(Peer& peer, const Request& request);
+  void took(Peer& peer, const Answer& answer);
+  const std::vector<Endpoint*>& subscribers_of(std::string_view topic);
 
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
-  bool send_changes(const std::string& to);
+  bool send_changes(Endpoint& to);
   void settle();
-  void send_request(std::uint64_t id, Pending& pending);
+  void send_request(std::uint64_t id, Pending& pending, Endpoint& to);
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
   void ping();
   friend class SimulatedNetwork;
@@ -150,6 +157,7 @@ class SimulatedBus final : public Bus {
 
   std::string name_;
   SimulatedNetwork& network_;
+  Endpoint& endpoint_;
   Scheduler& scheduler_;
   SimulatedBusOptions options_;
   bool registered_ = false;
@@ -159,6 +167,9 @@ class SimulatedBus final : public Bus {
   Subscriber subscriber_;
   PublishedTails published_;
   std::map<std::string, Peer, std::less<>> peers_;
+  // Who subscribes to the topics that begin with these three tokens, looked up last.
+  std::string matched_lead_;  // empty: none
+  std::vector<Endpoint*> matched_;
   std::map<std::uint64_t, Pending> pending_;
   std::uint64_t requests_ = 0;
   TimerId ping_timer_ = 0;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -15,6 +17,7 @@
 #include "actors/spot/price_contents.h"
 #include "actors/spot/price_files.h"
 #include "actors/spot/price_names.h"
+#include "actors/spot/price_recording.h"
 #include "actors/spot/price_text.h"
 #include "cli/price_arguments.h"
 #include "cli/suggest.h"
@@ -273,6 +276,21 @@ absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid&
   return grid.place(cheapest);
 }
 
+// Prices from a time on, any number of times: as they were read once; from the files, where there are too many to be kept.
+using FeedsFrom = std::function<absl::StatusOr<std::unique_ptr<PriceFeed>>(absl::Time from)>;
+FeedsFrom feeds_of(std::vector<std::string> paths, PriceFileOptions files,
+                   std::shared_ptr<const PriceRecording> recording) {
+  if (recording->whole())
+    return [recording = std::move(recording)](absl::Time from) {
+      return std::make_unique<RecordedFeed>(recording, from);
+    };
+  return [paths = std::move(paths), files = std::move(files)](absl::Time from) {
+    PriceFileOptions later = files;
+    later.from = from;
+    return open_price_files(paths, later);
+  };
+}
+
 }  // namespace
 
 std::string why_not_at(const Message<schema::VmSpec>& vm, const PlaceName& place) {
@@ -317,20 +335,23 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
                                                                     : std::min(*to, known_until);
   grid_options.keep_changes = setup.keep_changes;
   grid_options.bid = [bid](const PlaceName&) { return std::optional(bid); };
-  const auto read_grid = [&]() -> absl::StatusOr<PriceGrid> {
-    files.from = grid_options.from;
-    auto feed = open_price_files(setup.files, files);
-    if (!feed.ok()) return feed.status();
-    return PriceGrid::read(**feed, grid_options);
-  };
-  auto grid = read_grid();
+  files.from = grid_options.from;
+  auto feed = open_price_files(setup.files, files);
+  if (!feed.ok()) return feed.status();
+  auto recording = std::make_shared<PriceRecording>();
+  RecordingFeed recorder(**feed, *recording);
+  auto grid = PriceGrid::read(recorder, grid_options);
   if (!grid.ok()) return grid.status();
+  recorder.listen_until(grid->to());
+  const FeedsFrom feeds = feeds_of(setup.files, files, std::move(recording));
   std::optional<absl::Time> first_price;
   if (setup.from.empty() && !setup.plain) {
     first_price = grid->from();
     if (const absl::Time begin = usual_beginning(*grid); begin > grid->from()) {
       grid_options.from = begin;
-      grid = read_grid();
+      const auto again = feeds(begin);
+      if (!again.ok()) return again.status();
+      grid = PriceGrid::read(**again, grid_options);
       if (!grid.ok()) return grid.status();
     }
   }
@@ -354,8 +375,7 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   options.to = grid->to();
   options.model = setup.model;
   options.policies = built_in_policies();
-  files.from = options.from;
-  options.feed = [paths = setup.files, files] { return open_price_files(paths, files); };
+  options.feed = [feeds, from = options.from] { return feeds(from); };
   auto vms = make_vms(setup, *start);
   if (!vms.ok()) return vms.status();
   options.vms = *std::move(vms);

@@ -27,15 +27,20 @@ class MemoryLeaseTable::Store final : public LeaseStore {
   void fail_syncs(std::uint64_t count) { syncs_to_fail_ = count; }
 
   void finish_sync() {
-    if (reply_) syncing_.apply_to(disk_.contents);
+    if (reply_) apply();
   }
 
  private:
+  void apply() {
+    if (!syncing_.leases.empty()) ++disk_.lease_changes;
+    syncing_.apply_to(disk_.contents);
+  }
+
   void synced() {
     timer_ = 0;
     const bool failed = syncs_to_fail_ > 0;
     if (failed) --syncs_to_fail_;
-    if (!failed || syncs_to_fail_ % 2 == 0) syncing_.apply_to(disk_.contents);
+    if (!failed || syncs_to_fail_ % 2 == 0) apply();
     syncing_ = {};
     Reply<Done> reply = std::exchange(reply_, {});
     if (failed) {

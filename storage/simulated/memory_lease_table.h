@@ -13,6 +13,7 @@ namespace supercloud {
 // What is on stable storage: outlives the table, as a disk outlives a process.
 struct MemoryLeaseDisk {
   LeaseContents contents;
+  std::uint64_t lease_changes = 0;  // how often some of its leases were changed
 };
 
 struct MemoryLeaseTableOptions {
