@@ -101,13 +101,23 @@ absl::StatusOr<PolicyWord> parse_policy_word(absl::Span<const std::string_view> 
   if (kind != "decision" && kind != "failed")
     return wrong(absl::StrCat("it sent \"", printable(kind, 40),
                               "\"; known are hello, decision and failed"));
-  if (frames.size() != 3)
-    return wrong(absl::StrCat("its \"", str(kind), "\" has ", frames.size(), " frames, not three"));
+  const absl::Status three = frames.size() == 3
+                                 ? absl::OkStatus()
+                                 : wrong(absl::StrCat("its \"", str(kind), "\" has ", frames.size(),
+                                                      " frames, not three"));
+  if (frames.size() < 2) return three;
   const std::string_view id = frames[1];
   const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), word.id);
-  if (id.empty() || error != std::errc() || end != id.data() + id.size())
+  const bool is_id = !id.empty() && error == std::errc() && end == id.data() + id.size();
+  if (!is_id && !three.ok()) return three;
+  if (!is_id)
     return wrong(absl::StrCat("its \"", str(kind), "\" has the id \"", printable(id, 40),
                               "\", not the one of a question"));
+  if (!three.ok()) {
+    word.kind = PolicyWord::Kind::decision;
+    word.decision = three;
+    return word;
+  }
   if (kind == "failed") {
     word.kind = PolicyWord::Kind::failed;
     word.decision = absl::AbortedError(

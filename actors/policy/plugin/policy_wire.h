@@ -10,7 +10,8 @@
 //   world, decision = JSON of World and Decision in core/schema/world.capnp; a decision has at most decision_json_max bytes
 //
 // One question is asked at a time; only when its deadline has passed may the next come before an answer. An answer to a question
-// that is not waited for any more is dropped by its id.
+// that is not waited for any more is dropped by its id; what is no answer and has no id is taken for one to the question that has
+// waited longest for its own.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +45,7 @@ struct PolicyWord {
   absl::StatusOr<Message<schema::Decision>> decision = Message<schema::Decision>();
 };
 
-// InvalidArgument: not of the grammar above. A decision that is none is a PolicyWord with that error, as its id is known.
+// InvalidArgument: not of the grammar above. What is wrong but has the id of a question is a PolicyWord with that error.
 absl::StatusOr<PolicyWord> parse_policy_word(absl::Span<const std::string_view> frames);
 
 // Of what a program says to people: without control characters, and cut to `bytes_max`.

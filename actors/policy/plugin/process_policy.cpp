@@ -62,6 +62,8 @@ void ProcessPolicy::start() {
   peer_.clear();
   kill_reason_.clear();
   silences_ = 0;
+  unanswered_.clear();
+  nonsense_.clear();
   if (absl::Status open = open_socket(); !open.ok()) return pause_after(std::move(open));
   ChildCommand command = options_.command;
   command.arguments.push_back(endpoint_);
@@ -170,12 +172,14 @@ void ProcessPolicy::expire(std::uint64_t id) {
   };
   if (asked_ && asked_->id == id) {
     Question question = *std::exchange(asked_, std::nullopt);
+    unanswered_.push_back(question.id);
     if (++silences_ >= options_.silences_max)
       kill_because(silences_ == 1 ? std::string("it left a question without an answer")
                                   : absl::StrCat("it left ", silences_,
                                                  " questions in a row without an answer"));
-    const std::string why =
-        absl::StrCat(options_.file, " did not answer within ", within(question));
+    const std::string why = absl::StrCat(
+        options_.file, " did not answer within ", within(question),
+        nonsense_.empty() ? "" : absl::StrCat("; what it said to an earlier one: ", nonsense_));
     answer(std::move(question), absl::DeadlineExceededError(why));
     return ask_next();
   }
@@ -214,10 +218,20 @@ void ProcessPolicy::heard(std::string_view identity, absl::StatusOr<PolicyWord> 
     return ask_next();
   }
   if (identity != peer_) return;
-  if (word.ok() && (word->kind == PolicyWord::Kind::hello || !asked_ || word->id != asked_->id))
-    return;  // late
+  if (word.ok() && word->kind == PolicyWord::Kind::hello) return;
+  if (word.ok()) {
+    // It answers one after another.
+    while (!unanswered_.empty() && unanswered_.front() <= word->id) unanswered_.pop_front();
+    if (!asked_ || word->id != asked_->id) return;  // late
+  } else if (!unanswered_.empty()) {
+    // It does not say to what: to the one that it owes for the longest time.
+    unanswered_.pop_front();
+    nonsense_ = str(std_view(word.status().message()));
+    return;
+  }
   if (!asked_) return;
   silences_ = 0;
+  nonsense_.clear();
   Question question = *std::exchange(asked_, std::nullopt);
   absl::StatusOr<Message<schema::Decision>> decision =
       word.ok() ? std::move(word->decision)

@@ -98,6 +98,8 @@ class ProcessPolicy final : public Policy {
   int silences_ = 0;
   std::uint64_t last_id_ = 0;
   std::optional<Question> asked_;
+  std::deque<std::uint64_t> unanswered_;  // given up, and its process may answer them yet; in order
+  std::string nonsense_;                  // that it said since the last good word
   std::deque<Question> waiting_;
   Greeted greeted_;
 };

@@ -84,6 +84,21 @@ int policy(const std::string& how, const char* endpoint) {
       before = question;
       if (before.at(1) != "3") continue;
     }
+    if (how == "is late with nonsense") {  // as the next question is there, without an id
+      if (!before.empty()) node.say({"decision", decision_b});
+      before = question;
+      if (before.at(1) != "3") continue;
+    }
+    if (how == "is late with a frame too many") {
+      if (!before.empty()) node.say({"decision", before.at(1), decision_b, "and more"});
+      before = question;
+      if (before.at(1) != "3") continue;
+    }
+    if (how == "is late with nonsense, then silent") {
+      if (!before.empty()) node.say({"decision", decision_b});
+      before = question;
+      continue;
+    }
     if (how == "crashes in its answer") {
       std::cerr << "its last words" << std::endl;
       node.say({"decision", id}, true);

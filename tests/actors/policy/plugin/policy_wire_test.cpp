@@ -37,6 +37,18 @@ TEST(PolicyWire, ADecisionIsReadWithItsId) {
   EXPECT_EQ(word->decision->reader().getWakeAtNs(), 7);
 }
 
+TEST(PolicyWire, WhatIsWrongIsToldWithTheIdOfItsQuestionWhereItHasOne) {
+  for (const Views& frames : {Views{"decision", "7"}, Views{"failed", "7", "why", "and more"},
+                              Views{"decision", "7", "{}", "and more"}}) {
+    const auto word = parse_policy_word(frames);
+    ASSERT_TRUE(word.ok()) << word.status();
+    EXPECT_EQ(word->id, 7);
+    EXPECT_TRUE(absl::IsInvalidArgument(word->decision.status()));
+  }
+  EXPECT_EQ(mistake({"decision"}), "its \"decision\" has 1 frames, not three");
+  EXPECT_EQ(mistake({"decision", "x"}), "its \"decision\" has 2 frames, not three");
+}
+
 TEST(PolicyWire, WhatIsNotOfTheGrammarIsTold) {
   EXPECT_EQ(mistake({}), "it sent an empty message");
   EXPECT_EQ(mistake({"helo"}), "it sent \"helo\"; known are hello, decision and failed");

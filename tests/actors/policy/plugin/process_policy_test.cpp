@@ -62,6 +62,13 @@ class ProcessPolicyTest : public testing::Test {
     return options;
   }
   Decided decide(ProcessPolicy& policy) { return answer_of(loop_, ask(policy)); }
+  Decided decide_within(ProcessPolicy& policy, Duration span) {
+    auto slot = std::make_shared<std::optional<Decided>>();
+    policy.decide(world_of(), Reply<Message<schema::Decision>>(
+                                  loop_.clock().now() + span,
+                                  [slot](Decided decided) { *slot = std::move(decided); }));
+    return answer_of(loop_, slot);
+  }
   std::string why(ProcessPolicy& policy) {
     const Decided decided = decide(policy);
     EXPECT_FALSE(decided.ok());
@@ -108,18 +115,29 @@ TEST_F(ProcessPolicyTest, TellsWhoItIs) {
 }
 
 TEST_F(ProcessPolicyTest, DropsAnAnswerThatIsLateAndTakesTheNextOne) {
-  ProcessPolicyOptions options = that("is late");
-  ProcessPolicy policy(loop_, options);
-  greeted(policy);
-  // The answers to the first two come after their deadlines, with the next question each.
-  for (int i = 0; i < 2; ++i) {
-    auto slot = std::make_shared<std::optional<Decided>>();
-    policy.decide(world_of(), Reply<Message<schema::Decision>>(
-                                  loop_.clock().now() + absl::Milliseconds(1),
-                                  [slot](Decided decided) { *slot = std::move(decided); }));
-    EXPECT_TRUE(absl::IsDeadlineExceeded(answer_of(loop_, slot).status()));
+  // Nonsense or not: the next question is not to blame.
+  for (const char* how : {"is late", "is late with nonsense", "is late with a frame too many"}) {
+    SCOPED_TRACE(how);
+    ProcessPolicy policy(loop_, that(how));
+    greeted(policy);
+    // The answers to the first two come after their deadlines, with the next question each.
+    for (int i = 0; i < 2; ++i)
+      EXPECT_TRUE(absl::IsDeadlineExceeded(decide_within(policy, absl::Milliseconds(1)).status()));
+    EXPECT_EQ(choice_of(decide(policy)), place_in("b"));
   }
-  EXPECT_EQ(choice_of(decide(policy)), place_in("b"));
+}
+
+TEST_F(ProcessPolicyTest, TellsOfNonsenseToAnEarlierQuestionWhereTheNextHasNoAnswerEither) {
+  ProcessPolicy policy(loop_, that("is late with nonsense, then silent"));
+  greeted(policy);
+  const std::string nonsense =
+      "; what it said to an earlier one: its \"decision\" has 2 frames, not three";
+  const auto first = decide_within(policy, absl::Milliseconds(1));
+  EXPECT_FALSE(std::string(first.status().message()).ends_with(nonsense)) << first.status();
+  // Long enough for the nonsense to come; the question that it comes with is open until its end.
+  const auto second = decide_within(policy, absl::Seconds(3));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(second.status())) << second.status();
+  EXPECT_TRUE(std::string(second.status().message()).ends_with(nonsense)) << second.status();
 }
 
 TEST_F(ProcessPolicyTest, KillsAndStartsAgainAProcessThatNeverAnswers) {
