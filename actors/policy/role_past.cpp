@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "actors/spot/watcher.h"
+
 namespace supercloud {
 
 RolePast::RolePast(Context& context, LeaseTable& leases, RoleQuestion question,
@@ -21,6 +23,21 @@ void RolePast::ask(std::function<void()> known) {
 
 void RolePast::hear(const Event& event) {
   if (reading_) logs_.hear(event);
+  const bool is_feed = question_.role.ends_with(feed_role);
+  if (is_feed && known_ && event.type() == schema::Payload::SPOT_FEED_RESTORED)
+    context_.after(options_.retry, [this] { ask_once_more(); });  // once its prices are there
+}
+
+// What is told then is learned as before; an answer that is lost is no loss.
+void RolePast::ask_once_more() {
+  const auto learn = [this](const absl::StatusOr<Message<schema::Response>>& answer) {
+    if (answer.ok()) told_(answer->reader());
+  };
+  leases_.read(question_.role,
+               context_.reply<LeaseRecord>(options_.deadline,
+                                           [this, learn](const absl::StatusOr<LeaseRecord>& role) {
+                                             if (role.ok()) ask_holder(*role, learn);
+                                           }));
 }
 
 void RolePast::ask_again() {
@@ -43,24 +60,26 @@ void RolePast::ask_holders(const std::vector<LeaseRecord>& roles) {
     any = true;
     if (heard_.contains(role.key)) continue;
     untold_.insert(role.key);
-    ask_holder(role);
+    ask_holder(role, [this, key = role.key](const auto& answer) { answered(key, answer); });
   }
   if (!any) read_logs();  // nobody has had the role yet
 }
 
-void RolePast::ask_holder(const LeaseRecord& role) {
+void RolePast::ask_holder(const LeaseRecord& role, Answered answered) {
   const auto request = Message<schema::Request>::build(
       [this](schema::Request::Builder builder) { question_.ask(builder); });
-  context_.request({role.holder, question_.actor}, request, options_.deadline,
-                   [this, key = role.key](const absl::StatusOr<Message<schema::Response>>& answer) {
-                     if (known_ || heard_.contains(key)) return;
-                     // It has too much to say.
-                     if (absl::IsResourceExhausted(answer.status())) return read_logs();
-                     if (!answer.ok() || !told_(answer->reader())) return;
-                     heard_.insert(key);
-                     untold_.erase(key);
-                     if (untold_.empty() && !reading_) know();
-                   });
+  context_.request({role.holder, question_.actor}, request, options_.deadline, std::move(answered));
+}
+
+void RolePast::answered(const std::string& role,
+                        const absl::StatusOr<Message<schema::Response>>& answer) {
+  if (known_ || heard_.contains(role)) return;
+  // It has too much to say.
+  if (absl::IsResourceExhausted(answer.status())) return read_logs();
+  if (!answer.ok() || !told_(answer->reader())) return;
+  heard_.insert(role);
+  untold_.erase(role);
+  if (untold_.empty() && !reading_) know();
 }
 
 void RolePast::read_logs() {

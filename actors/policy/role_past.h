@@ -41,14 +41,17 @@ class RolePast {
 
   // Once. `known`: then nothing more will be told; from logs more may be read.
   void ask(std::function<void()> known);
-  // To be given every event that the actor receives.
+  // To be given every event that the actor receives. When a feed is restored its watcher is asked again, for it knows more of the past.
   void hear(const Event& event);
   bool known() const { return known_; }
 
  private:
   void ask_again();
+  void ask_once_more();
   void ask_holders(const std::vector<LeaseRecord>& roles);
-  void ask_holder(const LeaseRecord& role);
+  using Answered = std::function<void(const absl::StatusOr<Message<schema::Response>>&)>;
+  void ask_holder(const LeaseRecord& role, Answered answered);
+  void answered(const std::string& role, const absl::StatusOr<Message<schema::Response>>& answer);
   void read_logs();
   void know();
 

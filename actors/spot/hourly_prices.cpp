@@ -41,6 +41,18 @@ void HourlyPrices::take(std::int64_t hour, const std::vector<Money>& newest_firs
       newest_first.begin() + static_cast<std::ptrdiff_t>(std::min(newest_first.size(), marks_max)));
 }
 
+void HourlyPrices::look_back(const HourlyPrices& older) {
+  if (!since_) {
+    *this = older;
+    return;
+  }
+  const std::int64_t missing = filled_ - static_cast<std::int64_t>(at_marks_.size());
+  for (const Money price : older.until(absl::FromUnixSeconds(missing * 3600))) {
+    if (at_marks_.size() == marks_max) return;
+    at_marks_.push_back(price);
+  }
+}
+
 std::vector<Money> HourlyPrices::until(absl::Time now) const {
   std::vector<Money> prices;
   if (!since_) return prices;

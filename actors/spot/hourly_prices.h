@@ -25,6 +25,9 @@ class HourlyPrices {
   void take(std::int64_t hour, const std::vector<Money>& newest_first, absl::Time since,
             Money usd_per_hour);
 
+  // What was in force at the marks before the first that is known here.
+  void look_back(const HourlyPrices& older);
+
   // The newest mark at or before `now`.
   static std::int64_t mark(absl::Time now) { return absl::ToUnixSeconds(now) / 3600; }
   // At that mark and those before it, newest first; a mark before the first price ends the list. At most marks_max.

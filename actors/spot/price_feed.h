@@ -2,10 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "actors/spot/hourly_prices.h"
 #include "core/reply.h"
 #include "core/units.h"
 
@@ -37,6 +39,14 @@ class PriceFeed {
   // reach, ask again. PermissionDenied, FailedPrecondition: until somebody cures what is named, ask again. DataLoss: this
   // row was damaged (the message names file and line); ask again for the next one.
   virtual void next(Reply<Price> reply) = 0;
+
+  // Whether it asks its source for the past before its first price comes.
+  virtual bool looks_back() const { return false; }
+  // What was in force at a place before the first price that it has told of it. Once.
+  virtual std::optional<HourlyPrices> take_past(const PlaceName& place) {
+    (void)place;
+    return std::nullopt;
+  }
 };
 
 }  // namespace supercloud

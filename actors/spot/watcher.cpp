@@ -12,6 +12,9 @@ namespace {
 // The feed may take as long as it likes: its silence has a timer of its own, and a price that comes late is still a price.
 constexpr Duration patience = absl::Hours(24 * 365 * 10);
 
+// Of all places together: an answer has at most 1 MiB, of which their names and labels take a part.
+constexpr std::size_t marks_told_max = 60'000;
+
 }  // namespace
 
 Watcher::Watcher(Context& context, LeaseTable& leases, const SessionView& session, FeedFactory feed,
@@ -101,7 +104,8 @@ Message<schema::Response> Watcher::known_prices() const {
       known.setSinceNs(absl::ToUnixNanos(fact.since));
       fact.event.write(known.initEvent());
       known.setHour(HourlyPrices::mark(now));
-      const std::vector<Money> marks = fact.hourly.until(now);
+      std::vector<Money> marks = fact.hourly.until(now);
+      marks.resize(std::min(marks.size(), marks_told_max / facts_.size()));
       auto hourly = known.initHourlyNanoUsd(static_cast<unsigned>(marks.size()));
       for (unsigned i = 0; i < marks.size(); ++i) hourly.set(i, marks[i].nano_usd);
     }
@@ -125,6 +129,7 @@ void Watcher::begin() {
   feed_ = *std::move(feed);
   source_ = feed_->source();
   trouble_.clear();
+  if (feed_->looks_back()) lost("it asks for the past first");
   expect_news();
   pull();
 }
@@ -190,6 +195,9 @@ void Watcher::publish_due() {
 
 void Watcher::publish(const Price& price) {
   Fact* const news = learn(price.place, price.since, price.usd_per_hour);
+  // What was before is no news: it is told to who asks for what is known.
+  if (const auto past = feed_ ? feed_->take_past(price.place) : std::nullopt)
+    facts_.at(price.place.id()).hourly.look_back(*past);
   if (news == nullptr) return;
   if (news->subject.empty()) news->subject = place_subject(price.place.id());
   Draft draft = context_.draft(news->subject);

@@ -56,6 +56,28 @@ TEST(HourlyPrices, LookBackTwoWeeksAndNoFurther) {
   EXPECT_EQ(prices.until(hour_at(20'000)).size(), HourlyPrices::marks_max);
 }
 
+TEST(HourlyPrices, TakeWhatWasBeforeFromWhoKnowsIt) {
+  HourlyPrices older;
+  older.add(hour_at(0), one);
+  older.add(hour_at(2), two);
+  HourlyPrices prices;
+  prices.add(hour_at(3.5), three);
+  prices.look_back(older);
+  EXPECT_THAT(prices.until(hour_at(4)), ElementsAre(three, two, two, one, one));
+  prices.look_back(older);
+  EXPECT_THAT(prices.until(hour_at(4)), ElementsAre(three, two, two, one, one)) << "once is enough";
+  HourlyPrices nothing;
+  nothing.look_back(older);
+  EXPECT_THAT(nothing.until(hour_at(2)), ElementsAre(two, one, one));
+
+  HourlyPrices long_ago;
+  long_ago.add(hour_at(-1000), one);
+  HourlyPrices now;
+  now.add(hour_at(-1.5), two);
+  now.look_back(long_ago);
+  EXPECT_EQ(now.until(hour_at(0)).size(), HourlyPrices::marks_max);
+}
+
 TEST(HourlyPrices, AreTheSameWhenAnotherHandsThemOn) {
   HourlyPrices known;
   known.add(hour_at(0), one);

@@ -37,7 +37,7 @@ class RolePastTest : public MarketWorld {
     Asker(RolePastTest& test, Context& context)
         : past_(
               context, test.leases,
-              {.role = "role/provider/",
+              {.role = test.role,
                .actor = "provider",
                .ask = [](schema::Request::Builder request) { request.setRunningInstances(); },
                .patterns = {"instance.>"}},
@@ -48,6 +48,7 @@ class RolePastTest : public MarketWorld {
                 return true;
               },
               [&test](const Event& event) { test.read.push_back(event.subject()); }) {
+      context.subscribe(Pattern::of("spot.>"));
       context.subscribe(Pattern::of("node.capacity.>"), [this, &test] {
         past_.ask([this, &test] {
           EXPECT_TRUE(past_.known());
@@ -63,7 +64,7 @@ class RolePastTest : public MarketWorld {
 
   void hold(const std::string& account, const std::string& node) {
     Swap swap;
-    swap.key = "role/provider/" + account;
+    swap.key = role.ends_with('/') ? role + account : role;
     swap.session = *nodes.at(node)->session.id;
     swap.swap_id = account;
     leases.swap(std::move(swap),
@@ -96,6 +97,7 @@ class RolePastTest : public MarketWorld {
     return [status] { return error_answer(status); };
   }
 
+  std::string role = "role/provider/";
   std::vector<std::string> told, read;
   int known = 0;
 };
@@ -114,6 +116,25 @@ TEST_F(RolePastTest, IsKnownOnceEveryHolderHasToldItAndNobodyReadsLogsThen) {
   EXPECT_EQ(told.size(), 2U) << "each is asked once";
   EXPECT_EQ(read, Names{});
   EXPECT_EQ(known, 1);
+}
+
+TEST_F(RolePastTest, OfPricesIsAskedForOnceMoreWhenTheFeedIsRestored) {
+  role = "role/feed";
+  TestNode& a = provide("a", says("before"));
+  hold("feed", "a");
+  ask_from_a_new_node();
+  run(absl::Seconds(1));
+  EXPECT_EQ(told, Names{"before"});
+  const auto restored = [](schema::Payload::Builder payload) { payload.initSpotFeedRestored(); };
+  publish(a, "feed", restored);
+  run(absl::Seconds(3));
+  EXPECT_EQ(told, (Names{"before", "before"}));
+  EXPECT_EQ(known, 1) << "that it was known";
+  crash("a");
+  publish(*nodes.at("late"), "feed", restored);
+  run(absl::Seconds(20));
+  EXPECT_EQ(told.size(), 2U);
+  EXPECT_TRUE(read.empty()) << "what is known needs no logs";
 }
 
 TEST_F(RolePastTest, ComesFromTheLogsWhereNobodyHasHadTheRole) {

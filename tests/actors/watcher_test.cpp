@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -138,6 +139,63 @@ TEST_F(WatcherTest, TellsOfAFeedThatIsOutOfReachAndOfItsReturn) {
   run(absl::Seconds(1));
   EXPECT_EQ(of(node, Payload::SPOT_FEED_RESTORED).size(), 1U);
   EXPECT_EQ(prices_seen(node).back(), "a 12 @70");
+}
+
+// Knows what was before its first price.
+class LongMemory final : public PriceFeed {
+ public:
+  LongMemory(Price holds, std::vector<Price> past)
+      : place_(holds.place), prices_("with a memory", {holds}) {
+    for (const Price& before : past) past_.add(before.since, before.usd_per_hour);
+    past_.add(holds.since, holds.usd_per_hour);
+  }
+  std::string source() const override { return prices_.source(); }
+  void next(Reply<Price> reply) override { prices_.next(std::move(reply)); }
+  bool looks_back() const override { return true; }
+  std::optional<HourlyPrices> take_past(const PlaceName& place) override {
+    if (place != place_) return std::nullopt;
+    place_ = {};
+    return past_;
+  }
+
+ private:
+  PlaceName place_;
+  VectorFeed prices_;
+  HourlyPrices past_;
+};
+
+TEST_F(WatcherTest, WhatAFeedTellsOfThePastIsNoNewsAndIsToldToWhoAsks) {
+  const FeedFactory feed = [this] {
+    return std::make_unique<LongMemory>(
+        price("a", 10, -30),
+        std::vector<Price>{price("a", 7, -60 * 5), price("a", 8, -60 * 3), price("a", 9, -60)});
+  };
+  TestNode& node = watch("a", feed, options());
+  run(absl::Seconds(2));
+  const auto marks = [&] {
+    const auto answer = ask(node, {"a", "watcher"},
+                            Message<schema::Request>::build([](schema::Request::Builder request) {
+                              request.setPriceHistory();
+                            }));
+    std::vector<std::int64_t> told;
+    if (!answer.ok() || answer->reader().getPrices().size() != 1) return told;
+    EXPECT_EQ(answer->reader().getPrices()[0].getPriceNanoUsdPerHour(), 10);
+    for (const std::int64_t mark : answer->reader().getPrices()[0].getHourlyNanoUsd())
+      told.push_back(mark);
+    return told;
+  };
+  const std::vector<std::int64_t> expected = {10, 9, 8, 8, 7, 7};
+  EXPECT_EQ(marks(), expected);
+  EXPECT_EQ(prices_seen(node), (std::vector<std::string>{"a 10 @-30"})) << "no old price is news";
+  ASSERT_EQ(of(node, Payload::SPOT_FEED_LOST).size(), 1U) << "until the present is reached";
+  ASSERT_EQ(of(node, Payload::SPOT_FEED_RESTORED).size(), 1U);
+  EXPECT_LT(of(node, Payload::SPOT_FEED_RESTORED)[0].time(),
+            of(node, Payload::SPOT_PRICE_CHANGED)[0].time());
+
+  node.node->fail_actor("watcher", absl::InternalError("a test"));
+  run(absl::Seconds(10));
+  EXPECT_EQ(prices_seen(node).size(), 1U) << "known already";
+  EXPECT_EQ(marks(), expected) << "from the feed again: the past is in no log";
 }
 
 TEST_F(WatcherTest, AFeedThatIsRefusedIsLostAtOnceAndReturnsWhenThatIsCured) {

@@ -43,6 +43,8 @@ class AwsApi final : public PriceApi {
     return absl::StrCat("AWS spot prices of ", options_.region);
   }
 
+  bool looks_back() const override { return true; }
+
   HttpRequest first(absl::Time now) override {
     now = std::max(now, absl::UnixEpoch() + options_.history);
     start_ = std::min(now, reached_ ? *reached_ - options_.overlap : now - options_.history);

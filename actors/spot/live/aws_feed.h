@@ -19,8 +19,8 @@ struct AwsFeedOptions {
   std::string product = "Linux/UNIX";       // as AWS describes it; one, for a place has one price
   AwsCredentials credentials;
   std::string endpoint;  // empty: the region's, https://ec2.REGION.amazonaws.com
-  absl::Duration history =
-      absl::Hours(1);  // before the first poll; prices in force then come along
+  // Before the first poll: what policies remember. Prices in force then come along.
+  absl::Duration history = absl::Hours(HourlyPrices::marks_max);
   absl::Duration overlap = absl::Minutes(15);  // of two polls, for prices that AWS shows late
   absl::Duration window_max =
       absl::Hours(24);  // of market time in one poll; a longer gap takes several

@@ -120,6 +120,7 @@ void LiveFeed::complete() {
   std::sort(found_.begin(), found_.end(), [](const Price& a, const Price& b) {
     return std::tie(a.since, a.place, b.usd_per_hour) < std::tie(b.since, b.place, a.usd_per_hour);
   });
+  const bool more = api_->complete();
   fresh_ = false;
   for (std::size_t i = 0; i < found_.size(); ++i) {
     const Price& price = found_[i];
@@ -136,6 +137,7 @@ void LiveFeed::complete() {
     }
     take(price);
   }
+  if (looking_back_ && !more) deliver_present();
   if (damaged_more_ > 0)
     damaged_.push_back(absl::DataLossError(
         absl::StrCat(source(), ": ", damaged_more_, " more damaged items in the same poll")));
@@ -144,16 +146,35 @@ void LiveFeed::complete() {
   found_.clear();
   damaged_.clear();
   damaged_more_ = 0;
-  const bool more = api_->complete();
-  if (!newest_)
+  if (!newest_ && !looking_back_)
     return failed(
         absl::FailedPreconditionError(absl::StrCat(
             source(), ": there is no price of what is asked for; check region and types")),
         options_.every, true);
   failures_ = 0;
   due_ = more ? scheduler_.clock().now() : begun_ + options_.every;
-  if (!fresh_) ready_.emplace_back(*newest_);
+  if (!fresh_ && newest_) ready_.emplace_back(*newest_);
+  if (ready_.empty()) return ask_when_due();
   deliver();
+}
+
+// Of each place the newest price, whichever poll brought it.
+void LiveFeed::deliver_present() {
+  looking_back_ = false;
+  for (const auto& [place, known] : known_)
+    ready_.emplace_back(Price{place, known.price, known.told});
+  std::stable_sort(ready_.begin(), ready_.end(),
+                   [](const auto& a, const auto& b) { return a->since < b->since; });
+  if (ready_.empty()) return;
+  newest_ = *ready_.back();
+  fresh_ = true;
+}
+
+std::optional<HourlyPrices> LiveFeed::take_past(const PlaceName& place) {
+  if (looking_back_) return std::nullopt;
+  auto past = past_.extract(place);
+  if (past.empty()) return std::nullopt;
+  return std::move(past.mapped());
 }
 
 // One price of a complete poll, oldest first: delivered if it is news.
@@ -177,10 +198,12 @@ void LiveFeed::take(Price price) {
     if (price.since == known.since && price.usd_per_hour == known.price) return;
     known.since = price.since;
     known.price = price.usd_per_hour;
-    // The source corrects itself: it holds from now on, for what was told before has had its effect.
-    if (price.since <= known.told) price.since = std::max(begun_wall_, known.told);
+    // The source corrects itself: it holds from now on, for what was told before has had its effect; nothing yet of the past.
+    if (!looking_back_ && price.since <= known.told)
+      price.since = std::max(begun_wall_, known.told);
     known.told = price.since;
   }
+  if (looking_back_) return past_[price.place].add(price.since, price.usd_per_hour);
   if (!newest_ || newest_->since <= price.since) newest_ = price;
   fresh_ = true;
   ready_.emplace_back(std::move(price));

@@ -6,7 +6,9 @@
 //                         └────┘ after a pause that grows, with jitter
 //
 // A poll's prices are delivered oldest first, once each, and only when all its pages are there. A poll that brings nothing new is
-// answered with the newest price known, again: so whoever asks can tell a quiet market from a lost feed. Nothing is asked
+// answered with the newest price known, again: so whoever asks can tell a quiet market from a lost feed. The polls up to the first
+// that reaches the present are about the past: of what they bring only the newest price of each place is delivered, as the present is
+// reached, and the prices at whole hours are kept until they are taken. Nothing is asked
 // before next() waits for it. Prices are in the order of their times within a poll; one that a later poll brings may be older than
 // those of the poll before, at another place, and counts at once.
 #pragma once
@@ -57,6 +59,8 @@ class LiveFeed final : public PriceFeed {
   // One at a time. Unavailable: the last attempt failed; the next one follows when asked, after the pause that the message names.
   // PermissionDenied, FailedPrecondition: likewise, and somebody has to change something here. DataLoss: an item was left out.
   void next(Reply<Price> reply) override;
+  bool looks_back() const override { return api_->looks_back(); }
+  std::optional<HourlyPrices> take_past(const PlaceName& place) override;
 
  private:
   struct Known {
@@ -70,6 +74,7 @@ class LiveFeed final : public PriceFeed {
   void failed(const absl::Status& why, absl::Duration retry_after, bool start_over);
   void complete();
   void take(Price price);
+  void deliver_present();
   void damaged(absl::Status why);
   void deliver();
 
@@ -95,6 +100,8 @@ class LiveFeed final : public PriceFeed {
   TimerId timer_ = 0;
   int failures_ = 0;  // in a row
   std::map<PlaceName, Known> known_;
+  bool looking_back_ = true;  // no poll has reached the present yet
+  std::map<PlaceName, HourlyPrices> past_;
   std::optional<Price> newest_;  // delivered
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   std::unique_ptr<HttpClient> http_;  // first to go

@@ -25,6 +25,8 @@ class PriceApi {
  public:
   virtual ~PriceApi() = default;
   virtual std::string source() const = 0;
+  // Whether the first polls are of the past.
+  virtual bool looks_back() const { return false; }
   // Begins a poll of the prices up to `now`, which is wall time.
   virtual HttpRequest first(absl::Time now) = 0;
   // Unavailable: nothing that can be read, or trouble on the other side; the same request may succeed. ResourceExhausted: asked

@@ -51,6 +51,7 @@ class AwsFeedTest : public LiveWorld {
     options.instance_types = {"r3.large", "m5.xlarge"};
     options.credentials = {"AKIDEXAMPLE", "SECRETEXAMPLE", "TOKENEXAMPLE"};
     options.endpoint = server.url();
+    options.history = absl::Hours(1);
   }
   void make() {
     auto made = make_aws_feed(time, http(), Random(7), options);
@@ -78,7 +79,10 @@ class AwsFeedTest : public LiveWorld {
     return next().status();
   }
   std::string field(const std::string& name) const {
-    for (const absl::string_view part : absl::StrSplit(server.seen().back().body, '&'))
+    return field_of(server.seen().size() - 1, name);
+  }
+  std::string field_of(std::size_t request, const std::string& name) const {
+    for (const absl::string_view part : absl::StrSplit(server.seen()[request].body, '&'))
       if (part.size() > name.size() && std::string(part.substr(0, name.size())) == name &&
           part[name.size()] == '=')
         return std::string(part.substr(name.size() + 1));
