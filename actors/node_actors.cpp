@@ -34,7 +34,7 @@ void spawn_guest_actors(Node& node, const NodeActorsSeams& seams,
   node.spawn("dirty_rate", [guests, options = options.dirty_rate](Context& context) {
     return std::make_unique<DirtyRateWatcher>(context, guests.hypervisor, options);
   });
-  node.spawn("latency", [options = options.latency](Context& context) {
+  node.spawn(latency_actor, [options = options.latency](Context& context) {
     return std::make_unique<LatencyWatcher>(context, options);
   });
   const std::set<std::string> resources = resources_of(description.labels);

@@ -7,7 +7,7 @@
 namespace supercloud {
 
 LatencyWatcher::LatencyWatcher(Context& context, LatencyOptions options)
-    : context_(context), options_(std::move(options)) {
+    : context_(context), options_(std::move(options)), probe_(context, options_.deadline) {
   context_.subscribe(Pattern::of("node.capacity.>"));  // who is here says so again and again
   context_.subscribe(Pattern::of("node.left.>"));
   context_.after(options_.every, [this] { measure(); });
@@ -21,6 +21,12 @@ void LatencyWatcher::receive(const Event& event) {
   const auto joined = event.payload().getNodeCapacity().getJoined();
   const std::string node(text(joined.getNode()));
   if (!node.empty() && node != context_.node()) places_[node] = text(joined.getPlace().getId());
+}
+
+void LatencyWatcher::serve(Message<schema::Request> request, Answer answer) {
+  if (!request.reader().isAccessResource())
+    return Actor::serve(std::move(request), std::move(answer));
+  probe_.serve(request.reader().getAccessResource(), std::move(answer));
 }
 
 void LatencyWatcher::measure() {

@@ -65,6 +65,84 @@ TEST_F(MarketWorld, LatencyWatcherMeasuresTheWayToTheOtherNodesOneAfterAnother) 
   EXPECT_EQ(of(a, Payload::LATENCY_MEASURED).size(), before + 3) << "b's turn each time";
 }
 
+class LinkProbes : public MarketWorld {
+ protected:
+  TestNode& measurer(const std::string& name) {
+    TestNode& node = start(name);
+    node.node->spawn(latency_actor,
+                     [](Context& context) { return std::make_unique<LatencyWatcher>(context); });
+    return node;
+  }
+  // What "a" says of messages of so many bytes to `to`.
+  absl::StatusOr<std::string> asked_of_a(const std::string& to, std::size_t content,
+                                         std::uint64_t bytes) {
+    const auto answer = ask(node("a"), {"a", latency_actor},
+                            Message<schema::Request>::build([&](schema::Request::Builder request) {
+                              auto access = request.initAccessResource();
+                              access.setResource(to);
+                              access.initVm().setName(std::string(content, 'x'));
+                              access.setBytes(bytes);
+                            }));
+    if (!answer.ok()) return answer.status();
+    return std::string(answer->reader().isDone() ? "done" : text(answer->reader().getJson()));
+  }
+  TestNode& node(const std::string& name) { return *nodes.at(name); }
+};
+
+TEST_F(LinkProbes, MeasureTheWayToAnotherNodeAndBackOnRequest) {
+  LinkFaults slow;
+  slow.delay_min = slow.delay_max = absl::Milliseconds(20);
+  network.set_faults(slow);
+  measurer("a");
+  measurer("b");
+  run(absl::Seconds(3));
+  EXPECT_EQ(*asked_of_a("a", 1, 1), "done") << "it is here";
+  EXPECT_EQ(*asked_of_a("b", 256, 256), R"({"messages":1,"nanoseconds":40000000})");
+  EXPECT_EQ(*asked_of_a("b", 256, 0), R"({"messages":1,"nanoseconds":40000000})");
+  // 64 at a time: the 65th leaves when the first is answered.
+  EXPECT_EQ(*asked_of_a("b", 100, 6400), R"({"messages":64,"nanoseconds":40000000})");
+  EXPECT_EQ(*asked_of_a("b", 100, 6500), R"({"messages":65,"nanoseconds":80000000})");
+}
+
+TEST_F(LinkProbes, AreBoundedAndTellWhatIsWrong) {
+  measurer("a");
+  start("bare");
+  run(absl::Seconds(3));
+  EXPECT_TRUE(absl::IsInvalidArgument(asked_of_a("b", 0, 1).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(asked_of_a("", 1, 1).status()));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(asked_of_a("b", LinkProbe::content_bytes_max + 1, 1).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(asked_of_a("b", 1, LinkProbe::messages_max + 1).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      asked_of_a("b", LinkProbe::content_bytes_max, LinkProbe::bytes_max * 2).status()));
+  // Those beyond what runs at a time are refused at once, and asked again they are served.
+  const auto of_bare = [](std::uint64_t bytes) {
+    return Message<schema::Request>::build([&](schema::Request::Builder request) {
+      auto access = request.initAccessResource();
+      access.setResource("bare");
+      access.initVm().setName("x");
+      access.setBytes(bytes);
+    });
+  };
+  constexpr int at_once = 2 * LinkProbe::runs_max;
+  int refused = 0, open = at_once;
+  for (int i = 0; i < at_once; ++i)
+    node("bare").hand->request({"a", latency_actor}, of_bare(10), absl::Seconds(60),
+                               [&](const absl::StatusOr<Message<schema::Response>>& answer) {
+                                 --open;
+                                 refused += absl::IsResourceExhausted(answer.status()) ? 1 : 0;
+                               });
+  run(absl::Seconds(2));
+  EXPECT_EQ(open, 0);
+  EXPECT_EQ(refused, at_once - LinkProbe::runs_max);
+  // As often as one likes: what has failed is not under way any more.
+  for (int i = 0; i < 2 * LinkProbe::runs_max; ++i) {
+    EXPECT_TRUE(absl::IsUnavailable(asked_of_a("nobody", 10, 1000).status()));
+    const absl::Status without = asked_of_a("bare", 10, 1000).status();
+    EXPECT_TRUE(absl::IsNotFound(without)) << "no such actor there: " << without;
+  }
+}
+
 TEST_F(MarketWorld, ResourceStubMakesAnEventOfAnAccess) {
   TestNode& a = start("a");
   a.node->spawn("resource", [](Context& context) {
