@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include "cli/bench_command.h"
 #include "cli/demo_command.h"
 #include "cli/doctor_command.h"
 #include "cli/events_command.h"
@@ -25,6 +26,7 @@ void add_commands(CLI::App& root, Program& program) {
   add_replay_command(root, program);
   add_policy_command(root, program);
   add_doctor_command(root, program);
+  add_bench_command(root, program);
   add_xenstore_command(root, program);
   add_simulate_command(root, program);
   add_node_command(root, program);

@@ -15,9 +15,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "bench/bus/disk_lanes.h"
-#include "bench/bus/lanes.h"
-#include "bench/paired.h"
+#include "bench/bus/file_lane.h"
+#include "bench/bus/raw_lane.h"
+#include "cli/measure/bus_lane.h"
+#include "cli/measure/disk_lane.h"
+#include "cli/measure/paired.h"
 #include "nlohmann/json.hpp"
 
 namespace supercloud {

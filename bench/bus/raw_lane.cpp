@@ -1,4 +1,6 @@
 // The floor: PUB and SUB, and PUSH and PULL for the answers. Nothing is numbered, checked or remembered.
+#include "bench/bus/raw_lane.h"
+
 #include <unistd.h>
 #include <zmq.h>
 
@@ -12,9 +14,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "bench/bus/child.h"
-#include "bench/bus/lanes.h"
-#include "bench/temporary_folder.h"
+#include "cli/measure/child.h"
+#include "cli/measure/temporary_folder.h"
 
 namespace supercloud {
 namespace {

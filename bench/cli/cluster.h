@@ -15,8 +15,8 @@
 #include "absl/status/statusor.h"
 #include "actors/node_actors.h"
 #include "actors/spot/price_feed.h"
-#include "bench/temporary_folder.h"
 #include "cli/cluster_target.h"
+#include "cli/measure/temporary_folder.h"
 #include "cli/node_config.h"
 #include "core/event_loop.h"
 

@@ -25,6 +25,7 @@ OWNED_LIBRARIES = [
     ("rocksdb/", ["storage"]),
     ("curl/", ["actors/spot/live"]),
     ("pugixml", ["actors/spot/live"]),
+    ("boost/histogram", ["cli/measure"]),
     ("boost/", ["actors/gateway/http"]),
     ("xen", ["hypercall/xen"]),
     ("libxl", ["hypercall/xen"]),

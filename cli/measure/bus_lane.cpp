@@ -1,4 +1,6 @@
 // The product's bus: events are built, numbered, validated and checked for gaps; an answer is an event too.
+#include "cli/measure/bus_lane.h"
+
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -9,10 +11,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "bench/bus/child.h"
-#include "bench/bus/lanes.h"
-#include "bench/temporary_folder.h"
 #include "bus/zmq_bus.h"
+#include "cli/measure/child.h"
+#include "cli/measure/temporary_folder.h"
 #include "core/event_loop.h"
 
 namespace supercloud {

@@ -1,17 +1,13 @@
-#include "bench/bus/disk_lanes.h"
-
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "bench/temporary_folder.h"
 #include "bus/zmq_bus.h"
+#include "cli/measure/disk_lane.h"
+#include "cli/measure/temporary_folder.h"
 #include "core/event_loop.h"
 #include "core/node.h"
 #include "storage/rocks_event_log.h"
@@ -19,7 +15,6 @@
 namespace supercloud {
 namespace {
 
-constexpr std::size_t record_bytes = 256;
 constexpr Duration stored_within = absl::Seconds(30);
 
 class Teller final : public Actor {
@@ -38,7 +33,10 @@ class Teller final : public Actor {
 
 class LogLane final : public DiskLane {
  public:
+  explicit LogLane(const std::filesystem::path& parent) : folder_(parent) {}
   absl::Status open() {
+    if (folder_.path().empty())
+      return absl::PermissionDeniedError("no folder can be made for the log that is measured");
     auto log = RocksEventLog::open(loop_, pool_, {.path = folder_.path() / "log", .node = "bench"});
     if (!log.ok()) return log.status();
     log_ = *std::move(log);
@@ -78,37 +76,12 @@ class LogLane final : public DiskLane {
   Teller* teller_ = nullptr;
 };
 
-class FileLane final : public DiskLane {
- public:
-  FileLane()
-      : fd_(::open((folder_.path() / "file").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC,
-                   0600)) {}
-  ~FileLane() override {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  absl::StatusOr<double> store(int together) override {
-    const std::string record(record_bytes, 'r');
-    const absl::Time start = absl::Now();
-    for (int i = 0; i < together; ++i)
-      if (::write(fd_, record.data(), record.size()) != static_cast<ssize_t>(record.size()))
-        return absl::ErrnoToStatus(errno, "write");
-    if (::fdatasync(fd_) != 0) return absl::ErrnoToStatus(errno, "fdatasync");
-    return absl::ToDoubleSeconds(absl::Now() - start);
-  }
-
- private:
-  const TemporaryFolder folder_;
-  const int fd_;
-};
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DiskLane>> log_lane() {
-  auto lane = std::make_unique<LogLane>();
+absl::StatusOr<std::unique_ptr<DiskLane>> log_lane(const std::filesystem::path& parent) {
+  auto lane = std::make_unique<LogLane>(parent);
   if (absl::Status opened = lane->open(); !opened.ok()) return opened;
   return lane;
 }
-
-std::unique_ptr<DiskLane> file_lane() { return std::make_unique<FileLane>(); }
 
 }  // namespace supercloud

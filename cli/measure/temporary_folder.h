@@ -1,4 +1,4 @@
-// A folder below the system's for temporary files (TMPDIR), which goes with this object.
+// A folder that goes with this object: below `parent`, or below the system's for temporary files (TMPDIR). Its path is empty where none can be made.
 #pragma once
 
 #include <cstdlib>
@@ -10,9 +10,12 @@ namespace supercloud {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "supercloud-bench-XXXXXX").string();
+  explicit TemporaryFolder(const std::filesystem::path& parent = {}) {
+    std::error_code error;
+    if (!parent.empty()) std::filesystem::create_directories(parent, error);
+    std::string name = ((parent.empty() ? std::filesystem::temp_directory_path() : parent) /
+                        "supercloud-bench-XXXXXX")
+                           .string();
     if (::mkdtemp(name.data()) != nullptr) path_ = name;
   }
   ~TemporaryFolder() {

@@ -1,4 +1,5 @@
-// A process that a benchmark has started: it ends with the benchmark, reads one line of it, and its processor time can be asked for.
+// A process that a measurement has started: it ends with the measuring one and not before (Ctrl-C is that one's affair), reads one line of it, and its
+// processor time and memory can be asked for.
 #pragma once
 
 #include <sys/types.h>
@@ -18,6 +19,7 @@ class Child {
   void tell(const std::string& line) const;
   // User and system time of all its threads so far, in seconds.
   double cpu_seconds() const;
+  double resident_bytes() const;  // of its memory; 0: it is gone
 
  private:
   pid_t pid_ = -1;

@@ -1,5 +1,5 @@
-// One publisher and some subscribers, each a process of its own, over the bus or over bare ZeroMQ sockets: the same messages, the same
-// transport, the same questions.
+// One publisher and some subscribers, each a process of its own, over the bus (or, in bench/, over bare ZeroMQ sockets: the same messages, the
+// same transport, the same questions).
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ class Lane {
   virtual absl::StatusOr<Burst> send(int messages) = 0;
 };
 
+// Forks: the caller has no threads yet.
 std::unique_ptr<Lane> bus_lane(const LaneShape& shape);
-std::unique_ptr<Lane> raw_lane(const LaneShape& shape);
 
 }  // namespace supercloud

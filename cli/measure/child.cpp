@@ -1,4 +1,4 @@
-#include "bench/bus/child.h"
+#include "cli/measure/child.h"
 
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -7,6 +7,7 @@
 #include <array>
 #include <csignal>
 #include <ctime>
+#include <fstream>
 
 namespace supercloud {
 namespace {
@@ -29,6 +30,7 @@ Child::Child(const std::function<void(const std::function<std::string()>& line)>
     return;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
   close(ends[1]);
   body([in = ends[0]] {
     std::string line;
@@ -56,6 +58,13 @@ void Child::tell(const std::string& line) const {
 double Child::cpu_seconds() const {
   clockid_t clock = 0;
   return clock_getcpuclockid(pid_, &clock) == 0 ? seconds_of(clock) : 0;
+}
+
+double Child::resident_bytes() const {
+  std::ifstream file("/proc/" + std::to_string(pid_) + "/statm");
+  double total_pages = 0, resident_pages = 0;
+  file >> total_pages >> resident_pages;
+  return file ? resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE)) : 0;
 }
 
 double own_cpu_seconds() { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }

@@ -1,0 +1,87 @@
+#include "cli/measure/paired.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <random>
+
+namespace supercloud {
+namespace {
+
+constexpr int resamples = 2000;
+
+// Percentile bootstrap (B. Efron, 1979, "Bootstrap methods: another look at the jackknife"). The same numbers give the same interval.
+class Bootstrap {
+ public:
+  // The median of as many values, each drawn from all of them.
+  double median_again(const std::vector<double>& values) {
+    std::uniform_int_distribution<std::size_t> any(0, values.size() - 1);
+    sample_.resize(values.size());
+    for (double& value : sample_) value = values[any(random_)];
+    return median(sample_);
+  }
+
+ private:
+  std::mt19937_64 random_{1};
+  std::vector<double> sample_;
+};
+
+struct Interval {
+  double low = 0, high = 0;
+};
+
+Interval interval(const std::function<double()>& again) {
+  std::vector<double> drawn;
+  for (int i = 0; i < resamples; ++i) drawn.push_back(again());
+  std::sort(drawn.begin(), drawn.end());
+  return {drawn[resamples / 40], drawn[resamples - 1 - resamples / 40]};
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t upper = values.size() / 2;
+  return (values[upper] + values[(values.size() - 1) / 2]) / 2;
+}
+
+Paired measure_pairs(int pairs, const std::function<double()>& ours,
+                     const std::function<double()>& floor) {
+  std::vector<double> all_ours, all_floor, ratios;
+  for (int i = 0; i < pairs; ++i) {
+    const bool ours_first = i % 2 == 0;
+    const double first = ours_first ? ours() : floor();
+    const double second = ours_first ? floor() : ours();
+    if (first <= 0 || second <= 0) return {};
+    all_ours.push_back(ours_first ? first : second);
+    all_floor.push_back(ours_first ? second : first);
+    ratios.push_back(all_ours.back() / all_floor.back());
+  }
+  if (ratios.empty()) return {};
+  Bootstrap bootstrap;
+  const Interval sure = interval([&] { return bootstrap.median_again(ratios); });
+  return {median(all_ours), median(all_floor), median(ratios), sure.low, sure.high};
+}
+
+Change measure_change(const std::vector<double>& now, const std::vector<double>& earlier) {
+  if (now.empty() || earlier.empty() || *std::min_element(earlier.begin(), earlier.end()) <= 0)
+    return {};
+  Bootstrap bootstrap;
+  const Interval sure =
+      interval([&] { return bootstrap.median_again(now) / bootstrap.median_again(earlier); });
+  const double was = median(earlier), is = median(now);
+  return {is, was, is / was, sure.low, sure.high};
+}
+
+std::string_view verdict(const Change& change, bool less_is_better) {
+  if (change.ratio <= 0) return "not resolved";
+  if (change.high < 1 / change_margin) return less_is_better ? "better" : "worse";
+  if (change.low > change_margin) return less_is_better ? "worse" : "better";
+  return "not resolved";
+}
+
+std::string_view verdict(const Paired& paired, double bar) {
+  if (paired.high <= bar) return "met";
+  return paired.low > bar ? "missed" : "not resolved";
+}
+
+}  // namespace supercloud
