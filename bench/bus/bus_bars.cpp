@@ -16,7 +16,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bench/bus/file_lane.h"
+#include "bench/bus/memory.h"
 #include "bench/bus/raw_lane.h"
+#include "bench/bus/replay_lane.h"
 #include "cli/measure/bus_lane.h"
 #include "cli/measure/disk_lane.h"
 #include "cli/measure/paired.h"
@@ -77,6 +79,11 @@ class Table {
                      {"bar_is", verdict(paired, row.bar)},
                      {"goal", row.goal},
                      {"goal_is", verdict(paired, row.goal)}});
+  }
+  void state(const std::string& name, double value, const std::string& unit) {
+    std::cout << absl::StrFormat("%-44s %10.2f %10s  %-8s %6s  stated\n", name, value, "", unit, "")
+              << std::flush;
+    rows_.push_back({{"name", name}, {"unit", unit}, {"stated", value}});
   }
   void fail(const std::string& name, const absl::Status& why) {
     failed_ = true;
@@ -172,6 +179,37 @@ void disk_rows(Table& table) {
   }
 }
 
+// Beside no floor but the bar itself: half a million events a second, 2 us for each.
+void replay_row(Table& table) {
+  const Row row{"replay of a log, ipc", "us/event", 1, 0.25};
+  if (!table.wanted(row.name)) return;
+  const int events = table.messages(50'000);
+  const auto lane = replay_lane(events);
+  if (const absl::Status opened = lane->open(); !opened.ok()) return table.fail(row.name, opened);
+  table.add(
+      row,
+      [&]() -> absl::StatusOr<double> {
+        const absl::StatusOr<double> seconds = lane->replay();
+        if (!seconds.ok()) return seconds.status();
+        return *seconds / events;
+      },
+      [] { return 1 / 0.5e6; });
+}
+
+// They have no bar: they are stated.
+void memory_rows(Table& table) {
+  const std::string name = "memory, ipc";
+  if (!table.wanted(name)) return;
+  const absl::StatusOr<BusMemory> memory =
+      measure_bus_memory(table.messages(16), table.messages(4000));
+  if (!memory.ok()) return table.fail(name, memory.status());
+  table.state(name + ", per connected peer", memory->per_peer / 1024, "KiB");
+  table.state(name + ", per idle subscription, publisher",
+              memory->per_subscription_publisher / 1024, "KiB");
+  table.state(name + ", per idle subscription, subscriber",
+              memory->per_subscription_subscriber / 1024, "KiB");
+}
+
 int run(int count, char** arguments) {
   CLI::App app("How close the bus is to bare ZeroMQ, and its log to a file written by hand");
   Settings settings;
@@ -186,6 +224,8 @@ int run(int count, char** arguments) {
   if (tiny) settings = {.pairs = 1, .length = 0.01, .only = settings.only};
   Table table(settings);
   bus_rows(table);
+  memory_rows(table);
+  replay_row(table);
   disk_rows(table);
   if (!json.empty()) std::ofstream(json) << table.json() << "\n";
   return table.failed() ? 1 : 0;
