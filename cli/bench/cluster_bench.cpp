@@ -12,9 +12,9 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration patience = absl::Seconds(10);
+constexpr Duration probe_patience = absl::Seconds(10);
 // A burst is soon over, also over a slow link, and long enough that its first and last messages do not count.
-constexpr std::uint64_t burst_messages = 1024, burst_bytes = 2 << 20;
+constexpr std::uint64_t probe_burst_messages = 1024, probe_burst_bytes = 2 << 20;
 
 Message<schema::Request> probe_request(const std::string& resource, const std::string& content,
                                        std::uint64_t messages) {
@@ -110,7 +110,7 @@ absl::StatusOr<std::string> ClusterBench::ask(const std::string& node, const std
                                               std::uint64_t messages) {
   // Outlives this call, as the reply may.
   auto answer = std::make_shared<std::optional<absl::StatusOr<std::string>>>();
-  client_->send({node, latency_actor}, probe_request(resource, content_, messages), patience,
+  client_->send({node, latency_actor}, probe_request(resource, content_, messages), probe_patience,
                 [answer](absl::StatusOr<Message<schema::Response>> response) {
                   if (!response.ok())
                     *answer = response.status();
@@ -120,11 +120,11 @@ absl::StatusOr<std::string> ClusterBench::ask(const std::string& node, const std
                                   : "";
                 });
   client_->run_until([&] { return answer->has_value() || options_.stop(); },
-                     client_->loop().clock().now() + patience);
+                     client_->loop().clock().now() + probe_patience);
   if (answer->has_value()) return **answer;
   if (options_.stop()) return absl::CancelledError("stopped");
   return absl::DeadlineExceededError(
-      absl::StrCat("node ", node, " did not answer within ", absl::FormatDuration(patience)));
+      absl::StrCat("node ", node, " did not answer within ", absl::FormatDuration(probe_patience)));
 }
 
 BenchSubject ClusterBench::subject() const {
@@ -142,7 +142,7 @@ absl::StatusOr<BenchSample> ClusterBench::measure(std::uint64_t messages) {
 
 std::vector<BenchPlan> ClusterBench::plans() {
   const std::uint64_t messages =
-      std::clamp<std::uint64_t>(burst_bytes / content_.size(), 1, burst_messages);
+      std::clamp<std::uint64_t>(probe_burst_bytes / content_.size(), 1, probe_burst_messages);
   return {{.name = "round_trip",
            .what = "round trip: a request to an actor there, and its answer",
            .once = [this] { return measure(1); }},

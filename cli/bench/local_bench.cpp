@@ -7,7 +7,7 @@ namespace supercloud {
 namespace {
 
 // Long enough that beginning and end do not count, short enough to end soon and to fit into the queues.
-constexpr std::size_t burst_bytes = 16 << 20, burst_messages_max = 20'000;
+constexpr std::size_t local_burst_bytes = 16 << 20, local_burst_messages_max = 20'000;
 
 }  // namespace
 
@@ -28,8 +28,8 @@ BenchSubject LocalBench::subject() const {
 }
 
 std::vector<BenchPlan> LocalBench::plans() {
-  const int messages = static_cast<int>(
-      std::min(burst_messages_max, burst_bytes / std::max<std::size_t>(1, options_.bytes)));
+  const int messages = static_cast<int>(std::min(
+      local_burst_messages_max, local_burst_bytes / std::max<std::size_t>(1, options_.bytes)));
   return {{.name = "round_trip",
            .what = "round trip: an event, and the event that answers it",
            .once = [this] { return burst(1); }},
