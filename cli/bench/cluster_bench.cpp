@@ -75,7 +75,8 @@ absl::Status ClusterBench::choose() {
     if (!from->empty() && !to->empty()) return absl::OkStatus();
     if (!node.alive || node.name == *from || node.name == *to) continue;
     const absl::Status can = check(node.name);
-    if (absl::IsCancelled(can)) return can;
+    // Who may ask none of them need not be told that of each.
+    if (absl::IsCancelled(can) || absl::IsPermissionDenied(can)) return can;
     if (!can.ok()) continue;
     (from->empty() ? *from : *to) = node.name;
   }

@@ -25,7 +25,7 @@ struct ClusterBenchOptions {
 class ClusterBench {
  public:
   // Unavailable: what ClusterClient::connect says; NotFound: no such node, with near names; FailedPrecondition: fewer than two nodes that can,
-  // or one that is asked for cannot; Cancelled: stopped.
+  // or one that is asked for cannot; PermissionDenied: the own key may not make requests; Cancelled: stopped.
   static absl::StatusOr<std::unique_ptr<ClusterBench>> connect(const ClusterTarget& target,
                                                                ClusterBenchOptions options);
 

@@ -97,6 +97,21 @@ TEST_F(KeysProgram, CertificatesAreOfTheClustersOwnAuthority) {
   EXPECT_THAT(said(own).err, HasSubstr("is the authority's own certificate"));
 }
 
+TEST_F(KeysProgram, WhoMayMakeRequestsMayMeasureTheWayBetweenNodes) {
+  for (const char* name : {"a", "b", "alice", "dora"}) make_key(name);
+  for (const char* name : {"a", "b"}) enrol(name, {"--node"});
+  enrol("alice", {"--subscribe", ">", "--requests"});
+  enrol("dora", {"--subscribe", ">"});
+  start_node("a", "");
+  start_node("b", "\"a@" + endpoint("a") + "\"");
+  const Said measured = run(as("alice", {"bench", "bus", "--seconds", "0.5", "--json"}));
+  EXPECT_EQ(measured.code, 0) << measured.err;
+  EXPECT_THAT(measured.out, HasSubstr("\"per_second\": "));
+  const Said refused = run(as("dora", {"bench", "bus", "--quick"}));
+  EXPECT_EQ(refused.code, 3) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("request")) << "which right it takes";
+}
+
 TEST_F(KeysProgram, WhoIsEnrolledComesInAndWhoIsRevokedIsCutOff) {
   for (const char* name : {"a", "b", "alice", "carol", "mallory"}) make_key(name);
   for (const char* name : {"a", "b"}) enrol(name, {"--node"});
