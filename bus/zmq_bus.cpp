@@ -343,9 +343,15 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
 
 void ZmqBus::on_together(const std::string& name, std::string_view prefix, std::string_view frame) {
   together_.clear();
+  const std::size_t bytes = frame.size();
   absl::StatusOr<std::string_view> event = absl::InvalidArgumentError("no events, together");
-  while (!frame.empty() && (event = take_event(frame)).ok())
+  while (!frame.empty() && (event = take_event(frame)).ok()) {
     together_.emplace_back(reinterpret_cast<const std::byte*>(event->data()), event->size());
+    if (bytes > together_bytes_max && !frame.empty()) {
+      event = absl::InvalidArgumentError("more events together than travel so");
+      break;
+    }
+  }
   if (!event.ok()) on_bad_frame(name, event.status());  // what came before it is good
   subscriber_.arrived_together(name, prefix, together_);
 }

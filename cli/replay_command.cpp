@@ -117,13 +117,14 @@ int replay_prices(const ReplayArguments& arguments, const Program& program) {
   if (const absl::Status may = check_report(arguments.report); !may.ok())
     return complain(may, exit_usage);
   KeptLog log;
-  const auto result = run_replay(arguments, isatty(STDERR_FILENO) != 0, log);
+  auto result = run_replay(arguments, isatty(STDERR_FILENO) != 0, log);
   log.remove_unless_kept();
   if (absl::IsCancelled(result.status())) {
     std::cerr << "replay: ended before it was done\n";
     return exit_interrupted;
   }
   if (!result.ok()) return complain(result.status(), exit_code_of(result.status()));
+  result->log = log.name;
   std::cerr << damage_text(*result) << failures_text(*result);
   std::cout << (program.json ? replay_json(*result) : replay_text(*result)) << std::flush;
   if (!arguments.report.empty()) {

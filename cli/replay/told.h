@@ -19,9 +19,9 @@ std::string damage_text(const ReplayResult& result);
 // Whether a policy was asked, and failed each time: what is told of it is not of its making.
 bool never_answered(const ReplayResult& result);
 
-// An object: strategies [{name, cost_usd (the sum of the next three), instances_usd, transfer_usd, downtime_usd, moves, revocations, caught, down_s, failures}], clairvoyant_usd, on_demand_usd,
-// saving_reached (null: nothing could be saved), events, wall_s; and title, from, to, vms, model, prices, rejected_rows, damage [what
-// was wrong with the first of these].
+// An object: strategies [{name, cost_usd (the sum of instances_usd, transfer_usd and downtime_usd), not_charged_usd, moves, revocations,
+// caught, down_s, failures}], clairvoyant_usd, on_demand_usd, saving_reached (null: nothing could be saved), log (null: none), events, wall_s;
+// and title, from, to, vms, model, prices, rejected_rows, damage [what was wrong with the first of these].
 std::string replay_json(const ReplayResult& result);
 
 }  // namespace supercloud

@@ -112,6 +112,11 @@ void Account::pay(absl::Time at, Money amount, Money ReplayStrategy::* of) {
   strategy_.cumulative.emplace_back(at, strategy_.cost);
 }
 
+void Account::owe(Money amount, Money ReplayStrategy::* of) {
+  strategy_.open += amount;
+  pay(to_, amount, of);
+}
+
 void Account::add_downtime(const std::string& vm, absl::Time at, absl::Duration span) {
   strategy_.down += span;
   const auto price = downtime_per_hour_.find(vm);
@@ -202,7 +207,7 @@ void Account::settle(const Rented& rented, const PriceHistory& prices) {
     const std::int64_t hour = (from - rental.launched) / billing_hour;
     const Charge charge = charge_of(rental, prices, hour, billing_hour);
     const bool begun = goes_on && rental.billing == schema::Billing::HOURLY;
-    pay(to_, begun ? cost(charge.usd_per_hour, charge.to - charge.from) : charge.amount,
+    owe(begun ? cost(charge.usd_per_hour, charge.to - charge.from) : charge.amount,
         &ReplayStrategy::instances);
   }
 }
@@ -216,7 +221,7 @@ void Account::finish(ReplayStrategy& strategy, const std::map<std::string, Price
     settle(rented, known == prices.end() ? PriceHistory() : known->second);
   }
   for (const auto& [migration, transfer] : transfers_.due())
-    pay(to_, transfer_cost(model_.egress_per_gib, transfer.bytes), &ReplayStrategy::transfer);
+    owe(transfer_cost(model_.egress_per_gib, transfer.bytes), &ReplayStrategy::transfer);
   strategy = std::move(strategy_);
 }
 

@@ -71,6 +71,7 @@ class Account {
 
   // `of`: the part of ReplayStrategy::cost.
   void pay(absl::Time at, Money amount, Money ReplayStrategy::* of);
+  void owe(Money amount, Money ReplayStrategy::* of);  // at the end, uncharged
   void add_downtime(const std::string& vm, absl::Time at, absl::Duration span);
   // A VM that was started anew is the same to its user.
   std::string user_name(std::string_view subject) const;

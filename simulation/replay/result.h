@@ -41,10 +41,11 @@ struct ReplayStay {
 
 struct ReplayStrategy {
   std::string name;
-  Money cost;                    // the sum of the next three
-  Money instances, transfer;     // as the ledger charges them: hours of machines, what moves sent
-  Money downtime;                // what it costs the VMs' users; no cloud asks for it
-  std::int64_t moves = 0;        // completed, flights included
+  Money cost;                 // the sum of the next three
+  Money instances, transfer;  // as the ledger charges them: hours of machines, what moves sent
+  Money open;              // of both: what no event charges yet, hours begun and moves just ended
+  Money downtime;          // what it costs the VMs' users; no cloud asks for it
+  std::int64_t moves = 0;  // completed, flights included
   std::int64_t revocations = 0;  // notices met by instances with a VM on them
   std::int64_t caught = 0;       // VMs that were still there when the cloud took the instance
   absl::Duration down;           // sum over VMs, blackouts included
@@ -78,6 +79,7 @@ struct ReplayResult {
   std::vector<std::string> damage;  // what was wrong with the first few of them
   std::uint64_t prices_read = 0;
   absl::Duration wall;
+  std::string log;  // the run in whose folder the asked policy's log is; empty: none was kept
 };
 
 }  // namespace supercloud

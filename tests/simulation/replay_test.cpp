@@ -156,6 +156,8 @@ TEST_F(Replay, CostsWhatTheLedgerChargesAndWhatMovesSend) {
   EXPECT_GE(charged_for.size(), static_cast<std::size_t>(charges) - 2)
       << "all but the first instance's trace to a decision";
   EXPECT_EQ(sent, Money{options_.model.transfer_cost().nano_usd * strategy.moves});
+  EXPECT_EQ(charged + sent + strategy.open, strategy.instances + strategy.transfer)
+      << "every cent is in the log, or told to be not";
   Money begun;  // the hours that are not over at the end
   for (const auto& [id, one] : open) {
     const absl::Duration span = options_.to - one.charged_until;
