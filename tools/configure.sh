@@ -13,14 +13,9 @@ cd "$(dirname "$0")/.."
 sanitize() { CXX=clang++-19 meson setup "$1" -Dprecompile=true -Db_sanitize="$2" -Db_lundef=false \
   -Dunity=on -Dunity_size=8 -Dbuildtype=custom -Doptimization=1 -Ddebug=false -Dwerror=false "${@:3}"; }
 
-# Who builds a tree once, as a CI run does, takes large units in the release build as well. g++ takes the sources of one for headers, and
-# warns of types in their unnamed namespaces.
-whole=()
-[[ ${CI:-} != true ]] || whole=(-Dunity=on -Dunity_size=4 -Dcpp_args=-Wno-subobject-linkage)
-
 configure() {
   case $1 in
-    build) meson setup build -Dprecompile=true "${whole[@]}" ;;
+    build) meson setup build -Dprecompile=true ;;
     build-asan) sanitize build-asan address,undefined -Dfuzz=true ;;
     build-tsan) sanitize build-tsan thread ;;
     build-lint) CXX=clang++-19 meson setup build-lint -Dunity=on -Dunity_size=8 ;;
