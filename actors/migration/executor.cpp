@@ -311,6 +311,7 @@ std::vector<Failure> Executor::check_incoming(schema::Request::PrepareIncoming::
              .copy_here = known != nullptr && known->copy().has_value(),
              .session_valid = seams.session.current().has_value(),
              .owners = seams.fabric.owners()});
+  held_room_.drop(vm);
   if (failures.empty() && request.getHoldNs() > 0)
     held_room_.hold(
         vm, {spec.getMemoryBytes(), volume_here ? 0 : spec.getDiskBytes()},

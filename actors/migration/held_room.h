@@ -19,6 +19,7 @@ class HeldRoom {
 
   // For the VM, in place of what was held for it before.
   void hold(const std::string& vm, Room room, Instant until) { held_[vm] = {room, until}; }
+  void drop(const std::string& vm) { held_.erase(vm); }
   // Its memory is taken, or its disk: what is free has that subtracted already.
   void memory_came(const std::string& vm);
   void disk_came(const std::string& vm);

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "actors/provider/simulated_market.h"
+#include "actors/provider/provider.h"
 #include "actors/spot/place.h"
 
 namespace supercloud {

@@ -13,6 +13,7 @@ namespace supercloud {
 
 struct Failure {
   std::string name, detail, cure;
+  bool there = false;  // the target said so, or said nothing: another may not
 };
 
 // As many as `list` has room for.

@@ -25,12 +25,16 @@ Message<schema::Request> check_request(const VmWorker& worker, const std::string
   });
 }
 
+constexpr std::ptrdiff_t unreachable_max = 2;  // of one place; then it is the place
+
 // What may be otherwise on another node of the same place.
 bool is_of_the_node(const Failure& failure) {
-  static const std::set<std::string_view> names = {"copy",   "disk",      "lease",
-                                                   "memory", "reachable", "target"};
-  return names.contains(failure.name);
+  static const std::set<std::string_view> names = {"copy", "disk", "lease", "memory", "reachable"};
+  return failure.there && names.contains(failure.name);
 }
+
+// Longer than a target takes to hear that it is to prepare.
+Duration hold_of(const ExecutorOptions& options) { return options.call_deadline * 5; }
 
 // This node, as who has to leave it by then sees it: a notice that was given while it started is heard by its policy only. Nothing: it is
 // not known.
@@ -172,10 +176,12 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
   }
   for (const NodeFacts* node : nodes) {
     if (node->name == shared_.context.node()) continue;
-    if (flight != pending_.end() && flight->second.passed_over.contains(node->name)) {
-      *why =
-          absl::StrCat(node->name, " at ", target, ": ", flight->second.passed_over.at(node->name));
-      continue;
+    if (flight != pending_.end()) {
+      const auto no = flight->second.passed_over.find(node->name);
+      if (no != flight->second.passed_over.end() && shared_.context.now() < no->second.until) {
+        *why = absl::StrCat(node->name, " at ", target, ": ", no->second.why.front().detail);
+        continue;
+      }
     }
     if (promised(*node, rented_with)) {
       *why = absl::StrCat(node->name, " at ", target, " was rented for another move");
@@ -234,6 +240,11 @@ void Proposals::place(Pending& pending) {
       failures.push_back({"target", absl::StrCat(why, problem.empty() ? "" : "; ", problem),
                           "choose another place, or try again later"});
     if (!failures.empty()) {
+      for (const auto& [node, no] : pending.passed_over)
+        for (Failure failure : no.why) {
+          failure.detail = absl::StrCat(node, ": ", failure.detail);
+          failures.push_back(std::move(failure));
+        }
       const Pending ended = std::move(pending);
       pending_.erase(ended.vm);
       refuse(ended, wanted, failures);
@@ -244,9 +255,7 @@ void Proposals::place(Pending& pending) {
   }
   if (waits) return;
   pending.checking = true;
-  // Longer than the target takes to hear that it is to prepare.
-  const Duration hold = shared_.options.call_deadline * 5;
-  check(pending.vm, target, pending.deadline - shared_.context.now(), hold,
+  check(pending.vm, target, pending.deadline - shared_.context.now(), hold_of(shared_.options),
         [this, vm = pending.vm, id = pending.id, target](const std::vector<Failure>& failures) {
           const auto found = pending_.find(vm);
           if (found == pending_.end() || found->second.id != id) return;
@@ -267,8 +276,10 @@ bool Proposals::pass_over(Pending& pending, const std::string& node,
       pending.rented_for.empty() ? nullptr : shared_.nodes.rented(pending.rented_for.short_id());
   if (ours != nullptr && ours->name == node) return false;
   if (!std::ranges::all_of(failures, is_of_the_node)) return false;
-  pending.passed_over.emplace(node, failures.front().detail);
-  return true;
+  pending.passed_over[node] = {shared_.context.now() + hold_of(shared_.options), failures};
+  return std::ranges::count_if(pending.passed_over, [](const auto& no) {
+           return no.second.why.front().name == "reachable";
+         }) < unreachable_max;
 }
 
 // The provider's role is held by a lease: its holder is asked. Where it changes hands, or does not answer, it is asked again at the
@@ -371,6 +382,7 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
   auto failures = preflight_here(worker->spec()->reader(), worker->state(), here ? &*here : nullptr,
                                  shared_.nodes.find(target_node),
                                  shared_.seams.session.current().has_value(), time_left);
+  if (!failures.empty()) hold = absl::ZeroDuration();
   shared_.context.request(
       {target_node, "executor"}, check_request(*worker, shared_.context.node(), hold),
       shared_.options.call_deadline,
@@ -380,12 +392,12 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
           failures.push_back(
               {"reachable",
                absl::StrCat(target_node, " does not answer: ", answer.status().message()),
-               "see whether the node runs and the network reaches it"});
+               "see whether the node runs and the network reaches it", /*there=*/true});
         } else if (answer->reader().isChecks()) {
           for (auto check : answer->reader().getChecks()) {
             Failure failure{std::string(text(check.getName())),
                             std::string(text(check.getDetail())),
-                            std::string(text(check.getCure()))};
+                            std::string(text(check.getCure())), /*there=*/true};
             const bool known =
                 std::any_of(failures.begin(), failures.end(), [&](const Failure& other) {
                   return other.name == failure.name && other.detail == failure.detail;

@@ -59,8 +59,12 @@ class Proposals {
     bool ahead = false;        // it was proposed before the VM was here
     std::string rent_answer;   // why it was asked again
     std::string rent_problem;  // why there will be none
-    // Nodes at the place that said no, and why: another there is found, or rented.
-    std::map<std::string, std::string> passed_over;
+    // Nodes at the place that said no, and why: another there is found, or rented. They are asked again later, if nothing was by then.
+    struct No {
+      Instant until{};
+      std::vector<Failure> why;
+    };
+    std::map<std::string, No> passed_over;
     bool leaving() const { return no_return < far_future; }
   };
 

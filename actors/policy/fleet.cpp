@@ -54,14 +54,18 @@ void Fleet::seen(const Event& event) {
   Vm& vm = vms_[vm_key(event)];
   if (event.epoch() < vm.epoch) return;
   vm.epoch = event.epoch();
+  vm.seen = std::max(vm.seen, event.time());
   vm.node = event.type() == schema::Payload::VM_RESUMED
                 ? str(event.payload().getVmResumed().getNode())
                 : "";
 }
 
 void Fleet::destroyed(const Event& event) {
-  vms_.erase(vm_key(event));
-  destroyed_[vm_key(event)] = event.time();
+  HybridTime& end = destroyed_[vm_key(event)];
+  end = std::max(end, event.time());
+  const auto vm = vms_.find(vm_key(event));
+  if (vm != vms_.end() && vm->second.seen <= end)
+    vms_.erase(vm);  // else it is another of that name
 }
 
 Fleet::Move Fleet::take(Vm& vm, const EventId& migration) {
@@ -160,9 +164,17 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
   }
 }
 
-double Fleet::turn_of(schema::VmSpec::Reader spec) const {
-  const auto before = std::distance(vms_.begin(), vms_.lower_bound(VmName::of(spec).to_string()));
-  return static_cast<double>(before) / static_cast<double>(std::max<std::size_t>(vms_.size(), 1));
+Fleet::Turn Fleet::turn_of(schema::VmSpec::Reader spec,
+                           absl::FunctionRef<bool(const std::string& node)> among) const {
+  const std::string own = VmName::of(spec).to_string();
+  Turn turn;
+  for (const auto& [name, vm] : vms_) {
+    if (name != own && !among(vm.node)) continue;
+    ++turn.of;
+    if (name < own) ++turn.before;
+  }
+  turn.of = std::max<std::size_t>(turn.of, 1);
+  return turn;
 }
 
 // What is under way, else what waits for an answer; null: neither.
@@ -188,7 +200,8 @@ void Fleet::fill_candidates(const std::string& vm, absl::Time now, const WorldOp
     if (!place.empty()) ++vms, ++there[place];
     const Move* open = name == vm ? nullptr : open_move(state, now, options);
     if (open == nullptr) continue;
-    ++moving, ++arriving[open->to];
+    ++moving;
+    if (open->to != place) ++arriving[open->to];  // else it is seen there already
     if (!open->begun && !open->leaving) ++of_day;
   }
   for (auto candidate : world.getCandidates()) {

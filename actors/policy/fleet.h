@@ -30,8 +30,12 @@ class Fleet {
   // Takes note of an event of the domains vm and migration. True if a policy might now decide otherwise.
   bool apply(const Event& event, PlaceOf place_of);
 
-  // The VM's place among all that are known, by name: from 0 to less than 1.
-  double turn_of(schema::VmSpec::Reader spec) const;
+  // The VM's place, by name, among itself and those that are on such a node; empty: on none.
+  struct Turn {
+    std::size_t before = 0, of = 1;
+  };
+  Turn turn_of(schema::VmSpec::Reader spec,
+               absl::FunctionRef<bool(const std::string& node)> among) const;
   std::size_t size() const { return vms_.size(); }
 
   // Fills in what the World of a VM at its current place says of moves, fleet and costs, and of each candidate. `place_of`: empty also for
@@ -56,6 +60,7 @@ class Fleet {
     std::deque<Move> moves;  // newest first
     Epoch epoch = 0;         // of `node`
     std::string node;        // where it was last seen running; empty: nowhere
+    HybridTime seen;         // there, or stopped
   };
 
   static const Move* open_move(const Vm& vm, absl::Time now, const WorldOptions& options);

@@ -253,7 +253,7 @@ void PolicyActor::changed(const Event& event) {
   for (auto& [key, vm] : vms_) {
     if (urgent) {
       vm.moves.all_changed();
-      vm.turn_at.reset();
+      if (state_.noticed(context_.node()) && !vm.had_turn) vm.turn_at.reset();
     } else {
       vm.moves.place_changed(place);
     }

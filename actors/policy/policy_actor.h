@@ -1,6 +1,6 @@
 // The policy actor: for each VM whose lease this node holds it asks the policy that the VM names, and proposes the move that
 // the policy wants. It never orders one: the VM's executor accepts or refuses. Budgets of moves (actors/policy/move_budget.h) hold
-// back what any policy wants, but no flight. VMs that would save at the same moment take turns, by name, and are asked again at theirs, so
+// back what any policy wants, but no flight. VMs that would move at the same moment take turns, by name, and are asked again at theirs, so
 // that each sees what the others have proposed.
 //
 // What does not execute cannot move: a proposal waits until the VM was seen running (vm.resumed) at the epoch of its lease, then it is
@@ -43,9 +43,10 @@ namespace supercloud {
 
 struct PolicyActorOptions {
   MarketClock market;
-  WorldOptions world;                              // its `market` is overwritten with the one above
-  Duration coalesce = absl::Milliseconds(5);       // looks within this time are one
-  Duration turn = absl::Milliseconds(250);         // longer than an event takes through the cluster
+  WorldOptions world;                         // its `market` is overwritten with the one above
+  Duration coalesce = absl::Milliseconds(5);  // looks within this time are one
+  Duration turn =
+      absl::Milliseconds(250);  // longer than an event takes through the cluster, if there is time
   Duration decide_deadline = absl::Seconds(1);     // a policy that answers later: stay
   Duration wake_min = absl::Milliseconds(10);      // however soon the policy asks to be woken
   Duration ready_retry = absl::Milliseconds(500);  // a policy that is not ready is asked again
@@ -93,6 +94,7 @@ class PolicyActor final : public Actor {
     absl::Time prices_matter_at;     // market time: until then, prices elsewhere change nothing
     Money price_here_matters_above;  // ... and there only such
     TimerId look = 0;                // the coalesced next one
+    Instant look_due = Instant();
     TimerId wake = 0;
     bool at_wake = false;  // the next look is one that the policy asked for
     bool deciding = false;
@@ -112,6 +114,7 @@ class PolicyActor final : public Actor {
     TimerId patience = 0;            // for what is proposed or under way
     bool budget_spent = false;       // as of the last look
     std::optional<Instant> turn_at;  // among the other VMs that would move
+    bool had_turn = false;           // to leave where it has to
   };
   // Why an answer of a policy cannot be followed.
   struct Fault {

@@ -47,12 +47,14 @@ void PolicyActor::look_soon(const std::string& key, Vm& vm) {
     vm.again = true;
     return;
   }
-  context_.cancel(vm.look);  // a later one, after a refusal
-  vm.look = context_.after(options_.coalesce, [this, key] { look(key); });
+  look_at(key, vm, context_.now() + options_.coalesce);
 }
 
 void PolicyActor::look_at(const std::string& key, Vm& vm, Instant when) {
-  if (vm.look == 0) vm.look = context_.at(when, [this, key] { look(key); });
+  if (vm.look != 0 && vm.look_due <= when) return;
+  context_.cancel(vm.look);
+  vm.look_due = when;
+  vm.look = context_.at(when, [this, key] { look(key); });
 }
 
 Policy* PolicyActor::policy_of(const std::string& name) {
@@ -80,7 +82,7 @@ void PolicyActor::look(const std::string& key) {
   const auto found = vms_.find(key);
   if (found == vms_.end()) return;
   Vm& vm = found->second;
-  vm.look = 0;
+  context_.cancel(std::exchange(vm.look, 0));
   if (vm.deciding) {
     vm.again = true;
     return;
@@ -154,28 +156,31 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
     look_at(key, vm, vm.retry_at);
   }
   Message<schema::Decision> decision = *std::move(answer);
-  bool turn_comes = false;
+  bool waits_for_turn = false;
   vm.budget_spent = false;
   if (wants_away(world.reader(), decision.reader())) {
     // Others may have moved while the policy thought.
     const Message<schema::World> now = world_of(vm);
     const bool saves = vm.moves.idle() && only_saves(now.reader());
-    const bool flees = now.reader().getNoticeDeadlineNs() != 0 && !vm.arriving &&
-                       !vm.moves.under_way() && vm.moves.flight_to().empty();
+    // A flight that has had its turn goes elsewhere at once when it fails.
+    const bool flees = !only_saves(now.reader()) && !vm.arriving && !vm.moves.under_way() &&
+                       vm.moves.flight_to().empty() && !vm.had_turn;
     if (!saves && !flees) vm.turn_at.reset();
-    turn_comes = (saves || flees) && !its_turn(key, vm, now.reader());
-    const std::string spent = saves && !turn_comes ? spent_budget(now.reader()) : "";
+    waits_for_turn = (saves || flees) && !its_turn(key, vm, now.reader());
+    vm.had_turn = vm.had_turn || (flees && !waits_for_turn);
+    const std::string spent = saves && !waits_for_turn ? spent_budget(now.reader()) : "";
     vm.budget_spent = !spent.empty();
     if (vm.budget_spent) decision = held_back(decision.reader(), spent);
   } else {
     vm.turn_at.reset();
+    vm.had_turn = false;
   }
   const auto reader = decision.reader();
   vm.place = str(world.reader().getCurrentPlace());
   vm.prices_matter_at = absl::FromUnixNanos(reader.getPricesMatterAtNs());
   vm.price_here_matters_above = {reader.getPriceHereMattersAboveNanoUsd()};
   sleep_until_wake(key, vm, world.reader(), reader);
-  if (!turn_comes) {
+  if (!waits_for_turn) {
     consider(vm, reader, false);
     propose(key, vm, world.reader(), reader);
   }
@@ -199,14 +204,18 @@ void PolicyActor::sleep_until_wake(const std::string& key, Vm& vm, schema::World
 // VMs that would move at the same moment do it one after another, so that each sees what the others have proposed.
 bool PolicyActor::its_turn(const std::string& key, Vm& vm, schema::World::Reader world) {
   if (!vm.turn_at) {
-    const Fleet& fleet = state_.fleet();
     // All turns together leave half of the time that a move has before the end of a paid hour, or before the machine goes.
     Duration most = options_.market.cluster_span(options_.world.lead) / 2;
     if (world.getNoticeDeadlineNs() != 0)
       most = options_.market.cluster_span(
           std::max(time_to_spare(world, /*rents=*/true) / 2, absl::ZeroDuration()));
-    const Duration all = std::min(options_.turn * static_cast<double>(fleet.size()), most);
-    vm.turn_at = context_.now() + all * fleet.turn_of(vm.spec.reader());
+    const bool noticed = world.getNoticeDeadlineNs() != 0;
+    const Fleet::Turn turn = state_.fleet().turn_of(vm.spec.reader(), [&](const std::string& node) {
+      return !noticed || state_.noticed(node);
+    });
+    const auto of = static_cast<double>(turn.of);
+    vm.turn_at =
+        context_.now() + std::min(options_.turn, most / of) * static_cast<double>(turn.before);
   }
   if (context_.now() < *vm.turn_at) {
     look_at(key, vm, *vm.turn_at);
@@ -248,10 +257,12 @@ void PolicyActor::consider(Vm& vm, schema::Decision::Reader decision, bool asked
     vm.last_look = context_.time();
     return;
   }
-  vm.at_wake = vm.at_wake && asked;
-  vm.published = true;
-  vm.choice = choice;
-  vm.reason_class = kind;
+  if (!asked) {
+    vm.at_wake = false;
+    vm.published = true;
+    vm.choice = choice;
+    vm.reason_class = kind;
+  }
   Draft draft = context_.draft(vm.name, vm.tenant);
   auto considered = draft.payload().initPolicyConsidered();
   considered.setPolicy(vm.spec.reader().getPolicy());

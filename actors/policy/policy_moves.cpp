@@ -15,9 +15,11 @@ bool ends_move(const Event& event) {
          event.type() == schema::Payload::MIGRATION_REFUSED;
 }
 
-bool excluded(schema::Decision::Reader decision, std::string_view place) {
-  for (const auto candidate : decision.getCandidates())
-    if (text(candidate.getPlace()) == place) return !text(candidate.getExcluded()).empty();
+// Whether nobody could go there now, however many others do.
+bool closed(schema::World::Reader world, std::string_view place) {
+  const Outlook outlook(world);
+  for (unsigned i = 0; i < outlook.size(); ++i)
+    if (text(outlook.place(i).getPlace().getId()) == place) return !outlook.exclusion(i).empty();
   return false;
 }
 
@@ -73,7 +75,7 @@ PolicyActor::Obstacle PolicyActor::obstacle(const std::string& key, const Vm& vm
   const bool leaving = world.getNoticeDeadlineNs() != 0;
   const bool time_left = in_time(world, choice);
   const std::string flight = vm.moves.flight_to();
-  const bool flees = !flight.empty() && !(excluded(decision, flight) && time_left);
+  const bool flees = !flight.empty() && !(closed(world, flight) && time_left);
   if (vm.moves.waits_for_answer() && (!leaving || flees))
     return {absl::StrCat("a move to ", vm.moves.proposed_place(), " is proposed already"), {}};
   // A move under way does what is wanted, unless its target goes as well.

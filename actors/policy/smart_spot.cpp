@@ -165,12 +165,19 @@ class SmartSpot {
                outlook_.current()->getPriceNanoUsdPerHour();
   }
 
-  // Of the candidates that are a choice, the one that costs least. Who may stay goes to none that is expected to be the dearer one.
-  std::optional<unsigned> best(bool may_stay) const {
+  // Whether a flight there comes before the machine here goes.
+  bool arrives(unsigned index) const {
+    return outlook_.world().getNoticeDeadlineNs() == 0 ||
+           in_time(outlook_.world(), text(outlook_.place(index).getPlace().getId()));
+  }
+
+  // Of the candidates that are a choice, the one that costs least. Who may stay goes to none that is expected to be the dearer one, but to
+  // a shelter. `before_it_goes`: of those alone that are reached before the machine here goes.
+  std::optional<unsigned> best(bool may_stay, bool before_it_goes = false) const {
     std::optional<unsigned> best;
     for (unsigned i = 0; i < outlook_.size(); ++i) {
       const Opinion& opinion = verdict_.opinions[i];
-      if (!opinion.excluded.empty()) continue;
+      if (!opinion.excluded.empty() || (before_it_goes && !arrives(i))) continue;
       if (may_stay && opinion.gain < Money{} && !shelters(i)) continue;
       // At equal cost being there already counts, then the order of places.
       if (!best || std::make_pair(total(i), !outlook_.is_current(i)) <
@@ -180,14 +187,15 @@ class SmartSpot {
     return best;
   }
 
-  // Where all that is left has its share of the VMs already, better more of them there than none.
+  // Where all that is left, or all that is left in time, has its share of the VMs already, better more of them there than none.
   Verdict flee(const std::string& danger) {
-    std::optional<unsigned> target = best(false);
+    std::optional<unsigned> target = best(false, /*before_it_goes=*/true);
     if (!target) {
       weigh(/*spread=*/false);
       look_back();
-      target = best(false);
+      target = best(false, /*before_it_goes=*/true);
     }
+    if (!target) target = best(false);
     if (!target) return stay(danger + ", but there is no place to go to");
     return go(*target, absl::StrCat(danger, "; ", name(*target), " at ", price(*target),
                                     " per hour is the best that is left"));

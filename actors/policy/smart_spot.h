@@ -10,7 +10,8 @@
 // Looking back is what keeps it from flapping: to go, and to come back again, being elsewhere has to have cost a move more. Where two
 // places are equal in that, the risk decides: after a spike, when prices are low again and not yet calm, it waits, but not for good where
 // they never are. Where there are several VMs, no spot place takes more than `share_max` of them, as what takes one machine there takes all;
-// but for those that flee, where nothing else is left.
+// but for those that flee, where nothing else is left that is reached in time. Where more is bid than on demand costs, it waits on
+// demand while it is dearer here, whatever is expected.
 // An instance that is billed by the second has no paid hour: it moves whenever that holds. Pure.
 #pragma once
 

@@ -5,6 +5,17 @@
 #include "core/text.h"
 
 namespace supercloud {
+namespace {
+
+// Whether it was refused for something about where it was to go, and not about the VM, its node or another move.
+bool blames_place(schema::Refused::Reader refused) {
+  for (const auto failure : refused.getFailures())
+    for (const std::string_view name : {"busy", "replaced", "vm", "state", "time", "cancelled"})
+      if (text(failure.getName()) == name) return false;
+  return true;
+}
+
+}  // namespace
 
 VmMoves::Heard VmMoves::hear(const Event& event, Instant now) {
   const EventId migration = event.migration();
@@ -19,7 +30,7 @@ VmMoves::Heard VmMoves::hear(const Event& event, Instant now) {
       return Heard::begins;
     case schema::Payload::MIGRATION_REFUSED:
       if (!of_proposed) return Heard::nothing;
-      fail(now);
+      fail(now, blames_place(event.payload().getMigrationRefused()));
       return under_way() ? Heard::goes_on : Heard::failed;
     case schema::Payload::MIGRATION_ABORTED:
       if (!of_proposed && !of_under_way) return Heard::nothing;
@@ -43,9 +54,9 @@ void VmMoves::propose(const EventId& migration, std::string place, bool leaving)
   proposed_leaving_ = leaving;
 }
 
-void VmMoves::fail(Instant now) {
+void VmMoves::fail(Instant now, bool of_place) {
   const std::string place = waits_for_answer() ? place_ : under_way_place_;
-  if (!place.empty()) failures_[place] = {now, false};
+  if (!place.empty()) failures_[place] = {now, !of_place, of_place};
   if (!waits_for_answer()) return over();
   proposed_ = {};
 }
@@ -73,7 +84,8 @@ std::optional<Instant> VmMoves::held_until(const std::string& place, Instant now
 std::map<std::string, Instant> VmMoves::held(Instant now, const Backoff& backoff) const {
   std::map<std::string, Instant> held;
   for (const auto& [place, failure] : failures_)
-    if (const auto until = held_until(place, now, backoff)) held.emplace(place, *until);
+    if (const auto until = held_until(place, now, backoff); until && failure.of_place)
+      held.emplace(place, *until);
   return held;
 }
 

@@ -36,8 +36,8 @@ class VmMoves {
   Heard hear(const Event& event, Instant now);
 
   void propose(const EventId& migration, std::string place, bool leaving);
-  // What is proposed, or else what is under way, was not heard of.
-  void fail(Instant now);
+  // What is proposed, or else what is under way, was not heard of, or failed: for something about its place, or not.
+  void fail(Instant now, bool of_place = true);
   // All is over, as the lease says. What failed may be tried again.
   void settle();
 
@@ -54,7 +54,7 @@ class VmMoves {
   // Until when that place is not proposed again because it failed; empty: it may be.
   std::optional<Instant> held_until(const std::string& place, Instant now,
                                     const Backoff& backoff) const;
-  // All of them, and until when.
+  // All of them that failed for something about the place, and until when.
   std::map<std::string, Instant> held(Instant now, const Backoff& backoff) const;
   // Something about a place, or about all, has changed.
   void place_changed(const std::string& place);
@@ -66,6 +66,7 @@ class VmMoves {
   struct Failure {
     Instant at;
     bool changed = false;
+    bool of_place = true;
   };
 
   EventId proposed_;

@@ -208,10 +208,10 @@ std::string WorldState::place_of_node(const std::string& node) const {
 }
 
 bool WorldState::given_back(const std::string& name) const {
-  if (instance_at(name) != nullptr) return false;
   const auto node = nodes_.find(name);
-  return left_nodes_.contains(name) ||
-         (node != nodes_.end() && ended_.contains(node->second.instance));
+  const bool ended = left_nodes_.contains(name) ||
+                     (node != nodes_.end() && ended_.contains(node->second.instance));
+  return ended && instance_at(name) == nullptr;
 }
 
 bool WorldState::noticed(const std::string& node) const {

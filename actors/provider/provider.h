@@ -13,6 +13,9 @@
 
 namespace supercloud {
 
+// Begins the client token of an instance that was there from the start.
+inline constexpr const char* initial_token_prefix = "initial/";
+
 struct Instance {
   std::string id;
   PlaceName place;

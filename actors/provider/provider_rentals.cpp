@@ -6,7 +6,6 @@
 #include "actors/answers.h"
 #include "actors/ledger/billing.h"
 #include "actors/provider/provider_actor.h"
-#include "actors/provider/simulated_market.h"
 
 namespace supercloud {
 namespace {

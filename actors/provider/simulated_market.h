@@ -34,9 +34,6 @@ struct SimulatedMarketOptions {
   std::vector<Initial> initial;
 };
 
-// The prefix of the client token of an instance that was there from the start.
-inline constexpr const char* initial_token_prefix = "initial/";
-
 // Thread-bound to its scheduler. The account is durable: the object outlives the daemons that drive it.
 class SimulatedMarket final : public Provider {
  public:

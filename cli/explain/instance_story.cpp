@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "actors/observer/describe.h"
 #include "actors/observer/words.h"
+#include "actors/provider/provider.h"
 #include "cli/explain/story.h"
 #include "core/text.h"
 
@@ -68,8 +69,10 @@ std::string sentence_about(const History& history, const std::string& instance,
       absl::StrCat(instance, " at ", place_words(text(launched.getPlace().getId())),
                    " was rented at ", second_words(facts.launched->time(), history.dated()),
                    " for ", price_words(launched.getPriceNanoUsdPerHour()));
-  if (facts.requested == nullptr)
-    out += ", there from the start";
+  if (text(launched.getClientToken()).starts_with(initial_token_prefix))
+    out += ", for it was to be there from the start";
+  else if (facts.requested == nullptr)
+    out += "; no log has who asked for it";
   else if (const std::string why = str(facts.requested->payload().getInstanceRequested().getWhy());
            !why.empty())
     absl::StrAppend(&out, ", for ", why);

@@ -198,28 +198,24 @@ absl::Status check_model(const CLI::App& command, const ReplaySetup& setup) {
   if (model.memory_bytes < memory_min)
     return absl::InvalidArgumentError(absl::StrCat("--memory ", format_bytes(model.memory_bytes),
                                                    " is no VM's; write it as 4GiB or 512MiB"));
-  const absl::Duration move = model.launch_delay + model.migration;
-  if (std::max(move, model.lead_time()) > lead_max)
-    return absl::InvalidArgumentError(
-        absl::StrCat("--launch-delay ", absl::FormatDuration(model.launch_delay),
-                     " and --migration-time ", absl::FormatDuration(model.migration),
-                     " are too long together: a move begins 30m before "
-                     "the end of a paid hour at the earliest; with ",
-                     absl::FormatDuration(ReplayModel::lead_spare),
-                     " to spare 28m30s is the most, with --lead "
-                     "30m"));
-  const absl::Duration alone = model.bandwidth == 0
-                                   ? absl::ZeroDuration()
-                                   : absl::Seconds(static_cast<double>(model.transfer_bytes()) /
-                                                   static_cast<double>(model.bandwidth));
-  if (alone + model.launch_delay > lead_max)
-    return absl::InvalidArgumentError(
-        absl::StrCat("--bandwidth ", format_bytes(model.bandwidth),
-                     " is too little: with it one move alone takes ",
-                     absl::FormatDuration(absl::Trunc(alone, absl::Seconds(1))),
-                     ", and begins 30m before the end of a paid hour at the earliest; ",
-                     format_bytes(model.transfer_bytes() / 600), " a second would do"));
-  return absl::OkStatus();
+  const absl::Duration move = model.launch_delay + model.move_time();
+  if (std::max(move, model.lead_time()) <= lead_max) return absl::OkStatus();
+  const absl::Duration most = lead_max - ReplayModel::lead_spare - model.launch_delay;
+  if (model.move_time() > model.migration && most > absl::ZeroDuration())
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--bandwidth ", format_bytes(model.bandwidth), " is too little: one move alone takes ",
+        absl::FormatDuration(absl::Trunc(model.move_time(), absl::Seconds(1))),
+        ", and begins 30m before the end of a paid hour at the earliest; ",
+        format_bytes(
+            model.transfer_bytes() / static_cast<std::uint64_t>(absl::ToInt64Seconds(most)) + 1),
+        " a second would do"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--launch-delay ", absl::FormatDuration(model.launch_delay),
+                   " and --migration-time ", absl::FormatDuration(model.migration),
+                   " are too long together: a move begins 30m before the end of a paid hour at the "
+                   "earliest; with ",
+                   absl::FormatDuration(ReplayModel::lead_spare),
+                   " to spare 28m30s is the most, with --lead 30m"));
 }
 
 }  // namespace supercloud

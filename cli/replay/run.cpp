@@ -70,7 +70,7 @@ ScheduleCosts schedule_costs(const PreparedReplay& prepared) {
   ScheduleCosts costs;
   costs.billing = model.billing;
   costs.launch = model.launch_delay;
-  costs.migration = model.migration;
+  costs.migration = model.move_time();
   costs.notice = model.notice;
   costs.transfer_bytes = static_cast<std::int64_t>(model.transfer_bytes());
   costs.egress_per_gib = [price = model.egress_per_gib](const PlaceName&, const PlaceName&) {

@@ -242,7 +242,7 @@ absl::StatusOr<PlaceName> choose_start(const std::string& said, const PriceGrid&
                                        const ReplayModel& costs) {
   ScheduleCosts schedule;
   schedule.launch = costs.launch_delay;
-  schedule.migration = costs.migration;
+  schedule.migration = costs.move_time();
   schedule.notice = costs.notice;
   const auto model = ScheduleModel::create(grid, schedule);
   if (!model.ok()) return model.status();

@@ -1,6 +1,7 @@
 // Under which assumptions prices are replayed: each is printed with every result, and all but the last two are flags of the command.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -30,14 +31,22 @@ struct ReplayModel {
   Money downtime_per_hour;
   std::uint32_t moves_per_day = 0;  // of all VMs; 0: no limit
   std::uint32_t moving_max = 0;     // VMs at once, to save money; 0: no limit
-  // Bytes a second that the moves of all VMs share; 0: each takes `migration`, however many there are.
+  // Bytes a second that the moves of all VMs share, besides what each takes by `migration`; 0: no limit.
   std::uint64_t bandwidth = 0;
 
   static constexpr absl::Duration lead_spare = absl::Seconds(90);
   // Until its user sees that a VM was caught.
   static constexpr absl::Duration rescue_look = absl::Minutes(5);
 
-  absl::Duration lead_time() const { return lead.value_or(launch_delay + migration + lead_spare); }
+  // Of one move alone: `migration`, or longer if the bandwidth does not allow that.
+  absl::Duration move_time() const {
+    if (bandwidth == 0) return migration;
+    return std::max(migration, absl::Seconds(static_cast<double>(transfer_bytes()) /
+                                             static_cast<double>(bandwidth)));
+  }
+  absl::Duration lead_time() const {
+    return lead.value_or(launch_delay + move_time() + lead_spare);
+  }
   std::uint64_t transfer_bytes() const {
     return memory_bytes / 100 * static_cast<std::uint64_t>(dirty_percent) + disk_delta_bytes;
   }

@@ -32,10 +32,11 @@ std::shared_ptr<SharedLine> line_of(const ReplayModel& model) {
       1, static_cast<std::uint64_t>(static_cast<double>(model.bandwidth) * memory_part)));
 }
 
-void furnish(MachineOptions& machine, const ReplayModel& model,
+void furnish(MachineOptions& machine, const ReplayModel& model, std::size_t vms,
              const std::shared_ptr<SharedLine>& line) {
   // A target is rented within the deadline of a move, too. Who waits for one waits longer than it may take.
-  const Duration move = model.launch_delay + model.migration + spare;
+  const Duration all = model.move_time() * (line == nullptr ? 1 : static_cast<double>(vms));
+  const Duration move = model.launch_delay + all + spare;
   machine.actors.executor.migration_deadline = move;
   machine.actors.policy.move_deadline = move;
   machine.actors.policy.answer_deadline = model.launch_delay + answer_spare;
@@ -45,7 +46,7 @@ void furnish(MachineOptions& machine, const ReplayModel& model,
   WorldOptions& world = machine.actors.policy.world;
   world.notice = model.notice;
   world.lead = model.lead_time();
-  world.migration = model.migration;
+  world.migration = model.move_time();
   world.launch = model.launch_delay;
   world.egress_per_gib = model.egress_per_gib;
   world.bid = model.bid;
@@ -94,7 +95,7 @@ ClusterOptions cluster_options(const ReplayOptions& options) {
   cluster.prices.account.notice = model.notice;
   cluster.prices.account.launch_delay = model.launch_delay;
   cluster.adjust = [&model, &options, line = line_of(model)](MachineOptions& machine) {
-    furnish(machine, model, line);
+    furnish(machine, model, options.vms.size(), line);
     machine.actors.policies = options.policies;
   };
   cluster.adjust_market = [&model](NodeActorsOptions::Market& market) {

@@ -85,6 +85,34 @@ TEST_F(FleetNow, HasNoVmThatWasDestroyedThoughItIsToldOfItLater) {
   EXPECT_EQ(world(fleet).reader().getCandidates()[0].getVms(), 1U);
 }
 
+TEST_F(FleetNow, HasAnotherVmOfTheNameThoughTheEndOfTheFirstIsReadLater) {
+  const Event end = at(9'000, "web2", 2, [](auto payload) { payload.initVmDestroyed(); });
+  const Event another =
+      at(10'000, "web2", 1, [](auto payload) { payload.initVmResumed().setNode("n"); });
+  Fleet fleet;
+  fleet.apply(another, place_of);
+  fleet.apply(end, place_of);
+  EXPECT_EQ(world(fleet).reader().getFleet().getVms(), 1U);
+}
+
+TEST_F(FleetNow, TakesTurnsAmongThoseOnSuchNodes) {
+  Fleet fleet;
+  for (const char* vm : {"a", "b", "web1", "z"})
+    fleet.apply(at(1'000, vm, 1,
+                   [&](auto payload) {
+                     payload.initVmResumed().setNode(std::string(vm) == "b" ? "n" : "m");
+                   }),
+                place_of);
+  const auto spec = Message<schema::VmSpec>::build([](auto vm) { vm.setName("web1"); });
+  const Fleet::Turn all = fleet.turn_of(spec.reader(), [](const std::string&) { return true; });
+  EXPECT_EQ(all.before, 2U);
+  EXPECT_EQ(all.of, 4U);
+  const Fleet::Turn some =
+      fleet.turn_of(spec.reader(), [](const std::string& node) { return node == "n"; });
+  EXPECT_EQ(some.before, 1U);
+  EXPECT_EQ(some.of, 2U);
+}
+
 TEST_F(FleetNow, KnowsWhatBecameOfAMoveThoughItReadThatFirst) {
   const Event move = told_.proposed("web2", 2'000, "cheaper", nullptr, {});
   const Event accepted = told_.accepted(move, 2'500);

@@ -233,6 +233,24 @@ TEST_F(SmartSpotTest, FleesToWhereFewerAreAsLongAsThereIsSuchAPlace) {
   EXPECT_EQ(choice(decide(zones, crowded(2))), "b") << "better there than caught";
 }
 
+// A machine is there for it; on demand one would have to be rented, which takes a minute.
+TEST_F(SmartSpotTest, FleesToACrowdedPlaceWhereNoOtherIsReachedInTime) {
+  const std::vector<Zone> zones = {{"a", 5 * cent, always(5 * cent)},
+                                   {"b", 2 * cent, always(2 * cent)},
+                                   {"d", 20 * cent, always(20 * cent), false}};
+  const auto left = [](std::int64_t time) {
+    return [time](schema::World::Builder world) {
+      world.setNoticeDeadlineNs(start + 58 * minute + time);
+      world.initFleet().setVms(4);
+      auto b = world.getCandidates()[1];
+      b.setArriving(2);
+      b.initInstances(1)[0].setRoomForVm(true);
+    };
+  };
+  EXPECT_EQ(choice(decide(zones, left(2 * minute))), "d");
+  EXPECT_EQ(choice(decide(zones, left(minute))), "b");
+}
+
 TEST_F(SmartSpotTest, CountsDowntimeAtThePriceOfTheVm) {
   const auto decision = decide(
       {{"a", 5 * cent, always(5 * cent)}, {"b", 4 * cent, always(4 * cent)}},
