@@ -167,7 +167,7 @@ void Fleet::fill_moves(const std::string& vm, const WorldOptions& options,
 Fleet::Turn Fleet::turn_of(schema::VmSpec::Reader spec,
                            absl::FunctionRef<bool(const std::string& node)> among) const {
   const std::string own = VmName::of(spec).to_string();
-  Turn turn;
+  Turn turn{.before = 0, .of = 0};
   for (const auto& [name, vm] : vms_) {
     if (name != own && !among(vm.node)) continue;
     ++turn.of;

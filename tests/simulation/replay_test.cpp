@@ -243,7 +243,8 @@ TEST(ReplayModel, LeadsByWhatAMoveTakesAndSomeMore) {
   std::map<std::string, std::string> described;
   for (const auto& [name, value] : model.described()) described[name] = value;
   EXPECT_EQ(described["lead before an hour's end"], "3m20s");
-  EXPECT_EQ(described["VMs at one spot place"], "smart-spot: at most 50 %");
+  EXPECT_EQ(described["VMs at one spot place"],
+            "smart-spot moves there up to 50 %, more only where nothing else is left");
   EXPECT_EQ(described["a caught VM's user looks"], "every 5m, and starts it anew on demand");
 }
 
