@@ -22,7 +22,7 @@
 #include "bus/zmq_peers.h"
 #include "core/event_loop.h"
 
-struct zmq_msg_t;
+struct zmq_msg_t;  // NOLINT(readability-identifier-naming): libzmq's name
 
 namespace supercloud {
 

@@ -74,7 +74,7 @@ TEST_F(BenchProgram, AnswersBetweenNodesWithinHalfAMinuteAndComparesWithItself) 
   EXPECT_EQ(result["between"]["from"], "b") << "the site has no machine";
   EXPECT_EQ(result["between"]["to"], "c");
   EXPECT_EQ(result["measures"].size(), 2U);
-  EXPECT_EQ(first.err.find("%"), std::string::npos) << "no bar where there is no terminal";
+  EXPECT_EQ(first.err.find('%'), std::string::npos) << "no bar where there is no terminal";
 
   const std::string before = write("before.json", first.out);
   const Said again =

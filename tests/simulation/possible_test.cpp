@@ -20,7 +20,7 @@
 namespace supercloud {
 namespace {
 
-constexpr std::int64_t usd_cent = 10'000'000;
+constexpr std::int64_t one_usd_cent = 10'000'000;
 // Hours count from the launch, a minute after the model's: the last one, counted as far as it has gone, is another one's.
 constexpr double end_of_time = 0.0002;
 // Who follows a schedule rents anew for each move that it makes, and pays what the model leaves out: what passes until a notice is heard, and an
@@ -55,7 +55,7 @@ class Possible : public testing::TestWithParam<int> {
   Possible() {
     options_.from = absl::FromUnixSeconds(1'440'201'600);
     options_.to = options_.from + absl::Hours(24 * 6);
-    options_.on_demand = {possible_zone("a", false), Money{17 * usd_cent}, options_.from};
+    options_.on_demand = {possible_zone("a", false), Money{17 * one_usd_cent}, options_.from};
     options_.start = options_.on_demand.place;
     options_.policies = built_in_policies();
     GeneratedMarket market;

@@ -163,8 +163,9 @@ void LiveFeed::deliver_present() {
   looking_back_ = false;
   for (const auto& [place, known] : known_)
     ready_.emplace_back(Price{place, known.price, known.told});
-  std::stable_sort(ready_.begin(), ready_.end(),
-                   [](const auto& a, const auto& b) { return a->since < b->since; });
+  std::sort(ready_.begin(), ready_.end(), [](const auto& a, const auto& b) {
+    return std::tie(a->since, a->place) < std::tie(b->since, b->place);
+  });
   if (ready_.empty()) return;
   newest_ = *ready_.back();
   fresh_ = true;
