@@ -148,7 +148,7 @@ class PolicyActor final : public Actor {
   // Of the policy that the VM names, or that there is none.
   void ask(Vm& vm, const Message<schema::World>& world, Reply<Message<schema::Decision>> reply);
   void decided(const std::string& key, const Message<schema::World>& world,
-               absl::StatusOr<Message<schema::Decision>> decision);
+               absl::StatusOr<Message<schema::Decision>> answer);
   std::optional<Fault> fault_of(const Vm& vm, Instant asked_at, schema::World::Reader world,
                                 const absl::StatusOr<Message<schema::Decision>>& decision) const;
   Message<schema::Decision> failed(Vm& vm, const Fault& fault);

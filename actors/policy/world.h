@@ -108,7 +108,7 @@ class WorldState {
                       schema::World::PlaceView::Builder view) const;
   const InstanceState* instance_at(const std::string& node) const;
   // Whether what ran there was an instance that has ended.
-  bool given_back(const std::string& node) const;
+  bool given_back(const std::string& name) const;
   std::optional<Money> on_demand(const PlaceState& place, absl::Time now) const;
 
   std::map<std::string, PlaceState> places_;

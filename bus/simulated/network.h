@@ -106,7 +106,7 @@ class SimulatedNetwork {
   };
 
   Endpoint& endpoint(std::string_view name);
-  void lose_under_way(Endpoint& endpoint);
+  void lose_under_way(Endpoint& lost);
   void send(std::shared_ptr<const Letter> letter);
   void carry(std::shared_ptr<const Letter> letter, const LinkFaults& faults);
   void arrived(const Letter& letter);

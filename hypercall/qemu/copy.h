@@ -46,7 +46,7 @@ class QemuCopy {
   static std::string folder_of(const std::string& run_folder, std::string_view vm);
 
   // Starts its processes; replies when QEMU answers. If that fails, nothing is left.
-  void start(KeeperOptions keeper, Reply<Done> reply);
+  void start(KeeperOptions options, Reply<Done> reply);
   // Finds them again. NotFound: they are gone, and then their folder too.
   void find(Reply<Done> reply);
 

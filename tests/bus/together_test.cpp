@@ -232,18 +232,29 @@ TEST_F(TogetherTest, who_asks_gets_what_is_said_in_one_turn_in_one_message) {
   EXPECT_TRUE(decode_marker(together.last(asking))->together);
   EXPECT_FALSE(decode_marker(alone.last(silent))->together) << "it has not asked";
 
-  for (const char* vm : {"web1", "web2", "web3", "web4"}) a->publish("executor", vm);
-  a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
-  ASSERT_TRUE(run_until([&] { return alone.heard().size() == 5; }));
-  ASSERT_TRUE(run_until([&] { return together.heard().size() == 3; }))
-      << together.heard().size() << " messages";
-  const std::string message = together.last(topic);
-  std::string_view rest = message;
-  std::size_t events = 0;
-  for (; take_event(rest).ok(); ++events) {
+  const auto told = [&] {  // events together: the most in one message, and all
+    std::pair<std::size_t, std::size_t> count;
+    for (const auto& [of, body] : together.heard()) {
+      if (of != topic) continue;
+      std::string_view rest = body;
+      std::size_t events = 0;
+      for (; take_event(rest).ok(); ++events) {
+      }
+      EXPECT_TRUE(rest.empty());
+      count = {std::max(count.first, events), count.second + events};
+    }
+    return count;
+  };
+  // Where this process is held up for longer than events may wait they are said apart: then once more.
+  std::size_t published = 0;
+  for (int turn = 0; turn < 200 && told().first < 3; ++turn) {
+    for (const char* vm : {"web1", "web2", "web3", "web4"}) a->publish("executor", vm);
+    a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+    published += 4;
+    ASSERT_TRUE(run_until([&] { return alone.heard().size() == 1 + published; }));
+    ASSERT_TRUE(run_until([&] { return told().second == published; }));
   }
-  EXPECT_EQ(events, 3) << "behind the one that did not wait";
-  EXPECT_TRUE(rest.empty());
+  EXPECT_EQ(told().first, 3U) << "behind the one that did not wait";
   EXPECT_EQ(alone.heard()[4].first, "vm.dirty_rate.main.web4.");
   for (const auto& [of, body] : together.heard())
     EXPECT_TRUE(of == topic || of == asking) << "nothing alone";
