@@ -151,7 +151,7 @@ class PolicyActor final : public Actor {
                absl::StatusOr<Message<schema::Decision>> answer);
   std::optional<Fault> fault_of(const Vm& vm, Instant asked_at, schema::World::Reader world,
                                 const absl::StatusOr<Message<schema::Decision>>& decision) const;
-  Message<schema::Decision> failed(Vm& vm, const Fault& fault);
+  Message<schema::Decision> failed(Vm& vm, const Fault& fault, Instant asked_at);
   void sleep_until_wake(const std::string& key, Vm& vm, schema::World::Reader world,
                         schema::Decision::Reader decision);
   void consider(Vm& vm, schema::Decision::Reader decision, bool asked);

@@ -152,7 +152,7 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
     look_at(key, vm, context_.now() + options_.ready_retry);
     answer = stay_because(fault->why + "; staying");
   } else {
-    answer = failed(vm, *fault);
+    answer = failed(vm, *fault, vm.asked_at);
     look_at(key, vm, vm.retry_at);
   }
   Message<schema::Decision> decision = *std::move(answer);
@@ -226,7 +226,7 @@ bool PolicyActor::its_turn(const std::string& key, Vm& vm, schema::World::Reader
 }
 
 // Stay, and say why: each kind of failure at once when it is new for the VM, then with its number once in a while.
-Message<schema::Decision> PolicyActor::failed(Vm& vm, const Fault& fault) {
+Message<schema::Decision> PolicyActor::failed(Vm& vm, const Fault& fault, Instant asked_at) {
   const Instant now = context_.now();
   const auto [found, is_new] = vm.failed.try_emplace(fault.kind);
   Failures& failures = found->second;
@@ -237,7 +237,7 @@ Message<schema::Decision> PolicyActor::failed(Vm& vm, const Fault& fault) {
     body.setWhy(failures.untold == 0 ? fault.why
                                      : absl::StrCat(fault.why, " (and ", failures.untold,
                                                     " more of this kind before)"));
-    body.setTookNs(absl::ToInt64Nanoseconds(now - vm.asked_at));
+    body.setTookNs(absl::ToInt64Nanoseconds(now - asked_at));
     context_.publish(std::move(draft));
     failures = {now, 0};
   } else {
@@ -288,7 +288,8 @@ void PolicyActor::explain(const std::string& key, Vm& vm, Answer answer) {
           error_answer(absl::NotFoundError(absl::StrCat(vm_of_key(key), " has left this node"))));
     Vm& here = found->second;
     if (const auto fault = fault_of(here, asked_at, world.reader(), decision))
-      decision = stay_because(fault->why + "; staying");
+      decision = fault->kind == "not ready" ? stay_because(fault->why + "; staying")
+                                            : failed(here, *fault, asked_at);
     if (wants_away(world.reader(), decision->reader())) {
       std::string why = obstacle(key, here, world.reader(), decision->reader()).why;
       if (why.empty()) why = spent_budget(world.reader());
