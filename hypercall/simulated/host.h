@@ -44,14 +44,14 @@ class SimulatedHost;
 class SharedLine {
  public:
   explicit SharedLine(std::uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
-  void add(const SimulatedHost* host) { hosts_.insert(host); }
-  void remove(const SimulatedHost* host) { hosts_.erase(host); }
+  void add(const SimulatedHost* host) { hosts_.push_back(host); }
+  void remove(const SimulatedHost* host) { std::erase(hosts_, host); }
   // Of one page stream.
   std::uint64_t share() const;
 
  private:
   std::uint64_t bytes_per_second_;
-  std::set<const SimulatedHost*> hosts_;  // only counted
+  std::vector<const SimulatedHost*> hosts_;
 };
 
 struct SimulatedHostOptions {
