@@ -36,7 +36,6 @@ class Fleet {
   };
   Turn turn_of(schema::VmSpec::Reader spec,
                absl::FunctionRef<bool(const std::string& node)> among) const;
-  std::size_t size() const { return vms_.size(); }
 
   // Fills in what the World of a VM at its current place says of moves, fleet and costs, and of each candidate. `place_of`: empty also for
   // a node that is no more.

@@ -78,7 +78,6 @@ TEST_F(FleetNow, HasNoVmThatWasDestroyedThoughItIsToldOfItLater) {
     fleet.apply(event, place_of);
   EXPECT_EQ(world(fleet).reader().getFleet().getVms(), 0U);
   EXPECT_EQ(world(fleet).reader().getFleet().getMoving(), 0U);
-  EXPECT_EQ(fleet.size(), 0U);
   // Another of the same name.
   fleet.apply(at(10'000, "web2", 1, [](auto payload) { payload.initVmResumed().setNode("n"); }),
               place_of);
