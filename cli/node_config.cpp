@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "actors/ledger/billing.h"
 #include "actors/policy/plugin/policy_file.h"
+#include "actors/spot/price_names.h"
 #include "actors/spot/price_text.h"
 #include "bus/membership.h"
 #include "cli/run_directory.h"
@@ -162,6 +163,8 @@ std::string path_beside(const std::string& toml, const std::string& path) {
 AccountConfig read_account(TomlTable& table, const std::string& toml, const absl::Time origin) {
   AccountConfig account;
   account.account = table.text("name", account.account);
+  if (!is_cloud_word(account.account))
+    table.complain("name", "is no cloud's name: use at most 32 lower-case letters, digits and -");
   for (const std::string& path : table.texts("prices"))
     account.price_files.push_back(path_beside(toml, path));
   account.product = table.text("product", "");

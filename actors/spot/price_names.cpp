@@ -13,7 +13,7 @@
 namespace supercloud {
 namespace {
 
-constexpr std::size_t zone_bytes_max = 64;
+constexpr std::size_t zone_bytes_max = 64, cloud_bytes_max = 32;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
@@ -24,6 +24,10 @@ bool is_zone_word(std::string_view zone) {
   return !zone.empty() && zone.size() <= zone_bytes_max &&
          std::all_of(zone.begin(), zone.end(),
                      [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
+}
+
+bool is_cloud_word(std::string_view cloud) {
+  return is_zone_word(cloud) && cloud.size() <= cloud_bytes_max;
 }
 
 // Words joined by "-", the region's number, and then the zone's own letter, after one more "-" or a local place's name.

@@ -14,6 +14,9 @@ std::string_view region_of_zone(std::string_view zone);
 // Lower-case letters, digits and "-", at most 64: what a zone's name is made of, whatever the cloud.
 bool is_zone_word(std::string_view zone);
 
+// The same, at most 32 of them: a cloud's name is the beginning of each place's and of each instance's.
+bool is_cloud_word(std::string_view cloud);
+
 // The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
 std::string instance_type_in(std::string_view file_name);
 

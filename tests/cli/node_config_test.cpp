@@ -284,6 +284,8 @@ bid = "0.175"
   EXPECT_NE(
       with("[account]", "[account]\nname = \"gcp\"").find("zone.place is not of this account"),
       std::string::npos);
+  EXPECT_NE(with("[account]", "[account]\nname = \"a.b\"").find("account.name is no cloud's name"),
+            std::string::npos);
   EXPECT_EQ(with("[account]", "[account]\nmarket = \"calm\""), "none");
   EXPECT_NE(with("[account]", "[account]\nmarket = \"wild\"")
                 .find("account.market \"wild\" is no generated market; there are spiky, calm"),
