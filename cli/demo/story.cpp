@@ -169,13 +169,12 @@ std::string DemoStory::tell(const Event& event) {
     }
     case schema::Payload::LEDGER_CHARGED: {
       const auto charged = payload.getLedgerCharged();
+      if (!charges_.counts(charged)) return "";
       // What a move sent is paid for a VM, whatever is at the place by now.
       if (charged.getSentBytes() > 0) {
-        if (sent_.insert(EventId::from(charged.getDecision())).second)
-          spent_ += Money{charged.getAmountNanoUsd()};
+        spent_ += Money{charged.getAmountNanoUsd()};
         return "";
       }
-      if (!charged_.emplace(str(charged.getInstance()), charged.getFromNs()).second) return "";
       const auto found = instances_.find(str(charged.getInstance()));
       const bool carried = found != instances_.end() &&
                            (found->second.carries ||

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "actors/ledger/charges_once.h"
 #include "cli/demo/plan.h"
 #include "core/event.h"
 #include "core/units.h"
@@ -122,9 +123,7 @@ class DemoStory {
   std::map<std::string, std::string> lost_;  // VM -> the node that was taken with it
   std::deque<Line> lines_;
   Figures figures_;
-  std::set<std::pair<std::string, std::int64_t>>
-      charged_;             // instance and from: told again, it counts once
-  std::set<EventId> sent_;  // migrations; likewise
+  ChargesOnce charges_;
   Money spent_, idle_;
 };
 

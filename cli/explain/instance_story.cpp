@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/ledger/charges_once.h"
 #include "actors/observer/describe.h"
 #include "actors/observer/words.h"
 #include "actors/provider/provider.h"
@@ -28,6 +29,7 @@ struct InstanceFacts {
 
 InstanceFacts facts_about(const History& history, const std::string& instance) {
   InstanceFacts facts;
+  ChargesOnce once;
   for (const Event& event : history.events()) {
     const auto payload = event.payload();
     switch (event.type()) {
@@ -46,6 +48,7 @@ InstanceFacts facts_about(const History& history, const std::string& instance) {
         break;
       case schema::Payload::LEDGER_CHARGED:
         if (text(payload.getLedgerCharged().getInstance()) != instance) break;
+        if (!once.counts(payload.getLedgerCharged())) break;
         facts.others.push_back(&event);
         facts.charged += Money{payload.getLedgerCharged().getAmountNanoUsd()};
         break;

@@ -62,11 +62,8 @@ void Account::add(const Event& event) {
     case Payload::LEDGER_CHARGED: {
       const auto charged = payload.getLedgerCharged();
       const Money amount{charged.getAmountNanoUsd()};
-      if (charged.getSentBytes() > 0) {
-        if (sent_.insert(EventId::from(charged.getDecision())).second)
-          pay(at, amount, &ReplayStrategy::transfer);
-        return;
-      }
+      if (!charges_.counts(charged)) return;
+      if (charged.getSentBytes() > 0) return pay(at, amount, &ReplayStrategy::transfer);
       pay(at, amount, &ReplayStrategy::instances);
       const auto rented = rented_.find(str(charged.getInstance()));
       if (rented != rented_.end())

@@ -12,6 +12,7 @@
 
 #include "absl/time/time.h"
 #include "actors/ledger/billing.h"
+#include "actors/ledger/charges_once.h"
 #include "actors/ledger/transfers.h"
 #include "core/event.h"
 #include "core/message.h"
@@ -84,7 +85,7 @@ class Account {
   std::map<std::string, Look> looks_;          // by VM: the newest
   std::map<EventId, Decision> decisions_;
   Transfers transfers_;
-  std::set<EventId> sent_;  // migrations that the ledger has charged
+  ChargesOnce charges_;
   std::map<std::string, Vm> vms_;
   const std::map<std::string, std::string, std::less<>> restarted_;
   std::map<std::string, Money> downtime_per_hour_;  // by VM

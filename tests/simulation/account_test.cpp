@@ -61,6 +61,17 @@ TEST_F(AccountTest, AMoveShowsWhatItsOwnLookComparedAndNothingElse) {
   EXPECT_EQ(told.stays[2].decision, second.id().to_string());
 }
 
+TEST_F(AccountTest, AnHourIsPaidOnceThoughItIsChargedTwice) {
+  for (const std::int64_t at_ms : {2000, 2100})  // the second by who took the role over
+    told_.tell("site/ledger", at_ms, "i-1", {}, [](Payload::Builder payload) {
+      auto charged = payload.initLedgerCharged();
+      charged.setInstance("i-1");
+      charged.setFromNs(1);
+      charged.setAmountNanoUsd(70);
+    });
+  EXPECT_EQ(strategy().instances, Money{70});
+}
+
 TEST_F(AccountTest, ATransferIsPaidOnceChargedTwiceOrNotYet) {
   const Event twice = told_.proposed("vm1", 1000, "", nullptr, {});
   completes(twice, 2000);
