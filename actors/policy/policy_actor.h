@@ -47,8 +47,10 @@ struct PolicyActorOptions {
   Duration coalesce = absl::Milliseconds(5);  // looks within this time are one
   Duration turn =
       absl::Milliseconds(250);  // longer than an event takes through the cluster, if there is time
-  Duration decide_deadline = absl::Seconds(1);     // a policy that answers later: stay
-  Duration wake_min = absl::Milliseconds(10);      // however soon the policy asks to be woken
+  Duration decide_deadline = absl::Seconds(1);  // a policy that answers later: stay
+  // However soon the policy asks to be woken, of the market's time and of this node's: where a day passes in a second both count.
+  absl::Duration market_wake_min = absl::Seconds(1);
+  Duration wake_min = absl::Milliseconds(10);
   Duration ready_retry = absl::Milliseconds(500);  // a policy that is not ready is asked again
   // after a failure of the policy it is asked again, later each time
   Duration retry_min = absl::Seconds(5);

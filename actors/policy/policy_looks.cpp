@@ -153,6 +153,8 @@ void PolicyActor::decided(const std::string& key, const Message<schema::World>& 
     answer = stay_because(fault->why + "; staying");
   } else {
     answer = failed(vm, *fault, vm.asked_at);
+    vm.retry_at = context_.now() + std::min(options_.retry_min * (1 << std::min(vm.failures++, 16)),
+                                            options_.retry_max);
     look_at(key, vm, vm.retry_at);
   }
   Message<schema::Decision> decision = *std::move(answer);
@@ -191,7 +193,9 @@ void PolicyActor::sleep_until_wake(const std::string& key, Vm& vm, schema::World
                                    schema::Decision::Reader decision) {
   context_.cancel(std::exchange(vm.wake, 0));
   if (decision.getWakeAtNs() <= world.getNowNs()) return;
-  const Duration wait = market_.until(absl::FromUnixNanos(decision.getWakeAtNs()));
+  const absl::Time soonest = absl::FromUnixNanos(world.getNowNs()) + options_.market_wake_min;
+  const Duration wait =
+      market_.until(std::max(absl::FromUnixNanos(decision.getWakeAtNs()), soonest));
   vm.wake = context_.after(std::clamp(wait, options_.wake_min, MarketTime::longest), [this, key] {
     const auto woken = vms_.find(key);
     if (woken == vms_.end()) return;
@@ -243,8 +247,6 @@ Message<schema::Decision> PolicyActor::failed(Vm& vm, const Fault& fault, Instan
   } else {
     ++failures.untold;
   }
-  vm.retry_at =
-      now + std::min(options_.retry_min * (1 << std::min(vm.failures++, 16)), options_.retry_max);
   return stay_because(fault.why + "; staying");
 }
 
