@@ -55,7 +55,7 @@ std::optional<int> take_offset(std::string_view& text) {
 
 absl::StatusOr<Money> parse_price(std::string_view text, Money most) {
   std::string_view rest = text;
-  if (rest.starts_with('-')) return refuse(text, "is negative; a price is greater than 0");
+  if (rest.starts_with('-')) return refuse(text, "is negative");
   if (rest.starts_with('+')) rest.remove_prefix(1);
   std::int64_t mantissa = 0;
   int exponent = 9;  // of ten, of the mantissa in nano-dollars

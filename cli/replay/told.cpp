@@ -29,9 +29,10 @@ bool never_answered(const ReplayStrategy& strategy) {
 }  // namespace
 
 std::string replay_text(const ReplayResult& result) {
-  std::string text = absl::StrCat(
-      result.title, ", ", day_and_hour(result.from), " to ", day_and_hour(result.to), ", ",
-      result.vms, result.vms == 1 ? " VM" : " VMs", ", ", result.prices_read, " prices\n\n");
+  std::string text =
+      absl::StrCat(result.title, ", ", day_and_hour(result.from), " to ", day_and_hour(result.to),
+                   ", ", result.vms, result.vms == 1 ? " VM" : " VMs", ", ", result.prices_read,
+                   result.prices_read == 1 ? " price\n\n" : " prices\n\n");
   std::vector<std::vector<std::string>> rows = {
       {"STRATEGY", "USD", "SAVED", "OF POSSIBLE", "MOVES", "REVOCATIONS", "CAUGHT", "DOWN"}};
   const Money possible = result.on_demand - result.clairvoyant;
@@ -50,7 +51,10 @@ std::string replay_text(const ReplayResult& result) {
   for (const auto& [name, value] : result.model) model.push_back({name, value});
   absl::StrAppend(&text, text_table(model));
   if (possible.nano_usd <= 0)
-    text += "\nNothing could be saved: the least that was possible is what on demand costs.\n";
+    text +=
+        "\nNothing could be saved: from where the VMs begin, the least that was possible is no "
+        "less "
+        "than what on demand costs.\n";
   if (result.rejected_rows > 0)
     absl::StrAppend(&text, "\n", result.rejected_rows,
                     result.rejected_rows == 1 ? " damaged row was" : " damaged rows were",
