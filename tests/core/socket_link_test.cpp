@@ -17,7 +17,7 @@
 namespace supercloud {
 namespace {
 
-constexpr Duration patience = absl::Seconds(20);
+constexpr Duration link_patience = absl::Seconds(20);
 
 struct End {
   std::unique_ptr<Link> link;
@@ -54,7 +54,7 @@ class SocketLinks : public testing::TestWithParam<const char*> {
   }
   template <class Done>
   bool until(Done done) {
-    return loop.run_until(done, patience);
+    return loop.run_until(done, link_patience);
   }
   // A plain socket, to say what no Link would.
   int raw() const {
