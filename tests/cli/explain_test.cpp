@@ -72,12 +72,13 @@ TEST_F(ExplainTest, an_instance_is_told_from_the_decision_to_its_charges) {
     launched.setClientToken("token");
     launched.setPriceNanoUsdPerHour(14'100'000);
   });
-  for (const int hour : {1, 2})
+  for (const int hour : {1, 2, 2})  // the last by who took the role over
     told_.tell("node-a/ledger", 240'200 + hour * 3'600'000, "i-7", {},
                [&](schema::Payload::Builder payload) {
                  auto charged = payload.initLedgerCharged();
                  charged.setInstance("i-7");
                  charged.setPlace(Told::place_c);
+                 charged.setFromNs(hour * 3'600'000'000'000);
                  charged.setAmountNanoUsd(14'100'000);
                  price_c_.id().write(charged.initPriceEvent());
                  proposal.id().write(charged.initDecision());
