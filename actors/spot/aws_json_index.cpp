@@ -125,7 +125,7 @@ absl::StatusOr<std::uint32_t> AwsJsonIndex::place_of(const AwsJsonRow& row) {
   if (!is_name(row.product))
     return damaged(row.begin, what_of_name("ProductDescription", row.product));
   if (!is_name(row.zone)) return damaged(row.begin, what_of_name("AvailabilityZone", row.zone));
-  if (region_of_zone(row.zone).empty()) {
+  if (region_in_name(row.zone).empty()) {
     return damaged(row.begin,
                    absl::StrCat("AvailabilityZone: \"", printable(row.zone),
                                 "\" is no zone's name such as us-east-1a; the row is left out"));

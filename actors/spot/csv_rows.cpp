@@ -33,7 +33,7 @@ bool is_zone_letter(std::string_view zone) {
 
 // Not every cloud has its region in the name.
 bool is_zone(std::string_view zone, std::string_view cloud) {
-  return is_zone_letter(zone) || !region_of_zone(zone).empty() ||
+  return is_zone_letter(zone) || !region_in_name(zone).empty() ||
          (cloud != "aws" && is_zone_word(zone));
 }
 
@@ -144,7 +144,7 @@ absl::Status CsvRows::read_header() {
                                            : names[i] == "usd_per_h"                ? &price_column_
                                            : names[i] == "instance_type"            ? &type_column_
                                                                                     : nullptr;
-      const bool zone = column == nullptr && !region_of_zone(names[i]).empty();
+      const bool zone = column == nullptr && !region_in_name(names[i]).empty();
       if (column == nullptr && !zone) continue;
       if (std::count(names.begin(), names.end(), names[i]) > 1) {
         return absl::InvalidArgumentError(
@@ -220,9 +220,9 @@ CsvRows::Entry CsvRows::event_in(const std::vector<std::string_view>& fields,
                                        "out"))};
   }
   // "a" and "us-east-1a" are the same zone.
-  place.zone = is_zone_letter(zone) ? options_.region + std::string(zone) : std::string(zone);
-  if (const std::string_view region = region_of_zone(place.zone); !region.empty())
-    place.region = region;
+  const bool letter = is_zone_letter(zone);
+  place.zone = letter ? options_.region + std::string(zone) : std::string(zone);
+  if (!letter || !region_in_name(place.zone).empty()) place.region = region_of_zone(place.zone);
   return {"usd_per_h", std::move(place), price_in("usd_per_h", fields[*price_column_])};
 }
 

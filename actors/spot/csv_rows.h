@@ -29,7 +29,7 @@ namespace supercloud {
 
 struct CsvFeedOptions {
   std::string cloud = "aws";
-  std::string region = "us-east-1";         // of zones whose names do not tell theirs
+  std::string region = "us-east-1";         // of zones that are one letter
   std::string instance_type;                // of files that have no such column
   std::vector<std::string> instance_types;  // only these; empty: all
   absl::Time from = absl::InfinitePast();   // the prices in force then come first

@@ -14,7 +14,7 @@ namespace supercloud {
 
 struct PriceFileOptions {
   std::string cloud = "aws";
-  std::string region = "us-east-1";         // of zones whose names do not tell theirs
+  std::string region = "us-east-1";         // of zones that are one letter
   std::vector<std::string> instance_types;  // only these; empty: all there are
   std::string only_region;                  // empty: all there are
   std::vector<std::string> products;       // of what an instance runs; empty: see choose_products()

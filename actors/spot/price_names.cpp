@@ -31,7 +31,7 @@ bool is_cloud_word(std::string_view cloud) {
 }
 
 // Words joined by "-", the region's number, and then the zone's own letter, after one more "-" or a local place's name.
-std::string_view region_of_zone(std::string_view zone) {
+std::string_view region_in_name(std::string_view zone) {
   if (!is_zone_word(zone) || !is_lower(zone.front())) return {};
   std::size_t end = 0;
   while (end < zone.size() && !is_digit(zone[end])) ++end;
@@ -42,6 +42,11 @@ std::string_view region_of_zone(std::string_view zone) {
   const bool letter = rest.size() == 1 && is_lower(rest[0]);
   return letter || (rest.size() > 1 && rest[0] == '-' && rest.back() != '-') ? region
                                                                              : std::string_view();
+}
+
+std::string_view region_of_zone(std::string_view zone) {
+  const std::string_view region = region_in_name(zone);
+  return region.empty() ? zone : region;
 }
 
 // A family and its generation, then a size: "m3.medium", "c4.2xlarge", "r5ad.metal".

@@ -7,8 +7,12 @@
 
 namespace supercloud {
 
-// "us-east-1" of "us-east-1a" and of "us-east-1-bos-1a", "us-central1" of "us-central1-a". Empty: this is no zone's name. A part of
-// `zone`.
+// "us-east-1" of "us-east-1a" and of "us-east-1-bos-1a", "us-central1" of "us-central1-a". Empty: there is no region in this name, as
+// in that of every zone of AWS. A part of `zone`.
+std::string_view region_in_name(std::string_view zone);
+
+// Of a zone of whatever cloud: the region in its name, or else the zone itself, as of Azure, whose prices know no smaller place. A part
+// of `zone`.
 std::string_view region_of_zone(std::string_view zone);
 
 // Lower-case letters, digits and "-", at most 64: what a zone's name is made of, whatever the cloud.

@@ -114,7 +114,7 @@ TEST(MergedFeed, DeliversOfAllFeedsOnlyThePricesInForceWhenItBeginsLater) {
                                         "6 us-east-1c 6", "7 us-east-1a 7", "9 us-east-1a 9"}));
 }
 
-TEST(PriceNames, TellTheRegionOfAZone) {
+TEST(PriceNames, TellTheRegionInAZonesName) {
   const std::pair<std::string, std::string> zones[] = {{"us-east-1a", "us-east-1"},
                                                        {"ap-southeast-12c", "ap-southeast-12"},
                                                        {"us-gov-west-1b", "us-gov-west-1"},
@@ -131,7 +131,10 @@ TEST(PriceNames, TellTheRegionOfAZone) {
                                                        {"us-east-1-", ""},
                                                        {"us-east-1 a", ""},
                                                        {std::string(64, 'x') + "-1a", ""}};
-  for (const auto& [zone, region] : zones) EXPECT_EQ(region_of_zone(zone), region) << zone;
+  for (const auto& [zone, region] : zones) {
+    EXPECT_EQ(region_in_name(zone), region) << zone;
+    EXPECT_EQ(region_of_zone(zone), region.empty() ? zone : region);
+  }
 }
 
 TEST(PriceText, ReadsTimesAsFarAsTheyAreTimes) {
@@ -313,6 +316,25 @@ TEST_F(PriceFilesTest, InNoKnownFormAreRefusedWithTheFormsThatAre) {
   EXPECT_TRUE(absl::IsInvalidArgument(open_price_files(Strings(1000, "x"), {}).status()));
   EXPECT_TRUE(absl::IsNotFound(open_price_files({folder_ / "none"}, {}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(open_price_files({folder_.path()}, {}).status()));
+}
+
+// As the live feed of Azure names them.
+TEST_F(PriceFilesTest, OfACloudWhoseZonesAreItsRegionsHaveThoseRegions) {
+  const std::string path = file("Standard_D2.csv",
+                                "instance_type,epoch_s,az,usd_per_h\nStandard_D2,1,westeurope,0.1\n"
+                                "Standard_D2,2,northeurope,0.2\nStandard_D2,3,westeurope,0.3\n");
+  PriceFileOptions options;
+  options.cloud = "azure";
+  const auto contents = look_into_price_files({path}, options);
+  ASSERT_TRUE(contents.ok()) << contents.status();
+  EXPECT_EQ(contents->regions(), (std::set<std::string>{"northeurope", "westeurope"}));
+  EXPECT_EQ(lines({path}, options).size(), 3U);
+  options.only_region = "westeurope";
+  const auto feed = open_price_files({path}, options);
+  ASSERT_TRUE(feed.ok()) << feed.status();
+  EXPECT_EQ(next_price(**feed)->place.id(), "azure/westeurope/westeurope/Standard_D2/spot");
+  EXPECT_EQ(next_price(**feed)->since, absl::FromUnixSeconds(3));
+  EXPECT_TRUE(absl::IsOutOfRange(next_price(**feed).status()));
 }
 
 TEST_F(PriceFilesTest, TellUntilWhenATablesLastRowHolds) {

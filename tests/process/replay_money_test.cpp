@@ -209,6 +209,24 @@ TEST_F(ReplayRefusedTest, TwoRegionsAreRefusedWithTheirZones) {
   EXPECT_TRUE(one.is_object());
 }
 
+// ... of a cloud whose zones are its regions, too.
+TEST_F(ReplayRefusedTest, TwoRegionsWithoutZonesAreTwoRegions) {
+  const std::string both = write("D2.csv",
+                                 "instance_type,epoch_s,az,usd_per_h\n"
+                                 "D2,1440201600,westeurope,0.03\nD2,1440201600,northeurope,0.04\n"
+                                 "D2,1440288000,westeurope,0.05\n");
+  EXPECT_THAT(refused(both, {"--cloud", "azure", "--on-demand", "D2=0.2"}),
+              HasSubstr("a replay is of one region, and there are northeurope (northeurope: 1 "
+                        "price) and westeurope (westeurope: 2 prices); choose one with --region"));
+  const Json one =
+      replayed({both, "--cloud", "azure", "--on-demand", "D2=0.2", "--region", "westeurope"});
+  EXPECT_EQ(one["title"], "D2 in azure westeurope");
+  EXPECT_EQ(one["model"]["the VMs begin at"], "azure/westeurope/westeurope/D2/spot");
+  EXPECT_THAT(refused(both, {"--cloud", "azure", "--on-demand", "D2=0.2", "--region", "eastus"}),
+              HasSubstr("--region eastus: there are no prices of it, but of northeurope, "
+                        "westeurope"));
+}
+
 TEST_F(ReplayRefusedTest, AZoneThatRisesAboveTheBidAtOnceIsNoPlaceToBeginAt) {
   const std::string path =
       write("r3.large.csv",
