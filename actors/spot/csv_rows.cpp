@@ -1,5 +1,6 @@
 #include "actors/spot/csv_rows.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -131,48 +132,74 @@ absl::Status CsvRows::read_header() {
     if (line_ == 1 && header.starts_with("\xef\xbb\xbf")) header.remove_prefix(3);
     header = trimmed(header);
     if (header.empty() || header.front() == '#') continue;
-    const std::vector<std::string_view> names = split(header);
-    if (names.size() == columns_max) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name_, ":", line_, ": more than ", columns_max - 1, " columns"));
-    }
-    columns_ = names.size();
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      std::optional<std::size_t>* column = names[i] == "epoch_s"                    ? &epoch_column_
-                                           : names[i] == "time_utc"                 ? &utc_column_
-                                           : names[i] == "az" || names[i] == "zone" ? &zone_column_
-                                           : names[i] == "usd_per_h"                ? &price_column_
-                                           : names[i] == "instance_type"            ? &type_column_
-                                                                                    : nullptr;
-      const bool zone = column == nullptr && !region_in_name(names[i]).empty();
-      if (column == nullptr && !zone) continue;
-      if (std::count(names.begin(), names.end(), names[i]) > 1) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(name_, ":", line_, ": the column ", printable(names[i]), " occurs twice"));
-      }
-      if (column != nullptr)
-        *column = i;
-      else
-        zones_.emplace_back(i, names[i]);
-    }
-    if (zone_column_ || price_column_) zones_.clear();
-    std::vector<std::string> missing;
-    if (!epoch_column_ && !utc_column_) missing.emplace_back("epoch_s or time_utc");
-    if (zones_.empty() && !zone_column_) missing.emplace_back("az");
-    if (zones_.empty() && !price_column_) missing.emplace_back("usd_per_h");
-    if (!missing.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_, ":", line_, ": the header \"", printable(header), "\" has no column ",
-          absl::StrJoin(missing, ", "),
-          "; the first line has to name epoch_s, az and usd_per_h, or time_utc and the zones"));
-    }
-    if (!type_column_ && options_.instance_type.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_, ":", line_,
-          ": there is no column instance_type; say which instance type these prices are of"));
-    }
-    return absl::OkStatus();
+    return take_header(header);
   }
+}
+
+std::optional<std::size_t>* CsvRows::column_named(std::string_view name) {
+  if (name == "epoch_s") return &epoch_column_;
+  if (name == "time_utc") return &utc_column_;
+  if (name == "az" || name == "zone") return &zone_column_;
+  if (name == "usd_per_h") return &price_column_;
+  return name == "instance_type" ? &type_column_ : nullptr;
+}
+
+absl::Status CsvRows::take_header(std::string_view header) {
+  const std::vector<std::string_view> names = split(header);
+  if (names.size() == columns_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name_, ":", line_, ": more than ", columns_max - 1, " columns"));
+  }
+  columns_ = names.size();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::optional<std::size_t>* column = column_named(names[i]);
+    if (column == nullptr) continue;
+    if (std::count(names.begin(), names.end(), names[i]) > 1) return twice(names[i]);
+    *column = i;
+  }
+  if (!zone_column_ && !price_column_)
+    if (absl::Status status = take_zones(names); !status.ok()) return status;
+  std::vector<std::string> missing;
+  if (!epoch_column_ && !utc_column_) missing.emplace_back("epoch_s or time_utc");
+  if (zones_.empty() && !zone_column_) missing.emplace_back("az");
+  if (zones_.empty() && !price_column_) missing.emplace_back("usd_per_h");
+  if (!missing.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name_, ":", line_, ": the header \"", printable(header), "\" has no column ",
+        absl::StrJoin(missing, ", "),
+        "; the first line has to name epoch_s, az and usd_per_h, or time_utc and the zones"));
+  }
+  if (!type_column_ && options_.instance_type.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name_, ":", line_,
+                     ": there is no column instance_type; say which instance type these prices "
+                     "are of"));
+  }
+  return absl::OkStatus();
+}
+
+// A table's columns that are none of the known ones are zones, if it has any: what is no zone's name may be a zone misspelt.
+absl::Status CsvRows::take_zones(const std::vector<std::string_view>& names) {
+  std::optional<std::size_t> unknown;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (column_named(names[i]) != nullptr) continue;
+    if (is_zone_letter(names[i]) || !is_zone(names[i], options_.cloud)) {
+      if (!unknown) unknown = i;
+      continue;
+    }
+    if (std::count(names.begin(), names.end(), names[i]) > 1) return twice(names[i]);
+    zones_.emplace_back(i, names[i]);
+  }
+  if (!unknown || zones_.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name_, ":", line_, ": column ", *unknown + 1, ", \"", printable(names[*unknown]),
+                   "\", is no zone, such as us-east-1a, and a table has no columns but zones, "
+                   "epoch_s or time_utc, and instance_type; correct its name, or take it out"));
+}
+
+absl::Status CsvRows::twice(std::string_view name) const {
+  return absl::InvalidArgumentError(
+      absl::StrCat(name_, ":", line_, ": the column ", printable(name), " occurs twice"));
 }
 
 absl::Status CsvRows::damaged(std::string_view column, std::string_view what) const {

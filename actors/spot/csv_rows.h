@@ -8,7 +8,8 @@
 //            2016-06-22T07:50:00Z, prices in decimal USD per hour
 //
 // A header without az and usd_per_h is a table's; its columns of zones are those whose names are zones' ("us-east-1a",
-// "us-central1-a"). Other columns are ignored, empty lines and lines that begin with # too; fields are not quoted.
+// "us-central1-a"). Other columns of a table are refused, since they may be zones misspelt; of events they are ignored. Empty lines
+// and lines that begin with # are, too; fields are not quoted.
 #pragma once
 
 #include <cstdint>
@@ -78,6 +79,11 @@ class CsvRows {
 
   CsvRows(std::unique_ptr<std::istream> input, std::string name, CsvFeedOptions options);
   absl::Status read_header();
+  absl::Status take_header(std::string_view header);
+  absl::Status take_zones(const std::vector<std::string_view>& names);
+  absl::Status twice(std::string_view name) const;
+  // nullptr: it is none that is known.
+  std::optional<std::size_t>* column_named(std::string_view name);
   absl::StatusOr<Line> next_line();
   bool fill();
   // nullopt: the row is of a type that is not wanted.

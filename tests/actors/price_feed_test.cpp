@@ -113,12 +113,37 @@ TEST(CsvFeed, TakesTheRegionFromTheZonesName) {
 }
 
 TEST(CsvFeed, ReadsATableWithAColumnForEachZoneAndDeliversWhatChanges) {
-  EXPECT_EQ(lines_of("time_utc,us-east-1a,note,us-east-1c\n"
-                     "1970-01-01T00:05Z,0.1,x,0.2\n"
-                     "1970-01-01T00:10Z,0.1,,0.3\n"
-                     "1970-01-01T00:15:30Z,0.4,,\n"),
+  EXPECT_EQ(lines_of("time_utc,us-east-1a,us-east-1c\n"
+                     "1970-01-01T00:05Z,0.1,0.2\n"
+                     "1970-01-01T00:10Z,0.1,0.3\n"
+                     "1970-01-01T00:15:30Z,0.4,\n"),
             (std::vector<std::string>{"300 us-east-1a 100000000", "300 us-east-1c 200000000",
                                       "600 us-east-1c 300000000", "930 us-east-1a 400000000"}));
+}
+
+// A column that is none of a table's may be a zone misspelt, and a zone less is another market.
+TEST(CsvFeed, ATableWithAColumnThatIsNoZoneIsRefusedAndTheColumnNamed) {
+  const auto refused = [](const std::string& column) {
+    const absl::Status status =
+        read(absl::StrCat("time_utc,us-east-1a,", column, "\n1970-01-01T00:05Z,0.1,0.2\n"))
+            .status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << column << status;
+    return std::vector<std::string>{std::string(status.message())};
+  };
+  for (const char* column : {"foo", "mars-9", "us_east_1c", "us-east-1C", "c", ""})
+    expect_said(refused(column),
+                absl::StrCat("prices.csv:1: column 3, \"", column,
+                             "\", is no zone, such as us-east-1a, and a table has no columns but "
+                             "zones, epoch_s or time_utc, and instance_type; correct its name, or "
+                             "take it out"));
+  expect_said(refused("us-east-1a"), "prices.csv:1: the column us-east-1a occurs twice");
+  // Of other clouds any word is a zone.
+  CsvFeedOptions azure;
+  azure.cloud = "azure";
+  EXPECT_EQ(lines_of("time_utc,westeurope,northeurope\n1970-01-01T00:05Z,0.1,0.2\n", azure),
+            (std::vector<std::string>{"300 westeurope 100000000", "300 northeurope 200000000"}));
+  expect_said(lines_of("time_utc,westeurope,north_europe\n", azure),
+              "prices.csv:1: column 3, \"north_europe\", is no zone");
 }
 
 TEST(CsvFeed, ATableBeginsWithThePricesInForceToo) {
