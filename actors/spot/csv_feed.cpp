@@ -63,7 +63,7 @@ absl::Status CsvFeed::take_price(CsvRows::Entry entry, absl::Time since) {
     }
     return rows_->damaged(entry.column,
                           absl::StrCat("another price for the same time and zone as line ",
-                                       known->second.line, "; the row is left out"));
+                                       known->second.line, "; ", absl_view(rows_->left_out())));
   }
   const bool same = known != last_.end() && known->second.price == *entry.price && rows_->table();
   last_[entry.place] = {since, *entry.price, rows_->line()};

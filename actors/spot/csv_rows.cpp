@@ -169,13 +169,26 @@ absl::Status CsvRows::take_header(std::string_view header) {
         absl::StrJoin(missing, ", "),
         "; the first line has to name epoch_s, az and usd_per_h, or time_utc and the zones"));
   }
-  if (!type_column_ && options_.instance_type.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name_, ":", line_,
-                     ": there is no column instance_type; say which instance type these prices "
-                     "are of"));
+  if (type_column_ || !options_.instance_type.empty()) return absl::OkStatus();
+  const std::uint64_t line = line_;
+  if (!has_row()) return no_prices();
+  return absl::InvalidArgumentError(absl::StrCat(
+      name_, ":", line,
+      ": there is no column instance_type; say which instance type these prices are of"));
+}
+
+bool CsvRows::has_row() {
+  while (true) {
+    const absl::StatusOr<Line> line = next_line();
+    if (!line.ok()) return true;
+    if (!line->has_value()) return false;
+    if (const std::string_view text = trimmed(**line); !text.empty() && text.front() != '#')
+      return true;
   }
-  return absl::OkStatus();
+}
+
+absl::Status CsvRows::no_prices() const {
+  return absl::NotFoundError(absl::StrCat(name_, ": the file has a header and no prices"));
 }
 
 // A table's columns that are none of the known ones are zones, if it has any: what is no zone's name may be a zone misspelt.
@@ -233,7 +246,7 @@ absl::StatusOr<absl::Time> CsvRows::time_in(std::string_view field) const {
 absl::StatusOr<Money> CsvRows::price_in(std::string_view column, std::string_view field) const {
   absl::StatusOr<Money> amount = parse_price(field, price_per_hour_max);
   if (amount.ok()) return amount;
-  return damaged(column, absl::StrCat(amount.status().message(), "; the row is left out"));
+  return damaged(column, absl::StrCat(amount.status().message(), "; ", absl_view(left_out())));
 }
 
 CsvRows::Entry CsvRows::event_in(const std::vector<std::string_view>& fields,

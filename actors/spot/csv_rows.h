@@ -52,7 +52,8 @@ class CsvRows {
     std::vector<Entry> entries;
   };
 
-  // Reads the header. NotFound, InvalidArgument with file, line, column and cure.
+  // Reads the header. NotFound, InvalidArgument with file, line, column and cure. NotFound, too: nobody says of which type the prices
+  // are, and there is none.
   static absl::StatusOr<std::unique_ptr<CsvRows>> open(const std::string& path,
                                                        CsvFeedOptions options);
   static absl::StatusOr<std::unique_ptr<CsvRows>> read(std::unique_ptr<std::istream> input,
@@ -63,6 +64,13 @@ class CsvRows {
 
   // DataLoss at the row that was read last.
   absl::Status damaged(std::string_view column, std::string_view what) const;
+
+  // NotFound: that there is nothing after the header.
+  absl::Status no_prices() const;
+  // What becomes of a damaged price, for its message.
+  std::string_view left_out() const {
+    return table() ? "that price is left out" : "the row is left out";
+  }
 
   const std::string& name() const { return name_; }
   const CsvFeedOptions& options() const { return options_; }
@@ -80,6 +88,7 @@ class CsvRows {
   CsvRows(std::unique_ptr<std::istream> input, std::string name, CsvFeedOptions options);
   absl::Status read_header();
   absl::Status take_header(std::string_view header);
+  bool has_row();  // reads on to it
   absl::Status take_zones(const std::vector<std::string_view>& names);
   absl::Status twice(std::string_view name) const;
   // nullptr: it is none that is known.

@@ -150,7 +150,7 @@ absl::StatusOr<PriceFile> look_into_csv(const std::string& path, const PriceFile
   file.csv = {options.cloud, options.region, type_of_csv(path, options), {}, options.from};
   auto rows = CsvRows::open(path, file.csv);
   if (!rows.ok()) {
-    if (!file.csv.instance_type.empty()) return rows.status();
+    if (!file.csv.instance_type.empty() || absl::IsNotFound(rows.status())) return rows.status();
     return absl::Status(
         rows.status().code(),
         absl::StrCat(absl::string_view(rows.status().message()),
@@ -182,7 +182,7 @@ absl::StatusOr<PriceFile> look_into_csv(const std::string& path, const PriceFile
   }
   if (file.contents.series.empty()) {
     if (!damage.ok()) return absl::InvalidArgumentError(damage.message());
-    return absl::NotFoundError(absl::StrCat(path, ": the file has a header and no prices"));
+    return (*rows)->no_prices();
   }
   if ((*rows)->table())
     for (auto& [names, series] : file.contents.series)

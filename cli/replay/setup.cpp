@@ -35,8 +35,9 @@ std::string minute_text(absl::Time at) {
 
 struct OnDemand {
   Money usd_per_hour;
-  bool said = false;    // by --on-demand
-  std::string product;  // empty: the files do not tell
+  bool said = false;  // by --on-demand
+  std::string
+      product;  // that is taken, or was asked for; empty: neither the files nor anybody tells
 };
 
 // The zones of the prices and their rows, by region.
@@ -124,8 +125,14 @@ std::string note_on_demand(const std::string& type, const OnDemand& on_demand) {
 }
 
 std::vector<std::pair<std::string, std::string>> facts_of(const OnDemand& on_demand,
-                                                          const PlaceName& start) {
-  return {{"product", on_demand.product.empty() ? "the files do not tell" : on_demand.product},
+                                                          const PlaceName& start,
+                                                          const ChosenPrices& chosen) {
+  const bool told = !chosen.contents.products({chosen.type()}).empty();
+  const std::string untold =
+      on_demand.product.empty()
+          ? "the files do not tell"
+          : absl::StrCat("the files do not tell; ", on_demand.product, " was asked for");
+  return {{"product", told ? on_demand.product : untold},
           {"on demand", absl::StrCat(to_string(on_demand.usd_per_hour), " per hour, ",
                                      on_demand.said ? "as --on-demand says"
                                                     : "not said, but known of Linux in us-east-1")},
@@ -370,7 +377,7 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   const auto start = choose_start(setup.start, *grid, setup.model);
   if (!start.ok()) return start.status();
   options.start = *start;
-  prepared.facts = facts_of(*on_demand, *start);
+  prepared.facts = facts_of(*on_demand, *start, *chosen);
   options.from = grid->from();
   options.to = grid->to();
   options.model = setup.model;

@@ -170,12 +170,15 @@ TEST(CsvFeed, OfATablesRowOnlyTheDamagedPriceIsLeftOut) {
       "1970-01-01T00:01Z,0.3,0.3\n"
       "1970-01-01T00:05Z,0.4,0.6\n");
   EXPECT_EQ(lines.front(), "300 us-east-1a 100000000");
-  expect_said(lines, "prices.csv:2: us-east-1c: \"free\" is no number");
+  expect_said(lines,
+              "prices.csv:2: us-east-1c: \"free\" is no number; write USD per hour in decimal, as "
+              "0.0331; that price is left out");
   expect_said(lines,
               "prices.csv:3: time_utc: \"1970-01-01 00:10\" is no time from 1970 to 2100 such as");
   expect_said(lines, "prices.csv:6: time_utc: 1970-01-01T00:01Z is before the row above it");
   expect_said(lines,
-              "prices.csv:7: us-east-1a: another price for the same time and zone as line 2");
+              "prices.csv:7: us-east-1a: another price for the same time and zone as line 2; that "
+              "price is left out");
   expect_said(lines, "prices.csv:4: time_utc: \"2999-01-01T00:00Z\" is no time from 1970 to 2100");
   expect_said(lines, "prices.csv:5: time_utc: \"infinite-future\" is no time");
   EXPECT_EQ(lines.back(), "300 us-east-1c 600000000");
@@ -191,9 +194,19 @@ TEST(CsvFeed, NamesFileLineColumnAndCureOfABadHeader) {
   expect_said(lines_of(std::string(1000, ',')), "columns");
   expect_said(lines_of(std::string(200'000, 'x')), "a line of more than");
   CsvFeedOptions options;
-  const auto feed = CsvFeed::read(std::make_unique<std::istringstream>("epoch_s,az,usd_per_h\n"),
-                                  "x.csv", options);
-  EXPECT_NE(feed.status().message().find("say which instance type"), absl::string_view::npos);
+  const auto of_no_type = [&options](const std::string& rows) {
+    return CsvFeed::read(std::make_unique<std::istringstream>("epoch_s,az,usd_per_h\n" + rows),
+                         "x.csv", options)
+        .status();
+  };
+  EXPECT_EQ(of_no_type("\n# one\n1,a,0.1\n").message(),
+            "x.csv:1: there is no column instance_type; say which instance type these prices are "
+            "of");
+  // Which type no prices are of, nobody needs to say.
+  for (const char* nothing : {"", "\n# none yet\n"}) {
+    EXPECT_TRUE(absl::IsNotFound(of_no_type(nothing)));
+    EXPECT_EQ(of_no_type(nothing).message(), "x.csv: the file has a header and no prices");
+  }
   EXPECT_TRUE(absl::IsNotFound(CsvFeed::open("/nonexistent/prices.csv", options).status()));
 }
 
@@ -214,7 +227,10 @@ TEST(CsvFeed, LeavesOutDamagedRowsNamesThemAndGoesOn) {
       "115,a,0\n"              // 13
       "120,a,0.3\n");
   expect_said(lines, "prices.csv:3: epoch_s: 90 is before the row above it (100); sort the file");
-  expect_said(lines, "prices.csv:4: usd_per_h: \"-0.2\" is negative");
+  expect_said(
+      lines,
+      "prices.csv:4: usd_per_h: \"-0.2\" is negative; a price is greater than 0; the row is "
+      "left out");
   expect_said(lines, "prices.csv:5: usd_per_h: \"nan\" is no number");
   expect_said(lines, "prices.csv:6: usd_per_h: \"123456\" is more than 1000 USD per hour");
   expect_said(lines, "prices.csv:7: row: 2 fields where the header has 3");

@@ -285,7 +285,9 @@ TEST_F(PriceFilesTest, WithoutAPriceAreLeftOutWhereOthersHaveSome) {
   const std::string header = file("r3.large.csv", "epoch_s,az,usd_per_h\n");
   const std::string some =
       file("some.json", answer(row("1970-01-01T00:00:01Z", "us-east-1a", "0.1")));
-  EXPECT_EQ(lines({empty, header, some}), Strings{"1 us-east-1a 100000000"});
+  const std::string of_no_type = file("others.csv", "epoch_s,az,usd_per_h\n");
+  EXPECT_EQ(lines({empty, header, of_no_type, some}), Strings{"1 us-east-1a 100000000"});
+  expect_said(lines({of_no_type}), "others.csv: the file has a header and no prices");
   expect_said(lines({empty}), "empty.json: the answer has no prices");
   expect_said(lines({header}), "r3.large.csv: the file has a header and no prices");
 }

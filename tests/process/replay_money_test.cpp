@@ -176,6 +176,8 @@ TEST_F(ReplayRefusedTest, APriceOnDemandThatWasNotSaidIsToldAndOnlyTakenWhereItI
   const Json said = replayed({prices(), "--on-demand", "r3.large=0.2"});
   EXPECT_THAT(told_, Not(HasSubstr("is taken to cost")));
   EXPECT_EQ(said["model"]["on demand"], "0.2000 USD per hour, as --on-demand says");
+  const Json asked = replayed({prices(), "--on-demand", "r3.large=0.2", "--product", "Windows"});
+  EXPECT_EQ(asked["model"]["product"], "the files do not tell; Windows was asked for");
 
   const std::string elsewhere =
       write("r3.large_eu.csv",
@@ -189,7 +191,9 @@ TEST_F(ReplayRefusedTest, APriceOnDemandThatWasNotSaidIsToldAndOnlyTakenWhereItI
                     R"({"AvailabilityZone":"us-east-1a","InstanceType":"r3.large",)",
                     R"("ProductDescription":"Windows","SpotPrice":"0.3","Timestamp":"2015-08-)",
                     day, "T00:00:00Z\"}");
-  EXPECT_THAT(refused(write("windows.json", windows + "]}"), {}),
+  const std::string of_windows = write("windows.json", windows + "]}");
+  EXPECT_EQ(replayed({of_windows, "--on-demand", "r3.large=0.5"})["model"]["product"], "Windows");
+  EXPECT_THAT(refused(of_windows, {}),
               HasSubstr("what r3.large with Windows costs on demand in aws us-east-1"));
   EXPECT_THAT(refused(prices(), {"--on-demand", "r3.large=0.2", "--on-demand", "r3.large=0.3"}),
               HasSubstr("--on-demand r3.large=0.3: the price of that type was said before"));
