@@ -27,8 +27,8 @@ class CsvFeed final : public PriceFeed {
                                                        std::string name, CsvFeedOptions options);
 
   std::string source() const override { return rows_->name(); }
-  // DataLoss: a row was damaged and left out. NotFound: the file ended and no row was of a wanted type (the message lists
-  // what there is). OutOfRange: the end.
+  // DataLoss: a row was damaged and left out, or the last one, which comes next, may have been cut. NotFound: the file ended and no
+  // row was of a wanted type (the message lists what there is). OutOfRange: the end.
   void next(Reply<Price> reply) override;
 
   std::uint64_t duplicates() const { return duplicates_; }

@@ -38,6 +38,11 @@ bool is_zone(std::string_view zone, std::string_view cloud) {
          (cloud != "aws" && is_zone_word(zone));
 }
 
+bool has_price(const CsvRows::Row& row) {
+  return std::any_of(row.entries.begin(), row.entries.end(),
+                     [](const CsvRows::Entry& entry) { return entry.price.ok(); });
+}
+
 // Field `index` of a line, and how many there are.
 std::vector<std::string_view> split(std::string_view line) {
   std::vector<std::string_view> fields;
@@ -113,6 +118,7 @@ absl::StatusOr<CsvRows::Line> CsvRows::next_line() {
       const std::string_view line(buffer_.data() + position_, buffer_.size() - position_);
       position_ = buffer_.size();
       ++line_;
+      unended_ = true;
       return Line{line};
     }
   }
@@ -307,6 +313,7 @@ absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view lin
 }
 
 absl::StatusOr<CsvRows::Row> CsvRows::next() {
+  if (ahead_) return *std::exchange(ahead_, std::nullopt);
   while (true) {
     absl::StatusOr<Line> line = next_line();
     if (!line.ok()) return line.status();
@@ -316,7 +323,14 @@ absl::StatusOr<CsvRows::Row> CsvRows::next() {
     if (text.empty() || text.front() == '#') continue;
     absl::StatusOr<std::optional<Row>> row = row_in(text);
     if (!row.ok()) return row.status();
-    if (row->has_value()) return **std::move(row);
+    if (!row->has_value()) continue;
+    if (!unended_ || !has_price(**row)) return **std::move(row);
+    // Nobody can know whether "0.1" was "0.175" before it was cut.
+    ahead_ = **std::move(row);
+    return absl::DataLossError(absl::StrCat(
+        name_, ":", line_,
+        ": this last line has no end: the file may have been cut off within its price, which "
+        "counts as it stands; fetch the file again, or end the line if it is whole"));
   }
 }
 

@@ -47,7 +47,7 @@ class CsvRows {
   };
   struct Row {
     std::uint64_t line = 0;
-    std::string_view time;  // as it stands there, until the next call
+    std::string time;  // as it stands there
     absl::Time since;
     std::vector<Entry> entries;
   };
@@ -59,7 +59,8 @@ class CsvRows {
   static absl::StatusOr<std::unique_ptr<CsvRows>> read(std::unique_ptr<std::istream> input,
                                                        std::string name, CsvFeedOptions options);
 
-  // The next row of a wanted type. DataLoss: a row was damaged and left out, ask again. OutOfRange: the end.
+  // The next row of a wanted type. DataLoss: a row was damaged and left out, or the last one, which comes next, may have been cut; ask
+  // again. OutOfRange: the end.
   absl::StatusOr<Row> next();
 
   // DataLoss at the row that was read last.
@@ -107,7 +108,9 @@ class CsvRows {
   std::string buffer_;
   std::size_t position_ = 0;
   std::uint64_t line_ = 0;
-  bool broken_ = false;  // nothing more can be read
+  bool broken_ = false;       // nothing more can be read
+  bool unended_ = false;      // the line that was read last
+  std::optional<Row> ahead_;  // read, and not yet delivered
   std::size_t columns_ = 0;
   std::optional<std::size_t> epoch_column_, utc_column_, zone_column_, price_column_, type_column_;
   std::vector<std::pair<std::size_t, std::string>> zones_;  // a table's columns

@@ -28,7 +28,7 @@ struct PriceContents {
     absl::Time until = absl::InfinitePast();
   };
   std::map<Names, Series> series;
-  std::uint64_t damaged = 0;  // rows that are left out
+  std::uint64_t damaged = 0;  // rows that are left out, or in doubt
 
   void add(const Names& names, const Series& more);
   void add(const PriceContents& more);

@@ -38,7 +38,7 @@ TEST(CsvFeed, ReadsEventRowsInTheirOrder) {
 
 TEST(CsvFeed, TakesColumnsInAnyOrderAndIgnoresUnknownOnesCommentsAndLineEnds) {
   EXPECT_EQ(lines_of("\xef\xbb\xbf# from a friend\r\n\r\nnote,usd_per_h, az "
-                     ",epoch_s\r\nx,0.5,us-east-1b,7\r\n#\n,0.6,b,8"),
+                     ",epoch_s\r\nx,0.5,us-east-1b,7\r\n#\n,0.6,b,8\r\n"),
             (std::vector<std::string>{"7 us-east-1b 500000000", "8 us-east-1b 600000000"}));
 }
 
@@ -245,6 +245,29 @@ TEST(CsvFeed, LeavesOutDamagedRowsNamesThemAndGoesOn) {
   EXPECT_EQ(lines.front(), "100 us-east-1a 100000000");
   EXPECT_EQ(lines.back(), "120 us-east-1a 300000000");
   EXPECT_EQ(lines.size(), 12U);
+}
+
+// Of 1.75 the 1 may be what is left.
+TEST(CsvFeed, ALastLineWithoutItsEndCountsAndIsTold) {
+  const std::string told =
+      ": this last line has no end: the file may have been cut off within its price, which counts "
+      "as it stands; fetch the file again, or end the line if it is whole";
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n100,b,0.1\n160,a,1"),
+            (std::vector<std::string>{"100 us-east-1b 100000000", "prices.csv:3" + told,
+                                      "160 us-east-1a 1000000000"}));
+  EXPECT_EQ(lines_of("time_utc,us-east-1a\n1970-01-01T00:05Z,0.1"),
+            (std::vector<std::string>{"prices.csv:2" + told, "300 us-east-1a 100000000"}));
+  // Nothing is in doubt where the line says no price that counts.
+  for (const char* end : {"160,a,1\n", "160,a,1\r\n", "160,a,1\n# done", "160,a,1\n  "})
+    EXPECT_EQ(lines_of(absl::StrCat("epoch_s,az,usd_per_h\n", end)),
+              std::vector<std::string>{"160 us-east-1a 1000000000"})
+        << end;
+  CsvFeedOptions one;
+  one.instance_types = {"r3.large"};
+  EXPECT_EQ(lines_of("instance_type,epoch_s,az,usd_per_h\nr3.large,1,a,1\nm4.xlarge,2,a,1", one),
+            std::vector<std::string>{"1 us-east-1a 1000000000"});
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n1,a,").size(), 1U);
+  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h"), std::vector<std::string>{});
 }
 
 TEST(CsvFeed, EndsWhereALineNeverEnds) {

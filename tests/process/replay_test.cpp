@@ -311,6 +311,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "is before the row above it", 0},
         BadPrices{"a_contradiction", good_events_and("1440201600,a,0.07\n"),
                   "another price for the same time and zone as line 2", 0},
+        BadPrices{"no_end", events("1440201600,a,0.03\n1440288000,a,0.05"),
+                  "r3.large.csv:3: this last line has no end: the file may have been cut off", 0},
         BadPrices{"no_zone",
                   answer(row("us-east-1a", "22") + "," + row("mars", "22") + "," +
                          row("us-east-1a", "24", "0.04")),
