@@ -35,38 +35,41 @@ void CsvFeed::take(CsvRows::Row row) {
   if (newest_ && row.since < *newest_) {
     const std::string_view column = rows_->time_column();
     read_.emplace_back(rows_->damaged(
-        column, absl::StrCat(printable(row.time), " is before the row above it (",
-                             column == "epoch_s" ? absl::StrCat(absl::ToUnixSeconds(*newest_))
-                                                 : absl::FormatTime(*newest_, absl::UTCTimeZone()),
-                             "); sort the file by ", absl_view(column),
-                             ", or choose one instance type of it. The row is left out")));
+        row.line, column,
+        absl::StrCat(printable(row.time), " is before the row above it (",
+                     column == "epoch_s" ? absl::StrCat(absl::ToUnixSeconds(*newest_))
+                                         : absl::FormatTime(*newest_, absl::UTCTimeZone()),
+                     "); sort the file by ", absl_view(column),
+                     ", or choose one instance type of it. The row is left out")));
     return;
   }
   for (CsvRows::Entry& entry : row.entries) {
-    absl::Status taken = take_price(std::move(entry), row.since);
+    absl::Status taken = take_price(std::move(entry), row);
     if (!taken.ok()) read_.emplace_back(std::move(taken));
   }
 }
 
-absl::Status CsvFeed::take_price(CsvRows::Entry entry, absl::Time since) {
+absl::Status CsvFeed::take_price(CsvRows::Entry entry, const CsvRows::Row& row) {
   if (!entry.price.ok()) return entry.price.status();
+  const absl::Time since = row.since;
   newest_ = since;
   const auto known = last_.find(entry.place);
   if (known == last_.end() && last_.size() >= places_max) {
-    return rows_->damaged("az", absl::StrCat("more than ", places_max,
-                                             " places; split the file. The row is left out"));
+    return rows_->damaged(
+        row.line, "az",
+        absl::StrCat("more than ", places_max, " places; split the file. The row is left out"));
   }
   if (known != last_.end() && known->second.since == since) {
     if (known->second.price == *entry.price) {
       ++duplicates_;
       return absl::OkStatus();
     }
-    return rows_->damaged(entry.column,
+    return rows_->damaged(row.line, entry.column,
                           absl::StrCat("another price for the same time and zone as line ",
                                        known->second.line, "; ", absl_view(rows_->left_out())));
   }
   const bool same = known != last_.end() && known->second.price == *entry.price && rows_->table();
-  last_[entry.place] = {since, *entry.price, rows_->line()};
+  last_[entry.place] = {since, *entry.price, row.line};
   if (!same) read_.emplace_back(Price{std::move(entry.place), *entry.price, since});
   return absl::OkStatus();
 }

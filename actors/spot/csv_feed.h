@@ -17,7 +17,7 @@
 
 namespace supercloud {
 
-// Thread-bound. Holds one row ahead and, per place, the last price.
+// Thread-bound. Holds two rows ahead and, per place, the last price.
 class CsvFeed final : public PriceFeed {
  public:
   // Reads the header. NotFound, InvalidArgument with file, line, column and cure.
@@ -43,7 +43,7 @@ class CsvFeed final : public PriceFeed {
   explicit CsvFeed(std::unique_ptr<CsvRows> rows);
   // Adds what the row says to `read_`.
   void take(CsvRows::Row row);
-  absl::Status take_price(CsvRows::Entry entry, absl::Time since);
+  absl::Status take_price(CsvRows::Entry entry, const CsvRows::Row& row);
   absl::StatusOr<Price> advance();
 
   std::unique_ptr<CsvRows> rows_;

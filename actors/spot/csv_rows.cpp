@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t chunk_bytes = 256 << 10;
 constexpr std::size_t line_bytes_max = 64 << 10;
 constexpr std::size_t columns_max = 256;
+constexpr std::size_t types_max = 1000;
 
 std::string_view trimmed(std::string_view field) {
   while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
@@ -221,9 +222,14 @@ absl::Status CsvRows::twice(std::string_view name) const {
       absl::StrCat(name_, ":", line_, ": the column ", printable(name), " occurs twice"));
 }
 
-absl::Status CsvRows::damaged(std::string_view column, std::string_view what) const {
+absl::Status CsvRows::damaged(std::uint64_t line, std::string_view column,
+                              std::string_view what) const {
   return absl::DataLossError(
-      absl::StrCat(name_, ":", line_, ": ", absl_view(column), ": ", absl_view(what)));
+      absl::StrCat(name_, ":", line, ": ", absl_view(column), ": ", absl_view(what)));
+}
+
+absl::Status CsvRows::damaged(std::string_view column, std::string_view what) const {
+  return damaged(line_, column, what);
 }
 
 absl::StatusOr<absl::Time> CsvRows::time_in(std::string_view field) const {
@@ -289,7 +295,7 @@ absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view lin
     if (!tell) return std::nullopt;
     return damaged("instance_type", "empty or longer than 64 bytes; the row is left out");
   }
-  if (types_seen_.size() < 1000) ++types_seen_[type];
+  if (types_seen_.size() < types_max) ++types_seen_[type];
   // Before the time is looked at: files that list one type after the other are in order within each.
   if (!is_wanted(options_.instance_types, type)) return std::nullopt;
 
@@ -313,7 +319,54 @@ absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view lin
 }
 
 absl::StatusOr<CsvRows::Row> CsvRows::next() {
-  if (ahead_) return *std::exchange(ahead_, std::nullopt);
+  while (true) {
+    absl::StatusOr<Row> row =
+        ahead_ ? absl::StatusOr<Row>(*std::exchange(ahead_, std::nullopt)) : read_row();
+    if (leaping_ && absl::IsOutOfRange(row.status()))
+      return taken(*std::exchange(leaping_, std::nullopt));
+    if (!row.ok() || !has_price(*row)) return row;
+    if (leaping_) {
+      ahead_ = *std::move(row);
+      Row leaping = *std::exchange(leaping_, std::nullopt);
+      if (goes_on_before(*ahead_, leaping)) return too_late(leaping, *ahead_);
+      return taken(std::move(leaping));
+    }
+    const std::optional<absl::Time> newest = newest_of(*row);
+    if (!newest || row->since - *newest <= longest_silence) return taken(*std::move(row));
+    leaping_ = *std::move(row);
+  }
+}
+
+std::optional<absl::Time> CsvRows::newest_of(const Row& row) const {
+  const auto newest = newest_.find(row.entries.front().place.instance_type);
+  return newest == newest_.end() ? std::nullopt : std::optional(newest->second);
+}
+
+// Where types follow each other, the first row of the next type is no such row, whatever its time.
+bool CsvRows::goes_on_before(const Row& row, const Row& leaping) const {
+  const std::optional<absl::Time> newest = newest_of(row);
+  return newest && *newest <= row.since && row.since < leaping.since;
+}
+
+absl::Status CsvRows::too_late(const Row& leaping, const Row& next) const {
+  const absl::Duration leap = leaping.since - *newest_of(leaping);
+  return damaged(leaping.line, time_column(),
+                 absl::StrCat(printable(leaping.time), " is ", absl::ToInt64Hours(leap) / 24,
+                              " days after what stands above it, and line ", next.line,
+                              " goes on before it, at ", printable(next.time),
+                              "; correct it. The row is left out"));
+}
+
+CsvRows::Row CsvRows::taken(Row row) {
+  const std::string& type = row.entries.front().place.instance_type;
+  if (const auto newest = newest_.find(type); newest != newest_.end())
+    newest->second = std::max(newest->second, row.since);
+  else if (newest_.size() < types_max)
+    newest_.emplace(type, row.since);
+  return row;
+}
+
+absl::StatusOr<CsvRows::Row> CsvRows::read_row() {
   while (true) {
     absl::StatusOr<Line> line = next_line();
     if (!line.ok()) return line.status();

@@ -37,7 +37,11 @@ struct CsvFeedOptions {
   bool tell_rows_of_no_type = true;         // rows too damaged to say whose they are
 };
 
-// Thread-bound. Holds a row, whatever the order of the file is.
+// A row whose time is more than longest_silence (price_text.h) after what stands above it of its type is held back until the next row
+// is read: where that goes on from before, the time was wrong, and the row is left out. Else one such row would make all those after it
+// go back in time.
+//
+// Thread-bound. Holds two rows, whatever the order of the file is.
 class CsvRows {
  public:
   struct Entry {
@@ -63,8 +67,8 @@ class CsvRows {
   // again. OutOfRange: the end.
   absl::StatusOr<Row> next();
 
-  // DataLoss at the row that was read last.
-  absl::Status damaged(std::string_view column, std::string_view what) const;
+  // DataLoss at that line.
+  absl::Status damaged(std::uint64_t line, std::string_view column, std::string_view what) const;
 
   // NotFound: that there is nothing after the header.
   absl::Status no_prices() const;
@@ -75,7 +79,6 @@ class CsvRows {
 
   const std::string& name() const { return name_; }
   const CsvFeedOptions& options() const { return options_; }
-  std::uint64_t line() const { return line_; }
   std::string_view time_column() const { return epoch_column_ ? "epoch_s" : "time_utc"; }
   bool table() const { return !zones_.empty(); }
   bool has_types() const { return type_column_.has_value(); }
@@ -96,6 +99,15 @@ class CsvRows {
   std::optional<std::size_t>* column_named(std::string_view name);
   absl::StatusOr<Line> next_line();
   bool fill();
+  // What next() says, in the order of the file.
+  absl::StatusOr<Row> read_row();
+  // Of rows that have a price: the newest time of the type among those that were taken; nullopt: none was.
+  std::optional<absl::Time> newest_of(const Row& row) const;
+  bool goes_on_before(const Row& row, const Row& leaping) const;
+  absl::Status too_late(const Row& leaping, const Row& next) const;
+  Row taken(Row row);
+  // DataLoss at the row that was read last.
+  absl::Status damaged(std::string_view column, std::string_view what) const;
   // nullopt: the row is of a type that is not wanted.
   absl::StatusOr<std::optional<Row>> row_in(std::string_view line);
   absl::StatusOr<absl::Time> time_in(std::string_view field) const;
@@ -108,9 +120,11 @@ class CsvRows {
   std::string buffer_;
   std::size_t position_ = 0;
   std::uint64_t line_ = 0;
-  bool broken_ = false;       // nothing more can be read
-  bool unended_ = false;      // the line that was read last
-  std::optional<Row> ahead_;  // read, and not yet delivered
+  bool broken_ = false;                       // nothing more can be read
+  bool unended_ = false;                      // the line that was read last
+  std::optional<Row> ahead_;                  // read, and next in turn
+  std::optional<Row> leaping_;                // before it, held back
+  std::map<std::string, absl::Time> newest_;  // by type
   std::size_t columns_ = 0;
   std::optional<std::size_t> epoch_column_, utc_column_, zone_column_, price_column_, type_column_;
   std::vector<std::pair<std::size_t, std::string>> zones_;  // a table's columns

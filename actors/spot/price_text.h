@@ -15,6 +15,9 @@ namespace supercloud {
 // More, per hour, is taken for damage.
 inline constexpr Money price_per_hour_max{1'000'000'000'000};
 
+// Without a price for longer, a market is told to have been silent, which real ones are not: a time may be wrong.
+inline constexpr absl::Duration longest_silence = absl::Hours(30 * 24);
+
 // A decimal number of USD, "0.0331" or "3.31e-2", to the nano-dollar, half up: exact, unlike a double. InvalidArgument for
 // what is no number, for zero and below, and above `most`.
 absl::StatusOr<Money> parse_price(std::string_view text, Money most);

@@ -247,6 +247,78 @@ TEST(CsvFeed, LeavesOutDamagedRowsNamesThemAndGoesOn) {
   EXPECT_EQ(lines.size(), 12U);
 }
 
+// Else all that is good would be before it, and left out.
+TEST(CsvFeed, ARowFarAheadOfThoseAfterItIsTheDamagedOne) {
+  EXPECT_EQ(
+      lines_of("epoch_s,az,usd_per_h\n100,a,0.1\n200,b,0.2\n3456200,a,0.3\n300,a,0.4\n"
+               "300,b,0.5\n400,a,0.6\n"),
+      (std::vector<std::string>{
+          "100 us-east-1a 100000000", "200 us-east-1b 200000000",
+          "prices.csv:4: epoch_s: 3456200 is 40 days after what stands above it, and line 5 "
+          "goes on before it, at 300; correct it. The row is left out",
+          "300 us-east-1a 400000000", "300 us-east-1b 500000000", "400 us-east-1a 600000000"}));
+  EXPECT_EQ(lines_of("time_utc,us-east-1a\n1970-01-01T00:05Z,0.1\n2099-01-01T00:00Z,0.2\n"
+                     "1970-01-01T00:15Z,0.3\n"),
+            (std::vector<std::string>{
+                "300 us-east-1a 100000000",
+                "prices.csv:3: time_utc: 2099-01-01T00:00Z is 47116 days after what stands above "
+                "it, and line 4 goes on before it, at 1970-01-01T00:15Z; correct it. The row is "
+                "left out",
+                "900 us-east-1a 300000000"}));
+  // Other damage between them is told as ever, and so is a last line without its end.
+  const std::vector<std::string> lines =
+      lines_of("epoch_s,az,usd_per_h\n100,a,0.1\n3456200,a,0.2\nx,a,0.3\n300,a,-1\n300,b,0.5");
+  ASSERT_EQ(lines.size(), 6U);
+  EXPECT_EQ(lines.front(), "100 us-east-1a 100000000");
+  expect_said(lines, "prices.csv:4: epoch_s: \"x\" is no whole number");
+  expect_said(lines, "prices.csv:5: usd_per_h: \"-1\" is negative");
+  expect_said(lines, "prices.csv:6: this last line has no end");
+  expect_said(lines, "prices.csv:3: epoch_s: 3456200 is 40 days after");
+  EXPECT_EQ(lines.back(), "300 us-east-1b 500000000");
+}
+
+// ... and where what comes after it does not go on from before, it was the market that was silent.
+TEST(CsvFeed, ARowFarAheadCountsWhereNothingGoesOnBeforeIt) {
+  const std::string head = "epoch_s,az,usd_per_h\n100,a,0.1\n";
+  EXPECT_EQ(
+      lines_of(head + "3456200,a,0.3\n3456200,b,0.4\n3456300,a,0.5\n"),
+      (std::vector<std::string>{"100 us-east-1a 100000000", "3456200 us-east-1a 300000000",
+                                "3456200 us-east-1b 400000000", "3456300 us-east-1a 500000000"}));
+  EXPECT_EQ(lines_of(head + "3456200,a,0.3\n"),
+            (std::vector<std::string>{"100 us-east-1a 100000000", "3456200 us-east-1a 300000000"}));
+  // Twice 40 days, each row far ahead of the one before.
+  EXPECT_EQ(lines_of(head + "3456200,a,0.3\n6912300,a,0.4\n"),
+            (std::vector<std::string>{"100 us-east-1a 100000000", "3456200 us-east-1a 300000000",
+                                      "6912300 us-east-1a 400000000"}));
+  // A step of 30 days is none.
+  EXPECT_EQ(lines_of(head + "2592100,a,0.2\n300,a,0.3\n").size(), 3U);
+  expect_said(lines_of(head + "2592100,a,0.2\n300,a,0.3\n"),
+              "prices.csv:4: epoch_s: 300 is before the row above it (2592100)");
+}
+
+// Each type is a series of its own, whether they stand among or after each other.
+TEST(CsvFeed, ARowIsFarAheadOfItsOwnTypeOnly) {
+  const std::string head = "instance_type,epoch_s,az,usd_per_h\n";
+  EXPECT_EQ(
+      lines_of(head + "r3.large,100,a,0.1\nm4.xlarge,3456200,a,0.2\nm4.xlarge,3456300,b,0.3\n")
+          .size(),
+      3U);
+  const std::vector<std::string> among =
+      lines_of(head +
+               "r3.large,100,a,0.1\nm4.xlarge,100,a,0.2\nr3.large,3456200,a,0.3\n"
+               "m4.xlarge,200,a,0.4\nr3.large,300,a,0.5\n");
+  ASSERT_EQ(among.size(), 5U);
+  EXPECT_EQ(among[2],
+            "prices.csv:4: epoch_s: 3456200 is 40 days after what stands above it, and line 5 goes "
+            "on before it, at 200; correct it. The row is left out");
+  EXPECT_EQ(among[4], "300 us-east-1a 500000000");
+  CsvFeedOptions one;
+  one.instance_types = {"r3.large"};
+  EXPECT_EQ(
+      lines_of(head + "r3.large,100,a,0.1\nr3.large,3456200,a,0.2\nm4.xlarge,200,a,0.3\n", one),
+      (std::vector<std::string>{"100 us-east-1a 100000000", "3456200 us-east-1a 200000000"}));
+}
+
 // Of 1.75 the 1 may be what is left.
 TEST(CsvFeed, ALastLineWithoutItsEndCountsAndIsTold) {
   const std::string told =

@@ -215,6 +215,26 @@ TEST_F(PriceFilesTest, WithTypeAfterTypeAreReadInTheOrderOfTime) {
   EXPECT_EQ(lines({path}, options), (Strings{two[0], two[2]}));
 }
 
+// The last row of the type that stands first is late; the first of the next one does not belong to it.
+TEST_F(PriceFilesTest, WithTypeAfterTypeKeepALateLastRowOfEach) {
+  const std::string path = file("types.csv",
+                                "instance_type,epoch_s,az,usd_per_h\nm4.xlarge,1,a,0.1\n"
+                                "m4.xlarge,3456100,a,0.3\nr3.large,2,b,0.2\nr3.large,4,b,0.4\n");
+  EXPECT_EQ(lines({path}), (Strings{"1 us-east-1a 100000000", "2 us-east-1b 200000000",
+                                    "4 us-east-1b 400000000", "3456100 us-east-1a 300000000"}));
+}
+
+TEST_F(PriceFilesTest, WithARowFarAheadDoNotReachAsFar) {
+  const std::string path =
+      file("r3.large.csv", "epoch_s,az,usd_per_h\n1,a,0.1\n4000000000,a,0.2\n3,a,0.3\n");
+  const auto contents = look_into_price_files({path}, {});
+  ASSERT_TRUE(contents.ok()) << contents.status();
+  EXPECT_EQ(contents->total().last, absl::FromUnixSeconds(3));
+  EXPECT_EQ(contents->damaged, 1U);
+  EXPECT_EQ(lines({path}).size(), 3U);
+  EXPECT_EQ(lines({path}).back(), "3 us-east-1a 300000000");
+}
+
 TEST_F(PriceFilesTest, MissingATypeOrAProductListWhatTheyHave) {
   const Strings paths = {file("a.json", answer(row("1970-01-01T00:00:01Z", "us-east-1a", "0.1",
                                                    "m5.large", "Windows"))),
