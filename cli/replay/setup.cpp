@@ -20,6 +20,7 @@
 #include "actors/spot/price_recording.h"
 #include "actors/spot/price_text.h"
 #include "cli/price_arguments.h"
+#include "cli/replay/silence.h"
 #include "cli/suggest.h"
 #include "cli/vm_file.h"
 #include "core/text.h"
@@ -346,7 +347,8 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   auto feed = open_price_files(setup.files, files);
   if (!feed.ok()) return feed.status();
   auto recording = std::make_shared<PriceRecording>();
-  RecordingFeed recorder(**feed, *recording);
+  SilenceListener silences(**feed);
+  RecordingFeed recorder(silences, *recording);
   auto grid = PriceGrid::read(recorder, grid_options);
   if (!grid.ok()) return grid.status();
   recorder.listen_until(grid->to());
@@ -369,6 +371,7 @@ absl::StatusOr<PreparedReplay> prepare(const ReplaySetup& setup) {
   if (!setup.to.empty() && *to > known_until)
     absl::StrAppend(&prepared.notes, "There is no price after ", minute_text(known_until),
                     ": the replay ends there, not at --to.\n");
+  prepared.notes += silences.note(grid->from(), grid->to(), *left_out);
   prepared.notes += note_on_demand(chosen->type(), *on_demand);
   PlaceName place = grid->place(0);
   place.spot = false;

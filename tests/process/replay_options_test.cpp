@@ -54,6 +54,43 @@ TEST_F(ReplayTest, AZoneWhosePricesBeginLateShortensNothing) {
             "2015-08-21T12:00:00+00:00");
 }
 
+// One row of JSON that is dated months late makes days months: that is told, with what comes before and after, and how to go on.
+TEST_F(ReplayTest, ATimeWithoutAPriceThatIsTooLongToBeTrueIsTold) {
+  const auto row = [](const char* time, const char* price) {
+    return absl::StrCat(R"({"AvailabilityZone":"us-east-1a","InstanceType":"r3.large",)",
+                        R"("ProductDescription":"Linux/UNIX","SpotPrice":")", price,
+                        R"(","Timestamp":")", time, R"("})", "\n");
+  };
+  const std::string week = row("2015-08-22T00:00:00Z", "0.03") +
+                           row("2015-08-24T00:00:00Z", "0.04") +
+                           row("2015-08-25T12:00:00Z", "0.05");
+  const std::string good = write("good.json", week);
+  replayed({good});
+  EXPECT_THAT(told_, Not(HasSubstr("no price changes")));
+  const std::string late = write("late.json", week + row("2015-10-25T12:00:00Z", "0.06"));
+  const std::string told = late +
+                           ": no price changes from 2015-08-25T12:00:00Z to "
+                           "2015-10-25T12:00:00Z, of which ";
+  EXPECT_EQ(replayed({late})["to"], "2015-10-25T12:00:00+00:00");
+  EXPECT_THAT(told_, HasSubstr(told + "61 days are replayed; correct the time of the price before "
+                                      "or after, if it is wrong, or replay one side with --to "
+                                      "2015-08-25T12:00:00Z.\n"));
+  // What is not replayed is not told.
+  EXPECT_EQ(replayed({late, "--to", "2015-08-25T12:00:00Z"})["to"], "2015-08-25T12:00:00+00:00");
+  EXPECT_THAT(told_, Not(HasSubstr("no price changes")));
+  replayed({late, "--to", "2015-09-20"});
+  EXPECT_THAT(told_, Not(HasSubstr("no price changes")));
+  replayed({late, "--to", "2015-10-15"});
+  EXPECT_THAT(told_, HasSubstr(told + "50 days are replayed"));
+  replayed({late, "--from", "2015-10-01"});
+  EXPECT_THAT(told_, Not(HasSubstr("no price changes")));
+  const std::string both = write("both.json", week + row("2015-10-25T12:00:00Z", "0.06") +
+                                                  row("2015-10-26T12:00:00Z", "0.03"));
+  replayed({both});
+  EXPECT_THAT(told_, HasSubstr("or replay one side with --to 2015-08-25T12:00:00Z or --from "
+                               "2015-10-25T12:00:00Z.\n"));
+}
+
 TEST_F(ReplayTest, WhatAsksForNothingIsToldSo) {
   const auto said = [&](std::vector<std::string> more) {
     std::vector<std::string> arguments = {"replay", "--no-log", "--prices", prices()};
