@@ -44,6 +44,12 @@ bool has_price(const CsvRows::Row& row) {
                      [](const CsvRows::Entry& entry) { return entry.price.ok(); });
 }
 
+CsvRows::Row emptied(std::optional<CsvRows::Row>& row) {
+  CsvRows::Row held = *std::move(row);
+  row.reset();
+  return held;
+}
+
 // Field `index` of a line, and how many there are.
 std::vector<std::string_view> split(std::string_view line) {
   std::vector<std::string_view> fields;
@@ -320,14 +326,12 @@ absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view lin
 
 absl::StatusOr<CsvRows::Row> CsvRows::next() {
   while (true) {
-    absl::StatusOr<Row> row =
-        ahead_ ? absl::StatusOr<Row>(*std::exchange(ahead_, std::nullopt)) : read_row();
-    if (leaping_ && absl::IsOutOfRange(row.status()))
-      return taken(*std::exchange(leaping_, std::nullopt));
+    absl::StatusOr<Row> row = ahead_ ? absl::StatusOr<Row>(emptied(ahead_)) : read_row();
+    if (leaping_ && absl::IsOutOfRange(row.status())) return taken(emptied(leaping_));
     if (!row.ok() || !has_price(*row)) return row;
     if (leaping_) {
       ahead_ = *std::move(row);
-      Row leaping = *std::exchange(leaping_, std::nullopt);
+      Row leaping = emptied(leaping_);
       if (goes_on_before(*ahead_, leaping)) return too_late(leaping, *ahead_);
       return taken(std::move(leaping));
     }

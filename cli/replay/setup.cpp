@@ -56,7 +56,7 @@ absl::Status check_one_region(const ReplaySetup& setup, const ChosenPrices& chos
   if (regions.size() <= 1) return absl::OkStatus();
   std::vector<std::string> told;
   for (const auto& [region, zones] : regions)
-    told.push_back(absl::StrCat(region.empty() ? "an unknown one" : region, " (",
+    told.push_back(absl::StrCat(region, " (",
                                 absl::StrJoin(zones, ", ",
                                               [](std::string* out, const auto& zone) {
                                                 absl::StrAppend(
@@ -111,8 +111,7 @@ absl::StatusOr<OnDemand> on_demand_price(const ReplaySetup& setup, const ChosenP
     return OnDemand{*known, false, *product};
   return absl::InvalidArgumentError(absl::StrCat(
       "what ", type, product->empty() ? "" : " with " + *product, " costs on demand in ",
-      setup.cloud, " ",
-      regions.empty() || regions.begin()->first.empty() ? "there" : regions.begin()->first,
+      setup.cloud, " ", regions.empty() ? "there" : regions.begin()->first,
       " is not known here; say --on-demand ", type, "=USD per hour"));
 }
 
