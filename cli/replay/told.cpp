@@ -57,8 +57,8 @@ std::string replay_text(const ReplayResult& result) {
         "than what on demand costs.\n";
   if (result.rejected_rows > 0)
     absl::StrAppend(&text, "\n", result.rejected_rows,
-                    result.rejected_rows == 1 ? " damaged row was" : " damaged rows were",
-                    " left out\n");
+                    result.rejected_rows == 1 ? " row of the price files is damaged\n"
+                                              : " rows of the price files are damaged\n");
   absl::StrAppendFormat(&text, "\n%.2f s\n", absl::ToDoubleSeconds(result.wall));
   return text;
 }

@@ -133,7 +133,7 @@ TEST_F(ReplayTest, DamageIsToldAndEveryRowOfItIsInTheLog) {
   EXPECT_THAT(events, HasSubstr("1 message of "));
   EXPECT_THAT(events, HasSubstr("2 messages of "));
   const Said without = run({"replay", "--no-log", "--prices", path});
-  EXPECT_THAT(without.out, HasSubstr("3 damaged rows were left out"));
+  EXPECT_THAT(without.out, HasSubstr("3 rows of the price files are damaged"));
   EXPECT_THAT(without.out, Not(HasSubstr("bus.rejected")));
   EXPECT_THAT(without.err, HasSubstr("r3.large.csv:5: usd_per_h: "));
 }

@@ -263,7 +263,7 @@ TEST_P(BadPricesTest, AreToldByTheCommand) {
   if (GetParam().code == 0) {
     // The others count, and the log has the reason.
     EXPECT_THAT(said.out, HasSubstr("on-demand"));
-    EXPECT_THAT(said.out, testing::ContainsRegex("damaged row( was|s were) left out"));
+    EXPECT_THAT(said.out, testing::ContainsRegex("rows? of the price files (is|are) damaged"));
     EXPECT_THAT(said.out, HasSubstr("events 'bus.rejected.>' --since start --cluster replay-"));
     EXPECT_THAT(said.err, HasSubstr(GetParam().said));
     EXPECT_THAT(run({"events", "--since", "start", "bus.rejected.>"}).out,
