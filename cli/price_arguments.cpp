@@ -40,9 +40,9 @@ absl::StatusOr<ChosenPrices> choose_prices(const std::vector<std::string>& files
                                            const std::string& cloud, const std::string& type,
                                            const std::string& product, const std::string& region) {
   if (!is_cloud_word(cloud))
-    return absl::InvalidArgumentError(
-        absl::StrCat("--cloud \"", cloud,
-                     "\": no cloud's name; use at most 32 lower-case letters, digits and -"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--cloud \"", cloud,
+        "\": no cloud's name; use at most 32 lower-case letters, digits and -, a letter first"));
   ChosenPrices chosen;
   chosen.options.cloud = cloud;
   if (!type.empty()) chosen.options.instance_types = {type};

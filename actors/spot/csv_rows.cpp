@@ -20,6 +20,7 @@ constexpr std::size_t chunk_bytes = 256 << 10;
 constexpr std::size_t line_bytes_max = 64 << 10;
 constexpr std::size_t columns_max = 256;
 constexpr std::size_t types_max = 1000;
+constexpr std::size_t leaping_max = columns_max;  // zones that are looked at together
 
 std::string_view trimmed(std::string_view field) {
   while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
@@ -42,12 +43,6 @@ bool is_zone(std::string_view zone, std::string_view cloud) {
 bool has_price(const CsvRows::Row& row) {
   return std::any_of(row.entries.begin(), row.entries.end(),
                      [](const CsvRows::Entry& entry) { return entry.price.ok(); });
-}
-
-CsvRows::Row emptied(std::optional<CsvRows::Row>& row) {
-  CsvRows::Row held = *std::move(row);
-  row.reset();
-  return held;
 }
 
 // Field `index` of a line, and how many there are.
@@ -182,6 +177,10 @@ absl::Status CsvRows::take_header(std::string_view header) {
         absl::StrJoin(missing, ", "),
         "; the first line has to name epoch_s, az and usd_per_h, or time_utc and the zones"));
   }
+  const std::size_t last = names.size() - 1;
+  if (epoch_column_ == last || utc_column_ == last ||
+      (table() ? zones_.back().first : *price_column_) == last)
+    last_column_ = names.back();
   if (type_column_ || !options_.instance_type.empty()) return absl::OkStatus();
   const std::uint64_t line = line_;
   if (!has_row()) return no_prices();
@@ -204,12 +203,13 @@ absl::Status CsvRows::no_prices() const {
   return absl::NotFoundError(absl::StrCat(name_, ": the file has a header and no prices"));
 }
 
-// A table's columns that are none of the known ones are zones, if it has any: what is no zone's name may be a zone misspelt.
+// A table's columns that are none of the known ones are zones, if it has any, and their names tell their regions: what is no such name may
+// be a zone misspelt. A column without a name is none's.
 absl::Status CsvRows::take_zones(const std::vector<std::string_view>& names) {
   std::optional<std::size_t> unknown;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (column_named(names[i]) != nullptr) continue;
-    if (is_zone_letter(names[i]) || !is_zone(names[i], options_.cloud)) {
+    if (names[i].empty() || column_named(names[i]) != nullptr) continue;
+    if (region_in_name(names[i]).empty()) {
       if (!unknown) unknown = i;
       continue;
     }
@@ -325,20 +325,37 @@ absl::StatusOr<std::optional<CsvRows::Row>> CsvRows::row_in(std::string_view lin
 }
 
 absl::StatusOr<CsvRows::Row> CsvRows::next() {
-  while (true) {
-    absl::StatusOr<Row> row = ahead_ ? absl::StatusOr<Row>(emptied(ahead_)) : read_row();
-    if (leaping_ && absl::IsOutOfRange(row.status())) return taken(emptied(leaping_));
-    if (!row.ok() || !has_price(*row)) return row;
-    if (leaping_) {
-      ahead_ = *std::move(row);
-      Row leaping = emptied(leaping_);
-      if (goes_on_before(*ahead_, leaping)) return too_late(leaping, *ahead_);
-      return taken(std::move(leaping));
+  while (judged_.empty()) {
+    absl::StatusOr<Row> row = read_row();
+    const bool end = absl::IsOutOfRange(row.status());
+    if (!end && (!row.ok() || !has_price(*row))) return row;
+    if (row.ok() && leaps(*row) && leaping_.size() < leaping_max &&
+        (leaping_.empty() || row->since == leaping_.front().since)) {
+      leaping_.push_back(*std::move(row));
+    } else if (!leaping_.empty()) {
+      judge(std::move(row));
+    } else if (end) {
+      return row;
+    } else {
+      return taken(*std::move(row));
     }
-    const std::optional<absl::Time> newest = newest_of(*row);
-    if (!newest || row->since - *newest <= longest_silence) return taken(*std::move(row));
-    leaping_ = *std::move(row);
   }
+  absl::StatusOr<Row> first = std::move(judged_.front());
+  judged_.pop_front();
+  return first;
+}
+
+void CsvRows::judge(absl::StatusOr<Row> next) {
+  const bool wrong = next.ok() && goes_on_before(*next, leaping_.front());
+  for (Row& held : leaping_)
+    judged_.push_back(wrong ? absl::StatusOr<Row>(too_late(held, *next)) : taken(std::move(held)));
+  leaping_.clear();
+  if (next.ok()) ahead_ = *std::move(next);
+}
+
+bool CsvRows::leaps(const Row& row) const {
+  const std::optional<absl::Time> newest = newest_of(row);
+  return newest && row.since - *newest > longest_silence;
 }
 
 std::optional<absl::Time> CsvRows::newest_of(const Row& row) const {
@@ -358,7 +375,7 @@ absl::Status CsvRows::too_late(const Row& leaping, const Row& next) const {
                  absl::StrCat(printable(leaping.time), " is ", absl::ToInt64Hours(leap) / 24,
                               " days after what stands above it, and line ", next.line,
                               " goes on before it, at ", printable(next.time),
-                              "; correct it. The row is left out"));
+                              "; correct one of the two. The row is left out"));
 }
 
 CsvRows::Row CsvRows::taken(Row row) {
@@ -371,6 +388,7 @@ CsvRows::Row CsvRows::taken(Row row) {
 }
 
 absl::StatusOr<CsvRows::Row> CsvRows::read_row() {
+  if (ahead_) return *std::exchange(ahead_, std::nullopt);
   while (true) {
     absl::StatusOr<Line> line = next_line();
     if (!line.ok()) return line.status();
@@ -381,13 +399,13 @@ absl::StatusOr<CsvRows::Row> CsvRows::read_row() {
     absl::StatusOr<std::optional<Row>> row = row_in(text);
     if (!row.ok()) return row.status();
     if (!row->has_value()) continue;
-    if (!unended_ || !has_price(**row)) return **std::move(row);
+    if (!unended_ || last_column_.empty() || !has_price(**row)) return **std::move(row);
     // Nobody can know whether "0.1" was "0.175" before it was cut.
     ahead_ = **std::move(row);
     return absl::DataLossError(absl::StrCat(
         name_, ":", line_,
-        ": this last line has no end: the file may have been cut off within its price, which "
-        "counts as it stands; fetch the file again, or end the line if it is whole"));
+        ": this last line has no end: the file may have been cut off within its ", last_column_,
+        ", which counts as it stands; fetch the file again, or end the line if it is whole"));
   }
 }
 

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <istream>
 #include <map>
 #include <memory>
@@ -37,11 +38,11 @@ struct CsvFeedOptions {
   bool tell_rows_of_no_type = true;         // rows too damaged to say whose they are
 };
 
-// A row whose time is more than longest_silence (price_text.h) after what stands above it of its type is held back until the next row
-// is read: where that goes on from before, the time was wrong, and the row is left out. Else one such row would make all those after it
-// go back in time.
+// Rows of one time that is more than longest_silence (price_text.h) after what stands above them of their type are held back until the
+// next one of another time is read: where that goes on from before, their time was wrong, and they are left out. Else they would make all
+// those after them go back in time.
 //
-// Thread-bound. Holds two rows, whatever the order of the file is.
+// Thread-bound. Holds so many rows of one time, at most as many as a table may have zones.
 class CsvRows {
  public:
   struct Entry {
@@ -99,8 +100,11 @@ class CsvRows {
   std::optional<std::size_t>* column_named(std::string_view name);
   absl::StatusOr<Line> next_line();
   bool fill();
-  // What next() says, in the order of the file.
+  // In the order of the file.
   absl::StatusOr<Row> read_row();
+  bool leaps(const Row& row) const;
+  // What becomes of leaping_, by what comes after them.
+  void judge(absl::StatusOr<Row> next);
   // Of rows that have a price: the newest time of the type among those that were taken; nullopt: none was.
   std::optional<absl::Time> newest_of(const Row& row) const;
   bool goes_on_before(const Row& row, const Row& leaping) const;
@@ -123,11 +127,13 @@ class CsvRows {
   bool broken_ = false;                       // nothing more can be read
   bool unended_ = false;                      // the line that was read last
   std::optional<Row> ahead_;                  // read, and next in turn
-  std::optional<Row> leaping_;                // before it, held back
+  std::vector<Row> leaping_;                  // before it, held back
+  std::deque<absl::StatusOr<Row>> judged_;    // those that were
   std::map<std::string, absl::Time> newest_;  // by type
   std::size_t columns_ = 0;
   std::optional<std::size_t> epoch_column_, utc_column_, zone_column_, price_column_, type_column_;
   std::vector<std::pair<std::size_t, std::string>> zones_;  // a table's columns
+  std::string last_column_;  // in each line, if it is a price's or the time's; else empty
   std::map<std::string, std::uint64_t> types_seen_;
 };
 

@@ -27,7 +27,7 @@ bool is_zone_word(std::string_view zone) {
 }
 
 bool is_cloud_word(std::string_view cloud) {
-  return is_zone_word(cloud) && cloud.size() <= cloud_bytes_max;
+  return is_zone_word(cloud) && is_lower(cloud.front()) && cloud.size() <= cloud_bytes_max;
 }
 
 // Words joined by "-", the region's number, and then the zone's own letter, after one more "-" or a local place's name.

@@ -7,8 +7,8 @@
 
 namespace supercloud {
 
-// "us-east-1" of "us-east-1a" and of "us-east-1-bos-1a", "us-central1" of "us-central1-a". Empty: there is no region in this name, as
-// in that of every zone of AWS. A part of `zone`.
+// "us-east-1" of "us-east-1a" and of "us-east-1-bos-1a", "us-central1" of "us-central1-a". Empty: there is none in this name; in
+// that of every zone of AWS there is. A part of `zone`.
 std::string_view region_in_name(std::string_view zone);
 
 // Of a zone of whatever cloud: the region in its name, or else the zone itself, as of Azure, whose prices know no smaller place. A part
@@ -18,7 +18,7 @@ std::string_view region_of_zone(std::string_view zone);
 // Lower-case letters, digits and "-", at most 64: what a zone's name is made of, whatever the cloud.
 bool is_zone_word(std::string_view zone);
 
-// The same, at most 32 of them: a cloud's name is the beginning of each place's and of each instance's.
+// The same, at most 32 of them, a letter first: a cloud's name is the beginning of each place's and of each instance's.
 bool is_cloud_word(std::string_view cloud);
 
 // The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
