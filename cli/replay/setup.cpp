@@ -37,8 +37,8 @@ std::string minute_text(absl::Time at) {
 struct OnDemand {
   Money usd_per_hour;
   bool said = false;  // by --on-demand
-  std::string
-      product;  // that is taken, or was asked for; empty: neither the files nor anybody tells
+  // That is taken, or was asked for; empty: neither the files nor anybody tells.
+  std::string product;
 };
 
 // The zones of the prices and their rows, by region.

@@ -53,12 +53,13 @@ std::string replay_text(const ReplayResult& result) {
   if (possible.nano_usd <= 0)
     text +=
         "\nNothing could be saved: from where the VMs begin, the least that was possible is no "
-        "less "
+        "less\n"
         "than what on demand costs.\n";
   if (result.rejected_rows > 0)
     absl::StrAppend(&text, "\n", result.rejected_rows,
-                    result.rejected_rows == 1 ? " row of the price files is damaged\n"
-                                              : " rows of the price files are damaged\n");
+                    result.rejected_rows == 1
+                        ? " row of the price files is damaged or in doubt\n"
+                        : " rows of the price files are damaged or in doubt\n");
   absl::StrAppendFormat(&text, "\n%.2f s\n", absl::ToDoubleSeconds(result.wall));
   return text;
 }

@@ -132,7 +132,7 @@ class MovesTable {
 
 function model_table(data) {
   const facts = [...data.model, ["Prices read", count_text(data.prices_read)]];
-  if (data.rejected_rows > 0) facts.push(["Rejected rows", `${count_text(data.rejected_rows)}: damaged, left out of the replay`]);
+  if (data.rejected_rows > 0) facts.push(["Rejected rows", `${count_text(data.rejected_rows)}: damaged or in doubt`]);
   facts.push(["Replayed in", duration_text(data.wall_s * second)]);
   const rows = facts.map(([name, value]) => row_of(false, element("th", {scope: "row"}, name), cell(value)));
   return table_of([], rows, "wide model");
