@@ -345,11 +345,10 @@ TEST_F(ZmqBusTest, a_full_queue_is_counted_and_told_and_its_loss_seen_as_a_gap) 
   bool ready = false;
   b->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
   ASSERT_TRUE(run_until([&] { return ready; }));
-  // The subscriber's loop is this thread: it reads nothing meanwhile. One that is counted may have found room after all, a moment later; of
-  // many some are lost.
-  const auto& bus = dynamic_cast<const ZmqBus&>(*a->bus);
-  for (int i = 0; i < 200'000 && bus.dropped() < 500; ++i) a->publish("executor", "web1");
-  ASSERT_GE(bus.dropped(), 500);
+  // The subscriber's loop is this thread: it reads nothing while these are published. The first that is counted may find room after all, a
+  // moment later; of so many more some are lost.
+  for (int i = 0; i < 200'000; ++i) a->publish("executor", "web1");
+  EXPECT_GE(dynamic_cast<const ZmqBus&>(*a->bus).dropped(), 1);
   ASSERT_TRUE(run_until([&] { return told > 0; }));
   ASSERT_TRUE(run_until([&] {
     a->heartbeat();
