@@ -17,7 +17,7 @@
 
 namespace supercloud {
 
-// Thread-bound. Holds two rows ahead and, per place, the last price.
+// Thread-bound. Holds what CsvRows holds and, per place, the last price.
 class CsvFeed final : public PriceFeed {
  public:
   // Reads the header. NotFound, InvalidArgument with file, line, column and cure.
