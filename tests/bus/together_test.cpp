@@ -1,9 +1,7 @@
 // Events that travel together: what is put into one message, who gets it so, and that nobody misses anything by it.
 #include <gtest/gtest.h>
-#include <zmq.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <set>
 
@@ -15,6 +13,7 @@
 #include "core/event_loop.h"
 #include "core/text.h"
 #include "tests/bus/bus_process.h"
+#include "tests/bus/listener.h"
 
 namespace supercloud {
 namespace {
@@ -137,47 +136,6 @@ TEST(TakeEventTest, a_message_is_taken_apart_as_its_events_say) {
   rest = two_segments;
   EXPECT_TRUE(absl::IsInvalidArgument(take_event(rest).status()));
 }
-
-// Somebody else's socket: messages of two frames.
-class Listener {
- public:
-  explicit Listener(const std::string& endpoint) {
-    const int none = 0;
-    zmq_setsockopt(socket_, ZMQ_LINGER, &none, sizeof none);
-    EXPECT_EQ(zmq_connect(socket_, endpoint.c_str()), 0);
-  }
-  ~Listener() {
-    zmq_close(socket_);
-    zmq_ctx_term(context_);
-  }
-  Listener(const Listener&) = delete;
-  Listener& operator=(const Listener&) = delete;
-
-  void subscribe(const std::string& topic) {
-    EXPECT_EQ(zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size()), 0);
-  }
-  const std::vector<std::pair<std::string, std::string>>& heard() {
-    std::array<char, 65536> bytes;
-    for (int got = 0; (got = zmq_recv(socket_, bytes.data(), bytes.size(), ZMQ_DONTWAIT)) >= 0;) {
-      const std::string topic(bytes.data(), static_cast<std::size_t>(got));
-      got = zmq_recv(socket_, bytes.data(), bytes.size(), ZMQ_DONTWAIT);
-      heard_.emplace_back(topic, std::string(bytes.data(), static_cast<std::size_t>(got)));
-    }
-    return heard_;
-  }
-  // What came last under a topic; empty: nothing.
-  std::string last(const std::string& topic) {
-    std::string found;
-    for (const auto& [of, body] : heard())
-      if (of == topic) found = body;
-    return found;
-  }
-
- private:
-  void* context_ = zmq_ctx_new();
-  void* socket_ = zmq_socket(context_, ZMQ_SUB);
-  std::vector<std::pair<std::string, std::string>> heard_;
-};
 
 class TogetherTest : public testing::Test {
  protected:
