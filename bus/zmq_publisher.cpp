@@ -55,6 +55,11 @@ absl::StatusOr<std::unique_ptr<ZmqPublisher>> ZmqPublisher::bind(
       [raw = made.get()](ZmqSocket::Frames frames) { raw->on_subscription(frames[0]); });
   if (!socket.ok()) return socket.status();
   made->socket_ = *std::move(socket);
+  if (!made->secured()) {
+    auto probe = ZmqProbe::make(context, loop, *made->socket_);
+    if (!probe.ok()) return probe.status();
+    made->probe_ = *std::move(probe);
+  }
   if (absl::Status bound = made->socket_->bind(made->options_.endpoint); !bound.ok()) return bound;
   return made;
 }
@@ -126,6 +131,8 @@ void ZmqPublisher::note_dropped(int events) {
 // Someone subscribed a topic that nobody had, or with keys: any. When it is a marker's, what they subscribed before it is in effect.
 void ZmqPublisher::on_subscription(std::string_view frame) {
   if (secured() && !in_step(frame)) return;
+  const ZmqProbe::Told told = secured() ? ZmqProbe::Told::others : probe_->told(frame);
+  if (told == ZmqProbe::Told::nothing) return;
   if (frame.empty() || (frame[0] != 0 && frame[0] != 1)) return;
   const bool wanted = frame[0] == 1;
   const std::string_view topic = frame.substr(1);
@@ -136,16 +143,19 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
                         : "more subscriptions than anybody needs");
   if (secured()) decide(topic, wanted);
   Form* form = form_of(topic);
-  if (form != nullptr) return note(*form, topic.substr(form->lead.size()), wanted);
+  if (form != nullptr) {
+    const std::string_view prefix = topic.substr(form->lead.size());
+    return told == ZmqProbe::Told::nobody ? let_go(*form, prefix) : note(*form, prefix, wanted);
+  }
   if (!wanted || !is_marker(topic)) return;
   batch_.flush();  // the tails tell of what waits, too
-  Marker told{name_, nonce_, published_.all()};
+  Marker marker{name_, nonce_, published_.all()};
   // Whom alone parts were granted keeps these until the connection ends, and would get all of it twice.
-  told.together =
+  marker.together =
       asks_together(topic) && (!secured() || narrowed_.find(socket_->user()) == narrowed_.end());
-  const std::string body = encode(told);
-  const std::string_view marker[] = {topic, body};
-  socket_->send_lossy(marker);
+  const std::string body = encode(marker);
+  const std::string_view frames[] = {topic, body};
+  socket_->send_lossy(frames);
 }
 
 // Null: a marker's topic, or nothing that is sent.
@@ -155,29 +165,39 @@ ZmqPublisher::Form* ZmqPublisher::form_of(std::string_view topic) {
   return !topic.empty() && topic[0] == marker_lead[0] ? nullptr : &alone_;
 }
 
-// Without keys libzmq tells of the first to subscribe a topic and of the last to let it go; with keys of everyone, and not always in pairs.
+// Without keys libzmq tells of the first to subscribe a topic, and of who lets it go last or never had it: which of these, the probe finds out.
+// With keys it tells of everyone, and not always in pairs.
 void ZmqPublisher::note(Form& form, std::string_view topic, bool wanted) {
-  if (secured()) {
-    if (wanted && form.wanted.size() < form.look) return;
-    form.wanted.remove_if([&](const std::string& prefix) {
-      return (wanted || prefix.starts_with(topic) || topic.starts_with(prefix)) &&
-             !socket_->any_meets(form.lead, absl::StrCat(absl_view(form.lead), prefix));
-    });
-    if (wanted)
-      form.look =
-          2 * form.wanted.size() + 16;  // so that who comes and goes costs no more than it has
-  } else if (wanted) {
-    add(form, topic);
-  } else {
-    form.wanted.remove(topic);
+  if (!secured()) {
+    if (wanted) return add(form, topic);
+    if (form.wanted.has(topic)) probe_->ask(absl::StrCat(absl_view(form.lead), absl_view(topic)));
+    return;
   }
-  if (&form == &together_ && !narrow_.empty())
-    narrow_.remove_if([&](const std::string& prefix) { return !form.wanted.has(prefix); });
+  if (wanted && form.wanted.size() < form.look) return;
+  form.wanted.remove_if([&](const std::string& prefix) {
+    return (wanted || prefix.starts_with(topic) || topic.starts_with(prefix)) &&
+           !socket_->any_meets(form.lead, absl::StrCat(absl_view(form.lead), prefix));
+  });
+  if (wanted)
+    form.look =
+        2 * form.wanted.size() + 16;  // so that who comes and goes costs no more than it has
+  narrow(form);
 }
 
 void ZmqPublisher::add(Form& form, std::string_view prefix) {
   form.wanted.add(prefix);
   if (&form == &together_ && three_tokens(prefix) < prefix.size()) narrow_.add(prefix);
+}
+
+void ZmqPublisher::let_go(Form& form, std::string_view prefix) {
+  form.wanted.remove(prefix);
+  narrow(form);
+}
+
+// After some of its prefixes went.
+void ZmqPublisher::narrow(const Form& form) {
+  if (&form == &together_ && !narrow_.empty())
+    narrow_.remove_if([&](const std::string& prefix) { return !form.wanted.has(prefix); });
 }
 
 // libzmq keeps subscriptions that wait, and the pipes of their senders, in two queues. A message that is no subscription takes a place in the

@@ -16,6 +16,7 @@
 #include "bus/gap_detector.h"
 #include "bus/prefix_set.h"
 #include "bus/trust.h"
+#include "bus/zmq_probe.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
 #include "core/event_loop.h"
@@ -76,6 +77,8 @@ class ZmqPublisher {
   Form* form_of(std::string_view topic);
   void note(Form& form, std::string_view topic, bool wanted);
   void add(Form& form, std::string_view prefix);
+  void let_go(Form& form, std::string_view prefix);
+  void narrow(const Form& form);
   void send(std::string_view topic, std::string_view bytes, int events = 1);
   void publish_json(const Event& event, std::string_view wire_topic);
   void note_dropped(int events);
@@ -87,6 +90,7 @@ class ZmqPublisher {
   const ZmqPublisherOptions options_;
   Rejected rejected_;
   std::unique_ptr<ZmqSocket> socket_;
+  std::unique_ptr<ZmqProbe> probe_;  // null: with keys
   PublishedTails published_;
   // Keys that asked for more than they may: what was granted within that stays until the connection ends, for libzmq does not count how often.
   std::set<std::string, std::less<>> narrowed_;

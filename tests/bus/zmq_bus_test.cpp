@@ -118,9 +118,9 @@ TEST_F(ZmqBusTest, events_come_in_json_to_who_subscribes_them_so_and_to_nobody_e
   EXPECT_TRUE(b->rejected.empty()) << b->rejected[0];
   EXPECT_TRUE(b->gaps.empty());
 
-  // Nobody wants it any more: it is not even made.
+  // Nobody wants it any more: it is not even made, as soon as the publisher has made sure of that.
   c.unsubscribe(json + "vm.");
-  ASSERT_TRUE(marked(c));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(marked(c));
   a->publish("executor", "web3");
   ASSERT_TRUE(run_until([&] { return plain.has("vm.dirty_rate.main.web3."); }));
   a->publish("executor", "web4");
@@ -346,7 +346,7 @@ TEST_F(ZmqBusTest, a_name_that_is_no_token_is_refused) {
 TEST_F(ZmqBusTest,
        a_member_without_a_socket_is_rejected_and_comes_in_when_a_dead_one_is_forgotten) {
   ZmqBusOptions options = member("a");
-  options.sockets_max = 4;  // its own two, and those of one other
+  options.sockets_max = 5;  // its own three, and those of one other
   options.hello_interval = absl::Milliseconds(50);
   options.silence_max = absl::Seconds(2);  // a loaded machine is no silence
   options.forget_after = absl::Milliseconds(300);

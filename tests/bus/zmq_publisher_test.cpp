@@ -1,0 +1,150 @@
+// What a publisher makes of what peers say to it, whoever they are.
+#include "bus/zmq_publisher.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <functional>
+
+#include "absl/strings/str_cat.h"
+#include "bus/zmq_wire.h"
+#include "core/event_loop.h"
+#include "tests/bus/bus_process.h"
+#include "tests/bus/listener.h"
+
+namespace supercloud {
+namespace {
+
+// A subscriber that speaks ZMTP 2.0 or 3.0 itself: it may say what no ZeroMQ socket would.
+class RawPeer {
+ public:
+  RawPeer(const std::string& path, int version) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    std::string greeting = "\xff" + std::string(8, '\0') + "\x7f";
+    if (version == 2) {
+      const char revision = 1, subscriber = 2;
+      greeting += {revision, subscriber};
+      greeting += std::string(2, '\0');  // no identity
+    } else {
+      const std::string ready = "\x05READY\x0bSocket-Type" + std::string(3, '\0') + "\x03SUB";
+      greeting += {'\x03', '\x00'};
+      greeting += "NULL" + std::string(16 + 32, '\0');
+      greeting += {'\x04', static_cast<char>(ready.size())};
+      greeting += ready;
+    }
+    put(greeting);
+  }
+  ~RawPeer() { ::close(fd_); }
+  RawPeer(const RawPeer&) = delete;
+  RawPeer& operator=(const RawPeer&) = delete;
+
+  void subscribe(const std::string& topic) { message('\x01' + topic); }
+  void unsubscribe(const std::string& topic) { message('\x00' + topic); }
+  // Whether such bytes have come.
+  bool heard(const std::string& bytes) {
+    std::array<char, 4096> buffer;
+    for (ssize_t got = 0; (got = ::recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT)) > 0;)
+      heard_.append(buffer.data(), static_cast<std::size_t>(got));
+    return heard_.find(bytes) != std::string::npos;
+  }
+
+ private:
+  void message(const std::string& body) {
+    put(std::string{'\x00', static_cast<char>(body.size())} + body);
+  }
+  void put(const std::string& bytes) {
+    EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
+  }
+
+  const int fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::string heard_;
+};
+
+class ZmqPublisherTest : public testing::Test {
+ protected:
+  ZmqPublisherTest() {
+    std::string name = testing::TempDir() + "busXXXXXX";
+    directory_ = mkdtemp(name.data());
+    path_ = directory_ + "/a.pub";
+    auto made = ZmqPublisher::bind(context_, loop_, self_, no_keys_, {.endpoint = endpoint()},
+                                   [](const std::string&, const std::string&) {});
+    EXPECT_TRUE(made.ok()) << made.status();
+    publisher_ = *std::move(made);
+    publisher_->start({});
+  }
+  ~ZmqPublisherTest() override {
+    publisher_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::string endpoint() const { return "ipc://" + path_; }
+  void publish(const std::string& vm) {
+    publisher_->publish(streams_.event(pool_, "executor", vm));
+  }
+  std::string new_marker() {
+    return absl::StrCat(std::string(marker_lead), "x/1/", ++markers_, "/");
+  }
+  // Somebody else's socket wakes no loop: looks again with each turn.
+  bool eventually(const std::function<bool()>& holds) {
+    const Instant end = loop_.clock().now() + absl::Seconds(20);
+    while (!holds()) {
+      if (loop_.clock().now() > end) return false;
+      loop_.run_until([] { return false; }, absl::Milliseconds(2));
+    }
+    return true;
+  }
+
+  std::string directory_;
+  std::string path_;
+  EventLoop loop_;
+  EventPool pool_;
+  TestStreams streams_ = TestStreams("a");
+  const Member self_{"a", 7, "", ""};
+  const Credentials no_keys_;
+  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  std::unique_ptr<ZmqPublisher> publisher_;
+  int markers_ = 0;
+};
+
+TEST_F(ZmqPublisherTest, nobody_is_cut_off_by_what_another_lets_go) {
+  for (const int version : {2, 3}) {
+    for (const std::string_view lead : {std::string_view(), together_lead, json_lead}) {
+      const std::string prefix = std::string(lead) + "vm.";
+      Listener listener(endpoint());
+      const std::string ready = new_marker();
+      listener.subscribe(prefix);
+      listener.subscribe(ready);
+      ASSERT_TRUE(eventually([&] { return listener.has(ready); }));
+      RawPeer raw(path_, version);
+      raw.unsubscribe(prefix);  // which it never had
+      raw.subscribe(prefix);
+      raw.unsubscribe(prefix);
+      raw.unsubscribe(prefix);
+      for (int i = 0; i < 2;
+           ++i) {  // the second is heard behind all that the first may have led to
+        const std::string said = new_marker();
+        raw.subscribe(said);
+        ASSERT_TRUE(eventually([&] { return raw.heard(said); })) << version;
+      }
+      publish("web1");
+      EXPECT_TRUE(eventually([&] {
+        const auto& all = listener.heard();
+        return std::any_of(all.begin(), all.end(),
+                           [&](const auto& message) { return message.first.starts_with(prefix); });
+      })) << "ZMTP "
+          << version << ", a form of " << lead.size() << " bytes";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace supercloud
