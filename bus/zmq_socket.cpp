@@ -352,11 +352,14 @@ void ZmqSocket::ready() {
     burst_ = 0;
     if (peers_ != nullptr) peers_->drained();
   }
-  if (blocked_ && (events() & ZMQ_POLLOUT) != 0) {
-    blocked_ = false;
-    on_writable_();
-    if (alive.expired() || retired_) return;
-    look_again();
+  if (blocked_) {
+    const bool writable = (events() & ZMQ_POLLOUT) != 0;
+    look_again();  // what has come since the last was taken, the descriptor tells no more: libzmq has been asked
+    if (writable) {
+      blocked_ = false;
+      on_writable_();
+      if (alive.expired() || retired_) return;
+    }
   }
   // Where nothing was left the descriptor tells of what comes, unless the socket was used meanwhile, which looks again by itself.
   if (!taken.emptied || peers_ != nullptr) look_again();
