@@ -27,13 +27,12 @@ void EventBatch::add(std::string_view prefix, std::string_view event) {
     if (first || event.size() >= bytes_max_) return send_(topic_, event, 1);
   }
   bytes_ += event;
-  ++events_;
-  const Instant now = loop_.clock().now();
-  if (events_ == 1) {
-    since_ = now;
-  } else if (now - since_ >= wait_max) {
-    flush();
-  }
+  if (++events_ > 1) return look();
+  since_ = loop_.clock().now();
+}
+
+void EventBatch::look() {
+  if (events_ > 0 && loop_.clock().now() - since_ >= wait_max) flush();
 }
 
 void EventBatch::flush() {

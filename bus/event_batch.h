@@ -3,7 +3,8 @@
 //
 // The first event of a turn leaves at once: who says one thing at a time never waits. What follows within the turn waits until the turn ends, until
 // the next does not go with it (their topics differ in the first three tokens, by which subscriptions tell them apart), until the message is full, or
-// until what waits has waited for `wait_max` when the next comes. Only neighbours are put together, so that the order is that of publishing.
+// until what waits has waited for `wait_max` when somebody looks, which the next event does. What is urgent waits for nothing. Only neighbours are
+// put together, so that the order is that of publishing.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +32,8 @@ class EventBatch {
 
   // `prefix`: what its topic has in common with those that it may travel with.
   void add(std::string_view prefix, std::string_view event);
+  // What waits has waited long enough? Nearly free where nothing does.
+  void look();
   void flush();
 
  private:

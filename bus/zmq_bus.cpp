@@ -322,6 +322,7 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   if (found == sources_.end() || fatal_) return;
   Source& source = found->second;
   membership_->heard(name);
+  if (publisher_ != nullptr) publisher_->look();  // many messages are taken in one turn
   if (frames.size() != 2) return receiver_->on_rejected(name, "a message that has not two frames");
   const std::string_view topic = frames[0];
   // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many

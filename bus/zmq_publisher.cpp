@@ -98,8 +98,13 @@ void ZmqPublisher::publish(const Event& event) {
                                event.bytes().size());
   if (alone_.wanted.covers(wire)) send(wire, bytes);
   // Subscriptions are of three tokens at most. Where one is not, it gets what is all of one topic.
-  if (together_.wanted.covers(wire))
+  if (together_.wanted.covers(wire)) {
     batch_.add(narrow_.covers(wire) ? wire : wire.substr(0, three_tokens(wire)), bytes);
+    // A blackout waits for these.
+    if (delivery_of(event.type()) == schema::Delivery::NOTED) batch_.flush();
+  } else {
+    batch_.look();
+  }
   if (json_.wanted.covers(wire)) publish_json(event, wire);
 }
 

@@ -53,6 +53,8 @@ class ZmqPublisher {
 
   void start(std::vector<OriginTail> past);
   void publish(const Event& event);
+  // Within a long turn: sends what has waited for others for too long.
+  void look() { batch_.look(); }
   // The credentials are others than `before`: whom that concerns has to connect again.
   void trust_changed(const Trust& before);
 

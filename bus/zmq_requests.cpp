@@ -18,6 +18,7 @@ absl::Status unreachable(const std::string& node, const std::string& self) {
 void ZmqBus::request(Address to, std::string bytes, Reply<std::string> reply) {
   if (absl::Status size = check_size("the request", bytes.size()); !size.ok()) return reply(size);
   if (fatal_ || membership_ == nullptr) return reply(unreachable(to.node, self_.name));
+  if (publisher_ != nullptr) publisher_->look();
   const std::uint64_t id = ++last_request_;
   const Instant deadline = std::min(reply.deadline(), loop_.clock().now() + options_.request_max);
   Pending& pending = pending_[id];

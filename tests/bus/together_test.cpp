@@ -109,6 +109,29 @@ TEST(EventBatchTest, nothing_waits_long_for_what_follows_within_a_long_turn) {
   ASSERT_TRUE(loop.run_until([&] { return done; }, absl::Seconds(20)));
 }
 
+TEST(EventBatchTest, what_waits_in_a_long_turn_leaves_when_somebody_looks) {
+  EventLoop loop;
+  int sent = 0;
+  EventBatch batch(loop, "!", 1 << 20,
+                   [&](std::string_view, std::string_view, int events) { sent += events; });
+  loop.post([&] {
+    batch.look();
+    batch.add("a.b.c.", "1");
+    batch.add("a.b.c.", "2");
+    EXPECT_EQ(sent, 1);
+    const Instant until = loop.clock().now() + EventBatch::wait_max;
+    while (loop.clock().now() < until) {
+    }
+    batch.look();
+    EXPECT_EQ(sent, 2);
+    batch.look();
+  });
+  bool done = false;
+  loop.post([&] { done = true; });
+  ASSERT_TRUE(loop.run_until([&] { return done; }, absl::Seconds(20)));
+  EXPECT_EQ(sent, 2);
+}
+
 TEST(TakeEventTest, a_message_is_taken_apart_as_its_events_say) {
   EventPool pool;
   TestStreams streams("a");

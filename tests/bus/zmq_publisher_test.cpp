@@ -146,5 +146,64 @@ TEST_F(ZmqPublisherTest, nobody_is_cut_off_by_what_another_lets_go) {
   }
 }
 
+// Of events in one message, and of a turn that goes on long after.
+class LongTurnTest : public ZmqPublisherTest {
+ protected:
+  void SetUp() override {
+    const std::string ready = new_marker();
+    listener_.subscribe(lead_ + "vm.");
+    listener_.subscribe(ready);
+    ASSERT_TRUE(eventually([&] { return listener_.has(ready); }));
+  }
+  // Two events, of which the second waits for others; then `then`. Whether `heard` holds before the turn ends.
+  bool within_the_turn(const std::function<void()>& then, const std::function<bool()>& heard) {
+    bool done = false, held = false;
+    loop_.post([&] {
+      publish("web1");
+      publish("web2");
+      then();
+      const Instant end = loop_.clock().now() + absl::Seconds(20);
+      while (!(held = heard()) && loop_.clock().now() < end) {
+      }
+      done = true;
+    });
+    EXPECT_TRUE(loop_.run_until([&] { return done; }, absl::Seconds(40)));
+    return held;
+  }
+  std::size_t rates() {
+    const auto& all = listener_.heard();
+    return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [&](const auto& message) {
+      return message.first == lead_ + "vm.dirty_rate.main.";
+    }));
+  }
+
+  const std::string lead_ = std::string(together_lead);
+  Listener listener_ = Listener(endpoint());
+};
+
+TEST_F(LongTurnTest, what_waits_leaves_with_whatever_is_published_next) {
+  EXPECT_TRUE(within_the_turn(
+      [&] {
+        const Instant until = loop_.clock().now() + EventBatch::wait_max;
+        while (loop_.clock().now() < until) {
+        }
+        publisher_->publish(streams_.other(pool_, "mover", "web1"));
+      },
+      [&] { return rates() == 2; }));
+}
+
+TEST_F(LongTurnTest, what_a_blackout_waits_for_leaves_at_once) {
+  Draft draft = pool_.draft("web1");
+  draft.payload().initVmPaused();
+  Envelope envelope;
+  envelope.origin = "a/keeper";
+  envelope.incarnation = envelope.sequence = 1;
+  const absl::StatusOr<Event> paused = std::move(draft).seal(envelope);
+  ASSERT_TRUE(paused.ok()) << paused.status();
+  EXPECT_TRUE(within_the_turn([&] { publisher_->publish(*paused); },
+                              [&] { return listener_.has(lead_ + "vm.paused.main."); }));
+  EXPECT_EQ(rates(), 2U) << "and what was said before it, before it";
+}
+
 }  // namespace
 }  // namespace supercloud
