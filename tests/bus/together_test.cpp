@@ -1,13 +1,15 @@
-// Events that travel together: what is put into one message, who gets it so, and that nobody misses anything by it.
+// Events that travel together: who gets them so, and that nobody misses anything by it. What is put into one message: event_batch_test.cpp.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "bus/event_batch.h"
-#include "bus/prefix_set.h"
 #include "bus/zmq_bus.h"
 #include "bus/zmq_wire.h"
 #include "core/event_loop.h"
@@ -18,148 +20,6 @@
 namespace supercloud {
 namespace {
 
-using Strings = std::vector<std::string>;
-
-TEST(PrefixSetTest, covers_what_begins_with_one_of_them) {
-  PrefixSet set;
-  EXPECT_FALSE(set.covers(""));
-  EXPECT_FALSE(set.covers("vm."));
-  for (const char* prefix : {"vm.started.", "vm.started.main.", "vn.", "v", "node.heartbeat."})
-    set.add(prefix);
-  EXPECT_TRUE(set.covers("vm.started.main.web1."));
-  EXPECT_TRUE(set.covers("vm.failed.main.web1.")) << "by \"v\"";
-  EXPECT_FALSE(set.covers("node.heartbeat"));
-  EXPECT_TRUE(set.covers("node.heartbeat."));
-  set.remove("v");
-  set.remove("none");
-  EXPECT_FALSE(set.covers("vm.failed.main.web1."));
-  EXPECT_FALSE(set.covers("vm."));
-  EXPECT_TRUE(set.covers("vm.started.other.web1."));
-  set.add("");
-  EXPECT_TRUE(set.covers("anything"));
-  // As by looking at each of them.
-  const std::string letters = "ab.";
-  Strings words = {""};
-  for (std::size_t i = 0; words.size() < 200; ++i)
-    for (const char c : letters) words.push_back(words[i] + c);
-  for (std::size_t step = 3; step < 17; step += 2) {
-    PrefixSet some;
-    std::set<std::string> same;
-    for (std::size_t i = step; i < words.size(); i += step) {
-      some.add(words[i]);
-      same.insert(words[i]);
-    }
-    for (const std::string& word : words)
-      EXPECT_EQ(some.covers(word),
-                std::any_of(same.begin(), same.end(),
-                            [&](const auto& prefix) { return word.starts_with(prefix); }))
-          << word;
-  }
-}
-
-TEST(EventBatchTest, the_first_of_a_turn_leaves_at_once_and_the_rest_of_it_at_its_end) {
-  EventLoop loop;
-  Strings sent;
-  EventBatch batch(
-      loop, "!", 1000, [&](std::string_view topic, std::string_view bytes, int events) {
-        sent.push_back(absl::StrCat(absl_view(topic), "=", absl_view(bytes), ":", events));
-      });
-  loop.post([&] {
-    batch.add("a.b.c.", "1");
-    EXPECT_EQ(sent, Strings{"!a.b.c.=1:1"});
-    batch.add("a.b.c.", "2");
-    batch.add("a.b.c.", "3");
-    batch.add("a.b.d.", "4");
-    EXPECT_EQ(sent.size(), 2) << "its neighbours are of another prefix";
-  });
-  loop.post([&] {
-    EXPECT_EQ(sent, (Strings{"!a.b.c.=1:1", "!a.b.c.=23:2", "!a.b.d.=4:1"}))
-        << "the turn has ended";
-    batch.add("a.b.d.", "5");
-    EXPECT_EQ(sent.size(), 4) << "another turn has begun";
-    batch.add("a.b.d.", std::string(600, '6'));
-    batch.add("a.b.d.", std::string(600, '7'));
-    EXPECT_EQ(sent.size(), 5) << "no room for both";
-    batch.add("a.b.d.", std::string(1000, '8'));
-    EXPECT_EQ(sent.size(), 7) << "what fills a message travels alone, and in its place";
-    EXPECT_TRUE(sent.back().starts_with("!a.b.d.=888"));
-  });
-  bool done = false;
-  loop.post([&] { done = true; });
-  ASSERT_TRUE(loop.run_until([&] { return done; }, absl::Seconds(20)));
-  EXPECT_EQ(sent.size(), 7);
-}
-
-TEST(EventBatchTest, nothing_waits_long_for_what_follows_within_a_long_turn) {
-  EventLoop loop;
-  int sent = 0;
-  EventBatch batch(loop, "!", 1 << 20,
-                   [&](std::string_view, std::string_view, int events) { sent += events; });
-  loop.post([&] {
-    batch.add("a.b.c.", "1");
-    batch.add("a.b.c.", "2");
-    const Instant until = loop.clock().now() + EventBatch::wait_max;
-    while (loop.clock().now() < until) {
-    }
-    batch.add("a.b.c.", "3");
-    EXPECT_EQ(sent, 3);
-  });
-  bool done = false;
-  loop.post([&] { done = true; });
-  ASSERT_TRUE(loop.run_until([&] { return done; }, absl::Seconds(20)));
-}
-
-TEST(EventBatchTest, what_waits_in_a_long_turn_leaves_when_somebody_looks) {
-  EventLoop loop;
-  int sent = 0;
-  EventBatch batch(loop, "!", 1 << 20,
-                   [&](std::string_view, std::string_view, int events) { sent += events; });
-  loop.post([&] {
-    batch.look();
-    batch.add("a.b.c.", "1");
-    batch.add("a.b.c.", "2");
-    EXPECT_EQ(sent, 1);
-    const Instant until = loop.clock().now() + EventBatch::wait_max;
-    while (loop.clock().now() < until) {
-    }
-    batch.look();
-    EXPECT_EQ(sent, 2);
-    batch.look();
-  });
-  bool done = false;
-  loop.post([&] { done = true; });
-  ASSERT_TRUE(loop.run_until([&] { return done; }, absl::Seconds(20)));
-  EXPECT_EQ(sent, 2);
-}
-
-TEST(TakeEventTest, a_message_is_taken_apart_as_its_events_say) {
-  EventPool pool;
-  TestStreams streams("a");
-  std::string message;
-  Strings events;
-  for (int i = 0; i < 3; ++i) {
-    const Event event = streams.event(pool, "executor", std::string(1 + i, 'w'));
-    const Bytes bytes = event.bytes();
-    events.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    message += events.back();
-  }
-  std::string_view rest = message;
-  for (const std::string& event : events) {
-    const auto taken = take_event(rest);
-    ASSERT_TRUE(taken.ok()) << taken.status();
-    EXPECT_EQ(*taken, event);
-  }
-  EXPECT_TRUE(rest.empty());
-  for (std::size_t size = 0; size < events[0].size(); ++size) {
-    std::string_view cut = std::string_view(message).substr(0, size);
-    EXPECT_TRUE(absl::IsInvalidArgument(take_event(cut).status())) << size;
-  }
-  std::string two_segments = message;
-  two_segments[0] = 1;
-  rest = two_segments;
-  EXPECT_TRUE(absl::IsInvalidArgument(take_event(rest).status()));
-}
-
 class TogetherTest : public testing::Test {
  protected:
   TogetherTest() {
@@ -169,11 +29,13 @@ class TogetherTest : public testing::Test {
   ~TogetherTest() override { std::filesystem::remove_all(directory_); }
 
   std::string ipc(const std::string& name) const { return "ipc://" + directory_ + "/" + name; }
-  std::unique_ptr<BusProcess> start(const std::string& name, const std::string& seed = "") {
+  std::unique_ptr<BusProcess> start(const std::string& name, const std::string& seed = "",
+                                    const std::string& advertised = "") {
     ZmqBusOptions options;
     options.name = name;
     options.publish_bind = ipc(name + ".pub");
     options.request_bind = ipc(name + ".req");
+    options.publish_advertised = advertised;
     options.hello_interval =
         absl::Milliseconds(20);  // somebody else's socket does not wake the loop
     options.silence_max = absl::Seconds(2);
@@ -307,6 +169,114 @@ TEST_F(TogetherTest, everything_comes_once_and_in_order_while_subscriptions_come
   EXPECT_TRUE(std::is_sorted(sequences.begin(), sequences.end()));
   EXPECT_TRUE(b->gaps.empty()) << b->gaps[0].prefix << b->gaps[0].after << b->gaps[0].why;
   EXPECT_TRUE(b->rejected.empty()) << b->rejected[0];
+}
+
+// Between a publisher and its subscribers: it sees in what form events travel, and may damage what travels together.
+class Tap {
+ public:
+  Tap(EventLoop& loop, const std::string& bind, const std::string& of)
+      : subscribers_(context_, ZMQ_XPUB, {}, loop,
+                     [this](ZmqSocket::Frames frames) { publisher_.send(frames); }),
+        publisher_(context_, ZMQ_XSUB, {}, loop,
+                   [this](ZmqSocket::Frames frames) { pass(frames[0], std::string(frames[1])); }) {
+    EXPECT_TRUE(subscribers_.bind(bind).ok());
+    EXPECT_TRUE(publisher_.connect(of).ok());
+    publisher_.start();
+    subscribers_.start();
+  }
+
+  std::vector<std::string> topics;  // of events that have passed
+  // Damages one message, the next that has several events.
+  std::function<void(std::string& body)> damage;
+
+ private:
+  void pass(std::string_view topic, std::string body) {
+    if (!topic.starts_with(marker_lead)) topics.emplace_back(topic);
+    std::string_view rest = body;
+    if (damage && topic.starts_with(together_lead) && take_event(rest).ok() && !rest.empty())
+      std::exchange(damage, nullptr)(body);
+    const std::string_view frames[] = {topic, body};
+    subscribers_.send(frames);
+  }
+
+  std::shared_ptr<ZmqContext> context_ = std::make_shared<ZmqContext>();
+  ZmqSocket subscribers_;
+  ZmqSocket publisher_;
+};
+
+class TappedTest : public TogetherTest {
+ protected:
+  void SetUp() override {
+    a_->keeps_log = true;
+    ASSERT_TRUE(run_until([&] { return a_->sees("b") && b_->sees("a"); }));
+    ASSERT_TRUE(subscribe(*b_, "vm."));
+    // Until another marker has come, events come both ways.
+    for (int turn = 0; turn < 200 && !together_; ++turn) together_ = say_together();
+    ASSERT_TRUE(together_);
+  }
+  // `events` in one turn, and one more in another, that tells of what is missing of them. False: `b` has not all of them.
+  bool say(int events) {
+    for (int i = 0; i < events; ++i) a_->publish("executor", "web1");
+    bool turned = false;
+    loop_.post([&] { turned = true; });
+    if (!run_until([&] { return turned; })) return false;
+    a_->publish("executor", "web1");
+    said_ += static_cast<std::size_t>(events) + 1;
+    return run_until([&] { return b_->events.size() >= said_; });
+  }
+  // Whether what is said comes in no other form.
+  bool say_together() {
+    tap_.topics.clear();
+    EXPECT_TRUE(say(3));
+    EXPECT_FALSE(tap_.topics.empty());
+    return std::all_of(tap_.topics.begin(), tap_.topics.end(), [](const std::string& topic) {
+      return topic == std::string(together_lead) + "vm.dirty_rate.main.";
+    });
+  }
+
+  std::unique_ptr<BusProcess> a_ = start("a", "", ipc("a.tap"));
+  Tap tap_ = Tap(loop_, ipc("a.tap"), ipc("a.pub"));
+  std::unique_ptr<BusProcess> b_ = start("b", "a");
+  std::size_t said_ = 0;
+  bool together_ = false;
+};
+
+TEST_F(TappedTest, two_members_agree_on_it_and_stay_with_it) {
+  for (int turn = 0; turn < 10; ++turn) EXPECT_TRUE(say_together());
+  EXPECT_EQ(b_->events.size(), said_);
+  EXPECT_TRUE(b_->gaps.empty());
+  EXPECT_TRUE(b_->rejected.empty()) << b_->rejected[0];
+}
+
+TEST_F(TappedTest, a_damaged_message_is_told_and_what_it_cost_comes_from_the_log) {
+  struct Damage {
+    std::function<void(std::string& body)> done;
+    std::string told;
+  };
+  const std::vector<Damage> damages = {
+      {[](std::string& body) { body.resize(body.size() - 8); }, "one of which is cut short"},
+      {[](std::string& body) { body += "x"; }, "one of which is cut short"},
+      {[](std::string& body) { body.clear(); }, "no events, together"},
+      {[](std::string& body) {
+         while (body.size() <= together_bytes_max) body += std::string(body);
+       },
+       "more events together than travel so"}};
+  for (const Damage& damage : damages) {
+    tap_.damage = damage.done;
+    // Where this process is held up they may be said apart: then once more.
+    for (int turn = 0; turn < 200 && tap_.damage; ++turn) ASSERT_TRUE(say(4));
+    EXPECT_FALSE(tap_.damage);
+    ASSERT_EQ(b_->rejected.size(), 1U) << damage.told;
+    EXPECT_EQ(b_->rejected[0].substr(0, 3), "a: ");
+    EXPECT_NE(b_->rejected[0].find(damage.told), std::string::npos) << b_->rejected[0];
+    b_->rejected.clear();
+    // All of it, once and in its place.
+    const std::vector<std::uint64_t> sequences = b_->sequences("a/executor");
+    EXPECT_EQ(sequences.size(), said_);
+    EXPECT_TRUE(std::is_sorted(sequences.begin(), sequences.end()));
+  }
+  EXPECT_GT(a_->asked, 0U);
+  EXPECT_TRUE(b_->gaps.empty()) << b_->gaps[0].why;
 }
 
 // A member of an earlier build: it sends events alone, and its markers say no more than they did.
