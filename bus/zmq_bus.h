@@ -59,9 +59,9 @@ struct ZmqBusOptions {
   std::function<void(const std::string& name, const std::string& endpoint)> on_shut_out;
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
   std::function<void(absl::Status)> on_fatal;
-  // Subscribers' queues filled up, that often since the last call; at most once a second. From then until it has room again a
-  // subscriber gets nothing, and sees that as a gap: libzmq tells neither who it is nor how much.
-  std::function<void(std::uint64_t times)> on_slow_subscriber;
+  // So many events since the last call found a subscriber's queue full; at most once a second. Until it has room again that subscriber gets
+  // nothing, and sees that as a gap: libzmq tells neither who it is nor how many there are.
+  std::function<void(std::uint64_t events)> on_slow_subscriber;
 };
 
 // Thread-bound to its loop.
@@ -90,7 +90,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   // Where it is bound, which others may reach through something else.
   std::string publish_endpoint_bound() const { return publisher_ ? publisher_->endpoint() : ""; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
-  // How often a subscriber's queue filled up.
+  // Events that found a subscriber's queue full: those that had room got them.
   std::uint64_t dropped() const { return publisher_ ? publisher_->dropped() : 0; }
 
  private:

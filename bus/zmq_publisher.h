@@ -30,8 +30,8 @@ struct ZmqPublisherOptions {
   Duration silence_max =
       absl::ZeroDuration();         // a subscriber that is half gone is cut off after it
   std::size_t connections_max = 0;  // with keys
-  // Subscribers' queues filled up, that often since the last call; at most once a second.
-  std::function<void(std::uint64_t times)> on_slow_subscriber;
+  // So many events since the last call found the queue of a subscriber, or of several, full; at most once a second.
+  std::function<void(std::uint64_t events)> on_slow_subscriber;
 };
 
 // Thread-bound to the loop. Not destroyed from inside one of its callbacks.
@@ -59,7 +59,7 @@ class ZmqPublisher {
   void trust_changed(const Trust& before);
 
   std::string endpoint() const { return socket_->endpoint(); }
-  // How often a subscriber's queue filled up.
+  // Events that found a subscriber's queue full: those that had room got them.
   std::uint64_t dropped() const { return dropped_; }
 
  private:
