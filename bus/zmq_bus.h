@@ -47,7 +47,8 @@ struct ZmqBusOptions {
   Duration handshake_retry = absl::Milliseconds(200);
   Duration linger = absl::Milliseconds(200);  // at the end, for what is published and not yet sent
   Duration request_max = absl::Minutes(5);    // for requests without a deadline
-  int high_water_mark = 25'000;               // messages waiting per connection and direction
+  // Messages waiting per connection and direction. Of those with several events that is 100 MB, which all that wait for the same ones share.
+  int high_water_mark = 12'500;
   int sockets_max = ZmqContext::sockets_max;  // a member for which none is left is rejected
   // With keys, of each bound socket, and never more than a quarter of what files the system allows: beyond, one goes that has said nothing.
   std::size_t connections_max = 4096;

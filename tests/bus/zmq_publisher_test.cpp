@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "absl/strings/str_cat.h"
+#include "bus/zmq_bus.h"
 #include "bus/zmq_wire.h"
 #include "core/event_loop.h"
 #include "tests/bus/bus_process.h"
@@ -144,6 +145,37 @@ TEST_F(ZmqPublisherTest, nobody_is_cut_off_by_what_another_lets_go) {
           << version << ", a form of " << lead.size() << " bytes";
     }
   }
+}
+
+TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bounded_in_bytes) {
+  constexpr std::size_t messages = 8, sockets_bytes = 1 << 20;  // of the kernel's, more than it has
+  const std::string path = path_ + ".short";
+  std::uint64_t told = 0;
+  auto made =
+      ZmqPublisher::bind(context_, loop_, self_, no_keys_,
+                         {.endpoint = "ipc://" + path,
+                          .high_water_mark = messages,
+                          .on_slow_subscriber = [&](std::uint64_t events) { told += events; }},
+                         [](const std::string&, const std::string&) {});
+  ASSERT_TRUE(made.ok()) << made.status();
+  ZmqPublisher& publisher = **made;
+  publisher.start({});
+  RawPeer raw(path, 3);
+  const std::string ready = new_marker();
+  raw.subscribe(std::string(together_lead) + "vm.");
+  raw.subscribe(ready);
+  ASSERT_TRUE(eventually([&] { return raw.heard(ready); }));
+  std::size_t bytes = 0;
+  while (publisher.dropped() == 0 && bytes < 100 * sockets_bytes) {
+    const Event event = streams_.event(pool_, "executor", "web1");
+    bytes += event.bytes().size();
+    publisher.publish(event);
+  }
+  EXPECT_GT(publisher.dropped(), 1U) << "all events of the message";
+  EXPECT_LT(bytes, messages * together_bytes_max + sockets_bytes);
+  EXPECT_TRUE(eventually([&] { return told == publisher.dropped(); }));
+  const std::size_t most = static_cast<std::size_t>(ZmqBusOptions().high_water_mark);
+  EXPECT_LE(most * together_bytes_max, 100U << 20) << "where nobody says otherwise";
 }
 
 // Of events in one message, and of a turn that goes on long after.
