@@ -1,9 +1,9 @@
 // Whether anybody is subscribed to a topic at an XPUB socket, which libzmq cannot be asked.
 //
-// It tells of the first that subscribes a topic, and of the last that lets it go; but of whoever lets go what it never had it tells the same,
-// whoever has it meanwhile (seen with 4.3.4), and says neither how many there are nor, of peers of early versions, who it was. So a SUB socket of
-// this process's own subscribes the topic and lets it go at once, in between a topic that nobody else knows. libzmq takes all that waits of one
-// connection before it turns to another: what it tells between the two is of the probe.
+// It tells of the last that lets a topic go; but of whoever lets go what it never had it tells the same, whoever has it meanwhile (seen with 4.3.4),
+// and says neither how many there are nor, of peers of early versions, who it was. So a SUB socket of this process's own subscribes the topic and
+// lets it go at once, in between a topic that nobody else knows. libzmq takes all that waits of one connection before it turns to another: what it
+// tells between the two is of the probe.
 //
 //   probe                       XPUB
 //       │ subscribe    secret ────►│  tells

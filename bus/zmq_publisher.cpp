@@ -41,6 +41,7 @@ absl::StatusOr<std::unique_ptr<ZmqPublisher>> ZmqPublisher::bind(
   ZmqSocketOptions queue{.high_water_mark = made->options_.high_water_mark, .nodrop = true};
   queue.linger = made->options_.linger;
   queue.silence_max = made->options_.silence_max;
+  queue.verbose = !made->secured();  // with keys everything is told
   if (made->secured()) {
     queue.curve = CurveEnd{credentials.key, std::nullopt};
     queue.manual = true;
@@ -133,7 +134,7 @@ void ZmqPublisher::note_dropped(int events) {
       });
 }
 
-// Someone subscribed a topic that nobody had, or with keys: any. When it is a marker's, what they subscribed before it is in effect.
+// Someone subscribed a topic, or let one go. When it is a marker's, what they subscribed before it is in effect.
 void ZmqPublisher::on_subscription(std::string_view frame) {
   if (secured() && !in_step(frame)) return;
   const ZmqProbe::Told told = secured() ? ZmqProbe::Told::others : probe_->told(frame);
@@ -170,8 +171,8 @@ ZmqPublisher::Form* ZmqPublisher::form_of(std::string_view topic) {
   return !topic.empty() && topic[0] == marker_lead[0] ? nullptr : &alone_;
 }
 
-// Without keys libzmq tells of the first to subscribe a topic, and of who lets it go last or never had it: which of these, the probe finds out.
-// With keys it tells of everyone, and not always in pairs.
+// Without keys libzmq tells of who lets a topic go last, or never had it: which of these, the probe finds out. With keys it tells of everyone, and
+// not always in pairs.
 void ZmqPublisher::note(Form& form, std::string_view topic, bool wanted) {
   if (!secured()) {
     if (wanted) return add(form, topic);

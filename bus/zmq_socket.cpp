@@ -124,6 +124,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   if (options.curve) set_curve(socket_, *options.curve);
   if (options.manual) set(socket_, ZMQ_XPUB_MANUAL, 1, "manual");
   if (options.nodrop) set(socket_, ZMQ_XPUB_NODROP, 1, "no drop");
+  if (options.verbose) set(socket_, ZMQ_XPUB_VERBOSE, 1, "verbose");
   if (options.connected_only) set(socket_, ZMQ_IMMEDIATE, 1, "immediate");
   if (options.same_user_only)
     set(socket_, ZMQ_IPC_FILTER_UID, static_cast<int>(::geteuid()), "users");

@@ -39,6 +39,7 @@ struct ZmqSocketOptions {
   std::optional<CurveEnd> curve;  // none: plain
   bool manual = false;            // XPUB: what is subscribed is only what grant() says
   bool nodrop = false;            // XPUB: say when a subscriber's queue is full
+  bool verbose = false;           // XPUB: tell of all that subscribe a topic, not only of the first
   bool connected_only = false;    // queue nothing for a peer that is not connected
   bool same_user_only = false;    // ipc: other users' processes may not connect
   // A peer that says nothing for so long is dead: its connection is closed, and made anew by who had connected. Zero: never.

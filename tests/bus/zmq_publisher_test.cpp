@@ -147,6 +147,16 @@ TEST_F(ZmqPublisherTest, nobody_is_cut_off_by_what_another_lets_go) {
   }
 }
 
+TEST_F(ZmqPublisherTest, a_marker_is_answered_though_another_has_subscribed_it_before) {
+  const std::string marker = new_marker();
+  RawPeer raw(path_, 3);
+  raw.subscribe(marker);
+  ASSERT_TRUE(eventually([&] { return raw.heard(marker); }));
+  Listener listener(endpoint());
+  listener.subscribe(marker);
+  EXPECT_TRUE(eventually([&] { return listener.has(marker); }));
+}
+
 TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bounded_in_bytes) {
   constexpr std::size_t messages = 8, sockets_bytes = 1 << 20;  // of the kernel's, more than it has
   const std::string path = path_ + ".short";
