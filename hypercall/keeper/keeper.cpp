@@ -47,6 +47,14 @@ class Keeper {
     if (path.empty() || path.size() >= sizeof address.sun_path)
       fail("--socket takes a path of 1 to 107 bytes; give such a one");
     path.copy(address.sun_path, path.size());
+    // Of this process alone, for as long as it lives: who gets it knows that no other keeper of this path does. Its file stays.
+    lock_ = ::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct flock whole{};
+    whole.l_type = F_WRLCK;
+    if (lock_ < 0)
+      fail(path + ".lock: " + std::strerror(errno) + "; give a path in a folder of one's own");
+    if (::fcntl(lock_, F_SETLK, &whole) != 0)
+      fail(path + " has a keeper, by its lock; kill that first, or give another path");
     const auto* where = reinterpret_cast<const sockaddr*>(&address);
     listener_ = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (::connect(listener_, where, sizeof address) == 0)
@@ -240,7 +248,7 @@ class Keeper {
   std::string path_;
   Freezer freezer_;
   int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-  int listener_ = -1, timer_ = -1;
+  int lock_ = -1, listener_ = -1, timer_ = -1;
   std::map<int, bool> connections_;  // whether each watches
   pid_t guest_ = -1;
   int status_ = 0;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
 #include "core/vm_name.h"
@@ -46,7 +47,9 @@ QemuHypervisor::State::Guest& QemuHypervisor::State::add(QemuRecord record) {
   owner.died = [this, vm](const absl::Status& why) { died(vm, why); };
   Guest& guest = guests[vm];
   const std::string folder = QemuCopy::folder_of(options.run_folder, vm);
-  guest.copy = std::make_unique<QemuCopy>(loop, folder, std::move(record), std::move(owner));
+  guest.copy = std::make_unique<QemuCopy>(
+      loop, folder, std::move(record),
+      KeeperOptions{.program = options.keeper, .freezer = options.freezer}, std::move(owner));
   return guest;
 }
 
@@ -64,9 +67,17 @@ void QemuHypervisor::State::died(const std::string& vm, const absl::Status& why)
   look(vm);
 }
 
-void QemuHypervisor::State::find_guests(Reply<Done> reply) {
+absl::Status QemuHypervisor::State::make_run_folder() {
   std::error_code error;
   std::filesystem::create_directories(options.run_folder, error);
+  if (error)
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot make ", options.run_folder, ": ", error.message(), "; name another run folder"));
+  return QemuCopy::check_owned(options.run_folder);
+}
+
+void QemuHypervisor::State::find_guests(Reply<Done> reply) {
+  std::error_code error;
   auto open = std::make_shared<Reply<Done>>(std::move(reply));
   // Replies when the last of them has let go of it.
   const std::shared_ptr<void> all(nullptr, [open, alive_too = std::weak_ptr<bool>(alive)](void*) {
@@ -74,28 +85,36 @@ void QemuHypervisor::State::find_guests(Reply<Done> reply) {
   });
   for (const auto& entry : std::filesystem::directory_iterator(options.run_folder, error)) {
     if (!entry.is_directory(error)) continue;
-    auto record = QemuRecord::load(entry.path().string());
-    if (!record.ok() ||
-        QemuCopy::folder_of(options.run_folder, record->vm) != entry.path().string())
+    const std::string folder = entry.path().string();
+    auto record = QemuRecord::load(folder);
+    absl::Status known = QemuCopy::check_owned(folder);
+    if (known.ok()) known = record.status();
+    if (known.ok() && QemuCopy::folder_of(options.run_folder, record->vm) != folder)
+      known = absl::DataLossError(absl::StrCat(folder, " is not the folder of ", record->vm));
+    if (!known.ok()) {
+      ABSL_RAW_LOG(WARNING, "not a guest of this daemon, and left as it is: %s",
+                   std::string(known.message()).c_str());
       continue;
+    }
     const std::string vm = record->vm;
     add(*std::move(record))
-        .copy->find(Reply<Done>(
-            far_future, guarded([this, vm, all](const absl::StatusOr<Done>& found) {
-              if (!found.ok()) {
-                loop.post(guarded([this, vm] { guests.erase(vm); }));  // not inside its own call
-                return;
-              }
-              Guest& guest = guests.at(vm);
-              guest.up = true;
-              const QemuRecord& known = guest.copy->record();
-              // Whoever fills it does so still; a second one is refused.
-              guest.streaming = !known.own;
-              if (!known.own || known.migration.empty()) return;
-              make_sender(vm, {.migration = known.migration, .endpoint = known.endpoint});
-              if (!guest.copy->frozen()) guest.sender->find();
-            })));
+        .copy->find(
+            Reply<Done>(far_future, guarded([this, vm, all](const absl::StatusOr<Done>& found) {
+                          if (found.ok()) take_up(vm);  // else it has died
+                        })));
   }
+}
+
+// Also of one that is in doubt: nobody may take it for gone.
+void QemuHypervisor::State::take_up(const std::string& vm) {
+  Guest& guest = guests.at(vm);
+  guest.up = true;
+  const QemuRecord& known = guest.copy->record();
+  // Whoever fills it does so still; a second one is refused.
+  guest.streaming = !known.own;
+  if (!known.own || known.migration.empty()) return;
+  make_sender(vm, {.migration = known.migration, .endpoint = known.endpoint});
+  guest.sender->find();
 }
 
 void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoch,
@@ -124,24 +143,17 @@ void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoc
                         .cpus = spec.reader().getCpus(),
                         .folder = QemuCopy::folder_of(options.run_folder, vm),
                         .incoming = !own};
-  guest.copy->start({.program = options.keeper,
-                     .freezer = options.freezer,
-                     .guest = qemu_command(start, made_of)},
-                    Reply<Done>(far_future, guarded([this, vm, own, reply = std::move(reply)](
-                                                        absl::StatusOr<Done> done) mutable {
-                                  if (!done.ok()) {  // not inside its own call
-                                    return loop.post(guarded([this, vm, why = done.status(),
-                                                              reply = std::move(reply)]() mutable {
-                                      const auto found = guests.find(vm);
-                                      if (found != guests.end() && !found->second.up)
-                                        guests.erase(found);
-                                      reply(why);
-                                    }));
-                                  }
-                                  if (!own) return expect_stream(vm, std::move(reply));
-                                  guests.at(vm).up = true;
-                                  reply(Done{});
-                                })));
+  guest.copy->start(
+      qemu_command(start, made_of),
+      Reply<Done>(far_future, guarded([this, vm, own, reply = std::move(reply)](
+                                          const absl::StatusOr<Done>& done) mutable {
+                    if (done.ok() && !own) return expect_stream(vm, std::move(reply));
+                    // After an error it has died, or is in doubt: then it stays here.
+                    const auto found = guests.find(vm);
+                    if (found != guests.end() && (done.ok() || !found->second.copy->doubt().ok()))
+                      found->second.up = true;
+                    reply(done);
+                  })));
 }
 
 void QemuHypervisor::State::expect_stream(const std::string& vm, Reply<Done> reply) {
@@ -198,9 +210,16 @@ QemuHypervisor::~QemuHypervisor() = default;
 
 void QemuHypervisor::start(Reply<Done> reply) {
   absl::Status status = check_qemu_version(state_->options.version, state_->options.qemu);
-  if (status.ok()) status = state_->listen();
+  if (status.ok()) status = state_->make_run_folder();
   if (!status.ok()) return reply(status);
-  state_->find_guests(std::move(reply));
+  // Who sends here hears of no guest that has not been found yet.
+  state_->find_guests(
+      Reply<Done>(far_future, state_->guarded([state = state_.get(), reply = std::move(reply)](
+                                                  const absl::StatusOr<Done>& found) mutable {
+        if (const absl::Status listening = state->listen(); !listening.ok())
+          return reply(listening);
+        reply(found);
+      })));
 }
 
 std::string QemuHypervisor::description() const {
@@ -299,15 +318,18 @@ void QemuHypervisor::resume(std::string vm, Epoch epoch, Reply<Done> reply) {
   State::Guest* guest = state_->find(vm);
   if (guest == nullptr) return reply(no_qemu_copy(vm));
   if (guest->sender == nullptr || guest->copy->running())
-    return guest->copy->resume(epoch, std::move(reply));
+    return guest->copy->resume(epoch, guest->copy->lapses(), std::move(reply));
+  if (const absl::Status refused = guest->copy->check_resume(epoch); !refused.ok())
+    return reply(refused);
   // A guest that executes while its last memory is sent would be another one there.
+  const std::uint64_t lapses = guest->copy->lapses();
   state_->stop_send(
       vm, absl::AbortedError(absl::StrCat(vm, " was resumed")),
-      Reply<Done>(far_future, state_->guarded([this, vm, epoch, reply = std::move(reply)](
+      Reply<Done>(far_future, state_->guarded([this, vm, epoch, lapses, reply = std::move(reply)](
                                                   const absl::StatusOr<Done>&) mutable {
         State::Guest* stopped = state_->find(vm);
         if (stopped == nullptr) return reply(no_qemu_copy(vm));
-        stopped->copy->resume(epoch, std::move(reply));
+        stopped->copy->resume(epoch, lapses, std::move(reply));
       })));
 }
 

@@ -39,8 +39,9 @@ class QemuHypervisor final : public Hypervisor {
   QemuHypervisor(const QemuHypervisor&) = delete;
   QemuHypervisor& operator=(const QemuHypervisor&) = delete;
 
-  // Once, before anything else: finds the guests of an earlier daemon, and replies when list() has all of them. FailedPrecondition: this
-  // QEMU is not taken.
+  // Once, before anything else: finds the guests of an earlier daemon, and replies when list() has all of them. One whose keeper does
+  // not answer is listed as running: whatever is asked of it is Unavailable until that is known. FailedPrecondition: this QEMU is not
+  // taken. PermissionDenied: the run folder is another user's.
   void start(Reply<Done> reply);
 
   std::string description() const override;

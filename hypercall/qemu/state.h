@@ -43,7 +43,9 @@ struct QemuHypervisor::State {
   }
 
   void look(const std::string& vm);
+  absl::Status make_run_folder();
   void find_guests(Reply<Done> reply);
+  void take_up(const std::string& vm);
   Guest& add(QemuRecord record);
   void died(const std::string& vm, const absl::Status& why);
   void make(const Message<schema::VmSpec>& spec, Epoch epoch, const EventId& migration, bool own,

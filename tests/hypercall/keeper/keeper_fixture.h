@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -99,6 +100,14 @@ class KeeperProcessTest : public testing::Test {
       for (const CountedThread& thread : page->thread) counting += thread.count > 2 ? 1 : 0;
       return counting == threads;
     }));
+  }
+  absl::Status sweep() {
+    std::optional<absl::Status> swept;
+    KeeperClient::sweep(
+        loop, options,
+        Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { swept = done.status(); }));
+    EXPECT_TRUE(loop.run_until([&] { return swept.has_value(); }, patience));
+    return swept.value_or(absl::UnknownError("no reply"));
   }
   KeeperState state() {
     const absl::StatusOr<KeeperState> answer = client->status();

@@ -125,7 +125,7 @@ TEST_F(KeeperPeers, stop_with_the_first_cgroup_freezer_too) {
   ::kill(keeper_process(), SIGKILL);
   ASSERT_TRUE(eventually([&] { return !told.empty() && told.back().phase == Phase::ended; }));
   EXPECT_TRUE(stands_still());
-  const absl::Status swept = KeeperClient::sweep(options);
+  const absl::Status swept = sweep();
   EXPECT_TRUE(swept.ok()) << swept;
   EXPECT_TRUE(nothing_is_left());
 }

@@ -185,7 +185,7 @@ TEST_P(Keepers, take_the_guest_with_them_when_they_are_killed) {
   EXPECT_TRUE(no_process_is_left());
   EXPECT_TRUE(absl::IsNotFound(client->status().status()));
   EXPECT_TRUE(absl::IsNotFound(KeeperClient::find(loop, options.socket, nullptr).status()));
-  const absl::Status swept = KeeperClient::sweep(options);
+  const absl::Status swept = sweep();
   EXPECT_TRUE(swept.ok()) << swept;
   EXPECT_TRUE(nothing_is_left());
 }
@@ -212,7 +212,49 @@ TEST_P(Keepers, leave_nothing_when_they_were_killed_with_a_frozen_family_and_ano
     return true;
   })) << "only the guest's own process dies with its keeper, and what is in its cgroup with the "
          "next";
-  EXPECT_TRUE(absl::IsFailedPrecondition(KeeperClient::sweep(options)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(sweep()));
+}
+
+// Their socket may be gone, or not be listened to yet: only their lock tells.
+TEST_P(Keepers, who_cannot_be_reached_are_not_swept_as_long_as_they_live) {
+  start();
+  const std::string aside = options.socket + ".aside";
+  ASSERT_EQ(::rename(options.socket.c_str(), aside.c_str()), 0);
+  EXPECT_TRUE(absl::IsNotFound(KeeperClient::find(loop, options.socket, nullptr).status()));
+  const absl::Status swept = sweep();
+  EXPECT_TRUE(absl::IsFailedPrecondition(swept));
+  EXPECT_TRUE(absl::StrContains(swept.message(), "has a keeper")) << swept;
+  EXPECT_TRUE(all_go_on());
+  ASSERT_EQ(::rename(aside.c_str(), options.socket.c_str()), 0);
+  EXPECT_EQ(phase(), Phase::running);
+}
+
+TEST_P(Keepers, who_are_stopped_hold_up_their_daemon_once_and_do_later_what_they_were_told) {
+  start();
+  const pid_t keeper = keeper_process();
+  ::kill(keeper, SIGSTOP);
+  EXPECT_TRUE(absl::IsUnavailable(client->status().status()));
+  const Instant begin = now();
+  const Instant deadline = begin + absl::Seconds(60);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_TRUE(absl::IsUnavailable(client->arm(deadline - absl::Seconds(20 - i)).status()));
+  EXPECT_LT(now() - begin, 2 * KeeperClient::answer_time_max) << "each of them waited";
+
+  // Nor does looking for one keep the loop from its work.
+  std::optional<absl::Status> found;
+  bool worked = false;
+  KeeperClient::find(loop, options.socket, nullptr,
+                     Reply<std::unique_ptr<KeeperClient>>(
+                         far_future, [&](auto other) { found = other.status(); }));
+  EXPECT_FALSE(found.has_value());
+  loop.post([&] { worked = !found.has_value(); });
+  ASSERT_TRUE(loop.run_until([&] { return found.has_value(); }, patience));
+  EXPECT_TRUE(absl::IsUnavailable(*found)) << *found;
+  EXPECT_TRUE(worked);
+
+  ::kill(keeper, SIGCONT);
+  ASSERT_TRUE(eventually([&] { return client->status().ok(); }));
+  EXPECT_EQ(state().deadline, deadline - absl::Seconds(1));
 }
 
 TEST_P(Keepers, kill_all_of_the_guest_before_they_say_so) {

@@ -1,7 +1,17 @@
 #include "hypercall/qemu/qemu_hypervisor.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "hypercall/qemu/record.h"
 #include "tests/hypercall/qemu/qemu_world.h"
 
 namespace supercloud {
@@ -19,6 +29,25 @@ class QemuHypervisorTest : public ::testing::Test {
   }
   void use(const QemuOptions& options) { world_.start_daemon(0, options); }
 
+  // A call that is made until it succeeds; its last answer.
+  absl::Status until_ok(const std::function<absl::Status()>& call) {
+    absl::Status last;
+    for (const Instant end = world_.now() + patience; world_.now() < end;) {
+      if (last = call(); last.ok()) break;
+      world_.wait(absl::Milliseconds(50), [] { return false; });
+    }
+    return last;
+  }
+  bool is_gone(int index) {
+    return world_.wait(patience,
+                       [&] { return !std::filesystem::exists(world_.folder(index, vm_)); });
+  }
+  void run_guest() {
+    ASSERT_EQ(a_.create(spec_, 1), absl::OkStatus());
+    ASSERT_EQ(a_.start(vm_, 1), absl::OkStatus());
+  }
+
+  static constexpr Duration patience = absl::Seconds(30);
   QemuWorld world_;
   HostCalls a_{world_, 0};
   const std::string vm_ = "main/web1";
@@ -63,6 +92,156 @@ TEST_F(QemuHypervisorTest, AQemuThatCorruptsGuestsIsRefusedAtTheStart) {
   old.start(
       Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { status = done.status(); }));
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// ---- what is found, and what may be taken for gone -------------------------------------------------------------------
+
+TEST_F(QemuHypervisorTest, AGuestWhoseKeeperDoesNotAnswerIsKeptUntilThatIsKnown) {
+  run_guest();
+  const pid_t keeper = world_.keeper_process(0, vm_);
+  ASSERT_GT(keeper, 0);
+  ::kill(keeper, SIGSTOP);
+  world_.restart_daemon(0);
+  EXPECT_TRUE(a_.status(vm_).has_value()) << "it lives";
+  EXPECT_EQ(a_.pause(vm_).code(), absl::StatusCode::kUnavailable);
+  const absl::Status destroyed = a_.destroy(vm_);
+  EXPECT_EQ(destroyed.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(destroyed.message().find("is kept"), std::string::npos) << destroyed;
+  EXPECT_EQ(a_.create(spec_, 2).code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(a_.executes(vm_));
+  ::kill(keeper, SIGCONT);
+  EXPECT_EQ(until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
+  EXPECT_EQ(a_.start(vm_, 2), absl::OkStatus());
+}
+
+TEST_F(QemuHypervisorTest, AFolderWhoseRecordIsLostIsNotTakenFromAGuestThatLives) {
+  run_guest();
+  const std::filesystem::path folder = world_.folder(0, vm_);
+  std::filesystem::rename(folder / QemuRecord::file, folder / "aside");
+  world_.restart_daemon(0);
+  EXPECT_FALSE(a_.status(vm_).has_value());
+  const absl::Status refused = a_.create(spec_, 2);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(refused.message().find("may live"), std::string::npos) << refused;
+  EXPECT_TRUE(a_.executes(vm_));
+  std::filesystem::rename(folder / "aside", folder / QemuRecord::file);
+  world_.restart_daemon(0);
+  ASSERT_TRUE(a_.status(vm_).has_value());
+  EXPECT_EQ(a_.status(vm_)->state, GuestStatus::State::running);
+}
+
+TEST_F(QemuHypervisorTest, AFolderThatIsLeftOfADeadGuestIsTakenByTheNext) {
+  run_guest();
+  const std::filesystem::path folder = world_.folder(0, vm_);
+  const pid_t keeper = world_.keeper_process(0, vm_);
+  const pid_t qemu = world_.qemu_process(0, vm_);
+  world_.stop_daemon(0);
+  std::filesystem::remove(folder / QemuRecord::file);
+  ::kill(keeper, SIGKILL);
+  ASSERT_TRUE(world_.wait(patience, [&] { return !QemuWorld::lives(qemu); }));
+  world_.restart_daemon(0);
+  EXPECT_FALSE(a_.status(vm_).has_value());
+  EXPECT_EQ(a_.create(spec_, 2), absl::OkStatus());
+}
+
+TEST_F(QemuHypervisorTest, AGuestWhoseKeeperIsKilledIsGoneWithAllThatItLeft) {
+  for (const bool frozen : {false, true}) {
+    SCOPED_TRACE(frozen);
+    run_guest();
+    if (frozen) a_.host().arm(vm_, world_.now());
+    ASSERT_TRUE(world_.wait(
+        patience, [&] { return !frozen || a_.status(vm_)->state == GuestStatus::State::frozen; }));
+    const pid_t qemu = world_.qemu_process(0, vm_);
+    ::kill(world_.keeper_process(0, vm_), SIGKILL);
+    EXPECT_TRUE(world_.wait(patience, [&] { return !a_.status(vm_).has_value(); }));
+    EXPECT_TRUE(is_gone(0));
+    EXPECT_TRUE(world_.wait(patience, [&] { return !QemuWorld::lives(qemu); }));
+    EXPECT_FALSE(world_.cgroup_is_left(0, vm_));
+  }
+}
+
+TEST_F(QemuHypervisorTest, AGuestWhoseKeeperWasKilledWithItsDaemonIsSweptByTheNext) {
+  run_guest();
+  a_.host().arm(vm_, world_.now());
+  const pid_t qemu = world_.qemu_process(0, vm_);
+  const pid_t keeper = world_.keeper_process(0, vm_);
+  world_.stop_daemon(0);
+  ::kill(keeper, SIGKILL);
+  ASSERT_TRUE(world_.wait(patience, [&] { return !QemuWorld::lives(keeper); }));
+  world_.restart_daemon(0);
+  EXPECT_FALSE(a_.status(vm_).has_value());
+  EXPECT_TRUE(is_gone(0));
+  EXPECT_TRUE(world_.wait(patience, [&] { return !QemuWorld::lives(qemu); }));
+  EXPECT_FALSE(world_.cgroup_is_left(0, vm_));
+}
+
+TEST_F(QemuHypervisorTest, WhatIsAnotherUsersIsLeftToHim) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make a folder another user's";
+  constexpr uid_t nobody = 65534;
+  const std::filesystem::path folder = world_.folder(0, vm_);
+  std::filesystem::create_directories(folder);
+  const QemuRecord record{.vm = vm_, .own = true};
+  ASSERT_EQ(record.save(folder.string()), absl::OkStatus());
+  ASSERT_EQ(::chown(folder.c_str(), nobody, nobody), 0);
+  world_.restart_daemon(0);
+  EXPECT_FALSE(a_.status(vm_).has_value());
+  EXPECT_EQ(a_.create(spec_, 1).code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE(std::filesystem::exists(folder / QemuRecord::file));
+  std::filesystem::remove_all(folder);
+
+  QemuOptions options = world_.options(0);
+  options.run_folder += "-other";
+  std::filesystem::create_directories(options.run_folder);
+  ASSERT_EQ(::chown(options.run_folder.c_str(), nobody, nobody), 0);
+  auto network = SocketLinkNetwork::open(world_.loop, "unix:" + options.run_folder + ".link");
+  ASSERT_TRUE(network.ok());
+  QemuHypervisor foreign(world_.loop, **network, options);
+  absl::Status status;
+  foreign.start(
+      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { status = done.status(); }));
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied) << status;
+}
+
+TEST_F(QemuHypervisorTest, AGuestMayBeDestroyedWhileItStarts) {
+  for (const int after_ms : {0, 5, 50, 200}) {
+    SCOPED_TRACE(after_ms);
+    std::optional<absl::Status> created;
+    std::optional<absl::Status> destroyed;
+    a_.host().create(spec_, 1, Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
+                       created = done.status();
+                     }));
+    world_.wait(absl::Milliseconds(after_ms), [] { return false; });
+    a_.host().destroy(vm_, Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
+                        destroyed = done.status();
+                      }));
+    ASSERT_TRUE(world_.wait(patience, [&] { return created && destroyed; }));
+    EXPECT_EQ(*destroyed, absl::OkStatus());
+    if (after_ms == 0) EXPECT_FALSE(created->ok());
+    EXPECT_FALSE(a_.status(vm_).has_value());
+    EXPECT_FALSE(std::filesystem::exists(world_.folder(0, vm_)));
+  }
+}
+
+// ---- QEMU ------------------------------------------------------------------------------------------------------------
+
+TEST_F(QemuHypervisorTest, AConnectionToQemuThatIsLostIsMadeAgain) {
+  run_guest();
+  const std::string path = world_.folder(0, vm_) + "/qmp";
+  int cut = 0;
+  for (int fd = 3; fd < 1024; ++fd) {
+    sockaddr_un peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+        peer.sun_family == AF_UNIX && size > sizeof peer.sun_family && path == peer.sun_path &&
+        ::shutdown(fd, SHUT_RDWR) == 0)
+      ++cut;
+  }
+  ASSERT_EQ(cut, 1) << "connections to " << path;
+  world_.wait(absl::Milliseconds(1), [] { return false; });
+  EXPECT_EQ(until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
+  EXPECT_FALSE(a_.executes(vm_));
+  EXPECT_EQ(a_.start(vm_, 2), absl::OkStatus());
+  EXPECT_TRUE(a_.executes(vm_));
 }
 
 }  // namespace

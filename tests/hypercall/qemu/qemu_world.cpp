@@ -10,7 +10,9 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
+#include "hypercall/keeper/protocol.h"
 #include "hypercall/qemu/copy.h"
 #include "tests/guest/guest_parts.h"
 
@@ -22,6 +24,15 @@ constexpr Duration qemu_patience = absl::Seconds(30);
 std::string qemu_environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
+}
+
+// "state parent ..." of a process; empty: there is none.
+std::string process_facts(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const std::size_t name_end = stat.rfind(')');
+  return name_end == std::string::npos ? "" : stat.substr(name_end + 2);
 }
 
 }  // namespace
@@ -79,10 +90,44 @@ QemuOptions QemuWorld::options(int index) const {
           .guests = guests};
 }
 
+void QemuWorld::stop_daemon(int index) {
+  side(index).hypervisor.reset();
+  side(index).network.reset();
+}
+
+std::string QemuWorld::folder(int index, const std::string& vm) const {
+  return QemuCopy::folder_of(run_folder(index), vm);
+}
+
+pid_t QemuWorld::qemu_process(int index, const std::string& vm) {
+  const auto keeper = KeeperClient::find(loop, folder(index, vm) + "/keeper", nullptr);
+  EXPECT_TRUE(keeper.ok()) << keeper.status();
+  return keeper.ok() ? (*keeper)->told().guest : 0;
+}
+
+pid_t QemuWorld::keeper_process(int index, const std::string& vm) {
+  const pid_t qemu = qemu_process(index, vm);
+  return qemu == 0 ? 0 : std::atoi(process_facts(qemu).substr(2).c_str());
+}
+
+bool QemuWorld::lives(pid_t process) {
+  const std::string facts = process_facts(process);
+  return !facts.empty() && facts[0] != 'Z' && facts[0] != 'X';
+}
+
+bool QemuWorld::cgroup_is_left(int index, const std::string& vm) const {
+  const std::string name = keeper::cgroup_name(folder(index, vm) + "/keeper");
+  std::error_code error;
+  for (auto at = std::filesystem::recursive_directory_iterator(
+           "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied, error);
+       !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error))
+    if (at->path().filename() == name) return true;
+  return false;
+}
+
 void QemuWorld::start_daemon(int index, QemuOptions options) {
   Side& daemon = side(index);
-  daemon.hypervisor.reset();
-  daemon.network.reset();
+  stop_daemon(index);
   auto network =
       SocketLinkNetwork::open(loop, "unix:" + (folder_ / std::to_string(index) / "link").string());
   ASSERT_TRUE(network.ok()) << network.status();
@@ -120,7 +165,7 @@ void QemuWorld::read(int index, const std::string& vm) {
   if (console.fd < 0) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    const std::string path = QemuCopy::folder_of(run_folder(index), vm) + "/console";
+    const std::string path = folder(index, vm) + "/console";
     path.copy(address.sun_path, sizeof address.sun_path - 1);
     console.fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (::connect(console.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {

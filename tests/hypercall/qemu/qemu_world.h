@@ -44,6 +44,14 @@ class QemuWorld final : public HypervisorWorld {
   // What the next daemons are given.
   QemuOptions options(int index) const;
   void start_daemon(int index, QemuOptions options);
+  // As if it were killed: its guests go on.
+  void stop_daemon(int index);
+  // Of a guest: its folder, its QEMU and its keeper. 0: its keeper does not say.
+  std::string folder(int index, const std::string& vm) const;
+  pid_t qemu_process(int index, const std::string& vm);
+  pid_t keeper_process(int index, const std::string& vm);
+  static bool lives(pid_t process);
+  bool cgroup_is_left(int index, const std::string& vm) const;
   QemuGuests guests;
 
   EventLoop loop;
