@@ -174,32 +174,23 @@ void QemuHypervisor::State::expect_stream(const std::string& vm, Reply<Done> rep
 
 void QemuHypervisor::State::make_sender(const std::string& vm, TransferOptions sent) {
   Guest& guest = guests.at(vm);
-  guest.sender = std::make_unique<QemuSender>(loop, network, *guest.copy, std::move(sent),
-                                              [this, vm](const absl::Status&) {
-                                                const auto found = guests.find(vm);
-                                                if (found == guests.end()) return;
-                                                (void)found->second.copy->set_transfer({}, "");
-                                                found->second.sender.reset();
-                                                look(vm);
-                                              });
+  const std::uint64_t number = guest.sender_number = ++last_sender;
+  guest.sender =
+      std::make_unique<QemuSender>(loop, network, *guest.copy, std::move(sent), [this, vm, number] {
+        const auto found = guests.find(vm);
+        if (found == guests.end() || found->second.sender_number != number) return;
+        if (!found->second.copy->record().migration.empty())
+          (void)found->second.copy->set_transfer({}, "");
+        found->second.sender.reset();
+        look(vm);
+      });
 }
 
 void QemuHypervisor::State::stop_send(const std::string& vm, const absl::Status& why,
                                       Reply<Done> reply) {
   Guest* guest = find(vm);
   if (guest == nullptr || guest->sender == nullptr) return reply(Done{});
-  guest->sender->cancel(
-      why, Reply<Done>(far_future, guarded([this, vm, reply = std::move(reply)](
-                                               const absl::StatusOr<Done>&) mutable {
-                         loop.post(guarded([this, vm, reply = std::move(reply)]() mutable {
-                           if (Guest* stopped = find(vm);
-                               stopped != nullptr && stopped->sender != nullptr) {
-                             stopped->sender.reset();
-                             (void)stopped->copy->set_transfer({}, "");
-                           }
-                           reply(Done{});
-                         }));
-                       })));
+  guest->sender->cancel(why, std::move(reply));
 }
 
 // ---- the seam --------------------------------------------------------------------------------------------------------
@@ -236,7 +227,9 @@ std::uint64_t QemuHypervisor::memory_free_bytes() const {
 std::vector<GuestStatus> QemuHypervisor::list() const {
   std::vector<GuestStatus> statuses;
   for (const auto& [vm, guest] : state_->guests) {
-    if (guest.up) statuses.push_back(guest.copy->status());
+    if (!guest.up) continue;
+    statuses.push_back(guest.copy->status());
+    if (guest.sender != nullptr && guest.sender->ending()) statuses.back().migration = {};
   }
   return statuses;
 }
@@ -277,7 +270,10 @@ void QemuHypervisor::send(std::string vm, TransferOptions options,
   if (!guest->copy->record().own)
     return converged(absl::FailedPreconditionError(
         absl::StrCat("the copy of ", vm, " here is incoming itself")));
-  if (guest->sender != nullptr && !guest->sender->failed()) {
+  if (guest->sender != nullptr && guest->sender->ending())
+    return converged(absl::UnavailableError(
+        absl::StrCat("the transfer of ", vm, " before this one is still being ended; try again")));
+  if (guest->sender != nullptr) {
     if (guest->sender->migration() != options.migration)
       return converged(absl::FailedPreconditionError(
           absl::StrCat(vm, " is being sent by migration ", guest->sender->migration().to_string(),
@@ -300,7 +296,7 @@ void QemuHypervisor::pause(std::string vm, Reply<Done> reply) {
 void QemuHypervisor::finish_send(std::string vm, Reply<TransferProgress> reply) {
   State::Guest* guest = state_->find(vm);
   if (guest == nullptr) return reply(no_qemu_copy(vm));
-  if (guest->sender == nullptr || guest->sender->failed())
+  if (guest->sender == nullptr || guest->sender->ending())
     return reply(absl::FailedPreconditionError(
         absl::StrCat("no transfer of ", vm, " is under way; it ended, or was never begun")));
   if (guest->copy->running() || guest->copy->frozen())

@@ -19,8 +19,8 @@ struct QemuHypervisor::State {
   struct Guest {
     std::unique_ptr<QemuCopy> copy;
     std::unique_ptr<QemuSender> sender;
+    std::uint64_t sender_number = 0;
     bool up = false;         // listed
-    bool stopping = false;   // its transfer
     std::string token;       // of the stream that is expected
     bool streaming = false;  // it is being filled
     std::shared_ptr<Link> source;
@@ -68,6 +68,7 @@ struct QemuHypervisor::State {
   std::map<std::string, Guest> guests;
   std::map<std::uint64_t, std::shared_ptr<Guest>> ended;  // for a moment
   std::uint64_t last_gone = 0;
+  std::uint64_t last_sender = 0;
   std::map<std::uint64_t, std::shared_ptr<Link>> links;  // that have not said hello
   std::uint64_t last_link = 0;
   std::unique_ptr<StreamListener> listener;
