@@ -37,6 +37,7 @@ QemuHypervisor::State::Guest& QemuHypervisor::State::add(QemuRecord record) {
     Guest* guest = find(vm);
     if (guest != nullptr && guest->copy->arrived() && !guest->copy->record().own)
       tell_source(*guest, qemu_handshake::Arrived{});
+    if (guest != nullptr && guest->stream == Guest::Stream::unknown) find_stream(vm);
     look(vm);
   };
   owner.event = [this, vm](const QmpEvent& event) {
@@ -59,6 +60,8 @@ void QemuHypervisor::State::died(const std::string& vm, const absl::Status& why)
   const auto gone = std::make_shared<Guest>(std::move(found->second));
   guests.erase(found);
   tell_source(*gone, qemu_handshake::Lost{std::string(why.message())});
+  for (Reply<Done>& waiting : std::exchange(gone->preparing, {}))
+    waiting(gone->unmade.ok() ? why : gone->unmade);
   // Links close, and copies end, outside of their own calls; what is said goes out first.
   const std::uint64_t number = ++last_gone;
   ended[number] = gone;
@@ -110,9 +113,8 @@ void QemuHypervisor::State::take_up(const std::string& vm) {
   Guest& guest = guests.at(vm);
   guest.up = true;
   const QemuRecord& known = guest.copy->record();
-  // Whoever fills it does so still; a second one is refused.
-  guest.streaming = !known.own;
-  if (!known.own || known.migration.empty()) return;
+  if (!known.own) return find_stream(vm);
+  if (known.migration.empty()) return;
   make_sender(vm, {.migration = known.migration, .endpoint = known.endpoint});
   guest.sender->find();
 }
@@ -143,31 +145,43 @@ void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoc
                         .cpus = spec.reader().getCpus(),
                         .folder = QemuCopy::folder_of(options.run_folder, vm),
                         .incoming = !own};
-  guest.copy->start(
-      qemu_command(start, made_of),
-      Reply<Done>(far_future, guarded([this, vm, own, reply = std::move(reply)](
-                                          const absl::StatusOr<Done>& done) mutable {
-                    if (done.ok() && !own) return expect_stream(vm, std::move(reply));
-                    // After an error it has died, or is in doubt: then it stays here.
-                    const auto found = guests.find(vm);
-                    if (found != guests.end() && (done.ok() || !found->second.copy->doubt().ok()))
-                      found->second.up = true;
-                    reply(done);
-                  })));
+  guest.copy->start(qemu_command(start, made_of),
+                    Reply<Done>(far_future, guarded([this, vm, own, reply = std::move(reply)](
+                                                        const absl::StatusOr<Done>& done) mutable {
+                                  if (!done.ok() || own)
+                                    return made(vm, done.status(), std::move(reply));
+                                  guests.at(vm).preparing.push_back(std::move(reply));
+                                  expect_stream(vm,
+                                                guarded([this, vm](const absl::Status& expecting) {
+                                                  made(vm, expecting, {});
+                                                }));
+                                })));
 }
 
-void QemuHypervisor::State::expect_stream(const std::string& vm, Reply<Done> reply) {
-  const auto on = [](const char* name) { return QmpValue{{"capability", name}, {"state", true}}; };
-  // No switchover-ack: what never comes is what keeps the source from stopping its guest by itself.
-  guests.at(vm).copy->ask(
-      "migrate-set-capabilities",
-      {{"capabilities",
-        QmpValue::array({on("events"), on("return-path"), on("late-block-activate")})}},
-      guarded([this, vm, reply = std::move(reply)](const absl::StatusOr<QmpValue>& done) mutable {
-        if (!done.ok()) return reply(done.status());
-        guests.at(vm).up = true;
-        reply(Done{});
-      }));
+// After an error it has died, or is in doubt: then it stays here. One that cannot be filled is destroyed.
+void QemuHypervisor::State::made(const std::string& vm, const absl::Status& status,
+                                 Reply<Done> reply) {
+  const auto found = guests.find(vm);
+  if (found == guests.end()) return reply(status);
+  Guest& guest = found->second;
+  guest.preparing.push_back(std::move(reply));
+  if (!status.ok() && guest.copy->doubt().ok()) {
+    guest.unmade = status;
+    // Who waits is told by died().
+    return guest.copy->destroy(
+        Reply<Done>(far_future, guarded([this, vm](const absl::StatusOr<Done>& destroyed) {
+                      if (!destroyed.ok()) answer_preparing(vm, destroyed.status());
+                    })));
+  }
+  answer_preparing(vm, status);
+}
+
+void QemuHypervisor::State::answer_preparing(const std::string& vm, const absl::Status& status) {
+  const auto found = guests.find(vm);
+  if (found == guests.end()) return;
+  found->second.up = true;
+  for (Reply<Done>& waiting : std::exchange(found->second.preparing, {}))
+    waiting(status.ok() ? absl::StatusOr<Done>(Done{}) : status);
 }
 
 // ---- transfers -------------------------------------------------------------------------------------------------------
@@ -252,9 +266,13 @@ void QemuHypervisor::prepare_incoming(Message<schema::VmSpec> spec, EventId migr
                                       Reply<Done> reply) {
   const std::string vm = VmName::of(spec.reader()).to_string();
   if (const auto found = state_->guests.find(vm); found != state_->guests.end()) {
-    const QemuRecord& record = found->second.copy->record();
-    if (found->second.up && !record.own && record.migration == migration && record.epoch == epoch)
-      return reply(Done{});
+    State::Guest& guest = found->second;
+    const QemuRecord& record = guest.copy->record();
+    if (!record.own && record.migration == migration && record.epoch == epoch) {
+      if (!guest.copy->doubt().ok()) return reply(guest.copy->doubt());
+      if (guest.up) return reply(Done{});
+      return guest.preparing.push_back(std::move(reply));
+    }
     return reply(absl::AlreadyExistsError(absl::StrCat("this host has another copy of ", vm,
                                                        "; destroy it before migration ",
                                                        migration.to_string(), " brings one")));

@@ -6,7 +6,9 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "hypercall/qemu/copy.h"
 #include "hypercall/qemu/handshake.h"
 #include "hypercall/qemu/qemu_hypervisor.h"
@@ -20,9 +22,12 @@ struct QemuHypervisor::State {
     std::unique_ptr<QemuCopy> copy;
     std::unique_ptr<QemuSender> sender;
     std::uint64_t sender_number = 0;
-    bool up = false;         // listed
-    std::string token;       // of the stream that is expected
-    bool streaming = false;  // it is being filled
+    bool up = false;    // listed
+    std::string token;  // of the stream that is expected
+    // Whether it is being filled; unknown: by an earlier daemon, perhaps.
+    enum class Stream : std::uint8_t { none, unknown, coming } stream = Stream::none;
+    std::vector<Reply<Done>> preparing;  // who waits until it may be filled
+    absl::Status unmade;                 // why it cannot be
     std::shared_ptr<Link> source;
   };
 
@@ -50,11 +55,15 @@ struct QemuHypervisor::State {
   void died(const std::string& vm, const absl::Status& why);
   void make(const Message<schema::VmSpec>& spec, Epoch epoch, const EventId& migration, bool own,
             Reply<Done> reply);
-  void expect_stream(const std::string& vm, Reply<Done> reply);
+  void made(const std::string& vm, const absl::Status& status, Reply<Done> reply);
+  void answer_preparing(const std::string& vm, const absl::Status& status);
   void make_sender(const std::string& vm, TransferOptions sent);
   void stop_send(const std::string& vm, const absl::Status& why, Reply<Done> reply);
 
   absl::Status listen();
+  void expect_stream(const std::string& vm,
+                     absl::AnyInvocable<void(const absl::Status& status) &&> then);
+  void find_stream(const std::string& vm);
   void greeted(const std::shared_ptr<Link>& link, const std::string& bytes);
   absl::StatusOr<qemu_handshake::Frame> answer(const qemu_handshake::Hello& hello);
   void stream_came(const std::string& token, OwnFd stream);

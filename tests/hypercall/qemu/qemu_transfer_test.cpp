@@ -19,8 +19,6 @@
 namespace supercloud {
 namespace {
 
-using State = GuestStatus::State;
-
 constexpr Duration transfer_patience = absl::Seconds(30);
 
 // A target that takes a stream, reads it, and says nothing of what comes of it.
@@ -162,11 +160,11 @@ TEST_F(QemuTransferTest, TheTransferOfAFrozenGuestIsStoppedAtOnceAndEndsWhenItGo
   ASSERT_EQ(b_.prepare(spec_, test_migration(1), 1), absl::OkStatus());
   ASSERT_EQ(a_.send(vm_, test_migration(1), world_.endpoint(1)), absl::OkStatus());
   a_.host().arm(vm_, world_.now());
-  ASSERT_TRUE(wait([&] { return a_.status(vm_)->state == State::frozen; }));
+  ASSERT_TRUE(wait([&] { return a_.status(vm_)->state == GuestStatus::State::frozen; }));
   EXPECT_EQ(a_.stop_send(vm_), absl::OkStatus());
   EXPECT_EQ(a_.stop_send(vm_), absl::OkStatus());
   EXPECT_TRUE(a_.status(vm_)->migration.empty());
-  EXPECT_EQ(a_.status(vm_)->state, State::frozen);
+  EXPECT_EQ(a_.status(vm_)->state, GuestStatus::State::frozen);
   ASSERT_EQ(a_.start(vm_, 2), absl::OkStatus());
   EXPECT_TRUE(a_.executes(vm_));
   EXPECT_TRUE(wait([&] { return !b_.status(vm_).has_value(); })) << "it is sent on";
@@ -179,6 +177,36 @@ TEST_F(QemuTransferTest, ATargetThatDoesNotAnswerIsNotWaitedForForEver) {
   EXPECT_EQ(sent.code(), absl::StatusCode::kUnavailable) << sent;
   EXPECT_NE(sent.message().find("does not answer"), std::string::npos) << sent;
   EXPECT_TRUE(a_.executes(vm_));
+}
+
+// ---- the target's side -----------------------------------------------------------------------------------------------
+
+TEST_F(QemuTransferTest, ACopyThatWasPreparedIsStillFilledAfterARestart) {
+  ASSERT_EQ(b_.prepare(spec_, test_migration(), 1), absl::OkStatus());
+  world_.restart_daemon(1);
+  ASSERT_TRUE(b_.status(vm_).has_value());
+  EXPECT_EQ(b_.status(vm_)->state, GuestStatus::State::incoming);
+  move(test_migration(), 1);
+}
+
+TEST_F(QemuTransferTest, ACopyMayBePreparedAgainWhileItStartsAndBothAreToldHowItEnds) {
+  for (const bool bad : {true, false}) {
+    SCOPED_TRACE(bad);
+    QemuOptions options = world_.options(1);
+    if (bad) options.guests.usual.kernel = "/etc/passwd";
+    world_.start_daemon(1, options);
+    std::array<std::optional<absl::Status>, 2> prepared;
+    for (auto& each : prepared)
+      b_.host().prepare_incoming(spec_, test_migration(), 1,
+                                 Reply<Done>(far_future, [&each](const absl::StatusOr<Done>& done) {
+                                   each = done.status();
+                                 }));
+    EXPECT_EQ(b_.prepare(spec_, test_migration(2), 1).code(), absl::StatusCode::kAlreadyExists);
+    ASSERT_TRUE(wait([&] { return prepared[0].has_value() && prepared[1].has_value(); }));
+    EXPECT_EQ(prepared[0]->ok(), !bad) << *prepared[0];
+    EXPECT_EQ(prepared[1]->ok(), !bad) << *prepared[1];
+    EXPECT_EQ(b_.status(vm_).has_value(), !bad);
+  }
 }
 
 }  // namespace
