@@ -148,6 +148,10 @@ struct KeeperClient::Finding {
   Reply<std::unique_ptr<KeeperClient>> reply;
   TimerId timer = 0;
 
+  // Its loop may end first, and watches nothing then.
+  ~Finding() {
+    if (client != nullptr && client->watched_ >= 0) ::close(std::exchange(client->watched_, -1));
+  }
   static void end(const std::shared_ptr<Finding>& self, absl::StatusOr<KeeperState> state) {
     EventLoop& loop = self->client->loop_;
     loop.cancel(self->timer);
@@ -166,7 +170,9 @@ void KeeperClient::find(EventLoop& loop, std::string socket, Changed changed,
   if (!watched.ok()) return reply(watched.status());
   const int fd = client->watched_ = *watched;
   absl::Status status = send_to(fd, "watch");
-  const auto finding = std::make_shared<Finding>(Finding{std::move(client), std::move(reply)});
+  const auto finding = std::make_shared<Finding>();
+  finding->client = std::move(client);
+  finding->reply = std::move(reply);
   if (status.ok())
     status = loop.watch_fd(fd, EPOLLIN, [finding, fd](std::uint32_t) {
       const std::shared_ptr<Finding> self = finding;  // which this function may not outlive

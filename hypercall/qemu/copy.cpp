@@ -188,11 +188,11 @@ void QemuCopy::be_in_doubt(const absl::Status& why) {
   Reply<Done> starting = std::move(starting_);
   Reply<Done> finding = std::move(finding_);
   const absl::Status failed = start_error_.ok() ? doubt_ : start_error_;
-  const absl::Status doubt = doubt_;
+  const absl::Status why_kept = doubt_;
   std::vector<Reply<Done>> destroyers = std::exchange(destroyers_, {});
   starting(failed);
   finding(Done{});
-  for (Reply<Done>& destroyer : destroyers) destroyer(doubt);
+  for (Reply<Done>& destroyer : destroyers) destroyer(why_kept);
 }
 
 // ---- QEMU ------------------------------------------------------------------------------------------------------------

@@ -72,10 +72,10 @@ class QemuCopy {
   // deadline passed is refused after that, whatever the deadline is moved to.
   std::uint64_t lapses() const;
 
-  // As Hypervisor has them, for this copy. A transfer has been ended before it is resumed; `lapses` is of when that was called.
+  // As Hypervisor has them, for this copy. A transfer has been ended before it is resumed; `called_at` are the lapses of when that was called.
   void arm(Instant deadline);
   absl::Status check_resume(Epoch epoch) const;
-  void resume(Epoch epoch, std::uint64_t lapses, Reply<Done> reply);
+  void resume(Epoch epoch, std::uint64_t called_at, Reply<Done> reply);
   void pause(Reply<Done> reply);
   void destroy(Reply<Done> reply);
 

@@ -46,9 +46,9 @@ absl::Status QemuCopy::check_resume(Epoch epoch) const {
   return absl::OkStatus();
 }
 
-void QemuCopy::resume(Epoch epoch, std::uint64_t lapses, Reply<Done> reply) {
+void QemuCopy::resume(Epoch epoch, std::uint64_t called_at, Reply<Done> reply) {
   if (const absl::Status refused = check_resume(epoch); !refused.ok()) return reply(refused);
-  if (lapses != this->lapses()) return reply(lapsed());
+  if (called_at != lapses()) return reply(lapsed());
   if (running_ && !frozen()) return reply(Done{});
   record_.epoch = epoch;
   record_.own = true;
@@ -63,7 +63,7 @@ void QemuCopy::resume(Epoch epoch, std::uint64_t lapses, Reply<Done> reply) {
   }
   keeper_state_ = *thawed;
   const std::uint64_t number = ++last_resume_;
-  resume_.emplace(Resume{number, thawed->freezes, lapses, std::move(reply)});
+  resume_.emplace(Resume{number, thawed->freezes, called_at, std::move(reply)});
   reach(loop_.clock().now() + start_max,
         Reply<Done>(far_future, [this, number](const absl::StatusOr<Done>& up) {
           if (!resume_ || resume_->number != number) return;  // it was answered: nothing may run

@@ -70,6 +70,7 @@ TEST_F(QemuHypervisorTest, AKernelThatIsNoneEndsTheStartInQemusOwnWords) {
   EXPECT_FALSE(refused.ok());
   EXPECT_NE(refused.message().find("kernel"), std::string::npos) << refused;
   EXPECT_FALSE(a_.status(vm_).has_value());
+  EXPECT_FALSE(std::filesystem::exists(world_.folder(0, vm_)));
   EXPECT_EQ(a_.create(spec_, 1).code(), refused.code()) << "and it may be tried again";
 }
 
@@ -80,6 +81,7 @@ TEST_F(QemuHypervisorTest, AQemuThatIsNoneIsAnErrorThatSaysSo) {
   const absl::Status refused = a_.create(spec_, 1);
   EXPECT_FALSE(refused.ok());
   EXPECT_TRUE(a_.host().list().empty());
+  EXPECT_FALSE(std::filesystem::exists(world_.folder(0, vm_)));
 }
 
 TEST_F(QemuHypervisorTest, AQemuThatCorruptsGuestsIsRefusedAtTheStart) {
