@@ -156,9 +156,11 @@ void QemuCopy::found(std::unique_ptr<KeeperClient> keeper) {
   }
   reach(loop_.clock().now() + start_max,
         Reply<Done>(far_future, [this](const absl::StatusOr<Done>& up) {
-          if (!up.ok())
+          if (!up.ok()) {
+            running_ = record_.own;  // it may
             ABSL_RAW_LOG(WARNING, "%s; it is tried again",
                          std::string(up.status().message()).c_str());
+          }
           finding_(Done{});
         }));
 }
