@@ -37,6 +37,26 @@ void set(void* socket, int option, int value, const char* what) {
   must(zmq_setsockopt(socket, option, &value, sizeof value) == 0, what);
 }
 
+// Of the connections of a socket that is bound. Without a time to live, which would have its peers end their connections themselves.
+void ask_for_life(void* socket, Duration silence_max) {
+  const int silence = static_cast<int>(absl::ToInt64Milliseconds(silence_max));
+  set(socket, ZMQ_HEARTBEAT_IVL, std::max(silence / 3, 1), "heartbeat interval");
+  set(socket, ZMQ_HEARTBEAT_TIMEOUT, silence, "heartbeat timeout");
+}
+
+// Of the connection of a socket that connects. libzmq's own heartbeats would take a connection for dead that it does not read from, since
+// what came by it before waits to be taken; make it anew; and, when some of that is taken, end the process: an assertion, which no longer
+// holds (https://github.com/zeromq/libzmq/issues/3937). The kernel answers for a process that is slow, and ipc has no peers that vanish.
+void have_kernel_ask(void* socket, Duration silence_max) {
+  const int interval = std::max(static_cast<int>(absl::ToInt64Seconds(silence_max / 3)), 1);
+  set(socket, ZMQ_TCP_KEEPALIVE, 1, "keepalive");
+  set(socket, ZMQ_TCP_KEEPALIVE_IDLE, interval, "keepalive idle time");
+  set(socket, ZMQ_TCP_KEEPALIVE_INTVL, interval, "keepalive interval");
+  set(socket, ZMQ_TCP_KEEPALIVE_CNT, 2, "keepalive probes");
+  set(socket, ZMQ_TCP_MAXRT, static_cast<int>(absl::ToInt64Milliseconds(silence_max)),
+      "longest retransmission");
+}
+
 void set_key(void* socket, int option, const CurveKey& key, const char* what) {
   must(zmq_setsockopt(socket, option, key.data(), key.size()) == 0, what);
 }
@@ -108,6 +128,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
       on_writable_(std::move(on_writable)),
       on_reconnected_(std::move(options.on_reconnected)),
       on_shut_out_(std::move(options.on_shut_out)),
+      silence_max_(options.silence_max),
       socket_(socket),
       manual_(options.manual),
       nodrop_(options.nodrop),
@@ -128,12 +149,6 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   if (options.connected_only) set(socket_, ZMQ_IMMEDIATE, 1, "immediate");
   if (options.same_user_only)
     set(socket_, ZMQ_IPC_FILTER_UID, static_cast<int>(::geteuid()), "users");
-  if (options.silence_max > absl::ZeroDuration()) {
-    const int silence = static_cast<int>(absl::ToInt64Milliseconds(options.silence_max));
-    set(socket_, ZMQ_HEARTBEAT_IVL, std::max(silence / 3, 1), "heartbeat interval");
-    set(socket_, ZMQ_HEARTBEAT_TIMEOUT, silence, "heartbeat timeout");
-    set(socket_, ZMQ_HEARTBEAT_TTL, silence, "heartbeat time to live");
-  }
   std::size_t size = sizeof fd_;
   must(zmq_getsockopt(socket_, ZMQ_FD, &fd_, &size) == 0, "descriptor");
 }
@@ -202,6 +217,7 @@ void ZmqSocket::retire(std::unique_ptr<ZmqSocket> socket) {
 }
 
 absl::Status ZmqSocket::bind(const std::string& endpoint) {
+  if (silence_max_ > absl::ZeroDuration()) ask_for_life(socket_, silence_max_);
   if (zmq_bind(socket_, endpoint.c_str()) != 0) return failed("bind to", endpoint);
   if (peers_ != nullptr) peers_->bound(this->endpoint());
   return absl::OkStatus();
@@ -215,6 +231,7 @@ std::string ZmqSocket::endpoint() const {
 }
 
 absl::Status ZmqSocket::connect(const std::string& endpoint) {
+  if (silence_max_ > absl::ZeroDuration()) have_kernel_ask(socket_, silence_max_);
   if (zmq_connect(socket_, endpoint.c_str()) != 0) return failed("connect to", endpoint);
   return absl::OkStatus();
 }

@@ -131,9 +131,10 @@ class Bus:
         socket = self.context.socket(kind)
         socket.linger = 0
         socket.rcvhwm = socket.sndhwm = 100000
-        if kind == zmq.SUB:  # a node that is half gone is found out, and connected to again
-            socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 1000, 3000, 3000
-        else:
+        # A node that is half gone is found out, and connected to again.
+        socket.tcp_keepalive, socket.tcp_keepalive_cnt = 1, 2
+        socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = 1
+        if kind != zmq.SUB:
             socket.immediate = 1
         if self.keys:
             socket.curve_secretkey, socket.curve_publickey = self.keys.secret, self.keys.public

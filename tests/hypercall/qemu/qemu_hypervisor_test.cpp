@@ -218,7 +218,9 @@ TEST_F(QemuHypervisorTest, AGuestMayBeDestroyedWhileItStarts) {
                       }));
     ASSERT_TRUE(world_.wait(patience, [&] { return created && destroyed; }));
     EXPECT_EQ(*destroyed, absl::OkStatus());
-    if (after_ms == 0) EXPECT_FALSE(created->ok());
+    if (after_ms == 0) {
+      EXPECT_FALSE(created->ok());
+    }
     EXPECT_FALSE(a_.status(vm_).has_value());
     EXPECT_FALSE(std::filesystem::exists(world_.folder(0, vm_)));
   }
