@@ -3,7 +3,7 @@
 //
 // The first event of a turn leaves at once: who says one thing at a time never waits. What follows within the turn waits until the turn ends, until
 // the next does not go with it (their topics differ in the first three tokens, by which subscriptions tell them apart), until the message is full, or
-// until what waits has waited for `wait_max` when somebody looks, which the next event does. What is urgent waits for nothing. Only neighbours are
+// until what waits has waited for `wait_max` when somebody looks, which the next event does. Whoever adds what is urgent flushes. Only neighbours are
 // put together, so that the order is that of publishing.
 #pragma once
 

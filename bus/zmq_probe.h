@@ -27,7 +27,7 @@ namespace supercloud {
 // Thread-bound to the loop.
 class ZmqProbe {
  public:
-  // Of an XPUB socket that is not manual, and not bound yet. ResourceExhausted: out of sockets.
+  // Of an XPUB socket that is not manual, and not bound yet. ResourceExhausted: out of sockets; Unavailable: no random numbers.
   static absl::StatusOr<std::unique_ptr<ZmqProbe>> make(const std::shared_ptr<ZmqContext>& context,
                                                         EventLoop& loop, ZmqSocket& publisher);
   ZmqProbe(const ZmqProbe&) = delete;

@@ -42,7 +42,7 @@ class ZmqPublisher {
   // Of one subscriber, markers among them; it is cut off beyond.
   static constexpr std::size_t subscriptions_max = 4096;
 
-  // AlreadyExists: another process has the endpoint; ResourceExhausted; InvalidArgument. `credentials` outlive it, and may change; no key in
+  // AlreadyExists: another process has the endpoint; ResourceExhausted; InvalidArgument; Unavailable: no random numbers. `credentials` outlive it, and may change; no key in
   // them: all is plain.
   static absl::StatusOr<std::unique_ptr<ZmqPublisher>> bind(
       const std::shared_ptr<ZmqContext>& context, EventLoop& loop, const Member& self,
@@ -59,7 +59,7 @@ class ZmqPublisher {
   void trust_changed(const Trust& before);
 
   std::string endpoint() const { return socket_->endpoint(); }
-  // Events that found a subscriber's queue full: those that had room got them.
+  // Events that found a subscriber's queue full, each in every form in which it did: those that had room got them.
   std::uint64_t dropped() const { return dropped_; }
 
  private:

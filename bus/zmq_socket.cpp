@@ -57,6 +57,13 @@ void have_kernel_ask(void* socket, Duration silence_max) {
       "longest retransmission");
 }
 
+int type_of(void* socket) {
+  int type = 0;
+  std::size_t size = sizeof type;
+  must(socket != nullptr && zmq_getsockopt(socket, ZMQ_TYPE, &type, &size) == 0, "type");
+  return type;
+}
+
 void set_key(void* socket, int option, const CurveKey& key, const char* what) {
   must(zmq_setsockopt(socket, option, key.data(), key.size()) == 0, what);
 }
@@ -131,6 +138,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
       silence_max_(options.silence_max),
       socket_(socket),
       manual_(options.manual),
+      parts_of_many_(type_of(socket) == ZMQ_XPUB),
       nodrop_(options.nodrop),
       blocked_(on_writable_ != nullptr) {
   must(socket_ != nullptr, "socket");
@@ -415,7 +423,7 @@ void ZmqSocket::take(Taken& taken, std::size_t messages_max) {
         taken.emptied = count == 0;
         break;
       }
-      more = !manual_ && zmq_msg_more(part) != 0;  // there, each part may be another peer's
+      more = !parts_of_many_ && zmq_msg_more(part) != 0;
       if (part == &beyond) {
         zmq_msg_close(part);
       } else {

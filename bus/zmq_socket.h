@@ -146,6 +146,7 @@ class ZmqSocket {
   zmq_msg_t* current_ = nullptr;  // the last part of the message that is being given
   int sender_ = -1;               // descriptor; -1: libzmq itself
   bool manual_ = false;
+  bool parts_of_many_ = false;  // each part of a message may be another peer's
   bool nodrop_ = false;
   bool blocked_ = false;  // on_writable_ is to run
   bool retired_ = false;

@@ -198,13 +198,13 @@ void Node::on_gap(const BusGap& gap) {
   if (!state_->has_left) state_->report_gap(gap);
 }
 
-void Node::on_slow_subscribers(std::uint64_t times) {
+void Node::on_slow_subscribers(std::uint64_t events) {
   if (state_->has_left) return;
   // The bus knows not who it was, but that each time it was an event that did not fit: they themselves say what they missed.
-  state_->runtime.report([name = name(), times](schema::Payload::Builder payload) {
+  state_->runtime.report([name = name(), events](schema::Payload::Builder payload) {
     auto slow = payload.initBusSlowSubscriber();
     slow.setSubscriber(absl::StrCat("a process that subscribes to ", name));
-    slow.setBacklog(times);
+    slow.setBacklog(events);
     slow.setDone("dropped");
   });
 }

@@ -65,8 +65,8 @@ class Node final : public BusReceiver {
   static constexpr std::size_t publishers_max = 256;
   void publish_for(std::string_view publisher, Draft draft, Reply<Event> reply);
 
-  // Queues of the bus towards other processes were full, that often since the last call.
-  void on_slow_subscribers(std::uint64_t times);
+  // So many events since the last call found queues of the bus towards other processes full.
+  void on_slow_subscribers(std::uint64_t events);
 
   // BusReceiver
   void on_event(Event event) override;

@@ -13,10 +13,9 @@ namespace {
 constexpr Duration report_backoff_min = absl::Seconds(1);
 constexpr Duration report_backoff_max = absl::Seconds(10);
 
-// What the bus holds back until the turn ends, and whoever else shares the loop, waits for no more mail than that. The clock is read now and then: a
-// short turn, of which there are many, need not.
+// What the bus holds back until the turn ends, and whoever else shares the loop, waits for no more mail than that behind the first piece, but
+// for the piece that is under way. A turn of one piece, of which there are many, reads no clock.
 constexpr Duration turn_max = absl::Microseconds(50);
-constexpr std::size_t mail_between_looks = 8;
 
 }  // namespace
 
@@ -70,13 +69,16 @@ void Runtime::schedule() {
 
 void Runtime::dispatch() {
   Instant end;
-  for (std::size_t i = 1; i <= options_.batch && !mail_.empty(); ++i) {
+  for (std::size_t i = 0; i < options_.batch && !mail_.empty(); ++i) {
     Mail mail = mail_.pop();
     mail.cell->take(mail);
-    if (i % mail_between_looks != 0) continue;
+    if (mail_.empty()) break;
     const Instant now = seams_.scheduler.clock().now();
-    if (i == mail_between_looks) end = now + turn_max;
-    if (now >= end) break;
+    if (i == 0) {
+      end = now + turn_max;
+    } else if (now >= end) {
+      break;
+    }
   }
   scheduled_ = false;
   if (!mail_.empty()) schedule();

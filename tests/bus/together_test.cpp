@@ -211,7 +211,8 @@ class TappedTest : public TogetherTest {
     ASSERT_TRUE(run_until([&] { return a_->sees("b") && b_->sees("a"); }));
     ASSERT_TRUE(subscribe(*b_, "vm."));
     // Until another marker has come, events come both ways.
-    for (int turn = 0; turn < 200 && !together_; ++turn) together_ = say_together();
+    for (int turn = 0; turn < 200 && !together_ && !HasFailure(); ++turn)
+      together_ = say_together();
     ASSERT_TRUE(together_);
   }
   // `events` in one turn, and one more in another, that tells of what is missing of them. False: `b` has not all of them.

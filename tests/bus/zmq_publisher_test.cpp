@@ -2,14 +2,17 @@
 #include "bus/zmq_publisher.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <functional>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "bus/zmq_bus.h"
@@ -42,6 +45,11 @@ class RawPeer {
       greeting += ready;
     }
     put(greeting);
+    if (version == 2) return;
+    // Until both are ready libzmq takes a message for a mistake.
+    pollfd readable{fd_, POLLIN, 0};
+    for (int parts = 0; parts < 10 && !heard("READY"); ++parts) ::poll(&readable, 1, 20'000);
+    EXPECT_TRUE(heard("READY"));
   }
   ~RawPeer() { ::close(fd_); }
   RawPeer(const RawPeer&) = delete;
@@ -49,6 +57,15 @@ class RawPeer {
 
   void subscribe(const std::string& topic) { message('\x01' + topic); }
   void unsubscribe(const std::string& topic) { message('\x00' + topic); }
+  // Of a message that goes on.
+  void part(const std::string& body) { frame('\x01', body); }
+  // What the kernel takes from a sender before this one reads.
+  std::size_t kernel_bytes() const {
+    int bytes = 0;
+    socklen_t size = sizeof bytes;
+    EXPECT_EQ(::getsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &bytes, &size), 0);
+    return static_cast<std::size_t>(bytes);
+  }
   // Whether such bytes have come.
   bool heard(const std::string& bytes) {
     std::array<char, 4096> buffer;
@@ -58,8 +75,9 @@ class RawPeer {
   }
 
  private:
-  void message(const std::string& body) {
-    put(std::string{'\x00', static_cast<char>(body.size())} + body);
+  void message(const std::string& body) { frame('\x00', body); }
+  void frame(char flags, const std::string& body) {
+    put(std::string{flags, static_cast<char>(body.size())} + body);
   }
   void put(const std::string& bytes) {
     EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL),
@@ -130,8 +148,8 @@ TEST_F(ZmqPublisherTest, nobody_is_cut_off_by_what_another_lets_go) {
       raw.subscribe(prefix);
       raw.unsubscribe(prefix);
       raw.unsubscribe(prefix);
-      for (int i = 0; i < 2;
-           ++i) {  // the second is heard behind all that the first may have led to
+      // The second is heard behind all that the first may have led to.
+      for (int i = 0; i < 2; ++i) {
         const std::string said = new_marker();
         raw.subscribe(said);
         ASSERT_TRUE(eventually([&] { return raw.heard(said); })) << version;
@@ -147,6 +165,24 @@ TEST_F(ZmqPublisherTest, nobody_is_cut_off_by_what_another_lets_go) {
   }
 }
 
+// Of a message of two parts libzmq tells the first, as one that goes on, and not the second, where it lets go what others have.
+TEST_F(ZmqPublisherTest, a_message_of_parts_takes_no_subscription_of_anothers_with_it) {
+  Listener listener(endpoint());
+  const std::string common = new_marker();
+  listener.subscribe(common);
+  RawPeer raw(path_, 3);
+  for (int i = 0; i < 20; ++i) {
+    const std::string ready = new_marker();
+    raw.subscribe(common);
+    raw.part("x");
+    raw.unsubscribe(common);
+    listener.subscribe(ready);
+    // Nothing says when both have come, to be taken one behind the other: most times by now.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    ASSERT_TRUE(eventually([&] { return listener.has(ready); })) << i;
+  }
+}
+
 TEST_F(ZmqPublisherTest, a_marker_is_answered_though_another_has_subscribed_it_before) {
   const std::string marker = new_marker();
   RawPeer raw(path_, 3);
@@ -158,7 +194,7 @@ TEST_F(ZmqPublisherTest, a_marker_is_answered_though_another_has_subscribed_it_b
 }
 
 TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bounded_in_bytes) {
-  constexpr std::size_t messages = 8, sockets_bytes = 1 << 20;  // of the kernel's, more than it has
+  constexpr std::size_t messages = 8;
   const std::string path = path_ + ".short";
   std::uint64_t told = 0;
   auto made =
@@ -175,6 +211,7 @@ TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bound
   raw.subscribe(std::string(together_lead) + "vm.");
   raw.subscribe(ready);
   ASSERT_TRUE(eventually([&] { return raw.heard(ready); }));
+  const std::size_t sockets_bytes = 2 * raw.kernel_bytes();
   std::size_t bytes = 0;
   while (publisher.dropped() == 0 && bytes < 100 * sockets_bytes) {
     const Event event = streams_.event(pool_, "executor", "web1");

@@ -27,33 +27,31 @@ namespace {
 TEST(ZmqSocketTest, what_comes_while_nothing_can_be_sent_is_taken) {
   EventLoop loop;
   const auto context = std::make_shared<ZmqContext>();
-  void* sender = zmq_socket(context->get(), ZMQ_PUSH);
-  std::vector<std::string> heard;
-  {
-    // It never may send: each time it has taken what there was, it asks whether it may by now.
-    ZmqSocket socket(
-        context, ZMQ_PULL, {}, loop,
-        [&](ZmqSocket::Frames frames) {
-          heard.emplace_back(frames[0]);
-          // Behind all that was taken, and before that question.
-          if (heard.size() == 1) {
-            EXPECT_EQ(zmq_send(sender, "second", 6, 0), 6);
-          }
-        },
-        [] { FAIL() << "a PULL socket sends nothing"; });
-    ASSERT_TRUE(socket.bind("inproc://pull").ok());
-    ASSERT_EQ(zmq_connect(sender, "inproc://pull"), 0);
-    socket.start();
-    bool waits = false;  // for the descriptor alone
-    loop.post([&] { loop.post([&] { waits = true; }); });
-    ASSERT_TRUE(loop.run_until([&] { return waits; }, absl::Seconds(20)));
-    ASSERT_EQ(zmq_send(sender, "first", 5, 0), 5);
-    EXPECT_TRUE(loop.run_until([&] { return heard.size() == 2; }, absl::Seconds(20)));
-  }
-  EXPECT_EQ(heard, (std::vector<std::string>{"first", "second"}));
+  const std::unique_ptr<void, int (*)(void*)> sender(zmq_socket(context->get(), ZMQ_PUSH),
+                                                     zmq_close);
   const int none = 0;
-  zmq_setsockopt(sender, ZMQ_LINGER, &none, sizeof none);
-  zmq_close(sender);
+  zmq_setsockopt(sender.get(), ZMQ_LINGER, &none, sizeof none);
+  std::vector<std::string> heard;
+  // It never may send: each time it has taken what there was, it asks whether it may by now.
+  ZmqSocket socket(
+      context, ZMQ_PULL, {}, loop,
+      [&](ZmqSocket::Frames frames) {
+        heard.emplace_back(frames[0]);
+        // Behind all that was taken, and before that question.
+        if (heard.size() == 1) {
+          EXPECT_EQ(zmq_send(sender.get(), "second", 6, 0), 6);
+        }
+      },
+      [] { FAIL() << "a PULL socket sends nothing"; });
+  ASSERT_TRUE(socket.bind("inproc://pull").ok());
+  ASSERT_EQ(zmq_connect(sender.get(), "inproc://pull"), 0);
+  socket.start();
+  bool waits = false;  // for the descriptor alone
+  loop.post([&] { loop.post([&] { waits = true; }); });
+  ASSERT_TRUE(loop.run_until([&] { return waits; }, absl::Seconds(20)));
+  ASSERT_EQ(zmq_send(sender.get(), "first", 5, 0), 5);
+  EXPECT_TRUE(loop.run_until([&] { return heard.size() == 2; }, absl::Seconds(20)));
+  EXPECT_EQ(heard, (std::vector<std::string>{"first", "second"}));
 }
 
 // A SUB socket that has room for few messages, and the XPUB socket that it connects to.
