@@ -176,12 +176,13 @@ class KeeperProcessTest : public testing::Test {
     EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(options.socket); }));
     return no_process_is_left() && eventually([&] { return no_cgroup_is_left(); });
   }
-  // The parent of the guest's process.
+  // The parent of the guest's process. 0: it is not known; never to be killed, for that is the test's own group.
   pid_t keeper_process() {
     std::ifstream file("/proc/" + std::to_string(state().guest) + "/stat");
     std::string stat;
     std::getline(file, stat);
-    return std::atoi(stat.c_str() + stat.rfind(')') + 4);
+    const std::size_t name_end = stat.rfind(')');
+    return name_end == std::string::npos ? 0 : std::atoi(stat.substr(name_end).c_str() + 4);
   }
 
   EventLoop loop;

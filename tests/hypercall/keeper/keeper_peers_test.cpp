@@ -122,7 +122,9 @@ TEST_F(KeeperPeers, stop_with_the_first_cgroup_freezer_too) {
   ASSERT_TRUE(client->thaw(now() + absl::Seconds(60)).ok());
   EXPECT_TRUE(all_go_on());
   ASSERT_TRUE(client->arm(now()).ok());
-  ::kill(keeper_process(), SIGKILL);
+  const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGKILL);
   ASSERT_TRUE(eventually([&] { return !told.empty() && told.back().phase == Phase::ended; }));
   EXPECT_TRUE(stands_still());
   const absl::Status swept = sweep();

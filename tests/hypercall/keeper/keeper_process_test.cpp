@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/hypercall/keeper/keeper_fixture.h"
@@ -145,6 +146,8 @@ TEST_P(Keepers, freeze_first_when_they_were_stopped_themselves) {
   start();
   const pid_t keeper = keeper_process();
   const pid_t guest = state().guest;
+  ASSERT_GT(keeper, 1);
+  ASSERT_GT(guest, 1);
   const int late = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -155,6 +158,7 @@ TEST_P(Keepers, freeze_first_when_they_were_stopped_themselves) {
   ASSERT_TRUE(client->arm(deadline).ok());
   ::kill(keeper, SIGSTOP);
   ::kill(guest, SIGSTOP);
+  const absl::Cleanup goes_on = [keeper] { ::kill(keeper, SIGCONT); };
   ASSERT_TRUE(eventually([&] { return now() > deadline + absl::Milliseconds(50); }));
   EXPECT_TRUE(absl::IsUnavailable(client->status().status()));
   // What a daemon sent meanwhile comes too late.
@@ -179,7 +183,9 @@ TEST_P(Keepers, freeze_first_when_they_were_stopped_themselves) {
 TEST_P(Keepers, take_the_guest_with_them_when_they_are_killed) {
   start();
   ASSERT_TRUE(client->arm(now() + absl::Seconds(60)).ok());
-  ::kill(keeper_process(), SIGKILL);
+  const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGKILL);
   ASSERT_TRUE(eventually([&] { return !told.empty(); }));
   EXPECT_EQ(told.back().end, "keeper lost");
   EXPECT_TRUE(no_process_is_left());
@@ -193,7 +199,9 @@ TEST_P(Keepers, take_the_guest_with_them_when_they_are_killed) {
 TEST_P(Keepers, leave_nothing_when_they_were_killed_with_a_frozen_family_and_another_follows) {
   start({"family"}, 4);
   ASSERT_TRUE(client->arm(now()).ok());
-  ::kill(keeper_process(), SIGKILL);
+  const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGKILL);
   ASSERT_TRUE(eventually([&] { return !told.empty() && told.back().phase == Phase::ended; }));
   std::vector<pid_t> old;
   for (CountedThread& thread : page->thread) {
@@ -232,7 +240,9 @@ TEST_P(Keepers, who_cannot_be_reached_are_not_swept_as_long_as_they_live) {
 TEST_P(Keepers, who_are_stopped_hold_up_their_daemon_once_and_do_later_what_they_were_told) {
   start();
   const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
   ::kill(keeper, SIGSTOP);
+  const absl::Cleanup goes_on = [keeper] { ::kill(keeper, SIGCONT); };
   EXPECT_TRUE(absl::IsUnavailable(client->status().status()));
   const Instant begin = now();
   const Instant deadline = begin + absl::Seconds(60);
@@ -285,7 +295,9 @@ TEST_P(Keepers, kill_all_of_the_guest_before_they_say_so) {
 
 TEST_P(Keepers, end_with_the_guest_and_say_how) {
   start({"family"}, 4);
-  ::kill(state().guest, SIGTERM);
+  const pid_t guest = state().guest;
+  ASSERT_GT(guest, 1);
+  ::kill(guest, SIGTERM);
   ASSERT_TRUE(eventually([&] { return !told.empty(); }));
   EXPECT_EQ(told.back().end, "signal=15");
   EXPECT_TRUE(nothing_is_left()) << "what it had started does not outlive it";

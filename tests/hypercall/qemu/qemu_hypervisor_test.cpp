@@ -7,10 +7,9 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <functional>
-#include <optional>
 #include <string>
 
+#include "absl/cleanup/cleanup.h"
 #include "hypercall/qemu/record.h"
 #include "tests/hypercall/qemu/qemu_world.h"
 
@@ -29,15 +28,6 @@ class QemuHypervisorTest : public ::testing::Test {
   }
   void use(const QemuOptions& options) { world_.start_daemon(0, options); }
 
-  // A call that is made until it succeeds; its last answer.
-  absl::Status until_ok(const std::function<absl::Status()>& call) {
-    absl::Status last;
-    for (const Instant end = world_.now() + patience; world_.now() < end;) {
-      if (last = call(); last.ok()) break;
-      world_.wait(absl::Milliseconds(50), [] { return false; });
-    }
-    return last;
-  }
   bool is_gone(int index) {
     return world_.wait(patience,
                        [&] { return !std::filesystem::exists(world_.folder(index, vm_)); });
@@ -99,10 +89,11 @@ TEST_F(QemuHypervisorTest, AQemuThatCorruptsGuestsIsRefusedAtTheStart) {
 // ---- what is found, and what may be taken for gone -------------------------------------------------------------------
 
 TEST_F(QemuHypervisorTest, AGuestWhoseKeeperDoesNotAnswerIsKeptUntilThatIsKnown) {
-  run_guest();
+  ASSERT_NO_FATAL_FAILURE(run_guest());
   const pid_t keeper = world_.keeper_process(0, vm_);
-  ASSERT_GT(keeper, 0);
+  ASSERT_GT(keeper, 1);
   ::kill(keeper, SIGSTOP);
+  const absl::Cleanup goes_on = [keeper] { ::kill(keeper, SIGCONT); };
   world_.restart_daemon(0);
   EXPECT_TRUE(a_.status(vm_).has_value()) << "it lives";
   EXPECT_EQ(a_.pause(vm_).code(), absl::StatusCode::kUnavailable);
@@ -112,12 +103,12 @@ TEST_F(QemuHypervisorTest, AGuestWhoseKeeperDoesNotAnswerIsKeptUntilThatIsKnown)
   EXPECT_EQ(a_.create(spec_, 2).code(), absl::StatusCode::kAlreadyExists);
   EXPECT_TRUE(a_.executes(vm_));
   ::kill(keeper, SIGCONT);
-  EXPECT_EQ(until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
+  EXPECT_EQ(world_.until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
   EXPECT_EQ(a_.start(vm_, 2), absl::OkStatus());
 }
 
 TEST_F(QemuHypervisorTest, AFolderWhoseRecordIsLostIsNotTakenFromAGuestThatLives) {
-  run_guest();
+  ASSERT_NO_FATAL_FAILURE(run_guest());
   const std::filesystem::path folder = world_.folder(0, vm_);
   std::filesystem::rename(folder / QemuRecord::file, folder / "aside");
   world_.restart_daemon(0);
@@ -128,15 +119,16 @@ TEST_F(QemuHypervisorTest, AFolderWhoseRecordIsLostIsNotTakenFromAGuestThatLives
   EXPECT_TRUE(a_.executes(vm_));
   std::filesystem::rename(folder / "aside", folder / QemuRecord::file);
   world_.restart_daemon(0);
-  ASSERT_TRUE(a_.status(vm_).has_value());
-  EXPECT_EQ(a_.status(vm_)->state, GuestStatus::State::running);
+  EXPECT_TRUE(a_.is(vm_, GuestStatus::State::running));
 }
 
 TEST_F(QemuHypervisorTest, AFolderThatIsLeftOfADeadGuestIsTakenByTheNext) {
-  run_guest();
+  ASSERT_NO_FATAL_FAILURE(run_guest());
   const std::filesystem::path folder = world_.folder(0, vm_);
   const pid_t keeper = world_.keeper_process(0, vm_);
   const pid_t qemu = world_.qemu_process(0, vm_);
+  ASSERT_GT(keeper, 1);
+  ASSERT_GT(qemu, 1);
   world_.stop_daemon(0);
   std::filesystem::remove(folder / QemuRecord::file);
   ::kill(keeper, SIGKILL);
@@ -149,12 +141,15 @@ TEST_F(QemuHypervisorTest, AFolderThatIsLeftOfADeadGuestIsTakenByTheNext) {
 TEST_F(QemuHypervisorTest, AGuestWhoseKeeperIsKilledIsGoneWithAllThatItLeft) {
   for (const bool frozen : {false, true}) {
     SCOPED_TRACE(frozen);
-    run_guest();
+    ASSERT_NO_FATAL_FAILURE(run_guest());
     if (frozen) a_.host().arm(vm_, world_.now());
-    ASSERT_TRUE(world_.wait(
-        patience, [&] { return !frozen || a_.status(vm_)->state == GuestStatus::State::frozen; }));
+    ASSERT_TRUE(
+        world_.wait(patience, [&] { return !frozen || a_.is(vm_, GuestStatus::State::frozen); }));
     const pid_t qemu = world_.qemu_process(0, vm_);
-    ::kill(world_.keeper_process(0, vm_), SIGKILL);
+    const pid_t keeper = world_.keeper_process(0, vm_);
+    ASSERT_GT(qemu, 1);
+    ASSERT_GT(keeper, 1);
+    ::kill(keeper, SIGKILL);
     EXPECT_TRUE(world_.wait(patience, [&] { return !a_.status(vm_).has_value(); }));
     EXPECT_TRUE(is_gone(0));
     EXPECT_TRUE(world_.wait(patience, [&] { return !QemuWorld::lives(qemu); }));
@@ -163,10 +158,12 @@ TEST_F(QemuHypervisorTest, AGuestWhoseKeeperIsKilledIsGoneWithAllThatItLeft) {
 }
 
 TEST_F(QemuHypervisorTest, AGuestWhoseKeeperWasKilledWithItsDaemonIsSweptByTheNext) {
-  run_guest();
+  ASSERT_NO_FATAL_FAILURE(run_guest());
   a_.host().arm(vm_, world_.now());
   const pid_t qemu = world_.qemu_process(0, vm_);
   const pid_t keeper = world_.keeper_process(0, vm_);
+  ASSERT_GT(qemu, 1);
+  ASSERT_GT(keeper, 1);
   world_.stop_daemon(0);
   ::kill(keeper, SIGKILL);
   ASSERT_TRUE(world_.wait(patience, [&] { return !QemuWorld::lives(keeper); }));
@@ -207,19 +204,15 @@ TEST_F(QemuHypervisorTest, WhatIsAnotherUsersIsLeftToHim) {
 TEST_F(QemuHypervisorTest, AGuestMayBeDestroyedWhileItStarts) {
   for (const int after_ms : {0, 5, 50, 200}) {
     SCOPED_TRACE(after_ms);
-    std::optional<absl::Status> created;
-    std::optional<absl::Status> destroyed;
-    a_.host().create(spec_, 1, Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
-                       created = done.status();
-                     }));
+    const LateAnswer created;
+    const LateAnswer destroyed;
+    a_.host().create(spec_, 1, created.reply());
     world_.wait(absl::Milliseconds(after_ms), [] { return false; });
-    a_.host().destroy(vm_, Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) {
-                        destroyed = done.status();
-                      }));
-    ASSERT_TRUE(world_.wait(patience, [&] { return created && destroyed; }));
-    EXPECT_EQ(*destroyed, absl::OkStatus());
+    a_.host().destroy(vm_, destroyed.reply());
+    ASSERT_TRUE(world_.wait(patience, [&] { return created.came() && destroyed.came(); }));
+    EXPECT_EQ(destroyed.status(), absl::OkStatus());
     if (after_ms == 0) {
-      EXPECT_FALSE(created->ok());
+      EXPECT_FALSE(created.status().ok());
     }
     EXPECT_FALSE(a_.status(vm_).has_value());
     EXPECT_FALSE(std::filesystem::exists(world_.folder(0, vm_)));
@@ -229,7 +222,7 @@ TEST_F(QemuHypervisorTest, AGuestMayBeDestroyedWhileItStarts) {
 // ---- QEMU ------------------------------------------------------------------------------------------------------------
 
 TEST_F(QemuHypervisorTest, AConnectionToQemuThatIsLostIsMadeAgain) {
-  run_guest();
+  ASSERT_NO_FATAL_FAILURE(run_guest());
   const std::string path = world_.folder(0, vm_) + "/qmp";
   int cut = 0;
   for (int fd = 3; fd < 1024; ++fd) {
@@ -242,7 +235,7 @@ TEST_F(QemuHypervisorTest, AConnectionToQemuThatIsLostIsMadeAgain) {
   }
   ASSERT_EQ(cut, 1) << "connections to " << path;
   world_.wait(absl::Milliseconds(1), [] { return false; });
-  EXPECT_EQ(until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
+  EXPECT_EQ(world_.until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
   EXPECT_FALSE(a_.executes(vm_));
   EXPECT_EQ(a_.start(vm_, 2), absl::OkStatus());
   EXPECT_TRUE(a_.executes(vm_));

@@ -14,6 +14,7 @@
 
 #include "hypercall/keeper/protocol.h"
 #include "hypercall/qemu/copy.h"
+#include "hypercall/qemu/record.h"
 #include "tests/guest/guest_parts.h"
 
 namespace supercloud {
@@ -55,10 +56,10 @@ QemuWorld::QemuWorld() {
 QemuWorld::~QemuWorld() {
   for (int index : {0, 1}) {
     if (side(index).hypervisor == nullptr) continue;
-    for (const GuestStatus& status : host(index).list()) {
-      bool gone = false;
-      host(index).destroy(status.vm, Reply<Done>(far_future, [&](const auto&) { gone = true; }));
-      EXPECT_TRUE(wait(qemu_patience, [&] { return gone; }));
+    for (const std::string& vm : all_guests(index)) {
+      const LateAnswer gone;
+      host(index).destroy(vm, gone.reply());
+      EXPECT_TRUE(wait(qemu_patience, [&] { return gone.came(); }));
     }
     std::error_code error;
     for (const auto& left : std::filesystem::recursive_directory_iterator(run_folder(index), error))
@@ -72,6 +73,17 @@ QemuWorld::~QemuWorld() {
   }
   std::error_code error;
   std::filesystem::remove_all(folder_, error);
+}
+
+// Also those that are not listed, as they start still.
+std::set<std::string> QemuWorld::all_guests(int index) {
+  std::set<std::string> all;
+  for (const GuestStatus& status : host(index).list()) all.insert(status.vm);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(run_folder(index), error))
+    if (const auto record = QemuRecord::load(entry.path().string()); record.ok())
+      all.insert(record->vm);
+  return all;
 }
 
 std::string QemuWorld::run_folder(int index) const {
@@ -106,8 +118,8 @@ pid_t QemuWorld::qemu_process(int index, const std::string& vm) {
 }
 
 pid_t QemuWorld::keeper_process(int index, const std::string& vm) {
-  const pid_t qemu = qemu_process(index, vm);
-  return qemu == 0 ? 0 : std::atoi(process_facts(qemu).substr(2).c_str());
+  const std::string facts = process_facts(qemu_process(index, vm));
+  return facts.size() <= 2 ? 0 : std::atoi(facts.c_str() + 2);
 }
 
 bool QemuWorld::lives(pid_t process) {
@@ -133,11 +145,10 @@ void QemuWorld::start_daemon(int index, QemuOptions options) {
   ASSERT_TRUE(network.ok()) << network.status();
   daemon.network = *std::move(network);
   daemon.hypervisor = std::make_unique<QemuHypervisor>(loop, *daemon.network, std::move(options));
-  std::optional<absl::Status> started;
-  daemon.hypervisor->start(
-      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { started = done.status(); }));
-  ASSERT_TRUE(wait(qemu_patience, [&] { return started.has_value(); }));
-  EXPECT_TRUE(started->ok()) << *started;
+  const LateAnswer started;
+  daemon.hypervisor->start(started.reply());
+  ASSERT_TRUE(wait(qemu_patience, [&] { return started.came(); }));
+  EXPECT_EQ(started.status(), absl::OkStatus());
 }
 
 void QemuWorld::restart_daemon(int index) { start_daemon(index, options(index)); }
@@ -150,6 +161,15 @@ bool QemuWorld::wait(Duration limit, const std::function<bool()>& condition) {
     if (loop.run_until(condition, std::min(look_again, end - now()))) return true;
   }
   return condition();
+}
+
+absl::Status QemuWorld::until_ok(const std::function<absl::Status()>& call) {
+  absl::Status last;
+  for (const Instant end = now() + qemu_patience; now() < end;) {
+    if (last = call(); last.ok()) break;
+    wait(absl::Milliseconds(50), [] { return false; });
+  }
+  return last;
 }
 
 void QemuWorld::cut_streams() {
