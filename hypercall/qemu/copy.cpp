@@ -148,6 +148,7 @@ void QemuCopy::found(std::unique_ptr<KeeperClient> keeper) {
   const bool doubted = !std::exchange(doubt_, absl::OkStatus()).ok();
   if (destroying_) return kill();
   if (!armed_ && keeper_state_.deadline) deadline_ = *keeper_state_.deadline;
+  if (armed_) arm(deadline_);  // what it was not told meanwhile
   if (doubted) owner_.look();
   // A frozen QEMU says nothing; what it was doing is known.
   if (frozen()) {
@@ -323,7 +324,11 @@ void QemuCopy::keeper_changed(const KeeperState& state) {
     return state.end == KeeperClient::lost ? lose_keeper() : end(state.end);
   if (keeper_ == nullptr) return;
   // What it has told may be older than what it has answered since.
-  if (const auto now = keeper_->status(); now.ok()) take_state(*now);
+  if (const auto now = keeper_->status(); now.ok()) return take_state(*now);
+  // It owes answers, and may tell nothing again. A freeze that was counted before has been thawed since.
+  const bool older = state.freezes < keeper_state_.freezes ||
+                     (state.freezes == keeper_state_.freezes && !frozen());
+  if (!older) take_state(state);
 }
 
 void QemuCopy::take_state(const KeeperState& state) {

@@ -27,6 +27,19 @@ class QemuHypervisorTest : public ::testing::Test {
     if (!world_.missing().empty()) GTEST_SKIP() << world_.missing();
   }
   void use(const QemuOptions& options) { world_.start_daemon(0, options); }
+  // The daemon's connections to a socket; how many there were.
+  static int cut_connections_to(const std::string& path) {
+    int cut = 0;
+    for (int fd = 3; fd < 1024; ++fd) {
+      sockaddr_un peer{};
+      socklen_t size = sizeof peer;
+      if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+          peer.sun_family == AF_UNIX && size > sizeof peer.sun_family && path == peer.sun_path &&
+          ::shutdown(fd, SHUT_RDWR) == 0)
+        ++cut;
+    }
+    return cut;
+  }
 
   bool is_gone(int index) {
     return world_.wait(patience,
@@ -105,6 +118,40 @@ TEST_F(QemuHypervisorTest, AGuestWhoseKeeperDoesNotAnswerIsKeptUntilThatIsKnown)
   ::kill(keeper, SIGCONT);
   EXPECT_EQ(world_.until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
   EXPECT_EQ(a_.start(vm_, 2), absl::OkStatus());
+}
+
+// What it was told to do late, it does after it has told of the freeze.
+TEST_F(QemuHypervisorTest, AFreezeIsSeenAlthoughTheKeeperOwesAnswers) {
+  ASSERT_NO_FATAL_FAILURE(run_guest());
+  const pid_t keeper = world_.keeper_process(0, vm_);
+  ASSERT_GT(keeper, 1);
+  const Instant deadline = world_.now() + absl::Milliseconds(300);
+  a_.host().arm(vm_, deadline);
+  ::kill(keeper, SIGSTOP);
+  const absl::Cleanup goes_on = [keeper] { ::kill(keeper, SIGCONT); };
+  constexpr int owed = 100;  // so that it takes longer to answer them than to tell
+  for (int i = 0; i < owed; ++i) a_.host().arm(vm_, world_.now() + absl::Hours(1));
+  ASSERT_TRUE(world_.wait(patience, [&] { return world_.now() > deadline; }));
+  EXPECT_TRUE(a_.is(vm_, GuestStatus::State::running));
+  ::kill(keeper, SIGCONT);
+  EXPECT_TRUE(world_.wait(patience, [&] { return a_.is(vm_, GuestStatus::State::frozen); }));
+  EXPECT_FALSE(a_.executes(vm_));
+}
+
+TEST_F(QemuHypervisorTest, ADeadlineThatIsMovedWhileAGuestIsInDoubtHoldsWhenItIsFound) {
+  ASSERT_NO_FATAL_FAILURE(run_guest());
+  const pid_t keeper = world_.keeper_process(0, vm_);
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGSTOP);
+  const absl::Cleanup goes_on = [keeper] { ::kill(keeper, SIGCONT); };
+  ASSERT_GT(cut_connections_to(world_.folder(0, vm_) + "/keeper"), 0);
+  ASSERT_TRUE(world_.wait(
+      patience, [&] { return a_.resume(vm_, 1).code() == absl::StatusCode::kUnavailable; }));
+  a_.host().arm(vm_, world_.now());
+  EXPECT_TRUE(a_.executes(vm_)) << "nobody could stop it yet";
+  ::kill(keeper, SIGCONT);
+  EXPECT_TRUE(world_.wait(patience, [&] { return a_.is(vm_, GuestStatus::State::frozen); }));
+  EXPECT_FALSE(a_.executes(vm_));
 }
 
 TEST_F(QemuHypervisorTest, AFolderWhoseRecordIsLostIsNotTakenFromAGuestThatLives) {
@@ -224,16 +271,7 @@ TEST_F(QemuHypervisorTest, AGuestMayBeDestroyedWhileItStarts) {
 TEST_F(QemuHypervisorTest, AConnectionToQemuThatIsLostIsMadeAgain) {
   ASSERT_NO_FATAL_FAILURE(run_guest());
   const std::string path = world_.folder(0, vm_) + "/qmp";
-  int cut = 0;
-  for (int fd = 3; fd < 1024; ++fd) {
-    sockaddr_un peer{};
-    socklen_t size = sizeof peer;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
-        peer.sun_family == AF_UNIX && size > sizeof peer.sun_family && path == peer.sun_path &&
-        ::shutdown(fd, SHUT_RDWR) == 0)
-      ++cut;
-  }
-  ASSERT_EQ(cut, 1) << "connections to " << path;
+  ASSERT_EQ(cut_connections_to(path), 1) << "connections to " << path;
   world_.wait(absl::Milliseconds(1), [] { return false; });
   EXPECT_EQ(world_.until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
   EXPECT_FALSE(a_.executes(vm_));
