@@ -331,7 +331,8 @@ void QemuHypervisor::stop_send(std::string vm, Reply<Done> reply) {
 void QemuHypervisor::resume(std::string vm, Epoch epoch, Reply<Done> reply) {
   State::Guest* guest = state_->find(vm);
   if (guest == nullptr) return reply(no_qemu_copy(vm));
-  if (guest->sender == nullptr || guest->copy->running())
+  const bool runs = guest->copy->running() && !guest->copy->frozen();
+  if (guest->sender == nullptr || runs)
     return guest->copy->resume(epoch, guest->copy->lapses(), std::move(reply));
   if (const absl::Status refused = guest->copy->check_resume(epoch); !refused.ok())
     return reply(refused);

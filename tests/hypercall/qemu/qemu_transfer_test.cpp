@@ -160,6 +160,20 @@ TEST_F(QemuTransferTest, TheTransferOfAFrozenGuestIsStoppedAtOnceAndEndsWhenItGo
   move(test_migration(2), 2);
 }
 
+TEST_F(QemuTransferTest, TheTransferOfAFrozenGuestThatAnEarlierDaemonStoppedEndsWhenItGoesOn) {
+  ASSERT_EQ(b_.prepare(spec_, test_migration(1), 1), absl::OkStatus());
+  ASSERT_EQ(a_.send(vm_, test_migration(1), world_.endpoint(1)), absl::OkStatus());
+  a_.host().arm(vm_, world_.now());
+  ASSERT_TRUE(wait([&] { return a_.is(vm_, GuestStatus::State::frozen); }));
+  ASSERT_EQ(a_.stop_send(vm_), absl::OkStatus());
+  world_.restart_daemon(0);
+  ASSERT_TRUE(a_.is(vm_, GuestStatus::State::frozen));
+  ASSERT_EQ(a_.start(vm_, 2), absl::OkStatus());
+  EXPECT_TRUE(a_.executes(vm_));
+  EXPECT_TRUE(wait([&] { return !b_.status(vm_).has_value(); })) << "it is sent on";
+  move(test_migration(2), 2);
+}
+
 TEST_F(QemuTransferTest, ATargetThatDoesNotAnswerIsNotWaitedForForEver) {
   IdleTarget target(world_.loop, world_.run_folder(0) + "-idle", false);
   const absl::Status sent = a_.send(vm_, test_migration(1), target.endpoint());
