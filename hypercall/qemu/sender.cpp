@@ -126,11 +126,11 @@ void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {
   const bool gives = std::string_view(name) == "getfd";
   const bool begins = std::string_view(name) == "migrate";
   asking_ = true;
-  begun_ = begins;
+  begun_ = gives || begins;
   copy_.ask(name, arguments,
             guarded([this, stream, step, gives, begins](const absl::StatusOr<QmpValue>& done) {
               asking_ = false;
-              if (begins && absl::IsUnknown(done.status())) begun_ = false;  // QEMU refuses
+              if (absl::IsUnknown(done.status())) begun_ = false;  // QEMU refuses
               if ((gives && ending_) || ((gives || begins) && !done.ok())) take_back_stream();
               if (ending_) return end(why_);
               if (!done.ok()) return fail(done.status());
@@ -185,8 +185,10 @@ void QemuSender::polled(const absl::StatusOr<QmpValue>& value) {
   const QemuMigration migration = QemuMigration::parse(*value);
   status_ = migration.status;
   if (ending_) {
-    if (migration.ended() || status_ == "completed") return be_over();
-    return poll_at(loop_.clock().now() + look_every);
+    if (!migration.ended() && status_ != "completed")
+      return poll_at(loop_.clock().now() + look_every);
+    take_back_stream();  // should QEMU not have been reached any more when it had got one
+    return be_over();
   }
   if (migration.ended()) {
     return fail(absl::UnavailableError(absl::StrCat(

@@ -75,7 +75,7 @@ class QemuSender {
   TransferMeter meter_;
   std::unique_ptr<Link> link_;
   std::string status_ = "none";  // QEMU's
-  bool begun_ = false;           // QEMU may be at it
+  bool begun_ = false;           // QEMU may be at it, or have its stream
   bool ending_ = false;
   bool over_ = false;
   absl::Status why_;         // it ends
