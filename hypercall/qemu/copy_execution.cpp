@@ -57,7 +57,7 @@ void QemuCopy::resume(Epoch epoch, std::uint64_t called_at, Reply<Done> reply) {
   if (const absl::Status saved = record_.save(folder_); !saved.ok()) return reply(saved);
   const auto thawed = keeper_->thaw(deadline_);
   if (!thawed.ok()) {
-    // Should it still do what it was told, it freezes at once: this resume has been answered.
+    // Should it still do what it was told, it freezes at once, as this resume has been answered; if its socket is full, at the deadline.
     if (absl::IsUnavailable(thawed.status())) (void)keeper_->arm(Instant{});
     return reply(thawed.status());
   }
@@ -72,7 +72,7 @@ void QemuCopy::resume(Epoch epoch, std::uint64_t called_at, Reply<Done> reply) {
         }));
 }
 
-// The last look at the deadline: what follows is between keeper and QEMU.
+// The last look at the deadline before QEMU is asked. Should it pass before QEMU does that, the keeper freezes it, as continued() finds.
 void QemuCopy::let_run(std::uint64_t number) {
   if (resume_->lapses != lapses()) return continued(lapsed());
   cont_unanswered_ = true;
