@@ -173,6 +173,8 @@ void QemuHypervisor::State::made(const std::string& vm, const absl::Status& stat
                       if (!destroyed.ok()) answer_preparing(vm, destroyed.status());
                     })));
   }
+  // In doubt, it was not made ready for a stream, and is when it is found.
+  if (!status.ok() && !guest.copy->record().own) guest.stream = Guest::Stream::unknown;
   answer_preparing(vm, status);
 }
 
