@@ -51,11 +51,16 @@ std::string QemuCopy::folder_of(const std::string& run_folder, std::string_view 
   return absl::StrCat(run_folder, "/", absl::StrFormat("%016x", hash));
 }
 
-absl::Status QemuCopy::check_owned(const std::string& folder) {
+absl::Status QemuCopy::check_owned(const std::string& folder, Links links) {
   struct stat file{};
-  if (::lstat(folder.c_str(), &file) != 0)
+  const bool follows = links == Links::followed;
+  if ((follows ? ::stat(folder.c_str(), &file) : ::lstat(folder.c_str(), &file)) != 0)
     return absl::UnavailableError(absl::StrCat(folder, ": ", std::strerror(errno)));
-  if (file.st_uid == ::geteuid() && S_ISDIR(file.st_mode)) return absl::OkStatus();
+  if (!S_ISDIR(file.st_mode))
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder, " is ", S_ISLNK(file.st_mode) ? "a symbolic link, and " : "",
+                     "no folder; move it away, or name another run folder"));
+  if (file.st_uid == ::geteuid()) return absl::OkStatus();
   return absl::PermissionDeniedError(
       absl::StrCat(folder, " is no folder of this user, but of user ", file.st_uid,
                    "; run as that one, or name another run folder"));

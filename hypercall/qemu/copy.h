@@ -11,6 +11,7 @@
 //   folder = state qmp console keeper keeper.lock log       ; RUN/16HEXDIG
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -49,8 +50,9 @@ class QemuCopy {
   QemuCopy& operator=(const QemuCopy&) = delete;
 
   static std::string folder_of(const std::string& run_folder, std::string_view vm);
-  // PermissionDenied: it is another user's.
-  static absl::Status check_owned(const std::string& folder);
+  enum class Links : std::uint8_t { refused, followed };
+  // PermissionDenied: it is another user's. FailedPrecondition: it is no folder.
+  static absl::Status check_owned(const std::string& folder, Links links = Links::refused);
 
   // Starts its processes; replies when QEMU answers. After an error it has died, or is in doubt, and destroyed as soon as it is found.
   void start(std::vector<std::string> command, Reply<Done> reply);

@@ -14,6 +14,13 @@ namespace {
 
 constexpr Duration farewell = absl::Milliseconds(100);
 
+// "run" and "run/" are one, for sockets and cgroups are named after it.
+QemuOptions with_plain_run_folder(QemuOptions options) {
+  std::string& folder = options.run_folder;
+  while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
+  return options;
+}
+
 absl::Status no_qemu_copy(const std::string& vm) {
   return absl::NotFoundError(absl::StrCat("this host has no copy of ", vm));
 }
@@ -76,7 +83,7 @@ absl::Status QemuHypervisor::State::make_run_folder() {
   if (error)
     return absl::FailedPreconditionError(absl::StrCat(
         "cannot make ", options.run_folder, ": ", error.message(), "; name another run folder"));
-  return QemuCopy::check_owned(options.run_folder);
+  return QemuCopy::check_owned(options.run_folder, QemuCopy::Links::followed);
 }
 
 void QemuHypervisor::State::find_guests(Reply<Done> reply) {
@@ -212,7 +219,7 @@ void QemuHypervisor::State::stop_send(const std::string& vm, const absl::Status&
 // ---- the seam --------------------------------------------------------------------------------------------------------
 
 QemuHypervisor::QemuHypervisor(EventLoop& loop, LinkNetwork& network, QemuOptions options)
-    : state_(std::make_unique<State>(loop, network, std::move(options))) {}
+    : state_(std::make_unique<State>(loop, network, with_plain_run_folder(std::move(options)))) {}
 QemuHypervisor::~QemuHypervisor() = default;
 
 void QemuHypervisor::start(Reply<Done> reply) {

@@ -18,8 +18,9 @@
 namespace supercloud {
 
 struct QemuOptions {
-  std::string run_folder;  // short: paths of sockets have at most 107 bytes
-  std::string keeper;      // the program supercloud-keeper
+  // Or a symbolic link to one. Short: paths of sockets have at most 107 bytes.
+  std::string run_folder;
+  std::string keeper;  // the program supercloud-keeper
   std::string freezer = "auto";
   std::string qemu = "qemu-system-x86_64";  // with its path
   QemuVersion version;

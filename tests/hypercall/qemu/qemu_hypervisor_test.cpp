@@ -154,6 +154,17 @@ TEST_F(QemuHypervisorTest, ADeadlineThatIsMovedWhileAGuestIsInDoubtHoldsWhenItIs
   EXPECT_FALSE(a_.executes(vm_));
 }
 
+TEST_F(QemuHypervisorTest, ARunFolderMayBeALinkAndEndWithASlash) {
+  QemuOptions options = world_.options(0);
+  const std::string link = options.run_folder + ".link";
+  std::filesystem::create_directory_symlink(options.run_folder, link);
+  options.run_folder = link + "/";
+  use(options);
+  ASSERT_EQ(a_.create(spec_, 1), absl::OkStatus());
+  use(options);
+  EXPECT_TRUE(a_.is(vm_, GuestStatus::State::stopped));
+}
+
 TEST_F(QemuHypervisorTest, AFolderWhoseRecordIsLostIsNotTakenFromAGuestThatLives) {
   ASSERT_NO_FATAL_FAILURE(run_guest());
   const std::filesystem::path folder = world_.folder(0, vm_);
