@@ -32,9 +32,9 @@ std::int64_t now() {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-[[noreturn]] void fail(const std::string& why) {
+[[noreturn]] void fail(const std::string& why, int status = 1) {
   std::fprintf(stderr, "supercloud-keeper: %s\n", why.c_str());
-  std::exit(1);
+  std::exit(status);
 }
 
 class Keeper {
@@ -54,11 +54,12 @@ class Keeper {
     if (lock_ < 0)
       fail(path + ".lock: " + std::strerror(errno) + "; give a path in a folder of one's own");
     if (::fcntl(lock_, F_SETLK, &whole) != 0)
-      fail(path + " has a keeper, by its lock; kill that first, or give another path");
+      fail(path + " has a keeper, by its lock; kill that first, or give another path",
+           exit_another_lives);
     const auto* where = reinterpret_cast<const sockaddr*>(&address);
     listener_ = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (::connect(listener_, where, sizeof address) == 0)
-      fail(path + " has a keeper; kill that first, or give another path");
+      fail(path + " has a keeper; kill that first, or give another path", exit_another_lives);
     if (std::error_code error; std::filesystem::is_socket(path, error))
       ::unlink(path.c_str());  // of a keeper that was killed
     const mode_t mask = ::umask(0177);

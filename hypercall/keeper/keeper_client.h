@@ -3,7 +3,8 @@
 //   start() ──▶ starting ──▶ it answers: the reply brings a client          find() ──▶ it answers: a client
 //                   └──────▶ it ended, or is late: the error says why           └────▶ NotFound: none, killed, or not up yet
 //
-//   sweep() ──▶ done: nothing of a keeper and its guest lives there          └────▶ a keeper holds its lock: it lives
+//   sweep() ──▶ done: nothing of a keeper and its guest lives there
+//      ├──────▶ FailedPrecondition: a keeper holds its lock: it lives        └────▶ Unavailable: not carried out, so nothing is known
 #pragma once
 
 #include <sys/types.h>
@@ -58,7 +59,7 @@ class KeeperClient {
 
   // Starts the guest under a keeper, without a deadline: its vCPUs do not run yet. What an earlier keeper of this socket has left is
   // removed. Neither is a child of this process, nor has any of its descriptors. AlreadyExists: a keeper lives there.
-  // FailedPrecondition: it did not start; with the last words of its output.
+  // FailedPrecondition: it did not start, and has ended, or is killed as it was late; with the last words of its output.
   static void start(EventLoop& loop, const KeeperOptions& options, Changed changed,
                     Reply<std::unique_ptr<KeeperClient>> reply);
   // NotFound: nobody listens, which proves nothing: a keeper that starts does not listen yet. Unavailable: it has not answered within
@@ -68,9 +69,10 @@ class KeeperClient {
   // Blocks for as long.
   static absl::StatusOr<std::unique_ptr<KeeperClient>> find(EventLoop& loop, std::string socket,
                                                             Changed changed);
-  // Removes what a keeper that was killed has left: processes of its guest, socket, cgroup. Replies when that is done. The proof that a
-  // keeper is dead: FailedPrecondition, with its words, if one lives, whatever state it is in. Takes the same program and freezer as
-  // start(), and an output of its own.
+  // Removes what a keeper that was killed has left: processes of its guest, socket, cgroup. Replies when that is done, which proves that
+  // the keeper is dead. FailedPrecondition: one lives, whatever state it is in. Any other error: it could not be carried out, as when no
+  // cgroup freezes, or the program cannot be executed, and proves nothing. With the last words of its output, which is start()'s, as are
+  // program and freezer.
   static void sweep(EventLoop& loop, KeeperOptions options, Reply<Done> reply);
 
   ~KeeperClient();
@@ -79,8 +81,8 @@ class KeeperClient {
 
   // Each blocks for up to answer_time_max, usually for less than a millisecond, and has taken effect when it returns the state
   // thereafter. FailedPrecondition: the keeper refuses (protocol.h). NotFound: it is gone. Unavailable: it does not answer; the command
-  // takes effect, in its order, if it ever goes on. Until it has answered what it was asked before, it is not waited for again: a
-  // keeper that is stopped holds up its daemon once.
+  // takes effect, in its order, if it ever goes on, unless its socket is full of earlier ones: then it is not sent. Until it has answered
+  // what it was asked before, it is not waited for again: a keeper that is stopped holds up its daemon once.
   absl::StatusOr<KeeperState> status() { return ask("status"); }
   absl::StatusOr<KeeperState> arm(Instant deadline);
   absl::StatusOr<KeeperState> thaw(Instant deadline);

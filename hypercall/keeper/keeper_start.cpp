@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "hypercall/keeper/keeper_client.h"
+#include "hypercall/keeper/protocol.h"
 
 namespace supercloud {
 namespace {
@@ -108,7 +109,11 @@ class Starting {
     absl::StatusOr<pid_t> keeper = launch(options_);
     if (!keeper.ok()) return keeper.status();
     process_ = static_cast<int>(::syscall(SYS_pidfd_open, *keeper, 0));
-    return absl::OkStatus();
+    if (process_ >= 0 || errno == ESRCH) return absl::OkStatus();  // ESRCH: it has ended already
+    // Nobody would know when it ends.
+    ::kill(*keeper, SIGKILL);
+    return absl::ResourceExhaustedError(
+        "no descriptor for a keeper; raise the limit of open files");
   }
 
   static void look(std::unique_ptr<Starting> self) {
@@ -119,6 +124,9 @@ class Starting {
         KeeperClient::find(loop, self->options_.socket, self->changed_);
     const bool late = loop.clock().now() >= self->end_;
     if (found.ok() || !lives || late) {
+      // It may not have its lock yet, so that a sweep would take it for dead.
+      if (!found.ok() && lives)
+        ::syscall(SYS_pidfd_send_signal, self->process_, SIGKILL, nullptr, 0);
       if (!found.ok())
         found = absl::FailedPreconditionError(
             absl::StrCat("the keeper of ", self->options_.guest[0],
@@ -168,8 +176,10 @@ void KeeperClient::sweep(EventLoop& loop, KeeperOptions options, Reply<Done> rep
                 reply = std::move(reply)]() mutable {
     int status = -1;
     if (::waitpid(keeper, &status, 0) == keeper && status == 0) return reply(Done{});
-    reply(absl::FailedPreconditionError(
-        absl::StrCat("what a keeper left at ", socket, " stays", last_words(output))));
+    const bool lives = WIFEXITED(status) && WEXITSTATUS(status) == keeper::exit_another_lives;
+    reply(
+        absl::Status(lives ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kUnavailable,
+                     absl::StrCat("what a keeper left at ", socket, " stays", last_words(output))));
   };
   const int process = static_cast<int>(::syscall(SYS_pidfd_open, keeper, 0));
   if (process < 0) return ended();  // no descriptor is left: it is waited for here

@@ -107,6 +107,7 @@ void QemuCopy::launch() {
           far_future, while_alive([this](absl::StatusOr<std::unique_ptr<KeeperClient>> keeper) {
             if (!keeper.ok()) return fail_start(keeper.status());
             keeper_ = *std::move(keeper);
+            kept_ = true;
             if (destroying_) return kill();
             reach(loop_.clock().now() + start_max,
                   Reply<Done>(far_future, [this](const absl::StatusOr<Done>& up) {
@@ -140,7 +141,11 @@ void QemuCopy::look_for_keeper() {
             KeeperClient::sweep(
                 loop_, keeper_options_,
                 Reply<Done>(far_future, while_alive([this](const absl::StatusOr<Done>& swept) {
-                              if (!swept.ok()) return be_in_doubt(swept.status());
+                              // What its start had launched has ended, unless a keeper lives here.
+                              const bool proven =
+                                  swept.ok() || (!start_error_.ok() && !kept_ &&
+                                                 !absl::IsFailedPrecondition(swept.status()));
+                              if (!proven) return be_in_doubt(swept.status());
                               end(KeeperClient::lost);
                             })));
           })));
@@ -149,6 +154,7 @@ void QemuCopy::look_for_keeper() {
 void QemuCopy::found(std::unique_ptr<KeeperClient> keeper) {
   if (keeper_state_.phase == Phase::ended) return;
   keeper_ = std::move(keeper);
+  kept_ = true;
   keeper_state_ = keeper_->told();
   const bool doubted = !std::exchange(doubt_, absl::OkStatus()).ok();
   if (destroying_) return kill();

@@ -64,7 +64,6 @@ class QemuCopy {
   bool running() const { return running_; }
   bool frozen() const { return keeper_state_.phase != KeeperState::Phase::running; }
   bool arrived() const { return arrived_; }
-  bool gone() const { return told_; }
   // Unavailable, with the reason: whether it lives is not known now.
   const absl::Status& doubt() const { return doubt_; }
   // Who sends it, or brings it.
@@ -147,6 +146,7 @@ class QemuCopy {
   bool arrived_ = false;
   bool destroying_ = false;
   bool told_ = false;  // of its end
+  bool kept_ = false;  // a keeper was found for it once
   std::string last_words_;
   Instant deadline_{};
   bool armed_ = false;  // by this daemon

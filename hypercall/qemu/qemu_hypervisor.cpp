@@ -1,6 +1,11 @@
 #include "hypercall/qemu/qemu_hypervisor.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <string_view>
 #include <utility>
 
 #include "absl/base/internal/raw_logging.h"
@@ -13,6 +18,10 @@ namespace supercloud {
 namespace {
 
 constexpr Duration farewell = absl::Milliseconds(100);
+
+// The longest of the sockets in a guest's folder.
+constexpr std::string_view longest_socket = "/console";
+constexpr std::size_t socket_path_bytes_max = 107;
 
 // "run" and "run/" are one, for sockets and cgroups are named after it.
 QemuOptions with_plain_run_folder(QemuOptions options) {
@@ -78,12 +87,26 @@ void QemuHypervisor::State::died(const std::string& vm, const absl::Status& why)
 }
 
 absl::Status QemuHypervisor::State::make_run_folder() {
+  const std::size_t longest =
+      QemuCopy::folder_of(options.run_folder, "").size() + longest_socket.size();
+  if (longest > socket_path_bytes_max)
+    return absl::FailedPreconditionError(absl::StrCat(
+        "sockets in ", options.run_folder, " would have paths of ", longest, " bytes, ",
+        socket_path_bytes_max, " are possible; name a shorter run folder"));
   std::error_code error;
   std::filesystem::create_directories(options.run_folder, error);
   if (error)
     return absl::FailedPreconditionError(absl::StrCat(
         "cannot make ", options.run_folder, ": ", error.message(), "; name another run folder"));
   return QemuCopy::check_owned(options.run_folder, QemuCopy::Links::followed);
+}
+
+// Else it would be found out by the first guest.
+absl::Status QemuHypervisor::State::check_keeper() const {
+  if (::access(options.keeper.c_str(), X_OK) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("cannot execute the keeper ", options.keeper,
+                                                    ": ", std::strerror(errno),
+                                                    "; name the program supercloud-keeper"));
 }
 
 void QemuHypervisor::State::find_guests(Reply<Done> reply) {
@@ -224,6 +247,7 @@ QemuHypervisor::~QemuHypervisor() = default;
 
 void QemuHypervisor::start(Reply<Done> reply) {
   absl::Status status = check_qemu_version(state_->options.version, state_->options.qemu);
+  if (status.ok()) status = state_->check_keeper();
   if (status.ok()) status = state_->make_run_folder();
   if (!status.ok()) return reply(status);
   // Who sends here hears of no guest that has not been found yet.

@@ -41,8 +41,8 @@ class QemuHypervisor final : public Hypervisor {
   QemuHypervisor& operator=(const QemuHypervisor&) = delete;
 
   // Once, before anything else: finds the guests of an earlier daemon, and replies when list() has all of them. One whose keeper does
-  // not answer is listed as running: whatever is asked of it is Unavailable until that is known. FailedPrecondition: this QEMU is not
-  // taken. PermissionDenied: the run folder is another user's.
+  // not answer is listed as running: whatever is asked of it is Unavailable until that is known, though a pause may have stopped it.
+  // FailedPrecondition: this QEMU is not taken, or keeper or run folder cannot be used. PermissionDenied: the run folder is another user's.
   void start(Reply<Done> reply);
 
   std::string description() const override;

@@ -49,6 +49,7 @@ struct QemuHypervisor::State {
 
   void look(const std::string& vm);
   absl::Status make_run_folder();
+  absl::Status check_keeper() const;
   void find_guests(Reply<Done> reply);
   void take_up(const std::string& vm);
   Guest& add(QemuRecord record);

@@ -232,6 +232,10 @@ TEST_P(Keepers, who_cannot_be_reached_are_not_swept_as_long_as_they_live) {
   const absl::Status swept = sweep();
   EXPECT_TRUE(absl::IsFailedPrecondition(swept));
   EXPECT_TRUE(absl::StrContains(swept.message(), "has a keeper")) << swept;
+  const std::string program = std::exchange(options.program, "/nowhere/keeper");
+  const absl::Status unswept = sweep();
+  EXPECT_TRUE(absl::IsUnavailable(unswept)) << unswept << ": it proves nothing";
+  options.program = program;
   EXPECT_TRUE(all_go_on());
   ASSERT_EQ(::rename(aside.c_str(), options.socket.c_str()), 0);
   EXPECT_EQ(phase(), Phase::running);

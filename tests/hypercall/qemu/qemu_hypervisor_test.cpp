@@ -27,6 +27,16 @@ class QemuHypervisorTest : public ::testing::Test {
     if (!world_.missing().empty()) GTEST_SKIP() << world_.missing();
   }
   void use(const QemuOptions& options) { world_.start_daemon(0, options); }
+  // What one that is given these says to its start, at once.
+  absl::Status start_of(const QemuOptions& options) {
+    auto network = SocketLinkNetwork::open(world_.loop, "unix:" + world_.run_folder(0) + ".other");
+    EXPECT_TRUE(network.ok()) << network.status();
+    QemuHypervisor other(world_.loop, **network, options);
+    const LateAnswer started;
+    other.start(started.reply());
+    EXPECT_TRUE(started.came());
+    return started.status();
+  }
   // The daemon's connections to a socket; how many there were.
   static int cut_connections_to(const std::string& path) {
     int cut = 0;
@@ -90,13 +100,44 @@ TEST_F(QemuHypervisorTest, AQemuThatIsNoneIsAnErrorThatSaysSo) {
 TEST_F(QemuHypervisorTest, AQemuThatCorruptsGuestsIsRefusedAtTheStart) {
   QemuOptions options = world_.options(0);
   options.version = {7, 2, 0};
-  auto network = SocketLinkNetwork::open(world_.loop, "unix:" + world_.run_folder(0) + ".other");
-  ASSERT_TRUE(network.ok());
-  QemuHypervisor old(world_.loop, **network, options);
-  absl::Status status;
-  old.start(
-      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { status = done.status(); }));
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(start_of(options).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(QemuHypervisorTest, AKeeperOrARunFolderThatCannotBeUsedIsNamedAtTheStart) {
+  QemuOptions options = world_.options(0);
+  options.keeper = "/nowhere/keeper";
+  absl::Status refused = start_of(options);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(refused.message().find("/nowhere/keeper"), std::string::npos) << refused;
+
+  options = world_.options(0);
+  options.run_folder += std::string(100, 'x');
+  refused = start_of(options);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(refused.message().find("shorter"), std::string::npos) << refused;
+  EXPECT_FALSE(std::filesystem::exists(options.run_folder));
+}
+
+TEST_F(QemuHypervisorTest, AKeeperThatDoesNotStartLeavesNothingThatCountsAsAGuest) {
+  QemuOptions options = world_.options(0);
+  options.freezer = "none";  // which ends it, and every sweep
+  use(options);
+  const absl::Status refused = a_.create(spec_, 1);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
+  EXPECT_NE(refused.message().find("--freezer"), std::string::npos) << refused;
+  EXPECT_TRUE(a_.host().list().empty());
+  EXPECT_FALSE(std::filesystem::exists(world_.folder(0, vm_)));
+
+  options = world_.options(0);
+  options.keeper = world_.run_folder(0) + "-keeper";
+  std::filesystem::create_symlink(world_.options(0).keeper, options.keeper);
+  use(options);
+  std::filesystem::remove(options.keeper);
+  EXPECT_EQ(a_.create(spec_, 1).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(a_.host().list().empty());
+  EXPECT_FALSE(std::filesystem::exists(world_.folder(0, vm_)));
+  use(world_.options(0));
+  EXPECT_EQ(a_.create(spec_, 1), absl::OkStatus()) << "and it may be tried again";
 }
 
 // ---- what is found, and what may be taken for gone -------------------------------------------------------------------
