@@ -164,9 +164,7 @@ AccountConfig read_account(TomlTable& table, const std::string& toml, const absl
   AccountConfig account;
   account.account = table.text("name", account.account);
   if (!is_cloud_word(account.account))
-    table.complain(
-        "name",
-        "is no cloud's name: use at most 32 lower-case letters, digits and -, a letter first");
+    table.complain("name", absl::StrCat("is no cloud's name: ", cloud_word_cure));
   for (const std::string& path : table.texts("prices"))
     account.price_files.push_back(path_beside(toml, path));
   account.product = table.text("product", "");

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/interrupt.h"
+#include "cli/price_arguments.h"
 #include "cli/program.h"
 #include "cli/replay/policy_choice.h"
 #include "cli/replay/run.h"
@@ -24,18 +25,6 @@ namespace supercloud {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double usd(Money amount) { return static_cast<double>(amount.nano_usd) / 1e9; }
-
-int fail(const absl::Status& status) {
-  if (absl::IsCancelled(status)) {
-    std::cerr << "policy: ended before it was done\n";
-    return exit_interrupted;
-  }
-  const bool asked_wrong = absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
-                           absl::IsFailedPrecondition(status);
-  return complain(status, asked_wrong ? exit_usage : exit_failed);
-}
 
 // ---- list ------------------------------------------------------------------------------------------------------------------
 
@@ -80,7 +69,7 @@ absl::StatusOr<ReplayResult> run(const CLI::App& command, ReplaySetup& setup,
 int test_policy(const CLI::App& command, ReplaySetup& setup, const std::string& policy,
                 const Program& program) {
   const auto result = run(command, setup, {policy, "cheapest", "stay"});
-  if (!result.ok()) return fail(result.status());
+  if (!result.ok()) return came_to_nothing("policy", result.status());
   const ReplayStrategy& tested = result->strategies.front();
   std::cout << (program.json ? replay_json(*result) : replay_text(*result));
   std::cerr << failures_text(*result);
@@ -99,7 +88,7 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
                         both.first, " cannot be compared with itself; name another policy")),
                     exit_usage);
   const auto result = run(command, setup, {both.first, both.second});
-  if (!result.ok()) return fail(result.status());
+  if (!result.ok()) return came_to_nothing("policy", result.status());
   std::cerr << failures_text(*result);
   // What never decided anything has no cost to compare.
   const int exit_code = never_answered(*result) ? exit_failed : exit_ok;
@@ -111,9 +100,9 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
   if (program.json) {
     Json json = Json::parse(replay_json(*result));
     Json by_week = Json::array();
-    for (std::size_t i = 0; i < a.size(); ++i) by_week.push_back({usd(a[i]), usd(b[i])});
+    for (std::size_t i = 0; i < a.size(); ++i) by_week.push_back({in_usd(a[i]), in_usd(b[i])});
     json["weeks"] = {{"count", weeks.weeks},         {"first_cheaper", weeks.cheaper},
-                     {"first_dearer", weeks.dearer}, {"mean_usd", usd(weeks.mean)},
+                     {"first_dearer", weeks.dearer}, {"mean_usd", in_usd(weeks.mean)},
                      {"p_value", weeks.p_value},     {"costs_usd", std::move(by_week)}};
     std::cout << json.dump(2) << "\n";
     return exit_code;
@@ -125,8 +114,8 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
     rows.push_back(
         {absl::FormatTime("%Y-%m-%d", result->from + absl::Hours(24 * 7) * static_cast<int>(i),
                           absl::UTCTimeZone()),
-         absl::StrFormat("%.2f", usd(a[i])), absl::StrFormat("%.2f", usd(b[i])),
-         absl::StrFormat("%+.2f", usd(a[i] - b[i]))});
+         absl::StrFormat("%.2f", in_usd(a[i])), absl::StrFormat("%.2f", in_usd(b[i])),
+         absl::StrFormat("%+.2f", in_usd(a[i] - b[i]))});
   if (rows.size() > 1) std::cout << text_table(rows) << "\n";
   if (weeks.weeks < 2) {
     std::cout << "Fewer than two whole weeks: nothing can be said of chance.\n";
@@ -136,7 +125,7 @@ int compare_policies(const CLI::App& command, ReplaySetup& setup,
   std::cout << absl::StrFormat(
       "%s was %.4f USD a week %s than %s on average, cheaper in %d of %d weeks and dearer in %d. "
       "By chance alone, a difference as large: p = %.3g%s\n",
-      first.name, std::abs(usd(weeks.mean)), cheaper ? "cheaper" : "dearer", second.name,
+      first.name, std::abs(in_usd(weeks.mean)), cheaper ? "cheaper" : "dearer", second.name,
       weeks.cheaper, weeks.weeks, weeks.dearer, weeks.p_value,
       weeks.p_value < 0.05 ? "." : ": these prices do not tell them apart.");
   return exit_code;

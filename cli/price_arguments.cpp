@@ -1,11 +1,14 @@
 #include "cli/price_arguments.h"
 
+#include <iostream>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/spot/price_names.h"
+#include "cli/interrupt.h"
+#include "cli/program.h"
 
 namespace supercloud {
 namespace {
@@ -36,13 +39,26 @@ absl::StatusOr<absl::Time> parse_market_time(const char* option, const std::stri
       absl::StrCat(option, " ", said, ": no time; write it as 2015-08-22 or 2015-08-22T14:00:00Z"));
 }
 
+std::string minute_text(absl::Time at) {
+  return absl::FormatTime("%Y-%m-%d %H:%M", at, absl::UTCTimeZone());
+}
+
+int came_to_nothing(const char* command, const absl::Status& why) {
+  if (absl::IsCancelled(why)) {
+    std::cerr << command << ": ended before it was done\n";
+    return exit_interrupted;
+  }
+  const bool asked_wrong =
+      absl::IsInvalidArgument(why) || absl::IsNotFound(why) || absl::IsFailedPrecondition(why);
+  return complain(why, asked_wrong ? exit_usage : exit_failed);
+}
+
 absl::StatusOr<ChosenPrices> choose_prices(const std::vector<std::string>& files,
                                            const std::string& cloud, const std::string& type,
                                            const std::string& product, const std::string& region) {
   if (!is_cloud_word(cloud))
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--cloud \"", cloud,
-        "\": no cloud's name; use at most 32 lower-case letters, digits and -, a letter first"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--cloud \"", cloud, "\": no cloud's name; ", cloud_word_cure));
   ChosenPrices chosen;
   chosen.options.cloud = cloud;
   if (!type.empty()) chosen.options.instance_types = {type};

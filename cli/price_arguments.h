@@ -24,6 +24,9 @@ inline constexpr const char* region_help =
 absl::StatusOr<absl::Time> parse_market_time(const char* option, const std::string& said,
                                              absl::Time without);
 
+// "2015-08-22 14:00": as people are told of times of the market, in UTC.
+std::string minute_text(absl::Time at);
+
 // What --prices, --type, --product and --region mean: how the files are opened for one instance type, --type or else the only one there is.
 struct ChosenPrices {
   PriceFileOptions options;
@@ -36,5 +39,9 @@ struct ChosenPrices {
 absl::StatusOr<ChosenPrices> choose_prices(const std::vector<std::string>& files,
                                            const std::string& cloud, const std::string& type,
                                            const std::string& product, const std::string& region);
+
+// On stderr why `command` came to no result; gives the exit code. Where it was cancelled, exit_interrupted; where another command line or file
+// may do, exit_usage.
+int came_to_nothing(const char* command, const absl::Status& why);
 
 }  // namespace supercloud

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/interrupt.h"
+#include "cli/price_arguments.h"
 #include "cli/program.h"
 #include "cli/replace_file.h"
 #include "cli/replay/log.h"
@@ -106,24 +107,13 @@ absl::StatusOr<ReplayResult> run_replay(const ReplayArguments& arguments, bool l
   return result;
 }
 
-// 2: what was asked for cannot be, and another command line may.
-int exit_code_of(const absl::Status& why) {
-  return absl::IsInvalidArgument(why) || absl::IsNotFound(why) || absl::IsFailedPrecondition(why)
-             ? exit_usage
-             : exit_failed;
-}
-
 int replay_prices(const ReplayArguments& arguments, const Program& program) {
   if (const absl::Status may = check_report(arguments.report); !may.ok())
     return complain(may, exit_usage);
   KeptLog log;
   auto result = run_replay(arguments, isatty(STDERR_FILENO) != 0, log);
   log.remove_unless_kept();
-  if (absl::IsCancelled(result.status())) {
-    std::cerr << "replay: ended before it was done\n";
-    return exit_interrupted;
-  }
-  if (!result.ok()) return complain(result.status(), exit_code_of(result.status()));
+  if (!result.ok()) return came_to_nothing("replay", result.status());
   result->log = log.name;
   std::cerr << damage_text(*result) << failures_text(*result);
   std::cout << (program.json ? replay_json(*result) : replay_text(*result)) << std::flush;

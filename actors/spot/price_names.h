@@ -20,6 +20,8 @@ bool is_zone_word(std::string_view zone);
 
 // The same, at most 32 of them, a letter first: a cloud's name is the beginning of each place's and of each instance's.
 bool is_cloud_word(std::string_view cloud);
+inline constexpr const char* cloud_word_cure =
+    "use at most 32 lower-case letters, digits and -, a letter first";
 
 // The instance type in the name of a price file: "r3.large" of "2015_r3.large_us-east-1_events.csv". Empty: there is none.
 std::string instance_type_in(std::string_view file_name);

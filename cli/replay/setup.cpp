@@ -30,10 +30,6 @@
 namespace supercloud {
 namespace {
 
-std::string minute_text(absl::Time at) {
-  return absl::FormatTime("%Y-%m-%d %H:%M", at, absl::UTCTimeZone());
-}
-
 struct OnDemand {
   Money usd_per_hour;
   bool said = false;  // by --on-demand

@@ -6,20 +6,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/price_arguments.h"
 #include "cli/text_table.h"
 
 namespace supercloud {
 namespace {
 
-double usd(Money amount) { return static_cast<double>(amount.nano_usd) / 1e9; }
-
-std::string day_and_hour(absl::Time at) {
-  return absl::FormatTime("%Y-%m-%d %H:%M", at, absl::UTCTimeZone());
-}
-
 std::string share(Money part, Money whole) {
   if (whole.nano_usd <= 0) return "-";
-  return absl::StrFormat("%.1f %%", 100 * usd(part) / usd(whole));
+  return absl::StrFormat("%.1f %%", 100 * in_usd(part) / in_usd(whole));
 }
 
 bool never_answered(const ReplayStrategy& strategy) {
@@ -30,7 +25,7 @@ bool never_answered(const ReplayStrategy& strategy) {
 
 std::string replay_text(const ReplayResult& result) {
   std::string text =
-      absl::StrCat(result.title, ", ", day_and_hour(result.from), " to ", day_and_hour(result.to),
+      absl::StrCat(result.title, ", ", minute_text(result.from), " to ", minute_text(result.to),
                    ", ", result.vms, result.vms == 1 ? " VM" : " VMs", ", ", result.prices_read,
                    result.prices_read == 1 ? " price\n\n" : " prices\n\n");
   std::vector<std::vector<std::string>> rows = {
@@ -38,13 +33,13 @@ std::string replay_text(const ReplayResult& result) {
   const Money possible = result.on_demand - result.clairvoyant;
   for (const ReplayStrategy& strategy : result.strategies) {
     const Money saved = result.on_demand - strategy.cost;
-    rows.push_back({strategy.name, absl::StrFormat("%.2f", usd(strategy.cost)),
+    rows.push_back({strategy.name, absl::StrFormat("%.2f", in_usd(strategy.cost)),
                     share(saved, result.on_demand), share(saved, possible),
                     absl::StrCat(strategy.moves), absl::StrCat(strategy.revocations),
                     absl::StrCat(strategy.caught),
                     absl::StrFormat("%.1f s", absl::ToDoubleSeconds(strategy.down))});
   }
-  rows.push_back({"on-demand", absl::StrFormat("%.2f", usd(result.on_demand)), "", "", "0", "0",
+  rows.push_back({"on-demand", absl::StrFormat("%.2f", in_usd(result.on_demand)), "", "", "0", "0",
                   "0", "0.0 s"});
   absl::StrAppend(&text, text_table(rows), "\n");
   std::vector<std::vector<std::string>> model = {{"MODEL", ""}};
@@ -95,11 +90,11 @@ std::string replay_json(const ReplayResult& result) {
   Json strategies = Json::array();
   for (const ReplayStrategy& strategy : result.strategies)
     strategies.push_back({{"name", strategy.name},
-                          {"cost_usd", usd(strategy.cost)},
-                          {"instances_usd", usd(strategy.instances)},
-                          {"transfer_usd", usd(strategy.transfer)},
-                          {"not_charged_usd", usd(strategy.open)},
-                          {"downtime_usd", usd(strategy.downtime)},
+                          {"cost_usd", in_usd(strategy.cost)},
+                          {"instances_usd", in_usd(strategy.instances)},
+                          {"transfer_usd", in_usd(strategy.transfer)},
+                          {"not_charged_usd", in_usd(strategy.open)},
+                          {"downtime_usd", in_usd(strategy.downtime)},
                           {"moves", strategy.moves},
                           {"revocations", strategy.revocations},
                           {"caught", strategy.caught},
@@ -114,8 +109,8 @@ std::string replay_json(const ReplayResult& result) {
       {"vms", result.vms},
       {"model", std::move(model)},
       {"strategies", std::move(strategies)},
-      {"clairvoyant_usd", usd(result.clairvoyant)},
-      {"on_demand_usd", usd(result.on_demand)},
+      {"clairvoyant_usd", in_usd(result.clairvoyant)},
+      {"on_demand_usd", in_usd(result.on_demand)},
       {"saving_reached", result.saving_reached ? Json(*result.saving_reached) : Json()},
       {"log", result.log.empty() ? Json() : Json(result.log)},
       {"events", result.strategies.empty() ? 0 : result.strategies.front().events},

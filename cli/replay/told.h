@@ -3,9 +3,13 @@
 
 #include <string>
 
+#include "core/units.h"
 #include "simulation/replay/result.h"
 
 namespace supercloud {
+
+// For people and JSON; sums are made of Money.
+inline double in_usd(Money amount) { return static_cast<double>(amount.nano_usd) / 1e9; }
 
 // The table of strategies, the model, and how many damaged rows were left out.
 std::string replay_text(const ReplayResult& result);
