@@ -175,12 +175,14 @@ void KeeperClient::find(EventLoop& loop, std::string socket, Changed changed,
   finding->reply = std::move(reply);
   if (status.ok())
     status = loop.watch_fd(fd, EPOLLIN, [finding, fd](std::uint32_t) {
-      const std::shared_ptr<Finding> self = finding;  // which this function may not outlive
+      // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): this function goes before what it calls
+      const std::shared_ptr<Finding> self = finding;
       absl::StatusOr<KeeperState> state = receive(fd);
       if (!absl::IsUnavailable(state.status())) Finding::end(self, std::move(state));
     });
   if (!status.ok()) return Finding::end(finding, status);
   finding->timer = loop.at(loop.clock().now() + answer_time_max, [finding] {
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): as above
     const std::shared_ptr<Finding> self = finding;
     self->timer = 0;
     Finding::end(self, absl::UnavailableError(absl::StrCat("the keeper at ", self->client->socket_,

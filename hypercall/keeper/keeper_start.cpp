@@ -186,7 +186,8 @@ void KeeperClient::sweep(EventLoop& loop, KeeperOptions options, Reply<Done> rep
   auto shared = std::make_shared<decltype(ended)>(std::move(ended));
   const absl::Status watched =
       loop.watch_fd(process, EPOLLIN, [&loop, process, shared](std::uint32_t) {
-        const auto now = shared;  // which this function may not outlive
+        // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): this function goes before what it calls
+        const auto now = shared;
         loop.unwatch_fd(process);
         ::close(process);
         (*now)();
