@@ -230,9 +230,9 @@ class TappedTest : public TogetherTest {
     tap_.topics.clear();
     EXPECT_TRUE(say(3));
     EXPECT_FALSE(tap_.topics.empty());
-    return std::all_of(tap_.topics.begin(), tap_.topics.end(), [](const std::string& topic) {
-      return topic == std::string(together_lead) + "vm.dirty_rate.main.";
-    });
+    const std::string narrow = absl::StrCat(absl_view(together_lead), "vm.dirty_rate.main.");
+    return std::all_of(tap_.topics.begin(), tap_.topics.end(),
+                       [&](const std::string& topic) { return topic == narrow; });
   }
 
   std::unique_ptr<BusProcess> a_ = start("a", "", ipc("a.tap"));
