@@ -1,4 +1,4 @@
-// What commands are told of price files, as a person writes it.
+// What commands over prices share: what they are told of price files, as a person writes it, and how they answer.
 #pragma once
 
 #include <string>

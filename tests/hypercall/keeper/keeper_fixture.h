@@ -21,6 +21,7 @@
 #include "hypercall/keeper/keeper_client.h"
 #include "hypercall/keeper/protocol.h"
 #include "tests/hypercall/keeper/counting_guest.h"
+#include "tests/hypercall/keeper/left_cgroup.h"
 
 namespace supercloud {
 
@@ -163,15 +164,7 @@ class KeeperProcessTest : public testing::Test {
       return true;
     });
   }
-  bool no_cgroup_is_left() const {
-    const std::string name = keeper::cgroup_name(options.socket);
-    std::error_code error;
-    for (auto at = std::filesystem::recursive_directory_iterator(
-             "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied, error);
-         !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error))
-      if (at->path().filename() == name) return false;
-    return true;
-  }
+  bool no_cgroup_is_left() const { return !cgroup_is_left_of(options.socket); }
   bool nothing_is_left() {
     EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(options.socket); }));
     return no_process_is_left() && eventually([&] { return no_cgroup_is_left(); });

@@ -12,10 +12,10 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "hypercall/keeper/protocol.h"
 #include "hypercall/qemu/copy.h"
 #include "hypercall/qemu/record.h"
 #include "tests/guest/guest_parts.h"
+#include "tests/hypercall/keeper/left_cgroup.h"
 
 namespace supercloud {
 namespace {
@@ -128,13 +128,7 @@ bool QemuWorld::lives(pid_t process) {
 }
 
 bool QemuWorld::cgroup_is_left(int index, const std::string& vm) const {
-  const std::string name = keeper::cgroup_name(folder(index, vm) + "/keeper");
-  std::error_code error;
-  for (auto at = std::filesystem::recursive_directory_iterator(
-           "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied, error);
-       !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error))
-    if (at->path().filename() == name) return true;
-  return false;
+  return cgroup_is_left_of(folder(index, vm) + "/keeper");
 }
 
 void QemuWorld::start_daemon(int index, QemuOptions options) {
