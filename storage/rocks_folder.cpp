@@ -21,6 +21,7 @@
 #include "rocksdb/options.h"
 #include "rocksdb/sst_file_writer.h"
 #include "rocksdb/write_batch.h"
+#include "storage/whole_manifests.h"
 
 namespace supercloud {
 namespace {
@@ -35,7 +36,7 @@ constexpr int reader_tries = 5;
 
 rocksdb::DBOptions database_options(rocksdb::Env* env) {
   rocksdb::DBOptions options;
-  if (env != nullptr) options.env = env;
+  options.env = env;
   options.create_missing_column_families = true;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.track_and_verify_wals_in_manifest = true;
@@ -118,6 +119,11 @@ rocksdb::Status sync_folders(rocksdb::Env& env, const std::string& path) {
 }
 
 }  // namespace
+
+RocksFolder::RocksFolder(RocksFolderOptions options)
+    : options_(std::move(options)),
+      env_(env_of_whole_manifests(options_.env == nullptr ? *rocksdb::Env::Default()
+                                                          : *options_.env)) {}
 
 std::string to_big_endian(std::uint64_t number) {
   std::string bytes(8, '\0');
@@ -232,7 +238,7 @@ absl::Status RocksFolder::open_writer() {
 }
 
 absl::Status RocksFolder::open_database(Mode mode) {
-  rocksdb::DBOptions options = database_options(options_.env);
+  rocksdb::DBOptions options = database_options(env_.get());
   options.create_if_missing = mode == Mode::writer;
   std::vector<std::string> names;
   rocksdb::Status status;
@@ -354,8 +360,7 @@ absl::Status RocksFolder::check_what_it_is(std::uint64_t synced) {
 
 absl::Status RocksFolder::describe_new() {
   // Before anything says that there is something.
-  rocksdb::Env* env = options_.env == nullptr ? rocksdb::Env::Default() : options_.env;
-  if (const rocksdb::Status synced = sync_folders(*env, options_.path); !synced.ok())
+  if (const rocksdb::Status synced = sync_folders(*env_, options_.path); !synced.ok())
     return explain(synced, "making it");
   identity_ = new_identity();
   RocksChanges changes;

@@ -7,8 +7,8 @@
 //                   and each family, under the empty key: number of the last commit, sum of the rows' hashes (8 bytes
 //                   big-endian each; the sum is 0 for families marked large)
 //
-// After a power loss the end of RocksDB's write-ahead log may be torn, which must not stop a restart; but the same rule would
-// pass over damaged records that had been synced, in silence. So each commit carries a number, and the number of the last
+// After a power loss the ends of RocksDB's write-ahead log and of its list of files (whole_manifests.h) may be torn, which must not stop a
+// restart; but the same rule would pass over damaged records that had been synced, in silence. So each commit carries a number, and the number of the last
 // synced one is also written to `synced`: a database that knows less is refused, untouched. The number stands in every family,
 // because damage to RocksDB's list of files can take one family back and not the others, and with it the sum of what is there,
 // because it can also take a part of a family back. (`synced` is not itself synced:
@@ -65,7 +65,7 @@ struct RocksFolderOptions {
   std::uint32_t format = 1;           // newer ones are refused
   std::string owner;                  // name of the node or cluster whose it is; empty: whoever's
   std::vector<RocksFamily> families;  // column families besides "default"
-  rocksdb::Env* env = nullptr;        // the operating system's where null
+  rocksdb::Env* env = nullptr;        // its files; the operating system's where null
 };
 
 // Thread-bound to whichever thread its owner uses for blocking work.
@@ -112,7 +112,7 @@ class RocksFolder {
  private:
   enum class Mode : std::uint8_t { writer, check, standby, reader };
 
-  explicit RocksFolder(RocksFolderOptions options) : options_(std::move(options)) {}
+  explicit RocksFolder(RocksFolderOptions options);
 
   absl::Status prepare_folder();
   absl::Status open_writer();
@@ -140,7 +140,8 @@ class RocksFolder {
   std::uint64_t read_witness() const;
   void write_witness();
 
-  RocksFolderOptions options_;
+  const RocksFolderOptions options_;
+  const std::unique_ptr<rocksdb::Env> env_;
   std::string secondary_path_;  // a reader's own log files; removed with it
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;

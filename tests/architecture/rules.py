@@ -25,6 +25,7 @@ OWNED_LIBRARIES = [
     ("rocksdb/", ["storage"]),
     ("curl/", ["actors/spot/live"]),
     ("pugixml", ["actors/spot/live"]),
+    ("boost/crc", ["storage"]),
     ("boost/histogram", ["cli/measure"]),
     ("boost/", ["actors/gateway/http"]),
     ("xen", ["hypercall/xen"]),
