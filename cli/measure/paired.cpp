@@ -46,20 +46,38 @@ double median(std::vector<double> values) {
 
 Paired measure_pairs(int pairs, const std::function<double()>& ours,
                      const std::function<double()>& floor) {
-  std::vector<double> all_ours, all_floor, ratios;
-  for (int i = 0; i < pairs; ++i) {
-    const bool ours_first = i % 2 == 0;
-    const double first = ours_first ? ours() : floor();
-    const double second = ours_first ? floor() : ours();
-    if (first <= 0 || second <= 0) return {};
-    all_ours.push_back(ours_first ? first : second);
-    all_floor.push_back(ours_first ? second : first);
-    ratios.push_back(all_ours.back() / all_floor.back());
-  }
-  if (ratios.empty()) return {};
+  const auto values = measure_rounds(pairs, {ours, floor});
+  return pair_up(values[0], values[1]);
+}
+
+std::vector<std::vector<double>> measure_rounds(int rounds,
+                                                const std::vector<std::function<double()>>& ways) {
+  std::vector<std::vector<double>> values(ways.size());
+  std::vector<bool> failed(ways.size());
+  std::size_t left = ways.size();
+  for (int round = 0; round < rounds; ++round)
+    for (std::size_t i = 0; i < ways.size(); ++i) {
+      const std::size_t way = (static_cast<std::size_t>(round) + i) % ways.size();
+      if (failed[way]) continue;
+      const double took = ways[way]();
+      if (took > 0) {
+        values[way].push_back(took);
+        continue;
+      }
+      failed[way] = true;
+      values[way].clear();
+      if (--left < 2) return values;
+    }
+  return values;
+}
+
+Paired pair_up(const std::vector<double>& ours, const std::vector<double>& floor) {
+  if (ours.empty() || ours.size() != floor.size()) return {};
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / floor[i]);
   Bootstrap bootstrap;
   const Interval sure = interval([&] { return bootstrap.median_again(ratios); });
-  return {median(all_ours), median(all_floor), median(ratios), sure.low, sure.high};
+  return {median(ours), median(floor), median(ratios), sure.low, sure.high};
 }
 
 Change measure_change(const std::vector<double>& now, const std::vector<double>& earlier) {

@@ -1,4 +1,4 @@
-// Two ways to do the same thing, measured in turn, or one way at two times: what one takes beside the other, and how sure that is.
+// Ways to do the same thing, measured in turn, or one way at two times: what one takes beside the other, and how sure that is.
 #pragma once
 
 #include <functional>
@@ -19,6 +19,13 @@ struct Paired {
 // them comes first changes from pair to pair, so that what drifts on the machine falls on both. Fewer than `pairs` good ones: ratio 0.
 Paired measure_pairs(int pairs, const std::function<double()>& ours,
                      const std::function<double()>& floor);
+
+// More than two ways, in rounds: each is measured once in every round, and which comes first goes round too. The values of each, round by round.
+// One that fails is measured no more, and has none; when fewer than two are left there is nothing to compare, and it ends.
+std::vector<std::vector<double>> measure_rounds(int rounds,
+                                                const std::vector<std::function<double()>>& ways);
+// Of values from the same rounds; none, or not as many of one as of the other: ratio 0.
+Paired pair_up(const std::vector<double>& ours, const std::vector<double>& floor);
 
 // The same measured twice at different times, or on different machines: nothing pairs the values, and what drifts between the two falls on one.
 struct Change {
