@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bench/bus/file_lane.h"
 #include "bench/bus/memory.h"
 #include "bench/bus/raw_lane.h"
 #include "bench/bus/replay_lane.h"
+#include "bench/bus/settings.h"
 #include "bus/zmq_bus.h"
 #include "cli/measure/bus_lane.h"
 #include "cli/measure/disk_lane.h"
@@ -28,12 +28,6 @@
 namespace supercloud {
 namespace {
 
-struct Settings {
-  int pairs = 41;
-  double length = 1;  // of a burst, by the row's own
-  std::string only;
-};
-
 struct Row {
   std::string name, unit;
   double bar = 0, goal = 0;
@@ -41,15 +35,12 @@ struct Row {
 
 class Table {
  public:
-  explicit Table(Settings settings) : settings_(std::move(settings)) {
+  explicit Table(BarSettings settings) : settings_(std::move(settings)) {
     std::cout << absl::StrFormat("%-44s %10s %10s  %-8s %6s  %-17s %5s  %-12s %5s  %s\n", "",
                                  "ours", "floor", "unit", "ratio", "95 %", "bar", "", "goal", "");
   }
-  const Settings& settings() const { return settings_; }
-  bool wanted(const std::string& name) const {
-    return settings_.only.empty() || absl::StrContains(name, settings_.only);
-  }
-  int messages(int most) const { return std::max(1, static_cast<int>(most * settings_.length)); }
+  bool wanted(const std::string& name) const { return settings_.wanted(name); }
+  int messages(int most) const { return settings_.messages(most); }
 
   void add(const Row& row, const std::function<absl::StatusOr<double>()>& ours,
            const std::function<absl::StatusOr<double>()>& floor) {
@@ -94,7 +85,7 @@ class Table {
   std::string json() const { return nlohmann::json{{"rows", rows_}}.dump(2); }
 
  private:
-  const Settings settings_;
+  const BarSettings settings_;
   std::vector<nlohmann::json> rows_;
   bool failed_ = false;
 };
@@ -215,22 +206,15 @@ void memory_rows(Table& table) {
 
 int run(int count, char** arguments) {
   CLI::App app("How close the bus is to bare ZeroMQ, and its log to a file written by hand");
-  Settings settings;
-  bool quick = false, tiny = false;
-  std::string json;
-  app.add_flag("--quick", quick, "Fewer pairs: half a minute");
-  app.add_flag("--tiny", tiny, "Whether it works, and no more");
-  app.add_option("--only", settings.only, "Rows whose name has this in it");
-  app.add_option("--json", json, "A file for the same as data");
+  BarSettings settings;
+  add_settings(app, settings);
   CLI11_PARSE(app, count, arguments);
-  if (quick) settings.pairs = 9;
-  if (tiny) settings = {.pairs = 1, .length = 0.01, .only = settings.only};
   Table table(settings);
   bus_rows(table);
   memory_rows(table);
   replay_row(table);
   disk_rows(table);
-  if (!json.empty()) std::ofstream(json) << table.json() << "\n";
+  if (!settings.json.empty()) std::ofstream(settings.json) << table.json() << "\n";
   return table.failed() ? 1 : 0;
 }
 
