@@ -1,5 +1,5 @@
-// One publisher and some subscribers, each a process of its own, over the bus (or, in bench/, over bare ZeroMQ sockets: the same messages, the
-// same transport, the same questions).
+// One publisher and some subscribers, each a process of its own, over the bus (or, in bench/, over bare ZeroMQ sockets, or a server: the same
+// messages, the same questions).
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,7 @@ struct LaneShape {
 struct Burst {
   double seconds = 0;
   double publisher_cpu_seconds = 0, subscribers_cpu_seconds = 0;
+  double server_cpu_seconds = 0;  // of what stands between them; the bus has none
 };
 
 class Lane {

@@ -33,6 +33,9 @@ OWNED_LIBRARIES = [
     ("gtest/", ["tests"]),
     ("gmock/", ["tests"]),
     ("benchmark/", ["bench", "tests/bench"]),
+    ("nats/", ["bench/peers"]),
+    ("hiredis/", ["bench/peers"]),
+    ("mosquitto", ["bench/peers"]),
 ]
 
 # Libraries for any folder whose meson.build lists them (by this name), but never in a header that another folder includes.
