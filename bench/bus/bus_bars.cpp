@@ -19,7 +19,6 @@
 #include "bench/bus/raw_lane.h"
 #include "bench/bus/replay_lane.h"
 #include "bench/bus/settings.h"
-#include "bus/zmq_bus.h"
 #include "cli/measure/bus_lane.h"
 #include "cli/measure/disk_lane.h"
 #include "cli/measure/paired.h"
@@ -134,8 +133,6 @@ std::string over(const LaneShape& shape) {
 constexpr double at_least(double part) { return 1 / part; }
 
 void bus_rows(Table& table) {
-  // A queue has room for all of it, each in a message of its own: nothing is lost, however late the subscriber is given a processor.
-  const int burst_max = ZmqBusOptions().high_water_mark * 4 / 5;
   const auto wall = [](const Burst& burst) { return burst.seconds; };
   for (const bool curve : {false, true}) {
     const LaneShape shape{.subscribers = 1, .bytes = 256, .curve = curve};
@@ -146,7 +143,7 @@ void bus_rows(Table& table) {
     for (const std::size_t bytes : {std::size_t{256}, std::size_t{4096}}) {
       const LaneShape one{.subscribers = 1, .bytes = bytes, .curve = curve};
       bursts(table, {absl::StrCat("1 to 1, ", over(one)), "us/event", at_least(0.8), at_least(1)},
-             one, table.messages(burst_max), 1, wall);
+             one, table.messages(burst_max()), 1, wall);
       const LaneShape eight{.subscribers = 8, .bytes = bytes, .curve = curve};
       const Row row{absl::StrCat("1 to 8, CPU, ", over(eight)), "us/deliv.", at_least(0.8),
                     at_least(1)};

@@ -4,6 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
+#include "bus/zmq_bus.h"
 
 namespace supercloud {
 
@@ -12,6 +13,8 @@ bool BarSettings::wanted(const std::string& row) const {
 }
 
 int BarSettings::messages(int most) const { return std::max(1, static_cast<int>(most * length)); }
+
+int burst_max() { return ZmqBusOptions().high_water_mark * 4 / 5; }
 
 void add_settings(CLI::App& app, BarSettings& settings) {
   app.add_flag_callback(

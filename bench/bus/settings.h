@@ -19,6 +19,10 @@ struct BarSettings {
   int messages(int most) const;  // one at least
 };
 
+// Messages of a burst of 1 to 1. A queue of ours has room for all of them, each in a message of its own: nothing is lost, however late the
+// subscriber is given a processor.
+int burst_max();
+
 // --quick, --tiny, --only TEXT and --json FILE. `settings` outlives the app's parsing.
 void add_settings(CLI::App& app, BarSettings& settings);
 

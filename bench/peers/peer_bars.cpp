@@ -214,10 +214,8 @@ void bus_rows(PeerTable& table, const std::filesystem::path& servers) {
             table.settings().messages(400));
   const std::pair<std::size_t, const char*> sizes[] = {{256, "256 B"}, {4096, "4 KiB"}};
   for (const auto& [bytes, size] : sizes) {
-    // Of 4 KiB no more than ours lets wait for a subscriber (12,500 messages, and one holds no two of these): it alone has a limit here.
     burst_row(table, servers, absl::StrCat("1 to 1, ", size), About::time,
-              {.subscribers = 1, .bytes = bytes},
-              table.settings().messages(bytes < 1024 ? 20'000 : 10'000), 1);
+              {.subscribers = 1, .bytes = bytes}, table.settings().messages(burst_max()), 1);
     burst_row(table, servers, absl::StrCat("1 to 8, CPU, ", size), About::cpu,
               {.subscribers = 8, .bytes = bytes}, table.settings().messages(5'000), 1);
   }
