@@ -10,12 +10,10 @@
 //   migrationid, epoch, tenant, reconstructed: where the event has them
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
-#include "core/bus.h"
+#include "actors/reading/reading.h"
 #include "core/event.h"
 
 namespace supercloud {
@@ -25,14 +23,6 @@ std::string cloud_event_type(const Event& event);
 // One line.
 std::string cloud_event_json(const Event& event);
 
-// What a reader was not given, and cannot be.
-struct MissedEvents {
-  std::string origin;  // or a node: all origins of it
-  std::uint64_t incarnation = 0;
-  std::uint64_t after = 0;             // (after, up_to] of the origin is missing in part or whole
-  std::optional<std::uint64_t> up_to;  // nothing: nobody knows how far
-  std::string why;
-};
 inline constexpr std::string_view gap_type = "gap";
 // The same envelope, of type "gap"; `id` is unique under `source`.
 std::string gap_json(const MissedEvents& missed, std::string_view id, std::string_view source,

@@ -3,12 +3,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/gateway/cloud_event.h"
 #include "core/text.h"
 
 namespace supercloud {
 namespace {
-
-constexpr std::string_view log_actor = "log";  // actors/node/log_reader.h
 
 ReadingHost::Page understood_page(absl::StatusOr<std::string> bytes) {
   if (!bytes.ok()) return bytes.status();
@@ -20,6 +19,33 @@ ReadingHost::Page understood_page(absl::StatusOr<std::string> bytes) {
 }
 
 }  // namespace
+
+class GatewayHub::Reader final : public ReadingSink {
+ public:
+  Reader(GatewayHub& hub, ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet)
+      : reading(id, hub, *this, std::move(begin)), hub_(hub), outlet_(std::move(outlet)) {}
+
+  bool has_room() override { return outlet_->has_room(); }
+  bool offer(const Cursor& stands, const Event& event) override {
+    if (!outlet_->offer(stands.text(), cloud_event_type(event), hub_.json_of(event))) return false;
+    ++hub_.metrics_.sent;
+    return true;
+  }
+  bool offer(const Cursor& stands, const MissedEvents& missed) override {
+    if (!outlet_->offer(stands.text(), gap_type, hub_.gap(missed))) return false;
+    ++hub_.metrics_.gaps;
+    return true;
+  }
+  void end(const Cursor& stands, std::optional<SlowReader> slow) override {
+    outlet_->end(stands.text(), slow);
+  }
+
+  Reading reading;
+
+ private:
+  GatewayHub& hub_;
+  const std::shared_ptr<Outlet> outlet_;
+};
 
 GatewayHub::GatewayHub(Scheduler& scheduler, Bus& bus, EventPool& pool, GatewayMetrics& metrics,
                        GatewayHubOptions options)
@@ -40,19 +66,18 @@ void GatewayHub::start(Reply<Done> joined) {
 }
 
 void GatewayHub::open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet) {
-  ReadingHost& host = *this;
-  const auto at = readings_
-                      .emplace(id, std::make_unique<Reading>(id, host, metrics_, std::move(begin),
-                                                             std::move(outlet)))
-                      .first;
-  at->second->step();
+  const auto at =
+      readings_
+          .emplace(id, std::make_unique<Reader>(*this, id, std::move(begin), std::move(outlet)))
+          .first;
+  at->second->reading.step();
   reap(id);
 }
 
 void GatewayHub::go_on(ReadingId id) {
   const auto at = readings_.find(id);
   if (at == readings_.end()) return;
-  at->second->step();
+  at->second->reading.step();
   reap(id);
 }
 
@@ -64,7 +89,7 @@ void GatewayHub::close(ReadingId id) {
 
 void GatewayHub::reap(ReadingId id) {
   const auto at = readings_.find(id);
-  if (at != readings_.end() && at->second->done()) close(id);
+  if (at != readings_.end() && at->second->reading.done()) close(id);
 }
 
 void GatewayHub::on_event(Event event) {
@@ -75,9 +100,8 @@ void GatewayHub::on_event(Event event) {
     recent_bytes_ -= recent_.front().bytes().size();
     recent_.pop_front();
   }
-  RenderedEvent rendered(std::move(event));
   for (auto at = readings_.begin(); at != readings_.end();) {
-    at->second->hear(rendered);
+    at->second->reading.hear(event);
     const ReadingId id = (at++)->first;
     reap(id);
   }
@@ -86,7 +110,7 @@ void GatewayHub::on_event(Event event) {
 void GatewayHub::on_gap(const BusGap& gap) {
   ++metrics_.bus_gaps;
   for (auto at = readings_.begin(); at != readings_.end();) {
-    at->second->missed(gap);
+    at->second->reading.missed(gap);
     const ReadingId id = (at++)->first;
     reap(id);
   }
@@ -105,9 +129,9 @@ void GatewayHub::on_peer(std::string node, bool alive) {
   metrics_.nodes = living;
 }
 
-void GatewayHub::page(std::uint64_t reading, const std::string& node, std::uint64_t from,
+void GatewayHub::page(std::uint64_t reading, const Source& source, std::uint64_t from,
                       const std::string& pattern, std::function<void(Page)> then) {
-  wanted_.push_back({reading, node, from, pattern, std::move(then)});
+  wanted_.push_back({reading, source, from, pattern, std::move(then)});
   metrics_.pages_waiting = wanted_.size();
   ask();
 }
@@ -125,7 +149,7 @@ void GatewayHub::ask() {
       read.setPattern(wanted.pattern);
       read.setLimit(options_.page_events);
     });
-    const Address to{wanted.node, str(log_actor)};
+    const Address to = wanted.source.address();
     // In a turn of its own: a bus may answer at once, from within a reading's call.
     const auto then = [this, alive = std::weak_ptr(alive_),
                        wanted = std::move(wanted)](absl::StatusOr<std::string> bytes) mutable {
@@ -142,12 +166,21 @@ void GatewayHub::ask() {
 
 void GatewayHub::answered(Wanted wanted, const Page& page) {
   --under_way_;
-  if (!page.ok()) ++metrics_.pages_failed;
+  if (!page.ok() && !(wanted.source.archive && absl::IsNotFound(page.status())))
+    ++metrics_.pages_failed;
   if (readings_.contains(wanted.reading)) {
     wanted.then(page);
     reap(wanted.reading);
   }
   ask();
+}
+
+const std::string& GatewayHub::json_of(const Event& event) {
+  if (!rendered_ || rendered_.bytes().data() != event.bytes().data()) {
+    rendered_json_ = cloud_event_json(event);
+    rendered_ = event;
+  }
+  return rendered_json_;
 }
 
 std::string GatewayHub::gap(const MissedEvents& missed) {

@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "actors/gateway/reading.h"
+#include "actors/gateway/metrics.h"
+#include "actors/gateway/outlet.h"
+#include "actors/reading/reading.h"
 #include "core/bus.h"
 #include "core/scheduler.h"
 
@@ -53,22 +55,25 @@ class GatewayHub final : public BusReceiver, private ReadingHost {
   void on_peer(std::string node, bool alive) override;
 
  private:
+  class Reader;  // a reading, and its outlet
   struct Wanted {
     ReadingId reading;
-    std::string node;
+    Source source;
     std::uint64_t from;
     std::string pattern;
     std::function<void(Page)> then;
   };
 
   // ReadingHost
-  void page(std::uint64_t reading, const std::string& node, std::uint64_t from,
+  void page(std::uint64_t reading, const Source& source, std::uint64_t from,
             const std::string& pattern, std::function<void(Page)> then) override;
   absl::StatusOr<Event> parse(Bytes bytes) override { return pool_.parse(bytes); }
   const std::map<std::string, bool>& nodes() const override { return nodes_; }
   const std::deque<Event>& recent() const override { return recent_; }
-  std::string gap(const MissedEvents& missed) override;
 
+  // Made once for all who read it.
+  const std::string& json_of(const Event& event);
+  std::string gap(const MissedEvents& missed);
   void ask();
   void answered(Wanted wanted, const Page& page);
   void reap(ReadingId id);
@@ -81,7 +86,9 @@ class GatewayHub final : public BusReceiver, private ReadingHost {
   std::map<std::string, bool> nodes_;
   std::deque<Event> recent_;
   std::size_t recent_bytes_ = 0;
-  std::map<ReadingId, std::unique_ptr<Reading>> readings_;
+  std::map<ReadingId, std::unique_ptr<Reader>> readings_;
+  Event rendered_;  // the last one, and its JSON
+  std::string rendered_json_;
   std::deque<Wanted> wanted_;
   std::size_t under_way_ = 0;
   std::uint64_t gaps_ = 0;

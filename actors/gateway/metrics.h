@@ -7,13 +7,10 @@
 #include <cstdint>
 #include <string>
 
+#include "actors/reading/reading.h"
 #include "core/event.h"
 
 namespace supercloud {
-
-// Why a stream was ended by the gateway, though its reader had not gone.
-enum class SlowReader : std::uint8_t { buffer, stalled, behind };
-inline constexpr std::size_t slow_reader_kinds = 3;
 
 // Thread-safe.
 struct GatewayMetrics {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "actors/gateway/metrics.h"
+#include "actors/reading/reading.h"
 
 namespace supercloud {
 

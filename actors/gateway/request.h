@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "actors/gateway/cursor.h"
 #include "actors/gateway/problem.h"
+#include "actors/reading/cursor.h"
 
 namespace supercloud {
 

@@ -241,9 +241,73 @@ TEST_F(GatewayHubTest, ANodeThatCannotBeAskedIsNamed) {
   for (const ToldMessage& message : reader->told)
     if (message.type == "gap") named.insert(message.subject());
   EXPECT_EQ(named, (std::set<std::string>{"alpha", "gone"}));
-  EXPECT_EQ(reader->told.back().subject(), "db1");
-  EXPECT_EQ(world.metrics.pages_failed, 1U);
-  EXPECT_THAT(resume("1;vm.>;0;unheard/agent:1:1")->told[1].json.dump(), HasSubstr("no such node"));
+  EXPECT_EQ(std::ranges::count(reader->told, "vm.started", &ToldMessage::type), 2);
+  EXPECT_EQ(world.metrics.pages_failed,
+            2U);  // its log, and what it might have archived of the other
+  const auto resumed = resume("1;vm.>;0;unheard/agent:1:1");
+  const auto unheard = std::ranges::find_if(
+      resumed->told, [](const ToldMessage& message) { return message.subject() == "unheard"; });
+  ASSERT_NE(unheard, resumed->told.end());
+  EXPECT_THAT(unheard->json.dump(), HasSubstr("no such node"));
+}
+
+TEST_F(GatewayHubTest, OfANodeThatDoesNotRunArchivesHaveThePast) {
+  MemoryLog archive(scheduler);
+  world.beta.node->spawn(
+      "archive", [&](Context& context) { return std::make_unique<LogReader>(context, archive); });
+  for (int i = 0; i < 5; ++i) {
+    world.alpha.start("web" + std::to_string(i));
+    world.beta.start("db" + std::to_string(i));
+  }
+  run();
+  EXPECT_EQ(since_start("vm.>")->told.size(), 10U);
+
+  for (const GatewayNode* node : {&world.beta, &world.alpha})
+    archive.events.insert(archive.events.end(), node->log.events.begin(), node->log.events.end());
+  world.bus.nodes.erase("alpha");
+  world.hub.on_peer("alpha", false);
+  const auto reader = since_start("vm.>");
+  std::multiset<std::string> subjects;
+  for (const ToldMessage& message : reader->told)
+    if (message.type != "gap") subjects.insert(message.subject());
+  EXPECT_EQ(subjects, (std::multiset<std::string>{"db0", "db1", "db2", "db3", "db4", "web0", "web1",
+                                                  "web2", "web3", "web4"}));
+  ASSERT_EQ(reader->told.size(), 11U);
+  EXPECT_EQ(reader->told.back().subject(), "alpha");
+  EXPECT_THAT(reader->told.back().json.dump(), HasSubstr("may be in no archive"));
+
+  // Resumed, and a page at a time.
+  const auto second = std::ranges::find_if(
+      reader->told, [](const ToldMessage& message) { return message.subject() == "web1"; });
+  std::string cursor = second->cursor;
+  std::vector<std::string> rest;
+  for (;;) {
+    const auto page = open({*Cursor::parse(cursor), true, 2U});
+    if (page->told.empty()) break;
+    ASSERT_LT(rest.size(), 20U);
+    for (const ToldMessage& message : page->told) {
+      if (message.type == "gap") continue;
+      rest.push_back(message.subject());
+    }
+    if (page->told.size() == 1 && page->told[0].type == "gap") break;
+    cursor = page->cursor;
+  }
+  EXPECT_EQ(std::ranges::count(rest, "web2"), 1);
+  EXPECT_EQ(std::ranges::count(rest, "web4"), 1);
+  EXPECT_EQ(std::ranges::count(rest, "web0"), 0);
+}
+
+TEST_F(GatewayHubTest, OfALogThatIsNotGotArchivesHaveThePast) {
+  MemoryLog archive(scheduler);
+  world.beta.node->spawn(
+      "archive", [&](Context& context) { return std::make_unique<LogReader>(context, archive); });
+  world.alpha.start("web1");
+  run();
+  archive.events = world.alpha.log.events;
+  world.bus.nodes.erase("alpha");  // and nobody has noticed
+  const auto reader = since_start("vm.>");
+  EXPECT_EQ(reader->types(), (std::vector<std::string>{"vm.started", "gap"}));
+  EXPECT_THAT(reader->told.back().json.dump(), HasSubstr("not got"));
 }
 
 TEST_F(GatewayHubTest, ASlowReaderIsEndedAndSlowsNoOther) {

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/gateway/cloud_event.h"
-#include "actors/gateway/cursor.h"
 #include "actors/gateway/metrics.h"
 #include "actors/gateway/outlet.h"
 #include "actors/gateway/problem.h"

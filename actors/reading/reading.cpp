@@ -1,4 +1,4 @@
-#include "actors/gateway/reading.h"
+#include "actors/reading/reading.h"
 
 #include <algorithm>
 #include <tuple>
@@ -17,7 +17,8 @@ constexpr std::string_view not_in_log =
 constexpr std::string_view lost_from_log = "the log of its node does not have it";
 constexpr std::string_view log_is_lost =
     "its node has lost its log: how much more there was, nobody knows";
-constexpr std::string_view not_arrived = "it did not reach the gateway";
+constexpr std::string_view not_arrived = "it did not arrive";
+constexpr std::size_t types_max = 512;  // more than there are payload types
 
 std::size_t tokens_in(std::string_view prefix) {
   return static_cast<std::size_t>(std::ranges::count(prefix, '.'));
@@ -27,7 +28,7 @@ std::size_t tokens_in(std::string_view prefix) {
 bool may_be_volatile(const Pattern& pattern) {
   const std::string_view domain = topic_token(pattern.text(), 0);
   const std::string_view event = topic_token(pattern.text(), 1);
-  for (std::uint16_t i = 0; i < GatewayMetrics::types_max; ++i) {
+  for (std::uint16_t i = 0; i < types_max; ++i) {
     const auto type = static_cast<schema::Payload::Which>(i);
     const std::string_view topic = topic_of(type);
     if (topic.empty() || delivery_of(type) != schema::Delivery::VOLATILE) continue;
@@ -50,15 +51,13 @@ bool begins_with(std::string_view topic, std::string_view prefix) {
 
 }  // namespace
 
-Reading::Reading(std::uint64_t id, ReadingHost& host, GatewayMetrics& metrics, Begin begin,
-                 std::shared_ptr<Outlet> outlet)
+Reading::Reading(std::uint64_t id, ReadingHost& host, ReadingSink& sink, Begin begin)
     : id_(id),
       host_(host),
-      metrics_(metrics),
+      sink_(sink),
       cursor_(std::move(begin.cursor)),
       past_(begin.past),
       limit_(begin.limit),
-      outlet_(std::move(outlet)),
       prefix_(cursor_.pattern.wire_prefix()),
       passing_(may_be_volatile(cursor_.pattern)),
       stands_(cursor_.origins),
@@ -71,24 +70,40 @@ Reading::Reading(std::uint64_t id, ReadingHost& host, GatewayMetrics& metrics, B
 }
 
 void Reading::open_logs() {
-  std::set<std::string> asked;
   for (const auto& [node, alive] : host_.nodes()) {
-    asked.insert(node);
     if (alive) {
-      logs_.try_emplace(node);
+      logs_.try_emplace({node});
     } else if (!attached_) {
-      to_tell_.push_back(
-          {.origin = node, .why = "the node does not run: what only its log has is missing here"});
+      do_without(node, "the node does not run");
     }
   }
-  if (attached_) return;
-  for (const auto& [origin, stand] : cursor_.origins)
-    if (asked.insert(str(node_of(origin))).second)
-      to_tell_.push_back({.origin = str(node_of(origin)),
-                          .why = "no such node is known: what only its log has is missing here"});
+  if (!attached_) {
+    for (const auto& [origin, stand] : cursor_.origins) {
+      std::string node = str(node_of(origin));
+      if (!host_.nodes().contains(node)) do_without(node, "no such node is known");
+    }
+  }
+  if (absent_.empty()) return;
+  for (const auto& [node, alive] : host_.nodes())
+    if (alive) logs_.try_emplace({node, true});
 }
 
-// From here on nothing that the hub hears is lost to it.
+void Reading::do_without(const std::string& node, std::string why) {
+  absent_.try_emplace(node, Absent{std::move(why)});
+}
+
+void Reading::tell_of_absent() {
+  for (auto& [node, absent] : absent_) {
+    if (std::exchange(absent.told, true)) continue;
+    to_tell_.push_back(
+        {.origin = node,
+         .why = absl::StrCat(absent.why, absent.archived
+                                             ? ": what it said last may be in no archive"
+                                             : ": what only its log has is missing here")});
+  }
+}
+
+// From here on nothing that the host hears is lost to it.
 void Reading::attach() {
   attached_ = true;
   for (const Event& event : host_.recent())
@@ -96,60 +111,80 @@ void Reading::attach() {
   std::ranges::sort(pending_,
                     [](const Event& a, const Event& b) { return order_of(a) < order_of(b); });
   // What reached the logs while the reading was not attached.
-  for (auto& [node, log] : logs_) log.end = log.failed;
+  for (auto& [source, log] : logs_) log.end = log.failed;
   open_logs();
 }
 
 // True: it has to wait for a page.
 bool Reading::ask() {
   bool waiting = false;
-  for (auto& [node, log] : logs_) {
+  for (auto& [source, log] : logs_) {
     if (!log.page.empty() || log.end) continue;
     waiting = true;
     if (std::exchange(log.asked, true)) continue;
-    host_.page(id_, node, log.from, prefix_ + ">",
-               [this, name = node, attached = attached_](const ReadingHost::Page& page) {
-                 take_page(name, attached, page);
+    host_.page(id_, source, log.from, prefix_ + ">",
+               [this, source = source, attached = attached_](const ReadingHost::Page& page) {
+                 take_page(source, attached, page);
                  step();
                });
   }
   return waiting;
 }
 
-void Reading::take_page(const std::string& node, bool attached, const ReadingHost::Page& page) {
-  Log& log = logs_[node];
+void Reading::take_page(const Source& source, bool attached, const ReadingHost::Page& page) {
+  Log& log = logs_[source];
   log.asked = false;
+  const std::string word = source.archive ? "archive" : "log";
   if (!page.ok() || !page->reader().isLog()) {
     log.end = log.failed = true;
-    to_tell_.push_back({.origin = node,
-                        .why = absl::StrCat("its log was asked for and not got: ",
-                                            page.ok() ? "it answers with something else"
-                                                      : page.status().message())});
+    // Few nodes have one; and who has no log for it has none of the other.
+    if (source.archive && (absl::IsNotFound(page.status()) || absent_.contains(source.node)))
+      return;
+    std::string why =
+        absl::StrCat("its ", word, " was asked for and not got: ",
+                     page.ok() ? "it answers with something else" : page.status().message());
+    if (source.archive) {
+      to_tell_.push_back({.origin = source.node, .why = std::move(why)});
+    } else {
+      do_without(source.node, std::move(why));
+      open_logs();
+    }
     return;
   }
   const auto read = page->reader().getLog();
   for (const auto data : read.getEvents()) {
     auto event = host_.parse({reinterpret_cast<const std::byte*>(data.begin()), data.size()});
-    if (event.ok()) {
-      log.page.push_back(*std::move(event));
-    } else {
+    if (!event.ok()) {
       to_tell_.push_back(
-          {.origin = node,
-           .why = absl::StrCat("an event of its log is none: ", event.status().message())});
+          {.origin = source.node,
+           .why = absl::StrCat("an event of its ", word, " is none: ", event.status().message())});
+    } else if (is_of(*event, source)) {
+      log.page.push_back(*std::move(event));
     }
   }
   const bool stuck = !read.getEnd() && read.getNext() <= log.from;
   if (stuck) {
     log.failed = true;
-    to_tell_.push_back({.origin = node, .why = "its log does not get on"});
+    to_tell_.push_back(
+        {.origin = source.node, .why = absl::StrCat("its ", word, " does not get on")});
   }
   log.end = stuck || (read.getEnd() && attached == attached_);
   log.from = read.getNext();
 }
 
+// In its log a node speaks for itself; an archive for nodes whose logs cannot be had.
+bool Reading::is_of(const Event& event, const Source& source) {
+  const std::string_view node = node_of(event.origin());
+  if (!source.archive) return node == source.node;
+  const auto absent = absent_.find(node);
+  if (absent == absent_.end()) return false;
+  absent->second.archived = true;
+  return true;
+}
+
 std::deque<Event>* Reading::earliest() {
   std::deque<Event>* found = pending_.empty() ? nullptr : &pending_;
-  for (auto& [node, log] : logs_)
+  for (auto& [source, log] : logs_)
     if (!log.page.empty() &&
         (found == nullptr || order_of(log.page.front()) < order_of(found->front())))
       found = &log.page;
@@ -162,7 +197,7 @@ void Reading::step() {
     const auto wait = [this] {
       if (limit_) end(std::nullopt);
     };
-    if (!outlet_->has_room() || (limit_ && given_ >= *limit_)) return wait();
+    if (!sink_.has_room() || (limit_ && given_ >= *limit_)) return wait();
     if (!to_tell_.empty()) {
       if (!tell(to_tell_.front())) return wait();
       to_tell_.pop_front();
@@ -171,12 +206,14 @@ void Reading::step() {
     if (ask()) return;
     std::deque<Event>* const next = earliest();
     if (next == nullptr) {
+      tell_of_absent();
+      if (!to_tell_.empty()) continue;
       if (limit_) return end(std::nullopt);
       if (attached_) {
         live_ = true;
         logs_.clear();
         told_.clear();
-        return;
+        return sink_.caught_up();
       }
       attach();
       continue;
@@ -186,21 +223,21 @@ void Reading::step() {
       attach();
       continue;
     }
-    RenderedEvent event(next->front());
+    const Event event = next->front();
     if (!give(event)) return wait();
-    if (next == &pending_) note_heard(event.event());
+    if (next == &pending_) note_heard(event);
     next->pop_front();
   }
 }
 
-void Reading::hear(RenderedEvent& event) {
-  if (done_ || !attached_ || !begins_with(event.event().topic(), prefix_)) return;
+void Reading::hear(const Event& event) {
+  if (done_ || !attached_ || !begins_with(event.topic(), prefix_)) return;
   if (live_) {
     if (!give(event)) return end(SlowReader::buffer);
-    return note_heard(event.event());
+    return note_heard(event);
   }
   if (pending_.size() >= pending_max) return end(SlowReader::behind);
-  pending_.push_back(event.event());
+  pending_.push_back(event);
 }
 
 void Reading::missed(const BusGap& gap) {
@@ -219,8 +256,7 @@ void Reading::missed(const BusGap& gap) {
 }
 
 // False: no room; it is given again.
-bool Reading::give(RenderedEvent& rendered) {
-  const Event& event = rendered.event();
+bool Reading::give(const Event& event) {
   const Stand stand{event.incarnation(), event.sequence()};
   const auto stood = stands_.find(event.origin());
   if (stood != stands_.end() && stand <= stood->second) return true;
@@ -234,20 +270,19 @@ bool Reading::give(RenderedEvent& rendered) {
     pass(event, passing_ || cursor_.find(event.origin()) != nullptr);
     return true;
   }
-  if (!offer(event.origin(), stand, cloud_event_type(event), rendered.json())) return false;
+  if (!offer(event.origin(), stand, event)) return false;
   pass(event, true);
-  ++metrics_.sent;
   return true;
 }
 
 // With the cursor of a reader that has it; `stand` of no incarnation: it is no step further.
-bool Reading::offer(std::string_view origin, Stand stand, std::string_view type,
-                    std::string_view json) {
+template <class Told>
+bool Reading::offer(std::string_view origin, Stand stand, const Told& told) {
   const Stand* const known = cursor_.find(origin);
   const std::optional<Stand> before = known ? std::optional(*known) : std::nullopt;
   const bool was_full = cursor_.full;
   if (stand.incarnation != 0 && !cursor_.pass(origin, stand)) cursor_.full = true;
-  if (outlet_->offer(cursor_.text(), type, json)) {
+  if (sink_.offer(cursor_, told)) {
     ++given_;
     return true;
   }
@@ -263,7 +298,7 @@ bool Reading::offer(std::string_view origin, Stand stand, std::string_view type,
 
 bool Reading::tell_missing(const Event& event) {
   MissedEvents missed{.origin = str(event.origin()), .incarnation = event.incarnation()};
-  // The hub hears all of an origin, one after another.
+  // The host hears all of an origin, one after another.
   const auto heard = heard_.find(event.origin());
   if (heard != heard_.end() && heard->second.incarnation == event.incarnation()) {
     const auto stood = stands_.find(event.origin());
@@ -306,8 +341,7 @@ bool Reading::tell_missing(const Event& event) {
 bool Reading::tell(const MissedEvents& missed) {
   const bool known = missed.up_to && is_origin(missed.origin);
   const Stand stand = known ? Stand{missed.incarnation, *missed.up_to} : Stand{};
-  if (!offer(missed.origin, stand, gap_type, host_.gap(missed))) return false;
-  ++metrics_.gaps;
+  if (!offer(missed.origin, stand, missed)) return false;
   if (!live_) told_.insert(missed.origin);
   if (stand.incarnation != 0) {
     for (auto* const stands : {&stands_, &floors_}) {
@@ -360,7 +394,7 @@ void Reading::pass(const Event& event, bool told) {
 
 void Reading::end(std::optional<SlowReader> slow) {
   done_ = true;
-  outlet_->end(cursor_.text(), slow);
+  sink_.end(cursor_, slow);
 }
 
 }  // namespace supercloud

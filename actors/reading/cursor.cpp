@@ -1,4 +1,4 @@
-#include "actors/gateway/cursor.h"
+#include "actors/reading/cursor.h"
 
 #include <charconv>
 #include <optional>
@@ -31,7 +31,7 @@ std::optional<std::uint64_t> cursor_number(std::string_view text) {
 }
 
 absl::Status no_cursor(std::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat("not a cursor of this gateway: ", absl_view(why)));
+  return absl::InvalidArgumentError(absl::StrCat("not a cursor: ", absl_view(why)));
 }
 
 absl::Status read_stands(std::string_view group, Cursor& cursor) {

@@ -1,0 +1,171 @@
+// One reader: what it missed, from the logs of the nodes and from archives, then what happens, without a hole and without a double.
+//
+// The logs are read page by page, the events of all of them in the order of their time. Where they reach what the host still remembers,
+// the reading is attached: what the host remembers and hears is merged in, and the logs are read on to their ends. Then it is live. An event
+// that its cursor has passed is not told again. That events are missing is seen by the sequence of the one before, which each carries
+// (core/schema/event.capnp), and told as a gap: of events that are in no log once an origin while the past is read.
+//
+// Of a node that does not run, or whose log cannot be got, the past is what archives have. That is told as missing too: what a node
+// said in its last moment no archive may have, and nobody knows how much that was. Where archives differ in how far back they go, the later
+// part of an origin may come first; the earlier one is then told as missing.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "actors/reading/cursor.h"
+#include "core/bus.h"
+#include "core/event.h"
+#include "core/message.h"
+
+namespace supercloud {
+
+// What a reader was not given, and cannot be.
+struct MissedEvents {
+  std::string origin;  // or a node: all origins of it
+  std::uint64_t incarnation = 0;
+  std::uint64_t after = 0;             // (after, up_to] of the origin is missing in part or whole
+  std::optional<std::uint64_t> up_to;  // nothing: nobody knows how far
+  std::string why;
+};
+
+// Why a reading ends though its reader has not gone.
+enum class SlowReader : std::uint8_t {
+  buffer,   // what is read for it finds no room
+  stalled,  // it takes nothing; only who writes to it finds that out
+  behind,   // more has happened, while it read the past, than is remembered for it
+};
+inline constexpr std::size_t slow_reader_kinds = 3;
+
+// What a reading asks of whoever has the bus.
+class ReadingHost {
+ public:
+  using Page = absl::StatusOr<Message<schema::Response>>;
+  struct Source {
+    std::string node;
+    bool archive = false;  // what it keeps of others, not its own log
+    friend auto operator<=>(const Source&, const Source&) = default;
+    // Who answers readLog of it (actors/node/log_reader.h, actors/archive/archive.h).
+    Address address() const { return {node, archive ? "archive" : "log"}; }
+  };
+
+  virtual ~ReadingHost() = default;
+  // `then` runs later, once, unless the reading has been closed.
+  virtual void page(std::uint64_t reading, const Source& source, std::uint64_t from,
+                    const std::string& pattern, std::function<void(Page)> then) = 0;
+  virtual absl::StatusOr<Event> parse(Bytes bytes) = 0;
+  // Every node that was ever heard of, and whether it shows a sign of life.
+  virtual const std::map<std::string, bool>& nodes() const = 0;
+  // What was heard last, in the order of its arrival.
+  virtual const std::deque<Event>& recent() const = 0;
+};
+
+// Where it goes. No call of these is followed by the end of the reading before it returns.
+class ReadingSink {
+ public:
+  virtual ~ReadingSink() = default;
+  // False: the reading goes on when it is told to.
+  virtual bool has_room() = 0;
+  // `stands`: where the reader stands once it has it. False: there is no room, and nothing was taken.
+  virtual bool offer(const Cursor& stands, const Event& event) = 0;
+  virtual bool offer(const Cursor& stands, const MissedEvents& missed) = 0;
+  // The past has been told; what comes now happens.
+  virtual void caught_up() {}
+  // Nothing more is offered. `slow`: why; nothing: all that was asked for has been offered.
+  virtual void end(const Cursor& stands, std::optional<SlowReader> slow) = 0;
+};
+
+// Thread-bound to its host, which outlives it, as the sink does.
+class Reading {
+ public:
+  static constexpr std::size_t pending_max = 16384;  // heard while the past is still read
+
+  struct Begin {
+    Cursor cursor;
+    bool past = false;
+    std::optional<std::uint32_t> limit;
+  };
+
+  Reading(std::uint64_t id, ReadingHost& host, ReadingSink& sink, Begin begin);
+
+  // Goes on: at the beginning, and when the sink has room again.
+  void step();
+  void hear(const Event& event);
+  void missed(const BusGap& gap);
+  bool done() const { return done_; }
+  bool live() const { return live_; }
+  // Where it stands.
+  const Cursor& cursor() const { return cursor_; }
+
+ private:
+  using Source = ReadingHost::Source;
+  struct Log {
+    std::uint64_t from = 0;
+    std::deque<Event> page;
+    bool asked = false;
+    bool end = false;
+    bool failed = false;
+  };
+
+  void open_logs();
+  void do_without(const std::string& node, std::string why);
+  void tell_of_absent();
+  void attach();
+  bool ask();
+  void take_page(const Source& source, bool attached, const ReadingHost::Page& page);
+  bool is_of(const Event& event, const Source& source);
+  std::deque<Event>* earliest();
+  bool give(const Event& event);
+  template <class Told>
+  bool offer(std::string_view origin, Stand stand, const Told& told);
+  bool tell_missing(const Event& event);
+  bool tell(const MissedEvents& missed);
+  std::optional<Stand> passed_before(const Event& event) const;
+  std::size_t chain_tokens() const;
+  std::string chain_of(const Event& event) const;
+  void pass(const Event& event, bool told);
+  void note_heard(const Event& event);
+  void end(std::optional<SlowReader> slow);
+
+  const std::uint64_t id_;
+  ReadingHost& host_;
+  ReadingSink& sink_;
+  Cursor cursor_;  // what the reader has been told
+  const bool past_;
+  const std::optional<std::uint32_t> limit_;
+  const std::string prefix_;  // whole tokens that all of its topics begin with
+  const bool passing_;        // it may match volatile events, which are in no log
+
+  // All origins, also those for which the cursor has no room, and those of before its start.
+  std::map<std::string, Stand, std::less<>> stands_;
+  // Those that were passed in the beginning, or told as missing since.
+  std::map<std::string, Stand, std::less<>> floors_;
+  // What the host has heard since it was attached, also what does not match.
+  std::map<std::string, Stand, std::less<>> heard_;
+  // By origin and topic prefix: the newest event that came.
+  std::map<std::string, Stand, std::less<>> chains_;
+  std::map<Source, Log> logs_;
+  struct Absent {
+    std::string why;
+    bool archived = false;  // something of it
+    bool told = false;
+  };
+  std::map<std::string, Absent, std::less<>> absent_;  // nodes without whose logs it has to do
+  std::deque<Event> pending_;
+  std::deque<MissedEvents> to_tell_;
+  std::set<std::string, std::less<>> told_;  // origins of which something is missing in the past
+  std::uint32_t given_ = 0;
+  bool attached_ = false;
+  bool live_ = false;
+  bool done_ = false;
+};
+
+}  // namespace supercloud
