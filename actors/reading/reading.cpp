@@ -73,23 +73,25 @@ void Reading::open_logs() {
   for (const auto& [node, alive] : host_.nodes()) {
     if (alive) {
       logs_.try_emplace({node});
+      logs_.try_emplace({node, true});
     } else if (!attached_) {
       do_without(node, "the node does not run");
     }
   }
-  if (!attached_) {
-    for (const auto& [origin, stand] : cursor_.origins) {
-      std::string node = str(node_of(origin));
-      if (!host_.nodes().contains(node)) do_without(node, "no such node is known");
-    }
+  if (attached_) return;
+  for (const auto& [origin, stand] : cursor_.origins) {
+    std::string node = str(node_of(origin));
+    if (!host_.nodes().contains(node)) do_without(node, "no such node is known");
   }
-  if (absent_.empty()) return;
-  for (const auto& [node, alive] : host_.nodes())
-    if (alive) logs_.try_emplace({node, true});
 }
 
+// Archives were passed over where they told of it.
 void Reading::do_without(const std::string& node, std::string why) {
-  absent_.try_emplace(node, Absent{std::move(why)});
+  if (!absent_.try_emplace(node, Absent{std::move(why)}).second) return;
+  for (auto& [source, log] : logs_) {
+    if (!source.archive || log.failed) continue;
+    log = Log{.end = source.node == node, .failed = source.node == node, .times = log.times + 1};
+  }
 }
 
 void Reading::tell_of_absent() {
@@ -123,8 +125,9 @@ bool Reading::ask() {
     waiting = true;
     if (std::exchange(log.asked, true)) continue;
     host_.page(id_, source, log.from, prefix_ + ">",
-               [this, source = source, attached = attached_](const ReadingHost::Page& page) {
-                 take_page(source, attached, page);
+               [this, source = source, times = log.times,
+                attached = attached_](const ReadingHost::Page& page) {
+                 if (logs_[source].times == times) take_page(source, attached, page);
                  step();
                });
   }
@@ -147,7 +150,6 @@ void Reading::take_page(const Source& source, bool attached, const ReadingHost::
       to_tell_.push_back({.origin = source.node, .why = std::move(why)});
     } else {
       do_without(source.node, std::move(why));
-      open_logs();
     }
     return;
   }
@@ -174,11 +176,12 @@ void Reading::take_page(const Source& source, bool attached, const ReadingHost::
 
 // In its log a node speaks for itself; an archive for nodes whose logs cannot be had.
 bool Reading::is_of(const Event& event, const Source& source) {
-  const std::string_view node = node_of(event.origin());
+  const std::string node = str(node_of(event.origin()));
   if (!source.archive) return node == source.node;
+  const auto own = logs_.find({node});
+  if (own != logs_.end() && !own->second.failed) return false;
   const auto absent = absent_.find(node);
-  if (absent == absent_.end()) return false;
-  absent->second.archived = true;
+  if (absent != absent_.end()) absent->second.archived = true;
   return true;
 }
 

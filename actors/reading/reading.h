@@ -5,8 +5,8 @@
 // that its cursor has passed is not told again. That events are missing is seen by the sequence of the one before, which each carries
 // (core/schema/event.capnp), and told as a gap: of events that are in no log once an origin while the past is read.
 //
-// Of a node that does not run, or whose log cannot be got, the past is what archives have. That is told as missing too: what a node
-// said in its last moment no archive may have, and nobody knows how much that was. Where archives differ in how far back they go, the later
+// Of nodes whose logs cannot be had the past is what archives have. Where such a node is known, that is told as missing too: what it said in
+// its last moment no archive may have, and nobody knows how much that was. Where archives differ in how far back they go, the later
 // part of an origin may come first; the earlier one is then told as missing.
 #pragma once
 
@@ -113,6 +113,7 @@ class Reading {
     bool asked = false;
     bool end = false;
     bool failed = false;
+    int times = 0;  // that it was begun
   };
 
   void open_logs();

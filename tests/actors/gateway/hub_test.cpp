@@ -264,6 +264,7 @@ TEST_F(GatewayHubTest, OfANodeThatDoesNotRunArchivesHaveThePast) {
 
   for (const GatewayNode* node : {&world.beta, &world.alpha})
     archive.events.insert(archive.events.end(), node->log.events.begin(), node->log.events.end());
+  EXPECT_EQ(since_start("vm.>")->told.size(), 10U) << "a node's own log is better";
   world.bus.nodes.erase("alpha");
   world.hub.on_peer("alpha", false);
   const auto reader = since_start("vm.>");
@@ -295,6 +296,18 @@ TEST_F(GatewayHubTest, OfANodeThatDoesNotRunArchivesHaveThePast) {
   EXPECT_EQ(std::ranges::count(rest, "web2"), 1);
   EXPECT_EQ(std::ranges::count(rest, "web4"), 1);
   EXPECT_EQ(std::ranges::count(rest, "web0"), 0);
+}
+
+TEST_F(GatewayHubTest, WhatArchivesHaveOfNodesThatNobodyKnowsIsTold) {
+  MemoryLog archive(scheduler);
+  world.beta.node->spawn(
+      "archive", [&](Context& context) { return std::make_unique<LogReader>(context, archive); });
+  GatewayNode rented(scheduler, world.pool, "rented");
+  for (const char* vm : {"web1", "web2"}) rented.start(vm);
+  run();
+  archive.events = rented.log.events;
+  EXPECT_EQ(since_start("vm.>")->types(), (std::vector<std::string>{"vm.started", "vm.started"}));
+  EXPECT_EQ(world.metrics.gaps, 0U);
 }
 
 TEST_F(GatewayHubTest, OfALogThatIsNotGotArchivesHaveThePast) {
