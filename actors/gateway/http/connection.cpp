@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "actors/gateway/cloud_event.h"
 #include "actors/gateway/metrics.h"
 #include "core/text.h"
 
