@@ -171,8 +171,9 @@ class PeerDiskLane final : public DiskLane {
   absl::Status open() {
     const absl::Status reached = server_.reach([&](const std::string& address) {
       auto store = open_(address);
-      if (store.ok()) store_ = *std::move(store);
-      return store.status();
+      if (!store.ok()) return store.status();
+      store_ = *std::move(store);
+      return absl::OkStatus();
     });
     return reached.ok() ? store(1).status()
                         : reached;  // whatever the first one makes is there then

@@ -111,7 +111,7 @@ TEST(PeerServer, IsFoundWhereItIsUnpackedBeforeWhereItIsInstalled) {
   EXPECT_TRUE(absl::IsNotFound(find_server("no-such-server", unpacked.path()).status()));
   files::create_directories(unpacked.path() / "usr/bin");
   files::create_directories(unpacked.path() / "usr/lib/some-linux-gnu");
-  std::ofstream(unpacked.path() / "usr/bin/sh");
+  const std::ofstream empty(unpacked.path() / "usr/bin/sh");
   const auto found = find_server("sh", unpacked.path());
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found->file, unpacked.path() / "usr/bin/sh");
