@@ -32,9 +32,9 @@ std::int64_t now() {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-[[noreturn]] void fail(const std::string& why) {
+[[noreturn]] void fail(const std::string& why, int status = 1) {
   std::fprintf(stderr, "supercloud-keeper: %s\n", why.c_str());
-  std::exit(1);
+  std::exit(status);
 }
 
 class Keeper {
@@ -47,10 +47,19 @@ class Keeper {
     if (path.empty() || path.size() >= sizeof address.sun_path)
       fail("--socket takes a path of 1 to 107 bytes; give such a one");
     path.copy(address.sun_path, path.size());
+    // Of this process alone, for as long as it lives: who gets it knows that no other keeper of this path does. Its file stays.
+    lock_ = ::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct flock whole{};
+    whole.l_type = F_WRLCK;
+    if (lock_ < 0)
+      fail(path + ".lock: " + std::strerror(errno) + "; give a path in a folder of one's own");
+    if (::fcntl(lock_, F_SETLK, &whole) != 0)
+      fail(path + " has a keeper, by its lock; kill that first, or give another path",
+           exit_another_lives);
     const auto* where = reinterpret_cast<const sockaddr*>(&address);
     listener_ = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (::connect(listener_, where, sizeof address) == 0)
-      fail(path + " has a keeper; kill that first, or give another path");
+      fail(path + " has a keeper; kill that first, or give another path", exit_another_lives);
     if (std::error_code error; std::filesystem::is_socket(path, error))
       ::unlink(path.c_str());  // of a keeper that was killed
     const mode_t mask = ::umask(0177);
@@ -240,7 +249,7 @@ class Keeper {
   std::string path_;
   Freezer freezer_;
   int epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-  int listener_ = -1, timer_ = -1;
+  int lock_ = -1, listener_ = -1, timer_ = -1;
   std::map<int, bool> connections_;  // whether each watches
   pid_t guest_ = -1;
   int status_ = 0;

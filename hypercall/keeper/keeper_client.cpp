@@ -54,11 +54,15 @@ absl::StatusOr<KeeperState> receive(int fd) {
   return absl::NotFoundError("the keeper is gone");
 }
 
-absl::StatusOr<KeeperState> round_trip(int fd, const std::string& command) {
+// What it said before it was gone can still be read.
+absl::Status send_to(int fd, const std::string& command) {
   if (::send(fd, command.data(), command.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
       errno == EAGAIN)
-    return absl::UnavailableError("the keeper reads nothing");
-  // What it said before it was gone can still be read.
+    return absl::UnavailableError("the keeper reads nothing; it may be stopped");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<KeeperState> wait_for_answer(int fd, const std::string& command) {
   const LiveClock clock;
   const Instant end = clock.now() + KeeperClient::answer_time_max;
   while (true) {
@@ -138,11 +142,63 @@ absl::StatusOr<std::unique_ptr<KeeperClient>> KeeperClient::find(EventLoop& loop
   return client;
 }
 
+// A client whose keeper has not answered yet.
+struct KeeperClient::Finding {
+  std::unique_ptr<KeeperClient> client;
+  Reply<std::unique_ptr<KeeperClient>> reply;
+  TimerId timer = 0;
+
+  // Its loop may end first, and watches nothing then.
+  ~Finding() {
+    if (client != nullptr && client->watched_ >= 0) ::close(std::exchange(client->watched_, -1));
+  }
+  static void end(const std::shared_ptr<Finding>& self, absl::StatusOr<KeeperState> state) {
+    EventLoop& loop = self->client->loop_;
+    loop.cancel(self->timer);
+    loop.unwatch_fd(self->client->watched_);
+    const absl::Status status = self->client->begin(std::move(state));
+    if (!status.ok()) return self->reply(status);
+    self->reply(std::move(self->client));
+  }
+};
+
+void KeeperClient::find(EventLoop& loop, std::string socket, Changed changed,
+                        Reply<std::unique_ptr<KeeperClient>> reply) {
+  std::unique_ptr<KeeperClient> client(
+      new KeeperClient(loop, std::move(socket), std::move(changed)));
+  absl::StatusOr<int> watched = connect_to(client->socket_);
+  if (!watched.ok()) return reply(watched.status());
+  const int fd = client->watched_ = *watched;
+  absl::Status status = send_to(fd, "watch");
+  const auto finding = std::make_shared<Finding>();
+  finding->client = std::move(client);
+  finding->reply = std::move(reply);
+  if (status.ok())
+    status = loop.watch_fd(fd, EPOLLIN, [finding, fd](std::uint32_t) {
+      // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): this function goes before what it calls
+      const std::shared_ptr<Finding> self = finding;
+      absl::StatusOr<KeeperState> state = receive(fd);
+      if (!absl::IsUnavailable(state.status())) Finding::end(self, std::move(state));
+    });
+  if (!status.ok()) return Finding::end(finding, status);
+  finding->timer = loop.at(loop.clock().now() + answer_time_max, [finding] {
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): as above
+    const std::shared_ptr<Finding> self = finding;
+    self->timer = 0;
+    Finding::end(self, absl::UnavailableError(absl::StrCat("the keeper at ", self->client->socket_,
+                                                           " does not answer; it may be stopped")));
+  });
+}
+
 absl::Status KeeperClient::connect() {
   absl::StatusOr<int> watched = connect_to(socket_);
   if (!watched.ok()) return watched.status();
   watched_ = *watched;
-  absl::StatusOr<KeeperState> state = round_trip(watched_, "watch");
+  if (const absl::Status sent = send_to(watched_, "watch"); !sent.ok()) return begin(sent);
+  return begin(wait_for_answer(watched_, "watch"));
+}
+
+absl::Status KeeperClient::begin(absl::StatusOr<KeeperState> state) {
   absl::Status status = state.status();
   if (status.ok() && state->phase == KeeperState::Phase::ended)
     status = absl::NotFoundError(absl::StrCat("the guest ended: ", state->end));
@@ -162,11 +218,25 @@ absl::StatusOr<KeeperState> KeeperClient::ask(const std::string& command) {
     absl::StatusOr<int> made = connect_to(socket_);
     if (!made.ok()) return made.status();
     commands_ = *made;
+    owed_ = 0;
   }
-  absl::StatusOr<KeeperState> state = round_trip(commands_, command);
-  // An answer that comes after its time would be taken for that of the next command.
-  if (!state.ok() && !absl::IsFailedPrecondition(state.status()))
-    ::close(std::exchange(commands_, -1));
+  absl::StatusOr<KeeperState> state = KeeperState{};
+  const auto is_answer = [&] { return state.ok() || absl::IsFailedPrecondition(state.status()); };
+  // Answers come in the order of their commands.
+  while (owed_ > 0 && is_answer()) {
+    state = receive(commands_);
+    if (is_answer()) --owed_;
+  }
+  if (is_answer() || absl::IsUnavailable(state.status())) {
+    if (const absl::Status sent = send_to(commands_, command); !sent.ok()) return sent;
+    if (owed_++ > 0)
+      return absl::UnavailableError(
+          "the keeper has not answered what it was asked before; it may be stopped");
+    state = wait_for_answer(commands_, command);
+    if (is_answer()) --owed_;
+    if (absl::IsUnavailable(state.status())) return state;
+  }
+  if (!is_answer()) ::close(std::exchange(commands_, -1));
   if (state.ok() && state->phase == KeeperState::Phase::ended)
     return absl::NotFoundError(absl::StrCat("the guest ended: ", state->end));
   return state;
@@ -190,7 +260,7 @@ void KeeperClient::kill(Reply<KeeperState> reply) {
 void KeeperClient::on_watched() {
   absl::StatusOr<KeeperState> state = receive(watched_);
   if (absl::IsUnavailable(state.status())) return;
-  if (!state.ok()) return end("keeper lost");
+  if (!state.ok()) return end(lost);
   if (state->phase == KeeperState::Phase::ended) return end(state->end);
   last_ = *std::move(state);
   if (changed_) changed_(KeeperState(last_));

@@ -7,18 +7,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "hypercall/keeper/keeper_client.h"
+#include "hypercall/keeper/protocol.h"
 
 namespace supercloud {
 namespace {
 
 constexpr Duration start_time_max = absl::Seconds(10);
 constexpr Duration look_again = absl::Milliseconds(2);
+constexpr std::streamoff last_words_bytes_max = 4096;  // looked at, of an output of any size
 
 std::vector<std::string> command_of(const KeeperOptions& options) {
   std::vector<std::string> words = {options.program, "--socket", options.socket, "--freezer",
@@ -77,7 +80,8 @@ absl::StatusOr<pid_t> launch(const KeeperOptions& options) {
 
 // The last line of what was said, if there is one.
 std::string last_words(const std::string& output) {
-  std::ifstream file(output);
+  std::ifstream file(output, std::ios::ate);
+  file.seekg(std::max<std::streamoff>(file.tellg() - std::streampos(last_words_bytes_max), 0));
   std::string line;
   std::string last;
   while (std::getline(file, line))
@@ -105,7 +109,11 @@ class Starting {
     absl::StatusOr<pid_t> keeper = launch(options_);
     if (!keeper.ok()) return keeper.status();
     process_ = static_cast<int>(::syscall(SYS_pidfd_open, *keeper, 0));
-    return absl::OkStatus();
+    if (process_ >= 0 || errno == ESRCH) return absl::OkStatus();  // ESRCH: it has ended already
+    // Nobody would know when it ends.
+    ::kill(*keeper, SIGKILL);
+    return absl::ResourceExhaustedError(
+        "no descriptor for a keeper; raise the limit of open files");
   }
 
   static void look(std::unique_ptr<Starting> self) {
@@ -116,6 +124,9 @@ class Starting {
         KeeperClient::find(loop, self->options_.socket, self->changed_);
     const bool late = loop.clock().now() >= self->end_;
     if (found.ok() || !lives || late) {
+      // It may not have its lock yet, so that a sweep would take it for dead.
+      if (!found.ok() && lives)
+        ::syscall(SYS_pidfd_send_signal, self->process_, SIGKILL, nullptr, 0);
       if (!found.ok())
         found = absl::FailedPreconditionError(
             absl::StrCat("the keeper of ", self->options_.guest[0],
@@ -152,18 +163,38 @@ void KeeperClient::start(EventLoop& loop, const KeeperOptions& options, Changed 
   Starting::look(std::move(starting));
 }
 
-absl::Status KeeperClient::sweep(KeeperOptions options) {
+void KeeperClient::sweep(EventLoop& loop, KeeperOptions options, Reply<Done> reply) {
   options.guest = {"/bin/true"};
   std::vector<std::string> words = command_of(options);
   const std::vector<char*> pointers = pointers_to(words);
   const pid_t keeper = ::fork();
   if (keeper == 0) become(pointers.data(), options.output.c_str());
-  int status = -1;
-  if (keeper < 0 || ::waitpid(keeper, &status, 0) != keeper)
-    return absl::ResourceExhaustedError("no process for a keeper; raise the limit of processes");
-  if (status == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("what a keeper left at ", options.socket, " stays", last_words(options.output)));
+  if (keeper < 0)
+    return reply(
+        absl::ResourceExhaustedError("no process for a keeper; raise the limit of processes"));
+  auto ended = [keeper, socket = options.socket, output = options.output,
+                reply = std::move(reply)]() mutable {
+    int status = -1;
+    if (::waitpid(keeper, &status, 0) == keeper && status == 0) return reply(Done{});
+    const bool lives = WIFEXITED(status) && WEXITSTATUS(status) == keeper::exit_another_lives;
+    reply(
+        absl::Status(lives ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kUnavailable,
+                     absl::StrCat("what a keeper left at ", socket, " stays", last_words(output))));
+  };
+  const int process = static_cast<int>(::syscall(SYS_pidfd_open, keeper, 0));
+  if (process < 0) return ended();  // no descriptor is left: it is waited for here
+  auto shared = std::make_shared<decltype(ended)>(std::move(ended));
+  const absl::Status watched =
+      loop.watch_fd(process, EPOLLIN, [&loop, process, shared](std::uint32_t) {
+        // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): this function goes before what it calls
+        const auto now = shared;
+        loop.unwatch_fd(process);
+        ::close(process);
+        (*now)();
+      });
+  if (watched.ok()) return;
+  ::close(process);
+  (*shared)();
 }
 
 }  // namespace supercloud

@@ -38,6 +38,9 @@ namespace supercloud::keeper {
 
 inline constexpr std::size_t packet_bytes_max = 128;  // to the keeper, and from it
 
+// The exit status of a keeper that found another one at its socket, by its lock or by its answer; of any other that did not start: 1.
+inline constexpr int exit_another_lives = 3;
+
 struct Command {
   enum class Verb { status, arm, disarm, thaw, kill, watch } verb;
   std::int64_t deadline = 0;  // ns, of arm and thaw

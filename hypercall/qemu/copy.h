@@ -1,20 +1,23 @@
 // One copy of a guest: its QEMU, the keeper above that, and what is written down about it. Used by QemuHypervisor alone.
 //
-//                    stop, answered           died: keeper or QEMU gone
+//                    stop, answered           died: all of its processes are gone
 //   own:  stopped ◀──────────────── running ─────────────▶ gone
-//            └─── thaw, cont ───────▶ │ deadline passes
-//                        ▲            ▼
-//                        └───────── frozen          a keeper has a deadline from before the cont until after the stop
+//            └─── thaw, cont ───────▶ │ deadline passes       ▲ swept: nothing of it lives
+//                        ▲            ▼                       │
+//                        └───────── frozen     any ─ keeper silent, or lost ─▶ in doubt ── it answers ──▶ as it is
 //   not own: incoming ── all of memory ──▶ arrived ── resume ──▶ own, running
 //
-//   folder = state qmp console keeper log       ; RUN/16HEXDIG
+//   A keeper has a deadline from before the cont until after the stop. What is in doubt is kept: folder, record, and its place in lists.
+//   folder = state qmp console keeper keeper.lock log       ; RUN/16HEXDIG
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/event_loop.h"
@@ -29,25 +32,31 @@ namespace supercloud {
 struct QemuCopyOwner {
   std::function<void()> look;
   std::function<void(const QmpEvent& event)> event;   // of a migration
-  std::function<void(const absl::Status& why)> died;  // may destroy the copy; its folder is gone
+  std::function<void(const absl::Status& why)> died;  // once, when it is gone; may destroy the copy
 };
 
 // Thread-bound to its loop. Destroying it leaves guest and keeper as they are.
 class QemuCopy {
  public:
   static constexpr Duration start_max = absl::Seconds(30);
+  static constexpr Duration look_again = absl::Seconds(1);  // at a keeper that is in doubt
   using Then = absl::AnyInvocable<void(absl::StatusOr<QmpValue>) &&>;
 
-  QemuCopy(EventLoop& loop, std::string folder, QemuRecord record, QemuCopyOwner owner);
+  // `keeper` has its program and freezer.
+  QemuCopy(EventLoop& loop, std::string folder, QemuRecord record, KeeperOptions keeper,
+           QemuCopyOwner owner);
   ~QemuCopy();
   QemuCopy(const QemuCopy&) = delete;
   QemuCopy& operator=(const QemuCopy&) = delete;
 
   static std::string folder_of(const std::string& run_folder, std::string_view vm);
+  enum class Links : std::uint8_t { refused, followed };
+  // PermissionDenied: it is another user's. FailedPrecondition: it is no folder.
+  static absl::Status check_owned(const std::string& folder, Links links = Links::refused);
 
-  // Starts its processes; replies when QEMU answers. If that fails, nothing is left.
-  void start(KeeperOptions options, Reply<Done> reply);
-  // Finds them again. NotFound: they are gone, and then their folder too.
+  // Starts its processes; replies when QEMU answers. After an error it has died, or is in doubt, and destroyed as soon as it is found.
+  void start(std::vector<std::string> command, Reply<Done> reply);
+  // Finds them again. Replies when it is known what they do, or that it is in doubt. NotFound: it has died.
   void find(Reply<Done> reply);
 
   GuestStatus status() const;
@@ -55,52 +64,99 @@ class QemuCopy {
   bool running() const { return running_; }
   bool frozen() const { return keeper_state_.phase != KeeperState::Phase::running; }
   bool arrived() const { return arrived_; }
+  // Unavailable, with the reason: whether it lives is not known now.
+  const absl::Status& doubt() const { return doubt_; }
   // Who sends it, or brings it.
   absl::Status set_transfer(const EventId& migration, const std::string& endpoint);
 
-  // As Hypervisor has them, for this copy. A transfer has been ended before it is resumed.
+  // How often its deadline has passed, as far as it was moved by arm(). A resume holds for one figure only: what was called before a
+  // deadline passed is refused after that, whatever the deadline is moved to.
+  std::uint64_t lapses() const;
+
+  // As Hypervisor has them, for this copy. A transfer has been ended before it is resumed; `called_at` are the lapses of when that was called.
   void arm(Instant deadline);
-  void resume(Epoch epoch, Reply<Done> reply);
+  absl::Status check_resume(Epoch epoch) const;
+  void resume(Epoch epoch, std::uint64_t called_at, Reply<Done> reply);
   void pause(Reply<Done> reply);
   void destroy(Reply<Done> reply);
 
-  // Not after it died; never once it is destroyed.
+  // Not after it died; never once it is destroyed. Unavailable: QEMU is not reached now; it is tried again by itself.
   void ask(const std::string& command, const QmpValue& arguments, Then then,
            Instant deadline = far_future, int fd = -1);
 
  private:
   struct Resume {
+    std::uint64_t number = 0;
     std::uint64_t freezes = 0;
+    std::uint64_t lapses = 0;
     Reply<Done> reply;
   };
-  void connect(Instant until, Reply<Done> reply);
-  void connected(Reply<Done> reply);
+  struct Reaching {
+    Instant until;
+    Reply<Done> reply;
+  };
+  template <class F>
+  auto while_alive(F function) {
+    return [alive = std::weak_ptr<bool>(alive_),
+            function = std::move(function)](auto&&... values) mutable {
+      if (!alive.expired()) std::move(function)(std::forward<decltype(values)>(values)...);
+    };
+  }
+  void launch();
+  void fail_start(const absl::Status& why);
+  void look_for_keeper();
+  void found(std::unique_ptr<KeeperClient> keeper);
+  void lose_keeper();
+  void be_in_doubt(const absl::Status& why);
+  void reach(Instant until, Reply<Done> reply);
+  void give_up_late();
+  void connect();
+  void connected(const QmpValue& status);
+  void disconnected(const absl::Status& why);
+  void execute(const std::string& command, const QmpValue& arguments, Then then, Instant deadline,
+               int fd);
   void keeper_changed(const KeeperState& state);
   void take_state(const KeeperState& state);
   void on_event(const QmpEvent& event);
+  void let_run(std::uint64_t number);
   void continued(const absl::Status& status);
+  void kill();
   void end(const std::string& how);
+  void tell(const absl::Status& why);
   void remove_folder() const;
   std::string last_words() const;
-  absl::Status refused_resume(Epoch epoch) const;
+  absl::Status lapsed() const;
 
   EventLoop& loop_;
   const std::string folder_;
   QemuRecord record_;
+  KeeperOptions keeper_options_;
   QemuCopyOwner owner_;
-  std::unique_ptr<KeeperClient> keeper_;
+  std::unique_ptr<KeeperClient> keeper_;  // null: not found yet, or in doubt
   std::unique_ptr<QmpClient> qmp_;
   KeeperState keeper_state_{.phase = KeeperState::Phase::running};
+  absl::Status doubt_;
+  TimerId look_timer_ = 0;
   TimerId connect_timer_ = 0;
-  bool up_ = false;
-  bool running_ = false;  // the vCPUs, as far as QEMU has said
+  Duration connect_again_;
+  absl::Status unreached_;        // why QEMU was not reached
+  bool reached_ = false;          // on this connection, and what it does is known
+  bool running_ = false;          // the vCPUs, as far as QEMU has said
+  bool cont_unanswered_ = false;  // so they may run
   bool arrived_ = false;
   bool destroying_ = false;
   bool told_ = false;  // of its end
+  bool kept_ = false;  // a keeper was found for it once
   std::string last_words_;
   Instant deadline_{};
+  bool armed_ = false;  // by this daemon
+  std::uint64_t lapses_ = 0;
+  std::uint64_t last_resume_ = 0;
   std::optional<Resume> resume_;
+  absl::Status start_error_;
   Reply<Done> starting_;
+  Reply<Done> finding_;
+  std::vector<Reaching> reaching_;
   std::vector<Reply<Done>> destroyers_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

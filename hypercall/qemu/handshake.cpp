@@ -81,7 +81,7 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
   if (kind == "accept") return accept_of(said);
   if (kind == "refuse" && said.is_string()) return Refuse{said.get<std::string>()};
   if (kind == "lost" && said.is_string()) return Lost{said.get<std::string>()};
-  if (kind == "arrived") return Arrived{};
+  if (kind == "arrived" && said == true) return Arrived{};
   return malformed_handshake("it says nothing that is known");
 }
 

@@ -33,6 +33,8 @@ inline constexpr int protocol_version = 1;
 inline constexpr std::size_t frame_bytes_max = 4096;
 inline constexpr std::size_t token_bytes = 16;
 inline constexpr Duration token_max = absl::Seconds(10);
+inline constexpr Duration hello_max =
+    absl::Seconds(10);  // until a link says hello, and until that is answered
 
 struct Hello {
   std::string vm;

@@ -1,8 +1,14 @@
 #include "hypercall/qemu/qemu_hypervisor.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <string_view>
 #include <utility>
 
+#include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
 #include "core/vm_name.h"
@@ -12,6 +18,17 @@ namespace supercloud {
 namespace {
 
 constexpr Duration farewell = absl::Milliseconds(100);
+
+// The longest of the sockets in a guest's folder.
+constexpr std::string_view longest_socket = "/console";
+constexpr std::size_t socket_path_bytes_max = 107;
+
+// "run" and "run/" are one, for sockets and cgroups are named after it.
+QemuOptions with_plain_run_folder(QemuOptions options) {
+  std::string& folder = options.run_folder;
+  while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
+  return options;
+}
 
 absl::Status no_qemu_copy(const std::string& vm) {
   return absl::NotFoundError(absl::StrCat("this host has no copy of ", vm));
@@ -36,6 +53,7 @@ QemuHypervisor::State::Guest& QemuHypervisor::State::add(QemuRecord record) {
     Guest* guest = find(vm);
     if (guest != nullptr && guest->copy->arrived() && !guest->copy->record().own)
       tell_source(*guest, qemu_handshake::Arrived{});
+    if (guest != nullptr && guest->stream == Guest::Stream::unknown) find_stream(vm);
     look(vm);
   };
   owner.event = [this, vm](const QmpEvent& event) {
@@ -46,7 +64,9 @@ QemuHypervisor::State::Guest& QemuHypervisor::State::add(QemuRecord record) {
   owner.died = [this, vm](const absl::Status& why) { died(vm, why); };
   Guest& guest = guests[vm];
   const std::string folder = QemuCopy::folder_of(options.run_folder, vm);
-  guest.copy = std::make_unique<QemuCopy>(loop, folder, std::move(record), std::move(owner));
+  guest.copy = std::make_unique<QemuCopy>(
+      loop, folder, std::move(record),
+      KeeperOptions{.program = options.keeper, .freezer = options.freezer}, std::move(owner));
   return guest;
 }
 
@@ -56,6 +76,8 @@ void QemuHypervisor::State::died(const std::string& vm, const absl::Status& why)
   const auto gone = std::make_shared<Guest>(std::move(found->second));
   guests.erase(found);
   tell_source(*gone, qemu_handshake::Lost{std::string(why.message())});
+  for (Reply<Done>& waiting : std::exchange(gone->preparing, {}))
+    waiting(gone->unmade.ok() ? why : gone->unmade);
   // Links close, and copies end, outside of their own calls; what is said goes out first.
   const std::uint64_t number = ++last_gone;
   ended[number] = gone;
@@ -64,9 +86,31 @@ void QemuHypervisor::State::died(const std::string& vm, const absl::Status& why)
   look(vm);
 }
 
-void QemuHypervisor::State::find_guests(Reply<Done> reply) {
+absl::Status QemuHypervisor::State::make_run_folder() {
+  const std::size_t longest =
+      QemuCopy::folder_of(options.run_folder, "").size() + longest_socket.size();
+  if (longest > socket_path_bytes_max)
+    return absl::FailedPreconditionError(absl::StrCat(
+        "sockets in ", options.run_folder, " would have paths of ", longest, " bytes, ",
+        socket_path_bytes_max, " are possible; name a shorter run folder"));
   std::error_code error;
   std::filesystem::create_directories(options.run_folder, error);
+  if (error)
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot make ", options.run_folder, ": ", error.message(), "; name another run folder"));
+  return QemuCopy::check_owned(options.run_folder, QemuCopy::Links::followed);
+}
+
+// Else it would be found out by the first guest.
+absl::Status QemuHypervisor::State::check_keeper() const {
+  if (::access(options.keeper.c_str(), X_OK) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("cannot execute the keeper ", options.keeper,
+                                                    ": ", std::strerror(errno),
+                                                    "; name the program supercloud-keeper"));
+}
+
+void QemuHypervisor::State::find_guests(Reply<Done> reply) {
+  std::error_code error;
   auto open = std::make_shared<Reply<Done>>(std::move(reply));
   // Replies when the last of them has let go of it.
   const std::shared_ptr<void> all(nullptr, [open, alive_too = std::weak_ptr<bool>(alive)](void*) {
@@ -74,28 +118,35 @@ void QemuHypervisor::State::find_guests(Reply<Done> reply) {
   });
   for (const auto& entry : std::filesystem::directory_iterator(options.run_folder, error)) {
     if (!entry.is_directory(error)) continue;
-    auto record = QemuRecord::load(entry.path().string());
-    if (!record.ok() ||
-        QemuCopy::folder_of(options.run_folder, record->vm) != entry.path().string())
+    const std::string folder = entry.path().string();
+    auto record = QemuRecord::load(folder);
+    absl::Status known = QemuCopy::check_owned(folder);
+    if (known.ok()) known = record.status();
+    if (known.ok() && QemuCopy::folder_of(options.run_folder, record->vm) != folder)
+      known = absl::DataLossError(absl::StrCat(folder, " is not the folder of ", record->vm));
+    if (!known.ok()) {
+      ABSL_RAW_LOG(WARNING, "not a guest of this daemon, and left as it is: %s",
+                   std::string(known.message()).c_str());
       continue;
+    }
     const std::string vm = record->vm;
     add(*std::move(record))
-        .copy->find(Reply<Done>(
-            far_future, guarded([this, vm, all](const absl::StatusOr<Done>& found) {
-              if (!found.ok()) {
-                loop.post(guarded([this, vm] { guests.erase(vm); }));  // not inside its own call
-                return;
-              }
-              Guest& guest = guests.at(vm);
-              guest.up = true;
-              const QemuRecord& known = guest.copy->record();
-              // Whoever fills it does so still; a second one is refused.
-              guest.streaming = !known.own;
-              if (!known.own || known.migration.empty()) return;
-              make_sender(vm, {.migration = known.migration, .endpoint = known.endpoint});
-              if (!guest.copy->frozen()) guest.sender->find();
-            })));
+        .copy->find(
+            Reply<Done>(far_future, guarded([this, vm, all](const absl::StatusOr<Done>& found) {
+                          if (found.ok()) take_up(vm);  // else it has died
+                        })));
   }
+}
+
+// Also of one that is in doubt: nobody may take it for gone.
+void QemuHypervisor::State::take_up(const std::string& vm) {
+  Guest& guest = guests.at(vm);
+  guest.up = true;
+  const QemuRecord& known = guest.copy->record();
+  if (!known.own) return find_stream(vm);
+  if (known.migration.empty()) return;
+  make_sender(vm, {.migration = known.migration, .endpoint = known.endpoint});
+  guest.sender->find();
 }
 
 void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoch,
@@ -124,83 +175,89 @@ void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoc
                         .cpus = spec.reader().getCpus(),
                         .folder = QemuCopy::folder_of(options.run_folder, vm),
                         .incoming = !own};
-  guest.copy->start({.program = options.keeper,
-                     .freezer = options.freezer,
-                     .guest = qemu_command(start, made_of)},
+  guest.copy->start(qemu_command(start, made_of),
                     Reply<Done>(far_future, guarded([this, vm, own, reply = std::move(reply)](
-                                                        absl::StatusOr<Done> done) mutable {
-                                  if (!done.ok()) {  // not inside its own call
-                                    return loop.post(guarded([this, vm, why = done.status(),
-                                                              reply = std::move(reply)]() mutable {
-                                      const auto found = guests.find(vm);
-                                      if (found != guests.end() && !found->second.up)
-                                        guests.erase(found);
-                                      reply(why);
-                                    }));
-                                  }
-                                  if (!own) return expect_stream(vm, std::move(reply));
-                                  guests.at(vm).up = true;
-                                  reply(Done{});
+                                                        const absl::StatusOr<Done>& done) mutable {
+                                  if (!done.ok() || own)
+                                    return made(vm, done.status(), std::move(reply));
+                                  guests.at(vm).preparing.push_back(std::move(reply));
+                                  expect_stream(vm,
+                                                guarded([this, vm](const absl::Status& expecting) {
+                                                  made(vm, expecting, {});
+                                                }));
                                 })));
 }
 
-void QemuHypervisor::State::expect_stream(const std::string& vm, Reply<Done> reply) {
-  const auto on = [](const char* name) { return QmpValue{{"capability", name}, {"state", true}}; };
-  // No switchover-ack: what never comes is what keeps the source from stopping its guest by itself.
-  guests.at(vm).copy->ask(
-      "migrate-set-capabilities",
-      {{"capabilities",
-        QmpValue::array({on("events"), on("return-path"), on("late-block-activate")})}},
-      guarded([this, vm, reply = std::move(reply)](const absl::StatusOr<QmpValue>& done) mutable {
-        if (!done.ok()) return reply(done.status());
-        guests.at(vm).up = true;
-        reply(Done{});
-      }));
+// After an error it has died, or is in doubt: then it stays here. One that cannot be filled is destroyed.
+void QemuHypervisor::State::made(const std::string& vm, const absl::Status& status,
+                                 Reply<Done> reply) {
+  const auto found = guests.find(vm);
+  if (found == guests.end()) return reply(status);
+  Guest& guest = found->second;
+  guest.preparing.push_back(std::move(reply));
+  if (!status.ok() && guest.copy->doubt().ok()) {
+    guest.unmade = status;
+    // Who waits is told by died().
+    return guest.copy->destroy(
+        Reply<Done>(far_future, guarded([this, vm](const absl::StatusOr<Done>& destroyed) {
+                      if (!destroyed.ok()) answer_preparing(vm, destroyed.status());
+                    })));
+  }
+  // In doubt, it was not made ready for a stream, and is when it is found.
+  if (!status.ok() && !guest.copy->record().own) guest.stream = Guest::Stream::unknown;
+  answer_preparing(vm, status);
+}
+
+void QemuHypervisor::State::answer_preparing(const std::string& vm, const absl::Status& status) {
+  const auto found = guests.find(vm);
+  if (found == guests.end()) return;
+  found->second.up = true;
+  for (Reply<Done>& waiting : std::exchange(found->second.preparing, {}))
+    waiting(status.ok() ? absl::StatusOr<Done>(Done{}) : status);
 }
 
 // ---- transfers -------------------------------------------------------------------------------------------------------
 
 void QemuHypervisor::State::make_sender(const std::string& vm, TransferOptions sent) {
   Guest& guest = guests.at(vm);
-  guest.sender = std::make_unique<QemuSender>(loop, network, *guest.copy, std::move(sent),
-                                              [this, vm](const absl::Status&) {
-                                                const auto found = guests.find(vm);
-                                                if (found == guests.end()) return;
-                                                (void)found->second.copy->set_transfer({}, "");
-                                                found->second.sender.reset();
-                                                look(vm);
-                                              });
+  const std::uint64_t number = guest.sender_number = ++last_sender;
+  guest.sender =
+      std::make_unique<QemuSender>(loop, network, *guest.copy, std::move(sent), [this, vm, number] {
+        const auto found = guests.find(vm);
+        if (found == guests.end() || found->second.sender_number != number) return;
+        if (!found->second.copy->record().migration.empty())
+          (void)found->second.copy->set_transfer({}, "");
+        found->second.sender.reset();
+        look(vm);
+      });
 }
 
 void QemuHypervisor::State::stop_send(const std::string& vm, const absl::Status& why,
                                       Reply<Done> reply) {
   Guest* guest = find(vm);
   if (guest == nullptr || guest->sender == nullptr) return reply(Done{});
-  guest->sender->cancel(
-      why, Reply<Done>(far_future, guarded([this, vm, reply = std::move(reply)](
-                                               const absl::StatusOr<Done>&) mutable {
-                         loop.post(guarded([this, vm, reply = std::move(reply)]() mutable {
-                           if (Guest* stopped = find(vm);
-                               stopped != nullptr && stopped->sender != nullptr) {
-                             stopped->sender.reset();
-                             (void)stopped->copy->set_transfer({}, "");
-                           }
-                           reply(Done{});
-                         }));
-                       })));
+  guest->sender->cancel(why, std::move(reply));
 }
 
 // ---- the seam --------------------------------------------------------------------------------------------------------
 
 QemuHypervisor::QemuHypervisor(EventLoop& loop, LinkNetwork& network, QemuOptions options)
-    : state_(std::make_unique<State>(loop, network, std::move(options))) {}
+    : state_(std::make_unique<State>(loop, network, with_plain_run_folder(std::move(options)))) {}
 QemuHypervisor::~QemuHypervisor() = default;
 
 void QemuHypervisor::start(Reply<Done> reply) {
   absl::Status status = check_qemu_version(state_->options.version, state_->options.qemu);
-  if (status.ok()) status = state_->listen();
+  if (status.ok()) status = state_->check_keeper();
+  if (status.ok()) status = state_->make_run_folder();
   if (!status.ok()) return reply(status);
-  state_->find_guests(std::move(reply));
+  // Who sends here hears of no guest that has not been found yet.
+  state_->find_guests(
+      Reply<Done>(far_future, state_->guarded([state = state_.get(), reply = std::move(reply)](
+                                                  const absl::StatusOr<Done>& found) mutable {
+        if (const absl::Status listening = state->listen(); !listening.ok())
+          return reply(listening);
+        reply(found);
+      })));
 }
 
 std::string QemuHypervisor::description() const {
@@ -217,7 +274,9 @@ std::uint64_t QemuHypervisor::memory_free_bytes() const {
 std::vector<GuestStatus> QemuHypervisor::list() const {
   std::vector<GuestStatus> statuses;
   for (const auto& [vm, guest] : state_->guests) {
-    if (guest.up) statuses.push_back(guest.copy->status());
+    if (!guest.up) continue;
+    statuses.push_back(guest.copy->status());
+    if (guest.sender != nullptr && guest.sender->ending()) statuses.back().migration = {};
   }
   return statuses;
 }
@@ -240,9 +299,13 @@ void QemuHypervisor::prepare_incoming(Message<schema::VmSpec> spec, EventId migr
                                       Reply<Done> reply) {
   const std::string vm = VmName::of(spec.reader()).to_string();
   if (const auto found = state_->guests.find(vm); found != state_->guests.end()) {
-    const QemuRecord& record = found->second.copy->record();
-    if (found->second.up && !record.own && record.migration == migration && record.epoch == epoch)
-      return reply(Done{});
+    State::Guest& guest = found->second;
+    const QemuRecord& record = guest.copy->record();
+    if (!record.own && record.migration == migration && record.epoch == epoch) {
+      if (!guest.copy->doubt().ok()) return reply(guest.copy->doubt());
+      if (guest.up) return reply(Done{});
+      return guest.preparing.push_back(std::move(reply));
+    }
     return reply(absl::AlreadyExistsError(absl::StrCat("this host has another copy of ", vm,
                                                        "; destroy it before migration ",
                                                        migration.to_string(), " brings one")));
@@ -258,7 +321,10 @@ void QemuHypervisor::send(std::string vm, TransferOptions options,
   if (!guest->copy->record().own)
     return converged(absl::FailedPreconditionError(
         absl::StrCat("the copy of ", vm, " here is incoming itself")));
-  if (guest->sender != nullptr && !guest->sender->failed()) {
+  if (guest->sender != nullptr && guest->sender->ending())
+    return converged(absl::UnavailableError(
+        absl::StrCat("the transfer of ", vm, " before this one is still being ended; try again")));
+  if (guest->sender != nullptr) {
     if (guest->sender->migration() != options.migration)
       return converged(absl::FailedPreconditionError(
           absl::StrCat(vm, " is being sent by migration ", guest->sender->migration().to_string(),
@@ -281,7 +347,7 @@ void QemuHypervisor::pause(std::string vm, Reply<Done> reply) {
 void QemuHypervisor::finish_send(std::string vm, Reply<TransferProgress> reply) {
   State::Guest* guest = state_->find(vm);
   if (guest == nullptr) return reply(no_qemu_copy(vm));
-  if (guest->sender == nullptr || guest->sender->failed())
+  if (guest->sender == nullptr || guest->sender->ending())
     return reply(absl::FailedPreconditionError(
         absl::StrCat("no transfer of ", vm, " is under way; it ended, or was never begun")));
   if (guest->copy->running() || guest->copy->frozen())
@@ -298,16 +364,20 @@ void QemuHypervisor::stop_send(std::string vm, Reply<Done> reply) {
 void QemuHypervisor::resume(std::string vm, Epoch epoch, Reply<Done> reply) {
   State::Guest* guest = state_->find(vm);
   if (guest == nullptr) return reply(no_qemu_copy(vm));
-  if (guest->sender == nullptr || guest->copy->running())
-    return guest->copy->resume(epoch, std::move(reply));
+  const bool runs = guest->copy->running() && !guest->copy->frozen();
+  if (guest->sender == nullptr || runs)
+    return guest->copy->resume(epoch, guest->copy->lapses(), std::move(reply));
+  if (const absl::Status refused = guest->copy->check_resume(epoch); !refused.ok())
+    return reply(refused);
   // A guest that executes while its last memory is sent would be another one there.
+  const std::uint64_t lapses = guest->copy->lapses();
   state_->stop_send(
       vm, absl::AbortedError(absl::StrCat(vm, " was resumed")),
-      Reply<Done>(far_future, state_->guarded([this, vm, epoch, reply = std::move(reply)](
+      Reply<Done>(far_future, state_->guarded([this, vm, epoch, lapses, reply = std::move(reply)](
                                                   const absl::StatusOr<Done>&) mutable {
         State::Guest* stopped = state_->find(vm);
         if (stopped == nullptr) return reply(no_qemu_copy(vm));
-        stopped->copy->resume(epoch, std::move(reply));
+        stopped->copy->resume(epoch, lapses, std::move(reply));
       })));
 }
 

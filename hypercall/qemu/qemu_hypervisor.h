@@ -18,8 +18,9 @@
 namespace supercloud {
 
 struct QemuOptions {
-  std::string run_folder;  // short: paths of sockets have at most 107 bytes
-  std::string keeper;      // the program supercloud-keeper
+  // Or a symbolic link to one. Short: paths of sockets have at most 107 bytes.
+  std::string run_folder;
+  std::string keeper;  // the program supercloud-keeper
   std::string freezer = "auto";
   std::string qemu = "qemu-system-x86_64";  // with its path
   QemuVersion version;
@@ -39,8 +40,9 @@ class QemuHypervisor final : public Hypervisor {
   QemuHypervisor(const QemuHypervisor&) = delete;
   QemuHypervisor& operator=(const QemuHypervisor&) = delete;
 
-  // Once, before anything else: finds the guests of an earlier daemon, and replies when list() has all of them. FailedPrecondition: this
-  // QEMU is not taken.
+  // Once, before anything else: finds the guests of an earlier daemon, and replies when list() has all of them. One whose keeper does
+  // not answer is listed as running: whatever is asked of it is Unavailable until that is known, though a pause may have stopped it.
+  // FailedPrecondition: this QEMU is not taken, or keeper or run folder cannot be used. PermissionDenied: the run folder is another user's.
   void start(Reply<Done> reply);
 
   std::string description() const override;

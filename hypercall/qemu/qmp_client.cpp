@@ -52,7 +52,8 @@ absl::StatusOr<std::unique_ptr<QmpClient>> QmpClient::connect(EventLoop& loop,
         absl::StrCat("the path of a QMP socket is too long, use a shorter run folder: ", path));
   }
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  // One whose queue is full, for it is frozen, keeps nobody waiting.
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const int error = errno;
     if (fd >= 0) ::close(fd);

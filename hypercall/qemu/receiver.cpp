@@ -33,6 +33,8 @@ absl::Status QemuHypervisor::State::listen() {
         const std::uint64_t id = ++last_link;
         const std::shared_ptr<Link> shared = std::move(link);
         links[id] = shared;
+        loop.at(loop.clock().now() + qemu_handshake::hello_max,
+                guarded([this, id] { links.erase(id); }));
         Link::Handler handler;
         handler.on_frame = guarded([this, id](const std::string& bytes) {
           const auto found = links.find(id);
@@ -46,6 +48,44 @@ absl::Status QemuHypervisor::State::listen() {
         });
         shared->set_handler(std::move(handler));
       }));
+}
+
+void QemuHypervisor::State::expect_stream(
+    const std::string& vm, absl::AnyInvocable<void(const absl::Status& status) &&> then) {
+  const auto on = [](const char* name) { return QmpValue{{"capability", name}, {"state", true}}; };
+  // No switchover-ack: what never comes is what keeps the source from stopping its guest by itself.
+  guests.at(vm).copy->ask("migrate-set-capabilities",
+                          {{"capabilities", QmpValue::array({on("events"), on("return-path"),
+                                                             on("late-block-activate")})}},
+                          [then = std::move(then)](const absl::StatusOr<QmpValue>& done) mutable {
+                            std::move(then)(done.status());
+                          });
+}
+
+// Of a copy that an earlier daemon prepared, perhaps not to the end: it is filled already, or is made ready for it. Else it is asked
+// again when QEMU is reached.
+void QemuHypervisor::State::find_stream(const std::string& vm) {
+  guests.at(vm).stream = Guest::Stream::unknown;
+  const QemuCopy* copy = guests.at(vm).copy.get();
+  const auto here = [this, vm, copy] {
+    Guest* guest = find(vm);
+    return guest != nullptr && guest->copy.get() == copy ? guest : nullptr;
+  };
+  guests.at(vm).copy->ask("query-migrate", QmpValue::object(),
+                          guarded([this, vm, here](const absl::StatusOr<QmpValue>& value) {
+                            Guest* guest = here();
+                            if (guest == nullptr || !value.ok()) return;
+                            const std::string status = qmp_text(*value, "status");
+                            if (!status.empty() && status != "none") {
+                              guest->stream = Guest::Stream::coming;
+                              return;
+                            }
+                            expect_stream(vm, guarded([here](const absl::Status& ready) {
+                                            if (Guest* empty = here();
+                                                empty != nullptr && ready.ok())
+                                              empty->stream = Guest::Stream::none;
+                                          }));
+                          }));
 }
 
 void QemuHypervisor::State::greeted(const std::shared_ptr<Link>& link, const std::string& bytes) {
@@ -82,7 +122,10 @@ absl::StatusOr<Frame> QemuHypervisor::State::answer(const qemu_handshake::Hello&
   }
   if (guest->copy->arrived()) return qemu_handshake::Arrived{};
   if (hello.ask) return qemu_handshake::Accept{};  // not sent: the end will be told
-  if (guest->streaming)
+  if (guest->stream == Guest::Stream::unknown)
+    return absl::UnavailableError(absl::StrCat("whether a stream fills the copy of ", hello.vm,
+                                               " already is not known yet; try again"));
+  if (guest->stream == Guest::Stream::coming)
     return absl::AlreadyExistsError(absl::StrCat("another stream fills the copy of ", hello.vm));
   guest->token = new_token();
   loop.at(loop.clock().now() + qemu_handshake::token_max,
@@ -98,15 +141,26 @@ void QemuHypervisor::State::stream_came(const std::string& token, OwnFd stream) 
   for (auto& [vm, guest] : guests) {
     if (guest.token.empty() || guest.token != token) continue;
     guest.token.clear();
-    guest.streaming = true;
+    guest.stream = Guest::Stream::coming;
+    const QemuCopy* copy = guest.copy.get();
     auto kept = std::make_shared<OwnFd>(std::move(stream));
+    // The source sees the end of its stream, if nobody has it any more; another may come.
+    const auto lost = [this, to = vm, copy] {
+      Guest* empty = find(to);
+      if (empty == nullptr || empty->copy.get() != copy) return;
+      empty->copy->ask("closefd", {{"fdname", "incoming"}}, [](const absl::StatusOr<QmpValue>&) {});
+      empty->stream = Guest::Stream::unknown;
+      find_stream(to);
+    };
     guest.copy->ask("getfd", {{"fdname", "incoming"}},
-                    guarded([this, to = vm, kept](const absl::StatusOr<QmpValue>& got) {
+                    guarded([this, to = vm, copy, kept, lost](const absl::StatusOr<QmpValue>& got) {
                       Guest* filled = find(to);
-                      if (filled == nullptr || !got.ok())
-                        return;  // the source sees the end of its stream
+                      if (!got.ok() || filled == nullptr || filled->copy.get() != copy)
+                        return lost();
                       filled->copy->ask("migrate-incoming", {{"uri", "fd:incoming"}},
-                                        [](const absl::StatusOr<QmpValue>&) {});
+                                        guarded([lost](const absl::StatusOr<QmpValue>& begun) {
+                                          if (!begun.ok()) lost();
+                                        }));
                     }),
                     far_future, kept->get());
     return;

@@ -24,7 +24,8 @@ struct QemuRecord {
   static absl::StatusOr<QemuRecord> from_text(std::string_view text);
 
   static constexpr const char* file = "state";
-  // In one step, so that a reader finds the record before or after it.
+  // In one step, so that a reader finds the record before or after it. Not flushed to the disk, which a blackout would wait for: the
+  // record outlives its daemon, and like its guest not the machine; a folder whose record is torn is swept when it is needed.
   absl::Status save(const std::string& folder) const;
   // NotFound: there is none. DataLoss names the file.
   static absl::StatusOr<QemuRecord> load(const std::string& folder);

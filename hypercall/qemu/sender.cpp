@@ -28,27 +28,36 @@ auto QemuSender::guarded(F function) {
 }
 
 QemuSender::QemuSender(EventLoop& loop, LinkNetwork& network, QemuCopy& copy,
-                       TransferOptions options, std::function<void(const absl::Status&)> failed)
+                       TransferOptions options, std::function<void()> over)
     : loop_(loop),
       network_(network),
       copy_(copy),
       options_(std::move(options)),
-      failed_call_(std::move(failed)),
+      over_call_(std::move(over)),
       meter_(options_.blackout_budget, options_.passes_max) {}
 
 QemuSender::~QemuSender() {
   alive_.reset();
   loop_.cancel(poll_timer_);
+  loop_.cancel(hello_timer_);
 }
 
 // ---- agreeing --------------------------------------------------------------------------------------------------------
 
 void QemuSender::begin() {
   starting_ = true;
+  hello_timer_ = loop_.at(loop_.clock().now() + qemu_handshake::hello_max, [this] {
+    hello_timer_ = 0;
+    fail(absl::UnavailableError(absl::StrCat("the target of ", copy_.record().vm, " at ",
+                                             options_.endpoint, " does not answer")));
+  });
   greet(false);
 }
 
-void QemuSender::find() { copying(); }
+void QemuSender::find() {
+  begun_ = true;
+  poll();
+}
 
 void QemuSender::greet(bool ask) {
   link_ = network_.connect(options_.endpoint, qemu_handshake::service);
@@ -71,12 +80,12 @@ void QemuSender::on_frame(const std::string& bytes) {
   auto frame = qemu_handshake::decode(bytes);
   if (!frame.ok()) return fail(frame.status());
   if (const auto* accept = std::get_if<qemu_handshake::Accept>(&*frame)) {
-    if (!starting_ || status_ != "none") return;
-    status_ = "connecting";
+    if (!starting_ || asking_ || ending_) return;
+    loop_.cancel(std::exchange(hello_timer_, 0));
+    asking_ = true;
     return connect_stream(loop_, accept->address, accept->token,
                           Reply<OwnFd>(far_future, guarded([this](absl::StatusOr<OwnFd> stream) {
-                                         if (!stream.ok()) return fail(stream.status());
-                                         connected(*std::move(stream));
+                                         connected(std::move(stream));
                                        })));
   }
   if (const auto* refuse = std::get_if<qemu_handshake::Refuse>(&*frame))
@@ -91,15 +100,14 @@ void QemuSender::on_frame(const std::string& bytes) {
   }
 }
 
-void QemuSender::connected(OwnFd stream) {
-  configure(std::make_shared<OwnFd>(std::move(stream)), 0);
+void QemuSender::connected(absl::StatusOr<OwnFd> stream) {
+  asking_ = false;
+  if (ending_) return end(why_);
+  if (!stream.ok()) return fail(stream.status());
+  configure(std::make_shared<OwnFd>(*std::move(stream)), 0);
 }
 
 void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {
-  if (!cancelled_.empty()) {
-    for (Reply<Done>& reply : std::exchange(cancelled_, {})) reply(Done{});
-    return;  // this may be gone
-  }
   const std::uint64_t rate =
       options_.bytes_per_second_max == 0 ? rate_unlimited : options_.bytes_per_second_max;
   const std::pair<const char*, QmpValue> commands[] = {
@@ -112,26 +120,31 @@ void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {
       {"migrate", {{"uri", "fd:outgoing"}}}};
   if (step == std::size(commands)) {
     starting_ = false;
-    return copying();
+    return poll();
   }
   const auto& [name, arguments] = commands[step];
-  const int fd = std::string_view(name) == "getfd" ? stream->get() : -1;
-  copy_.ask(name, arguments, guarded([this, stream, step](const absl::StatusOr<QmpValue>& done) {
+  const bool gives = std::string_view(name) == "getfd";
+  const bool begins = std::string_view(name) == "migrate";
+  asking_ = true;
+  begun_ = gives || begins;
+  copy_.ask(name, arguments,
+            guarded([this, stream, step, gives, begins](const absl::StatusOr<QmpValue>& done) {
+              asking_ = false;
+              if (absl::IsUnknown(done.status())) begun_ = false;  // QEMU refuses
+              if ((gives && ending_) || ((gives || begins) && !done.ok())) take_back_stream();
+              if (ending_) return end(why_);
               if (!done.ok()) return fail(done.status());
               configure(stream, step + 1);
             }),
-            far_future, fd);
+            far_future, gives ? stream->get() : -1);
+}
+
+// What QEMU was given, and has not begun to use, it would keep open; the target would wait at its other end.
+void QemuSender::take_back_stream() {
+  copy_.ask("closefd", {{"fdname", "outgoing"}}, [](const absl::StatusOr<QmpValue>&) {});
 }
 
 // ---- copying ---------------------------------------------------------------------------------------------------------
-
-void QemuSender::copying() {
-  if (!cancelled_.empty()) {
-    copy_.ask("migrate_cancel", QmpValue::object(),
-              guarded([](const absl::StatusOr<QmpValue>&) {}));
-  }
-  poll();
-}
 
 void QemuSender::report_to(Progress progress, Reply<TransferProgress> converged) {
   progress_ = std::move(progress);
@@ -150,8 +163,14 @@ void QemuSender::poll_at(Instant when) {
 }
 
 void QemuSender::poll() {
-  if (polling_ || failed_) return;
+  if (polling_ || over_) return;
+  if (copy_.frozen()) {
+    if (ending_) answer_cancelled();
+    return poll_at(loop_.clock().now() + report_every);
+  }
   polling_ = true;
+  if (ending_)
+    copy_.ask("migrate_cancel", QmpValue::object(), [](const absl::StatusOr<QmpValue>&) {});
   polled_ = loop_.clock().now();
   copy_.ask("query-migrate", QmpValue::object(),
             guarded([this](const absl::StatusOr<QmpValue>& value) {
@@ -165,11 +184,13 @@ void QemuSender::polled(const absl::StatusOr<QmpValue>& value) {
   if (!value.ok()) return poll_at(loop_.clock().now() + report_every);
   const QemuMigration migration = QemuMigration::parse(*value);
   status_ = migration.status;
-  if (!cancelled_.empty() && (migration.ended() || status_ == "completed")) {
-    for (Reply<Done>& reply : std::exchange(cancelled_, {})) reply(Done{});
-    return;  // this may be gone
+  if (ending_) {
+    if (!migration.ended() && status_ != "completed")
+      return poll_at(loop_.clock().now() + look_every);
+    take_back_stream();  // should QEMU not have been reached any more when it had got one
+    return be_over();
   }
-  if (migration.ended() && cancelled_.empty()) {
+  if (migration.ended()) {
     return fail(absl::UnavailableError(absl::StrCat(
         "the stream of ", copy_.record().vm,
         " was lost: QEMU says: ", migration.error.empty() ? status_ : migration.error)));
@@ -182,12 +203,12 @@ void QemuSender::polled(const absl::StatusOr<QmpValue>& value) {
     progress_(progress);
   }
   if (progress.converged && converged_) std::exchange(converged_, {})(progress);
-  if (status_ != "completed") poll_at(now + (cancelled_.empty() ? report_every : look_every));
+  if (status_ != "completed") poll_at(now + report_every);
   advance();
 }
 
 void QemuSender::on_event(const QmpEvent& event) {
-  if (failed_ || starting_) return;
+  if (over_ || starting_) return;
   const Instant now = loop_.clock().now();
   if (event.name == "MIGRATION_PASS") {
     if (converged_) poll_at(std::max(now, polled_ + look_every));
@@ -206,7 +227,7 @@ void QemuSender::finish(Reply<TransferProgress> reply) {
 }
 
 void QemuSender::advance() {
-  if (failed_ || starting_ || finishers_.empty()) return;
+  if (ending_ || starting_ || finishers_.empty()) return;
   if (status_ == "pre-switchover" && !std::exchange(continuing_, true)) {
     return copy_.ask("migrate-continue", {{"state", "pre-switchover"}},
                      guarded([this](const absl::StatusOr<QmpValue>& done) {
@@ -222,30 +243,51 @@ void QemuSender::advance() {
   for (Reply<TransferProgress>& reply : std::exchange(finishers_, {})) reply(progress);
 }
 
-void QemuSender::fail(const absl::Status& why) {
-  if (std::exchange(failed_, true)) return;
-  loop_.cancel(std::exchange(poll_timer_, 0));
-  loop_.post(guarded([this, why] {
-    answer_all(why);
-    const auto call = failed_call_;
-    call(why);  // this may be gone now
-  }));
-}
+// ---- the end ---------------------------------------------------------------------------------------------------------
 
-void QemuSender::answer_all(const absl::Status& why) {
-  std::exchange(converged_, {})(why);
-  for (Reply<TransferProgress>& reply : std::exchange(finishers_, {})) reply(why);
-  for (Reply<Done>& reply : std::exchange(cancelled_, {})) reply(Done{});
+void QemuSender::fail(const absl::Status& why) {
+  if (ending_) return end(why_);
+  loop_.post(guarded([this, why] { answer(why); }));
+  end(why);
 }
 
 void QemuSender::cancel(const absl::Status& why, Reply<Done> reply) {
-  std::exchange(converged_, {})(why);
-  for (Reply<TransferProgress>& finisher : std::exchange(finishers_, {})) finisher(why);
-  link_.reset();
-  if (failed_ || status_ == "completed" || (starting_ && status_ == "none")) return reply(Done{});
+  answer(why);
   cancelled_.push_back(std::move(reply));
-  if (starting_) return;  // as soon as it has begun
-  copying();
+  end(why);
+  if (copy_.frozen() && !over_) loop_.post(guarded([this] { answer_cancelled(); }));
+}
+
+void QemuSender::end(const absl::Status& why) {
+  if (!std::exchange(ending_, true)) {
+    why_ = why;
+    loop_.cancel(std::exchange(hello_timer_, 0));
+    loop_.post(guarded([this] { link_.reset(); }));  // not inside its own call
+  }
+  if (asking_) return;  // as soon as that is answered
+  const bool ended = status_ == "completed" || status_ == "failed" || status_ == "cancelled";
+  if (!begun_ || ended) return be_over();
+  poll();
+}
+
+void QemuSender::be_over() {
+  if (std::exchange(over_, true)) return;
+  loop_.cancel(std::exchange(poll_timer_, 0));
+  loop_.post(guarded([this] {
+    std::vector<Reply<Done>> cancelled = std::exchange(cancelled_, {});
+    const auto call = over_call_;
+    call();  // this is gone now
+    for (Reply<Done>& reply : cancelled) reply(Done{});
+  }));
+}
+
+void QemuSender::answer(const absl::Status& why) {
+  std::exchange(converged_, {})(why);
+  for (Reply<TransferProgress>& reply : std::exchange(finishers_, {})) reply(why);
+}
+
+void QemuSender::answer_cancelled() {
+  for (Reply<Done>& reply : std::exchange(cancelled_, {})) reply(Done{});
 }
 
 }  // namespace supercloud

@@ -3,8 +3,9 @@
 //   hello ─ accept ─▶ connect, token ─▶ getfd, migrate ─▶ copying ── remaining fits ──▶ converged, still copying
 //                                                            │ the guest is stopped, finish()
 //          QEMU: pre-switchover ── migrate-continue ──▶ device ──▶ completed ── arrived, from the target ──▶ done
-//   any: refused, lost, failed ──▶ failed, told once;  cancel() ──▶ migrate_cancel, and nothing is left of it
+//   any: refused, lost, failed, or cancel() ──▶ ending: migrate_cancel, until QEMU says that it has ended ──▶ over, told once
 //
+// Who waits is told at once why it ends. A frozen QEMU hears of it when it goes on; it sends nothing before that.
 // A daemon that finds a guest being sent goes on from copying: QEMU knows how far it is, and the target is asked when it matters.
 #pragma once
 
@@ -23,13 +24,13 @@
 
 namespace supercloud {
 
-// Thread-bound to its loop. `failed` may destroy it.
+// Thread-bound to its loop. `over` is called when QEMU sends no more, and destroys it; so nothing of it meets the next transfer.
 class QemuSender {
  public:
   using Progress = std::function<void(const TransferProgress&)>;
 
   QemuSender(EventLoop& loop, LinkNetwork& network, QemuCopy& copy, TransferOptions options,
-             std::function<void(const absl::Status& why)> failed);
+             std::function<void()> over);
   ~QemuSender();
   QemuSender(const QemuSender&) = delete;
   QemuSender& operator=(const QemuSender&) = delete;
@@ -39,11 +40,11 @@ class QemuSender {
   void find();
   void report_to(Progress progress, Reply<TransferProgress> converged);
   void finish(Reply<TransferProgress> reply);
-  // Replies when QEMU sends no more; it is to be destroyed then.
+  // Replies when it is over, or when QEMU is frozen.
   void cancel(const absl::Status& why, Reply<Done> reply);
   void on_event(const QmpEvent& event);
   const EventId& migration() const { return options_.migration; }
-  bool failed() const { return failed_; }
+  bool ending() const { return ending_; }
 
  private:
   static constexpr Duration report_every = absl::Seconds(1);
@@ -51,15 +52,18 @@ class QemuSender {
 
   void greet(bool ask);
   void on_frame(const std::string& bytes);
-  void connected(OwnFd stream);
+  void connected(absl::StatusOr<OwnFd> stream);
   void configure(std::shared_ptr<OwnFd> stream, std::size_t step);
-  void copying();
   void poll();
   void polled(const absl::StatusOr<QmpValue>& value);
   void poll_at(Instant when);
   void advance();
   void fail(const absl::Status& why);
-  void answer_all(const absl::Status& why);
+  void end(const absl::Status& why);
+  void be_over();
+  void answer(const absl::Status& why);
+  void answer_cancelled();
+  void take_back_stream();
   template <class F>
   auto guarded(F function);
 
@@ -67,15 +71,20 @@ class QemuSender {
   LinkNetwork& network_;
   QemuCopy& copy_;
   const TransferOptions options_;
-  std::function<void(const absl::Status&)> failed_call_;
+  std::function<void()> over_call_;
   TransferMeter meter_;
   std::unique_ptr<Link> link_;
   std::string status_ = "none";  // QEMU's
-  bool failed_ = false;
+  bool begun_ = false;           // QEMU may be at it, or have its stream
+  bool ending_ = false;
+  bool over_ = false;
+  absl::Status why_;         // it ends
   bool continuing_ = false;  // migrate-continue was said
   bool arrived_ = false;     // the target said so
   bool polling_ = false;
   bool starting_ = false;  // nothing is to be asked of QEMU yet
+  bool asking_ = false;    // while it starts: of QEMU, or for a stream
+  TimerId hello_timer_ = 0;
   TimerId poll_timer_ = 0;
   Instant poll_due_{};
   Instant reported_{};
@@ -83,7 +92,7 @@ class QemuSender {
   Progress progress_;
   Reply<TransferProgress> converged_;
   std::vector<Reply<TransferProgress>> finishers_;
-  std::vector<Reply<Done>> cancelled_;
+  std::vector<Reply<Done>> cancelled_;  // who waits for the end
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

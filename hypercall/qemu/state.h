@@ -6,7 +6,9 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "hypercall/qemu/copy.h"
 #include "hypercall/qemu/handshake.h"
 #include "hypercall/qemu/qemu_hypervisor.h"
@@ -19,10 +21,13 @@ struct QemuHypervisor::State {
   struct Guest {
     std::unique_ptr<QemuCopy> copy;
     std::unique_ptr<QemuSender> sender;
-    bool up = false;         // listed
-    bool stopping = false;   // its transfer
-    std::string token;       // of the stream that is expected
-    bool streaming = false;  // it is being filled
+    std::uint64_t sender_number = 0;
+    bool up = false;    // listed
+    std::string token;  // of the stream that is expected
+    // Whether it is being filled; unknown: by an earlier daemon, perhaps.
+    enum class Stream : std::uint8_t { none, unknown, coming } stream = Stream::none;
+    std::vector<Reply<Done>> preparing;  // who waits until it may be filled
+    absl::Status unmade;                 // why it cannot be
     std::shared_ptr<Link> source;
   };
 
@@ -43,16 +48,23 @@ struct QemuHypervisor::State {
   }
 
   void look(const std::string& vm);
+  absl::Status make_run_folder();
+  absl::Status check_keeper() const;
   void find_guests(Reply<Done> reply);
+  void take_up(const std::string& vm);
   Guest& add(QemuRecord record);
   void died(const std::string& vm, const absl::Status& why);
   void make(const Message<schema::VmSpec>& spec, Epoch epoch, const EventId& migration, bool own,
             Reply<Done> reply);
-  void expect_stream(const std::string& vm, Reply<Done> reply);
+  void made(const std::string& vm, const absl::Status& status, Reply<Done> reply);
+  void answer_preparing(const std::string& vm, const absl::Status& status);
   void make_sender(const std::string& vm, TransferOptions sent);
   void stop_send(const std::string& vm, const absl::Status& why, Reply<Done> reply);
 
   absl::Status listen();
+  void expect_stream(const std::string& vm,
+                     absl::AnyInvocable<void(const absl::Status& status) &&> then);
+  void find_stream(const std::string& vm);
   void greeted(const std::shared_ptr<Link>& link, const std::string& bytes);
   absl::StatusOr<qemu_handshake::Frame> answer(const qemu_handshake::Hello& hello);
   void stream_came(const std::string& token, OwnFd stream);
@@ -66,6 +78,7 @@ struct QemuHypervisor::State {
   std::map<std::string, Guest> guests;
   std::map<std::uint64_t, std::shared_ptr<Guest>> ended;  // for a moment
   std::uint64_t last_gone = 0;
+  std::uint64_t last_sender = 0;
   std::map<std::uint64_t, std::shared_ptr<Link>> links;  // that have not said hello
   std::uint64_t last_link = 0;
   std::unique_ptr<StreamListener> listener;

@@ -64,6 +64,15 @@ std::optional<GuestStatus> HostCalls::status(const std::string& vm) const {
   }
   return std::nullopt;
 }
+bool HostCalls::is(const std::string& vm, GuestStatus::State state) const {
+  const auto shown = status(vm);
+  return shown.has_value() && shown->state == state;
+}
+std::optional<EventId> HostCalls::migration_of(const std::string& vm) const {
+  const auto shown = status(vm);
+  if (!shown.has_value()) return std::nullopt;
+  return shown->migration;
+}
 bool HostCalls::executes(const std::string& vm) const {
   const std::uint64_t before = world.executed(index, vm);
   return world.wait(world.moment(), [&] { return world.executed(index, vm) > before; });

@@ -96,6 +96,9 @@ struct HostCalls {
   // Arms for long, serves the disk, resumes.
   absl::Status start(const std::string& vm, Epoch epoch) const;
   std::optional<GuestStatus> status(const std::string& vm) const;
+  // False and nullopt also of one that is not listed.
+  bool is(const std::string& vm, GuestStatus::State state) const;
+  std::optional<EventId> migration_of(const std::string& vm) const;
   bool executes(const std::string& vm) const;  // looks at it for a moment
 };
 

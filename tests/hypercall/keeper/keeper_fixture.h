@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "hypercall/keeper/keeper_client.h"
 #include "hypercall/keeper/protocol.h"
 #include "tests/hypercall/keeper/counting_guest.h"
+#include "tests/hypercall/keeper/left_cgroup.h"
 
 namespace supercloud {
 
@@ -100,6 +102,14 @@ class KeeperProcessTest : public testing::Test {
       return counting == threads;
     }));
   }
+  absl::Status sweep() {
+    std::optional<absl::Status> swept;
+    KeeperClient::sweep(
+        loop, options,
+        Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { swept = done.status(); }));
+    EXPECT_TRUE(loop.run_until([&] { return swept.has_value(); }, patience));
+    return swept.value_or(absl::UnknownError("no reply"));
+  }
   KeeperState state() {
     const absl::StatusOr<KeeperState> answer = client->status();
     EXPECT_TRUE(answer.ok()) << answer.status();
@@ -154,25 +164,18 @@ class KeeperProcessTest : public testing::Test {
       return true;
     });
   }
-  bool no_cgroup_is_left() const {
-    const std::string name = keeper::cgroup_name(options.socket);
-    std::error_code error;
-    for (auto at = std::filesystem::recursive_directory_iterator(
-             "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied, error);
-         !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error))
-      if (at->path().filename() == name) return false;
-    return true;
-  }
+  bool no_cgroup_is_left() const { return !cgroup_is_left_of(options.socket); }
   bool nothing_is_left() {
     EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(options.socket); }));
     return no_process_is_left() && eventually([&] { return no_cgroup_is_left(); });
   }
-  // The parent of the guest's process.
+  // The parent of the guest's process. 0: it is not known; never to be killed, for that is the test's own group.
   pid_t keeper_process() {
     std::ifstream file("/proc/" + std::to_string(state().guest) + "/stat");
     std::string stat;
     std::getline(file, stat);
-    return std::atoi(stat.c_str() + stat.rfind(')') + 4);
+    const std::size_t name_end = stat.rfind(')');
+    return name_end == std::string::npos ? 0 : std::atoi(stat.substr(name_end).c_str() + 4);
   }
 
   EventLoop loop;

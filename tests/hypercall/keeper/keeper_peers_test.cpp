@@ -122,12 +122,29 @@ TEST_F(KeeperPeers, stop_with_the_first_cgroup_freezer_too) {
   ASSERT_TRUE(client->thaw(now() + absl::Seconds(60)).ok());
   EXPECT_TRUE(all_go_on());
   ASSERT_TRUE(client->arm(now()).ok());
-  ::kill(keeper_process(), SIGKILL);
+  const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGKILL);
   ASSERT_TRUE(eventually([&] { return !told.empty() && told.back().phase == Phase::ended; }));
   EXPECT_TRUE(stands_still());
-  const absl::Status swept = KeeperClient::sweep(options);
+  const absl::Status swept = sweep();
   EXPECT_TRUE(swept.ok()) << swept;
   EXPECT_TRUE(nothing_is_left());
+}
+
+// It may have no lock yet: who sweeps would take it for dead, and it would go on.
+TEST_F(KeeperPeers, are_not_left_a_keeper_that_is_late) {
+  options.program = (folder / "late").string();
+  const std::string pid_file = (folder / "pid").string();
+  std::ofstream(options.program) << "#!/bin/sh\necho $$ > " << pid_file << "\nexec sleep 60\n";
+  std::filesystem::permissions(options.program, std::filesystem::perms::owner_all);
+  const absl::Status started = start_client();
+  EXPECT_TRUE(absl::IsFailedPrecondition(started)) << started;
+  EXPECT_TRUE(absl::StrContains(started.message(), "does not answer")) << started;
+  pid_t late = 0;
+  std::ifstream(pid_file) >> late;
+  ASSERT_GT(late, 1);
+  EXPECT_TRUE(eventually([&] { return !lives(late); }));
 }
 
 TEST_F(KeeperPeers, are_told_when_no_cgroup_freezes) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/hypercall/keeper/keeper_fixture.h"
@@ -145,6 +146,8 @@ TEST_P(Keepers, freeze_first_when_they_were_stopped_themselves) {
   start();
   const pid_t keeper = keeper_process();
   const pid_t guest = state().guest;
+  ASSERT_GT(keeper, 1);
+  ASSERT_GT(guest, 1);
   const int late = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -155,6 +158,7 @@ TEST_P(Keepers, freeze_first_when_they_were_stopped_themselves) {
   ASSERT_TRUE(client->arm(deadline).ok());
   ::kill(keeper, SIGSTOP);
   ::kill(guest, SIGSTOP);
+  const absl::Cleanup goes_on = [keeper] { ::kill(keeper, SIGCONT); };
   ASSERT_TRUE(eventually([&] { return now() > deadline + absl::Milliseconds(50); }));
   EXPECT_TRUE(absl::IsUnavailable(client->status().status()));
   // What a daemon sent meanwhile comes too late.
@@ -179,13 +183,15 @@ TEST_P(Keepers, freeze_first_when_they_were_stopped_themselves) {
 TEST_P(Keepers, take_the_guest_with_them_when_they_are_killed) {
   start();
   ASSERT_TRUE(client->arm(now() + absl::Seconds(60)).ok());
-  ::kill(keeper_process(), SIGKILL);
+  const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGKILL);
   ASSERT_TRUE(eventually([&] { return !told.empty(); }));
   EXPECT_EQ(told.back().end, "keeper lost");
   EXPECT_TRUE(no_process_is_left());
   EXPECT_TRUE(absl::IsNotFound(client->status().status()));
   EXPECT_TRUE(absl::IsNotFound(KeeperClient::find(loop, options.socket, nullptr).status()));
-  const absl::Status swept = KeeperClient::sweep(options);
+  const absl::Status swept = sweep();
   EXPECT_TRUE(swept.ok()) << swept;
   EXPECT_TRUE(nothing_is_left());
 }
@@ -193,7 +199,9 @@ TEST_P(Keepers, take_the_guest_with_them_when_they_are_killed) {
 TEST_P(Keepers, leave_nothing_when_they_were_killed_with_a_frozen_family_and_another_follows) {
   start({"family"}, 4);
   ASSERT_TRUE(client->arm(now()).ok());
-  ::kill(keeper_process(), SIGKILL);
+  const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGKILL);
   ASSERT_TRUE(eventually([&] { return !told.empty() && told.back().phase == Phase::ended; }));
   std::vector<pid_t> old;
   for (CountedThread& thread : page->thread) {
@@ -212,7 +220,55 @@ TEST_P(Keepers, leave_nothing_when_they_were_killed_with_a_frozen_family_and_ano
     return true;
   })) << "only the guest's own process dies with its keeper, and what is in its cgroup with the "
          "next";
-  EXPECT_TRUE(absl::IsFailedPrecondition(KeeperClient::sweep(options)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(sweep()));
+}
+
+// Their socket may be gone, or not be listened to yet: only their lock tells.
+TEST_P(Keepers, who_cannot_be_reached_are_not_swept_as_long_as_they_live) {
+  start();
+  const std::string aside = options.socket + ".aside";
+  ASSERT_EQ(::rename(options.socket.c_str(), aside.c_str()), 0);
+  EXPECT_TRUE(absl::IsNotFound(KeeperClient::find(loop, options.socket, nullptr).status()));
+  const absl::Status swept = sweep();
+  EXPECT_TRUE(absl::IsFailedPrecondition(swept));
+  EXPECT_TRUE(absl::StrContains(swept.message(), "has a keeper")) << swept;
+  const std::string program = std::exchange(options.program, "/nowhere/keeper");
+  const absl::Status unswept = sweep();
+  EXPECT_TRUE(absl::IsUnavailable(unswept)) << unswept << ": it proves nothing";
+  options.program = program;
+  EXPECT_TRUE(all_go_on());
+  ASSERT_EQ(::rename(aside.c_str(), options.socket.c_str()), 0);
+  EXPECT_EQ(phase(), Phase::running);
+}
+
+TEST_P(Keepers, who_are_stopped_hold_up_their_daemon_once_and_do_later_what_they_were_told) {
+  start();
+  const pid_t keeper = keeper_process();
+  ASSERT_GT(keeper, 1);
+  ::kill(keeper, SIGSTOP);
+  const absl::Cleanup goes_on = [keeper] { ::kill(keeper, SIGCONT); };
+  EXPECT_TRUE(absl::IsUnavailable(client->status().status()));
+  const Instant begin = now();
+  const Instant deadline = begin + absl::Seconds(60);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_TRUE(absl::IsUnavailable(client->arm(deadline - absl::Seconds(20 - i)).status()));
+  EXPECT_LT(now() - begin, 2 * KeeperClient::answer_time_max) << "each of them waited";
+
+  // Nor does looking for one keep the loop from its work.
+  std::optional<absl::Status> found;
+  bool worked = false;
+  KeeperClient::find(loop, options.socket, nullptr,
+                     Reply<std::unique_ptr<KeeperClient>>(
+                         far_future, [&](auto other) { found = other.status(); }));
+  EXPECT_FALSE(found.has_value());
+  loop.post([&] { worked = !found.has_value(); });
+  ASSERT_TRUE(loop.run_until([&] { return found.has_value(); }, patience));
+  EXPECT_TRUE(absl::IsUnavailable(*found)) << *found;
+  EXPECT_TRUE(worked);
+
+  ::kill(keeper, SIGCONT);
+  ASSERT_TRUE(eventually([&] { return client->status().ok(); }));
+  EXPECT_EQ(state().deadline, deadline - absl::Seconds(1));
 }
 
 TEST_P(Keepers, kill_all_of_the_guest_before_they_say_so) {
@@ -243,7 +299,9 @@ TEST_P(Keepers, kill_all_of_the_guest_before_they_say_so) {
 
 TEST_P(Keepers, end_with_the_guest_and_say_how) {
   start({"family"}, 4);
-  ::kill(state().guest, SIGTERM);
+  const pid_t guest = state().guest;
+  ASSERT_GT(guest, 1);
+  ::kill(guest, SIGTERM);
   ASSERT_TRUE(eventually([&] { return !told.empty(); }));
   EXPECT_EQ(told.back().end, "signal=15");
   EXPECT_TRUE(nothing_is_left()) << "what it had started does not outlive it";

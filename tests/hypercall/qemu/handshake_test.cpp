@@ -44,6 +44,7 @@ TEST(QemuHandshake, NonsenseIsRefused) {
       R"({"accept": {"address": "", "token": "00112233445566778899aabbccddeeff"}})",
       R"({"accept": 3})",
       R"({"refuse": 3})",
+      R"({"arrived": false})",
       std::string(5000, ' '),
       std::string(2000, '[')};
   for (const std::string& text : texts) EXPECT_FALSE(decode(text).ok()) << text.substr(0, 80);

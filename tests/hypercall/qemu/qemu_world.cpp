@@ -10,9 +10,12 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 #include "hypercall/qemu/copy.h"
+#include "hypercall/qemu/record.h"
 #include "tests/guest/guest_parts.h"
+#include "tests/hypercall/keeper/left_cgroup.h"
 
 namespace supercloud {
 namespace {
@@ -22,6 +25,15 @@ constexpr Duration qemu_patience = absl::Seconds(30);
 std::string qemu_environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
+}
+
+// "state parent ..." of a process; empty: there is none.
+std::string process_facts(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const std::size_t name_end = stat.rfind(')');
+  return name_end == std::string::npos ? "" : stat.substr(name_end + 2);
 }
 
 }  // namespace
@@ -44,10 +56,10 @@ QemuWorld::QemuWorld() {
 QemuWorld::~QemuWorld() {
   for (int index : {0, 1}) {
     if (side(index).hypervisor == nullptr) continue;
-    for (const GuestStatus& status : host(index).list()) {
-      bool gone = false;
-      host(index).destroy(status.vm, Reply<Done>(far_future, [&](const auto&) { gone = true; }));
-      EXPECT_TRUE(wait(qemu_patience, [&] { return gone; }));
+    for (const std::string& vm : all_guests(index)) {
+      const LateAnswer gone;
+      host(index).destroy(vm, gone.reply());
+      EXPECT_TRUE(wait(qemu_patience, [&] { return gone.came(); }));
     }
     std::error_code error;
     for (const auto& left : std::filesystem::recursive_directory_iterator(run_folder(index), error))
@@ -61,6 +73,17 @@ QemuWorld::~QemuWorld() {
   }
   std::error_code error;
   std::filesystem::remove_all(folder_, error);
+}
+
+// Also those that are not listed, as they start still.
+std::set<std::string> QemuWorld::all_guests(int index) {
+  std::set<std::string> all;
+  for (const GuestStatus& status : host(index).list()) all.insert(status.vm);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(run_folder(index), error))
+    if (const auto record = QemuRecord::load(entry.path().string()); record.ok())
+      all.insert(record->vm);
+  return all;
 }
 
 std::string QemuWorld::run_folder(int index) const {
@@ -79,20 +102,47 @@ QemuOptions QemuWorld::options(int index) const {
           .guests = guests};
 }
 
+void QemuWorld::stop_daemon(int index) {
+  side(index).hypervisor.reset();
+  side(index).network.reset();
+}
+
+std::string QemuWorld::folder(int index, const std::string& vm) const {
+  return QemuCopy::folder_of(run_folder(index), vm);
+}
+
+pid_t QemuWorld::qemu_process(int index, const std::string& vm) {
+  const auto keeper = KeeperClient::find(loop, folder(index, vm) + "/keeper", nullptr);
+  EXPECT_TRUE(keeper.ok()) << keeper.status();
+  return keeper.ok() ? (*keeper)->told().guest : 0;
+}
+
+pid_t QemuWorld::keeper_process(int index, const std::string& vm) {
+  const std::string facts = process_facts(qemu_process(index, vm));
+  return facts.size() <= 2 ? 0 : std::atoi(facts.c_str() + 2);
+}
+
+bool QemuWorld::lives(pid_t process) {
+  const std::string facts = process_facts(process);
+  return !facts.empty() && facts[0] != 'Z' && facts[0] != 'X';
+}
+
+bool QemuWorld::cgroup_is_left(int index, const std::string& vm) const {
+  return cgroup_is_left_of(folder(index, vm) + "/keeper");
+}
+
 void QemuWorld::start_daemon(int index, QemuOptions options) {
   Side& daemon = side(index);
-  daemon.hypervisor.reset();
-  daemon.network.reset();
+  stop_daemon(index);
   auto network =
       SocketLinkNetwork::open(loop, "unix:" + (folder_ / std::to_string(index) / "link").string());
   ASSERT_TRUE(network.ok()) << network.status();
   daemon.network = *std::move(network);
   daemon.hypervisor = std::make_unique<QemuHypervisor>(loop, *daemon.network, std::move(options));
-  std::optional<absl::Status> started;
-  daemon.hypervisor->start(
-      Reply<Done>(far_future, [&](const absl::StatusOr<Done>& done) { started = done.status(); }));
-  ASSERT_TRUE(wait(qemu_patience, [&] { return started.has_value(); }));
-  EXPECT_TRUE(started->ok()) << *started;
+  const LateAnswer started;
+  daemon.hypervisor->start(started.reply());
+  ASSERT_TRUE(wait(qemu_patience, [&] { return started.came(); }));
+  EXPECT_EQ(started.status(), absl::OkStatus());
 }
 
 void QemuWorld::restart_daemon(int index) { start_daemon(index, options(index)); }
@@ -105,6 +155,15 @@ bool QemuWorld::wait(Duration limit, const std::function<bool()>& condition) {
     if (loop.run_until(condition, std::min(look_again, end - now()))) return true;
   }
   return condition();
+}
+
+absl::Status QemuWorld::until_ok(const std::function<absl::Status()>& call) {
+  absl::Status last;
+  for (const Instant end = now() + qemu_patience; now() < end;) {
+    if (last = call(); last.ok()) break;
+    wait(absl::Milliseconds(50), [] { return false; });
+  }
+  return last;
 }
 
 void QemuWorld::cut_streams() {
@@ -120,7 +179,7 @@ void QemuWorld::read(int index, const std::string& vm) {
   if (console.fd < 0) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    const std::string path = QemuCopy::folder_of(run_folder(index), vm) + "/console";
+    const std::string path = folder(index, vm) + "/console";
     path.copy(address.sun_path, sizeof address.sun_path - 1);
     console.fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (::connect(console.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {

@@ -3,8 +3,11 @@
 
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -16,6 +19,22 @@
 
 namespace supercloud {
 
+// An answer that is waited for after the call. It may come when the test that asked has ended already.
+class LateAnswer {
+ public:
+  Reply<Done> reply() const {
+    return {far_future,
+            [came = came_](const absl::StatusOr<Done>& done) { *came = done.status(); }};
+  }
+  bool came() const { return came_->has_value(); }
+  // OK: none has come.
+  absl::Status status() const { return came_->value_or(absl::OkStatus()); }
+
+ private:
+  std::shared_ptr<std::optional<absl::Status>> came_ =
+      std::make_shared<std::optional<absl::Status>>();
+};
+
 class QemuWorld final : public HypervisorWorld {
  public:
   QemuWorld();
@@ -26,6 +45,8 @@ class QemuWorld final : public HypervisorWorld {
   std::string endpoint(int index) override { return side(index).network->endpoint(); }
   Instant now() override { return loop.clock().now(); }
   bool wait(Duration limit, const std::function<bool()>& condition) override;
+  // A call that is made until it succeeds; its last answer.
+  absl::Status until_ok(const std::function<absl::Status()>& call);
   void serve_disk(const std::string&, Epoch) override {}
   void hold_disk(bool) override {}
   std::uint64_t executed(int index, const std::string& vm) override;
@@ -44,6 +65,14 @@ class QemuWorld final : public HypervisorWorld {
   // What the next daemons are given.
   QemuOptions options(int index) const;
   void start_daemon(int index, QemuOptions options);
+  // As if it were killed: its guests go on.
+  void stop_daemon(int index);
+  // Of a guest: its folder, its QEMU and its keeper. 0: its keeper does not say; never to be killed, for that is the test's own group.
+  std::string folder(int index, const std::string& vm) const;
+  pid_t qemu_process(int index, const std::string& vm);
+  pid_t keeper_process(int index, const std::string& vm);
+  static bool lives(pid_t process);
+  bool cgroup_is_left(int index, const std::string& vm) const;
   QemuGuests guests;
 
   EventLoop loop;
@@ -62,6 +91,7 @@ class QemuWorld final : public HypervisorWorld {
     std::map<std::string, Console> consoles;
   };
   Side& side(int index) { return sides_[static_cast<std::size_t>(index)]; }
+  std::set<std::string> all_guests(int index);
   void read(int index, const std::string& vm);
 
   std::filesystem::path folder_;

@@ -1,8 +1,12 @@
 #include "hypercall/qemu/qmp_client.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -269,6 +273,27 @@ TEST_F(QmpClientTest, APathWithoutAQemuSaysWhichVm) {
   EXPECT_EQ(client.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(client.status().message().find("main/web1"), std::string::npos);
   EXPECT_FALSE(QmpClient::connect(loop_, std::string(200, 'x'), {}, QmpHandler()).ok());
+}
+
+TEST_F(QmpClientTest, AQemuThatTakesNoConnectionKeepsNobodyWaiting) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = absl::StrCat(::testing::TempDir(), "qmp-", ::getpid());
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(listener, 1), 0);
+  std::vector<std::unique_ptr<QmpClient>> waiting;
+  absl::Status last;
+  while (last.ok() && waiting.size() < 16) {
+    auto client = QmpClient::connect(loop_, path, {.vm = "main/web1"}, QmpHandler());
+    last = client.status();
+    if (client.ok()) waiting.push_back(*std::move(client));
+  }
+  EXPECT_EQ(last.code(), absl::StatusCode::kUnavailable) << last;
+  waiting.clear();
+  ::close(listener);
+  ::unlink(path.c_str());
 }
 
 }  // namespace
