@@ -264,9 +264,21 @@ void QemuCopy::connected(const QmpValue& status) {
   cont_unanswered_ = false;
   // All of it has come, as it was stopped at its source; of other states nothing is known.
   if (!record_.own && qmp_text(status, "status") == "paused") arrived_ = true;
+  if (!record_.own && !arrived_) hold_console();
   if (running_ && armed_) arm(deadline_);  // what its keeper was not told meanwhile
   if (!starting_ && !finding_) owner_.look();
   for (Reaching& each : std::exchange(reaching_, {})) each.reply(Done{});
+}
+
+// A serial port whose console was full at its source arrives waiting, and would wait for ever if nobody were connected to this one at
+// that moment. QEMU has the connection in its queue before it is given a stream.
+void QemuCopy::hold_console() {
+  if (console_.get() >= 0) return;
+  connect_stream(loop_, absl::StrCat("unix:", folder_, "/console"), "",
+                 Reply<OwnFd>(far_future, while_alive([this](absl::StatusOr<OwnFd> console) {
+                                // Else others are connected, which is as good.
+                                if (console.ok() && !record_.own) console_ = *std::move(console);
+                              })));
 }
 
 void QemuCopy::disconnected(const absl::Status& why) {

@@ -25,6 +25,7 @@
 #include "hypercall/keeper/keeper_client.h"
 #include "hypercall/qemu/qmp_client.h"
 #include "hypercall/qemu/record.h"
+#include "hypercall/qemu/stream_socket.h"
 
 namespace supercloud {
 
@@ -112,6 +113,7 @@ class QemuCopy {
   void give_up_late();
   void connect();
   void connected(const QmpValue& status);
+  void hold_console();
   void disconnected(const absl::Status& why);
   void execute(const std::string& command, const QmpValue& arguments, Then then, Instant deadline,
                int fd);
@@ -139,6 +141,7 @@ class QemuCopy {
   TimerId look_timer_ = 0;
   TimerId connect_timer_ = 0;
   Duration connect_again_;
+  OwnFd console_;                 // while it is filled: hold_console()
   absl::Status unreached_;        // why QEMU was not reached
   bool reached_ = false;          // on this connection, and what it does is known
   bool running_ = false;          // the vCPUs, as far as QEMU has said

@@ -76,6 +76,7 @@ void QemuCopy::resume(Epoch epoch, std::uint64_t called_at, Reply<Done> reply) {
 void QemuCopy::let_run(std::uint64_t number) {
   if (resume_->lapses != lapses()) return continued(lapsed());
   cont_unanswered_ = true;
+  console_ = OwnFd();  // for others, who read it
   ask("cont", QmpValue::object(), [this, number](const absl::StatusOr<QmpValue>& done) {
     // That it does not run was answered, or that it was not asked to.
     if (done.ok() || absl::IsUnknown(done.status())) cont_unanswered_ = false;

@@ -191,6 +191,19 @@ TEST_F(QemuTransferTest, ACopyThatWasPreparedIsStillFilledAfterARestart) {
   move(test_migration(), 1);
 }
 
+// A serial port that waits for a reader at its source would wait for ever where nobody is connected as it arrives.
+TEST_F(QemuTransferTest, AGuestWhoseConsoleNobodyReadIsHeardAtItsTarget) {
+  world_.leave_console(0, vm_);
+  move(test_migration(), 1);
+}
+
+TEST_F(QemuTransferTest, AGuestWhoseConsoleNobodyReadIsHeardAtATargetThatWasRestarted) {
+  world_.leave_console(0, vm_);
+  ASSERT_EQ(b_.prepare(spec_, test_migration(), 1), absl::OkStatus());
+  world_.restart_daemon(1);
+  move(test_migration(), 1);
+}
+
 TEST_F(QemuTransferTest, ACopyMayBePreparedAgainWhileItStartsAndBothAreToldHowItEnds) {
   for (const bool bad : {true, false}) {
     SCOPED_TRACE(bad);

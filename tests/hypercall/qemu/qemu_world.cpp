@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -148,10 +149,13 @@ void QemuWorld::start_daemon(int index, QemuOptions options) {
 void QemuWorld::restart_daemon(int index) { start_daemon(index, options(index)); }
 
 bool QemuWorld::wait(Duration limit, const std::function<bool()>& condition) {
-  // What a guest says on its console wakes nobody up.
+  // What a guest says on its console wakes nobody up, and does not stay there: some hundred bytes fill it.
   const Instant end = now() + limit;
   constexpr Duration look_again = absl::Milliseconds(20);
   while (now() < end) {
+    for (int index : {0, 1})
+      for (const auto& [vm, console] : side(index).consoles)
+        if (console.fd >= 0) read(index, vm);
     if (loop.run_until(condition, std::min(look_again, end - now()))) return true;
   }
   return condition();
@@ -174,8 +178,25 @@ void QemuWorld::await_boot(int index, const std::string& vm) {
   EXPECT_TRUE(wait(qemu_patience, [&] { return executed(index, vm) > 0; })) << "it does not boot";
 }
 
+void QemuWorld::leave_console(int index, const std::string& vm) {
+  EXPECT_GT(executed(index, vm), 0U);
+  Console& console = side(index).consoles[vm];
+  console.left = true;
+  const auto unread = [&console] {
+    int bytes = 0;
+    EXPECT_EQ(::ioctl(console.fd, FIONREAD, &bytes), 0);
+    return bytes;
+  };
+  for (int before = -1; before != unread();) {
+    before = unread();
+    wait(moment(), [] { return false; });  // ten lines are said in that
+  }
+  EXPECT_GT(unread(), 0);
+}
+
 void QemuWorld::read(int index, const std::string& vm) {
   Console& console = side(index).consoles[vm];
+  if (console.left) return;
   if (console.fd < 0) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

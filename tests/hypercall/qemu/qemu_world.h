@@ -73,6 +73,8 @@ class QemuWorld final : public HypervisorWorld {
   pid_t keeper_process(int index, const std::string& vm);
   static bool lives(pid_t process);
   bool cgroup_is_left(int index, const std::string& vm) const;
+  // What this copy says is read no more; returns when its console is full of it.
+  void leave_console(int index, const std::string& vm);
   QemuGuests guests;
 
   EventLoop loop;
@@ -83,6 +85,7 @@ class QemuWorld final : public HypervisorWorld {
     std::string line;
     std::uint64_t ticks = 0;
     bool broken = false;
+    bool left = false;
   };
   struct Side {
     std::unique_ptr<SocketLinkNetwork> network;
