@@ -21,6 +21,7 @@
 #include "hypercall/keeper/keeper_client.h"
 #include "hypercall/keeper/protocol.h"
 #include "tests/hypercall/keeper/counting_guest.h"
+#include "tests/hypercall/keeper/guest_guard.h"
 #include "tests/hypercall/keeper/left_cgroup.h"
 
 namespace supercloud {
@@ -35,6 +36,7 @@ class KeeperProcessTest : public testing::Test {
     std::string made =
         (std::filesystem::temp_directory_path() / "supercloud-keeper-XXXXXX").string();
     folder = ::mkdtemp(made.data());
+    guard.watch(folder);
     options.program = environment("SUPERCLOUD_KEEPER");
     options.socket = (folder / "keeper").string();
     options.output = (folder / "output").string();
@@ -180,6 +182,7 @@ class KeeperProcessTest : public testing::Test {
 
   EventLoop loop;
   std::filesystem::path folder;
+  GuestGuard guard;
   KeeperOptions options;
   CountingPage* page = nullptr;
   std::unique_ptr<KeeperClient> client;

@@ -45,6 +45,7 @@ QemuWorld::QemuWorld() {
   guests.usual.kernel = qemu_environment("SUPERCLOUD_TINY_GUEST");
   std::string pattern = (std::filesystem::temp_directory_path() / "sc-qemu-XXXXXX").string();
   folder_ = ::mkdtemp(pattern.data());
+  guard_.watch(folder_);
   if (!missing_.empty()) return;
   for (int index : {0, 1}) {
     const std::string at = folder_ / std::to_string(index);

@@ -15,6 +15,7 @@
 #include "core/socket_link.h"
 #include "hypercall/qemu/qemu_hypervisor.h"
 #include "tests/hypercall/hypervisor_conformance.h"
+#include "tests/hypercall/keeper/guest_guard.h"
 #include "tests/hypercall/qemu/stream_relay.h"
 
 namespace supercloud {
@@ -98,6 +99,7 @@ class QemuWorld final : public HypervisorWorld {
   void read(int index, const std::string& vm);
 
   std::filesystem::path folder_;
+  GuestGuard guard_;
   std::string missing_;
   std::array<Side, 2> sides_;
 };
