@@ -6,12 +6,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
-namespace {
-
-// What a drain's haste cost is seen until so long after its deadline.
-constexpr Duration hurry_lasts = absl::Seconds(15);
-
-}  // namespace
 
 FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options)
     : cluster_(cluster), random_(random), options_(options) {
@@ -112,56 +106,6 @@ std::string FaultInjector::holder(const std::string& vm) {
   const auto found = cluster_.leases().leases.find("vm/main/" + vm);
   return found == cluster_.leases().leases.end() ? any_machine().name()
                                                  : found->second.record.holder;
-}
-
-// ---- the network -----------------------------------------------------------------------------------------------------
-
-void FaultInjector::partition() {
-  std::vector<std::string> group;
-  std::string names;
-  for (const auto& machine : cluster_.machines())
-    if (random_.chance(400'000)) {
-      group.push_back(machine->name());
-      absl::StrAppend(&names, " ", machine->name());
-    }
-  if (group.empty()) return;
-  tell("partition: apart from the rest:" + names);
-  cluster_.network().partition(group);
-  later(span(absl::Milliseconds(300), absl::Seconds(8)), [this] {
-    tell("partitions end");
-    cluster_.network().heal();
-  });
-}
-
-void FaultInjector::one_sided() {
-  const std::string from = any_machine().name();
-  const std::string to = random_.chance(300'000) ? "site" : any_machine().name();
-  if (from == to) return;
-  const bool answer_way = random_.chance(500'000);
-  const std::string& source = answer_way ? to : from;
-  const std::string& target = answer_way ? from : to;
-  tell(absl::StrCat("nothing gets from ", source, " to ", target));
-  cluster_.network().block(source, target);
-  later(span(absl::Milliseconds(300), absl::Seconds(8)), [this, source, target] {
-    tell(absl::StrCat("messages get from ", source, " to ", target, " again"));
-    cluster_.network().unblock(source, target);
-  });
-}
-
-void FaultInjector::lossy() {
-  LinkFaults faults;
-  faults.delay_max = span(absl::Milliseconds(1), absl::Milliseconds(200));
-  faults.loss_per_million = random_.below(100'000);
-  faults.duplicate_per_million = random_.below(50'000);
-  faults.reorder_per_million = random_.below(50'000);
-  tell(absl::StrCat("the network loses ", faults.loss_per_million / 10'000,
-                    " %, doubles, reorders, delays by up to ",
-                    absl::FormatDuration(faults.delay_max)));
-  cluster_.network().set_faults(faults);
-  later(span(absl::Seconds(1), absl::Seconds(15)), [this] {
-    tell("the network is as before");
-    cluster_.network().set_faults(LinkFaults());
-  });
 }
 
 // ---- processes and machines --------------------------------------------------------------------------------------------
@@ -452,83 +396,6 @@ void FaultInjector::spike_price() {
   const MarketClock& market = cluster_.market_clock();
   cluster_.feed_faults().spike(places[index], price, market.at(cluster_.scheduler().wall()),
                                lasts * market.speed);
-}
-
-// ---- users -----------------------------------------------------------------------------------------------------------
-
-void FaultInjector::migrate() {
-  const std::string vm = any_vm();
-  const std::string target = any_machine().name();
-  tell(absl::StrCat("a user wants ", vm, " on ", target));
-  cluster_.migrate(holder(vm), vm, target);
-}
-
-void FaultInjector::cancel() {
-  const std::string vm = any_vm();
-  tell("a user cancels the migration of " + vm);
-  cluster_.ask(holder(vm), Message<schema::Request>::build([&](schema::Request::Builder request) {
-                 auto cancelled = request.initCancelMigration();
-                 cancelled.initVm().setName(vm);
-                 cancelled.setWhy("a change of mind");
-               }));
-}
-
-void FaultInjector::change_state() {
-  const std::string vm = any_vm();
-  const std::uint64_t which = random_.below(2);
-  const auto command = [vm](bool first, std::uint64_t kind) {
-    return Message<schema::Request>::build([&](schema::Request::Builder request) {
-      if (kind == 0)
-        (first ? request.initStopVm() : request.initStartVm()).setName(vm);
-      else
-        (first ? request.initPauseVm() : request.initResumeVm()).setName(vm);
-    });
-  };
-  tell(absl::StrCat("a user ", which == 0 ? "stops " : "pauses ", vm));
-  cluster_.ask(holder(vm), command(true, which));
-  later(span(absl::Milliseconds(200), absl::Seconds(5)), [this, vm, which, command] {
-    tell(absl::StrCat("a user ", which == 0 ? "starts " : "resumes ", vm));
-    cluster_.ask(holder(vm), command(false, which));
-  });
-}
-
-void FaultInjector::create_or_destroy() {
-  if (random_.chance(600'000)) {
-    // Of two at once of one name, or of one address, the lease table lets one pass.
-    const std::string vm = absl::StrCat("new", created_++);
-    const std::string rival = created_ % 2 == 0 ? vm : absl::StrCat("rival-of-", vm);
-    const std::string one = any_machine().name();
-    const std::string other = any_machine().name();
-    tell(absl::StrCat("users create ", vm, " on ", one, " and ", rival, " on ", other));
-    cluster_.create_vm(one, vm, schema::DiskLoss::SYNC);
-    cluster_.create_vm(other, rival, schema::DiskLoss::SYNC, vm);
-    return;
-  }
-  const std::string vm = any_vm();
-  tell("a user destroys " + vm);
-  cluster_.ask(holder(vm), Message<schema::Request>::build([&](schema::Request::Builder request) {
-                 request.initDestroyVm().setName(vm);
-               }));
-  // Its name is free again as soon as its record is gone, wherever something of it still is.
-  if (!random_.chance(500'000)) return;
-  const std::string node = any_machine().name();
-  later(span(absl::Milliseconds(20), absl::Seconds(4)), [this, vm, node] {
-    tell(absl::StrCat("a user creates ", vm, " anew on ", node));
-    cluster_.create_vm(node, vm, schema::DiskLoss::SYNC);
-  });
-}
-
-void FaultInjector::drain() {
-  const std::string node = any_machine().name();
-  const Duration time = span(absl::Seconds(3), absl::Seconds(30));
-  tell(absl::StrCat("a user wants ", node, " empty within ", absl::FormatDuration(time)));
-  cluster_.checker().hurried(node, cluster_.scheduler().now() + time + hurry_lasts);
-  cluster_.ask(node, Message<schema::Request>::build([&](schema::Request::Builder request) {
-                 auto drained = request.initDrainNode();
-                 drained.setNode(node);
-                 drained.setWhy("its user wants it empty");
-                 drained.setDeadlineNs(absl::ToInt64Nanoseconds(time));
-               }));
 }
 
 void FaultInjector::heal() {
