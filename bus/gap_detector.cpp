@@ -300,7 +300,9 @@ bool GapDetector::doubtful(std::string_view origin) const {
 }
 
 bool GapDetector::unsure(const Origin& origin, std::uint64_t sequence) {
-  const std::uint64_t sure = std::max(origin.delivered, origin.asked_through);
+  std::uint64_t sure = std::max(origin.delivered, origin.asked_through);
+  if (origin.unsure_to <= sure) return false;
+  sure = std::max(sure, followed_since(origin));
   return origin.unsure_to > sure && sequence > sure + 1;
 }
 

@@ -214,6 +214,8 @@ class GapDetector {
     std::uint64_t up_to = 0;
   };
   Need need(const Origin& origin) const;
+  // Up to here nothing of it is owed under any subscription.
+  static std::uint64_t followed_since(const Origin& origin);
   // Asks for it. False: nothing is missing, or an answer is under way.
   bool ask(std::string_view name, Origin& origin);
   struct Repair {

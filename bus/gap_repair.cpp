@@ -105,9 +105,8 @@ GapDetector::Need GapDetector::need(const Origin& origin) const {
     need.after = std::min(need.after, chain.seen);
     need.up_to = std::max(need.up_to, up_to);
   };
-  if (origin.known > std::max(origin.delivered, origin.asked_through)) {
-    need = {origin.delivered, origin.known};
-  }
+  const std::uint64_t since = std::max(origin.delivered, followed_since(origin));
+  if (origin.known > std::max(since, origin.asked_through)) need = {since, origin.known};
   std::vector<std::uint64_t> seen(origin.chains.size());
   for (std::size_t slot = 0; slot < seen.size(); ++slot) {
     const Chain& chain = origin.chains[slot];
@@ -125,6 +124,14 @@ GapDetector::Need GapDetector::need(const Origin& origin) const {
     }
   }
   return need;
+}
+
+std::uint64_t GapDetector::followed_since(const Origin& origin) {
+  std::uint64_t since = BusGap::unknown;
+  for (const Chain& chain : origin.chains) {
+    if (chain.tracked) since = std::min(since, chain.since);
+  }
+  return since;
 }
 
 bool GapDetector::ask(std::string_view name, Origin& origin) {

@@ -608,6 +608,20 @@ TEST_F(RepairTest, a_doubt_that_was_none_lets_go_what_was_held) {
   EXPECT_EQ(told(), (Told{"1", "2"}));
 }
 
+TEST_F(RepairTest, after_a_doubt_nothing_is_asked_for_that_is_older_than_its_subscription) {
+  const auto events = vms(8);
+  detector_.in_effect("a", "vm.", {{"a/executor", 1, 5}});
+  detector_.doubt("a");
+  detector_.cleared("a", {{"a/executor", 1, 5}});
+  EXPECT_EQ(told(), Told{}) << "nothing of it has arrived, and nothing is missing";
+  arrive(events[5]);
+  EXPECT_EQ(told(), (Told{"6"}));
+  detector_.in_effect("b", "vm.", {{"b/executor", 1, 5}});
+  detector_.doubt("b");
+  detector_.cleared("b", {{"b/executor", 1, 7}});
+  EXPECT_EQ(told(), (Told{"ask vm. 6-7"}));
+}
+
 TEST_F(RepairTest, an_answer_in_doubt_is_asked_for_again) {
   detector_.in_effect("a", "vm.", {});
   const auto events = vms(6);
