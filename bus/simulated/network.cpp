@@ -48,14 +48,40 @@ void SimulatedNetwork::heal() {
   groups_.clear();
 }
 
+void SimulatedNetwork::set_taking(std::string_view name, bool taking) {
+  Endpoint& changed = endpoint(name);
+  if (std::exchange(changed.taking, taking) == taking || !taking) return;
+  scheduler_.post([this, &changed] { take_waiting(changed); });
+}
+
+void SimulatedNetwork::half_open(std::string_view publisher, std::string_view subscriber,
+                                 End gone) {
+  SimulatedBus* const bus = endpoint(gone == End::publisher ? publisher : subscriber).bus;
+  if (bus == nullptr) return;
+  if (gone == End::publisher)
+    bus->subscriber_gone(subscriber);
+  else
+    bus->publisher_gone(publisher);
+}
+
 void SimulatedNetwork::calm() {
   heal();
   pair_faults_.clear();
   faults_ = LinkFaults{};
+  for (auto& [name, endpoint] : endpoints_) set_taking(name, true);
 }
 
 void SimulatedNetwork::lose_under_way(Endpoint& lost) {
   ++lost.generation;
+  lost.taking = true;
+  for (auto& [name, from] : endpoints_) {
+    const auto way = from.ways.find(lost.number);
+    if (way == from.ways.end()) continue;
+    while (!way->second.door.empty()) {
+      leave(way->second, *way->second.door.pop());
+      ++counts_.lost;
+    }
+  }
   const bool heard = std::ranges::any_of(endpoints_, [](const auto& entry) {
     return entry.second.bus != nullptr && entry.second.bus->options_.resets_heard;
   });
@@ -104,30 +130,75 @@ void SimulatedNetwork::send(std::shared_ptr<const Letter> letter) {
 }
 
 void SimulatedNetwork::carry(std::shared_ptr<const Letter> letter, const LinkFaults& faults) {
+  const Instant now = scheduler_.clock().now();
   const std::int64_t low = absl::ToInt64Nanoseconds(faults.delay_min);
   const std::int64_t high = std::max(low, absl::ToInt64Nanoseconds(faults.delay_max));
   const std::int64_t delay = random_.between(low, high);
-  Instant arrival = scheduler_.clock().now() + absl::Nanoseconds(delay);
+  Instant arrival = now + absl::Nanoseconds(delay);
+  Way& way = letter->from().ways[letter->to().number];
   if (random_.chance(faults.reorder_per_million)) {
     ++counts_.reordered;
     const std::int64_t late = absl::ToInt64Nanoseconds(faults.reorder_delay_max);
     arrival = arrival + absl::Nanoseconds(random_.between(0, std::max<std::int64_t>(late, 0)));
   } else {
-    Instant& last = letter->from().last_arrival[letter->to().number];
-    arrival = std::max(arrival, last);
-    last = arrival;
+    arrival = std::max(arrival, way.last_arrival);
+    way.last_arrival = arrival;
   }
-  scheduler_.at(arrival, [letter = std::move(letter)] { letter->network_.arrived(*letter); });
+  if (letter->travels_ == Travels::queued && way.places++ == 0) way.moved = now;
+  scheduler_.at(arrival, [letter = std::move(letter)] { letter->network_.arrived(letter); });
 }
 
-void SimulatedNetwork::arrived(const Letter& letter) {
-  const Endpoint& to = letter.to();
-  if (!to.up || to.generation != letter.generation_ || severed(letter.from().name, to.name)) {
-    ++counts_.lost;
+void SimulatedNetwork::arrived(const std::shared_ptr<const Letter>& letter) {
+  const Endpoint& to = letter->to();
+  const bool lost =
+      !to.up || to.generation != letter->generation_ || severed(letter->from().name, to.name);
+  if (letter->travels_ == Travels::beside) {
+    ++(lost ? counts_.lost : counts_.delivered);
+    if (!lost) letter->arrive(0);
     return;
   }
+  Way& way = letter->from().ways[to.number];
+  if (lost || (letter->travels_ == Travels::behind && way.door.size() >= way.places + behind_max)) {
+    ++counts_.lost;
+    return leave(way, *letter);
+  }
+  if (way.door.empty()) way.burst = 0;
+  if (to.taking && way.door.empty()) return hand_over(way, *letter);
+  way.door.push(letter);  // it waits its turn
+}
+
+void SimulatedNetwork::leave(Way& way, const Letter& letter) {
+  if (letter.travels_ != Travels::queued) return;
+  --way.places;
+  way.moved = scheduler_.clock().now();
+}
+
+void SimulatedNetwork::hand_over(Way& way, const Letter& letter) {
+  leave(way, letter);
   ++counts_.delivered;
-  letter.arrive();
+  letter.arrive(++way.burst);
+}
+
+// One after another, each as a task of its own.
+void SimulatedNetwork::take_waiting(Endpoint& to) {
+  if (!to.taking) return;
+  for (auto& [name, from] : endpoints_) {
+    const auto way = from.ways.find(to.number);
+    if (way == from.ways.end() || way->second.door.empty()) continue;
+    hand_over(way->second, *way->second.door.pop());
+    return scheduler_.post([this, &to] { take_waiting(to); });
+  }
+}
+
+std::size_t SimulatedNetwork::places(const Endpoint& from, const Endpoint& to) const {
+  const auto way = from.ways.find(to.number);
+  return way == from.ways.end() ? 0 : way->second.places;
+}
+
+Duration SimulatedNetwork::stuck(const Endpoint& from, const Endpoint& to) const {
+  const auto way = from.ways.find(to.number);
+  if (way == from.ways.end() || way->second.places == 0) return absl::ZeroDuration();
+  return scheduler_.clock().now() - way->second.moved;
 }
 
 }  // namespace supercloud

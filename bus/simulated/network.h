@@ -1,5 +1,8 @@
 // The simulated network: every message between the processes of a simulated cluster passes through here, and meets the faults
 // that the seed and the test ask for.
+//
+// What is published goes a way of its own from each process to each other one, in order. Its queue has room for as many events as the publisher
+// says (its high-water mark): they have their places from when they are sent until they are taken. What finds no room does not leave.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +16,7 @@
 #include <vector>
 
 #include "core/random.h"
+#include "core/ring.h"
 #include "core/scheduler.h"
 #include "core/time.h"
 
@@ -63,7 +67,14 @@ class SimulatedNetwork {
   void partition(const std::vector<std::string>& group);
   // Ends blocks and partitions; faults and endpoints that are down stay.
   void heal();
-  // Ends all faults of links too: for the second phase of a run.
+  // It takes nothing of what is published for it, though it hears requests, answers and pings: a slow subscriber. All of that waits until it takes
+  // again. Of a process that ends nothing waits any more, and the next one of its name takes.
+  void set_taking(std::string_view name, bool taking);
+  // The connection over which `subscriber` gets what `publisher` publishes is gone at one of its ends. The other end is not told.
+  enum class End : std::uint8_t { publisher, subscriber };
+  void half_open(std::string_view publisher, std::string_view subscriber, End gone);
+
+  // Ends all faults of links too, and everyone takes: for the second phase of a run.
   void calm();
   bool reachable(std::string_view from, std::string_view to) const;
   // What is under way to it is lost: its process ended.
@@ -75,27 +86,25 @@ class SimulatedNetwork {
   friend class SimulatedBus;
   using Pair = std::pair<std::string, std::string>;
 
-  struct Endpoint {
-    std::string name;
-    std::size_t number = 0;  // in the order in which they were named
-    bool up = true;
-    std::uint64_t generation = 0;                 // grows when what is under way to it is lost
-    SimulatedBus* bus = nullptr;                  // who answers to the name now
-    std::uint64_t lives = 0;                      // how many processes bore it
-    std::map<std::size_t, Instant> last_arrival;  // of what it has sent, by the receiver's number
+  struct Endpoint;
+  enum class Travels : std::uint8_t {
+    queued,  // an event that is published
+    behind,  // in order with these, though it has no place in their queue
+    beside,  // over another connection
   };
   // A message under way.
   class Letter {
    public:
-    Letter(SimulatedNetwork& network, Endpoint& from, Endpoint& to)
-        : network_(network), from_(from), to_(to), generation_(to.generation) {}
+    Letter(SimulatedNetwork& network, Endpoint& from, Endpoint& to, Travels travels)
+        : network_(network), from_(from), to_(to), generation_(to.generation), travels_(travels) {}
     virtual ~Letter() = default;
     Letter(const Letter&) = delete;
     Letter& operator=(const Letter&) = delete;
     Endpoint& from() const { return from_; }
     Endpoint& to() const { return to_; }
-    // Runs at the receiver, more than once if the network duplicates the message.
-    virtual void arrive() const = 0;
+    // Runs at the receiver, more than once if the network duplicates the message. `burst`: how many came this way, one after another and with
+    // this one, since the receiver last found nothing waiting; 0: it came beside what is published.
+    virtual void arrive(std::size_t burst) const = 0;
 
    private:
     friend class SimulatedNetwork;
@@ -103,13 +112,39 @@ class SimulatedNetwork {
     Endpoint& from_;
     Endpoint& to_;
     const std::uint64_t generation_;
+    const Travels travels_;
   };
+  struct Way {
+    Instant last_arrival;
+    std::size_t places = 0;  // of its queue that are taken
+    Instant moved;           // when the last of them became free, or the first one was taken
+    Ring<std::shared_ptr<const Letter>> door;  // what has arrived, and was not taken
+    std::size_t burst = 0;                     // see Letter::arrive()
+  };
+  struct Endpoint {
+    std::string name;
+    std::size_t number = 0;  // in the order in which they were named
+    bool up = true;
+    std::uint64_t generation = 0;     // grows when what is under way to it is lost
+    SimulatedBus* bus = nullptr;      // who answers to the name now
+    std::uint64_t lives = 0;          // how many processes bore it
+    bool taking = true;               // what is published for it
+    std::map<std::size_t, Way> ways;  // of what it has sent, by the receiver's number
+  };
+  // Of what has no place in a queue so much waits; more is lost.
+  static constexpr std::size_t behind_max = 4096;
 
   Endpoint& endpoint(std::string_view name);
   void lose_under_way(Endpoint& lost);
   void send(std::shared_ptr<const Letter> letter);
   void carry(std::shared_ptr<const Letter> letter, const LinkFaults& faults);
-  void arrived(const Letter& letter);
+  void arrived(const std::shared_ptr<const Letter>& letter);
+  void leave(Way& way, const Letter& letter);
+  void hand_over(Way& way, const Letter& letter);
+  void take_waiting(Endpoint& to);
+  std::size_t places(const Endpoint& from, const Endpoint& to) const;
+  // For how long there was no movement in a queue that something waits in.
+  Duration stuck(const Endpoint& from, const Endpoint& to) const;
   bool severed(std::string_view from, std::string_view to) const;
   const LinkFaults& faults(const Endpoint& from, const Endpoint& to) const;
 

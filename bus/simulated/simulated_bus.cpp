@@ -38,6 +38,7 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
 SimulatedBus::~SimulatedBus() {
   scheduler_.cancel(ping_timer_);
   scheduler_.cancel(retry_timer_);
+  scheduler_.cancel(slow_timer_);
   for (auto& [id, pending] : pending_) scheduler_.cancel(pending.timer);
   if (registered_) {
     endpoint_.bus = nullptr;
@@ -72,17 +73,26 @@ void SimulatedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
 class SimulatedBus::Letter final : public SimulatedNetwork::Letter {
  public:
   Letter(SimulatedNetwork& network, Endpoint& from, std::uint64_t life, Endpoint& to, Body body)
-      : SimulatedNetwork::Letter(network, from, to),
+      : SimulatedNetwork::Letter(network, from, to, way_of(body)),
         life_(life),
         bearer_(bearer_of(to)),
         body_(std::move(body)) {}
 
   // As over a connection: the next process of that name does not get what was sent to this one.
-  void arrive() const override {
-    if (to().bus != nullptr && to().bus->life_ == bearer_) to().bus->take(from(), life_, body_);
+  void arrive(std::size_t burst) const override {
+    if (to().bus != nullptr && to().bus->life_ == bearer_)
+      to().bus->take(from(), life_, body_, burst);
   }
 
  private:
+  static SimulatedNetwork::Travels way_of(const Body& body) {
+    using Travels = SimulatedNetwork::Travels;
+    if (const Bytes* event = std::get_if<Bytes>(&body); event != nullptr && event->published)
+      return Travels::queued;
+    const bool told =
+        std::holds_alternative<InEffect>(body) || std::holds_alternative<Standing>(body);
+    return told ? Travels::behind : Travels::beside;
+  }
   static std::uint64_t bearer_of(const Endpoint& to) {
     return to.bus == nullptr ? 0 : to.bus->life_;
   }
@@ -101,7 +111,7 @@ void SimulatedBus::send_garbage(SimulatedNetwork& network, std::string_view from
   Endpoint& sender = network.endpoint(from);
   network.send(std::make_shared<const Letter>(
       network, sender, std::max<std::uint64_t>(sender.lives, 1), network.endpoint(to),
-      Bytes{std::make_shared<const std::string>(std::move(bytes)), false}));
+      Bytes{std::make_shared<const std::string>(std::move(bytes)), false, {}}));
 }
 
 SimulatedBus::Peer& SimulatedBus::peer_of(Endpoint& endpoint) {
@@ -110,10 +120,14 @@ SimulatedBus::Peer& SimulatedBus::peer_of(Endpoint& endpoint) {
   return peer;
 }
 
-void SimulatedBus::take(Endpoint& from, std::uint64_t life, const Body& body) {
+void SimulatedBus::take(Endpoint& from, std::uint64_t life, const Body& body, std::size_t burst) {
   if (receiver_ == nullptr) return;
-  if (Peer* const peer = heard(from, life))
-    std::visit([&](const auto& message) { took(*peer, message); }, body);
+  Peer* const peer = heard(from, life);
+  if (peer == nullptr) return;
+  // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many on as it
+  // holds.
+  if (burst > 0 && burst % options_.high_water_mark == 0) doubt(*peer);
+  std::visit([&](const auto& message) { took(*peer, message); }, body);
 }
 
 SimulatedBus::Peer* SimulatedBus::heard(Endpoint& from, std::uint64_t life) {
@@ -121,10 +135,11 @@ SimulatedBus::Peer* SimulatedBus::heard(Endpoint& from, std::uint64_t life) {
   if (life < peer.life) return nullptr;
   peer.last_heard = scheduler_.clock().now();
   if (life == peer.life && peer.alive) return &peer;
-  if (life > peer.life) {
+  const bool again = life == peer.life;
+  if (!again) {
     if (peer.life != 0) subscriber_.restarted(from.name);
     peer.life = life;
-    peer.theirs.clear();
+    peer.in = {};
     matched_lead_.clear();
     peer.served.clear();
     peer.served_order.clear();
@@ -132,8 +147,11 @@ SimulatedBus::Peer* SimulatedBus::heard(Endpoint& from, std::uint64_t life) {
   peer.alive = true;
   peer.awaited = false;
   subscriber_.expect(from.name);
-  send(from, Ping{});
-  if (send_changes(from)) arm_retry();
+  send(from, Ping{link_of(peer)});
+  // What another process of its name had said by its start, that one tells.
+  connect(peer);
+  if (again) doubt(peer);
+  if (send_open(peer)) arm_retry();
   for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
     const auto waiting = pending_.find(id);
     if (waiting != pending_.end()) send_request(id, waiting->second, from);
@@ -143,29 +161,47 @@ SimulatedBus::Peer* SimulatedBus::heard(Endpoint& from, std::uint64_t life) {
   return &peer;
 }
 
-void SimulatedBus::took(Peer&, const Ping&) {}
+void SimulatedBus::took(Peer& peer, const Ping& ping) {
+  if (ping.held == link_to(peer)) peer.out.heard = scheduler_.clock().now();
+}
 
 void SimulatedBus::took(Peer& peer, const Change& change) {
-  Change& known = peer.theirs[change.prefix];
+  if (change.link < peer.in.number || (change.link == peer.in.number && peer.in.gone)) return;
+  if (change.link > peer.in.number) peer.in = {.number = change.link};
+  Change& known = peer.in.wanted[change.prefix];
   if (change.version >= known.version) known = change;
   matched_lead_.clear();
-  InEffect answer{change.prefix, change.version, peer.life, {}};
+  InEffect answer{change.prefix, change.version, link_of(peer), {}};
   if (change.active) answer.tails = published_.all();
   send(*peer.endpoint, std::move(answer));
 }
 
 void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
-  if (in_effect.life != life_) return;
+  if (in_effect.link != link_to(peer)) return;
+  std::uint64_t& known = peer.out.in_effect[in_effect.prefix];
+  known = std::max(known, in_effect.version);
   subscriber_.in_effect(peer.endpoint->name, in_effect.prefix, in_effect.version, in_effect.tails);
+}
+
+void SimulatedBus::took(Peer& peer, const Question& question) {
+  const Link link = link_of(peer);
+  if (question.link == link.number)
+    send(*peer.endpoint, Standing{link, question.doubt, published_.all()});
+}
+
+void SimulatedBus::took(Peer& peer, const Standing& standing) {
+  if (standing.link != link_to(peer) || standing.doubt != peer.out.doubt) return;
+  peer.out.doubt = 0;
+  subscriber_.cleared(peer.endpoint->name, standing.tails);
 }
 
 void SimulatedBus::took(Peer& peer, const Bytes& bytes) {
   const supercloud::Bytes data(reinterpret_cast<const std::byte*>(bytes.bytes->data()),
                                bytes.bytes->size());
-  if (bytes.published)
-    subscriber_.arrived(peer.endpoint->name, pool_.restore(data));
-  else
+  if (!bytes.published)
     subscriber_.arrived(peer.endpoint->name, "", data);
+  else if (bytes.link == link_to(peer))
+    subscriber_.arrived(peer.endpoint->name, pool_.restore(data));
 }
 
 void SimulatedBus::took(Peer& peer, const Request& request) {
@@ -202,35 +238,87 @@ void SimulatedBus::took(Peer& peer, const Answer& answer) {
 void SimulatedBus::publish(const Event& event) {
   if (receiver_ == nullptr || !registered_) return;
   published_.note(event);
-  const std::vector<Endpoint*>& subscribers = subscribers_of(event.topic());
+  const std::vector<Peer*>& subscribers = subscribers_of(event.topic());
   if (subscribers.empty()) return;
   const auto data = event.bytes();
   const auto bytes =
       std::make_shared<const std::string>(reinterpret_cast<const char*>(data.data()), data.size());
-  for (Endpoint* const subscriber : subscribers) send(*subscriber, Bytes{bytes, true});
+  bool full = false;
+  for (Peer* const subscriber : subscribers) {
+    Endpoint& to = *subscriber->endpoint;
+    if (network_.places(endpoint_, to) < options_.high_water_mark) {
+      send(to, Bytes{bytes, true, link_of(*subscriber)});
+      continue;
+    }
+    full = true;
+    if (network_.stuck(endpoint_, to) >= options_.silence_max) cut_off(*subscriber);
+  }
+  if (full) note_dropped();
 }
 
 // In the order of their names.
-const std::vector<SimulatedNetwork::Endpoint*>& SimulatedBus::subscribers_of(
-    std::string_view topic) {
+const std::vector<SimulatedBus::Peer*>& SimulatedBus::subscribers_of(std::string_view topic) {
   if (!matched_lead_.empty() && topic.starts_with(matched_lead_)) return matched_;
   matched_lead_ = topic_prefix(topic, 3);
   matched_.clear();
-  for (const auto& [name, peer] : peers_) {
-    const bool matches = any_prefix(topic, [&subscribed = peer.theirs](std::string_view prefix) {
-      const auto found = subscribed.find(prefix);
-      return found != subscribed.end() && found->second.active;
+  for (auto& [name, peer] : peers_) {
+    const bool matches = any_prefix(topic, [&wanted = peer.in.wanted](std::string_view prefix) {
+      const auto found = wanted.find(prefix);
+      return found != wanted.end() && found->second.active;
     });
-    if (matches) matched_.push_back(peer.endpoint);
+    if (matches) matched_.push_back(&peer);
   }
   return matched_;
+}
+
+void SimulatedBus::note_dropped() {
+  const Duration wait = dropped_++ == 0 ? absl::ZeroDuration() : absl::Seconds(1);
+  if (slow_timer_ != 0) return;
+  slow_timer_ = scheduler_.at(scheduler_.clock().now() + wait, [this] {
+    slow_timer_ = 0;
+    const std::uint64_t events = dropped_ - std::exchange(dropped_told_, dropped_);
+    if (options_.on_slow_subscriber) options_.on_slow_subscriber(events);
+  });
+}
+
+void SimulatedBus::connect(Peer& peer) {
+  ++peer.out.number;
+  peer.out.heard = scheduler_.clock().now();
+  peer.out.in_effect.clear();
+}
+
+void SimulatedBus::doubt(Peer& peer) {
+  peer.out.doubt = ++doubts_;
+  subscriber_.doubt(peer.endpoint->name);
+  arm_retry();
+}
+
+// What it subscribes goes with the connection.
+void SimulatedBus::cut_off(Peer& peer) {
+  peer.in.gone = true;
+  peer.in.wanted.clear();
+  matched_lead_.clear();
+}
+
+void SimulatedBus::subscriber_gone(std::string_view name) {
+  const auto peer = peers_.find(name);
+  if (peer != peers_.end()) cut_off(peer->second);
+}
+
+void SimulatedBus::publisher_gone(std::string_view name) {
+  const auto peer = peers_.find(name);
+  if (peer == peers_.end() || !peer->second.alive) return;
+  connect(peer->second);
+  doubt(peer->second);
+  send_open(peer->second);
 }
 
 void SimulatedBus::changed(const std::string& prefix,
                            const Subscriber::Subscription& subscription) {
   for (const auto& [name, peer] : peers_) {
     if (peer.alive)
-      send(*peer.endpoint, Change{prefix, subscription.version, subscription.active()});
+      send(*peer.endpoint,
+           Change{prefix, subscription.version, subscription.active(), peer.out.number});
   }
   arm_retry();
 }
@@ -248,6 +336,14 @@ bool SimulatedBus::in_effect(std::string_view node, std::uint64_t life,
          subscriber_.version_at(node, prefix) >= subscription->second.version;
 }
 
+bool SimulatedBus::serves(std::string_view node, std::uint64_t life,
+                          std::string_view prefix) const {
+  const auto peer = peers_.find(node);
+  if (peer == peers_.end() || peer->second.life != life) return false;
+  const auto wanted = peer->second.in.wanted.find(prefix);
+  return wanted != peer->second.in.wanted.end() && wanted->second.active;
+}
+
 void SimulatedBus::unsubscribe(std::string prefix) { subscriber_.unsubscribe(prefix); }
 
 // Once those that existed at the start have spoken, or been silent for long enough.
@@ -258,16 +354,21 @@ void SimulatedBus::settle() {
   if (!waits) subscriber_.settle();
 }
 
-bool SimulatedBus::send_changes(Endpoint& to) {
-  bool sent = false;
+bool SimulatedBus::send_open(Peer& peer) {
+  bool open = false;
   for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
-    const std::uint64_t known = subscriber_.version_at(to.name, prefix);
+    const auto found = peer.out.in_effect.find(prefix);
+    const std::uint64_t known = found == peer.out.in_effect.end() ? 0 : found->second;
     if (known >= subscription.version) continue;
     if (known == 0 && !subscription.active()) continue;  // it never heard of it, or sends in vain
-    send(to, Change{prefix, subscription.version, subscription.active()});
-    sent = true;
+    send(*peer.endpoint,
+         Change{prefix, subscription.version, subscription.active(), peer.out.number});
+    open = true;
   }
-  return sent;
+  if (open || peer.out.doubt == 0) return open;
+  // Once all is in effect: what is published from then on arrives.
+  send(*peer.endpoint, Question{peer.out.number, peer.out.doubt});
+  return true;
 }
 
 void SimulatedBus::arm_retry() {
@@ -279,8 +380,8 @@ void SimulatedBus::arm_retry() {
 void SimulatedBus::retry() {
   retry_timer_ = 0;
   bool sent = false;
-  for (const auto& [name, peer] : peers_) {
-    if (peer.alive && send_changes(*peer.endpoint)) sent = true;
+  for (auto& [name, peer] : peers_) {
+    if (peer.alive && send_open(peer)) sent = true;
   }
   if (sent) arm_retry();
 }
@@ -340,6 +441,7 @@ void SimulatedBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
 bool SimulatedBus::lose(const std::string& name, Peer& peer) {
   const bool was_alive = std::exchange(peer.alive, false);
   peer.awaited = false;
+  cut_off(peer);
   subscriber_.dismiss(name);
   for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
     finish(id, absl::UnavailableError(
@@ -363,11 +465,16 @@ void SimulatedBus::ping() {
   const Instant now = scheduler_.clock().now();
   ping_timer_ = scheduler_.at(now + options_.ping_interval, [this] { ping(); });
   for (auto& [name, endpoint] : network_.endpoints_) {
-    if (&endpoint != &endpoint_ && (endpoint.up || !options_.resets_heard)) send(endpoint, Ping{});
+    if (&endpoint == &endpoint_ || (!endpoint.up && options_.resets_heard)) continue;
+    const auto peer = peers_.find(name);
+    send(endpoint, Ping{peer == peers_.end() ? Link{} : link_of(peer->second)});
   }
   std::vector<std::string> lost;
   for (auto& [name, peer] : peers_) {
-    if ((!peer.alive && !peer.awaited) || now - peer.last_heard < options_.silence_max) continue;
+    if ((!peer.alive && !peer.awaited) || now - peer.last_heard < options_.silence_max) {
+      if (peer.alive && now - peer.out.heard >= options_.silence_max) publisher_gone(name);
+      continue;
+    }
     if (lose(name, peer)) lost.push_back(name);
   }
   for (const std::string& name : lost) receiver_->on_peer(name, false);

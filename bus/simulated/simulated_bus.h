@@ -3,11 +3,18 @@
 // As in the ZeroMQ bus, subscriptions live at the publisher; here each message of the handshake meets the network's faults, and
 // is repeated until it is answered:
 //
-//   ping        alive, every interval, to every endpoint of the network; silence makes a peer dead
+//   ping        alive, every interval, to every endpoint of the network, and "I hold your connection n"; silence makes a peer dead
 //   change      "prefix P is subscribed / not subscribed, as of my version v"         subscriber -> publisher
 //   in effect   "version v of P is in effect; my origins stand at ..."                publisher -> subscriber
+//   question    "anything may be lost: where do your origins stand?"                  subscriber -> publisher
+//   standing    "they stand at ..."                                                   publisher -> subscriber
 //   event       the very bytes; copied at the receiver, and validated only if no process here has published them
 //   request, answer                                                                   not repeated; a doubled one is served once
+//
+// Subscriptions live and die with a connection, which the subscriber makes and numbers. Either end may be gone without the other's knowing: what is
+// sent to an end that is gone is lost. A subscriber of whose connection its publisher's pings have not spoken for `silence_max` makes another, and
+// doubts what it was given: nothing of that publisher is delivered until all subscriptions are in effect again and it has said where its
+// origins stand, up to where what is missing comes from its log. So it does when what waited for it was as much as there is room for.
 #pragma once
 
 #include <cstdint>
@@ -32,15 +39,20 @@ namespace supercloud {
 
 struct SimulatedBusOptions {
   Duration ping_interval = absl::Seconds(1);
-  Duration silence_max = absl::Seconds(3);  // a peer not heard for longer is dead
+  Duration silence_max = absl::Seconds(3);  // a peer or a connection not heard for longer is dead
   // That a peer's machine or process ends is noticed at once, as where its connections are reset; who freezes or is cut off is not.
   bool resets_heard = false;
   Duration retry_interval = absl::Milliseconds(100);  // of the join handshake
   Duration request_max = absl::Minutes(5);            // for requests without a deadline
+  // Events on their way to one subscriber, or waiting for it; what finds no room is dropped. One that takes none for `silence_max` then
+  // is cut off, and has to connect again.
+  std::size_t high_water_mark = 12'500;
   GapDetector::Options gaps;
   RepairTimes repair{
       .unheard_max = absl::Seconds(10),  // simulated machines that are gone rarely come back
       .archives = true};
+  // So many events since the last call found the queue of a subscriber, or of several, full; at most once a second. They see it as a gap.
+  std::function<void(std::uint64_t events)> on_slow_subscriber;
   // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.
   std::function<void(absl::Status)> on_fatal;
 };
@@ -68,27 +80,50 @@ class SimulatedBus final : public Bus {
   std::uint64_t life() const { return life_; }
   // Whether process `life` of `node` is known to have this bus's subscription in effect.
   bool in_effect(std::string_view node, std::uint64_t life, std::string_view prefix) const;
+  // Whether this bus sends process `life` of `node` what it publishes under `prefix`.
+  bool serves(std::string_view node, std::uint64_t life, std::string_view prefix) const;
+  // Events that found a subscriber's queue full: those that had room got them.
+  std::uint64_t dropped() const { return dropped_; }
 
   // What a broken or malicious process sends: `bytes` in the place of an event's.
   static void send_garbage(SimulatedNetwork& network, std::string_view from, std::string_view to,
                            std::string bytes);
 
  private:
-  struct Ping {};
+  // A connection of a subscriber's.
+  struct Link {
+    std::uint64_t life = 0;    // which of its processes
+    std::uint64_t number = 0;  // 0: none
+    friend bool operator==(const Link&, const Link&) = default;
+  };
+  struct Ping {
+    Link held;
+  };
   struct Change {
     std::string prefix;
     std::uint64_t version = 0;
     bool active = false;
+    std::uint64_t link = 0;
   };
   struct InEffect {
     std::string prefix;
     std::uint64_t version = 0;
-    std::uint64_t life = 0;  // the subscriber that asked
+    Link link;
+    std::vector<OriginTail> tails;
+  };
+  struct Question {
+    std::uint64_t link = 0;
+    std::uint64_t doubt = 0;
+  };
+  struct Standing {
+    Link link;
+    std::uint64_t doubt = 0;
     std::vector<OriginTail> tails;
   };
   struct Bytes {
     std::shared_ptr<const std::string> bytes;
     bool published = false;  // else whatever somebody sent
+    Link link;
   };
   struct Request {
     std::uint64_t id = 0;
@@ -100,21 +135,35 @@ class SimulatedBus final : public Bus {
     std::uint64_t life = 0;  // the asker
     absl::StatusOr<std::string> value;
   };
-  using Body = std::variant<Ping, Change, InEffect, Bytes, Request, Answer>;
+  using Body = std::variant<Ping, Change, InEffect, Question, Standing, Bytes, Request, Answer>;
 
   using Endpoint = SimulatedNetwork::Endpoint;
   class Letter;
 
+  // The connection over which a peer gets what is published here.
+  struct Inward {
+    std::uint64_t number = 0;
+    bool gone = false;                                  // this end of it
+    std::map<std::string, Change, std::less<>> wanted;  // what it subscribes
+  };
+  // The one over which this bus gets what a peer publishes.
+  struct Outward {
+    std::uint64_t number = 0;
+    Instant heard;                                                // that the other end holds it
+    std::map<std::string, std::uint64_t, std::less<>> in_effect;  // versions
+    std::uint64_t doubt = 0;  // which one it has not answered; 0: none
+  };
   struct Peer {
     Endpoint* endpoint = nullptr;
     std::uint64_t life = 0;  // 0: never heard
     bool alive = false;
     bool awaited = false;  // existed when this bus started, and may still answer
     Instant last_heard;
-    std::map<std::string, Change, std::less<>> theirs;  // what it subscribes here
-    std::set<std::uint64_t> served;                     // ids of its requests ...
-    std::deque<std::uint64_t> served_order;             // ... the last served_max of them
-    std::vector<std::uint64_t> unsent;                  // requests that wait for its first word
+    Inward in;
+    Outward out;
+    std::set<std::uint64_t> served;          // ids of its requests ...
+    std::deque<std::uint64_t> served_order;  // ... the last served_max of them
+    std::vector<std::uint64_t> unsent;       // requests that wait for its first word
   };
   struct Pending {
     std::string to;
@@ -128,19 +177,29 @@ class SimulatedBus final : public Bus {
 
   Peer& peer_of(Endpoint& endpoint);
   void send(Endpoint& to, Body body);
-  void take(Endpoint& from, std::uint64_t life, const Body& body);
+  void take(Endpoint& from, std::uint64_t life, const Body& body, std::size_t burst);
   // Null: it comes from a process that ended.
   Peer* heard(Endpoint& from, std::uint64_t life);
   void took(Peer& peer, const Ping& ping);
   void took(Peer& peer, const Change& change);
   void took(Peer& peer, const InEffect& in_effect);
+  void took(Peer& peer, const Question& question);
+  void took(Peer& peer, const Standing& standing);
   void took(Peer& peer, const Bytes& bytes);
   void took(Peer& peer, const Request& request);
   void took(Peer& peer, const Answer& answer);
-  const std::vector<Endpoint*>& subscribers_of(std::string_view topic);
+  const std::vector<Peer*>& subscribers_of(std::string_view topic);
+  void note_dropped();
 
+  Link link_to(const Peer& peer) const { return {life_, peer.out.number}; }
+  Link link_of(const Peer& peer) const { return {peer.life, peer.in.gone ? 0 : peer.in.number}; }
+  // A connection in the place of the one before.
+  void connect(Peer& peer);
+  void doubt(Peer& peer);
+  void cut_off(Peer& peer);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
-  bool send_changes(Endpoint& to);
+  // What it has not answered is said to it, again. False: there is nothing.
+  bool send_open(Peer& peer);
   void settle();
   void send_request(std::uint64_t id, Pending& pending, Endpoint& to);
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
@@ -148,6 +207,9 @@ class SimulatedBus final : public Bus {
   friend class SimulatedNetwork;
   // The peer's process has ended.
   void peer_reset(std::string_view name);
+  // This end of a connection is gone.
+  void subscriber_gone(std::string_view name);
+  void publisher_gone(std::string_view name);
   bool lose(const std::string& name, Peer& peer);
   void retry();
   void arm_retry();
@@ -169,9 +231,13 @@ class SimulatedBus final : public Bus {
   std::map<std::string, Peer, std::less<>> peers_;
   // Who subscribes to the topics that begin with these three tokens, looked up last.
   std::string matched_lead_;  // empty: none
-  std::vector<Endpoint*> matched_;
+  std::vector<Peer*> matched_;
   std::map<std::uint64_t, Pending> pending_;
   std::uint64_t requests_ = 0;
+  std::uint64_t doubts_ = 0;
+  std::uint64_t dropped_ = 0;
+  std::uint64_t dropped_told_ = 0;
+  TimerId slow_timer_ = 0;
   TimerId ping_timer_ = 0;
   TimerId retry_timer_ = 0;
   std::shared_ptr<char> alive_ = std::make_shared<char>();

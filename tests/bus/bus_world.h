@@ -22,6 +22,8 @@ class BusWorld {
   }
   // A new process whose events can be lost by cut().
   virtual std::unique_ptr<BusProcess> start_lossy(std::string name) { return start(name); }
+  // A new process whose queues, to and from others, have room for ten messages.
+  virtual std::unique_ptr<BusProcess> start_narrow(std::string name) = 0;
   // Runs until `condition` holds; false: `limit` passed (virtual time in the simulation).
   virtual bool run_until(const std::function<bool()>& condition,
                          Duration limit = absl::Seconds(20)) = 0;

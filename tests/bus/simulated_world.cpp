@@ -10,16 +10,12 @@ class SimulatedWorld final : public BusWorld {
  public:
   using BusWorld::start;
   std::unique_ptr<BusProcess> start(std::string name, TestStreams logged) override {
-    auto process =
-        std::make_unique<BusProcess>(name, std::make_unique<EventPool>(), std::move(logged));
+    return open(name, std::move(logged), SimulatedBusOptions());
+  }
+  std::unique_ptr<BusProcess> start_narrow(std::string name) override {
     SimulatedBusOptions options;
-    options.on_fatal = [p = process.get()](absl::Status why) {
-      p->fatal.push_back(std::move(why));
-    };
-    process->bus =
-        std::make_unique<SimulatedBus>(name, network_, scheduler_, *process->pool, options);
-    process->bus->start(*process, process->streams.past());
-    return process;
+    options.high_water_mark = 10;
+    return open(name, TestStreams(name), options);
   }
   bool run_until(const std::function<bool()>& condition, Duration limit) override {
     const Instant end = scheduler_.now() + limit;
@@ -39,6 +35,22 @@ class SimulatedWorld final : public BusWorld {
   }
 
  private:
+  std::unique_ptr<BusProcess> open(const std::string& name, TestStreams logged,
+                                   SimulatedBusOptions options) {
+    auto process =
+        std::make_unique<BusProcess>(name, std::make_unique<EventPool>(), std::move(logged));
+    options.on_fatal = [p = process.get()](absl::Status why) {
+      p->fatal.push_back(std::move(why));
+    };
+    options.on_slow_subscriber = [p = process.get()](std::uint64_t events) {
+      p->dropped += events;
+    };
+    process->bus =
+        std::make_unique<SimulatedBus>(name, network_, scheduler_, *process->pool, options);
+    process->bus->start(*process, process->streams.past());
+    return process;
+  }
+
   VirtualScheduler scheduler_;
   SimulatedNetwork network_{scheduler_, Random(7)};
 };

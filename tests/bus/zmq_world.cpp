@@ -149,6 +149,9 @@ class ZmqWorld final : public BusWorld {
   std::unique_ptr<BusProcess> start(std::string name, TestStreams logged) override {
     return open(name, "", std::move(logged));
   }
+  std::unique_ptr<BusProcess> start_narrow(std::string name) override {
+    return open(name, "", TestStreams(name), 10);
+  }
   std::unique_ptr<BusProcess> start_lossy(std::string name) override {
     auto link = std::make_unique<LossyLink>(loop_, endpoint(name + ".link"), name, tcp_);
     auto process = open(name, link->endpoint(), TestStreams(name));
@@ -179,7 +182,8 @@ class ZmqWorld final : public BusWorld {
     return tcp_ ? "tcp://127.0.0.1:*" : "ipc://" + directory_ + "/" + name;
   }
   std::unique_ptr<BusProcess> open(const std::string& name, const std::string& advertised,
-                                   TestStreams logged) {
+                                   TestStreams logged,
+                                   int high_water_mark = ZmqBusOptions().high_water_mark) {
     auto process =
         std::make_unique<BusProcess>(name, std::make_unique<EventPool>(), std::move(logged));
     ZmqBusOptions options;
@@ -189,6 +193,10 @@ class ZmqWorld final : public BusWorld {
     options.publish_advertised = advertised;
     options.hello_interval = absl::Milliseconds(200);
     options.silence_max = absl::Seconds(1);
+    options.high_water_mark = high_water_mark;
+    options.on_slow_subscriber = [p = process.get()](std::uint64_t events) {
+      p->dropped += events;
+    };
     options.on_fatal = [p = process.get()](absl::Status why) {
       p->fatal.push_back(std::move(why));
     };
