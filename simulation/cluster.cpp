@@ -105,7 +105,8 @@ class SimulatedCluster::Faults final : public HostFaults {
 
 struct SimulatedCluster::Site {
   Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
-      : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_, cluster.options_.bus),
+      : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_,
+            telling(cluster.options_.bus)),
         watched(cluster.options_.nothing_fails
                     ? nullptr
                     : std::make_unique<WatchedBus>(cluster.deliveries_, bus, bus, disk.origins)),
@@ -136,6 +137,10 @@ struct SimulatedCluster::Site {
                        .provider = cluster.provider(),
                        .archive = archive.get()},
                       {}, actors);
+  }
+  SimulatedBusOptions telling(SimulatedBusOptions options) {
+    options.on_slow_subscriber = [this](std::uint64_t events) { node.on_slow_subscribers(events); };
+    return options;
   }
   SimulatedBus bus;
   std::unique_ptr<WatchedBus> watched;  // null: none

@@ -72,6 +72,15 @@ bool Deliveries::knowable(const Owed& owed, Instant before) const {
   return owed.told || publisher->second->truth_.life() == owed.life;
 }
 
+// At both ends.
+bool Deliveries::in_effect(const WatchedBus& subscriber, const WatchedBus& publisher,
+                           const std::string& prefix) {
+  const SimulatedBus& listens = subscriber.truth_;
+  const SimulatedBus& speaks = publisher.truth_;
+  return listens.in_effect(speaks.name(), speaks.life(), prefix) &&
+         speaks.serves(listens.name(), listens.life(), prefix);
+}
+
 void Deliveries::judge(Instant before, const std::function<void(std::string what)>& say) const {
   for (const auto& [name, subscriber] : buses_) {
     for (const std::string& wrong : subscriber->wrong_) say(wrong);
@@ -92,9 +101,13 @@ void Deliveries::judge(Instant before, const std::function<void(std::string what
     }
     for (const auto& [prefix, times] : subscriber->subscribed_)
       for (const auto& [node, publisher] : buses_)
-        if (node != name && !subscriber->truth_.in_effect(node, publisher->truth_.life(), prefix))
+        if (node != name && !in_effect(*subscriber, *publisher, prefix))
           say(absl::StrCat("the subscription of ", name, " to \"", prefix,
                            "\" is not in effect at ", node));
+    const std::uint64_t dropped = subscriber->truth_.dropped();
+    if (dropped > subscriber->drops_told_ && subscriber->dropped_at_ < before)
+      say(absl::StrCat(name, " told of ", subscriber->drops_told_, " of ", dropped,
+                       " events that found the queue of a subscriber full"));
   }
 }
 
@@ -117,7 +130,14 @@ void WatchedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
 void WatchedBus::publish(const Event& event) {
   deliveries_.published(*this, event);
   if (event.type() == schema::Payload::BUS_GAP) announced(event.payload().getBusGap());
+  if (event.type() == schema::Payload::BUS_SLOW_SUBSCRIBER) {
+    // Actors tell of mailboxes and disks that are full.
+    const schema::SlowSubscriber::Reader slow = event.payload().getBusSlowSubscriber();
+    if (text(slow.getDone()) == "dropped") drops_told_ += slow.getBacklog();
+  }
+  const std::uint64_t dropped = truth_.dropped();
   bus_.publish(event);
+  if (truth_.dropped() != dropped) dropped_at_ = deliveries_.world_.now();
 }
 
 void WatchedBus::announced(const schema::Gap::Reader& gap) {
@@ -167,7 +187,7 @@ void WatchedBus::request(Address to, std::string bytes, Reply<std::string> reply
 
 void WatchedBus::on_event(Event event) {
   const Deliveries::Stream stream{event.origin(), event.incarnation()};
-  heard_.insert(stream);
+  given(stream, event);
   if (const auto found = owed_.find(stream); found != owed_.end()) {
     Deliveries::Debts::mapped_type& debts = found->second;
     if (const auto own = debts.extract(event.sequence())) {
@@ -181,6 +201,17 @@ void WatchedBus::on_event(Event event) {
     }
   }
   receiver_->on_event(std::move(event));
+}
+
+void WatchedBus::given(const Deliveries::Stream& stream, const Event& event) {
+  const auto later = heard_.upper_bound(stream);
+  std::uint64_t& newest = heard_[stream];
+  if (event.sequence() <= newest || (later != heard_.end() && later->first.first == stream.first))
+    wrong_.push_back(absl::StrCat(truth_.name(), " is given event ", event.sequence(), " of ",
+                                  stream.first, " (incarnation ", stream.second,
+                                  ") twice or out of order: event ", newest,
+                                  " or a later incarnation was there before"));
+  newest = std::max(newest, event.sequence());
 }
 
 void WatchedBus::on_gap(const BusGap& gap) { receiver_->on_gap(gap); }

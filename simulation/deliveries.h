@@ -4,13 +4,13 @@
 // announces. An event is owed to a subscriber if it was published while a subscription of that process to its topic was known
 // to be in effect at the publisher: what core/bus.h promises. What is owed is settled by its delivery, or by a `bus.gap` that the
 // subscriber's process publishes with its own name and a range that covers it. A gap that says of a durable event that its publisher's
-// log does not have it is wrong: durable events leave when they are in the log.
+// log does not have it is wrong: durable events leave when they are in the log. Wrong is, too, what comes twice or out of its origin's order; and a
+// publisher that does not tell how many of its events found a subscriber's queue full.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,8 +29,9 @@ class Deliveries {
  public:
   explicit Deliveries(const Clock& world) : world_(world) {}
 
-  // Calls `say` for each stream of which a live process lacks something that was published before `before`, and for each
-  // subscription that is not in effect at a live publisher. Its words name subscriber, topic and range.
+  // Calls `say` for each stream of which a live process lacks something that was published before `before`; for each
+  // subscription that a live publisher does not serve, whatever its subscriber believes; for each live publisher that dropped something
+  // before `before`, and did not tell; and for what was wrong. Its words name subscriber, topic and range.
   //
   // What a process had sent that ended since is judged too, once it can be known again that it was there:
   //   - the subscriber was given a later event of that process that names it or a later one as its predecessor under one of the
@@ -63,6 +64,8 @@ class Deliveries {
   void published(const WatchedBus& publisher, const Event& event);
   // The next process of a node starts with `log`.
   void started(const std::string& node, const OriginBook& log);
+  static bool in_effect(const WatchedBus& subscriber, const WatchedBus& publisher,
+                        const std::string& prefix);
   // Whether it can be known that the subscriber lacks it.
   bool knowable(const Owed& owed, Instant before) const;
 
@@ -96,6 +99,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   void on_peer(std::string node, bool alive) override;
   // The gap is an event: what it covers is not lost in silence.
   void announced(const schema::Gap::Reader& gap);
+  void given(const Deliveries::Stream& stream, const Event& event);
 
   Deliveries& deliveries_;
   Bus& bus_;
@@ -104,8 +108,10 @@ class WatchedBus final : public Bus, private BusReceiver {
   BusReceiver* receiver_ = nullptr;
   std::map<std::string, std::uint64_t, std::less<>> subscribed_;  // how often, by prefix
   Deliveries::Debts owed_;
-  std::vector<std::string> wrong_;  // gaps
-  std::set<Deliveries::Stream> heard_;
+  std::vector<std::string> wrong_;                     // gaps, and what was given
+  std::map<Deliveries::Stream, std::uint64_t> heard_;  // the newest that was given
+  std::uint64_t drops_told_ = 0;
+  Instant dropped_at_;  // the last event that did not fit, world time
 };
 
 }  // namespace supercloud

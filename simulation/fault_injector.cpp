@@ -21,6 +21,8 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.network, &FaultInjector::partition, 2);
   add(options_.network, &FaultInjector::one_sided, 2);
   add(options_.network, &FaultInjector::lossy, 2);
+  add(options_.slow_subscribers, &FaultInjector::slow_subscriber, 2);
+  add(options_.half_open_links, &FaultInjector::half_open_link, 2);
   add(options_.processes, &FaultInjector::kill_daemon, 3);
   add(options_.processes, &FaultInjector::stop_daemon, 1);
   add(options_.processes, &FaultInjector::fail_actor, 2);
@@ -91,6 +93,10 @@ SimulatedMachine& FaultInjector::any_machine() {
   if (rented.empty()) return *cluster_.machines().front();
   const std::size_t index = random_.below(rented.size());
   return *rented[index];
+}
+
+std::string FaultInjector::any_process() {
+  return random_.chance(200'000) ? SimulatedCluster::site_node : any_machine().name();
 }
 
 std::string FaultInjector::any_vm() {

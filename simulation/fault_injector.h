@@ -15,6 +15,10 @@ struct FaultOptions {
   Duration between_max = absl::Milliseconds(2500);
   bool commands = true;  // users migrate, cancel, pause, stop, create, destroy
   bool network = true;
+  // subscribers that take nothing of what is published for a while
+  bool slow_subscribers = true;
+  // connections of which one end is gone
+  bool half_open_links = true;
   bool processes = true;   // daemons killed, actors failed
   bool machines = true;    // power, freezes; one may be lost for good
   bool table = true;       // the lease site
@@ -54,12 +58,15 @@ class FaultInjector {
   Duration span(Duration low, Duration high);
   SimulatedMachine& any_machine();
   std::string any_vm();
+  std::string any_process();  // a daemon's name, or the site's
   std::string holder(const std::string& vm);
   void tell(std::string what);
 
   void partition();
   void one_sided();
   void lossy();
+  void slow_subscriber();
+  void half_open_link();
   void kill_daemon();
   void kill(SimulatedMachine& machine);
   void stop_daemon();

@@ -26,7 +26,7 @@ struct SimulatedMachine::Process {
   Process(SimulatedWorld world, const std::string& name, const MachineOptions& options,
           MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk,
           MemoryLogDisk& archive_disk)
-      : bus(name, world.network, scheduler, world.pool, options.bus),
+      : bus(name, world.network, scheduler, world.pool, telling(options.bus)),
         bus_in_place(options.in_place.bus ? options.in_place.bus(bus) : nullptr),
         watched(world.deliveries == nullptr
                     ? nullptr
@@ -43,6 +43,12 @@ struct SimulatedMachine::Process {
                                                 scheduler, *hardware.xen, Random(options.seed))),
         session(scheduler.clock(), options.actors.fence) {}
 
+  SimulatedBusOptions telling(SimulatedBusOptions options) {
+    options.on_slow_subscriber = [this](std::uint64_t events) {
+      if (node) node->on_slow_subscribers(events);
+    };
+    return options;
+  }
   Bus& in_use() { return bus_in_place ? *bus_in_place : bus; }
   Bus& of_actors() { return watched ? *watched : in_use(); }
 

@@ -54,4 +54,26 @@ void FaultInjector::lossy() {
   });
 }
 
+// Its actors, its answers and its pings go on: only what is published for it waits, until there is no more room.
+void FaultInjector::slow_subscriber() {
+  const std::string node = any_process();
+  tell(node + " takes nothing of what is published");
+  cluster_.network().set_taking(node, false);
+  later(span(absl::Milliseconds(300), absl::Seconds(8)), [this, node] {
+    tell(node + " takes what is published again");
+    cluster_.network().set_taking(node, true);
+  });
+}
+
+void FaultInjector::half_open_link() {
+  const std::string publisher = any_process();
+  const std::string subscriber = any_process();
+  if (publisher == subscriber) return;
+  using End = SimulatedNetwork::End;
+  const End gone = random_.chance(500'000) ? End::publisher : End::subscriber;
+  tell(absl::StrCat("of the connection over which ", subscriber, " hears ", publisher, ", ",
+                    gone == End::publisher ? publisher : subscriber, "'s end is gone"));
+  cluster_.network().half_open(publisher, subscriber, gone);
+}
+
 }  // namespace supercloud

@@ -37,6 +37,11 @@ void count(RunResult& result, const std::vector<Event>& history) {
       case schema::Payload::SPOT_FEED_LOST:
         ++result.feeds_lost;
         break;
+      case schema::Payload::BUS_SLOW_SUBSCRIBER: {
+        const auto slow = event.payload().getBusSlowSubscriber();
+        if (text(slow.getDone()) == "dropped") result.dropped += slow.getBacklog();
+        break;
+      }
       case schema::Payload::VM_STARTED:
         if (text(event.payload().getVmStarted().getWhy()).find("taken over") !=
             std::string_view::npos)
@@ -80,6 +85,8 @@ RunResult run_simulation(const RunOptions& options) {
     cluster_options.fence.fence_after = cluster_options.fence.fence_limit() - absl::Milliseconds(1);
   // Every third one on Xen hosts.
   if (options.seed % 3 == 0) cluster_options.xen = true;
+  // Room for 4, 8 or 16 events, so that who takes none for seconds misses some.
+  cluster_options.bus.high_water_mark = std::size_t{4} << (options.seed % 3);
   SimulatedCluster cluster(std::move(cluster_options));
   const absl::Time start = cluster.scheduler().wall();
   FaultInjector injector(cluster, cluster.random().fork(), options.faults);

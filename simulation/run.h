@@ -29,6 +29,7 @@ struct RunResult {
   std::uint64_t events = 0;
   int accepted = 0, completed = 0, aborted = 0, refused = 0, taken_over = 0;
   int notices = 0, revoked = 0, feeds_lost = 0;  // of the market
+  std::uint64_t dropped = 0;  // events that found no room, as their publishers say
   Duration simulated;
   std::vector<std::string> story;  // with keep_history: faults and events, one a line, in order
 };

@@ -22,6 +22,7 @@ constexpr std::uint64_t seeds_max = 200;
 std::vector<Breakage> breakages() {
   std::vector<Breakage> all = broken_decisions();
   for (Breakage& breakage : broken_parts()) all.push_back(std::move(breakage));
+  for (Breakage& breakage : broken_buses()) all.push_back(std::move(breakage));
   for (Breakage& breakage : broken_archives()) all.push_back(std::move(breakage));
   return all;
 }

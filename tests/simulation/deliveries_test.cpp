@@ -25,7 +25,7 @@ class DeliveriesTest : public testing::Test {
  protected:
   struct Process {
     Process(DeliveriesTest& test, const std::string& name, const OriginBook& log)
-        : bus(name, test.network, test.scheduler, test.pool),
+        : bus(name, test.network, test.scheduler, test.pool, test.options),
           watched(test.deliveries, bus, bus, log) {
       watched.start(owner, {});
     }
@@ -87,6 +87,15 @@ class DeliveriesTest : public testing::Test {
     return count;
   }
 
+  bool says(std::string_view what) const {
+    bool said = false;
+    deliveries.judge(scheduler.now(), [&](const std::string& each) {
+      said = said || each.find(what) != std::string::npos;
+    });
+    return said;
+  }
+
+  SimulatedBusOptions options{.high_water_mark = 2};
   VirtualScheduler scheduler;
   SimulatedNetwork network{scheduler, Random(7)};
   EventPool pool;
@@ -138,6 +147,30 @@ TEST_F(DeliveriesTest,
   a_log = OriginBook();
   restart();
   EXPECT_EQ(lacking(), 1);
+}
+
+TEST_F(DeliveriesTest, a_publisher_tells_of_what_found_no_room) {
+  network.set_taking("b", false);
+  for (int i = 0; i < 5; ++i) publish(true);
+  scheduler.run_for(absl::Seconds(1));
+  EXPECT_TRUE(says("a told of 0 of 3 events"));
+  Draft draft = pool.draft("a");
+  auto slow = draft.payload().initBusSlowSubscriber();
+  slow.setBacklog(3);
+  slow.setDone("dropped");
+  ASSERT_TRUE(draft.set_topic().ok());
+  Envelope envelope;
+  envelope.origin = "a/node";
+  envelope.incarnation = 1;
+  envelope.sequence = 1;
+  a->watched.publish(*std::move(draft).seal(envelope));
+  EXPECT_FALSE(says("events that found the queue"));
+}
+
+TEST_F(DeliveriesTest, a_subscription_is_in_effect_where_its_publisher_serves_it) {
+  EXPECT_FALSE(says("is not in effect"));
+  network.half_open("a", "b", SimulatedNetwork::End::publisher);
+  EXPECT_TRUE(says("the subscription of b to \"vm.\" is not in effect at a"));
 }
 
 TEST_F(DeliveriesTest, an_announced_gap_settles_it) {

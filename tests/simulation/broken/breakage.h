@@ -22,8 +22,10 @@ struct Breakage {
 
 // Decisions of the executor: wrappers of next_step().
 std::vector<Breakage> broken_decisions();
-// Keeper, disk, network, hypervisor and bus: stand-ins for seams.
+// Keeper, disk, network and hypervisor: stand-ins for seams.
 std::vector<Breakage> broken_parts();
+// What stands between a bus and a node.
+std::vector<Breakage> broken_buses();
 // Logs of archives.
 std::vector<Breakage> broken_archives();
 

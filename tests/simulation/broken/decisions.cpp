@@ -107,7 +107,8 @@ void put_in_patience(MachineOptions& machine) {
 FaultOptions no_faults() {
   FaultOptions faults;
   faults.commands = faults.network = faults.processes = faults.machines = faults.table =
-      faults.hypervisor = faults.disks = faults.swaps = false;
+      faults.hypervisor = faults.disks = faults.swaps = faults.slow_subscribers =
+          faults.half_open_links = false;
   return faults;
 }
 

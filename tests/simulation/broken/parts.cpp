@@ -1,4 +1,4 @@
-// Keeper, disk, network, hypervisor and bus that do not do what their seams promise.
+// Keeper, disk, network and hypervisor that do not do what their seams promise.
 #include <map>
 #include <memory>
 #include <string>
@@ -268,48 +268,6 @@ class UnclaimedLeases final : public ForwardingLeases {
   }
 };
 
-// ---- a gap detector that stays silent ----------------------------------------------------------------------------------
-
-class SilentBus final : public Bus, private BusReceiver {
- public:
-  explicit SilentBus(Bus& real) : real_(real) {}
-  void start(BusReceiver& receiver, std::vector<OriginTail> past) override {
-    receiver_ = &receiver;
-    real_.start(static_cast<BusReceiver&>(*this), std::move(past));
-  }
-  void publish(const Event& event) override { real_.publish(event); }
-  void subscribe(std::string prefix, Reply<Done> reply) override {
-    real_.subscribe(std::move(prefix), std::move(reply));
-  }
-  void unsubscribe(std::string prefix) override { real_.unsubscribe(std::move(prefix)); }
-  void request(Address to, std::string bytes, Reply<std::string> reply) override {
-    real_.request(std::move(to), std::move(bytes), std::move(reply));
-  }
-
- private:
-  void on_gap(const BusGap&) override {}
-  void on_event(Event event) override { receiver_->on_event(std::move(event)); }
-  void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override {
-    receiver_->on_request(std::move(actor), std::move(bytes), std::move(answer));
-  }
-  void on_history(StreamRange range, Reply<StreamPart> reply) override {
-    receiver_->on_history(std::move(range), std::move(reply));
-  }
-  void on_rejected(std::string from, std::string why) override {
-    receiver_->on_rejected(std::move(from), std::move(why));
-  }
-  void on_peer(std::string node, bool alive) override {
-    receiver_->on_peer(std::move(node), alive);
-  }
-
-  Bus& real_;
-  BusReceiver* receiver_ = nullptr;
-};
-
-void put_in_silent_bus(MachineOptions& machine) {
-  machine.in_place.bus = [](Bus& real) { return std::make_unique<SilentBus>(real); };
-}
-
 }  // namespace
 
 std::vector<Breakage> broken_parts() {
@@ -345,7 +303,6 @@ std::vector<Breakage> broken_parts() {
       {"releases_before_knowing", "12", "2:", users_and_network,
        put_in_hypervisor<HastyHypervisor>},
       {"claims_no_address", "3 of the failure model", "3:", users, put_in_leases<UnclaimedLeases>},
-      {"announces_no_gap", "5 of the failure model", "5:", network, put_in_silent_bus},
   };
 }
 

@@ -1,0 +1,138 @@
+// Buses that lose in silence, that do not repair, and that keep no order.
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/simulation/broken/breakage.h"
+
+namespace supercloud {
+namespace {
+
+// Passes on what it is told and what it tells: a broken one overrides what it breaks.
+class ForwardingBus : public Bus, protected BusReceiver {
+ public:
+  explicit ForwardingBus(Bus& real) : real_(real) {}
+  void start(BusReceiver& receiver, std::vector<OriginTail> past) override {
+    receiver_ = &receiver;
+    real_.start(static_cast<BusReceiver&>(*this), std::move(past));
+  }
+  void publish(const Event& event) override { real_.publish(event); }
+  void subscribe(std::string prefix, Reply<Done> reply) override {
+    real_.subscribe(std::move(prefix), std::move(reply));
+  }
+  void unsubscribe(std::string prefix) override { real_.unsubscribe(std::move(prefix)); }
+  void request(Address to, std::string bytes, Reply<std::string> reply) override {
+    real_.request(std::move(to), std::move(bytes), std::move(reply));
+  }
+
+ protected:
+  void on_gap(const BusGap& gap) override { receiver_->on_gap(gap); }
+  void on_event(Event event) override { receiver_->on_event(std::move(event)); }
+  void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override {
+    receiver_->on_request(std::move(actor), std::move(bytes), std::move(answer));
+  }
+  void on_history(StreamRange range, Reply<StreamPart> reply) override {
+    receiver_->on_history(std::move(range), std::move(reply));
+  }
+  void on_rejected(std::string from, std::string why) override {
+    receiver_->on_rejected(std::move(from), std::move(why));
+  }
+  void on_peer(std::string node, bool alive) override {
+    receiver_->on_peer(std::move(node), alive);
+  }
+
+  Bus& real_;
+  BusReceiver* receiver_ = nullptr;
+};
+
+template <class Broken>
+void put_in_bus(MachineOptions& machine) {
+  machine.in_place.bus = [](Bus& real) { return std::make_unique<Broken>(real); };
+}
+
+class SilentBus final : public ForwardingBus {
+ public:
+  using ForwardingBus::ForwardingBus;
+
+ private:
+  void on_gap(const BusGap&) override {}
+};
+
+// Says of whatever others missed that its log does not have it.
+class ForgetfulBus final : public ForwardingBus {
+ public:
+  using ForwardingBus::ForwardingBus;
+
+ private:
+  void on_history(StreamRange range, Reply<StreamPart> reply) override {
+    reply(StreamPart{.events = {}, .through = range.up_to});
+  }
+};
+
+class DoublingBus final : public ForwardingBus {
+ public:
+  using ForwardingBus::ForwardingBus;
+
+ private:
+  void on_event(Event event) override {
+    if (event.sequence() % 16 == 0) receiver_->on_event(event);
+    receiver_->on_event(std::move(event));
+  }
+};
+
+// Every sixteenth event of an origin is told behind its next one.
+class DisorderlyBus final : public ForwardingBus {
+ public:
+  using ForwardingBus::ForwardingBus;
+
+ private:
+  void on_event(Event event) override {
+    const auto late = late_.extract(std::string(event.origin()));
+    if (late.empty() && event.sequence() % 16 == 0) {
+      late_.emplace(event.origin(), std::move(event));
+      return;
+    }
+    receiver_->on_event(std::move(event));
+    if (!late.empty()) receiver_->on_event(late.mapped());
+  }
+
+  std::map<std::string, Event> late_;  // by origin
+};
+
+void never_finds_out(MachineOptions& machine) {
+  machine.bus.silence_max = absl::InfiniteDuration();
+}
+
+}  // namespace
+
+std::vector<Breakage> broken_buses() {
+  constexpr const char* rule = "5 of the failure model";
+  const auto calm = [](RunOptions& run) { run.faults = no_faults(); };
+  const auto network = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.network = true;
+  };
+  const auto users_and_slow_subscribers = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.commands = run.faults.slow_subscribers = true;
+    run.faults.between_max = absl::Seconds(1);
+  };
+  const auto half_open_links = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.half_open_links = true;
+  };
+  return {
+      {"announces_no_gap", rule, "5:", network, put_in_bus<SilentBus>},
+      {"announces_no_gap_of_what_found_no_room", rule, "5:", users_and_slow_subscribers,
+       put_in_bus<SilentBus>},
+      {"has_nothing_for_who_was_slow", rule, "5:", users_and_slow_subscribers,
+       put_in_bus<ForgetfulBus>},
+      {"never_finds_out_that_a_link_is_half_open", rule, "5:", half_open_links, never_finds_out},
+      {"tells_events_twice", rule, "5:", calm, put_in_bus<DoublingBus>},
+      {"tells_events_out_of_order", rule, "5:", calm, put_in_bus<DisorderlyBus>},
+  };
+}
+
+}  // namespace supercloud
