@@ -130,11 +130,10 @@ void SimulatedNetwork::send(std::shared_ptr<const Letter> letter) {
 }
 
 void SimulatedNetwork::carry(std::shared_ptr<const Letter> letter, const LinkFaults& faults) {
-  const Instant now = scheduler_.clock().now();
   const std::int64_t low = absl::ToInt64Nanoseconds(faults.delay_min);
   const std::int64_t high = std::max(low, absl::ToInt64Nanoseconds(faults.delay_max));
   const std::int64_t delay = random_.between(low, high);
-  Instant arrival = now + absl::Nanoseconds(delay);
+  Instant arrival = scheduler_.clock().now() + absl::Nanoseconds(delay);
   Way& way = letter->from().ways[letter->to().number];
   if (random_.chance(faults.reorder_per_million)) {
     ++counts_.reordered;
@@ -144,7 +143,6 @@ void SimulatedNetwork::carry(std::shared_ptr<const Letter> letter, const LinkFau
     arrival = std::max(arrival, way.last_arrival);
     way.last_arrival = arrival;
   }
-  if (letter->travels_ == Travels::queued && way.places++ == 0) way.moved = now;
   scheduler_.at(arrival, [letter = std::move(letter)] { letter->network_.arrived(letter); });
 }
 
@@ -160,10 +158,12 @@ void SimulatedNetwork::arrived(const std::shared_ptr<const Letter>& letter) {
   Way& way = letter->from().ways[to.number];
   if (lost || (letter->travels_ == Travels::behind && way.door.size() >= way.places + behind_max)) {
     ++counts_.lost;
-    return leave(way, *letter);
+    return;
   }
   if (way.door.empty()) way.burst = 0;
   if (to.taking && way.door.empty()) return hand_over(way, *letter);
+  if (letter->travels_ == Travels::queued && way.places++ == 0)
+    way.moved = scheduler_.clock().now();
   way.door.push(letter);  // it waits its turn
 }
 
@@ -174,7 +174,6 @@ void SimulatedNetwork::leave(Way& way, const Letter& letter) {
 }
 
 void SimulatedNetwork::hand_over(Way& way, const Letter& letter) {
-  leave(way, letter);
   ++counts_.delivered;
   letter.arrive(++way.burst);
 }
@@ -185,7 +184,9 @@ void SimulatedNetwork::take_waiting(Endpoint& to) {
   for (auto& [name, from] : endpoints_) {
     const auto way = from.ways.find(to.number);
     if (way == from.ways.end() || way->second.door.empty()) continue;
-    hand_over(way->second, *way->second.door.pop());
+    const std::shared_ptr<const Letter> letter = way->second.door.pop();
+    leave(way->second, *letter);
+    hand_over(way->second, *letter);
     return scheduler_.post([this, &to] { take_waiting(to); });
   }
 }

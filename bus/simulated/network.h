@@ -2,7 +2,8 @@
 // that the seed and the test ask for.
 //
 // What is published goes a way of its own from each process to each other one, in order. Its queue has room for as many events as the publisher
-// says (its high-water mark): they have their places from when they are sent until they are taken. What finds no room does not leave.
+// says (its high-water mark): they have their places from when they find that the receiver takes nothing until it does. While it is full nothing
+// more leaves.
 #pragma once
 
 #include <cstddef>

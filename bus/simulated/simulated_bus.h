@@ -44,8 +44,8 @@ struct SimulatedBusOptions {
   bool resets_heard = false;
   Duration retry_interval = absl::Milliseconds(100);  // of the join handshake
   Duration request_max = absl::Minutes(5);            // for requests without a deadline
-  // Events on their way to one subscriber, or waiting for it; what finds no room is dropped. One that takes none for `silence_max` then
-  // is cut off, and has to connect again.
+  // So many events may wait for a subscriber that takes none; further ones are dropped. What is under way when it is full waits beyond it, as what a
+  // connection's buffers hold does. Who takes none for `silence_max` then is cut off, and has to connect again.
   std::size_t high_water_mark = 12'500;
   GapDetector::Options gaps;
   RepairTimes repair{

@@ -151,7 +151,10 @@ TEST_F(DeliveriesTest,
 
 TEST_F(DeliveriesTest, a_publisher_tells_of_what_found_no_room) {
   network.set_taking("b", false);
-  for (int i = 0; i < 5; ++i) publish(true);
+  for (int i = 0; i < 5; ++i) {
+    publish(true);
+    scheduler.run_for(absl::Milliseconds(10));
+  }
   scheduler.run_for(absl::Seconds(1));
   EXPECT_TRUE(says("a told of 0 of 3 events"));
   Draft draft = pool.draft("a");
