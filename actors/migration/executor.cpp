@@ -66,10 +66,16 @@ void Executor::recovered(const Event& event) {
   switch (event.type()) {
     case schema::Payload::LEASE_SWAP_REQUESTED: {
       const auto swap = payload.getLeaseSwapRequested();
-      if (event.origin() == shared_.context.self().to_string())
-        worker(vm_of(event)).recover_asked(swap.getKind(), swap.getEpoch());
+      if (event.origin() != shared_.context.self().to_string()) break;
+      worker(vm_of(event)).recover_asked(swap.getKind(), swap.getEpoch());
+      if (swap.getKind() == SwapKind::DEFINE)
+        worker(vm_of(event)).recover_define(str(swap.getSession()), str(swap.getSwapId()));
       break;
     }
+    case schema::Payload::VM_DEFINED:
+      if (event.origin() == shared_.context.self().to_string())
+        worker(vm_of(event)).recover_defined();
+      break;
     case schema::Payload::VM_RESUMED:
       if (event.origin() == shared_.context.self().to_string())
         worker(vm_of(event)).recover_resumed(event.epoch());

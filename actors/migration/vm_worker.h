@@ -88,6 +88,9 @@ class VmWorker {
 
   // From the log, before the first look.
   void recover_asked(SwapKind kind, Epoch epoch);
+  // It may be under way still, and nobody may have said yet that it took effect.
+  void recover_define(SessionId session, std::string swap_id);
+  void recover_defined() { forget_define(); }
   void recover_outgoing(Outgoing out);
   void recover_incoming(Incoming in) { recovered_in_ = std::move(in); }
   void recover_dropped(const EventId& migration) { dropped_ = migration; }
@@ -145,6 +148,7 @@ class VmWorker {
                           const std::function<void(absl::Status)>& done,
                           const std::function<void(absl::Status)>& failed);
   void say_defined();
+  void forget_define();
   void note_loss();
   void swap_epoch(SwapKind kind, const std::string& why);  // logged, sent, its result taken note of
 

@@ -58,6 +58,18 @@ void VmWorker::recover_asked(SwapKind kind, Epoch epoch) {
   if (kind == SwapKind::COMMIT || kind == SwapKind::RECLAIM) asked_by_copy_.insert(epoch);
 }
 
+// How long ago it was sent, by this clock, its log does not say: it gets its whole time again.
+void VmWorker::recover_define(SessionId session, std::string swap_id) {
+  define_session_ = std::move(session);
+  define_swap_id_ = std::move(swap_id);
+  define_sent_ = shared_.context.now();
+}
+
+void VmWorker::forget_define() {
+  define_session_.clear();
+  define_swap_id_.clear();
+}
+
 void VmWorker::send_swap(Swap swap, std::function<void(const absl::StatusOr<SwapResult>&)> then) {
   if (raises_epoch(swap.kind)) {
     last_swap_id_ = swap.swap_id;
@@ -198,7 +210,7 @@ void VmWorker::define_on_new_disk(const Message<schema::VmSpec>& spec,
 
 // The record is there: by the answer to its swap, or, where that was lost, as read.
 void VmWorker::say_defined() {
-  define_swap_id_.clear();
+  forget_define();
   Draft event = draft(nullptr, record_->epoch);
   auto payload = event.payload().initVmDefined();
   payload.setSpec(spec_->reader());
