@@ -96,7 +96,9 @@ void Reading::do_without(const std::string& node, std::string why) {
 
 void Reading::tell_of_absent() {
   for (auto& [node, absent] : absent_) {
-    if (std::exchange(absent.told, true)) continue;
+    const auto own = logs_.find({node});
+    const bool has_come = own != logs_.end() && !own->second.failed;
+    if (has_come || std::exchange(absent.told, true)) continue;
     to_tell_.push_back(
         {.origin = node,
          .why = absl::StrCat(absent.why, absent.archived
@@ -127,7 +129,9 @@ bool Reading::ask() {
     host_.page(id_, source, log.from, prefix_ + ">",
                [this, source = source, times = log.times,
                 attached = attached_](const ReadingHost::Page& page) {
-                 if (logs_[source].times == times) take_page(source, attached, page);
+                 const auto log = logs_.find(source);
+                 if (log != logs_.end() && log->second.times == times)
+                   take_page(source, attached, page);
                  step();
                });
   }

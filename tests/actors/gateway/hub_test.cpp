@@ -298,6 +298,19 @@ TEST_F(GatewayHubTest, OfANodeThatDoesNotRunArchivesHaveThePast) {
   EXPECT_EQ(std::ranges::count(rest, "web0"), 0);
 }
 
+TEST_F(GatewayHubTest, ANodeThatComesWhileThePastIsReadIsNotSaidToBeAway) {
+  world.alpha.start("web1");
+  world.beta.start("db1");
+  run();
+  world.hub.on_peer("alpha", false);
+  auto reader = std::make_shared<TestReader>(10000);
+  world.hub.open(world.hub.next_id(), {Cursor(Pattern::of("vm.>"), {}), true, std::nullopt},
+                 reader);
+  world.hub.on_peer("alpha", true);
+  scheduler.run_for(absl::Milliseconds(10));
+  EXPECT_EQ(reader->types(), (std::vector<std::string>{"vm.started", "vm.started"}));
+}
+
 TEST_F(GatewayHubTest, WhatArchivesHaveOfNodesThatNobodyKnowsIsTold) {
   MemoryLog archive(scheduler);
   world.beta.node->spawn(
