@@ -129,8 +129,8 @@ bool Reading::ask() {
     host_.page(id_, source, log.from, prefix_ + ">",
                [this, source = source, times = log.times,
                 attached = attached_](const ReadingHost::Page& page) {
-                 const auto log = logs_.find(source);
-                 if (log != logs_.end() && log->second.times == times)
+                 const auto asked = logs_.find(source);
+                 if (asked != logs_.end() && asked->second.times == times)
                    take_page(source, attached, page);
                  step();
                });
