@@ -3,91 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/random.h"
-#include "core/virtual_scheduler.h"
-#include "tests/actors/gateway/gateway_world.h"
+#include "tests/actors/gateway/hub_fixture.h"
 
 namespace supercloud {
 namespace {
 
 using testing::HasSubstr;
-using Json = nlohmann::json;
-
-struct ToldMessage {
-  std::string cursor, type;
-  Json json;
-
-  std::string id() const { return json["id"]; }
-  std::string subject() const { return json["subject"]; }
-};
-
-// Takes up to `capacity` messages between two drains.
-class TestReader final : public Outlet {
- public:
-  explicit TestReader(std::size_t room) : capacity(room) {}
-  bool offer(std::string_view id, std::string_view type, std::string_view json) override {
-    if (told.size() - read >= capacity) return false;
-    told.push_back({std::string(id), std::string(type), Json::parse(json)});
-    return true;
-  }
-  bool has_room() override { return told.size() - read < capacity / 2; }
-  void end(std::string_view id, std::optional<SlowReader> why) override {
-    ended = true;
-    slow = why;
-    cursor = std::string(id);
-  }
-  std::vector<std::string> types() const {
-    std::vector<std::string> types;
-    for (const ToldMessage& message : told) types.push_back(message.type);
-    return types;
-  }
-
-  const std::size_t capacity;
-  std::size_t read = 0;
-  std::vector<ToldMessage> told;
-  bool ended = false;
-  std::optional<SlowReader> slow;
-  std::string cursor;
-};
-
-class GatewayHubTest : public testing::Test {
- protected:
-  void run() {
-    scheduler.run_for(absl::Milliseconds(10));
-    world.deliver();
-    scheduler.run_for(absl::Milliseconds(10));
-  }
-  std::shared_ptr<TestReader> open(Reading::Begin begin, std::size_t capacity = 10000) {
-    auto reader = std::make_shared<TestReader>(capacity);
-    id = world.hub.next_id();
-    world.hub.open(id, std::move(begin), reader);
-    scheduler.run_for(absl::Milliseconds(10));
-    return reader;
-  }
-  std::shared_ptr<TestReader> since_start(const char* pattern) {
-    return open({Cursor(Pattern::of(pattern), {}), true, std::nullopt});
-  }
-  std::shared_ptr<TestReader> from_now(const char* pattern) {
-    return open(
-        {Cursor(Pattern::of(pattern), HybridTime::at(scheduler.wall())), false, std::nullopt});
-  }
-  std::shared_ptr<TestReader> resume(const std::string& cursor) {
-    return open({*Cursor::parse(cursor), true, std::nullopt});
-  }
-
-  VirtualScheduler scheduler;
-  GatewayHubOptions options = [] {
-    GatewayHubOptions small;
-    small.page_events = 3;
-    small.recent_events_max = 4;
-    return small;
-  }();
-  GatewayWorld world{scheduler, options};
-  GatewayHub::ReadingId id = 0;
-};
 
 TEST_F(GatewayHubTest, AReaderFromNowHearsWhatHappensAndNothingElse) {
   world.alpha.start("web1");
@@ -249,91 +173,6 @@ TEST_F(GatewayHubTest, ANodeThatCannotBeAskedIsNamed) {
       resumed->told, [](const ToldMessage& message) { return message.subject() == "unheard"; });
   ASSERT_NE(unheard, resumed->told.end());
   EXPECT_THAT(unheard->json.dump(), HasSubstr("no such node"));
-}
-
-TEST_F(GatewayHubTest, OfANodeThatDoesNotRunArchivesHaveThePast) {
-  MemoryLog archive(scheduler);
-  world.beta.node->spawn(
-      "archive", [&](Context& context) { return std::make_unique<LogReader>(context, archive); });
-  for (int i = 0; i < 5; ++i) {
-    world.alpha.start("web" + std::to_string(i));
-    world.beta.start("db" + std::to_string(i));
-  }
-  run();
-  EXPECT_EQ(since_start("vm.>")->told.size(), 10U);
-
-  for (const GatewayNode* node : {&world.beta, &world.alpha})
-    archive.events.insert(archive.events.end(), node->log.events.begin(), node->log.events.end());
-  EXPECT_EQ(since_start("vm.>")->told.size(), 10U) << "a node's own log is better";
-  world.bus.nodes.erase("alpha");
-  world.hub.on_peer("alpha", false);
-  const auto reader = since_start("vm.>");
-  std::multiset<std::string> subjects;
-  for (const ToldMessage& message : reader->told)
-    if (message.type != "gap") subjects.insert(message.subject());
-  EXPECT_EQ(subjects, (std::multiset<std::string>{"db0", "db1", "db2", "db3", "db4", "web0", "web1",
-                                                  "web2", "web3", "web4"}));
-  ASSERT_EQ(reader->told.size(), 11U);
-  EXPECT_EQ(reader->told.back().subject(), "alpha");
-  EXPECT_THAT(reader->told.back().json.dump(), HasSubstr("may be in no archive"));
-
-  // Resumed, and a page at a time.
-  const auto second = std::ranges::find_if(
-      reader->told, [](const ToldMessage& message) { return message.subject() == "web1"; });
-  std::string cursor = second->cursor;
-  std::vector<std::string> rest;
-  for (;;) {
-    const auto page = open({*Cursor::parse(cursor), true, 2U});
-    if (page->told.empty()) break;
-    ASSERT_LT(rest.size(), 20U);
-    for (const ToldMessage& message : page->told) {
-      if (message.type == "gap") continue;
-      rest.push_back(message.subject());
-    }
-    if (page->told.size() == 1 && page->told[0].type == "gap") break;
-    cursor = page->cursor;
-  }
-  EXPECT_EQ(std::ranges::count(rest, "web2"), 1);
-  EXPECT_EQ(std::ranges::count(rest, "web4"), 1);
-  EXPECT_EQ(std::ranges::count(rest, "web0"), 0);
-}
-
-TEST_F(GatewayHubTest, ANodeThatComesWhileThePastIsReadIsNotSaidToBeAway) {
-  world.alpha.start("web1");
-  world.beta.start("db1");
-  run();
-  world.hub.on_peer("alpha", false);
-  auto reader = std::make_shared<TestReader>(10000);
-  world.hub.open(world.hub.next_id(), {Cursor(Pattern::of("vm.>"), {}), true, std::nullopt},
-                 reader);
-  world.hub.on_peer("alpha", true);
-  scheduler.run_for(absl::Milliseconds(10));
-  EXPECT_EQ(reader->types(), (std::vector<std::string>{"vm.started", "vm.started"}));
-}
-
-TEST_F(GatewayHubTest, WhatArchivesHaveOfNodesThatNobodyKnowsIsTold) {
-  MemoryLog archive(scheduler);
-  world.beta.node->spawn(
-      "archive", [&](Context& context) { return std::make_unique<LogReader>(context, archive); });
-  GatewayNode rented(scheduler, world.pool, "rented");
-  for (const char* vm : {"web1", "web2"}) rented.start(vm);
-  run();
-  archive.events = rented.log.events;
-  EXPECT_EQ(since_start("vm.>")->types(), (std::vector<std::string>{"vm.started", "vm.started"}));
-  EXPECT_EQ(world.metrics.gaps, 0U);
-}
-
-TEST_F(GatewayHubTest, OfALogThatIsNotGotArchivesHaveThePast) {
-  MemoryLog archive(scheduler);
-  world.beta.node->spawn(
-      "archive", [&](Context& context) { return std::make_unique<LogReader>(context, archive); });
-  world.alpha.start("web1");
-  run();
-  archive.events = world.alpha.log.events;
-  world.bus.nodes.erase("alpha");  // and nobody has noticed
-  const auto reader = since_start("vm.>");
-  EXPECT_EQ(reader->types(), (std::vector<std::string>{"vm.started", "gap"}));
-  EXPECT_THAT(reader->told.back().json.dump(), HasSubstr("not got"));
 }
 
 TEST_F(GatewayHubTest, ASlowReaderIsEndedAndSlowsNoOther) {
