@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -65,6 +66,18 @@ class DeliveriesTest : public testing::Test {
     if (logged) a_log.add(event);
     a->watched.publish(event);
     return event;
+  }
+  // Of a node's own, the first of its process.
+  void say(Process& process, const std::string& node,
+           const std::function<void(schema::Payload::Builder)>& fill) {
+    Draft draft = pool.draft(node);
+    fill(draft.payload());
+    if (!draft.set_topic().ok()) std::abort();
+    Envelope envelope;
+    envelope.origin = node + "/node";
+    envelope.incarnation = 1;
+    envelope.sequence = 1;
+    process.watched.publish(*std::move(draft).seal(envelope));
   }
   void lose(bool logged, bool progress = false) {
     network.block("a", "b");
@@ -157,16 +170,11 @@ TEST_F(DeliveriesTest, a_publisher_tells_of_what_found_no_room) {
   }
   scheduler.run_for(absl::Seconds(1));
   EXPECT_TRUE(says("a told of 0 of 3 events"));
-  Draft draft = pool.draft("a");
-  auto slow = draft.payload().initBusSlowSubscriber();
-  slow.setBacklog(3);
-  slow.setDone("dropped");
-  ASSERT_TRUE(draft.set_topic().ok());
-  Envelope envelope;
-  envelope.origin = "a/node";
-  envelope.incarnation = 1;
-  envelope.sequence = 1;
-  a->watched.publish(*std::move(draft).seal(envelope));
+  say(*a, "a", [](schema::Payload::Builder payload) {
+    auto slow = payload.initBusSlowSubscriber();
+    slow.setBacklog(3);
+    slow.setDone("dropped");
+  });
   EXPECT_FALSE(says("events that found the queue"));
 }
 
@@ -179,19 +187,14 @@ TEST_F(DeliveriesTest, a_subscription_is_in_effect_where_its_publisher_serves_it
 TEST_F(DeliveriesTest, an_announced_gap_settles_it) {
   lose(true);
   restart();
-  Draft draft = pool.draft("b");
-  auto gap = draft.payload().initBusGap();
-  gap.setSubscriber("b");
-  gap.setOrigin("a/executor");
-  gap.setIncarnation(1);
-  gap.setAfter(1);
-  gap.setUpTo(BusGap::unknown);
-  ASSERT_TRUE(draft.set_topic().ok());
-  Envelope envelope;
-  envelope.origin = "b/node";
-  envelope.incarnation = 1;
-  envelope.sequence = 1;
-  b->watched.publish(*std::move(draft).seal(envelope));
+  say(*b, "b", [](schema::Payload::Builder payload) {
+    auto gap = payload.initBusGap();
+    gap.setSubscriber("b");
+    gap.setOrigin("a/executor");
+    gap.setIncarnation(1);
+    gap.setAfter(1);
+    gap.setUpTo(BusGap::unknown);
+  });
   EXPECT_EQ(lacking(), 0);
 }
 
