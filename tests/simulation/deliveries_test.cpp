@@ -73,8 +73,9 @@ class DeliveriesTest : public testing::Test {
     Draft draft = pool.draft(node);
     fill(draft.payload());
     if (!draft.set_topic().ok()) std::abort();
+    const std::string origin = node + "/node";
     Envelope envelope;
-    envelope.origin = node + "/node";
+    envelope.origin = origin;
     envelope.incarnation = 1;
     envelope.sequence = 1;
     process.watched.publish(*std::move(draft).seal(envelope));
