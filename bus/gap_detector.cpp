@@ -267,8 +267,8 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
     too_late(name, origin, matches, event);
   } else if (origin.held.find(sequence) != origin.held.end()) {
     ++counts_.duplicates;
-  } else if ((origin.held.empty() || sequence < origin.held.begin()->first) && !doubtful(name) &&
-             !unsure(origin, sequence) && !missing(origin, matches, event)) {
+  } else if ((origin.held.empty() || sequence < origin.held.begin()->first) &&
+             !unsure(name, origin, sequence) && !missing(origin, matches, event)) {
     const bool waited = !origin.held.empty();
     const std::string kept = waited ? std::string(name) : std::string();  // `event` is moved from
     accept(origin, matches, std::move(event), sequence);
@@ -299,11 +299,14 @@ bool GapDetector::doubtful(std::string_view origin) const {
   return publisher != publishers_.end() && publisher->second.doubtful;
 }
 
-bool GapDetector::unsure(const Origin& origin, std::uint64_t sequence) {
+bool GapDetector::unsure(std::string_view name, const Origin& origin,
+                         std::uint64_t sequence) const {
+  const bool in_doubt = doubtful(name);
   std::uint64_t sure = std::max(origin.delivered, origin.asked_through);
-  if (origin.unsure_to <= sure) return false;
+  if (!in_doubt && origin.unsure_to <= sure) return false;
   sure = std::max(sure, followed_since(origin));
-  return origin.unsure_to > sure && sequence > sure + 1;
+  if (!in_doubt && origin.unsure_to <= sure) return false;
+  return sequence > sure && sequence - sure > 1;
 }
 
 void GapDetector::doubt(std::string_view node) {
@@ -430,11 +433,10 @@ void GapDetector::shed(Origin& origin) {
 }
 
 void GapDetector::release(std::string_view name, Origin& origin) {
-  if (doubtful(name)) return;
   while (!origin.held.empty()) {
     const auto lowest = origin.held.begin();
     const Matches matches = match(lowest->second.event.topic());
-    if (unsure(origin, lowest->first) || missing(origin, matches, lowest->second.event)) return;
+    if (unsure(name, origin, lowest->first) || missing(origin, matches, lowest->second.event)) return;
     Event event = std::move(lowest->second.event);
     const std::uint64_t sequence = lowest->first;
     origin.held.erase(lowest);

@@ -12,8 +12,9 @@
 //   tail      newer than what arrived     -> asked for, if it does not arrive within `hold`
 //   answer    what the publisher's log has of it arrives like any event; what the log has not is a gap
 //
-//   doubt     a connection may have lost anything -> what follows is held until the publisher says where its origins stand, and what there is
-//             up to there is asked for; so not even an event of another subscription is delivered before one that was lost
+//   doubt     a connection may have lost anything -> what follows a hole in its origin's numbers is held until the publisher says where its
+//             origins stand, and what there is up to there is asked for; so not even an event of another subscription is delivered before one
+//             that was lost
 //
 // One question per origin is under way at a time (BusRepair), and covers all its subscriptions. Until it is answered what follows is held, in
 // order; of more than `held_max` the newest are let go and asked for in their turn, so that memory is bounded and a subscriber
@@ -112,7 +113,8 @@ class GapDetector {
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
   void restarted(std::string_view node);
 
-  // What `node` published last may be lost, whatever it was: until cleared() nothing of it is delivered.
+  // What `node` published last may be lost, whatever it was: until cleared() only that is delivered of it whose number follows that of what
+  // was, or was asked for.
   void doubt(std::string_view node);
   // `tails`: where all its origins stood at a moment after the doubt; what arrived before that moment has been given to arrived().
   void cleared(std::string_view node, absl::Span<const OriginTail> tails);
@@ -198,7 +200,7 @@ class GapDetector {
   void lose_rest(std::string_view name, Origin& origin);
   bool doubtful(std::string_view origin) const;
   // Whether something may be lost before it.
-  static bool unsure(const Origin& origin, std::uint64_t sequence);
+  bool unsure(std::string_view name, const Origin& origin, std::uint64_t sequence) const;
   bool missing(Origin& origin, const Matches& matches, const Event& event) const;
   void accept(Origin& origin, const Matches& matches, Event event, std::uint64_t sequence);
   void report_missing(std::string_view name, Origin& origin, const Matches& matches,

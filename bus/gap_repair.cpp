@@ -171,8 +171,7 @@ GapDetector::Origin* GapDetector::answered(std::uint64_t id, Repair& repair) {
   const auto origin = origins_.find(repair.origin);
   if (origin == origins_.end() || origin->second.repair != id) return nullptr;
   origin->second.repair = 0;
-  // There is more to ask for than the question said: cleared() asks again.
-  return doubtful(repair.origin) ? nullptr : &origin->second;
+  return &origin->second;
 }
 
 absl::Status GapDetector::repaired(std::uint64_t id, std::vector<Event> events,
@@ -215,7 +214,7 @@ void GapDetector::settle(std::string_view name, Origin& origin, std::uint64_t th
       if (chain.tracked && previous > chain.seen)
         newest_missing = std::max(newest_missing, previous);
     }
-    if (newest_missing > through || unsure(origin, lowest.sequence())) break;
+    if (newest_missing > through || unsure(name, origin, lowest.sequence())) break;
     force_lowest(name, origin, why);
     release(name, origin);
   }

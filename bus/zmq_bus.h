@@ -122,6 +122,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   absl::Status check() const;
   absl::Status bind(EventPool& pool);
   bool secured() const { return credentials_.key != nullptr; }
+  std::size_t room() const { return static_cast<std::size_t>(options_.high_water_mark); }
   void warn_of(const std::string& prefix);
   void rejected(std::string from, std::string why);
   absl::Status admit(std::string_view node, const Event& event);
@@ -148,6 +149,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void detach(const std::string& name);
   void doubt(const std::string& name);
   void place_marker(Source& source);
+  void repeat_marker(Source& source);
   void arm_retry();
   void retry();
   void send_request(std::uint64_t id, Pending& pending);

@@ -90,6 +90,13 @@ void ZmqBus::place_marker(Source& source) {
   arm_retry();
 }
 
+// Its answer may have found no room, or may be on its way behind much else: then that is as good.
+void ZmqBus::repeat_marker(Source& source) {
+  source.socket->unsubscribe(source.marker);
+  source.socket->subscribe(source.marker);
+  source.marker_at = loop_.clock().now();
+}
+
 void ZmqBus::arm_retry() {
   if (retry_timer_ != 0) return;
   retry_timer_ = loop_.at(loop_.clock().now() + options_.handshake_retry, [this] { retry(); });
@@ -101,7 +108,7 @@ void ZmqBus::retry() {
   for (auto& [name, source] : sources_) {
     if (source.alive && source.socket == nullptr && attach(source)) place_marker(source);
     if (source.marker.empty() || !source.alive) continue;
-    if (now - source.marker_at >= options_.handshake_retry) place_marker(source);
+    if (now - source.marker_at >= options_.handshake_retry) repeat_marker(source);
     arm_retry();
   }
 }
@@ -115,8 +122,8 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   if (frames.size() != 2) return receiver_->on_rejected(name, "a message that has not two frames");
   const std::string_view topic = frames[0];
   // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many
-  // messages on as it holds, of whatever kind.
-  if (source.socket->burst() % static_cast<std::size_t>(options_.high_water_mark) == 0) doubt(name);
+  // messages on as it holds, of whatever kind. The answer to a doubt under way comes behind what is lost up to there.
+  if (source.socket->burst() % room() == 0 && !source.doubtful) doubt(name);
   if (!topic.empty() && topic[0] == marker_lead[0]) {
     if (topic == source.marker) {
       on_marker(source, frames[1]);
@@ -162,6 +169,8 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   } else if (source.form == Form::alone && marker->together) {
     begin_together(source);
   }
+  // The queue may have been full again right behind it.
+  if (source.socket->burst() >= room()) doubt(source.member.name);
 }
 
 // A marker that is published from now on tells of all that may be lost.
