@@ -13,8 +13,8 @@
 //
 // Subscriptions live and die with a connection, which the subscriber makes and numbers. Either end may be gone without the other's knowing: what is
 // sent to an end that is gone is lost. A subscriber of whose connection its publisher's pings have not spoken for `silence_max` makes another, and
-// doubts what it was given: nothing of that publisher is delivered until all subscriptions are in effect again and it has said where its
-// origins stand, up to where what is missing comes from its log. So it does when what waited for it was as much as there is room for.
+// doubts what it was given (GapDetector::doubt) until all subscriptions are in effect again and the publisher has said where its origins
+// stand, up to where what is missing comes from its log. So it does when what waited for it was as much as there is room for.
 #pragma once
 
 #include <cstdint>
