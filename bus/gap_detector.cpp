@@ -436,7 +436,8 @@ void GapDetector::release(std::string_view name, Origin& origin) {
   while (!origin.held.empty()) {
     const auto lowest = origin.held.begin();
     const Matches matches = match(lowest->second.event.topic());
-    if (unsure(name, origin, lowest->first) || missing(origin, matches, lowest->second.event)) return;
+    if (unsure(name, origin, lowest->first) || missing(origin, matches, lowest->second.event))
+      return;
     Event event = std::move(lowest->second.event);
     const std::uint64_t sequence = lowest->first;
     origin.held.erase(lowest);

@@ -142,7 +142,8 @@ bool GapDetector::ask(std::string_view name, Origin& origin) {
   if (lacks.up_to <= origin.delivered || lacks.up_to <= origin.asked_through) {
     settle(name, origin, lacks.up_to, gap_too_late_now);
     lacks = need(origin);
-    if (lacks.up_to == 0) return true;
+    // In doubt it is told behind what cleared() asks for.
+    if (lacks.up_to <= origin.delivered || lacks.up_to <= origin.asked_through) return true;
   }
   BusRepair repair;
   repair.id = origin.repair = ++last_repair_;

@@ -76,7 +76,7 @@ class Subscriber {
   // Version `version` of a subscription is in effect at `node`, whose origins stood at `tails`.
   void in_effect(const std::string& node, const std::string& prefix, std::uint64_t version,
                  absl::Span<const OriginTail> tails);
-  // What `node` published last may be lost on its way: nothing of it is delivered until it has said where its origins stand.
+  // What `node` published last may be lost on its way, until it has said where its origins stand (GapDetector::doubt).
   void doubt(const std::string& node);
   void cleared(const std::string& node, absl::Span<const OriginTail> tails);
   // The newest version known to be in effect; 0: none.

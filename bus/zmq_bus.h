@@ -106,7 +106,8 @@ class ZmqBus final : public Bus, private Membership::Listener {
     Form form = Form::alone;                         // until the process there says that it can
     std::string marker;                              // the topic of the one under way; empty: none
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
-    bool doubtful = false;  // something may be lost; the marker will say where its origins stand
+    bool doubtful = false;     // something may be lost; the marker will say where its origins stand
+    bool doubt_again = false;  // or will be behind that
     Instant marker_at;
   };
   struct Pending {

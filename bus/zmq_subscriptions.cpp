@@ -76,6 +76,7 @@ void ZmqBus::warn_of(const std::string& prefix) {
 void ZmqBus::place_marker(Source& source) {
   if (!source.marker.empty()) source.socket->unsubscribe(source.marker);
   source.requested.clear();
+  source.doubt_again = false;
   for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
     if (!subscription.active()) continue;
     if (subscriber_.version_at(source.member.name, prefix) >= subscription.version) continue;
@@ -90,7 +91,7 @@ void ZmqBus::place_marker(Source& source) {
   arm_retry();
 }
 
-// Its answer may have found no room, or may be on its way behind much else: then that is as good.
+// Its answer may have found no room, or be on its way behind much else: then that one is as good.
 void ZmqBus::repeat_marker(Source& source) {
   source.socket->unsubscribe(source.marker);
   source.socket->subscribe(source.marker);
@@ -122,8 +123,13 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   if (frames.size() != 2) return receiver_->on_rejected(name, "a message that has not two frames");
   const std::string_view topic = frames[0];
   // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many
-  // messages on as it holds, of whatever kind. The answer to a doubt under way comes behind what is lost up to there.
-  if (source.socket->burst() % room() == 0 && !source.doubtful) doubt(name);
+  // messages on as it holds, of whatever kind. A marker under way is let come: behind a full queue it would never be the newest.
+  if (source.socket->burst() % room() == 0) {
+    if (source.doubtful && source.alive)
+      source.doubt_again = true;
+    else
+      doubt(name);
+  }
   if (!topic.empty() && topic[0] == marker_lead[0]) {
     if (topic == source.marker) {
       on_marker(source, frames[1]);
@@ -160,6 +166,7 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   if (marker->nonce != source.member.nonce) return;
   source.socket->unsubscribe(source.marker);
   source.marker.clear();
+  const bool again = std::exchange(source.doubt_again, false);
   for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
     subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
   }
@@ -169,8 +176,7 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   } else if (source.form == Form::alone && marker->together) {
     begin_together(source);
   }
-  // The queue may have been full again right behind it.
-  if (source.socket->burst() >= room()) doubt(source.member.name);
+  if (again) doubt(source.member.name);
 }
 
 // A marker that is published from now on tells of all that may be lost.

@@ -14,7 +14,7 @@
 // Join handshake. A subscriber subscribes prefixes, and behind them on the same pipe the topic of a marker that nobody else has.
 // The publisher hears of each new topic; when it is a marker's, the prefixes before it are in effect, and it publishes the
 // marker with the tails of its origins. When the marker arrives, the subscription is known to be in effect; when it does not
-// in time, another one is tried. FF sorts behind every prefix: after a reconnection libzmq repeats subscriptions in
+// in time, it is asked for again. FF sorts behind every prefix: after a reconnection libzmq repeats subscriptions in
 // that order.
 //
 //   subscriber                    publisher

@@ -126,7 +126,12 @@ void SimulatedBus::take(Endpoint& from, std::uint64_t life, const Body& body, st
   if (peer == nullptr) return;
   // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many on as it
   // holds.
-  if (burst > 0 && burst % options_.high_water_mark == 0) doubt(*peer);
+  if (burst > 0 && burst % options_.high_water_mark == 0) {
+    if (peer->out.doubt != 0)
+      peer->out.doubt_again = true;
+    else
+      doubt(*peer);
+  }
   std::visit([&](const auto& message) { took(*peer, message); }, body);
 }
 
@@ -192,7 +197,9 @@ void SimulatedBus::took(Peer& peer, const Question& question) {
 void SimulatedBus::took(Peer& peer, const Standing& standing) {
   if (standing.link != link_to(peer) || standing.doubt != peer.out.doubt) return;
   peer.out.doubt = 0;
+  const bool again = std::exchange(peer.out.doubt_again, false);
   subscriber_.cleared(peer.endpoint->name, standing.tails);
+  if (again) doubt(peer);
 }
 
 void SimulatedBus::took(Peer& peer, const Bytes& bytes) {
@@ -289,6 +296,7 @@ void SimulatedBus::connect(Peer& peer) {
 
 void SimulatedBus::doubt(Peer& peer) {
   peer.out.doubt = ++doubts_;
+  peer.out.doubt_again = false;
   subscriber_.doubt(peer.endpoint->name);
   arm_retry();
 }

@@ -151,7 +151,8 @@ class SimulatedBus final : public Bus {
     std::uint64_t number = 0;
     Instant heard;                                                // that the other end holds it
     std::map<std::string, std::uint64_t, std::less<>> in_effect;  // versions
-    std::uint64_t doubt = 0;  // which one it has not answered; 0: none
+    std::uint64_t doubt = 0;   // which one it has not answered; 0: none
+    bool doubt_again = false;  // when it has
   };
   struct Peer {
     Endpoint* endpoint = nullptr;

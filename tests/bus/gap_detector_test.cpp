@@ -638,6 +638,23 @@ TEST_F(RepairTest, after_a_doubt_nothing_is_asked_for_that_is_older_than_its_sub
   EXPECT_EQ(told(), (Told{"ask vm. 6-7"}));
 }
 
+TEST_F(RepairTest, in_doubt_nobody_is_asked_twice_for_what_no_log_has) {
+  detector_.in_effect("a", "vm.", {});
+  const std::vector<Event> events{vm(), vm(), migration(), migration(), vm()};
+  arrive(events[0]);
+  detector_.doubt("a");
+  detector_.cleared("a", {{"a/executor", 1, 3}});
+  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-3"}));
+  detector_.doubt("a");
+  arrive(events[4]);
+  answer({});
+  EXPECT_EQ(told(), Told{}) << "2 was volatile";
+  detector_.cleared("a", {{"a/executor", 1, 5}});
+  EXPECT_EQ(told(), (Told{"ask vm. 4-5"}));
+  answer(events);
+  EXPECT_EQ(told(), (Told{"gap vm. 2-2", "5"}));
+}
+
 TEST_F(RepairTest, an_answer_in_doubt_says_nothing_of_what_lies_behind_it) {
   detector_.in_effect("a", "vm.", {});
   const auto events = vms(6);
