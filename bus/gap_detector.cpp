@@ -428,6 +428,7 @@ void GapDetector::force_lowest(std::string_view name, Origin& origin, std::strin
 void GapDetector::shed(Origin& origin) {
   const auto newest = std::prev(origin.held.end());
   origin.known = std::max(origin.known, newest->first);
+  origin.unsure_to = std::max(origin.unsure_to, newest->first);
   origin.held.erase(newest);
   ++counts_.shed;
 }

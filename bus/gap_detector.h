@@ -218,7 +218,7 @@ class GapDetector {
   Need need(const Origin& origin) const;
   // Up to here nothing of it is owed under any subscription.
   static std::uint64_t followed_since(const Origin& origin);
-  // Asks for it. False: nothing is missing, or an answer is under way.
+  // Asks for it. False: nothing is missing, or an answer is under way. True without a question: nobody has it.
   bool ask(std::string_view name, Origin& origin);
   struct Repair {
     std::string origin;

@@ -196,8 +196,14 @@ void GapDetector::unrepaired(std::uint64_t id, std::string_view why) {
   Repair repair;
   Origin* origin = answered(id, repair);
   if (origin == nullptr) return;
+  const std::uint64_t asked_through = origin->asked_through;
   settle(repair.origin, *origin, repair.up_to, why);
-  ask(repair.origin, *origin);
+  if (doubtful(repair.origin)) {
+    // What is held still may follow on what was not answered, and is asked for together with that.
+    origin->asked_through = asked_through;
+  } else {
+    ask(repair.origin, *origin);
+  }
   note_waiting(repair.origin, *origin);
 }
 

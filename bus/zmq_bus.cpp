@@ -97,6 +97,9 @@ absl::Status ZmqBus::check() const {
   for (const std::string& seed : options_.seeds) {
     if (absl::Status good = check_seed(seed, secured()); !good.ok()) return good;
   }
+  if (options_.high_water_mark < 2)
+    return absl::InvalidArgumentError(
+        "a queue has room for two messages at least: high_water_mark");
   if (options_.client) return absl::OkStatus();
   for (const std::string* endpoint : {&options_.request_bind, &options_.publish_bind}) {
     if (absl::Status good = check_endpoint(*endpoint, secured()); !good.ok()) return good;

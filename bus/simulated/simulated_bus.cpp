@@ -127,10 +127,12 @@ void SimulatedBus::take(Endpoint& from, std::uint64_t life, const Body& body, st
   // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many on as it
   // holds.
   if (burst > 0 && burst % options_.high_water_mark == 0) {
-    if (peer->out.doubt != 0)
+    if (peer->out.doubt != 0) {
       peer->out.doubt_again = true;
-    else
+      subscriber_.doubt(from.name);  // the first may have been before anything was in effect
+    } else {
       doubt(*peer);
+    }
   }
   std::visit([&](const auto& message) { took(*peer, message); }, body);
 }
