@@ -207,8 +207,9 @@ int run(int count, char** arguments) {
   add_settings(app, settings);
   CLI11_PARSE(app, count, arguments);
   Table table(settings);
-  bus_rows(table);
+  // First: a member that comes of a process which has sent much finds room in what that left.
   memory_rows(table);
+  bus_rows(table);
   replay_row(table);
   disk_rows(table);
   if (!settings.json.empty()) std::ofstream(settings.json) << table.json() << "\n";
