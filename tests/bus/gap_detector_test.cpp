@@ -73,6 +73,17 @@ class RepairTest : public GapDetectorTest {
     }
     ASSERT_TRUE(detector_.repaired(asked_.id, part, through, now_).ok());
   }
+  // The first has arrived, what follows up to `tail` is asked for, and in doubt again the last arrives.
+  void ask_in_doubt(const std::vector<Event>& events, std::uint64_t tail) {
+    detector_.in_effect("a", "vm.", {});
+    arrive(events.front());
+    detector_.doubt("a");
+    detector_.cleared("a", {{"a/executor", 1, tail}});
+    EXPECT_EQ(told(), (Told{"1", "ask vm. 2-" + std::to_string(tail)}));
+    detector_.doubt("a");
+    arrive(events.back());
+    EXPECT_EQ(told(), Told{});
+  }
 };
 
 TEST_F(GapDetectorTest, events_in_order_pass_at_once) {
@@ -627,28 +638,15 @@ TEST_F(RepairTest, in_doubt_goes_on_what_follows_without_a_hole_in_the_numbers) 
 }
 
 TEST_F(RepairTest, in_doubt_an_answer_tells_what_a_hole_in_the_numbers_was) {
-  detector_.in_effect("a", "vm.", {});
   const std::vector<Event> events{vm(), migration(), vm()};
-  arrive(events[0]);
-  detector_.doubt("a");
-  detector_.cleared("a", {{"a/executor", 1, 2}});
-  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-2"}));
-  detector_.doubt("a");
-  arrive(events[2]);
-  EXPECT_EQ(told(), Told{});
+  ask_in_doubt(events, 2);
   answer(events);
   EXPECT_EQ(told(), (Told{"3"}));
 }
 
 TEST_F(RepairTest, what_was_not_answered_in_doubt_is_asked_for_again) {
-  detector_.in_effect("a", "vm.", {});
   const std::vector<Event> events{vm(), vm(), vm(), migration(), vm()};
-  arrive(events[0]);
-  detector_.doubt("a");
-  detector_.cleared("a", {{"a/executor", 1, 3}});
-  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-3"}));
-  detector_.doubt("a");
-  arrive(events[4]);
+  ask_in_doubt(events, 3);
   detector_.unrepaired(asked_.id, "it was busy");
   EXPECT_EQ(told(), Told{});
   detector_.cleared("a", {{"a/executor", 1, 5}});
@@ -692,14 +690,8 @@ TEST_F(RepairTest, after_a_doubt_nothing_is_asked_for_that_is_older_than_its_sub
 }
 
 TEST_F(RepairTest, in_doubt_nobody_is_asked_twice_for_what_no_log_has) {
-  detector_.in_effect("a", "vm.", {});
   const std::vector<Event> events{vm(), vm(), migration(), migration(), vm()};
-  arrive(events[0]);
-  detector_.doubt("a");
-  detector_.cleared("a", {{"a/executor", 1, 3}});
-  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-3"}));
-  detector_.doubt("a");
-  arrive(events[4]);
+  ask_in_doubt(events, 3);
   answer({});
   EXPECT_EQ(told(), Told{}) << "2 was volatile";
   detector_.cleared("a", {{"a/executor", 1, 5}});
