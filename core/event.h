@@ -149,5 +149,7 @@ class EventPool {
 // "domain.event" and delivery class of a payload type, from the schema's annotations; empty for types this build does not know.
 std::string_view topic_of(schema::Payload::Which type);
 schema::Delivery delivery_of(schema::Payload::Which type);
+// Of types that this build does not know, LATEST: what it cannot judge it does not forget.
+schema::Retention retention_of(schema::Payload::Which type);
 
 }  // namespace supercloud

@@ -28,6 +28,8 @@ struct LogPage {
   std::vector<Event> events;  // in log order
   std::uint64_t next = 0;     // position to read on from
   bool end = false;           // nothing was there beyond this page when it was read
+  // Retention: below this position only the newest event of some topics is kept. 0: all is.
+  std::uint64_t begins = 0;
 };
 
 // Events of one origin by their sequence: those in (after, up_to] whose topic has one of the prefixes (whole tokens, each with its dot;
@@ -38,6 +40,7 @@ struct StreamRange {
   std::vector<std::string> prefixes;
   std::uint64_t after = 0;
   std::uint64_t up_to = 0;
+  bool proofs = false;  // with the checkpoints
 
   bool has(std::string_view topic) const;
 };
@@ -45,6 +48,8 @@ struct StreamRange {
 struct StreamPart {
   std::vector<Event> events;  // in order of their sequence
   std::uint64_t through = 0;  // `events` are all that the log has of the range up to here
+  // Where they were asked for and are there: those of the origin's node that list `events` (core/notary.h), in the log's order.
+  std::vector<Event> checkpoints;
 };
 
 // Thread-bound to the scheduler it was made with; replies come through it.

@@ -19,6 +19,7 @@ namespace {
 struct PayloadType {
   std::string_view topic;
   schema::Delivery delivery = schema::Delivery::DURABLE;
+  schema::Retention retention = schema::Retention::AGED;
 };
 
 const std::vector<PayloadType>& payload_types() {
@@ -26,6 +27,7 @@ const std::vector<PayloadType>& payload_types() {
     // core/schema/annotations.capnp
     constexpr std::uint64_t topic_annotation = 0xe1a9c4d27b6f8053;
     constexpr std::uint64_t delivery_annotation = 0x93f0b5e8d1c62a47;
+    constexpr std::uint64_t retention_annotation = 0xb4d2a1f07c9e6385;
     auto* table = new std::vector<PayloadType>;
     for (const auto field : capnp::Schema::from<schema::Payload>().getUnionFields()) {
       const std::size_t which = field.getProto().getDiscriminantValue();
@@ -36,6 +38,8 @@ const std::vector<PayloadType>& payload_types() {
           type.topic = text(annotation.getValue().getText());
         } else if (annotation.getId() == delivery_annotation) {
           type.delivery = static_cast<schema::Delivery>(annotation.getValue().getEnum());
+        } else if (annotation.getId() == retention_annotation) {
+          type.retention = static_cast<schema::Retention>(annotation.getValue().getEnum());
         }
       }
     }
@@ -106,6 +110,12 @@ schema::Delivery delivery_of(schema::Payload::Which type) {
   const auto& types = payload_types();
   const auto which = static_cast<std::size_t>(type);
   return which < types.size() ? types[which].delivery : schema::Delivery::DURABLE;
+}
+
+schema::Retention retention_of(schema::Payload::Which type) {
+  const auto& types = payload_types();
+  const auto which = static_cast<std::size_t>(type);
+  return which < types.size() ? types[which].retention : schema::Retention::LATEST;
 }
 
 EventPool::EventPool() : buffers_(std::make_unique<BufferPool>()) {}

@@ -10,6 +10,7 @@
 #include "core/actor.h"
 #include "core/bus.h"
 #include "core/event_log.h"
+#include "core/notary.h"
 #include "core/scheduler.h"
 
 namespace supercloud {
@@ -22,6 +23,8 @@ struct NodeSeams {
   EventPool& pool;
   // What this node keeps of others' events, to answer those who missed them when their publisher is gone; null: nothing.
   EventLog* archive = nullptr;
+  // Signs what the log takes; null: nobody does, for nobody could check it.
+  Notary* notary = nullptr;
 };
 
 struct NodeOptions {

@@ -123,6 +123,16 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
         absl::StrCat(stream.origin_, " has ", stream.waiting_.size(),
                      " events waiting for the event log; look at its disk"));
   }
+  const std::size_t before = gathered_.size();
+  absl::StatusOr<Event> event =
+      enter(stream, std::move(draft), cause, std::move(logged), gathered_);
+  recorded_ += gathered_.size() - before;
+  if (!gathered_.empty()) schedule_commit();
+  return event;
+}
+
+absl::StatusOr<Event> Publisher::enter(OriginStream& stream, Draft draft, const Event* cause,
+                                       Logged logged, std::vector<Record>& records) {
   if (absl::Status status = draft.set_topic(); !status.ok()) return status;
   if (!stream.opened()) {  // the log does not know it
     const std::int64_t now_ms = absl::ToUnixMillis(scheduler_.clock().wall());
@@ -157,13 +167,16 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
         {*event, &tail, durable ? OriginStream::State::waiting : OriginStream::State::ready});
   }
   if (delivery != schema::Delivery::VOLATILE) {
-    gathered_.push_back({&stream, *event, durable, std::move(logged)});
-    ++recorded_;
-    schedule_commit();
+    records.push_back({&stream, *event, durable, std::move(logged)});
   } else if (logged) {
     std::move(logged)(absl::OkStatus());
   }
   return event;
+}
+
+void Publisher::sign_with(Notary& notary, const std::string& origin) {
+  notary_ = &notary;
+  checkpoints_ = &stream(origin);
 }
 
 void Publisher::flush(Task then) {
@@ -213,15 +226,25 @@ void Publisher::commit() {
   const auto end = gathered_.begin() + static_cast<std::ptrdiff_t>(count);
   commit_.records.assign(std::make_move_iterator(gathered_.begin()), std::make_move_iterator(end));
   gathered_.erase(gathered_.begin(), end);
+  commit_.published = count;
+  std::vector<Event> events;
+  events.reserve(count + 1);
+  for (const Record& record : commit_.records) events.push_back(record.event);
+  if (notary_ != nullptr && !events.empty()) {
+    const absl::StatusOr<Event> checkpoint =
+        enter(*checkpoints_, notary_->checkpoint(events), nullptr, {}, commit_.records);
+    if (!checkpoint.ok()) {
+      ABSL_RAW_LOG(FATAL, "a checkpoint cannot be published: %s",
+                   checkpoint.status().ToString().c_str());
+    }
+    events.push_back(*checkpoint);
+  }
   for (OriginStream* stream : std::exchange(to_reserve_, {})) {
     commit_.reservations.emplace_back(stream, stream->asked_);
   }
   commit_.reservation_status.assign(commit_.reservations.size(), absl::OkStatus());
   commit_.events_status = absl::OkStatus();
 
-  std::vector<Event> events;
-  events.reserve(count);
-  for (const Record& record : commit_.records) events.push_back(record.event);
   // One append carries one reservation: the others go ahead of the events, and share their sync.
   const std::size_t calls = std::max<std::size_t>(commit_.reservations.size(), 1);
   commit_.calls = calls;
@@ -269,7 +292,7 @@ void Publisher::finish() {
   for (const Record& record : done.records) {
     if (record.durable) record.stream->settle(record.event.sequence(), fate);
   }
-  settled_ += done.records.size();
+  settled_ += done.published;
   for (const auto& [stream, up_to] : done.reservations) drain(*stream);
   for (Record& record : done.records) {
     drain(*record.stream);

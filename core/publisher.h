@@ -6,6 +6,8 @@
 //
 // Group commit: one commit of the log is under way at a time; what is published meanwhile gathers for the next one.
 //
+// Who has a notary ends each commit that has events with a checkpoint of them, as an event of the node's log ("node/log").
+//
 // Restarts: sequence numbers are used only inside a block that the log has reserved, so a restarted origin goes on above the
 // block, within the same incarnation. An origin that the log does not know starts a new incarnation, the milliseconds of the
 // wall clock: more than any earlier one, unless the clock was set back behind the previous start without a log.
@@ -26,6 +28,7 @@
 #include "core/event.h"
 #include "core/event_log.h"
 #include "core/hybrid_clock.h"
+#include "core/notary.h"
 #include "core/ring.h"
 #include "core/scheduler.h"
 
@@ -97,6 +100,8 @@ class Publisher {
   // `waiting_max`: events of one origin that may wait for the log. Streams that the log knows go on from there.
   Publisher(EventLog& log, Scheduler& scheduler, HybridClock& clock, std::size_t waiting_max,
             Deliver deliver);
+  // From the next commit on. `origin`: of the checkpoints.
+  void sign_with(Notary& notary, const std::string& origin);
 
   // Lives as long as the Publisher.
   OriginStream& stream(const std::string& origin);
@@ -120,13 +125,17 @@ class Publisher {
     Logged logged;
   };
   struct Commit {
-    std::vector<Record> records;
+    std::vector<Record> records;  // those that were published, and the checkpoint of them
+    std::size_t published = 0;
     std::vector<std::pair<OriginStream*, std::uint64_t>> reservations;
     std::size_t calls = 0;
     absl::Status events_status;
     std::vector<absl::Status> reservation_status;
   };
 
+  // Seals the draft and puts it in its place in the stream; what the log is to take is added to `records`.
+  absl::StatusOr<Event> enter(OriginStream& stream, Draft draft, const Event* cause, Logged logged,
+                              std::vector<Record>& records);
   void reserve(OriginStream& stream);
   void leave(const Event& event, std::uint64_t sequence, OriginStream::Tail* tail);
   void drain(OriginStream& stream);
@@ -140,6 +149,8 @@ class Publisher {
   HybridClock& clock_;
   std::size_t waiting_max_;
   Deliver deliver_;
+  Notary* notary_ = nullptr;
+  OriginStream* checkpoints_ = nullptr;
   std::map<std::string, std::unique_ptr<OriginStream>> streams_;
   std::vector<Record> gathered_;
   std::uint64_t recorded_ = 0;  // records gathered so far ...

@@ -43,7 +43,10 @@ Runtime::Runtime(NodeSeams seams, NodeOptions options)
                    deliver(event);
                    seams_.bus.publish(event);
                  }),
-      own_(publisher_.stream(options_.name + "/node")) {}
+      own_(publisher_.stream(options_.name + "/node")) {
+  if (seams_.notary != nullptr)
+    publisher_.sign_with(*seams_.notary, checkpoint_origin(options_.name));
+}
 
 Runtime::~Runtime() {
   seams_.scheduler.cancel(report_timer_);

@@ -328,6 +328,16 @@ std::string words(const Event&, schema::Rejected::Reader e) {
   return absl::StrCat(count_words(e.getCount(), "message", "messages"), " of ", str(e.getFrom()),
                       " not taken", because(e.getWhy()));
 }
+std::string words(const Event&, schema::SubscriptionPosition::Reader e) {
+  return absl::StrCat("subscription ", str(e.getSubscription()), " of ", str(e.getActor()),
+                      " has come to ", str(e.getCursor()));
+}
+std::string words(const Event& event, schema::Checkpoint::Reader e) {
+  std::size_t events = 0;
+  for (const auto stream : e.getStreams()) events += stream.getSequences().size();
+  return absl::StrCat(count_words(events, "event", "events"), " signed by ",
+                      absl_view(node_of(event.origin())));
+}
 std::string words(const Event& event, schema::SwapRequested::Reader e) {
   const auto what = [&]() -> std::string {
     switch (e.getKind()) {
@@ -463,6 +473,10 @@ std::string words_of(const Event& event) {
       return words(event, p.getBusActorFailed());
     case schema::Payload::BUS_REJECTED:
       return words(event, p.getBusRejected());
+    case schema::Payload::SUBSCRIPTION_POSITION:
+      return words(event, p.getSubscriptionPosition());
+    case schema::Payload::BUS_CHECKPOINT:
+      return words(event, p.getBusCheckpoint());
     case schema::Payload::LEASE_SWAP_REQUESTED:
       return words(event, p.getLeaseSwapRequested());
   }

@@ -15,3 +15,11 @@ annotation topic @0xe1a9c4d27b6f8053 (field) :Text;
 
 annotation delivery @0x93f0b5e8d1c62a47 (field) :Delivery;
 # How the event reaches subscribers and the log; durable where it is not given.
+
+enum Retention {
+  aged @0;    # forgotten with its age
+  latest @1;  # the newest of each topic stays, however old it is
+}
+
+annotation retention @0xb4d2a1f07c9e6385 (field) :Retention;
+# What a log that does not keep all for ever leaves of what is older than it keeps.

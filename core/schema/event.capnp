@@ -8,6 +8,7 @@
 using Cxx = import "/capnp/c++.capnp";
 using import "annotations.capnp".topic;
 using import "annotations.capnp".delivery;
+using import "annotations.capnp".retention;
 using import "types.capnp".EventId;
 using import "types.capnp".Place;
 using import "types.capnp".VmSpec;
@@ -32,24 +33,24 @@ struct Event {
 struct Payload {
   union {
     unknown @0 :Void $topic("");
-    spotPriceChanged @1 :PriceChanged $topic("spot.price_changed");
+    spotPriceChanged @1 :PriceChanged $topic("spot.price_changed") $retention(latest);
     spotInterruptionNotice @2 :InterruptionNotice $topic("spot.interruption_notice");
     spotFeedLost @3 :FeedLost $topic("spot.feed_lost");
     spotFeedRestored @4 :FeedRestored $topic("spot.feed_restored");
     instanceRequested @5 :InstanceRequested $topic("instance.requested");
-    instanceLaunched @6 :InstanceLaunched $topic("instance.launched");
+    instanceLaunched @6 :InstanceLaunched $topic("instance.launched") $retention(latest);
     instanceRefused @7 :InstanceRefused $topic("instance.refused");
-    instanceReturned @8 :InstanceEnded $topic("instance.returned");
-    instanceRevoked @9 :InstanceEnded $topic("instance.revoked");
+    instanceReturned @8 :InstanceEnded $topic("instance.returned") $retention(latest);
+    instanceRevoked @9 :InstanceEnded $topic("instance.revoked") $retention(latest);
     ledgerCharged @10 :Charged $topic("ledger.charged");
-    nodeJoined @11 :NodeJoined $topic("node.joined");
-    nodeLeft @12 :NodeLeft $topic("node.left");
+    nodeJoined @11 :NodeJoined $topic("node.joined") $retention(latest);
+    nodeLeft @12 :NodeLeft $topic("node.left") $retention(latest);
     nodeHeartbeat @13 :Heartbeat $topic("node.heartbeat") $delivery(volatile);
     nodeCapacity @14 :Capacity $topic("node.capacity") $delivery(volatile);
-    vmDefined @15 :VmDefined $topic("vm.defined");
-    vmStarted @16 :VmStarted $topic("vm.started");
-    vmStopped @17 :VmStopped $topic("vm.stopped");
-    vmFailed @18 :VmFailed $topic("vm.failed");
+    vmDefined @15 :VmDefined $topic("vm.defined") $retention(latest);
+    vmStarted @16 :VmStarted $topic("vm.started") $retention(latest);
+    vmStopped @17 :VmStopped $topic("vm.stopped") $retention(latest);
+    vmFailed @18 :VmFailed $topic("vm.failed") $retention(latest);
     vmPaused @19 :VmPaused $topic("vm.paused") $delivery(noted);
     vmResumed @20 :VmResumed $topic("vm.resumed") $delivery(noted);
     vmReleased @21 :VmReleased $topic("vm.released") $delivery(noted);
@@ -79,10 +80,12 @@ struct Payload {
     busRejected @45 :Rejected $topic("bus.rejected");
     leaseSwapRequested @46 :SwapRequested $topic("lease.swap_requested");
     migrationCancelRequested @47 :CancelRequested $topic("migration.cancel_requested");
-    vmDestroyed @48 :VmDestroyed $topic("vm.destroyed");
+    vmDestroyed @48 :VmDestroyed $topic("vm.destroyed") $retention(latest);
     migrationHurried @49 :Hurried $topic("migration.hurried");
     policyFailed @50 :PolicyFailed $topic("policy.failed");
-    vmDomainChanged @51 :DomainChanged $topic("vm.domain_changed");
+    vmDomainChanged @51 :DomainChanged $topic("vm.domain_changed") $retention(latest);
+    subscriptionPosition @52 :SubscriptionPosition $topic("subscription.position") $retention(latest);
+    busCheckpoint @53 :Checkpoint $topic("bus.checkpoint");
   }
 }
 
@@ -186,6 +189,7 @@ struct NodeJoined {
   cpuModel @7 :Text;
   mtu @8 :UInt32;
   devices @9 :List(Text);    # what it offers guests, by names that VMs ask for
+  archives @10 :List(Text);  # patterns of what it archives of all nodes' logs; empty: nothing
 }
 
 struct NodeLeft {
@@ -495,6 +499,27 @@ struct Rejected {
   from @0 :Text;
   why @1 :Text;
   count @2 :UInt64;
+}
+
+struct SubscriptionPosition {
+  # How far a durable subscription of an actor has come: it goes on behind that after a restart.
+  actor @0 :Text;
+  subscription @1 :Text;     # its name, within the actor
+  cursor @2 :Text;           # actors/reading/cursor.h
+}
+
+struct Checkpoint {
+  # What a node's log took in one group commit, signed with the node's key: whoever has that key's public half knows by it whose
+  # an event is, wherever he has it from.
+  streams @0 :List(Stream);
+  signature @1 :Text;        # core/checkpoint.h says of which bytes; Ed25519, base64url
+
+  struct Stream {
+    origin @0 :Text;
+    incarnation @1 :UInt64;
+    sequences @2 :List(UInt64);
+    digests @3 :List(Text);  # of the event's bytes, each BLAKE2b-256, base64url
+  }
 }
 
 # ---- lease ---------------------------------------------------------------------------------------------------------

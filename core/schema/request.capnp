@@ -55,6 +55,8 @@ struct Request {
     priceHistory @27 :Void;
     # provider that holds its account's role: the events that tell of each instance that runs and of each notice, as one log page
     runningInstances @28 :Void;
+    # archive: answered with done when it has these events, all of one node, on its disk; FailedPrecondition: it does not keep them
+    awaitArchived @29 :List(EventId);
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; }
@@ -87,7 +89,12 @@ struct Request {
   struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; migration @4 :EventId; }
   struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }
   struct AccessResource { resource @0 :Text; vm @1 :VmRef; bytes @2 :UInt64; }
-  struct ReadLog { from @0 :UInt64; pattern @1 :Text; limit @2 :UInt32; }
+  struct ReadLog {
+    from @0 :UInt64;
+    pattern @1 :Text;
+    limit @2 :UInt32;
+    proofs @3 :Bool;         # of others' events: with the checkpoints that say whose they are
+  }
 }
 
 struct Swap {
@@ -166,5 +173,11 @@ struct Response {
     hourlyNanoUsd @5 :List(Int64);  # in force at that mark and those before it, newest first
   }
   struct Accepted { migration @0 :EventId; vm @1 :Text; node @2 :Text; }
-  struct LogPage { events @0 :List(Data); next @1 :UInt64; end @2 :Bool; }
+  struct LogPage {
+    events @0 :List(Data);
+    next @1 :UInt64;
+    end @2 :Bool;
+    checkpoints @3 :List(Data);  # events bus.checkpoint; those that prove `events`, where they were asked for and are there
+    begins @4 :UInt64;           # below this position only the newest of some topics are kept; 0: all is
+  }
 }

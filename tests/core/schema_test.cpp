@@ -135,6 +135,9 @@ TEST(Delivery, is_the_schemas) {
 TEST(Delivery, of_a_type_that_this_build_does_not_know_is_durable_and_its_topic_unknown) {
   const auto future = static_cast<schema::Payload::Which>(60'000);
   EXPECT_EQ(delivery_of(future), schema::Delivery::DURABLE);
+  EXPECT_EQ(retention_of(schema::Payload::MIGRATION_PROPOSED), schema::Retention::AGED);
+  EXPECT_EQ(retention_of(schema::Payload::VM_DEFINED), schema::Retention::LATEST);
+  EXPECT_EQ(retention_of(future), schema::Retention::LATEST);
   EXPECT_EQ(topic_of(future), "");
   EXPECT_EQ(topic_of(schema::Payload::UNKNOWN), "");
 }
