@@ -45,6 +45,16 @@ std::string encode_answer(const StreamPart& part) {
   return writer.take();
 }
 
+std::string encode_proven_answer(const StreamPart& part) {
+  WireWriter writer(encode_answer(part));
+  writer.number(part.checkpoints.size());
+  for (const Event& checkpoint : part.checkpoints) {
+    const Bytes bytes = checkpoint.bytes();
+    writer.string({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+  return writer.take();
+}
+
 std::string encode_json_answer(const StreamPart& part) {
   std::vector<std::string> said;
   std::uint64_t through = part.through;
@@ -73,6 +83,9 @@ absl::StatusOr<HistoryAnswer> decode_answer(std::string_view bytes, const Stream
   answer.through = parser.number();
   const std::size_t count = parser.count(8, request_bytes_max / 8);
   for (std::size_t i = 0; i < count; ++i) answer.events.push_back(parser.view(event_bytes_max));
+  const std::size_t proofs = range.proofs ? parser.count(8, request_bytes_max / 8) : 0;
+  for (std::size_t i = 0; i < proofs; ++i)
+    answer.checkpoints.push_back(parser.view(event_bytes_max));
   if (absl::Status done = parser.done("answer about history"); !done.ok()) return done;
   if (answer.through <= range.after || answer.through > range.up_to) {
     return absl::InvalidArgumentError(absl::StrCat("an answer about history through ",
@@ -82,17 +95,24 @@ absl::StatusOr<HistoryAnswer> decode_answer(std::string_view bytes, const Stream
   return answer;
 }
 
-void serve_history(BusReceiver& receiver, std::string_view node, std::string_view question,
-                   Reply<std::string> answer, EncodeAnswer encode, bool archives) {
-  absl::StatusOr<StreamRange> range = decode_question(question);
-  if (!range.ok()) return answer(range.status());
-  if (!archives && node_of(range->origin) != node) {
+bool is_history_actor(std::string_view actor) {
+  return actor == history_actor || actor == history_json_actor || actor == history_proven_actor;
+}
+
+void serve_history(BusReceiver& receiver, std::string_view node, std::string_view actor,
+                   StreamRange range, Reply<std::string> answer, bool believed) {
+  range.proofs = actor == history_proven_actor;
+  if (!believed && !range.proofs && node_of(range.origin) != node) {
     return answer(absl::UnimplementedError(
-        absl::StrCat(absl_view(node), " tells of nobody's events but its own")));
+        absl::StrCat(absl_view(node), " tells of others' events only what is proven")));
   }
+  using Encode = std::string (*)(const StreamPart& part);
+  const Encode encode = range.proofs                  ? encode_proven_answer
+                        : actor == history_json_actor ? encode_json_answer
+                                                      : encode_answer;
   auto shared = std::make_shared<Reply<std::string>>(std::move(answer));
   receiver.on_history(
-      *std::move(range),
+      std::move(range),
       Reply<StreamPart>(shared->deadline(), [shared, encode](absl::StatusOr<StreamPart> part) {
         if (part.ok()) {
           (*shared)(encode(*part));

@@ -12,6 +12,7 @@
 #include "absl/base/internal/raw_logging.h"
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "bus/base64.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -20,7 +21,6 @@ namespace {
 
 constexpr std::string_view public_lead = "ed25519:";
 constexpr std::string_view secret_lead = "ed25519-secret:";
-constexpr int base64_form = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
 constexpr std::size_t file_bytes_max = 4096;
 
 void need_sodium() {
@@ -31,21 +31,11 @@ void need_sodium() {
 using Key32 = std::array<std::uint8_t, 32>;
 
 std::string key_text(std::string_view lead, const Key32& bytes) {
-  std::array<char, sodium_base64_ENCODED_LEN(32, base64_form)> text;
-  sodium_bin2base64(text.data(), text.size(), bytes.data(), bytes.size(), base64_form);
-  std::string result = std::string(lead) + text.data();
-  sodium_memzero(text.data(), text.size());
-  return result;
+  return std::string(lead) + to_base64(bytes);
 }
 
 bool key_bytes(std::string_view lead, std::string_view text, Key32& bytes) {
-  if (!text.starts_with(lead)) return false;
-  text.remove_prefix(lead.size());
-  std::size_t size = 0;
-  const char* end = nullptr;
-  return sodium_base642bin(bytes.data(), bytes.size(), text.data(), text.size(), nullptr, &size,
-                           &end, base64_form) == 0 &&
-         size == bytes.size() && end == text.data() + text.size();
+  return text.starts_with(lead) && from_base64(text.substr(lead.size()), bytes);
 }
 
 absl::Status file_failed(std::string_view what, const std::filesystem::path& file) {
@@ -127,6 +117,13 @@ absl::StatusOr<PublicKey> PublicKey::parse(std::string_view text) {
 
 std::string PublicKey::text() const { return key_text(public_lead, bytes_); }
 
+bool PublicKey::has_signed(std::string_view text, const Signature& signature) const {
+  static_assert(crypto_sign_BYTES == std::tuple_size_v<Signature>);
+  return crypto_sign_verify_detached(signature.data(),
+                                     reinterpret_cast<const unsigned char*>(text.data()),
+                                     text.size(), bytes_.data()) == 0;
+}
+
 std::shared_ptr<const KeyPair> KeyPair::from(const Key32& seed) {
   need_sodium();
   std::shared_ptr<KeyPair> pair(new KeyPair());
@@ -164,6 +161,19 @@ absl::StatusOr<std::shared_ptr<const KeyPair>> KeyPair::parse(std::string_view t
 KeyPair::~KeyPair() {
   sodium_memzero(seed_.data(), seed_.size());
   sodium_memzero(curve_secret_.data(), curve_secret_.size());
+}
+
+Signature KeyPair::sign(std::string_view text) const {
+  // As libsodium has it: the seed, and behind it the public key.
+  std::array<std::uint8_t, crypto_sign_SECRETKEYBYTES> secret{};
+  std::ranges::copy(seed_, secret.begin());
+  std::ranges::copy(public_.bytes_, secret.begin() + seed_.size());
+  Signature signature;
+  crypto_sign_detached(signature.data(), nullptr,
+                       reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+                       secret.data());
+  sodium_memzero(secret.data(), secret.size());
+  return signature;
 }
 
 std::string KeyPair::secret_text() const { return key_text(secret_lead, seed_); }

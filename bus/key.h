@@ -20,7 +20,8 @@
 
 namespace supercloud {
 
-using CurveKey = std::array<std::uint8_t, 32>;  // X25519
+using CurveKey = std::array<std::uint8_t, 32>;   // X25519
+using Signature = std::array<std::uint8_t, 64>;  // Ed25519
 
 class PublicKey {
  public:
@@ -30,6 +31,8 @@ class PublicKey {
 
   std::string text() const;
   const CurveKey& curve() const { return curve_; }
+  // Whether the key's other half has signed `text`.
+  bool has_signed(std::string_view text, const Signature& signature) const;
 
   friend bool operator==(const PublicKey& a, const PublicKey& b) { return a.bytes_ == b.bytes_; }
   friend auto operator<=>(const PublicKey& a, const PublicKey& b) { return a.bytes_ <=> b.bytes_; }
@@ -54,6 +57,7 @@ class KeyPair {
 
   const PublicKey& public_key() const { return public_; }
   const CurveKey& curve_secret() const { return curve_secret_; }
+  Signature sign(std::string_view text) const;
   std::string secret_text() const;
 
  private:

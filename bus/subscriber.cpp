@@ -281,8 +281,10 @@ void Subscriber::begin_repair(std::uint64_t id) {
 void Subscriber::ask(std::uint64_t id) {
   Repair& repair = repairs_[id];
   repair.retry = 0;
-  Address to{repair.archive.empty() ? std::string(node_of(repair.range.origin)) : repair.archive,
-             std::string(history_actor)};
+  const bool archive = !repair.archive.empty();
+  repair.range.proofs = archive && prove_;
+  Address to{archive ? repair.archive : std::string(node_of(repair.range.origin)),
+             std::string(repair.range.proofs ? history_proven_actor : history_actor)};
   // The answer may come inside this call, and from there is a way back into it.
   auto answered = [this, alive = std::weak_ptr<char>(alive_),
                    id](absl::StatusOr<std::string> answer) {
@@ -321,26 +323,43 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
   if (!part.ok()) return part.status();
   std::vector<Event> events;
   for (const std::string_view bytes : part->events) {
-    absl::StatusOr<Event> event =
-        pool_.parse(Bytes(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
+    absl::StatusOr<Event> event = parse(bytes);
     if (!event.ok()) return event.status();
     if (event->origin() != range.origin || event->incarnation() != range.incarnation ||
         event->sequence() <= range.after || event->sequence() > part->through)
       return absl::InvalidArgumentError(
           absl::StrCat("event ", event->id().to_string(), " in an answer about others"));
     if (admit_) {
-      if (const absl::Status admitted = admit_(node, *event); !admitted.ok()) {
+      if (const absl::Status admitted = admit_(node_of(range.origin), *event); !admitted.ok()) {
         receiver_->on_rejected(node, std::string(admitted.message()));
         continue;  // missed, as what the log does not have
       }
     }
     events.push_back(*std::move(event));
   }
+  if (!range.proofs) return events;
+  std::vector<Event> checkpoints;
+  for (const std::string_view bytes : part->checkpoints) {
+    absl::StatusOr<Event> checkpoint = parse(bytes);
+    if (!checkpoint.ok()) return checkpoint.status();
+    checkpoints.push_back(*std::move(checkpoint));
+  }
+  const std::size_t told = events.size();
+  absl::Status proven = prove_(checkpoints, events);
+  if (proven.ok() && events.size() < told) {
+    proven = absl::PermissionDeniedError(absl::StrCat(
+        told - events.size(), " events of ", range.origin, " that no checkpoint proves to be its"));
+  }
+  if (!proven.ok()) receiver_->on_rejected(node, std::string(proven.message()));
   return events;
 }
 
+absl::StatusOr<Event> Subscriber::parse(std::string_view bytes) {
+  return pool_.parse(Bytes(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
+}
+
 bool Subscriber::ask_archive(std::uint64_t id, std::string_view why) {
-  if (!times_.archives || !detector_.waits_for(id)) return false;
+  if (!detector_.waits_for(id)) return false;
   Repair& repair = repairs_[id];
   const std::string& origin = repair.range.origin;
   if (orphans_.size() >= orphans_max && !orphans_.contains(origin)) orphans_.clear();

@@ -20,15 +20,13 @@
 
 namespace supercloud {
 
-// How long a subscriber tries to get from a publisher's log what it misses. What follows of that origin waits.
+// How long a subscriber tries to get from a publisher's log what it misses. What follows of that origin waits. Then, and when its log does not know
+// the origin, those that are heard are asked one after another whether they have an archive with it.
 struct RepairTimes {
   Duration answer_max = absl::Seconds(2);  // for one question
   Duration retry = absl::Milliseconds(250);
   Duration within = absl::Seconds(10);  // while the publisher is heard, and its log cannot be read
   Duration unheard_max = absl::Minutes(5);  // while it is not heard
-  // Then, and when its log does not know the origin, those that are heard are asked one after another whether they have an archive with it.
-  // What one of them answers counts as the publisher's: only where whoever is heard is believed to be who it says, of itself and of others.
-  bool archives = false;
 };
 
 // Thread-bound. Heartbeats are always subscribed: their tails show what was lost at the end of a stream.
@@ -56,6 +54,11 @@ class Subscriber {
   // Asked about each event before it counts, also about what comes from a log: an error rejects it. Without: all are admitted.
   using Admit = std::function<absl::Status(std::string_view node, const Event& event)>;
   void admit_only(Admit admit) { admit_ = std::move(admit); }
+  // Takes out of an archive's answer what the checkpoints do not prove to be its origin's; an error tells of a checkpoint that is forged. Without:
+  // archives are asked for no proof, and believed.
+  using Prove =
+      std::function<absl::Status(absl::Span<const Event> checkpoints, std::vector<Event>& events)>;
+  void take_proven(Prove prove) { prove_ = std::move(prove); }
 
   // As Bus says. The reply waits for the publishers that are expected now, and those met before the bus has settled.
   void subscribe(const std::string& prefix, Reply<Done> reply);
@@ -136,6 +139,7 @@ class Subscriber {
   // False: nobody is left to be asked.
   bool ask_archive(std::uint64_t id, std::string_view why);
   void archive_answered(std::uint64_t id, const absl::StatusOr<std::string>& answer);
+  absl::StatusOr<Event> parse(std::string_view bytes);
   // The events of an answer from `node`, as far as they are admitted.
   absl::StatusOr<std::vector<Event>> events_of(const absl::StatusOr<HistoryAnswer>& part,
                                                const StreamRange& range, const std::string& node);
@@ -146,6 +150,7 @@ class Subscriber {
   Changed changed_;
   Ask ask_;
   Admit admit_;
+  Prove prove_;
   BusReceiver* receiver_ = nullptr;
   GapDetector detector_;
   Subscriptions subscriptions_;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bus/checkpoint.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -49,13 +50,6 @@ std::size_t connections_held(std::size_t wanted) {
   return std::min<std::size_t>(wanted, std::max(files.rlim_cur / 4, few));
 }
 
-// Over ipc everyone is believed who may open the file; with keys, each of itself alone.
-RepairTimes repair_times(const ZmqBusOptions& options) {
-  RepairTimes times = options.repair;
-  times.archives = options.credentials.key == nullptr;
-  return times;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ZmqBus>> ZmqBus::open(EventLoop& loop, EventPool& pool,
@@ -76,7 +70,7 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
       credentials_(options_.credentials),
       context_(std::make_shared<ZmqContext>(options_.sockets_max)),
       subscriber_(
-          loop, pool, options_.gaps, repair_times(options_),
+          loop, pool, options_.gaps, options_.repair,
           [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
           [this](Address to, std::string bytes, Reply<std::string> reply) {
             request(std::move(to), std::move(bytes), std::move(reply));
@@ -88,6 +82,10 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
   if (secured()) {
     subscriber_.admit_only(
         [this](std::string_view node, const Event& event) { return admit(node, event); });
+    subscriber_.take_proven(
+        [this](absl::Span<const Event> checkpoints, std::vector<Event>& events) {
+          return keep_proven(*credentials_.trust, checkpoints, events);
+        });
   }
 }
 

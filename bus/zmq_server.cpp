@@ -82,7 +82,7 @@ void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
     });
   };
   Reply<std::string> reply(far_future, std::move(done));
-  if (request.actor == history_actor || request.actor == history_json_actor) {
+  if (is_history_actor(request.actor)) {
     serve_log(user, request, std::move(reply));
   } else if (request.actor == publish_actor) {
     serve_wish(user, request, std::move(reply));
@@ -102,12 +102,12 @@ void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
 // As far as the user may subscribe.
 void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& request,
                           Reply<std::string> reply) {
-  const EncodeAnswer encoded =
-      request.actor == history_json_actor ? encode_json_answer : encode_answer;
-  if (user == nullptr)
-    return serve_history(*receiver_, node_, request.bytes, std::move(reply), encoded, true);
   absl::StatusOr<StreamRange> range = decode_question(request.bytes);
   if (!range.ok()) return reply(range.status());
+  if (user == nullptr) {
+    return serve_history(*receiver_, node_, request.actor, *std::move(range), std::move(reply),
+                         /*believed=*/true);
+  }
   std::set<std::string> allowed;
   for (const std::string& prefix : range->prefixes) {
     for (std::string& each : credentials_.trust->rights.allowed(user->name, prefix))
@@ -118,8 +118,8 @@ void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& reques
         user->name, " has no right to subscribe what it asks the log of ", node_, " for")));
   }
   range->prefixes.assign(allowed.begin(), allowed.end());
-  // What others said it could make up, and nothing proves it.
-  serve_history(*receiver_, node_, encode_question(*range), std::move(reply), encoded, false);
+  serve_history(*receiver_, node_, request.actor, *std::move(range), std::move(reply),
+                /*believed=*/false);
 }
 
 void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& request,

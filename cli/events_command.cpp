@@ -25,9 +25,11 @@ namespace {
 constexpr double speed_max = 1e6;
 constexpr Duration history_interval = absl::Seconds(1);
 
-bool telemetry_of_nodes(const Event& event) {
+// That a node is there, and what its log has taken: nothing that happened.
+bool housekeeping(const Event& event) {
   return event.type() == schema::Payload::NODE_HEARTBEAT ||
-         event.type() == schema::Payload::NODE_CAPACITY;
+         event.type() == schema::Payload::NODE_CAPACITY ||
+         event.type() == schema::Payload::BUS_CHECKPOINT;
 }
 
 std::string first_tokens(std::string_view topic) {
@@ -175,7 +177,7 @@ absl::StatusOr<EventFilter> EventFilter::make(std::string_view pattern) {
 }
 
 bool EventFilter::takes(const Event& event) const {
-  return pattern_.matches(event.topic()) && !(everything_ && telemetry_of_nodes(event));
+  return pattern_.matches(event.topic()) && !(everything_ && housekeeping(event));
 }
 
 absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
@@ -321,7 +323,7 @@ void add_events_command(CLI::App& root, Program& program) {
   command
       ->add_option("pattern", arguments->pattern,
                    "Which topics: domain.event.tenant.subject, * for one part, > for the rest; "
-                   "without it all but heartbeats")
+                   "without it all but heartbeats, capacities and checkpoints")
       ->type_name("PATTERN");
   command->add_flag("-f,--follow", arguments->follow,
                     "Go on with what happens from now on, until Ctrl-C");

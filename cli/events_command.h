@@ -16,7 +16,7 @@
 namespace supercloud {
 
 struct EventsArguments {
-  std::string pattern;  // empty: all but heartbeats and capacities
+  std::string pattern;  // empty: all but heartbeats, capacities and checkpoints
   std::string since;    // empty: from the start, or with `follow` from now on
   bool follow = false;
   bool json = false;

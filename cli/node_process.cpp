@@ -13,6 +13,7 @@
 #include "actors/node_actors.h"
 #include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/price_files.h"
+#include "bus/checkpoint.h"
 #include "bus/zmq_bus.h"
 #include "cli/run_directory.h"
 #include "cli/trust_file.h"
@@ -189,6 +190,7 @@ struct NodeProcess::Parts {
   EventPool pool;
   std::unique_ptr<RocksEventLog> log;
   std::unique_ptr<RocksEventLog> archive;  // null: it keeps only its own
+  std::unique_ptr<Notary> notary;          // null: the bus has no keys
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
   std::unique_ptr<Machine> machine;           // null: a node without one
@@ -306,7 +308,15 @@ absl::Status NodeProcess::Parts::open() {
   node_options.name = config.name;
   node_options.random_seed = seed;
   node_options.complain = [](const std::string& line) { std::cerr << line << std::endl; };
-  node = std::make_unique<Node>(NodeSeams{loop, *bus, *log, pool, archive.get()}, node_options);
+  if (const auto key = bus_options.credentials.key; key != nullptr)
+    notary = std::make_unique<KeyNotary>(pool, config.name, key);
+  node = std::make_unique<Node>(NodeSeams{.scheduler = loop,
+                                          .bus = *bus,
+                                          .log = *log,
+                                          .pool = pool,
+                                          .archive = archive.get(),
+                                          .notary = notary.get()},
+                                node_options);
   return absl::OkStatus();
 }
 
@@ -318,7 +328,11 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   // The machine is a part of this process: each start is its boot.
   actors.session.identity = log->identity();
   actors.session.fresh = true;
-  if (config.archive) actors.archive.patterns = config.archive->patterns;
+  if (config.archive) {
+    actors.archive.patterns = config.archive->patterns;
+    // Without it nobody who has keys takes from it what others said.
+    if (notary != nullptr) actors.archive.patterns.emplace_back("bus.checkpoint.>");
+  }
   actors.policy.world.moves_per_day = config.moves.per_day;
   actors.policy.world.moving_max = config.moves.at_once;
   actors.policy.world.egress_per_gib = config.moves.egress_per_gib;

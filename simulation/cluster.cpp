@@ -106,7 +106,7 @@ class SimulatedCluster::Faults final : public HostFaults {
 struct SimulatedCluster::Site {
   Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
       : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_,
-            telling(cluster.options_.bus)),
+            telling(cluster.options_.bus, cluster.keys())),
         watched(cluster.options_.nothing_fails
                     ? nullptr
                     : std::make_unique<WatchedBus>(cluster.deliveries_, bus, bus, disk.origins)),
@@ -115,10 +115,11 @@ struct SimulatedCluster::Site {
                     ? std::make_unique<MemoryEventLog>(cluster.site_clock_, cluster.pool_,
                                                        cluster.site_archive_)
                     : nullptr),
+        notary(cluster.keys() ? cluster.keys()->notary(cluster.pool_, site_name) : nullptr),
         table(cluster.site_clock_, cluster.lease_disk_, options),
         session(cluster.site_clock_.clock(), cluster.options_.fence),
         node({cluster.site_clock_, watched ? static_cast<Bus&>(*watched) : bus, log, cluster.pool_,
-              archive.get()},
+              archive.get(), notary.get()},
              {.name = site_name,
               .heartbeat_interval = cluster.options_.heartbeat,
               .batch = batch_of(cluster.options_)}) {
@@ -138,7 +139,8 @@ struct SimulatedCluster::Site {
                        .archive = archive.get()},
                       {}, actors);
   }
-  SimulatedBusOptions telling(SimulatedBusOptions options) {
+  SimulatedBusOptions telling(SimulatedBusOptions options, ClusterKeys* keys) {
+    if (keys != nullptr) options.prove = keys->prover();
     options.on_slow_subscriber = [this](std::uint64_t events) { node.on_slow_subscribers(events); };
     return options;
   }
@@ -146,6 +148,7 @@ struct SimulatedCluster::Site {
   std::unique_ptr<WatchedBus> watched;  // null: none
   MemoryEventLog log;
   std::unique_ptr<MemoryEventLog> archive;  // null: none
+  std::unique_ptr<Notary> notary;           // null: no keys
   MemoryLeaseTable table;
   NodeSession session;
   Node node;
@@ -285,6 +288,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.actors.observer.emplace();
   if (options_.archive && !options_.nothing_fails && name == resource_home(options_)) {
     machine.archive = true;
+    machine.lies = options_.archives_lie;
     machine.actors.archive = *options_.archive;
   }
   if (options_.nothing_fails) {
@@ -297,7 +301,8 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   }
   if (options_.adjust) options_.adjust(machine);
   const SimulatedWorld world{scheduler_, network_, links_,
-                             pool_,      checker_, options_.nothing_fails ? nullptr : &deliveries_};
+                             pool_,      checker_, options_.nothing_fails ? nullptr : &deliveries_,
+                             keys()};
   machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine),
                                                          faults_.get(), account_.get()));
   machines_by_name_[name] = machines_.back().get();

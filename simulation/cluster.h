@@ -60,6 +60,10 @@ struct ClusterOptions {
   // Of the site, and of the last of the first machines unless nothing fails; empty: nobody keeps what others say.
   std::optional<ArchiveOptions> archive =
       ArchiveOptions{.look_interval = absl::Seconds(2), .retry_max = absl::Seconds(2)};
+  // Each node has a key: logs are signed, and what an archive tells of others has to be proven.
+  bool keys = false;
+  // But for the site's, archives make up some of what they answer for nodes that are gone.
+  bool archives_lie = false;
   ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;
@@ -158,6 +162,7 @@ class SimulatedCluster {
   std::uint64_t steps() const { return steps_; }
 
  private:
+  ClusterKeys* keys() { return options_.keys ? &keys_ : nullptr; }
   class Faults;
   class Account;
   struct Site;
@@ -181,6 +186,7 @@ class SimulatedCluster {
   EventPool pool_;
   Checker checker_;
   Deliveries deliveries_;
+  ClusterKeys keys_;
   SimulatedNetwork network_;
   MemoryLinkHub links_;
   MarketClock market_clock_;

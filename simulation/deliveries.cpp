@@ -23,6 +23,11 @@ std::uint64_t previous_under(const Event& event, std::string_view prefix) {
   return previous[std::ranges::count(prefix, '.')];
 }
 
+std::size_t hash_of(const Event& event) {
+  const Bytes bytes = event.bytes();
+  return std::hash<std::string_view>()({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
 }  // namespace
 
 // ---- what is owed ----------------------------------------------------------------------------------------------------
@@ -31,6 +36,7 @@ void Deliveries::published(const WatchedBus& publisher, const Event& event) {
   const std::string& node = publisher.truth_.name();
   const std::uint64_t life = publisher.truth_.life();
   const Stream origin{event.origin(), event.incarnation()};
+  said_[origin][event.sequence()] = hash_of(event);
   for (const auto& [name, subscriber] : buses_) {
     if (name == node) continue;
     std::vector<std::string> prefixes;
@@ -212,6 +218,14 @@ void WatchedBus::given(const Deliveries::Stream& stream, const Event& event) {
                                   ") twice or out of order: event ", newest,
                                   " or a later incarnation was there before"));
   newest = std::max(newest, event.sequence());
+  // What its process had logged and not sent when it was killed is not among them.
+  const auto said = deliveries_.said_.find(stream);
+  if (said == deliveries_.said_.end()) return;
+  const auto known = said->second.find(event.sequence());
+  if (known != said->second.end() && known->second != hash_of(event))
+    wrong_.push_back(absl::StrCat(truth_.name(), " is given event ", event.sequence(), " of ",
+                                  stream.first, " (incarnation ", stream.second,
+                                  ") which says what its publisher did not"));
 }
 
 void WatchedBus::on_gap(const BusGap& gap) { receiver_->on_gap(gap); }

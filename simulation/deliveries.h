@@ -4,8 +4,8 @@
 // announces. An event is owed to a subscriber if it was published while a subscription of that process to its topic was known
 // to be in effect at the publisher: what core/bus.h promises. What is owed is settled by its delivery, or by a `bus.gap` that the
 // subscriber's process publishes with its own name and a range that covers it. A gap that says of a durable event that its publisher's
-// log does not have it is wrong: durable events leave when they are in the log. Wrong is, too, what comes twice or out of its origin's order; and a
-// publisher that does not tell how many of its events found a subscriber's queue full.
+// log does not have it is wrong: durable events leave when they are in the log. Wrong is, too, what comes twice or out of its origin's order, or says
+// what its publisher did not; and a publisher that does not tell how many of its events found a subscriber's queue full.
 #pragma once
 
 #include <cstdint>
@@ -70,6 +70,7 @@ class Deliveries {
   bool knowable(const Owed& owed, Instant before) const;
 
   const Clock& world_;
+  std::map<Stream, std::map<std::uint64_t, std::size_t>> said_;  // by sequence, a hash of its bytes
   std::map<std::string, WatchedBus*> buses_;  // of the processes that live, by node
 };
 

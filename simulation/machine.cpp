@@ -26,7 +26,7 @@ struct SimulatedMachine::Process {
   Process(SimulatedWorld world, const std::string& name, const MachineOptions& options,
           MachineScheduler& scheduler, Hardware& hardware, MemoryLogDisk& disk,
           MemoryLogDisk& archive_disk)
-      : bus(name, world.network, scheduler, world.pool, telling(options.bus)),
+      : bus(name, world.network, scheduler, world.pool, telling(options.bus, world.keys)),
         bus_in_place(options.in_place.bus ? options.in_place.bus(bus) : nullptr),
         watched(world.deliveries == nullptr
                     ? nullptr
@@ -35,6 +35,10 @@ struct SimulatedMachine::Process {
         archive(options.archive
                     ? std::make_unique<MemoryEventLog>(scheduler, world.pool, archive_disk)
                     : nullptr),
+        lies(archive && options.lies
+                 ? std::make_unique<LyingLog>(*archive, world.pool, Random(options.seed))
+                 : nullptr),
+        notary(world.keys == nullptr ? nullptr : world.keys->notary(world.pool, name)),
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),
         fabric(*hardware.fabric),
@@ -43,7 +47,8 @@ struct SimulatedMachine::Process {
                                                 scheduler, *hardware.xen, Random(options.seed))),
         session(scheduler.clock(), options.actors.fence) {}
 
-  SimulatedBusOptions telling(SimulatedBusOptions options) {
+  SimulatedBusOptions telling(SimulatedBusOptions options, ClusterKeys* keys) {
+    if (keys != nullptr) options.prove = keys->prover();
     options.on_slow_subscriber = [this](std::uint64_t events) {
       if (node) node->on_slow_subscribers(events);
     };
@@ -56,7 +61,11 @@ struct SimulatedMachine::Process {
   std::unique_ptr<Bus> bus_in_place;    // null: none
   std::unique_ptr<WatchedBus> watched;  // likewise
   MemoryEventLog log;
+  EventLog* answering() { return lies ? lies.get() : static_cast<EventLog*>(archive.get()); }
+
   std::unique_ptr<MemoryEventLog> archive;  // null: it keeps none
+  std::unique_ptr<LyingLog> lies;           // null: it says what is in it
+  std::unique_ptr<Notary> notary;           // null: no keys
   RemoteLeaseTable leases;
   SimulatedHypervisor hypervisor;
   SimulatedFabric fabric;
@@ -117,12 +126,16 @@ void SimulatedMachine::start_daemon() {
   process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_,
                                        archive_disk_);
   Process& process = *process_;
-  process.node = std::make_unique<Node>(
-      NodeSeams{scheduler_, process.of_actors(), process.log, world_.pool, process.archive.get()},
-      NodeOptions{.name = name_,
-                  .random_seed = random_.next(),
-                  .heartbeat_interval = options_.heartbeat,
-                  .batch = options_.batch});
+  process.node = std::make_unique<Node>(NodeSeams{.scheduler = scheduler_,
+                                                  .bus = process.of_actors(),
+                                                  .log = process.log,
+                                                  .pool = world_.pool,
+                                                  .archive = process.answering(),
+                                                  .notary = process.notary.get()},
+                                        NodeOptions{.name = name_,
+                                                    .random_seed = random_.next(),
+                                                    .heartbeat_interval = options_.heartbeat,
+                                                    .batch = options_.batch});
   NodeDescription description = options_.description;
   description.data_endpoint = hardware_->links->endpoint();
   NodeActorsOptions actors = options_.actors;

@@ -19,7 +19,9 @@
 #include "hypercall/simulated/hypervisor.h"
 #include "hypercall/simulated/xen.h"
 #include "simulation/checker.h"
+#include "simulation/cluster_keys.h"
 #include "simulation/deliveries.h"
+#include "simulation/lying_log.h"
 #include "simulation/machine_scheduler.h"
 #include "storage/remote_lease_table.h"
 #include "storage/simulated/memory_event_log.h"
@@ -35,6 +37,7 @@ struct SimulatedWorld {
   EventPool& pool;
   Checker& checker;
   Deliveries* deliveries;  // null: nobody judges what arrives
+  ClusterKeys* keys;       // null: nobody has any, and archives are believed
 };
 
 // What a machine uses in place of the real parts: tests put their broken parts in here. Where a function is not given, or answers
@@ -64,6 +67,7 @@ struct MachineOptions {
   std::uint64_t seed = 0;
   bool xen = false;      // a Xen host, with domains that are no VMs of the cluster
   bool archive = false;  // it keeps what others say: `actors.archive`
+  bool lies = false;     // of that, when it is asked in the place of its publisher
   PartsInPlace in_place;
 };
 

@@ -85,6 +85,9 @@ RunResult run_simulation(const RunOptions& options) {
     cluster_options.fence.fence_after = cluster_options.fence.fence_limit() - absl::Milliseconds(1);
   // Every third one on Xen hosts.
   if (options.seed % 3 == 0) cluster_options.xen = true;
+  // Two of five with keys, and one of these with an archive that lies.
+  cluster_options.keys = cluster_options.keys || options.seed % 5 < 2;
+  cluster_options.archives_lie = cluster_options.archives_lie || options.seed % 5 == 0;
   // Room for 4, 8 or 16 events, so that who takes none for seconds misses some.
   cluster_options.bus.high_water_mark = std::size_t{4} << (options.seed % 3);
   SimulatedCluster cluster(std::move(cluster_options));

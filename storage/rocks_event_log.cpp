@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/notary.h"
 #include "storage/origin_book.h"
 #include "storage/rocks_folder.h"
 #include "storage/worker.h"
@@ -90,6 +91,8 @@ struct RocksEventLog::State {
   absl::Status write(const std::deque<Append>& appends);
   absl::StatusOr<LogPage> read(std::uint64_t from, const Pattern& pattern, std::size_t limit) const;
   absl::StatusOr<StreamPart> read_stream(const StreamRange& range, std::size_t bytes_max) const;
+  // Of each commit that `part` is of, whose last event it is.
+  absl::Status add_checkpoints(const StreamRange& range, StreamPart& part) const;
   // Where to look for the first event of the range.
   absl::StatusOr<std::uint64_t> position_of(const StreamRange& range) const;
   // Logs of an earlier program have no family "streams".
@@ -328,6 +331,32 @@ absl::StatusOr<StreamPart> RocksEventLog::State::read_stream(const StreamRange& 
   return part;
 }
 
+absl::Status RocksEventLog::State::add_checkpoints(const StreamRange& range,
+                                                   StreamPart& part) const {
+  const absl::StatusOr<std::uint64_t> from = position_of(range);
+  if (!from.ok()) return from.status();
+  auto next = part.events.begin();
+  bool unproven = false;
+  std::size_t looks = 0;
+  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
+  for (rows->Seek(to_big_endian(*from)); rows->Valid(); rows->Next()) {
+    const std::uint64_t position = from_big_endian(view(rows->key()));
+    if (!read_only && position >= next_position) break;
+    if (next == part.events.end() && (!unproven || ++looks > options.page_scan_max)) break;
+    const absl::StatusOr<Event> event = parse(position, view(rows->value()));
+    if (!event.ok()) return event.status();
+    if (next != part.events.end() && event->id() == next->id()) {
+      ++next;
+      unproven = true;
+    } else if (unproven && is_checkpoint_of(*event, range.origin)) {
+      part.checkpoints.push_back(*event);
+      unproven = false;
+    }
+  }
+  if (!rows->status().ok()) return folder->explain(rows->status(), "reading checkpoints");
+  return absl::OkStatus();
+}
+
 absl::Status RocksEventLog::State::index_streams() {
   if (read_only || next_position == first_position) return absl::OkStatus();
   std::unique_ptr<rocksdb::Iterator> index = folder->rows(streams_family);
@@ -486,7 +515,11 @@ void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation>
 
 void RocksEventLog::read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) {
   look<StreamPart>(std::move(reply), [range = std::move(range), bytes_max](const State& state) {
-    return state.read_stream(range, bytes_max);
+    absl::StatusOr<StreamPart> part = state.read_stream(range, bytes_max);
+    if (part.ok() && range.proofs) {
+      if (absl::Status added = state.add_checkpoints(range, *part); !added.ok()) part = added;
+    }
+    return part;
   });
 }
 

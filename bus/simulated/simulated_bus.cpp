@@ -29,6 +29,7 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
           [this](Address to, std::string bytes, Reply<std::string> reply) {
             request(std::move(to), std::move(bytes), std::move(reply));
           }) {
+  if (options_.prove) subscriber_.take_proven(options_.prove);
   registered_ = endpoint_.bus == nullptr;
   if (!registered_) return;
   endpoint_.bus = this;
@@ -230,8 +231,11 @@ void SimulatedBus::took(Peer& peer, const Request& request) {
     send(*from, Answer{id, life, std::move(value)});
   };
   Reply<std::string> reply(far_future, std::move(answer));
-  if (request.actor == history_actor) {
-    serve_history(*receiver_, name_, request.bytes, std::move(reply), encode_answer, true);
+  if (is_history_actor(request.actor)) {
+    absl::StatusOr<StreamRange> range = decode_question(request.bytes);
+    if (!range.ok()) return reply(range.status());
+    serve_history(*receiver_, name_, request.actor, *std::move(range), std::move(reply),
+                  /*believed=*/true);
   } else {
     receiver_->on_request(request.actor, request.bytes, std::move(reply));
   }

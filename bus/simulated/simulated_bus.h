@@ -48,9 +48,9 @@ struct SimulatedBusOptions {
   // connection's buffers hold does. Who takes none for `silence_max` then is cut off, and has to connect again.
   std::size_t high_water_mark = 12'500;
   GapDetector::Options gaps;
-  RepairTimes repair{
-      .unheard_max = absl::Seconds(10),  // simulated machines that are gone rarely come back
-      .archives = true};
+  RepairTimes repair{.unheard_max =
+                         absl::Seconds(10)};  // simulated machines that are gone rarely come back
+  Subscriber::Prove prove;                    // of what archives answer; empty: they are believed
   // So many events since the last call found the queue of a subscriber, or of several, full; at most once a second. They see it as a gap.
   std::function<void(std::uint64_t events)> on_slow_subscriber;
   // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.

@@ -93,7 +93,6 @@ struct Request {
     from @0 :UInt64;
     pattern @1 :Text;
     limit @2 :UInt32;
-    proofs @3 :Bool;         # of others' events: with the checkpoints that say whose they are
   }
 }
 
@@ -177,7 +176,6 @@ struct Response {
     events @0 :List(Data);
     next @1 :UInt64;
     end @2 :Bool;
-    checkpoints @3 :List(Data);  # events bus.checkpoint; those that prove `events`, where they were asked for and are there
-    begins @4 :UInt64;           # below this position only the newest of some topics are kept; 0: all is
+    begins @3 :UInt64;  # below this position only the newest of some topics are kept; 0: all is
   }
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/notary.h"
 
 namespace supercloud {
 namespace {
@@ -69,6 +70,14 @@ std::uint64_t MemoryLogDisk::next_of(const Pattern& pattern, std::uint64_t from)
     if (position != found->second.end()) next = std::min(next, *position);
   }
   return next;
+}
+
+std::uint64_t MemoryLogDisk::checkpoint_behind(std::uint64_t position,
+                                               std::string_view origin) const {
+  const auto stream = by_origin.find(checkpoint_origin(node_of(origin)));
+  if (stream == by_origin.end()) return 0;
+  const auto place = std::ranges::upper_bound(stream->second, position, {}, &Place::position);
+  return place == stream->second.end() ? 0 : place->position;
 }
 
 MemoryEventLog::MemoryEventLog(Scheduler& scheduler, EventPool& pool, MemoryLogDisk& disk,
@@ -158,6 +167,7 @@ void MemoryEventLog::read_stream(StreamRange range, std::size_t bytes_max,
                                               " is in the simulated event log"));
   } else {
     std::size_t bytes = 0;
+    std::uint64_t proven = 0;  // position of the last checkpoint
     const std::vector<Place>& places = stream->second;
     for (auto place = std::ranges::upper_bound(
              places, std::pair(range.incarnation, range.after), {},
@@ -173,6 +183,12 @@ void MemoryEventLog::read_stream(StreamRange range, std::size_t bytes_max,
       }
       bytes += stored.bytes.size();
       result->events.push_back(pool_.restore(stored.span()));
+      if (!range.proofs) continue;
+      const std::uint64_t proof = disk_.checkpoint_behind(place->position, range.origin);
+      if (proof > proven) {
+        proven = proof;
+        result->checkpoints.push_back(pool_.restore(disk_.events[proven - 1].span()));
+      }
     }
   }
   scheduler_.post([reply = std::move(reply), result = std::move(result), alive = alive_]() mutable {

@@ -43,6 +43,8 @@ struct MemoryLogDisk {
   void add(const Event& event);
   // The first at or after `from` whose kind the pattern may match; one past the newest event: there is none.
   std::uint64_t next_of(const Pattern& pattern, std::uint64_t from) const;
+  // Of the checkpoint with which the commit ended that has brought an origin's event there; 0: there is none.
+  std::uint64_t checkpoint_behind(std::uint64_t position, std::string_view origin) const;
 };
 
 struct MemoryEventLogOptions {

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "bus/checkpoint.h"
+#include "tests/bus/test_keys.h"
+
 namespace supercloud {
 
 Event TestStreams::seal(Draft draft, std::string_view actor) {
@@ -34,6 +37,11 @@ Event TestStreams::other(EventPool& pool, std::string_view actor, std::string_vi
   Draft draft = pool.draft(vm);
   draft.payload().initMigrationProgress();
   return seal(std::move(draft), actor);
+}
+
+Event TestStreams::checkpoint(EventPool& pool, const std::vector<Event>& events,
+                              const std::string& signer) {
+  return seal(KeyNotary(pool, node_, test_key(signer)).checkpoint(events), "log");
 }
 
 Event TestStreams::heartbeat(EventPool& pool) {
@@ -89,6 +97,7 @@ void BusProcess::on_history(StreamRange range, Reply<StreamPart> reply) {
     }
     part.events.push_back(event);
   }
+  if (range.proofs) part.checkpoints = checkpoints;
   reply(std::move(part));
 }
 

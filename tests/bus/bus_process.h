@@ -20,6 +20,8 @@ class TestStreams {
 
   // vm.dirty_rate about `vm`, by `actor`.
   Event event(EventPool& pool, std::string_view actor, std::string_view vm);
+  // bus.checkpoint of these, which are this node's, signed with the test_key() of `signer`.
+  Event checkpoint(EventPool& pool, const std::vector<Event>& events, const std::string& signer);
   // migration.progress: another first token.
   Event other(EventPool& pool, std::string_view actor, std::string_view vm);
   Event heartbeat(EventPool& pool);
@@ -49,6 +51,7 @@ class BusProcess final : public BusReceiver {
     bus.reset();
     events.clear();
     log.clear();
+    checkpoints.clear();
   }
 
   // BusReceiver
@@ -84,7 +87,8 @@ class BusProcess final : public BusReceiver {
   TestStreams streams;
   bool keeps_log = false;  // else whoever asks is told that there is none
   std::vector<Event> log;
-  std::size_t asked = 0;  // how often for what is in it
+  std::vector<Event> checkpoints;  // that it has of them
+  std::size_t asked = 0;           // how often for what is in it
   std::vector<Event> events;
   std::vector<BusGap> gaps;
   std::vector<std::string> rejected;

@@ -31,8 +31,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto second = decode_question(encode_question(*question));
     if (!second.ok() || encode_question(*second) != encode_question(*question)) std::abort();
   }
-  const StreamRange range{"a/b", 1, {""}, 0, UINT64_MAX};
-  if (const auto answer = decode_answer(frame, range); answer.ok() && answer->through == 0)
-    std::abort();  // it gets on
+  for (const bool proofs : {false, true}) {
+    const StreamRange range{"a/b", 1, {""}, 0, UINT64_MAX, proofs};
+    if (const auto answer = decode_answer(frame, range); answer.ok() && answer->through == 0)
+      std::abort();  // it gets on
+  }
   return 0;
 }

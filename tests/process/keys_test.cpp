@@ -97,6 +97,19 @@ TEST_F(KeysProgram, CertificatesAreOfTheClustersOwnAuthority) {
   EXPECT_THAT(said(own).err, HasSubstr("is the authority's own certificate"));
 }
 
+TEST_F(KeysProgram, WhatALogTakesIsSigned) {
+  for (const char* name : {"a", "alice"}) make_key(name);
+  enrol("a", {"--node"});
+  enrol("alice", {"--subscribe", ">", "--requests"});
+  start_node("a", "");
+  const Said all = run(as("alice", {"events", "--cluster", "pair", "--since", "start"}));
+  EXPECT_THAT(all.out, HasSubstr("node.joined"));
+  EXPECT_THAT(all.out, Not(HasSubstr("bus.checkpoint"))) << "nobody asked for them";
+  const Said checkpoints =
+      run(as("alice", {"events", "--cluster", "pair", "--since", "start", "bus.checkpoint.>"}));
+  EXPECT_THAT(checkpoints.out, HasSubstr("signed by a")) << checkpoints.err;
+}
+
 TEST_F(KeysProgram, WhoMayMakeRequestsMayMeasureTheWayBetweenNodes) {
   for (const char* name : {"a", "b", "alice", "dora"}) make_key(name);
   for (const char* name : {"a", "b"}) enrol(name, {"--node"});

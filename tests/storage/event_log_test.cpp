@@ -304,6 +304,40 @@ TEST_P(EveryEventLog, reads_a_stream_in_parts_of_one_event_at_least) {
   }
 }
 
+TEST_P(EveryEventLog, gives_the_checkpoints_of_a_stream_that_is_to_be_proven) {
+  // As in an archive: what commits took, each with its checkpoint behind it, and another node's between them.
+  const auto commit = [&](std::uint64_t checkpoint, std::vector<Event> events) {
+    events.push_back(stored_event(on().pool, 70 + checkpoint, "web1", "node-b/executor"));
+    events.push_back(stored_checkpoint(on().pool, checkpoint, "node-b/log"));
+    events.push_back(stored_checkpoint(on().pool, checkpoint, "node-a/log"));
+    ASSERT_TRUE(append(std::move(events)).ok());
+  };
+  commit(1, {event(1), event(2)});
+  commit(2, {event(4, "web1", "node-a/other")});
+  commit(3, {event(3), event(4), event(7)});
+  ASSERT_TRUE(append({event(8)}).ok());  // has none
+  const auto proofs = [&](std::uint64_t after, std::uint64_t up_to, std::size_t bytes_max) {
+    StreamRange asked = range(after, up_to);
+    asked.proofs = true;
+    const auto part = stream(asked, bytes_max);
+    EXPECT_TRUE(part.ok()) << part.status();
+    Sequences found;
+    for (const Event& each : part->checkpoints) {
+      EXPECT_EQ(each.origin(), "node-a/log");
+      found.push_back(each.sequence());
+    }
+    return found;
+  };
+  constexpr std::size_t all = 1 << 20;
+  EXPECT_EQ(proofs(0, 9, all), (Sequences{1, 3}));
+  EXPECT_EQ(proofs(0, 2, all), (Sequences{1}));
+  EXPECT_EQ(proofs(2, 3, all), (Sequences{3}));
+  EXPECT_EQ(proofs(4, 6, all), Sequences{}) << "nothing is in that part";
+  EXPECT_EQ(proofs(1, 9, 1), (Sequences{1})) << "of what the part has";
+  EXPECT_EQ(proofs(7, 9, all), Sequences{});
+  EXPECT_TRUE(stream(range(0, 9))->checkpoints.empty()) << "nobody asked for them";
+}
+
 TEST_P(EveryEventLog, knows_nothing_of_a_stream_that_is_not_in_it) {
   ASSERT_TRUE(append({event(1), event(2)}).ok());
   StreamRange other = range(0, 5);
