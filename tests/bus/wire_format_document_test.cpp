@@ -316,8 +316,9 @@ TEST(WireFormatDocument, a_checkpoint_proves_the_event) {
       KeyPair::parse("ed25519-secret:nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").value();
   Draft draft = KeyNotary(pool, "node-a", key).checkpoint({*event});
   ASSERT_TRUE(draft.set_topic().ok());
+  const std::string origin = checkpoint_origin("node-a");
   Envelope envelope;
-  envelope.origin = checkpoint_origin("node-a");
+  envelope.origin = origin;
   envelope.incarnation = event->incarnation();
   envelope.sequence = 3;
   for (std::uint64_t& previous : envelope.previous) previous = 2;
