@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "actors/archive/archive.h"
+#include "actors/reading/log_page.h"
 
 namespace supercloud {
 
@@ -66,12 +67,7 @@ void Past::read_from(const Source& source, std::size_t pattern, std::uint64_t fr
     check();
     return;
   }
-  const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
-    auto read = builder.initReadLog();
-    read.setFrom(from);
-    read.setPattern(patterns[pattern]);
-    read.setLimit(options_.page_events);
-  });
+  const auto request = read_log_request(from, patterns[pattern], options_.page_events);
   context_.request(
       {source.node, source.archive ? archive_actor : options_.answered_by}, request,
       options_.deadline,

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/reading/log_page.h"
 #include "cli/cluster_target.h"
 #include "storage/rocks_event_log.h"
 
@@ -29,12 +30,7 @@ absl::Status read_live(const NodeEntry& node, const Kept& kept, const Pattern& p
                        EventPool& pool, ClusterClient& client, std::vector<Event>& events) {
   std::uint64_t from = 0;
   while (true) {
-    const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
-      auto read = builder.initReadLog();
-      read.setFrom(from);
-      read.setPattern(pattern.text());
-      read.setLimit(page_events);
-    });
+    const auto request = read_log_request(from, pattern.text(), page_events);
     const auto response = client.ask({node.name, kept.actor}, request, page_deadline);
     if (!response.ok()) return response.status();
     if (!response->reader().isLog())

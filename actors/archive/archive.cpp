@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/reading/log_page.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -145,12 +146,7 @@ void Archive::ask(const std::string& node, Source& source) {
   source.looked = context_.now();
   context_.cancel(std::exchange(source.timer, 0));
   ++under_way_;
-  const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
-    auto read = builder.initReadLog();
-    read.setFrom(source.next);
-    read.setPattern(wire_);
-    read.setLimit(options_.page_events);
-  });
+  const auto request = read_log_request(source.next, wire_, options_.page_events);
   context_.request({node, "log"}, request, options_.deadline,
                    [this, node, generation = source.generation](
                        const absl::StatusOr<Message<schema::Response>>& response) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/gateway/cloud_event.h"
+#include "actors/reading/log_page.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -143,12 +144,7 @@ void GatewayHub::ask() {
     metrics_.pages_waiting = wanted_.size();
     ++metrics_.pages;
     ++under_way_;
-    const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
-      auto read = builder.initReadLog();
-      read.setFrom(wanted.from);
-      read.setPattern(wanted.pattern);
-      read.setLimit(options_.page_events);
-    });
+    const auto request = read_log_request(wanted.from, wanted.pattern, options_.page_events);
     const Address to = wanted.source.address();
     // In a turn of its own: a bus may answer at once, from within a reading's call.
     const auto then = [this, alive = std::weak_ptr(alive_),

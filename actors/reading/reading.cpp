@@ -1,7 +1,6 @@
 #include "actors/reading/reading.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,10 +36,6 @@ bool may_be_volatile(const Pattern& pattern) {
     if (event == "*" || event == ">" || event == topic_token(topic, 1)) return true;
   }
   return false;
-}
-
-auto order_of(const Event& event) {
-  return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
 }
 
 bool begins_with(std::string_view topic, std::string_view prefix) {
@@ -231,8 +226,9 @@ void Reading::step() {
       continue;
     }
     const Event event = next->front();
-    if (!give(event)) return wait();
-    if (next == &pending_) note_heard(event);
+    const bool heard = next == &pending_;
+    if (!give(event, heard)) return wait();
+    if (heard) note_heard(event);
     next->pop_front();
   }
 }
@@ -240,11 +236,24 @@ void Reading::step() {
 void Reading::hear(const Event& event) {
   if (done_ || !attached_ || !begins_with(event.topic(), prefix_)) return;
   if (live_) {
-    if (!give(event)) return end(SlowReader::buffer);
+    if (!give(event, true)) return end(SlowReader::buffer);
     return note_heard(event);
   }
   if (pending_.size() >= pending_max) return end(SlowReader::behind);
   pending_.push_back(event);
+}
+
+std::deque<Event> Reading::again() {
+  past_ = true;
+  attached_ = live_ = done_ = false;
+  floors_ = stands_;
+  heard_.clear();
+  logs_.clear();
+  absent_.clear();
+  to_tell_.clear();
+  told_.clear();
+  open_logs();
+  return std::exchange(pending_, {});
 }
 
 void Reading::missed(const BusGap& gap) {
@@ -263,7 +272,7 @@ void Reading::missed(const BusGap& gap) {
 }
 
 // False: no room; it is given again.
-bool Reading::give(const Event& event) {
+bool Reading::give(const Event& event, bool heard) {
   const Stand stand{event.incarnation(), event.sequence()};
   const auto stood = stands_.find(event.origin());
   if (stood != stands_.end() && stand <= stood->second) return true;
@@ -271,7 +280,7 @@ bool Reading::give(const Event& event) {
     pass(event, false);
     return true;
   }
-  if (!tell_missing(event)) return false;
+  if (!tell_missing(event, heard)) return false;
   if (!cursor_.pattern.matches(event.topic())) {
     // Only who reads passing events has to know how far an origin was that said nothing else to them.
     pass(event, passing_ || cursor_.find(event.origin()) != nullptr);
@@ -303,14 +312,15 @@ bool Reading::offer(std::string_view origin, Stand stand, const Told& told) {
   return false;
 }
 
-bool Reading::tell_missing(const Event& event) {
-  MissedEvents missed{.origin = str(event.origin()), .incarnation = event.incarnation()};
+bool Reading::tell_missing(const Event& event, bool heard) {
+  MissedEvents missed{
+      .origin = str(event.origin()), .incarnation = event.incarnation(), .heard = heard};
   // The host hears all of an origin, one after another.
-  const auto heard = heard_.find(event.origin());
-  if (heard != heard_.end() && heard->second.incarnation == event.incarnation()) {
+  const auto before_it = heard_.find(event.origin());
+  if (before_it != heard_.end() && before_it->second.incarnation == event.incarnation()) {
     const auto stood = stands_.find(event.origin());
     const Stand last =
-        stood == stands_.end() ? heard->second : std::max(heard->second, stood->second);
+        stood == stands_.end() ? before_it->second : std::max(before_it->second, stood->second);
     const std::uint64_t previous = event.previous(tokens_in(prefix_));
     if (previous <= last.sequence) return true;
     missed.after = last.sequence;

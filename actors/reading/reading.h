@@ -18,6 +18,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -28,6 +29,11 @@
 
 namespace supercloud {
 
+// The order in which events of several logs are given.
+inline auto order_of(const Event& event) {
+  return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
+}
+
 // What a reader was not given, and cannot be.
 struct MissedEvents {
   std::string origin;  // or a node: all origins of it
@@ -35,6 +41,8 @@ struct MissedEvents {
   std::uint64_t after = 0;             // (after, up_to] of the origin is missing in part or whole
   std::optional<std::uint64_t> up_to;  // nothing: nobody knows how far
   std::string why;
+  // Noticed by an event that was heard, not read: a log may have by now what is missing.
+  bool heard = false;
 };
 
 // Why a reading ends though its reader has not gone.
@@ -100,6 +108,18 @@ class Reading {
   void step();
   void hear(const Event& event);
   void missed(const BusGap& gap);
+  // Reads the logs once more, from where it stands, for what did not come otherwise; also when it has ended. What was heard and not given
+  // is returned, for the host to remember. Pages that were asked for before must not be handed to it any more; step() goes on.
+  [[nodiscard]] std::deque<Event> again();
+  // Whether it takes what is heard.
+  bool attached() const { return attached_; }
+  // The newest of the origin that was passed; null: none.
+  const Stand* stand(std::string_view origin) const {
+    const auto found = stands_.find(origin);
+    return found == stands_.end() ? nullptr : &found->second;
+  }
+  // Whether it may match volatile events, which are in no log.
+  bool passing() const { return passing_; }
   bool done() const { return done_; }
   bool live() const { return live_; }
   // Where it stands.
@@ -124,10 +144,10 @@ class Reading {
   void take_page(const Source& source, bool attached, const ReadingHost::Page& page);
   bool is_of(const Event& event, const Source& source);
   std::deque<Event>* earliest();
-  bool give(const Event& event);
+  bool give(const Event& event, bool heard);
   template <class Told>
   bool offer(std::string_view origin, Stand stand, const Told& told);
-  bool tell_missing(const Event& event);
+  bool tell_missing(const Event& event, bool heard);
   bool tell(const MissedEvents& missed);
   std::optional<Stand> passed_before(const Event& event) const;
   std::size_t chain_tokens() const;
@@ -140,10 +160,10 @@ class Reading {
   ReadingHost& host_;
   ReadingSink& sink_;
   Cursor cursor_;  // what the reader has been told
-  const bool past_;
+  bool past_;
   const std::optional<std::uint32_t> limit_;
   const std::string prefix_;  // whole tokens that all of its topics begin with
-  const bool passing_;        // it may match volatile events, which are in no log
+  const bool passing_;
 
   // All origins, also those for which the cursor has no room, and those of before its start.
   std::map<std::string, Stand, std::less<>> stands_;
