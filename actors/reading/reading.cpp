@@ -246,7 +246,6 @@ void Reading::hear(const Event& event) {
 std::deque<Event> Reading::again() {
   past_ = true;
   attached_ = live_ = done_ = false;
-  floors_ = stands_;
   heard_.clear();
   logs_.clear();
   absent_.clear();

@@ -94,7 +94,7 @@ class MarketWorld : public testing::Test {
     std::unique_ptr<TestNode>& node = nodes[name];
     if (!node) node = std::make_unique<TestNode>();
     node->log = std::make_unique<MemoryEventLog>(scheduler, node->pool, node->disk);
-    node->bus = std::make_unique<SimulatedBus>(name, network, scheduler, node->pool);
+    node->bus = std::make_unique<SimulatedBus>(name, network, scheduler, node->pool, bus_options);
     NodeOptions options;
     options.name = name;
     options.random_seed = 7;
@@ -184,6 +184,7 @@ class MarketWorld : public testing::Test {
 
   VirtualScheduler scheduler;
   SimulatedNetwork network;
+  SimulatedBusOptions bus_options;  // of nodes that start from now on
   MemoryLeaseDisk lease_disk;
   MemoryLeaseTable leases;
   MarketClock market;
