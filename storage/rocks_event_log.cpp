@@ -11,32 +11,16 @@
 #include "core/notary.h"
 #include "storage/origin_book.h"
 #include "storage/rocks_folder.h"
+#include "storage/rocks_log_rows.h"
+#include "storage/rocks_retention.h"
 #include "storage/worker.h"
 
 namespace supercloud {
 namespace {
 
-constexpr std::uint32_t log_format = 1;
-constexpr std::size_t events_family = 0;
-constexpr std::size_t origins_family = 1;
-constexpr std::size_t streams_family = 2;
 constexpr char reserved_mark = '\xff';
-constexpr std::uint64_t first_position = 1;
+constexpr std::uint64_t first_position = RetainedPast::first;
 constexpr std::uint64_t index_every = 1024;  // positions, where a log without it is indexed
-
-std::string origin_key(std::string_view origin, std::string_view prefix) {
-  std::string key;
-  key.push_back(static_cast<char>(origin.size() >> 8U & 0xffU));
-  key.push_back(static_cast<char>(origin.size() & 0xffU));
-  key.append(origin);
-  key.append(prefix);
-  return key;
-}
-
-// Sorted by sequence within an origin's incarnation.
-std::string stream_key(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence) {
-  return origin_key(origin, to_big_endian(incarnation)) + to_big_endian(sequence);
-}
 
 std::string origin_value(std::uint64_t incarnation, std::uint64_t sequence) {
   return to_big_endian(incarnation) + to_big_endian(sequence);
@@ -57,7 +41,8 @@ struct Append {
 RocksFolderOptions folder_options(const RocksEventLogOptions& options) {
   return {.path = options.path,
           .kind = "event log",
-          .format = log_format,
+          .format = RocksRetention::format,
+          .format_made = RocksRetention::format_of_all,
           .owner = options.node,
           .families = {{"events", true}, {"origins"}, {"streams", true}},
           .env = options.env};
@@ -82,13 +67,13 @@ void note(OriginBook& book, const Append& append) {
 
 struct RocksEventLog::State {
   State(Scheduler& s, EventPool& p, RocksEventLogOptions o)
-      : scheduler(s), pool(p), options(std::move(o)) {}
+      : scheduler(s), pool(p), options(std::move(o)), retention(options.retention, p) {}
 
   // Worker side.
   absl::Status load();
   absl::Status recover();
   absl::Status take_back(std::uint64_t from);
-  absl::Status write(const std::deque<Append>& appends);
+  absl::Status write(const std::deque<Append>& appends, absl::Time now);
   absl::StatusOr<LogPage> read(std::uint64_t from, const Pattern& pattern, std::size_t limit) const;
   absl::StatusOr<StreamPart> read_stream(const StreamRange& range, std::size_t bytes_max) const;
   // Of each commit that `part` is of, whose last event it is.
@@ -109,6 +94,7 @@ struct RocksEventLog::State {
   std::uint64_t next_position = first_position;
   std::uint64_t acknowledged = 0;  // number of the last commit whose publishers know of it
   OriginBook stored;               // as of the last commit, on the worker's side
+  RocksRetention retention;        // likewise
 
   OriginBook book;  // as of the last reply, on the scheduler's
 
@@ -140,18 +126,23 @@ absl::Status RocksEventLog::State::load() {
     }
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "reading origins");
+  if (absl::Status loaded = retention.load(*folder); !loaded.ok()) return loaded;
 
   std::unique_ptr<rocksdb::Iterator> last = folder->rows(events_family);
   last->SeekToLast();
   if (!last->status().ok()) return folder->explain(last->status(), "reading its end");
-  next_position = first_position;
+  next_position = retention.past().begins();
   if (last->Valid()) {
-    next_position = from_big_endian(view(last->key())) + 1;
+    next_position = std::max(next_position, from_big_endian(view(last->key())) + 1);
     const rocksdb::Slice value = last->value();
     // A damaged one is told when it is read.
     const absl::StatusOr<Event> event =
         pool.parse(Bytes(reinterpret_cast<const std::byte*>(value.data()), value.size()));
     if (event.ok()) found.note_time(event->time());
+  }
+  if (!read_only) {
+    if (absl::Status counted = retention.count(*folder, next_position); !counted.ok())
+      return counted;
   }
   identity = folder->identity();
   acknowledged = folder->commits();
@@ -163,10 +154,14 @@ absl::Status RocksEventLog::State::recover() {
   if (absl::Status opened = folder->reopen(); !opened.ok()) return opened;
   // The failed append, or a failed taking back, had reached the disk after all, but its publisher was told that it had not.
   // What the folder knew before the reopening says nothing: an earlier one may have got as far as reading it.
-  if (folder->commits() == acknowledged) return absl::OkStatus();
-  if (absl::Status taken = take_back(next_position); !taken.ok()) return taken;
-  acknowledged = folder->commits();
-  return absl::OkStatus();
+  // What it forgot with that append stays forgotten.
+  if (absl::Status loaded = retention.load(*folder); !loaded.ok()) return loaded;
+  if (folder->commits() != acknowledged) {
+    if (absl::Status taken = take_back(next_position); !taken.ok()) return taken;
+    acknowledged = folder->commits();
+    if (absl::Status loaded = retention.load(*folder); !loaded.ok()) return loaded;
+  }
+  return retention.count(*folder, next_position);
 }
 
 absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
@@ -189,11 +184,12 @@ absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
   if (!rows->status().ok()) return folder->explain(rows->status(), "taking back a failed append");
   rows.reset();
   put_origins(batch, stored);
+  retention.uncount(batch);
   return folder->commit(batch);
 }
 
-absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
-  if (folder->failed() || folder->commits() != acknowledged) {
+absl::Status RocksEventLog::State::write(const std::deque<Append>& appends, absl::Time now) {
+  if (folder->failed() || folder->commits() != acknowledged || !retention.loaded()) {
     if (absl::Status recovered = recover(); !recovered.ok()) return recovered;
   }
   RocksChanges batch;
@@ -208,6 +204,7 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
         batch.put(streams_family, stream_key(event.origin(), event.incarnation(), event.sequence()),
                   to_big_endian(position));
       }
+      retention.take(bytes.size());
       batch.put(events_family, to_big_endian(position++),
                 std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
       for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
@@ -225,10 +222,12 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends) {
   }
   for (const auto& [key, value] : rows) batch.put(origins_family, key, value);
   if (position == next_position && rows.empty()) return absl::OkStatus();
+  retention.forget(*folder, batch, next_position, position, now);
   if (absl::Status committed = folder->commit(batch); !committed.ok()) return committed;
   next_position = position;
   acknowledged = folder->commits();
   for (const Append& append : appends) note(stored, append);
+  retention.committed(*folder);
   return absl::OkStatus();
 }
 
@@ -237,6 +236,13 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
   if (absl::Status status = closed(); !status.ok()) return status;
   LogPage page;
   page.next = std::max(from, first_position);
+  page.begins = retention.past().begins_of_page();
+  const std::uint64_t begins = retention.past().begins();
+  // Below the beginning are only those that are kept.
+  const auto missing = [&](std::uint64_t position) {
+    const std::uint64_t expected = std::max(page.next, begins);
+    return position > expected ? expected : 0;
+  };
   std::size_t bytes = 0;
   std::size_t looks = 0;
   std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
@@ -250,9 +256,8 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
       return page;
     }
     ++looks;
-    if (position != page.next) {
-      return folder->damaged(absl::StrCat("event ", page.next, " is missing"));
-    }
+    if (const std::uint64_t lost = missing(position); lost != 0)
+      return folder->damaged(absl::StrCat("event ", lost, " is missing"));
     absl::StatusOr<Event> event = parse(position, view(rows->value()));
     if (!event.ok()) return event.status();
     page.next = position + 1;
@@ -261,9 +266,8 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
     page.events.push_back(*std::move(event));
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "reading events");
-  if (!read_only && page.next < next_position) {
-    return folder->damaged(absl::StrCat("event ", page.next, " is missing"));
-  }
+  if (const std::uint64_t lost = read_only ? 0 : missing(next_position); lost != 0)
+    return folder->damaged(absl::StrCat("event ", lost, " is missing"));
   page.end = true;
   return page;
 }
@@ -295,7 +299,10 @@ absl::StatusOr<std::uint64_t> RocksEventLog::State::position_of(const StreamRang
     return absl::NotFoundError(absl::StrCat("nothing of ", range.origin, ":", range.incarnation,
                                             " is in the event log in ", options.path));
   }
-  return from_big_endian(view(rows->value()));
+  const std::uint64_t position = from_big_endian(view(rows->value()));
+  const RetainedPast& past = retention.past();
+  return std::min(position,
+                  past.kept_of(range.origin, range.incarnation, range.after).value_or(position));
 }
 
 absl::StatusOr<StreamPart> RocksEventLog::State::read_stream(const StreamRange& range,
@@ -468,7 +475,8 @@ void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation>
   }
   // Takes all that waits by then, up to a size: the later appends' own tasks find nothing left to do. The state is kept alive
   // by the completion alone, and never freed by the worker, whose thread it owns.
-  Task commit = [state = state_.get(), weak = std::weak_ptr<State>(state_)] {
+  Task commit = [now = state_->scheduler.clock().wall(), state = state_.get(),
+                 weak = std::weak_ptr<State>(state_)] {
     std::deque<Append> batch;
     {
       const std::lock_guard lock(state->mutex);
@@ -480,7 +488,7 @@ void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation>
       }
     }
     if (batch.empty()) return;
-    absl::Status written = state->write(batch);
+    absl::Status written = state->write(batch, now);
     state->scheduler.post([weak, batch = std::move(batch), written = std::move(written)]() mutable {
       for (Append& append : batch) {
         if (const std::shared_ptr<State> alive = weak.lock(); alive && written.ok()) {

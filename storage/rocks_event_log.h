@@ -6,6 +6,12 @@
 //                     trailing 0xff: its incarnation and the sequences reserved
 //   family "streams": length of origin (2 bytes big-endian), origin, incarnation, sequence (8 bytes big-endian each) -> position
 //                     of that event (8 bytes big-endian): of the first of its origin in each commit
+//   family "default": "retained" -> first position from which on it has all events, number of those it keeps of what was before,
+//                     bytes of events from there up to a position, that position (8 bytes big-endian each); not there: it has all
+//
+// What retention.h has it forget goes with an append, in the same batch as the new "retained"; a row of "streams" stays for each stream
+// whose events are forgotten. From the first time on its format is 2, and programs that know 1 refuse it as newer: to them positions that
+// are missing are damage. A log that has forgotten nothing has format 1.
 //
 // An append is one write batch with one sync; appends that wait together share it. What an append left behind that was answered
 // with an error is taken out again before the next one.
@@ -19,6 +25,7 @@
 #include "core/event_log.h"
 #include "core/scheduler.h"
 #include "storage/log_image.h"
+#include "storage/retention.h"
 
 namespace rocksdb {
 class Env;
@@ -28,7 +35,8 @@ namespace supercloud {
 
 struct RocksEventLogOptions {
   std::string path;
-  std::string node;                        // whose log it is; another node's is refused
+  std::string node;  // whose log it is; another node's is refused
+  Retention retention;
   std::size_t queue_max = 65536;           // calls that may wait; more are ResourceExhausted
   std::size_t commit_bytes_max = 8 << 20;  // of the events that share one sync
   std::size_t page_bytes_max = 4 << 20;    // of a page's events

@@ -18,6 +18,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
+#include "rocksdb/experimental.h"
 #include "rocksdb/options.h"
 #include "rocksdb/sst_file_writer.h"
 #include "rocksdb/write_batch.h"
@@ -337,7 +338,7 @@ absl::Status RocksFolder::check_what_it_is(std::uint64_t synced) {
                                                       *kind, "', not the ", options_.kind,
                                                       "; name another folder"));
   }
-  const absl::StatusOr<std::string> format = meta("format");
+  const absl::StatusOr<std::string> format = meta(format_key);
   std::uint32_t number = 0;
   if (!format.ok() || !absl::SimpleAtoi(*format, &number)) return damaged("it has no format");
   if (number > options_.format) {
@@ -365,7 +366,7 @@ absl::Status RocksFolder::describe_new() {
   identity_ = new_identity();
   RocksChanges changes;
   changes.put(RocksChanges::in_default, "kind", options_.kind);
-  changes.put(RocksChanges::in_default, "format", absl::StrCat(options_.format));
+  changes.put(RocksChanges::in_default, format_key, absl::StrCat(options_.format_made));
   changes.put(RocksChanges::in_default, "owner", options_.owner);
   changes.put(RocksChanges::in_default, "identity", identity_);
   return commit(changes);
@@ -395,6 +396,8 @@ absl::Status RocksFolder::commit(const RocksChanges& changes) {
     const std::size_t index = row.family == RocksChanges::in_default ? 0 : row.family + 1;
     if (row.value) {
       add(batch.Put(handles_[index], row.key, *row.value));
+    } else if (!row.end.empty()) {
+      add(batch.DeleteRange(handles_[index], row.key, row.end));
     } else {
       add(batch.Delete(handles_[index], row.key));
     }
@@ -444,6 +447,14 @@ absl::Status RocksFolder::ingest(std::size_t family, absl::FunctionRef<const Row
     status = db_->IngestExternalFile(handle, {file}, options);
   }
   return status.ok() ? absl::OkStatus() : explain(status, "writing to it");
+}
+
+void RocksFolder::suggest_compaction(std::size_t family, const std::string& from,
+                                     const std::string& to) const {
+  const rocksdb::Slice begin(from), end(to);
+  // Without it the space comes back later.
+  rocksdb::experimental::SuggestCompactRange(db_.get(), handles_[family + 1], &begin, &end)
+      .PermitUncheckedError();
 }
 
 absl::Status RocksFolder::reopen() {

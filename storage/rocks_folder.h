@@ -43,10 +43,14 @@ class RocksChanges {
   static constexpr std::size_t in_default = SIZE_MAX;  // the family "default"
 
   void put(std::size_t family, std::string key, std::string value) {
-    rows_.push_back({family, std::move(key), std::move(value)});
+    rows_.push_back({family, std::move(key), std::move(value), ""});
   }
   void erase(std::size_t family, std::string key) {
-    rows_.push_back({family, std::move(key), std::nullopt});
+    rows_.push_back({family, std::move(key), std::nullopt, ""});
+  }
+  // All rows from `key` up to, but not with, `end`; of a large family.
+  void erase_range(std::size_t family, std::string key, std::string end) {
+    rows_.push_back({family, std::move(key), std::nullopt, std::move(end)});
   }
 
  private:
@@ -55,6 +59,7 @@ class RocksChanges {
     std::size_t family;
     std::string key;
     std::optional<std::string> value;
+    std::string end;  // empty: one row
   };
   std::vector<Row> rows_;
 };
@@ -63,6 +68,7 @@ struct RocksFolderOptions {
   std::string path;
   std::string kind;                   // "event log", "lease table"
   std::uint32_t format = 1;           // newer ones are refused
+  std::uint32_t format_made = 1;      // of a new one: programs that know no newer one can use it
   std::string owner;                  // name of the node or cluster whose it is; empty: whoever's
   std::vector<RocksFamily> families;  // column families besides "default"
   rocksdb::Env* env = nullptr;        // its files; the operating system's where null
@@ -71,6 +77,8 @@ struct RocksFolderOptions {
 // Thread-bound to whichever thread its owner uses for blocking work.
 class RocksFolder {
  public:
+  static constexpr const char* format_key = "format";  // in "default": its owner may raise it
+
   // Creates it where there is none. ResourceExhausted: disk full. DataLoss: damaged. FailedPrecondition: in use, newer, someone
   // else's, or of another kind. Each names the path and a cure.
   static absl::StatusOr<std::unique_ptr<RocksFolder>> open(RocksFolderOptions options);
@@ -101,6 +109,10 @@ class RocksFolder {
     std::string_view key, value;
   };
   absl::Status ingest(std::size_t family, absl::FunctionRef<const RowView*()> next);
+  // Has RocksDB give back, some time soon, the space of what was erased there. Does not wait.
+  void suggest_compaction(std::size_t family, const std::string& from, const std::string& to) const;
+  // A row of "default". NotFound: not there.
+  absl::StatusOr<std::string> meta(std::string_view key) const;
   bool failed() const { return failed_; }
   // Closes and opens again; then the database tells what became of the commit that failed.
   absl::Status reopen();
@@ -124,7 +136,6 @@ class RocksFolder {
   void close_database();
   // Default first, then the options' families, then those of a newer program.
   void order_handles();
-  absl::StatusOr<std::string> meta(std::string_view key) const;
   struct Mark {
     std::uint64_t commits = 0;  // 0: none yet
     std::uint64_t sum = 0;

@@ -48,7 +48,11 @@ void MemoryLogDisk::add(const Event& event) {
   std::memcpy(copy, bytes.data(), bytes.size());
   const auto offset = event.topic().data() - reinterpret_cast<const char*>(bytes.data());
   const std::string_view topic(copy + offset, event.topic().size());
-  events.push_back({topic, {copy, bytes.size()}, event.time()});
+  events.push_back({topic,
+                    {copy, bytes.size()},
+                    event.time(),
+                    retention_of(event.type()) == schema::Retention::LATEST});
+  past.take(bytes.size());
   origins.add(event);
   const std::string_view kind = topic.substr(0, topic.find('.', topic.find('.') + 1) + 1);
   auto found = by_kind.find(kind);
@@ -57,6 +61,20 @@ void MemoryLogDisk::add(const Event& event) {
   auto stream = by_origin.find(event.origin());
   if (stream == by_origin.end()) stream = by_origin.try_emplace(std::string(event.origin())).first;
   stream->second.push_back({event.incarnation(), event.sequence(), events.size()});
+}
+
+void MemoryLogDisk::forget(const Retention& limits, std::uint64_t stored, std::uint64_t next,
+                           absl::Time now) {
+  const std::size_t step = RetainedPast::step(next - stored);
+  for (std::size_t passed = 0; passed < step && past.begins() + 1 < stored; ++passed) {
+    const Stored& oldest = events[past.begins() - 1];
+    if (!past.over(limits, next, now, oldest.time)) return;
+    past.pass({.position = past.begins(),
+               .time = oldest.time,
+               .latest = oldest.latest,
+               .bytes = oldest.bytes.size(),
+               .topic = oldest.topic});
+  }
 }
 
 std::uint64_t MemoryLogDisk::next_of(const Pattern& pattern, std::uint64_t from) const {
@@ -82,7 +100,11 @@ std::uint64_t MemoryLogDisk::checkpoint_behind(std::uint64_t position,
 
 MemoryEventLog::MemoryEventLog(Scheduler& scheduler, EventPool& pool, MemoryLogDisk& disk,
                                MemoryEventLogOptions options)
-    : scheduler_(scheduler), pool_(pool), disk_(disk), latency_(options.sync_latency) {}
+    : scheduler_(scheduler),
+      pool_(pool),
+      disk_(disk),
+      retention_(options.retention),
+      latency_(options.sync_latency) {}
 
 MemoryEventLog::~MemoryEventLog() {
   *alive_ = false;
@@ -105,7 +127,10 @@ void MemoryEventLog::synced() {
   std::deque<Append> done = std::exchange(syncing_, {});
   const bool full = full_;
   if (!full) {
+    const std::uint64_t stored = disk_.events.size() + 1;
     for (const Append& append : done) store(append);
+    const std::uint64_t next = disk_.events.size() + 1;
+    if (!retention_.keeps_all()) disk_.forget(retention_, stored, next, scheduler_.clock().wall());
   }
   // The next sync is under way before anyone hears of this one: a reply may append, or destroy the log.
   if (!waiting_.empty()) start_sync();
@@ -140,6 +165,7 @@ void MemoryEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit
   absl::StatusOr<LogPage> result = LogPage{};
   LogPage& page = *result;
   page.next = std::max<std::uint64_t>(from, 1);
+  page.begins = disk_.past.begins_of_page();
   page.end = true;
   for (page.next = disk_.next_of(pattern, page.next); page.next <= disk_.events.size();
        page.next = disk_.next_of(pattern, page.next + 1)) {
@@ -148,7 +174,7 @@ void MemoryEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit
       break;
     }
     const MemoryLogDisk::Stored& stored = disk_.events[page.next - 1];
-    if (!pattern.matches(stored.topic)) continue;
+    if (!pattern.matches(stored.topic) || !disk_.past.keeps(stored.topic, page.next)) continue;
     page.events.push_back(pool_.restore(stored.span()));
   }
   scheduler_.post([reply = std::move(reply), result = std::move(result), alive = alive_]() mutable {
@@ -176,7 +202,7 @@ void MemoryEventLog::read_stream(StreamRange range, std::size_t bytes_max,
          place->sequence <= range.up_to;
          ++place) {
       const MemoryLogDisk::Stored& stored = disk_.events[place->position - 1];
-      if (!range.has(stored.topic)) continue;
+      if (!range.has(stored.topic) || !disk_.past.keeps(stored.topic, place->position)) continue;
       if (!result->events.empty() && bytes + stored.bytes.size() > bytes_max) {
         result->through = place->sequence - 1;
         break;

@@ -14,6 +14,7 @@
 #include "core/event_log.h"
 #include "core/scheduler.h"
 #include "storage/origin_book.h"
+#include "storage/retention.h"
 
 namespace supercloud {
 
@@ -23,12 +24,15 @@ struct MemoryLogDisk {
     std::string_view topic;  // within the bytes
     std::string_view bytes;  // in `memory`
     HybridTime time;
+    bool latest = false;  // core/schema/annotations.capnp
     Bytes span() const { return {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}; }
   };
   static std::pmr::memory_resource* pages();
   std::unique_ptr<std::pmr::monotonic_buffer_resource> memory =
       std::make_unique<std::pmr::monotonic_buffer_resource>(pages());
-  std::vector<Stored> events;  // position 1 first
+  std::vector<Stored>
+      events;  // position 1 first; also what is forgotten: who reads the log does not see it
+  RetainedPast past;
   OriginBook origins;
   // Positions by "domain.event.": who asks for few kinds does not look at all the others.
   std::map<std::string, std::vector<std::uint64_t>, std::less<>> by_kind;
@@ -41,6 +45,8 @@ struct MemoryLogDisk {
   std::map<std::string, std::vector<Place>, std::less<>> by_origin;
 
   void add(const Event& event);
+  // As the events before `stored` have to go, of a log that ends before `next`.
+  void forget(const Retention& limits, std::uint64_t stored, std::uint64_t next, absl::Time now);
   // The first at or after `from` whose kind the pattern may match; one past the newest event: there is none.
   std::uint64_t next_of(const Pattern& pattern, std::uint64_t from) const;
   // Of the checkpoint with which the commit ended that has brought an origin's event there; 0: there is none.
@@ -49,6 +55,7 @@ struct MemoryLogDisk {
 
 struct MemoryEventLogOptions {
   Duration sync_latency = absl::Microseconds(200);
+  Retention retention;
 };
 
 // Thread-bound to the scheduler, which, as disk and pool, must outlive it. To destroy it is to crash.
@@ -86,6 +93,7 @@ class MemoryEventLog final : public EventLog {
   Scheduler& scheduler_;
   EventPool& pool_;
   MemoryLogDisk& disk_;
+  const Retention retention_;
   Duration latency_;
   bool full_ = false;
   std::deque<Append> syncing_;  // share the sync that is under way
