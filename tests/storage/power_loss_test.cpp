@@ -4,6 +4,7 @@
 //   SUPERCLOUD_POWER_LOSS=N   so many seeds, instead of the few that fit into some seconds
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -79,9 +80,12 @@ class PowerLoss {
   PowerLossDisk disk_;
 };
 
+// Every second one forgets what is old.
 class LogUnderPowerLoss final : public PowerLoss {
  public:
-  using PowerLoss::PowerLoss;
+  explicit LogUnderPowerLoss(std::uint64_t seed) : PowerLoss(seed) {
+    if (seed % 2 == 0) retention_.events = 40;
+  }
   ~LogUnderPowerLoss() override { close(); }
 
  private:
@@ -92,8 +96,9 @@ class LogUnderPowerLoss final : public PowerLoss {
   };
 
   absl::Status open() override {
-    auto opened = RocksEventLog::open(scheduler_, pool_,
-                                      {.path = path(), .node = "node-a", .env = disk_.env()});
+    auto opened = RocksEventLog::open(
+        scheduler_, pool_,
+        {.path = path(), .node = "node-a", .retention = retention_, .env = disk_.env()});
     if (!opened.ok()) return opened.status();
     log_ = *std::move(opened);
     return absl::OkStatus();
@@ -145,6 +150,7 @@ class LogUnderPowerLoss final : public PowerLoss {
 
   std::string look() override {
     std::vector<std::string> found;
+    std::uint64_t begins = 0;
     for (std::uint64_t from = 0;;) {
       const auto page = scheduler_.wait<LogPage>(
           [&](Reply<LogPage> reply) { log_->read(from, Pattern::of(">"), 1000, std::move(reply)); },
@@ -152,22 +158,32 @@ class LogUnderPowerLoss final : public PowerLoss {
       if (!page.ok()) return page.status().ToString();
       for (const Event& each : page->events) found.push_back(bytes_of(each));
       from = page->next;
+      begins = page->begins;
       if (page->end) break;
     }
-    // All that is there was appended, in that order; of each call all or nothing, and all of it where it was acknowledged.
+    if (begins != 0 && found.size() < retention_.events)
+      return absl::StrCat("it has forgotten all but ", found.size(), " events");
+    // All that is there was appended, in that order; of each call all or nothing, and all of it where it was acknowledged, unless it is
+    // before the log's beginning.
     std::vector<Append> there;
-    std::size_t at = 0;
-    for (const Append& append : appended_) {
-      const bool has = at + append.events.size() <= found.size() &&
-                       std::equal(append.events.begin(), append.events.end(),
-                                  found.begin() + static_cast<std::ptrdiff_t>(at));
-      if (!has && append.acknowledged)
-        return absl::StrCat("an acknowledged append is missing behind event ", at);
+    std::size_t at = found.size();
+    for (auto append = appended_.rbegin(); append != appended_.rend(); ++append) {
+      if (at == 0 && begins != 0) break;
+      const std::size_t size =
+          begins != 0 ? std::min(at, append->events.size()) : append->events.size();
+      const bool has =
+          size <= at &&
+          std::equal(append->events.end() - static_cast<std::ptrdiff_t>(size), append->events.end(),
+                     found.begin() + static_cast<std::ptrdiff_t>(at - size));
+      if (!has && append->acknowledged)
+        return absl::StrCat("an acknowledged append is missing before event ", at + 1);
       if (!has) continue;
-      at += append.events.size();
-      there.push_back({append.events, true});
+      at -= size;
+      there.push_back(
+          {{append->events.end() - static_cast<std::ptrdiff_t>(size), append->events.end()}, true});
     }
-    if (at != found.size()) return absl::StrCat("event ", at + 1, " is not what was appended");
+    if (at != 0) return absl::StrCat("event ", at, " is not what was appended");
+    std::ranges::reverse(there);
     appended_ = std::move(there);
     return look_at_origin(found.size());
   }
@@ -196,6 +212,7 @@ class LogUnderPowerLoss final : public PowerLoss {
     return "";
   }
 
+  Retention retention_;
   std::unique_ptr<RocksEventLog> log_;
   std::vector<Append> appended_;  // in order; those that did not survive a loss of power are gone
   std::uint64_t sequence_ = 0;

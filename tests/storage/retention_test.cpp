@@ -314,6 +314,7 @@ TEST_F(RetainedRocksLog, gives_the_space_back) {
     ASSERT_TRUE(append(*log, std::move(events)).ok());
     most = std::max(most, bytes_on_disk());
   }
+  RecordProperty("megabytes_at_most", static_cast<int>(most >> 20));
   EXPECT_LT(most, std::uint64_t{160} << 20);
   EXPECT_LE(sequence - read(*log).begins, (8 << 20) / 4000);
 }
