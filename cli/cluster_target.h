@@ -72,11 +72,15 @@ class ClusterClient {
 
 // All events of a cluster that match, in the order of (time, id), each once: from its running nodes over the bus, of the others
 // from their logs, and from archives what no log has any more. A node that can be read neither way is named on stderr. `pool` outlives
-// the events.
+// the events. `forgetful`, if given, is told the logs and archives that no longer keep all of their beginning.
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
-                                                EventPool& pool);
+                                                EventPool& pool,
+                                                std::vector<std::string>* forgetful = nullptr);
 // The same over a client that is there already; null: offline only.
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
-                                                EventPool& pool, ClusterClient* client);
+                                                EventPool& pool, ClusterClient* client,
+                                                std::vector<std::string>* forgetful = nullptr);
+// A line that says so; empty where there are none.
+std::string begins_later(const std::vector<std::string>& forgetful);
 
 }  // namespace supercloud

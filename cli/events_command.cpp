@@ -90,8 +90,10 @@ class Follower {
 
  private:
   int past(const Interrupt& interrupt) {
-    auto history = read_history(target_, Pattern::of(">"), client_.pool(), &client_);
+    std::vector<std::string> forgetful;
+    auto history = read_history(target_, Pattern::of(">"), client_.pool(), &client_, &forgetful);
     if (!history.ok()) return complain(history.status(), exit_unreachable);
+    if (arguments_.since == "start") std::cerr << begins_later(forgetful);
     const absl::Time now = absl::Now();
     // Nothing so far is no reason to end, an event that does not exist is.
     const auto since = parse_since(arguments_.since, now, *history);
@@ -145,8 +147,10 @@ int run_events(const EventsArguments& arguments, const Program& program) {
   }
   if (arguments.follow) std::cerr << "the cluster does not run: what its logs have, and no more\n";
   EventPool pool;
-  const auto history = read_history(*target, Pattern::of(">"), pool);
+  std::vector<std::string> forgetful;
+  const auto history = read_history(*target, Pattern::of(">"), pool, &forgetful);
   if (!history.ok()) return complain(history.status(), exit_unreachable);
+  if (arguments.since.empty() || arguments.since == "start") std::cerr << begins_later(forgetful);
   const Interrupt interrupt;
   EventLoop loop;
   const Instant began = loop.clock().now();

@@ -76,9 +76,11 @@ int run_explain(const ExplainArguments& arguments, const Program& program) {
   if (target->running)
     if (auto connected = ClusterClient::connect(*target); connected.ok())
       client = *std::move(connected);
-  auto events =
-      read_history(*target, Pattern::of(">"), client ? client->pool() : pool, client.get());
+  std::vector<std::string> forgetful;
+  auto events = read_history(*target, Pattern::of(">"), client ? client->pool() : pool,
+                             client.get(), &forgetful);
   if (!events.ok()) return complain(events.status(), exit_unreachable);
+  std::cerr << begins_later(forgetful);
   if (client) ask_policy(*target, arguments, *client, *events);
   const History history(*std::move(events), !target->running);
   return explain(history, arguments, std::cout, std::cerr);

@@ -12,6 +12,7 @@
 #include "actors/spot/price_names.h"
 #include "actors/spot/price_text.h"
 #include "bus/membership.h"
+#include "cli/retention_keys.h"
 #include "cli/run_directory.h"
 #include "cli/toml_table.h"
 #include "core/topic.h"
@@ -254,6 +255,7 @@ ArchiveConfig read_archive(TomlTable& table) {
     if (const auto parsed = Pattern::parse(pattern); !parsed.ok())
       table.complain("patterns", absl::StrCat("has one that is none: ",
                                               std::string(parsed.status().message())));
+  archive.retention = read_retention(table);
   return archive;
 }
 
@@ -334,6 +336,8 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   config.fence.fence_after = lease.duration("fence_after", config.fence.fence_after);
   if (const absl::Status valid = config.fence.validate(); !valid.ok())
     file.complain("lease", std::string(valid.message()));
+  TomlTable log = file.table("log");
+  config.retention = read_retention(log);
   TomlTable moves = file.table("moves");
   config.moves = read_moves(moves);
   if (file.has("host")) {
@@ -391,6 +395,7 @@ std::string to_toml(const NodeConfig& config) {
                   "\n\n[moves]\nper_day = ", config.moves.per_day,
                   "\nat_once = ", config.moves.at_once,
                   "\negress_per_gib = ", toml_price(config.moves.egress_per_gib), "\n");
+  if (!config.retention.keeps_all()) absl::StrAppend(&toml, "\n[log]\n", to_toml(config.retention));
   if (!config.policies.empty()) toml += "\n[policies]\n";
   for (const auto& [name, path] : config.policies)
     absl::StrAppend(&toml, toml_text(name), " = ", toml_text(path), "\n");
@@ -411,7 +416,8 @@ std::string to_toml(const NodeConfig& config) {
       absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
   }
   if (config.archive)
-    absl::StrAppend(&toml, "\n[archive]\npatterns = ", toml_texts(config.archive->patterns), "\n");
+    absl::StrAppend(&toml, "\n[archive]\npatterns = ", toml_texts(config.archive->patterns), "\n",
+                    to_toml(config.archive->retention));
   if (config.xen) absl::StrAppend(&toml, "\n[xen]\nstore = ", toml_text(config.xen->store), "\n");
   if (config.market) {
     const MarketConfig& market = *config.market;

@@ -18,6 +18,7 @@
 #include "core/schema/event.capnp.h"
 #include "core/time.h"
 #include "hypercall/keeper.h"
+#include "storage/retention.h"
 
 namespace supercloud {
 
@@ -77,6 +78,7 @@ struct MoveRules {
 // It keeps copies of what all nodes log, for the time when they are gone.
 struct ArchiveConfig {
   std::vector<std::string> patterns = {">"};  // of topics
+  Retention retention;
 };
 
 // The machine is a Xen host: its domains are told of.
@@ -95,6 +97,7 @@ struct NodeConfig {
   FencePolicy fence;
   MoveRules moves;
   std::optional<HostConfig> host;
+  Retention retention;  // of its own log
   std::optional<ArchiveConfig> archive;
   std::optional<XenConfig> xen;
   std::optional<MarketConfig> market;

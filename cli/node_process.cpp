@@ -15,6 +15,7 @@
 #include "actors/spot/price_files.h"
 #include "bus/checkpoint.h"
 #include "bus/zmq_bus.h"
+#include "cli/retention_keys.h"
 #include "cli/run_directory.h"
 #include "cli/trust_file.h"
 #include "core/node.h"
@@ -229,11 +230,13 @@ absl::Status NodeProcess::Parts::open() {
   RocksEventLogOptions log_options;
   log_options.path = (config.folder() / "log").string();
   log_options.node = config.name;
+  log_options.retention = config.retention;
   auto opened = RocksEventLog::open(loop, pool, log_options);
   if (!opened.ok()) return opened.status();
   log = *std::move(opened);
   if (config.archive) {
     log_options.path = (config.folder() / archive_folder).string();
+    log_options.retention = config.archive->retention;
     auto archive_opened = RocksEventLog::open(loop, pool, log_options);
     if (!archive_opened.ok()) return archive_opened.status();
     archive = *std::move(archive_opened);
@@ -354,6 +357,8 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
       std::min(absl::Seconds(3), clock.cluster_span(absl::Minutes(10)));
   roles.ledger.market = clock;
   roles.ledger.egress_per_gib = config.moves.egress_per_gib;
+  if (!config.retention.keeps_all() || (config.archive && !config.archive->retention.keeps_all()))
+    roles.ledger.charges_kept = kept_surely;
   if (account.hosts.empty()) {
     roles.feed = feed;
     if (account.live) roles.watcher.silence = account.live->silence();

@@ -4,6 +4,7 @@
 #include <sstream>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/near_names.h"
@@ -13,6 +14,15 @@ namespace {
 
 constexpr absl::Duration longest = absl::Hours(24 * 3653);
 constexpr absl::Time last_time = absl::FromUnixSeconds(4'102'444'800);  // 2100
+
+// As absl does, and days: "90d".
+bool parse_span(const std::string& said, absl::Duration& span) {
+  std::int64_t days = 0;
+  if (!said.ends_with('d')) return absl::ParseDuration(said, &span);
+  if (!absl::SimpleAtoi(absl::string_view(said.data(), said.size() - 1), &days)) return false;
+  span = absl::Hours(24) * days;
+  return true;
+}
 
 }  // namespace
 
@@ -127,13 +137,12 @@ absl::Duration TomlTable::duration(std::string_view key, absl::Duration otherwis
   const toml::node* node = find(key);
   if (node == nullptr) return otherwise;
   absl::Duration parsed;
-  if (const auto* value = node->as_string(); value != nullptr &&
-                                             absl::ParseDuration(value->get(), &parsed) &&
+  if (const auto* value = node->as_string(); value != nullptr && parse_span(value->get(), parsed) &&
                                              parsed > absl::ZeroDuration() && parsed <= longest)
     return parsed;
-  mistake(
-      node, key,
-      "has to be a length of time above zero, of ten years at most, such as \"1.5s\" or \"10m\"");
+  mistake(node, key,
+          "has to be a length of time above zero, of ten years at most, such as \"1.5s\", \"10m\" "
+          "or \"90d\"");
   return otherwise;
 }
 

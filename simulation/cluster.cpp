@@ -110,10 +110,11 @@ struct SimulatedCluster::Site {
         watched(cluster.options_.nothing_fails
                     ? nullptr
                     : std::make_unique<WatchedBus>(cluster.deliveries_, bus, bus, disk.origins)),
-        log(cluster.site_clock_, cluster.pool_, disk),
+        log(cluster.site_clock_, cluster.pool_, disk, {.retention = cluster.options_.retention}),
         archive(cluster.options_.archive
-                    ? std::make_unique<MemoryEventLog>(cluster.site_clock_, cluster.pool_,
-                                                       cluster.site_archive_)
+                    ? std::make_unique<MemoryEventLog>(
+                          cluster.site_clock_, cluster.pool_, cluster.site_archive_,
+                          MemoryEventLogOptions{.retention = cluster.options_.retention})
                     : nullptr),
         notary(cluster.keys() ? cluster.keys()->notary(cluster.pool_, site_name) : nullptr),
         table(cluster.site_clock_, cluster.lease_disk_, options),
@@ -286,6 +287,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.actors.policy.market = market_clock_;
   machine.actors.policy.world.lead = options_.prices.lead;
   machine.actors.observer.emplace();
+  machine.retention = options_.retention;
   if (options_.archive && !options_.nothing_fails && name == resource_home(options_)) {
     machine.archive = true;
     machine.lies = options_.archives_lie;
@@ -331,6 +333,7 @@ NodeActorsOptions::Market SimulatedCluster::market_actors() {
   market.provider.return_lead = options_.prices.lead;
   market.provider.bid = options_.prices.bid;
   market.ledger.market = market_clock_;
+  market.ledger.charges_kept = options_.retention.age / 2;
   if (options_.nothing_fails)
     for (Duration* retry :
          {&market.watcher.role_retry, &market.provider.role_retry, &market.ledger.role_retry})

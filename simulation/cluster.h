@@ -64,6 +64,7 @@ struct ClusterOptions {
   bool keys = false;
   // But for the site's, archives make up some of what they answer for nodes that are gone.
   bool archives_lie = false;
+  Retention retention;  // of all logs and archives
   ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;

@@ -31,10 +31,11 @@ struct SimulatedMachine::Process {
         watched(world.deliveries == nullptr
                     ? nullptr
                     : std::make_unique<WatchedBus>(*world.deliveries, in_use(), bus, disk.origins)),
-        log(scheduler, world.pool, disk),
-        archive(options.archive
-                    ? std::make_unique<MemoryEventLog>(scheduler, world.pool, archive_disk)
-                    : nullptr),
+        log(scheduler, world.pool, disk, {.retention = options.retention}),
+        archive(options.archive ? std::make_unique<MemoryEventLog>(
+                                      scheduler, world.pool, archive_disk,
+                                      MemoryEventLogOptions{.retention = options.retention})
+                                : nullptr),
         lies(archive && options.lies
                  ? std::make_unique<LyingLog>(*archive, world.pool, Random(options.seed))
                  : nullptr),

@@ -68,6 +68,7 @@ struct MachineOptions {
   bool xen = false;      // a Xen host, with domains that are no VMs of the cluster
   bool archive = false;  // it keeps what others say: `actors.archive`
   bool lies = false;     // of that, when it is asked in the place of its publisher
+  Retention retention;   // of its log, and of its archive
   PartsInPlace in_place;
 };
 

@@ -69,6 +69,9 @@ std::vector<std::string> tell_story(const RunResult& result, const std::vector<E
   return story;
 }
 
+// As short as what actors need of the past lets it be, where a day is as much as they ever look back, but nothing is down for longer.
+constexpr Duration forgets_after = absl::Seconds(40);
+
 bool moves_are_open(SimulatedCluster& cluster) {
   return std::ranges::any_of(cluster.leases().leases, [](const auto& lease) {
     return lease.second.record.heir.has_value();
@@ -88,6 +91,8 @@ RunResult run_simulation(const RunOptions& options) {
   // Two of five with keys, and one of these with an archive that lies.
   cluster_options.keys = cluster_options.keys || options.seed % 5 < 2;
   cluster_options.archives_lie = cluster_options.archives_lie || options.seed % 5 == 0;
+  // Every seventh one's logs forget, and so their actors read a past that has no beginning.
+  if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
   // Room for 4, 8 or 16 events, so that who takes none for seconds misses some.
   cluster_options.bus.high_water_mark = std::size_t{4} << (options.seed % 3);
   SimulatedCluster cluster(std::move(cluster_options));

@@ -22,6 +22,7 @@ Ledger::Ledger(Context& context, LeaseTable& leases, const SessionView& session,
                LedgerOptions options)
     : context_(context),
       market_(context, options.market),
+      forgotten_before_(market_.now() - options.charges_kept * options.market.speed),
       options_(std::move(options)),
       role_(context, leases, session, options_.role, {[this](Epoch) { wake_later(); }, nullptr},
             {.retry = options_.role_retry}),
@@ -142,6 +143,18 @@ void Ledger::mark(Account& account, std::int64_t hour) const {
   while (account.charged.erase(account.settled) > 0) ++account.settled;
 }
 
+void Ledger::settle_forgotten(Account& account) const {
+  const Rental& rental = account.rental;
+  std::int64_t hours = 0;
+  if (rental.end && rental.end->at < forgotten_before_)
+    hours = hours_due(rental, rental.end->at, options_.hour);
+  else if (rental.launched < forgotten_before_)
+    hours = (forgotten_before_ - rental.launched) / options_.hour;
+  account.settled = std::max(account.settled, hours);
+  account.charged.erase(account.charged.begin(), account.charged.lower_bound(account.settled));
+  while (account.charged.erase(account.settled) > 0) ++account.settled;
+}
+
 bool Ledger::is_done(const Account& account) const {
   return account.over() &&
          account.settled >= hours_due(account.rental, account.rental.end->at, options_.hour);
@@ -198,6 +211,7 @@ void Ledger::charge_due() {
     const absl::Time told = account.over() ? now : now - options_.settle * options_.market.speed;
     const std::int64_t due = hours_due(account.rental, told, options_.hour);
     const PriceHistory& prices = prices_[account.rental.place].history;
+    settle_forgotten(account);
     while (account.settled < due) {
       const std::int64_t hour = account.settled;
       publish(account, charge_of(account.rental, prices, hour, options_.hour));
@@ -231,7 +245,7 @@ void Ledger::charge_transfers() {
   if (transfers_.due().empty() || !role_.held() || !ready_) return;
   while (!transfers_.due().empty()) {
     const Transfer transfer = transfers_.with_place(transfers_.due().begin()->second);
-    publish(transfer);
+    if (transfer.to >= forgotten_before_) publish(transfer);
     transfers_.charged(transfer.migration);
   }
 }

@@ -36,6 +36,9 @@ struct LedgerOptions {
   std::size_t ended_max = 100'000;
   // Market time for which prices are kept that no uncharged hour needs: the launch of an instance may be heard late.
   absl::Duration prices_kept = absl::Hours(48);
+  // Where logs forget: so long before the ledger starts they surely have what was charged (cluster time). What ended earlier is taken as
+  // charged: that an instance was there may be remembered for longer than its charges.
+  Duration charges_kept = absl::InfiniteDuration();
 };
 
 class Ledger final : public Actor {
@@ -57,6 +60,8 @@ class Ledger final : public Actor {
   void charge_transfers();
   void publish(const Transfer& transfer);
   void mark(Account& account, std::int64_t hour) const;
+  // What logs may have forgotten of its charges is charged.
+  void settle_forgotten(Account& account) const;
   bool is_done(const Account& account) const;
   void forget_if_done(const std::string& instance);
   void forget_prices(const std::string& place);
@@ -64,6 +69,7 @@ class Ledger final : public Actor {
 
   Context& context_;
   MarketTime market_;
+  absl::Time forgotten_before_;  // market time
   const LedgerOptions options_;
   RoleHolder role_;
   Past past_;

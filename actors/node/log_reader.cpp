@@ -47,6 +47,7 @@ void LogPages::read_page(std::uint64_t from, const Pattern& pattern, std::size_t
       }
       log.setNext(page->next);
       log.setEnd(page->end);
+      log.setBegins(page->begins);
     }));
   };
   log_.read(from, pattern, limit, context_.reply<LogPage>(absl::Seconds(5), send));

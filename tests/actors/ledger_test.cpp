@@ -14,10 +14,11 @@ using schema::Payload;
 
 class LedgerTest : public MarketWorld {
  protected:
-  TestNode& keep(const std::string& name) {
+  TestNode& keep(const std::string& name, Duration charges_kept = absl::InfiniteDuration()) {
     TestNode& node = start(name);
     LedgerOptions options;
     options.market = market;
+    options.charges_kept = charges_kept;
     node.node->spawn("ledger", [this, &node, options](Context& context) {
       return std::make_unique<Ledger>(context, leases, node.session, options);
     });
@@ -76,6 +77,19 @@ TEST_F(LedgerTest, ChargesEveryInstanceHourOnceWhenItIsOver) {
   run(absl::Minutes(300));
   EXPECT_EQ(charges(node), (std::vector<std::string>{"i-1 0 60 100", "i-2 10 70 1000",
                                                      "i-1 60 90 0", "i-2 70 85 1000"}));
+}
+
+// A log keeps for ever that an instance was launched and has ended, and its charges not so long.
+TEST_F(LedgerTest, ChargesNothingAnewThatLogsMayHaveForgotten) {
+  TestNode& node = start("z");
+  publish_price(node, zone("a"), 100, minute(0));
+  launch(node, "i-1", zone("a"), minute(0));
+  launch(node, "i-2", zone("a"), minute(0));
+  end(node, "i-2", minute(90), false);
+  run(minute(305) - market_now());
+  TestNode& ledger = keep("a", market.cluster_span(absl::Minutes(120)));
+  run(absl::Minutes(30));
+  EXPECT_EQ(charges(ledger), (std::vector<std::string>{"i-1 180 240 100", "i-1 240 300 100"}));
 }
 
 // Another's hour that ends a moment later does not make it hasty.

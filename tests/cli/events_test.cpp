@@ -7,9 +7,15 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "cli/cluster_target.h"
 #include "cli/events_command.h"
 #include "cli/interrupt.h"
+#include "cli/measure/temporary_folder.h"
+#include "storage/rocks_event_log.h"
 #include "tests/actors/told.h"
+#include "tests/storage/driven_scheduler.h"
+#include "tests/storage/stored_events.h"
 
 namespace supercloud {
 namespace {
@@ -143,6 +149,40 @@ TEST_F(EventsTest, json_is_one_whole_event_a_line) {
   EXPECT_EQ(said.lines(), 1);
   EXPECT_EQ(said.out.front(), '{');
   EXPECT_THAT(said.out, HasSubstr("raise the MTU there"));
+}
+
+// Read from the disk of a node that is down.
+TEST(History, says_whose_log_begins_later) {
+  const TemporaryFolder folder;
+  DrivenScheduler scheduler;
+  EventPool pool;
+  ClusterTarget target;
+  for (const auto& [name, events] : {std::pair("node-a", 5), std::pair("node-b", 50)}) {
+    NodeEntry node;
+    node.name = name;
+    node.log = folder.path() / name / "log";
+    auto log = RocksEventLog::open(
+        scheduler, pool, {.path = node.log.string(), .node = name, .retention = {.events = 10}});
+    ASSERT_TRUE(log.ok()) << log.status();
+    for (int i = 1; i <= events; ++i) {
+      const auto done = scheduler.wait<Done>(
+          [&](Reply<Done> reply) {
+            (*log)->append({stored_event(pool, static_cast<std::uint64_t>(i), "web1",
+                                         absl::StrCat(name, "/executor"))},
+                           std::nullopt, std::move(reply));
+          },
+          true);
+      ASSERT_TRUE(done.ok()) << done.status();
+    }
+    target.nodes.push_back(node);
+  }
+  std::vector<std::string> forgetful;
+  const auto history = read_history(target, Pattern::of(">"), pool, nullptr, &forgetful);
+  ASSERT_TRUE(history.ok()) << history.status();
+  EXPECT_EQ(history->size(), 15U);
+  EXPECT_EQ(forgetful, std::vector<std::string>{"the log of node-b"});
+  EXPECT_THAT(begins_later(forgetful), HasSubstr("the log of node-b begins later"));
+  EXPECT_EQ(begins_later({}), "");
 }
 
 }  // namespace

@@ -72,6 +72,38 @@ TEST(NodeConfig, AnArchiveKeepsEverythingOrWhatItsPatternsSay) {
   EXPECT_EQ(again->archive->patterns, (std::vector<std::string>{"migration.>", "ledger.>"}));
 }
 
+TEST(NodeConfig, LogAndArchiveKeepEverythingOrWhatTheirLimitsSay) {
+  const auto all = parse_node_config(std::string(good) + "[archive]\n", "node.toml");
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_TRUE(all->retention.keeps_all());
+  EXPECT_TRUE(all->archive->retention.keeps_all());
+  const auto some = parse_node_config(std::string(good) +
+                                          "[log]\nkeep = \"90d\"\nkeep_mib = 512\n"
+                                          "[archive]\nkeep_events = 1000000\n",
+                                      "node.toml");
+  ASSERT_TRUE(some.ok()) << some.status();
+  const auto again = parse_node_config(to_toml(*some), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->retention.age, absl::Hours(24 * 90));
+  EXPECT_EQ(again->retention.bytes, std::uint64_t{512} << 20U);
+  EXPECT_EQ(again->retention.events, Retention::no_limit);
+  EXPECT_EQ(again->archive->retention.age, absl::InfiniteDuration());
+  EXPECT_EQ(again->archive->retention.events, 1'000'000U);
+}
+
+TEST(NodeConfig, LimitsThatWouldTakeAwayWhatActorsReadWhenTheyStartAreMistakes) {
+  const std::string age = mistake_in(std::string(good) + "[log]\nkeep = \"47h\"\n");
+  EXPECT_NE(age.find("log.keep is too short: actors that start read what happened within a day"),
+            std::string::npos)
+      << age;
+  EXPECT_NE(age.find("write \"2d\" or more"), std::string::npos) << age;
+  for (const std::string wrong :
+       {"[log]\nkeep = \"d\"\n", "[log]\nkeep = 90\n", "[archive]\nkeep = \"1.5d\"\n",
+        "[log]\nkeep_mib = 63\n", "[log]\nkeep_events = 1000\n", "[log]\nfor = \"90d\"\n"})
+    EXPECT_NE(mistake_in(std::string(good) + wrong).find("node.toml:20: "), std::string::npos)
+        << mistake_in(std::string(good) + wrong);
+}
+
 TEST(NodeConfig, AnArchiveOfNothingAndAPatternThatIsNoneAreMistakes) {
   EXPECT_NE(mistake_in(std::string(good) + "[archive]\npatterns = []\n")
                 .find("archive.patterns is empty: name what is to be kept"),

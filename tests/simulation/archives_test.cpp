@@ -75,5 +75,35 @@ TEST_F(Archives, go_on_after_their_own_end) {
     ADD_FAILURE() << violation.rule << ": " << violation.what;
 }
 
+// Whose logs forget meanwhile: actors that start again read a past that has no beginning.
+TEST(ForgetfulLogs, leave_all_actors_what_they_need) {
+  ClusterOptions options;
+  options.retention.age = absl::Seconds(20);
+  SimulatedCluster cluster(options);
+  cluster.run_for(absl::Seconds(3));
+  cluster.create_vm("node-0", "web1", schema::DiskLoss::SYNC, "1");
+  for (int round = 0; round < 3; ++round) {
+    cluster.run_for(absl::Seconds(25));
+    cluster.kill_site();
+    cluster.machine("node-3")->kill_daemon(true);
+    cluster.run_for(absl::Seconds(1));
+    cluster.start_site();
+    cluster.machine("node-3")->start_daemon();
+  }
+  cluster.run_for(absl::Seconds(20));
+  std::uint64_t forgotten = 0, kept = 0;
+  for (const SimulatedCluster::NodeLog& log : cluster.node_logs()) {
+    forgotten += log.disk->past.begins() - 1;
+    kept += log.disk->past.kept();
+  }
+  EXPECT_GT(forgotten, 100);
+  EXPECT_GT(kept, 5);
+  for (const auto& [keeper, archive] : cluster.archives())
+    EXPECT_GT(archive->past.begins(), 100) << keeper;
+  demand_convergence(cluster, cluster.history());
+  for (const Violation& violation : cluster.checker().violations())
+    ADD_FAILURE() << violation.rule << ": " << violation.what;
+}
+
 }  // namespace
 }  // namespace supercloud
