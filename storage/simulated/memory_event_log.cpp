@@ -95,7 +95,8 @@ std::uint64_t MemoryLogDisk::checkpoint_behind(std::uint64_t position,
   const auto stream = by_origin.find(checkpoint_origin(node_of(origin)));
   if (stream == by_origin.end()) return 0;
   const auto place = std::ranges::upper_bound(stream->second, position, {}, &Place::position);
-  return place == stream->second.end() ? 0 : place->position;
+  const bool there = place != stream->second.end() && place->position >= past.begins();
+  return there ? place->position : 0;
 }
 
 MemoryEventLog::MemoryEventLog(Scheduler& scheduler, EventPool& pool, MemoryLogDisk& disk,
