@@ -75,6 +75,13 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
     node.spawn(archive_actor, [seams, archive = options.archive](Context& context) {
       return std::make_unique<Archive>(context, *seams.archive, archive);
     });
+  if (seams.archived != nullptr) {
+    CustodianOptions custodian = options.custodian;
+    custodian.instance = description.instance;
+    node.spawn(custodian_actor, [seams, custodian](Context& context) {
+      return std::make_unique<Custodian>(context, *seams.archived, custodian);
+    });
+  }
   if (seams.guests) spawn_guest_actors(node, seams, description, options);
   if (options.market) spawn_market_actors(node, seams, *options.market);
   if (options.observer)
@@ -82,14 +89,17 @@ void spawn_node_actors(Node& node, const NodeActorsSeams& seams, const NodeDescr
       return std::make_unique<Observer>(context, observer);
     });
   // Last: what is announced is then ready to be asked for. One of the two says what room the node has.
+  NodeDescription described = description;
+  if (seams.archive != nullptr) described.archives = options.archive.patterns;
   if (seams.guests || !seams.domains)
-    node.spawn("agent", [seams, description, beat = options.beat](Context& context) {
+    node.spawn("agent", [seams, described, beat = options.beat](Context& context) {
       return std::make_unique<NodeAgent>(
-          context, seams.guests ? &seams.guests->hypervisor : nullptr, description, beat);
+          context, seams.guests ? &seams.guests->hypervisor : nullptr, described, beat);
     });
   if (seams.domains) {
     DomainInventoryOptions inventory = options.inventory;
     inventory.capacity = !seams.guests;
+    inventory.archives = described.archives;
     node.spawn(inventory_actor, [domains = *seams.domains, inventory](Context& context) {
       return std::make_unique<DomainInventory>(context, domains, inventory);
     });

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "actors/archive/archive.h"
+#include "actors/archive/archived_events.h"
 #include "actors/inventory/domain_inventory.h"
 #include "actors/latency/latency_watcher.h"
 #include "actors/ledger/ledger.h"
@@ -41,6 +42,7 @@ struct NodeActorsOptions {
   DomainInventoryOptions inventory;  // its `capacity` is filled in
   OrphanWatchOptions orphans;
   ArchiveOptions archive;
+  CustodianOptions custodian;        // its `instance` is filled in
   Duration beat = absl::Seconds(2);  // of the agent: a node says so often that it is there
   PolicyRegistry policies;
   // The market's roles: a node without them takes none.
@@ -65,6 +67,8 @@ struct NodeActorsSeams {
   Provider* provider = nullptr;  // null: no market, or none that is driven from here
   std::optional<DomainSeams> domains = std::nullopt;  // empty: the node is no Xen host
   EventLog* archive = nullptr;                        // beside the node's own; null: it keeps none
+  ArchivedEvents* archived =
+      nullptr;  // the node's custody (NodeSeams); null: nobody waits for archives
 };
 
 // `description`: of the machine. One at a place with resources (actors/resource/resource_stub.h) answers for them.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "actors/archive/archived_events.h"
 #include "actors/ledger/billing.h"
 #include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/price_names.h"
@@ -21,6 +22,7 @@ namespace supercloud {
 namespace {
 
 constexpr std::int64_t mib = 1 << 20;
+constexpr std::int64_t archived_machines_max = 16;
 
 PlaceName place_of(TomlTable& table) {
   PlaceName place;
@@ -259,6 +261,22 @@ ArchiveConfig read_archive(TomlTable& table) {
   return archive;
 }
 
+ArchivedConfig read_archived(TomlTable& file) {
+  ArchivedConfig archived;
+  TomlTable table = file.table("archived");
+  for (const std::string& type : table.keys()) {
+    if (table.is_table(type)) {
+      table.complain(type, absl::StrCat("has to be in quotes: write \"", type, ".…\" = 1"));
+      continue;
+    }
+    ArchivedTypes types;
+    const absl::Status good = add_archived(types, type, 1);
+    if (!good.ok()) table.complain(type, std::string(good.message()));
+    archived[type] = static_cast<std::uint32_t>(table.integer(type, 1, 1, archived_machines_max));
+  }
+  return archived;
+}
+
 // All of a node's bus is tcp and has keys, or ipc and has none.
 void read_bus(TomlTable& file, const std::string& toml, NodeConfig& config) {
   TomlTable bus = file.table("bus");
@@ -348,6 +366,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
     TomlTable archive = file.table("archive");
     config.archive = read_archive(archive);
   }
+  if (file.has("archived")) config.archived = read_archived(file);
   if (file.has("xen")) config.xen = XenConfig{.store = file.table("xen").text("store", "")};
   if (file.has("market")) {
     TomlTable market = file.table("market");
@@ -418,6 +437,9 @@ std::string to_toml(const NodeConfig& config) {
   if (config.archive)
     absl::StrAppend(&toml, "\n[archive]\npatterns = ", toml_texts(config.archive->patterns), "\n",
                     to_toml(config.archive->retention));
+  if (!config.archived.empty()) toml += "\n[archived]\n";
+  for (const auto& [type, machines] : config.archived)
+    absl::StrAppend(&toml, toml_text(type), " = ", machines, "\n");
   if (config.xen) absl::StrAppend(&toml, "\n[xen]\nstore = ", toml_text(config.xen->store), "\n");
   if (config.market) {
     const MarketConfig& market = *config.market;

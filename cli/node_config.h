@@ -1,6 +1,7 @@
 // What a node is told by its TOML file. examples/node.toml is one with every key explained.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -81,6 +82,10 @@ struct ArchiveConfig {
   Retention retention;
 };
 
+// What its publishers wait for: types of events, or "DOMAIN.*", whose completion waits for the archives of so many other machines
+// (actors/archive/archived_events.h).
+using ArchivedConfig = std::map<std::string, std::uint32_t>;
+
 // The machine is a Xen host: its domains are told of.
 struct XenConfig {
   std::string store;  // path of its XenStore; empty: the usual one
@@ -99,6 +104,7 @@ struct NodeConfig {
   std::optional<HostConfig> host;
   Retention retention;  // of its own log
   std::optional<ArchiveConfig> archive;
+  ArchivedConfig archived;
   std::optional<XenConfig> xen;
   std::optional<MarketConfig> market;
   std::optional<AccountConfig> account;  // needs `market`

@@ -192,6 +192,7 @@ struct NodeProcess::Parts {
   std::unique_ptr<RocksEventLog> log;
   std::unique_ptr<RocksEventLog> archive;  // null: it keeps only its own
   std::unique_ptr<Notary> notary;          // null: the bus has no keys
+  std::optional<ArchivedEvents> archived;  // empty: nobody waits for archives
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
   std::unique_ptr<Machine> machine;           // null: a node without one
@@ -313,12 +314,17 @@ absl::Status NodeProcess::Parts::open() {
   node_options.complain = [](const std::string& line) { std::cerr << line << std::endl; };
   if (const auto key = bus_options.credentials.key; key != nullptr)
     notary = std::make_unique<KeyNotary>(pool, config.name, key);
+  auto archived_by_type = archived_types(config.archived);
+  if (!archived_by_type.ok()) return archived_by_type.status();
+  if (!archived_by_type->empty())
+    archived.emplace(ArchivedOptions{.types = *std::move(archived_by_type)});
   node = std::make_unique<Node>(NodeSeams{.scheduler = loop,
                                           .bus = *bus,
                                           .log = *log,
                                           .pool = pool,
                                           .archive = archive.get(),
-                                          .notary = notary.get()},
+                                          .notary = notary.get(),
+                                          .custody = archived ? &*archived : nullptr},
                                 node_options);
   return absl::OkStatus();
 }
@@ -429,7 +435,8 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
                      .guests = guests,
                      .provider = provider.get(),
                      .domains = domains,
-                     .archive = archive.get()},
+                     .archive = archive.get(),
+                     .archived = archived ? &*archived : nullptr},
                     description, actors);
 }
 

@@ -88,6 +88,17 @@ bool TomlTable::has(std::string_view key) const {
   return table_ != nullptr && table_->contains(key);
 }
 
+bool TomlTable::is_table(std::string_view key) const {
+  return has(key) && table_->get(key)->is_table();
+}
+
+std::vector<std::string> TomlTable::keys() const {
+  std::vector<std::string> keys;
+  if (table_ == nullptr) return keys;
+  for (const auto& [key, node] : *table_) keys.emplace_back(key.str());
+  return keys;
+}
+
 std::string TomlTable::text(std::string_view key, std::string_view otherwise) {
   const toml::node* node = find(key);
   if (node == nullptr) return std::string(otherwise);

@@ -26,6 +26,8 @@ class TomlTable {
   static absl::StatusOr<TomlTable> parse(std::string_view content, const std::string& name);
 
   bool has(std::string_view key) const;
+  bool is_table(std::string_view key) const;
+  std::vector<std::string> keys() const;  // in order
   std::string text(std::string_view key, std::string_view otherwise);
   std::string required_text(std::string_view key);
   std::int64_t integer(std::string_view key, std::int64_t otherwise, std::int64_t least,

@@ -211,7 +211,8 @@ Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) 
       fail(std::move(status));
     }
   };
-  absl::StatusOr<Event> event = runtime_.publish(stream_, std::move(draft), tell);
+  absl::StatusOr<Event> event =
+      runtime_.publish(stream_, std::move(draft), tell, logged != nullptr);
   if (event.ok()) return *std::move(event);
   tell(event.status());
   return Event();

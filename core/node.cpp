@@ -85,6 +85,7 @@ Node::~Node() {
 
 void Node::leave(std::string why, std::function<void(absl::Status)> ended) {
   state_->stop_actors();
+  if (Custody* custody = state_->runtime.seams().custody; custody != nullptr) custody->leave();
   for (auto& [from, rejections] : state_->rejected)
     if (rejections.count > 0) state_->report_rejections(from, rejections);
   state_->has_left = true;
@@ -163,11 +164,13 @@ void Node::publish_for(std::string_view publisher, Draft draft, Reply<Event> rep
   published->open = state_->wish;
   published->reply = std::move(reply);
   const absl::StatusOr<Event> event = state_->runtime.publish(
-      own.stream(origin), std::move(draft), [published](const absl::Status& status) {
+      own.stream(origin), std::move(draft),
+      [published](const absl::Status& status) {
         published->settled = true;
         if (!status.ok()) return published->reply(status);
         if (published->event) published->reply(published->event);
-      });
+      },
+      true);
   if (!event.ok()) return published->reply(event.status());
   published->event = *event;
   if (published->settled) published->reply(*event);

@@ -9,6 +9,7 @@
 
 #include "core/actor.h"
 #include "core/bus.h"
+#include "core/custody.h"
 #include "core/event_log.h"
 #include "core/notary.h"
 #include "core/scheduler.h"
@@ -25,6 +26,9 @@ struct NodeSeams {
   EventLog* archive = nullptr;
   // Signs what the log takes; null: nobody does, for nobody could check it.
   Notary* notary = nullptr;
+  // Has copies made of what is waited for, for the time when this node is gone with its disk; null: whoever waits for an event waits for the
+  // own log alone.
+  Custody* custody = nullptr;
 };
 
 struct NodeOptions {

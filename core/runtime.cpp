@@ -97,11 +97,27 @@ absl::Status Runtime::observe(HybridTime time) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Event> Runtime::publish(OriginStream& stream, Draft draft,
-                                       Publisher::Logged logged) {
+absl::StatusOr<Event> Runtime::publish(OriginStream& stream, Draft draft, Publisher::Logged logged,
+                                       bool awaited) {
+  Custody* const custody = awaited ? seams_.custody : nullptr;
+  std::shared_ptr<Event> held;
+  if (custody != nullptr && custody->holds(draft.payload().which())) {
+    if (absl::Status room = custody->room(); !room.ok()) return room;
+    // Volatile types are not held: it is in the log, later than this call, that `logged` is told.
+    held = std::make_shared<Event>();
+    logged = [custody, held, gate = gate_,
+              logged = std::move(logged)](absl::Status status) mutable {
+      if (!status.ok()) return std::move(logged)(std::move(status));
+      custody->keep(
+          *held, [gate = std::move(gate), logged = std::move(logged)](absl::Status kept) mutable {
+            if (gate->runtime() != nullptr) std::move(logged)(std::move(kept));
+          });
+    };
+  }
   absl::StatusOr<Event> event =
       publisher_.publish(stream, std::move(draft), *cause_ ? cause_ : nullptr, std::move(logged));
   if (event.ok()) latest_ = std::max(latest_, event->time());
+  if (event.ok() && held) *held = *event;
   return event;
 }
 

@@ -72,7 +72,9 @@ class Runtime {
   // Takes note of another node's time.
   absl::Status observe(HybridTime time);
 
-  absl::StatusOr<Event> publish(OriginStream& stream, Draft draft, Publisher::Logged logged);
+  // `awaited`: `logged` is somebody's who waits for it, and runs when the custody has what it holds of that type, where there is one.
+  absl::StatusOr<Event> publish(OriginStream& stream, Draft draft, Publisher::Logged logged,
+                                bool awaited = false);
   // As origin "node/node", about this node. `logged`: as Context::publish has it,
   // but perhaps inside this call.
   void publish_own(Draft draft, std::function<void(absl::Status)> logged = nullptr);

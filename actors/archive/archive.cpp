@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "actors/answers.h"
 #include "actors/reading/log_page.h"
 #include "core/text.h"
 
@@ -19,10 +21,9 @@ std::vector<std::string> heard_of(const std::string& pattern) {
   const bool open = domain == ">" || topic_token(pattern, 1) == ">";
   if (!open) return {pattern};
   std::vector<std::string> heard;
-  for (std::uint16_t type = 0; type < types_max; ++type) {
-    const auto which = static_cast<schema::Payload::Which>(type);
-    const std::string topic(topic_of(which));
-    if (topic.empty() || delivery_of(which) == schema::Delivery::VOLATILE) continue;
+  for (const schema::Payload::Which type : known_types()) {
+    const std::string topic(topic_of(type));
+    if (delivery_of(type) == schema::Delivery::VOLATILE) continue;
     if (domain == ">" || domain == "*" || domain == topic_token(topic, 0))
       heard.push_back(topic + ".>");
   }
@@ -47,6 +48,15 @@ std::string common(const std::vector<std::string>& patterns) {
 }
 
 }  // namespace
+
+std::vector<schema::Payload::Which> known_types() {
+  std::vector<schema::Payload::Which> known;
+  for (std::uint16_t type = 0; type < types_max; ++type) {
+    const auto which = static_cast<schema::Payload::Which>(type);
+    if (!topic_of(which).empty()) known.push_back(which);
+  }
+  return known;
+}
 
 Archive::Archive(Context& context, EventLog& log, ArchiveOptions options)
     : context_(context), log_(log), options_(std::move(options)), pages_(context, log) {
@@ -143,6 +153,7 @@ void Archive::ask(const std::string& node, Source& source) {
   source.waiting = false;
   source.reading = true;
   source.more = false;
+  ++source.asked;
   source.looked = context_.now();
   context_.cancel(std::exchange(source.timer, 0));
   ++under_way_;
@@ -163,7 +174,11 @@ void Archive::answered(const std::string& node, std::uint64_t generation,
     source.reading = false;
     source.looked = Instant();
     --under_way_;
-    if (good) want(node, source);
+    if (good)
+      want(node, source);
+    else
+      refuse(node,
+             response.ok() ? absl::InternalError("an answer of another kind") : response.status());
     return pump();
   }
   const auto log = response->reader().getLog();
@@ -211,10 +226,13 @@ void Archive::stored(const Page& page) {
   source.reading = false;
   --under_way_;
   if (page.generation == source.generation) source.next = page.next;
+  // As it was when this page was asked for.
+  const std::uint64_t read = page.end && page.generation == source.generation ? source.asked : 0;
   if (!page.end || source.more || page.generation != source.generation)
     want(page.node, source);
   else
     ended(page.node, source);
+  look_for(page.node, read);
   pump();
 }
 
@@ -248,8 +266,115 @@ void Archive::say_full(const absl::Status& why) {
 }
 
 void Archive::serve(Message<schema::Request> request, Answer answer) {
+  if (request.reader().isAwaitArchived()) return await(request, std::move(answer));
   if (!request.reader().isReadLog()) return Actor::serve(std::move(request), std::move(answer));
   pages_.serve(request, std::move(answer));
+}
+
+// ---- who waits for an event to be here -------------------------------------------------------------------------------
+
+void Archive::await(const Message<schema::Request>& request, Answer answer) {
+  const auto ids = request.reader().getAwaitArchived();
+  Waiter waiter{.answer = std::move(answer)};
+  for (const auto id : ids) waiter.missing.push_back(EventId::from(id));
+  if (waiter.missing.empty() || waiter.missing.size() > await_events_max)
+    return waiter.answer(absl::InvalidArgumentError(
+        absl::StrCat("name 1 to ", await_events_max, " events; these are ", ids.size())));
+  waiter.node = std::string(node_of(waiter.missing.front().origin));
+  for (const EventId& id : waiter.missing)
+    if (!is_origin(id.origin) || node_of(id.origin) != waiter.node || id.sequence == 0)
+      return waiter.answer(
+          absl::InvalidArgumentError("they have to be events, and all of one node"));
+  if (waiters_.size() >= options_.waiters_max)
+    return waiter.answer(absl::ResourceExhaustedError(
+        absl::StrCat(waiters_.size(), " wait for this archive already; ask again")));
+  const auto source = sources_.find(waiter.node);
+  if (source == sources_.end())
+    return waiter.answer(
+        absl::UnavailableError(absl::StrCat(waiter.node, " was not heard here yet; ask again")));
+  waiter.asked = source->second.asked;
+  const std::uint64_t number = ++last_waiter_;
+  waiter.timer = context_.after(options_.waiter_max, [this, number] {
+    waiters_.at(number).timer = 0;
+    settle(number, absl::UnavailableError("it is not on the archive's disk yet; ask again"));
+  });
+  waiters_.emplace(number, std::move(waiter));
+  look(number);
+}
+
+// Asks the archive's log, for one event after another. It tells only what is on its disk.
+void Archive::look(std::uint64_t number) {
+  Waiter& waiter = waiters_.at(number);
+  if (waiter.looking) {
+    waiter.again = true;
+    return;
+  }
+  waiter.again = false;
+  if (waiter.missing.empty()) return settle(number, absl::OkStatus());
+  const EventId& id = waiter.missing.back();
+  const auto newest = newest_.find(id.origin);
+  if (newest == newest_.end() || newest->second < Sequence{id.incarnation, id.sequence})
+    return missing(number, waiter);
+  StreamRange range{.origin = id.origin,
+                    .incarnation = id.incarnation,
+                    .prefixes = {""},
+                    .after = id.sequence - 1,
+                    .up_to = id.sequence};
+  waiter.looking = true;
+  log_.read_stream(std::move(range), event_bytes_max,
+                   context_.reply<StreamPart>(
+                       options_.deadline, [this, number](const absl::StatusOr<StreamPart>& part) {
+                         const auto found = waiters_.find(number);
+                         if (found == waiters_.end()) return;
+                         found->second.looking = false;
+                         if (!part.ok() && !absl::IsNotFound(part.status()))
+                           return settle(number, absl::UnavailableError(part.status().message()));
+                         if (part.ok() && !part->events.empty())
+                           found->second.missing.pop_back();
+                         else if (!found->second.again)
+                           return missing(number, found->second);
+                         look(number);
+                       }));
+}
+
+void Archive::missing(std::uint64_t number, Waiter& waiter) {
+  if (!waiter.read) return want(waiter.node, sources_.at(waiter.node));
+  settle(number, absl::FailedPreconditionError(absl::StrCat(
+                     waiter.missing.back().to_string(), " is not kept here: this archive keeps ",
+                     absl::StrJoin(options_.patterns, ", "),
+                     "; give one the type's pattern under [archive], or take the type out of "
+                     "[archived]")));
+}
+
+// `read`: not 0, the log was read to its end, when it had been asked so often.
+void Archive::look_for(const std::string& node, std::uint64_t read) {
+  std::vector<std::uint64_t> numbers;
+  for (auto& [number, waiter] : waiters_) {
+    if (waiter.node != node) continue;
+    if (read > waiter.asked) waiter.read = true;
+    numbers.push_back(number);
+  }
+  for (const std::uint64_t number : numbers)
+    if (waiters_.contains(number)) look(number);
+}
+
+// Its log cannot be had.
+void Archive::refuse(const std::string& node, const absl::Status& why) {
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [number, waiter] : waiters_)
+    if (waiter.node == node) numbers.push_back(number);
+  for (const std::uint64_t number : numbers)
+    settle(number, absl::UnavailableError(
+                       absl::StrCat("the log of ", node, " cannot be read: ", why.message())));
+}
+
+void Archive::settle(std::uint64_t number, const absl::Status& status) {
+  auto waiter = waiters_.extract(number);
+  context_.cancel(waiter.mapped().timer);
+  if (status.ok())
+    waiter.mapped().answer(done_answer());
+  else
+    waiter.mapped().answer(status);
 }
 
 }  // namespace supercloud

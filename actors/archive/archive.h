@@ -12,6 +12,10 @@
 // one of the origin that says node.capacity tells the logs of a node apart. A log that is new is read from its beginning, and what its
 // origins are known to have said is left out.
 //
+// Who publishes can wait (actors/archive/archived_events.h): awaitArchived is answered when the events are on the archive's disk, and when they are
+// not there the node's log is read on at once. Whether they are is looked up in the archive's log each time. The events say whose log it is,
+// for nobody here knows who asks; what an answer tells is no secret of theirs.
+//
 // What a node says in its last moment, less than a round trip before its end, goes with it; a log that was lost in part (its newest
 // events) ends earlier here, too.
 #pragma once
@@ -33,6 +37,9 @@ namespace supercloud {
 
 inline constexpr const char* archive_actor = "archive";
 
+// All types of events that this build knows, in their order.
+std::vector<schema::Payload::Which> known_types();
+
 struct ArchiveOptions {
   // What is kept, of what is in its publisher's log: of patterns that were added later, from then on.
   std::vector<std::string> patterns = {">"};
@@ -46,11 +53,15 @@ struct ArchiveOptions {
   std::uint32_t again_max = 6;
   // Before what the disk did not take is appended again: twice as long each time, up to the second.
   Duration retry_min = absl::Seconds(1), retry_max = absl::Seconds(30);
+  std::size_t waiters_max = 256;           // answers to awaitArchived that are due
+  Duration waiter_max = absl::Seconds(4);  // so long; whoever still waits asks again
 };
 
 // Thread-bound. The log outlives it, and is no one else's to append to.
 class Archive final : public Actor {
  public:
+  static constexpr std::size_t await_events_max = 64;  // of one awaitArchived
+
   Archive(Context& context, EventLog& log, ArchiveOptions options = {});
 
   void receive(const Event& event) override;
@@ -66,7 +77,8 @@ class Archive final : public Actor {
     std::uint32_t vain = 0;  // readings in a row that did not find what was heard
     bool waiting = false;    // for its turn
     bool reading = false;
-    bool more = false;  // something was heard meanwhile
+    bool more = false;        // something was heard meanwhile
+    std::uint64_t asked = 0;  // times that a page was asked for
     TimerId timer = 0;
   };
   struct Page {
@@ -74,6 +86,17 @@ class Archive final : public Actor {
     std::uint64_t generation = 0, next = 0;
     bool end = false;
     std::vector<Event> events;  // to be kept
+  };
+
+  struct Waiter {  // for an answer to awaitArchived
+    std::string node;
+    std::vector<EventId> missing;
+    Answer answer;
+    std::uint64_t asked = 0;  // the node's log, before it came
+    bool read = false;     // the log was read to its end since: what is still missing is not kept
+    bool looking = false;  // the archive's log is being asked
+    bool again = false;    // to look: more was stored meanwhile
+    TimerId timer = 0;
   };
 
   void begin();
@@ -90,6 +113,12 @@ class Archive final : public Actor {
   void stored(const Page& page);
   void ended(const std::string& node, Source& source);
   void say_full(const absl::Status& why);
+  void await(const Message<schema::Request>& request, Answer answer);
+  void look(std::uint64_t waiter);
+  void missing(std::uint64_t number, Waiter& waiter);
+  void look_for(const std::string& node, std::uint64_t read);  // what is waited for of it
+  void refuse(const std::string& node, const absl::Status& why);
+  void settle(std::uint64_t waiter, const absl::Status& status);
 
   Context& context_;
   EventLog& log_;
@@ -102,8 +131,10 @@ class Archive final : public Actor {
   // By node: the generation of its log, and how far that is archived.
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>, std::less<>> positions_;
   std::map<std::string, Source, std::less<>> sources_;  // by node, of those that were heard
-  std::deque<std::string> waiting_;                     // nodes, for a page
-  std::size_t under_way_ = 0;                           // pages
+  std::map<std::uint64_t, Waiter> waiters_;
+  std::uint64_t last_waiter_ = 0;
+  std::deque<std::string> waiting_;  // nodes, for a page
+  std::size_t under_way_ = 0;        // pages
   bool begun_ = false;
   bool full_ = false;  // the disk, and that was said
 };

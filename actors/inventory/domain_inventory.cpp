@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/node/node_agent.h"
 #include "hypercall/xen_error.h"
 
 namespace supercloud {
@@ -223,6 +224,7 @@ void DomainInventory::say_capacity() {
   capacity.setMemoryFreeBytes(room->memory_free_bytes);
   capacity.setCpus(room->cpus);
   capacity.setVms(vms);
+  if (!options_.archives.empty()) write_archives(options_.archives, capacity.initJoined());
   context_.publish(std::move(draft));
 }
 

@@ -40,6 +40,7 @@ struct DomainInventoryOptions {
   std::size_t reads_max = 32;               // of names, at once
   // Whether to say the node's capacity. Not where the node's agent does: the room that it tells is that for VMs of ours.
   bool capacity = true;
+  std::vector<std::string> archives;  // said with it: what the node keeps of all nodes' logs
 };
 
 schema::DomainState to_schema(DomainStatus::State state);

@@ -41,7 +41,8 @@ bool NodeDirectory::fold(const Event& event) {
       return true;
     case schema::Payload::NODE_CAPACITY: {
       const auto capacity = payload.getNodeCapacity();
-      if (capacity.hasJoined()) joined(capacity.getJoined(), event.time());
+      // Of a node without a machine it names none.
+      if (!text(capacity.getJoined().getNode()).empty()) joined(capacity.getJoined(), event.time());
       const auto node = nodes_.find(std::string(text(capacity.getNode())));
       if (node != nodes_.end()) node->second.memory_free_bytes = capacity.getMemoryFreeBytes();
       return true;

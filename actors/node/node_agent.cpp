@@ -5,6 +5,11 @@
 
 namespace supercloud {
 
+void write_archives(const std::vector<std::string>& patterns, schema::NodeJoined::Builder joined) {
+  auto archives = joined.initArchives(static_cast<unsigned>(patterns.size()));
+  for (unsigned i = 0; i < archives.size(); ++i) archives.set(i, patterns[i]);
+}
+
 NodeAgent::NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescription description,
                      Duration beat, Duration soon)
     : context_(context),
@@ -49,6 +54,7 @@ void NodeAgent::describe(schema::NodeJoined::Builder joined) const {
   joined.setMtu(description_.mtu);
   auto devices = joined.initDevices(static_cast<unsigned>(description_.devices.size()));
   for (unsigned i = 0; i < devices.size(); ++i) devices.set(i, description_.devices[i]);
+  write_archives(description_.archives, joined);
 }
 
 void NodeAgent::tell() {
@@ -60,6 +66,8 @@ void NodeAgent::tell() {
     capacity.setCpus(noticed_ ? 0 : description_.cpus);
     capacity.setVms(static_cast<std::uint32_t>(hypervisor_->list().size()));
     describe(capacity.initJoined());
+  } else if (!description_.archives.empty()) {
+    write_archives(description_.archives, capacity.initJoined());  // and no node to run on
   }
   context_.publish(std::move(draft));
   tell_in(next_);

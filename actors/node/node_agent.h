@@ -35,14 +35,19 @@ struct NodeDescription {
   std::string data_endpoint;  // of its links
   std::string cpu_model;
   std::uint32_t mtu = 1450;
+  std::vector<std::string>
+      archives;  // patterns of what the node keeps of all nodes' logs; empty: nothing
 };
+
+// As node.joined has it.
+void write_archives(const std::vector<std::string>& patterns, schema::NodeJoined::Builder joined);
 
 class NodeAgent final : public Actor {
  public:
   static constexpr Duration soon_default = absl::Milliseconds(50);
 
-  // Repeats itself after `soon`, twice as long each time, up to `beat`. `hypervisor`: null without a machine; then the description
-  // is not read.
+  // Repeats itself after `soon`, twice as long each time, up to `beat`. `hypervisor`: null without a machine; then nothing of the
+  // description is read but what the node archives.
   NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescription description,
             Duration beat = absl::Seconds(2), Duration soon = soon_default);
   void receive(const Event& event) override;

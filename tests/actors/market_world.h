@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "actors/node/log_reader.h"
+#include "actors/node/node_agent.h"
 #include "actors/session_view.h"
 #include "actors/spot/place.h"
 #include "actors/spot/price_feed.h"
@@ -38,17 +39,28 @@ class Puppet final : public Actor {
 // Says that its node is here.
 class Beat final : public Actor {
  public:
-  explicit Beat(Context& context) : context_(context) { beat(); }
+  explicit Beat(Context& context, std::vector<std::string> archives = {}, std::string instance = "")
+      : context_(context), archives_(std::move(archives)), instance_(std::move(instance)) {
+    beat();
+  }
   void receive(const Event&) override {}
 
  private:
   void beat() {
     Draft draft = context_.draft(context_.node());
-    draft.payload().initNodeCapacity().setNode(context_.node());
+    auto capacity = draft.payload().initNodeCapacity();
+    capacity.setNode(context_.node());
+    if (!archives_.empty()) {
+      auto joined = capacity.initJoined();
+      write_archives(archives_, joined);
+      joined.setInstance(instance_);
+    }
     context_.publish(std::move(draft));
     context_.after(absl::Seconds(2), [this] { beat(); });
   }
   Context& context_;
+  const std::vector<std::string> archives_;
+  const std::string instance_;
 };
 
 class TestSession final : public SessionView {
@@ -66,6 +78,10 @@ struct TestNode {
   TestSession session;
   Context* hand = nullptr;  // of an actor by which the test acts
   std::vector<Event> seen;  // all events, in the order of their arrival
+  // Before its start:
+  Custody* custody = nullptr;
+  std::vector<std::string> archives;  // what it says that it archives, and
+  std::string instance;               // on which instance
 
   ~TestNode() { crash(); }
   void crash() {
@@ -98,7 +114,11 @@ class MarketWorld : public testing::Test {
     NodeOptions options;
     options.name = name;
     options.random_seed = 7;
-    node->node = std::make_unique<Node>(NodeSeams{scheduler, *node->bus, *node->log, node->pool},
+    node->node = std::make_unique<Node>(NodeSeams{.scheduler = scheduler,
+                                                  .bus = *node->bus,
+                                                  .log = *node->log,
+                                                  .pool = node->pool,
+                                                  .custody = node->custody},
                                         std::move(options));
     TestNode* raw = node.get();
     raw->node->spawn("hand", [raw](Context& context) {
@@ -108,7 +128,9 @@ class MarketWorld : public testing::Test {
     });
     raw->node->spawn(
         "log", [raw](Context& context) { return std::make_unique<LogReader>(context, *raw->log); });
-    raw->node->spawn("beat", [](Context& context) { return std::make_unique<Beat>(context); });
+    raw->node->spawn("beat", [raw](Context& context) {
+      return std::make_unique<Beat>(context, raw->archives, raw->instance);
+    });
     open_session(name);
     run(absl::Milliseconds(50));
     return *raw;

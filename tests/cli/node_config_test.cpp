@@ -114,6 +114,32 @@ TEST(NodeConfig, AnArchiveOfNothingAndAPatternThatIsNoneAreMistakes) {
       << mistake_in(std::string(good) + "[archive]\npatterns = [\"migration..x\"]\n");
 }
 
+TEST(NodeConfig, PublishersWaitForArchivesOfTheTypesThatAreNamed) {
+  const auto config = parse_node_config(
+      std::string(good) + "[archived]\n\"instance.*\" = 1\n\"migration.completed\" = 2\n",
+      "node.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto again = parse_node_config(to_toml(*config), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->archived, (ArchivedConfig{{"instance.*", 1}, {"migration.completed", 2}}));
+}
+
+TEST(NodeConfig, WhatCannotBeArchivedIsAMistakeWithLineKeyAndCure) {
+  const std::map<std::string, std::string> mistakes = {
+      {"\"instance.reqested\" = 1", "archived.instance.reqested is no type of event: write one"},
+      {"\"vm.dirty_rate\" = 1", "archived.vm.dirty_rate is telemetry, which is in no log"},
+      {"\"bus.*\" = 1", "archived.bus.* is what a node reports of itself"},
+      {"\"instance.*\" = 0", "archived.instance.* has to be a whole number from 1 to 16"},
+      {"\"instance.*\" = -1", "archived.instance.* has to be a whole number from 1 to 16"},
+      {"\"instance.*\" = 1.5", "archived.instance.* has to be a whole number from 1 to 16"},
+      {"\"instance.*\" = \"1\"", "archived.instance.* has to be a whole number from 1 to 16"},
+      {"instance.requested = 1", "archived.instance has to be in quotes: write"}};
+  for (const auto& [line, what] : mistakes) {
+    const std::string mistake = mistake_in(std::string(good) + "[archived]\n" + line + "\n");
+    EXPECT_EQ(mistake.rfind("node.toml:21: " + what, 0), 0U) << line << ": " << mistake;
+  }
+}
+
 TEST(NodeConfig, AnUnknownKeyIsAMistakeAndTheNearOneIsNamed) {
   EXPECT_EQ(mistake_in(std::string("nme = \"x\"\n") + good),
             "node.toml:1: nme is not known here: did you mean name?");

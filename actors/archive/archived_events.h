@@ -1,0 +1,125 @@
+// What publishers of this node wait for: `local`, their event is in the node's log; or `archived(k)`, it is also on the disks of archives of k
+// other machines, and stays known when this one is gone with its disk.
+//
+// A node's file says so by type. ArchivedEvents is the node's custody (core/custody.h), and Custodian the actor that asks the archives:
+//
+//   in the log ──▶ waits here ──▶ every archive that says it keeps such events is asked (awaitArchived) ──▶ k machines have it ──▶ `logged`
+//
+// All are asked, again and again, until k have answered: so one that is down, slow or full delays nothing where others are, and where there are
+// too few the publisher waits, however long. Too long is said once, as bus.slow_subscriber, until all is well again.
+//
+// Subscribers get the event when it is in the node's own log, as ever: an archive learns of it no other way. Between events nothing is
+// promised: those of one publisher may be archived, and told, in another order than they were published. Who is restarted and finds an event in its
+// log knows that it was logged, not that it was archived.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/actor.h"
+#include "core/custody.h"
+
+namespace supercloud {
+
+inline constexpr const char* custodian_actor = "custodian";
+
+// How many machines' archives have to have an event, by its type; 0, or no entry: none.
+using ArchivedTypes = std::map<schema::Payload::Which, std::uint32_t>;
+// From "instance.launched" or, for all types of a domain, "instance.*", where those that are named themselves go before. InvalidArgument: the type
+// is not known, in no log, or the node's own report, for which nobody waits.
+absl::Status add_archived(ArchivedTypes& types, std::string_view name, std::uint32_t machines);
+absl::StatusOr<ArchivedTypes> archived_types(const std::map<std::string, std::uint32_t>& names);
+
+struct ArchivedOptions {
+  ArchivedTypes types;
+  std::size_t waiting_max = 1024;  // events; of a commit that is under way, so many more
+};
+
+// Thread-bound.
+class ArchivedEvents final : public Custody {
+ public:
+  struct Waiting {
+    Event event;
+    std::uint32_t machines = 0;  // that have to have it
+    Kept kept;
+    std::set<std::string> at;  // those that have it
+    Instant since{};           // when the custodian saw it first
+  };
+
+  explicit ArchivedEvents(ArchivedOptions options) : options_(std::move(options)) {}
+
+  bool holds(schema::Payload::Which type) const override { return machines_for(type) > 0; }
+  absl::Status room() const override;
+  void keep(Event event, Kept kept) override;
+  void leave() override;
+
+  // For the custodian. In the order in which they came.
+  std::map<std::uint64_t, Waiting>& waiting() { return waiting_; }
+  // One more machine has it. True: that was the last one, and it waits no longer.
+  bool has(std::uint64_t number, const std::string& machine);
+  // Once, when there is something new.
+  void on_news(Reply<Done> news) { news_ = std::move(news); }
+
+ private:
+  std::uint32_t machines_for(schema::Payload::Which type) const;
+
+  const ArchivedOptions options_;
+  std::map<std::uint64_t, Waiting> waiting_;
+  std::uint64_t last_ = 0;
+  Reply<Done> news_;
+  bool left_ = false;
+};
+
+struct CustodianOptions {
+  Duration deadline = absl::Seconds(5);  // of one question
+  // After one that failed: twice as long each time.
+  Duration again_min = absl::Milliseconds(250), again_max = absl::Seconds(5);
+  Duration say_after = absl::Seconds(30);
+  std::string instance;  // that this node runs on; empty: on none
+};
+
+// Thread-bound. `events` outlives it, and goes on waiting when it fails.
+class Custodian final : public Actor {
+ public:
+  Custodian(Context& context, ArchivedEvents& events, CustodianOptions options);
+  void receive(const Event& event) override;
+
+ private:
+  struct Keeper {                     // a node with an archive
+    std::string machine;              // its instance, or where it has none the node
+    std::vector<std::string> said;    // patterns
+    std::vector<Pattern> patterns;    // the same
+    std::uint64_t incarnation = 0;    // of its agent
+    bool asked = false;               // and has not answered
+    bool doubt = false;               // it refused some: one at a time
+    std::set<std::uint64_t> refused;  // until the next pause is over
+    Duration pause;                   // after the next failure
+    TimerId timer = 0;
+    std::string trouble;  // of the last answer; empty: none
+  };
+
+  void listen();
+  void learn(const Event& event);
+  void look();
+  void ask(const std::string& node, Keeper& keeper);
+  void answered(const std::string& node, const std::vector<std::uint64_t>& asked,
+                const absl::Status& status);
+  void pause(const std::string& node, Keeper& keeper, Duration span);
+  void watch_time();
+  void say_late(const ArchivedEvents::Waiting& waiting);
+
+  Context& context_;
+  ArchivedEvents& events_;
+  const CustodianOptions options_;
+  std::map<std::string, Keeper> keepers_;  // by node
+  TimerId late_ = 0;
+  bool said_ = false;  // that something waits for long
+};
+
+}  // namespace supercloud
