@@ -28,6 +28,37 @@ constexpr std::size_t violations_max = 100;  // what is broken once is soon brok
 
 }  // namespace
 
+// ---- what publishers were told of archives -------------------------------------------------------------------------
+
+void Checker::told_archived(Archived archived) {
+  if (still_archived(archived)) archived_.push_back(std::move(archived));
+}
+
+void Checker::check_archived() {
+  for (const Archived& archived : archived_) still_archived(archived);
+}
+
+bool Checker::still_archived(const Archived& archived) {
+  const std::map<std::string, std::uint64_t> now = eyes_.archive_disks();
+  std::uint32_t machines = 0;
+  for (const auto& [machine, disk] : archived.disks) {
+    const auto found = now.find(machine);
+    const bool lost = found == now.end() || found->second != disk;
+    if (machine != archived.machine && lost) ++machines;
+  }
+  for (const auto& [machine, disk] : now) {
+    const auto then = archived.disks.find(machine);
+    const bool lost = then != archived.disks.end() && then->second != disk;
+    if (machine != archived.machine && !lost && eyes_.in_archive(machine, archived.event))
+      ++machines;
+  }
+  if (machines >= archived.machines) return true;
+  violated("an event that its publisher was told is archived is in archives",
+           absl::StrCat(archived.event.to_string(), " has to be in those of ", archived.machines,
+                        " other machines, and is in ", machines));
+  return false;
+}
+
 void Checker::violated(std::string rule, std::string what) {
   if (violations_.size() < violations_max)
     violations_.push_back({world_.now(), std::move(rule), std::move(what)});

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/event.h"
 #include "core/lease_table.h"
 #include "core/time.h"
 #include "core/units.h"
@@ -48,6 +49,10 @@ class Checker {
         disk;
     // Machines where a copy of the VM executes now.
     std::function<std::vector<std::string>(const std::string& vm)> executing;
+    // Archives, by the machines that they are on, and which disk of the machine it is; without those that were lost for good.
+    std::function<std::map<std::string, std::uint64_t>()> archive_disks;
+    // Whether an event is on the disk of one of them.
+    std::function<bool(const std::string& machine, const EventId& event)> in_archive;
   };
   void set_eyes(Eyes eyes) { eyes_ = std::move(eyes); }
 
@@ -75,6 +80,18 @@ class Checker {
   // A guest was told that its access to a resource is on record.
   void access_acknowledged(const std::string& vm) { ++accesses_[vm]; }
   const std::map<std::string, std::uint64_t>& accesses() const { return accesses_; }  // by vm
+
+  // A publisher was told that an event is archived: it is on the disks of archives of `machines` others, then and for ever, and where
+  // such a disk was lost since the event was logged, it counts as if the event had been there.
+  struct Archived {
+    std::string machine;  // that published it
+    EventId event;
+    std::uint32_t machines = 0;
+    std::map<std::string, std::uint64_t> disks;  // archive_disks() when it was logged
+  };
+  std::map<std::string, std::uint64_t> archive_disks() const { return eyes_.archive_disks(); }
+  void told_archived(Archived archived);
+  void check_archived();  // all of them
 
   // What a takeover lost of what the guest had been promised: vm.started has to say as much (13, 21).
   struct Loss {
@@ -123,12 +140,15 @@ class Checker {
                     const Vm& state);
   static bool won_by(SwapKind kind, const Vm& state, Epoch epoch);
 
+  bool still_archived(const Archived& archived);
+
   const Clock& world_;
   Eyes eyes_;
   std::map<std::string, Vm> vms_;
   std::map<std::string, Instant> hurried_;
   std::map<std::string, std::uint64_t> accesses_;
   std::vector<Loss> losses_;
+  std::vector<Archived> archived_;
   std::vector<Violation> violations_;
 };
 

@@ -227,7 +227,10 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
                for (const GuestProbe& probe : machine->probes())
                  if (probe.vm == vm && probe.executes) where.push_back(machine->name());
              return where;
-           }});
+           },
+       .archive_disks = [this] { return archive_disks(); },
+       .in_archive = [this](const std::string& name,
+                            const EventId& event) { return archives().at(name)->has(event); }});
   if (!options_.places.empty()) options_.nodes = static_cast<int>(options_.places.size());
   market_clock_ = {
       .origin = options_.prices.origin, .start = scheduler_.wall(), .speed = options_.market_speed};
@@ -293,6 +296,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
     machine.lies = options_.archives_lie;
     machine.actors.archive = *options_.archive;
   }
+  machine.archived = options_.archived;
   if (options_.nothing_fails) {
     machine.drift_ppm = 0;
     machine.wall_offset = absl::ZeroDuration();

@@ -64,7 +64,8 @@ struct ClusterOptions {
   bool keys = false;
   // But for the site's, archives make up some of what they answer for nodes that are gone.
   bool archives_lie = false;
-  Retention retention;  // of all logs and archives
+  Retention retention;     // of all logs and archives
+  ArchivedTypes archived;  // what publishers on machines wait for
   ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;
@@ -155,6 +156,7 @@ class SimulatedCluster {
   std::vector<NodeLog> node_logs() const;
   // What archives have on their disks, by the names of their nodes; without those that were lost.
   std::map<std::string, const MemoryLogDisk*> archives() const;
+  std::map<std::string, std::uint64_t> archive_disks() const;  // Checker::Eyes
   void set_site_archive_full(bool full);
   // The same as one log; the bytes are this cluster's, and valid until it goes on.
   LogImage log_image();

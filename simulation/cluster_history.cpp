@@ -30,6 +30,15 @@ std::map<std::string, const MemoryLogDisk*> SimulatedCluster::archives() const {
   return archives;
 }
 
+std::map<std::string, std::uint64_t> SimulatedCluster::archive_disks() const {
+  std::map<std::string, std::uint64_t> disks;
+  for (const auto& [name, archive] : archives()) {
+    const auto machine = machines_by_name_.find(name);
+    disks[name] = machine == machines_by_name_.end() ? 1 : machine->second->disks();
+  }
+  return disks;
+}
+
 std::vector<const MemoryLogDisk::Stored*> SimulatedCluster::stored_history(
     const std::function<bool(std::string_view topic)>& wanted) {
   std::vector<const MemoryLogDisk::Stored*> history;

@@ -332,6 +332,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_domains(cluster, history);
   check_charges(cluster, history);
   for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
+  cluster.checker().check_archived();
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with(vm_keys)) continue;

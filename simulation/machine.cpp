@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "simulation/watched_custody.h"
 
 namespace supercloud {
 namespace {
@@ -40,6 +41,8 @@ struct SimulatedMachine::Process {
                  ? std::make_unique<LyingLog>(*archive, world.pool, Random(options.seed))
                  : nullptr),
         notary(world.keys == nullptr ? nullptr : world.keys->notary(world.pool, name)),
+        archived({.types = options.archived}),
+        custody(archived, options.archived, world.checker, name),
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),
         fabric(*hardware.fabric),
@@ -67,6 +70,8 @@ struct SimulatedMachine::Process {
   std::unique_ptr<MemoryEventLog> archive;  // null: it keeps none
   std::unique_ptr<LyingLog> lies;           // null: it says what is in it
   std::unique_ptr<Notary> notary;           // null: no keys
+  ArchivedEvents archived;
+  WatchedCustody custody;
   RemoteLeaseTable leases;
   SimulatedHypervisor hypervisor;
   SimulatedFabric fabric;
@@ -132,7 +137,8 @@ void SimulatedMachine::start_daemon() {
                                                   .log = process.log,
                                                   .pool = world_.pool,
                                                   .archive = process.answering(),
-                                                  .notary = process.notary.get()},
+                                                  .notary = process.notary.get(),
+                                                  .custody = &process.custody},
                                         NodeOptions{.name = name_,
                                                     .random_seed = random_.next(),
                                                     .heartbeat_interval = options_.heartbeat,
@@ -148,7 +154,8 @@ void SimulatedMachine::start_daemon() {
       .session = process.session,
       .guests = GuestSeams{process.hypervisor, *hardware_->volumes, process.fabric},
       .provider = provider_,
-      .archive = process.archive.get()};
+      .archive = process.archive.get(),
+      .archived = options_.archived.empty() ? nullptr : &process.archived};
   if (process.xen_store) real.domains.emplace(DomainSeams{*process.xen_store, *hardware_->xen});
   if (options_.in_place.seams) process.seams = options_.in_place.seams(real, scheduler_);
   spawn_node_actors(*process.node, process.seams ? *process.seams : real, description, actors);

@@ -65,10 +65,11 @@ struct MachineOptions {
   std::int64_t drift_ppm = 0;
   Duration wall_offset;
   std::uint64_t seed = 0;
-  bool xen = false;      // a Xen host, with domains that are no VMs of the cluster
-  bool archive = false;  // it keeps what others say: `actors.archive`
-  bool lies = false;     // of that, when it is asked in the place of its publisher
-  Retention retention;   // of its log, and of its archive
+  bool xen = false;        // a Xen host, with domains that are no VMs of the cluster
+  bool archive = false;    // it keeps what others say: `actors.archive`
+  bool lies = false;       // of that, when it is asked in the place of its publisher
+  Retention retention;     // of its log, and of its archive
+  ArchivedTypes archived;  // what its publishers wait for
   PartsInPlace in_place;
 };
 
@@ -111,6 +112,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   const MemoryDisk& disk() const { return disk_; }
   const MemoryLogDisk& log_disk() const { return log_disk_; }
   const MemoryLogDisk& archive_disk() const { return archive_disk_; }
+  std::uint64_t disks() const { return disks_; }  // so many it had, with the one that it has
   // Of a machine that never comes back: its power goes next.
   MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }
   std::optional<Epoch> open_port(const std::string& vm) const;

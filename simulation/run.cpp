@@ -93,6 +93,11 @@ RunResult run_simulation(const RunOptions& options) {
   cluster_options.archives_lie = cluster_options.archives_lie || options.seed % 5 == 0;
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
+  // On every fourth, what is rented, told of an access, or moved waits for an archive.
+  if (options.seed % 4 == 0 && cluster_options.archived.empty())
+    cluster_options.archived = {{schema::Payload::INSTANCE_REQUESTED, 1},
+                                {schema::Payload::RESOURCE_ACCESSED, 1},
+                                {schema::Payload::MIGRATION_ACCEPTED, 1}};
   // Room for 4, 8 or 16 events, so that who takes none for seconds misses some.
   cluster_options.bus.high_water_mark = std::size_t{4} << (options.seed % 3);
   SimulatedCluster cluster(std::move(cluster_options));

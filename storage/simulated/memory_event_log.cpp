@@ -77,6 +77,13 @@ void MemoryLogDisk::forget(const Retention& limits, std::uint64_t stored, std::u
   }
 }
 
+bool MemoryLogDisk::has(const EventId& id) const {
+  const auto places = by_origin.find(id.origin);
+  return places != by_origin.end() && std::ranges::any_of(places->second, [&](const Place& place) {
+           return place.incarnation == id.incarnation && place.sequence == id.sequence;
+         });
+}
+
 std::uint64_t MemoryLogDisk::next_of(const Pattern& pattern, std::uint64_t from) const {
   const std::string_view prefix = pattern.wire_prefix();
   std::uint64_t next = events.size() + 1;

@@ -47,6 +47,7 @@ struct MemoryLogDisk {
   void add(const Event& event);
   // As the events before `stored` have to go, of a log that ends before `next`.
   void forget(const Retention& limits, std::uint64_t stored, std::uint64_t next, absl::Time now);
+  bool has(const EventId& id) const;
   // The first at or after `from` whose kind the pattern may match; one past the newest event: there is none.
   std::uint64_t next_of(const Pattern& pattern, std::uint64_t from) const;
   // Of the checkpoint with which the commit ended that has brought an origin's event there; 0: there is none.

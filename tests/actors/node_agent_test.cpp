@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/migration/node_directory.h"
 #include "core/memory_link.h"
 #include "hypercall/simulated/host.h"
 #include "hypercall/simulated/hypervisor.h"
@@ -89,6 +90,24 @@ TEST_F(NodeAgentTest, GreetsANodeThatItHearsOfForTheFirstTimeOnceAndSoon) {
   EXPECT_FALSE(told(other).empty());
   run(absl::Seconds(20));
   EXPECT_EQ(told(old).size(), before + 11) << "and then every two seconds again";
+}
+
+TEST_F(NodeAgentTest, SaysWhatItArchivesAlsoWithoutAMachineAndIsNoPlaceToRunOnThen) {
+  TestNode& other = start("other");
+  TestNode& keeper = start("new");
+  keeper.node->spawn("agent", [](Context& context) {
+    NodeDescription description;
+    description.archives = {"migration.>", "instance.>"};
+    return std::make_unique<NodeAgent>(context, nullptr, description);
+  });
+  run(absl::Seconds(1));
+  ASSERT_FALSE(told(other).empty());
+  const auto joined = told(other).back().payload().getNodeCapacity().getJoined();
+  ASSERT_EQ(joined.getArchives().size(), 2);
+  EXPECT_EQ(text(joined.getArchives()[1]), "instance.>");
+  NodeDirectory directory;
+  directory.fold(told(other).back());
+  EXPECT_TRUE(directory.nodes().empty());
 }
 
 TEST_F(NodeAgentTest, HasNoRoomUnderNotice) {

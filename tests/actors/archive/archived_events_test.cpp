@@ -11,6 +11,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "actors/archive/archive.h"
+#include "actors/provider/provider_actor.h"
+#include "actors/provider/simulated_market.h"
 #include "tests/actors/market_world.h"
 
 namespace supercloud {
@@ -294,6 +296,38 @@ TEST_F(ArchivedTest, other_types_and_those_that_nobody_waits_for_are_local) {
   ASSERT_TRUE(launched);
   EXPECT_TRUE(launched->ok());
   EXPECT_TRUE(events->waiting().empty());
+}
+
+// What it is for: no money is spent on what would be forgotten with this machine.
+TEST_F(ArchivedTest, a_provider_rents_when_its_request_is_archived) {
+  SimulatedMarket account(scheduler, {.market = market});
+  TestNode& a = publisher(1);
+  a.node->spawn(provider_actor, [&](Context& context) {
+    return std::make_unique<ProviderActor>(context, leases, a.session, account,
+                                           ProviderActorOptions{.market = market});
+  });
+  run(absl::Seconds(3));
+  publish_price(a, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  std::optional<absl::Status> rented;
+  a.hand->request({"a", provider_actor},
+                  Message<schema::Request>::build([&](schema::Request::Builder request) {
+                    auto rent = request.initRent();
+                    rent.setPlace(zone("a").id());
+                    rent.setBidNanoUsdPerHour(50'000'000);
+                    rent.setClientToken("token");
+                  }),
+                  absl::Minutes(10), [&](const auto& answer) { rented = answer.status(); });
+  run(absl::Minutes(3));
+  EXPECT_EQ(of(a, requested).size(), 1);
+  EXPECT_FALSE(rented);
+  EXPECT_TRUE(of(a, schema::Payload::INSTANCE_LAUNCHED).empty());
+  keep("b");
+  run(absl::Minutes(3));
+  ASSERT_TRUE(rented);
+  EXPECT_TRUE(rented->ok()) << *rented;
+  EXPECT_EQ(of(a, schema::Payload::INSTANCE_LAUNCHED).size(), 1);
+  crash("a");  // before the account
 }
 
 TEST_F(ArchivedTest, waits_on_when_the_custodian_fails) {

@@ -1,6 +1,7 @@
 // Archives that do not keep what they were given.
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,57 @@ class ChangedLog final : public EventLog {
   EventLog& real_;
   Change change_;
 };
+
+// A log that says of what is appended that it is on the disk, a second before it is.
+class EarlyLog final : public EventLog {
+ public:
+  EarlyLog(EventLog& real, Scheduler& scheduler) : real_(real), scheduler_(scheduler) {}
+
+  void append(std::vector<Event> events, std::optional<Reservation> reserve,
+              Reply<Done> reply) override {
+    for (const Event& event : events) early_[event.id()] = event;
+    scheduler_.at(scheduler_.clock().now() + absl::Seconds(1),
+                  [this, alive = std::weak_ptr<bool>(alive_), events, reserve]() mutable {
+                    if (!alive.expired())
+                      real_.append(std::move(events), std::move(reserve), Reply<Done>());
+                  });
+    scheduler_.post([reply = std::move(reply)]() mutable { reply(Done()); });
+  }
+  void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override {
+    real_.read(from, std::move(pattern), limit, std::move(reply));
+  }
+  void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override {
+    const auto found = early_.find({range.origin, range.incarnation, range.up_to});
+    if (found == early_.end() || range.after + 1 != range.up_to)
+      return real_.read_stream(std::move(range), bytes_max, std::move(reply));
+    scheduler_.post([reply = std::move(reply), event = found->second]() mutable {
+      const std::uint64_t through = event.sequence();
+      reply(StreamPart{.events = {std::move(event)}, .through = through});
+    });
+  }
+  OriginState origin(std::string_view name) const override { return real_.origin(name); }
+  std::vector<std::string> origins() const override { return real_.origins(); }
+
+ private:
+  EventLog& real_;
+  Scheduler& scheduler_;
+  std::map<EventId, Event> early_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+void put_early_log(MachineOptions& machine) {
+  machine.in_place.seams = [](const NodeActorsSeams& real,
+                              Scheduler& scheduler) -> std::shared_ptr<const NodeActorsSeams> {
+    if (real.archive == nullptr) return nullptr;
+    struct Owned {
+      EarlyLog log;
+      NodeActorsSeams seams;
+    };
+    const auto owned = std::make_shared<Owned>(Owned{{*real.archive, scheduler}, real});
+    owned->seams.archive = &owned->log;
+    return {owned, &owned->seams};
+  };
+}
 
 template <ChangedLog::Change change>
 void put_in_archive(MachineOptions& machine) {
@@ -75,7 +127,14 @@ std::vector<Breakage> broken_archives() {
   constexpr const char* rule = "the archive's own: once, in order, without a hole";
   constexpr const char* caught = "an archive has";
   const auto calm = [](RunOptions& run) { run.faults = no_faults(); };
+  const auto waited_for = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.disks = true;  // the other archive is full at times
+    run.cluster.archived = {{schema::Payload::MIGRATION_ACCEPTED, 1}};
+  };
   return {
+      {"archive_that_answers_before_it_has_stored", "archived(k): on k disks before it is told",
+       "an event that its publisher was told is archived", waited_for, put_early_log},
       {"archive_that_drops_events", rule, caught, calm, put_in_archive<some_dropped>},
       {"archive_that_doubles_events", rule, caught, calm, put_in_archive<some_doubled>},
       {"archive_that_turns_pages_around", rule, caught, calm, put_in_archive<turned_around>},
