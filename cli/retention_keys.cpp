@@ -11,7 +11,7 @@ namespace {
 constexpr std::int64_t mib = 1 << 20;
 
 // Policies count a day's moves and the ledger a day's charges when they start; a node may have been down for another day.
-constexpr Duration keep_min = 2 * kept_surely;
+const Duration keep_min = 2 * kept_surely;
 // What a busy node says in that time, and more.
 constexpr std::int64_t keep_mib_min = 64, keep_events_min = 100'000;
 
