@@ -92,6 +92,7 @@ class Checker {
   std::map<std::string, std::uint64_t> archive_disks() const { return eyes_.archive_disks(); }
   void told_archived(Archived archived);
   void check_archived();  // all of them
+  std::size_t told_archived() const { return archived_.size(); }
 
   // What a takeover lost of what the guest had been promised: vm.started has to say as much (13, 21).
   struct Loss {

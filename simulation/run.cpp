@@ -126,6 +126,7 @@ RunResult run_simulation(const RunOptions& options) {
   result.faults = injector.story();
   result.log_digest = cluster.log_digest();
   result.steps = cluster.steps();
+  result.archived = cluster.checker().told_archived();
   result.simulated = cluster.scheduler().wall() - start;
   count(result, history);
   if (options.keep_history) result.story = tell_story(result, history, start);

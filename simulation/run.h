@@ -29,7 +29,8 @@ struct RunResult {
   std::uint64_t events = 0;
   int accepted = 0, completed = 0, aborted = 0, refused = 0, taken_over = 0;
   int notices = 0, revoked = 0, feeds_lost = 0;  // of the market
-  std::uint64_t dropped = 0;  // events that found no room, as their publishers say
+  std::uint64_t dropped = 0;   // events that found no room, as their publishers say
+  std::uint64_t archived = 0;  // events whose publishers were told so
   Duration simulated;
   std::vector<std::string> story;  // with keep_history: faults and events, one a line, in order
 };

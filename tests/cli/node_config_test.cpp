@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "cli/near_names.h"
 
 namespace supercloud {
@@ -116,7 +117,7 @@ TEST(NodeConfig, AnArchiveOfNothingAndAPatternThatIsNoneAreMistakes) {
 
 TEST(NodeConfig, PublishersWaitForArchivesOfTheTypesThatAreNamed) {
   const auto config = parse_node_config(
-      std::string(good) + "[archived]\n\"instance.*\" = 1\n\"migration.completed\" = 2\n",
+      absl::StrCat(good, "[archived]\n\"instance.*\" = 1\n\"migration.completed\" = 2\n"),
       "node.toml");
   ASSERT_TRUE(config.ok()) << config.status();
   const auto again = parse_node_config(to_toml(*config), "again.toml");
@@ -135,8 +136,9 @@ TEST(NodeConfig, WhatCannotBeArchivedIsAMistakeWithLineKeyAndCure) {
       {"\"instance.*\" = \"1\"", "archived.instance.* has to be a whole number from 1 to 16"},
       {"instance.requested = 1", "archived.instance has to be in quotes: write"}};
   for (const auto& [line, what] : mistakes) {
-    const std::string mistake = mistake_in(std::string(good) + "[archived]\n" + line + "\n");
-    EXPECT_EQ(mistake.rfind("node.toml:21: " + what, 0), 0U) << line << ": " << mistake;
+    const std::string mistake = mistake_in(absl::StrCat(good, "[archived]\n", line, "\n"));
+    EXPECT_EQ(mistake.rfind(absl::StrCat("node.toml:21: ", what), 0), 0U)
+        << line << ": " << mistake;
   }
 }
 

@@ -129,8 +129,8 @@ std::vector<Breakage> broken_archives() {
   const auto calm = [](RunOptions& run) { run.faults = no_faults(); };
   const auto waited_for = [](RunOptions& run) {
     run.faults = no_faults();
-    run.faults.disks = true;  // the other archive is full at times
-    run.cluster.archived = {{schema::Payload::MIGRATION_ACCEPTED, 1}};
+    run.faults.commands = true;
+    run.cluster.archived = {{schema::Payload::MIGRATION_ACCEPTED, 2}};
   };
   return {
       {"archive_that_answers_before_it_has_stored", "archived(k): on k disks before it is told",
