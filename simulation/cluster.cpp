@@ -297,6 +297,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
     machine.actors.archive = *options_.archive;
   }
   machine.archived = options_.archived;
+  machine.follower = options_.followers && !options_.nothing_fails;
   if (options_.nothing_fails) {
     machine.drift_ppm = 0;
     machine.wall_offset = absl::ZeroDuration();

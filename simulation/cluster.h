@@ -66,6 +66,7 @@ struct ClusterOptions {
   bool archives_lie = false;
   Retention retention;     // of all logs and archives
   ArchivedTypes archived;  // what publishers on machines wait for
+  bool followers = true;   // MachineOptions::follower, of all of them; unless nothing fails
   ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;
@@ -98,6 +99,7 @@ class SimulatedCluster {
   Checker& checker() { return checker_; }
   const Deliveries& deliveries() const { return deliveries_; }
   Random& random() { return random_; }
+  EventPool& pool() { return pool_; }
 
   // One task, then a look at everything. False: nothing is left to do.
   bool step();

@@ -20,6 +20,8 @@ constexpr const char* losses_said = "2: what a takeover loses is said";
 constexpr const char* domains_told = "what was last said of a Xen host's domains is how they are";
 constexpr const char* archives_keep =
     "an archive has what nodes have logged, once and in their order";
+constexpr const char* followers_have =
+    "a follower has what nodes have logged, once and in their order, or is told what it lacks";
 constexpr const char* charges_right = "each hour, and what each move sends, is charged once";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
@@ -31,6 +33,9 @@ constexpr Duration charge_time = absl::Seconds(20);
 
 // Time enough for an archive to hear of a node, and to read its log to the end.
 constexpr Duration archive_time = absl::Seconds(4);
+
+// Time enough for a follower that starts to come live, and to look again for what it missed.
+constexpr Duration follow_time = absl::Seconds(5);
 
 // Between a takeover's swap as its node sends it, when it looks at what it lacks, and the table's; and what was under way then.
 constexpr Duration telling_max = absl::Seconds(2);
@@ -314,6 +319,21 @@ void check_archive(SimulatedCluster& cluster, const std::string& keeper,
   }
 }
 
+// What lost disks took along may be in no archive either.
+void check_followers(SimulatedCluster& cluster) {
+  const absl::Time settled = cluster.scheduler().wall() - follow_time;
+  for (const auto& machine : cluster.machines()) {
+    if (!machine->options().follower || cluster.lost(*machine)) continue;
+    const auto said = [&](const std::string& what) {
+      cluster.checker().violated(followers_have,
+                                 absl::StrCat("the follower of ", machine->name(), ": ", what));
+    };
+    for (const std::string& what : machine->followed().wrong()) said(what);
+    for (const SimulatedCluster::NodeLog& log : cluster.node_logs())
+      if (!log.lost) machine->followed().judge(*log.disk, settled, cluster.pool(), said);
+  }
+}
+
 void check_charges(SimulatedCluster& cluster, const std::vector<Event>& history) {
   const bool kept = cluster.options().market && anybody_left(cluster);
   const absl::Time settled = kept ? cluster.scheduler().wall() - charge_time : absl::InfinitePast();
@@ -331,6 +351,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_losses(cluster, history);
   check_domains(cluster, history);
   check_charges(cluster, history);
+  check_followers(cluster);
   for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
   cluster.checker().check_archived();
   std::set<std::string> known;

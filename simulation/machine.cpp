@@ -159,6 +159,10 @@ void SimulatedMachine::start_daemon() {
   if (process.xen_store) real.domains.emplace(DomainSeams{*process.xen_store, *hardware_->xen});
   if (options_.in_place.seams) process.seams = options_.in_place.seams(real, scheduler_);
   spawn_node_actors(*process.node, process.seams ? *process.seams : real, description, actors);
+  if (options_.follower)
+    process.node->spawn(follower_actor, [this](Context& context) {
+      return std::make_unique<Follower>(context, followed_, options_.in_place.followed);
+    });
 }
 
 void SimulatedMachine::kill_daemon(bool keep_unsynced) {

@@ -21,6 +21,7 @@
 #include "simulation/checker.h"
 #include "simulation/cluster_keys.h"
 #include "simulation/deliveries.h"
+#include "simulation/follower.h"
 #include "simulation/lying_log.h"
 #include "simulation/machine_scheduler.h"
 #include "storage/remote_lease_table.h"
@@ -51,6 +52,8 @@ struct PartsInPlace {
   std::function<std::unique_ptr<Bus>(Bus& real)> bus;
   // The disk that guests reach: asked when power comes.
   std::function<std::unique_ptr<GuestDisk>(MemoryVolumeStore& real, Scheduler& scheduler)> disk;
+  // What its follower hands out.
+  Follower::Change followed;
 };
 
 struct MachineOptions {
@@ -70,6 +73,7 @@ struct MachineOptions {
   bool lies = false;       // of that, when it is asked in the place of its publisher
   Retention retention;     // of its log, and of its archive
   ArchivedTypes archived;  // what its publishers wait for
+  bool follower = false;   // it follows what others say: FollowerBook
   PartsInPlace in_place;
 };
 
@@ -113,6 +117,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   const MemoryLogDisk& log_disk() const { return log_disk_; }
   const MemoryLogDisk& archive_disk() const { return archive_disk_; }
   std::uint64_t disks() const { return disks_; }  // so many it had, with the one that it has
+  const FollowerBook& followed() const { return followed_; }
   // Of a machine that never comes back: its power goes next.
   MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }
   std::optional<Epoch> open_port(const std::string& vm) const;
@@ -141,6 +146,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   MachineScheduler scheduler_;
   MemoryDisk disk_;
   MemoryLogDisk log_disk_, archive_disk_;
+  FollowerBook followed_;
   std::uint64_t disks_ = 1;  // a new disk makes a new identity
   std::uint32_t boots_ = 0;
   bool fresh_ = true;                 // since power came, no daemon that ended had a session

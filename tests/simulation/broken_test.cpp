@@ -24,6 +24,7 @@ std::vector<Breakage> breakages() {
   for (Breakage& breakage : broken_parts()) all.push_back(std::move(breakage));
   for (Breakage& breakage : broken_buses()) all.push_back(std::move(breakage));
   for (Breakage& breakage : broken_archives()) all.push_back(std::move(breakage));
+  for (Breakage& breakage : broken_followers()) all.push_back(std::move(breakage));
   return all;
 }
 

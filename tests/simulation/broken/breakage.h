@@ -28,6 +28,8 @@ std::vector<Breakage> broken_parts();
 std::vector<Breakage> broken_buses();
 // Logs of archives.
 std::vector<Breakage> broken_archives();
+// What followers hand out.
+std::vector<Breakage> broken_followers();
 
 // Circumstances.
 FaultOptions no_faults();
