@@ -29,10 +29,10 @@ void FollowerBook::judge(const MemoryLogDisk& log, absl::Time before, EventPool&
     const Event event = pool.restore(stored.span());
     const auto known = given_.find({str(event.origin()), event.incarnation()});
     if (known != given_.end() && known->second.contains(event.sequence())) continue;
+    // An open end is of passing events: what is in a log is told.
     const bool told = std::ranges::any_of(missed_, [&](const MissedEvents& missed) {
       return missed.origin == event.origin() && missed.incarnation == event.incarnation() &&
-             missed.after < event.sequence() &&
-             (!missed.up_to || event.sequence() <= *missed.up_to);
+             missed.up_to && missed.after < event.sequence() && event.sequence() <= *missed.up_to;
     });
     if (!told)
       say(absl::StrCat(event.id().to_string(), " (", absl_view(event.topic()),
