@@ -61,7 +61,8 @@ class Context {
   Draft draft(std::string_view subject, std::string_view tenant = default_tenant);
   // Fills in id, time, cause and root, and sends it on by its type's delivery class. `logged`, if given, runs when the event
   // is on stable storage (durable and noted types), with an error if it could not be brought there: then it was not
-  // delivered either (durable); without `logged`, such an error is this actor's failure. Events of one actor leave in the
+  // delivered either (durable); without `logged`, such an error is this actor's failure. Of types for which this node has a
+  // custody (core/custody.h), `logged` waits for copies on other machines too. Events of one actor leave in the
   // order of these calls: what follows a durable event that waits for the disk waits behind it. The event returned is for
   // its id and time; empty if the subject makes no valid topic or too much waits for the disk (also told to `logged`).
   Event publish(Draft draft, std::function<void(absl::Status)> logged = nullptr);
