@@ -101,7 +101,7 @@ TEST(NodeConfig, LimitsThatWouldTakeAwayWhatActorsReadWhenTheyStartAreMistakes) 
   for (const std::string wrong :
        {"[log]\nkeep = \"d\"\n", "[log]\nkeep = 90\n", "[archive]\nkeep = \"1.5d\"\n",
         "[log]\nkeep_mib = 63\n", "[log]\nkeep_events = 1000\n", "[log]\nfor = \"90d\"\n"})
-    EXPECT_NE(mistake_in(std::string(good) + wrong).find("node.toml:20: "), std::string::npos)
+    EXPECT_NE(mistake_in(std::string(good) + wrong).find("node.toml:21: "), std::string::npos)
         << mistake_in(std::string(good) + wrong);
 }
 
