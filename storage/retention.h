@@ -6,6 +6,7 @@
 // It forgets as it takes events, some at a time. It begins to when a limit is passed by a 32nd, and then goes on down to the limit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <map>
