@@ -9,6 +9,9 @@
 // as missing only when a reading of the logs that began after that has not filled it. That costs a reading of all logs that can be had, from
 // their beginnings, and what happens meanwhile waits for it.
 //
+// A node whose log gives no answer (deadline x tries, or it is not reachable) is told as missing, once until it is heard again; then it is read. What
+// was heard of it meanwhile has been handed out, and what it had said before that and was not heard is told, and not handed out any more.
+//
 // Order: each origin's own; between origins that of time while the past is read, but for what a node has that was heard of later.
 //
 // Durable subscriptions say how far they have come (subscription.position) every save_events events or save_interval, and on save(). After a
