@@ -131,7 +131,11 @@ absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints
   }
   std::erase_if(events, [&](const Event& event) {
     const auto found = listed.find({event.origin(), event.incarnation(), event.sequence()});
-    return found == listed.end() || found->second != digest_of(event);
+    if (found == listed.end()) return true;
+    if (found->second == digest_of(event)) return false;
+    wrong = absl::InvalidArgumentError(
+        absl::StrCat("event ", event.id().to_string(), " is not what its checkpoint lists"));
+    return true;
   });
   return wrong;
 }

@@ -35,7 +35,9 @@ class KeyNotary final : public Notary {
   const std::shared_ptr<const KeyPair> key_;
 };
 
-// Leaves of `events` those that a checkpoint lists which a key has signed that is enrolled under the name of their node. What is wrong with a checkpoint is returned, and proves nothing; the others still do.
+// Leaves of `events` those that a checkpoint lists which a key has signed that is enrolled under the name of their node. An error tells of what is
+// forged: a checkpoint, which proves nothing while the others still do, or an event that one of them lists with another content. That none lists an
+// event is no forgery: its checkpoint may be forgotten, or it is from before there were keys.
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,
                          std::vector<Event>& events);
 

@@ -344,13 +344,8 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
     if (!checkpoint.ok()) return checkpoint.status();
     checkpoints.push_back(*std::move(checkpoint));
   }
-  const std::size_t told = events.size();
-  absl::Status proven = prove_(checkpoints, events);
-  if (proven.ok() && events.size() < told) {
-    proven = absl::PermissionDeniedError(absl::StrCat(
-        told - events.size(), " events of ", range.origin, " that no checkpoint proves to be its"));
-  }
-  if (!proven.ok()) receiver_->on_rejected(node, std::string(proven.message()));
+  if (const absl::Status proven = prove_(checkpoints, events); !proven.ok())
+    receiver_->on_rejected(node, std::string(proven.message()));
   return events;
 }
 

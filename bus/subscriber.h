@@ -54,7 +54,7 @@ class Subscriber {
   // Asked about each event before it counts, also about what comes from a log: an error rejects it. Without: all are admitted.
   using Admit = std::function<absl::Status(std::string_view node, const Event& event)>;
   void admit_only(Admit admit) { admit_ = std::move(admit); }
-  // Takes out of an archive's answer what the checkpoints do not prove to be its origin's; an error tells of a checkpoint that is forged. Without:
+  // Takes out of an archive's answer what the checkpoints do not prove to be its origin's; an error tells of what is forged. Without:
   // archives are asked for no proof, and believed.
   using Prove =
       std::function<absl::Status(absl::Span<const Event> checkpoints, std::vector<Event>& events)>;

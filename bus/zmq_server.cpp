@@ -117,6 +117,14 @@ void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& reques
     return reply(absl::PermissionDeniedError(absl::StrCat(
         user->name, " has no right to subscribe what it asks the log of ", node_, " for")));
   }
+  // A checkpoint lists all that its node said in one commit.
+  const std::string checkpoints = "bus.checkpoint.";
+  if (request.actor == history_proven_actor &&
+      credentials_.trust->rights.allowed(user->name, checkpoints) != std::vector{checkpoints}) {
+    return reply(absl::PermissionDeniedError(
+        absl::StrCat(user->name, " has no right to subscribe ", checkpoints,
+                     ">, by which what the archive of ", node_, " has is proven")));
+  }
   range->prefixes.assign(allowed.begin(), allowed.end());
   serve_history(*receiver_, node_, request.actor, *std::move(range), std::move(reply),
                 /*believed=*/false);

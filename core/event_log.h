@@ -50,7 +50,17 @@ struct StreamPart {
   std::uint64_t through = 0;  // `events` are all that the log has of the range up to here
   // Where they were asked for and are there: those of the origin's node that list `events` (core/notary.h), in the log's order.
   std::vector<Event> checkpoints;
+
+  // Takes back what lies behind the first `count` events.
+  void cut(std::size_t count) {
+    events.erase(events.begin() + static_cast<std::ptrdiff_t>(count), events.end());
+    through = events.back().sequence();
+  }
 };
+
+// Of a part's events and their checkpoints together, which are one commit's however few of its events are in the part: beyond, the part ends sooner, but
+// not before its first checkpoint.
+inline constexpr std::size_t proven_bytes_max = event_bytes_max / 4 * 3;
 
 // Thread-bound to the scheduler it was made with; replies come through it.
 class EventLog {

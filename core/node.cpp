@@ -259,9 +259,7 @@ void Node::on_history(StreamRange range, Reply<StreamPart> reply) {
     if (archive == nullptr)
       return reply(absl::UnimplementedError(
           absl::StrCat(name(), " keeps no events of ", range.origin, ", for it has no archive")));
-    // A small event's proof may be three times as large.
-    const std::size_t bytes = range.proofs ? history_bytes_max / 4 : history_bytes_max;
-    return archive->read_stream(std::move(range), bytes, std::move(reply));
+    return archive->read_stream(std::move(range), history_bytes_max, std::move(reply));
   }
   // A noted event leaves before it is in the log: whoever missed it asks for it no sooner than it is there.
   auto shared = std::make_shared<Reply<StreamPart>>(std::move(reply));

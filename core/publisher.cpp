@@ -123,10 +123,8 @@ absl::StatusOr<Event> Publisher::publish(OriginStream& stream, Draft draft, cons
         absl::StrCat(stream.origin_, " has ", stream.waiting_.size(),
                      " events waiting for the event log; look at its disk"));
   }
-  const std::size_t before = gathered_.size();
   absl::StatusOr<Event> event =
       enter(stream, std::move(draft), cause, std::move(logged), gathered_);
-  recorded_ += gathered_.size() - before;
   if (!gathered_.empty()) schedule_commit();
   return event;
 }
@@ -168,6 +166,7 @@ absl::StatusOr<Event> Publisher::enter(OriginStream& stream, Draft draft, const 
   }
   if (delivery != schema::Delivery::VOLATILE) {
     records.push_back({&stream, *event, durable, std::move(logged)});
+    if (&records == &gathered_) ++recorded_;
   } else if (logged) {
     std::move(logged)(absl::OkStatus());
   }

@@ -7,6 +7,7 @@ namespace supercloud {
 namespace {
 
 constexpr std::uint64_t slack = 32;  // a limit's part
+constexpr Duration ahead_max = absl::Hours(1);
 
 bool beyond(std::uint64_t limit, std::uint64_t there, bool exactly) {
   return there > limit && (exactly || there - limit > limit / slack);
@@ -45,7 +46,9 @@ std::optional<std::uint64_t> RetainedPast::kept_of(std::string_view origin,
 
 bool RetainedPast::over(const Retention& limits, std::uint64_t next, absl::Time now,
                         HybridTime oldest) {
-  passing_ = beyond(limits.events, next - begins_, passing_) ||
+  // One from the future, which only a log that was read could bring in, would hold up all behind it.
+  const bool strange = limits.age != absl::InfiniteDuration() && oldest.wall() > now + ahead_max;
+  passing_ = strange || beyond(limits.events, next - begins_, passing_) ||
              beyond(limits.bytes, bytes_, passing_) ||
              oldest.wall() < now - limits.age - (passing_ ? Duration() : limits.age / slack);
   return passing_;

@@ -342,22 +342,29 @@ absl::Status RocksEventLog::State::add_checkpoints(const StreamRange& range,
                                                    StreamPart& part) const {
   const absl::StatusOr<std::uint64_t> from = position_of(range);
   if (!from.ok()) return from.status();
-  auto next = part.events.begin();
-  bool unproven = false;
+  std::size_t next = 0;    // event of the part
+  std::size_t proven = 0;  // so many of them
+  std::size_t bytes = 0;
   std::size_t looks = 0;
   std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
   for (rows->Seek(to_big_endian(*from)); rows->Valid(); rows->Next()) {
     const std::uint64_t position = from_big_endian(view(rows->key()));
     if (!read_only && position >= next_position) break;
-    if (next == part.events.end() && (!unproven || ++looks > options.page_scan_max)) break;
+    const bool all = next == part.events.size();
+    if (all && (proven == next || ++looks > options.page_scan_max)) break;
     const absl::StatusOr<Event> event = parse(position, view(rows->value()));
     if (!event.ok()) return event.status();
-    if (next != part.events.end() && event->id() == next->id()) {
+    if (!all && event->id() == part.events[next].id()) {
       ++next;
-      unproven = true;
-    } else if (unproven && is_checkpoint_of(*event, range.origin)) {
+      bytes += rows->value().size();
+    } else if (proven < next && is_checkpoint_of(*event, range.origin)) {
+      bytes += rows->value().size();
+      if (bytes > proven_bytes_max && proven > 0) {
+        part.cut(proven);
+        break;
+      }
       part.checkpoints.push_back(*event);
-      unproven = false;
+      proven = next;
     }
   }
   if (!rows->status().ok()) return folder->explain(rows->status(), "reading checkpoints");

@@ -75,6 +75,7 @@ absl::Status RocksRetention::load(const RocksFolder& folder) {
 
 absl::Status RocksRetention::count(const RocksFolder& folder, std::uint64_t next) {
   if (limits_.bytes == Retention::no_limit) return absl::OkStatus();
+  loaded_ = false;
   const bool known = counted_ >= past_.begins() && counted_ <= next;
   std::uint64_t bytes = known ? counted_bytes_ : 0;
   const auto rows = folder.rows(events_family);
@@ -84,6 +85,7 @@ absl::Status RocksRetention::count(const RocksFolder& folder, std::uint64_t next
   }
   if (!rows->status().ok()) return folder.explain(rows->status(), "reading events");
   past_.restore(past_.begins(), bytes);
+  loaded_ = true;
   return absl::OkStatus();
 }
 

@@ -19,6 +19,10 @@ absl::Status add_archived(ArchivedTypes& types, std::string_view name, std::uint
   if (domain == "bus" || domain == "node")
     return absl::InvalidArgumentError(
         "is what a node reports of itself, and nobody waits for it: remove it");
+  if (domain == "lease")
+    return absl::InvalidArgumentError(
+        "is what a guest waits for while its lease changes hands, and archives may be away: remove "
+        "it");
   bool known = false, logged = false;
   for (const schema::Payload::Which type : known_types()) {
     const std::string_view topic = topic_of(type);
@@ -34,8 +38,7 @@ absl::Status add_archived(ArchivedTypes& types, std::string_view name, std::uint
   if (!known)
     return absl::InvalidArgumentError(
         "is no type of event: write one such as \"instance.requested\", or \"instance.*\" for all "
-        "of "
-        "them");
+        "of them");
   if (!logged)
     return absl::InvalidArgumentError(
         "is telemetry, which is in no log and in no archive: remove it");
@@ -137,10 +140,13 @@ void Custodian::learn(const Event& event) {
   for (const auto pattern : joined.getArchives()) said.emplace_back(text(pattern));
   const auto found = keepers_.find(node);
   if (found != keepers_.end() && found->second.incarnation == event.incarnation() &&
-      found->second.said == said)
+      found->second.said == said && found->second.machine == machine)
     return;
   if (found != keepers_.end()) {
     if (event.incarnation() < found->second.incarnation) return;
+    // Its disk is another one, or it is elsewhere: what it had is not known to be there.
+    if (event.incarnation() > found->second.incarnation || found->second.machine != machine)
+      for (auto& [number, waiting] : events_.waiting()) waiting.at.erase(found->second.machine);
     context_.cancel(found->second.timer);
     keepers_.erase(found);
   }
@@ -220,8 +226,11 @@ void Custodian::answered(const std::string& node, const std::vector<std::uint64_
 }
 
 void Custodian::pause(const std::string& node, Keeper& keeper, Duration span) {
+  context_.cancel(keeper.timer);
   keeper.timer = context_.after(span, [this, node] {
-    Keeper& paused = keepers_.at(node);  // who forgets a keeper cancels its timer
+    const auto found = keepers_.find(node);
+    if (found == keepers_.end()) return;
+    Keeper& paused = found->second;
     paused.timer = 0;
     paused.refused.clear();
     ask(node, paused);
@@ -236,10 +245,10 @@ void Custodian::watch_time() {
     said_ = false;
     return;
   }
-  const ArchivedEvents::Waiting& oldest = events_.waiting().begin()->second;
+  ArchivedEvents::Waiting& oldest = events_.waiting().begin()->second;
+  if (oldest.since == Instant()) oldest.since = context_.now();
   const Instant due = oldest.since + options_.say_after;
   if (context_.now() < due) {
-    said_ = false;
     late_ = context_.at(due, [this] {
       late_ = 0;
       watch_time();

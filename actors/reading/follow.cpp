@@ -16,6 +16,7 @@ namespace {
 constexpr Duration introduction = absl::Seconds(1);
 
 constexpr std::size_t gaps_max = 1024;
+constexpr Duration pause_max = absl::Minutes(5);
 
 Stand end_of(std::uint64_t incarnation, std::optional<std::uint64_t> up_to) {
   return {incarnation, up_to.value_or(std::numeric_limits<std::uint64_t>::max())};
@@ -80,22 +81,20 @@ void Follow::find_position() {
 }
 
 void Follow::ask_archive(const std::string& node, std::uint64_t from) {
-  context_.request(Source{node, true}.address(),
-                   read_log_request(from, position_pattern(), options_.page_events),
-                   options_.deadline,
-                   [this, node, from](const absl::StatusOr<Message<schema::Response>>& response) {
-                     if (response.ok() && response->reader().isLog()) {
-                       const auto log = response->reader().getLog();
-                       for (const auto data : log.getEvents()) {
-                         const auto event =
-                             parse({reinterpret_cast<const std::byte*>(data.begin()), data.size()});
-                         if (event.ok()) consider(*event);
-                       }
-                       if (!log.getEnd() && log.getNext() > from)
-                         return ask_archive(node, log.getNext());
-                     }
-                     if (--archives_ == 0) open();
-                   });
+  ask(Source{node, true}.address(),
+      read_log_request(from, position_pattern(), options_.page_events), options_.tries,
+      [this, node, from](const Page& response) {
+        if (response.ok() && response->reader().isLog()) {
+          const auto log = response->reader().getLog();
+          for (const auto data : log.getEvents()) {
+            const auto event =
+                parse({reinterpret_cast<const std::byte*>(data.begin()), data.size()});
+            if (event.ok()) consider(*event);
+          }
+          if (!log.getEnd() && log.getNext() > from) return ask_archive(node, log.getNext());
+        }
+        if (--archives_ == 0) open();
+      });
 }
 
 void Follow::consider(const Event& event) {
@@ -112,7 +111,7 @@ void Follow::open() {
   Cursor cursor(options_.pattern, now ? began_ : from.start_);
   if (!from.behind_.empty())
     cursor.pass(from.behind_.origin, {from.behind_.incarnation, from.behind_.sequence});
-  bool past = !now;
+  bool past = !now || !options_.durable.empty();  // until its position was looked for
   bool known = false;
   if (position_) {
     auto stood = Cursor::parse(text(position_.payload().getSubscriptionPosition().getCursor()));
@@ -188,7 +187,11 @@ void Follow::note_node(const Event& event) {
   // Of who is gone others may tell.
   const bool here = event.type() == schema::Payload::NODE_JOINED ||
                     event.type() == schema::Payload::NODE_CAPACITY;
-  const bool is_back = here && without_.erase(node) != 0;
+  bool is_back = false;
+  if (const auto absent = without_.find(node); here && absent != without_.end()) {
+    is_back = absent->second.told && absent->second.again <= context_.now();
+    if (is_back) absent->second.told = false;
+  }
   if ((!is_new && !is_back) || reading_ == nullptr) return;
   node_is_new_ = true;
   look_again();
@@ -250,8 +253,10 @@ bool Follow::offer(const Cursor& stands, const Event& event) {
     }
   }
   callbacks_.on_event(event);
-  // A position is no progress: two that follow each other would never come to rest.
-  if (collecting_ || event.type() == schema::Payload::SUBSCRIPTION_POSITION) return true;
+  // A position is no progress, nor is the checkpoint of it: they would call forth each other for ever.
+  if (collecting_ || event.type() == schema::Payload::SUBSCRIPTION_POSITION ||
+      event.type() == schema::Payload::BUS_CHECKPOINT)
+    return true;
   if (++unsaved_ >= options_.save_events) {
     save(stands);
   } else {
@@ -271,7 +276,12 @@ bool Follow::offer(const Cursor&, const MissedEvents& missed) {
     }
   }
   // Of a node that cannot be read: once, until it can be.
-  if (!is_origin(missed.origin) && !without_.insert(missed.origin).second) return true;
+  if (!is_origin(missed.origin)) {
+    Unreadable& absent = without_[missed.origin];
+    if (std::exchange(absent.told, true)) return true;
+    absent.again = context_.now() + absent.pause;
+    absent.pause = std::min(absent.pause * 2, pause_max);
+  }
   if (callbacks_.on_gap) callbacks_.on_gap(missed);
   return true;
 }

@@ -27,7 +27,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -146,8 +145,13 @@ class Follow final : private ReadingHost, private ReadingSink {
   const std::string prefix_;
   const HybridTime began_;
   std::map<std::string, bool> nodes_;  // that were heard
-  std::set<std::string> without_;      // nodes told as missing, since they were heard last
-  bool node_is_new_ = false;           // since the reading under way began
+  struct Unreadable {
+    bool told = false;  // as missing, since it was last thought to be back
+    Instant again;      // no sooner is it read again, however often it is heard
+    Duration pause = absl::Seconds(4);
+  };
+  std::map<std::string, Unreadable> without_;  // nodes whose logs could not be read
+  bool node_is_new_ = false;                   // since the reading under way began
   std::deque<Event> recent_;
   Event position_;            // the newest that was found
   std::size_t archives_ = 0;  // asked for it, that have not answered

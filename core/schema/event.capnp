@@ -52,7 +52,7 @@ struct Payload {
     vmStopped @17 :VmStopped $topic("vm.stopped") $retention(latest);
     vmFailed @18 :VmFailed $topic("vm.failed") $retention(latest);
     vmPaused @19 :VmPaused $topic("vm.paused") $delivery(noted);
-    vmResumed @20 :VmResumed $topic("vm.resumed") $delivery(noted);
+    vmResumed @20 :VmResumed $topic("vm.resumed") $delivery(noted) $retention(latest);
     vmReleased @21 :VmReleased $topic("vm.released") $delivery(noted);
     vmDirtyRate @22 :DirtyRate $topic("vm.dirty_rate") $delivery(volatile);
     migrationProposed @23 :Proposed $topic("migration.proposed");
@@ -512,7 +512,7 @@ struct Checkpoint {
   # What a node's log took in one group commit, signed with the node's key: whoever has that key's public half knows by it whose
   # an event is, wherever he has it from.
   streams @0 :List(Stream);
-  signature @1 :Text;        # core/checkpoint.h says of which bytes; Ed25519, base64url
+  signature @1 :Text;        # bus/checkpoint.h says of which bytes; Ed25519, base64url
 
   struct Stream {
     origin @0 :Text;

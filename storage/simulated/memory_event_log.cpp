@@ -201,6 +201,7 @@ void MemoryEventLog::read_stream(StreamRange range, std::size_t bytes_max,
                                               " is in the simulated event log"));
   } else {
     std::size_t bytes = 0;
+    std::size_t proof_bytes = 0;
     std::uint64_t proven = 0;  // position of the last checkpoint
     const std::vector<Place>& places = stream->second;
     for (auto place = std::ranges::upper_bound(
@@ -219,10 +220,15 @@ void MemoryEventLog::read_stream(StreamRange range, std::size_t bytes_max,
       result->events.push_back(pool_.restore(stored.span()));
       if (!range.proofs) continue;
       const std::uint64_t proof = disk_.checkpoint_behind(place->position, range.origin);
-      if (proof > proven) {
-        proven = proof;
-        result->checkpoints.push_back(pool_.restore(disk_.events[proven - 1].span()));
+      if (proof <= proven) continue;
+      const MemoryLogDisk::Stored& checkpoint = disk_.events[proof - 1];
+      proof_bytes += checkpoint.bytes.size();
+      if (bytes + proof_bytes > proven_bytes_max && !result->checkpoints.empty()) {
+        result->cut(result->events.size() - 1);
+        break;
       }
+      proven = proof;
+      result->checkpoints.push_back(pool_.restore(checkpoint.span()));
     }
   }
   scheduler_.post([reply = std::move(reply), result = std::move(result), alive = alive_]() mutable {

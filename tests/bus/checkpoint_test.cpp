@@ -58,6 +58,7 @@ TEST_F(CheckpointTest, proves_nothing_that_says_something_else) {
   TestStreams other("a");
   events_[0] = other.event(pool_, "executor", "web3");  // with the same number
   EXPECT_EQ(proven(checkpoint_), 2);
+  EXPECT_THAT(wrong_.message(), HasSubstr("is not what its checkpoint lists"));
 }
 
 TEST_F(CheckpointTest, of_another_incarnation_proves_nothing) {

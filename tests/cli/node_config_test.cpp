@@ -130,6 +130,7 @@ TEST(NodeConfig, WhatCannotBeArchivedIsAMistakeWithLineKeyAndCure) {
       {"\"instance.reqested\" = 1", "archived.instance.reqested is no type of event: write one"},
       {"\"vm.dirty_rate\" = 1", "archived.vm.dirty_rate is telemetry, which is in no log"},
       {"\"bus.*\" = 1", "archived.bus.* is what a node reports of itself"},
+      {"\"lease.*\" = 1", "archived.lease.* is what a guest waits for while its lease changes"},
       {"\"instance.*\" = 0", "archived.instance.* has to be a whole number from 1 to 16"},
       {"\"instance.*\" = -1", "archived.instance.* has to be a whole number from 1 to 16"},
       {"\"instance.*\" = 1.5", "archived.instance.* has to be a whole number from 1 to 16"},
