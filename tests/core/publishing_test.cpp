@@ -56,6 +56,24 @@ TEST_F(Publishing, ADurableEventLeavesWhenItIsOnStableStorageAndThenLoggedRuns) 
   EXPECT_EQ(log.events.size(), 1U);
 }
 
+// An actor that is told of its backlog while an event is delivered has that said from inside of the publishing.
+TEST_F(Publishing, WhatIsPublishedWhileAnEventIsDeliveredIsWaitedForOnce) {
+  NodeOptions options;
+  options.mailbox_max = 8;
+  make_node(options);
+  Context& a = spawn_ready("a");
+  spawn("b", {"migration.progress.>"});
+  run();
+  for (unsigned i = 0; i < 6; ++i) a.publish(progress(a, i));
+  run();
+  EXPECT_EQ(sent(Which::BUS_SLOW_SUBSCRIBER).size(), 1U);
+  bool answered = false;
+  node->on_history({"alpha/node", 1, {""}, 0, 1},
+                   Reply<StreamPart>(far_future, [&](const auto&) { answered = true; }));
+  run();
+  EXPECT_TRUE(answered) << "all that was published is in the log";
+}
+
 TEST_F(Publishing, ANotedEventLeavesAtOnceAndIsLoggedWithTheNextCommit) {
   Context& a = spawn_ready("a");
   bool logged = false;

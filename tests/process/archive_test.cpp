@@ -94,7 +94,8 @@ TEST_F(ArchiveProgramTest, WhatANodeSaidIsToldWhenItIsGoneWithItsDisk) {
   EventPool pool;
   std::set<EventId> said;
   const auto all_archived = [&] {
-    const auto history = read_history(*target, Pattern::of(">"), pool, nullptr);
+    ClusterClient* const offline = nullptr;
+    const auto history = read_history(*target, Pattern::of(">"), pool, offline);
     if (!history.ok()) return false;
     said.clear();
     for (const Event& event : *history)
