@@ -24,8 +24,10 @@ void FollowerBook::missed(const MissedEvents& missed) { missed_.push_back(missed
 void FollowerBook::judge(const MemoryLogDisk& log, absl::Time before, EventPool& pool,
                          const std::function<void(std::string what)>& say) const {
   const Pattern wanted = Pattern::of(pattern);
-  for (const MemoryLogDisk::Stored& stored : log.events) {
+  for (std::size_t i = 0; i < log.events.size(); ++i) {
+    const MemoryLogDisk::Stored& stored = log.events[i];
     if (stored.time.wall() >= before || !wanted.matches(stored.topic)) continue;
+    if (!log.past.keeps(stored.topic, i + 1)) continue;  // who came later could not have it
     const Event event = pool.restore(stored.span());
     const auto known = given_.find({str(event.origin()), event.incarnation()});
     if (known != given_.end() && known->second.contains(event.sequence())) continue;

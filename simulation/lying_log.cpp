@@ -21,7 +21,7 @@ Event made_up(EventPool& pool, const Event& event) {
 
 void LyingLog::read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) {
   auto shared = std::make_shared<Reply<StreamPart>>(std::move(reply));
-  const std::uint64_t one_in = random_.between(1, 3);
+  const std::uint64_t one_in = random_.between(1, 2);
   real_.read_stream(std::move(range), bytes_max,
                     Reply<StreamPart>(shared->deadline(),
                                       [this, shared, one_in](absl::StatusOr<StreamPart> part) {

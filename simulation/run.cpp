@@ -89,8 +89,8 @@ RunResult run_simulation(const RunOptions& options) {
   // Every third one on Xen hosts.
   if (options.seed % 3 == 0) cluster_options.xen = true;
   // Two of five with keys, and one of these with an archive that lies.
-  cluster_options.keys = cluster_options.keys || options.seed % 5 < 2;
-  cluster_options.archives_lie = cluster_options.archives_lie || options.seed % 5 == 0;
+  cluster_options.keys = options.keys && options.seed % 5 < 2;
+  cluster_options.archives_lie = cluster_options.keys && options.seed % 5 == 0;
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
   // On every fourth, what is rented, told of an access, or moved waits for an archive.

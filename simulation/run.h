@@ -18,6 +18,7 @@ struct RunOptions {
   Duration chaos = absl::Seconds(40);
   Duration calm = absl::Seconds(60);  // enough for every deadline, backoff and session to pass
   bool keep_history = false;
+  bool keys = true;  // as the seed has it; false: nobody has any
 };
 
 struct RunResult {

@@ -34,6 +34,7 @@ RunOptions circumstances(const Breakage& breakage, std::uint64_t seed) {
   RunOptions run;
   run.seed = seed;
   run.cluster.market = false;
+  run.keys = false;
   breakage.circumstances(run);
   return run;
 }

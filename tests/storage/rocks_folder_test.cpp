@@ -126,14 +126,14 @@ TEST_F(LogFolder, is_refused_when_a_newer_program_wrote_it) {
     // What a newer one may look like: another family, another format.
     auto newer = RocksFolder::open({.path = path_,
                                     .kind = "event log",
-                                    .format = 2,
+                                    .format = 3,
                                     .families = {{"events", true}, {"origins"}, {"indices"}}});
     ASSERT_TRUE(newer.ok()) << newer.status();
   }
   for (const bool reader : {false, true}) {
     const auto older = reader ? open_read_only() : open();
     EXPECT_TRUE(absl::IsFailedPrecondition(older.status())) << older.status();
-    EXPECT_TRUE(says(older.status(), "format 2") && says(older.status(), "use a newer supercloud"))
+    EXPECT_TRUE(says(older.status(), "format 3") && says(older.status(), "use a newer supercloud"))
         << older.status();
   }
 }

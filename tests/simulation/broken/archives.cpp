@@ -139,10 +139,6 @@ std::vector<Breakage> broken_archives() {
       {"archive_that_doubles_events", rule, caught, calm, put_in_archive<some_doubled>},
       {"archive_that_turns_pages_around", rule, caught, calm, put_in_archive<turned_around>},
       {"archive_that_keeps_nothing", rule, caught, calm, put_in_archive<all_dropped>},
-      // By who asks for no proof: the nodes of most seeds have no keys.
-      {"archive_that_makes_up_what_others_said", "who has no key is believed",
-       "5:", [](RunOptions& run) { run.faults.between_max = absl::Seconds(1); },
-       [](MachineOptions& machine) { machine.lies = true; }},
   };
 }
 
