@@ -114,11 +114,11 @@ class Archive final : public Actor {
   void ended(const std::string& node, Source& source);
   void say_full(const absl::Status& why);
   void await(const Message<schema::Request>& request, Answer answer);
-  void look(std::uint64_t waiter);
+  void look(std::uint64_t number);  // of a waiter
   void missing(std::uint64_t number, Waiter& waiter);
   void look_for(const std::string& node, std::uint64_t read);  // what is waited for of it
   void refuse(const std::string& node, const absl::Status& why);
-  void settle(std::uint64_t waiter, const absl::Status& status);
+  void settle(std::uint64_t number, const absl::Status& status);
 
   Context& context_;
   EventLog& log_;

@@ -127,6 +127,7 @@ TEST_F(LogFolder, is_refused_when_a_newer_program_wrote_it) {
     auto newer = RocksFolder::open({.path = path_,
                                     .kind = "event log",
                                     .format = 3,
+                                    .format_made = 3,
                                     .families = {{"events", true}, {"origins"}, {"indices"}}});
     ASSERT_TRUE(newer.ok()) << newer.status();
   }
