@@ -359,9 +359,10 @@ TEST_F(RetainedRocksLog, forgets_and_appends_together_or_not_at_all_wherever_the
       ASSERT_NE(log, nullptr);
       // What RocksDB began under the failing disk may fail some more before it goes on by itself.
       bool goes_on = false;
-      for (int tries = 0; tries < 20 && !goes_on; ++tries)
-        if ((goes_on = append(*log, {stored_event(pool_, ++sequence)}).ok()))
-          there.push_back(sequence);
+      for (int tries = 0; tries < 20 && !goes_on; ++tries) {
+        goes_on = append(*log, {stored_event(pool_, ++sequence)}).ok();
+        if (goes_on) there.push_back(sequence);
+      }
       ASSERT_TRUE(goes_on);
       const LogPage page = read(*log);
       Positions found;
