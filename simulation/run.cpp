@@ -88,11 +88,11 @@ RunResult run_simulation(const RunOptions& options) {
     cluster_options.fence.fence_after = cluster_options.fence.fence_limit() - absl::Milliseconds(1);
   // Every third one on Xen hosts.
   if (options.seed % 3 == 0) cluster_options.xen = true;
-  // Two of five with keys, and one of these with an archive that lies.
-  cluster_options.keys = options.keys && options.seed % 5 < 2;
-  // Not where there is a ledger: what it missed, and a liar alone has, it charges nobody.
-  cluster_options.archives_lie =
-      cluster_options.keys && options.seed % 5 == 0 && !cluster_options.market;
+  // Two of five with keys, and one of these with an archive that lies: that one not where there is a ledger, which does not read again
+  // what it missed.
+  const bool lies = options.keys && options.seed % 5 == 0 && !cluster_options.market;
+  cluster_options.keys = lies || (options.keys && options.seed % 5 == 1);
+  cluster_options.archives_lie = lies;
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
   // On every fourth, what is rented, told of an access, or moved waits for an archive.
