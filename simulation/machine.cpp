@@ -60,13 +60,12 @@ struct SimulatedMachine::Process {
   }
   Bus& in_use() { return bus_in_place ? *bus_in_place : bus; }
   Bus& of_actors() { return watched ? *watched : in_use(); }
+  EventLog* answering() { return lies ? lies.get() : static_cast<EventLog*>(archive.get()); }
 
   SimulatedBus bus;
   std::unique_ptr<Bus> bus_in_place;    // null: none
   std::unique_ptr<WatchedBus> watched;  // likewise
   MemoryEventLog log;
-  EventLog* answering() { return lies ? lies.get() : static_cast<EventLog*>(archive.get()); }
-
   std::unique_ptr<MemoryEventLog> archive;  // null: it keeps none
   std::unique_ptr<LyingLog> lies;           // null: it says what is in it
   std::unique_ptr<Notary> notary;           // null: no keys
