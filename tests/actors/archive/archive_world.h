@@ -90,6 +90,14 @@ class ArchiveWorld : public MarketWorld {
     crash(name);
     nodes.at(name)->disk = MemoryLogDisk();
   }
+  // "home" has the archive, and "gone" has spoken and is gone with its disk.
+  void start_home_and_lose_one() {
+    start_home();
+    say(start("gone"), "said by who is gone");
+    run(absl::Seconds(3));
+    lose("gone");
+    run(absl::Seconds(5));
+  }
 
   Event say(TestNode& node, const std::string& subject) {
     return publish(node, subject, [](schema::Payload::Builder payload) {

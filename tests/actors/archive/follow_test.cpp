@@ -132,11 +132,7 @@ TEST_F(FollowTest, newest_of_each_topic_comes_once_in_the_order_of_time_and_then
 }
 
 TEST_F(FollowTest, has_from_an_archive_what_a_node_said_that_is_gone) {
-  start_home();
-  say(start("gone"), "said by who is gone");
-  run(absl::Seconds(3));
-  lose("gone");
-  run(absl::Seconds(5));
+  start_home_and_lose_one();
   start("late");
   follow_on("late", from(From::beginning()));
   EXPECT_EQ(given.subjects(), Names{"said by who is gone"});

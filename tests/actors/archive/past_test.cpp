@@ -52,21 +52,13 @@ TEST_F(PastTest, has_from_an_archive_what_a_node_said_that_is_gone) {
 }
 
 TEST_F(PastTest, reads_the_archive_of_its_own_node) {
-  start_home();
-  say(start("gone"), "said by who is gone");
-  run(absl::Seconds(3));
-  lose("gone");
-  run(absl::Seconds(5));
+  start_home_and_lose_one();
   ask_on("home", {.patterns = {"instance.>"}, .archived = {"instance.>"}});
   EXPECT_EQ(read, Names{"said by who is gone"});
 }
 
 TEST_F(PastTest, asks_no_archive_unless_it_is_told_to) {
-  start_home();
-  say(start("gone"), "said by who is gone");
-  run(absl::Seconds(3));
-  lose("gone");
-  run(absl::Seconds(5));
+  start_home_and_lose_one();
   start("late");
   ask_on("late", {.patterns = {"instance.>"}});
   EXPECT_EQ(read, Names{});
