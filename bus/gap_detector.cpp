@@ -98,23 +98,27 @@ GapDetector::Chain& GapDetector::chain_of(Origin& origin, std::size_t slot) cons
   return origin.chains[slot];
 }
 
-GapDetector::Publisher* GapDetector::publisher_of(std::string_view origin) {
-  const auto found = publishers_.find(node_of(origin));
+GapDetector::Publisher* GapDetector::publisher_of(std::string_view name, const Origin& origin) {
+  const auto found =
+      publishers_.find(origin.relay.empty() ? node_of(name) : std::string_view(origin.relay));
   return found == publishers_.end() ? nullptr : &found->second;
 }
 
-GapDetector::Origin& GapDetector::find_or_make(std::string_view name, std::uint64_t incarnation) {
-  if (last_found_ != nullptr && last_found_->first == name) {
+GapDetector::Origin& GapDetector::find_or_make(std::string_view name, std::uint64_t incarnation,
+                                               std::string_view relay) {
+  if (last_found_ != nullptr && last_found_->first == name && last_found_->second.relay == relay) {
     last_found_->second.heard = ++arrivals_;
     return last_found_->second;
   }
   auto found = origins_.find(name);
+  if (found != origins_.end() && found->second.relay != relay) found->second.relay = relay;
   if (found == origins_.end()) {
     if (origins_.size() >= options_.origins_max) forget_one();
     found = origins_.emplace(std::string(name), Origin{}).first;
+    found->second.relay = relay;
     found->second.incarnation = incarnation;
-    const Publisher* publisher = publisher_of(name);
-    if (publisher != nullptr && !publisher->forgot) {
+    const Publisher* publisher = publisher_of(name, found->second);
+    if (publisher != nullptr && !publisher->forgot && !publisher->relays) {
       for (const std::size_t slot : publisher->effective)
         chain_of(found->second, slot).tracked = true;
     }
@@ -132,7 +136,7 @@ void GapDetector::forget_one() {
   while (!oldest->second.held.empty()) force_lowest(oldest->first, oldest->second, let_go);
   report_expected(oldest->first, oldest->second, far_future, BusGap::unknown, let_go);
   repairs_.erase(oldest->second.repair);
-  if (Publisher* publisher = publisher_of(oldest->first)) publisher->forgot = true;
+  if (Publisher* publisher = publisher_of(oldest->first, oldest->second)) publisher->forgot = true;
   waiting_.erase(oldest->first);
   last_found_ = nullptr;
   origins_.erase(oldest);
@@ -188,10 +192,12 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
   if (publisher == publishers_.end()) {
     publisher = publishers_.emplace(std::string(node), Publisher{}).first;
   }
+  const bool relays = publisher->second.relays;
   std::map<std::string_view, std::uint64_t> stood;
   for (const OriginTail& tail : tails) {
-    if (node_of(tail.origin) != node) continue;
-    Origin& origin = find_or_make(tail.origin, tail.incarnation);
+    if (!cares_for(node, publisher->second, tail.origin)) continue;
+    Origin& origin =
+        find_or_make(tail.origin, tail.incarnation, node_of(tail.origin) == node ? "" : node);
     if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
     if (tail.incarnation < origin.incarnation) continue;
@@ -199,45 +205,39 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     stood[tail.origin] = tail.sequence;
   }
   publisher->second.effective.insert(slot);
-  for (auto next = first_of(node); next != origins_.end() && node_of(next->first) == node;) {
-    const std::string& name = next->first;
-    Origin& origin = next->second;
+  for (const std::string& name : in_care_of(node, publisher->second)) {
+    const auto known = origins_.find(name);
+    Origin& origin = known->second;
     if (origin.unconfirmed) {
       lose_rest(name, origin);
       waiting_.erase(name);
       repairs_.erase(origin.repair);
       last_found_ = nullptr;
-      next = origins_.erase(next);
+      origins_.erase(known);
       continue;
     }
     Chain& chain = chain_of(origin, slot);
-    if (!chain.tracked) {
-      const auto found_tail = stood.find(name);
-      const std::uint64_t tail = found_tail == stood.end() ? 0 : found_tail->second;
-      chain.tracked = true;
-      // What was asked for so far was asked without it.
-      repairs_.erase(std::exchange(origin.repair, 0));
-      origin.asked_through = 0;
-      chain.seen = chain.since = std::max(chain.seen, tail);
-      if (chain.any && chain.first_previous > tail)
-        report(name, origin, slot, tail, chain.first_previous, gap_too_late_now);
-    }
-    ++next;
+    if (chain.tracked) continue;
+    const auto found_tail = stood.find(name);
+    // A relay does not know it yet: what follows is owed from where it begins to.
+    if (found_tail == stood.end() && relays && !origin.relay.empty()) continue;
+    const std::uint64_t tail = found_tail == stood.end() ? 0 : found_tail->second;
+    chain.tracked = true;
+    // What was asked for so far was asked without it.
+    repairs_.erase(std::exchange(origin.repair, 0));
+    origin.asked_through = 0;
+    chain.seen = chain.since = std::max(chain.seen, tail);
+    if (chain.any && chain.first_previous > tail)
+      report(name, origin, slot, tail, chain.first_previous, gap_too_late_now);
   }
 }
 
-GapDetector::Origins::iterator GapDetector::first_of(std::string_view node) {
-  std::string lead(node);
-  lead += '/';
-  return origins_.lower_bound(lead);
-}
-
 void GapDetector::restarted(std::string_view node) {
-  for (auto next = first_of(node); next != origins_.end() && node_of(next->first) == node; ++next)
-    next->second.unconfirmed = true;
+  for (const std::string& name : in_care_of(node, Publisher{}))
+    origins_.find(name)->second.unconfirmed = true;
 }
 
-absl::Status GapDetector::arrived(Event event, Instant now) {
+absl::Status GapDetector::arrived(Event event, Instant now, std::string_view relay) {
   const schema::EventId::Reader id = event.reader().getId();
   const std::uint64_t sequence = id.getSequence();
   const std::uint64_t incarnation = id.getIncarnation();
@@ -257,7 +257,11 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
     return absl::OkStatus();
   }
   const std::string_view name = text(id.getOrigin());
-  Origin& origin = find_or_make(name, incarnation);
+  if (!relay.empty() && publishers_.find(node_of(name)) != publishers_.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("it relays event ", event.id().to_string(),
+                                                   " of a node that is a neighbour here"));
+  }
+  Origin& origin = find_or_make(name, incarnation, relay);
   if (incarnation < origin.incarnation) {
     ++counts_.stale;
     return absl::OkStatus();
@@ -284,7 +288,7 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
         force_lowest(kept, origin, gap_no_repair);
         release(kept, origin);
       } else {
-        if (!doubtful(kept)) ask(kept, origin);
+        if (!doubtful(kept, origin)) ask(kept, origin);
         if (origin.held.size() > options_.held_max) shed(origin);
       }
     }
@@ -293,15 +297,16 @@ absl::Status GapDetector::arrived(Event event, Instant now) {
   return absl::OkStatus();
 }
 
-bool GapDetector::doubtful(std::string_view origin) const {
+bool GapDetector::doubtful(std::string_view name, const Origin& origin) const {
   if (!doubts_) return false;
-  const auto publisher = publishers_.find(node_of(origin));
+  const auto publisher =
+      publishers_.find(origin.relay.empty() ? node_of(name) : std::string_view(origin.relay));
   return publisher != publishers_.end() && publisher->second.doubtful;
 }
 
 bool GapDetector::unsure(std::string_view name, const Origin& origin,
                          std::uint64_t sequence) const {
-  const bool in_doubt = doubtful(name);
+  const bool in_doubt = doubtful(name, origin);
   std::uint64_t sure = std::max(origin.delivered, origin.asked_through);
   if (!in_doubt && origin.unsure_to <= sure) return false;
   sure = std::max(sure, followed_since(origin));
@@ -323,18 +328,23 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
   doubts_ = std::any_of(publishers_.begin(), publishers_.end(),
                         [](const auto& entry) { return entry.second.doubtful; });
   for (const OriginTail& tail : tails) {
-    if (node_of(tail.origin) != node) continue;
-    Origin& origin = find_or_make(tail.origin, tail.incarnation);
+    if (!cares_for(node, publisher->second, tail.origin)) continue;
+    const bool relayed = node_of(tail.origin) != node;
+    Origin& origin = find_or_make(tail.origin, tail.incarnation, relayed ? node : "");
     if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
     if (tail.incarnation != origin.incarnation) continue;
-    origin.known = std::max(origin.known, tail.sequence);
-    origin.unsure_to = tail.sequence;
+    if (relayed) follow_since(tail.origin, origin, publisher->second, tail.since);
+    // What it has let pass, or what passed before it followed the origin; the rest is not on its way.
+    const std::uint64_t newest = relayed ? std::max(tail.passed, tail.since) : tail.sequence;
+    origin.known = std::max(origin.known, newest);
+    origin.unsure_to = newest;
   }
-  for (auto next = first_of(node); next != origins_.end() && node_of(next->first) == node; ++next) {
+  for (const std::string& name : in_care_of(node, publisher->second)) {
+    Origin& origin = origins_.find(name)->second;
     // What is held and follows what arrived needs no question; the rest waits for its answer.
-    if (!ask(next->first, next->second)) release(next->first, next->second);
-    note_waiting(next->first, next->second);
+    if (!ask(name, origin)) release(name, origin);
+    note_waiting(name, origin);
   }
 }
 
@@ -357,9 +367,10 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event,
         chain.first_previous = event.previous(matches.match[i].tokens);
       }
       // In effect, yet with an unknown past: what follows is owed.
-      if (publisher == nullptr) publisher = publisher_of(event.origin());
+      if (publisher == nullptr) publisher = publisher_of(event.origin(), origin);
       if (publisher != nullptr && publisher->effective.count(matches.match[i].slot) > 0) {
         chain.tracked = true;
+        chain.adopted = true;
         repairs_.erase(std::exchange(origin.repair, 0));
         origin.asked_through = 0;
         chain.since = sequence;

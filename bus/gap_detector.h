@@ -24,6 +24,9 @@
 // over ends and starts of its process too. A process tells where all origins of its node stood when it started, which its log
 // knows: as the start of what is owed to whom it is new, and as tails to whom it is not. An origin that it does not know,
 // or knows at a later incarnation, has lost its log: the rest of what it had said is a gap whose end is unknown.
+//
+// A publisher may relay what others have said (bus/hub.h): origins of nodes that are none of the publishers here are in its care. It tells where
+// those stand that it follows; of one that it tells of later, what is owed begins where it began to follow it (OriginTail::since).
 #pragma once
 
 #include <cstdint>
@@ -108,6 +111,11 @@ class GapDetector {
   // Process `node` has the subscription in effect; `tails`: where all its origins stood at that moment. Repeats are harmless.
   void in_effect(std::string_view node, std::string_view prefix,
                  absl::Span<const OriginTail> tails);
+  // `node` relays what others say, from now on.
+  void relays(std::string_view node);
+  bool is_relay(std::string_view node) const;
+  // Where the origins stand of which anything is known, each with where it has been followed from: what a hub tells beyond it.
+  std::vector<OriginTail> standing() const;
   // Nobody has borne the name for long. Of origins that are known all stays owed; one that a later process of the name brings is new.
   void forget(std::string_view node);
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
@@ -119,9 +127,9 @@ class GapDetector {
   // `tails`: where all its origins stood at a moment after the doubt; what arrived before that moment has been given to arrived().
   void cleared(std::string_view node, absl::Span<const OriginTail> tails);
 
-  // InvalidArgument: the event contradicts itself.
-  absl::Status arrived(Event event, Instant now);
-  // Takes a heartbeat of `node`; tails of other nodes' origins are ignored.
+  // InvalidArgument: the event contradicts itself. `relay`: who has relayed it; empty: it came from its own node.
+  absl::Status arrived(Event event, Instant now, std::string_view relay = {});
+  // Takes a heartbeat of `node`; tails of origins that are not in its care are ignored.
   void tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now);
 
   // The answer to a BusRepair: `events` are all that the publisher's log has of its range up to `through`, in order of their sequence. What is
@@ -148,6 +156,7 @@ class GapDetector {
   struct Chain {                       // one origin under one subscription
     bool tracked = false;              // false: what came before is not owed, nothing is missing
     bool any = false;                  // something arrived while it was not tracked
+    bool adopted = false;              // it is tracked since something arrived
     std::uint64_t since = 0;           // nothing up to here is owed
     std::uint64_t seen = 0;            // newest that arrived or was reported
     std::uint64_t first_previous = 0;  // of the first that arrived while it was not tracked
@@ -159,6 +168,7 @@ class GapDetector {
     Instant since;
   };
   struct Origin {
+    std::string relay;  // in whose care it is; empty: its own node's
     std::uint64_t incarnation = 0;
     // Known from a process that ended, and the next one has not said yet that its log knows it.
     bool unconfirmed = false;
@@ -177,6 +187,7 @@ class GapDetector {
   struct Publisher {
     std::set<std::size_t> effective;  // slots; at this process of it or at an earlier one
     bool forgot = false;              // an origin of it was forgotten: a new one may be an old one
+    bool relays = false;
     bool doubtful = false;
   };
   struct Match {
@@ -191,14 +202,20 @@ class GapDetector {
 
   Matches match(std::string_view topic) const;
   Chain& chain_of(Origin& origin, std::size_t slot) const;
-  Publisher* publisher_of(std::string_view origin);
-  // Of the origins of a node, the first, in the order of origins_.
-  Origins::iterator first_of(std::string_view node);
-  Origin& find_or_make(std::string_view name, std::uint64_t incarnation);
+  Publisher* publisher_of(std::string_view name, const Origin& origin);
+  // Whether `node` may speak of that origin.
+  bool cares_for(std::string_view node, const Publisher& publisher, std::string_view origin) const;
+  // Those in the care of `node`, in the order of origins_.
+  std::vector<std::string> in_care_of(std::string_view node, const Publisher& publisher) const;
+  Origin& find_or_make(std::string_view name, std::uint64_t incarnation,
+                       std::string_view relay = {});
+  // Of one that a relay tells of: what is owed begins where the relay began to follow it.
+  void follow_since(std::string_view name, Origin& origin, const Publisher& publisher,
+                    std::uint64_t since);
   void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);
   // The log of its incarnation is lost.
   void lose_rest(std::string_view name, Origin& origin);
-  bool doubtful(std::string_view origin) const;
+  bool doubtful(std::string_view name, const Origin& origin) const;
   // Whether something may be lost before it.
   bool unsure(std::string_view name, const Origin& origin, std::uint64_t sequence) const;
   bool missing(Origin& origin, const Matches& matches, const Event& event) const;

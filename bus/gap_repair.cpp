@@ -9,17 +9,23 @@ namespace supercloud {
 void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now) {
   for (const auto tail : heartbeat.getTails()) {
     const std::string_view name = text(tail.getOrigin());
-    if (node_of(name) != node) continue;
     const auto known = publishers_.find(node);
-    if (origins_.find(name) == origins_.end()) {
-      // Never heard of: all of it may have been lost, if a subscription was in effect.
-      if (known == publishers_.end() || known->second.effective.empty()) continue;
-    }
-    Origin& origin = find_or_make(name, tail.getIncarnation());
+    const bool relayed = node_of(name) != node;
+    if (relayed && (known == publishers_.end() || !cares_for(node, known->second, name))) continue;
+    const auto heard = origins_.find(name);
+    // Never heard of: all of it may have been lost, if a subscription was in effect.
+    if (heard == origins_.end() && (known == publishers_.end() || known->second.effective.empty()))
+      continue;
+    // A heartbeat may have been relayed itself.
+    const std::string relay = relayed                   ? std::string(node)
+                              : heard == origins_.end() ? std::string()
+                                                        : heard->second.relay;
+    Origin& origin = find_or_make(name, tail.getIncarnation(), relay);
     if (tail.getIncarnation() < origin.incarnation) continue;
     if (tail.getIncarnation() > origin.incarnation) {
       begin_incarnation(name, origin, tail.getIncarnation());
     }
+    if (relayed) follow_since(name, origin, known->second, tail.getSince());
     const auto expect = [&](std::string_view prefix, std::uint64_t sequence) {
       const auto slot = slots_.find(prefix);
       if (slot == slots_.end()) return;
@@ -62,7 +68,7 @@ Instant GapDetector::wake_at() const {
   for (const std::string& name : waiting_) {
     const auto origin = origins_.find(name);
     // In doubt cleared() goes on.
-    if (origin != origins_.end() && !doubtful(name))
+    if (origin != origins_.end() && !doubtful(name, origin->second))
       earliest = std::min(earliest, due(origin->second));
   }
   return earliest;
@@ -76,7 +82,7 @@ void GapDetector::expire(Instant now) {
       waiting_.erase(name);
       continue;
     }
-    if (doubtful(name)) continue;
+    if (doubtful(name, found->second)) continue;
     expire_origin(name, found->second, now);
     note_waiting(name, found->second);
   }
@@ -181,10 +187,11 @@ absl::Status GapDetector::repaired(std::uint64_t id, std::vector<Event> events,
   Origin* origin = answered(id, repair);
   if (origin == nullptr) return absl::OkStatus();
   absl::Status status;
+  const std::string relay = origin->relay;
   for (Event& event : events) {
     // The log has nothing between it and the one before.
     settle(repair.origin, *origin, event.sequence() - 1, why);
-    status.Update(arrived(std::move(event), now));
+    status.Update(arrived(std::move(event), now, relay));
   }
   settle(repair.origin, *origin, std::min(through, repair.up_to), why);
   ask(repair.origin, *origin);
@@ -198,7 +205,7 @@ void GapDetector::unrepaired(std::uint64_t id, std::string_view why) {
   if (origin == nullptr) return;
   const std::uint64_t asked_through = origin->asked_through;
   settle(repair.origin, *origin, repair.up_to, why);
-  if (doubtful(repair.origin)) {
+  if (doubtful(repair.origin, *origin)) {
     // What is held still may follow on what was not answered, and is asked for together with that.
     origin->asked_through = asked_through;
   } else {

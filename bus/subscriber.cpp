@@ -27,6 +27,8 @@ bool any_prefix(std::string_view topic, absl::FunctionRef<bool(std::string_view 
   return false;
 }
 
+bool relayed_prefix(std::string_view prefix) { return !prefix.starts_with(heartbeat_prefix); }
+
 absl::Status check_size(std::string_view what, std::size_t size) {
   if (size <= request_bytes_max) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(absl_view(what), " has ", size,
@@ -150,7 +152,8 @@ void Subscriber::in_effect(const std::string& node, const std::string& prefix,
   if (version <= known) return;  // a repeat: its tails are newer than what is owed
   known = version;
   if (version != found->second.version || !found->second.active()) return;
-  detector_.in_effect(node, prefix, tails);
+  // Beyond a relay nobody is asked for heartbeats.
+  if (relayed_prefix(prefix) || !is_relay(node)) detector_.in_effect(node, prefix, tails);
   for (Waiter& waiter : waiters_) {
     if (waiter.prefix == prefix && waiter.version <= version) waiter.nodes.erase(node);
   }
@@ -215,14 +218,29 @@ void Subscriber::take(const std::string& from, Bytes bytes, std::string_view tol
     if (const absl::Status admitted = admit_(from, *event); !admitted.ok())
       return receiver_->on_rejected(from, std::string(admitted.message()));
   }
-  const absl::Status taken = detector_.arrived(*std::move(event), now);
+  const std::string_view relay = relay_of(from, *event);
+  const absl::Status taken = detector_.arrived(*std::move(event), now, relay);
   if (!taken.ok()) receiver_->on_rejected(from, std::string(taken.message()));
 }
 
 void Subscriber::arrived(const std::string& from, Event event) {
-  const absl::Status taken = detector_.arrived(std::move(event), scheduler_.clock().now());
+  const std::string_view relay = relay_of(from, event);
+  const absl::Status taken = detector_.arrived(std::move(event), scheduler_.clock().now(), relay);
   if (!taken.ok()) return receiver_->on_rejected(from, std::string(taken.message()));
   drain();
+}
+
+void Subscriber::relays(const std::string& node) { detector_.relays(node); }
+
+std::vector<std::string> Subscriber::relays() const {
+  std::vector<std::string> relays;
+  for (const auto& [node, publisher] : publishers_)
+    if (publisher.expected && is_relay(node)) relays.push_back(node);
+  return relays;
+}
+
+std::string_view Subscriber::relay_of(const std::string& from, const Event& event) const {
+  return node_of(event.origin()) == from || !is_relay(from) ? std::string_view() : from;
 }
 
 bool Subscriber::owned(std::string_view prefix) const {

@@ -68,6 +68,11 @@ class Subscriber {
   // The processes known at the start have all been heard or given up.
   void settle();
   bool settled() const { return settled_; }
+  // `node` relays what others say, from now on.
+  void relays(const std::string& node);
+  bool is_relay(std::string_view node) const { return detector_.is_relay(node); }
+  std::vector<std::string> relays() const;  // that are expected
+  std::vector<OriginTail> standing() const { return detector_.standing(); }
   // A publisher that is alive, or may turn out to be.
   void expect(const std::string& node);
   // It is dead: nobody waits for it.
@@ -123,6 +128,8 @@ class Subscriber {
   void change(const std::string& prefix, Subscription& subscription, bool was_active);
   void reply_soon();
   void reply_waiters();
+  // As the detector wants it: who relays that event; empty: its own node sends it.
+  std::string_view relay_of(const std::string& from, const Event& event) const;
   bool owned(std::string_view prefix) const;
   // Whether the owner subscribes to it or to a part of it.
   bool owned_below(std::string_view prefix) const;
@@ -168,6 +175,9 @@ class Subscriber {
 
 // Calls `each` with the prefixes of zero to three tokens under which a topic can be subscribed, until it returns true.
 bool any_prefix(std::string_view topic, absl::FunctionRef<bool(std::string_view prefix)> each);
+
+// Whether what is subscribed so is subscribed beyond a relay too: all but heartbeats, which stay among neighbours.
+bool relayed_prefix(std::string_view prefix);
 
 // InvalidArgument for bytes that the bus does not take.
 absl::Status check_size(std::string_view what, std::size_t size);

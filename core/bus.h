@@ -31,6 +31,9 @@ struct OriginTail {
   std::string origin;
   std::uint64_t incarnation = 0;
   std::uint64_t sequence = 0;
+  // Told by a hub of what it relays (bus/hub.h): from where on it has followed the origin, and the newest that it has let pass.
+  std::uint64_t since = 0;
+  std::uint64_t passed = 0;
 };
 
 struct BusGap {

@@ -28,7 +28,10 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
           [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
           [this](Address to, std::string bytes, Reply<std::string> reply) {
             request(std::move(to), std::move(bytes), std::move(reply));
-          }) {
+          }),
+      routes_([this](const std::string& relay, const std::string& node, Reply<std::string> reply) {
+        request_through(relay, node, "", "", std::move(reply));
+      }) {
   if (options_.prove) subscriber_.take_proven(options_.prove);
   registered_ = endpoint_.bus == nullptr;
   if (!registered_) return;
@@ -158,7 +161,8 @@ SimulatedBus::Peer* SimulatedBus::heard(Endpoint& from, std::uint64_t life) {
   send(from, Ping{link_of(peer)});
   // What another process of its name had said by its start, that one tells.
   connect(peer);
-  if (again) doubt(peer);
+  // Another process of a relay does not know what the one before it let pass.
+  if (again || subscriber_.is_relay(from.name)) doubt(peer);
   if (send_open(peer)) arm_retry();
   for (const std::uint64_t id : std::exchange(peer.unsent, {})) {
     const auto waiting = pending_.find(id);
@@ -179,13 +183,20 @@ void SimulatedBus::took(Peer& peer, const Change& change) {
   Change& known = peer.in.wanted[change.prefix];
   if (change.version >= known.version) known = change;
   matched_lead_.clear();
-  InEffect answer{change.prefix, change.version, link_of(peer), {}};
-  if (change.active) answer.tails = published_.all();
+  note_interest();
+  // Else it is, or is asked for again, when it is in effect there too.
+  if (!change.active || is_effective_beyond(change.prefix)) answer_in_effect(peer, change);
+}
+
+void SimulatedBus::answer_in_effect(Peer& peer, const Change& change) {
+  InEffect answer{change.prefix, change.version, link_of(peer), {}, beyond_ != nullptr};
+  if (change.active) answer.tails = tails();
   send(*peer.endpoint, std::move(answer));
 }
 
 void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
   if (in_effect.link != link_to(peer)) return;
+  if (in_effect.relays && hears_relays_) subscriber_.relays(peer.endpoint->name);
   std::uint64_t& known = peer.out.in_effect[in_effect.prefix];
   known = std::max(known, in_effect.version);
   subscriber_.in_effect(peer.endpoint->name, in_effect.prefix, in_effect.version, in_effect.tails);
@@ -193,8 +204,7 @@ void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
 
 void SimulatedBus::took(Peer& peer, const Question& question) {
   const Link link = link_of(peer);
-  if (question.link == link.number)
-    send(*peer.endpoint, Standing{link, question.doubt, published_.all()});
+  if (question.link == link.number) send(*peer.endpoint, Standing{link, question.doubt, tails()});
 }
 
 void SimulatedBus::took(Peer& peer, const Standing& standing) {
@@ -231,6 +241,7 @@ void SimulatedBus::took(Peer& peer, const Request& request) {
     send(*from, Answer{id, life, std::move(value)});
   };
   Reply<std::string> reply(far_future, std::move(answer));
+  if (!request.node.empty()) return take_beyond(request, std::move(reply));
   if (is_history_actor(request.actor)) {
     absl::StatusOr<StreamRange> range = decode_question(request.bytes);
     if (!range.ok()) return reply(range.status());
@@ -250,7 +261,7 @@ void SimulatedBus::took(Peer& peer, const Answer& answer) {
 
 void SimulatedBus::publish(const Event& event) {
   if (receiver_ == nullptr || !registered_) return;
-  published_.note(event);
+  if (beyond_ == nullptr || node_of(event.origin()) == name_) published_.note(event);
   const std::vector<Peer*>& subscribers = subscribers_of(event.topic());
   if (subscribers.empty()) return;
   const auto data = event.bytes();
@@ -402,24 +413,13 @@ void SimulatedBus::retry() {
 
 void SimulatedBus::request(Address to, std::string bytes, Reply<std::string> reply) {
   if (absl::Status size = check_size("the request", bytes.size()); !size.ok()) return reply(size);
-  const Instant now = scheduler_.clock().now();
-  const std::uint64_t id = ++requests_;
-  const Instant deadline = std::min(reply.deadline(), now + options_.request_max);
   const auto peer = peers_.find(to.node);
   const bool local = to.node == name_;
-  if (!local && (peer == peers_.end() || !(peer->second.alive || peer->second.awaited))) {
-    return reply(absl::UnavailableError(
-        absl::StrCat("no node named \"", to.node, "\" is reachable from ", name_)));
-  }
-  Pending& pending = pending_[id];
-  pending = {to.node, std::move(to.actor), std::move(bytes), std::move(reply), 0};
-  pending.timer = scheduler_.at(deadline, [this, id] {
-    const auto found = pending_.find(id);
-    if (found == pending_.end()) return;
-    found->second.timer = 0;
-    finish(id, absl::DeadlineExceededError(absl::StrCat(found->second.to, "/", found->second.actor,
-                                                        " did not answer in time")));
-  });
+  if (!local && (peer == peers_.end() || !(peer->second.alive || peer->second.awaited)))
+    return request_beyond(std::move(to), std::move(bytes), std::move(reply));
+  std::uint64_t id = 0;
+  Pending& pending =
+      add_pending({to.node, "", std::move(to.actor), std::move(bytes), std::move(reply), 0}, id);
   if (local) {
     scheduler_.post(guarded([this, id] {
       const auto found = pending_.find(id);
@@ -438,8 +438,24 @@ void SimulatedBus::request(Address to, std::string bytes, Reply<std::string> rep
   }
 }
 
+SimulatedBus::Pending& SimulatedBus::add_pending(Pending pending, std::uint64_t& id) {
+  id = ++requests_;
+  const Instant deadline =
+      std::min(pending.reply.deadline(), scheduler_.clock().now() + options_.request_max);
+  Pending& added = pending_[id] = std::move(pending);
+  added.timer = scheduler_.at(deadline, [this, id] {
+    const auto found = pending_.find(id);
+    if (found == pending_.end()) return;
+    found->second.timer = 0;
+    const std::string& node = found->second.node.empty() ? found->second.to : found->second.node;
+    finish(id, absl::DeadlineExceededError(
+                   absl::StrCat(node, "/", found->second.actor, " did not answer in time")));
+  });
+  return added;
+}
+
 void SimulatedBus::send_request(std::uint64_t id, Pending& pending, Endpoint& to) {
-  send(to, Request{id, pending.actor, std::exchange(pending.bytes, {})});
+  send(to, Request{id, pending.node, pending.actor, std::exchange(pending.bytes, {})});
 }
 
 void SimulatedBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
@@ -483,6 +499,7 @@ void SimulatedBus::ping() {
     const auto peer = peers_.find(name);
     send(endpoint, Ping{peer == peers_.end() ? Link{} : link_of(peer->second)});
   }
+  note_interest();
   std::vector<std::string> lost;
   for (auto& [name, peer] : peers_) {
     if ((!peer.alive && !peer.awaited) || now - peer.last_heard < options_.silence_max) {

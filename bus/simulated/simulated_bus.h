@@ -28,10 +28,11 @@
 #include <variant>
 #include <vector>
 
+#include "bus/beyond.h"
 #include "bus/gap_detector.h"
+#include "bus/routes.h"
 #include "bus/simulated/network.h"
 #include "bus/subscriber.h"
-#include "core/bus.h"
 #include "core/event.h"
 #include "core/scheduler.h"
 
@@ -58,7 +59,7 @@ struct SimulatedBusOptions {
 };
 
 // Thread-bound. Network, scheduler and pool outlive it. Destroying it is the end of its process: nothing is said to anyone.
-class SimulatedBus final : public Bus {
+class SimulatedBus final : public RelayingBus {
  public:
   // `name`: the node's, and its endpoint's in `network`. `scheduler`: the machine's own view of time, for timers; `network`
   // delivers on the world's.
@@ -73,6 +74,10 @@ class SimulatedBus final : public Bus {
   void subscribe(std::string prefix, Reply<Done> reply) override;
   void unsubscribe(std::string prefix) override;
   void request(Address to, std::string bytes, Reply<std::string> reply) override;
+  void relay(Beyond& beyond, bool hears_relays) override;
+  bool has(std::string_view node) const override;
+  std::vector<std::string> relays() const override { return subscriber_.relays(); }
+  std::vector<OriginTail> standing() const override { return subscriber_.standing(); }
 
   const std::string& name() const { return name_; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
@@ -110,6 +115,7 @@ class SimulatedBus final : public Bus {
     std::uint64_t version = 0;
     Link link;
     std::vector<OriginTail> tails;
+    bool relays = false;  // who says so
   };
   struct Question {
     std::uint64_t link = 0;
@@ -127,7 +133,8 @@ class SimulatedBus final : public Bus {
   };
   struct Request {
     std::uint64_t id = 0;
-    std::string actor;
+    std::string node;   // beyond who is asked; empty: it is who is asked
+    std::string actor;  // of a node beyond: empty, whether it is there
     std::string bytes;
   };
   struct Answer {
@@ -168,6 +175,7 @@ class SimulatedBus final : public Bus {
   };
   struct Pending {
     std::string to;
+    std::string node;  // Request::node
     std::string actor;
     std::string bytes;  // until sent
     Reply<std::string> reply;
@@ -202,6 +210,16 @@ class SimulatedBus final : public Bus {
   // What it has not answered is said to it, again. False: there is nothing.
   bool send_open(Peer& peer);
   void settle();
+  std::vector<OriginTail> tails() const;
+  void answer_in_effect(Peer& peer, const Change& change);
+  void note_interest();
+  void effective_beyond(const std::string& prefix, std::uint64_t time);
+  bool is_effective_beyond(const std::string& prefix) const;
+  void take_beyond(const Request& request, Reply<std::string> reply);
+  void request_through(const std::string& relay, std::string node, std::string actor,
+                       std::string bytes, Reply<std::string> reply);
+  void request_beyond(Address to, std::string bytes, Reply<std::string> reply);
+  Pending& add_pending(Pending pending, std::uint64_t& id);
   void send_request(std::uint64_t id, Pending& pending, Endpoint& to);
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
   void ping();
@@ -229,6 +247,16 @@ class SimulatedBus final : public Bus {
   EventPool& pool_;
   Subscriber subscriber_;
   PublishedTails published_;
+  // A process that relays:
+  Beyond* beyond_ = nullptr;  // null: this one does not
+  bool hears_relays_ = true;
+  struct Wanted {
+    std::uint64_t time = 0;  // so many have been wanted
+    bool in_effect = false;
+  };
+  std::map<std::string, Wanted, std::less<>> wanted_beyond_;  // by prefix
+  std::uint64_t wants_ = 0;
+  Routes routes_;
   std::map<std::string, Peer, std::less<>> peers_;
   // Who subscribes to the topics that begin with these three tokens, looked up last.
   std::string matched_lead_;  // empty: none

@@ -208,6 +208,7 @@ struct Heartbeat {
     incarnation @1 :UInt64;
     sequence @2 :UInt64;
     prefixes @3 :List(PrefixTail);
+    since @4 :UInt64;       # of an origin that a hub relays: from where on the hub has followed it
   }
   struct PrefixTail {
     prefix @0 :Text;      # one to three whole tokens, each followed by "."

@@ -20,6 +20,10 @@ class BusWorld {
   std::unique_ptr<BusProcess> start(const std::string& name) {
     return start(name, TestStreams(name));
   }
+  // Runs until each can hear the other.
+  virtual bool meet(BusProcess& a, BusProcess& b) {
+    return run_until([&] { return a.sees(b.name) && b.sees(a.name); });
+  }
   // A new process whose events can be lost by cut().
   virtual std::unique_ptr<BusProcess> start_lossy(std::string name) { return start(name); }
   // A new process whose queues, to and from others, have room for ten messages.
@@ -39,6 +43,8 @@ class BusWorld {
 using MakeBusWorld = std::function<std::unique_ptr<BusWorld>()>;
 
 std::unique_ptr<BusWorld> make_simulated_world();
+// Two clouds, each with a hub: "a" is in the one, all others are in the other.
+std::unique_ptr<BusWorld> make_simulated_hub_world();
 std::unique_ptr<BusWorld> make_ipc_world();
 std::unique_ptr<BusWorld> make_tcp_world();
 

@@ -1,0 +1,73 @@
+// The third part of the gap detector: what is in the care of publishers that relay.
+#include <algorithm>
+#include <utility>
+
+#include "bus/gap_detector.h"
+
+namespace supercloud {
+
+void GapDetector::relays(std::string_view node) {
+  auto found = publishers_.find(node);
+  if (found == publishers_.end()) found = publishers_.emplace(std::string(node), Publisher{}).first;
+  found->second.relays = true;
+}
+
+bool GapDetector::is_relay(std::string_view node) const {
+  const auto found = publishers_.find(node);
+  return found != publishers_.end() && found->second.relays;
+}
+
+bool GapDetector::cares_for(std::string_view node, const Publisher& publisher,
+                            std::string_view origin) const {
+  const std::string_view of = node_of(origin);
+  return of == node || (publisher.relays && publishers_.find(of) == publishers_.end());
+}
+
+std::vector<std::string> GapDetector::in_care_of(std::string_view node,
+                                                 const Publisher& publisher) const {
+  std::vector<std::string> names;
+  std::string lead(node);
+  lead += '/';
+  auto next = publisher.relays ? origins_.begin() : origins_.lower_bound(lead);
+  for (; next != origins_.end(); ++next) {
+    const bool own = next->second.relay.empty() && node_of(next->first) == node;
+    if (!own && !publisher.relays) break;
+    if (own || next->second.relay == node) names.push_back(next->first);
+  }
+  return names;
+}
+
+std::vector<OriginTail> GapDetector::standing() const {
+  std::vector<OriginTail> all;
+  for (const auto& [name, origin] : origins_) {
+    if (origin.relay.empty() && is_relay(node_of(name))) continue;  // what it says itself
+    OriginTail tail{.origin = name, .incarnation = origin.incarnation};
+    tail.sequence = std::max({origin.delivered, origin.known, origin.asked_through});
+    for (const Chain& chain : origin.chains)
+      tail.sequence = std::max({tail.sequence, chain.seen, chain.expected});
+    const std::uint64_t since = followed_since(origin);
+    if (since == BusGap::unknown) continue;
+    tail.since = since;
+    all.push_back(std::move(tail));
+  }
+  return all;
+}
+
+void GapDetector::follow_since(std::string_view name, Origin& origin, const Publisher& publisher,
+                               std::uint64_t since) {
+  for (const std::size_t slot : publisher.effective) {
+    Chain& chain = chain_of(origin, slot);
+    if (std::exchange(chain.adopted, false)) {
+      if (chain.first_previous > since)
+        report(name, origin, slot, since, chain.first_previous, gap_too_late_now);
+      chain.since = std::min(chain.since, since);
+    }
+    if (chain.tracked) continue;
+    chain.tracked = true;
+    repairs_.erase(std::exchange(origin.repair, 0));
+    origin.asked_through = 0;
+    chain.seen = chain.since = std::max(chain.seen, since);
+  }
+}
+
+}  // namespace supercloud

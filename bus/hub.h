@@ -1,0 +1,71 @@
+// A hub joins the bus of one cloud with the bus of all hubs: what one side's members subscribe is subscribed on the other, what comes there is
+// relayed byte for byte, and requests for nodes that are no members here are asked there.
+//
+//   members of cloud a ── bus of cloud a ── hub a ── bus of the hubs ── hub b ── bus of cloud b ── members of cloud b
+//
+// So links between clouds grow with the clouds, and a node knows its own cloud's members, and where the origins stand that are relayed to it.
+// Heartbeats stay in their cloud. In their place a hub says once a second, in a heartbeat of its own, what it has let pass: the tails by which its
+// members see what they miss. What they miss is asked for at the log of its publisher, through the hubs.
+//
+// Who relays is believed: about what others have said, and about who asks. One hub to a cloud; while it is gone, the cloud is alone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "bus/beyond.h"
+#include "core/event.h"
+#include "core/hybrid_clock.h"
+#include "core/scheduler.h"
+
+namespace supercloud {
+
+struct HubOptions {
+  std::string name;  // on both buses
+  std::uint64_t incarnation =
+      0;  // of its heartbeats; greater than that of the process before. 0: the time
+  Duration digest_interval = absl::Seconds(1);
+  // So often what has passed is told, in case that one is lost on its way.
+  int digests = 3;
+  std::function<void(const std::string& line)>
+      complain;  // what came from outside and was not taken
+};
+
+// Thread-bound. Buses, scheduler and pool outlive it.
+class Hub {
+ public:
+  // Of two buses that were not started; they are, here.
+  Hub(Scheduler& scheduler, EventPool& pool, RelayingBus& cloud, RelayingBus& wide,
+      HubOptions options);
+  ~Hub();
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+
+  std::uint64_t relayed() const { return relayed_; }  // events, both ways
+  std::uint64_t gaps() const { return gaps_; }        // that the hub itself has met with, both ways
+
+ private:
+  class Side;
+  struct Passed {  // of one origin
+    std::uint64_t incarnation = 0;
+    std::uint64_t sequence = 0;
+    std::map<std::string, std::uint64_t> prefixes;  // lately
+    int digests = 0;                                // in which that is still to be told
+  };
+
+  void arm_digest();
+
+  Scheduler& scheduler_;
+  EventPool& pool_;
+  HubOptions options_;
+  HybridClock clock_;
+  std::unique_ptr<Side> cloud_, wide_;
+  std::uint64_t relayed_ = 0;
+  std::uint64_t gaps_ = 0;
+  TimerId digest_timer_ = 0;
+};
+
+}  // namespace supercloud

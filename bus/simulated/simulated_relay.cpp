@@ -1,0 +1,117 @@
+// The half of the simulated bus that has to do with relays: what one does for its members, and how these ask through it.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "bus/simulated/simulated_bus.h"
+
+namespace supercloud {
+
+void SimulatedBus::relay(Beyond& beyond, bool hears_relays) {
+  beyond_ = &beyond;
+  hears_relays_ = hears_relays;
+}
+
+bool SimulatedBus::has(std::string_view node) const {
+  const auto peer = peers_.find(node);
+  return peer != peers_.end() && peer->second.alive;
+}
+
+std::vector<OriginTail> SimulatedBus::tails() const {
+  std::vector<OriginTail> tails = published_.all();
+  if (beyond_ == nullptr) return tails;
+  for (OriginTail& tail : beyond_->standing()) tails.push_back(std::move(tail));
+  return tails;
+}
+
+// What the peers subscribe, all together, is subscribed beyond.
+void SimulatedBus::note_interest() {
+  if (beyond_ == nullptr) return;
+  std::set<std::string, std::less<>> wanted;
+  for (const auto& [name, peer] : peers_)
+    for (const auto& [prefix, change] : peer.in.wanted)
+      if (change.active && relayed_prefix(prefix)) wanted.insert(prefix);
+  for (auto next = wanted_beyond_.begin(); next != wanted_beyond_.end();) {
+    if (wanted.contains(next->first)) {
+      ++next;
+      continue;
+    }
+    const std::string gone = next->first;
+    next = wanted_beyond_.erase(next);
+    beyond_->let_go(gone);
+  }
+  for (const std::string& prefix : wanted) {
+    if (wanted_beyond_.contains(prefix)) continue;
+    const std::uint64_t time = ++wants_;
+    wanted_beyond_[prefix].time = time;
+    beyond_->want(prefix, Reply<Done>(far_future, [this, alive = std::weak_ptr<char>(alive_),
+                                                   prefix, time](const absl::StatusOr<Done>&) {
+                    if (!alive.expired()) effective_beyond(prefix, time);
+                  }));
+  }
+}
+
+void SimulatedBus::effective_beyond(const std::string& prefix, std::uint64_t time) {
+  const auto found = wanted_beyond_.find(prefix);
+  if (found == wanted_beyond_.end() || found->second.time != time) return;
+  found->second.in_effect = true;
+  for (auto& [name, peer] : peers_) {
+    const auto change = peer.in.wanted.find(prefix);
+    if (change != peer.in.wanted.end() && change->second.active && !peer.in.gone)
+      answer_in_effect(peer, change->second);
+  }
+}
+
+bool SimulatedBus::is_effective_beyond(const std::string& prefix) const {
+  if (beyond_ == nullptr || !relayed_prefix(prefix)) return true;
+  const auto found = wanted_beyond_.find(prefix);
+  return found != wanted_beyond_.end() && found->second.in_effect;
+}
+
+// A member's request for a node beyond.
+void SimulatedBus::take_beyond(const Request& request, Reply<std::string> reply) {
+  if (beyond_ == nullptr) return reply(absl::UnavailableError(absl::StrCat(name_, " is no hub")));
+  if (!request.actor.empty())
+    return beyond_->request({request.node, request.actor}, request.bytes, std::move(reply));
+  if (beyond_->has(request.node)) return reply(std::string());
+  reply(absl::UnavailableError(
+      absl::StrCat("no node named \"", request.node, "\" is reachable from ", name_)));
+}
+
+void SimulatedBus::request_beyond(Address to, std::string bytes, Reply<std::string> reply) {
+  const std::vector<std::string> relays = subscriber_.relays();
+  if (relays.empty())
+    return reply(absl::UnavailableError(
+        absl::StrCat("no node named \"", to.node, "\" is reachable from ", name_)));
+  const Instant deadline = reply.deadline();
+  const std::string node = to.node;
+  auto waiting = std::make_shared<Reply<std::string>>(std::move(reply));
+  routes_.find(node, relays, deadline,
+               [this, alive = std::weak_ptr<char>(alive_), to = std::move(to),
+                bytes = std::move(bytes), waiting, deadline](absl::StatusOr<std::string> relay) {
+                 if (alive.expired()) return;
+                 if (!relay.ok()) return (*waiting)(relay.status());
+                 auto answered = [this, alive, waiting,
+                                  node = to.node](absl::StatusOr<std::string> answer) {
+                   if (!alive.expired() && absl::IsUnavailable(answer.status()))
+                     routes_.forget(node);
+                   (*waiting)(std::move(answer));
+                 };
+                 request_through(*relay, to.node, to.actor, bytes,
+                                 Reply<std::string>(deadline, std::move(answered)));
+               });
+}
+
+void SimulatedBus::request_through(const std::string& relay, std::string node, std::string actor,
+                                   std::string bytes, Reply<std::string> reply) {
+  const auto peer = peers_.find(relay);
+  if (peer == peers_.end() || !peer->second.alive)
+    return reply(absl::UnavailableError(absl::StrCat(relay, " is not reachable any more")));
+  std::uint64_t id = 0;
+  Pending& pending = add_pending(
+      {relay, std::move(node), std::move(actor), std::move(bytes), std::move(reply), 0}, id);
+  send_request(id, pending, *peer->second.endpoint);
+}
+
+}  // namespace supercloud
