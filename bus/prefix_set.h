@@ -18,6 +18,10 @@ class PrefixSet {
   void remove_if(Condition condition) {
     std::erase_if(prefixes_, std::move(condition));
   }
+  template <class Function>
+  void each(Function function) const {
+    for (const std::string& prefix : prefixes_) function(prefix);
+  }
   bool has(std::string_view prefix) const { return prefixes_.find(prefix) != prefixes_.end(); }
   std::size_t size() const { return prefixes_.size(); }
   bool empty() const { return prefixes_.empty(); }

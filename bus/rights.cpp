@@ -106,6 +106,11 @@ bool Rights::may_request(std::string_view name) const {
   return rights != nullptr && rights->requests;
 }
 
+bool Rights::may_relay(std::string_view name) const {
+  const NameRights* rights = find(name);
+  return rights != nullptr && rights->relays;
+}
+
 std::vector<std::string> Rights::allowed(std::string_view name, std::string_view prefix) const {
   const NameRights* rights = find(name);
   if (rights == nullptr || prefix.size() > topic_bytes_max) return {};

@@ -15,6 +15,7 @@ struct NameRights {
   std::vector<Pattern> publish;
   std::vector<Pattern> subscribe;
   bool requests = false;  // to actors; what one may subscribe one may ask the log for in any case
+  bool relays = false;    // what nodes beyond it say: a hub
 
   friend bool operator==(const NameRights&, const NameRights&) = default;
 };
@@ -26,6 +27,7 @@ class Rights {
 
   bool may_publish(std::string_view name, std::string_view topic) const;
   bool may_request(std::string_view name) const;
+  bool may_relay(std::string_view name) const;
   // What of a subscription is granted: `prefix` is any beginning of a topic as it is on the wire (each token with its dot). Itself where a
   // right covers it; else the prefixes within it that are covered, none of them within another; none: nothing is granted.
   // A "*" before a literal token is written out with the topics that this build knows, in the first two tokens; elsewhere no prefix can say it,

@@ -74,7 +74,11 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
           [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
           [this](Address to, std::string bytes, Reply<std::string> reply) {
             request(std::move(to), std::move(bytes), std::move(reply));
-          }) {
+          }),
+      routes_([this](const std::string& relay, const std::string& node, Reply<std::string> reply) {
+        const Instant deadline = reply.deadline();
+        add_pending({.to = relay, .node = node, .deadline = deadline, .reply = std::move(reply)});
+      }) {
   self_.name = options_.name;
   self_.nonce = options_.nonce != 0
                     ? options_.nonce
@@ -180,6 +184,16 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   loop_.post(guarded([this] { membership_->start(); }));
 }
 
+void ZmqBus::relay(Beyond& beyond, bool hears_relays) {
+  hears_relays_ = hears_relays;
+  if (publisher_ != nullptr) publisher_->relay(beyond);
+  if (server_ != nullptr) server_->relay(beyond);
+}
+
+bool ZmqBus::has(std::string_view node) const {
+  return membership_ != nullptr && membership_->alive(node);
+}
+
 // ---- publishing ----------------------------------------------------------------------------------------------------
 
 void ZmqBus::publish(const Event& event) {
@@ -197,17 +211,20 @@ absl::Status ZmqBus::admit(std::string_view node, const Event& event) {
   if (event.topic() == admitted_.topic && event.origin() == admitted_.origin &&
       node_of(admitted_.origin) == node)
     return absl::OkStatus();
-  if (node_of(event.origin()) != node) {
+  const Rights& rights = credentials_.trust->rights;
+  const std::string_view origin = node_of(event.origin());
+  if (origin != node && !(subscriber_.is_relay(node) && rights.may_relay(node))) {
     return absl::PermissionDeniedError(
         absl::StrCat(absl_view(event.topic()), " in the name of ", absl_view(event.origin())));
   }
-  if (credentials_.trust->rights.may_publish(node, event.topic())) {
+  if (rights.may_publish(origin, event.topic())) {
     admitted_.origin = event.origin();
     admitted_.topic = event.topic();
     return absl::OkStatus();
   }
-  return absl::PermissionDeniedError(
-      absl::StrCat("it has no right to publish ", absl_view(event.topic())));
+  return absl::PermissionDeniedError(absl::StrCat(origin == node ? "it" : absl_view(origin),
+                                                  " has no right to publish ",
+                                                  absl_view(event.topic())));
 }
 
 void ZmqBus::set_trust(std::shared_ptr<const Trust> trust) {
@@ -225,6 +242,11 @@ void ZmqBus::on_up(const Member& member) {
   Source& source = sources_[member.name];
   const bool restarted = source.member.nonce != 0 && source.member.nonce != member.nonce;
   if (restarted) subscriber_.restarted(member.name);
+  if (restarted && subscriber_.is_relay(member.name)) {
+    // It does not know what the process before it let pass.
+    source.doubtful = true;
+    subscriber_.doubt(member.name);
+  }
   if (restarted && source.socket != nullptr && source.form != Form::alone) {
     // Another build's perhaps, which sends them alone only.
     for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bus/beyond.h"
 #include "bus/gap_detector.h"
 #include "bus/membership.h"
+#include "bus/routes.h"
 #include "bus/subscriber.h"
 #include "bus/trust.h"
 #include "bus/zap.h"
@@ -21,7 +23,6 @@
 #include "bus/zmq_server.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
-#include "core/bus.h"
 #include "core/event_loop.h"
 
 namespace supercloud {
@@ -66,7 +67,7 @@ struct ZmqBusOptions {
 };
 
 // Thread-bound to its loop.
-class ZmqBus final : public Bus, private Membership::Listener {
+class ZmqBus final : public RelayingBus, private Membership::Listener {
  public:
   // Binds. AlreadyExists: another process has the endpoint; InvalidArgument: no endpoint that can be bound, or none without keys;
   // PermissionDenied: the own key is not enrolled under the name.
@@ -81,6 +82,10 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void subscribe(std::string prefix, Reply<Done> reply) override;
   void unsubscribe(std::string prefix) override;
   void request(Address to, std::string bytes, Reply<std::string> reply) override;
+  void relay(Beyond& beyond, bool hears_relays) override;
+  bool has(std::string_view node) const override;
+  std::vector<std::string> relays() const override { return subscriber_.relays(); }
+  std::vector<OriginTail> standing() const override { return subscriber_.standing(); }
 
   // What is believed from now on, with keys. Who is not any more is cut off at once; whose right to subscribe has changed connects again.
   void set_trust(std::shared_ptr<const Trust> trust);
@@ -112,9 +117,11 @@ class ZmqBus final : public Bus, private Membership::Listener {
   };
   struct Pending {
     std::string to;
+    std::string node;  // beyond it; empty: it is who is asked
     std::string actor;
     std::string bytes;  // until sent
     bool sent = false;
+    Instant deadline;
     Reply<std::string> reply;
     TimerId timer = 0;
   };
@@ -145,6 +152,7 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void on_published(const std::string& name, ZmqSocket::Frames frames);
   void on_together(const std::string& name, std::string_view prefix, std::string_view frame);
   void on_marker(Source& source, std::string_view frame);
+  void believe_relay(const std::string& name);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
   bool attach(Source& source);
   void detach(const std::string& name);
@@ -153,7 +161,10 @@ class ZmqBus final : public Bus, private Membership::Listener {
   void repeat_marker(Source& source);
   void arm_retry();
   void retry();
+  void add_pending(Pending pending);
   void send_request(std::uint64_t id, Pending& pending);
+  // Through a hub.
+  void send_beyond(std::uint64_t id);
   void release_requests();
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
   template <class Function>
@@ -182,6 +193,8 @@ class ZmqBus final : public Bus, private Membership::Listener {
   };
   Admitted admitted_;  // the last, by the trust there is
   std::map<std::uint64_t, Pending> pending_;
+  bool hears_relays_ = true;
+  Routes routes_;
   std::uint64_t last_request_ = 0;
   std::uint64_t last_marker_ = 0;
   TimerId retry_timer_ = 0;

@@ -89,7 +89,7 @@ void ZmqPublisher::start(std::vector<OriginTail> past) {
 }
 
 void ZmqPublisher::publish(const Event& event) {
-  published_.note(event);
+  if (beyond_ == nullptr || node_of(event.origin()) == name_) published_.note(event);
   const std::string_view topic = event.topic();
   std::array<char, topic_bytes_max + 1> wire_topic;
   if (topic.size() >= wire_topic.size()) return;  // no valid topic is
@@ -151,14 +151,56 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
   Form* form = form_of(topic);
   if (form != nullptr) {
     const std::string_view prefix = topic.substr(form->lead.size());
-    return told == ZmqProbe::Told::nobody ? let_go(*form, prefix) : note(*form, prefix, wanted);
+    told == ZmqProbe::Told::nobody ? let_go(*form, prefix) : note(*form, prefix, wanted);
+    return note_interest();
   }
-  if (!wanted || !is_marker(topic)) return;
-  batch_.flush();  // the tails tell of what waits, too
-  Marker marker{name_, nonce_, published_.all()};
+  if (!is_marker(topic)) return;
+  if (wanted) return take_marker(topic);
+  if (const auto found = asked_.find(topic); found != asked_.end()) asked_.erase(found);
+}
+
+void ZmqPublisher::relay(Beyond& beyond) {
+  beyond_ = &beyond;
+  interest_ = std::make_unique<Interest>(beyond, [this](const std::string&) { answer_markers(); });
+}
+
+void ZmqPublisher::note_interest() {
+  if (interest_ == nullptr) return;
+  Interest::Prefixes wanted;
+  for (const Form* form : {&alone_, &together_, &json_})
+    form->wanted.each([&](const std::string& prefix) { wanted.insert(prefix); });
+  interest_->set(wanted);
+}
+
+void ZmqPublisher::take_marker(std::string_view topic) {
   // Whom alone parts were granted keeps these until the connection ends, and would get all of it twice.
-  marker.together =
+  const bool together =
       asks_together(topic) && (!secured() || narrowed_.find(socket_->user()) == narrowed_.end());
+  if (interest_ == nullptr || interest_->in_effect_up_to(interest_->asked()))
+    return answer_marker(topic, together);
+  if (asked_.size() >= subscriptions_max) asked_.clear();  // they are asked again
+  asked_.insert_or_assign(std::string(topic), AskedMarker{together, interest_->asked()});
+}
+
+void ZmqPublisher::answer_markers() {
+  for (auto next = asked_.begin(); next != asked_.end();) {
+    const auto& [topic, asked] = *next;
+    if (interest_->in_effect_up_to(asked.asked)) {
+      answer_marker(topic, asked.together);
+      next = asked_.erase(next);
+    } else {
+      ++next;
+    }
+  }
+}
+
+void ZmqPublisher::answer_marker(std::string_view topic, bool together) {
+  batch_.flush();  // the tails tell of what waits, too
+  Marker marker{
+      .publisher = name_, .nonce = nonce_, .tails = published_.all(), .together = together};
+  marker.relays = beyond_ != nullptr && asks_relay(topic);
+  if (marker.relays)
+    for (OriginTail& tail : beyond_->standing()) marker.tails.push_back(std::move(tail));
   const std::string body = encode(marker);
   const std::string_view frames[] = {topic, body};
   socket_->send_lossy(frames);

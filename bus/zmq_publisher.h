@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "bus/event_batch.h"
 #include "bus/gap_detector.h"
+#include "bus/interest.h"
 #include "bus/prefix_set.h"
 #include "bus/trust.h"
 #include "bus/zmq_probe.h"
@@ -51,6 +52,8 @@ class ZmqPublisher {
   ZmqPublisher(const ZmqPublisher&) = delete;
   ZmqPublisher& operator=(const ZmqPublisher&) = delete;
 
+  // Before start(): what is subscribed here is subscribed there too, and what comes from there is published here.
+  void relay(Beyond& beyond);
   void start(std::vector<OriginTail> past);
   void publish(const Event& event);
   // Within a long turn: sends what has waited for others for too long.
@@ -81,6 +84,14 @@ class ZmqPublisher {
   void add(Form& form, std::string_view prefix);
   void let_go(Form& form, std::string_view prefix);
   void narrow(const Form& form);
+  void note_interest();
+  struct AskedMarker {
+    bool together = false;
+    std::uint64_t asked = 0;  // Interest::asked() as it came
+  };
+  void take_marker(std::string_view topic);
+  void answer_marker(std::string_view topic, bool together);
+  void answer_markers();
   void send(std::string_view topic, std::string_view bytes, int events = 1);
   void publish_json(const Event& event, std::string_view wire_topic);
   void note_dropped(int events);
@@ -100,6 +111,10 @@ class ZmqPublisher {
   Form alone_{.lead = {}, .wanted = {}};
   Form together_{.lead = together_lead, .wanted = {}};
   Form json_{.lead = json_lead, .wanted = {}};
+  Beyond* beyond_ = nullptr;  // null: it relays nothing
+  std::unique_ptr<Interest> interest_;
+  std::map<std::string, AskedMarker, std::less<>>
+      asked_;  // markers that wait for what is beyond, by topic
   EventBatch batch_;
   PrefixSet narrow_;  // of together_, those of more than three tokens
   bool out_of_step_ = false;

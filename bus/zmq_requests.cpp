@@ -19,21 +19,27 @@ void ZmqBus::request(Address to, std::string bytes, Reply<std::string> reply) {
   if (absl::Status size = check_size("the request", bytes.size()); !size.ok()) return reply(size);
   if (fatal_ || membership_ == nullptr) return reply(unreachable(to.node, self_.name));
   if (publisher_ != nullptr) publisher_->look();
-  const std::uint64_t id = ++last_request_;
   const Instant deadline = std::min(reply.deadline(), loop_.clock().now() + options_.request_max);
-  Pending& pending = pending_[id];
-  pending.to = std::move(to.node);
-  pending.actor = std::move(to.actor);
-  pending.bytes = std::move(bytes);
-  pending.reply = std::move(reply);
-  pending.timer = loop_.at(deadline, [this, id] {
+  add_pending({.to = std::move(to.node),
+               .actor = std::move(to.actor),
+               .bytes = std::move(bytes),
+               .deadline = deadline,
+               .reply = std::move(reply)});
+}
+
+void ZmqBus::add_pending(Pending pending) {
+  const std::uint64_t id = ++last_request_;
+  Pending& added = pending_[id] = std::move(pending);
+  added.timer = loop_.at(added.deadline, [this, id] {
     const auto found = pending_.find(id);
     if (found == pending_.end()) return;
+    const Pending& late = found->second;
+    const std::string what = absl::StrCat(late.node.empty() ? late.to : late.node, "/", late.actor,
+                                          " did not answer in time");
     found->second.timer = 0;
-    finish(id, absl::DeadlineExceededError(absl::StrCat(found->second.to, "/", found->second.actor,
-                                                        " did not answer in time")));
+    finish(id, absl::DeadlineExceededError(what));
   });
-  send_request(id, pending);
+  send_request(id, added);
 }
 
 void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
@@ -55,13 +61,42 @@ void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
     return;
   }
   if (membership_->alive(pending.to)) {
-    WireRequest request{id, pending.actor, std::exchange(pending.bytes, {})};
-    pending.sent = membership_->send(pending.to, std::move(request));
+    if (pending.node.empty())
+      pending.sent = membership_->send(
+          pending.to, WireRequest{id, pending.actor, std::exchange(pending.bytes, {})});
+    else
+      pending.sent = membership_->send(pending.to, WireOnward{id, pending.node, pending.actor,
+                                                              std::exchange(pending.bytes, {})});
     if (pending.sent) return;
   } else if (!membership_->settled()) {
     return;  // it may turn up
+  } else if (pending.node.empty() && !subscriber_.relays().empty()) {
+    return send_beyond(id);
   }
-  finish(id, unreachable(pending.to, self_.name));
+  finish(id, unreachable(pending.node.empty() ? pending.to : pending.node, self_.name));
+}
+
+void ZmqBus::send_beyond(std::uint64_t id) {
+  pending_[id].sent = true;  // its way is being looked for
+  const std::string node = pending_[id].to;
+  routes_.find(node, subscriber_.relays(), pending_[id].deadline,
+               [this, alive = std::weak_ptr<char>(alive_), id,
+                node](const absl::StatusOr<std::string>& relay) {
+                 if (alive.expired() || !pending_.contains(id)) return;
+                 if (!relay.ok()) return finish(id, relay.status());
+                 Pending& pending = pending_[id];
+                 auto answered = [this, alive, id, node](absl::StatusOr<std::string> answer) {
+                   if (alive.expired()) return;
+                   if (absl::IsUnavailable(answer.status())) routes_.forget(node);
+                   finish(id, std::move(answer));
+                 };
+                 add_pending({.to = *relay,
+                              .node = node,
+                              .actor = pending.actor,
+                              .bytes = std::exchange(pending.bytes, {}),
+                              .deadline = pending.deadline,
+                              .reply = Reply<std::string>(pending.deadline, std::move(answered))});
+               });
 }
 
 void ZmqBus::release_requests() {

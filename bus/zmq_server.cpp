@@ -63,16 +63,18 @@ void ZmqServer::on_frames(ZmqSocket::Frames frames) {
     answer(identity, on_hello_(*hello, user));
   } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
     serve(identity, user, std::move(*request));
+  } else if (WireOnward* onward = std::get_if<WireOnward>(&*control)) {
+    Reply<std::string> reply = reply_to(identity, onward->id);
+    serve_onward(user, std::move(*onward), std::move(reply));
   } else {
     receiver_->on_rejected(from, "a request that is none");
   }
 }
 
-void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
-                      WireRequest request) {
+Reply<std::string> ZmqServer::reply_to(const std::string& identity, std::uint64_t id) {
   // May be called on any thread, and after this bus is gone.
   auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, identity,
-               id = request.id](absl::StatusOr<std::string> value) {
+               id](absl::StatusOr<std::string> value) {
     loop.post([alive, this, identity, id, value = std::move(value)]() mutable {
       if (alive.expired()) return;
       if (value.ok()) {
@@ -81,22 +83,58 @@ void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
       answer(identity, WireAnswer{id, std::move(value)});
     });
   };
-  Reply<std::string> reply(far_future, std::move(done));
+  return {far_future, std::move(done)};
+}
+
+void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
+                      WireRequest request) {
+  Reply<std::string> reply = reply_to(identity, request.id);
   if (is_history_actor(request.actor)) {
     serve_log(user, request, std::move(reply));
   } else if (request.actor == publish_actor) {
     serve_wish(user, request, std::move(reply));
-  } else if (user != nullptr && !credentials_.trust->rights.may_request(user->name)) {
-    const std::string why =
-        absl::StrCat(user->name,
-                     " has no right to make requests, which `requests = true` in the "
-                     "trust file of that node gives; it was one to ",
-                     node_, "/", request.actor);
-    reply(absl::PermissionDeniedError(why));
-    receiver_->on_rejected(user->name, why);
+  } else if (const absl::Status may = may_request(user, node_, request.actor); !may.ok()) {
+    reply(may);
   } else {
     receiver_->on_request(std::move(request.actor), std::move(request.bytes), std::move(reply));
   }
+}
+
+absl::Status ZmqServer::may_request(const Trust::Enrolled* user, std::string_view node,
+                                    std::string_view actor) {
+  if (user == nullptr || credentials_.trust->rights.may_request(user->name))
+    return absl::OkStatus();
+  std::string why = absl::StrCat(user->name,
+                                 " has no right to make requests, which `requests = true` in the "
+                                 "trust file of that node gives; it was one to ",
+                                 absl_view(node), "/", absl_view(actor));
+  receiver_->on_rejected(user->name, why);
+  return absl::PermissionDeniedError(why);
+}
+
+// The node that is asked knows the hub alone, so who asks is judged here.
+void ZmqServer::serve_onward(const Trust::Enrolled* user, WireOnward request,
+                             Reply<std::string> reply) {
+  if (beyond_ == nullptr) return reply(absl::UnavailableError(absl::StrCat(node_, " is no hub")));
+  if (request.actor.empty()) {
+    if (beyond_->has(request.node)) return reply(std::string());
+    return reply(absl::UnavailableError(
+        absl::StrCat("no node named \"", request.node, "\" is reachable from ", node_)));
+  }
+  if (request.actor == publish_actor)
+    return reply(absl::UnimplementedError(absl::StrCat(
+        node_, " publishes nothing beyond itself: ask a node of the own cloud to publish")));
+  if (user != nullptr && is_history_actor(request.actor)) {
+    absl::StatusOr<StreamRange> range = decode_question(request.bytes);
+    if (!range.ok()) return reply(range.status());
+    if (const absl::Status may = narrow(*user, request.node, request.actor, *range); !may.ok())
+      return reply(may);
+    request.bytes = encode_question(*range);
+  } else if (const absl::Status may = may_request(user, request.node, request.actor); !may.ok()) {
+    return reply(may);
+  }
+  beyond_->request({std::move(request.node), std::move(request.actor)}, std::move(request.bytes),
+                   std::move(reply));
 }
 
 // As far as the user may subscribe.
@@ -104,30 +142,34 @@ void ZmqServer::serve_log(const Trust::Enrolled* user, const WireRequest& reques
                           Reply<std::string> reply) {
   absl::StatusOr<StreamRange> range = decode_question(request.bytes);
   if (!range.ok()) return reply(range.status());
-  if (user == nullptr) {
-    return serve_history(*receiver_, node_, request.actor, *std::move(range), std::move(reply),
-                         /*believed=*/true);
+  if (user != nullptr) {
+    if (const absl::Status may = narrow(*user, node_, request.actor, *range); !may.ok())
+      return reply(may);
   }
+  serve_history(*receiver_, node_, request.actor, *std::move(range), std::move(reply),
+                /*believed=*/user == nullptr);
+}
+
+absl::Status ZmqServer::narrow(const Trust::Enrolled& user, std::string_view node,
+                               std::string_view actor, StreamRange& range) {
+  const Rights& rights = credentials_.trust->rights;
   std::set<std::string> allowed;
-  for (const std::string& prefix : range->prefixes) {
-    for (std::string& each : credentials_.trust->rights.allowed(user->name, prefix))
-      allowed.insert(std::move(each));
-  }
+  for (const std::string& prefix : range.prefixes)
+    for (std::string& each : rights.allowed(user.name, prefix)) allowed.insert(std::move(each));
   if (allowed.empty() || allowed.size() > history_prefixes_max) {
-    return reply(absl::PermissionDeniedError(absl::StrCat(
-        user->name, " has no right to subscribe what it asks the log of ", node_, " for")));
+    return absl::PermissionDeniedError(absl::StrCat(
+        user.name, " has no right to subscribe what it asks the log of ", absl_view(node), " for"));
   }
   // A checkpoint lists all that its node said in one commit.
   const std::string checkpoints = "bus.checkpoint.";
-  if (request.actor == history_proven_actor &&
-      credentials_.trust->rights.allowed(user->name, checkpoints) != std::vector{checkpoints}) {
-    return reply(absl::PermissionDeniedError(
-        absl::StrCat(user->name, " has no right to subscribe ", checkpoints,
-                     ">, by which what the archive of ", node_, " has is proven")));
+  if (actor == history_proven_actor &&
+      rights.allowed(user.name, checkpoints) != std::vector{checkpoints}) {
+    return absl::PermissionDeniedError(absl::StrCat(user.name, " has no right to subscribe ",
+                                                    checkpoints, ">, by which what the archive of ",
+                                                    absl_view(node), " has is proven"));
   }
-  range->prefixes.assign(allowed.begin(), allowed.end());
-  serve_history(*receiver_, node_, request.actor, *std::move(range), std::move(reply),
-                /*believed=*/false);
+  range.prefixes.assign(allowed.begin(), allowed.end());
+  return absl::OkStatus();
 }
 
 void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& request,

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "bus/beyond.h"
 #include "bus/trust.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
@@ -42,6 +43,8 @@ class ZmqServer {
   ZmqServer(const ZmqServer&) = delete;
   ZmqServer& operator=(const ZmqServer&) = delete;
 
+  // Before start(): requests onward are asked there.
+  void relay(Beyond& beyond) { beyond_ = &beyond; }
   void start(BusReceiver& receiver, OnHello on_hello);
   // Answers nothing any more.
   void stop() { receiver_ = nullptr; }
@@ -60,7 +63,15 @@ class ZmqServer {
         on_wish_(std::move(on_wish)) {}
   bool secured() const { return credentials_.key != nullptr; }
   void on_frames(ZmqSocket::Frames frames);
+  Reply<std::string> reply_to(const std::string& identity, std::uint64_t id);
   void serve(const std::string& identity, const Trust::Enrolled* user, WireRequest request);
+  void serve_onward(const Trust::Enrolled* user, WireOnward request, Reply<std::string> reply);
+  // OK, or what the user lacks.
+  absl::Status may_request(const Trust::Enrolled* user, std::string_view node,
+                           std::string_view actor);
+  // To what the user may ask a log for. PermissionDenied: nothing of it.
+  absl::Status narrow(const Trust::Enrolled& user, std::string_view node, std::string_view actor,
+                      StreamRange& range);
   void serve_log(const Trust::Enrolled* user, const WireRequest& request, Reply<std::string> reply);
   void serve_wish(const Trust::Enrolled* user, const WireRequest& request,
                   Reply<std::string> reply);
@@ -71,6 +82,7 @@ class ZmqServer {
   const std::string node_;
   const Credentials& credentials_;
   const OnWish on_wish_;
+  Beyond* beyond_ = nullptr;  // null: it is no hub
   BusReceiver* receiver_ = nullptr;
   OnHello on_hello_;
   std::unique_ptr<ZmqSocket> socket_;

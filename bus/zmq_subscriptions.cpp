@@ -85,7 +85,7 @@ void ZmqBus::place_marker(Source& source) {
   source.marker.clear();
   if (source.requested.empty() && !source.doubtful && source.form != Form::both) return;
   source.marker = absl::StrCat(absl_view(marker_lead), self_.name, "/", self_.nonce, "/",
-                               ++last_marker_, std::string(1, together_asked), "/");
+                               ++last_marker_, std::string{relay_asked, together_asked}, "/");
   source.marker_at = loop_.clock().now();
   source.socket->subscribe(source.marker);
   arm_retry();
@@ -166,6 +166,7 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   if (marker->nonce != source.member.nonce) return;
   source.socket->unsubscribe(source.marker);
   source.marker.clear();
+  if (marker->relays && hears_relays_) believe_relay(source.member.name);
   const bool again = std::exchange(source.doubt_again, false);
   for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
     subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
@@ -177,6 +178,15 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
     begin_together(source);
   }
   if (again) doubt(source.member.name);
+}
+
+void ZmqBus::believe_relay(const std::string& name) {
+  if (subscriber_.is_relay(name)) return;
+  if (!secured() || credentials_.trust->rights.may_relay(name)) return subscriber_.relays(name);
+  rejected(
+      name,
+      "it relays what others say, and has no right to, which `relays = true` in the trust file "
+      "of this node gives");
 }
 
 // A marker that is published from now on tells of all that may be lost.

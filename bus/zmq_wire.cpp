@@ -66,6 +66,9 @@ struct Encode {
   std::string operator()(const WireRequest& m) const {
     return Writer("q").number(m.id).string(m.actor).string(m.bytes).take();
   }
+  std::string operator()(const WireOnward& m) const {
+    return Writer("o").number(m.id).string(m.node).string(m.actor).string(m.bytes).take();
+  }
   std::string operator()(const WireAnswer& m) const {
     Writer writer("a");
     writer.number(m.id).number(static_cast<std::uint64_t>(m.value.status().code()));
@@ -132,6 +135,16 @@ absl::StatusOr<Control> decode_control(std::string_view frame) {
       control = std::move(m);
       break;
     }
+    case 'o': {
+      what = "request onward";
+      WireOnward m;
+      m.id = parser.number();
+      m.node = parser.name();
+      m.actor = parser.name();
+      m.bytes = parser.string(request_bytes_max);
+      control = std::move(m);
+      break;
+    }
     case 'a': {
       what = "answer";
       WireAnswer m;
@@ -170,7 +183,11 @@ std::string encode(const Marker& marker) {
   Writer writer;
   writer.string(marker.publisher).number(marker.nonce).number(marker.tails.size());
   for (const OriginTail& tail : marker.tails) writer.tail(tail);
-  if (marker.together) writer.number(1);
+  if (marker.together || marker.relays) writer.number(marker.together ? 1 : 0);
+  if (marker.relays) {
+    writer.number(1);
+    for (const OriginTail& tail : marker.tails) writer.number(tail.since).number(tail.passed);
+  }
   return writer.take();
 }
 
@@ -182,12 +199,24 @@ absl::StatusOr<Marker> decode_marker(std::string_view frame) {
   const std::size_t count = parser.count(24, tails_max);
   for (std::size_t i = 0; i < count; ++i) marker.tails.push_back(parser.tail());
   if (!parser.at_end()) marker.together = parser.number() != 0;
+  if (!parser.at_end()) marker.relays = parser.number() != 0;
+  if (marker.relays) {
+    for (OriginTail& tail : marker.tails) {
+      tail.since = parser.number();
+      tail.passed = parser.number();
+    }
+  }
   if (absl::Status done = parser.done("marker"); !done.ok()) return done;
   return marker;
 }
 
 bool asks_together(std::string_view marker_topic) {
   constexpr char asked[] = {together_asked, '/'};
+  return marker_topic.ends_with(std::string_view(asked, sizeof asked));
+}
+
+bool asks_relay(std::string_view marker_topic) {
+  constexpr char asked[] = {relay_asked, together_asked, '/'};
   return marker_topic.ends_with(std::string_view(asked, sizeof asked));
 }
 

@@ -4,10 +4,11 @@
 //   string   = number(length) bytes
 //   member   = string(name) number(nonce) string(publish endpoint) string(request endpoint)
 //   tail     = string(origin) number(incarnation) number(sequence)
+//   beyond   = number(since) number(passed)           of each tail, in their order: OriginTail
 //
 // Publisher's socket (XPUB, bound) to subscriber's (SUB, one per publisher); two frames:
 //   event    = topic "."                          event bytes (core/schema/event.capnp, standard framing, one segment)
-//   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail [number(1)]
+//   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail [number(together) [number(1) *beyond]]
 //   together = FF "b" prefix                      *event bytes: of topics that begin with the prefix, three tokens, while somebody subscribes so
 //   as JSON  = FF "j" topic "."                   the same event in JSON (core/json.h), while somebody subscribes a topic that begins with FF "j"
 //
@@ -26,11 +27,16 @@
 // one knows nothing of either; to it the topic is any other.) The subscriber then subscribes FF "b" prefix for each prefix, and when a marker
 // behind those has come, lets go of the prefixes alone: what comes both ways meanwhile is a duplicate like any other.
 //
+// A hub (bus/hub.h) publishes what others have said beyond it, and answers a marker when all that was subscribed before it is in effect there
+// too. A marker whose n ends with "rb" asks whether its publisher does so: then the tails are those of the origins beyond it as well, and each is
+// followed by where it has been followed from and what it was that passed last. Others are told of its own origins only.
+//
 // Request sockets (DEALER, one per peer, to ROUTER, bound); one frame:
 //   hello    = "h" number(beat) member number(client: 0 or 1)
 //   welcome  = "w" number(beat) member number(count) *member     who answers, and whom it knows to be alive
 //   refusal  = "x" number(code) string(message)                  answer to a hello: this process cannot be a member
 //   request  = "q" number(id) string(actor) string(bytes)
+//   onward   = "o" number(id) string(node) string(actor) string(bytes)   of a hub: a request to a node beyond it; no actor: whether it is there
 //   answer   = "a" number(id) number(code) string(message) string(bytes)
 // A request to the actor "bus" asks for history (bus/history.h): what a subscriber missed, of the publisher's log; "bus.json" for the same
 // in JSON. One to "bus.publish" has an event published by the node:
@@ -62,6 +68,8 @@ inline constexpr std::string_view together_lead =
     "b";
 // At the end of a marker's number: it asks whether events come together.
 inline constexpr char together_asked = 'b';
+// Before that: and whether it relays.
+inline constexpr char relay_asked = 'r';
 // Of a message with several events: one that is as large itself travels alone.
 inline constexpr std::size_t together_bytes_max = 8192;
 // No actor has such a name.
@@ -91,11 +99,17 @@ struct WireRequest {
   std::string actor;
   std::string bytes;
 };
+struct WireOnward {
+  std::uint64_t id = 0;
+  std::string node;
+  std::string actor;
+  std::string bytes;
+};
 struct WireAnswer {
   std::uint64_t id = 0;
   absl::StatusOr<std::string> value;
 };
-using Control = std::variant<Hello, Welcome, Refusal, WireRequest, WireAnswer>;
+using Control = std::variant<Hello, Welcome, Refusal, WireRequest, WireOnward, WireAnswer>;
 
 std::string encode(const Control& control);
 // InvalidArgument says what is wrong with it.
@@ -113,11 +127,13 @@ struct Marker {
   std::uint64_t nonce = 0;
   std::vector<OriginTail> tails;
   bool together = false;  // it was asked, and sends them so
+  bool relays = false;    // it was asked, and does
 };
 std::string encode(const Marker& marker);
 absl::StatusOr<Marker> decode_marker(std::string_view frame);
 // Whether a marker's topic asks for that.
 bool asks_together(std::string_view marker_topic);
+bool asks_relay(std::string_view marker_topic);
 
 // What "*event bytes" begins with, an event and all that its framing claims; `rest` goes on behind it. InvalidArgument: no whole event.
 absl::StatusOr<std::string_view> take_event(std::string_view& rest);

@@ -87,6 +87,7 @@ absl::StatusOr<Trust> parse_trust(std::string_view content, const std::string& n
     rights.publish = read_patterns(entry, "publish");
     rights.subscribe = read_patterns(entry, "subscribe");
     rights.requests = entry.boolean("requests", false);
+    rights.relays = entry.boolean("relays", false);
     for (const std::string& whose : names) {
       check_name(entry, "names", whose);
       if (trust.rights.find(whose) != nullptr)
@@ -133,7 +134,8 @@ absl::StatusOr<std::string> with_key(const std::string& content, const std::stri
     absl::StrAppend(&text, "\n[[rights]]\nnames = [\"", key.name,
                     "\"]\npublish = ", pattern_list(rights->publish),
                     "\nsubscribe = ", pattern_list(rights->subscribe),
-                    "\nrequests = ", rights->requests ? "true" : "false", "\n");
+                    "\nrequests = ", rights->requests ? "true" : "false",
+                    rights->relays ? "\nrelays = true" : "", "\n");
   const auto after = parse_trust(text, name);
   if (!after.ok()) return after.status();
   return text;

@@ -185,7 +185,8 @@ void SimulatedBus::took(Peer& peer, const Change& change) {
   matched_lead_.clear();
   note_interest();
   // Else it is, or is asked for again, when it is in effect there too.
-  if (!change.active || is_effective_beyond(change.prefix)) answer_in_effect(peer, change);
+  if (!change.active || interest_ == nullptr || interest_->in_effect(change.prefix))
+    answer_in_effect(peer, change);
 }
 
 void SimulatedBus::answer_in_effect(Peer& peer, const Change& change) {

@@ -30,6 +30,7 @@
 
 #include "bus/beyond.h"
 #include "bus/gap_detector.h"
+#include "bus/interest.h"
 #include "bus/routes.h"
 #include "bus/simulated/network.h"
 #include "bus/subscriber.h"
@@ -213,8 +214,7 @@ class SimulatedBus final : public RelayingBus {
   std::vector<OriginTail> tails() const;
   void answer_in_effect(Peer& peer, const Change& change);
   void note_interest();
-  void effective_beyond(const std::string& prefix, std::uint64_t time);
-  bool is_effective_beyond(const std::string& prefix) const;
+  void in_effect_beyond(const std::string& prefix);
   void take_beyond(const Request& request, Reply<std::string> reply);
   void request_through(const std::string& relay, std::string node, std::string actor,
                        std::string bytes, Reply<std::string> reply);
@@ -249,13 +249,8 @@ class SimulatedBus final : public RelayingBus {
   PublishedTails published_;
   // A process that relays:
   Beyond* beyond_ = nullptr;  // null: this one does not
+  std::unique_ptr<Interest> interest_;
   bool hears_relays_ = true;
-  struct Wanted {
-    std::uint64_t time = 0;  // so many have been wanted
-    bool in_effect = false;
-  };
-  std::map<std::string, Wanted, std::less<>> wanted_beyond_;  // by prefix
-  std::uint64_t wants_ = 0;
   Routes routes_;
   std::map<std::string, Peer, std::less<>> peers_;
   // Who subscribes to the topics that begin with these three tokens, looked up last.

@@ -1,6 +1,4 @@
 // The half of the simulated bus that has to do with relays: what one does for its members, and how these ask through it.
-#include <algorithm>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +9,8 @@ namespace supercloud {
 void SimulatedBus::relay(Beyond& beyond, bool hears_relays) {
   beyond_ = &beyond;
   hears_relays_ = hears_relays;
+  interest_ = std::make_unique<Interest>(
+      beyond, [this](const std::string& prefix) { in_effect_beyond(prefix); });
 }
 
 bool SimulatedBus::has(std::string_view node) const {
@@ -25,48 +25,21 @@ std::vector<OriginTail> SimulatedBus::tails() const {
   return tails;
 }
 
-// What the peers subscribe, all together, is subscribed beyond.
 void SimulatedBus::note_interest() {
-  if (beyond_ == nullptr) return;
-  std::set<std::string, std::less<>> wanted;
+  if (interest_ == nullptr) return;
+  Interest::Prefixes wanted;
   for (const auto& [name, peer] : peers_)
     for (const auto& [prefix, change] : peer.in.wanted)
-      if (change.active && relayed_prefix(prefix)) wanted.insert(prefix);
-  for (auto next = wanted_beyond_.begin(); next != wanted_beyond_.end();) {
-    if (wanted.contains(next->first)) {
-      ++next;
-      continue;
-    }
-    const std::string gone = next->first;
-    next = wanted_beyond_.erase(next);
-    beyond_->let_go(gone);
-  }
-  for (const std::string& prefix : wanted) {
-    if (wanted_beyond_.contains(prefix)) continue;
-    const std::uint64_t time = ++wants_;
-    wanted_beyond_[prefix].time = time;
-    beyond_->want(prefix, Reply<Done>(far_future, [this, alive = std::weak_ptr<char>(alive_),
-                                                   prefix, time](const absl::StatusOr<Done>&) {
-                    if (!alive.expired()) effective_beyond(prefix, time);
-                  }));
-  }
+      if (change.active) wanted.insert(prefix);
+  interest_->set(wanted);
 }
 
-void SimulatedBus::effective_beyond(const std::string& prefix, std::uint64_t time) {
-  const auto found = wanted_beyond_.find(prefix);
-  if (found == wanted_beyond_.end() || found->second.time != time) return;
-  found->second.in_effect = true;
+void SimulatedBus::in_effect_beyond(const std::string& prefix) {
   for (auto& [name, peer] : peers_) {
     const auto change = peer.in.wanted.find(prefix);
     if (change != peer.in.wanted.end() && change->second.active && !peer.in.gone)
       answer_in_effect(peer, change->second);
   }
-}
-
-bool SimulatedBus::is_effective_beyond(const std::string& prefix) const {
-  if (beyond_ == nullptr || !relayed_prefix(prefix)) return true;
-  const auto found = wanted_beyond_.find(prefix);
-  return found != wanted_beyond_.end() && found->second.in_effect;
 }
 
 // A member's request for a node beyond.
