@@ -350,6 +350,8 @@ INSTANTIATE_TEST_SUITE_P(SimulatedHub, BusConformance,
                          testing::Values(MakeBusWorld(make_simulated_hub_world)));
 INSTANTIATE_TEST_SUITE_P(Ipc, BusConformance, testing::Values(MakeBusWorld(make_ipc_world)));
 INSTANTIATE_TEST_SUITE_P(Tcp, BusConformance, testing::Values(MakeBusWorld(make_tcp_world)));
+INSTANTIATE_TEST_SUITE_P(IpcHub, BusConformance, testing::Values(MakeBusWorld(make_ipc_hub_world)));
+INSTANTIATE_TEST_SUITE_P(TcpHub, BusConformance, testing::Values(MakeBusWorld(make_tcp_hub_world)));
 
 }  // namespace
 }  // namespace supercloud

@@ -47,5 +47,7 @@ std::unique_ptr<BusWorld> make_simulated_world();
 std::unique_ptr<BusWorld> make_simulated_hub_world();
 std::unique_ptr<BusWorld> make_ipc_world();
 std::unique_ptr<BusWorld> make_tcp_world();
+std::unique_ptr<BusWorld> make_ipc_hub_world();
+std::unique_ptr<BusWorld> make_tcp_hub_world();
 
 }  // namespace supercloud

@@ -17,7 +17,9 @@ inline std::shared_ptr<const KeyPair> test_key(const std::string& name) {
   return key;
 }
 
-inline NameRights all_rights() { return {{Pattern::of(">")}, {Pattern::of(">")}, true}; }
+inline NameRights all_rights(bool relays = false) {
+  return {{Pattern::of(">")}, {Pattern::of(">")}, true, relays};
+}
 
 // Each of the names with its test_key() and all rights.
 inline Trust test_trust(const std::vector<std::string>& names) {

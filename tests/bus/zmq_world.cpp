@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bus/hub.h"
 #include "bus/zmq_bus.h"
 #include "core/event_loop.h"
 #include "tests/bus/bus_world.h"
@@ -135,11 +136,22 @@ class Liar {
 
 class ZmqWorld final : public BusWorld {
  public:
-  explicit ZmqWorld(bool tcp) : tcp_(tcp) {
+  // With hubs: process "a" is in the first cloud, all others are in the second.
+  ZmqWorld(bool tcp, bool hubs) : tcp_(tcp) {
     std::string name = testing::TempDir() + "busXXXXXX";
     directory_ = mkdtemp(name.data());
+    for (int cloud = 0; hubs && cloud < 2; ++cloud) {
+      const std::string hub = hub_of(cloud);
+      auto made = std::make_unique<HubProcess>();
+      made->cloud = open_hub_bus(hub, clouds_[cloud], "", made->pool);
+      made->wide = open_hub_bus(hub, wide_, ".wide", made->pool);
+      made->hub = std::make_unique<Hub>(loop_, made->pool, *made->cloud, *made->wide,
+                                        HubOptions{.name = hub});
+      hubs_.push_back(std::move(made));
+    }
   }
   ~ZmqWorld() override {
+    hubs_.clear();
     liars_.clear();
     links_.clear();
     std::filesystem::remove_all(directory_);
@@ -162,6 +174,21 @@ class ZmqWorld final : public BusWorld {
   bool run_until(const std::function<bool()>& condition, Duration limit) override {
     return loop_.run_until(condition, limit);
   }
+  // Each of them has the other's hub behind its own.
+  bool meet(BusProcess& a, BusProcess& b) override {
+    if (hubs_.empty()) return BusWorld::meet(a, b);
+    return run_until(
+        [&] {
+          for (BusProcess* process : {&a, &b}) {
+            const HubProcess& hub = *hubs_[cloud_of(process->name)];
+            if (dynamic_cast<ZmqBus&>(*process->bus).relays().empty() ||
+                !hub.cloud->has(process->name) || hub.wide->relays().empty())
+              return false;
+          }
+          return true;
+        },
+        absl::Seconds(20));
+  }
   Scheduler& scheduler() override { return loop_; }
   void cut(std::string_view, std::string_view) override {
     for (auto& link : links_) link->cut = true;
@@ -174,7 +201,7 @@ class ZmqWorld final : public BusWorld {
   }
   void send_garbage(BusProcess& to) override {
     liars_.push_back(std::make_unique<Liar>(loop_, endpoint("liar.req"), endpoint("liar.pub"),
-                                            request_endpoints_[to.name], to.name, tcp_));
+                                            members_of(to.name)[to.name], to.name, tcp_));
   }
 
  private:
@@ -201,11 +228,9 @@ class ZmqWorld final : public BusWorld {
       p->fatal.push_back(std::move(why));
     };
     if (tcp_) {
-      options.credentials = {test_key(name), std::make_shared<const Trust>(
-                                                 test_trust({"a", "b", "c", "link", "liar"}))};
+      options.credentials = {test_key(name), trust()};
     }
-    for (const auto& [other, seed] : request_endpoints_)
-      options.seeds.push_back(tcp_ ? other + "@" + seed : seed);
+    options.seeds = seeds(members_of(name));
     auto bus = ZmqBus::open(loop_, *process->pool, options);
     if (!tcp_ && absl::IsAlreadyExists(bus.status())) {  // a twin: let it come in elsewhere
       options.publish_bind += ".twin";
@@ -213,23 +238,64 @@ class ZmqWorld final : public BusWorld {
       bus = ZmqBus::open(loop_, *process->pool, options);
     }
     EXPECT_TRUE(bus.ok()) << bus.status();
-    request_endpoints_[name] = (*bus)->request_endpoint();
+    members_of(name)[name] = (*bus)->request_endpoint();
     process->bus = *std::move(bus);
     process->bus->start(*process, process->streams.past());
     return process;
   }
 
+  using Members = std::map<std::string, std::string>;  // request endpoints, by name
+  struct HubProcess {
+    EventPool pool;
+    std::unique_ptr<ZmqBus> cloud, wide;
+    std::unique_ptr<Hub> hub;
+  };
+
+  static std::string hub_of(int cloud) { return cloud == 0 ? "hub-left" : "hub-right"; }
+  std::size_t cloud_of(std::string_view process) const {
+    return hubs_.empty() || process == "a" ? 0 : 1;
+  }
+  Members& members_of(const std::string& process) { return clouds_[cloud_of(process)]; }
+  std::vector<std::string> seeds(const Members& members) const {
+    std::vector<std::string> seeds;
+    for (const auto& [other, seed] : members) seeds.push_back(tcp_ ? other + "@" + seed : seed);
+    return seeds;
+  }
+  static std::shared_ptr<const Trust> trust() {
+    Trust trust = test_trust({"a", "b", "c", "link", "liar", "hub-left", "hub-right"});
+    for (const char* hub : {"hub-left", "hub-right"}) trust.rights.grant(hub, all_rights(true));
+    return std::make_shared<const Trust>(std::move(trust));
+  }
+  std::unique_ptr<ZmqBus> open_hub_bus(const std::string& hub, Members& members,
+                                       const std::string& which, EventPool& pool) {
+    ZmqBusOptions options;
+    options.name = hub;
+    options.publish_bind = endpoint(hub + which + ".pub");
+    options.request_bind = endpoint(hub + which + ".req");
+    options.hello_interval = absl::Milliseconds(200);
+    options.silence_max = absl::Seconds(1);
+    if (tcp_) options.credentials = {test_key(hub), trust()};
+    options.seeds = seeds(members);
+    auto bus = ZmqBus::open(loop_, pool, options);
+    EXPECT_TRUE(bus.ok()) << bus.status();
+    members[hub] = (*bus)->request_endpoint();
+    return *std::move(bus);
+  }
+
   bool tcp_;
   std::string directory_;
   EventLoop loop_;
-  std::map<std::string, std::string> request_endpoints_;
+  Members clouds_[2], wide_;
+  std::vector<std::unique_ptr<HubProcess>> hubs_;
   std::vector<std::unique_ptr<LossyLink>> links_;
   std::vector<std::unique_ptr<Liar>> liars_;
 };
 
 }  // namespace
 
-std::unique_ptr<BusWorld> make_ipc_world() { return std::make_unique<ZmqWorld>(false); }
-std::unique_ptr<BusWorld> make_tcp_world() { return std::make_unique<ZmqWorld>(true); }
+std::unique_ptr<BusWorld> make_ipc_world() { return std::make_unique<ZmqWorld>(false, false); }
+std::unique_ptr<BusWorld> make_tcp_world() { return std::make_unique<ZmqWorld>(true, false); }
+std::unique_ptr<BusWorld> make_ipc_hub_world() { return std::make_unique<ZmqWorld>(false, true); }
+std::unique_ptr<BusWorld> make_tcp_hub_world() { return std::make_unique<ZmqWorld>(true, true); }
 
 }  // namespace supercloud
