@@ -193,9 +193,12 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     publisher = publishers_.emplace(std::string(node), Publisher{}).first;
   }
   const bool relays = publisher->second.relays;
+  const bool again = publisher->second.effective.contains(slot);
   std::map<std::string_view, std::uint64_t> stood;
   for (const OriginTail& tail : tails) {
     if (!cares_for(node, publisher->second, tail.origin)) continue;
+    // At another process of the relay: what is owed of it is found out when the doubt ends.
+    if (relays && again && origins_.find(tail.origin) == origins_.end()) continue;
     Origin& origin =
         find_or_make(tail.origin, tail.incarnation, node_of(tail.origin) == node ? "" : node);
     if (tail.incarnation > origin.incarnation)
@@ -219,8 +222,8 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     Chain& chain = chain_of(origin, slot);
     if (chain.tracked) continue;
     const auto found_tail = stood.find(name);
-    // A relay does not know it yet: what follows is owed from where it begins to.
-    if (found_tail == stood.end() && relays && !origin.relay.empty()) continue;
+    // A relay does not know it yet: what follows is owed from where it begins to. What it says itself is not owed.
+    if (relays && (again || found_tail == stood.end() || origin.relay.empty())) continue;
     const std::uint64_t tail = found_tail == stood.end() ? 0 : found_tail->second;
     chain.tracked = true;
     // What was asked for so far was asked without it.
@@ -261,7 +264,10 @@ absl::Status GapDetector::arrived(Event event, Instant now, std::string_view rel
     return absl::InvalidArgumentError(absl::StrCat("it relays event ", event.id().to_string(),
                                                    " of a node that is a neighbour here"));
   }
+  const bool begun =
+      !relay.empty() && origins_.find(name) == origins_.end() && knows_node_of(name, relay);
   Origin& origin = find_or_make(name, incarnation, relay);
+  if (begun) follow_since(name, origin, publishers_.find(relay)->second, 0);
   if (incarnation < origin.incarnation) {
     ++counts_.stale;
     return absl::OkStatus();
@@ -327,16 +333,21 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
   if (publisher == publishers_.end() || !std::exchange(publisher->second.doubtful, false)) return;
   doubts_ = std::any_of(publishers_.begin(), publishers_.end(),
                         [](const auto& entry) { return entry.second.doubtful; });
+  std::map<std::string_view, bool> known_nodes;
   for (const OriginTail& tail : tails) {
     if (!cares_for(node, publisher->second, tail.origin)) continue;
     const bool relayed = node_of(tail.origin) != node;
+    const bool begun =
+        relayed && origins_.find(tail.origin) == origins_.end() &&
+        known_nodes.try_emplace(node_of(tail.origin), knows_node_of(tail.origin, node))
+            .first->second;
     Origin& origin = find_or_make(tail.origin, tail.incarnation, relayed ? node : "");
     if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
     if (tail.incarnation != origin.incarnation) continue;
-    if (relayed) follow_since(tail.origin, origin, publisher->second, tail.since);
-    // What it has let pass, or what passed before it followed the origin; the rest is not on its way.
-    const std::uint64_t newest = relayed ? std::max(tail.passed, tail.since) : tail.sequence;
+    if (relayed) follow_since(tail.origin, origin, publisher->second, begun ? 0 : tail.since);
+    // Of what it relays the rest is not on its way.
+    const std::uint64_t newest = relayed ? tail.passed : tail.sequence;
     origin.known = std::max(origin.known, newest);
     origin.unsure_to = newest;
   }
@@ -351,7 +362,13 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
 bool GapDetector::missing(Origin& origin, const Matches& matches, const Event& event) const {
   for (std::size_t i = 0; i < matches.count; ++i) {
     const Chain& chain = chain_of(origin, matches.match[i].slot);
-    if (chain.tracked && event.previous(matches.match[i].tokens) > chain.seen) return true;
+    const std::uint64_t previous = event.previous(matches.match[i].tokens);
+    if (chain.tracked && previous > chain.seen) return true;
+    if (chain.tracked || previous == 0 || origin.relay.empty()) continue;
+    // The relay is about to say from where on it is owed.
+    const auto relay = publishers_.find(origin.relay);
+    if (relay != publishers_.end() && relay->second.effective.contains(matches.match[i].slot))
+      return true;
   }
   return false;
 }
@@ -368,12 +385,13 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event,
       }
       // In effect, yet with an unknown past: what follows is owed.
       if (publisher == nullptr) publisher = publisher_of(event.origin(), origin);
-      if (publisher != nullptr && publisher->effective.count(matches.match[i].slot) > 0) {
+      if (publisher != nullptr && publisher->effective.count(matches.match[i].slot) > 0 &&
+          (!publisher->relays || !origin.relay.empty())) {
         chain.tracked = true;
         chain.adopted = true;
         repairs_.erase(std::exchange(origin.repair, 0));
         origin.asked_through = 0;
-        chain.since = sequence;
+        chain.since = event.previous(matches.match[i].tokens);
       }
     }
     chain.seen = std::max(chain.seen, sequence);

@@ -26,7 +26,8 @@
 // or knows at a later incarnation, has lost its log: the rest of what it had said is a gap whose end is unknown.
 //
 // A publisher may relay what others have said (bus/hub.h): origins of nodes that are none of the publishers here are in its care. It tells where
-// those stand that it follows; of one that it tells of later, what is owed begins where it began to follow it (OriginTail::since).
+// those stand that it follows. Where the node of an origin is known, it has begun since; where not, what is owed of it begins where the relay began to
+// follow it (OriginTail::since).
 #pragma once
 
 #include <cstdint>
@@ -209,7 +210,9 @@ class GapDetector {
   std::vector<std::string> in_care_of(std::string_view node, const Publisher& publisher) const;
   Origin& find_or_make(std::string_view name, std::uint64_t incarnation,
                        std::string_view relay = {});
-  // Of one that a relay tells of: what is owed begins where the relay began to follow it.
+  // Whether an origin of its node is in the care of `relay`: then all were that it had.
+  bool knows_node_of(std::string_view name, std::string_view relay) const;
+  // Of one that a relay tells of: what is owed of it begins there, unless it has begun.
   void follow_since(std::string_view name, Origin& origin, const Publisher& publisher,
                     std::uint64_t since);
   void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);

@@ -43,14 +43,24 @@ std::vector<OriginTail> GapDetector::standing() const {
     if (origin.relay.empty() && is_relay(node_of(name))) continue;  // what it says itself
     OriginTail tail{.origin = name, .incarnation = origin.incarnation};
     tail.sequence = std::max({origin.delivered, origin.known, origin.asked_through});
-    for (const Chain& chain : origin.chains)
+    for (const Chain& chain : origin.chains) {
       tail.sequence = std::max({tail.sequence, chain.seen, chain.expected});
+      tail.passed = std::max(tail.passed, chain.since);
+    }
     const std::uint64_t since = followed_since(origin);
     if (since == BusGap::unknown) continue;
     tail.since = since;
     all.push_back(std::move(tail));
   }
   return all;
+}
+
+bool GapDetector::knows_node_of(std::string_view name, std::string_view relay) const {
+  const std::string_view lead = name.substr(0, node_of(name).size() + 1);
+  for (auto next = origins_.lower_bound(lead);
+       next != origins_.end() && std::string_view(next->first).starts_with(lead); ++next)
+    if (next->first != name && next->second.relay == relay) return true;
+  return false;
 }
 
 void GapDetector::follow_since(std::string_view name, Origin& origin, const Publisher& publisher,

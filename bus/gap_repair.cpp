@@ -5,8 +5,14 @@
 #include "bus/gap_detector.h"
 
 namespace supercloud {
+namespace {
+
+constexpr Duration relay_word_max = absl::Seconds(3);
+
+}  // namespace
 
 void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now) {
+  std::map<std::string_view, bool> known_nodes;
   for (const auto tail : heartbeat.getTails()) {
     const std::string_view name = text(tail.getOrigin());
     const auto known = publishers_.find(node);
@@ -16,6 +22,9 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
     // Never heard of: all of it may have been lost, if a subscription was in effect.
     if (heard == origins_.end() && (known == publishers_.end() || known->second.effective.empty()))
       continue;
+    const bool begun =
+        relayed && heard == origins_.end() &&
+        known_nodes.try_emplace(node_of(name), knows_node_of(name, node)).first->second;
     // A heartbeat may have been relayed itself.
     const std::string relay = relayed                   ? std::string(node)
                               : heard == origins_.end() ? std::string()
@@ -25,7 +34,7 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
     if (tail.getIncarnation() > origin.incarnation) {
       begin_incarnation(name, origin, tail.getIncarnation());
     }
-    if (relayed) follow_since(name, origin, known->second, tail.getSince());
+    if (relayed) follow_since(name, origin, known->second, begun ? 0 : tail.getSince());
     const auto expect = [&](std::string_view prefix, std::uint64_t sequence) {
       const auto slot = slots_.find(prefix);
       if (slot == slots_.end()) return;
@@ -45,8 +54,11 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
 Instant GapDetector::due(const Origin& origin) const {
   Instant earliest = far_future;
   if (origin.repair != 0) return earliest;  // its answer comes
+  // Its relay says once a second from where on it is owed.
+  const bool untold = !origin.relay.empty() && followed_since(origin) == BusGap::unknown;
+  const Duration hold = untold ? std::max(options_.hold, relay_word_max) : options_.hold;
   for (const auto& [sequence, held] : origin.held) {
-    earliest = std::min(earliest, held.since + options_.hold);
+    earliest = std::min(earliest, held.since + hold);
   }
   for (const Chain& chain : origin.chains) {
     if (chain.expected > chain.seen) earliest = std::min(earliest, chain.expected_by);

@@ -67,13 +67,15 @@ class Hub::Side final : public BusReceiver, public Beyond {
     for (OriginTail& tail : standing) {
       const auto passed = passed_.find(tail.origin);
       if (passed != passed_.end() && passed->second.incarnation == tail.incarnation)
-        tail.passed = passed->second.sequence;
+        tail.passed = std::max(tail.passed, passed->second.sequence);
     }
     return standing;
   }
 
  private:
   void pass(const Event& event);
+  bool knows_node_of(std::string_view origin) const;
+  void introduce(std::string_view node);
   void note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,
             absl::Span<const std::string_view> prefixes);
   void say(std::vector<std::pair<std::string, Passed>> part);
@@ -95,9 +97,33 @@ void Hub::Side::pass(const Event& event) {
     if (!prefix.empty()) prefixes.at(count++) = prefix;
     return false;
   });
+  const bool first = !knows_node_of(event.origin());
   note(event.origin(), event.incarnation(), event.sequence(),
        absl::MakeConstSpan(prefixes).first(count));
+  // So that nobody takes it for the first that there was, or asks for what was before it.
+  if (first) introduce(node_of(event.origin()));
   bus_.publish(event);
+}
+
+bool Hub::Side::knows_node_of(std::string_view origin) const {
+  const std::string_view lead = origin.substr(0, node_of(origin).size() + 1);
+  const auto next = passed_.lower_bound(lead);
+  return next != passed_.end() && std::string_view(next->first).starts_with(lead);
+}
+
+// All origins of a node of which nothing has passed before.
+void Hub::Side::introduce(std::string_view node) {
+  std::vector<std::pair<std::string, Passed>> part;
+  for (const OriginTail& tail : other_->bus_.standing()) {
+    if (node_of(tail.origin) != node) continue;
+    const auto passed = passed_.find(tail.origin);
+    if (passed != passed_.end())
+      part.emplace_back(tail.origin, passed->second);
+    else
+      part.emplace_back(tail.origin,
+                        Passed{.incarnation = tail.incarnation, .sequence = tail.since});
+  }
+  say(std::move(part));
 }
 
 void Hub::Side::note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,

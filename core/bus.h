@@ -31,7 +31,8 @@ struct OriginTail {
   std::string origin;
   std::uint64_t incarnation = 0;
   std::uint64_t sequence = 0;
-  // Told by a hub of what it relays (bus/hub.h): from where on it has followed the origin, and the newest that it has let pass.
+  // Told by a hub of what it relays (bus/hub.h): from where on it has followed the origin, and up to where others may have been let pass, or have
+  // come by before it followed them all.
   std::uint64_t since = 0;
   std::uint64_t passed = 0;
 };

@@ -1,0 +1,289 @@
+#include "bus/hub.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/bus/simulated_clouds.h"
+
+namespace supercloud {
+namespace {
+
+std::vector<std::uint64_t> range(std::uint64_t from, std::uint64_t to) {
+  std::vector<std::uint64_t> numbers(to - from + 1);
+  std::iota(numbers.begin(), numbers.end(), from);
+  return numbers;
+}
+
+std::string told(const BusProcess& process) {
+  std::string told;
+  for (const BusGap& gap : process.gaps)
+    absl::StrAppend(&told, "; gap of ", gap.origin, " behind ", gap.after, " to ", gap.up_to,
+                    " under \"", gap.prefix, "\": ", gap.why);
+  for (const std::string& rejected : process.rejected)
+    absl::StrAppend(&told, "; rejected ", rejected);
+  return told;
+}
+
+class HubTest : public testing::Test {
+ protected:
+  std::unique_ptr<BusProcess> start(std::size_t cloud, const std::string& name) {
+    auto process = clouds_.start(cloud, name);
+    process->keeps_log = true;
+    return process;
+  }
+  void join(const std::vector<BusProcess*>& processes) {
+    ASSERT_TRUE(clouds_.run_until([&] { return clouds_.joined(processes); }));
+  }
+  void subscribe(BusProcess& process, std::string prefix) {
+    bool ready = false;
+    process.bus->subscribe(std::move(prefix),
+                           Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
+    ASSERT_TRUE(clouds_.run_until([&] { return ready; }));
+  }
+  absl::StatusOr<std::string> ask(BusProcess& from, Address to, std::string bytes) {
+    std::optional<absl::StatusOr<std::string>> answer;
+    from.bus->request(
+        std::move(to), std::move(bytes),
+        Reply<std::string>(clouds_.scheduler.now() + absl::Seconds(5),
+                           [&](absl::StatusOr<std::string> value) { answer = std::move(value); }));
+    if (!clouds_.run_until([&] { return answer.has_value(); }))
+      return absl::InternalError("no reply at all");
+    return *std::move(answer);
+  }
+  void run_for(Duration span) { clouds_.scheduler.run_for(span); }
+
+  SimulatedClouds clouds_{3};
+};
+
+TEST_F(HubTest, a_request_finds_the_cloud_of_its_node) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  auto c = start(2, "c");
+  join({a.get(), b.get(), c.get()});
+  for (BusProcess* to : {b.get(), c.get(), b.get()}) {
+    const auto answer = ask(*a, {to->name, "echo"}, "x");
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(*answer, "echo:x");
+  }
+  EXPECT_EQ(b->served["x"], 2);
+  EXPECT_EQ(c->served["x"], 1);
+}
+
+TEST_F(HubTest, a_node_that_moved_to_another_cloud_is_found_there) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  ASSERT_TRUE(ask(*a, {"b", "echo"}, "x").ok());
+  b.reset();
+  b = start(2, "b");
+  join({b.get()});
+  EXPECT_TRUE(clouds_.run_until([&] { return ask(*a, {"b", "echo"}, "x").ok(); }));
+}
+
+TEST_F(HubTest, of_a_node_that_is_nowhere_it_is_said_at_once) {
+  auto a = start(0, "a");
+  join({a.get()});
+  const Instant asked = clouds_.scheduler.now();
+  const auto answer = ask(*a, {"nowhere", "echo"}, "x");
+  EXPECT_TRUE(absl::IsUnavailable(answer.status())) << answer.status();
+  EXPECT_THAT(std::string(answer.status().message()), testing::HasSubstr("nowhere"));
+  EXPECT_LT(clouds_.scheduler.now() - asked, absl::Milliseconds(100));
+}
+
+TEST_F(HubTest, what_nobody_wants_any_more_does_not_leave_its_cloud) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 1; }));
+  const std::uint64_t relayed = clouds_.hub(0).relayed();
+  b->bus->unsubscribe("vm.");
+  run_for(absl::Seconds(3));
+  for (int i = 0; i < 10; ++i) a->publish("executor", "web1");
+  run_for(absl::Seconds(3));
+  EXPECT_EQ(clouds_.hub(0).relayed(), relayed);
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 2; }));
+  EXPECT_EQ(b->events[1].sequence(), 12) << "what came between is not owed";
+  EXPECT_TRUE(b->gaps.empty());
+}
+
+TEST_F(HubTest, heartbeats_stay_in_their_cloud) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  for (int i = 0; i < 10; ++i) {
+    a->heartbeat();
+    run_for(absl::Seconds(1));
+  }
+  EXPECT_EQ(clouds_.hub(0).relayed(), 0);
+  EXPECT_EQ(clouds_.hub(1).relayed(), 0);
+}
+
+TEST_F(HubTest, who_subscribes_later_than_others_of_its_cloud_owes_nothing_of_the_past) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  auto c = start(1, "c");
+  join({a.get(), b.get(), c.get()});
+  subscribe(*b, "migration.");
+  a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+  for (int i = 0; i < 5; ++i) a->publish("executor", "web1");  // nobody's beyond
+  a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
+  run_for(absl::Seconds(5));
+  subscribe(*c, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return !c->events.empty(); }));
+  run_for(absl::Seconds(5));
+  EXPECT_EQ(c->sequences("a/executor"), std::vector<std::uint64_t>{8});
+  EXPECT_TRUE(c->gaps.empty());
+  EXPECT_EQ(b->events.size(), 2);
+}
+
+TEST_F(HubTest, the_first_that_passes_is_missed_when_it_is_lost_behind_the_hub) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  subscribe(*b, "vm.");
+  auto late = start(0, "late");  // of which b was told nothing as it subscribed
+  run_for(absl::Seconds(5));
+  clouds_.networks[1]->block("hub-1", "b");
+  late->publish("executor", "web1");
+  run_for(absl::Milliseconds(50));
+  clouds_.networks[1]->heal();
+  EXPECT_TRUE(clouds_.run_until([&] { return b->events.size() == 1; }));
+  EXPECT_EQ(b->sequences("late/executor"), range(1, 1));
+  EXPECT_TRUE(b->gaps.empty());
+}
+
+TEST_F(HubTest, what_the_hub_of_its_publisher_misses_is_missed_by_all_behind_it) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  subscribe(*b, "vm.");
+  a->keeps_log = false;  // so that nobody can mend it
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 1; }));
+  clouds_.networks[0]->block("a", "hub-0");
+  a->publish("executor", "web1");
+  run_for(absl::Milliseconds(50));
+  clouds_.networks[0]->heal();
+  ASSERT_TRUE(clouds_.run_until([&] {
+    a->heartbeat();
+    return !b->gaps.empty();
+  }));
+  EXPECT_EQ(b->gaps[0].origin, "a/executor");
+  EXPECT_EQ(b->gaps[0].after, 1);
+  EXPECT_EQ(b->gaps[0].up_to, 2);
+}
+
+// While it is gone, and what was under way in it: all of it comes from the log, also the end that nothing follows.
+class HubGone : public HubTest, public testing::WithParamInterface<std::size_t> {};
+
+TEST_P(HubGone, loses_nothing_that_is_in_a_log) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  subscribe(*b, "vm.");
+  std::uint64_t published = 0;
+  const auto publish = [&](int count) {
+    for (int i = 0; i < count; ++i, ++published) a->publish("executor", "web1");
+  };
+  publish(10);
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 10; }));
+  for (const Duration gone : {absl::Milliseconds(500), absl::Seconds(10)}) {
+    publish(5);
+    clouds_.kill_hub(GetParam());
+    publish(5);
+    run_for(gone);
+    publish(5);
+    clouds_.start_hub(GetParam());
+    EXPECT_TRUE(clouds_.run_until([&] { return b->events.size() == published; }, absl::Seconds(60)))
+        << b->events.size() << " of " << published;
+  }
+  publish(5);
+  EXPECT_TRUE(clouds_.run_until([&] { return b->events.size() == published; }));
+  EXPECT_EQ(b->sequences("a/executor"), range(1, published));
+  EXPECT_TRUE(b->gaps.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(OfThePublisher, HubGone, testing::Values(0));
+INSTANTIATE_TEST_SUITE_P(OfTheSubscriber, HubGone, testing::Values(1));
+
+// Links that lose, double and turn around, partitions between clouds, and hubs that are killed: in the end everyone has all.
+class HubFaults : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(HubFaults, lose_nothing_that_is_in_a_log_and_keep_its_order) {
+  constexpr std::size_t clouds_count = 3, nodes_each = 3;
+  SimulatedClouds clouds(clouds_count, GetParam());
+  Random random(GetParam());
+  std::vector<std::unique_ptr<BusProcess>> nodes;
+  std::vector<BusProcess*> all;
+  for (std::size_t i = 0; i < clouds_count * nodes_each; ++i) {
+    const std::string name = absl::StrCat("node-", i);
+    nodes.push_back(
+        clouds.start(i % clouds_count, name, TestStreams(name), {.repair = RepairTimes()}));
+    nodes.back()->keeps_log = true;
+    all.push_back(nodes.back().get());
+  }
+  ASSERT_TRUE(clouds.run_until([&] { return clouds.joined(all); }));
+  for (BusProcess* node : all) node->heartbeat();  // as every node does in its first second
+  clouds.scheduler.run_for(absl::Seconds(1));
+  std::size_t ready = 0;
+  for (BusProcess* node : all)
+    node->bus->subscribe("vm.", Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ++ready; }));
+  ASSERT_TRUE(clouds.run_until([&] { return ready == all.size(); }));
+  const LinkFaults faults{
+      .loss_per_million = 20'000, .duplicate_per_million = 20'000, .reorder_per_million = 20'000};
+  for (const auto& network : clouds.networks) network->set_faults(faults);
+  clouds.wide.set_faults(faults);
+  std::vector<std::uint64_t> published(all.size());
+  for (int round = 0; round < 400; ++round) {
+    const std::size_t who = random.below(all.size());
+    all[who]->publish("executor", "web1");
+    ++published[who];
+    if (random.chance(200'000)) all[who]->heartbeat();
+    if (random.chance(10'000))
+      clouds.wide.partition({SimulatedClouds::hub_name(random.below(clouds_count))});
+    if (random.chance(20'000)) clouds.wide.heal();
+    if (random.chance(10'000)) {
+      const std::size_t cloud = random.below(clouds_count);
+      clouds.kill_hub(cloud);
+      clouds.scheduler.run_for(absl::Milliseconds(random.between(1, 5000)));
+      clouds.start_hub(cloud);
+    }
+    clouds.scheduler.run_for(absl::Milliseconds(random.between(0, 50)));
+  }
+  for (const auto& network : clouds.networks) network->calm();
+  clouds.wide.calm();
+  const auto complete = [&] {
+    for (BusProcess* node : all) node->heartbeat();
+    clouds.scheduler.run_for(absl::Milliseconds(500));
+    for (BusProcess* node : all)
+      for (std::size_t other = 0; other < all.size(); ++other)
+        if (all[other] != node && published[other] > 0 &&
+            node->sequences(all[other]->name + "/executor").size() != published[other])
+          return false;
+    return true;
+  };
+  clouds.run_until(complete, absl::Seconds(60));
+  for (BusProcess* node : all) {
+    for (std::size_t other = 0; other < all.size(); ++other) {
+      if (all[other] == node || published[other] == 0) continue;
+      EXPECT_EQ(node->sequences(all[other]->name + "/executor"), range(1, published[other]))
+          << node->name << " of " << all[other]->name << told(*node);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, HubFaults, testing::Range<std::uint64_t>(1, 301));
+
+}  // namespace
+}  // namespace supercloud
