@@ -47,6 +47,11 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
     for (const auto prefix : tail.getPrefixes()) {
       expect(text(prefix.getPrefix()), std::min(prefix.getSequence(), tail.getSequence()));
     }
+    if (relayed && tail.getUnfollowed() > origin.known) {
+      // It may have come by before the relay, or the process of it that is there now, followed it.
+      origin.known = tail.getUnfollowed();
+      if (!doubtful(name, origin)) ask(name, origin);
+    }
     note_waiting(name, origin);
   }
 }

@@ -74,8 +74,7 @@ class Hub::Side final : public BusReceiver, public Beyond {
 
  private:
   void pass(const Event& event);
-  bool knows_node_of(std::string_view origin) const;
-  void introduce(std::string_view node);
+  void follow();
   void note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,
             absl::Span<const std::string_view> prefixes);
   void say(std::vector<std::pair<std::string, Passed>> part);
@@ -97,33 +96,32 @@ void Hub::Side::pass(const Event& event) {
     if (!prefix.empty()) prefixes.at(count++) = prefix;
     return false;
   });
-  const bool first = !knows_node_of(event.origin());
+  // So that nobody takes it for the first that there was, or asks for what was before it.
+  if (passed_.find(event.origin()) == passed_.end()) follow();
   note(event.origin(), event.incarnation(), event.sequence(),
        absl::MakeConstSpan(prefixes).first(count));
-  // So that nobody takes it for the first that there was, or asks for what was before it.
-  if (first) introduce(node_of(event.origin()));
   bus_.publish(event);
 }
 
-bool Hub::Side::knows_node_of(std::string_view origin) const {
-  const std::string_view lead = origin.substr(0, node_of(origin).size() + 1);
-  const auto next = passed_.lower_bound(lead);
-  return next != passed_.end() && std::string_view(next->first).starts_with(lead);
-}
-
-// All origins of a node of which nothing has passed before.
-void Hub::Side::introduce(std::string_view node) {
+// Where the origins of the other side are followed from is told before anything of them passes, and whenever it has changed: what came by in
+// between is missed by who was told otherwise.
+void Hub::Side::follow() {
   std::vector<std::pair<std::string, Passed>> part;
   for (const OriginTail& tail : other_->bus_.standing()) {
-    if (node_of(tail.origin) != node) continue;
-    const auto passed = passed_.find(tail.origin);
-    if (passed != passed_.end())
-      part.emplace_back(tail.origin, passed->second);
-    else
-      part.emplace_back(tail.origin,
-                        Passed{.incarnation = tail.incarnation, .sequence = tail.since});
+    Passed& passed = passed_[tail.origin];
+    if (passed.incarnation != tail.incarnation) passed = {.incarnation = tail.incarnation};
+    if (passed.digests > 0 || passed.told) {
+      if (passed.unfollowed == tail.passed && passed.since == tail.since) continue;
+    }
+    passed.told = true;
+    passed.since = tail.since;
+    passed.unfollowed = tail.passed;
+    passed.sequence = std::max(passed.sequence, tail.since);
+    passed.digests = hub_.options_.digests;
+    part.emplace_back(tail.origin, passed);
+    if (part.size() == origins_per_digest) say(std::exchange(part, {}));
   }
-  say(std::move(part));
+  if (!part.empty()) say(std::move(part));
 }
 
 void Hub::Side::note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,
@@ -131,7 +129,7 @@ void Hub::Side::note(std::string_view origin, std::uint64_t incarnation, std::ui
   auto found = passed_.find(origin);
   if (found == passed_.end()) found = passed_.emplace(std::string(origin), Passed()).first;
   Passed& passed = found->second;
-  if (passed.incarnation != incarnation) passed = {.incarnation = incarnation};
+  if (passed.incarnation != incarnation) passed = {.incarnation = incarnation, .told = true};
   passed.sequence = std::max(passed.sequence, sequence);
   passed.digests = hub_.options_.digests;
   for (const std::string_view prefix : prefixes) {
@@ -141,6 +139,7 @@ void Hub::Side::note(std::string_view origin, std::uint64_t incarnation, std::ui
 }
 
 void Hub::Side::digest() {
+  follow();
   std::vector<std::pair<std::string, Passed>> part;
   for (auto& [origin, passed] : passed_) {
     if (passed.digests == 0) continue;
@@ -152,9 +151,6 @@ void Hub::Side::digest() {
 }
 
 void Hub::Side::say(std::vector<std::pair<std::string, Passed>> part) {
-  std::map<std::string, std::uint64_t> since;
-  for (OriginTail& tail : other_->bus_.standing())
-    since.emplace(std::move(tail.origin), tail.since);
   Draft draft = hub_.pool_.draft(hub_.options_.name);
   auto heartbeat = draft.payload().initNodeHeartbeat();
   heartbeat.setNode(hub_.options_.name);
@@ -165,7 +161,8 @@ void Hub::Side::say(std::vector<std::pair<std::string, Passed>> part) {
     tails[i].setOrigin(origin);
     tails[i].setIncarnation(passed.incarnation);
     tails[i].setSequence(passed.sequence);
-    tails[i].setSince(since[origin]);
+    tails[i].setSince(passed.since);
+    tails[i].setUnfollowed(passed.unfollowed);
     auto prefixes = tails[i].initPrefixes(static_cast<unsigned>(passed.prefixes.size()));
     unsigned at = 0;
     for (const auto& [prefix, sequence] : passed.prefixes) {

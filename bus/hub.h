@@ -52,8 +52,11 @@ class Hub {
   struct Passed {  // of one origin
     std::uint64_t incarnation = 0;
     std::uint64_t sequence = 0;
+    std::uint64_t since = 0;  // OriginTail, and what is told of it
+    std::uint64_t unfollowed = 0;
     std::map<std::string, std::uint64_t> prefixes;  // lately
     int digests = 0;                                // in which that is still to be told
+    bool told = false;                              // once, at least
   };
 
   void arm_digest();

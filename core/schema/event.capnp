@@ -208,7 +208,9 @@ struct Heartbeat {
     incarnation @1 :UInt64;
     sequence @2 :UInt64;
     prefixes @3 :List(PrefixTail);
-    since @4 :UInt64;       # of an origin that a hub relays: from where on the hub has followed it
+    # Of an origin that a hub relays: from where on the hub has followed it, and up to where others may have come by before it followed them all.
+    since @4 :UInt64;
+    unfollowed @5 :UInt64;
   }
   struct PrefixTail {
     prefix @0 :Text;      # one to three whole tokens, each followed by "."
