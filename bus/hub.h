@@ -23,6 +23,9 @@
 
 namespace supercloud {
 
+// GapDetector::Options::origins_max of a hub's buses: it follows the origins of all clouds, at some 300 bytes each.
+inline constexpr std::size_t hub_origins_max = 262'144;
+
 struct HubOptions {
   std::string name;  // on both buses
   std::uint64_t incarnation =

@@ -140,6 +140,7 @@ absl::StatusOr<Control> decode_control(std::string_view frame) {
       WireOnward m;
       m.id = parser.number();
       m.node = parser.name();
+      if (m.node.empty()) return absl::InvalidArgumentError("a request onward to no node");
       m.actor = parser.name();
       m.bytes = parser.string(request_bytes_max);
       control = std::move(m);

@@ -6,6 +6,7 @@
 #include "cli/events_command.h"
 #include "cli/explain_command.h"
 #include "cli/gateway_command.h"
+#include "cli/hub_command.h"
 #include "cli/keys_command.h"
 #include "cli/node_command.h"
 #include "cli/policy_command.h"
@@ -30,6 +31,7 @@ void add_commands(CLI::App& root, Program& program) {
   add_xenstore_command(root, program);
   add_simulate_command(root, program);
   add_node_command(root, program);
+  add_hub_command(root, program);
   add_keys_command(root, program);
   add_policy_host_command(root, program);
 }

@@ -156,13 +156,6 @@ void read_feed(TomlTable& table, AccountConfig& account) {
                    absl::StrCat("has to be that of the feed's cloud: \"", account.live->api, "\""));
 }
 
-// As a file at `toml` names it.
-std::string path_beside(const std::string& toml, const std::string& path) {
-  std::error_code error;
-  const std::filesystem::path folder = std::filesystem::absolute(toml, error).parent_path();
-  return (folder / path).lexically_normal().string();
-}
-
 AccountConfig read_account(TomlTable& table, const std::string& toml, const absl::Time origin) {
   AccountConfig account;
   account.account = table.text("name", account.account);

@@ -1,5 +1,6 @@
 #include "cli/toml_table.h"
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -25,6 +26,12 @@ bool parse_span(const std::string& said, absl::Duration& span) {
 }
 
 }  // namespace
+
+std::string path_beside(const std::string& toml, const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::absolute(toml, error).parent_path();
+  return (folder / path).lexically_normal().string();
+}
 
 struct TomlTable::Document {
   std::string name;

@@ -91,9 +91,8 @@ TEST_P(BusConformance, a_process_does_not_hear_itself) {
   subscribe(*b, "");
   a->publish("executor", "web1");
   b->publish("executor", "web1");
-  ASSERT_TRUE(run_until([&] {
-    return !a->sequences("b/executor").empty() && !b->sequences("a/executor").empty();
-  }));
+  ASSERT_TRUE(run_until(
+      [&] { return !a->sequences("b/executor").empty() && !b->sequences("a/executor").empty(); }));
   EXPECT_TRUE(a->sequences("a/executor").empty());
   EXPECT_TRUE(b->sequences("b/executor").empty());
 }

@@ -15,6 +15,7 @@ std::vector<std::string> one_of_each() {
           encode(Control(Refusal{absl::AlreadyExistsError("twin")})),
           encode(Control(WireRequest{9, "executor", std::string("x\0y", 3)})),
           encode(Control(WireAnswer{9, std::string("z")})),
+          encode(Control(WireOnward{9, "node-z", "", ""})),
           encode(Control(WireAnswer{9, absl::NotFoundError("nobody")}))};
 }
 
@@ -24,7 +25,7 @@ TEST(ZmqWire, frames_say_the_same_after_a_journey) {
     ASSERT_TRUE(control.ok()) << control.status();
     EXPECT_EQ(encode(*control), frame);
   }
-  const auto answer = decode_control(one_of_each()[5]);
+  const auto answer = decode_control(one_of_each().back());
   EXPECT_TRUE(absl::IsNotFound(std::get<WireAnswer>(*answer).value.status()));
   const std::string marker = encode(Marker{"node-a", 7, {{"node-a/executor", 1, 5}}});
   EXPECT_EQ(encode(*decode_marker(marker)), marker);
@@ -46,6 +47,26 @@ TEST(ZmqWire, lengths_and_counts_beyond_the_frame_are_refused) {
   const std::string large =
       encode(Control(WireRequest{1, "executor", std::string(request_bytes_max + 1, 'x')}));
   EXPECT_FALSE(decode_control(large).ok());
+}
+
+TEST(ZmqWire, a_hub_tells_of_each_tail_from_where_on_it_follows_it) {
+  Marker marker{
+      "hub-a", 7, {{"node-z/executor", 1, 9, 3, 5}, {"node-z/log", 1, 2, 2, 2}}, true, true};
+  const auto again = decode_marker(encode(marker));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->relays);
+  EXPECT_EQ(again->tails[0].since, 3);
+  EXPECT_EQ(again->tails[0].passed, 5);
+  EXPECT_EQ(encode(*again), encode(marker));
+  marker.relays = false;
+  const auto plain = decode_marker(encode(marker));
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_FALSE(plain->relays);
+  std::string cut = encode(*again);
+  cut.resize(cut.size() - 8);
+  EXPECT_FALSE(decode_marker(cut).ok());
+  EXPECT_FALSE(decode_control(encode(Control(WireOnward{1, "", "executor", ""}))).ok())
+      << "of nobody";
 }
 
 TEST(ZmqWire, a_name_that_is_none_is_refused) {

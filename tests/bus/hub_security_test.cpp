@@ -1,0 +1,123 @@
+// What a hub may over tcp, and who asks through one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bus/history.h"
+#include "tests/bus/security_fixture.h"
+
+namespace supercloud {
+namespace {
+
+// All that is beyond the hub: one node, "far".
+class Far final : public Beyond {
+ public:
+  void want(const std::string& prefix, Reply<Done> reply) override {
+    wanted.insert(prefix);
+    reply(Done{});
+  }
+  void let_go(const std::string& prefix) override { wanted.erase(prefix); }
+  bool has(std::string_view node) const override { return node == "far"; }
+  void request(Address to, std::string bytes, Reply<std::string> reply) override {
+    asked.push_back(to.to_string());
+    if (const auto range = decode_question(bytes); range.ok()) prefixes = range->prefixes;
+    reply(std::string("from afar"));
+  }
+  std::vector<OriginTail> standing() const override { return {}; }
+
+  std::set<std::string> wanted;
+  std::vector<std::string> asked;
+  std::vector<std::string> prefixes;
+};
+
+class HubSecurityTest : public SecurityTest {
+ protected:
+  HubSecurityTest() {
+    trust_ = test_trust({"a", "b", "hub", "far"});
+    trust_.rights.grant("hub", all_rights(true));
+  }
+  std::unique_ptr<BusProcess> start_hub() {
+    ZmqBusOptions options = member("hub", trust_);
+    auto process = std::make_unique<BusProcess>(options.name, std::make_unique<EventPool>());
+    auto made = ZmqBus::open(loop_, *process->pool, std::move(options));
+    EXPECT_TRUE(made.ok()) << made.status();
+    (*made)->relay(far_, false);
+    process->bus = *std::move(made);
+    process->bus->start(*process, {});
+    return process;
+  }
+  // Of a node that is beyond, or says to be.
+  void relay(BusProcess& hub, const std::string& node) {
+    TestStreams& streams = streams_.try_emplace(node, node).first->second;
+    hub.bus->publish(streams.event(*hub.pool, "executor", "web1"));
+  }
+
+  Far far_;
+  Trust trust_;
+  std::map<std::string, TestStreams> streams_;
+};
+
+TEST_F(HubSecurityTest, what_a_hub_relays_counts_within_the_rights_of_whose_it_is) {
+  trust_.rights.grant("far", rights({"migration.>"}, {">"}, true));
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  meet(*a, *hub);
+  subscribe(*a, "vm.");
+  EXPECT_TRUE(far_.wanted.contains("vm."));
+  relay(*hub, "far");
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "far has no right to publish vm.dirty_rate"); }));
+  hub->bus->publish(streams_.at("far").other(*hub->pool, "network", "web1"));
+  subscribe(*a, "migration.");
+  hub->bus->publish(streams_.at("far").other(*hub->pool, "network", "web1"));
+  ASSERT_TRUE(run_until([&] { return !a->events.empty(); }));
+  EXPECT_EQ(a->events[0].origin(), "far/network");
+  EXPECT_TRUE(only_of(*a, "migration."));
+}
+
+TEST_F(HubSecurityTest, who_has_no_right_to_relay_is_not_believed) {
+  trust_.rights.grant("hub", all_rights(false));
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  meet(*a, *hub);
+  subscribe(*a, "vm.");
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "relays = true"); }));
+  relay(*hub, "far");
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "in the name of far/executor"); }));
+  EXPECT_TRUE(a->events.empty());
+  EXPECT_TRUE(bus(*a).relays().empty());
+  EXPECT_TRUE(absl::IsUnavailable(ask(*a, {"far", "echo"}, "x").status())) << "nor asked";
+}
+
+TEST_F(HubSecurityTest, of_a_neighbour_a_hub_is_not_believed) {
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  auto b = start(member("b", trust_), hub.get());
+  meet(*a, *b);
+  meet(*a, *hub);
+  subscribe(*a, "vm.");
+  relay(*hub, "b");
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "of a node that is a neighbour here"); }));
+  b->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return !a->events.empty(); }));
+  EXPECT_EQ(a->events.size(), 1);
+}
+
+TEST_F(HubSecurityTest, who_asks_through_a_hub_gets_no_further_than_it_may) {
+  trust_.rights.grant("a", rights({">"}, {"vm.*.main.>"}, false));
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  auto b = start(member("b", trust_), hub.get());
+  ASSERT_TRUE(run_until([&] { return !bus(*a).relays().empty() && !bus(*b).relays().empty(); }));
+  EXPECT_EQ(ask(*b, {"far", "executor"}, "x").value_or(""), "from afar");
+  EXPECT_TRUE(absl::IsPermissionDenied(ask(*a, {"far", "executor"}, "x").status()));
+  EXPECT_EQ(far_.asked.size(), 1) << "the far node is not asked";
+  const std::string question = encode_question({"far/executor", 1, {"vm.started."}, 0, 9});
+  EXPECT_TRUE(ask(*a, {"far", std::string(history_actor)}, question).ok());
+  EXPECT_EQ(far_.prefixes, std::vector<std::string>{"vm.started.main."});
+  const std::string other = encode_question({"far/executor", 1, {"ledger."}, 0, 9});
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(ask(*a, {"far", std::string(history_actor)}, other).status()));
+  EXPECT_TRUE(absl::IsUnimplemented(ask(*b, {"far", std::string(publish_actor)}, "x").status()));
+}
+
+}  // namespace
+}  // namespace supercloud
