@@ -50,6 +50,8 @@ class VmClient {
 
   // Nodes whose processes run.
   std::vector<std::string> nodes() const;
+  // Whether it answers for VMs, wherever it runs. Blocks.
+  bool hosts_vms(const std::string& node);
   const ClusterTarget& target() const { return target_; }
   ClusterClient& client() { return *client_; }
   Instant now() { return client_->loop().clock().now(); }
@@ -57,7 +59,6 @@ class VmClient {
  private:
   VmClient(ClusterTarget target, std::unique_ptr<ClusterClient> client)
       : target_(std::move(target)), client_(std::move(client)) {}
-  bool hosts_vms(const std::string& node);
 
   ClusterTarget target_;
   std::unique_ptr<ClusterClient> client_;

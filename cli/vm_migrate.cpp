@@ -254,7 +254,9 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
   KnownPlaces places;
   if (options.target.find('/') == std::string::npos) {
     const std::vector<std::string> nodes = vms.nodes();
-    if (std::find(nodes.begin(), nodes.end(), options.target) == nodes.end()) {
+    // One that runs on another machine is not in the list of this one.
+    if (std::find(nodes.begin(), nodes.end(), options.target) == nodes.end() &&
+        !vms.hosts_vms(options.target)) {
       std::cerr << "supercloud: there is no node " << options.target << " in " << vms.target().name
                 << "; " << suggest(options.target, nodes, "none of its nodes runs")
                 << " (a place has slashes: cloud/region/zone/type/spot)\n";
