@@ -27,13 +27,14 @@ class Beyond {
 // A bus whose process may relay. Its publish() takes events of any origin then, in the order of each.
 class RelayingBus : public Bus {
  public:
-  // Before start(): this process relays to and from `beyond`, which outlives the bus. `hears_relays`: whether events come here from beyond
+  // Before start(): this process relays to and from `beyond`, which lives as long as anything happens on this bus. `hears_relays`: whether events come here from beyond
   // other members in turn; if not, and always on a bus that has no such members, all that comes is of its own members.
   virtual void relay(Beyond& beyond, bool hears_relays) = 0;
   virtual bool has(std::string_view node) const = 0;  // an other member, which is alive
   virtual std::vector<std::string> relays()
       const = 0;  // other members that are known to relay, and alive
-  virtual std::vector<OriginTail> standing() const = 0;
+  // `node`: only its own; empty: those of all.
+  virtual std::vector<OriginTail> standing(std::string_view node) const = 0;
 };
 
 }  // namespace supercloud

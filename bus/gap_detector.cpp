@@ -150,7 +150,7 @@ void GapDetector::forget(std::string_view node) {
 
 void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
                                     std::uint64_t incarnation) {
-  lose_rest(name, origin);
+  if (!std::exchange(origin.lost, false)) lose_rest(name, origin);
   origin.incarnation = incarnation;
   origin.unconfirmed = false;
   origin.delivered = 0;
@@ -194,17 +194,24 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
   }
   const bool relays = publisher->second.relays;
   const bool again = publisher->second.effective.contains(slot);
+  std::map<std::string_view, bool> known_nodes;
   std::map<std::string_view, std::uint64_t> stood;
   for (const OriginTail& tail : tails) {
     if (!cares_for(node, publisher->second, tail.origin)) continue;
     // At another process of the relay: what is owed of it is found out when the doubt ends.
-    if (relays && again && origins_.find(tail.origin) == origins_.end()) continue;
+    const bool is_new = relays && origins_.find(tail.origin) == origins_.end();
+    if (is_new && again) continue;
+    const bool begun =
+        is_new && known_nodes.try_emplace(node_of(tail.origin), knows_node_of(tail.origin, node))
+                      .first->second;
     Origin& origin =
         find_or_make(tail.origin, tail.incarnation, node_of(tail.origin) == node ? "" : node);
     if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
     if (tail.incarnation < origin.incarnation) continue;
     origin.unconfirmed = false;
+    if (begun)
+      follow_since(tail.origin, origin, publisher->second, 0);  // under what is in effect already
     stood[tail.origin] = tail.sequence;
   }
   publisher->second.effective.insert(slot);
@@ -226,12 +233,14 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     if (relays && (again || found_tail == stood.end() || origin.relay.empty())) continue;
     const std::uint64_t tail = found_tail == stood.end() ? 0 : found_tail->second;
     chain.tracked = true;
-    // What was asked for so far was asked without it.
+    // What was asked for so far was asked without it, and is asked for anew.
+    const bool asked = origin.repair != 0;
     repairs_.erase(std::exchange(origin.repair, 0));
     origin.asked_through = 0;
     chain.seen = chain.since = std::max(chain.seen, tail);
     if (chain.any && chain.first_previous > tail)
       report(name, origin, slot, tail, chain.first_previous, gap_too_late_now);
+    if (asked && !doubtful(name, origin)) ask(name, origin);
   }
 }
 
@@ -421,7 +430,8 @@ void GapDetector::report_missing(std::string_view name, Origin& origin, const Ma
   for (std::size_t i = 0; i < matches.count; ++i) {
     const Chain& chain = chain_of(origin, matches.match[i].slot);
     const std::uint64_t previous = event.previous(matches.match[i].tokens);
-    if (!chain.tracked || previous <= chain.seen || covered_since <= chain.seen) continue;
+    if (!chain.tracked || previous <= chain.seen) continue;
+    if (covered_since <= chain.seen && !options_.each_prefix) continue;
     report(name, origin, matches.match[i].slot, chain.seen, previous, why);
     covered_since = chain.since;
   }
@@ -434,7 +444,7 @@ void GapDetector::too_late(std::string_view name, Origin& origin, const Matches&
   for (std::size_t i = 0; i < matches.count; ++i) {
     Chain& chain = chain_of(origin, matches.match[i].slot);
     if (!chain.tracked || event.sequence() <= chain.seen) continue;
-    if (covered_since > chain.seen) {
+    if (covered_since > chain.seen || options_.each_prefix) {
       report(name, origin, matches.match[i].slot, chain.seen, event.sequence(), gap_too_late_now);
       covered_since = chain.since;
     }

@@ -88,6 +88,8 @@ class GapDetector {
     std::size_t held_max = 128;      // per origin
     bool repair = true;              // false: what is missing is told as a gap at once
     std::size_t origins_max = 4096;  // the one not heard for longest is forgotten
+    // A gap is told under each subscription that misses something, though a wider one has told of it.
+    bool each_prefix = false;
   };
   struct Counts {
     std::uint64_t duplicates = 0;  // dropped: arrived before
@@ -112,11 +114,12 @@ class GapDetector {
   // Process `node` has the subscription in effect; `tails`: where all its origins stood at that moment. Repeats are harmless.
   void in_effect(std::string_view node, std::string_view prefix,
                  absl::Span<const OriginTail> tails);
-  // `node` relays what others say, from now on.
-  void relays(std::string_view node);
+  // Whether `node` relays what others say, from now on.
+  void relays(std::string_view node, bool does = true);
   bool is_relay(std::string_view node) const;
   // Where the origins stand of which anything is known, each with where it has been followed from: what a hub tells beyond it.
-  std::vector<OriginTail> standing() const;
+  // `node`: only its own; empty: those of all.
+  std::vector<OriginTail> standing(std::string_view node = {}) const;
   // Nobody has borne the name for long. Of origins that are known all stays owed; one that a later process of the name brings is new.
   void forget(std::string_view node);
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
@@ -173,6 +176,7 @@ class GapDetector {
     std::uint64_t incarnation = 0;
     // Known from a process that ended, and the next one has not said yet that its log knows it.
     bool unconfirmed = false;
+    bool lost = false;  // its log, as its relay says; the next incarnation has not been heard
     std::uint64_t delivered = 0;
     std::uint64_t repair = 0;         // id of the one under way; 0: none
     std::uint64_t asked_after = 0;    // what the last question began behind

@@ -6,10 +6,13 @@
 
 namespace supercloud {
 
-void GapDetector::relays(std::string_view node) {
+void GapDetector::relays(std::string_view node, bool does) {
   auto found = publishers_.find(node);
-  if (found == publishers_.end()) found = publishers_.emplace(std::string(node), Publisher{}).first;
-  found->second.relays = true;
+  if (found == publishers_.end()) {
+    if (!does) return;
+    found = publishers_.emplace(std::string(node), Publisher{}).first;
+  }
+  found->second.relays = does;
 }
 
 bool GapDetector::is_relay(std::string_view node) const {
@@ -37,10 +40,16 @@ std::vector<std::string> GapDetector::in_care_of(std::string_view node,
   return names;
 }
 
-std::vector<OriginTail> GapDetector::standing() const {
+std::vector<OriginTail> GapDetector::standing(std::string_view node) const {
   std::vector<OriginTail> all;
-  for (const auto& [name, origin] : origins_) {
+  const std::string lead = node.empty() ? std::string() : std::string(node) + "/";
+  for (auto next = origins_.lower_bound(lead);
+       next != origins_.end() && std::string_view(next->first).starts_with(lead); ++next) {
+    const auto& [name, origin] = *next;
     if (origin.relay.empty() && is_relay(node_of(name))) continue;  // what it says itself
+    const std::string_view of =
+        origin.relay.empty() ? node_of(name) : std::string_view(origin.relay);
+    if (publishers_.find(of) == publishers_.end()) continue;  // it is forgotten
     OriginTail tail{.origin = name, .incarnation = origin.incarnation};
     tail.sequence = std::max({origin.delivered, origin.known, origin.asked_through});
     for (const Chain& chain : origin.chains) {
@@ -56,6 +65,9 @@ std::vector<OriginTail> GapDetector::standing() const {
 }
 
 bool GapDetector::knows_node_of(std::string_view name, std::string_view relay) const {
+  const auto publisher = publishers_.find(relay);
+  // One that is new may be one that was forgotten.
+  if (publisher == publishers_.end() || publisher->second.forgot) return false;
   const std::string_view lead = name.substr(0, node_of(name).size() + 1);
   for (auto next = origins_.lower_bound(lead);
        next != origins_.end() && std::string_view(next->first).starts_with(lead); ++next)

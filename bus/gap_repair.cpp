@@ -25,6 +25,12 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
     const bool begun =
         relayed && heard == origins_.end() &&
         known_nodes.try_emplace(node_of(name), knows_node_of(name, node)).first->second;
+    if (relayed && tail.getSequence() == 0) {  // its log is lost
+      if (heard == origins_.end() || tail.getIncarnation() <= heard->second.incarnation) continue;
+      begin_incarnation(name, heard->second, tail.getIncarnation());
+      heard->second.lost = true;
+      continue;
+    }
     // A heartbeat may have been relayed itself.
     const std::string relay = relayed                   ? std::string(node)
                               : heard == origins_.end() ? std::string()
@@ -34,7 +40,9 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
     if (tail.getIncarnation() > origin.incarnation) {
       begin_incarnation(name, origin, tail.getIncarnation());
     }
+    const bool asked = origin.repair != 0;
     if (relayed) follow_since(name, origin, known->second, begun ? 0 : tail.getSince());
+    if (asked && origin.repair == 0 && !doubtful(name, origin)) ask(name, origin);
     const auto expect = [&](std::string_view prefix, std::uint64_t sequence) {
       const auto slot = slots_.find(prefix);
       if (slot == slots_.end()) return;
@@ -264,7 +272,7 @@ void GapDetector::report_expected(std::string_view name, Origin& origin, Instant
     if (expected <= chain.seen) continue;
     const bool told = covered >= expected && covered_since <= chain.seen &&
                       prefix.substr(0, reported.size()) == reported;
-    if (!told) {
+    if (!told || options_.each_prefix) {
       report(name, origin, slot, chain.seen, expected, why);
       reported = prefix;
       covered = expected;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace {
 
 // Of one heartbeat, so that it stays far below what an event may have.
 constexpr std::size_t origins_per_digest = 256;
+constexpr std::size_t prefixes_per_digest = 2048;
 
 }  // namespace
 
@@ -43,13 +45,15 @@ class Hub::Side final : public BusReceiver, public Beyond {
     ++hub_.gaps_;
     if (gap.up_to != BusGap::unknown)
       other_->note(gap.origin, gap.incarnation, gap.up_to, {gap.prefix});
+    else
+      other_->note(gap.origin, gap.incarnation + 1, 0, {});  // its log is lost
   }
   void on_request(std::string actor, std::string, Reply<std::string> answer) override {
     answer(absl::NotFoundError(
         absl::StrCat(hub_.options_.name, " is a hub, which has no actor ", actor)));
   }
   void on_rejected(std::string from, std::string why) override {
-    if (hub_.options_.complain) hub_.options_.complain(absl::StrCat(from, ": ", why));
+    if (hub_.options_.complain) hub_.options_.complain(from, why);
   }
   void on_peer(std::string, bool) override {}
 
@@ -63,7 +67,7 @@ class Hub::Side final : public BusReceiver, public Beyond {
     other_->bus_.request(std::move(to), std::move(bytes), std::move(reply));
   }
   std::vector<OriginTail> standing() const override {
-    std::vector<OriginTail> standing = other_->bus_.standing();
+    std::vector<OriginTail> standing = other_->bus_.standing({});
     for (OriginTail& tail : standing) {
       const auto passed = passed_.find(tail.origin);
       if (passed != passed_.end() && passed->second.incarnation == tail.incarnation)
@@ -74,7 +78,8 @@ class Hub::Side final : public BusReceiver, public Beyond {
 
  private:
   void pass(const Event& event);
-  void follow();
+  void follow(std::string_view node);
+  void forget();
   void note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,
             absl::Span<const std::string_view> prefixes);
   void say(std::vector<std::pair<std::string, Passed>> part);
@@ -97,23 +102,24 @@ void Hub::Side::pass(const Event& event) {
     return false;
   });
   // So that nobody takes it for the first that there was, or asks for what was before it.
-  if (passed_.find(event.origin()) == passed_.end()) follow();
+  if (passed_.find(event.origin()) == passed_.end()) follow(node_of(event.origin()));
   note(event.origin(), event.incarnation(), event.sequence(),
        absl::MakeConstSpan(prefixes).first(count));
   bus_.publish(event);
 }
 
-// Where the origins of the other side are followed from is told before anything of them passes, and whenever it has changed: what came by in
-// between is missed by who was told otherwise.
-void Hub::Side::follow() {
+// From where on the origins of the other side are followed (of one node, or of all) is told before anything of them passes: what came by before
+// that is missed by who is owed it.
+void Hub::Side::follow(std::string_view node) {
   std::vector<std::pair<std::string, Passed>> part;
-  for (const OriginTail& tail : other_->bus_.standing()) {
-    Passed& passed = passed_[tail.origin];
-    if (passed.incarnation != tail.incarnation) passed = {.incarnation = tail.incarnation};
-    if (passed.digests > 0 || passed.told) {
-      if (passed.unfollowed == tail.passed && passed.since == tail.since) continue;
-    }
-    passed.told = true;
+  for (const OriginTail& tail : other_->bus_.standing(node)) {
+    const auto [found, is_new] = passed_.try_emplace(tail.origin);
+    Passed& passed = found->second;
+    if (tail.incarnation < passed.incarnation) continue;
+    if (tail.incarnation > passed.incarnation) passed = {.incarnation = tail.incarnation};
+    // Soon after, another subscription may be found to have begun later. Later still, who subscribes is told as it does.
+    if (!is_new && passed.digests == 0) continue;
+    if (!is_new && passed.unfollowed == tail.passed && passed.since == tail.since) continue;
     passed.since = tail.since;
     passed.unfollowed = tail.passed;
     passed.sequence = std::max(passed.sequence, tail.since);
@@ -129,25 +135,42 @@ void Hub::Side::note(std::string_view origin, std::uint64_t incarnation, std::ui
   auto found = passed_.find(origin);
   if (found == passed_.end()) found = passed_.emplace(std::string(origin), Passed()).first;
   Passed& passed = found->second;
-  if (passed.incarnation != incarnation) passed = {.incarnation = incarnation, .told = true};
+  if (passed.incarnation != incarnation) passed = {.incarnation = incarnation};
   passed.sequence = std::max(passed.sequence, sequence);
   passed.digests = hub_.options_.digests;
   for (const std::string_view prefix : prefixes) {
-    std::uint64_t& newest = passed.prefixes[std::string(prefix)];
-    newest = std::max(newest, sequence);
+    Passed::Prefix& noted = passed.prefixes[std::string(prefix)];
+    noted.sequence = std::max(noted.sequence, sequence);
+    noted.digests = hub_.options_.digests;
   }
 }
 
 void Hub::Side::digest() {
-  follow();
+  follow({});
   std::vector<std::pair<std::string, Passed>> part;
+  std::size_t prefixes = 0;
   for (auto& [origin, passed] : passed_) {
     if (passed.digests == 0) continue;
+    prefixes += passed.prefixes.size();
     part.emplace_back(origin, passed);
-    if (--passed.digests == 0) passed.prefixes.clear();
-    if (part.size() == origins_per_digest) say(std::exchange(part, {}));
+    --passed.digests;
+    for (auto& [prefix, noted] : passed.prefixes) --noted.digests;
+    std::erase_if(passed.prefixes, [](const auto& entry) { return entry.second.digests <= 0; });
+    if (part.size() < origins_per_digest && prefixes < prefixes_per_digest) continue;
+    say(std::exchange(part, {}));
+    prefixes = 0;
   }
   if (!part.empty()) say(std::move(part));
+  forget();
+}
+
+// What does not stand beyond any more.
+void Hub::Side::forget() {
+  std::set<std::string, std::less<>> standing;
+  for (OriginTail& tail : other_->bus_.standing({})) standing.insert(std::move(tail.origin));
+  std::erase_if(passed_, [&](const auto& entry) {
+    return entry.second.digests == 0 && !standing.contains(entry.first);
+  });
 }
 
 void Hub::Side::say(std::vector<std::pair<std::string, Passed>> part) {
@@ -165,9 +188,9 @@ void Hub::Side::say(std::vector<std::pair<std::string, Passed>> part) {
     tails[i].setUnfollowed(passed.unfollowed);
     auto prefixes = tails[i].initPrefixes(static_cast<unsigned>(passed.prefixes.size()));
     unsigned at = 0;
-    for (const auto& [prefix, sequence] : passed.prefixes) {
+    for (const auto& [prefix, noted] : passed.prefixes) {
       prefixes[at].setPrefix(prefix);
-      prefixes[at].setSequence(sequence);
+      prefixes[at].setSequence(noted.sequence);
       ++at;
     }
   }
@@ -177,7 +200,8 @@ void Hub::Side::say(std::vector<std::pair<std::string, Passed>> part) {
   envelope.time = hub_.clock_.tick();
   if (!draft.set_topic().ok()) return;
   absl::StatusOr<Event> event = std::move(draft).seal(envelope);
-  if (event.ok()) bus_.publish(*event);
+  if (event.ok()) return bus_.publish(*event);
+  on_rejected(hub_.options_.name, std::string(event.status().message()));
 }
 
 Hub::Hub(Scheduler& scheduler, EventPool& pool, RelayingBus& cloud, RelayingBus& wide,

@@ -4,7 +4,7 @@
 //   members of cloud a ── bus of cloud a ── hub a ── bus of the hubs ── hub b ── bus of cloud b ── members of cloud b
 //
 // So links between clouds grow with the clouds, and a node knows its own cloud's members, and where the origins stand that are relayed to it.
-// Heartbeats stay in their cloud. In their place a hub says once a second, in a heartbeat of its own, what it has let pass: the tails by which its
+// Heartbeats stay in their cloud, but for who subscribes all that nodes say. In their place a hub says once a second, in a heartbeat of its own, what it has let pass: the tails by which its
 // members see what they miss. What they miss is asked for at the log of its publisher, through the hubs.
 //
 // Who relays is believed: about what others have said, and about who asks. One hub to a cloud; while it is gone, the cloud is alone.
@@ -17,14 +17,17 @@
 #include <string>
 
 #include "bus/beyond.h"
+#include "bus/gap_detector.h"
 #include "core/event.h"
 #include "core/hybrid_clock.h"
 #include "core/scheduler.h"
 
 namespace supercloud {
 
-// GapDetector::Options::origins_max of a hub's buses: it follows the origins of all clouds, at some 300 bytes each.
-inline constexpr std::size_t hub_origins_max = 262'144;
+// Of a hub's buses: it follows the origins of all clouds, and tells where they stand in one message of at most 2 MiB.
+inline GapDetector::Options hub_gap_options() {
+  return {.origins_max = 24'576, .each_prefix = true};
+}
 
 struct HubOptions {
   std::string name;  // on both buses
@@ -33,11 +36,11 @@ struct HubOptions {
   Duration digest_interval = absl::Seconds(1);
   // So often what has passed is told, in case that one is lost on its way.
   int digests = 3;
-  std::function<void(const std::string& line)>
-      complain;  // what came from outside and was not taken
+  // What came from outside and was not taken.
+  std::function<void(const std::string& from, const std::string& why)> complain;
 };
 
-// Thread-bound. Buses, scheduler and pool outlive it.
+// Thread-bound. Buses, scheduler and pool outlive it; between its end and theirs nothing runs.
 class Hub {
  public:
   // Of two buses that were not started; they are, here.
@@ -57,9 +60,12 @@ class Hub {
     std::uint64_t sequence = 0;
     std::uint64_t since = 0;  // OriginTail, and what is told of it
     std::uint64_t unfollowed = 0;
-    std::map<std::string, std::uint64_t> prefixes;  // lately
-    int digests = 0;                                // in which that is still to be told
-    bool told = false;                              // once, at least
+    struct Prefix {
+      std::uint64_t sequence = 0;
+      int digests = 0;  // in which it is still to be told
+    };
+    std::map<std::string, Prefix> prefixes;  // lately
+    int digests = 0;                         // in which it is still to be told
   };
 
   void arm_digest();

@@ -218,19 +218,19 @@ void Subscriber::take(const std::string& from, Bytes bytes, std::string_view tol
     if (const absl::Status admitted = admit_(from, *event); !admitted.ok())
       return receiver_->on_rejected(from, std::string(admitted.message()));
   }
+  if (is_second_hand(from, *event)) return;
   const std::string_view relay = relay_of(from, *event);
   const absl::Status taken = detector_.arrived(*std::move(event), now, relay);
   if (!taken.ok()) receiver_->on_rejected(from, std::string(taken.message()));
 }
 
 void Subscriber::arrived(const std::string& from, Event event) {
+  if (is_second_hand(from, event)) return;
   const std::string_view relay = relay_of(from, event);
   const absl::Status taken = detector_.arrived(std::move(event), scheduler_.clock().now(), relay);
   if (!taken.ok()) return receiver_->on_rejected(from, std::string(taken.message()));
   drain();
 }
-
-void Subscriber::relays(const std::string& node) { detector_.relays(node); }
 
 std::vector<std::string> Subscriber::relays() const {
   std::vector<std::string> relays;
@@ -241,6 +241,13 @@ std::vector<std::string> Subscriber::relays() const {
 
 std::string_view Subscriber::relay_of(const std::string& from, const Event& event) const {
   return node_of(event.origin()) == from || !is_relay(from) ? std::string_view() : from;
+}
+
+bool Subscriber::is_second_hand(const std::string& from, const Event& event) {
+  if (!neighbours_only_ || node_of(event.origin()) == from) return false;
+  receiver_->on_rejected(
+      from, "it relays what others say, and this process relays here: end one of the two hubs");
+  return true;
 }
 
 bool Subscriber::owned(std::string_view prefix) const {
@@ -438,7 +445,10 @@ void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {
   const Instant now = scheduler_.clock().now();
   if (repair.failing_since == far_future) repair.failing_since = now;
   const auto publisher = publishers_.find(node_of(repair.range.origin));
-  const bool heard = publisher != publishers_.end() && publisher->second.expected;
+  // Of a node beyond a relay only the answer tells.
+  const bool heard = publisher != publishers_.end()
+                         ? publisher->second.expected
+                         : !absl::IsUnavailable(why) && !absl::IsDeadlineExceeded(why);
   if (now - repair.failing_since >= (heard ? times_.within : times_.unheard_max)) {
     return give_up(id, absl::StrCat("its publisher's log could not be asked: ", why.message()));
   }

@@ -68,11 +68,13 @@ class Subscriber {
   // The processes known at the start have all been heard or given up.
   void settle();
   bool settled() const { return settled_; }
-  // `node` relays what others say, from now on.
-  void relays(const std::string& node);
+  // Whether `node` relays what others say, from now on.
+  void relays(const std::string& node, bool does) { detector_.relays(node, does); }
+  // What others relay is refused: of this process itself that is expected.
+  void hear_neighbours_only() { neighbours_only_ = true; }
   bool is_relay(std::string_view node) const { return detector_.is_relay(node); }
   std::vector<std::string> relays() const;  // that are expected
-  std::vector<OriginTail> standing() const { return detector_.standing(); }
+  std::vector<OriginTail> standing(std::string_view node) const { return detector_.standing(node); }
   // A publisher that is alive, or may turn out to be.
   void expect(const std::string& node);
   // It is dead: nobody waits for it.
@@ -130,6 +132,8 @@ class Subscriber {
   void reply_waiters();
   // As the detector wants it: who relays that event; empty: its own node sends it.
   std::string_view relay_of(const std::string& from, const Event& event) const;
+  // Where only neighbours are heard: whether it is another's.
+  bool is_second_hand(const std::string& from, const Event& event);
   bool owned(std::string_view prefix) const;
   // Whether the owner subscribes to it or to a part of it.
   bool owned_below(std::string_view prefix) const;
@@ -167,6 +171,7 @@ class Subscriber {
   std::map<std::string, Orphan, std::less<>> orphans_;  // by origin
   std::set<std::string, std::less<>> without_archive_;  // nodes that have said so
   bool settled_ = false;
+  bool neighbours_only_ = false;
   bool draining_ = false;
   TimerId expiry_timer_ = 0;
   Instant expiry_at_ = far_future;

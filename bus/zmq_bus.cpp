@@ -186,8 +186,19 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
 
 void ZmqBus::relay(Beyond& beyond, bool hears_relays) {
   hears_relays_ = hears_relays;
+  if (!hears_relays) subscriber_.hear_neighbours_only();
   if (publisher_ != nullptr) publisher_->relay(beyond);
   if (server_ != nullptr) server_->relay(beyond);
+}
+
+bool ZmqBus::may_relay(std::string_view name) const {
+  return !secured() || credentials_.trust->rights.may_relay(name);
+}
+
+std::vector<std::string> ZmqBus::relays() const {
+  std::vector<std::string> relays = subscriber_.relays();
+  std::erase_if(relays, [this](const std::string& name) { return !may_relay(name); });
+  return relays;
 }
 
 bool ZmqBus::has(std::string_view node) const {
@@ -213,7 +224,7 @@ absl::Status ZmqBus::admit(std::string_view node, const Event& event) {
     return absl::OkStatus();
   const Rights& rights = credentials_.trust->rights;
   const std::string_view origin = node_of(event.origin());
-  if (origin != node && !(subscriber_.is_relay(node) && rights.may_relay(node))) {
+  if (origin != node && !(hears_relays_ && rights.may_relay(node))) {
     return absl::PermissionDeniedError(
         absl::StrCat(absl_view(event.topic()), " in the name of ", absl_view(event.origin())));
   }
@@ -231,6 +242,8 @@ void ZmqBus::set_trust(std::shared_ptr<const Trust> trust) {
   if (!secured() || fatal_) return;
   const std::shared_ptr<const Trust> before = std::exchange(credentials_.trust, std::move(trust));
   admitted_ = {};
+  for (const auto& [name, source] : sources_)
+    if (!may_relay(name)) subscriber_.relays(name, false);
   if (publisher_ != nullptr) publisher_->trust_changed(*before);
   if (server_ != nullptr) server_->trust_changed(*before);
   if (membership_ != nullptr) membership_->trust_changed();
@@ -331,6 +344,8 @@ void ZmqBus::on_forgotten(const std::string& name) {
     sources_.erase(found);
   }
   subscriber_.forget(name);
+  // Where it is beyond one of them now, nothing of that was taken as long as it counted as a neighbour.
+  for (const std::string& relay : relays()) doubt(relay);
 }
 
 void ZmqBus::on_down(const std::string& name) {

@@ -84,8 +84,10 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   void request(Address to, std::string bytes, Reply<std::string> reply) override;
   void relay(Beyond& beyond, bool hears_relays) override;
   bool has(std::string_view node) const override;
-  std::vector<std::string> relays() const override { return subscriber_.relays(); }
-  std::vector<OriginTail> standing() const override { return subscriber_.standing(); }
+  std::vector<std::string> relays() const override;
+  std::vector<OriginTail> standing(std::string_view node) const override {
+    return subscriber_.standing(node);
+  }
 
   // What is believed from now on, with keys. Who is not any more is cut off at once; whose right to subscribe has changed connects again.
   void set_trust(std::shared_ptr<const Trust> trust);
@@ -152,7 +154,9 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   void on_published(const std::string& name, ZmqSocket::Frames frames);
   void on_together(const std::string& name, std::string_view prefix, std::string_view frame);
   void on_marker(Source& source, std::string_view frame);
-  void believe_relay(const std::string& name);
+  bool may_relay(std::string_view name) const;
+  // Whether it is, from now on.
+  bool believe_relay(const std::string& name);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
   bool attach(Source& source);
   void detach(const std::string& name);

@@ -170,13 +170,15 @@ void ZmqPublisher::note_interest() {
   for (const Form* form : {&alone_, &together_, &json_})
     form->wanted.each([&](const std::string& prefix) { wanted.insert(prefix); });
   interest_->set(wanted);
+  answer_markers();  // some may have waited for what is not wanted any more
 }
 
 void ZmqPublisher::take_marker(std::string_view topic) {
   // Whom alone parts were granted keeps these until the connection ends, and would get all of it twice.
   const bool together =
       asks_together(topic) && (!secured() || narrowed_.find(socket_->user()) == narrowed_.end());
-  if (interest_ == nullptr || interest_->in_effect_up_to(interest_->asked()))
+  // Who does not ask for what is beyond does not wait for it: hubs of one cloud would wait for each other.
+  if (interest_ == nullptr || !asks_relay(topic) || interest_->in_effect_up_to(interest_->asked()))
     return answer_marker(topic, together);
   if (asked_.size() >= subscriptions_max) asked_.clear();  // they are asked again
   asked_.insert_or_assign(std::string(topic), AskedMarker{together, interest_->asked()});
@@ -202,6 +204,11 @@ void ZmqPublisher::answer_marker(std::string_view topic, bool together) {
   if (marker.relays)
     for (OriginTail& tail : beyond_->standing()) marker.tails.push_back(std::move(tail));
   const std::string body = encode(marker);
+  if (body.size() > ZmqSocket::message_bytes_max) {
+    return rejected_(name_, absl::StrCat("where ", marker.tails.size(),
+                                         " origins stand has no room in a message: nobody can "
+                                         "subscribe here any more; make smaller clouds"));
+  }
   const std::string_view frames[] = {topic, body};
   socket_->send_lossy(frames);
 }

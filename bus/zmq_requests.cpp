@@ -70,7 +70,7 @@ void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
     if (pending.sent) return;
   } else if (!membership_->settled()) {
     return;  // it may turn up
-  } else if (pending.node.empty() && !subscriber_.relays().empty()) {
+  } else if (pending.node.empty() && !relays().empty()) {
     return send_beyond(id);
   }
   finish(id, unreachable(pending.node.empty() ? pending.to : pending.node, self_.name));
@@ -79,7 +79,7 @@ void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
 void ZmqBus::send_beyond(std::uint64_t id) {
   pending_[id].sent = true;  // its way is being looked for
   const std::string node = pending_[id].to;
-  routes_.find(node, subscriber_.relays(), pending_[id].deadline,
+  routes_.find(node, relays(), pending_[id].deadline,
                [this, alive = std::weak_ptr<char>(alive_), id,
                 node](const absl::StatusOr<std::string>& relay) {
                  if (alive.expired() || !pending_.contains(id)) return;

@@ -84,8 +84,10 @@ void ZmqBus::place_marker(Source& source) {
   }
   source.marker.clear();
   if (source.requested.empty() && !source.doubtful && source.form != Form::both) return;
-  source.marker = absl::StrCat(absl_view(marker_lead), self_.name, "/", self_.nonce, "/",
-                               ++last_marker_, std::string{relay_asked, together_asked}, "/");
+  source.marker = absl::StrCat(
+      absl_view(marker_lead), self_.name, "/", self_.nonce, "/", ++last_marker_,
+      hears_relays_ ? std::string{relay_asked, together_asked} : std::string(1, together_asked),
+      "/");
   source.marker_at = loop_.clock().now();
   source.socket->subscribe(source.marker);
   arm_retry();
@@ -166,8 +168,9 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   if (marker->nonce != source.member.nonce) return;
   source.socket->unsubscribe(source.marker);
   source.marker.clear();
-  if (marker->relays && hears_relays_) believe_relay(source.member.name);
-  const bool again = std::exchange(source.doubt_again, false);
+  // Of one that is believed for the first time, or again, it is not known what it had let pass before that.
+  const bool new_relay = marker->relays && hears_relays_ && believe_relay(source.member.name);
+  const bool again = std::exchange(source.doubt_again, false) || new_relay;
   for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
     subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
   }
@@ -180,13 +183,17 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   if (again) doubt(source.member.name);
 }
 
-void ZmqBus::believe_relay(const std::string& name) {
-  if (subscriber_.is_relay(name)) return;
-  if (!secured() || credentials_.trust->rights.may_relay(name)) return subscriber_.relays(name);
+bool ZmqBus::believe_relay(const std::string& name) {
+  if (subscriber_.is_relay(name)) return false;
+  if (may_relay(name)) {
+    subscriber_.relays(name, true);
+    return true;
+  }
   rejected(
       name,
       "it relays what others say, and has no right to, which `relays = true` in the trust file "
       "of this node gives");
+  return false;
 }
 
 // A marker that is published from now on tells of all that may be lost.

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -29,7 +30,7 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> open_end(EventLoop& loop, EventPool& poo
   options.request_bind = end.request_endpoint;
   options.seeds = end.seeds;
   options.credentials = credentials;
-  options.gaps.origins_max = hub_origins_max;
+  options.gaps = hub_gap_options();
   options.on_fatal = std::move(on_fatal);
   options.on_shut_out = [told = std::set<std::string>()](const std::string& other,
                                                          const std::string& endpoint) mutable {
@@ -42,6 +43,32 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> open_end(EventLoop& loop, EventPool& poo
   };
   return ZmqBus::open(loop, pool, std::move(options));
 }
+
+// One line for each who is refused, every few seconds.
+class Complaints {
+ public:
+  explicit Complaints(const Clock& clock) : clock_(clock) {}
+  void add(const std::string& from, const std::string& why) {
+    if (sources_.size() >= sources_max) sources_.clear();
+    Source& source = sources_[from];
+    ++source.count;
+    if (clock_.now() < source.quiet_until) return;
+    source.quiet_until = clock_.now() + quiet;
+    const std::uint64_t count = std::exchange(source.count, 0);
+    std::cerr << from << ": " << why << (count > 1 ? absl::StrCat(" (", count, " times)") : "")
+              << std::endl;
+  }
+
+ private:
+  static constexpr std::size_t sources_max = 256;
+  static constexpr Duration quiet = absl::Seconds(10);
+  struct Source {
+    Instant quiet_until;
+    std::uint64_t count = 0;
+  };
+  const Clock& clock_;
+  std::map<std::string, Source> sources_;
+};
 
 int run_hub(const std::string& path) {
   const auto config = read_hub_config(path);
@@ -56,6 +83,7 @@ int run_hub(const std::string& path) {
     exit_code = complain(why, exit_failed);
     loop.stop();
   };
+  Complaints complaints(loop.clock());
   EventPool pool;
   std::unique_ptr<ZmqBus> cloud, hubs;
   Credentials credentials;
@@ -84,7 +112,10 @@ int run_hub(const std::string& path) {
   }
   const Hub hub(loop, pool, *cloud, *hubs,
                 {.name = config->name,
-                 .complain = [](const std::string& line) { std::cerr << line << std::endl; }});
+
+                 .complain = [&](const std::string& from, const std::string& why) {
+                   complaints.add(from, why);
+                 }});
   std::printf("hub %s joins the cloud at %s with the hubs at %s\n", config->name.c_str(),
               cloud->request_endpoint().c_str(), hubs->request_endpoint().c_str());
   std::fflush(stdout);

@@ -185,7 +185,8 @@ void SimulatedBus::took(Peer& peer, const Change& change) {
   matched_lead_.clear();
   note_interest();
   // Else it is, or is asked for again, when it is in effect there too.
-  if (!change.active || interest_ == nullptr || interest_->in_effect(change.prefix))
+  if (!change.active || !change.beyond || interest_ == nullptr ||
+      interest_->in_effect(change.prefix))
     answer_in_effect(peer, change);
 }
 
@@ -197,7 +198,7 @@ void SimulatedBus::answer_in_effect(Peer& peer, const Change& change) {
 
 void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
   if (in_effect.link != link_to(peer)) return;
-  if (in_effect.relays && hears_relays_) subscriber_.relays(peer.endpoint->name);
+  if (in_effect.relays && hears_relays_) subscriber_.relays(peer.endpoint->name, true);
   std::uint64_t& known = peer.out.in_effect[in_effect.prefix];
   known = std::max(known, in_effect.version);
   subscriber_.in_effect(peer.endpoint->name, in_effect.prefix, in_effect.version, in_effect.tails);
@@ -343,8 +344,8 @@ void SimulatedBus::changed(const std::string& prefix,
                            const Subscriber::Subscription& subscription) {
   for (const auto& [name, peer] : peers_) {
     if (peer.alive)
-      send(*peer.endpoint,
-           Change{prefix, subscription.version, subscription.active(), peer.out.number});
+      send(*peer.endpoint, Change{prefix, subscription.version, subscription.active(),
+                                  peer.out.number, hears_relays_});
   }
   arm_retry();
 }
@@ -387,8 +388,8 @@ bool SimulatedBus::send_open(Peer& peer) {
     const std::uint64_t known = found == peer.out.in_effect.end() ? 0 : found->second;
     if (known >= subscription.version) continue;
     if (known == 0 && !subscription.active()) continue;  // it never heard of it, or sends in vain
-    send(*peer.endpoint,
-         Change{prefix, subscription.version, subscription.active(), peer.out.number});
+    send(*peer.endpoint, Change{prefix, subscription.version, subscription.active(),
+                                peer.out.number, hears_relays_});
     open = true;
   }
   if (open || peer.out.doubt == 0) return open;

@@ -78,7 +78,9 @@ class SimulatedBus final : public RelayingBus {
   void relay(Beyond& beyond, bool hears_relays) override;
   bool has(std::string_view node) const override;
   std::vector<std::string> relays() const override { return subscriber_.relays(); }
-  std::vector<OriginTail> standing() const override { return subscriber_.standing(); }
+  std::vector<OriginTail> standing(std::string_view node) const override {
+    return subscriber_.standing(node);
+  }
 
   const std::string& name() const { return name_; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
@@ -110,6 +112,7 @@ class SimulatedBus final : public RelayingBus {
     std::uint64_t version = 0;
     bool active = false;
     std::uint64_t link = 0;
+    bool beyond = true;  // who asks wants it in effect beyond a relay, too
   };
   struct InEffect {
     std::string prefix;

@@ -9,6 +9,7 @@ namespace supercloud {
 void SimulatedBus::relay(Beyond& beyond, bool hears_relays) {
   beyond_ = &beyond;
   hears_relays_ = hears_relays;
+  if (!hears_relays) subscriber_.hear_neighbours_only();
   interest_ = std::make_unique<Interest>(
       beyond, [this](const std::string& prefix) { in_effect_beyond(prefix); });
 }

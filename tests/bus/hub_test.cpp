@@ -15,7 +15,7 @@ namespace supercloud {
 namespace {
 
 std::vector<std::uint64_t> range(std::uint64_t from, std::uint64_t to) {
-  std::vector<std::uint64_t> numbers(to - from + 1);
+  std::vector<std::uint64_t> numbers(to + 1 - from);
   std::iota(numbers.begin(), numbers.end(), from);
   return numbers;
 }
@@ -184,6 +184,73 @@ TEST_F(HubTest, what_the_hub_of_its_publisher_misses_is_missed_by_all_behind_it)
   EXPECT_EQ(b->gaps[0].up_to, 2);
 }
 
+TEST_F(HubTest, so_it_is_by_who_subscribes_less_than_others_there) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  auto c = start(1, "c");
+  join({a.get(), b.get(), c.get()});
+  subscribe(*c, "vm.");
+  subscribe(*b, "vm.dirty_rate.");
+  a->keeps_log = false;
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 1; }));
+  clouds_.networks[0]->block("a", "hub-0");
+  a->publish("executor", "web1");
+  run_for(absl::Milliseconds(50));
+  clouds_.networks[0]->heal();
+  ASSERT_TRUE(clouds_.run_until([&] {
+    a->heartbeat();
+    return !b->gaps.empty() && !c->gaps.empty();
+  }));
+  EXPECT_EQ(b->gaps[0].prefix, "vm.dirty_rate.");
+  EXPECT_EQ(b->gaps[0].up_to, 2);
+}
+
+TEST_F(HubTest, a_log_that_is_lost_is_told_beyond_too) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 1; }));
+  a.reset();
+  TestStreams empty("a");
+  empty.incarnation = 1000;
+  a = clouds_.start(0, "a", std::move(empty));
+  ASSERT_TRUE(clouds_.run_until([&] { return !b->gaps.empty(); }));
+  EXPECT_EQ(b->gaps[0].origin, "a/executor");
+  EXPECT_EQ(b->gaps[0].incarnation, 1);
+  EXPECT_EQ(b->gaps[0].up_to, BusGap::unknown);
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 2; }));
+  EXPECT_EQ(b->gaps.size(), 1) << "it is lost once";
+}
+
+TEST_F(HubTest, two_hubs_in_one_cloud_refuse_what_the_other_relays_and_hold_up_nobody) {
+  std::vector<std::string> complaints;
+  EventPool pool;
+  SimulatedBus cloud("second", *clouds_.networks[1], clouds_.scheduler, pool,
+                     {.gaps = hub_gap_options()});
+  SimulatedBus wide("second", clouds_.wide, clouds_.scheduler, pool, {.gaps = hub_gap_options()});
+  const Hub second(clouds_.scheduler, pool, cloud, wide,
+                   {.name = "second", .complain = [&](const std::string&, const std::string& why) {
+                      complaints.push_back(why);
+                    }});
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  join({a.get(), b.get()});
+  run_for(absl::Seconds(3));
+  subscribe(*b, "vm.");
+  subscribe(*a, "vm.");
+  a->publish("executor", "web1");
+  b->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return !b->events.empty() && !a->events.empty(); }));
+  run_for(absl::Seconds(3));
+  EXPECT_EQ(b->sequences("a/executor"), range(1, 1));
+  EXPECT_EQ(a->sequences("b/executor"), range(1, 1));
+  EXPECT_THAT(complaints, testing::Contains(testing::HasSubstr("end one of the two hubs")));
+}
+
 // While it is gone, and what was under way in it: all of it comes from the log, also the end that nothing follows.
 class HubGone : public HubTest, public testing::WithParamInterface<std::size_t> {};
 
@@ -244,11 +311,17 @@ TEST_P(HubFaults, lose_nothing_that_is_in_a_log_and_keep_its_order) {
       .loss_per_million = 20'000, .duplicate_per_million = 20'000, .reorder_per_million = 20'000};
   for (const auto& network : clouds.networks) network->set_faults(faults);
   clouds.wide.set_faults(faults);
-  std::vector<std::uint64_t> published(all.size());
+  std::vector<std::uint64_t> published(all.size()), late(all.size());
   for (int round = 0; round < 400; ++round) {
     const std::size_t who = random.below(all.size());
-    all[who]->publish("executor", "web1");
-    ++published[who];
+    // Another origin begins in the middle of it, and other subscriptions come and go.
+    const bool is_late = round >= 200 && random.chance(300'000);
+    all[who]->publish(is_late ? "late" : "executor", "web1");
+    ++(is_late ? late : published)[who];
+    if (random.chance(20'000))
+      all[random.below(all.size())]->bus->subscribe(
+          "migration.", Reply<Done>(far_future, [](const absl::StatusOr<Done>&) {}));
+    all[who]->bus->publish(all[who]->streams.other(*all[who]->pool, "network", "web1"));
     if (random.chance(200'000)) all[who]->heartbeat();
     if (random.chance(10'000))
       clouds.wide.partition({SimulatedClouds::hub_name(random.below(clouds_count))});
@@ -268,16 +341,19 @@ TEST_P(HubFaults, lose_nothing_that_is_in_a_log_and_keep_its_order) {
     clouds.scheduler.run_for(absl::Milliseconds(500));
     for (BusProcess* node : all)
       for (std::size_t other = 0; other < all.size(); ++other)
-        if (all[other] != node && published[other] > 0 &&
-            node->sequences(all[other]->name + "/executor").size() != published[other])
+        if (all[other] != node &&
+            (node->sequences(all[other]->name + "/executor").size() != published[other] ||
+             node->sequences(all[other]->name + "/late").size() != late[other]))
           return false;
     return true;
   };
   clouds.run_until(complete, absl::Seconds(60));
   for (BusProcess* node : all) {
     for (std::size_t other = 0; other < all.size(); ++other) {
-      if (all[other] == node || published[other] == 0) continue;
+      if (all[other] == node) continue;
       EXPECT_EQ(node->sequences(all[other]->name + "/executor"), range(1, published[other]))
+          << node->name << " of " << all[other]->name << told(*node);
+      EXPECT_EQ(node->sequences(all[other]->name + "/late"), range(1, late[other]))
           << node->name << " of " << all[other]->name << told(*node);
     }
   }

@@ -84,8 +84,9 @@ class SimulatedClouds {
   struct HubProcess {
     HubProcess(SimulatedClouds& clouds, std::size_t cloud)
         : bus(hub_name(cloud), *clouds.networks.at(cloud), clouds.scheduler, pool,
-              {.repair = RepairTimes()}),
-          wide_bus(hub_name(cloud), clouds.wide, clouds.scheduler, pool, {.repair = RepairTimes()}),
+              {.gaps = hub_gap_options(), .repair = RepairTimes()}),
+          wide_bus(hub_name(cloud), clouds.wide, clouds.scheduler, pool,
+                   {.gaps = hub_gap_options(), .repair = RepairTimes()}),
           hub(clouds.scheduler, pool, bus, wide_bus, {.name = hub_name(cloud)}) {}
     EventPool pool;
     SimulatedBus bus, wide_bus;

@@ -270,6 +270,7 @@ class ZmqWorld final : public BusWorld {
                                        const std::string& which, EventPool& pool) {
     ZmqBusOptions options;
     options.name = hub;
+    options.gaps = hub_gap_options();
     options.publish_bind = endpoint(hub + which + ".pub");
     options.request_bind = endpoint(hub + which + ".req");
     options.hello_interval = absl::Milliseconds(200);

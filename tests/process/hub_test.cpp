@@ -53,8 +53,8 @@ TEST_F(HubProgram, AMachineMovesFromOneCloudToTheOther) {
   const pid_t hub_a = start_hub("a", quoted("a.req"), "");
   start_hub("b", "", quoted("hub-a.wide.req"));
   start_node("b", quoted("hub-b.req"));
-  const std::string vm =
-      write("vm.toml", "name = \"web1\"\nmemory = \"64MiB\"\naddress = \"10.1.0.1\"\n");
+  const std::string vm = write(
+      "vm.toml", "name = \"web1\"\nmemory = \"64MiB\"\ndisk = \"64MiB\"\naddress = \"10.1.0.1\"\n");
   Said said;
   EXPECT_TRUE(eventually(
       [&] {
