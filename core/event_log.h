@@ -32,6 +32,12 @@ struct LogPage {
   std::uint64_t begins = 0;
 };
 
+// What a reader of a log can do without.
+struct LogBeginning {
+  std::vector<EventId> behind;  // of the origins of these all up to them, ...
+  HybridTime since;             // ... of others what is older
+};
+
 // Events of one origin by their sequence: those in (after, up_to] whose topic has one of the prefixes (whole tokens, each with its dot;
 // "" is everything).
 struct StreamRange {
@@ -80,6 +86,10 @@ class EventLog {
   // Up to `limit` events at log positions >= `from` whose topic matches. Only what is on stable storage.
   virtual void read(std::uint64_t from, Pattern pattern, std::size_t limit,
                     Reply<LogPage> reply) = 0;
+
+  // A position to read `pattern` from, before which the log has nothing that a reader from `beginning` needs. Only a hint of how much may be
+  // left out: what is behind it is not all needed.
+  virtual void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) = 0;
 
   // The first events of `range`, of at most `bytes_max` bytes together, but one at least. Only what is on stable storage. NotFound: the log has
   // nothing of that origin's incarnation.

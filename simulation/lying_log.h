@@ -25,6 +25,9 @@ class LyingLog final : public EventLog {
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override {
     real_.read(from, std::move(pattern), limit, std::move(reply));
   }
+  void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) override {
+    real_.seek(std::move(beginning), std::move(pattern), std::move(reply));
+  }
   void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override;
   OriginState origin(std::string_view name) const override { return real_.origin(name); }
   std::vector<std::string> origins() const override { return real_.origins(); }

@@ -4,6 +4,18 @@
 
 namespace supercloud {
 
+OriginStands::OriginStands(const std::vector<EventId>& behind) {
+  for (const EventId& id : behind) {
+    Stand& stand = stands_[id.origin];
+    stand = std::max(stand, {id.incarnation, id.sequence});
+  }
+}
+
+std::optional<OriginStands::Stand> OriginStands::of(std::string_view origin) const {
+  const auto found = stands_.find(origin);
+  return found == stands_.end() ? std::nullopt : std::optional(found->second);
+}
+
 OriginBook::Entry* OriginBook::entry(std::string_view origin, std::uint64_t incarnation) {
   auto found = entries_.find(origin);
   if (found == entries_.end()) found = entries_.emplace(std::string(origin), Entry{}).first;
@@ -61,6 +73,23 @@ OriginState OriginBook::state(std::string_view origin) const {
           .sequence_reserved = entry.sequence_reserved,
           .tails = {entry.tails.begin(), entry.tails.end()},
           .newest = newest_};
+}
+
+std::optional<std::uint64_t> OriginBook::newest_of(std::string_view origin,
+                                                   std::uint64_t incarnation,
+                                                   absl::Span<const std::string> prefixes) const {
+  const auto found = entries_.find(origin);
+  if (found == entries_.end() || found->second.incarnation != incarnation) return std::nullopt;
+  const auto& tails = found->second.tails;
+  std::uint64_t newest = 0;
+  for (const std::string& prefix : prefixes) {
+    // Of other prefixes than those nothing is written down.
+    const bool whole = prefix.empty() || prefix.back() == '.';
+    const bool booked = whole && std::ranges::count(prefix, '.') <= 3;
+    const auto tail = tails.find(booked ? std::string_view(prefix) : std::string_view());
+    if (tail != tails.end()) newest = std::max(newest, tail->second);
+  }
+  return newest;
 }
 
 std::vector<std::string> OriginBook::names() const {

@@ -5,13 +5,28 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "core/event_log.h"
 
 namespace supercloud {
+
+// Of some origins an event up to which each has been read. Refers to what it was made of.
+class OriginStands {
+ public:
+  using Stand = std::pair<std::uint64_t, std::uint64_t>;  // incarnation, sequence
+
+  explicit OriginStands(const std::vector<EventId>& behind);
+  std::optional<Stand> of(std::string_view origin) const;
+
+ private:
+  std::map<std::string_view, Stand> stands_;
+};
 
 // Thread-bound.
 class OriginBook {
@@ -37,6 +52,10 @@ class OriginBook {
     std::map<std::string, std::uint64_t, std::less<>> tails;
   };
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
+  // The newest sequence of the origin's incarnation under one of the prefixes, 0: there is none. Nothing: it has begun another since, or is not
+  // known.
+  std::optional<std::uint64_t> newest_of(std::string_view origin, std::uint64_t incarnation,
+                                         absl::Span<const std::string> prefixes) const;
 
  private:
   // Null: `incarnation` is over.

@@ -32,16 +32,12 @@ bool RetainedPast::keeps(std::string_view topic, std::uint64_t position) const {
   return found != by_topic_.end() && found->second.position == position;
 }
 
-std::optional<std::uint64_t> RetainedPast::kept_of(std::string_view origin,
-                                                   std::uint64_t incarnation,
-                                                   std::uint64_t after) const {
-  std::optional<std::uint64_t> first_kept;
-  for (const auto& [topic, kept] : by_topic_) {
-    if (kept.incarnation != incarnation || kept.sequence <= after || kept.origin != origin)
-      continue;
-    first_kept = std::min(first_kept.value_or(kept.position), kept.position);
-  }
-  return first_kept;
+std::optional<std::uint64_t> RetainedPast::first_kept(
+    absl::FunctionRef<bool(const Kept&)> wanted) const {
+  std::optional<std::uint64_t> found;
+  for (const auto& [topic, kept] : by_topic_)
+    if (wanted(kept)) found = std::min(found.value_or(kept.position), kept.position);
+  return found;
 }
 
 bool RetainedPast::over(const Retention& limits, std::uint64_t next, absl::Time now,

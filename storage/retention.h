@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "core/event.h"
 #include "core/hybrid_clock.h"
@@ -61,9 +62,15 @@ class RetainedPast {
   std::uint64_t bytes() const { return bytes_; }  // of the events from there on
   std::size_t kept() const { return by_topic_.size(); }
   bool keeps(std::string_view topic, std::uint64_t position) const;
-  // Position of the first one that is kept of a stream's events behind `after`.
-  std::optional<std::uint64_t> kept_of(std::string_view origin, std::uint64_t incarnation,
-                                       std::uint64_t after) const;
+  // What is kept of before the beginning.
+  struct Kept {
+    HybridTime time;
+    std::uint64_t position = 0;
+    std::string origin;
+    std::uint64_t incarnation = 0, sequence = 0;
+  };
+  // Position of the first one that is kept and wanted.
+  std::optional<std::uint64_t> first_kept(absl::FunctionRef<bool(const Kept&)> wanted) const;
 
   void take(std::uint64_t bytes) { bytes_ += bytes; }  // of an event at the log's end
   // Whether the first event has to go, of a log that ends before `next`.
@@ -79,12 +86,6 @@ class RetainedPast {
   void keep(const Passed& event);
 
  private:
-  struct Kept {
-    HybridTime time;
-    std::uint64_t position = 0;
-    std::string origin;
-    std::uint64_t incarnation = 0, sequence = 0;
-  };
   std::uint64_t begins_ = first;
   std::uint64_t bytes_ = 0;
   bool passing_ = false;

@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/notary.h"
 #include "storage/origin_book.h"
 #include "storage/rocks_folder.h"
 #include "storage/rocks_log_rows.h"
 #include "storage/rocks_retention.h"
+#include "storage/rocks_streams.h"
 #include "storage/worker.h"
 
 namespace supercloud {
@@ -20,7 +20,6 @@ namespace {
 
 constexpr char reserved_mark = '\xff';
 constexpr std::uint64_t first_position = RetainedPast::first;
-constexpr std::uint64_t index_every = 1024;  // positions, where a log without it is indexed
 
 std::string origin_value(std::uint64_t incarnation, std::uint64_t sequence) {
   return to_big_endian(incarnation) + to_big_endian(sequence);
@@ -75,14 +74,9 @@ struct RocksEventLog::State {
   absl::Status take_back(std::uint64_t from);
   absl::Status write(const std::deque<Append>& appends, absl::Time now);
   absl::StatusOr<LogPage> read(std::uint64_t from, const Pattern& pattern, std::size_t limit) const;
-  absl::StatusOr<StreamPart> read_stream(const StreamRange& range, std::size_t bytes_max) const;
-  // Of each commit that `part` is of, whose last event it is.
-  absl::Status add_checkpoints(const StreamRange& range, StreamPart& part) const;
-  // Where to look for the first event of the range.
-  absl::StatusOr<std::uint64_t> position_of(const StreamRange& range) const;
+  RocksStreams::Log streams() const;
   // Logs of an earlier program have no family "streams".
   absl::Status index_streams();
-  absl::StatusOr<Event> parse(std::uint64_t position, std::string_view bytes) const;
   absl::Status closed() const;
 
   Scheduler& scheduler;
@@ -233,7 +227,6 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends, absl
 
 absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pattern& pattern,
                                                    std::size_t limit) const {
-  if (absl::Status status = closed(); !status.ok()) return status;
   LogPage page;
   page.next = std::max(from, first_position);
   page.begins = retention.past().begins_of_page();
@@ -258,7 +251,7 @@ absl::StatusOr<LogPage> RocksEventLog::State::read(std::uint64_t from, const Pat
     ++looks;
     if (const std::uint64_t lost = missing(position); lost != 0)
       return folder->damaged(absl::StrCat("event ", lost, " is missing"));
-    absl::StatusOr<Event> event = parse(position, view(rows->value()));
+    absl::StatusOr<Event> event = event_at(*folder, pool, position, view(rows->value()));
     if (!event.ok()) return event.status();
     page.next = position + 1;
     if (!pattern.matches(event->topic())) continue;
@@ -279,96 +272,13 @@ absl::Status RocksEventLog::State::closed() const {
                    " is closed after a failed write; free some space or check the disk"));
 }
 
-absl::StatusOr<Event> RocksEventLog::State::parse(std::uint64_t position,
-                                                  std::string_view bytes) const {
-  absl::StatusOr<Event> event =
-      pool.parse(Bytes(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
-  if (event.ok()) return event;
-  return folder->damaged(absl::StrCat("event ", position, ": ", event.status().message()));
-}
-
-absl::StatusOr<std::uint64_t> RocksEventLog::State::position_of(const StreamRange& range) const {
-  const std::string lead = origin_key(range.origin, to_big_endian(range.incarnation));
-  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(streams_family);
-  const auto ours = [&] { return rows->Valid() && view(rows->key()).starts_with(lead); };
-  // The commit in which the first one may be, or the first commit of all.
-  rows->SeekForPrev(stream_key(range.origin, range.incarnation, range.after + 1));
-  if (!ours()) rows->Seek(lead);
-  if (!rows->status().ok()) return folder->explain(rows->status(), "reading streams");
-  if (!ours()) {
-    return absl::NotFoundError(absl::StrCat("nothing of ", range.origin, ":", range.incarnation,
-                                            " is in the event log in ", options.path));
-  }
-  const std::uint64_t position = from_big_endian(view(rows->value()));
-  const RetainedPast& past = retention.past();
-  return std::min(position,
-                  past.kept_of(range.origin, range.incarnation, range.after).value_or(position));
-}
-
-absl::StatusOr<StreamPart> RocksEventLog::State::read_stream(const StreamRange& range,
-                                                             std::size_t bytes_max) const {
-  if (absl::Status status = closed(); !status.ok()) return status;
-  const absl::StatusOr<std::uint64_t> from = position_of(range);
-  if (!from.ok()) return from.status();
-  StreamPart part;
-  part.through = range.after;
-  std::size_t bytes = 0;
-  std::size_t looks = 0;
-  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
-  for (rows->Seek(to_big_endian(*from)); rows->Valid(); rows->Next()) {
-    const std::uint64_t position = from_big_endian(view(rows->key()));
-    if (!read_only && position >= next_position) break;
-    const bool full = bytes >= bytes_max || looks++ >= options.page_scan_max;
-    absl::StatusOr<Event> event = parse(position, view(rows->value()));
-    if (!event.ok()) return event.status();
-    if (event->origin() != range.origin || event->incarnation() != range.incarnation) continue;
-    const std::uint64_t sequence = event->sequence();
-    if (sequence <= range.after) continue;
-    if (sequence > range.up_to) break;
-    const bool wanted = range.has(event->topic());
-    const std::size_t size = rows->value().size();
-    if (part.through > range.after && (full || (wanted && bytes + size > bytes_max))) return part;
-    part.through = sequence;
-    if (!wanted) continue;
-    bytes += size;
-    part.events.push_back(*std::move(event));
-  }
-  if (!rows->status().ok()) return folder->explain(rows->status(), "reading events");
-  part.through = range.up_to;
-  return part;
-}
-
-absl::Status RocksEventLog::State::add_checkpoints(const StreamRange& range,
-                                                   StreamPart& part) const {
-  const absl::StatusOr<std::uint64_t> from = position_of(range);
-  if (!from.ok()) return from.status();
-  std::size_t next = 0;    // event of the part
-  std::size_t proven = 0;  // so many of them
-  std::size_t bytes = 0;
-  std::size_t looks = 0;
-  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
-  for (rows->Seek(to_big_endian(*from)); rows->Valid(); rows->Next()) {
-    const std::uint64_t position = from_big_endian(view(rows->key()));
-    if (!read_only && position >= next_position) break;
-    const bool all = next == part.events.size();
-    if (all && (proven == next || ++looks > options.page_scan_max)) break;
-    const absl::StatusOr<Event> event = parse(position, view(rows->value()));
-    if (!event.ok()) return event.status();
-    if (!all && event->id() == part.events[next].id()) {
-      ++next;
-      bytes += rows->value().size();
-    } else if (proven < next && is_checkpoint_of(*event, range.origin)) {
-      bytes += rows->value().size();
-      if (bytes > proven_bytes_max && proven > 0) {
-        part.cut(proven);
-        break;
-      }
-      part.checkpoints.push_back(*event);
-      proven = next;
-    }
-  }
-  if (!rows->status().ok()) return folder->explain(rows->status(), "reading checkpoints");
-  return absl::OkStatus();
+RocksStreams::Log RocksEventLog::State::streams() const {
+  return {.folder = *folder,
+          .pool = pool,
+          .past = retention.past(),
+          .origins = stored,
+          .end = next_position,
+          .scan_max = options.page_scan_max};
 }
 
 absl::Status RocksEventLog::State::index_streams() {
@@ -377,21 +287,9 @@ absl::Status RocksEventLog::State::index_streams() {
   index->SeekToFirst();
   if (!index->status().ok()) return folder->explain(index->status(), "reading streams");
   if (index->Valid()) return absl::OkStatus();
-  RocksChanges batch;
-  std::map<std::string, std::uint64_t> last;  // position of the last row of each stream
-  std::unique_ptr<rocksdb::Iterator> rows = folder->rows(events_family);
-  for (rows->SeekToFirst(); rows->Valid(); rows->Next()) {
-    const std::uint64_t position = from_big_endian(view(rows->key()));
-    const absl::StatusOr<Event> event = parse(position, view(rows->value()));
-    if (!event.ok()) return event.status();
-    std::uint64_t& at = last[origin_key(event->origin(), to_big_endian(event->incarnation()))];
-    if (at != 0 && position - at < index_every) continue;
-    at = position;
-    batch.put(streams_family, stream_key(event->origin(), event->incarnation(), event->sequence()),
-              to_big_endian(position));
-  }
-  if (!rows->status().ok()) return folder->explain(rows->status(), "reading events");
-  if (absl::Status committed = folder->commit(batch); !committed.ok()) return committed;
+  const absl::StatusOr<RocksChanges> rows = RocksStreams(streams()).index();
+  if (!rows.ok()) return rows.status();
+  if (absl::Status committed = folder->commit(*rows); !committed.ok()) return committed;
   acknowledged = folder->commits();
   return absl::OkStatus();
 }
@@ -530,11 +428,14 @@ void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation>
 
 void RocksEventLog::read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) {
   look<StreamPart>(std::move(reply), [range = std::move(range), bytes_max](const State& state) {
-    absl::StatusOr<StreamPart> part = state.read_stream(range, bytes_max);
-    if (part.ok() && range.proofs) {
-      if (absl::Status added = state.add_checkpoints(range, *part); !added.ok()) part = added;
-    }
-    return part;
+    return RocksStreams(state.streams()).read(range, bytes_max);
+  });
+}
+
+void RocksEventLog::seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) {
+  look<std::uint64_t>(std::move(reply), [beginning = std::move(beginning),
+                                         pattern = std::move(pattern)](const State& state) {
+    return RocksStreams(state.streams()).seek(beginning, pattern);
   });
 }
 
@@ -549,7 +450,8 @@ template <class T, class Function>
 void RocksEventLog::look(Reply<T> reply, Function function) {
   auto shared = std::make_shared<Reply<T>>(std::move(reply));
   Task task = [state = state_.get(), shared, function = std::move(function)] {
-    absl::StatusOr<T> found = function(*state);
+    const absl::Status closed = state->closed();
+    absl::StatusOr<T> found = closed.ok() ? function(*state) : absl::StatusOr<T>(closed);
     state->scheduler.post(
         [shared, found = std::move(found)]() mutable { (*shared)(std::move(found)); });
   };

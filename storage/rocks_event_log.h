@@ -63,6 +63,7 @@ class RocksEventLog final : public EventLog {
               Reply<Done> reply) override;
   // A page may end before `limit` events were found, even with none: `next` and `end` tell. DataLoss: what is stored there is damaged.
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override;
+  void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) override;
   // As read(). The part may be empty, but it gets on.
   void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override;
   OriginState origin(std::string_view name) const override;

@@ -22,7 +22,16 @@ void LogPages::serve(const Message<schema::Request>& request, Answer answer) {
   auto pattern = Pattern::parse(read.getPattern().size() == 0 ? ">" : text(read.getPattern()));
   if (!pattern.ok()) return answer(pattern.status());
   const std::size_t limit = std::clamp<std::size_t>(read.getLimit(), 1, page_events_max);
-  read_page(read.getFrom(), *pattern, limit, std::make_shared<Answer>(std::move(answer)));
+  auto shared = std::make_shared<Answer>(std::move(answer));
+  LogBeginning beginning{.behind = {}, .since = HybridTime{read.getSince()}};
+  for (const auto id : read.getBehind()) beginning.behind.push_back(EventId::from(id));
+  const bool all = beginning.behind.empty() && beginning.since.value == 0;
+  if (all || read.getFrom() != 0) return read_page(read.getFrom(), *pattern, limit, shared);
+  const auto found = [this, pattern = *pattern, limit,
+                      shared](const absl::StatusOr<std::uint64_t>& from) {
+    from.ok() ? read_page(*from, pattern, limit, shared) : (*shared)(from.status());
+  };
+  log_.seek(std::move(beginning), *pattern, context_.reply<std::uint64_t>(absl::Seconds(5), found));
 }
 
 void LogPages::read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit,

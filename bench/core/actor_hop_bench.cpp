@@ -45,6 +45,9 @@ class NullLog final : public EventLog {
     (void)limit;
     reply(absl::UnimplementedError(pattern.text()));
   }
+  void seek(LogBeginning, Pattern pattern, Reply<std::uint64_t> reply) override {
+    reply(absl::UnimplementedError(pattern.text()));
+  }
   void read_stream(StreamRange range, std::size_t, Reply<StreamPart> reply) override {
     reply(absl::UnimplementedError(range.origin));
   }

@@ -93,6 +93,10 @@ struct Request {
     from @0 :UInt64;
     pattern @1 :Text;
     limit @2 :UInt32;
+    # With from = 0, what the asker can do without: of the origins of these events all up to them, of others what is older than
+    # `since` (hybrid time). The answer may begin behind what the log has of that alone; one that does not know of it begins with the log.
+    behind @3 :List(EventId);
+    since @4 :UInt64;
   }
 }
 

@@ -190,6 +190,25 @@ void MemoryEventLog::read(std::uint64_t from, Pattern pattern, std::size_t limit
   });
 }
 
+void MemoryEventLog::seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) {
+  const OriginStands behind(beginning.behind);
+  std::uint64_t first = disk_.events.size() + 1;
+  for (const auto& [origin, places] : disk_.by_origin) {
+    const std::optional<OriginStands::Stand> stand = behind.of(origin);
+    for (const MemoryLogDisk::Place& place : places) {
+      const MemoryLogDisk::Stored& stored = disk_.events[place.position - 1];
+      const bool needed = stand ? *stand < std::pair(place.incarnation, place.sequence)
+                                : stored.time >= beginning.since;
+      if (!needed || !stored.topic.starts_with(pattern.wire_prefix())) continue;
+      first = std::min(first, place.position);
+      break;
+    }
+  }
+  scheduler_.post([reply = std::move(reply), first, alive = alive_]() mutable {
+    if (*alive) reply(first);
+  });
+}
+
 void MemoryEventLog::read_stream(StreamRange range, std::size_t bytes_max,
                                  Reply<StreamPart> reply) {
   absl::StatusOr<StreamPart> result = StreamPart{.events = {}, .through = range.up_to};

@@ -69,6 +69,7 @@ class MemoryEventLog final : public EventLog {
   void append(std::vector<Event> events, std::optional<Reservation> reserve,
               Reply<Done> reply) override;
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override;
+  void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) override;
   void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override;
   OriginState origin(std::string_view name) const override;
   std::vector<std::string> origins() const override;

@@ -70,6 +70,9 @@ class MemoryLog final : public EventLog {
         [reply = std::move(reply), page = std::move(page)]() mutable { reply(std::move(page)); });
   }
 
+  void seek(LogBeginning, Pattern, Reply<std::uint64_t> reply) override {
+    scheduler_->post([reply = std::move(reply)]() mutable { reply(std::uint64_t{0}); });
+  }
   void read_stream(StreamRange range, std::size_t, Reply<StreamPart> reply) override {
     StreamPart part{.events = {}, .through = range.up_to};
     for (const Event& event : events) {

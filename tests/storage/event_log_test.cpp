@@ -66,6 +66,65 @@ TEST_P(EveryEventLog, filters_by_pattern) {
   EXPECT_EQ(sequences(read(0, "vm.>", 2)), (Sequences{1, 2}));
 }
 
+TEST_P(EveryEventLog, begins_where_a_reader_stands) {
+  for (std::uint64_t i = 1; i <= 9; ++i) {
+    ASSERT_TRUE(append({event(i)}).ok());
+    ASSERT_TRUE(append({event(i, "web1", "node-a/policy", i < 5 ? 1 : 2)}).ok());
+  }
+  const auto behind = [](std::uint64_t executor, EventId policy) {
+    return LogBeginning{.behind = {{"node-a/executor", 1, executor}, std::move(policy)},
+                        .since = {}};
+  };
+  const auto needed = [&](const LogBeginning& beginning) {
+    const LogPage page = read(seek(beginning));
+    EXPECT_TRUE(page.end);
+    return page.events.size();
+  };
+  for (int run = 0; run < 2; ++run) {
+    EXPECT_EQ(seek({}), 1);
+    EXPECT_EQ(needed(behind(9, {"node-a/policy", 2, 9})), 0U) << "has all";
+    EXPECT_LE(seek(behind(7, {"node-a/policy", 2, 9})), 15) << "where 8 is";
+    EXPECT_LE(needed(behind(7, {"node-a/policy", 2, 9})), 6U) << "a commit sooner at most";
+    EXPECT_LE(seek(behind(9, {"node-a/policy", 1, 4})), 10) << "where the next incarnation begins";
+    EXPECT_GE(needed(behind(9, {"node-a/policy", 1, 4})), 9U);
+    EXPECT_LE(needed(behind(9, {"node-a/policy", 1, 4})), 11U);
+    EXPECT_EQ(seek(behind(9, {"node-a/other", 1, 4})), 2) << "of policy nothing is known";
+    EXPECT_EQ(needed(behind(9, {"node-a/policy", 3, 1})), 0U) << "it is ahead of this log";
+    EXPECT_EQ(read(seek(behind(7, {"node-a/policy", 2, 9}), "spot.>"), "spot.>").events.size(), 0U);
+    on().restart();
+  }
+}
+
+TEST_P(EveryEventLog, begins_where_an_origin_has_something_of_the_pattern) {
+  ASSERT_TRUE(append({event(1), event(2)}).ok());
+  for (std::uint64_t i = 1; i <= 5; ++i)
+    ASSERT_TRUE(append({stored_checkpoint(on().pool, i, "node-a/log")}).ok());
+  ASSERT_TRUE(append({event(3)}).ok());
+  const LogBeginning beginning{.behind = {{"node-a/executor", 1, 3}, {"node-a/log", 1, 2}},
+                               .since = {}};
+  EXPECT_EQ(sequences(read(seek(beginning, "vm.>"), "vm.>")), Sequences{});
+  EXPECT_LE(seek(beginning, "bus.>"), 5);
+}
+
+TEST_P(EveryEventLog, begins_at_a_time) {
+  for (std::uint64_t i = 1; i <= 40; ++i) {
+    ASSERT_TRUE(append({event(i), event(100 + i, "web1", "node-b/executor")}).ok());
+  }
+  for (int run = 0; run < 2; ++run) {
+    for (const std::uint64_t time : {1, 2, 17, 40, 41, 101, 117, 140, 141}) {
+      const LogPage page = read(seek({.behind = {}, .since = event(time).time()}));
+      std::size_t needed = 0;
+      for (const Event& each : page.events) needed += each.sequence() >= time ? 1U : 0U;
+      const std::uint64_t all = (time <= 40 ? 41 - time : 0) + 40 -
+                                std::min<std::uint64_t>(40, time <= 100 ? 0 : time - 101);
+      EXPECT_EQ(needed, all) << time;
+    }
+    const LogBeginning late{.behind = {{"node-a/executor", 1, 40}}, .since = event(130).time()};
+    EXPECT_LE(read(seek(late)).events.size(), 24U) << "others' times do not count";
+    on().restart();
+  }
+}
+
 TEST_P(EveryEventLog, shows_only_what_is_on_stable_storage) {
   bool stable = false;
   on().log().append(

@@ -103,6 +103,15 @@ class EveryEventLog : public testing::TestWithParam<LogHarnessKind> {
     EXPECT_TRUE(page.ok()) << page.status();
     return page.ok() ? *std::move(page) : LogPage{};
   }
+  std::uint64_t seek(LogBeginning beginning, const std::string& pattern = ">") {
+    const auto from = on().scheduler.wait<std::uint64_t>(
+        [&](Reply<std::uint64_t> reply) {
+          on().log().seek(std::move(beginning), Pattern::of(pattern), std::move(reply));
+        },
+        on().threaded());
+    EXPECT_TRUE(from.ok()) << from.status();
+    return from.value_or(0);
+  }
   absl::StatusOr<StreamPart> stream(StreamRange range, std::size_t bytes_max = 1 << 20) {
     return on().scheduler.wait<StreamPart>(
         [&](Reply<StreamPart> reply) {

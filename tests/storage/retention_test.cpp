@@ -238,6 +238,25 @@ TEST_P(EveryRetainedLog, forgets_in_steps_beside_appends_what_it_had_before_ther
 }
 
 // A limit that is taken away brings nothing back, and one can be set again.
+TEST_P(EveryRetainedLog, begins_with_what_it_keeps_of_before_for_who_has_not_had_it) {
+  keep({.events = 10});
+  fill(1, 30, {4, 8}, "web2");
+  fill(31, 31, {31}, "web3");
+  for (int run = 0; run < 2; ++run) {
+    const auto from = [&](std::uint64_t stood) {
+      return sequences(read(seek({.behind = {{"node-a/executor", 1, stood}}, .since = {}})));
+    };
+    EXPECT_EQ(from(7), upward({8}, 22, 31));
+    EXPECT_EQ(from(31), Positions{});
+    const Positions late = from(28);
+    EXPECT_LE(late.size(), 4U);
+    EXPECT_TRUE(std::ranges::find(late, 29U) != late.end());
+    const LogBeginning since{.behind = {}, .since = event(8).time()};
+    EXPECT_EQ(sequences(read(seek(since))), upward({8}, 22, 31));
+    on().restart();
+  }
+}
+
 TEST_P(EveryRetainedLog, takes_other_limits_at_each_start) {
   keep({.events = 10});
   fill(1, 20);

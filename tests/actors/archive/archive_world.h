@@ -34,6 +34,11 @@ class WaitedLog final : public EventLog {
       log_->read(from, std::move(pattern), limit, std::move(done));
     });
   }
+  void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) override {
+    wait<std::uint64_t>(std::move(reply), [&](Reply<std::uint64_t> done) {
+      log_->seek(std::move(beginning), std::move(pattern), std::move(done));
+    });
+  }
   void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override {
     wait<StreamPart>(std::move(reply), [&](Reply<StreamPart> done) {
       log_->read_stream(std::move(range), bytes_max, std::move(done));

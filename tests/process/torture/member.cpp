@@ -124,6 +124,9 @@ class SlowLog final : public EventLog {
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override {
     log_.read(from, std::move(pattern), limit, std::move(reply));
   }
+  void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) override {
+    log_.seek(std::move(beginning), std::move(pattern), std::move(reply));
+  }
   void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override {
     log_.read_stream(std::move(range), bytes_max, std::move(reply));
   }

@@ -27,6 +27,9 @@ class ChangedLog final : public EventLog {
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override {
     real_.read(from, std::move(pattern), limit, std::move(reply));
   }
+  void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) override {
+    real_.seek(std::move(beginning), std::move(pattern), std::move(reply));
+  }
   void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override {
     real_.read_stream(std::move(range), bytes_max, std::move(reply));
   }
@@ -55,6 +58,9 @@ class EarlyLog final : public EventLog {
   }
   void read(std::uint64_t from, Pattern pattern, std::size_t limit, Reply<LogPage> reply) override {
     real_.read(from, std::move(pattern), limit, std::move(reply));
+  }
+  void seek(LogBeginning beginning, Pattern pattern, Reply<std::uint64_t> reply) override {
+    real_.seek(std::move(beginning), std::move(pattern), std::move(reply));
   }
   void read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) override {
     const auto found = early_.find({range.origin, range.incarnation, range.up_to});
