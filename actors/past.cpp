@@ -67,7 +67,8 @@ void Past::read_from(const Source& source, std::size_t pattern, std::uint64_t fr
     check();
     return;
   }
-  const auto request = read_log_request(from, patterns[pattern], options_.page_events);
+  const auto request =
+      read_log_request({.from = from, .pattern = patterns[pattern]}, options_.page_events);
   context_.request(
       {source.node, source.archive ? archive_actor : options_.answered_by}, request,
       options_.deadline,

@@ -37,7 +37,7 @@ absl::Status read_live(const NodeEntry& node, const Kept& kept, const Pattern& p
                        EventPool& pool, ClusterClient& client, Read& read_so_far) {
   std::uint64_t from = 0;
   while (true) {
-    const auto request = read_log_request(from, pattern.text(), page_events);
+    const auto request = read_log_request({.from = from, .pattern = pattern.text()}, page_events);
     const auto response = client.ask({node.name, kept.actor}, request, page_deadline);
     if (!response.ok()) return response.status();
     if (!response->reader().isLog())

@@ -31,14 +31,10 @@ void FollowerBook::judge(const MemoryLogDisk& log, absl::Time before, EventPool&
     const Event event = pool.restore(stored.span());
     const auto known = given_.find({str(event.origin()), event.incarnation()});
     if (known != given_.end() && known->second.contains(event.sequence())) continue;
-    const bool unread = std::ranges::any_of(missed_, [&](const MissedEvents& missed) {
-      return missed.origin == node_of(event.origin());
-    });
-    // An open end is of passing events: what is in a log is told, unless it was said that the log could not be read.
+    // An open end is of passing events: what is in a log is told, however long that could not be read.
     const bool told = std::ranges::any_of(missed_, [&](const MissedEvents& missed) {
-      const bool in_range = missed.up_to ? event.sequence() <= *missed.up_to : unread;
       return missed.origin == event.origin() && missed.incarnation == event.incarnation() &&
-             missed.after < event.sequence() && in_range;
+             missed.after < event.sequence() && missed.up_to && event.sequence() <= *missed.up_to;
     });
     if (!told)
       say(absl::StrCat(event.id().to_string(), " (", absl_view(event.topic()),

@@ -157,7 +157,8 @@ void Archive::ask(const std::string& node, Source& source) {
   source.looked = context_.now();
   context_.cancel(std::exchange(source.timer, 0));
   ++under_way_;
-  const auto request = read_log_request(source.next, wire_, options_.page_events);
+  const auto request =
+      read_log_request({.from = source.next, .pattern = wire_}, options_.page_events);
   context_.request({node, "log"}, request, options_.deadline,
                    [this, node, generation = source.generation](
                        const absl::StatusOr<Message<schema::Response>>& response) {

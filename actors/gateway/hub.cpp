@@ -33,6 +33,7 @@ class GatewayHub::Reader final : public ReadingSink {
     return true;
   }
   bool offer(const Cursor& stands, const MissedEvents& missed) override {
+    if (missed.perhaps) return true;  // what the bus lost, it says itself
     if (!outlet_->offer(stands.text(), gap_type, hub_.gap(missed))) return false;
     ++hub_.metrics_.gaps;
     return true;
@@ -130,9 +131,9 @@ void GatewayHub::on_peer(std::string node, bool alive) {
   metrics_.nodes = living;
 }
 
-void GatewayHub::page(std::uint64_t reading, const Source& source, std::uint64_t from,
-                      const std::string& pattern, std::function<void(Page)> then) {
-  wanted_.push_back({reading, source, from, pattern, std::move(then)});
+void GatewayHub::page(std::uint64_t reading, const Source& source, LogQuestion question,
+                      std::function<void(Page)> then) {
+  wanted_.push_back({reading, source, std::move(question), std::move(then)});
   metrics_.pages_waiting = wanted_.size();
   ask();
 }
@@ -144,7 +145,7 @@ void GatewayHub::ask() {
     metrics_.pages_waiting = wanted_.size();
     ++metrics_.pages;
     ++under_way_;
-    const auto request = read_log_request(wanted.from, wanted.pattern, options_.page_events);
+    const auto request = read_log_request(wanted.question, options_.page_events);
     const Address to = wanted.source.address();
     // In a turn of its own: a bus may answer at once, from within a reading's call.
     const auto then = [this, alive = std::weak_ptr(alive_),

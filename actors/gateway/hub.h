@@ -59,14 +59,13 @@ class GatewayHub final : public BusReceiver, private ReadingHost {
   struct Wanted {
     ReadingId reading;
     Source source;
-    std::uint64_t from;
-    std::string pattern;
+    LogQuestion question;
     std::function<void(Page)> then;
   };
 
   // ReadingHost
-  void page(std::uint64_t reading, const Source& source, std::uint64_t from,
-            const std::string& pattern, std::function<void(Page)> then) override;
+  void page(std::uint64_t reading, const Source& source, LogQuestion question,
+            std::function<void(Page)> then) override;
   absl::StatusOr<Event> parse(Bytes bytes) override { return pool_.parse(bytes); }
   const std::map<std::string, bool>& nodes() const override { return nodes_; }
   const std::deque<Event>& recent() const override { return recent_; }

@@ -82,8 +82,8 @@ void Follow::find_position() {
 
 void Follow::ask_archive(const std::string& node, std::uint64_t from) {
   ask(Source{node, true}.address(),
-      read_log_request(from, position_pattern(), options_.page_events), options_.tries,
-      [this, node, from](const Page& response) {
+      read_log_request({.from = from, .pattern = position_pattern()}, options_.page_events),
+      options_.tries, [this, node, from](const Page& response) {
         if (response.ok() && response->reader().isLog()) {
           const auto log = response->reader().getLog();
           for (const auto data : log.getEvents()) {
@@ -123,7 +123,10 @@ void Follow::open() {
   collecting_ = !known && from.kind_ == From::Kind::newest_of_topic;
   reading_ = std::make_unique<Reading>(0, static_cast<ReadingHost&>(*this),
                                        static_cast<ReadingSink&>(*this),
-                                       Reading::Begin{std::move(cursor), past, std::nullopt});
+                                       Reading::Begin{.cursor = std::move(cursor),
+                                                      .past = past,
+                                                      .limit = std::nullopt,
+                                                      .pending_max = options_.pending_max});
   if (!known && !collecting_) dirty();  // since when, too, is remembered
   drive([this, past] { past ? reading_->step() : caught_up(); });
 }
@@ -148,9 +151,9 @@ void Follow::drive(absl::FunctionRef<void()> call) {
   });
 }
 
-void Follow::page(std::uint64_t, const Source& source, std::uint64_t from,
-                  const std::string& pattern, std::function<void(Page)> then) {
-  ask(source.address(), read_log_request(from, pattern, options_.page_events), options_.tries,
+void Follow::page(std::uint64_t, const Source& source, LogQuestion question,
+                  std::function<void(Page)> then) {
+  ask(source.address(), read_log_request(question, options_.page_events), options_.tries,
       [this, round = round_, then = std::move(then)](const Page& page) {
         if (round == round_) drive([&] { then(page); });
       });
@@ -219,21 +222,17 @@ void Follow::note_gap(const Event& event) {
              .after = said.getAfter(),
              .up_to = said.getUpTo(),
              .why = str(said.getDone())};
-  if (covered(gap)) return;
+  if (reading_->accounts_for(gap)) return;
   gaps_.push_back({std::move(gap), round_});
   if (gaps_.size() > gaps_max) gaps_.pop_front();
   look_again();
 }
 
-// What is in the gap was given, or told as missing.
-bool Follow::covered(const BusGap& gap) const {
-  const Stand* const stand = reading_->stand(gap.origin);
-  return gap.up_to != BusGap::unknown && stand != nullptr &&
-         Stand{gap.incarnation, gap.up_to} <= *stand;
-}
-
-// A gap under a subscription of others here may have nothing of what this one asked for: the log, that has been read, tells.
+// A gap under a subscription of others here may have nothing of what this one asked for: the log, that has been read, tells, but of what is behind
+// an event that was handed out.
 bool Follow::may_miss(const BusGap& gap) const {
+  const Stand* const stand = reading_->stand(gap.origin);
+  if (stand != nullptr && Stand{gap.incarnation, gap.up_to} <= *stand) return true;
   return gap.up_to == BusGap::unknown || gap.prefix.starts_with(prefix_) || reading_->passing() ||
          without_.contains(str(node_of(gap.origin)));
 }
@@ -251,6 +250,8 @@ bool Follow::offer(const Cursor& stands, const Event& event) {
       newest_.emplace(topic, event);
       return true;
     }
+    // There are too many. What was kept back goes first, as all that follows is behind it.
+    hand_out_newest();
   }
   callbacks_.on_event(event);
   // A position is no progress, nor is the checkpoint of it: they would call forth each other for ever.
@@ -290,7 +291,7 @@ void Follow::caught_up() {
   std::deque<NoticedGap> later;
   telling_ = true;
   for (NoticedGap& noticed : std::exchange(gaps_, {})) {
-    if (covered(noticed.gap)) continue;
+    if (reading_->accounts_for(noticed.gap)) continue;
     if (noticed.round == round_) {
       later.push_back(std::move(noticed));
     } else if (may_miss(noticed.gap)) {

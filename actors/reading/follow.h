@@ -6,8 +6,9 @@
 //                      a hole, or a node that is new, or too slow ───┴───────────────────────────┘
 //
 // Whatever goes wrong has one cure: the logs are read once more, from where the reader stands. A hole that was noticed by what was heard is told
-// as missing only when a reading of the logs that began after that has not filled it. That costs a reading of all logs that can be had, from
-// their beginnings, and what happens meanwhile waits for it.
+// as missing only when a reading of the logs that began after that has not filled it. That costs a question to all logs that can be had, which
+// are read from where the reader stands, and what happens meanwhile waits for it. That nothing is missing unnoticed is reading.h's rule; what the
+// bus tells as missing too late to be filled, behind later events of its origin, is told.
 //
 // A node whose log gives no answer (deadline x tries, or it is not reachable) is told as missing, once until it is heard again; then it is read. What
 // was heard of it meanwhile has been handed out, and what it had said before that and was not heard is told, and not handed out any more.
@@ -16,7 +17,7 @@
 //
 // Durable subscriptions say how far they have come (subscription.position) every save_events events or save_interval, and on save(). After a
 // restart they go on from the newest position that this node's log has, or else an archive: what was handed out after it is handed
-// out again. So delivery is at least once over restarts, and exactly once between two. A position has room for some 200 origins
+// out again, also where the actor ended in order but did not call save() before: when it is destroyed it can publish no more. So delivery is at least once over restarts, and exactly once between two. A position has room for some 200 origins
 // (actors/reading/cursor.h); of others more may be handed out again.
 #pragma once
 
@@ -72,7 +73,9 @@ struct FollowOptions {
   std::size_t turn_events = 256;  // of the past, handed out in one turn
   std::size_t recent_max =
       4096;  // heard before the past has been read so far; more is read from logs
-  std::size_t topics_max = 65'536;   // newest_of_topic: of more all events are handed out
+  std::size_t pending_max = 16'384;  // heard while the logs are read to their ends; likewise
+  // newest_of_topic: where there are more, the newest of these so far are handed out, and then all that follows.
+  std::size_t topics_max = 65'536;
   std::uint64_t save_events = 1000;  // between two positions at most, and ...
   Duration save_interval = absl::Seconds(5);
 };
@@ -104,8 +107,8 @@ class Follow final : private ReadingHost, private ReadingSink {
   };
 
   // ReadingHost
-  void page(std::uint64_t reading, const Source& source, std::uint64_t from,
-            const std::string& pattern, std::function<void(Page)> then) override;
+  void page(std::uint64_t reading, const Source& source, LogQuestion question,
+            std::function<void(Page)> then) override;
   absl::StatusOr<Event> parse(Bytes bytes) override { return context_.pool().parse(bytes); }
   const std::map<std::string, bool>& nodes() const override { return nodes_; }
   const std::deque<Event>& recent() const override { return recent_; }
@@ -132,7 +135,6 @@ class Follow final : private ReadingHost, private ReadingSink {
   void note_gap(const Event& event);
   // Reads the logs again, a little later: one time for all that calls for it until then.
   void look_again();
-  bool covered(const BusGap& gap) const;
   // After its node's log has been read.
   bool may_miss(const BusGap& gap) const;
   void hand_out_newest();

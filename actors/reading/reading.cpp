@@ -23,19 +23,27 @@ std::size_t tokens_in(std::string_view prefix) {
   return static_cast<std::size_t>(std::ranges::count(prefix, '.'));
 }
 
-// Whether volatile events may have a topic that matches: by its first two tokens.
-bool may_be_volatile(const Pattern& pattern) {
-  const std::string_view domain = topic_token(pattern.text(), 0);
-  const std::string_view event = topic_token(pattern.text(), 1);
+// Whether volatile events may have a topic that begins with these two tokens, of which any may be a wildcard or empty.
+bool may_be_volatile(std::string_view domain, std::string_view event) {
+  const auto fits = [](std::string_view wanted, std::string_view token) {
+    return wanted.empty() || wanted == "*" || wanted == ">" || wanted == token;
+  };
   for (std::uint16_t i = 0; i < types_max; ++i) {
     const auto type = static_cast<schema::Payload::Which>(i);
     const std::string_view topic = topic_of(type);
     if (topic.empty() || delivery_of(type) != schema::Delivery::VOLATILE) continue;
-    if (domain == ">") return true;
-    if (domain != "*" && domain != topic_token(topic, 0)) continue;
-    if (event == "*" || event == ">" || event == topic_token(topic, 1)) return true;
+    if (!fits(domain, topic_token(topic, 0))) continue;
+    if (domain == ">" || fits(event, topic_token(topic, 1))) return true;
   }
   return false;
+}
+
+bool matches_volatile(const Pattern& pattern) {
+  return may_be_volatile(topic_token(pattern.text(), 0), topic_token(pattern.text(), 1));
+}
+
+bool begins_volatile(const std::string& prefix) {
+  return may_be_volatile(topic_token(prefix, 0), topic_token(prefix, 1));
 }
 
 bool begins_with(std::string_view topic, std::string_view prefix) {
@@ -54,7 +62,9 @@ Reading::Reading(std::uint64_t id, ReadingHost& host, ReadingSink& sink, Begin b
       past_(begin.past),
       limit_(begin.limit),
       prefix_(cursor_.pattern.wire_prefix()),
-      passing_(may_be_volatile(cursor_.pattern)),
+      pending_max_(begin.pending_max),
+      passing_(matches_volatile(cursor_.pattern)),
+      by_type_(!passing_ && begins_volatile(prefix_)),
       stands_(cursor_.origins),
       floors_(cursor_.origins) {
   if (past_) {
@@ -121,7 +131,9 @@ bool Reading::ask() {
     if (!log.page.empty() || log.end) continue;
     waiting = true;
     if (std::exchange(log.asked, true)) continue;
-    host_.page(id_, source, log.from, prefix_ + ">",
+    LogQuestion question{.from = log.from, .pattern = prefix_ + ">"};
+    if (log.from == 0) question.behind = behind(source);
+    host_.page(id_, source, std::move(question),
                [this, source = source, times = log.times,
                 attached = attached_](const ReadingHost::Page& page) {
                  const auto asked = logs_.find(source);
@@ -228,7 +240,6 @@ void Reading::step() {
     const Event event = next->front();
     const bool heard = next == &pending_;
     if (!give(event, heard)) return wait();
-    if (heard) note_heard(event);
     next->pop_front();
   }
 }
@@ -236,17 +247,16 @@ void Reading::step() {
 void Reading::hear(const Event& event) {
   if (done_ || !attached_ || !begins_with(event.topic(), prefix_)) return;
   if (live_) {
-    if (!give(event, true)) return end(SlowReader::buffer);
-    return note_heard(event);
+    if (!give(event, true)) end(SlowReader::buffer);
+    return;
   }
-  if (pending_.size() >= pending_max) return end(SlowReader::behind);
+  if (pending_.size() >= pending_max_) return end(SlowReader::behind);
   pending_.push_back(event);
 }
 
 std::deque<Event> Reading::again() {
   past_ = true;
   attached_ = live_ = done_ = false;
-  heard_.clear();
   logs_.clear();
   absent_.clear();
   to_tell_.clear();
@@ -262,7 +272,7 @@ void Reading::missed(const BusGap& gap) {
   if (missed.why.empty()) missed.why = str(not_arrived);
   if (gap.up_to != BusGap::unknown) missed.up_to = gap.up_to;
   if (!live_) {
-    if (to_tell_.size() >= pending_max) return end(SlowReader::behind);
+    if (to_tell_.size() >= pending_max_) return end(SlowReader::behind);
     to_tell_.push_back(std::move(missed));
     step();
     return;
@@ -314,41 +324,36 @@ bool Reading::offer(std::string_view origin, Stand stand, const Told& told) {
 bool Reading::tell_missing(const Event& event, bool heard) {
   MissedEvents missed{
       .origin = str(event.origin()), .incarnation = event.incarnation(), .heard = heard};
-  // The host hears all of an origin, one after another.
-  const auto before_it = heard_.find(event.origin());
-  if (before_it != heard_.end() && before_it->second.incarnation == event.incarnation()) {
-    const auto stood = stands_.find(event.origin());
-    const Stand last =
-        stood == stands_.end() ? before_it->second : std::max(before_it->second, stood->second);
-    const std::uint64_t previous = event.previous(tokens_in(prefix_));
-    if (previous <= last.sequence) return true;
-    missed.after = last.sequence;
-    missed.up_to = previous;
-    missed.why = str(not_arrived);
-    return tell(missed);
-  }
+  const auto stood = stands_.find(event.origin());
+  const bool goes_on = stood != stands_.end() && stood->second.incarnation == event.incarnation();
+  const std::uint64_t all = event.previous(tokens_in(prefix_));
+  if (heard && goes_on && all <= stood->second.sequence) return true;
   const std::optional<Stand> before = passed_before(event);
   const std::uint64_t previous = event.previous(chain_tokens());
-  missed.up_to = previous;
-  missed.why = str(passing_ ? not_in_log : lost_from_log);
-  if (!before) {
-    // A reader of what happens from now on has missed nothing of before.
-    if (!past_ || previous == 0) return true;
-  } else if (before->incarnation < event.incarnation()) {
-    // Live, the bus has said so.
-    if (!live_) {
-      missed.incarnation = before->incarnation;
-      missed.after = before->sequence;
-      missed.up_to.reset();
-      missed.why = str(log_is_lost);
-      return told_.contains(missed.origin) || tell(missed);
-    }
-    if (previous == 0) return true;
-  } else {
-    if (previous <= before->sequence) return true;
-    missed.after = before->sequence;
+  if (before && before->incarnation < event.incarnation() && !live_ &&
+      !told_.contains(missed.origin)) {  // live, the bus has said so
+    MissedEvents lost = missed;
+    lost.incarnation = before->incarnation;
+    lost.after = before->sequence;
+    lost.why = str(log_is_lost);
+    if (!tell(lost)) return false;
   }
-  if (live_ || !passing_) return tell(missed);
+  if (before && before->incarnation == event.incarnation()) missed.after = before->sequence;
+  if (stood == stands_.end() && !past_) {
+    // A reader of what happens from now on has missed nothing of before.
+    begins_[missed.origin] = {event.incarnation(), all};
+    return true;
+  }
+  missed.up_to = heard ? all : previous;
+  if (previous <= missed.after) {
+    if (!heard || !by_type_ || all == 0) return true;
+    missed.after = goes_on ? stood->second.sequence : 0;
+    missed.up_to = all;
+    missed.perhaps = true;
+  }
+  const bool joins = passing_ && !live_;  // what was read and what is heard
+  missed.why = str(joins ? not_in_log : heard ? not_arrived : lost_from_log);
+  if (heard || !passing_) return tell(missed);
   if (told_.contains(missed.origin)) return true;
   missed.up_to.reset();
   return tell(missed);
@@ -364,8 +369,29 @@ bool Reading::tell(const MissedEvents& missed) {
       Stand& at = (*stands)[missed.origin];
       at = std::max(at, stand);
     }
+    const auto begin = begins_.find(missed.origin);
+    if (begin != begins_.end() && begin->second <= stand)
+      begin->second = std::min(begin->second, Stand{missed.incarnation, missed.after});
   }
   return true;
+}
+
+bool Reading::accounts_for(const BusGap& gap) const {
+  const auto stood = stands_.find(gap.origin);
+  if (gap.up_to == BusGap::unknown || stood == stands_.end() ||
+      stood->second < Stand{gap.incarnation, gap.up_to})
+    return false;
+  const auto begin = begins_.find(gap.origin);
+  return begin == begins_.end() || begin->second <= Stand{gap.incarnation, gap.after};
+}
+
+// What give() would pass over.
+std::vector<EventId> Reading::behind(const Source& source) const {
+  std::vector<EventId> stands;
+  for (const auto& [origin, stand] : stands_)
+    if (source.archive || node_of(origin) == source.node)
+      stands.push_back({origin, stand.incarnation, stand.sequence});
+  return stands;
 }
 
 // The newest of its origin that the reader has passed, as far as it tells whether the one before this is missing.
@@ -376,10 +402,10 @@ std::optional<Stand> Reading::passed_before(const Event& event) const {
     if (at != stands.end() && (!found || *found < at->second)) found = at->second;
   };
   consider(floors_, event.origin());
-  if (passing_) {
-    consider(stands_, event.origin());
-  } else {
+  if (by_type_) {
     consider(chains_, chain_of(event));
+  } else {
+    consider(stands_, event.origin());
   }
   return found;
 }
@@ -388,23 +414,18 @@ std::optional<Stand> Reading::passed_before(const Event& event) const {
 // them: then chains are as narrow as a type.
 std::size_t Reading::chain_tokens() const {
   const std::size_t tokens = tokens_in(prefix_);
-  return passing_ ? tokens : std::max<std::size_t>(tokens, 2);
+  return by_type_ ? std::max<std::size_t>(tokens, 2) : tokens;
 }
 
 std::string Reading::chain_of(const Event& event) const {
   return absl::StrCat(absl_view(event.origin()), " ", topic_prefix(event.topic(), chain_tokens()));
 }
 
-void Reading::note_heard(const Event& event) {
-  Stand& heard = heard_[str(event.origin())];
-  heard = std::max(heard, Stand{event.incarnation(), event.sequence()});
-}
-
 // `told`: or not to be told; else it is of before the beginning, and no part of the cursor.
 void Reading::pass(const Event& event, bool told) {
   const Stand stand{event.incarnation(), event.sequence()};
   stands_[str(event.origin())] = stand;
-  if (!passing_) chains_[chain_of(event)] = stand;
+  if (by_type_) chains_[chain_of(event)] = stand;
   if (told && !cursor_.pass(event.origin(), stand)) cursor_.full = true;
 }
 

@@ -2,8 +2,13 @@
 //
 // The logs are read page by page, the events of all of them in the order of their time. Where they reach what the host still remembers,
 // the reading is attached: what the host remembers and hears is merged in, and the logs are read on to their ends. Then it is live. An event
-// that its cursor has passed is not told again. That events are missing is seen by the sequence of the one before, which each carries
-// (core/schema/event.capnp), and told as a gap: of events that are in no log once an origin while the past is read.
+// that its cursor has passed is not told again.
+//
+// What proves that nothing is missing is one rule. Each event carries the sequence of the one before it that its origin said under the prefix
+// that is subscribed (core/schema/event.capnp). Where that is not behind the newest that was passed of the origin, nothing is between. Else what is
+// between is told as missing, and only then the event: so all that is not behind the newest that was passed was given, told, or does not match.
+// But for two cases: what is read from a log lacks passing events, which is told once an origin while the past is read, or, who asks for none of
+// them, seen by type; and of who reads from now on what was said before the first event of an origin that is heard (accounts_for()).
 //
 // Of nodes whose logs cannot be had the past is what archives have. Where such a node is known, that is told as missing too: what it said in
 // its last moment no archive may have, and nobody knows how much that was. Where archives differ in how far back they go, the later
@@ -23,6 +28,7 @@
 
 #include "absl/status/statusor.h"
 #include "actors/reading/cursor.h"
+#include "actors/reading/log_page.h"
 #include "core/bus.h"
 #include "core/event.h"
 #include "core/message.h"
@@ -43,6 +49,8 @@ struct MissedEvents {
   std::string why;
   // Noticed by an event that was heard, not read: a log may have by now what is missing.
   bool heard = false;
+  // Perhaps all of them are passing events that were not asked for.
+  bool perhaps = false;
 };
 
 // Why a reading ends though its reader has not gone.
@@ -67,8 +75,8 @@ class ReadingHost {
 
   virtual ~ReadingHost() = default;
   // `then` runs later, once, unless the reading has been closed.
-  virtual void page(std::uint64_t reading, const Source& source, std::uint64_t from,
-                    const std::string& pattern, std::function<void(Page)> then) = 0;
+  virtual void page(std::uint64_t reading, const Source& source, LogQuestion question,
+                    std::function<void(Page)> then) = 0;
   virtual absl::StatusOr<Event> parse(Bytes bytes) = 0;
   // Every node that was ever heard of, and whether it shows a sign of life.
   virtual const std::map<std::string, bool>& nodes() const = 0;
@@ -94,12 +102,11 @@ class ReadingSink {
 // Thread-bound to its host, which outlives it, as the sink does.
 class Reading {
  public:
-  static constexpr std::size_t pending_max = 16384;  // heard while the past is still read
-
   struct Begin {
     Cursor cursor;
     bool past = false;
     std::optional<std::uint32_t> limit;
+    std::size_t pending_max = 16384;  // heard while the past is still read
   };
 
   Reading(std::uint64_t id, ReadingHost& host, ReadingSink& sink, Begin begin);
@@ -118,6 +125,8 @@ class Reading {
     const auto found = stands_.find(origin);
     return found == stands_.end() ? nullptr : &found->second;
   }
+  // Whether all of (after, up_to] of the gap was given, told as missing, or does not match.
+  bool accounts_for(const BusGap& gap) const;
   // Whether it may match volatile events, which are in no log.
   bool passing() const { return passing_; }
   bool done() const { return done_; }
@@ -149,11 +158,11 @@ class Reading {
   bool offer(std::string_view origin, Stand stand, const Told& told);
   bool tell_missing(const Event& event, bool heard);
   bool tell(const MissedEvents& missed);
+  std::vector<EventId> behind(const Source& source) const;
   std::optional<Stand> passed_before(const Event& event) const;
   std::size_t chain_tokens() const;
   std::string chain_of(const Event& event) const;
   void pass(const Event& event, bool told);
-  void note_heard(const Event& event);
   void end(std::optional<SlowReader> slow);
 
   const std::uint64_t id_;
@@ -163,16 +172,18 @@ class Reading {
   bool past_;
   const std::optional<std::uint32_t> limit_;
   const std::string prefix_;  // whole tokens that all of its topics begin with
+  const std::size_t pending_max_;
   const bool passing_;
+  const bool by_type_;  // others than those it asks for may be passing under the prefix
 
   // All origins, also those for which the cursor has no room, and those of before its start.
   std::map<std::string, Stand, std::less<>> stands_;
   // Those that were passed in the beginning, or told as missing since.
   std::map<std::string, Stand, std::less<>> floors_;
-  // What the host has heard since it was attached, also what does not match.
-  std::map<std::string, Stand, std::less<>> heard_;
-  // By origin and topic prefix: the newest event that came.
+  // By origin and topic prefix, where types count: the newest event that came.
   std::map<std::string, Stand, std::less<>> chains_;
+  // Of origins that were first heard from now on: what was before the first event. Nothing is known of what is not behind it.
+  std::map<std::string, Stand, std::less<>> begins_;
   std::map<Source, Log> logs_;
   struct Absent {
     std::string why;

@@ -1,64 +1,13 @@
 #include "actors/reading/follow.h"
 
-#include <set>
+#include <algorithm>
 
-#include "tests/actors/archive/archive_world.h"
+#include "tests/actors/archive/follow_world.h"
 
 namespace supercloud {
 namespace {
 
-using Names = std::vector<std::string>;
-
-// What a follower was given. It outlives the follower's node.
-struct Given {
-  std::vector<Event> events;
-  std::vector<MissedEvents> missed;
-  int live = 0;
-
-  Names subjects() const {
-    Names names;
-    for (const Event& event : events) names.push_back(event.subject());
-    return names;
-  }
-};
-
-class FollowTest : public ArchiveWorld {
- protected:
-  class Follower final : public Actor {
-   public:
-    Follower(FollowTest& test, Context& context, FollowOptions options, Given& given)
-        : follow_(
-              context, std::move(options),
-              {.on_event = [&given](const Event& event) { given.events.push_back(event); },
-               .on_gap = [&given](const MissedEvents& missed) { given.missed.push_back(missed); },
-               .on_live = [&given] { ++given.live; }}) {
-      test.follow = &follow_;
-    }
-    void receive(const Event& event) override { follow_.hear(event); }
-
-   private:
-    Follow follow_;
-  };
-
-  void follow_on(const std::string& name, FollowOptions options, Given& given) {
-    nodes.at(name)->node->spawn("follower", [this, options, &given](Context& context) {
-      return std::make_unique<Follower>(*this, context, options, given);
-    });
-  }
-  // And lets it come live.
-  Given& follow_on(const std::string& name, FollowOptions options) {
-    follow_on(name, std::move(options), given);
-    run(absl::Seconds(8));
-    EXPECT_EQ(given.live, 1);
-    return given;
-  }
-  static FollowOptions from(From from, std::string durable = {}) {
-    return {.pattern = Pattern::of("instance.>"), .from = from, .durable = std::move(durable)};
-  }
-
-  Given given;
-  Follow* follow = nullptr;
-};
+using FollowTest = FollowWorld;
 
 TEST_F(FollowTest,
        from_the_beginning_has_the_past_of_all_nodes_in_its_order_and_then_what_happens) {
@@ -129,6 +78,21 @@ TEST_F(FollowTest, newest_of_each_topic_comes_once_in_the_order_of_time_and_then
   say(a, "x");
   run(absl::Seconds(1));
   EXPECT_EQ(given.subjects(), (Names{"y", "x", "x", "x"}));
+}
+
+TEST_F(FollowTest, newest_of_more_topics_than_it_keeps_are_handed_out_without_breaking_the_order) {
+  TestNode& a = start("a");
+  for (const char* subject : {"x", "y", "x", "z", "y", "x"}) {
+    say(a, subject);
+    run(absl::Milliseconds(10));
+  }
+  start("late");
+  FollowOptions options = from(From::newest_of_topic());
+  options.topics_max = 2;
+  follow_on("late", options);
+  EXPECT_EQ(given.subjects(), (Names{"y", "x", "z", "y", "x"}))
+      << "the newest of two, and then all from the third on";
+  EXPECT_TRUE(std::ranges::is_sorted(given.events, {}, &Event::sequence));
 }
 
 TEST_F(FollowTest, has_from_an_archive_what_a_node_said_that_is_gone) {
@@ -254,9 +218,7 @@ TEST_F(FollowTest, tells_what_no_log_has) {
   options.pattern = Pattern::of("vm.dirty_rate.>");
   follow_on("reader", options);
   const auto rate = [&](const std::string& vm) {
-    publish(a, vm, [](schema::Payload::Builder payload) {
-      payload.initVmDirtyRate().setPagesPerSecond(1);
-    });
+    say_rate(a, vm);
     run(absl::Milliseconds(50));
   };
   rate("1");
@@ -291,64 +253,6 @@ TEST_F(FollowTest, has_from_the_log_what_the_bus_does_not_repair) {
   run(absl::Seconds(10));
   EXPECT_EQ(given.subjects(), (Names{"1", "2", "3", "4"})) << "found by the heartbeat";
   EXPECT_TRUE(given.missed.empty());
-}
-
-// Many interleavings: what is said before, during and after the join, over a network that loses, doubles and turns around.
-TEST_F(FollowTest, joins_without_hole_or_double_whatever_the_network_does) {
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    Random random(seed);
-    network.set_faults({.delay_max = absl::Milliseconds(30),
-                        .loss_per_million = 40'000,
-                        .duplicate_per_million = 100'000,
-                        .reorder_per_million = 100'000,
-                        .reorder_delay_max = absl::Milliseconds(100)});
-    const std::string a = absl::StrCat("a", seed), b = absl::StrCat("b", seed),
-                      late = absl::StrCat("late", seed);
-    for (const std::string& name : {a, b, late}) {
-      bus_options.gaps.repair = name != late;  // all that is lost has to come from logs
-      start(name);
-    }
-    Given told;
-    std::set<std::string> said;
-    const auto say_some = [&](Duration span) {
-      const Instant end = scheduler.now() + span;
-      while (scheduler.now() < end) {
-        const std::string name = random.chance(500'000) ? a : b;
-        const std::string subject = absl::StrCat(said.size());
-        said.insert(subject);
-        say(*nodes.at(name), subject);
-        run(absl::Milliseconds(random.between(1, 60)));
-      }
-    };
-    say_some(absl::Seconds(1));
-    FollowOptions options = from(From::beginning());
-    options.patience = absl::Milliseconds(random.between(0, 3000));
-    options.page_events = static_cast<std::uint32_t>(random.between(1, 20));
-    options.turn_events = static_cast<std::size_t>(random.between(1, 20));
-    options.recent_max = static_cast<std::size_t>(random.between(1, 50));
-    follow_on(late, options, told);
-    say_some(absl::Seconds(5));
-    network.calm();
-    run(absl::Seconds(15));
-    std::multiset<std::string> given_subjects;
-    std::map<std::string, std::uint64_t> last;
-    for (const Event& event : told.events) {
-      given_subjects.insert(event.subject());
-      EXPECT_LT(std::exchange(last[std::string(event.origin())], event.sequence()),
-                event.sequence())
-          << "seed " << seed << ": " << event.id().to_string();
-    }
-    EXPECT_EQ(told.live, 1) << "seed " << seed;
-    EXPECT_EQ(given_subjects, std::multiset<std::string>(said.begin(), said.end()))
-        << "seed " << seed;
-    // A node that does not answer for long is told of, and read later all the same.
-    for (const MissedEvents& missed : told.missed)
-      if (is_origin(missed.origin))
-        ADD_FAILURE() << "seed " << seed << ": " << missed.origin << " " << missed.after << " to "
-                      << missed.up_to.value_or(0) << " heard " << missed.heard << " " << missed.why;
-    for (const std::string& name : {a, b, late}) crash(name);
-    if (HasFailure()) return;
-  }
 }
 
 }  // namespace
