@@ -139,7 +139,9 @@ absl::StatusOr<std::uint64_t> RocksStreams::seek(const LogBeginning& beginning,
       position = since(origin, beginning.since);
     }
     if (!position.ok()) return position;
-    first = std::min(first, *position);
+    // Of its events none has a row: an earlier program, or make(), wrote none.
+    const bool no_row = *position == log_.end && !entry.tails.empty();
+    first = no_row ? RetainedPast::first : std::min(first, *position);
   }
   const auto kept = log_.past.first_kept([&](const RetainedPast::Kept& it) {
     const auto stand = stands.of(it.origin);

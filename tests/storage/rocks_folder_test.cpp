@@ -66,7 +66,17 @@ TEST_F(LogFolder, is_made_of_what_another_log_had_and_goes_on_from_there) {
   const RocksEventLogOptions options{.path = path_, .node = "node-a"};
   ASSERT_TRUE(RocksEventLog::make(options, image).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(RocksEventLog::make(options, image)));
-  auto log = open();
+  auto log = open_read_only();
+  ASSERT_TRUE(log.ok()) << log.status();
+  const auto late = scheduler_.wait<std::uint64_t>(
+      [&](Reply<std::uint64_t> reply) {
+        (*log)->seek({.behind = {}, .since = events[2].time()}, Pattern::of(">"), std::move(reply));
+      },
+      true);
+  ASSERT_TRUE(late.ok()) << late.status();
+  EXPECT_EQ(*late, 1) << "nobody has indexed it";
+  log->reset();
+  log = open();
   ASSERT_TRUE(log.ok()) << log.status();
   EXPECT_EQ((*log)->origin("node-a/executor").sequence_reserved, 3U);
   EXPECT_EQ((*log)->origin("node-a/executor").newest, events[2].time());
