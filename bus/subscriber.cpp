@@ -12,6 +12,7 @@ namespace {
 
 const std::string heartbeat_prefix = "node.heartbeat.";
 constexpr std::size_t orphans_max = 1024;
+constexpr std::size_t vain_parts_max = 64;  // of one archive, of what is missing of one origin
 
 }  // namespace
 
@@ -385,51 +386,79 @@ bool Subscriber::ask_archive(std::uint64_t id, std::string_view why) {
   if (orphans_.size() >= orphans_max && !orphans_.contains(origin)) orphans_.clear();
   Orphan& orphan = orphans_[origin];
   if (orphan.why.empty()) orphan.why = std::string(why);
+  if (std::exchange(orphan.question, id) != id) {
+    orphan.asked.clear();
+    orphan.found.clear();
+    orphan.through = repair.range.up_to;
+  }
   for (const auto& [node, publisher] : publishers_) {
     if (!publisher.expected || node == node_of(origin) || orphan.asked.contains(node) ||
-        without_archive_.contains(node))
+        orphan.given_up.contains(node) || without_archive_.contains(node))
       continue;
     repair.archive = node;
     ask(id);
     return true;
   }
-  return false;
+  return repair_from_archives(id);
 }
 
-// An archive may have less than the log had: nothing is known of what follows its last event.
 void Subscriber::archive_answered(std::uint64_t id, const absl::StatusOr<std::string>& answer) {
   const StreamRange range = repairs_[id].range;
-  const std::string node = repairs_[id].archive;
   const auto orphan = orphans_.find(range.origin);
   if (orphan == orphans_.end()) {  // its publisher is there again
     repairs_[id].archive.clear();
     return ask(id);
   }
+  if (orphan->second.question == id) take_part(range, repairs_[id].archive, answer, orphan->second);
+  give_up(id, std::string(orphan->second.why));
+}
+
+void Subscriber::take_part(const StreamRange& range, const std::string& node,
+                           const absl::StatusOr<std::string>& answer, Orphan& orphan) {
+  orphan.asked.insert(node);
+  if (!answer.ok()) {
+    if (absl::IsUnimplemented(answer.status())) without_archive_.insert(node);
+    orphan.given_up.insert(node);
+    return;
+  }
+  const absl::StatusOr<HistoryAnswer> part = decode_answer(*answer, range);
+  const absl::StatusOr<std::vector<Event>> events = events_of(part, range, node);
+  if (!events.ok()) {
+    receiver_->on_rejected(node, std::string(events.status().message()));
+    orphan.given_up.insert(node);
+    return;
+  }
+  if (events->empty() && part->through < range.up_to && ++orphan.vain[node] > vain_parts_max) {
+    orphan.given_up.insert(node);
+    return;
+  }
+  orphan.through = std::min(orphan.through, part->through);
+  for (const Event& event : *events) orphan.found.emplace(event.sequence(), event);
+  orphan.found.erase(orphan.found.upper_bound(orphan.through), orphan.found.end());
+}
+
+// An archive may have less than the log had: nothing is known of what follows their last event.
+bool Subscriber::repair_from_archives(std::uint64_t id) {
+  const StreamRange range = repairs_[id].range;
+  Orphan& orphan = orphans_[range.origin];
   std::vector<Event> events;
-  if (answer.ok()) {
-    auto told = events_of(decode_answer(*answer, range), range, node);
-    if (told.ok())
-      events = *std::move(told);
-    else
-      receiver_->on_rejected(node, std::string(told.status().message()));
-  } else if (absl::IsUnimplemented(answer.status())) {
-    without_archive_.insert(node);
-  }
-  if (events.empty()) {
-    orphan->second.asked.insert(node);
-    return give_up(id, std::string(orphan->second.why));
-  }
+  for (auto& [sequence, event] : std::exchange(orphan.found, {}))
+    events.push_back(std::move(event));
+  const bool all = orphan.through == range.up_to;
+  if (all && events.empty()) return false;
   repairs_.erase(id);
-  orphan->second.goes_on = false;
-  const std::uint64_t through = events.back().sequence();
-  const absl::Status taken = detector_.repaired(
-      id, std::move(events), through, scheduler_.clock().now(),
-      absl::StrCat(orphan->second.why, ", and the archive of ", node, " does not have it"));
-  if (!taken.ok()) receiver_->on_rejected(node, std::string(taken.message()));
+  orphan.goes_on = false;
+  const std::uint64_t through = all ? events.back().sequence() : orphan.through;
+  const absl::Status taken =
+      detector_.repaired(id, std::move(events), through, scheduler_.clock().now(),
+                         absl::StrCat(orphan.why, ", and no archive that answers has it"));
+  if (!taken.ok())
+    receiver_->on_rejected(std::string(node_of(range.origin)), std::string(taken.message()));
   drain();
   // What is missing later is asked of its publisher first, again.
   const auto done = orphans_.find(range.origin);
   if (done != orphans_.end() && !done->second.goes_on) orphans_.erase(done);
+  return true;
 }
 
 void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {

@@ -21,7 +21,8 @@
 namespace supercloud {
 
 // How long a subscriber tries to get from a publisher's log what it misses. What follows of that origin waits. Then, and when its log does not know
-// the origin, those that are heard are asked one after another whether they have an archive with it.
+// the origin, those that are heard are asked one after another whether they have an archive with it. Archives keep unequally much: each is asked for
+// each part, and what is in none of them is missing.
 struct RepairTimes {
   Duration answer_max = absl::Seconds(2);  // for one question
   Duration retry = absl::Milliseconds(250);
@@ -123,8 +124,15 @@ class Subscriber {
   // Of an origin whose publisher cannot be asked, while archives are.
   struct Orphan {
     std::string why;
-    bool goes_on = false;                      // more is missing than an archive had in one answer
-    std::set<std::string, std::less<>> asked;  // nodes whose archives have no more of it
+    bool goes_on = false;  // more is missing than archives had in one answer each
+    // Nodes that do not answer, or get nowhere; and how many empty parts each has answered with.
+    std::set<std::string, std::less<>> given_up;
+    std::map<std::string, std::size_t, std::less<>> vain;
+    std::uint64_t question = 0;
+    // Of that: who was asked, and what was answered, by sequence. They have no more of it up to `through`.
+    std::set<std::string, std::less<>> asked;
+    std::map<std::uint64_t, Event> found;
+    std::uint64_t through = 0;
   };
 
   void change(const std::string& prefix, Subscription& subscription, bool was_active);
@@ -150,6 +158,10 @@ class Subscriber {
   // False: nobody is left to be asked.
   bool ask_archive(std::uint64_t id, std::string_view why);
   void archive_answered(std::uint64_t id, const absl::StatusOr<std::string>& answer);
+  void take_part(const StreamRange& range, const std::string& node,
+                 const absl::StatusOr<std::string>& answer, Orphan& orphan);
+  // With what all archives together have. False: nothing.
+  bool repair_from_archives(std::uint64_t id);
   absl::StatusOr<Event> parse(std::string_view bytes);
   // The events of an answer from `node`, as far as they are admitted.
   absl::StatusOr<std::vector<Event>> events_of(const absl::StatusOr<HistoryAnswer>& part,

@@ -85,6 +85,10 @@ void BusProcess::on_history(StreamRange range, Reply<StreamPart> reply) {
   ++asked;
   if (!keeps_log) return reply(absl::UnimplementedError("there is no log"));
   StreamPart part{.events = {}, .through = range.up_to};
+  if (range.after < nothing_to) {
+    part.through = std::min(nothing_to, range.up_to);
+    return reply(std::move(part));
+  }
   for (const Event& event : log) {
     const std::uint64_t sequence = event.sequence();
     if (event.origin() != range.origin || event.incarnation() != range.incarnation ||

@@ -89,6 +89,7 @@ class BusProcess final : public BusReceiver {
   std::vector<Event> log;
   std::vector<Event> checkpoints;  // that it has of them
   std::size_t asked = 0;           // how often for what is in it
+  std::uint64_t nothing_to = 0;    // up to where it answers first that there is nothing
   std::vector<Event> events;
   std::vector<BusGap> gaps;
   std::vector<std::string> rejected;

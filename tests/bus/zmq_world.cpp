@@ -262,7 +262,7 @@ class ZmqWorld final : public BusWorld {
     return seeds;
   }
   static std::shared_ptr<const Trust> trust() {
-    Trust trust = test_trust({"a", "b", "c", "link", "liar", "hub-left", "hub-right"});
+    Trust trust = test_trust({"a", "b", "c", "d", "link", "liar", "hub-left", "hub-right"});
     for (const char* hub : {"hub-left", "hub-right"}) trust.rights.grant(hub, all_rights(true));
     return std::make_shared<const Trust>(std::move(trust));
   }
