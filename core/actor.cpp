@@ -26,6 +26,8 @@ void Context::subscribe(const Pattern& pattern, std::function<void()> ready) {
 }
 void Context::unsubscribe(const Pattern& pattern) { cell_.unsubscribe(pattern); }
 
+void Context::on_gap(std::function<void(const BusGap&)> then) { cell_.on_gap(std::move(then)); }
+
 Draft Context::draft(std::string_view subject, std::string_view tenant) {
   return pool().draft(subject, tenant);
 }

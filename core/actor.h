@@ -57,6 +57,10 @@ class Context {
   // Ends one subscribe() of the same pattern. What is in the mailbox already still comes.
   void unsubscribe(const Pattern& pattern);
 
+  // `then` runs, as a turn, when it is known what this node missed and will not be given of what its actors subscribe to, this one or others: in its
+  // place, before what its origin said later, but for what the node refused. All nodes hear of it as bus.gap, later.
+  void on_gap(std::function<void(const BusGap&)> then);
+
   // An event about `subject` (a VM, a node, a place: any text, encoded into a topic token).
   Draft draft(std::string_view subject, std::string_view tenant = default_tenant);
   // Fills in id, time, cause and root, and sends it on by its type's delivery class. `logged`, if given, runs when the event

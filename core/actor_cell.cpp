@@ -72,6 +72,7 @@ void ActorCell::clear() {
   ++generation_;
   for (auto& [token, wait] : waits_) runtime_.seams().scheduler.cancel(wait.timer);
   waits_.clear();
+  gap_turns_.clear();
   runtime_.index().remove_all(*this);
 }
 
@@ -145,6 +146,13 @@ bool ActorCell::enqueue_request(Message<schema::Request> request, Answer answer)
     actor_->serve(std::move(request), std::move(answer));
   });
   return true;
+}
+
+void ActorCell::tell_gap(const BusGap& gap) {
+  if (gap_turns_.empty()) return;
+  enqueue_task(Event(), [this, gap] {
+    for (std::size_t i = 0; i < gap_turns_.size(); ++i) gap_turns_[i](gap);
+  });
 }
 
 void ActorCell::take(Mail& mail) {

@@ -42,12 +42,14 @@ class ActorCell {
   void enqueue(const Event& event);
   // False: the mailbox is full.
   [[nodiscard]] bool enqueue_request(Message<schema::Request> request, Answer answer);
+  void tell_gap(const BusGap& gap);
   // Mail out of the queue: one turn.
   void take(Mail& mail);
 
   // The Context's side.
   void subscribe(const Pattern& pattern, std::function<void()> ready);
   void unsubscribe(const Pattern& pattern);
+  void on_gap(std::function<void(const BusGap&)> then) { gap_turns_.push_back(std::move(then)); }
   Event publish(Draft draft, std::function<void(absl::Status)> logged);
   TimerId at(Instant when, Task task);
   void cancel(std::uint64_t token);
@@ -89,6 +91,7 @@ class ActorCell {
   std::uint64_t last_token_ = 0;
   std::map<std::uint64_t, Wait> waits_;
   std::vector<Pattern> subscriptions_;
+  std::vector<std::function<void(const BusGap&)>> gap_turns_;
   std::deque<Instant> failures_;  // within the restart window; its own ones only
   std::deque<Instant> outages_;   // the same, of what it stands on
   bool own_fault_ = false;        // of failure_, whatever its code says

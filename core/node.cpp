@@ -282,6 +282,7 @@ void Node::on_peer(std::string node, bool alive) {
 // ---- the node's own events -----------------------------------------------------------------------------------------
 
 void Node::State::report_gap(const BusGap& gap) {
+  for (const auto& cell : cells) cell->tell_gap(gap);
   runtime.report([name = runtime.options().name, gap](schema::Payload::Builder payload) {
     auto said = payload.initBusGap();
     said.setSubscriber(name);

@@ -43,8 +43,9 @@ Follow::Follow(Context& context, FollowOptions options, FollowCallbacks callback
       prefix_(options_.pattern.wire_prefix()),
       began_(context.time()) {
   nodes_[context_.node()] = true;
-  for (const char* pattern : {"node.joined.>", "node.capacity.>", "bus.gap.>"})
+  for (const char* pattern : {"node.joined.>", "node.capacity.>"})
     context_.subscribe(Pattern::of(pattern));
+  context_.on_gap([this](const BusGap& gap) { note_gap(gap); });
   context_.subscribe(Pattern::of(prefix_ + ">"), [this] {
     if (!options_.durable.empty()) return find_position();
     if (options_.from.kind_ == From::Kind::now) return open();
@@ -172,7 +173,6 @@ void Follow::ask(const Address& to, Message<schema::Request> request, std::uint3
 
 void Follow::hear(const Event& event) {
   note_node(event);
-  note_gap(event);
   if (!event.topic().starts_with(prefix_)) return;
   if (reading_ != nullptr && reading_->attached())
     return drive([&] {
@@ -209,21 +209,11 @@ void Follow::look_again() {
   });
 }
 
-void Follow::note_gap(const Event& event) {
-  if (event.type() != schema::Payload::BUS_GAP || node_of(event.origin()) != context_.node())
-    return;
-  const auto said = event.payload().getBusGap();
-  const std::string prefix = str(said.getPrefix());
-  if (!prefix.starts_with(prefix_) && !prefix_.starts_with(prefix)) return;
-  if (reading_ == nullptr) return;  // then the logs are still to be read
-  BusGap gap{.origin = str(said.getOrigin()),
-             .incarnation = said.getIncarnation(),
-             .prefix = prefix,
-             .after = said.getAfter(),
-             .up_to = said.getUpTo(),
-             .why = str(said.getDone())};
-  if (reading_->accounts_for(gap)) return;
-  gaps_.push_back({std::move(gap), round_});
+void Follow::note_gap(const BusGap& gap) {
+  if (!gap.prefix.starts_with(prefix_) && !prefix_.starts_with(gap.prefix)) return;
+  // Without one, the logs are still to be read.
+  if (reading_ == nullptr || reading_->accounts_for(gap)) return;
+  gaps_.push_back({gap, round_});
   if (gaps_.size() > gaps_max) gaps_.pop_front();
   look_again();
 }

@@ -132,7 +132,7 @@ class Follow final : private ReadingHost, private ReadingSink {
   // A call of the reading, and what follows from it.
   void drive(absl::FunctionRef<void()> call);
   void note_node(const Event& event);
-  void note_gap(const Event& event);
+  void note_gap(const BusGap& gap);
   // Reads the logs again, a little later: one time for all that calls for it until then.
   void look_again();
   // After its node's log has been read.

@@ -303,6 +303,22 @@ TEST_F(RemoteEvents, FromTheFutureAreDroppedAndReportedAtMostEveryTenSeconds) {
   EXPECT_EQ(after, 100U);
 }
 
+TEST_F(RemoteEvents, AGapIsToldInItsPlace) {
+  std::vector<std::string> told;
+  Context& a = spawn("a", {"migration.>"}, [&](Context&, const Event& event) {
+    told.push_back(absl::StrCat(event.sequence()));
+  });
+  a.on_gap([&](const BusGap& gap) { told.push_back(absl::StrCat("gap to ", gap.up_to)); });
+  run();
+  bus->receiver->on_event(remote(scheduler.wall()));
+  bus->receiver->on_gap({"beta/executor", 1, "migration.", 1, 3});
+  sequence_ = 3;
+  bus->receiver->on_event(remote(scheduler.wall()));
+  EXPECT_TRUE(told.empty()) << "in turns of their own";
+  run();
+  EXPECT_EQ(told, (std::vector<std::string>{"1", "gap to 3", "4"}));
+}
+
 TEST_F(RemoteEvents, GapsAndRejectedBytesBecomeEventsOfTheNode) {
   bus->receiver->on_gap({"beta/executor", 3, "vm.", 7, 9});
   bus->receiver->on_rejected("127.0.0.1:9", "not an event");
