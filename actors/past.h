@@ -1,16 +1,19 @@
 // What has happened in the cluster, for actors that need facts of other nodes too: this node's log first, then the log of every
 // other node that shows a sign of life, and what archives have kept of nodes that are gone (actors/archive/archive.h). Every node that is
 // heard is asked for its archive, too, once: few have one. Facts come more than once and not in the order of time between nodes: whoever
-// reads them here applies each once, by its domain key.
+// reads them here applies each once, by its domain key. So what the bus could not give is read from its node's log, too.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/actor.h"
+#include "core/hybrid_clock.h"
 
 namespace supercloud {
 
@@ -53,6 +56,17 @@ class Past {
   void read_own(std::size_t pattern);
   void read_once(const Source& source);
   void read_from(const Source& source, std::size_t pattern, std::uint64_t from);
+  // What the bus could not give, of one node.
+  struct Missed {
+    std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> behind;  // by origin
+    std::set<std::size_t> patterns;
+    HybridTime since;  // nothing older is missed of other origins
+  };
+  void note_missed(const BusGap& gap);
+  void look_for(const std::string& node, const Missed& missed, std::size_t pattern,
+                std::uint64_t from);
+  // The events of a page of a node's log, or an archive's.
+  void take(const Source& source, schema::Response::LogPage::Reader page);
   void check();
 
   Context& context_;
@@ -62,7 +76,8 @@ class Past {
   Instant started_;
   bool own_ = false;
   std::map<Source, State> sources_;
-  std::optional<Instant> heard_;  // the newest node of them, for the first time
+  std::map<std::string, Missed> missed_;  // by node, to be looked for soon
+  std::optional<Instant> heard_;          // the newest node of them, for the first time
   std::vector<std::function<void()>> waiting_;
   TimerId timer_ = 0;
 };

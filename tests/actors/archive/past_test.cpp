@@ -64,6 +64,21 @@ TEST_F(PastTest, asks_no_archive_unless_it_is_told_to) {
   EXPECT_EQ(read, Names{});
 }
 
+// Regression: what was lost behind the reading of its node's log, and no more repaired, was never read.
+TEST_F(PastTest, has_what_the_bus_lost_and_could_not_give_in_its_place) {
+  TestNode& a = start("a");
+  say(a, "before");
+  bus_options.gaps.repair = false;
+  start("late");
+  ask_on("late", {.patterns = {"instance.>"}});
+  network.block("a", "late");
+  say(a, "lost");
+  run(absl::Milliseconds(50));
+  network.unblock("a", "late");
+  run(absl::Seconds(5));
+  EXPECT_EQ(read, (Names{"before", "lost"}));
+}
+
 TEST_F(PastTest, takes_of_a_nodes_log_what_that_node_said) {
   TestNode& a = start("a");
   const Event real = say(a, "real");
