@@ -93,6 +93,54 @@ TEST_F(LogFolder, is_made_of_what_another_log_had_and_goes_on_from_there) {
     EXPECT_EQ(bytes_of(page->events[i]), bytes_of(events[i]));
 }
 
+// Regression: a look for the tail of an origin that is gone went through all that others have said since.
+TEST_F(LogFolder, looks_no_further_for_an_origin_than_its_newest_event) {
+  {
+    const auto log = open();
+    ASSERT_TRUE(log.ok()) << log.status();
+    ASSERT_TRUE(append(**log, 1).ok());
+    ASSERT_TRUE(append(**log, 2).ok());
+  }
+  {
+    const auto folder =
+        RocksFolder::open({.path = path_,
+                           .kind = "event log",
+                           .format = 2,
+                           .owner = "node-a",
+                           .families = {{"events", true}, {"origins"}, {"streams", true}}});
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    RocksChanges trap;
+    trap.put(0, to_big_endian(3), "whoever looks at this notices that it is no event");
+    ASSERT_TRUE((*folder)->commit(trap).ok());
+  }
+  const auto log = open();
+  ASSERT_TRUE(log.ok()) << log.status();
+  const auto ask = [&](std::uint64_t after, const std::string& prefix) {
+    return scheduler_.wait<StreamPart>(
+        [&](Reply<StreamPart> reply) {
+          (*log)->read_stream({"node-a/executor", 1, {prefix}, after, 9}, 1 << 20,
+                              std::move(reply));
+        },
+        true);
+  };
+  for (const std::uint64_t after : {0, 1, 2}) {
+    const auto part = ask(after, "vm.");
+    ASSERT_TRUE(part.ok()) << part.status();
+    EXPECT_EQ(part->events.size(), 2 - after);
+    EXPECT_EQ(part->through, 9U);
+  }
+  const auto nothing = ask(0, "spot.");
+  ASSERT_TRUE(nothing.ok()) << nothing.status();
+  EXPECT_EQ(nothing->through, 9U);
+  EXPECT_TRUE(absl::IsDataLoss(
+      scheduler_
+          .wait<LogPage>(
+              [&](Reply<LogPage> reply) { (*log)->read(0, Pattern::of(">"), 9, std::move(reply)); },
+              true)
+          .status()))
+      << "it is there";
+}
+
 TEST_F(LogFolder, admits_one_writer_and_names_the_process) {
   auto first = open();
   ASSERT_TRUE(first.ok()) << first.status();
