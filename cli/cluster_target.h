@@ -72,14 +72,17 @@ class ClusterClient {
 
 // All events of a cluster that match, in the order of (time, id), each once: from its running nodes over the bus, of the others
 // from their logs, and from archives what no log has any more. A node that can be read neither way is named on stderr. `pool` outlives
-// the events. `forgetful`, if given, is told the logs and archives that no longer keep all of their beginning.
+// the events. `forgetful`, if given, is told the logs and archives that no longer keep all of their beginning. Of what is older than `since` some
+// may be left out, which is not read then.
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
                                                 EventPool& pool,
-                                                std::vector<std::string>* forgetful = nullptr);
+                                                std::vector<std::string>* forgetful = nullptr,
+                                                HybridTime since = {});
 // The same over a client that is there already; null: offline only.
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
                                                 EventPool& pool, ClusterClient* client,
-                                                std::vector<std::string>* forgetful = nullptr);
+                                                std::vector<std::string>* forgetful = nullptr,
+                                                HybridTime since = {});
 // A line that says so; empty where there are none.
 std::string begins_later(const std::vector<std::string>& forgetful);
 

@@ -91,10 +91,12 @@ class Follower {
  private:
   int past(const Interrupt& interrupt) {
     std::vector<std::string> forgetful;
-    auto history = read_history(target_, Pattern::of(">"), client_.pool(), &client_, &forgetful);
+    const absl::Time now = absl::Now();
+    const auto history = read_past(arguments_, filter_, now, [&](HybridTime since) {
+      return read_history(target_, Pattern::of(">"), client_.pool(), &client_, &forgetful, since);
+    });
     if (!history.ok()) return complain(history.status(), exit_unreachable);
     if (arguments_.since == "start") std::cerr << begins_later(forgetful);
-    const absl::Time now = absl::Now();
     // Nothing so far is no reason to end, an event that does not exist is.
     const auto since = parse_since(arguments_.since, now, *history);
     if (!since.ok())
@@ -148,7 +150,10 @@ int run_events(const EventsArguments& arguments, const Program& program) {
   if (arguments.follow) std::cerr << "the cluster does not run: what its logs have, and no more\n";
   EventPool pool;
   std::vector<std::string> forgetful;
-  const auto history = read_history(*target, Pattern::of(">"), pool, &forgetful);
+  const absl::Time now = absl::Now();
+  const auto history = read_past(arguments, *filter, now, [&](HybridTime since) {
+    return read_history(*target, Pattern::of(">"), pool, &forgetful, since);
+  });
   if (!history.ok()) return complain(history.status(), exit_unreachable);
   if (arguments.since.empty() || arguments.since == "start") std::cerr << begins_later(forgetful);
   const Interrupt interrupt;
@@ -159,10 +164,23 @@ int run_events(const EventsArguments& arguments, const Program& program) {
                    began + since_first - loop.clock().now());
     return !interrupt.requested() && std::cout.good();
   };
-  return print_history(*history, arguments, absl::Now(), pace, std::cout, std::cerr);
+  return print_history(*history, arguments, now, pace, std::cout, std::cerr);
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<Event>> read_past(
+    const EventsArguments& arguments, const EventFilter& filter, absl::Time now,
+    absl::FunctionRef<absl::StatusOr<std::vector<Event>>(HybridTime since)> read) {
+  const auto since = parse_since(arguments.since, now, {});
+  if (!since.ok() || since->value == 0) return read({});
+  auto late = read(*since);
+  if (!late.ok()) return late;
+  std::erase_if(*late, [&](const Event& event) { return event.time() < *since; });
+  const bool any =
+      std::ranges::any_of(*late, [&](const Event& event) { return filter.takes(event); });
+  return any ? std::move(late) : read({});
+}
 
 absl::StatusOr<double> parse_replay_speed(std::string_view said) {
   if (said == "max") return 0;

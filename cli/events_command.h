@@ -7,9 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "cli/program.h"
 #include "core/event.h"
+#include "core/hybrid_clock.h"
 #include "core/time.h"
 #include "core/topic.h"
 
@@ -49,6 +51,12 @@ class EventFilter {
 // (short, the beginning of that, or full). InvalidArgument: it is none of these, or several events begin so; NotFound: no event does.
 absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
                                        const std::vector<Event>& history);
+
+// The events to be printed, and perhaps others: where they begin at a time, `read` is asked for no more, unless none matches, and what there is instead
+// is to be told.
+absl::StatusOr<std::vector<Event>> read_past(
+    const EventsArguments& arguments, const EventFilter& filter, absl::Time now,
+    absl::FunctionRef<absl::StatusOr<std::vector<Event>>(HybridTime since)> read);
 
 // One line: event_line(), or JSON.
 void print_event(const Event& event, bool json, bool dated, std::ostream& out);

@@ -6,10 +6,13 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/reading/log_page.h"
+#include "bus/checkpoint.h"
 #include "cli/cluster_target.h"
+#include "cli/trust_file.h"
 #include "storage/rocks_event_log.h"
 
 namespace supercloud {
@@ -18,6 +21,12 @@ namespace {
 constexpr std::uint32_t page_events = 1000;
 constexpr Duration page_deadline = absl::Seconds(5);
 constexpr Duration offline_deadline = absl::Minutes(1);
+
+// Of events.
+struct Wanted {
+  Pattern pattern;
+  HybridTime since;
+};
 
 // What a node can be asked for.
 struct Kept {
@@ -33,11 +42,13 @@ struct Read {
   bool begins_later = false;  // it no longer keeps all of its beginning
 };
 
-absl::Status read_live(const NodeEntry& node, const Kept& kept, const Pattern& pattern,
+absl::Status read_live(const NodeEntry& node, const Kept& kept, const Wanted& wanted,
                        EventPool& pool, ClusterClient& client, Read& read_so_far) {
   std::uint64_t from = 0;
   while (true) {
-    const auto request = read_log_request({.from = from, .pattern = pattern.text()}, page_events);
+    const auto request = read_log_request(
+        {.from = from, .pattern = wanted.pattern.text(), .behind = {}, .since = wanted.since},
+        page_events);
     const auto response = client.ask({node.name, kept.actor}, request, page_deadline);
     if (!response.ok()) return response.status();
     if (!response->reader().isLog())
@@ -58,7 +69,16 @@ absl::Status read_live(const NodeEntry& node, const Kept& kept, const Pattern& p
   }
 }
 
-absl::Status read_offline(const NodeEntry& node, const Kept& kept, const Pattern& pattern,
+template <class T>
+absl::StatusOr<T> wait_for(EventLoop& loop, absl::FunctionRef<void(Reply<T>)> call) {
+  auto answer = std::make_shared<std::optional<absl::StatusOr<T>>>();
+  call(Reply<T>(far_future, [answer](absl::StatusOr<T> value) { *answer = std::move(value); }));
+  loop.run_until([&] { return answer->has_value(); }, offline_deadline);
+  if (!answer->has_value()) return absl::InternalError("the log did not answer");
+  return *std::move(*answer);
+}
+
+absl::Status read_offline(const NodeEntry& node, const Kept& kept, const Wanted& wanted,
                           EventPool& pool, Read& read_so_far) {
   EventLoop loop;
   RocksEventLogOptions options;
@@ -66,17 +86,17 @@ absl::Status read_offline(const NodeEntry& node, const Kept& kept, const Pattern
   options.node = node.name;
   auto log = RocksEventLog::open_read_only(loop, pool, options);
   if (!log.ok()) return log.status();
-  std::uint64_t from = 0;
+  const auto begin = wait_for<std::uint64_t>(loop, [&](Reply<std::uint64_t> reply) {
+    (*log)->seek({.behind = {}, .since = wanted.since}, wanted.pattern, std::move(reply));
+  });
+  if (!begin.ok()) return begin.status();
+  std::uint64_t from = *begin;
   while (true) {
-    auto answer = std::make_shared<std::optional<absl::StatusOr<LogPage>>>();
-    (*log)->read(from, pattern, page_events,
-                 Reply<LogPage>(far_future, [answer](absl::StatusOr<LogPage> page) {
-                   *answer = std::move(page);
-                 }));
-    loop.run_until([&] { return answer->has_value(); }, offline_deadline);
-    if (!answer->has_value()) return absl::InternalError("the log did not answer");
-    if (!(*answer)->ok()) return (*answer)->status();
-    LogPage& page = ***answer;
+    auto read = wait_for<LogPage>(loop, [&](Reply<LogPage> reply) {
+      (*log)->read(from, wanted.pattern, page_events, std::move(reply));
+    });
+    if (!read.ok()) return read.status();
+    LogPage& page = *read;
     read_so_far.events.insert(read_so_far.events.end(),
                               std::make_move_iterator(page.events.begin()),
                               std::make_move_iterator(page.events.end()));
@@ -87,15 +107,15 @@ absl::Status read_offline(const NodeEntry& node, const Kept& kept, const Pattern
 }
 
 // From the running node, else from its disk. NotFound: there is none. `forgetful` as read_history().
-absl::Status read_kept(const NodeEntry& node, const Kept& kept, const Pattern& pattern,
+absl::Status read_kept(const NodeEntry& node, const Kept& kept, const Wanted& wanted,
                        EventPool& pool, ClusterClient* client, std::vector<Event>& events,
                        std::vector<std::string>* forgetful) {
   Read read;
   absl::Status done = absl::UnavailableError("not asked");
-  if (node.alive && client != nullptr) done = read_live(node, kept, pattern, pool, *client, read);
+  if (node.alive && client != nullptr) done = read_live(node, kept, wanted, pool, *client, read);
   if (!done.ok()) {
     read = Read();
-    done = read_offline(node, kept, pattern, pool, read);
+    done = read_offline(node, kept, wanted, pool, read);
   }
   if (done.ok()) {
     events.insert(events.end(), std::make_move_iterator(read.events.begin()),
@@ -111,14 +131,51 @@ absl::Status read_kept(const NodeEntry& node, const Kept& kept, const Pattern& p
   return absl::IsNotFound(done) ? absl::UnavailableError(done.message()) : done;
 }
 
-// What archives have; most of it is in logs, too.
-void read_archives(const ClusterTarget& target, const Pattern& pattern, EventPool& pool,
+// Leaves what the archive's checkpoints prove to be what their nodes have said.
+void keep_proven_of(const Kept& archive, const NodeEntry& node, const Trust& trust,
+                    HybridTime since, EventPool& pool, ClusterClient* client,
+                    std::vector<Event>& kept) {
+  std::vector<Event> checkpoints;
+  read_kept(node, archive, {Pattern::of("bus.checkpoint.>"), since}, pool, client, checkpoints,
+            nullptr)
+      .IgnoreError();
+  const std::size_t all = kept.size();
+  const absl::Status proven = keep_proven(trust, checkpoints, kept);
+  if (!proven.ok())
+    std::fprintf(stderr, "%s: its archive is not to be believed: %s\n", node.name.c_str(),
+                 std::string(proven.message()).c_str());
+  if (kept.size() < all)
+    std::fprintf(stderr, "%s: of %zu events in its archive %zu are not proven, and left out\n",
+                 node.name.c_str(), all, all - kept.size());
+}
+
+// What archives have; most of it is in logs, too. Where the bus has keys, what is proven.
+void read_archives(const ClusterTarget& target, const Wanted& wanted, EventPool& pool,
                    ClusterClient* client, std::vector<Event>& events,
                    std::vector<std::string>* forgetful) {
+  std::optional<Trust> trust;
+  if (!target.trust.empty()) {
+    absl::StatusOr<Trust> read = read_trust(target.trust);
+    if (!read.ok()) {
+      std::fprintf(stderr, "archives are not believed: %s\n",
+                   std::string(read.status().message()).c_str());
+      return;
+    }
+    trust = *std::move(read);
+  }
   for (const NodeEntry& node : target.nodes) {
     const Kept archive{"archive", "archive", node.log.parent_path() / archive_folder, true};
+    std::vector<Event> kept;
     // What cannot be read of them is told by then.
-    read_kept(node, archive, pattern, pool, client, events, forgetful).IgnoreError();
+    read_kept(node, archive, wanted, pool, client, kept, forgetful).IgnoreError();
+    // No other lists a checkpoint, and what it is good for is to prove.
+    std::erase_if(kept, [&](const Event& event) {
+      return trust && event.type() == schema::Payload::BUS_CHECKPOINT;
+    });
+    if (trust && !kept.empty())
+      keep_proven_of(archive, node, *trust, wanted.since, pool, client, kept);
+    events.insert(events.end(), std::make_move_iterator(kept.begin()),
+                  std::make_move_iterator(kept.end()));
   }
 }
 
@@ -126,24 +183,27 @@ void read_archives(const ClusterTarget& target, const Pattern& pattern, EventPoo
 
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
                                                 EventPool& pool,
-                                                std::vector<std::string>* forgetful) {
+                                                std::vector<std::string>* forgetful,
+                                                HybridTime since) {
   std::unique_ptr<ClusterClient> client;
   if (target.running) {
     if (auto connected = ClusterClient::connect(target); connected.ok())
       client = *std::move(connected);
   }
-  return read_history(target, pattern, pool, client.get(), forgetful);
+  return read_history(target, pattern, pool, client.get(), forgetful, since);
 }
 
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
                                                 EventPool& pool, ClusterClient* client,
-                                                std::vector<std::string>* forgetful) {
+                                                std::vector<std::string>* forgetful,
+                                                HybridTime since) {
+  const Wanted wanted{pattern, since};
   std::vector<Event> events;
   std::size_t read = 0;
   absl::Status trouble;
   for (const NodeEntry& node : target.nodes) {
     const absl::Status done =
-        read_kept(node, {"log", "log", node.log}, pattern, pool, client, events, forgetful);
+        read_kept(node, {"log", "log", node.log}, wanted, pool, client, events, forgetful);
     // A node that was registered and ended before it had a log has nothing to tell.
     if (absl::IsNotFound(done)) continue;
     if (done.ok())
@@ -151,7 +211,7 @@ absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, con
     else
       trouble = done;
   }
-  read_archives(target, pattern, pool, client, events, forgetful);
+  read_archives(target, wanted, pool, client, events, forgetful);
   if (read == 0 && events.empty() && !trouble.ok()) return trouble;
   const auto key = [](const Event& event) {
     return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());

@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <sstream>
 #include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bus/checkpoint.h"
 #include "cli/cluster_target.h"
 #include "cli/events_command.h"
 #include "cli/interrupt.h"
@@ -70,6 +72,33 @@ TEST_F(EventsTest, from_when_can_be_said_in_four_ways) {
   EXPECT_EQ(ask("", "zz").code, exit_usage);
   EXPECT_EQ(ask("", "2027-01-15T15:00:00Z").code, exit_no_match);
   EXPECT_THAT(ask("", "2027-01-15T15:00:00Z").err, HasSubstr("5 before"));
+}
+
+TEST_F(EventsTest, no_more_is_read_than_there_is_to_tell) {
+  const absl::Time now = Told::start() + absl::Minutes(4);
+  std::vector<HybridTime> asked;
+  const auto read = [&](const std::string& pattern, const std::string& since) {
+    asked.clear();
+    const auto events =
+        read_past({.pattern = pattern, .since = since}, *EventFilter::make(pattern), now,
+                  [&](HybridTime from) -> absl::StatusOr<std::vector<Event>> {
+                    asked.push_back(from);
+                    return told_.events();  // a log may give more than it is asked for
+                  });
+    EXPECT_TRUE(events.ok()) << events.status();
+    return events->size();
+  };
+  EXPECT_EQ(read("", "2m"), 4U);
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0], HybridTime::at(now - absl::Minutes(2)));
+  const std::size_t all = told_.events().size();
+  EXPECT_EQ(read("spot.>", "1m"), all) << "what was before is told in its place";
+  EXPECT_EQ(asked.size(), 2U);
+  for (const std::string since : {"", "start", "an-id", "00ab"}) {
+    EXPECT_EQ(read("", since), all);
+    ASSERT_EQ(asked.size(), 1U);
+    EXPECT_EQ(asked[0], HybridTime{});
+  }
 }
 
 TEST_F(EventsTest, what_is_past_can_be_told_in_its_time) {
@@ -183,6 +212,58 @@ TEST(History, says_whose_log_begins_later) {
   EXPECT_EQ(forgetful, std::vector<std::string>{"the log of node-b"});
   EXPECT_THAT(begins_later(forgetful), HasSubstr("the log of node-b begins later"));
   EXPECT_EQ(begins_later({}), "");
+}
+
+// An archive could make up what others have said.
+TEST(History, takes_from_an_archive_what_is_proven_where_the_bus_has_keys) {
+  const TemporaryFolder folder;
+  DrivenScheduler scheduler;
+  EventPool pool;
+  NodeEntry node;
+  node.name = "node-a";
+  node.log = folder.path() / "node-a" / "log";
+  const auto key = KeyPair::generate();
+  std::vector<Event> said = {stored_event(pool, 1, "web1", "node-b/executor"),
+                             stored_event(pool, 2, "web1", "node-b/executor")};
+  Draft draft = KeyNotary(pool, "node-b", key).checkpoint(said);
+  Envelope envelope;
+  envelope.origin = "node-b/log";
+  envelope.incarnation = 1;
+  envelope.sequence = 1;
+  envelope.time = said[1].time();
+  const Event checkpoint = *std::move(draft).seal(envelope);
+  const Event made_up = stored_event(pool, 3, "web1", "node-b/executor");
+  {
+    const std::string path = (node.log.parent_path() / archive_folder).string();
+    const auto log = RocksEventLog::open(scheduler, pool, {.path = path, .node = "node-a"});
+    ASSERT_TRUE(log.ok()) << log.status();
+    const auto done = scheduler.wait<Done>(
+        [&](Reply<Done> reply) {
+          (*log)->append({said[0], said[1], checkpoint, made_up}, std::nullopt, std::move(reply));
+        },
+        true);
+    ASSERT_TRUE(done.ok()) << done.status();
+  }
+  ClusterTarget target;
+  target.nodes = {node};
+  const auto read = [&] {
+    std::vector<std::uint64_t> sequences;
+    ClusterClient* const offline = nullptr;
+    const auto history = read_history(target, Pattern::of("vm.>"), pool, offline);
+    EXPECT_TRUE(history.ok()) << history.status();
+    for (const Event& event : *history) sequences.push_back(event.sequence());
+    return sequences;
+  };
+  EXPECT_EQ(read(), (std::vector<std::uint64_t>{1, 2, 3})) << "without keys it is believed";
+  target.trust = (folder.path() / "trust.toml").string();
+  const auto enrol = [&](const KeyPair& whose) {
+    std::ofstream(target.trust) << "[[key]]\nname = \"node-b\"\npublic = \""
+                                << whose.public_key().text() << "\"\n";
+  };
+  enrol(*key);
+  EXPECT_EQ(read(), (std::vector<std::uint64_t>{1, 2}));
+  enrol(*KeyPair::generate());
+  EXPECT_EQ(read(), (std::vector<std::uint64_t>{})) << "signed by another";
 }
 
 }  // namespace
