@@ -17,8 +17,9 @@
 //
 // Durable subscriptions say how far they have come (subscription.position) every save_events events or save_interval, and on save(). After a
 // restart they go on from the newest position that this node's log has, or else an archive: what was handed out after it is handed
-// out again, also where the actor ended in order but did not call save() before: when it is destroyed it can publish no more. So delivery is at least once over restarts, and exactly once between two. A position has room for some 200 origins
-// (actors/reading/cursor.h); of others more may be handed out again.
+// out again, also where the actor ended in order and had not called save(): when it is destroyed it can publish no more. So delivery is at least once
+// over restarts, and exactly once between two. A position has room for some 200 origins (actors/reading/cursor.h); of others more may be handed
+// out again.
 #pragma once
 
 #include <cstddef>

@@ -5,10 +5,10 @@
 // that its cursor has passed is not told again.
 //
 // What proves that nothing is missing is one rule. Each event carries the sequence of the one before it that its origin said under the prefix
-// that is subscribed (core/schema/event.capnp). Where that is not behind the newest that was passed of the origin, nothing is between. Else what is
-// between is told as missing, and only then the event: so all that is not behind the newest that was passed was given, told, or does not match.
-// But for two cases: what is read from a log lacks passing events, which is told once an origin while the past is read, or, who asks for none of
-// them, seen by type; and of who reads from now on what was said before the first event of an origin that is heard (accounts_for()).
+// that is subscribed (core/schema/event.capnp). Where the reader has come that far with the origin, nothing is between. Else what is between is told
+// as missing, and only then the event: so all up to where the reader stands was given, told, or does not match. But for two cases: a log lacks
+// passing events, which is told once an origin while the past is read, or, to who asks for none of them, seen by type; and to who reads from now on
+// nothing is owed of before the first event of an origin that is heard, but what the bus says it lost there (accounts_for()).
 //
 // Of nodes whose logs cannot be had the past is what archives have. Where such a node is known, that is told as missing too: what it said in
 // its last moment no archive may have, and nobody knows how much that was. Where archives differ in how far back they go, the later
