@@ -36,7 +36,7 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 
 // What a file says, before it becomes a VmSpec.
 struct VmDescription {
-  std::string name, tenant, address, policy = "stay";
+  std::string name, tenant, address, image, arguments, policy = "stay";
   std::uint64_t memory = 0, disk = 0;
   std::uint32_t cpus = 1, replicas = 1, dirty_pages = 200, writes = 20;
   Labels required, refused;
@@ -49,9 +49,10 @@ struct VmDescription {
 };
 
 const std::vector<std::string> top_keys = {
-    "name",       "tenant",         "memory",        "disk",     "cpus",    "address",
-    "policy",     "downtime_price", "moves_per_day", "requires", "refuses", "disk_loss",
-    "loss_bound", "replicas",       "nodes",         "devices",  "workload"};
+    "name",    "tenant",    "memory",         "disk",          "cpus",
+    "address", "policy",    "downtime_price", "moves_per_day", "requires",
+    "refuses", "disk_loss", "loss_bound",     "replicas",      "nodes",
+    "devices", "image",     "arguments",      "workload"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second",
                                                 "reads"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
@@ -81,6 +82,7 @@ class VmFileReader {
     whole_number(table, "", "cpus", 1, 1024, description_.cpus);
     whole_number(table, "", "replicas", 0, 16, description_.replicas);
     address(table);
+    image(table);
     policy(table);
     downtime_price(table);
     whole_number(table, "", "moves_per_day", 0, moves_max, description_.moves_per_day);
@@ -194,6 +196,17 @@ class VmFileReader {
     if (value->empty())
       mistake(table.get("address"), "address", "is empty",
               "give the guest one of its own, like \"10.1.0.9\"");
+  }
+
+  void image(const toml::table& table) {
+    if (const auto value = string(table, "", "image")) description_.image = *value;
+    if (const auto value = string(table, "", "arguments")) description_.arguments = *value;
+    if (!description_.image.empty() && !is_token(description_.image))
+      mistake(table.get("image"), "image", "is no name of an image",
+              "write one of those under [host.qemu.image] of its nodes, like \"debian-12\"");
+    if (description_.image.empty() && !description_.arguments.empty())
+      mistake(table.get("arguments"), "arguments", "are for the kernel of an image",
+              "name the image too");
   }
 
   void policy(const toml::table& table) {
@@ -333,6 +346,8 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
     spec.setDiskBytes(vm.disk);
     spec.setCpus(vm.cpus);
     spec.setAddress(vm.address);
+    spec.setImage(vm.image);
+    spec.setArguments(vm.arguments);
     spec.setPolicy(vm.policy);
     fill(vm.required, spec.initRequires(static_cast<unsigned>(vm.required.size())));
     fill(vm.refused, spec.initRefuses(static_cast<unsigned>(vm.refused.size())));
@@ -374,6 +389,8 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"disk", format_bytes(spec.getDiskBytes())},
           {"cpus", absl::StrCat(spec.getCpus())},
           {"address", std::string(text(spec.getAddress()))},
+          {"image", std::string(text(spec.getImage()))},
+          {"arguments", std::string(text(spec.getArguments()))},
           {"policy", std::string(text(spec.getPolicy()))},
           {"downtime_price",
            absl::StrCat(

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "core/event.h"
 #include "core/message.h"
 #include "core/reply.h"
@@ -67,6 +68,8 @@ class Hypervisor {
   virtual std::string description() const = 0;  // "simulated", "qemu 10.0.2 (tcg)"
   virtual std::uint64_t memory_free_bytes() const = 0;
   virtual std::vector<GuestStatus> list() const = 0;  // by vm
+  // What speaks against a copy of this VM here, whatever room there is, with its cure; OK: nothing.
+  virtual absl::Status check(schema::VmSpec::Reader spec) const = 0;
 
   // A stopped own copy that boots from its disk at the first resume. AlreadyExists if there is a copy.
   virtual void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) = 0;

@@ -65,7 +65,7 @@ absl::Status may_run_here(const ExecutorShared& shared_state, schema::VmSpec::Re
     return absl::ResourceExhaustedError(
         absl::StrCat(here, " has ", free_bytes >> 20U, " MiB of memory left, it needs ",
                      spec.getMemoryBytes() >> 20U, ": create it on another node"));
-  return absl::OkStatus();
+  return shared_state.seams.hypervisor.check(spec);
 }
 
 }  // namespace

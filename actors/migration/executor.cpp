@@ -311,6 +311,7 @@ std::vector<Failure> Executor::check_incoming(schema::Request::PrepareIncoming::
   const VmWorker* known = find(vm);
   auto failures = preflight_there(
       spec, {.facts = shared_.nodes.find(shared_.context.node()),
+             .made = seams.hypervisor.check(spec),
              .memory_free_bytes = left(seams.hypervisor.memory_free_bytes(), held.memory_bytes),
              .disk_free_bytes = left(seams.volumes.bytes_free(), held.disk_bytes),
              .volume_here = volume_here,

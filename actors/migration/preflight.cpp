@@ -92,6 +92,8 @@ std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const TargetSt
     for (const std::string& why : constraint_failures(spec, *target.facts))
       failures.push_back(
           {"constraints", why, "choose another target, or change the VM's constraints"});
+  if (!target.made.ok())
+    failures.push_back({"guest", std::string(target.made.message()), "or choose another target"});
   if (target.memory_free_bytes < spec.getMemoryBytes())
     failures.push_back({"memory",
                         absl::StrCat("the guest needs ", spec.getMemoryBytes() >> 20U, " MiB, ",

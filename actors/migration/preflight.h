@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "actors/migration/node_directory.h"
 #include "actors/network/fabric.h"
 #include "core/time.h"
@@ -27,6 +28,7 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
 // What a target finds at its own, as it is asked.
 struct TargetState {
   const NodeFacts* facts = nullptr;
+  absl::Status made;  // Hypervisor::check
   std::uint64_t memory_free_bytes = 0;
   std::uint64_t disk_free_bytes = 0;
   bool volume_here =

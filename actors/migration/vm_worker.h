@@ -40,6 +40,8 @@ struct ExecutorOptions {
   // than what the fence leaves at the end of a renewal's interval.
   Duration blackout_deadline = absl::Milliseconds(1200);
   Duration call_deadline = absl::Seconds(1);  // of one lease or hypervisor call
+  // ... that makes a copy, which may take a hypervisor longer
+  Duration make_deadline = absl::Seconds(1);
   Duration look_interval = absl::Seconds(1);
   Duration takeover_stagger = absl::Milliseconds(500);
   // before a drain's deadline the source stops taking its machine back

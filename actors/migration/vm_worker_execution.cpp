@@ -20,7 +20,7 @@ void VmWorker::boot() {
     return report_failed("its lease record has no description of it that this version can read");
   booted_ = true;
   shared_.seams.hypervisor.create(
-      *spec_, epoch, reply<Done>(shared_.options.call_deadline, [this](auto created) {
+      *spec_, epoch, reply<Done>(shared_.options.make_deadline, [this](auto created) {
         if (created.ok() || absl::IsAlreadyExists(created.status())) return run_at_won_epoch();
         if (++failed_boots_ < boots_before_failed && !absl::IsResourceExhausted(created.status()))
           return finished_later(shared_.options.look_interval);

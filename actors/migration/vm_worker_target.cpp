@@ -14,7 +14,7 @@ void VmWorker::prepare() {
   };
   seams.hypervisor.prepare_incoming(
       *spec_, in_->migration, in_->epoch,
-      reply<Done>(shared_.options.call_deadline, [this, failed](absl::StatusOr<Done> prepared) {
+      reply<Done>(shared_.options.make_deadline, [this, failed](absl::StatusOr<Done> prepared) {
         if (!in_) return finished();
         if (!prepared.ok()) return failed(prepared.status());
         shared_.seams.fabric.prepare(

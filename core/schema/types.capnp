@@ -58,4 +58,6 @@ struct VmSpec {
   devices @18 :List(Text);      # names of devices that its node must offer, as "gpu/t4"
   downtimeNanoUsdPerHour @20 :UInt64;  # what its user loses while it does not run
   movesPerDay @21 :UInt32;      # as many moves to save money, at most; moves out of danger are not counted; 0: no limit
+  image @22 :Text;              # what a real guest is made of, by the name that its nodes give it; empty: their usual one
+  arguments @23 :Text;          # for the image's kernel, after those that the image has
 }

@@ -7,7 +7,10 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "core/message.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 namespace {
@@ -51,9 +54,27 @@ absl::Status readable(const std::string& vm, const char* what, const std::string
 
 }  // namespace
 
-const QemuGuest& QemuGuests::of(const std::string& vm) const {
-  const auto found = special.find(vm);
-  return found == special.end() ? usual : found->second;
+absl::StatusOr<QemuGuest> QemuGuests::of(schema::VmSpec::Reader spec) const {
+  const std::string vm = VmName::of(spec).to_string();
+  const std::string image = str(spec.getImage());
+  const auto there = [this] {
+    std::vector<std::string> names;
+    for (const auto& [name, made_of] : images) names.push_back(name);
+    return names.empty() ? std::string("there is none") : absl::StrJoin(names, ", ");
+  };
+  const bool no_usual = usual.kernel.empty() && usual.disks.empty();
+  if (image.empty() && no_usual && !images.empty())
+    return absl::FailedPreconditionError(absl::StrCat(
+        vm, " names no image to start from; write image = with one of this node's: ", there()));
+  const auto found = images.find(image);
+  if (!image.empty() && found == images.end())
+    return absl::FailedPreconditionError(absl::StrCat("the image of ", vm, ", ", image,
+                                                      ", is none of this node's: ", there(),
+                                                      "; name one of them, or add it to the node"));
+  QemuGuest guest = image.empty() ? usual : found->second;
+  if (const std::string arguments = str(spec.getArguments()); !arguments.empty())
+    absl::StrAppend(&guest.append, guest.append.empty() ? "" : " ", arguments);
+  return guest;
 }
 
 absl::Status check_guest(const QemuGuest& guest, const std::string& vm) {

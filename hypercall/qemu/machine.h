@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/schema/types.capnp.h"
 
 namespace supercloud {
@@ -38,11 +39,12 @@ struct QemuGuest {
   std::string cpu;  // empty: max under TCG, host under KVM
 };
 
-// By VM, "tenant/name"; others are like `usual`.
+// By the image that a VM names; one that names none is the usual one.
 struct QemuGuests {
   QemuGuest usual;
-  std::map<std::string, QemuGuest> special;
-  const QemuGuest& of(const std::string& vm) const;
+  std::map<std::string, QemuGuest> images;
+  // With the VM's own arguments. FailedPrecondition: there is no such image, or it names none and there is no usual one; with the cure.
+  absl::StatusOr<QemuGuest> of(schema::VmSpec::Reader spec) const;
 };
 
 enum class QemuAccelerator : std::uint8_t { tcg, kvm };

@@ -20,7 +20,7 @@ namespace {
 constexpr Duration farewell = absl::Milliseconds(100);
 
 // The longest of the sockets in a guest's folder.
-constexpr std::string_view longest_socket = "/console";
+constexpr const char* longest_socket = "/console";
 constexpr std::size_t socket_path_bytes_max = 107;
 
 // "run" and "run/" are one, for sockets and cgroups are named after it.
@@ -88,7 +88,7 @@ void QemuHypervisor::State::died(const std::string& vm, const absl::Status& why)
 
 absl::Status QemuHypervisor::State::make_run_folder() {
   const std::size_t longest =
-      QemuCopy::folder_of(options.run_folder, "").size() + longest_socket.size();
+      QemuCopy::folder_of(options.run_folder, "").size() + std::string_view(longest_socket).size();
   if (longest > socket_path_bytes_max)
     return absl::FailedPreconditionError(absl::StrCat(
         "sockets in ", options.run_folder, " would have paths of ", longest, " bytes, ",
@@ -160,8 +160,9 @@ void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoc
     return reply(absl::ResourceExhaustedError(
         absl::StrCat(vm, " needs ", needed, " bytes of memory, ", room,
                      " are free on this host; move or stop another VM")));
-  const QemuGuest& made_of = options.guests.of(vm);
-  if (const absl::Status checked = check_guest(made_of, vm); !checked.ok()) return reply(checked);
+  const auto made_of = options.guests.of(spec.reader());
+  const absl::Status checked = made_of.ok() ? check_guest(*made_of, vm) : made_of.status();
+  if (!checked.ok()) return reply(checked);
   Guest& guest = add({.vm = vm,
                       .address = str(spec.reader().getAddress()),
                       .memory_bytes = needed,
@@ -175,7 +176,7 @@ void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoc
                         .cpus = spec.reader().getCpus(),
                         .folder = QemuCopy::folder_of(options.run_folder, vm),
                         .incoming = !own};
-  guest.copy->start(qemu_command(start, made_of),
+  guest.copy->start(qemu_command(start, *made_of),
                     Reply<Done>(far_future, guarded([this, vm, own, reply = std::move(reply)](
                                                         const absl::StatusOr<Done>& done) mutable {
                                   if (!done.ok() || own)
@@ -281,7 +282,22 @@ std::vector<GuestStatus> QemuHypervisor::list() const {
   return statuses;
 }
 
+absl::Status QemuHypervisor::check(schema::VmSpec::Reader spec) const {
+  const std::string vm = VmName::of(spec).to_string();
+  const auto made_of = state_->options.guests.of(spec);
+  if (!made_of.ok()) return made_of.status();
+  if (spec.getDiskBytes() > 0 && made_of->disks.empty())
+    return absl::FailedPreconditionError(
+        absl::StrCat(vm, " has a disk of ", spec.getDiskBytes() >> 20U,
+                     " MiB, and guests of QEMU cannot reach the cluster's disks yet; leave out "
+                     "its disk, or create it on a node with simulated guests"));
+  return check_guest(*made_of, vm);
+}
+
 const std::string& QemuHypervisor::streams() const { return state_->listener->endpoint(); }
+std::string QemuHypervisor::console_of(const std::string& run_folder, const std::string& vm) {
+  return absl::StrCat(QemuCopy::folder_of(run_folder, vm), longest_socket);
+}
 DirtyRate QemuHypervisor::dirty_rate(const std::string&) const { return {}; }
 void QemuHypervisor::watch(std::function<void(const std::string& vm)> look) {
   state_->look_call = std::move(look);

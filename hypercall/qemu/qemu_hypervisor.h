@@ -48,6 +48,7 @@ class QemuHypervisor final : public Hypervisor {
   std::string description() const override;
   std::uint64_t memory_free_bytes() const override;
   std::vector<GuestStatus> list() const override;
+  absl::Status check(schema::VmSpec::Reader spec) const override;
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override;
   void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                         Reply<Done> reply) override;
@@ -65,6 +66,8 @@ class QemuHypervisor final : public Hypervisor {
   DirtyRate dirty_rate(const std::string& vm) const override;
 
   const std::string& streams() const;  // where they come in
+  // The socket of the guest's serial port; whoever connects first has it. Also where no daemon lives.
+  static std::string console_of(const std::string& run_folder, const std::string& vm);
 
  private:
   struct State;

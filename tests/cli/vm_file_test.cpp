@@ -33,6 +33,8 @@ memory = "256MiB"
 disk = "1 GiB"
 cpus = 2
 address = "10.1.0.1"
+image = "debian-12"
+arguments = "quiet"
 policy = "cheapest"
 downtime_price = 0.5
 moves_per_day = 12
@@ -59,6 +61,8 @@ reads = "a/genome"
   EXPECT_EQ(vm.getDiskBytes(), 1U << 30U);
   EXPECT_EQ(vm.getCpus(), 2U);
   EXPECT_EQ(text(vm.getAddress()), "10.1.0.1");
+  EXPECT_EQ(text(vm.getImage()), "debian-12");
+  EXPECT_EQ(text(vm.getArguments()), "quiet");
   EXPECT_EQ(text(vm.getPolicy()), "cheapest");
   EXPECT_EQ(vm.getDowntimeNanoUsdPerHour(), 500'000'000U);
   EXPECT_EQ(vm.getMovesPerDay(), 12U);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/message.h"
+
 namespace supercloud {
 namespace {
 
@@ -84,10 +86,32 @@ TEST(QemuMachine, WhatIsMissingOrContradictsItselfIsRefusedByName) {
   EXPECT_EQ(refusal({.kernel = "/proc/self/exe"}), "");
 }
 
-TEST(QemuMachine, AGuestIsTheUsualOneUnlessItIsSpecial) {
-  const QemuGuests guests{.usual = {.kernel = "a"}, .special = {{"main/db", {.kernel = "b"}}}};
-  EXPECT_EQ(guests.of("main/web1").kernel, "a");
-  EXPECT_EQ(guests.of("main/db").kernel, "b");
+Message<schema::VmSpec> guest_of(const std::string& image, const std::string& arguments = "") {
+  return Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+    spec.setName("web1");
+    spec.setImage(image);
+    spec.setArguments(arguments);
+  });
+}
+
+TEST(QemuMachine, AGuestIsMadeOfTheImageThatItNamesAndItsOwnArguments) {
+  const QemuGuests guests{.usual = {.kernel = "a"},
+                          .images = {{"db", {.kernel = "b", .append = "quiet"}}}};
+  EXPECT_EQ(guests.of(guest_of("").reader())->kernel, "a");
+  EXPECT_EQ(guests.of(guest_of("db").reader())->append, "quiet");
+  const auto made_of = guests.of(guest_of("db", "panic=-1").reader());
+  EXPECT_EQ(made_of->kernel, "b");
+  EXPECT_EQ(made_of->append, "quiet panic=-1");
+}
+
+TEST(QemuMachine, AnImageThatIsMissingIsToldWithThoseThatThereAre) {
+  const QemuGuests guests{.images = {{"db", {.kernel = "b"}}, {"web", {.kernel = "c"}}}};
+  const absl::Status unnamed = guests.of(guest_of("").reader()).status();
+  EXPECT_EQ(unnamed.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(unnamed.message().find("db, web"), std::string::npos) << unnamed;
+  const absl::Status unknown = guests.of(guest_of("gone").reader()).status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(unknown.message().find("db, web"), std::string::npos) << unknown;
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ class ForwardingHypervisor : public Hypervisor {
   std::string description() const override { return real_.description(); }
   std::uint64_t memory_free_bytes() const override { return real_.memory_free_bytes(); }
   std::vector<GuestStatus> list() const override { return real_.list(); }
+  absl::Status check(schema::VmSpec::Reader spec) const override { return real_.check(spec); }
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override {
     real_.create(std::move(spec), epoch, std::move(reply));
   }
