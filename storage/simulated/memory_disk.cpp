@@ -52,6 +52,7 @@ void DiskVolume::stage(std::uint64_t index, std::optional<DiskBlock> block) {
 
 void DiskVolume::update(const VolumeState& state) {
   state_ = state;
+  if (updated_) updated_(state);
   Change change;
   change.position = ++position_;
   change.step = true;
@@ -111,6 +112,19 @@ void DiskVolume::corrupt(std::uint64_t index, std::uint64_t value) {
   found->second.value = value;
   if (auto stable = stable_blocks_.find(index); stable != stable_blocks_.end())
     stable->second.value = value;
+}
+
+void MemoryDisk::make(const std::string& vm, std::uint64_t bytes, const VolumeState& state) {
+  DiskVolume::Updated updated;
+  if (keeper_ != nullptr) {
+    updated = [keeper = keeper_, vm, bytes](const VolumeState& of) { keeper->keep(vm, bytes, of); };
+    updated(state);
+  }
+  volumes_.insert_or_assign(vm, DiskVolume(bytes, state, std::move(updated)));
+}
+
+void MemoryDisk::remove(const std::string& vm) {
+  if (volumes_.erase(vm) > 0 && keeper_ != nullptr) keeper_->drop(vm);
 }
 
 void MemoryDisk::crash(Random* random) {

@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/random.h"
@@ -43,10 +45,22 @@ struct VolumeState {
 // Order-independent: the sum over the blocks, so that one write changes it in one step.
 std::uint64_t block_digest(std::uint64_t index, std::uint64_t value);
 
+// What keeps the states of volumes beyond the process. Told inside the call that changes one, so that it is kept before that returns.
+// Blocks are not: it serves volumes of no bytes.
+class StateKeeper {
+ public:
+  virtual ~StateKeeper() = default;
+  virtual void keep(const std::string& vm, std::uint64_t bytes, const VolumeState& state) = 0;
+  virtual void drop(const std::string& vm) = 0;
+};
+
 // Thread-bound.
 class DiskVolume {
  public:
-  explicit DiskVolume(std::uint64_t bytes) : bytes_(bytes) {}
+  using Updated = std::function<void(const VolumeState&)>;
+
+  explicit DiskVolume(std::uint64_t bytes, const VolumeState& state = {}, Updated updated = nullptr)
+      : bytes_(bytes), state_(state), stable_state_(state), updated_(std::move(updated)) {}
 
   std::uint64_t bytes() const { return bytes_; }
   const VolumeState& state() const { return state_; }
@@ -87,6 +101,7 @@ class DiskVolume {
   DiskBlocks blocks_, stable_blocks_;
   std::uint64_t digest_ = 0;
   std::deque<Change> log_;
+  Updated updated_;
   std::uint64_t position_ = 0;
   std::uint64_t flushed_ = 0;
 };
@@ -94,13 +109,20 @@ class DiskVolume {
 // Thread-bound; outlives the stores that open it, one at a time.
 class MemoryDisk {
  public:
+  // `keeper`: null: nothing outlives the process.
+  explicit MemoryDisk(StateKeeper* keeper = nullptr) : keeper_(keeper) {}
+
   // Power loss of the host: everything unflushed is gone, or with `random` a part of it.
   void crash(Random* random = nullptr);
 
   std::map<std::string, DiskVolume>& volumes() { return volumes_; }
   const std::map<std::string, DiskVolume>& volumes() const { return volumes_; }
+  // As it was kept, or with nothing in it.
+  void make(const std::string& vm, std::uint64_t bytes, const VolumeState& state = {});
+  void remove(const std::string& vm);
 
  private:
+  StateKeeper* keeper_;
   std::map<std::string, DiskVolume> volumes_;  // by vm
 };
 

@@ -128,7 +128,7 @@ void MemoryVolumeStore::create(std::string vm, std::uint64_t bytes, Reply<Volume
   if (volume == nullptr) {
     if (absl::Status room = check_room(vm, bytes); !room.ok())
       return answer<VolumeStatus>(options_.call_latency, std::move(reply), std::move(room));
-    disk_.volumes().emplace(vm, DiskVolume(bytes));
+    disk_.make(vm, bytes);
     volume = &open(vm);
   }
   answer<VolumeStatus>(options_.call_latency, std::move(reply), status(*volume));
@@ -200,7 +200,7 @@ void MemoryVolumeStore::destroy(std::string vm, Reply<Done> reply) {
   if (Volume* volume = find(vm); volume != nullptr) {
     detach(*volume, absl::StrCat("the volume on ", options_.node, " was destroyed"));
     volumes_.erase(vm);
-    disk_.volumes().erase(vm);
+    disk_.remove(vm);
     changed(vm);
   }
   answer<Done>(options_.call_latency, std::move(reply), Done{});
@@ -330,7 +330,7 @@ absl::StatusOr<StoredVolume*> MemoryVolumeStore::accept(ReplicaReceiver& stream,
   Volume* volume = find(hello.vm);
   if (volume == nullptr) {
     if (absl::Status room = check_room(hello.vm, hello.bytes); !room.ok()) return room;
-    disk_.volumes().emplace(hello.vm, DiskVolume(hello.bytes));
+    disk_.make(hello.vm, hello.bytes);
     volume = &open(hello.vm);
   }
   VolumeState state = volume->stored.state();
