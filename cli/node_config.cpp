@@ -16,6 +16,7 @@
 #include "cli/retention_keys.h"
 #include "cli/run_directory.h"
 #include "cli/toml_table.h"
+#include "cli/toml_text.h"
 #include "core/topic.h"
 
 namespace supercloud {
@@ -71,7 +72,7 @@ MoveRules read_moves(TomlTable& table) {
   return moves;
 }
 
-HostConfig read_host(TomlTable& table) {
+HostConfig read_host(TomlTable& table, const std::string& toml) {
   HostConfig host;
   host.place = place_of(table);
   host.labels = table.text_map("labels");
@@ -84,6 +85,13 @@ HostConfig read_host(TomlTable& table) {
   host.devices = table.texts("devices");
   host.bytes_per_second =
       static_cast<std::uint64_t>(table.integer("stream_mib_per_second", 1024, 1, 1 << 30) * mib);
+  if (!table.has("qemu")) return host;
+  for (const char* key : {"disk_mib", "stream_mib_per_second"})
+    if (table.has(key))
+      table.complain(key, "is of a simulated machine: remove it, or the table [host.qemu]");
+  host.disk_bytes = 0;
+  TomlTable qemu = table.table("qemu");
+  host.qemu = read_qemu(qemu, toml);
   return host;
 }
 
@@ -293,28 +301,6 @@ void read_bus(TomlTable& file, const std::string& toml, NodeConfig& config) {
                     absl::StrCat("has one that is refused: ", std::string(good.message())));
 }
 
-std::string toml_text(std::string_view value) {
-  std::string result = "\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\') result += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) {
-      absl::StrAppendFormat(&result, "\\u%04X", static_cast<unsigned>(c));
-      continue;
-    }
-    result += c;
-  }
-  return result + "\"";
-}
-
-std::string toml_texts(const std::vector<std::string>& values) {
-  return absl::StrCat("[",
-                      absl::StrJoin(values, ", ",
-                                    [](std::string* out, const std::string& value) {
-                                      absl::StrAppend(out, toml_text(value));
-                                    }),
-                      "]");
-}
-
 std::string toml_price(Money price) {
   return toml_text(
       absl::StrFormat("%d.%09d", price.nano_usd / 1'000'000'000, price.nano_usd % 1'000'000'000));
@@ -353,7 +339,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   config.moves = read_moves(moves);
   if (file.has("host")) {
     TomlTable host = file.table("host");
-    config.host = read_host(host);
+    config.host = read_host(host, name);
   }
   if (file.has("archive")) {
     TomlTable archive = file.table("archive");
@@ -419,13 +405,16 @@ std::string to_toml(const NodeConfig& config) {
                     "\nzone = ", toml_text(host.place.zone),
                     "\ntype = ", toml_text(host.place.instance_type),
                     "\nspot = ", host.place.spot ? "true" : "false", "\n");
-    absl::StrAppend(
-        &toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus,
-        "\nmemory_mib = ", host.memory_bytes / mib, "\ndisk_mib = ", host.disk_bytes / mib,
-        "\ndevices = ", toml_texts(host.devices),
-        "\nstream_mib_per_second = ", host.bytes_per_second / mib, "\n\n[host.labels]\n");
+    absl::StrAppend(&toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus,
+                    "\nmemory_mib = ", host.memory_bytes / mib,
+                    "\ndevices = ", toml_texts(host.devices), "\n");
+    if (!host.qemu)
+      absl::StrAppend(&toml, "disk_mib = ", host.disk_bytes / mib,
+                      "\nstream_mib_per_second = ", host.bytes_per_second / mib, "\n");
+    toml += "\n[host.labels]\n";
     for (const auto& [name, value] : host.labels)
       absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");
+    if (host.qemu) toml += to_toml(*host.qemu);
   }
   if (config.archive)
     absl::StrAppend(&toml, "\n[archive]\npatterns = ", toml_texts(config.archive->patterns), "\n",

@@ -16,6 +16,7 @@
 #include "actors/spot/generated_feed.h"
 #include "actors/spot/place.h"
 #include "cli/live_prices.h"
+#include "cli/qemu_config.h"
 #include "core/schema/event.capnp.h"
 #include "core/time.h"
 #include "hypercall/keeper.h"
@@ -23,7 +24,7 @@
 
 namespace supercloud {
 
-// A simulated machine under this node.
+// The machine under this node.
 struct HostConfig {
   PlaceName place;
   std::map<std::string, std::string> labels;
@@ -33,6 +34,7 @@ struct HostConfig {
   std::uint64_t memory_bytes = 0;
   std::uint64_t disk_bytes = 1ULL << 40;
   std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream
+  std::optional<QemuConfig> qemu;               // its guests are real; empty: simulated
 };
 
 // The same in every process of a cluster.

@@ -9,106 +9,28 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "actors/network/simulated/fabric.h"
 #include "actors/node_actors.h"
 #include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/price_files.h"
 #include "bus/checkpoint.h"
 #include "bus/zmq_bus.h"
+#include "cli/machine/node_machine.h"
 #include "cli/retention_keys.h"
 #include "cli/run_directory.h"
 #include "cli/trust_file.h"
 #include "core/node.h"
-#include "core/socket_link.h"
 #include "core/text.h"
-#include "hypercall/simulated/host.h"
-#include "hypercall/simulated/hypervisor.h"
 #include "hypercall/xen/control.h"
 #include "hypercall/xen/store_client.h"
 #include "storage/lease_site.h"
 #include "storage/remote_lease_table.h"
 #include "storage/rocks_event_log.h"
 #include "storage/rocks_lease_table.h"
-#include "storage/simulated/memory_volume.h"
 
 namespace supercloud {
 namespace {
 
 constexpr Duration session_interval = absl::Seconds(1);  // at the session
-constexpr Duration read_deadline = absl::Seconds(5);
-
-// The guests' disks and ports: the volumes and the fabric of this node.
-class Devices final : public GuestDevices {
- public:
-  Devices(GuestDisk& disk, FabricHost& fabric, EventLoop& loop, Bus& bus)
-      : disk_(disk), fabric_(fabric), loop_(loop), bus_(bus) {}
-  void write(const std::string& vm, Epoch epoch, std::uint64_t block, std::uint64_t value,
-             Reply<std::uint64_t> done) override {
-    const Instant deadline = done.deadline();
-    disk_.write(vm, epoch, block, value, without_version(deadline, std::move(done)));
-  }
-  void flush(const std::string& vm, Epoch epoch, Reply<std::uint64_t> done) override {
-    const Instant deadline = done.deadline();
-    disk_.flush(vm, epoch, without_version(deadline, std::move(done)));
-  }
-  void transmit(const std::string& vm, Epoch epoch) override { fabric_.transmit(vm, epoch); }
-  // Through the guest's port and, as the daemon stands in for the network beyond, through its bus.
-  void read_resource(const std::string& vm, Epoch epoch, const std::string& resource,
-                     std::uint64_t bytes) override {
-    if (!fabric_.transmit(vm, epoch)) return;
-    const ResourceAccess access(vm, resource, bytes);
-    bus_.request(access.to, std::string(access.request.bytes()),
-                 Reply<std::string>(loop_.clock().now() + read_deadline,
-                                    [](const absl::StatusOr<std::string>&) {}));
-  }
-
- private:
-  static Reply<Done> without_version(Instant deadline, Reply<std::uint64_t> done) {
-    return Reply<Done>(deadline, [done = std::move(done)](absl::StatusOr<Done> value) mutable {
-      if (!value.ok()) return done(value.status());
-      done(std::uint64_t{0});
-    });
-  }
-  GuestDisk& disk_;
-  FabricHost& fabric_;
-  EventLoop& loop_;
-  Bus& bus_;
-};
-
-// The simulated machine under a node, each part over those before it.
-struct Machine {
-  Machine(EventLoop& loop, Bus& bus, const std::string& node, const HostConfig& config,
-          std::unique_ptr<SocketLinkNetwork> network, Random random)
-      : links(std::move(network)),
-        volumes(disk, loop, *links, volume_options(node, config)),
-        fabric_host(loop, node),
-        devices(volumes, fabric_host, loop, bus),
-        host(loop, *links, random, devices, host_options(config)),
-        hypervisor(host),
-        fabric(fabric_host) {}
-
-  static MemoryVolumeOptions volume_options(const std::string& node, const HostConfig& config) {
-    MemoryVolumeOptions options;
-    options.node = node;
-    options.disk_bytes = config.disk_bytes;
-    return options;
-  }
-  static SimulatedHostOptions host_options(const HostConfig& config) {
-    SimulatedHostOptions options;
-    options.memory_bytes = config.memory_bytes;
-    options.bytes_per_second = config.bytes_per_second;
-    return options;
-  }
-
-  std::unique_ptr<SocketLinkNetwork> links;
-  MemoryDisk disk;
-  MemoryVolumeStore volumes;
-  FabricHost fabric_host;
-  Devices devices;
-  SimulatedHost host;
-  SimulatedHypervisor hypervisor;
-  SimulatedFabric fabric;
-};
 
 // Cluster time that decisions and moves may take, where an hour of the market is short.
 void pace(NodeActorsOptions& actors, const MarketConfig& market) {
@@ -177,6 +99,7 @@ struct NodeProcess::Parts {
   absl::Status open();
   void spawn(const std::function<void(NodeActorsOptions&)>& adjust);
   void watch_session();
+  void had_session();
   void believe(absl::StatusOr<Trust> trust);
   void fail(absl::Status why) {
     if (on_fatal) std::exchange(on_fatal, nullptr)(std::move(why));
@@ -195,7 +118,7 @@ struct NodeProcess::Parts {
   std::optional<ArchivedEvents> archived;  // empty: nobody waits for archives
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
-  std::unique_ptr<Machine> machine;           // null: a node without one
+  std::unique_ptr<NodeMachine> machine;       // null: a node without one
   std::unique_ptr<XenStoreClient> xen_store;  // null, both: it is no Xen host
   std::unique_ptr<XenControl> xen;
   std::unique_ptr<Provider> provider;  // null: it drives no account
@@ -203,6 +126,7 @@ struct NodeProcess::Parts {
   PolicyRegistry policies = built_in_policies();
 
   NodeSession session;
+  bool session_noted = false;
   std::unique_ptr<Node> node;               // first to go
   std::unique_ptr<TrustWatch> trust_watch;  // null: the bus has no keys
   TimerId watch = 0;
@@ -290,11 +214,15 @@ absl::Status NodeProcess::Parts::open() {
   }
 
   if (config.host) {
-    auto listening = SocketLinkNetwork::open(loop, config.link_endpoint);
-    if (!listening.ok()) return listening.status();
-    machine = std::make_unique<Machine>(loop, *bus, config.name, *config.host,
-                                        *std::move(listening), Random(seed));
-    if (const absl::Status started = machine->host.start(); !started.ok()) return started;
+    auto machine_opened =
+        open_machine({.loop = loop,
+                      .bus = *bus,
+                      .config = config,
+                      .random = Random(seed),
+                      .on_fatal = [this](absl::Status why) { fail(std::move(why)); }});
+    if (!machine_opened.ok()) return machine_opened.status();
+    machine = *std::move(machine_opened);
+    session.watch([this] { had_session(); });
   }
   if (config.xen) {
     auto control = XenControl::open();
@@ -334,9 +262,9 @@ NodeActorsOptions NodeProcess::Parts::actor_options() {
   if (config.host) actors.observer.emplace();
   actors.fence = config.fence;
   actors.policies = policies;
-  // The machine is a part of this process: each start is its boot.
   actors.session.identity = log->identity();
-  actors.session.fresh = true;
+  actors.session.fresh = !machine || machine->facts().fresh;
+  if (machine) actors.executor.make_deadline = machine->facts().make_deadline;
   if (config.archive) {
     actors.archive.patterns = config.archive->patterns;
     // Without it nobody who has keys takes from it what others said.
@@ -422,9 +350,9 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
     description.instance = config.host->instance;
     description.cpus = config.host->cpus;
     description.memory_bytes = config.host->memory_bytes;
-    description.data_endpoint = machine->links->endpoint();
-    description.cpu_model = "simulated";
-    guests.emplace(GuestSeams{machine->hypervisor, machine->volumes, machine->fabric});
+    description.data_endpoint = machine->facts().data_endpoint;
+    description.cpu_model = machine->facts().cpu_model;
+    guests.emplace(machine->guests());
   }
   std::optional<DomainSeams> domains;
   if (xen) domains.emplace(DomainSeams{*xen_store, *xen});
@@ -452,6 +380,11 @@ void NodeProcess::Parts::believe(absl::StatusOr<Trust> trust) {
   node->on_rejected("trust file", why);
 }
 
+void NodeProcess::Parts::had_session() {
+  if (!session.ever_confirmed() || std::exchange(session_noted, true)) return;
+  if (const absl::Status noted = machine->had_session(); !noted.ok()) fail(noted);
+}
+
 void NodeProcess::Parts::watch_session() {
   if (!session.refused().ok()) return fail(session.refused());
   watch = loop.at(loop.clock().now() + session_interval, [this] { watch_session(); });
@@ -472,6 +405,7 @@ absl::StatusOr<std::unique_ptr<NodeProcess>> NodeProcess::start(
   entry.request_endpoint = parts->bus->request_endpoint();
   entry.log = config.folder() / "log";
   for (const auto& [name, file] : config.policies) entry.policies.push_back(name);
+  if (parts->machine) entry.guests = parts->machine->facts().guests;
   const absl::Status registered = change_cluster_file(config.directory, [&](ClusterFile& cluster) {
     cluster.name = config.cluster;
     cluster.site = config.site;

@@ -1,4 +1,4 @@
-// One live node: the real event loop, bus, event log and lease table, and a simulated machine under it. The composition root.
+// One live node: the real event loop, bus, event log and lease table, and a machine under it. The composition root.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@
 
 namespace supercloud {
 
-// Thread-bound to its loop. Destroying it stops the node: its guests are gone then, as with a machine that lost its power.
+// Thread-bound to its loop. Destroying it stops the node, and what that does to its guests: cli/machine/node_machine.h.
 class NodeProcess {
  public:
   // Blocks while the stores open. Registers the node in its run directory. `on_fatal`, called once from the loop: the node cannot

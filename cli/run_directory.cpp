@@ -44,7 +44,8 @@ Json to_json(const ClusterFile& cluster) {
                      {"started_ticks", node.started_ticks},
                      {"request_endpoint", node.request_endpoint},
                      {"log", node.log.string()},
-                     {"policies", node.policies}});
+                     {"policies", node.policies},
+                     {"guests", node.guests}});
   return {{"name", cluster.name},
           {"created", cluster.created},
           {"site", cluster.site},
@@ -117,6 +118,7 @@ absl::StatusOr<ClusterFile> read_cluster_file(const files::path& directory) {
       entry.request_endpoint = node.at("request_endpoint").get<std::string>();
       entry.log = node.at("log").get<std::string>();
       entry.policies = node.value("policies", std::vector<std::string>());
+      entry.guests = node.value("guests", "");
       entry.alive = runs(entry);
       cluster.nodes.push_back(std::move(entry));
     }

@@ -32,7 +32,8 @@ struct NodeEntry {
   std::string request_endpoint;       // a seed of the bus
   std::filesystem::path log;          // of its RocksDB event log
   std::vector<std::string> policies;  // of its user's own, by name
-  bool alive = false;                 // the process runs; not stored
+  std::string guests;  // folder of its real guests; empty: they are simulated, or it has none
+  bool alive = false;  // the process runs; not stored
 };
 
 struct ClusterFile {
