@@ -18,6 +18,7 @@
 #include "cli/suggest.h"
 #include "cli/text_table.h"
 #include "cli/vm_client.h"
+#include "cli/vm_console.h"
 #include "cli/vm_file.h"
 #include "cli/vm_migrate.h"
 
@@ -441,6 +442,13 @@ void add_vm_command(CLI::App& root, Program& program) {
     options->migrate.tenant = options->tenant;
     program.exit_code = migrate_vm(options->migrate, program);
   });
+
+  name(subcommand(*vm, *options, "console",
+                  "The serial console of a real guest on this machine, wherever here it moves",
+                  "  supercloud vm console web1"))
+      ->callback([options, &program] {
+        program.exit_code = vm_console(options->vm, options->tenant, program);
+      });
 
   CLI::App* cancel =
       name(subcommand(*vm, *options, "cancel",
