@@ -1,0 +1,235 @@
+// A cluster of three nodes on this machine, a (site alone), b and c (hosts of real guests), and a guest whose console is read wherever
+// it is: tests/hypercall/qemu/guest.cpp, which counts and checks its memory.
+#pragma once
+
+#include <gmock/gmock.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "cli/cluster_target.h"
+#include "hypercall/keeper/keeper_client.h"
+#include "hypercall/qemu/qemu_hypervisor.h"
+#include "tests/guest/guest_parts.h"
+#include "tests/hypercall/keeper/guest_guard.h"
+#include "tests/process/program.h"
+
+namespace supercloud {
+
+class QemuNodesTest : public ProgramTest {
+ protected:
+  static constexpr absl::Duration patience = absl::Minutes(1);
+  static constexpr const char* vm = "main/web1";
+
+  QemuNodesTest() { guard_.watch(folder_); }
+  // Daemons first: they would start guests that end.
+  ~QemuNodesTest() override {
+    for (const pid_t child : std::exchange(children_, {})) end(child, SIGKILL);
+  }
+
+  void SetUp() override {
+    if (const std::string missing = GuestParts::find().missing; !missing.empty())
+      GTEST_SKIP() << missing;
+    environment_["SUPERCLOUD_CLUSTER"] = (folder_ / "own").string();
+  }
+
+  // ---- nodes
+
+  std::string seed() const { return "\"ipc://" + (folder_ / "run" / "a.req").string() + "\""; }
+  std::string machine(const std::string& node) const {
+    return "[links]\nlisten = \"unix:" + (folder_ / "run" / (node + ".link")).string() +
+           "\"\n[host]\ncloud = \"home\"\nregion = \"cellar\"\nzone = \"rack-" + node +
+           "\"\ntype = \"desktop\"\nmemory_mib = 256\n[host.qemu]\nprogram = \"" +
+           files::absolute(GuestParts::find().qemu).string() + "\"\nkeeper = \"" +
+           ::getenv("SUPERCLOUD_KEEPER") + "\"\n[host.qemu.image.tiny]\nkernel = \"" +
+           ::getenv("SUPERCLOUD_TINY_GUEST") + "\"\n";
+  }
+  void start_node(const std::string& node, const std::string& more = "") {
+    if (!more.empty() || !configured_.contains(node))
+      configured_[node] =
+          write(node + ".toml", node_toml(node, "own", node, node == "a" ? "" : seed()) +
+                                    (node == "a" ? "" : machine(node)) + more);
+    const std::string out = node + "-" + std::to_string(++starts_);
+    nodes_[node] = start({"node", "--config", configured_[node], "--exit-with-parent"},
+                         out + ".out", out + ".err");
+    ASSERT_TRUE(eventually([&] { return !output(out + ".out").empty(); }, patience))
+        << node << ": " << output(out + ".err");
+  }
+  void start_nodes(const std::string& more = "") {
+    for (const char* node : {"a", "b", "c"}) start_node(node, more);
+  }
+  void end(pid_t process, int signal) {
+    ::kill(process, signal);
+    ::waitpid(process, nullptr, 0);
+    std::erase(children_, process);
+  }
+  void kill_node(const std::string& node) { end(nodes_.at(node), SIGKILL); }
+
+  // ---- the guest
+
+  void create(const std::string& more = "", const std::string& node = "b") {
+    const std::string file = write("vm.toml",
+                                   "name = \"web1\"\nmemory = \"32MiB\"\naddress = \"10.1.0.1\"\n"
+                                   "image = \"tiny\"\n" +
+                                       more);
+    Said created;
+    // It may be a moment before others hear of a new node.
+    ASSERT_TRUE(eventually(
+        [&] {
+          created = run({"vm", "create", file, "--node", node, "--wait"});
+          return created.code == 0;
+        },
+        patience))
+        << created.err;
+    start({"vm", "console", "web1"}, "console.out", "console.err");
+    expect_it_goes_on();
+  }
+  nlohmann::json show() {
+    const auto shown =
+        nlohmann::json::parse(run({"vm", "show", "web1", "--json"}).out, nullptr, false);
+    return shown.is_object() ? shown : nlohmann::json::object();
+  }
+  std::string runs_on() {
+    const auto shown = show();
+    return shown.value("state", "") == "running" ? shown.value("node", "") : "";
+  }
+
+  // What it said last, of all that it ever said. Lines that are not whole were cut by a move.
+  struct Heard {
+    unsigned long ticks = 0;
+    bool broken = false;     // a page was not what it was left as
+    bool restarted = false;  // it counts from the beginning again
+  };
+  Heard heard() const {
+    Heard all;
+    std::istringstream lines(output("console.out"));
+    for (std::string line; std::getline(lines, line);) {
+      unsigned long ticks = 0;
+      char memory[8] = {};
+      if (std::sscanf(line.c_str(), "tick %lu memory %7s", &ticks, memory) != 2) continue;
+      all.broken = all.broken || std::string(memory) == "broken";
+      all.restarted = all.restarted || ticks < all.ticks;
+      all.ticks = ticks;
+    }
+    return all;
+  }
+  // It executes, and is still the one that was created.
+  void expect_it_goes_on() {
+    const unsigned long before = heard().ticks;
+    EXPECT_TRUE(eventually([&] { return heard().ticks >= before + 20; }, patience))
+        << "after " << before << " ticks nothing is heard of it\n"
+        << output("console.err");
+    EXPECT_FALSE(heard().broken);
+    EXPECT_FALSE(heard().restarted);
+  }
+
+  // ---- what is there
+
+  std::string guests(const std::string& node) const { return folder_ / "own" / node / "guests"; }
+  int copies(const std::string& node) const {
+    int count = 0;
+    for (const auto& entry : files::directory_iterator(guests(node)))
+      count += entry.is_directory() ? 1 : 0;
+    return count;
+  }
+  // Of the VM's copy on that node.
+  std::string guest_folder(const std::string& node) const {
+    return files::path(QemuHypervisor::console_of(guests(node), vm)).parent_path();
+  }
+  std::optional<KeeperState> keeper(const std::string& node) {
+    const auto found = KeeperClient::find(loop_, guest_folder(node) + "/keeper", nullptr);
+    return found.ok() ? std::optional((*found)->told()) : std::nullopt;
+  }
+  // One copy in all, where it is said to run.
+  bool one_copy_runs() {
+    const std::string node = runs_on();
+    return !node.empty() && copies("b") + copies("c") == 1 && copies(node) == 1;
+  }
+  // Processes, but for the nodes and commands of this test, that have to do with its folder.
+  std::vector<std::string> left_processes() const {
+    std::vector<std::string> left;
+    std::error_code error;
+    for (const auto& entry : files::directory_iterator("/proc", error)) {
+      const pid_t process = std::atoi(entry.path().filename().c_str());
+      if (process <= 1 || std::ranges::find(children_, process) != children_.end()) continue;
+      const std::string command = content(entry.path() / "cmdline");
+      if (command.find(folder_.string() + "/own") != std::string::npos) left.push_back(command);
+    }
+    return left;
+  }
+  void destroy_and_expect_nothing_left() {
+    const Said destroyed = run({"vm", "destroy", "web1", "--wait"});
+    EXPECT_EQ(destroyed.code, 0) << destroyed.err;
+    const auto empty = [&](const files::path& folder) {
+      for (const auto& entry : files::recursive_directory_iterator(folder))
+        if (entry.path().filename() != "lock") return false;
+      return true;
+    };
+    for (const char* node : {"b", "c"}) {
+      EXPECT_TRUE(eventually([&] { return empty(guests(node)); }, patience)) << node;
+      EXPECT_TRUE(eventually([&] { return empty(folder_ / "own" / node / "volumes"); }, patience))
+          << node;
+    }
+    EXPECT_TRUE(eventually([&] { return left_processes().empty(); }, patience))
+        << testing::PrintToString(left_processes());
+    for (const char* node : {"c", "b", "a"}) end(nodes_.at(node), SIGTERM);
+    for (const auto& entry : files::directory_iterator(folder_ / "run"))
+      EXPECT_EQ(entry.path().string().find(".link"), std::string::npos) << entry.path();
+  }
+
+  // ---- moves
+
+  // Nodes that were restarted have to hear of each other first.
+  void await_that_it_could_move_to(const std::string& target) {
+    Said said;
+    ASSERT_TRUE(eventually(
+        [&] {
+          said = run({"vm", "migrate", "web1", target, "--dry-run"});
+          return said.code == 0;
+        },
+        patience))
+        << said.out << said.err;
+  }
+  void move_to(const std::string& target) {
+    await_that_it_could_move_to(target);
+    const Said moved = run({"vm", "migrate", "web1", target});
+    EXPECT_EQ(moved.code, 0) << moved.out << moved.err;
+    EXPECT_EQ(runs_on(), target);
+    EXPECT_TRUE(eventually([&] { return one_copy_runs(); }, patience));
+    expect_it_goes_on();
+  }
+
+  void listen() {
+    const auto target = load_cluster(folder_ / "own");
+    ASSERT_TRUE(target.ok()) << target.status();
+    auto connected = ClusterClient::connect(*target);
+    ASSERT_TRUE(connected.ok()) << connected.status();
+    client_ = *std::move(connected);
+    const absl::Status subscribed = client_->subscribe(
+        Pattern::of(">"), [this](const Event& event) { events_.push_back(event); });
+    ASSERT_TRUE(subscribed.ok()) << subscribed;
+  }
+  bool hears(const std::function<bool(const Event&)>& is) {
+    bool found = false;
+    client_->run_until(
+        [&] {
+          found = std::ranges::any_of(events_, is);
+          return found;
+        },
+        client_->loop().clock().now() + patience);
+    return found;
+  }
+
+  GuestGuard guard_;
+  EventLoop loop_;
+  std::map<std::string, std::string> configured_;
+  std::map<std::string, pid_t> nodes_;
+  int starts_ = 0;
+  std::unique_ptr<ClusterClient> client_;
+  std::vector<Event> events_;
+};
+
+}  // namespace supercloud
