@@ -7,6 +7,13 @@
 namespace supercloud {
 namespace {
 
+using Accelerator = QemuConfig::Accelerator;
+constexpr Accelerator accelerators[] = {Accelerator::automatic, Accelerator::kvm, Accelerator::tcg};
+
+const char* name_of(Accelerator accelerator) {
+  return accelerator == Accelerator::kvm ? "kvm" : accelerator == Accelerator::tcg ? "tcg" : "auto";
+}
+
 std::string path_of(TomlTable& table, std::string_view key, const std::string& toml) {
   const std::string path = table.text(key, "");
   return path.empty() ? path : path_beside(toml, path);
@@ -32,10 +39,12 @@ QemuConfig read_qemu(TomlTable& table, const std::string& toml) {
   QemuConfig qemu;
   qemu.program = table.text("program", qemu.program);
   if (qemu.program.find('/') != std::string::npos) qemu.program = path_beside(toml, qemu.program);
-  const std::string accelerator = table.text("accelerator", "tcg");
-  qemu.kvm = accelerator == "kvm";
-  if (!qemu.kvm && accelerator != "tcg")
-    table.complain("accelerator", "has to be \"kvm\", or \"tcg\" where the machine has no KVM");
+  const std::string accelerator = table.text("accelerator", "auto");
+  for (const auto named : accelerators)
+    if (accelerator == name_of(named)) qemu.accelerator = named;
+  if (accelerator != name_of(qemu.accelerator))
+    table.complain("accelerator",
+                   "has to be \"auto\", \"kvm\", or \"tcg\": emulation, where there is no KVM");
   qemu.cpu = table.text("cpu", "");
   qemu.keeper = path_of(table, "keeper", toml);
   qemu.run = path_of(table, "run", toml);
@@ -61,7 +70,7 @@ QemuConfig read_qemu(TomlTable& table, const std::string& toml) {
 std::string to_toml(const QemuConfig& qemu) {
   std::string toml =
       absl::StrCat("\n[host.qemu]\nprogram = ", toml_text(qemu.program),
-                   "\naccelerator = ", qemu.kvm ? "\"kvm\"" : "\"tcg\"",
+                   "\naccelerator = ", toml_text(name_of(qemu.accelerator)),
                    "\ncpu = ", toml_text(qemu.cpu), "\nkeeper = ", toml_text(qemu.keeper),
                    "\nrun = ", toml_text(qemu.run), "\nstreams = ", toml_text(qemu.streams),
                    "\nstreams_reached_at = ", toml_text(qemu.streams_reached_at), "\n");

@@ -1,6 +1,7 @@
 // The table [host.qemu] of a node's configuration: its guests are real, and QEMU runs them.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -16,7 +17,11 @@ struct QemuImage {
 struct QemuConfig {
   std::string program =
       "qemu-system-x86_64";  // a path, or a name that is looked for as a shell does
-  bool kvm = false;
+  enum class Accelerator : std::uint8_t {
+    automatic,  // KVM where it runs guests, else emulation
+    kvm,
+    tcg,
+  } accelerator = Accelerator::automatic;
   std::string cpu;     // empty: all that the emulation has, or the machine's own
   std::string keeper;  // empty: beside this program
   std::string run;     // folder of the guests' sockets; empty: below the node's

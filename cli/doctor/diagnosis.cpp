@@ -19,17 +19,16 @@ Finding qemu(const MachineFacts& facts) {
   if (facts.qemu.path.empty()) {
     finding.found = "no qemu-system program in PATH";
     finding.costs = "no real guests; simulated ones work";
-    finding.cure = facts.kvm.usable ? "apt-get install qemu-system-x86" : backports;
+    finding.cure = backports;
     return finding;
   }
   finding.found = (facts.qemu.version.empty() ? "version unknown" : facts.qemu.version) + " (" +
                   facts.qemu.path + ")";
-  if (!facts.kvm.usable && corrupts_under_tcg(facts.qemu.version)) {
+  if (corrupts_guests(facts.qemu.version)) {
     finding.standing = Standing::wrong;
-    finding.found += ", and KVM cannot be used";
     finding.costs =
         "before 8.2, QEMU's own translation (TCG) corrupts a guest that writes while its memory is "
-        "copied: such moves are refused";
+        "copied: nodes with real guests refuse it";
     finding.cure = backports;
     return finding;
   }
@@ -41,7 +40,7 @@ Finding kvm(const MachineFacts& facts) {
   if (facts.kvm.usable)
     return {.name = "KVM",
             .standing = Standing::present,
-            .found = "made a virtual machine with a CPU",
+            .found = "ran a guest of a few instructions",
             .costs = "",
             .cure = ""};
   const bool denied = facts.kvm.problem.find("Permission") != std::string::npos;
@@ -263,7 +262,7 @@ Finding cluster(const MachineFacts& facts) {
 
 }  // namespace
 
-bool corrupts_under_tcg(const std::string& qemu_version) {
+bool corrupts_guests(const std::string& qemu_version) {
   if (qemu_version.empty()) return false;
   char* end = nullptr;
   const long major = std::strtol(qemu_version.c_str(), &end, 10);

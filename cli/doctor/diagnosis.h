@@ -25,8 +25,9 @@ struct Finding {
 // Pure. In the order in which a person would look.
 std::vector<Finding> diagnose(const MachineFacts& facts);
 
-// QEMU before 8.2 corrupts guests that write to their memory while it is copied, when it translates instead of using KVM (TCG).
-bool corrupts_under_tcg(const std::string& qemu_version);
+// QEMU before 8.2 corrupts guests that write to their memory while it is copied, when it translates (TCG); and knows no way to hold a
+// guest's last pass until it is asked for.
+bool corrupts_guests(const std::string& qemu_version);
 
 const char* to_string(Standing standing);
 

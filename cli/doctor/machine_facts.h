@@ -15,7 +15,7 @@ struct MachineFacts {
   } qemu;
   struct Kvm {
     bool device = false;  // /dev/kvm is there
-    bool usable = false;  // a virtual machine was made with it, and let go
+    bool usable = false;  // it ran a guest: hypercall/qemu/kvm_probe.h
     std::string problem;  // else, what failed
   } kvm;
   struct Below {

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/if_link.h>
-#include <linux/kvm.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -27,6 +26,8 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+
+#include "hypercall/qemu/kvm_probe.h"
 
 namespace supercloud {
 namespace {
@@ -156,30 +157,10 @@ std::string version_in(const std::string& line) {
 }
 
 MachineFacts::Kvm probe_kvm() {
-  MachineFacts::Kvm kvm;
-  kvm.device = ::access("/dev/kvm", F_OK) == 0;
-  if (!kvm.device) {
-    kvm.problem = "there is no /dev/kvm";
-    return kvm;
-  }
-  const auto failed = [&](const char* step) {
-    kvm.problem = std::string(step) + ": " + std::strerror(errno);
-    return kvm;
-  };
-  const Descriptor device(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  if (!device) return failed("opening /dev/kvm");
-  const int version = ::ioctl(device.get(), KVM_GET_API_VERSION, 0);
-  if (version != KVM_API_VERSION) {
-    if (version < 0) return failed("asking KVM for its version");
-    kvm.problem = "KVM speaks version " + std::to_string(version) + " of its interface, not 12";
-    return kvm;
-  }
-  const Descriptor machine(::ioctl(device.get(), KVM_CREATE_VM, 0));
-  if (!machine) return failed("making a virtual machine");
-  const Descriptor cpu(::ioctl(machine.get(), KVM_CREATE_VCPU, 0));
-  if (!cpu) return failed("making a virtual CPU");
-  kvm.usable = true;
-  return kvm;
+  const absl::Status works = probe_kvm_guest();
+  return {.device = ::access("/dev/kvm", F_OK) == 0,
+          .usable = works.ok(),
+          .problem = std::string(works.message())};
 }
 
 MachineFacts::Below probe_hypervisor_below() {

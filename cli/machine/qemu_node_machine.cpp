@@ -17,6 +17,7 @@
 #include "cli/machine/node_machine.h"
 #include "cli/replace_file.h"
 #include "core/socket_link.h"
+#include "hypercall/qemu/kvm_probe.h"
 #include "hypercall/qemu/qemu_hypervisor.h"
 #include "hypercall/qemu/stream_socket.h"
 #include "storage/simulated/memory_volume.h"
@@ -66,17 +67,22 @@ absl::StatusOr<std::string> program_of(const QemuConfig& config) {
   return found;
 }
 
-absl::Status check_accelerator(const QemuConfig& config) {
-  if (!config.kvm || ::access("/dev/kvm", R_OK | W_OK) == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("/dev/kvm is not to be opened: ", std::generic_category().message(errno),
-                   "; let this user into its group, or write \"tcg\""));
+absl::StatusOr<QemuAccelerator> accelerator_of(const QemuConfig& config) {
+  if (config.accelerator == QemuConfig::Accelerator::tcg) return QemuAccelerator::tcg;
+  const absl::Status works = probe_kvm_guest();
+  if (works.ok()) return QemuAccelerator::kvm;
+  if (config.accelerator == QemuConfig::Accelerator::automatic) return QemuAccelerator::tcg;
+  return absl::Status(
+      works.code(),
+      absl::StrCat(works.message(), absl::IsPermissionDenied(works)
+                                        ? "; let this user into the group of /dev/kvm"
+                                        : "; write \"tcg\", or use a machine that runs guests"));
 }
 
 // All that QEMU has, or all of this machine's processor, if nothing is named.
-std::string cpu_model_of(const QemuConfig& config) {
+std::string cpu_model_of(const QemuConfig& config, QemuAccelerator accelerator) {
   if (!config.cpu.empty()) return config.cpu;
-  if (!config.kvm) return "max";
+  if (accelerator == QemuAccelerator::tcg) return "max";
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
@@ -103,9 +109,9 @@ absl::StatusOr<QemuOptions> options_of(const NodeConfig& config) {
                                  absl::StrCat(options.qemu, " does not say which QEMU it is: ",
                                               version.status().message(), "; name one that does")));
   options.version = *version;
-  if (const absl::Status good = check_accelerator(qemu); !good.ok())
-    return at_key("accelerator", good);
-  options.accelerator = qemu.kvm ? QemuAccelerator::kvm : QemuAccelerator::tcg;
+  const auto accelerator = accelerator_of(qemu);
+  if (!accelerator.ok()) return at_key("accelerator", accelerator.status());
+  options.accelerator = *accelerator;
   options.streams = qemu.streams.empty() ? usual_streams(config.link_endpoint) : qemu.streams;
   options.streams_reached_at = qemu.streams_reached_at;
   options.memory_bytes = config.host->memory_bytes;
@@ -129,7 +135,7 @@ class QemuNodeMachine final : public NodeMachine {
         fabric_(fabric_host_, absl::ZeroDuration()),
         hypervisor_(needs.loop, *links_, options) {
     facts_.data_endpoint = links_->endpoint();
-    facts_.cpu_model = cpu_model_of(*needs.config.host->qemu);
+    facts_.cpu_model = cpu_model_of(*needs.config.host->qemu, options.accelerator);
     facts_.guests = options.run_folder;
     facts_.make_deadline = qemu_start_max;
     facts_.fresh = boot_.empty() || word_of(last_boot_) != boot_;

@@ -146,6 +146,13 @@ TEST_F(PreflightThere, wants_the_devices_that_the_vm_needs) {
   EXPECT_EQ(failures[0].detail, "it needs the device gpu/a100, which node-b does not offer");
 }
 
+TEST_F(PreflightThere, wants_a_guest_that_can_be_made) {
+  state_.made = absl::FailedPreconditionError("it has no such image; name another");
+  const auto failures = preflight_there(spec().reader(), state_);
+  EXPECT_EQ(names(failures), NameSet{"guest"});
+  EXPECT_EQ(failures[0].detail, "it has no such image; name another");
+}
+
 TEST_F(PreflightThere, tells_every_failed_check) {
   state_ = {.facts = &facts_,
             .copy_here = true,
