@@ -63,7 +63,9 @@ Decision target_step(const View& view) {
   if (!in.prepared) {
     if (!in.failure.empty() || view.now >= in.deadline)
       return {Step::drop_incoming, "could not be prepared"};
-    if (view.copy) return {Step::none, "another copy is still here"};
+    // One of this migration was made by a daemon that could not say so any more: it is prepared again.
+    if (view.copy && !(incoming_copy(view) && view.copy->migration == in.migration))
+      return {Step::none, "another copy is still here"};
     if (boot_in_flight(view)) return {Step::none, "a takeover is in flight"};
     return {Step::prepare, "accepted as heir"};
   }
@@ -207,7 +209,7 @@ Decision takeover_step(const View& view) {
   // Not in sync, it loses what it has not heard of: no more than was declared (13).
   bool in_sync = record.loss_allowed && view.loss <= view.loss_bound;
   for (const std::string& node : record.in_sync) in_sync = in_sync || node == view.node;
-  if (!in_sync || !view.volume || !view.volume->complete)
+  if (!in_sync || !view.volume || !view.volume->complete || !view.can_be_made)
     return settle_mark(view, {Step::none, "no replica that may take over"});
   return {Step::swap_takeover, "the holder's session has ended"};
 }

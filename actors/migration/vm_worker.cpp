@@ -144,6 +144,8 @@ View VmWorker::view() {
                ? 0
                : 1 + static_cast<int>(found - record_->in_sync.begin());
   }
+  if (record_ && spec_ && !record_->session_alive && record_->holder != view.node)
+    view.can_be_made = shared_.seams.hypervisor.check(spec_->reader()).ok();
   view.takeover_after = holder_lost_since_ + shared_.options.takeover_stagger * turn;
   return view;
 }

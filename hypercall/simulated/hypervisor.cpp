@@ -2,6 +2,10 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "core/message.h"
+#include "core/vm_name.h"
+
 namespace supercloud {
 
 template <class T>
@@ -11,6 +15,14 @@ Reply<T> SimulatedHypervisor::while_alive(Reply<T> reply) {
                      reply = std::move(reply)](absl::StatusOr<T> value) mutable {
             if (!alive.expired()) reply(std::move(value));
           }};
+}
+
+absl::Status SimulatedHypervisor::check(schema::VmSpec::Reader spec) const {
+  if (text(spec.getImage()).empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(VmName::of(spec).to_string(), " starts from the image ", str(spec.getImage()),
+                   ", and guests are simulated here; leave out its image, or create it on a node "
+                   "with [host.qemu]"));
 }
 
 void SimulatedHypervisor::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) {

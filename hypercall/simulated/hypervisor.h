@@ -23,7 +23,7 @@ class SimulatedHypervisor final : public Hypervisor {
   std::string description() const override { return "simulated"; }
   std::uint64_t memory_free_bytes() const override { return host_.memory_free_bytes(); }
   std::vector<GuestStatus> list() const override { return host_.list(); }
-  absl::Status check(schema::VmSpec::Reader) const override { return absl::OkStatus(); }
+  absl::Status check(schema::VmSpec::Reader spec) const override;
 
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override;
   void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,

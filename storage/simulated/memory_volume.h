@@ -1,6 +1,7 @@
 // The volume store of a simulated host: contents are 64-bit values in a MemoryDisk, replication is the real protocol.
 //
-// Used by the simulator in virtual time and by the demo's node processes; all timing goes through the scheduler.
+// Used by the simulator in virtual time, and by live nodes: for simulated guests, and for real ones while these have no disks. All timing
+// goes through the scheduler.
 #pragma once
 
 #include <cstdint>

@@ -307,6 +307,18 @@ TEST_F(NextStep, gives_up_at_its_deadline_unless_it_has_asked_to_commit) {  // r
   EXPECT_EQ(step(), Step::drop_incoming) << "another swap won";
 }
 
+TEST_F(NextStep, prepares_a_copy_again_that_an_earlier_daemon_made_for_this_migration) {
+  incoming();
+  view_.in->prepared = false;
+  view_.copy->state = State::incoming;
+  EXPECT_EQ(step(), Step::prepare);
+  view_.copy->migration = EventId{"there/user", 1, 2};
+  EXPECT_EQ(step(), Step::none) << "one of another migration goes first";
+  view_.copy->migration = {};
+  view_.copy->state = State::frozen;
+  EXPECT_NE(step(), Step::prepare);
+}
+
 TEST_F(NextStep, takes_no_incoming_copy_while_a_takeover_may_still_be_granted) {  // rule 5
   incoming();
   view_.in->prepared = false;
@@ -341,6 +353,9 @@ TEST_F(NextStep, takes_over_only_an_ended_session_in_its_turn_and_in_sync) {  //
   EXPECT_EQ(step(), Step::none) << "the holder lives";
   view_.record->session_alive = false;
   EXPECT_EQ(step(), Step::swap_takeover);
+  view_.can_be_made = false;
+  EXPECT_EQ(step(), Step::none) << "it runs on nodes of another kind";
+  view_.can_be_made = true;
   view_.takeover_after = view_.now + absl::Milliseconds(1);
   EXPECT_EQ(step(), Step::none) << "another's turn";
   view_.takeover_after = {};
