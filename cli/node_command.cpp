@@ -81,9 +81,11 @@ void add_node_command(CLI::App& root, Program& program) {
   node->add_flag("--exit-with-parent", arguments->exit_with_parent,
                  "End when the process that started it ends");
   node->footer(
-      "SIGINT or SIGTERM stops it: it says node.left, and ends; a second one kills it. The "
-      "machine\n"
-      "under it is simulated: its guests end with it.\n"
+      "SIGINT or SIGTERM stops it: it says node.left, and ends; a second one kills it. "
+      "Simulated\n"
+      "guests end with it; real ones ([host.qemu]) go on until their lease ends, and are frozen "
+      "then\n"
+      "until the node is started again.\n"
       "\n"
       "Examples:\n"
       "  supercloud node --config examples/node.toml");
