@@ -108,6 +108,7 @@ int show_vm(const VmOptions& options, const Program& program) {
   rows.push_back({"memory", format_bytes(spec.getMemoryBytes())});
   rows.push_back({"disk", spec.getDiskBytes() == 0 ? "none" : format_bytes(spec.getDiskBytes())});
   rows.push_back({"cpus", absl::StrCat(spec.getCpus())});
+  if (!text(spec.getImage()).empty()) rows.push_back({"image", std::string(text(spec.getImage()))});
   rows.push_back({"address", dash(std::string(text(spec.getAddress())))});
   std::cout << text_table(rows) << "\nits latest move, or why it stayed: supercloud explain "
             << vm->name << "\n";

@@ -115,9 +115,13 @@ absl::StatusOr<QemuOptions> options_of(const NodeConfig& config) {
   options.streams = qemu.streams.empty() ? usual_streams(config.link_endpoint) : qemu.streams;
   options.streams_reached_at = qemu.streams_reached_at;
   options.memory_bytes = config.host->memory_bytes;
-  for (const auto& [name, image] : qemu.images)
-    options.guests.images[name] = {
+  for (const auto& [name, image] : qemu.images) {
+    QemuGuest& guest = options.guests.images[name];
+    guest = {
         .kernel = image.kernel, .initrd = image.initrd, .append = image.arguments, .cpu = qemu.cpu};
+    if (const absl::Status good = check_guest(guest, "this image"); !good.ok())
+      return at_key(absl::StrCat("image.", name), good);
+  }
   return options;
 }
 

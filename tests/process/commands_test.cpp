@@ -63,6 +63,7 @@ TEST_F(CommandsTest, AllAnswerWhileTheDemoRunsAndTheLogsAnswerAfterIt) {
   EXPECT_GE(both({"vm", "list"}, 0).size(), 1U);
   EXPECT_EQ(both({"vm", "show", "log1"}, 0).value("name", ""), "log1");
   EXPECT_THAT(expect({"vm", "show", "log2"}, 4).err, HasSubstr("log1"));
+  EXPECT_THAT(expect({"vm", "console", "web1"}, 1).err, HasSubstr("are simulated"));
   EXPECT_TRUE(Json::parse(run({"doctor", "--json"}).out, nullptr, false).is_array());
   EXPECT_THAT(run({"doctor"}).code, AnyOf(0, 1));
   EXPECT_THAT(expect({"events", "vm.started.>"}, 0).out, HasSubstr("log1"));

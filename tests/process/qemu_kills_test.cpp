@@ -42,6 +42,7 @@ class QemuKillsTest : public QemuNodesTest {
  private:
   void kill_at(const Moment& moment, bool source, Part part) {
     ASSERT_TRUE(eventually([&] { return one_copy_runs(); }, patience));
+    await_that_a_restart_would_be_heard();
     const auto before = show();
     const std::string from = before.value("node", ""), to = from == "b" ? "c" : "b";
     await_that_it_could_move_to(to);
@@ -58,7 +59,7 @@ class QemuKillsTest : public QemuNodesTest {
       return event.type() == moment.event && event.migration() == migration;
     })) << output("move.err");
     const bool killed = kill_part(part, source ? from : to);
-    const int code = ended(mover, patience);
+    const int code = ended(mover, 2 * patience);
     EXPECT_NE(code, -2) << "its end is never told\n" << output("move.err");
     EXPECT_TRUE(eventually([&] { return one_copy_runs(); }, patience))
         << copies("b") << " copies on b, " << copies("c") << " on c, runs on " << runs_on();

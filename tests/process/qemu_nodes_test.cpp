@@ -35,6 +35,26 @@ TEST_F(QemuNodesTest, WhatANodeCannotMakeIsRefusedWithTheCure) {
   EXPECT_EQ(copies("b"), 0);
 }
 
+TEST_F(QemuNodesTest, ANodeThatCannotRunGuestsSaysWhyAndEnds) {
+  start_node("a");
+  const auto complaint = [&](const std::string& with, const std::string& instead) {
+    std::string toml = node_toml("b", "own", "b", seed()) + machine("b");
+    toml.replace(toml.find(with), with.size(), instead);
+    const Said said = run({"node", "--config", write("b.toml", toml)});
+    EXPECT_EQ(said.code, 1) << said.out;
+    return said.err;
+  };
+  EXPECT_THAT(complaint(GuestParts::find().qemu + "\"", "/bin/true\""),
+              HasSubstr("[host.qemu] program: /bin/true does not say which QEMU it is"));
+  EXPECT_THAT(complaint("kernel = \"", "kernel = \"/nowhere"),
+              HasSubstr("[host.qemu] image.tiny: the kernel of this image is not to be read"));
+  EXPECT_THAT(complaint("keeper = \"", "keeper = \"/nowhere"),
+              HasSubstr("cannot execute the keeper"));
+  EXPECT_THAT(complaint("[host.qemu]\n", "[host.qemu]\nrun = \"" + folder_.string() + "/" +
+                                             std::string(90, 'x') + "\"\n"),
+              HasSubstr("name a shorter run folder"));
+}
+
 TEST_F(QemuNodesTest, ADaemonThatIsKilledFindsItsGuestRunning) {
   start_nodes(patient_leases);
   create();
@@ -87,6 +107,7 @@ TEST_F(QemuNodesTest, AFrozenGuestWhoseLeaseWasTakenOverIsDestroyed) {
 TEST_F(QemuNodesTest, AGuestThatDiesIsStartedAnew) {
   start_nodes();
   create();
+  await_that_a_restart_would_be_heard();
   const auto before = show();
   const auto state = keeper("b");
   ASSERT_TRUE(state && state->guest > 1);
@@ -105,6 +126,7 @@ TEST_F(QemuNodesTest, AGuestThatDiesIsStartedAnew) {
 TEST_F(QemuNodesTest, AfterARebootTheGuestIsStartedAnewAboveItsOldFence) {
   start_nodes();
   create();
+  await_that_a_restart_would_be_heard();
   const auto before = show();
   kill_node("b");
   const auto state = keeper("b");
