@@ -8,6 +8,6 @@
 namespace supercloud {
 
 // Returns the exit code: when its user leaves (Ctrl-], or an interrupt where there is no terminal), or the guest is gone.
-int vm_console(const std::string& vm, const std::string& tenant, const Program& program);
+int vm_console(const std::string& name, const std::string& tenant, const Program& program);
 
 }  // namespace supercloud

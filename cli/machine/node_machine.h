@@ -17,8 +17,7 @@ namespace supercloud {
 struct NodeMachineFacts {
   std::string data_endpoint;  // of its links
   std::string cpu_model;
-  std::string
-      guests;  // folder of the real guests (docs: hypercall/qemu/copy.h); empty: they are simulated
+  std::string guests;      // folder of the real guests; empty: they are simulated
   Duration make_deadline;  // ExecutorOptions
   // It was booted since a daemon of this node had a session: no guest of that daemon is left (SessionActor::Options).
   bool fresh = true;

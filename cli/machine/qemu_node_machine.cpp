@@ -4,13 +4,17 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "actors/network/simulated/fabric.h"
 #include "cli/doctor/probes.h"
 #include "cli/machine/kept_states.h"
@@ -25,7 +29,7 @@
 namespace supercloud {
 namespace {
 
-// With earlier daemons' guests: a keeper that is stopped takes half a second to be doubted.
+// With what was left of earlier daemons: each keeper that is stopped takes half a second to be doubted.
 constexpr Duration find_patience = absl::Seconds(30);
 // A QEMU that starts on a busy machine.
 constexpr Duration qemu_start_max = absl::Seconds(20);

@@ -84,9 +84,10 @@ class QemuNodesTest : public ProgramTest {
         },
         patience))
         << created.err;
-    start({"vm", "console", "web1"}, "console.out", "console.err");
+    open_console();
     expect_it_goes_on();
   }
+  void open_console() { console_ = start({"vm", "console", "web1"}, "console.out", "console.err"); }
   nlohmann::json show() {
     const auto shown =
         nlohmann::json::parse(run({"vm", "show", "web1", "--json"}).out, nullptr, false);
@@ -249,6 +250,7 @@ class QemuNodesTest : public ProgramTest {
   std::map<std::string, std::string> configured_;
   std::map<std::string, pid_t> nodes_;
   int starts_ = 0;
+  pid_t console_ = 0;
   std::unique_ptr<ClusterClient> client_;
   std::vector<Event> events_;
 };

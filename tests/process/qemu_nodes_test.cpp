@@ -13,8 +13,17 @@ constexpr const char* patient_leases = "[lease]\nttl = \"40s\"\nfence_after = \"
 TEST_F(QemuNodesTest, AGuestMovesThereAndBackAndCountsOn) {
   start_nodes();
   create();
-  for (const char* target : {"c", "b", "c", "b"}) move_to(target);
-  EXPECT_EQ(show().value("epoch", 0), 5);
+  for (const char* target : {"c", "b"}) move_to(target);
+  const auto descriptors = [&](const std::string& node) {
+    const files::path folder = "/proc/" + std::to_string(nodes_.at(node)) + "/fd";
+    return std::distance(files::directory_iterator(folder), files::directory_iterator());
+  };
+  const auto on_b = descriptors("b"), on_c = descriptors("c");
+  for (const char* target : {"c", "b", "c", "b", "c", "b"}) move_to(target);
+  // A command that asks just now has a connection.
+  EXPECT_LE(descriptors("b"), on_b + 2);
+  EXPECT_LE(descriptors("c"), on_c + 2);
+  EXPECT_GE(show().value("epoch", 0), 9);
   EXPECT_THAT(output("console.err"), HasSubstr("on c"));
   destroy_and_expect_nothing_left();
 }
@@ -119,6 +128,26 @@ TEST_F(QemuNodesTest, AGuestThatDiesIsStartedAnew) {
       patience))
       << output("console.err");
   EXPECT_TRUE(eventually([&] { return one_copy_runs(); }, patience));
+  destroy_and_expect_nothing_left();
+}
+
+TEST_F(QemuNodesTest, ItsUserPausesStopsAndStartsIt) {
+  start_nodes();
+  create();
+  const auto ask = [&](const std::string& command) {
+    const Said said = run({"vm", command, "web1", "--wait"});
+    EXPECT_EQ(said.code, 0) << command << ": " << said.err;
+  };
+  ask("pause");
+  EXPECT_EQ(copies("b"), 1);
+  ask("resume");
+  expect_it_goes_on();
+  ask("stop");
+  EXPECT_EQ(copies("b"), 0);
+  EXPECT_EQ(ended(console_, patience), 1) << "it has no console any more";
+  ask("start");
+  open_console();
+  expect_it_goes_on();
   destroy_and_expect_nothing_left();
 }
 
