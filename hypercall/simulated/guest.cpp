@@ -47,7 +47,7 @@ SimulatedGuest::SimulatedGuest(Scheduler& scheduler, GuestDevices& devices, Gues
   page_bytes_ = std::max(memory_bytes / memory_.pages(), guest_page_bytes);
   if (!text(spec_.reader().getReads()).empty())
     read_ticks_ = std::max<std::uint64_t>(options_.read_every / options_.tick, 1);
-  blocks_ = std::clamp<std::uint64_t>(spec_.reader().getDiskBytes() / block_bytes, 1, blocks_max);
+  blocks_ = std::min<std::uint64_t>(spec_.reader().getDiskBytes() / block_bytes, blocks_max);
 }
 
 SimulatedGuest::~SimulatedGuest() { scheduler_.cancel(timer_); }
@@ -113,7 +113,7 @@ void SimulatedGuest::tick() {
   write_credit_ += spec_.reader().getWritesPerSecond() * tick_ns;
   // As a file system does, it never has two writes of one block under way, so that sending one
   // again harms nothing.
-  while (write_credit_ >= second_ns && requests_.size() < options_.requests_max &&
+  while (blocks_ > 0 && write_credit_ >= second_ns && requests_.size() < options_.requests_max &&
          !writes_to((writes_issued_ + 1) % blocks_)) {
     write_credit_ -= second_ns;
     ++writes_issued_;

@@ -187,6 +187,17 @@ TEST_F(SimulatedHypervisorTest, OneBlockHasOneWriteUnderWayAndEndsWithTheLastVal
   EXPECT_EQ(world_.devices.block(vm_, 0), 1ULL << write_number_bits | probe.writes_acked);
 }
 
+TEST_F(SimulatedHypervisorTest, WhoHasNoDiskWritesNothingAndCanBePaused) {
+  start_guest(Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
+    spec.setName("web1");
+    spec.setMemoryBytes(1 << 20);
+    spec.setWritesPerSecond(200);
+  }));
+  pass(absl::Seconds(1));
+  ASSERT_TRUE(a_.pause(vm_).ok());
+  EXPECT_EQ(world_.probe(0, vm_)->writes_issued, 0U);
+}
+
 TEST_F(SimulatedHypervisorTest, RequestsThatAFenceHasCutOffAreSentAgainAtTheNewEpoch) {
   start_guest();
   world_.hold_disk(true);
