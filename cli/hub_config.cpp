@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "bus/membership.h"
 #include "cli/toml_table.h"
+#include "cli/toml_text.h"
 #include "core/topic.h"
 
 namespace supercloud {

@@ -1,6 +1,5 @@
 #include "cli/toml_table.h"
 
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -26,12 +25,6 @@ bool parse_span(const std::string& said, absl::Duration& span) {
 }
 
 }  // namespace
-
-std::string path_beside(const std::string& toml, const std::string& path) {
-  std::error_code error;
-  const std::filesystem::path folder = std::filesystem::absolute(toml, error).parent_path();
-  return (folder / path).lexically_normal().string();
-}
 
 struct TomlTable::Document {
   std::string name;

@@ -17,9 +17,6 @@
 
 namespace supercloud {
 
-// What the file at `toml` means by a path: relative to its folder.
-std::string path_beside(const std::string& toml, const std::string& path);
-
 // Thread-bound. Getters return their default after the first mistake, which status() tells; so a file is read in one go and
 // judged at the end.
 class TomlTable {
