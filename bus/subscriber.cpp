@@ -12,7 +12,7 @@ namespace {
 
 const std::string heartbeat_prefix = "node.heartbeat.";
 constexpr std::size_t orphans_max = 1024;
-constexpr std::size_t vain_parts_max = 64;  // of one archive, of what is missing of one origin
+constexpr std::size_t vain_parts_max = 64;  // of one archive, one after another
 
 }  // namespace
 
@@ -432,6 +432,7 @@ void Subscriber::take_part(const StreamRange& range, const std::string& node,
     orphan.given_up.insert(node);
     return;
   }
+  if (!events->empty()) orphan.vain[node] = 0;
   orphan.through = std::min(orphan.through, part->through);
   for (const Event& event : *events) orphan.found.emplace(event.sequence(), event);
   orphan.found.erase(orphan.found.upper_bound(orphan.through), orphan.found.end());

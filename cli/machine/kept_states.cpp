@@ -52,6 +52,8 @@ absl::StatusOr<KeptState> parse_state(const std::string& content) {
     kept.boot = json.at("boot").get<std::string>();
     const auto role = json.at("role").get<std::string>();
     VolumeState& state = kept.state;
+    if (role != "serving" && role != "sealed" && role != "replica")
+      return absl::DataLossError(absl::StrCat("role \"", role, "\" is none"));
     state.role = role == "serving"  ? Role::serving
                  : role == "sealed" ? Role::sealed
                                     : Role::replica;

@@ -146,7 +146,8 @@ class QemuNodeMachine final : public NodeMachine {
     facts_.cpu_model = cpu_model_of(*needs.config.host->qemu, options.accelerator);
     facts_.guests = options.run_folder;
     facts_.make_deadline = qemu_start_max;
-    facts_.fresh = boot_.empty() || word_of(last_boot_) != boot_;
+    // Where nobody can tell, guests of before may run: its session ends by itself.
+    facts_.fresh = !boot_.empty() && word_of(last_boot_) != boot_;
   }
 
   absl::Status open(const NodeConfig& config) {

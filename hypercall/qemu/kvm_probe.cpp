@@ -121,7 +121,10 @@ absl::Status probe_kvm_guest() {
   const Mapped state(static_cast<std::size_t>(size), MAP_SHARED, cpu.get());
   if (state.get() == nullptr) return kvm_failed("looking at a virtual CPU");
   if (!set_registers(cpu.get())) return kvm_failed("setting a virtual CPU's registers");
-  if (::ioctl(cpu.get(), KVM_RUN, 0) != 0) return kvm_failed("running a guest");
+  int ran = 0;
+  do ran = ::ioctl(cpu.get(), KVM_RUN, 0);
+  while (ran != 0 && errno == EINTR);  // a signal is no answer
+  if (ran != 0) return kvm_failed("running a guest");
   const auto* run = reinterpret_cast<const kvm_run*>(state.get());
   const bool said = run->exit_reason == KVM_EXIT_IO && run->io.port == kvm_port &&
                     state.get()[run->io.data_offset] == kvm_word;
