@@ -39,12 +39,13 @@ class QemuNodesTest : public ProgramTest {
   // ---- nodes
 
   std::string seed() const { return "\"ipc://" + (folder_ / "run" / "a.req").string() + "\""; }
-  std::string machine(const std::string& node) const {
+  std::string machine(const std::string& node, const std::string& image = "tiny",
+                      const std::string& qemu = "") const {
     return "[links]\nlisten = \"unix:" + (folder_ / "run" / (node + ".link")).string() +
            "\"\n[host]\ncloud = \"home\"\nregion = \"cellar\"\nzone = \"rack-" + node +
-           "\"\ntype = \"desktop\"\nmemory_mib = 256\n[host.qemu]\nprogram = \"" +
+           "\"\ntype = \"desktop\"\nmemory_mib = 256\n[host.qemu]\n" + qemu + "program = \"" +
            files::absolute(GuestParts::find().qemu).string() + "\"\nkeeper = \"" +
-           ::getenv("SUPERCLOUD_KEEPER") + "\"\n[host.qemu.image.tiny]\nkernel = \"" +
+           ::getenv("SUPERCLOUD_KEEPER") + "\"\n[host.qemu.image." + image + "]\nkernel = \"" +
            ::getenv("SUPERCLOUD_TINY_GUEST") + "\"\n";
   }
   void start_node(const std::string& node, const std::string& more = "") {

@@ -44,6 +44,26 @@ TEST_F(QemuNodesTest, WhatANodeCannotMakeIsRefusedWithTheCure) {
   EXPECT_EQ(copies("b"), 0);
 }
 
+TEST_F(QemuNodesTest, AMoveToWhereItCouldNotGoOnIsRefusedBeforeAByteMoves) {
+  configured_["c"] = write(
+      "c.toml", node_toml("c", "own", "c", seed()) + machine("c", "other", "cpu = \"qemu64\"\n"));
+  start_nodes();
+  create();
+  Said said;
+  EXPECT_TRUE(eventually(
+      [&] {
+        said = run({"vm", "migrate", "web1", "c", "--dry-run"});
+        return said.out.find("cpu: ") != std::string::npos;
+      },
+      patience));
+  EXPECT_THAT(said.out, HasSubstr("cpu: max here, qemu64 there"));
+  EXPECT_THAT(said.out,
+              HasSubstr("guest: the image of main/web1, tiny, is none of this node's: other"));
+  EXPECT_EQ(run({"vm", "migrate", "web1", "c"}).code, 1);
+  EXPECT_EQ(copies("c"), 0);
+  expect_it_goes_on();
+}
+
 TEST_F(QemuNodesTest, ANodeThatCannotRunGuestsSaysWhyAndEnds) {
   start_node("a");
   const auto complaint = [&](const std::string& with, const std::string& instead) {
