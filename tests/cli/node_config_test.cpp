@@ -57,59 +57,6 @@ TEST(NodeConfig, WhatIsWrittenReadsAsTheSame) {
   EXPECT_EQ(again->host->devices, (std::vector<std::string>{"gpu/t4", "tpm"}));
 }
 
-// `good` with real guests, and `more` in [host.qemu].
-std::string with_qemu(const std::string& more) {
-  std::string toml(good);
-  toml.erase(toml.find("disk_mib"), sizeof "disk_mib = 512");
-  return toml + "[host.qemu]\n" + more;
-}
-constexpr const char* one_image = "[host.qemu.image.debian-12]\nkernel = \"vmlinux\"\n";
-
-TEST(NodeConfig, RealGuestsAreMadeOfImagesWhosePathsAreBesideTheFile) {
-  const auto config = parse_node_config(
-      with_qemu(
-          "program = \"./qemu\"\naccelerator = \"kvm\"\ncpu = \"Haswell\"\nrun = \"/run/g\"\n" +
-          std::string(one_image) + "initrd = \"/boot/initrd\"\narguments = \"quiet\"\n"),
-      "/etc/supercloud/node.toml");
-  ASSERT_TRUE(config.ok()) << config.status();
-  ASSERT_TRUE(config->host->qemu);
-  const QemuConfig& qemu = *config->host->qemu;
-  EXPECT_EQ(qemu.program, "/etc/supercloud/qemu");
-  EXPECT_EQ(qemu.accelerator, QemuConfig::Accelerator::kvm);
-  EXPECT_EQ(qemu.images.at("debian-12").kernel, "/etc/supercloud/vmlinux");
-  EXPECT_EQ(qemu.images.at("debian-12").initrd, "/boot/initrd");
-  EXPECT_EQ(config->host->disk_bytes, 0U) << "there is no room for disks that no guest can reach";
-  const auto again = parse_node_config(to_toml(*config), "again.toml");
-  ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_EQ(to_toml(*again), to_toml(*config));
-}
-
-TEST(NodeConfig, AProgramWithoutAFolderIsLookedForLater) {
-  const auto config = parse_node_config(with_qemu(one_image), "/etc/supercloud/node.toml");
-  ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->host->qemu->program, "qemu-system-x86_64");
-  EXPECT_EQ(config->host->qemu->accelerator, QemuConfig::Accelerator::automatic);
-}
-
-TEST(NodeConfig, MistakesAboutRealGuestsAreToldWithLineAndCure) {
-  const auto mistake = [](const std::string& more) { return mistake_in(with_qemu(more)); };
-  EXPECT_EQ(mistake(""),
-            "node.toml:19: host.qemu.image is missing: VMs start from an image; write "
-            "[host.qemu.image.NAME] and below it kernel = \"PATH\"");
-  EXPECT_NE(mistake("[host.qemu.image.x]\n").find("host.qemu.image.x.kernel is missing"),
-            std::string::npos);
-  EXPECT_NE(mistake("[host.qemu.image.\"a b\"]\nkernel = \"k\"\n").find("is no name for an image"),
-            std::string::npos);
-  EXPECT_NE(
-      mistake("accelerator = \"xen\"\n").find("node.toml:20: host.qemu.accelerator has to be"),
-      std::string::npos);
-  EXPECT_NE(mistake("streams = \"1.2.3.4\"\n").find("host.qemu.streams has to be"),
-            std::string::npos);
-  EXPECT_NE(mistake_in(std::string(good) + "[host.qemu]\n" + one_image)
-                .find("host.disk_mib is of a simulated machine"),
-            std::string::npos);
-}
-
 TEST(NodeConfig, AnArchiveKeepsEverythingOrWhatItsPatternsSay) {
   const auto without = parse_node_config(good, "node.toml");
   ASSERT_TRUE(without.ok()) << without.status();
