@@ -42,7 +42,6 @@ class Hub::Side final : public BusReceiver, public Beyond {
   }
   // What is missing here the members of the other side miss as well, and are to find out.
   void on_gap(const BusGap& gap) override {
-    ++hub_.gaps_;
     if (gap.up_to != BusGap::unknown)
       other_->note(gap.origin, gap.incarnation, gap.up_to, {gap.prefix});
     else

@@ -4,8 +4,8 @@
 //   members of cloud a ── bus of cloud a ── hub a ── bus of the hubs ── hub b ── bus of cloud b ── members of cloud b
 //
 // So links between clouds grow with the clouds, and a node knows its own cloud's members, and where the origins stand that are relayed to it.
-// Heartbeats stay in their cloud, but for who subscribes all that nodes say. In their place a hub says once a second, in a heartbeat of its own, what it has let pass: the tails by which its
-// members see what they miss. What they miss is asked for at the log of its publisher, through the hubs.
+// Heartbeats stay in their cloud, but for who subscribes all that nodes say. In their place a hub says once a second, in a heartbeat of its own,
+// what it has let pass: the tails by which its members see what they miss, which they ask the log of its publisher for, through the hubs.
 //
 // Who relays is believed: about what others have said, and about who asks. One hub to a cloud; while it is gone, the cloud is alone.
 #pragma once
@@ -31,8 +31,8 @@ inline GapDetector::Options hub_gap_options() {
 
 struct HubOptions {
   std::string name;  // on both buses
-  std::uint64_t incarnation =
-      0;  // of its heartbeats; greater than that of the process before. 0: the time
+  // Of its heartbeats; greater than that of the process before. 0: the time.
+  std::uint64_t incarnation = 0;
   Duration digest_interval = absl::Seconds(1);
   // So often what has passed is told, in case that one is lost on its way.
   int digests = 3;
@@ -51,7 +51,6 @@ class Hub {
   Hub& operator=(const Hub&) = delete;
 
   std::uint64_t relayed() const { return relayed_; }  // events, both ways
-  std::uint64_t gaps() const { return gaps_; }        // that the hub itself has met with, both ways
 
  private:
   class Side;
@@ -76,7 +75,6 @@ class Hub {
   HybridClock clock_;
   std::unique_ptr<Side> cloud_, wide_;
   std::uint64_t relayed_ = 0;
-  std::uint64_t gaps_ = 0;
   TimerId digest_timer_ = 0;
 };
 
