@@ -312,62 +312,6 @@ absl::Status GapDetector::arrived(Event event, Instant now, std::string_view rel
   return absl::OkStatus();
 }
 
-bool GapDetector::doubtful(std::string_view name, const Origin& origin) const {
-  if (!doubts_) return false;
-  const auto publisher =
-      publishers_.find(origin.relay.empty() ? node_of(name) : std::string_view(origin.relay));
-  return publisher != publishers_.end() && publisher->second.doubtful;
-}
-
-bool GapDetector::unsure(std::string_view name, const Origin& origin,
-                         std::uint64_t sequence) const {
-  const bool in_doubt = doubtful(name, origin);
-  std::uint64_t sure = std::max(origin.delivered, origin.asked_through);
-  if (!in_doubt && origin.unsure_to <= sure) return false;
-  sure = std::max(sure, followed_since(origin));
-  if (!in_doubt && origin.unsure_to <= sure) return false;
-  return sequence > sure && sequence - sure > 1;
-}
-
-void GapDetector::doubt(std::string_view node) {
-  const auto publisher = publishers_.find(node);
-  // Where nothing is in effect, nothing is owed; without repair nothing would be won.
-  if (!options_.repair || publisher == publishers_.end()) return;
-  publisher->second.doubtful = true;
-  doubts_ = true;
-}
-
-void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> tails) {
-  const auto publisher = publishers_.find(node);
-  if (publisher == publishers_.end() || !std::exchange(publisher->second.doubtful, false)) return;
-  doubts_ = std::any_of(publishers_.begin(), publishers_.end(),
-                        [](const auto& entry) { return entry.second.doubtful; });
-  std::map<std::string_view, bool> known_nodes;
-  for (const OriginTail& tail : tails) {
-    if (!cares_for(node, publisher->second, tail.origin)) continue;
-    const bool relayed = node_of(tail.origin) != node;
-    const bool begun =
-        relayed && origins_.find(tail.origin) == origins_.end() &&
-        known_nodes.try_emplace(node_of(tail.origin), knows_node_of(tail.origin, node))
-            .first->second;
-    Origin& origin = find_or_make(tail.origin, tail.incarnation, relayed ? node : "");
-    if (tail.incarnation > origin.incarnation)
-      begin_incarnation(tail.origin, origin, tail.incarnation);
-    if (tail.incarnation != origin.incarnation) continue;
-    if (relayed) follow_since(tail.origin, origin, publisher->second, begun ? 0 : tail.since);
-    // Of what it relays the rest is not on its way.
-    const std::uint64_t newest = relayed ? tail.passed : tail.sequence;
-    origin.known = std::max(origin.known, newest);
-    origin.unsure_to = newest;
-  }
-  for (const std::string& name : in_care_of(node, publisher->second)) {
-    Origin& origin = origins_.find(name)->second;
-    // What is held and follows what arrived needs no question; the rest waits for its answer.
-    if (!ask(name, origin)) release(name, origin);
-    note_waiting(name, origin);
-  }
-}
-
 bool GapDetector::missing(Origin& origin, const Matches& matches, const Event& event) const {
   for (std::size_t i = 0; i < matches.count; ++i) {
     const Chain& chain = chain_of(origin, matches.match[i].slot);

@@ -77,8 +77,8 @@ class Hub::Side final : public BusReceiver, public Beyond {
 
  private:
   void pass(const Event& event);
-  void follow(std::string_view node);
-  void forget();
+  void follow(absl::Span<const OriginTail> standing);
+  void forget(absl::Span<const OriginTail> standing);
   void note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,
             absl::Span<const std::string_view> prefixes);
   void say(std::vector<std::pair<std::string, Passed>> part);
@@ -101,7 +101,8 @@ void Hub::Side::pass(const Event& event) {
     return false;
   });
   // So that nobody takes it for the first that there was, or asks for what was before it.
-  if (passed_.find(event.origin()) == passed_.end()) follow(node_of(event.origin()));
+  if (passed_.find(event.origin()) == passed_.end())
+    follow(other_->bus_.standing(node_of(event.origin())));
   note(event.origin(), event.incarnation(), event.sequence(),
        absl::MakeConstSpan(prefixes).first(count));
   bus_.publish(event);
@@ -109,9 +110,9 @@ void Hub::Side::pass(const Event& event) {
 
 // From where on the origins of the other side are followed (of one node, or of all) is told before anything of them passes: what came by before
 // that is missed by who is owed it.
-void Hub::Side::follow(std::string_view node) {
+void Hub::Side::follow(absl::Span<const OriginTail> standing) {
   std::vector<std::pair<std::string, Passed>> part;
-  for (const OriginTail& tail : other_->bus_.standing(node)) {
+  for (const OriginTail& tail : standing) {
     const auto [found, is_new] = passed_.try_emplace(tail.origin);
     Passed& passed = found->second;
     if (tail.incarnation < passed.incarnation) continue;
@@ -145,7 +146,8 @@ void Hub::Side::note(std::string_view origin, std::uint64_t incarnation, std::ui
 }
 
 void Hub::Side::digest() {
-  follow({});
+  const std::vector<OriginTail> standing = other_->bus_.standing({});
+  follow(standing);
   std::vector<std::pair<std::string, Passed>> part;
   std::size_t prefixes = 0;
   for (auto& [origin, passed] : passed_) {
@@ -160,15 +162,15 @@ void Hub::Side::digest() {
     prefixes = 0;
   }
   if (!part.empty()) say(std::move(part));
-  forget();
+  forget(standing);
 }
 
 // What does not stand beyond any more.
-void Hub::Side::forget() {
-  std::set<std::string, std::less<>> standing;
-  for (OriginTail& tail : other_->bus_.standing({})) standing.insert(std::move(tail.origin));
+void Hub::Side::forget(absl::Span<const OriginTail> standing) {
+  std::set<std::string_view> names;
+  for (const OriginTail& tail : standing) names.insert(tail.origin);
   std::erase_if(passed_, [&](const auto& entry) {
-    return entry.second.digests == 0 && !standing.contains(entry.first);
+    return entry.second.digests == 0 && !names.contains(entry.first);
   });
 }
 

@@ -25,6 +25,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -237,7 +238,11 @@ class SimulatedBus final : public RelayingBus {
   void arm_retry();
   // A task that does nothing once this bus is gone.
   template <class Function>
-  Task guarded(Function function);
+  Task guarded(Function function) {
+    return [alive = std::weak_ptr<char>(alive_), function = std::move(function)]() mutable {
+      if (!alive.expired()) function();
+    };
+  }
 
   std::string name_;
   SimulatedNetwork& network_;
