@@ -1,7 +1,9 @@
 // Answers to requests, in the few forms that actors give.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "core/actor.h"
@@ -11,6 +13,15 @@ namespace supercloud {
 inline Message<schema::Response> done_answer() {
   return Message<schema::Response>::build(
       [](schema::Response::Builder response) { response.setDone(); });
+}
+
+inline void answer_done(Answer& answer) { answer(done_answer()); }
+inline void answer_status(Answer& answer, const absl::Status& status) {
+  status.ok() ? answer_done(answer) : answer(status);
+}
+// For a completion that may be copied.
+inline std::shared_ptr<Answer> shared(Answer answer) {
+  return std::make_shared<Answer>(std::move(answer));
 }
 
 // An expected failure, in the answer itself.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/end_signals.h"
 #include "cli/node_config.h"
+#include "cli/node_drain.h"
 #include "cli/node_process.h"
 
 namespace supercloud {
@@ -70,26 +71,60 @@ int run_node(const NodeArguments& arguments) {
   return exit_code;
 }
 
+void add_drain_commands(CLI::App& node, Program& program) {
+  auto options = std::make_shared<DrainOptions>();
+  CLI::App* drain = node.add_subcommand("drain", "Move all guests off a node, and let none on it");
+  drain->add_option("NODE", options->node, "Its name")->required();
+  drain->add_option("--deadline", options->deadline,
+                    "When it has to be empty: who is not done copying by then starts from its disk "
+                    "elsewhere (90s, 10m)");
+  drain->add_flag("--wait,!--no-wait", options->wait, "Follow it until the node is empty (usual)");
+  CLI::App* undrain = node.add_subcommand("undrain", "Let guests on a drained node again");
+  undrain->add_option("NODE", options->node, "Its name")->required();
+  for (CLI::App* command : {drain, undrain})
+    command->add_option("--why", options->why, "For those who ask why");
+  drain->footer(
+      "Several guests leave at a time, those first whose standing still costs most for what their "
+      "move\n"
+      "sends. It lasts, also over a restart of the node, until it is undrained; then moves under "
+      "way go on.\n"
+      "Stopped VMs stay. Ctrl-C stops following, not the drain.\n"
+      "\n"
+      "Examples:\n"
+      "  supercloud node drain node-b\n"
+      "  supercloud node drain node-b --deadline 2m --why 'new kernel'\n"
+      "  supercloud node undrain node-b");
+  drain->callback([options, &program] { program.exit_code = drain_node(*options, program); });
+  undrain->callback([options, &program] { program.exit_code = undrain_node(*options, program); });
+}
+
 }  // namespace
 
 void add_node_command(CLI::App& root, Program& program) {
-  CLI::App* node = root.add_subcommand("node", "Run one node of a cluster, in the foreground");
+  CLI::App* node = root.add_subcommand(
+      "node", "Run one node of a cluster, in the foreground; drain one that runs");
   auto arguments = std::make_shared<NodeArguments>();
   node->add_option("--config", arguments->config, "What the node is told, a TOML file")
-      ->required()
       ->type_name("FILE.toml");
   node->add_flag("--exit-with-parent", arguments->exit_with_parent,
                  "End when the process that started it ends");
+  node->require_subcommand(0, 1);
+  add_drain_commands(*node, program);
   node->footer(
       "SIGINT or SIGTERM stops it: it says node.left, and ends; a second one kills it. "
       "Simulated\n"
       "guests end with it; real ones ([host.qemu]) go on until their lease ends, and are frozen "
       "then\n"
-      "until the node is started again.\n"
+      "until the node is started again: drain it first.\n"
       "\n"
       "Examples:\n"
-      "  supercloud node --config examples/node.toml");
-  node->callback([arguments, &program] { program.exit_code = run_node(*arguments); });
+      "  supercloud node --config examples/node.toml\n"
+      "  supercloud node drain node-b --deadline 2m");
+  node->callback([arguments, node, &program] {
+    if (!node->get_subcommands().empty()) return;
+    if (arguments->config.empty()) throw CLI::RequiredError("--config");
+    program.exit_code = run_node(*arguments);
+  });
 }
 
 }  // namespace supercloud

@@ -1,4 +1,4 @@
-// `supercloud node`: one node of a cluster, in the foreground.
+// `supercloud node`: one node of a cluster, in the foreground; `node drain` and `undrain` one that runs.
 #pragma once
 
 #include "cli/program.h"

@@ -1,8 +1,5 @@
 #include "cli/vm_migrate.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -13,6 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "actors/migration/vm_worker.h"
 #include "cli/interrupt.h"
+#include "cli/live_lines.h"
 #include "cli/migration_follower.h"
 #include "cli/suggest.h"
 #include "cli/vm_client.h"
@@ -28,56 +26,6 @@ constexpr Duration progress_interval = absl::Milliseconds(100);
 constexpr Duration silence_max = absl::Seconds(5);
 // How often it is looked whether the cluster still runs.
 constexpr Duration cluster_look = absl::Seconds(1);
-
-std::size_t terminal_width() {
-  winsize size = {};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col - 1U : 79;
-}
-
-// Lines and the bar go to stderr, the outcome to stdout.
-class Teller {
- public:
-  Teller(std::string name, Instant start, bool quiet)
-      : name_(std::move(name)), start_(start), quiet_(quiet) {}
-
-  void line(Instant now, const std::string& words) {
-    if (quiet_) return;
-    clear();
-    std::cerr << absl::StrFormat("%8.3f s  %s", absl::ToDoubleSeconds(now - start_), words)
-              << std::endl;
-    if (shown_) draw();
-  }
-  void step(Instant now, const MigrationFollower::Step& step) {
-    if (quiet_) return;
-    if (live_) {
-      shown_ = step;
-      clear();
-      draw();
-    } else if (now >= next_line_) {
-      next_line_ = now + absl::Seconds(1);
-      line(now, progress_bar(name_, step, 79));
-    }
-  }
-  void end() {
-    clear();
-    shown_.reset();
-  }
-
- private:
-  void clear() {
-    if (live_ && shown_) std::cerr << "\r\x1b[K" << std::flush;
-  }
-  void draw() {
-    if (live_ && shown_) std::cerr << progress_bar(name_, *shown_, terminal_width()) << std::flush;
-  }
-
-  const std::string name_;
-  const Instant start_;
-  const bool quiet_;
-  const bool live_ = isatty(STDERR_FILENO) == 1;
-  std::optional<MigrationFollower::Step> shown_;
-  Instant next_line_{};
-};
 
 // A dry run: yes or no, why, and what would happen first.
 int tell_checks(const std::string& vm, const std::string& target, bool would_rent,
@@ -176,7 +124,7 @@ int tell_outcome(const Followed& followed, const MigrationFollower& follower) {
 
 // What the logs know of it.
 void ask_logs(VmClient& vms, const ClusterTarget& target, MigrationFollower& follower,
-              Teller& teller) {
+              LiveLines& teller) {
   const auto history = read_history(target, Pattern::of("migration.>"), vms.client().pool(),
                                     target.running ? &vms.client() : nullptr);
   if (!history.ok()) return;
@@ -196,7 +144,7 @@ int tell_unended(const Followed& followed, const MigrationFollower& follower,
   return code;
 }
 
-int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower, Teller& teller,
+int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower, LiveLines& teller,
            const Instant& heard, FollowLimit limit) {
   const Interrupt interrupt;
   Instant asked = vms.now(), looked = vms.now();
@@ -279,14 +227,17 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
   std::vector<Event> early;
   EventId migration;
   std::optional<MigrationFollower> follower;
-  Teller teller(vm->to_string(), vms.now(), program.json);
+  // Lines and the bar go to stderr, the outcome to stdout.
+  LiveLines teller(vms.now(), program.json);
   Instant heard = vms.now();
   const auto take = [&](const Event& event) {
     if (!follower) return early.push_back(event);
     heard = vms.now();
     if (const std::string words = follower->fold(event); !words.empty()) teller.line(heard, words);
     if (event.type() == schema::Payload::MIGRATION_PROGRESS && event.migration() == migration)
-      teller.step(heard, *follower->step());
+      teller.status(heard, [name = vm->to_string(), step = *follower->step()](std::size_t width) {
+        return progress_bar(name, step, width);
+      });
   };
   if (options.wait && !options.dry_run)
     for (const char* domain : {"migration.>", "vm.>", "storage.>", "network.>", "instance.>"})

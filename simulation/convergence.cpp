@@ -23,6 +23,8 @@ constexpr const char* archives_keep =
 constexpr const char* followers_have =
     "a follower has what nodes have logged, once and in their order, or is told what it lacks";
 constexpr const char* charges_right = "each hour, and what each move sends, is charged once";
+constexpr const char* drained_stays_empty =
+    "a node that says it is empty takes no guest until it is undrained";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
@@ -341,11 +343,39 @@ void check_charges(SimulatedCluster& cluster, const std::vector<Event>& history)
     cluster.checker().violated(charges_right, std::move(fault));
 }
 
+// By the words of each node's executor, in their order.
+void check_drains(SimulatedCluster& cluster, const std::vector<Event>& history) {
+  std::map<std::string, std::vector<const Event*>> said;  // by origin
+  for (const Event& event : history) said[std::string(event.origin())].push_back(&event);
+  for (auto& [origin, events] : said) {
+    std::ranges::stable_sort(events, {}, [](const Event* event) {
+      return std::pair(event->incarnation(), event->sequence());
+    });
+    enum class State : std::uint8_t { open, draining, drained } state = State::open;
+    for (const Event* event : events) {
+      const bool drained = event->type() == schema::Payload::NODE_DRAINED;
+      if ((drained && state == State::open) ||
+          (event->type() == schema::Payload::MIGRATION_TARGET_READY && state == State::drained))
+        cluster.checker().violated(drained_stays_empty, absl::StrCat(event->id().short_id(), ", ",
+                                                                     std::string(event->topic())));
+      if (event->type() == schema::Payload::NODE_DRAINING) state = State::draining;
+      if (drained) state = State::drained;
+      if (event->type() == schema::Payload::NODE_UNDRAINED) state = State::open;
+    }
+    const SimulatedMachine* machine = cluster.machine(std::string(node_of(origin)));
+    if (state != State::open && machine != nullptr && !cluster.lost(*machine) &&
+        !cluster.given_up(*machine))
+      cluster.checker().violated(drained_stays_empty,
+                                 absl::StrCat(origin, " was undrained, and has not said so"));
+  }
+}
+
 }  // namespace
 
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
   check_migrations(cluster, history);
   check_proposals(cluster, history);
+  check_drains(cluster, history);
   check_deliveries(cluster);
   check_accesses(cluster, history);
   check_losses(cluster, history);

@@ -426,6 +426,7 @@ void FaultInjector::heal() {
     machine->set_archive_full(false);
     if (machine->xen() != nullptr) machine->xen()->start_store(true);
   }
+  undrain_all();
 }
 
 }  // namespace supercloud

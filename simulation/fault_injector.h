@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -103,6 +104,8 @@ class FaultInjector {
   void change_state();
   void create_or_destroy();
   void drain();
+  void undrain(const std::string& node);
+  void undrain_all();
 
   SimulatedCluster& cluster_;
   Random random_;
@@ -115,6 +118,7 @@ class FaultInjector {
   Duration swap_late_max_;
   std::function<void(SimulatedMachine& machine)> strike_;
   int created_ = 0;
+  std::set<std::string> drained_;  // nodes that may be draining still
   std::vector<InjectedFault> story_;
 };
 

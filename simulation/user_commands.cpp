@@ -76,15 +76,45 @@ void FaultInjector::create_or_destroy() {
 
 void FaultInjector::drain() {
   const std::string node = any_machine().name();
+  const bool for_ever = random_.below(2) == 0;
   const Duration time = span(absl::Seconds(3), absl::Seconds(30));
-  tell(absl::StrCat("a user wants ", node, " empty within ", absl::FormatDuration(time)));
-  cluster_.checker().hurried(node, cluster_.scheduler().now() + time + hurry_lasts);
+  tell(absl::StrCat("a user wants ", node, " empty",
+                    for_ever ? "" : absl::StrCat(" within ", absl::FormatDuration(time))));
+  if (!for_ever) cluster_.checker().hurried(node, cluster_.scheduler().now() + time + hurry_lasts);
+  drained_.insert(node);
   cluster_.ask(node, Message<schema::Request>::build([&](schema::Request::Builder request) {
                  auto drained = request.initDrainNode();
                  drained.setNode(node);
                  drained.setWhy("its user wants it empty");
-                 drained.setDeadlineNs(absl::ToInt64Nanoseconds(time));
+                 if (!for_ever) drained.setDeadlineNs(absl::ToInt64Nanoseconds(time));
                }));
+  later(time + span(absl::Seconds(1), absl::Seconds(20)), [this, node] { undrain(node); });
+}
+
+void FaultInjector::undrain(const std::string& node) {
+  tell(absl::StrCat("a user lets guests on ", node, " again"));
+  cluster_.ask(node, Message<schema::Request>::build([&](schema::Request::Builder request) {
+                 auto undrained = request.initUndrainNode();
+                 undrained.setNode(node);
+                 undrained.setWhy("its user lets guests on it again");
+               }));
+}
+
+// Until each has heard of it.
+void FaultInjector::undrain_all() {
+  for (const std::string& node : drained_) {
+    const SimulatedMachine* machine = cluster_.machine(node);
+    if (machine == nullptr || cluster_.lost(*machine) || cluster_.given_up(*machine)) continue;
+    cluster_.ask(node, Message<schema::Request>::build([&](schema::Request::Builder request) {
+                   request.initUndrainNode().setNode(node);
+                 }),
+                 [this, node](const absl::StatusOr<Message<schema::Response>>& told) {
+                   if (told.ok()) drained_.erase(node);
+                 });
+  }
+  if (!drained_.empty())
+    cluster_.scheduler().at(cluster_.scheduler().now() + absl::Seconds(1),
+                            [this] { undrain_all(); });
 }
 
 }  // namespace supercloud

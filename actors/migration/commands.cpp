@@ -4,24 +4,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "actors/answers.h"
 #include "core/vm_name.h"
 #include "core/vm_spec.h"
 
 namespace supercloud {
 namespace {
-
-void answer_done(Answer& answer) {
-  answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
-}
-
-void answer_status(Answer& answer, const absl::Status& status) {
-  status.ok() ? answer_done(answer) : answer(status);
-}
-
-template <class T>
-std::shared_ptr<T> shared(T value) {
-  return std::make_shared<T>(std::move(value));
-}
 
 void fill_view(schema::Response::VmView::Builder view, const LeaseRecord& record,
                const VmWorker* worker, const NodeFacts* node, bool held_here) {
@@ -54,8 +42,13 @@ absl::Status as_described(const LeaseRecord& record, const Message<schema::VmSpe
                    " with another description: choose another name, or destroy it first"));
 }
 
-absl::Status may_run_here(const ExecutorShared& shared_state, schema::VmSpec::Reader spec) {
+absl::Status may_run_here(const ExecutorShared& shared_state, bool draining,
+                          schema::VmSpec::Reader spec) {
   const std::string& here = shared_state.context.node();
+  if (draining)
+    return absl::FailedPreconditionError(absl::StrCat(
+        here, " is being drained: create it on another node, or `supercloud node undrain ", here,
+        "`"));
   if (const NodeFacts* facts = shared_state.nodes.find(here))
     for (const std::string& why : constraint_failures(spec, *facts))
       return absl::FailedPreconditionError(
@@ -95,7 +88,13 @@ void Commands::serve(const Message<schema::Request>& request, Answer answer) {
     case Request::SHOW_VM:
       return show(reader.getShowVm(), std::move(answer));
     case Request::DRAIN_NODE:
-      return drain(reader.getDrainNode(), std::move(answer));
+      if (is_here(reader.getDrainNode(), answer))
+        executor_.drain_.order(reader.getDrainNode(), std::move(answer));
+      return;
+    case schema::Request::UNDRAIN_NODE:
+      if (is_here(reader.getUndrainNode(), answer))
+        executor_.drain_.end(reader.getUndrainNode(), std::move(answer));
+      return;
     default:
       return answer(absl::UnimplementedError("the executor does not know this request"));
   }
@@ -153,7 +152,8 @@ void Commands::create(schema::VmSpec::Reader spec, Answer answer) {
           [&executor, vm, copied, waiting, asked](const absl::StatusOr<LeaseRecord>& record) {
             if (record.ok()) return answer_status(*waiting, as_described(*record, copied));
             if (!absl::IsNotFound(record.status())) return (*waiting)(record.status());
-            if (const absl::Status room = may_run_here(executor.shared_, copied.reader());
+            if (const absl::Status room =
+                    may_run_here(executor.shared_, executor.drain_.ordered(), copied.reader());
                 !room.ok())
               return (*waiting)(room);
             executor.worker(vm).define(
@@ -340,57 +340,11 @@ void Commands::show(schema::Request::VmRef::Reader vm, Answer answer) {
   });
 }
 
-// Every VM held here is proposed to move; the roomiest node that its constraints allow is the target. What is on its way already goes
-// on, in haste.
-void Commands::drain(schema::Request::DrainNode::Reader request, Answer answer) {
-  ExecutorShared& state = executor_.shared_;
-  if (text(request.getNode()) != state.context.node())
-    return answer(Message<schema::Response>::build(
-        [&](schema::Response::Builder response) { response.setRedirect(request.getNode()); }));
-  const std::string why(text(request.getWhy()).empty() ? "the node is drained"
-                                                       : text(request.getWhy()));
-  const Duration allowed = request.getDeadlineNs() > 0 ? absl::Nanoseconds(request.getDeadlineNs())
-                                                       : state.options.migration_deadline;
-  std::vector<std::string> stay;
-  for (const auto& [vm, worker] : executor_.workers_) {
-    if (!worker->record() || worker->record()->holder != state.context.node() || !worker->spec() ||
-        worker->spec()->reader().getDestroyed())
-      continue;
-    if (const auto& out = worker->outgoing()) {
-      const NodeFacts* target = state.nodes.find(out->target);
-      if (target != nullptr && !target->goes() && out->failure.empty()) {
-        worker->hurry(state.context.now() + allowed, why);
-        continue;
-      }
-    }
-    const NodeFacts* best = nullptr;
-    for (const auto& [name, node] : state.nodes.nodes()) {
-      if (name == state.context.node() || node.goes()) continue;
-      if (!constraint_failures(worker->spec()->reader(), node).empty()) continue;
-      if (best == nullptr || node.memory_free_bytes > best->memory_free_bytes) best = &node;
-    }
-    if (best == nullptr) {
-      stay.push_back(vm);
-      continue;
-    }
-    const VmName name = VmName::of(vm);
-    Draft draft = state.context.draft(name.name, name.tenant);
-    auto proposed = draft.payload().initMigrationProposed();
-    proposed.setVm(vm);
-    proposed.setTargetNode(best->name);
-    proposed.setReason(why);
-    proposed.setDeadlineNs(request.getDeadlineNs());
-    proposed.setProposer("evacuation");
-    proposed.setLeaving(true);
-    proposed.setSourceNode(state.context.node());
-    if (!state.context.publish(std::move(draft))) stay.push_back(vm);
-  }
-  if (!stay.empty())
-    return answer(absl::FailedPreconditionError(
-        absl::StrCat(absl::StrJoin(stay, ", "),
-                     " cannot be proposed to move: no node that stays takes it, or the "
-                     "log takes nothing; all others are proposed")));
-  answer_done(answer);
+bool Commands::is_here(schema::Request::DrainNode::Reader request, Answer& answer) const {
+  if (text(request.getNode()) == executor_.shared_.context.node()) return true;
+  answer(Message<schema::Response>::build(
+      [&](schema::Response::Builder response) { response.setRedirect(request.getNode()); }));
+  return false;
 }
 
 }  // namespace supercloud

@@ -22,7 +22,8 @@ class Commands {
   void cancel(schema::Request::CancelMigration::Reader request, Answer answer);
   void list(Answer answer);
   void show(schema::Request::VmRef::Reader vm, Answer answer);
-  void drain(schema::Request::DrainNode::Reader request, Answer answer);
+  // Else it is answered with whom to ask.
+  bool is_here(schema::Request::DrainNode::Reader request, Answer& answer) const;
 
   // Runs `here` on the worker of a VM that this node holds; otherwise answers with who does, or that nobody does.
   void held(const std::string& vm, Answer answer, std::function<void(VmWorker&, Answer)> here);

@@ -21,13 +21,14 @@ std::string vm_of(const Event& event) { return VmName::of(event).to_string(); }
 Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions options)
     : shared_{.context = context, .seams = seams, .options = std::move(options)},
       proposals_(shared_, [this](const std::string& vm) { return find(vm); }),
+      drain_(shared_, proposals_, workers_),
       alive_(std::make_shared<bool>(true)) {
   for (const char* pattern :
        {"migration.proposed.>", "migration.accepted.>", "migration.completed.>",
-        "migration.aborted.>", "storage.replica_ready.>", "vm.resumed.>", "node.joined.>",
-        "node.left.>", "node.capacity.>", "instance.launched.>", "instance.refused.>",
-        "instance.returned.>", "network.switched.>", "spot.interruption_notice.>",
-        "instance.revoked.>"})
+        "migration.aborted.>", "migration.refused.>", "node.draining.>", "node.undrained.>",
+        "storage.replica_ready.>", "vm.resumed.>", "node.joined.>", "node.left.>",
+        "node.capacity.>", "instance.launched.>", "instance.refused.>", "instance.returned.>",
+        "network.switched.>", "spot.interruption_notice.>", "instance.revoked.>"})
     context.subscribe(Pattern::of(pattern));
   recover();
 }
@@ -63,6 +64,7 @@ void Executor::recover() {
 void Executor::recovered(const Event& event) {
   const std::string& node = shared_.context.node();
   const auto payload = event.payload();
+  drain_.recovered(event);
   switch (event.type()) {
     case schema::Payload::LEASE_SWAP_REQUESTED: {
       const auto swap = payload.getLeaseSwapRequested();
@@ -152,6 +154,10 @@ void Executor::receive(const Event& event) {
         worker->read_record();
       }
       proposals_.look();
+      [[fallthrough]];
+    case schema::Payload::MIGRATION_REFUSED:
+      drain_.heard(event);
+      drain_.look(false);
       break;
     case schema::Payload::STORAGE_REPLICA_READY:
     case schema::Payload::VM_RESUMED:
@@ -221,6 +227,7 @@ void Executor::look_around() {
             }
             proposals_.look();
             sweep();
+            drain_.look(listed.ok());
           }));
 }
 
@@ -283,6 +290,9 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
   const EventId migration = EventId::from(request.getMigration());
   if (target.dropped() == migration)
     return answer(absl::FailedPreconditionError("the target has given this migration up"));
+  const bool begun = target.incoming() && target.incoming()->migration == migration;
+  if (drain_.ordered() && !begun)
+    return answer(absl::FailedPreconditionError(shared_.context.node() + " is being drained"));
   target.expect(migration, shared_.context.now() + absl::Nanoseconds(std::max<std::int64_t>(
                                                        request.getDeadlineNs(), 0)));
   if (!target.incoming() || target.incoming()->migration != migration) target.read_record();
@@ -317,6 +327,7 @@ std::vector<Failure> Executor::check_incoming(schema::Request::PrepareIncoming::
              .volume_here = volume_here,
              .copy_here = known != nullptr && known->copy().has_value(),
              .session_valid = seams.session.current().has_value(),
+             .draining = drain_.ordered(),
              .owners = seams.fabric.owners()});
   held_room_.drop(vm);
   if (failures.empty() && request.getHoldNs() > 0)

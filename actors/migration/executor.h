@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/migration/drain.h"
 #include "actors/migration/held_room.h"
 #include "actors/migration/proposals.h"
 #include "actors/migration/vm_worker.h"
@@ -49,6 +50,7 @@ class Executor final : public Actor {
   std::map<std::string, Recovered> recovered_;
   std::map<EventId, Event> unanswered_;  // proposals to this node, likewise
   Proposals proposals_;
+  Drain drain_;
   HeldRoom held_room_;
   bool ready_ = false;  // the log has been read
   std::shared_ptr<bool> alive_;

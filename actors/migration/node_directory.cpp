@@ -45,8 +45,15 @@ bool NodeDirectory::fold(const Event& event) {
       if (!text(capacity.getJoined().getNode()).empty()) joined(capacity.getJoined(), event.time());
       const auto node = nodes_.find(std::string(text(capacity.getNode())));
       if (node != nodes_.end()) node->second.memory_free_bytes = capacity.getMemoryFreeBytes();
+      draining(str(capacity.getNode()), capacity.getDraining(), event.time());
       return true;
     }
+    case schema::Payload::NODE_DRAINING:
+      draining(str(payload.getNodeDraining().getNode()), true, event.time());
+      return true;
+    case schema::Payload::NODE_UNDRAINED:
+      draining(str(payload.getNodeUndrained().getNode()), false, event.time());
+      return true;
     case schema::Payload::NODE_LEFT: {
       const std::string name(text(payload.getNodeLeft().getNode()));
       said_[name].left = std::max(said_[name].left, event.time());
@@ -93,6 +100,14 @@ bool NodeDirectory::instance_ended(schema::InstanceEnded::Reader ended) {
   return true;
 }
 
+void NodeDirectory::draining(const std::string& name, bool is, HybridTime time) {
+  Said& said = said_[name];
+  if (time < said.of_draining) return;
+  said.of_draining = time;
+  said.draining = is;
+  if (const auto node = nodes_.find(name); node != nodes_.end()) judge(node->second);
+}
+
 void NodeDirectory::forget_ended() {
   while (ended_.size() > ended_max) {
     const std::string& id = ended_.front();
@@ -136,6 +151,7 @@ void NodeDirectory::judge(NodeFacts& node) {
       instance != nullptr && !instance->client_token.starts_with(initial_token_prefix);
   node.rented_with = rented ? instance->client_token : std::string();
   node.joined = said.joined;
+  node.draining = said.draining;
 }
 
 const NodeFacts* NodeDirectory::rented(std::string_view client_token) const {

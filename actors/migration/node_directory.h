@@ -38,11 +38,12 @@ struct NodeFacts {
   bool noticed =
       false;  // the cloud has given notice: nothing moves there any more, but what outlives its source
   absl::Time gone_by = absl::InfiniteFuture();  // by the notice; cluster time
+  bool draining = false;                        // its user wants it empty
 
-  bool goes() const { return left || noticed; }
+  bool goes() const { return left || noticed || draining; }
   // Not taken before `source` is: a refuge for what flees from there, if only for a while.
   bool outlives(const NodeFacts& source) const {
-    return !left && (!noticed || (source.noticed && source.gone_by < gone_by));
+    return !left && !draining && (!noticed || (source.noticed && source.gone_by < gone_by));
   }
 };
 
@@ -80,8 +81,11 @@ class NodeDirectory {
   };
   struct Said {
     HybridTime joined, left;  // when it said so last
+    HybridTime of_draining;   // ... whether it is to be empty
+    bool draining = false;
   };
   void joined(schema::NodeJoined::Reader facts, HybridTime time);
+  void draining(const std::string& name, bool is, HybridTime time);
   void forget_ended();
   bool instance_ended(schema::InstanceEnded::Reader ended);
   // Derives `left` and `noticed` from what the node said and what became of its instance.

@@ -24,6 +24,11 @@ Message<schema::VmSpec> as_far_as_known(schema::VmSpec::Reader spec,
   });
 }
 
+Failure is_drained(const std::string& node) {
+  return {"drain", node + " is being drained",
+          absl::StrCat("choose another target, or `supercloud node undrain ", node, "`")};
+}
+
 }  // namespace
 
 void write_failures(const std::vector<Failure>& failures,
@@ -57,6 +62,7 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
   if (target->noticed && (here == nullptr || !target->outlives(*here)))
     failures.push_back({"target", absl::StrCat("the cloud has given notice for ", target->name),
                         "choose another target"});
+  if (target->draining) failures.push_back(is_drained(target->name));
   if (target->left)
     failures.push_back({"target", target->name + " has left the cluster", "choose another target"});
   if (here != nullptr && target->name == here->name)
@@ -92,6 +98,8 @@ std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const TargetSt
     for (const std::string& why : constraint_failures(spec, *target.facts))
       failures.push_back(
           {"constraints", why, "choose another target, or change the VM's constraints"});
+  if (target.draining && target.facts != nullptr)
+    failures.push_back(is_drained(target.facts->name));
   if (!target.made.ok())
     failures.push_back({"guest", std::string(target.made.message()), "or choose another target"});
   if (target.memory_free_bytes < spec.getMemoryBytes())
@@ -124,7 +132,7 @@ std::vector<Failure> preflight_rented(schema::VmSpec::Reader spec, const std::st
   rented.place = place;
   rented.labels.clear();
   rented.devices.clear();
-  rented.left = rented.noticed = false;
+  rented.left = rented.noticed = rented.draining = false;
   for (const auto& [name, node] : nodes.nodes()) {
     if (node.place != place) continue;
     rented.labels = node.labels;

@@ -35,6 +35,7 @@ struct TargetState {
       false;  // of this VM: a replica, or what is left of one and is brought up to date
   bool copy_here = false;  // of this VM, in memory
   bool session_valid = false;
+  bool draining = false;  // its user wants it empty
   std::vector<AddressOwner> owners;
 };
 

@@ -29,7 +29,8 @@ constexpr std::ptrdiff_t unreachable_max = 2;  // of one place; then it is the p
 
 // What may be otherwise on another node of the same place.
 bool is_of_the_node(const Failure& failure) {
-  static const std::set<std::string_view> names = {"copy", "disk", "lease", "memory", "reachable"};
+  static const std::set<std::string_view> names = {"copy",  "disk",   "drain",
+                                                   "lease", "memory", "reachable"};
   return failure.there && names.contains(failure.name);
 }
 
@@ -150,7 +151,6 @@ bool Proposals::answered(const EventId& id) {
   return true;
 }
 
-// The VM for which it was rented has not come yet, and may still.
 bool Proposals::promised(const NodeFacts& node, std::string_view rented_with) const {
   return !node.rented_with.empty() && node.rented_with != rented_with &&
          node.memory_free_bytes >= node.memory_bytes &&

@@ -32,6 +32,10 @@ class Proposals {
   // A node joined, an instance was refused, time passed.
   void look();
   void instance_refused(const Event& event);
+  // One of this VM looks for its target.
+  bool waits(const std::string& vm) const { return pending_.contains(vm); }
+  // The node was rented for a move (other than that with this client token) whose VM has not come yet, and may still.
+  bool promised(const NodeFacts& node, std::string_view rented_with) const;
   // Ends the search for a target: true if there was one for this VM.
   bool cancel(const std::string& vm, const std::string& why);
 
@@ -72,7 +76,6 @@ class Proposals {
   bool make_way(Pending& pending, VmWorker& worker);
   bool holds(const VmWorker* worker) const;
   bool comes(const VmWorker* worker) const;
-  bool promised(const NodeFacts& node, std::string_view rented_with) const;
   void place(Pending& pending);
   // That node said no: if the place has others, or something can be rented there, the search goes on.
   bool pass_over(Pending& pending, const std::string& node, const std::vector<Failure>& failures);

@@ -74,6 +74,7 @@ class VmWorker {
   const std::optional<LeaseRecord>& record() const { return record_; }
   const std::optional<Outgoing>& outgoing() const { return out_; }
   const std::optional<Incoming>& incoming() const { return in_; }
+  const TransferProgress& progress() const { return progress_; }  // of what is outgoing
   std::optional<Message<schema::VmSpec>> spec() const;
   std::optional<GuestStatus> copy() const;
   // For people: running, paused, migrating, stopping, stopped, starting, fenced, failed.

@@ -21,7 +21,9 @@ NodeAgent::NodeAgent(Context& context, const Hypervisor* hypervisor, NodeDescrip
   context_.subscribe(Pattern::of("node.joined.>"));
   context_.subscribe(Pattern::of("node.capacity.>"));
   if (hypervisor_ != nullptr) {
-    context_.subscribe(Pattern::of("spot.interruption_notice.>"));
+    for (const char* pattern :
+         {"spot.interruption_notice.>", "node.draining.>", "node.undrained.>"})
+      context_.subscribe(Pattern::of(pattern));
     Draft draft = context_.draft(context_.node());
     describe(draft.payload().initNodeJoined());
     context_.publish(std::move(draft));
@@ -62,8 +64,10 @@ void NodeAgent::tell() {
   auto capacity = draft.payload().initNodeCapacity();
   capacity.setNode(context_.node());
   if (hypervisor_ != nullptr) {
-    capacity.setMemoryFreeBytes(noticed_ ? 0 : hypervisor_->memory_free_bytes());
-    capacity.setCpus(noticed_ ? 0 : description_.cpus);
+    const bool full = noticed_ || draining_;
+    capacity.setMemoryFreeBytes(full ? 0 : hypervisor_->memory_free_bytes());
+    capacity.setCpus(full ? 0 : description_.cpus);
+    capacity.setDraining(draining_);
     capacity.setVms(static_cast<std::uint32_t>(hypervisor_->list().size()));
     describe(capacity.initJoined());
   } else if (!description_.archives.empty()) {
@@ -81,6 +85,12 @@ void NodeAgent::tell_in(Duration span) {
 }
 
 void NodeAgent::receive(const Event& event) {
+  const bool draining = event.type() == schema::Payload::NODE_DRAINING;
+  if (draining || event.type() == schema::Payload::NODE_UNDRAINED) {
+    if (event.subject() != context_.node() || draining == draining_) return;
+    draining_ = draining;
+    return tell_in(absl::ZeroDuration());
+  }
   if (event.type() == schema::Payload::SPOT_INTERRUPTION_NOTICE) {
     const auto notice = event.payload().getSpotInterruptionNotice();
     if (noticed_ || text(notice.getNode()) != context_.node()) return;

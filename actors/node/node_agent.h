@@ -10,7 +10,7 @@
 //
 // A node without a machine says only that it is there: nobody takes it for a place to run on, and everybody can ask its log.
 //
-// A node whose instance is under notice has no room any more, and says so at once: who joins later was not told of the notice.
+// A node whose instance is under notice, or that is being drained, has no room any more, and says so at once: who joins later was not told.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +62,7 @@ class NodeAgent final : public Actor {
   NodeDescription description_;
   const Duration beat_, soon_;
   bool noticed_ = false;
+  bool draining_ = false;
   Duration next_;  // from one word to the one after that
   TimerId timer_ = 0;
   Instant due_;  // of the timer

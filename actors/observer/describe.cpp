@@ -1,27 +1,16 @@
 #include "actors/observer/describe.h"
 
 #include <string_view>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "actors/observer/migration_words.h"
 #include "actors/observer/words.h"
 #include "core/bus.h"
 #include "core/topic.h"
 
 namespace supercloud {
 namespace {
-
-// ": why", or nothing.
-std::string because(capnp::Text::Reader why) {
-  return why.size() == 0 ? "" : absl::StrCat(": ", shorten_places(text(why)));
-}
-
-std::string in_parentheses(capnp::Text::Reader why) {
-  return why.size() == 0 ? "" : absl::StrCat(" (", shorten_places(text(why)), ")");
-}
-
-std::string left(std::int64_t ns) { return span_words(absl::Nanoseconds(ns)); }
 
 // ---- market
 
@@ -34,7 +23,7 @@ std::string words(const Event&, schema::InterruptionNotice::Reader e) {
   std::string out = absl::StrCat("the cloud takes ", str(e.getInstance()), " at ",
                                  place_words(text(e.getPlace())));
   if (e.getNode().size() > 0) absl::StrAppend(&out, " (", str(e.getNode()), ")");
-  absl::StrAppend(&out, " in ", left(e.getNoticeNs()));
+  absl::StrAppend(&out, " in ", ns_words(e.getNoticeNs()));
   if (e.getPriceNanoUsdPerHour() > e.getBidNanoUsdPerHour())
     absl::StrAppend(&out, ": its price, ", price_words(e.getPriceNanoUsdPerHour()),
                     ", exceeds the bid of ", price_words(e.getBidNanoUsdPerHour()));
@@ -87,6 +76,27 @@ std::string words(const Event&, schema::NodeJoined::Reader e) {
   return absl::StrCat(str(e.getNode()), " joins at ", place_words(text(e.getPlace().getId())), ": ",
                       str(e.getHypervisor()), ", ", count_words(e.getCpus(), "CPU", "CPUs"), ", ",
                       bytes_words(e.getMemoryBytes()));
+}
+std::string stays_words(capnp::List<schema::Check>::Reader stays) {
+  std::string out;
+  for (const auto check : stays) {
+    absl::StrAppend(&out, "; ", str(check.getName()), " stays", because(check.getDetail()));
+    if (check.getCure().size() > 0) absl::StrAppend(&out, " (", str(check.getCure()), ")");
+  }
+  return out;
+}
+std::string words(const Event&, schema::Draining::Reader e) {
+  std::string out = absl::StrCat(str(e.getNode()), " is to be empty");
+  if (e.getDeadlineNs() > 0) absl::StrAppend(&out, " within ", ns_words(e.getDeadlineNs()));
+  return absl::StrCat(out, because(e.getWhy()), "; it has ",
+                      count_words(e.getGuests(), "guest", "guests"), stays_words(e.getStays()));
+}
+std::string words(const Event&, schema::Drained::Reader e) {
+  return absl::StrCat(str(e.getNode()), " is empty, ", count_words(e.getMoved(), "guest", "guests"),
+                      " moved off", stays_words(e.getStays()));
+}
+std::string words(const Event&, schema::Undrained::Reader e) {
+  return absl::StrCat(str(e.getNode()), " takes guests again", because(e.getWhy()));
 }
 std::string words(const Event&, schema::NodeLeft::Reader e) {
   return absl::StrCat(str(e.getNode()), " leaves", because(e.getWhy()));
@@ -166,79 +176,7 @@ std::string words(const Event&, schema::DomainChanged::Reader e) {
   return out;
 }
 
-// ---- migrations
-
-std::string words(const Event& event, schema::Proposed::Reader e) {
-  const bool to_node = e.getTargetNode().size() > 0;
-  std::string out =
-      absl::StrCat(event.subject(), " is to go to ",
-                   to_node ? str(e.getTargetNode()) : place_words(text(e.getTargetPlace())),
-                   because(e.getReason()), " (", str(e.getProposer()));
-  // A flight may well be dearer than the place that it leaves.
-  const std::int64_t gain = e.getGainNanoUsd();
-  if (gain != 0)
-    absl::StrAppend(&out, ", expected to cost ", money_words({gain > 0 ? gain : -gain}),
-                    gain > 0 ? " less than here" : " more than here");
-  return out + ")";
-}
-std::string words(const Event& event, schema::Accepted::Reader e) {
-  return absl::StrCat(str(e.getSource()), " will hand ", event.subject(), " to ",
-                      str(e.getTarget()), " within ", left(e.getDeadlineNs()));
-}
-std::string words(const Event& event, schema::Refused::Reader e) {
-  std::string out = absl::StrCat(str(e.getNode()), " refuses to move ", event.subject());
-  if (e.getTarget().size() > 0) absl::StrAppend(&out, " to ", place_words(text(e.getTarget())));
-  std::string separator = ": ";
-  for (const auto check : e.getFailures()) {
-    absl::StrAppend(&out, separator, shorten_places(text(check.getDetail())));
-    if (check.getCure().size() > 0) absl::StrAppend(&out, " (", str(check.getCure()), ")");
-    separator = "; ";
-  }
-  return out;
-}
-std::string words(const Event& event, schema::TargetReady::Reader e) {
-  return absl::StrCat(str(e.getNode()), " has room and waits for ", event.subject());
-}
-std::string words(const Event& event, schema::Started::Reader e) {
-  return absl::StrCat(str(e.getSource()), " copies ", bytes_words(e.getMemoryBytes()), " of ",
-                      event.subject(), " to ", str(e.getTarget()));
-}
-std::string words(const Event& event, schema::Progress::Reader e) {
-  std::string out = absl::StrCat(event.subject(), ": ", str(e.getStage()), ", ", e.getPercent(),
-                                 " %, pass ", e.getPass(), ", ", bytes_words(e.getSentBytes()),
-                                 " sent, ", bytes_words(e.getRemainingBytes()), " to go");
-  if (e.getEtaHighMs() > 0)
-    absl::StrAppend(&out, ", ", span_words(absl::Milliseconds(e.getEtaLowMs())), " to ",
-                    span_words(absl::Milliseconds(e.getEtaHighMs())));
-  return out;
-}
-std::string words(const Event& event, schema::Completed::Reader e) {
-  std::string out = absl::StrCat(event.subject(), " has moved from ", str(e.getSource()), " to ",
-                                 str(e.getTarget()));
-  std::string separator = ": ";
-  const auto add = [&](const std::string& what) {
-    absl::StrAppend(&out, std::exchange(separator, ", "), what);
-  };
-  if (e.getTotalMs() > 0) add(span_words(absl::Milliseconds(e.getTotalMs())));
-  if (e.getSentBytes() > 0) add(bytes_words(e.getSentBytes()));
-  if (e.getPasses() > 0) add(count_words(e.getPasses(), "pass", "passes"));
-  if (e.getBlackoutMs() > 0) add(absl::StrFormat("paused for %.1f ms", e.getBlackoutMs()));
-  return out;
-}
-std::string words(const Event& event, schema::Aborted::Reader e) {
-  return absl::StrCat("the move of ", event.subject(), " ends without effect",
-                      in_parentheses(e.getStage()), because(e.getWhy()));
-}
-std::string words(const Event& event, schema::Cleaned::Reader e) {
-  return absl::StrCat(str(e.getNode()), " keeps nothing of ", event.subject());
-}
-std::string words(const Event& event, schema::Hurried::Reader e) {
-  return absl::StrCat("the move of ", event.subject(), " has to be done within ",
-                      span_words(absl::Nanoseconds(e.getDeadlineNs())), because(e.getWhy()));
-}
-std::string words(const Event& event, schema::CancelRequested::Reader e) {
-  return absl::StrCat("the move of ", event.subject(), " is to be cancelled", because(e.getWhy()));
-}
+// ---- policies
 
 std::string words(const Event& event, schema::PolicyFailed::Reader e) {
   // None under virtual time.
@@ -397,6 +335,12 @@ std::string words_of(const Event& event) {
       return words(event, p.getNodeJoined());
     case schema::Payload::NODE_LEFT:
       return words(event, p.getNodeLeft());
+    case schema::Payload::NODE_DRAINING:
+      return words(event, p.getNodeDraining());
+    case schema::Payload::NODE_DRAINED:
+      return words(event, p.getNodeDrained());
+    case schema::Payload::NODE_UNDRAINED:
+      return words(event, p.getNodeUndrained());
     case schema::Payload::NODE_HEARTBEAT:
       return words(event, p.getNodeHeartbeat());
     case schema::Payload::NODE_CAPACITY:
@@ -431,6 +375,8 @@ std::string words_of(const Event& event) {
       return words(event, p.getMigrationTargetReady());
     case schema::Payload::MIGRATION_STARTED:
       return words(event, p.getMigrationStarted());
+    case schema::Payload::MIGRATION_PLANNED:
+      return words(event, p.getMigrationPlanned());
     case schema::Payload::MIGRATION_PROGRESS:
       return words(event, p.getMigrationProgress());
     case schema::Payload::MIGRATION_COMPLETED:

@@ -120,4 +120,14 @@ std::string count_words(std::uint64_t count, std::string_view one, std::string_v
   return absl::StrCat(count, " ", str(count == 1 ? one : many));
 }
 
+std::string because(capnp::Text::Reader why) {
+  return why.size() == 0 ? "" : absl::StrCat(": ", shorten_places(text(why)));
+}
+
+std::string in_parentheses(capnp::Text::Reader why) {
+  return why.size() == 0 ? "" : absl::StrCat(" (", shorten_places(text(why)), ")");
+}
+
+std::string ns_words(std::int64_t ns) { return span_words(absl::Nanoseconds(ns)); }
+
 }  // namespace supercloud

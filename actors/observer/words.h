@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "core/hybrid_clock.h"
+#include "core/message.h"
 #include "core/units.h"
 
 namespace supercloud {
@@ -37,5 +38,12 @@ std::string loss_words(std::int64_t silent_ns, bool flushes_kept);
 std::string bytes_words(std::uint64_t bytes);
 // "1 byte", "3 passes"
 std::string count_words(std::uint64_t count, std::string_view one, std::string_view many);
+
+// ": why", or nothing.
+std::string because(capnp::Text::Reader why);
+// " (why)", or nothing.
+std::string in_parentheses(capnp::Text::Reader why);
+// As span_words.
+std::string ns_words(std::int64_t ns);
 
 }  // namespace supercloud

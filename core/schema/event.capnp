@@ -86,6 +86,10 @@ struct Payload {
     vmDomainChanged @51 :DomainChanged $topic("vm.domain_changed") $retention(latest);
     subscriptionPosition @52 :SubscriptionPosition $topic("subscription.position") $retention(latest);
     busCheckpoint @53 :Checkpoint $topic("bus.checkpoint");
+    nodeDraining @54 :Draining $topic("node.draining") $retention(latest);
+    nodeDrained @55 :Drained $topic("node.drained") $retention(latest);
+    nodeUndrained @56 :Undrained $topic("node.undrained") $retention(latest);
+    migrationPlanned @57 :Planned $topic("migration.planned");
   }
 }
 
@@ -224,6 +228,29 @@ struct Capacity {
   cpus @2 :UInt32;           # of the machine; 0: it takes no guest any more
   vms @3 :UInt32;
   joined @4 :NodeJoined;     # what node.joined said, for those who came later
+  draining @5 :Bool;         # ... and that it is to be empty
+}
+
+struct Draining {
+  # The node is to be empty: it takes no guest, and moves its own off. Said when that begins, when it is found again after a start,
+  # and when what stands in the way changes.
+  node @0 :Text;
+  why @1 :Text;
+  deadlineNs @2 :Int64;      # cluster time left; 0: none was given, or it has passed
+  guests @3 :UInt32;         # that are there yet
+  stays @4 :List(Check);     # which of them cannot leave as things are, by name, why, and the cure
+}
+
+struct Drained {
+  # No guest executes there, and none comes until it is undrained.
+  node @0 :Text;
+  moved @1 :UInt32;          # so many left it since it was to be empty
+  stays @2 :List(Check);     # stopped VMs, whose disks are there
+}
+
+struct Undrained {
+  node @0 :Text;
+  why @1 :Text;
 }
 
 # ---- vm ------------------------------------------------------------------------------------------------------------
@@ -313,6 +340,7 @@ struct Proposed {
   proposer @8 :Text;         # "policy cheapest", "user", "evacuation"
   sourceNode @9 :Text;
   leaving @10 :Bool;         # the source is taken, or shut down, at the deadline: goes before what can wait
+  blackoutMaxNs @11 :Int64;  # it may stand still for so long at most; 0: as the VM says
 }
 
 struct Accepted {
@@ -344,6 +372,24 @@ struct Started {
   target @1 :Text;
   memoryBytes @2 :UInt64;
   deadlineNs @3 :Int64;
+}
+
+enum Method {
+  preCopy @0;
+  throttled @1;  # pre-copy of a guest that is slowed down until it converges
+}
+
+struct Planned {
+  # How the source means to bring the guest over within its budgets, and what it foresees by what it has measured. Said again when
+  # that changes. Durations are milliseconds.
+  method @0 :Method;
+  why @1 :Text;
+  bytesPerSecond @2 :UInt64;       # that the way carries
+  dirtyBytesPerSecond @3 :UInt64;  # that the guest writes
+  totalMs @4 :UInt64;              # foreseen, from migration.started on
+  blackoutMs @5 :Float64;          # foreseen, of final memory alone
+  totalMaxMs @6 :UInt64;           # the budgets
+  blackoutMaxMs @7 :Float64;
 }
 
 struct Progress {

@@ -57,12 +57,14 @@ struct Request {
     runningInstances @28 :Void;
     # archive: answered with done when it has these events, all of one node, on its disk; FailedPrecondition: it does not keep them
     awaitArchived @29 :List(EventId);
+    # ends a drain: the node takes guests again
+    undrainNode @30 :DrainNode;
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; }
   struct ListLeases { prefix @0 :Text; node @1 :Text; after @2 :Text; }  # after: only keys that follow it
   struct VmRef { name @0 :Text; tenant @1 :Text = "main"; }
-  struct MigrateVm { vm @0 :VmRef; target @1 :Text; reason @2 :Text; dryRun @3 :Bool; deadlineNs @4 :Int64; }
+  struct MigrateVm { vm @0 :VmRef; target @1 :Text; reason @2 :Text; dryRun @3 :Bool; deadlineNs @4 :Int64; blackoutMaxNs @5 :Int64; }
   struct CancelMigration { vm @0 :VmRef; why @1 :Text; }
   struct PrepareIncoming {
     vm @0 :VmSpec;
@@ -87,7 +89,7 @@ struct Request {
     passes @9 :UInt32;
   }
   struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; migration @4 :EventId; }
-  struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }
+  struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }  # deadline: cluster time left; 0: none
   struct AccessResource { resource @0 :Text; vm @1 :VmRef; bytes @2 :UInt64; }
   struct ReadLog {
     from @0 :UInt64;

@@ -60,4 +60,5 @@ struct VmSpec {
   movesPerDay @21 :UInt32;      # as many moves to save money, at most; moves out of danger are not counted; 0: no limit
   image @22 :Text;              # what a real guest is made of, by the name that its nodes give it; empty: their usual one
   arguments @23 :Text;          # for the image's kernel, after those that the image has
+  blackoutMaxNs @24 :UInt64;    # a move may stop it for so long at most; 0: as its nodes are set
 }

@@ -1,0 +1,331 @@
+#include "actors/migration/drain.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "actors/answers.h"
+#include "actors/migration/preflight.h"
+#include "core/vm_name.h"
+
+namespace supercloud {
+namespace {
+
+// A target that refused, or a move that failed: others first, then it is asked once more.
+constexpr Duration ask_again = absl::Seconds(5);
+constexpr Duration word_again =
+    absl::Seconds(10);                  // between two words about what stands in the way
+constexpr std::size_t reasons_max = 4;  // nodes that a word about a guest names
+constexpr std::uint64_t page_bytes = 4096;
+
+}  // namespace
+
+// ---- what its user says ----------------------------------------------------------------------------------------------
+
+void Drain::order(schema::Request::DrainNode::Reader request, Answer answer) {
+  Ordered wanted;
+  wanted.why = text(request.getWhy()).empty() ? "the node is drained" : str(request.getWhy());
+  if (request.getDeadlineNs() > 0)
+    wanted.deadline = shared_.context.now() + absl::Nanoseconds(request.getDeadlineNs());
+  wanted.moved = ordered_ ? ordered_->moved : 0;
+  say_draining(wanted, look_at_guests(),
+               [this, wanted, told = shared(std::move(answer))](const absl::Status& logged) {
+                 if (logged.ok()) {
+                   ordered_ = wanted;
+                   for (auto& [vm, tried] : tried_) tried.refused.clear();
+                   look(false);
+                 }
+                 answer_status(*told, logged);
+               });
+}
+
+void Drain::end(schema::Request::DrainNode::Reader request, Answer answer) {
+  if (!ordered_) return answer_done(answer);
+  Draft draft = shared_.context.draft(shared_.context.node());
+  auto undrained = draft.payload().initNodeUndrained();
+  undrained.setNode(shared_.context.node());
+  undrained.setWhy(request.getWhy());
+  shared_.context.publish(std::move(draft),
+                          [this, told = shared(std::move(answer))](const absl::Status& logged) {
+                            if (logged.ok()) {
+                              ordered_.reset();
+                              tried_.clear();
+                            }
+                            answer_status(*told, logged);
+                          });
+}
+
+void Drain::recovered(const Event& event) {
+  if (event.origin() != shared_.context.self().to_string()) return;
+  switch (event.type()) {
+    case schema::Payload::NODE_DRAINING: {
+      const auto draining = event.payload().getNodeDraining();
+      const Duration left = event.time().wall() + absl::Nanoseconds(draining.getDeadlineNs()) -
+                            shared_.context.wall();
+      ordered_.emplace();
+      ordered_->why = str(draining.getWhy());
+      if (draining.getDeadlineNs() > 0) ordered_->deadline = shared_.context.now() + left;
+      break;
+    }
+    case schema::Payload::NODE_UNDRAINED:
+      ordered_.reset();
+      break;
+    default:
+      break;
+  }
+}
+
+void Drain::heard(const Event& event) {
+  const auto found = tried_.find(VmName::of(event).to_string());
+  if (found == tried_.end() || found->second.migration != event.migration() ||
+      event.migration().empty())
+    return;
+  Tried& tried = found->second;
+  switch (event.type()) {
+    case schema::Payload::MIGRATION_COMPLETED:
+      if (ordered_) ++ordered_->moved;
+      tried_.erase(found);
+      return;
+    case schema::Payload::MIGRATION_REFUSED: {
+      const auto failures = event.payload().getMigrationRefused().getFailures();
+      tried.refused[tried.target] =
+          failures.size() == 0 ? "it refused" : str(failures[0].getDetail());
+      break;
+    }
+    case schema::Payload::MIGRATION_ABORTED:
+      tried.refused[tried.target] = str(event.payload().getMigrationAborted().getWhy());
+      break;
+    default:
+      return;
+  }
+  tried.migration = {};
+  tried.again = shared_.context.now() + ask_again;
+}
+
+// ---- what is to be done ----------------------------------------------------------------------------------------------
+
+void Drain::look(bool all_known) {
+  if (!ordered_) return flee();
+  const Instant now = shared_.context.now();
+  Here here = look_at_guests();
+  // Who outlives its deadline was not taken away; its guests go on leaving, and none of them is left behind for that.
+  const Instant deadline = ordered_->deadline > now ? ordered_->deadline : far_future;
+  move_off(here, ordered_->why, deadline);
+  if (!all_known) return;
+  if (here.guests == 0 && ordered_->said) {
+    if (!ordered_->drained) say_drained(here);
+    ordered_->drained = true;
+    return;
+  }
+  const std::string stands = absl::StrJoin(here.stays, ";", [](std::string* out, const Stays& it) {
+    absl::StrAppend(out, it.vm, " ", it.why);
+  });
+  const bool news = !ordered_->said || ordered_->drained;
+  if (!news && (stands == said_ || now < next_word_)) return;
+  say_draining(*ordered_, here);
+  ordered_->said = true;
+  ordered_->drained = false;
+  said_ = stands;
+  next_word_ = now + word_again;
+}
+
+void Drain::flee() {
+  const Instant now = shared_.context.now();
+  const NodeFacts* facts = shared_.nodes.find(shared_.context.node());
+  if (facts == nullptr || !facts->noticed || shared_.context.wall() >= facts->gone_by) {
+    noticed_at_ = far_future;
+    return;
+  }
+  noticed_at_ = std::min(noticed_at_, now);
+  const Instant deadline = now + (facts->gone_by - shared_.context.wall());
+  const bool late = now - noticed_at_ >= (deadline - noticed_at_) / 3;
+  Here here = look_at_guests();
+  std::erase_if(here.waiting, [&](const LeavingGuest& guest) {
+    return !late && workers_.at(guest.vm)->spec()->reader().getPolicy() != "stay";
+  });
+  move_off(here, absl::StrCat("the cloud takes ", shared_.context.node()), deadline);
+}
+
+Drain::Here Drain::look_at_guests() {
+  Here here;
+  std::erase_if(tried_, [this](const auto& entry) { return !workers_.contains(entry.first); });
+  for (const auto& [vm, worker] : workers_) {
+    const auto& record = worker->record();
+    const bool held = record && record->holder == shared_.context.node() && worker->spec();
+    if (!held) {
+      here.guests += worker->incoming() || worker->copy() ? 1 : 0;
+      continue;
+    }
+    const auto spec = worker->spec()->reader();
+    const std::string state = worker->state();
+    if (state == "stopped") {
+      if (!spec.getDestroyed())
+        here.stopped.push_back({vm, "it is stopped, and its disk is here",
+                                "start it, so that it is moved, or destroy it"});
+      continue;
+    }
+    ++here.guests;
+    const std::uint64_t dirty =
+        shared_.seams.hypervisor.dirty_rate(vm).pages_per_second * page_bytes;
+    const auto tried = tried_.find(vm);
+    const bool asked = tried != tried_.end() && !tried->second.migration.empty();
+    if (worker->outgoing() || proposals_.waits(vm) || asked) {
+      ++here.under_way;
+      here.dirty += dirty;
+      if (worker->outgoing() && worker->outgoing()->sending)
+        here.rate += worker->progress().bytes_per_second;
+    } else if (state == "running") {
+      here.waiting.push_back({vm, bytes_of(*worker), dirty, spec.getDowntimeNanoUsdPerHour()});
+    } else if (state == "paused") {
+      here.stays.push_back(
+          {vm, "it is paused, and only a running VM moves live", "resume it, or stop it"});
+    } else if (state == "failed") {
+      here.stays.push_back(
+          {vm, "it cannot run here", absl::StrCat("see `supercloud explain ", vm, "`")});
+    }
+  }
+  rate_ = std::max(rate_, here.rate);
+  return here;
+}
+
+// That its move sends: its memory, and its disk unless another node has all of it.
+std::uint64_t Drain::bytes_of(const VmWorker& worker) const {
+  const auto spec = worker.spec()->reader();
+  const bool replicated =
+      std::ranges::any_of(shared_.seams.volumes.replicas(worker.vm()),
+                          [](const ReplicaStatus& it) { return it.connected && it.caught_up; });
+  return spec.getMemoryBytes() + (replicated ? 0 : spec.getDiskBytes());
+}
+
+void Drain::move_off(Here& here, const std::string& why, Instant deadline) {
+  const Instant now = shared_.context.now();
+  if (deadline != far_future)
+    for (const auto& [vm, worker] : workers_)
+      if (const auto& out = worker->outgoing()) {
+        const NodeFacts* target = shared_.nodes.find(out->target);
+        if (target != nullptr && !target->goes()) worker->hurry(deadline, why);
+      }
+  order_to_leave(here.waiting, rate_, deadline - now);
+  for (const LeavingGuest& guest : here.waiting) {
+    const std::uint64_t dirty = here.dirty + guest.dirty_bytes_per_second;
+    if (!may_leave_too(here.under_way, dirty, rate_)) break;
+    const VmWorker& worker = *workers_.at(guest.vm);
+    Tried& tried = tried_[guest.vm];
+    if (now >= tried.again) tried.refused.clear();
+    std::string problem;
+    const NodeFacts* target = target_of(worker, tried, &problem);
+    if (target == nullptr) {
+      here.stays.push_back({guest.vm, problem, "make room for it elsewhere, or stop it"});
+      continue;
+    }
+    if (!propose(worker, *target, why, deadline)) continue;  // the log says why
+    ++here.under_way;
+    here.dirty = dirty;
+  }
+}
+
+// One that has its disk already, then the roomiest.
+const NodeFacts* Drain::target_of(const VmWorker& worker, const Tried& tried,
+                                  std::string* why) const {
+  const auto spec = worker.spec()->reader();
+  const NodeFacts* here = shared_.nodes.find(shared_.context.node());
+  const auto replicas = shared_.seams.volumes.replicas(worker.vm());
+  const auto has_disk = [&](const std::string& node) {
+    return std::ranges::any_of(replicas, [&](const ReplicaStatus& replica) {
+      return replica.node == node && replica.connected && replica.caught_up;
+    });
+  };
+  const NodeFacts* best = nullptr;
+  std::uint64_t best_room = 0;
+  std::vector<std::string> reasons;
+  for (const auto& [name, node] : shared_.nodes.nodes()) {
+    if (name == shared_.context.node() || node.left) continue;
+    std::uint64_t promised = 0;
+    for (const auto& [vm, other] : tried_)
+      if (other.target == name && !other.migration.empty())
+        promised +=
+            workers_.at(vm)->spec() ? workers_.at(vm)->spec()->reader().getMemoryBytes() : 0;
+    const std::uint64_t room = node.memory_free_bytes - std::min(promised, node.memory_free_bytes);
+    const auto failures =
+        preflight_here(spec, "running", here, &node, true, absl::InfiniteDuration());
+    const auto refused = tried.refused.find(name);
+    const std::string reason = refused != tried.refused.end()  ? refused->second
+                               : !failures.empty()             ? failures.front().detail
+                               : proposals_.promised(node, "") ? "it was rented for another move"
+                               : room < spec.getMemoryBytes()  ? "it has no room"
+                                                               : "";
+    if (!reason.empty()) {
+      reasons.push_back(absl::StrCat(name, ": ", reason));
+    } else if (best == nullptr || std::forward_as_tuple(has_disk(best->name), best_room) <
+                                      std::forward_as_tuple(has_disk(name), room)) {
+      best = &node;
+      best_room = room;
+    }
+  }
+  *why = reasons.empty() ? "there is no other node" : "";
+  if (reasons.size() > reasons_max) {
+    const std::size_t more = reasons.size() - reasons_max;
+    reasons.resize(reasons_max);
+    reasons.push_back(absl::StrCat("and ", more, " more"));
+  }
+  absl::StrAppend(why, absl::StrJoin(reasons, "; "));
+  return best;
+}
+
+bool Drain::propose(const VmWorker& worker, const NodeFacts& target, const std::string& why,
+                    Instant deadline) {
+  const VmName name = VmName::of(worker.vm());
+  const bool leaving = deadline != far_future;
+  Draft draft = shared_.context.draft(name.name, name.tenant);
+  draft.epoch(worker.record()->epoch);
+  auto proposed = draft.payload().initMigrationProposed();
+  proposed.setVm(worker.vm());
+  proposed.setTargetNode(target.name);
+  proposed.setReason(why);
+  if (leaving) proposed.setDeadlineNs(absl::ToInt64Nanoseconds(deadline - shared_.context.now()));
+  proposed.setProposer("evacuation");
+  proposed.setLeaving(leaving);
+  proposed.setSourceNode(shared_.context.node());
+  const Event event = shared_.context.publish(std::move(draft));
+  if (!event) return false;
+  tried_[worker.vm()].migration = event.id();
+  tried_[worker.vm()].target = target.name;
+  return true;
+}
+
+// ---- what is said ----------------------------------------------------------------------------------------------------
+
+void Drain::write(const std::vector<Stays>& stays, capnp::List<schema::Check>::Builder list) {
+  for (unsigned i = 0; i < list.size(); ++i) {
+    list[i].setName(stays[i].vm);
+    list[i].setDetail(stays[i].why);
+    list[i].setCure(stays[i].cure);
+  }
+}
+
+void Drain::say_draining(const Ordered& ordered, const Here& here,
+                         std::function<void(absl::Status)> logged) {
+  const Duration left = ordered.deadline - shared_.context.now();
+  Draft draft = shared_.context.draft(shared_.context.node());
+  auto draining = draft.payload().initNodeDraining();
+  draining.setNode(shared_.context.node());
+  draining.setWhy(ordered.why);
+  if (ordered.deadline != far_future && left > absl::ZeroDuration())
+    draining.setDeadlineNs(absl::ToInt64Nanoseconds(left));
+  draining.setGuests(static_cast<std::uint32_t>(here.guests));
+  write(here.stays, draining.initStays(static_cast<unsigned>(here.stays.size())));
+  shared_.context.publish(std::move(draft), std::move(logged));
+}
+
+void Drain::say_drained(const Here& here) {
+  Draft draft = shared_.context.draft(shared_.context.node());
+  auto drained = draft.payload().initNodeDrained();
+  drained.setNode(shared_.context.node());
+  drained.setMoved(ordered_->moved);
+  write(here.stopped, drained.initStays(static_cast<unsigned>(here.stopped.size())));
+  shared_.context.publish(std::move(draft));
+}
+
+}  // namespace supercloud

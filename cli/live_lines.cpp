@@ -1,0 +1,59 @@
+#include "cli/live_lines.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::size_t usual_width = 79;
+
+std::size_t terminal_width() {
+  winsize size = {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col - 1U
+                                                                           : usual_width;
+}
+
+}  // namespace
+
+bool LiveLines::on_terminal() { return isatty(STDERR_FILENO) == 1; }
+
+void LiveLines::line(Instant now, const std::string& words) {
+  if (quiet_) return;
+  clear();
+  std::cerr << absl::StrFormat("%8.3f s  %s", absl::ToDoubleSeconds(now - start_), words)
+            << std::endl;
+  draw();
+}
+
+void LiveLines::status(Instant now, Status status) {
+  if (quiet_) return;
+  if (live_) {
+    shown_ = std::move(status);
+    clear();
+    draw();
+  } else if (now >= next_line_) {
+    next_line_ = now + absl::Seconds(1);
+    line(now, status(usual_width));
+  }
+}
+
+void LiveLines::end() {
+  clear();
+  shown_ = nullptr;
+}
+
+void LiveLines::clear() {
+  if (live_ && shown_) std::cerr << "\r\x1b[K" << std::flush;
+}
+
+void LiveLines::draw() {
+  if (live_ && shown_) std::cerr << shown_(terminal_width()) << std::flush;
+}
+
+}  // namespace supercloud
