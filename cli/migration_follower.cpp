@@ -118,6 +118,12 @@ std::string MigrationFollower::say(const Event& event) {
     }
     case Payload::MIGRATION_HURRIED:
       return absl::StrCat("in haste: ", str(payload.getMigrationHurried().getWhy()));
+    case Payload::MIGRATION_PLANNED: {
+      const auto planned = payload.getMigrationPlanned();
+      return planned.getMethod() == schema::Method::THROTTLED
+                 ? absl::StrCat("slowed down: ", str(planned.getWhy()))
+                 : "";
+    }
     case Payload::MIGRATION_CANCEL_REQUESTED:
       return absl::StrCat("cancel asked for: ",
                           str(payload.getMigrationCancelRequested().getWhy()));

@@ -438,6 +438,9 @@ void add_vm_command(CLI::App& root, Program& program) {
   migrate->add_option("--reason", options->migrate.reason, "For those who ask why it moved");
   migrate->add_option("--deadline", options->migrate.deadline,
                       "How long it may take, like 60s; without it: the node's own");
+  migrate->add_option(
+      "--blackout-max", options->migrate.blackout_max,
+      "How long it may stand still, like 100ms; without it: as the VM is described");
   migrate->callback([options, &program] {
     options->migrate.vm = options->vm;
     options->migrate.tenant = options->tenant;

@@ -41,7 +41,7 @@ struct VmDescription {
   std::uint32_t cpus = 1, replicas = 1, dirty_pages = 200, writes = 20;
   Labels required, refused;
   schema::DiskLoss disk_loss = schema::DiskLoss::WAIT;
-  std::optional<absl::Duration> loss_bound;
+  std::optional<absl::Duration> loss_bound, blackout_max;
   std::vector<std::string> nodes, devices;
   std::string reads;
   Money downtime;
@@ -52,7 +52,7 @@ const std::vector<std::string> top_keys = {
     "name",    "tenant",    "memory",         "disk",          "cpus",
     "address", "policy",    "downtime_price", "moves_per_day", "requires",
     "refuses", "disk_loss", "loss_bound",     "replicas",      "nodes",
-    "devices", "image",     "arguments",      "workload"};
+    "devices", "image",     "arguments",      "workload",      "blackout_max"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second",
                                                 "reads"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
@@ -239,15 +239,10 @@ class VmFileReader {
         mistake(table.get("disk_loss"), "disk_loss", absl::StrCat("there is no \"", *value, "\""),
                 suggest(*value, disk_losses, ""));
     }
+    description_.blackout_max = duration(table, "blackout_max", absl::Minutes(1));
     const bool bounded = description_.disk_loss == schema::DiskLoss::BOUNDED_LOSS;
-    if (const auto value = string(table, "", "loss_bound")) {
-      absl::Duration bound;
-      if (!absl::ParseDuration(*value, &bound) || bound <= absl::ZeroDuration() ||
-          bound > absl::Hours(24 * 365))
-        mistake(table.get("loss_bound"), "loss_bound",
-                absl::StrCat("\"", *value, "\" is no duration that fits"),
-                "write loss_bound = \"5s\", \"500ms\" or \"2m\"");
-      else if (!bounded)
+    if (const auto bound = duration(table, "loss_bound", absl::Hours(24 * 365))) {
+      if (!bounded)
         mistake(table.get("loss_bound"), "loss_bound", "means nothing here",
                 "set disk_loss = \"bounded-loss\", or leave it out");
       else
@@ -305,6 +300,20 @@ class VmFileReader {
     return found;
   }
 
+  // From a millisecond on.
+  std::optional<absl::Duration> duration(const toml::table& table, const char* key,
+                                         absl::Duration most) {
+    const auto value = string(table, "", key);
+    if (!value) return std::nullopt;
+    absl::Duration span;
+    if (absl::ParseDuration(*value, &span) && span >= absl::Milliseconds(1) && span <= most)
+      return span;
+    mistake(table.get(key), key, absl::StrCat("\"", *value, "\" is no duration that fits"),
+            absl::StrCat("write ", key, " = \"500ms\", or another from 1ms to ",
+                         absl::FormatDuration(most)));
+    return std::nullopt;
+  }
+
   void workload(const toml::table& table) {
     const toml::node* node = table.get("workload");
     if (node == nullptr) return;
@@ -354,6 +363,8 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
     spec.setDiskLoss(vm.disk_loss);
     if (vm.loss_bound)
       spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(*vm.loss_bound)));
+    if (vm.blackout_max)
+      spec.setBlackoutMaxNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(*vm.blackout_max)));
     spec.setReplicas(vm.replicas);
     spec.setDirtyPagesPerSecond(vm.dirty_pages);
     spec.setWritesPerSecond(vm.writes);
@@ -402,6 +413,9 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"refuses", label_text(spec.getRefuses())},
           {"disk_loss", disk_loss_text(spec.getDiskLoss())},
           {"loss_bound", absl::FormatDuration(absl::Nanoseconds(spec.getLossBoundNs()))},
+          {"blackout_max", spec.getBlackoutMaxNs() == 0
+                               ? "as its nodes are set"
+                               : absl::FormatDuration(absl::Nanoseconds(spec.getBlackoutMaxNs()))},
           {"replicas", absl::StrCat(spec.getReplicas())},
           {"nodes", nodes.empty() ? "any" : absl::StrJoin(nodes, " ")},
           {"devices", devices.empty() ? "none" : absl::StrJoin(devices, " ")},

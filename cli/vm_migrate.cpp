@@ -189,12 +189,18 @@ int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower,
 int migrate_vm(const MigrateOptions& options, const Program& program) {
   const auto vm = parse_vm_name(options.vm, options.tenant);
   if (!vm.ok()) return tell_vm_error(vm.status(), options.vm, nullptr);
-  Duration deadline;
-  if (!options.deadline.empty() &&
-      (!absl::ParseDuration(options.deadline, &deadline) || deadline <= absl::ZeroDuration()))
-    return tell_vm_error(absl::InvalidArgumentError(absl::StrCat(
-                             "--deadline ", options.deadline, " is no duration: write 60s or 2m")),
-                         options.vm, nullptr);
+  const auto duration = [](const char* option, const std::string& written,
+                           const char* example) -> absl::StatusOr<Duration> {
+    Duration span;
+    if (written.empty() || (absl::ParseDuration(written, &span) && span > absl::ZeroDuration()))
+      return span;
+    return absl::InvalidArgumentError(
+        absl::StrCat(option, " ", written, " is no duration: write ", example));
+  };
+  const auto deadline = duration("--deadline", options.deadline, "60s or 2m");
+  if (!deadline.ok()) return tell_vm_error(deadline.status(), options.vm, nullptr);
+  const auto blackout_max = duration("--blackout-max", options.blackout_max, "100ms or 1s");
+  if (!blackout_max.ok()) return tell_vm_error(blackout_max.status(), options.vm, nullptr);
   auto connected = VmClient::connect(program);
   if (!connected.ok()) return tell_vm_error(connected.status(), options.vm, nullptr);
   VmClient& vms = **connected;
@@ -252,7 +258,8 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
         request.setTarget(options.target);
         request.setReason(options.reason);
         request.setDryRun(options.dry_run);
-        request.setDeadlineNs(absl::ToInt64Nanoseconds(deadline));
+        request.setDeadlineNs(absl::ToInt64Nanoseconds(*deadline));
+        request.setBlackoutMaxNs(absl::ToInt64Nanoseconds(*blackout_max));
       }));
   if (!answer.ok()) return tell_vm_error(answer.status(), vm->to_string(), &vms);
   if (options.dry_run)
@@ -282,8 +289,8 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
   for (const Event& event : early) take(event);
   early.clear();
   return follow(vms, followed, *follower, teller, heard,
-                FollowLimit(vms.now(), deadline > absl::ZeroDuration()
-                                           ? deadline
+                FollowLimit(vms.now(), *deadline > absl::ZeroDuration()
+                                           ? *deadline
                                            : ExecutorOptions{}.migration_deadline));
 }
 

@@ -8,7 +8,7 @@
 namespace supercloud {
 
 struct MigrateOptions {
-  std::string vm, tenant, target, reason, deadline;
+  std::string vm, tenant, target, reason, deadline, blackout_max;
   bool dry_run = false;
   bool wait = true;
 };

@@ -34,7 +34,9 @@ struct GuestStatus {
   std::string address;  // the guest's own
 };
 
-// How a guest writes its memory, as measured where it runs, in pages of 4 KiB.
+inline constexpr std::uint64_t guest_page_bytes = 4096;
+
+// How a guest writes its memory, as measured where it runs, in pages.
 struct DirtyRate {
   std::uint64_t pages_per_second = 0;
   std::uint64_t working_set_pages = 0;  // different ones, of the whole window
@@ -57,7 +59,7 @@ struct TransferOptions {
   std::string endpoint;                    // of the target's link network
   std::uint64_t bytes_per_second_max = 0;  // 0: no cap
   Duration blackout_budget = absl::Milliseconds(300);
-  std::uint32_t passes_max = 30;  // then it counts as converged: stop-and-copy
+  std::uint32_t passes_max = 30;  // then it counts as converged, whatever the blackout will be
 };
 
 // Thread-bound. Copies and keepers outlive the daemon, and its Hypervisor object; the calls are idempotent where noted.
@@ -82,6 +84,9 @@ class Hypervisor {
   virtual void send(std::string vm, TransferOptions options,
                     std::function<void(const TransferProgress&)> progress,
                     Reply<TransferProgress> converged) = 0;
+  // Of a guest that is being sent: it executes less and less until it has converged, or its transfer has ended. Nothing else ends that;
+  // where none is sent, nothing happens. Idempotent.
+  virtual void slow_down(const std::string& vm) = 0;
   // Stops the vCPUs and drains: when it replies, no backend touches guest memory and no disk request is under way. Idempotent.
   virtual void pause(std::string vm, Reply<Done> reply) = 0;
   // The rest of memory and the device state of a paused guest. Replies when the target has confirmed all of it.

@@ -211,8 +211,10 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
   const std::string reason(text(request.getReason()));
   const bool only_check = request.getDryRun();
   const std::int64_t deadline_ns = request.getDeadlineNs();
+  const std::int64_t blackout_ns = request.getBlackoutMaxNs();
   held(VmName::of(request.getVm()).to_string(), std::move(answer),
-       [&executor, target, reason, only_check, deadline_ns](VmWorker& worker, Answer told) {
+       [&executor, target, reason, only_check, deadline_ns, blackout_ns](VmWorker& worker,
+                                                                         Answer told) {
          auto& context = executor.shared_.context;
          if (only_check)
            return dry_run(executor, worker, target,
@@ -230,6 +232,7 @@ void Commands::migrate(schema::Request::MigrateVm::Reader request, Answer answer
            proposed.setTargetNode(target);
          proposed.setReason(reason.empty() ? "asked for by a user" : reason);
          proposed.setDeadlineNs(deadline_ns);
+         proposed.setBlackoutMaxNs(blackout_ns);
          proposed.setProposer("user");
          proposed.setSourceNode(context.node());
          if (worker.record()) draft.epoch(worker.record()->epoch);

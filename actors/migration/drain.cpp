@@ -18,7 +18,6 @@ constexpr Duration ask_again = absl::Seconds(5);
 constexpr Duration word_again =
     absl::Seconds(10);                  // between two words about what stands in the way
 constexpr std::size_t reasons_max = 4;  // nodes that a word about a guest names
-constexpr std::uint64_t page_bytes = 4096;
 
 }  // namespace
 
@@ -30,7 +29,7 @@ void Drain::order(schema::Request::DrainNode::Reader request, Answer answer) {
   if (request.getDeadlineNs() > 0)
     wanted.deadline = shared_.context.now() + absl::Nanoseconds(request.getDeadlineNs());
   wanted.moved = ordered_ ? ordered_->moved : 0;
-  say_draining(wanted, look_at_guests(),
+  say_draining(wanted, look_at_guests(wanted.deadline != far_future),
                [this, wanted, told = shared(std::move(answer))](const absl::Status& logged) {
                  if (logged.ok()) {
                    ordered_ = wanted;
@@ -109,9 +108,9 @@ void Drain::heard(const Event& event) {
 void Drain::look(bool all_known) {
   if (!ordered_) return flee();
   const Instant now = shared_.context.now();
-  Here here = look_at_guests();
   // Who outlives its deadline was not taken away; its guests go on leaving, and none of them is left behind for that.
   const Instant deadline = ordered_->deadline > now ? ordered_->deadline : far_future;
+  Here here = look_at_guests(deadline != far_future);
   move_off(here, ordered_->why, deadline);
   if (!all_known) return;
   if (here.guests == 0 && ordered_->said) {
@@ -141,14 +140,26 @@ void Drain::flee() {
   noticed_at_ = std::min(noticed_at_, now);
   const Instant deadline = now + (facts->gone_by - shared_.context.wall());
   const bool late = now - noticed_at_ >= (deadline - noticed_at_) / 3;
-  Here here = look_at_guests();
+  Here here = look_at_guests(true);
   std::erase_if(here.waiting, [&](const LeavingGuest& guest) {
     return !late && workers_.at(guest.vm)->spec()->reader().getPolicy() != "stay";
   });
   move_off(here, absl::StrCat("the cloud takes ", shared_.context.node()), deadline);
 }
 
-Drain::Here Drain::look_at_guests() {
+// It is on its way, or looks for it. What does not have to leave, or goes where it cannot stay, gives way to what has to.
+bool Drain::leaves(const VmWorker& worker, bool leaving) const {
+  const auto tried = tried_.find(worker.vm());
+  const bool asked = tried != tried_.end() && !tried->second.migration.empty();
+  if (const auto& out = worker.outgoing()) {
+    const NodeFacts* target = shared_.nodes.find(out->target);
+    const bool in_vain = leaving && !asked && !out->paused && target != nullptr && target->goes();
+    return !in_vain;
+  }
+  return asked || (leaving ? proposals_.flees(worker.vm()) : proposals_.waits(worker.vm()));
+}
+
+Drain::Here Drain::look_at_guests(bool leaving) {
   Here here;
   std::erase_if(tried_, [this](const auto& entry) { return !workers_.contains(entry.first); });
   for (const auto& [vm, worker] : workers_) {
@@ -168,15 +179,13 @@ Drain::Here Drain::look_at_guests() {
     }
     ++here.guests;
     const std::uint64_t dirty =
-        shared_.seams.hypervisor.dirty_rate(vm).pages_per_second * page_bytes;
-    const auto tried = tried_.find(vm);
-    const bool asked = tried != tried_.end() && !tried->second.migration.empty();
-    if (worker->outgoing() || proposals_.waits(vm) || asked) {
+        shared_.seams.hypervisor.dirty_rate(vm).pages_per_second * guest_page_bytes;
+    if (leaves(*worker, leaving)) {
       ++here.under_way;
       here.dirty += dirty;
       if (worker->outgoing() && worker->outgoing()->sending)
         here.rate += worker->progress().bytes_per_second;
-    } else if (state == "running") {
+    } else if (state == "running" || worker->outgoing()) {
       here.waiting.push_back({vm, bytes_of(*worker), dirty, spec.getDowntimeNanoUsdPerHour()});
     } else if (state == "paused") {
       here.stays.push_back(

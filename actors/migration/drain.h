@@ -76,7 +76,9 @@ class Drain {
     std::vector<Stays> stopped;  // and do not
   };
 
-  Here look_at_guests();
+  // `leaving`: they have to be gone by a deadline.
+  Here look_at_guests(bool leaving);
+  bool leaves(const VmWorker& worker, bool leaving) const;
   std::uint64_t bytes_of(const VmWorker& worker) const;
   void move_off(Here& here, const std::string& why, Instant deadline);
   // The best node for it, or why there is none.

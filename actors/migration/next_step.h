@@ -77,6 +77,7 @@ struct Outgoing {
   // That is in this node's log: nothing is handed over that may have begun unsaid.
   bool accepted_logged = false;
   Instant deadline = far_future;  // of everything before the pause
+  Duration blackout_max;          // zero: as the VM says
   bool target_ready = false;
   bool replica_ready = false;
   bool sending = false;

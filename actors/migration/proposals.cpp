@@ -430,6 +430,8 @@ void Proposals::begin(const std::string& vm, const EventId& id, const std::strin
   out.target = target;
   out.deadline = pending.deadline;
   out.no_return = pending.no_return;
+  out.blackout_max = absl::Nanoseconds(std::max<std::int64_t>(
+      pending.proposal.payload().getMigrationProposed().getBlackoutMaxNs(), 0));
   worker->begin(std::move(out));
 }
 

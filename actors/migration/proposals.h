@@ -34,6 +34,11 @@ class Proposals {
   void instance_refused(const Event& event);
   // One of this VM looks for its target.
   bool waits(const std::string& vm) const { return pending_.contains(vm); }
+  // ... for it has to leave.
+  bool flees(const std::string& vm) const {
+    const auto found = pending_.find(vm);
+    return found != pending_.end() && found->second.leaving();
+  }
   // The node was rented for a move (other than that with this client token) whose VM has not come yet, and may still.
   bool promised(const NodeFacts& node, std::string_view rented_with) const;
   // Ends the search for a target: true if there was one for this VM.

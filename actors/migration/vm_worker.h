@@ -17,6 +17,7 @@
 
 #include "actors/migration/next_step.h"
 #include "actors/migration/node_directory.h"
+#include "actors/migration/transfer_plan.h"
 #include "actors/network/fabric.h"
 #include "actors/session/node_session.h"
 #include "core/actor.h"
@@ -173,6 +174,10 @@ class VmWorker {
   Message<schema::Request> prepare_request() const;
   void ask_target();
   void start_sending();
+  // How long final memory may take; and whether its user said so.
+  std::pair<Duration, bool> blackout_budget() const;
+  void progressed(const TransferProgress& progress);
+  void foresee();
   void arm_drain();
   void check();
   void pause();
@@ -248,6 +253,8 @@ class VmWorker {
   std::optional<Outgoing> out_;
   HybridTime accepted_time_, paused_time_;
   TransferProgress progress_;
+  Instant sending_since_{};
+  std::optional<schema::Method> planned_;  // as it was said; nullopt: nothing was yet
   std::vector<std::function<void(absl::Status)>> cancel_waiters_;
 
   std::optional<Incoming> in_;

@@ -1,5 +1,6 @@
 // The source's steps of a migration: from `accept` to the pause, and either back or to `finish_lost`.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,8 @@ namespace {
 constexpr Duration ask_soon =
     absl::Milliseconds(10);  // at first; then twice as long each time, up to retry_delay
 constexpr Duration hand_over_again = absl::Milliseconds(300);
+// Of a blackout, what is not memory: pause, seal, the swap of the lease, resume.
+constexpr Duration hand_over_reserve = absl::Milliseconds(50);
 
 }  // namespace
 
@@ -145,25 +148,16 @@ void VmWorker::start_sending() {
   const auto still_ours = [this, alive = alive_, migration] {
     return *alive && out_ && out_->migration == migration;
   };
+  sending_since_ = shared_.context.now();
+  planned_.reset();
+  TransferOptions options{.migration = migration, .endpoint = target->endpoint};
+  const auto [blackout, said] = blackout_budget();
+  options.blackout_budget = blackout;
+  if (said) options.passes_max = std::numeric_limits<std::uint32_t>::max();
   shared_.seams.hypervisor.send(
-      vm_, {.migration = migration, .endpoint = target->endpoint},
+      vm_, std::move(options),
       [this, still_ours](const TransferProgress& progress) {
-        if (!still_ours()) return;
-        progress_ = progress;
-        Draft told = draft(&out_->migration, out_->epoch);
-        auto figures = told.payload().initMigrationProgress();
-        figures.setPercent(progress.percent);
-        figures.setEtaLowMs(
-            static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_low)));
-        figures.setEtaHighMs(
-            static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_high)));
-        figures.setPass(progress.pass);
-        figures.setSentBytes(progress.sent_bytes);
-        figures.setRemainingBytes(progress.remaining_bytes);
-        figures.setBytesPerSecond(progress.bytes_per_second);
-        figures.setDirtyPagesPerSecond(progress.dirty_pages_per_second);
-        figures.setStage(out_->paused ? "switching over" : "copying memory");
-        shared_.context.publish(std::move(told));
+        if (still_ours()) progressed(progress);
       },
       reply<TransferProgress>(std::max(out_->deadline - shared_.context.now(), absl::Seconds(1)),
                               [this, still_ours](absl::StatusOr<TransferProgress> converged) {
@@ -179,6 +173,61 @@ void VmWorker::start_sending() {
                               }));
   arm_drain();
   finished();
+}
+
+std::pair<Duration, bool> VmWorker::blackout_budget() const {
+  const Duration said = out_->blackout_max > absl::ZeroDuration()
+                            ? out_->blackout_max
+                            : absl::Nanoseconds(spec_->reader().getBlackoutMaxNs());
+  if (said == absl::ZeroDuration()) return {TransferOptions{}.blackout_budget, false};
+  const Duration most = std::min(said, shared_.options.blackout_deadline);
+  return {std::max(most - hand_over_reserve, most / 2), true};
+}
+
+void VmWorker::progressed(const TransferProgress& progress) {
+  progress_ = progress;
+  Draft told = draft(&out_->migration, out_->epoch);
+  auto figures = told.payload().initMigrationProgress();
+  figures.setPercent(progress.percent);
+  figures.setEtaLowMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_low)));
+  figures.setEtaHighMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(progress.eta_high)));
+  figures.setPass(progress.pass);
+  figures.setSentBytes(progress.sent_bytes);
+  figures.setRemainingBytes(progress.remaining_bytes);
+  figures.setBytesPerSecond(progress.bytes_per_second);
+  figures.setDirtyPagesPerSecond(progress.dirty_pages_per_second);
+  figures.setStage(out_->paused ? "switching over" : "copying memory");
+  shared_.context.publish(std::move(told));
+  if (!out_->converged && !out_->paused && !progress.converged && out_->failure.empty()) foresee();
+}
+
+// Chooses how the guest gets over, and says so, whenever that is new.
+void VmWorker::foresee() {
+  const Instant now = shared_.context.now();
+  const TransferBudget budget{.blackout_max = blackout_budget().first,
+                              .total_max = out_->deadline - sending_since_,
+                              .left = out_->deadline - now,
+                              .leaves = out_->no_return < far_future};
+  const TransferPlan plan =
+      plan_transfer(progress_, budget, planned_.value_or(schema::Method::PRE_COPY));
+  if (!plan.hopeless.empty()) return fail_outgoing("it cannot be done in time: " + plan.hopeless);
+  if (plan.method == schema::Method::THROTTLED) shared_.seams.hypervisor.slow_down(vm_);
+  if (progress_.bytes_per_second == 0 || planned_ == plan.method) return;
+  planned_ = plan.method;
+  Draft event = draft(&out_->migration, out_->epoch);
+  auto planned = event.payload().initMigrationPlanned();
+  planned.setMethod(plan.method);
+  planned.setWhy(plan.why);
+  planned.setBytesPerSecond(progress_.bytes_per_second);
+  planned.setDirtyBytesPerSecond(plan.dirty_bytes_per_second);
+  if (plan.total < absl::InfiniteDuration()) {
+    planned.setTotalMs(
+        static_cast<std::uint64_t>(absl::ToInt64Milliseconds(now - sending_since_ + plan.total)));
+    planned.setBlackoutMs(absl::ToDoubleMilliseconds(plan.blackout));
+  }
+  planned.setTotalMaxMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(budget.total_max)));
+  planned.setBlackoutMaxMs(absl::ToDoubleMilliseconds(budget.blackout_max));
+  shared_.context.publish(std::move(event));
 }
 
 // A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).

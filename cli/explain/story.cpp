@@ -31,6 +31,7 @@ int weight_of(const Event& event) {
     case schema::Payload::SPOT_INTERRUPTION_NOTICE:
       return always;
     case schema::Payload::MIGRATION_ACCEPTED:
+    case schema::Payload::MIGRATION_PLANNED:
     case schema::Payload::VM_PAUSED:
     case schema::Payload::VM_RESUMED:
     case schema::Payload::VM_FAILED:

@@ -360,6 +360,11 @@ void QemuHypervisor::pause(std::string vm, Reply<Done> reply) {
   guest->copy->pause(std::move(reply));
 }
 
+void QemuHypervisor::slow_down(const std::string& vm) {
+  State::Guest* guest = state_->find(vm);
+  if (guest != nullptr && guest->sender != nullptr) guest->sender->slow_down();
+}
+
 void QemuHypervisor::finish_send(std::string vm, Reply<TransferProgress> reply) {
   State::Guest* guest = state_->find(vm);
   if (guest == nullptr) return reply(no_qemu_copy(vm));

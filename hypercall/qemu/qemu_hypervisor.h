@@ -55,6 +55,7 @@ class QemuHypervisor final : public Hypervisor {
   void send(std::string vm, TransferOptions options,
             std::function<void(const TransferProgress&)> progress,
             Reply<TransferProgress> converged) override;
+  void slow_down(const std::string& vm) override;
   void pause(std::string vm, Reply<Done> reply) override;
   void finish_send(std::string vm, Reply<TransferProgress> reply) override;
   void stop_send(std::string vm, Reply<Done> reply) override;

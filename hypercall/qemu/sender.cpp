@@ -13,6 +13,8 @@ using qemu_handshake::Frame;
 constexpr Duration ask_again = absl::Milliseconds(200);
 // What QEMU keeps for the last moment: the rest is sent while the disk is sealed.
 constexpr int downtime_limit_ms = 20;
+// Auto-converge has to be there from the beginning; how much it may slow a guest down is said when that is wanted. Percent.
+constexpr int throttle_nothing = 1, throttle_initial = 20, throttle_step = 10, throttle_max = 99;
 constexpr std::uint64_t rate_unlimited = 1ULL << 40U;
 
 QmpValue capability(const char* name) { return {{"capability", name}, {"state", true}}; }
@@ -114,8 +116,14 @@ void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {
       {"migrate-set-capabilities",
        {{"capabilities",
          QmpValue::array({capability("events"), capability("return-path"),
-                          capability("pause-before-switchover"), capability("switchover-ack")})}}},
-      {"migrate-set-parameters", {{"max-bandwidth", rate}, {"downtime-limit", downtime_limit_ms}}},
+                          capability("pause-before-switchover"), capability("switchover-ack"),
+                          capability("auto-converge")})}}},
+      {"migrate-set-parameters",
+       {{"max-bandwidth", rate},
+        {"downtime-limit", downtime_limit_ms},
+        {"cpu-throttle-initial", throttle_nothing},
+        {"cpu-throttle-increment", throttle_nothing},
+        {"max-cpu-throttle", throttle_nothing}}},
       {"getfd", {{"fdname", "outgoing"}}},
       {"migrate", {{"uri", "fd:outgoing"}}}};
   if (step == std::size(commands)) {
@@ -217,6 +225,17 @@ void QemuSender::on_event(const QmpEvent& event) {
   status_ = qmp_text(event.data, "status");
   if (status_ == "failed" || status_ == "cancelled" || status_ == "completed") return poll();
   advance();
+}
+
+// Should it not be heard, it is said again with the next look at the guest.
+void QemuSender::slow_down() {
+  if (slowed_ || starting_ || ending_ || over_) return;
+  slowed_ = true;
+  copy_.ask("migrate-set-parameters",
+            {{"cpu-throttle-initial", throttle_initial},
+             {"cpu-throttle-increment", throttle_step},
+             {"max-cpu-throttle", throttle_max}},
+            guarded([this](const absl::StatusOr<QmpValue>& done) { slowed_ = done.ok(); }));
 }
 
 // ---- the rest --------------------------------------------------------------------------------------------------------

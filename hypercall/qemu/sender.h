@@ -39,6 +39,8 @@ class QemuSender {
   // After a restart of the daemon: QEMU is at it.
   void find();
   void report_to(Progress progress, Reply<TransferProgress> converged);
+  // Hypervisor::slow_down
+  void slow_down();
   void finish(Reply<TransferProgress> reply);
   // Replies when it is over, or when QEMU is frozen.
   void cancel(const absl::Status& why, Reply<Done> reply);
@@ -76,6 +78,7 @@ class QemuSender {
   std::unique_ptr<Link> link_;
   std::string status_ = "none";  // QEMU's
   bool begun_ = false;           // QEMU may be at it, or have its stream
+  bool slowed_ = false;
   bool ending_ = false;
   bool over_ = false;
   absl::Status why_;         // it ends

@@ -110,7 +110,7 @@ void SimulatedGuest::tick() {
                            options_.read_bytes);
 
   const auto tick_ns = static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(options_.tick));
-  write_credit_ += spec_.reader().getWritesPerSecond() * tick_ns;
+  write_credit_ += spec_.reader().getWritesPerSecond() * tick_ns / 100 * (100 - throttle_percent_);
   // As a file system does, it never has two writes of one block under way, so that sending one
   // again harms nothing.
   while (blocks_ > 0 && write_credit_ >= second_ns && requests_.size() < options_.requests_max &&
@@ -138,7 +138,8 @@ void SimulatedGuest::dirty_some() {
   memory_.write(0, ticks_);  // the guest's clock: no two moments have the same memory
   const auto tick_us = static_cast<std::uint64_t>(absl::ToInt64Microseconds(options_.tick));
   const std::uint64_t page_cost = page_bytes_ * 1'000'000;
-  dirty_credit_ += spec_.reader().getDirtyPagesPerSecond() * guest_page_bytes * tick_us;
+  dirty_credit_ += spec_.reader().getDirtyPagesPerSecond() * guest_page_bytes * tick_us / 100 *
+                   (100 - throttle_percent_);
   std::size_t dirtied = 0;
   while (dirty_credit_ >= page_cost && dirtied < dirtied_per_tick_max) {
     dirty_credit_ -= page_cost;

@@ -63,6 +63,8 @@ class SimulatedGuest {
   // After freeze(): open disk requests are sent again at `epoch`, to drain.
   void thaw_backends(Epoch epoch);
   bool executes() const { return executes_; }
+  // So much of its time it does not execute: it writes that much less.
+  void throttle(std::uint32_t percent) { throttle_percent_ = percent; }
   // No disk request is under way.
   bool drained() const { return requests_.empty(); }
   // Called whenever the last open request is done.
@@ -127,6 +129,7 @@ class SimulatedGuest {
   Epoch epoch_ = 0;
   bool executes_ = false;
   bool backends_frozen_ = false;
+  std::uint32_t throttle_percent_ = 0;
   bool memory_intact_ = true;
   Instant last_executed_;
   TimerId timer_ = 0;

@@ -9,7 +9,6 @@
 
 namespace supercloud {
 
-inline constexpr std::uint64_t guest_page_bytes = 4096;
 
 // Thread-bound.
 class GuestMemory {

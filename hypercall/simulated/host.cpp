@@ -309,6 +309,11 @@ std::uint64_t SharedLine::share() const {
   return bytes_per_second_ / std::max<std::uint64_t>(streams, 1);
 }
 
+void SimulatedHost::slow_down(const std::string& vm) {
+  const auto found = copies_.find(vm);
+  if (found != copies_.end() && found->second.sender != nullptr) found->second.sender->slow_down();
+}
+
 void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {
   const std::unique_ptr<PageSender> sender = std::move(copy.sender);
   if (sender != nullptr) sender->cancel(why);

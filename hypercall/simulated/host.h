@@ -131,6 +131,7 @@ class SimulatedHost {
   void drained(const std::string& vm);
   void pause_expired(const std::string& vm);
   std::uint64_t link_share() const;  // of one page stream
+  void slow_down(const std::string& vm);
   void drop_sender(Copy& copy, const absl::Status& why);
   void remove(const std::string& vm, const absl::Status& why);
   void look(const std::string& vm);

@@ -15,6 +15,8 @@ constexpr Duration idle_wait =
 constexpr std::size_t batch_pages_max = 1024;
 constexpr std::uint64_t batches_per_second = 100;
 constexpr std::uint64_t second_us = 1'000'000;
+// As QEMU's auto-converge is set by hypercall/qemu.
+constexpr std::uint32_t throttle_initial = 20, throttle_step = 10, throttle_max = 99;
 
 }  // namespace
 
@@ -44,7 +46,26 @@ PageSender::PageSender(Scheduler& scheduler, LinkNetwork& network, SimulatedGues
   link_->send(transfer::encode(hello));
 }
 
-PageSender::~PageSender() { scheduler_.cancel(timer_); }
+PageSender::~PageSender() {
+  scheduler_.cancel(timer_);
+  guest_.throttle(0);
+}
+
+void PageSender::slow_down() {
+  if (throttle_percent_ != 0 || converged_ || failed_) return;
+  throttle_percent_ = throttle_initial;
+  throttled_ = scheduler_.clock().now();
+  guest_.throttle(throttle_percent_);
+}
+
+void PageSender::throttle() {
+  if (throttle_percent_ == 0 || converged_ ||
+      scheduler_.clock().now() - throttled_ < absl::Seconds(1))
+    return;
+  throttle_percent_ = std::min(throttle_percent_ + throttle_step, throttle_max);
+  throttled_ = scheduler_.clock().now();
+  guest_.throttle(throttle_percent_);
+}
 
 void PageSender::report_to(Progress progress, Reply<TransferProgress> converged) {
   progress_ = std::move(progress);
@@ -94,6 +115,7 @@ void PageSender::on_frame(const std::string& bytes) {
 void PageSender::fail(absl::Status why) {
   if (failed_) return;
   failed_ = true;
+  guest_.throttle(0);
   scheduler_.cancel(timer_);
   timer_ = 0;
   cancel(why);
@@ -117,6 +139,7 @@ void PageSender::schedule(Duration delay) {
 void PageSender::pump() {
   if (failed_ || final_sent_) return;
   const bool rested = std::exchange(idle_, false);
+  throttle();
   if (scheduler_.clock().now() - reported_ >= absl::Seconds(1)) report();
   if (next_ < queue_.size()) return send_batch();
   if (!queue_.empty()) end_pass();

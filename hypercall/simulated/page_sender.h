@@ -40,6 +40,8 @@ class PageSender {
   void report_to(Progress progress, Reply<TransferProgress> converged);
   // The guest is stopped and drained, and stays so. Again: answered again.
   void finish(Reply<TransferProgress> reply);
+  // The guest executes less and less until it has converged, by a step each second; as before when this is gone.
+  void slow_down();
   // Answers who still waits.
   void cancel(const absl::Status& why);
 
@@ -50,6 +52,7 @@ class PageSender {
   void pump();
   void send_batch();
   void end_pass();
+  void throttle();
   void report();
   TransferProgress measure() const;
   std::uint64_t bytes_per_second() const;
@@ -76,6 +79,8 @@ class PageSender {
   bool final_sent_ = false;
   bool confirmed_ = false;
   bool failed_ = false;
+  std::uint32_t throttle_percent_ = 0;  // 0: it is not slowed down
+  Instant throttled_;
   Instant reported_;
   TimerId timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

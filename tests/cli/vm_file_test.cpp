@@ -38,6 +38,7 @@ arguments = "quiet"
 policy = "cheapest"
 downtime_price = 0.5
 moves_per_day = 12
+blackout_max = "250ms"
 disk_loss = "bounded-loss"
 loss_bound = "1500ms"
 replicas = 2
@@ -66,6 +67,7 @@ reads = "a/genome"
   EXPECT_EQ(text(vm.getPolicy()), "cheapest");
   EXPECT_EQ(vm.getDowntimeNanoUsdPerHour(), 500'000'000U);
   EXPECT_EQ(vm.getMovesPerDay(), 12U);
+  EXPECT_EQ(vm.getBlackoutMaxNs(), 250'000'000U);
   EXPECT_EQ(vm.getDiskLoss(), schema::DiskLoss::BOUNDED_LOSS);
   EXPECT_EQ(vm.getLossBoundNs(), 1'500'000'000U);
   EXPECT_EQ(vm.getReplicas(), 2U);

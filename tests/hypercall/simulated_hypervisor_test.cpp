@@ -322,6 +322,38 @@ TEST_F(SimulatedHypervisorTest, AGuestThatDirtiesFasterThanTheLinkCountsAsConver
   EXPECT_TRUE(world_.memory_intact(vm_));
 }
 
+TEST_F(SimulatedHypervisorTest, AGuestThatWritesFasterThanTheWayCarriesConvergesWhenItIsSlowedDown) {
+  const auto busy = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
+    spec.setName("web1");
+    spec.setMemoryBytes(16 << 20);
+    spec.setDirtyPagesPerSecond(3000);
+  });
+  start_guest(busy);
+  ASSERT_TRUE(b_.prepare(busy, test_migration(), 1).ok());
+  TransferOptions options;
+  options.migration = test_migration();
+  options.endpoint = world_.endpoint(1);
+  options.bytes_per_second_max = 4 << 20;
+  options.blackout_budget = absl::Milliseconds(300);
+  options.passes_max = 1'000'000;
+  std::optional<TransferProgress> last;
+  std::optional<absl::StatusOr<TransferProgress>> converged;
+  a_.host().send(
+      vm_, options, [&](const TransferProgress& progress) { last = progress; },
+      {far_future, [&](auto answer) { converged = std::move(answer); }});
+  pass(absl::Minutes(1));
+  ASSERT_TRUE(last.has_value() && !converged);
+  EXPECT_GT(last->dirty_pages_per_second, 2500U);
+  a_.host().slow_down(vm_);
+  a_.host().slow_down(vm_);
+  pass(absl::Seconds(30));
+  ASSERT_TRUE(converged.has_value() && converged->ok());
+  EXPECT_LT((*converged)->dirty_pages_per_second, 1500U);
+  ASSERT_TRUE(a_.stop_send(vm_).ok());
+  pass(absl::Seconds(20));
+  EXPECT_GT(a_.host().dirty_rate(vm_).pages_per_second, 2500U) << "and it is let go";
+}
+
 TEST_F(SimulatedHypervisorTest, ADaemonThatRestartsDuringASendAsksAgainAndFinishesIt) {
   start_guest();
   ASSERT_TRUE(b_.prepare(test_vm(), test_migration(), 1).ok());

@@ -12,6 +12,7 @@ namespace {
 
 using schema::Payload;
 using testing::HasSubstr;
+using testing::Not;
 
 class OwnHostsTest : public ProgramTest {
  protected:
@@ -137,6 +138,65 @@ TEST_F(OwnHostsTest, OneOfThemIsRentedAndTheirNodesTellWhatTheyMeasure) {
       << output("rates");
   ::kill(follower, SIGINT);
   EXPECT_EQ(ended(follower, absl::Seconds(20)), 0);
+}
+
+TEST_F(OwnHostsTest, ANodeIsEmptiedByOneCommandAndTakesGuestsAgainByAnother) {
+  environment_["SUPERCLOUD_CLUSTER"] = (folder_ / "own").string();
+  const std::string seed = "\"ipc://" + (folder_ / "run" / "a.req").string() + "\"";
+  start_node("a", "", "");
+  start_node("b", seed, machine("b"));
+  start_node("c", seed, machine("c"));
+  const auto create = [&](const std::string& name) {
+    return run({"vm", "create",
+                write(name + ".toml",
+                      "name = \"" + name + "\"\nmemory = \"16MiB\"\naddress = \"" + name + "\"\n"),
+                "--node", "b", "--wait"});
+  };
+  for (const char* name : {"web1", "web2"}) {
+    Said created;
+    // It may be a moment before others hear of a new node.
+    ASSERT_TRUE(eventually(
+        [&] {
+          created = create(name);
+          return created.code == 0;
+        },
+        absl::Minutes(1)))
+        << created.err;
+  }
+  ASSERT_TRUE(eventually([&] { return run({"vm", "migrate", "web1", "c", "--dry-run"}).code == 0; },
+                         absl::Minutes(1)));
+
+  const Said drained = run({"node", "drain", "b", "--why", "new kernel"});
+  EXPECT_EQ(drained.code, 0) << drained.out << drained.err;
+  EXPECT_THAT(drained.out, HasSubstr("b is empty, 2 guests moved off"));
+  EXPECT_THAT(drained.err, HasSubstr("web1 is to go to c: new kernel (evacuation)"));
+  const Said list = run({"vm", "list", "--json"});
+  EXPECT_THAT(list.out, Not(HasSubstr("\"node\": \"b\""))) << list.out;
+  const Said refused = create("web3");
+  EXPECT_NE(refused.code, 0);
+  EXPECT_THAT(refused.err, HasSubstr("`supercloud node undrain b`"));
+  const Said again = run({"node", "drain", "b", "--json"});
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("\"outcome\": \"drained\""));
+
+  const Said undrained = run({"node", "undrain", "b"});
+  EXPECT_EQ(undrained.code, 0) << undrained.err;
+  Said created;
+  EXPECT_TRUE(eventually(
+      [&] {
+        created = create("web3");
+        return created.code == 0;
+      },
+      absl::Minutes(1)))
+      << created.err;
+  const Said explained = run({"explain", "web1"});
+  EXPECT_THAT(explained.out, HasSubstr("new kernel")) << explained.err;
+
+  const Said unknown = run({"node", "drain", "bb"});
+  EXPECT_EQ(unknown.code, 4);
+  EXPECT_THAT(unknown.err, HasSubstr("did you mean b")) << unknown.err;
+  EXPECT_EQ(run({"node", "drain", "b", "--deadline", "soon"}).code, 2);
+  EXPECT_EQ(run({"node"}).code, 2) << "it wants a configuration";
 }
 
 }  // namespace
