@@ -7,10 +7,24 @@
 
 namespace supercloud {
 
+bool DrainFollower::concerns(const Event& event) const {
+  switch (event.type()) {
+    case schema::Payload::NODE_DRAINING:
+    case schema::Payload::NODE_DRAINED:
+    case schema::Payload::NODE_UNDRAINED:
+    case schema::Payload::NODE_LEFT:
+      return event.subject() == node_ && event.time() >= begun_;
+    case schema::Payload::MIGRATION_PROPOSED:
+      return text(event.payload().getMigrationProposed().getSourceNode()) == node_;
+    default:
+      return moves_.contains(event.migration());
+  }
+}
+
 std::string DrainFollower::fold(const Event& event) {
+  if (!concerns(event)) return "";
   if (event.type() == schema::Payload::MIGRATION_PROGRESS) {
-    if (const auto move = moves_.find(event.migration()); move != moves_.end())
-      move->second.percent = event.payload().getMigrationProgress().getPercent();
+    moves_.at(event.migration()).percent = event.payload().getMigrationProgress().getPercent();
     return "";
   }
   return told_.insert(event.id()).second ? say(event) : "";
@@ -18,11 +32,10 @@ std::string DrainFollower::fold(const Event& event) {
 
 std::string DrainFollower::say(const Event& event) {
   const auto payload = event.payload();
-  const bool of_node = event.subject() == node_;
   switch (event.type()) {
     case schema::Payload::NODE_DRAINING: {
-      if (!of_node) return "";
       const auto draining = payload.getNodeDraining();
+      begun_ = event.time();
       outcome_.reset();
       guests_ = draining.getGuests();
       stays_.clear();
@@ -33,26 +46,25 @@ std::string DrainFollower::say(const Event& event) {
       return describe(event);
     }
     case schema::Payload::NODE_DRAINED:
-      if (!of_node) return "";
-      outcome_ = Outcome{true, payload.getNodeDrained().getMoved(), describe(event)};
+      outcome_ = Outcome{true, describe(event)};
       return "";
     case schema::Payload::NODE_UNDRAINED:
-    case schema::Payload::NODE_LEFT:
-      if (!of_node) return "";
-      outcome_ = Outcome{false, 0, describe(event)};
+      outcome_ = Outcome{false, describe(event)};
       return "";
+    case schema::Payload::NODE_LEFT:
+      return describe(event);
     case schema::Payload::MIGRATION_PROPOSED:
-      if (text(payload.getMigrationProposed().getSourceNode()) != node_) return "";
       moves_[event.id()] = {VmName::of(event).to_string(), 0};
       return describe(event);
     case schema::Payload::MIGRATION_COMPLETED:
     case schema::Payload::MIGRATION_REFUSED:
     case schema::Payload::MIGRATION_ABORTED:
-      if (moves_.erase(event.migration()) == 0) return "";
+      moves_.erase(event.migration());
       if (event.type() == schema::Payload::MIGRATION_COMPLETED && guests_ > 0) --guests_;
       return describe(event);
     case schema::Payload::MIGRATION_HURRIED:
-      return moves_.contains(event.migration()) ? describe(event) : "";
+    case schema::Payload::MIGRATION_PLANNED:
+      return describe(event);
     default:
       return "";
   }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/event.h"
+#include "core/hybrid_clock.h"
 
 namespace supercloud {
 
@@ -17,19 +18,20 @@ class DrainFollower {
  public:
   struct Outcome {
     bool drained = false;
-    std::uint32_t moved = 0;
     std::string words;  // one sentence
   };
 
   explicit DrainFollower(std::string node) : node_(std::move(node)) {}
 
+  // Whether the event is about this drain.
+  bool concerns(const Event& event) const;
   // The line to tell; empty: the event says nothing about this drain, or is only progress.
   std::string fold(const Event& event);
   bool any_on_the_way() const { return !moves_.empty(); }
   // "2 guests on the way: main/web1 45 %, main/web2 3 %; 4 more", in so many columns.
   std::string status(std::size_t width) const;
 
-  // How it stands by the last word of the node: over, or not.
+  // How it ended; nullopt: it has not.
   const std::optional<Outcome>& outcome() const { return outcome_; }
   // Of the guests that cannot leave as things are, by the last word: one line each, with why and the cure.
   const std::string& stays() const { return stays_; }
@@ -46,6 +48,8 @@ class DrainFollower {
   std::uint32_t guests_ = 0;
   std::string stays_;
   std::optional<Outcome> outcome_;
+  HybridTime
+      begun_;  // of the newest word that it is to be empty: what was said before was of another drain
   std::set<EventId> told_;
 };
 

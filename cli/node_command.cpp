@@ -82,7 +82,7 @@ void add_drain_commands(CLI::App& node, Program& program) {
   CLI::App* undrain = node.add_subcommand("undrain", "Let guests on a drained node again");
   undrain->add_option("NODE", options->node, "Its name")->required();
   for (CLI::App* command : {drain, undrain})
-    command->add_option("--why", options->why, "For those who ask why");
+    command->add_option("--reason", options->why, "For those who ask why");
   drain->footer(
       "Several guests leave at a time, those first whose standing still costs most for what their "
       "move\n"
@@ -92,7 +92,7 @@ void add_drain_commands(CLI::App& node, Program& program) {
       "\n"
       "Examples:\n"
       "  supercloud node drain node-b\n"
-      "  supercloud node drain node-b --deadline 2m --why 'new kernel'\n"
+      "  supercloud node drain node-b --deadline 2m --reason 'new kernel'\n"
       "  supercloud node undrain node-b");
   drain->callback([options, &program] { program.exit_code = drain_node(*options, program); });
   undrain->callback([options, &program] { program.exit_code = undrain_node(*options, program); });

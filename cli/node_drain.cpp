@@ -22,6 +22,9 @@ using Json = nlohmann::ordered_json;
 constexpr Duration status_interval = absl::Milliseconds(200);
 // After so long without a word, the logs are asked.
 constexpr Duration silence_max = absl::Seconds(5);
+constexpr const char* patterns[] = {"node.draining.>", "node.drained.>", "node.undrained.>",
+                                    "node.left.>", "migration.>"};
+constexpr Duration deadline_max = absl::Hours(24 * 365);
 constexpr Duration cluster_look = absl::Seconds(1);
 // Past the deadline: what was begun in time comes to its end, and that is told.
 constexpr Duration margin = absl::Seconds(30);
@@ -70,7 +73,7 @@ class Following {
         lines_(vms.now(), program.json) {}
 
   absl::Status listen() {
-    for (const char* pattern : {"node.>", "migration.>"})
+    for (const char* pattern : patterns)
       if (const absl::Status status = vms_.client().subscribe(
               Pattern::of(pattern), [this](const Event& event) { take(event); });
           !status.ok())
@@ -88,7 +91,9 @@ class Following {
     while (!follower_.outcome() && !interrupt.requested() && vms_.now() < limit) {
       vms_.client().run_until([&] { return follower_.outcome() || interrupt.requested(); },
                               vms_.now() + status_interval);
-      if (follower_.any_on_the_way())
+      if (!follower_.any_on_the_way())
+        lines_.end();
+      else
         lines_.status(vms_.now(), [this](std::size_t width) { return follower_.status(width); });
       if (vms_.now() - looked >= cluster_look) {
         looked = vms_.now();
@@ -124,13 +129,13 @@ class Following {
  private:
   void take(const Event& event) {
     if (!begun_) return early_.push_back(event);
-    heard_ = vms_.now();
+    if (follower_.concerns(event)) heard_ = vms_.now();
     if (const std::string words = follower_.fold(event); !words.empty())
       lines_.line(vms_.now(), words);
   }
 
   void ask_logs() {
-    for (const char* pattern : {"node.>", "migration.>"}) {
+    for (const char* pattern : patterns) {
       const auto target = load_cluster(vms_.target().directory);
       const auto history = read_history(target.ok() ? *target : vms_.target(), Pattern::of(pattern),
                                         vms_.client().pool(), &vms_.client(), nullptr, since_);
@@ -156,11 +161,12 @@ class Following {
 
 int drain_node(const DrainOptions& options, const Program& program) {
   Duration deadline;
-  if (!options.deadline.empty() &&
-      (!absl::ParseDuration(options.deadline, &deadline) || deadline <= absl::ZeroDuration()))
-    return tell_vm_error(absl::InvalidArgumentError(absl::StrCat(
-                             "--deadline ", options.deadline, " is no duration: write 90s or 10m")),
-                         options.node, nullptr);
+  if (!options.deadline.empty() && (!absl::ParseDuration(options.deadline, &deadline) ||
+                                    deadline <= absl::ZeroDuration() || deadline > deadline_max))
+    return tell_vm_error(
+        absl::InvalidArgumentError(absl::StrCat(
+            "--deadline ", options.deadline, " is no duration of up to a year: write 90s or 10m")),
+        options.node, nullptr);
   int code = exit_ok;
   const auto vms = connect(options, program, &code);
   if (vms == nullptr) return code;

@@ -59,6 +59,7 @@ struct TransferOptions {
   std::string endpoint;                    // of the target's link network
   std::uint64_t bytes_per_second_max = 0;  // 0: no cap
   Duration blackout_budget = absl::Milliseconds(300);
+  static constexpr std::uint32_t passes_unlimited = ~std::uint32_t{0};
   std::uint32_t passes_max = 30;  // then it counts as converged, whatever the blackout will be
 };
 

@@ -178,6 +178,7 @@ void Executor::receive(const Event& event) {
       break;
     case schema::Payload::NODE_JOINED:
     case schema::Payload::NODE_CAPACITY:
+      drain_.heard(event);
       proposals_.look();
       break;
     default:

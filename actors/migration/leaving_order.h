@@ -21,9 +21,12 @@ struct LeavingGuest {
   std::uint64_t downtime_nano_usd_per_hour = 0;  // as its user says
 };
 
-// `bytes_per_second`: of the way out, as measured; 0: not known, all may be done in time.
-void order_to_leave(std::vector<LeavingGuest>& guests, std::uint64_t bytes_per_second,
-                    Duration time_left);
+// The way out as it is: by what was measured, and with what is on it.
+struct WayOut {
+  std::uint64_t bytes_per_second = 0;  // 0: not known, all may be done in time
+  std::uint64_t bytes = 0;             // yet to be sent of those under way
+};
+void order_to_leave(std::vector<LeavingGuest>& guests, const WayOut& way, Duration time_left);
 
 // Whether one more may leave beside those that are under way: so many at most, and only while the way carries twice what all of them write
 // in the meantime, for else none of them converges. `dirty`: bytes per second, of all of them with the new one.

@@ -61,6 +61,7 @@ Decision target_step(const View& view) {
     return {Step::drop_incoming, overtaken ? "another swap won" : "no longer the heir"};
   if (!view.session) return {Step::none, "no session"};
   if (!in.prepared) {
+    if (view.draining) return {Step::drop_incoming, "this node is being drained"};
     if (!in.failure.empty() || view.now >= in.deadline)
       return {Step::drop_incoming, "could not be prepared"};
     // One of this migration was made by a daemon that could not say so any more: it is prepared again.

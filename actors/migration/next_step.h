@@ -138,6 +138,7 @@ struct View {
   enum class End : std::uint8_t { open, being_told, told } end = End::open;
   Instant takeover_after{};  // this node's turn among those who may take over
   bool can_be_made = true;   // a copy, here: Hypervisor::check
+  bool draining = false;     // its user wants this node empty
   Duration check_valid = absl::Seconds(1);
   Duration blackout_reserve = absl::Milliseconds(1200);  // a session must have left before a pause
   Instant session_deadline{};

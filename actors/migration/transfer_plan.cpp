@@ -10,9 +10,9 @@ namespace {
 
 // Passes that shrink by less than a tenth do not end in any time that matters.
 constexpr double shrinks_at_least = 0.9;
-// A throttled guest is slowed down step by step, which takes some seconds: it is begun while there is time for that.
+// A guest is slowed down step by step, pass by pass: that is begun while there is time for it.
 constexpr double throttle_from = 0.5;
-// A rate is measured over seconds, and may have been better: hopeless is what would take this much longer than there is time.
+// A rate may get better: hopeless is what would take this much longer than there is time.
 constexpr double hopeless_from = 1.5;
 constexpr int passes_foreseen = 100;
 
@@ -20,8 +20,8 @@ std::string mebibytes(std::uint64_t bytes) { return absl::StrCat((bytes >> 19U) 
 
 }  // namespace
 
-TransferPlan plan_transfer(const TransferProgress& progress, const TransferBudget& budget,
-                           schema::Method method) {
+TransferPlan plan_transfer(const TransferProgress& progress, std::uint64_t falls_per_second,
+                           const TransferBudget& budget, schema::Method method) {
   TransferPlan plan;
   plan.method = method;
   plan.dirty_bytes_per_second = progress.dirty_pages_per_second * guest_page_bytes;
@@ -41,7 +41,8 @@ TransferPlan plan_transfer(const TransferProgress& progress, const TransferBudge
   plan.blackout = absl::Seconds(left / rate);
   if (left <= fits) plan.total = absl::Seconds(seconds) + plan.blackout;
 
-  const Duration at_least = absl::Seconds(static_cast<double>(progress.remaining_bytes) / rate);
+  const Duration at_least = absl::Seconds(static_cast<double>(progress.remaining_bytes) /
+                                          std::max(rate, static_cast<double>(falls_per_second)));
   if (!budget.leaves && at_least > budget.left * hopeless_from) {
     plan.hopeless =
         absl::StrCat(mebibytes(progress.remaining_bytes), " are left, which takes ",

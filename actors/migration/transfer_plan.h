@@ -16,7 +16,7 @@ namespace supercloud {
 
 struct TransferBudget {
   Duration blackout_max;  // of final memory
-  Duration total_max;     // of the whole move, as it was accepted
+  Duration total_max;     // from the first byte to the pause
   Duration left;          // of that, now
   // The source has to be left: what does not converge starts from the disk, so that nothing is hopeless (choreography, 16).
   bool leaves = false;
@@ -31,8 +31,8 @@ struct TransferPlan {
   std::string hopeless;  // why it cannot be done in time whatever is done; empty: it may
 };
 
-// `method`: that of before. It only ever goes on from pre-copy to throttled.
-TransferPlan plan_transfer(const TransferProgress& progress, const TransferBudget& budget,
-                           schema::Method method);
+// `falls_per_second`: so many bytes of a pass are done, whatever of them is sent. `method`: that of before. It only ever goes on from pre-copy to throttled.
+TransferPlan plan_transfer(const TransferProgress& progress, std::uint64_t falls_per_second,
+                           const TransferBudget& budget, schema::Method method);
 
 }  // namespace supercloud

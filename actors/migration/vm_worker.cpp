@@ -9,6 +9,7 @@
 namespace supercloud {
 namespace {
 
+constexpr int takeover_turns_drained = 10;
 constexpr Duration hot_poll = absl::Milliseconds(100);  // of the record, while a hand-over is open
 // A define that has not taken effect by then is not waited for; its disk goes.
 constexpr Duration define_late_max = absl::Seconds(10);
@@ -91,6 +92,15 @@ std::string VmWorker::state() const {
 
 // ---- what is known ---------------------------------------------------------------------------------------------------
 
+bool VmWorker::may_come() const {
+  const bool defining =
+      !define_swap_id_.empty() && shared_.context.now() < define_sent_ + define_late_max;
+  const bool heir = record_ && record_->heir && record_->heir->node == shared_.context.node();
+  return defining || heir || in_ || recovered_in_ || copy() ||
+         (record_ &&
+          (asked_by_copy_.contains(record_->epoch) || asked_by_boot_.contains(record_->epoch)));
+}
+
 bool VmWorker::bystander() const {
   if (busy_ || reading_ || !record_ || out_ || in_ || recovered_in_ || released_ || copy())
     return false;
@@ -146,6 +156,9 @@ View VmWorker::view() {
   }
   if (record_ && spec_ && !record_->session_alive && record_->holder != view.node)
     view.can_be_made = shared_.seams.hypervisor.check(spec_->reader()).ok();
+  view.draining = shared_.draining;
+  // After all others that might, and rather than nobody.
+  if (view.draining) turn += takeover_turns_drained;
   view.takeover_after = holder_lost_since_ + shared_.options.takeover_stagger * turn;
   return view;
 }

@@ -59,6 +59,7 @@ struct ExecutorShared {
   ExecutorOptions options;
   NodeDirectory nodes;
   std::uint64_t next_swap = 1;
+  bool draining = false;  // its user wants this node empty
 };
 
 // What failed is tried again after this.
@@ -82,6 +83,8 @@ class VmWorker {
   std::string state() const;
   // Nothing of it is here, and it is not here that it will be.
   bool forgotten() const { return forgotten_; }
+  // It is not held here, but a copy is, or may come to be: by a move, a takeover or a definition that is under way.
+  bool may_come() const;
   // It was looked at for others, and nothing of it concerns this node any more.
   bool bystander() const;
 
@@ -174,10 +177,15 @@ class VmWorker {
   Message<schema::Request> prepare_request() const;
   void ask_target();
   void start_sending();
-  // How long final memory may take; and whether its user said so.
-  std::pair<Duration, bool> blackout_budget() const;
+  struct Blackout {
+    Duration most;      // that the guest may stand still
+    Duration memory;    // of it, for final memory
+    bool said = false;  // by its user
+  };
+  Blackout blackout() const;
   void progressed(const TransferProgress& progress);
-  void foresee();
+  // `falls_per_second`: by so many bytes what remains of a pass has become less, lately.
+  void foresee(std::uint64_t falls_per_second);
   void arm_drain();
   void check();
   void pause();
@@ -255,6 +263,8 @@ class VmWorker {
   TransferProgress progress_;
   Instant sending_since_{};
   std::optional<schema::Method> planned_;  // as it was said; nullopt: nothing was yet
+  Instant progressed_{};                   // when its progress was told last
+  Instant hopeless_since_ = far_future;
   std::vector<std::function<void(absl::Status)>> cancel_waiters_;
 
   std::optional<Incoming> in_;

@@ -15,6 +15,8 @@ constexpr Duration ask_soon =
 constexpr Duration hand_over_again = absl::Milliseconds(300);
 // Of a blackout, what is not memory: pause, seal, the swap of the lease, resume.
 constexpr Duration hand_over_reserve = absl::Milliseconds(50);
+constexpr Duration hopeless_for = absl::Seconds(5);
+constexpr Duration hurried_by_least = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -41,7 +43,8 @@ void VmWorker::hurry(Instant deadline, const std::string& why) {
   if (!out_ || out_->paused || !out_->failure.empty()) return;
   const Instant now = shared_.context.now();
   const Instant no_return = drained_by(now, deadline, shared_.options);
-  if (no_return <= now || no_return >= out_->no_return) return;
+  // By less it is not worth a word.
+  if (no_return <= now || no_return + hurried_by_least > out_->no_return) return;
   out_->deadline = std::min(out_->deadline, deadline);
   out_->no_return = no_return;
   Draft event = draft(&out_->migration, out_->epoch);
@@ -148,12 +151,12 @@ void VmWorker::start_sending() {
   const auto still_ours = [this, alive = alive_, migration] {
     return *alive && out_ && out_->migration == migration;
   };
-  sending_since_ = shared_.context.now();
+  sending_since_ = progressed_ = shared_.context.now();
+  hopeless_since_ = far_future;
   planned_.reset();
   TransferOptions options{.migration = migration, .endpoint = target->endpoint};
-  const auto [blackout, said] = blackout_budget();
-  options.blackout_budget = blackout;
-  if (said) options.passes_max = std::numeric_limits<std::uint32_t>::max();
+  options.blackout_budget = blackout().memory;
+  if (blackout().said) options.passes_max = TransferOptions::passes_unlimited;
   shared_.seams.hypervisor.send(
       vm_, std::move(options),
       [this, still_ours](const TransferProgress& progress) {
@@ -175,16 +178,29 @@ void VmWorker::start_sending() {
   finished();
 }
 
-std::pair<Duration, bool> VmWorker::blackout_budget() const {
-  const Duration said = out_->blackout_max > absl::ZeroDuration()
-                            ? out_->blackout_max
-                            : absl::Nanoseconds(spec_->reader().getBlackoutMaxNs());
-  if (said == absl::ZeroDuration()) return {TransferOptions{}.blackout_budget, false};
+VmWorker::Blackout VmWorker::blackout() const {
+  const auto of_vm = static_cast<std::int64_t>(std::min<std::uint64_t>(
+      spec_->reader().getBlackoutMaxNs(),
+      static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())));
+  const Duration said =
+      out_->blackout_max > absl::ZeroDuration() ? out_->blackout_max : absl::Nanoseconds(of_vm);
+  if (said == absl::ZeroDuration()) {
+    const Duration usual = TransferOptions{}.blackout_budget;
+    return {usual + hand_over_reserve, usual, false};
+  }
   const Duration most = std::min(said, shared_.options.blackout_deadline);
-  return {std::max(most - hand_over_reserve, most / 2), true};
+  return {most, std::max(most - hand_over_reserve, most / 2), true};
 }
 
 void VmWorker::progressed(const TransferProgress& progress) {
+  const Duration since = shared_.context.now() - std::exchange(progressed_, shared_.context.now());
+  const std::uint64_t before = progress_.remaining_bytes;
+  const bool fell = progress.pass == progress_.pass && before > progress.remaining_bytes;
+  // Pages that are all zeros are hardly sent, and done all the same.
+  const double falls =
+      fell && since > absl::ZeroDuration()
+          ? static_cast<double>(before - progress.remaining_bytes) / absl::ToDoubleSeconds(since)
+          : 0;
   progress_ = progress;
   Draft told = draft(&out_->migration, out_->epoch);
   auto figures = told.payload().initMigrationProgress();
@@ -198,19 +214,23 @@ void VmWorker::progressed(const TransferProgress& progress) {
   figures.setDirtyPagesPerSecond(progress.dirty_pages_per_second);
   figures.setStage(out_->paused ? "switching over" : "copying memory");
   shared_.context.publish(std::move(told));
-  if (!out_->converged && !out_->paused && !progress.converged && out_->failure.empty()) foresee();
+  if (!out_->converged && !out_->paused && !progress.converged && out_->failure.empty())
+    foresee(static_cast<std::uint64_t>(falls));
 }
 
 // Chooses how the guest gets over, and says so, whenever that is new.
-void VmWorker::foresee() {
+void VmWorker::foresee(std::uint64_t falls_per_second) {
   const Instant now = shared_.context.now();
-  const TransferBudget budget{.blackout_max = blackout_budget().first,
+  const TransferBudget budget{.blackout_max = blackout().memory,
                               .total_max = out_->deadline - sending_since_,
                               .left = out_->deadline - now,
                               .leaves = out_->no_return < far_future};
-  const TransferPlan plan =
-      plan_transfer(progress_, budget, planned_.value_or(schema::Method::PRE_COPY));
-  if (!plan.hopeless.empty()) return fail_outgoing("it cannot be done in time: " + plan.hopeless);
+  const TransferPlan plan = plan_transfer(progress_, falls_per_second, budget,
+                                          planned_.value_or(schema::Method::PRE_COPY));
+  hopeless_since_ = plan.hopeless.empty() ? far_future : std::min(hopeless_since_, now);
+  // A way that carries nothing for a moment is no reason yet.
+  if (now - hopeless_since_ >= hopeless_for)
+    return fail_outgoing("it cannot be done in time: " + plan.hopeless);
   if (plan.method == schema::Method::THROTTLED) shared_.seams.hypervisor.slow_down(vm_);
   if (progress_.bytes_per_second == 0 || planned_ == plan.method) return;
   planned_ = plan.method;
@@ -226,7 +246,7 @@ void VmWorker::foresee() {
     planned.setBlackoutMs(absl::ToDoubleMilliseconds(plan.blackout));
   }
   planned.setTotalMaxMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(budget.total_max)));
-  planned.setBlackoutMaxMs(absl::ToDoubleMilliseconds(budget.blackout_max));
+  planned.setBlackoutMaxMs(absl::ToDoubleMilliseconds(blackout().most));
   shared_.context.publish(std::move(event));
 }
 

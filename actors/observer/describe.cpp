@@ -92,8 +92,7 @@ std::string words(const Event&, schema::Draining::Reader e) {
                       count_words(e.getGuests(), "guest", "guests"), stays_words(e.getStays()));
 }
 std::string words(const Event&, schema::Drained::Reader e) {
-  return absl::StrCat(str(e.getNode()), " is empty, ", count_words(e.getMoved(), "guest", "guests"),
-                      " moved off", stays_words(e.getStays()));
+  return absl::StrCat(str(e.getNode()), " is empty", stays_words(e.getStays()));
 }
 std::string words(const Event&, schema::Undrained::Reader e) {
   return absl::StrCat(str(e.getNode()), " takes guests again", because(e.getWhy()));

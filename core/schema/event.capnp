@@ -242,10 +242,10 @@ struct Draining {
 }
 
 struct Drained {
-  # No guest executes there, and none comes until it is undrained.
+  # No guest executes there, and none comes until it is undrained, but one that it takes over because nobody else did: then it
+  # is draining again.
   node @0 :Text;
-  moved @1 :UInt32;          # so many left it since it was to be empty
-  stays @2 :List(Check);     # stopped VMs, whose disks are there
+  stays @1 :List(Check);     # stopped VMs, whose disks are there
 }
 
 struct Undrained {

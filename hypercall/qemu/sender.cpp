@@ -13,8 +13,9 @@ using qemu_handshake::Frame;
 constexpr Duration ask_again = absl::Milliseconds(200);
 // What QEMU keeps for the last moment: the rest is sent while the disk is sealed.
 constexpr int downtime_limit_ms = 20;
-// Auto-converge has to be there from the beginning; how much it may slow a guest down is said when that is wanted. Percent.
-constexpr int throttle_nothing = 1, throttle_initial = 20, throttle_step = 10, throttle_max = 99;
+// Auto-converge has to be there from the beginning; how much it may slow a guest down is said when that is wanted. Percent. QEMU goes a
+// step further at every second pass in which more was dirtied than `throttle_trigger` percent of what was sent.
+constexpr int throttle_nothing = 1, throttle_step = 33, throttle_max = 99, throttle_trigger = 1;
 constexpr std::uint64_t rate_unlimited = 1ULL << 40U;
 
 QmpValue capability(const char* name) { return {{"capability", name}, {"state", true}}; }
@@ -232,7 +233,8 @@ void QemuSender::slow_down() {
   if (slowed_ || starting_ || ending_ || over_) return;
   slowed_ = true;
   copy_.ask("migrate-set-parameters",
-            {{"cpu-throttle-initial", throttle_initial},
+            {{"throttle-trigger-threshold", throttle_trigger},
+             {"cpu-throttle-initial", throttle_step},
              {"cpu-throttle-increment", throttle_step},
              {"max-cpu-throttle", throttle_max}},
             guarded([this](const absl::StatusOr<QmpValue>& done) { slowed_ = done.ok(); }));

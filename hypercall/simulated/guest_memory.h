@@ -9,7 +9,6 @@
 
 namespace supercloud {
 
-
 // Thread-bound.
 class GuestMemory {
  public:

@@ -15,8 +15,7 @@ constexpr Duration idle_wait =
 constexpr std::size_t batch_pages_max = 1024;
 constexpr std::uint64_t batches_per_second = 100;
 constexpr std::uint64_t second_us = 1'000'000;
-// As QEMU's auto-converge is set by hypercall/qemu.
-constexpr std::uint32_t throttle_initial = 20, throttle_step = 10, throttle_max = 99;
+constexpr std::uint32_t throttle_step = 33, throttle_max = 99;  // percent
 
 }  // namespace
 
@@ -53,17 +52,11 @@ PageSender::~PageSender() {
 
 void PageSender::slow_down() {
   if (throttle_percent_ != 0 || converged_ || failed_) return;
-  throttle_percent_ = throttle_initial;
-  throttled_ = scheduler_.clock().now();
-  guest_.throttle(throttle_percent_);
+  throttle();
 }
 
 void PageSender::throttle() {
-  if (throttle_percent_ == 0 || converged_ ||
-      scheduler_.clock().now() - throttled_ < absl::Seconds(1))
-    return;
   throttle_percent_ = std::min(throttle_percent_ + throttle_step, throttle_max);
-  throttled_ = scheduler_.clock().now();
   guest_.throttle(throttle_percent_);
 }
 
@@ -139,7 +132,6 @@ void PageSender::schedule(Duration delay) {
 void PageSender::pump() {
   if (failed_ || final_sent_) return;
   const bool rested = std::exchange(idle_, false);
-  throttle();
   if (scheduler_.clock().now() - reported_ >= absl::Seconds(1)) report();
   if (next_ < queue_.size()) return send_batch();
   if (!queue_.empty()) end_pass();
@@ -187,6 +179,7 @@ void PageSender::end_pass() {
   converged_ = time_for(remaining) <= options_.blackout_budget || pass_ >= options_.passes_max;
   report();
   if (converged_) converged_reply_(measure());
+  if (!converged_ && throttle_percent_ != 0) throttle();
 }
 
 void PageSender::report() {
@@ -215,7 +208,9 @@ TransferProgress PageSender::measure() const {
   progress.eta_low = time_for(progress.remaining_bytes);
   const std::uint64_t dirty_bytes = progress.dirty_pages_per_second * guest_page_bytes;
   const std::uint32_t passes_left = options_.passes_max > pass_ ? options_.passes_max - pass_ : 1;
-  const Duration slowest = time_for(pages * page_bytes) * passes_left + progress.eta_low;
+  const Duration slowest = options_.passes_max == TransferOptions::passes_unlimited
+                               ? absl::InfiniteDuration()
+                               : time_for(pages * page_bytes) * passes_left + progress.eta_low;
   progress.eta_high = slowest;
   if (dirty_bytes < progress.bytes_per_second) {
     // What is dirtied meanwhile comes on top: a geometric series.

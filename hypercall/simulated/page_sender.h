@@ -40,7 +40,7 @@ class PageSender {
   void report_to(Progress progress, Reply<TransferProgress> converged);
   // The guest is stopped and drained, and stays so. Again: answered again.
   void finish(Reply<TransferProgress> reply);
-  // The guest executes less and less until it has converged, by a step each second; as before when this is gone.
+  // The guest executes less and less until it has converged, by a step each pass; as before when this is gone.
   void slow_down();
   // Answers who still waits.
   void cancel(const absl::Status& why);
@@ -80,7 +80,6 @@ class PageSender {
   bool confirmed_ = false;
   bool failed_ = false;
   std::uint32_t throttle_percent_ = 0;  // 0: it is not slowed down
-  Instant throttled_;
   Instant reported_;
   TimerId timer_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -11,7 +11,7 @@ constexpr std::uint64_t mib = 1 << 20U;
 
 std::vector<std::string> ordered(std::vector<LeavingGuest> guests, std::uint64_t rate = 0,
                                  Duration left = absl::InfiniteDuration()) {
-  order_to_leave(guests, rate, left);
+  order_to_leave(guests, {.bytes_per_second = rate}, left);
   std::vector<std::string> names;
   for (const LeavingGuest& guest : guests) names.push_back(guest.vm);
   return names;
@@ -40,6 +40,13 @@ TEST(LeavingOrder, who_cannot_be_done_in_time_takes_the_way_from_nobody) {
                        guest("c", 200)},
                       10 * mib, absl::Seconds(30)),
               ElementsAre("a", "b", "huge", "c"));
+}
+
+TEST(LeavingOrder, who_writes_faster_than_the_way_carries_is_never_done_in_time) {
+  LeavingGuest busy = guest("busy", 10, 9'000'000'000'000);
+  busy.dirty_bytes_per_second = 11 * mib;
+  EXPECT_THAT(ordered({busy, guest("a", 10)}, 10 * mib, absl::Minutes(10)),
+              ElementsAre("a", "busy"));
 }
 
 TEST(LeavingOrder, while_the_way_is_not_measured_all_may_be_in_time) {

@@ -28,7 +28,7 @@ TransferBudget budget(Duration left = absl::Minutes(1), bool leaves = false) {
 }
 
 TEST(TransferPlan, what_shrinks_fast_enough_goes_on_as_it_is) {
-  const TransferPlan plan = plan_transfer(progress(400, 100, 50), budget(), Method::PRE_COPY);
+  const TransferPlan plan = plan_transfer(progress(400, 100, 50), 0, budget(), Method::PRE_COPY);
   EXPECT_EQ(plan.method, Method::PRE_COPY);
   EXPECT_EQ(plan.hopeless, "");
   // 4 s, 2 s, 1 s, 0.5 s; then 25 MiB are left, which fit.
@@ -37,42 +37,48 @@ TEST(TransferPlan, what_shrinks_fast_enough_goes_on_as_it_is) {
 }
 
 TEST(TransferPlan, who_writes_faster_than_the_way_carries_is_slowed_down) {
-  const TransferPlan plan = plan_transfer(progress(400, 100, 95), budget(), Method::PRE_COPY);
+  const TransferPlan plan = plan_transfer(progress(400, 100, 95), 0, budget(), Method::PRE_COPY);
   EXPECT_EQ(plan.method, Method::THROTTLED);
   EXPECT_EQ(plan.why, "it writes 95 MiB/s, and the way carries 100 MiB/s");
   EXPECT_EQ(plan.total, absl::InfiniteDuration());
-  EXPECT_EQ(plan_transfer(progress(400, 100, 10), budget(), Method::THROTTLED).method,
+  EXPECT_EQ(plan_transfer(progress(400, 100, 10), 0, budget(), Method::THROTTLED).method,
             Method::THROTTLED)
       << "and is not let go before it has converged";
 }
 
 TEST(TransferPlan, who_would_take_most_of_its_time_is_slowed_down) {
-  EXPECT_EQ(plan_transfer(progress(1600, 100, 80), budget(), Method::PRE_COPY).method,
+  EXPECT_EQ(plan_transfer(progress(1600, 100, 80), 0, budget(), Method::PRE_COPY).method,
             Method::THROTTLED);
-  EXPECT_THAT(plan_transfer(progress(1600, 100, 80), budget(), Method::PRE_COPY).why,
+  EXPECT_THAT(plan_transfer(progress(1600, 100, 80), 0, budget(), Method::PRE_COPY).why,
               HasSubstr("are foreseen"));
 }
 
 TEST(TransferPlan, before_all_of_memory_was_sent_nothing_is_known_of_what_is_written) {
-  EXPECT_EQ(plan_transfer(progress(400, 100, 200, 1), budget(), Method::PRE_COPY).method,
+  EXPECT_EQ(plan_transfer(progress(400, 100, 200, 1), 0, budget(), Method::PRE_COPY).method,
             Method::PRE_COPY);
 }
 
 TEST(TransferPlan, what_cannot_be_sent_in_time_is_hopeless_unless_the_source_is_left_anyway) {
   const TransferPlan plan =
-      plan_transfer(progress(1000, 10, 0, 1), budget(absl::Seconds(30)), Method::PRE_COPY);
+      plan_transfer(progress(1000, 10, 0, 1), 0, budget(absl::Seconds(30)), Method::PRE_COPY);
   EXPECT_EQ(
       plan.hopeless,
       "1000 MiB are left, which takes 1m40s at 10 MiB/s, and 30s of 1m are left; give it more "
       "time, or a faster way");
   EXPECT_EQ(
-      plan_transfer(progress(1000, 10, 0, 1), budget(absl::Seconds(30), true), Method::PRE_COPY)
+      plan_transfer(progress(1000, 10, 0, 1), 0, budget(absl::Seconds(30), true), Method::PRE_COPY)
           .hopeless,
       "");
 }
 
+TEST(TransferPlan, pages_that_are_hardly_sent_count_as_what_they_are) {
+  EXPECT_EQ(
+      plan_transfer(progress(60'000, 10, 0, 1), 2000 * mib, budget(), Method::PRE_COPY).hopeless,
+      "");
+}
+
 TEST(TransferPlan, while_no_rate_is_known_nothing_is_foreseen) {
-  const TransferPlan plan = plan_transfer(progress(1000, 0, 50), budget(), Method::PRE_COPY);
+  const TransferPlan plan = plan_transfer(progress(1000, 0, 50), 0, budget(), Method::PRE_COPY);
   EXPECT_EQ(plan.method, Method::PRE_COPY);
   EXPECT_EQ(plan.hopeless, "");
 }

@@ -53,6 +53,7 @@ class DrainTest : public testing::Test {
     std::uint64_t mebibytes = 64;
     std::uint64_t downtime_nano_usd_per_hour = 0;
     std::string only;  // node
+    std::uint32_t dirty_pages_per_second = 200;
   };
   void create(const std::string& node, const std::string& name) { create(node, name, Vm()); }
   void create(const std::string& node, const std::string& name, const Vm& vm) {
@@ -62,6 +63,7 @@ class DrainTest : public testing::Test {
                    spec.setMemoryBytes(vm.mebibytes << 20U);
                    spec.setDiskBytes(1 << 20U);
                    spec.setAddress("10.0.0." + name);
+                   spec.setDirtyPagesPerSecond(vm.dirty_pages_per_second);
                    spec.setDowntimeNanoUsdPerHour(vm.downtime_nano_usd_per_hour);
                    if (!vm.only.empty()) spec.initNodes(1).set(0, vm.only);
                  }),
@@ -131,7 +133,6 @@ TEST_F(DrainTest, a_node_with_many_guests_is_emptied_a_few_at_a_time) {
   EXPECT_EQ(guests("node-1") + guests("node-2"), 12U);
   EXPECT_GT(most_at_once(), 1U);
   EXPECT_LE(most_at_once(), 4U);
-  EXPECT_EQ(all(Payload::NODE_DRAINED)[0].payload().getNodeDrained().getMoved(), 12U);
   for (const Event& proposal : all(Payload::MIGRATION_PROPOSED)) {
     EXPECT_EQ(text(proposal.payload().getMigrationProposed().getProposer()), "evacuation");
     EXPECT_EQ(text(proposal.payload().getMigrationProposed().getReason()), "new kernel");
@@ -253,6 +254,75 @@ TEST_F(DrainTest, two_nodes_that_are_drained_at_once_do_not_send_guests_to_each_
   ASSERT_TRUE(run_until([&] { return guests("node-2") == 6; }, absl::Minutes(2)));
   EXPECT_TRUE(run_until([&] { return all(Payload::NODE_DRAINED).size() >= 2; }, absl::Seconds(10)));
   EXPECT_EQ(guests("node-0") + guests("node-1"), 0U);
+}
+
+// Of the others none has room for a disk, which only they know.
+class FullDisksDrainTest : public DrainTest {
+ protected:
+  FullDisksDrainTest() : DrainTest(full()) {}
+  static ClusterOptions full() {
+    ClusterOptions full = options();
+    full.adjust = [made = 0](MachineOptions& machine) mutable {
+      if (made++ > 0) machine.volumes.disk_bytes = 0;
+    };
+    return full;
+  }
+};
+
+TEST_F(FullDisksDrainTest, who_is_refused_everywhere_is_asked_ever_more_rarely_and_said_once) {
+  create("node-0", "web1");
+  ASSERT_EQ(drain("node-0"), absl::OkStatus());
+  cluster_.run_for(absl::Minutes(5));
+  EXPECT_EQ(running_on("web1"), "node-0");
+  EXPECT_GT(all(Payload::MIGRATION_REFUSED).size(), 4U);
+  EXPECT_LT(all(Payload::MIGRATION_REFUSED).size(), 24U);
+  EXPECT_LT(all(Payload::NODE_DRAINING).size(), 4U);
+  const Event said = all(Payload::NODE_DRAINING).back();
+  ASSERT_EQ(said.payload().getNodeDraining().getStays().size(), 1U);
+  EXPECT_THAT(str(said.payload().getNodeDraining().getStays()[0].getDetail()), HasSubstr("MiB"));
+}
+
+// 4 GiB over a way that carries 64 MiB a second take longer than the minute that a move has.
+class SlowDrainTest : public DrainTest {
+ protected:
+  SlowDrainTest() : DrainTest(slow()) {}
+  static ClusterOptions slow() {
+    ClusterOptions slow = options();
+    slow.memory_bytes = std::uint64_t{16} << 30U;
+    slow.host.bytes_per_second = 64 << 20U;
+    return slow;
+  }
+};
+
+TEST_F(SlowDrainTest, who_needs_longer_than_moves_usually_have_is_given_more) {
+  create("node-0", "big", {.mebibytes = 5 << 10U});
+  ASSERT_EQ(drain("node-0"), absl::OkStatus());
+  EXPECT_TRUE(run_until([&] { return running_on("big") == "node-1"; }, absl::Minutes(10)));
+  EXPECT_TRUE(run_until([&] { return !all(Payload::NODE_DRAINED).empty(); }, absl::Seconds(10)));
+}
+
+TEST_F(SlowDrainTest, a_move_that_cannot_be_done_in_time_is_ended_with_the_reason) {
+  create("node-0", "big", {.mebibytes = 8 << 10U});
+  cluster_.migrate("node-0", "big", "node-1");
+  ASSERT_TRUE(
+      run_until([&] { return !all(Payload::MIGRATION_ABORTED).empty(); }, absl::Seconds(40)));
+  const Event aborted = all(Payload::MIGRATION_ABORTED)[0];
+  EXPECT_THAT(str(aborted.payload().getMigrationAborted().getWhy()),
+              HasSubstr("it cannot be done in time"));
+  EXPECT_EQ(running_on("big"), "node-0");
+}
+
+TEST_F(SlowDrainTest, a_guest_that_writes_too_fast_is_slowed_down_and_that_is_said) {
+  create("node-0", "busy", {.mebibytes = 512, .dirty_pages_per_second = 20'000});
+  cluster_.migrate("node-0", "busy", "node-1");
+  ASSERT_TRUE(run_until([&] { return running_on("busy") == "node-1"; }, absl::Seconds(70)));
+  const auto planned = all(Payload::MIGRATION_PLANNED);
+  ASSERT_EQ(planned.size(), 2U);
+  EXPECT_EQ(planned[0].payload().getMigrationPlanned().getMethod(), schema::Method::PRE_COPY);
+  const Event slowed = planned[1];
+  EXPECT_EQ(slowed.payload().getMigrationPlanned().getMethod(), schema::Method::THROTTLED);
+  EXPECT_THAT(str(slowed.payload().getMigrationPlanned().getWhy()),
+              HasSubstr("and the way carries 64 MiB/s"));
 }
 
 }  // namespace
