@@ -73,6 +73,7 @@ class Drain {
     std::size_t guests = 0;     // that execute, may, or come
     std::size_t under_way = 0;  // of them, leaving
     std::uint64_t dirty = 0;    // bytes per second, of those under way
+    std::uint64_t to_send = 0;  // bytes, of those under way
     std::uint64_t rate = 0;     // bytes per second, of all that is sent
     std::vector<LeavingGuest> waiting;
     std::vector<Stays> stays;    // and stand in the way
