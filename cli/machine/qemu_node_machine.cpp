@@ -29,7 +29,7 @@
 namespace supercloud {
 namespace {
 
-// With what was left of earlier daemons: each keeper that is stopped takes half a second to be doubted.
+// What is silent is doubted within a second; what was killed is swept first.
 constexpr Duration find_patience = absl::Seconds(30);
 // A QEMU that starts on a busy machine.
 constexpr Duration qemu_start_max = absl::Seconds(20);

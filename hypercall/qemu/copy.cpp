@@ -166,11 +166,11 @@ void QemuCopy::found(std::unique_ptr<KeeperClient> keeper) {
     running_ = true;
     return finding_(Done{});
   }
-  reach(loop_.clock().now() + start_max,
+  reach(loop_.clock().now() + find_max,
         Reply<Done>(far_future, [this](const absl::StatusOr<Done>& up) {
           if (!up.ok()) {
             running_ = record_.own;  // it may
-            ABSL_RAW_LOG(WARNING, "%s; it is tried again",
+            ABSL_RAW_LOG(WARNING, "%s; it is kept, and tried again until it answers",
                          std::string(up.status().message()).c_str());
           }
           finding_(Done{});

@@ -40,7 +40,8 @@ struct QemuCopyOwner {
 class QemuCopy {
  public:
   static constexpr Duration start_max = absl::Seconds(30);
-  static constexpr Duration look_again = absl::Seconds(1);  // at a keeper that is in doubt
+  static constexpr Duration find_max = absl::Milliseconds(500);  // as long as a keeper may take
+  static constexpr Duration look_again = absl::Seconds(1);       // at a keeper that is in doubt
   using Then = absl::AnyInvocable<void(absl::StatusOr<QmpValue>) &&>;
 
   // `keeper` has its program and freezer.
@@ -57,7 +58,8 @@ class QemuCopy {
 
   // Starts its processes; replies when QEMU answers. After an error it has died, or is in doubt, and destroyed as soon as it is found.
   void start(std::vector<std::string> command, Reply<Done> reply);
-  // Finds them again. Replies when it is known what they do, or that it is in doubt. NotFound: it has died.
+  // Finds them again. Replies when it is known what they do, or that it is in doubt, or that QEMU is silent: keeper and QEMU each have
+  // find_max. One that is silent is looked for on, and executes, as far as is known. NotFound: it has died.
   void find(Reply<Done> reply);
 
   GuestStatus status() const;

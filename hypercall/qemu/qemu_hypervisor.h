@@ -40,8 +40,9 @@ class QemuHypervisor final : public Hypervisor {
   QemuHypervisor(const QemuHypervisor&) = delete;
   QemuHypervisor& operator=(const QemuHypervisor&) = delete;
 
-  // Once, before anything else: finds the guests of an earlier daemon, and replies when list() has all of them. One whose keeper does
-  // not answer is listed as running: whatever is asked of it is Unavailable until that is known, though a pause may have stopped it.
+  // Once, before anything else: finds the guests of an earlier daemon, and replies when list() has all of them. One whose keeper or
+  // QEMU does not answer is listed as running: whatever is asked of it is Unavailable until it does, though a pause may have stopped it;
+  // no number of them holds this up for more than about a second.
   // FailedPrecondition: this QEMU is not taken, or keeper or run folder cannot be used. PermissionDenied: the run folder is another user's.
   void start(Reply<Done> reply);
 

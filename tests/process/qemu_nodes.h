@@ -145,11 +145,11 @@ class QemuNodesTest : public ProgramTest {
     return count;
   }
   // Of the VM's copy on that node.
-  std::string guest_folder(const std::string& node) const {
-    return files::path(QemuHypervisor::console_of(guests(node), vm)).parent_path();
+  std::string guest_folder(const std::string& node, const std::string& of = vm) const {
+    return files::path(QemuHypervisor::console_of(guests(node), of)).parent_path();
   }
-  std::optional<KeeperState> keeper(const std::string& node) {
-    const auto found = KeeperClient::find(loop_, guest_folder(node) + "/keeper", nullptr);
+  std::optional<KeeperState> keeper(const std::string& node, const std::string& of = vm) {
+    const auto found = KeeperClient::find(loop_, guest_folder(node, of) + "/keeper", nullptr);
     return found.ok() ? std::optional((*found)->told()) : std::nullopt;
   }
   pid_t keeper_process(const std::string& node) {

@@ -98,6 +98,36 @@ TEST_F(QemuNodesTest, ADaemonThatIsKilledFindsItsGuestRunning) {
   destroy_and_expect_nothing_left();
 }
 
+TEST_F(QemuNodesTest, AQemuThatDoesNotAnswerKeepsNoDaemonFromItsOtherGuests) {
+  start_nodes(patient_leases);
+  create();
+  const std::string file =
+      write("silent.toml",
+            "name = \"web2\"\nmemory = \"32MiB\"\naddress = \"10.1.0.2\"\nimage = \"tiny\"\n");
+  ASSERT_EQ(run({"vm", "create", file, "--node", "b", "--wait"}).code, 0);
+  const auto silent = keeper("b", "main/web2"), before = keeper("b");
+  ASSERT_TRUE(silent && silent->guest > 1 && before);
+  kill_node("b");
+  ::kill(silent->guest, SIGSTOP);
+  start_node("b");
+  EXPECT_TRUE(eventually([&] { return runs_on() == "b"; }, patience));
+  // Its deadline is moved again, by the daemon that has found it.
+  EXPECT_TRUE(eventually(
+      [&] {
+        const auto after = keeper("b");
+        return after && after->deadline && *after->deadline > *before->deadline;
+      },
+      patience));
+  const auto after = keeper("b");
+  EXPECT_TRUE(after && after->freezes == before->freezes) << "it was frozen meanwhile";
+  expect_it_goes_on();
+  ::kill(silent->guest, SIGCONT);
+  const Said paused = run({"vm", "pause", "web2", "--wait"});
+  EXPECT_EQ(paused.code, 0) << paused.err;
+  EXPECT_EQ(run({"vm", "destroy", "web2", "--wait"}).code, 0);
+  destroy_and_expect_nothing_left();
+}
+
 TEST_F(QemuNodesTest, AGuestIsFrozenWithoutItsDaemonAndGoesOnWhereItWasAtANewEpoch) {
   start_nodes();
   create();

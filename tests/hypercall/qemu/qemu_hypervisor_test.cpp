@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "hypercall/qemu/record.h"
@@ -159,6 +160,35 @@ TEST_F(QemuHypervisorTest, AGuestWhoseKeeperDoesNotAnswerIsKeptUntilThatIsKnown)
   ::kill(keeper, SIGCONT);
   EXPECT_EQ(world_.until_ok([&] { return a_.pause(vm_); }), absl::OkStatus());
   EXPECT_EQ(a_.start(vm_, 2), absl::OkStatus());
+}
+
+TEST_F(QemuHypervisorTest, QemusThatDoNotAnswerHoldUpNoDaemonAndNoOtherGuest) {
+  ASSERT_NO_FATAL_FAILURE(run_guest());
+  const std::vector<std::string> silent = {"web2", "web3", "web4"};
+  std::vector<pid_t> stopped;
+  const absl::Cleanup go_on = [&stopped] {
+    for (const pid_t qemu : stopped) ::kill(qemu, SIGCONT);
+  };
+  for (const std::string& name : silent) {
+    ASSERT_EQ(a_.create(test_vm(name, 32 << 20), 1), absl::OkStatus());
+    ASSERT_EQ(a_.start("main/" + name, 1), absl::OkStatus());
+    const pid_t qemu = world_.qemu_process(0, "main/" + name);
+    ASSERT_GT(qemu, 1);
+    ::kill(qemu, SIGSTOP);
+    stopped.push_back(qemu);
+  }
+  const Instant before = world_.now();
+  world_.restart_daemon(0);
+  EXPECT_LT(world_.now() - before, absl::Seconds(5));
+  EXPECT_TRUE(a_.executes(vm_));
+  for (const std::string& name : silent) {
+    EXPECT_TRUE(a_.is("main/" + name, GuestStatus::State::running)) << "it may execute";
+    EXPECT_EQ(a_.pause("main/" + name).code(), absl::StatusCode::kUnavailable);
+  }
+  EXPECT_EQ(a_.destroy("main/web2"), absl::OkStatus()) << "its keeper answers";
+  ::kill(stopped[1], SIGCONT);
+  EXPECT_EQ(world_.until_ok([&] { return a_.pause("main/web3"); }), absl::OkStatus());
+  EXPECT_TRUE(a_.executes(vm_));
 }
 
 // What it was told to do late, it does after it has told of the freeze.
