@@ -1,7 +1,10 @@
 #include "core/vm_name.h"
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/message.h"
+#include "core/text.h"
+#include "core/utf8.h"
 
 namespace supercloud {
 
@@ -19,6 +22,22 @@ absl::StatusOr<VmName> VmName::parse(std::string_view text) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", std::string(text), "\" is no VM's name: write name or tenant/name"));
   return found;
+}
+
+absl::Status VmName::check(std::string_view vm) {
+  constexpr std::size_t quoted_bytes_max = 80;
+  const auto parsed = parse(vm);
+  const auto fits = [](const std::string& part) {
+    return encode_token(part).size() <= token_bytes_max;
+  };
+  if (parsed.ok() && parsed->to_string() == vm && is_utf8(vm) && fits(parsed->tenant) &&
+      fits(parsed->name))
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", absl::CHexEscape(absl_view(vm.substr(0, quoted_bytes_max))),
+                   vm.size() > quoted_bytes_max ? "..." : "",
+                   "\" is no VM's name: write tenant/name, each of 1 to ", token_bytes_max,
+                   " letters, digits, - and _"));
 }
 
 VmName VmName::of(const Event& event) { return {std::string(event.tenant()), event.subject()}; }

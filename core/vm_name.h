@@ -18,6 +18,9 @@ struct VmName {
   // As a person writes it: "tenant/name", or a name of the default tenant's. InvalidArgument: one of the two is empty, or there is
   // another slash.
   static absl::StatusOr<VmName> parse(std::string_view text);
+  // Of what comes from outside to a seam: OK, or InvalidArgument unless it is "tenant/name", both of them UTF-8 that fits a token of
+  // topics once it is encoded.
+  static absl::Status check(std::string_view vm);
   // As a seam gives it, and is given it: never refused.
   static VmName of(std::string_view vm);
   static VmName of(const Event& event);

@@ -67,7 +67,8 @@ class VolumeStore {
 
   // Room for volumes that are not there yet; each takes all of its bytes from the start.
   virtual std::uint64_t bytes_free() const = 0;
-  // idempotent; a replica at epoch 0 with nothing in it. ResourceExhausted: no room.
+  // idempotent; a replica at epoch 0 with nothing in it. ResourceExhausted: no room. InvalidArgument: no VM is called so.
+  // FailedPrecondition: there was one, whose fence cannot be read.
   virtual void create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) = 0;
   // From now on guest I/O of exactly `epoch` is taken; raises the fence, unseals, all before it returns. FailedPrecondition: below
   // the fence, at an epoch that another serves or that was sealed or crashed here, or not complete. NotFound: no such volume.

@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
+#include "core/utf8.h"
 
 namespace supercloud {
 namespace {
@@ -20,28 +21,6 @@ absl::Status nonsense(const std::string& what) { return absl::InvalidArgumentErr
 std::string quoted(std::string_view said) {
   return absl::StrCat("\"", absl::CHexEscape(absl_view(said.substr(0, quoted_bytes_max))),
                       said.size() > quoted_bytes_max ? "...\"" : "\"");
-}
-
-// As RFC 3629 has it: no more bytes than it takes, no surrogates, nothing beyond U+10FFFF.
-bool is_utf8(std::string_view said) {
-  const auto byte = [said](std::size_t i) { return static_cast<unsigned char>(said[i]); };
-  for (std::size_t i = 0; i < said.size();) {
-    const unsigned first = byte(i);
-    const std::size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (length == 1) {
-      ++i;
-      continue;
-    }
-    if (first < 0xc2 || first > 0xf4 || said.size() - i < length) return false;
-    for (std::size_t k = 1; k < length; ++k)
-      if ((byte(i + k) & 0xc0) != 0x80) return false;
-    const unsigned second = byte(i + 1);
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
-        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90))
-      return false;
-    i += length;
-  }
-  return true;
 }
 
 absl::Status check_text(std::string_view what, std::string_view said, std::size_t bytes_max) {

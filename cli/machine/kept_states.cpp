@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "cli/replace_file.h"
 #include "core/topic.h"
@@ -95,21 +96,40 @@ absl::Status KeptStates::load(MemoryDisk& disk) {
         absl::StrCat("reading ", folder_.string(), ": ", error.message()));
   for (const std::filesystem::path& path : files_there) {
     // Of a file that was being replaced when its process was killed.
-    if (std::ranges::count(path.filename().string(), '.') > 1) {
+    const std::string name = path.filename().string();
+    if (std::ranges::count(name, '.') > 1 && name.substr(name.rfind('.')).starts_with(".new-")) {
       std::filesystem::remove(path, error);
       continue;
     }
     std::ifstream file(path);
     auto kept = parse_state(std::string(std::istreambuf_iterator<char>(file), {}));
-    if (!kept.ok() || file_of(kept->vm) != path)
-      return absl::DataLossError(
-          absl::StrCat(path.string(), " is no state of a volume",
-                       kept.ok() ? "" : absl::StrCat(" (", kept.status().message(), ")"),
-                       "; remove it: the VM's epoch is known to the lease table too"));
+    absl::Status good = kept.ok() ? VmName::check(kept->vm) : kept.status();
+    if (good.ok() && file_of(kept->vm) != path)
+      good = absl::DataLossError(absl::StrCat("it is of ", kept->vm));
+    if (!good.ok()) {
+      const Damaged damaged{path, std::string(good.message())};
+      ABSL_RAW_LOG(WARNING, "%s is not the state of a volume, and is left as it is: %s",
+                   path.string().c_str(), damaged.why.c_str());
+      damaged_[path] = damaged;
+      // Of whichever of the two it was.
+      if (kept.ok()) damaged_[file_of(kept->vm)] = damaged;
+      continue;
+    }
     if (kept->boot != boot_ && kept->state.role == Role::serving) kept->state.crashed = true;
     disk.make(kept->vm, 0, kept->state);
   }
   return absl::OkStatus();
+}
+
+absl::Status KeptStates::admits(const std::string& vm) const {
+  const auto found = damaged_.find(file_of(vm));
+  std::error_code error;
+  if (found == damaged_.end() || !std::filesystem::exists(found->second.file, error))
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "which copies of ", vm,
+      " its disk on this node still takes writes of is not known: ", found->second.file.string(),
+      " is damaged (", found->second.why, "); see where the VM runs, then remove that file"));
 }
 
 void KeptStates::keep(const std::string& vm, std::uint64_t, const VolumeState& state) {

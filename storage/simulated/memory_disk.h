@@ -52,6 +52,8 @@ class StateKeeper {
   virtual ~StateKeeper() = default;
   virtual void keep(const std::string& vm, std::uint64_t bytes, const VolumeState& state) = 0;
   virtual void drop(const std::string& vm) = 0;
+  // Whether a volume may be made anew: FailedPrecondition, with the cure, where one was that cannot be read.
+  virtual absl::Status admits(const std::string& vm) const = 0;
 };
 
 // Thread-bound.
@@ -117,6 +119,9 @@ class MemoryDisk {
 
   std::map<std::string, DiskVolume>& volumes() { return volumes_; }
   const std::map<std::string, DiskVolume>& volumes() const { return volumes_; }
+  absl::Status admits(const std::string& vm) const {
+    return keeper_ == nullptr ? absl::OkStatus() : keeper_->admits(vm);
+  }
   // As it was kept, or with nothing in it.
   void make(const std::string& vm, std::uint64_t bytes, const VolumeState& state = {});
   void remove(const std::string& vm);

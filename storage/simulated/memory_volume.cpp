@@ -5,6 +5,7 @@
 
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
+#include "core/vm_name.h"
 
 namespace supercloud {
 
@@ -115,7 +116,9 @@ std::uint64_t MemoryVolumeStore::bytes_free() const {
   return left;
 }
 
-absl::Status MemoryVolumeStore::check_room(const std::string& vm, std::uint64_t bytes) const {
+absl::Status MemoryVolumeStore::check_new(const std::string& vm, std::uint64_t bytes) const {
+  if (absl::Status named = VmName::check(vm); !named.ok()) return named;
+  if (absl::Status admitted = disk_.admits(vm); !admitted.ok()) return admitted;
   const std::uint64_t left = bytes_free();
   if (bytes <= left) return absl::OkStatus();
   return absl::ResourceExhaustedError(
@@ -126,8 +129,8 @@ absl::Status MemoryVolumeStore::check_room(const std::string& vm, std::uint64_t 
 void MemoryVolumeStore::create(std::string vm, std::uint64_t bytes, Reply<VolumeStatus> reply) {
   Volume* volume = find(vm);
   if (volume == nullptr) {
-    if (absl::Status room = check_room(vm, bytes); !room.ok())
-      return answer<VolumeStatus>(options_.call_latency, std::move(reply), std::move(room));
+    if (absl::Status refused = check_new(vm, bytes); !refused.ok())
+      return answer<VolumeStatus>(options_.call_latency, std::move(reply), std::move(refused));
     disk_.make(vm, bytes);
     volume = &open(vm);
   }
@@ -329,7 +332,7 @@ absl::StatusOr<StoredVolume*> MemoryVolumeStore::accept(ReplicaReceiver& stream,
                                                         const replica_protocol::Hello& hello) {
   Volume* volume = find(hello.vm);
   if (volume == nullptr) {
-    if (absl::Status room = check_room(hello.vm, hello.bytes); !room.ok()) return room;
+    if (absl::Status refused = check_new(hello.vm, hello.bytes); !refused.ok()) return refused;
     disk_.make(hello.vm, hello.bytes);
     volume = &open(hello.vm);
   }

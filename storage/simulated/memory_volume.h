@@ -76,8 +76,8 @@ class MemoryVolumeStore final : public VolumeStore, public GuestDisk, private Re
   void applied(const std::string& vm) override;
   void ended(ReplicaReceiver& stream) override;
 
-  // Of a volume of so many bytes that is not here.
-  absl::Status check_room(const std::string& vm, std::uint64_t bytes) const;
+  // Of a volume of so many bytes that is not here; also one that another host names.
+  absl::Status check_new(const std::string& vm, std::uint64_t bytes) const;
   Volume* find(const std::string& vm);
   const Volume* find(const std::string& vm) const;
   Volume& open(const std::string& vm);

@@ -4,9 +4,13 @@
 #include <stdlib.h>
 
 #include <fstream>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/memory_link.h"
 #include "core/virtual_scheduler.h"
+#include "storage/replica_protocol.h"
 #include "storage/simulated/memory_volume.h"
 
 namespace supercloud {
@@ -53,6 +57,25 @@ class KeptStatesTest : public testing::Test {
     daemon.volumes.create(vm_, 0, into(answer));
     scheduler_.run_for(absl::Seconds(1));
     ASSERT_TRUE(answer.ok()) << answer.status();
+  }
+
+  // Why another host's stream is refused; empty: it is not.
+  std::string hello(Daemon& daemon, const std::string& vm, Epoch epoch) {
+    const auto network = hub_.network("b", scheduler_);
+    const auto link =
+        network->connect(daemon.links->endpoint(), std::string(replica_protocol::service));
+    std::string why;
+    link->set_handler({[&why](const std::string& bytes) {
+                         const auto frame = replica_protocol::decode(bytes);
+                         if (!frame.ok()) return;
+                         if (const auto* refuse = std::get_if<replica_protocol::Refuse>(&*frame))
+                           why = refuse->why;
+                       },
+                       [](const absl::Status&) {}});
+    link->send(
+        replica_protocol::encode(replica_protocol::Hello{vm, "b", epoch, 0, 0, {{epoch, 1}}}));
+    scheduler_.run_for(absl::Seconds(1));
+    return why;
   }
 
   std::filesystem::path folder_;
@@ -103,20 +126,73 @@ TEST_F(KeptStatesTest, WhatIsDestroyedIsForgotten) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "volumes"));
 }
 
-TEST_F(KeptStatesTest, ADamagedFileIsNamedAndOneThatWasBeingReplacedIsRemoved) {
+TEST_F(KeptStatesTest, AFileThatWasBeingReplacedIsRemoved) {
   {
     Daemon first(*this, "boot 1");
   }
   std::ofstream(folder_ / "volumes" / "main.web2.new-12") << "{\"vm\":";
-  {
-    Daemon second(*this, "boot 1");
-    EXPECT_TRUE(second.loaded.ok()) << second.loaded;
-  }
+  Daemon second(*this, "boot 1");
+  EXPECT_TRUE(second.loaded.ok()) << second.loaded;
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "volumes"));
-  std::ofstream(folder_ / "volumes" / "main.web2") << "{\"vm\":";
-  Daemon third(*this, "boot 1");
-  EXPECT_EQ(third.loaded.code(), absl::StatusCode::kDataLoss);
-  EXPECT_NE(third.loaded.message().find("main.web2"), std::string::npos) << third.loaded;
+}
+
+TEST_F(KeptStatesTest, ADamagedFileStaysAndItsVmHasNoDiskHereUntilAPersonRemovesIt) {
+  {
+    Daemon first(*this, "boot 1");
+    create(first);
+    EXPECT_TRUE(serve(first, 7).ok());
+  }
+  const auto file = folder_ / "volumes" / "main.new-web1";
+  for (const bool renamed : {false, true}) {
+    SCOPED_TRACE(renamed);
+    auto damaged = file;
+    if (renamed) {
+      // Its own, under the name of another's.
+      std::filesystem::rename(folder_ / "kept", file);
+      damaged = folder_ / "volumes" / "main.web2";
+      std::filesystem::rename(file, damaged);
+    } else {
+      std::filesystem::copy_file(file, folder_ / "kept");
+      std::ofstream(file) << "{\"vm\":";
+    }
+    Daemon next(*this, "boot 1");
+    EXPECT_TRUE(next.loaded.ok()) << next.loaded;
+    EXPECT_TRUE(next.volumes.list().empty());
+    absl::StatusOr<VolumeStatus> answer;
+    next.volumes.create(vm_, 0, into(answer));
+    scheduler_.run_for(absl::Seconds(1));
+    EXPECT_EQ(answer.status().code(), absl::StatusCode::kFailedPrecondition) << answer.status();
+    EXPECT_NE(answer.status().message().find(damaged.string()), std::string::npos)
+        << answer.status();
+    EXPECT_NE(hello(next, vm_, 3).find("is damaged"), std::string::npos)
+        << "a stream of an epoch below the lost fence";
+    EXPECT_TRUE(std::filesystem::exists(damaged));
+    std::filesystem::remove(damaged);
+    create(next);
+    next.volumes.destroy(vm_, {});
+  }
+  EXPECT_TRUE(fatal_.ok()) << fatal_;
+}
+
+TEST_F(KeptStatesTest, ANameThatNoVmHasIsRefusedAtTheDoor) {
+  const std::vector<std::string> bad = {absl::StrCat("main/", std::string(300, 'x')),
+                                        "main/\xff\xfe", "new-web1", "main/a/b", "main/"};
+  {
+    Daemon daemon(*this, "boot 1");
+    create(daemon);
+    for (const std::string& name : bad) {
+      EXPECT_NE(hello(daemon, name, 3).find("is no VM's name"), std::string::npos) << name;
+      absl::StatusOr<VolumeStatus> answer;
+      daemon.volumes.create(name, 0, into(answer));
+      scheduler_.run_for(absl::Seconds(1));
+      EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument) << answer.status();
+    }
+    EXPECT_EQ(daemon.volumes.list().size(), 1U);
+  }
+  EXPECT_TRUE(fatal_.ok()) << fatal_;
+  Daemon next(*this, "boot 1");
+  EXPECT_TRUE(next.loaded.ok()) << next.loaded;
+  EXPECT_EQ(next.volumes.list().size(), 1U);
 }
 
 TEST_F(KeptStatesTest, WhatCannotBeKeptEndsTheNode) {

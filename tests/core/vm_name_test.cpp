@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/message.h"
 
 namespace supercloud {
@@ -22,6 +25,22 @@ TEST(VmName, IsReadFromWhatAPersonWrites) {
     const auto refused = VmName::parse(bad);
     EXPECT_TRUE(absl::IsInvalidArgument(refused.status())) << bad;
     EXPECT_NE(refused.status().message().find("tenant/name"), absl::string_view::npos);
+  }
+}
+
+TEST(VmName, ThatComesToASeamFromOutsideIsWholeAndFitsATopic) {
+  const std::string longest(64, 't');
+  const std::string as_long_once_encoded(21, '.');
+  for (const auto& [tenant, name] : std::vector<std::pair<std::string, std::string>>{
+           {"main", "web1"}, {"shop", "caf\xc3\xa9"}, {longest, as_long_once_encoded}})
+    EXPECT_TRUE(VmName::check(absl::StrCat(tenant, "/", name)).ok()) << name;
+  for (const std::string& bad : std::vector<std::string>{
+           "web1", "main/", "/web1", "a/b/c", "main/\xff", absl::StrCat("main/", longest, "x"),
+           absl::StrCat("main/", as_long_once_encoded, ".")}) {
+    const absl::Status refused = VmName::check(bad);
+    EXPECT_TRUE(absl::IsInvalidArgument(refused)) << bad;
+    EXPECT_NE(refused.message().find("tenant/name"), absl::string_view::npos) << refused;
+    EXPECT_EQ(refused.message().find('\xff'), absl::string_view::npos) << refused;
   }
 }
 
