@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
 #include "actors/network/simulated/fabric.h"
 #include "cli/doctor/probes.h"
@@ -124,10 +125,12 @@ absl::StatusOr<QemuOptions> options_of(const NodeConfig& config) {
     guest = {
         .kernel = image.kernel, .initrd = image.initrd, .append = image.arguments, .cpu = qemu.cpu};
     if (const absl::Status good = check_guest(guest, "this image"); !good.ok())
-      return at_key(absl::StrCat("image.", name), good);
+      ABSL_RAW_LOG(WARNING, "%s; until then no VM starts from it here",
+                   std::string(at_key(absl::StrCat("image.", name), good).message()).c_str());
   }
   return options;
 }
+    // Looked for again whenever a VM is to start from it; the node's other guests need it not.
 
 class QemuNodeMachine final : public NodeMachine {
  public:

@@ -45,11 +45,14 @@ std::string network(const QemuNic& nic, const std::string& name) {
   return user;
 }
 
-absl::Status readable(const std::string& vm, const char* what, const std::string& file) {
+absl::Status readable(const QemuGuest& guest, const std::string& vm, const char* what,
+                      const std::string& file) {
   if (file.empty() || ::access(file.c_str(), R_OK) == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("the ", what, " of ", vm, " is not to be read: ", file, ": ",
-                   std::strerror(errno), "; name one that is there"));
+  const std::string why = std::strerror(errno);
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the ", what, " of ", vm,
+      guest.image.empty() ? "" : absl::StrCat(", of the image ", guest.image, ","),
+      " is not to be read: ", file, ": ", why, "; put it there, or name another that is there"));
 }
 
 }  // namespace
@@ -72,6 +75,7 @@ absl::StatusOr<QemuGuest> QemuGuests::of(schema::VmSpec::Reader spec) const {
                                                       ", is none of this node's: ", there(),
                                                       "; name one of them, or add it to the node"));
   QemuGuest guest = image.empty() ? usual : found->second;
+  guest.image = image;
   if (const std::string arguments = str(spec.getArguments()); !arguments.empty())
     absl::StrAppend(&guest.append, guest.append.empty() ? "" : " ", arguments);
   return guest;
@@ -86,8 +90,8 @@ absl::Status check_guest(const QemuGuest& guest, const std::string& vm) {
     return absl::FailedPreconditionError(absl::StrCat(
         vm, " has an initrd or arguments for a kernel, and no kernel; name one, or neither"));
   }
-  absl::Status status = readable(vm, "kernel", guest.kernel);
-  if (status.ok()) status = readable(vm, "initrd", guest.initrd);
+  absl::Status status = readable(guest, vm, "kernel", guest.kernel);
+  if (status.ok()) status = readable(guest, vm, "initrd", guest.initrd);
   for (const QemuDisk& disk : guest.disks) {
     if (!status.ok()) return status;
     if (disk.file.empty() == disk.nbd.empty()) {
@@ -98,7 +102,7 @@ absl::Status check_guest(const QemuGuest& guest, const std::string& vm) {
       return absl::FailedPreconditionError(absl::StrCat("a disk of ", vm, " is at ", disk.nbd,
                                                         "; write unix:/path or tcp:1.2.3.4:port"));
     }
-    status = readable(vm, "image", disk.file);
+    status = readable(guest, vm, "image", disk.file);
   }
   return status;
 }

@@ -28,6 +28,7 @@ struct QemuNic {
 
 // What the product does not know of a VM: it comes from outside.
 struct QemuGuest {
+  std::string image;  // named in errors; empty: it has no name
   // Starts this kernel (an ELF file that starts by itself, or a bzImage), or the first disk.
   std::string kernel;
   std::string initrd;
