@@ -1,5 +1,6 @@
 #include "cli/vm_console.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -12,7 +13,7 @@
 #include <cerrno>
 #include <iostream>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "cli/interrupt.h"
@@ -50,13 +51,21 @@ class RawTerminal {
   const bool raw_;
 };
 
-bool send_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) return false;
-    if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
+// As much as goes at once; false: nobody reads it any more.
+bool write_some(int fd, std::string& bytes) {
+  // So much fits where poll() says that there is room.
+  constexpr std::size_t at_once = 512;
+  const ssize_t written = ::write(fd, bytes.data(), std::min(bytes.size(), at_once));
+  if (written > 0) bytes.erase(0, static_cast<std::size_t>(written));
+  return written >= 0 || errno == EINTR || errno == EAGAIN;
+}
+
+// What there is to be read; empty: nothing now, or the end.
+std::string read_some(int fd, bool& over) {
+  std::array<char, 4096> bytes = {};
+  const ssize_t got = ::read(fd, bytes.data(), bytes.size());
+  over = got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN);
+  return {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
 }
 
 // Unavailable: nobody listens now.
@@ -99,28 +108,37 @@ absl::StatusOr<ConsolePlace> console_place(VmClient& client, const VmName& vm) {
 
 enum class Left { left, interrupted, closed };
 
+// Waits for nothing but in poll(): who does not read what is shown, or what is typed, keeps nobody from leaving.
 Left attach(int console, const Interrupt& interrupt) {
-  std::array<pollfd, 2> both = {pollfd{console, POLLIN, 0}, pollfd{STDIN_FILENO, POLLIN, 0}};
-  std::array<char, 4096> bytes = {};
+  constexpr std::size_t typed_max = 4096;
+  std::string shown, typed;  // to be written
+  const bool may_leave = ::isatty(STDIN_FILENO) == 1;
+  bool keys_over = false;
+  ::fcntl(console, F_SETFL, ::fcntl(console, F_GETFL) | O_NONBLOCK);
   while (!interrupt.requested()) {
-    if (::poll(both.data(), both.size(), signal_look_ms) < 0) continue;  // by a signal
-    if (both[0].revents != 0) {
-      const ssize_t got = ::read(console, bytes.data(), bytes.size());
-      if (got == 0 || (got < 0 && errno != EINTR)) return Left::closed;
-      if (got > 0 && !send_all(STDOUT_FILENO, {bytes.data(), static_cast<std::size_t>(got)}))
+    const short hears = shown.empty() ? POLLIN : 0, says = typed.empty() ? 0 : POLLOUT;
+    const bool reads_keys = !keys_over && typed.size() < typed_max;
+    std::array<pollfd, 3> each = {
+        pollfd{hears != 0 || says != 0 ? console : -1, static_cast<short>(hears | says), 0},
+        pollfd{reads_keys ? STDIN_FILENO : -1, POLLIN, 0},
+        pollfd{shown.empty() ? -1 : STDOUT_FILENO, POLLOUT, 0}};
+    if (::poll(each.data(), each.size(), signal_look_ms) <= 0) continue;  // by a signal, or for one
+    if (each[0].revents != 0 && says != 0 && !write_some(console, typed)) return Left::closed;
+    if (each[0].revents != 0 && hears != 0) {
+      bool over = false;
+      shown = read_some(console, over);
+      if (over) return Left::closed;
+    }
+    if (each[1].revents != 0) {
+      const std::string keys = read_some(STDIN_FILENO, keys_over);  // over: it is still listened to
+      const std::size_t leave = may_leave ? keys.find(leave_key) : keys.npos;
+      typed += keys.substr(0, leave);
+      if (leave != keys.npos) {
+        write_some(console, typed);
         return Left::left;
-    }
-    if (both[1].revents != 0) {
-      const ssize_t got = ::read(STDIN_FILENO, bytes.data(), bytes.size());
-      if (got <= 0) {
-        both[1].fd = -1;  // no more keys: it is still listened to
-        continue;
       }
-      const std::string_view keys(bytes.data(), static_cast<std::size_t>(got));
-      const std::size_t leave = ::isatty(STDIN_FILENO) == 1 ? keys.find(leave_key) : keys.npos;
-      if (!send_all(console, keys.substr(0, leave))) return Left::closed;
-      if (leave != keys.npos) return Left::left;
     }
+    if (each[2].revents != 0 && !write_some(STDOUT_FILENO, shown)) return Left::left;
   }
   return Left::interrupted;
 }

@@ -89,6 +89,35 @@ TEST_F(QemuNodesTest, AnImageThatIsMissingIsMissedByTheVmsOfThatImageAlone) {
   destroy_and_expect_nothing_left();
 }
 
+TEST_F(QemuNodesTest, AConsoleThatNobodyReadsIsLeftAllTheSame) {
+  start_nodes();
+  create();
+  end(console_, SIGTERM);
+  constexpr int room = 4096;
+  int full[2] = {};
+  ASSERT_EQ(::pipe2(full, O_CLOEXEC), 0);
+  ASSERT_EQ(::fcntl(full[1], F_SETPIPE_SZ, room), room);
+  const std::string filling(room, '.');
+  ASSERT_EQ(::write(full[1], filling.data(), filling.size()), room);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const pid_t console = start({"vm", "console", "web1"}, [&] {
+      ::dup2(full[1], 1);
+      const int err = ::open((folder_ / "left.err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      ::dup2(err, 2);
+    });
+    ASSERT_TRUE(eventually([&] { return says("left.err", "the console of main/web1"); }, patience));
+    // In a call of write(2), if it makes one that waits.
+    eventually(
+        [&] {
+          return content("/proc/" + std::to_string(console) + "/syscall").starts_with("1 0x1 ");
+        },
+        absl::Seconds(2));
+    ::kill(console, signal);
+    EXPECT_EQ(ended(console, patience), 130);
+  }
+  for (const int each : full) ::close(each);
+}
+
 TEST_F(QemuNodesTest, ANodeThatCannotRunGuestsSaysWhyAndEnds) {
   start_node("a");
   const auto complaint = [&](const std::string& with, const std::string& instead) {
