@@ -144,6 +144,12 @@ class QemuNodesTest : public ProgramTest {
       count += entry.is_directory() ? 1 : 0;
     return count;
   }
+  // Of the VM's disk on that node; 0: there is none.
+  int fence(const std::string& node) const {
+    const auto kept = nlohmann::json::parse(
+        content(folder_ / "own" / node / "volumes" / "main.web1"), nullptr, false);
+    return kept.is_object() ? kept.value("fence", 0) : 0;
+  }
   // Of the VM's copy on that node.
   std::string guest_folder(const std::string& node, const std::string& of = vm) const {
     return files::path(QemuHypervisor::console_of(guests(node), of)).parent_path();
