@@ -86,9 +86,9 @@ HostConfig read_host(TomlTable& table, const std::string& toml) {
   host.bytes_per_second =
       static_cast<std::uint64_t>(table.integer("stream_mib_per_second", 1024, 1, 1 << 30) * mib);
   if (!table.has("qemu")) return host;
-  for (const char* key : {"disk_mib", "stream_mib_per_second"})
-    if (table.has(key))
-      table.complain(key, "is of a simulated machine: remove it, or the table [host.qemu]");
+  if (!table.has("stream_mib_per_second")) host.bytes_per_second = 0;
+  if (table.has("disk_mib"))
+    table.complain("disk_mib", "is of a simulated machine: remove it, or the table [host.qemu]");
   host.disk_bytes = 0;
   TomlTable qemu = table.table("qemu");
   host.qemu = read_qemu(qemu, toml);
@@ -408,9 +408,9 @@ std::string to_toml(const NodeConfig& config) {
     absl::StrAppend(&toml, "instance = ", toml_text(host.instance), "\ncpus = ", host.cpus,
                     "\nmemory_mib = ", host.memory_bytes / mib,
                     "\ndevices = ", toml_texts(host.devices), "\n");
-    if (!host.qemu)
-      absl::StrAppend(&toml, "disk_mib = ", host.disk_bytes / mib,
-                      "\nstream_mib_per_second = ", host.bytes_per_second / mib, "\n");
+    if (!host.qemu) absl::StrAppend(&toml, "disk_mib = ", host.disk_bytes / mib, "\n");
+    if (host.bytes_per_second > 0)
+      absl::StrAppend(&toml, "stream_mib_per_second = ", host.bytes_per_second / mib, "\n");
     toml += "\n[host.labels]\n";
     for (const auto& [name, value] : host.labels)
       absl::StrAppend(&toml, toml_text(name), " = ", toml_text(value), "\n");

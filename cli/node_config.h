@@ -33,7 +33,7 @@ struct HostConfig {
   std::uint32_t cpus = 2;
   std::uint64_t memory_bytes = 0;
   std::uint64_t disk_bytes = 1ULL << 40;
-  std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream
+  std::uint64_t bytes_per_second = 1ULL << 30;  // of a page stream; 0: no cap, of real guests alone
   std::optional<QemuConfig> qemu;               // its guests are real; empty: simulated
 };
 

@@ -60,7 +60,9 @@ void VmWorker::hurry(Instant deadline, const std::string& why) {
 
 void VmWorker::cancel(std::string why, std::function<void(absl::Status)> told) {
   if (!out_)
-    return told(absl::NotFoundError("no migration of " + vm_ + " is under way on this node"));
+    return told(absl::FailedPreconditionError(
+        absl::StrCat("it is too late, or there was nothing to cancel: no migration of ", vm_,
+                     " is under way, and ", shared_.context.node(), " holds it")));
   cancel_waiters_.push_back(std::move(told));
   fail_outgoing("cancelled: " + why);
 }

@@ -119,18 +119,19 @@ absl::StatusOr<QemuOptions> options_of(const NodeConfig& config) {
   options.accelerator = *accelerator;
   options.streams = qemu.streams.empty() ? usual_streams(config.link_endpoint) : qemu.streams;
   options.streams_reached_at = qemu.streams_reached_at;
+  options.bytes_per_second_max = config.host->bytes_per_second;
   options.memory_bytes = config.host->memory_bytes;
   for (const auto& [name, image] : qemu.images) {
     QemuGuest& guest = options.guests.images[name];
     guest = {
         .kernel = image.kernel, .initrd = image.initrd, .append = image.arguments, .cpu = qemu.cpu};
+    // Looked for again whenever a VM is to start from it; the node's other guests need it not.
     if (const absl::Status good = check_guest(guest, "this image"); !good.ok())
       ABSL_RAW_LOG(WARNING, "%s; until then no VM starts from it here",
                    std::string(at_key(absl::StrCat("image.", name), good).message()).c_str());
   }
   return options;
 }
-    // Looked for again whenever a VM is to start from it; the node's other guests need it not.
 
 class QemuNodeMachine final : public NodeMachine {
  public:

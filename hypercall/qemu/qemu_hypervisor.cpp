@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -349,6 +350,9 @@ void QemuHypervisor::send(std::string vm, TransferOptions options,
   }
   const absl::Status saved = guest->copy->set_transfer(options.migration, options.endpoint);
   if (!saved.ok()) return converged(saved);
+  if (const std::uint64_t cap = state_->options.bytes_per_second_max; cap > 0)
+    options.bytes_per_second_max =
+        options.bytes_per_second_max == 0 ? cap : std::min(cap, options.bytes_per_second_max);
   state_->make_sender(vm, std::move(options));
   guest->sender->begin();
   guest->sender->report_to(std::move(progress), std::move(converged));

@@ -28,6 +28,7 @@ struct QemuOptions {
   // Where streams of memory come in, "tcp:1.2.3.4:0" or "unix:/path", and how sources reach it if that is otherwise.
   std::string streams;
   std::string streams_reached_at;
+  std::uint64_t bytes_per_second_max = 0;  // of each stream that goes out; 0: no cap
   std::uint64_t memory_bytes = 0;  // for guests
   QemuGuests guests;
 };

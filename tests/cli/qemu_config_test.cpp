@@ -40,10 +40,18 @@ TEST(QemuConfig, RealGuestsAreMadeOfImagesWhosePathsAreBesideTheFile) {
   EXPECT_EQ(qemu.accelerator, QemuConfig::Accelerator::kvm);
   EXPECT_EQ(qemu.images.at("debian-12").kernel, "/etc/supercloud/vmlinux");
   EXPECT_EQ(qemu.images.at("debian-12").initrd, "/boot/initrd");
+  EXPECT_EQ(config->host->bytes_per_second, 0U) << "no cap that nobody asked for";
   EXPECT_EQ(config->host->disk_bytes, 0U) << "there is no room for disks that no guest can reach";
   const auto again = parse_node_config(to_toml(*config), "again.toml");
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(to_toml(*again), to_toml(*config));
+}
+
+TEST(QemuConfig, StreamsMayHaveACap) {
+  const auto config = parse_node_config(
+      node_with("stream_mib_per_second = 32\n[host.qemu]\n" + std::string(one_image)), "node.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->host->bytes_per_second, 32U << 20U);
 }
 
 TEST(QemuConfig, AProgramWithoutAFolderIsLookedForLater) {

@@ -34,8 +34,7 @@ class QemuKillsTest : public QemuNodesTest {
         kill_at(moment, source, part);
         if (HasFatalFailure()) return;
       }
-    events_.clear();
-    client_.reset();
+    stop_listening();
     destroy_and_expect_nothing_left();
   }
 

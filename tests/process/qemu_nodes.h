@@ -43,8 +43,8 @@ class QemuNodesTest : public ProgramTest {
                       const std::string& qemu = "") const {
     return "[links]\nlisten = \"unix:" + (folder_ / "run" / (node + ".link")).string() +
            "\"\n[host]\ncloud = \"home\"\nregion = \"cellar\"\nzone = \"rack-" + node +
-           "\"\ntype = \"desktop\"\nmemory_mib = 256\n[host.qemu]\n" + qemu + "program = \"" +
-           files::absolute(GuestParts::find().qemu).string() + "\"\nkeeper = \"" +
+           "\"\ntype = \"desktop\"\nmemory_mib = 256\n" + host_keys_ + "[host.qemu]\n" + qemu +
+           "program = \"" + files::absolute(GuestParts::find().qemu).string() + "\"\nkeeper = \"" +
            ::getenv("SUPERCLOUD_KEEPER") + "\"\n[host.qemu.image." + image + "]\nkernel = \"" +
            ::getenv("SUPERCLOUD_TINY_GUEST") + "\"\n";
   }
@@ -241,6 +241,11 @@ class QemuNodesTest : public ProgramTest {
         Pattern::of(">"), [this](const Event& event) { events_.push_back(event); });
     ASSERT_TRUE(subscribed.ok()) << subscribed;
   }
+  // Events first: they are of its pool.
+  void stop_listening() {
+    events_.clear();
+    client_.reset();
+  }
   bool hears(const std::function<bool(const Event&)>& is) {
     bool found = false;
     client_->run_until(
@@ -254,6 +259,7 @@ class QemuNodesTest : public ProgramTest {
 
   GuestGuard guard_;
   EventLoop loop_;
+  std::string host_keys_;  // more of [host], for nodes that are started after
   std::map<std::string, std::string> configured_;
   std::map<std::string, pid_t> nodes_;
   int starts_ = 0;
