@@ -218,13 +218,15 @@ absl::StatusOr<std::string> issue_certificate(const KeyPair& authority,
   if (!certificate.ok()) return certificate.status();
   X509* const own = certificate->get();
   const std::string purposes = hosts->empty() ? "clientAuth" : "serverAuth,clientAuth";
-  const bool done = X509_set_issuer_name(own, X509_get_subject_name(issuer->get())) == 1 &&
-                    extend(own, issuer->get(), NID_subject_key_identifier, "hash") &&
-                    extend(own, issuer->get(), NID_authority_key_identifier, "keyid:always") &&
-                    extend(own, issuer->get(), NID_basic_constraints, "critical,CA:FALSE") &&
-                    extend(own, issuer->get(), NID_key_usage, "critical,digitalSignature") &&
-                    extend(own, issuer->get(), NID_ext_key_usage, purposes) &&
-                    (hosts->empty() || extend(own, issuer->get(), NID_subject_alt_name, *hosts));
+  const bool done =
+      X509_set_issuer_name(own, X509_get_subject_name(issuer->get())) == 1 &&
+      extend(own, issuer->get(), NID_subject_key_identifier, "hash") &&
+      extend(own, issuer->get(), NID_authority_key_identifier, "keyid:always") &&
+      extend(own, issuer->get(), NID_basic_constraints, "critical,CA:FALSE") &&
+      // Not critical: QEMU below 10.1 wants keyEncipherment then, which RFC 8410 forbids.
+      extend(own, issuer->get(), NID_key_usage, "digitalSignature") &&
+      extend(own, issuer->get(), NID_ext_key_usage, purposes) &&
+      (hosts->empty() || extend(own, issuer->get(), NID_subject_alt_name, *hosts));
   if (!done) return openssl_failed("the certificate cannot be made");
   return signed_by(key, *certificate);
 }

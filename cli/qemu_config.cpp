@@ -1,5 +1,7 @@
 #include "cli/qemu_config.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "cli/toml_text.h"
 #include "core/topic.h"
@@ -52,6 +54,14 @@ QemuConfig read_qemu(TomlTable& table, const std::string& toml) {
   qemu.streams_reached_at = table.text("streams_reached_at", "");
   check_streams(table, "streams", qemu.streams);
   check_streams(table, "streams_reached_at", qemu.streams_reached_at);
+  if (table.has("tls")) {
+    TomlTable tls = table.table("tls");
+    for (const auto& [key, file] :
+         {std::pair("authority", &qemu.tls_authority),
+          std::pair("certificate", &qemu.tls_certificate), std::pair("key", &qemu.tls_key)})
+      if (const std::string path = tls.required_text(key); !path.empty())
+        *file = path_beside(toml, path);
+  }
   TomlTable images = table.table("image");
   for (const std::string& name : images.keys()) {
     if (!is_token(name))
@@ -74,6 +84,10 @@ std::string to_toml(const QemuConfig& qemu) {
                    "\ncpu = ", toml_text(qemu.cpu), "\nkeeper = ", toml_text(qemu.keeper),
                    "\nrun = ", toml_text(qemu.run), "\nstreams = ", toml_text(qemu.streams),
                    "\nstreams_reached_at = ", toml_text(qemu.streams_reached_at), "\n");
+  if (!qemu.tls_authority.empty())
+    absl::StrAppend(&toml, "\n[host.qemu.tls]\nauthority = ", toml_text(qemu.tls_authority),
+                    "\ncertificate = ", toml_text(qemu.tls_certificate),
+                    "\nkey = ", toml_text(qemu.tls_key), "\n");
   for (const auto& [name, image] : qemu.images)
     absl::StrAppend(&toml, "\n[host.qemu.image.", name, "]\nkernel = ", toml_text(image.kernel),
                     "\ninitrd = ", toml_text(image.initrd),

@@ -27,6 +27,8 @@ struct QemuConfig {
   std::string run;     // folder of the guests' sockets; empty: below the node's
   // Where streams of memory come in, and how sources reach it; empty: beside the links, and there
   std::string streams, streams_reached_at;
+  // Of [host.qemu.tls], PEM; all or none
+  std::string tls_authority, tls_certificate, tls_key;
   std::map<std::string, QemuImage> images;
 };
 

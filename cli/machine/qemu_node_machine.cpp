@@ -120,6 +120,10 @@ absl::StatusOr<QemuOptions> options_of(const NodeConfig& config) {
   options.streams = qemu.streams.empty() ? usual_streams(config.link_endpoint) : qemu.streams;
   options.streams_reached_at = qemu.streams_reached_at;
   options.bytes_per_second_max = config.host->bytes_per_second;
+  options.tls = {.authority = qemu.tls_authority,
+                 .certificate = qemu.tls_certificate,
+                 .key = qemu.tls_key,
+                 .folder = (config.folder() / "tls").string()};
   options.memory_bytes = config.host->memory_bytes;
   for (const auto& [name, image] : qemu.images) {
     QemuGuest& guest = options.guests.images[name];

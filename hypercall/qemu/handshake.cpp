@@ -23,7 +23,8 @@ struct Encoder {
              {{"version", protocol_version},
               {"vm", hello.vm},
               {"epoch", hello.epoch},
-              {"migration", hello.migration.to_string()}}}};
+              {"migration", hello.migration.to_string()},
+              {"tls", hello.tls}}}};
   }
   QmpValue operator()(const Accept& accept) const {
     const absl::string_view token(accept.token.data(), accept.token.size());
@@ -44,7 +45,8 @@ absl::StatusOr<Frame> hello_of(const QmpValue& said, bool ask) {
   }
   auto migration = EventId::parse(qmp_text(said, "migration"));
   if (!migration.ok()) return malformed_handshake("its migration is no event");
-  Hello hello{qmp_text(said, "vm"), qmp_number(said, "epoch"), *std::move(migration), ask};
+  Hello hello{qmp_text(said, "vm"), qmp_number(said, "epoch"), *std::move(migration), ask,
+              qmp_flag(said, "tls")};
   if (hello.vm.empty()) return malformed_handshake("it names no VM");
   return hello;
 }

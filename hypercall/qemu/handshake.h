@@ -5,7 +5,7 @@
 //   end      = arrived | lost                               ; from the target, once
 //   source -> target: hello, ask;   target -> source: accept, refuse, arrived, lost
 //
-//   hello    = {"hello": {"version": 1, "vm": text, "epoch": u64, "migration": text}}
+//   hello    = {"hello": {"version": 1, "vm": text, "epoch": u64, "migration": text, "tls": flag}}
 //   ask      = {"ask": {the same}}
 //   accept   = {"accept": {"address": endpoint, "token": 32HEXDIG}}
 //   refuse   = {"refuse": why}
@@ -13,7 +13,7 @@
 //   lost     = {"lost": why}                                ; its incoming copy is gone
 //
 // The stream itself is a connection to the address, and the source's first bytes on it are the token, 16 octets; all that follow, both
-// ways, are QEMU's. So a QEMU never listens, and gets no byte that its own migration did not send. A token is good for one connection,
+// ways, are QEMU's, over TLS where both hosts have it (tls.h): hello says it of the source, and a target that is otherwise refuses. So a QEMU never listens, and gets no byte that its own migration did not send. A token is good for one connection,
 // within token_max.
 #pragma once
 
@@ -41,6 +41,7 @@ struct Hello {
   Epoch epoch = 0;
   EventId migration;
   bool ask = false;
+  bool tls = false;  // what follows is encrypted; of one that does not say it: false
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 struct Accept {

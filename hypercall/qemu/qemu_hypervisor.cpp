@@ -223,8 +223,8 @@ void QemuHypervisor::State::answer_preparing(const std::string& vm, const absl::
 void QemuHypervisor::State::make_sender(const std::string& vm, TransferOptions sent) {
   Guest& guest = guests.at(vm);
   const std::uint64_t number = guest.sender_number = ++last_sender;
-  guest.sender =
-      std::make_unique<QemuSender>(loop, network, *guest.copy, std::move(sent), [this, vm, number] {
+  guest.sender = std::make_unique<QemuSender>(
+      loop, network, *guest.copy, std::move(sent), options.tls, [this, vm, number] {
         const auto found = guests.find(vm);
         if (found == guests.end() || found->second.sender_number != number) return;
         if (!found->second.copy->record().migration.empty())
@@ -251,6 +251,7 @@ void QemuHypervisor::start(Reply<Done> reply) {
   absl::Status status = check_qemu_version(state_->options.version, state_->options.qemu);
   if (status.ok()) status = state_->check_keeper();
   if (status.ok()) status = state_->make_run_folder();
+  if (status.ok()) status = make_tls_folder(state_->options.tls);
   if (!status.ok()) return reply(status);
   // Who sends here hears of no guest that has not been found yet.
   state_->find_guests(
@@ -264,7 +265,8 @@ void QemuHypervisor::start(Reply<Done> reply) {
 
 std::string QemuHypervisor::description() const {
   const bool kvm = state_->options.accelerator == QemuAccelerator::kvm;
-  return absl::StrCat("qemu ", state_->options.version.to_string(), kvm ? " (kvm)" : " (tcg)");
+  return absl::StrCat("qemu ", state_->options.version.to_string(), kvm ? " (kvm" : " (tcg",
+                      state_->options.tls.used() ? ", tls)" : ")");
 }
 
 std::uint64_t QemuHypervisor::memory_free_bytes() const {
@@ -348,11 +350,11 @@ void QemuHypervisor::send(std::string vm, TransferOptions options,
                        "; stop that transfer first")));
     return guest->sender->report_to(std::move(progress), std::move(converged));
   }
-  const absl::Status saved = guest->copy->set_transfer(options.migration, options.endpoint);
-  if (!saved.ok()) return converged(saved);
   if (const std::uint64_t cap = state_->options.bytes_per_second_max; cap > 0)
     options.bytes_per_second_max =
         options.bytes_per_second_max == 0 ? cap : std::min(cap, options.bytes_per_second_max);
+  const absl::Status saved = guest->copy->set_transfer(options.migration, options.endpoint);
+  if (!saved.ok()) return converged(saved);
   state_->make_sender(vm, std::move(options));
   guest->sender->begin();
   guest->sender->report_to(std::move(progress), std::move(converged));

@@ -13,6 +13,7 @@
 #include "core/link.h"
 #include "hypercall/hypervisor.h"
 #include "hypercall/qemu/machine.h"
+#include "hypercall/qemu/tls.h"
 #include "hypercall/qemu/version.h"
 
 namespace supercloud {
@@ -29,6 +30,7 @@ struct QemuOptions {
   std::string streams;
   std::string streams_reached_at;
   std::uint64_t bytes_per_second_max = 0;  // of each stream that goes out; 0: no cap
+  QemuTls tls;
   std::uint64_t memory_bytes = 0;  // for guests
   QemuGuests guests;
 };

@@ -54,12 +54,15 @@ void QemuHypervisor::State::expect_stream(
     const std::string& vm, absl::AnyInvocable<void(const absl::Status& status) &&> then) {
   const auto on = [](const char* name) { return QmpValue{{"capability", name}, {"state", true}}; };
   // No switchover-ack: what never comes is what keeps the source from stopping its guest by itself.
-  guests.at(vm).copy->ask("migrate-set-capabilities",
-                          {{"capabilities", QmpValue::array({on("events"), on("return-path"),
-                                                             on("late-block-activate")})}},
-                          [then = std::move(then)](const absl::StatusOr<QmpValue>& done) mutable {
-                            std::move(then)(done.status());
-                          });
+  QemuCopy& copy = *guests.at(vm).copy;
+  copy.ask(
+      "migrate-set-capabilities",
+      {{"capabilities",
+        QmpValue::array({on("events"), on("return-path"), on("late-block-activate")})}},
+      guarded([this, &copy, then = std::move(then)](const absl::StatusOr<QmpValue>& done) mutable {
+        if (!done.ok()) return std::move(then)(done.status());
+        set_tls(copy, options.tls, QemuTlsEnd::target, "", std::move(then));
+      }));
 }
 
 // Of a copy that an earlier daemon prepared, perhaps not to the end: it is filled already, or is made ready for it. Else it is asked
@@ -122,6 +125,10 @@ absl::StatusOr<Frame> QemuHypervisor::State::answer(const qemu_handshake::Hello&
   }
   if (guest->copy->arrived()) return qemu_handshake::Arrived{};
   if (hello.ask) return qemu_handshake::Accept{};  // not sent: the end will be told
+  if (hello.tls != options.tls.used())
+    return absl::FailedPreconditionError(
+        absl::StrCat("memory comes here ", hello.tls ? "without" : "only with",
+                     " TLS; write [host.qemu.tls] in the files of both nodes, or in neither"));
   if (guest->stream == Guest::Stream::unknown)
     return absl::UnavailableError(absl::StrCat("whether a stream fills the copy of ", hello.vm,
                                                " already is not known yet; try again"));

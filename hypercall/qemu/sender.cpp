@@ -31,11 +31,12 @@ auto QemuSender::guarded(F function) {
 }
 
 QemuSender::QemuSender(EventLoop& loop, LinkNetwork& network, QemuCopy& copy,
-                       TransferOptions options, std::function<void()> over)
+                       TransferOptions options, const QemuTls& tls, std::function<void()> over)
     : loop_(loop),
       network_(network),
       copy_(copy),
       options_(std::move(options)),
+      tls_(tls),
       over_call_(std::move(over)),
       meter_(options_.blackout_budget, options_.passes_max) {}
 
@@ -75,8 +76,8 @@ void QemuSender::greet(bool ask) {
     loop_.at(loop_.clock().now() + ask_again, guarded([this] { advance(); }));
   });
   link_->set_handler(std::move(handler));
-  link_->send(encode(Frame(
-      qemu_handshake::Hello{copy_.record().vm, copy_.record().epoch, options_.migration, ask})));
+  link_->send(encode(Frame(qemu_handshake::Hello{copy_.record().vm, copy_.record().epoch,
+                                                 options_.migration, ask, tls_.used()})));
 }
 
 void QemuSender::on_frame(const std::string& bytes) {
@@ -107,7 +108,15 @@ void QemuSender::connected(absl::StatusOr<OwnFd> stream) {
   asking_ = false;
   if (ending_) return end(why_);
   if (!stream.ok()) return fail(stream.status());
-  configure(std::make_shared<OwnFd>(*std::move(stream)), 0);
+  asking_ = true;
+  set_tls(copy_, tls_, QemuTlsEnd::source, tls_host_of(options_.endpoint),
+          guarded([this,
+                   socket = std::make_shared<OwnFd>(*std::move(stream))](const absl::Status& set) {
+            asking_ = false;
+            if (ending_) return end(why_);
+            if (!set.ok()) return fail(set);
+            configure(socket, 0);
+          }));
 }
 
 void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {

@@ -1,6 +1,6 @@
 // One transfer of a guest that runs here, to another host. Used by QemuHypervisor alone.
 //
-//   hello ─ accept ─▶ connect, token ─▶ getfd, migrate ─▶ copying ── remaining fits ──▶ converged, still copying
+//   hello ─ accept ─▶ connect, token ─▶ TLS, getfd, migrate ─▶ copying ── remaining fits ──▶ converged, still copying
 //                                                            │ the guest is stopped, finish()
 //          QEMU: pre-switchover ── migrate-continue ──▶ device ──▶ completed ── arrived, from the target ──▶ done
 //   any: refused, lost, failed, or cancel() ──▶ ending: migrate_cancel, until QEMU says that it has ended ──▶ over, told once
@@ -21,6 +21,7 @@
 #include "hypercall/qemu/handshake.h"
 #include "hypercall/qemu/progress.h"
 #include "hypercall/qemu/stream_socket.h"
+#include "hypercall/qemu/tls.h"
 
 namespace supercloud {
 
@@ -30,7 +31,7 @@ class QemuSender {
   using Progress = std::function<void(const TransferProgress&)>;
 
   QemuSender(EventLoop& loop, LinkNetwork& network, QemuCopy& copy, TransferOptions options,
-             std::function<void()> over);
+             const QemuTls& tls, std::function<void()> over);
   ~QemuSender();
   QemuSender(const QemuSender&) = delete;
   QemuSender& operator=(const QemuSender&) = delete;
@@ -73,6 +74,7 @@ class QemuSender {
   LinkNetwork& network_;
   QemuCopy& copy_;
   const TransferOptions options_;
+  const QemuTls& tls_;
   std::function<void()> over_call_;
   TransferMeter meter_;
   std::unique_ptr<Link> link_;

@@ -47,11 +47,21 @@ TEST(QemuConfig, RealGuestsAreMadeOfImagesWhosePathsAreBesideTheFile) {
   EXPECT_EQ(to_toml(*again), to_toml(*config));
 }
 
-TEST(QemuConfig, StreamsMayHaveACap) {
+TEST(QemuConfig, StreamsMayHaveACapAndCertificates) {
   const auto config = parse_node_config(
-      node_with("stream_mib_per_second = 32\n[host.qemu]\n" + std::string(one_image)), "node.toml");
+      node_with("stream_mib_per_second = 32\n[host.qemu]\n" + std::string(one_image) +
+                "[host.qemu.tls]\nauthority = \"tls.crt\"\ncertificate = \"/b.crt\"\nkey = "
+                "\"b.pem\"\n"),
+      "/etc/supercloud/node.toml");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->host->bytes_per_second, 32U << 20U);
+  const QemuConfig& qemu = *config->host->qemu;
+  EXPECT_EQ(qemu.tls_authority, "/etc/supercloud/tls.crt");
+  EXPECT_EQ(qemu.tls_certificate, "/b.crt");
+  EXPECT_EQ(qemu.tls_key, "/etc/supercloud/b.pem");
+  const auto again = parse_node_config(to_toml(*config), "again.toml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(to_toml(*again), to_toml(*config));
 }
 
 TEST(QemuConfig, AProgramWithoutAFolderIsLookedForLater) {
@@ -70,6 +80,9 @@ TEST(QemuConfig, MistakesAboutRealGuestsAreToldWithLineAndCure) {
   EXPECT_EQ(mistake(""),
             "node.toml:15: host.qemu.image is missing: VMs start from an image; write "
             "[host.qemu.image.NAME] and below it kernel = \"PATH\"");
+  EXPECT_NE(
+      mistake("[host.qemu.tls]\nauthority = \"a\"\n").find("host.qemu.tls.certificate is missing"),
+      std::string::npos);
   EXPECT_NE(mistake("[host.qemu.image.x]\n").find("host.qemu.image.x.kernel is missing"),
             std::string::npos);
   EXPECT_NE(mistake("[host.qemu.image.\"a b\"]\nkernel = \"k\"\n").find("is no name for an image"),

@@ -30,6 +30,36 @@ class QemuMovesTest : public QemuNodesTest {
     return all;
   }
 
+  // ---- certificates
+
+  std::string path(const std::string& file) const { return (folder_ / file).string(); }
+  void keys(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "keys");
+    const Said said = run(arguments);
+    ASSERT_EQ(said.code, 0) << said.err;
+  }
+  void make_key(const std::string& name) { keys({"new", name, "--directory", folder_.string()}); }
+  void make_authority(const std::string& name) {
+    make_key(name);
+    keys({"authority", path(name + ".key")});
+  }
+  void certify(const std::string& node, const std::string& authority,
+               const std::string& host = "localhost") {
+    make_key(node);
+    keys({"certify", path(node + ".pub"), "--authority", path(authority + ".key"), "--directory",
+          folder_.string(), "--host", host});
+    keys({"pem", path(node + ".key")});
+  }
+  std::string tls(const std::string& node, const std::string& authority) const {
+    return "[host.qemu.tls]\nauthority = \"" + path(authority + ".crt") + "\"\ncertificate = \"" +
+           path(node + ".crt") + "\"\nkey = \"" + path(node + ".pem") + "\"\n";
+  }
+  // Of b and c.
+  void start_tls_nodes(const std::string& of_b, const std::string& of_c) {
+    start_node("a");
+    start_node("b", of_b);
+    start_node("c", of_c);
+  }
   // It went on at its source, and nothing is at the target.
   void expect_it_stayed() {
     EXPECT_TRUE(eventually([&] { return one_copy_runs(); }, patience));
@@ -125,6 +155,57 @@ TEST_F(QemuMovesTest, ProgressIsToldEachSecondAndNeverGoesBack) {
   // On a machine that is busy some come late.
   EXPECT_LT(told.back()->time().wall() - told.front()->time().wall(), absl::Seconds(3 * seconds));
   stop_listening();
+  destroy_and_expect_nothing_left();
+}
+
+TEST_F(QemuMovesTest, MemoryGoesOverTlsWhereBothNodesHaveCertificates) {
+  make_authority("tls");
+  for (const char* node : {"b", "c"}) certify(node, "tls");
+  start_tls_nodes(tls("b", "tls"), tls("c", "tls"));
+  create();
+  for (const char* target : {"c", "b", "c"}) move_to(target);
+  destroy_and_expect_nothing_left();
+}
+
+TEST_F(QemuMovesTest, ATargetThatAnotherAuthorityCertifiedGetsNothing) {
+  for (const char* authority : {"tls", "other"}) make_authority(authority);
+  certify("b", "tls");
+  certify("c", "other");
+  // Of the right authority, for another host.
+  certify("elsewhere", "tls", "10.9.9.9");
+  start_tls_nodes(tls("b", "tls"), tls("c", "other"));
+  create();
+  await_that_it_could_move_to("c");
+  const Said refused = run({"vm", "migrate", "web1", "c"});
+  EXPECT_EQ(refused.code, 1) << refused.out;
+  EXPECT_THAT(refused.out + refused.err, HasSubstr("ertificate"));
+  expect_it_stayed();
+  end(nodes_.at("c"), SIGTERM);
+  start_node("c", tls("elsewhere", "tls"));
+  await_that_it_could_move_to("c");
+  const Said other_host = run({"vm", "migrate", "web1", "c"});
+  EXPECT_EQ(other_host.code, 1) << other_host.out;
+  EXPECT_THAT(other_host.out + other_host.err, HasSubstr("ertificate"));
+  expect_it_stayed();
+  destroy_and_expect_nothing_left();
+}
+
+TEST_F(QemuMovesTest, ANodeWithTlsAndOneWithoutGiveEachOtherNothing) {
+  make_authority("tls");
+  certify("b", "tls");
+  start_tls_nodes(tls("b", "tls"), "");
+  create();
+  Said said;
+  EXPECT_TRUE(eventually(
+      [&] {
+        said = run({"vm", "migrate", "web1", "c", "--dry-run"});
+        return said.out.find("hypervisor: ") != std::string::npos;
+      },
+      patience))
+      << said.out;
+  EXPECT_THAT(said.out, HasSubstr("tls)"));
+  EXPECT_EQ(run({"vm", "migrate", "web1", "c"}).code, 1);
+  expect_it_stayed();
   destroy_and_expect_nothing_left();
 }
 

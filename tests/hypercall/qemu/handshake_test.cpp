@@ -19,6 +19,7 @@ TEST(QemuHandshake, EveryFrameIsReadAsItWasSaid) {
   const EventId migration{"a/policy", 1, 7};
   const Frame frames[] = {Hello{"main/web1", 5, migration, false},
                           Hello{"main/web1", 5, migration, true},
+                          Hello{"main/web1", 5, migration, false, true},
                           Accept{"tcp:10.0.0.1:4711", std::string("0123456789\0abcde", 16)},
                           Refuse{"no such copy"},
                           Arrived{},
