@@ -117,7 +117,6 @@ TEST_F(QemuMovesTest, ACancelThatComesAfterTheCommitIsToldThatItIsTooLate) {
       EXPECT_EQ(moved, 1);
       EXPECT_EQ(runs_on(), from);
     } else if (moved == 0) {
-      std::printf("%s", cancelled.err.c_str());
       EXPECT_THAT(cancelled.err, HasSubstr("too late"));
       EXPECT_EQ(runs_on(), to);
     }
