@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "actors/spot/live/aws_feed.h"
 #include "actors/spot/live/azure_feed.h"
-#include "actors/spot/live/curl_http.h"
-#include "actors/spot/live/url.h"
+#include "core/http/curl_http.h"
+#include "core/http/url.h"
 
 namespace supercloud {
 namespace {

@@ -58,7 +58,7 @@ def check_own_include(root, file, header):
                f"{folder} may include only {', '.join(rules.MAY_INCLUDE[folder])}",
                f"put a seam into a folder that both may include, or move the code to where {target} is seen")
     for chosen, choosers in rules.CHOSEN_BY.items():
-        if header.startswith(chosen + "/") and not file.startswith(chosen + "/") and folder not in choosers:
+        if header.startswith(chosen + "/") and not file.startswith(tuple(place + "/" for place in [chosen, *choosers])):
             yield (f'{folder}/ includes "{header}"', f"{chosen} may be included only by {', '.join(choosers)}",
                    "speak to the seam, and let cli choose its implementation")
     for program, files in rules.ALONE.items():

@@ -63,7 +63,9 @@ class Includes(Tree):
 
     def test_an_implementation_that_only_cli_chooses(self):
         self.write("actors/spot/live/aws_feed.h", "#pragma once\n#include \"core/event.h\"\n")
-        self.write("actors/spot/live/aws_feed.cpp", '#include "actors/spot/live/aws_feed.h"\n#include <curl/curl.h>\n')
+        self.write("core/http/http.h", "#pragma once\n")
+        self.write("core/http/curl_http.cpp", '#include "core/http/http.h"\n#include <curl/curl.h>\n')
+        self.write("actors/spot/live/aws_feed.cpp", '#include "actors/spot/live/aws_feed.h"\n#include "core/http/http.h"\n')
         self.write("cli/live_prices.cpp", '#include "actors/spot/live/aws_feed.h"\n')
         self.write("tests/actors/live/aws_test.cpp", '#include "actors/spot/live/aws_feed.h"\n')
         self.assert_breach("actors/spot/watcher.cpp", '#include "actors/spot/live/aws_feed.h"\n',

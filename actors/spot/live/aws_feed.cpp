@@ -9,8 +9,8 @@
 #include "actors/spot/live/aws_answer.h"
 #include "actors/spot/live/foreign_text.h"
 #include "actors/spot/live/price_api.h"
-#include "actors/spot/live/url.h"
 #include "actors/spot/price_names.h"
+#include "core/http/url.h"
 
 namespace supercloud {
 namespace {
@@ -77,15 +77,15 @@ class AwsApi final : public PriceApi {
   HttpRequest request(const std::string& token) const {
     HttpRequest request;
     request.url = options_.endpoint;
-    request.form = absl::StrCat("Action=DescribeSpotPriceHistory&Version=2016-11-15&StartTime=",
+    request.body = absl::StrCat("Action=DescribeSpotPriceHistory&Version=2016-11-15&StartTime=",
                                 percent_encoded(aws_time(start_)),
                                 "&EndTime=", percent_encoded(aws_time(end_)));
     for (std::size_t i = 0; i < options_.instance_types.size(); ++i)
-      absl::StrAppend(&request.form, "&InstanceType.", i + 1, "=",
+      absl::StrAppend(&request.body, "&InstanceType.", i + 1, "=",
                       percent_encoded(options_.instance_types[i]));
-    absl::StrAppend(&request.form, "&ProductDescription.1=", percent_encoded(options_.product),
+    absl::StrAppend(&request.body, "&ProductDescription.1=", percent_encoded(options_.product),
                     "&MaxResults=", options_.page_items);
-    if (!token.empty()) absl::StrAppend(&request.form, "&NextToken=", percent_encoded(token));
+    if (!token.empty()) absl::StrAppend(&request.body, "&NextToken=", percent_encoded(token));
     request.signature = AwsSignature{options_.credentials, options_.region, "ec2"};
     return request;
   }

@@ -8,7 +8,7 @@
 #include "actors/spot/live/azure_answer.h"
 #include "actors/spot/live/foreign_text.h"
 #include "actors/spot/live/price_api.h"
-#include "actors/spot/live/url.h"
+#include "core/http/url.h"
 
 namespace supercloud {
 namespace {

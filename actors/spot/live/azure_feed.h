@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "actors/spot/live/http.h"
 #include "actors/spot/live/live_feed.h"
+#include "core/http/http.h"
 #include "core/random.h"
 #include "core/scheduler.h"
 

@@ -79,7 +79,7 @@ void LiveFeed::answered(absl::StatusOr<HttpAnswer> answer) {
   if (found_.size() > options_.prices_max) return too_much(options_.prices_max, "prices");
   if (!page->next) return complete();
   if (++pages_ >= options_.pages_max) return too_much(options_.pages_max, "pages");
-  if (page->next->url == request_->url && page->next->form == request_->form)
+  if (page->next->url == request_->url && page->next->body == request_->body)
     return failed(absl::UnavailableError(
                       absl::StrCat(source(), ": the next page is said to be this one again")),
                   absl::ZeroDuration(), true);

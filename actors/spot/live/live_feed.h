@@ -22,9 +22,9 @@
 #include <string>
 #include <vector>
 
-#include "actors/spot/live/http.h"
 #include "actors/spot/live/price_api.h"
 #include "actors/spot/price_feed.h"
+#include "core/http/http.h"
 #include "core/random.h"
 #include "core/scheduler.h"
 

@@ -7,9 +7,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "actors/spot/live/http.h"
-#include "actors/spot/live/url.h"
 #include "actors/spot/price_feed.h"
+#include "core/http/http.h"
+#include "core/http/url.h"
 
 namespace supercloud {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "tests/actors/live/aws_world.h"
-#include "tests/actors/live/signature.h"
+#include "tests/core/http/signature.h"
 
 namespace supercloud {
 namespace {

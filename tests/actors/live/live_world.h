@@ -7,12 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "actors/spot/live/curl_http.h"
 #include "actors/spot/price_feed.h"
 #include "core/event_loop.h"
+#include "core/http/curl_http.h"
 #include "core/virtual_scheduler.h"
 #include "gtest/gtest.h"
-#include "tests/actors/live/http_server.h"
+#include "tests/core/http/http_server.h"
 
 namespace supercloud {
 

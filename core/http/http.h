@@ -25,8 +25,8 @@ struct AwsSignature {
 
 struct HttpRequest {
   std::string url;
-  // Sent with POST, as application/x-www-form-urlencoded; empty: GET.
-  std::string form;
+  std::string body;  // sent with POST; empty: GET
+  std::string content_type = "application/x-www-form-urlencoded; charset=utf-8";  // of the body
   std::optional<AwsSignature> signature;
 };
 

@@ -1,4 +1,4 @@
-#include "actors/spot/live/curl_http.h"
+#include "core/http/curl_http.h"
 
 #include <curl/curl.h>
 #include <sys/epoll.h>
@@ -9,7 +9,7 @@
 
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/str_cat.h"
-#include "actors/spot/live/url.h"
+#include "core/http/url.h"
 
 namespace supercloud {
 namespace {
@@ -83,7 +83,7 @@ void CurlHttp::send(HttpRequest request, Reply<HttpAnswer> reply) {
 }
 
 absl::Status CurlHttp::start(Transfer& transfer, const HttpRequest& request, Instant deadline) {
-  transfer.what = absl::StrCat(request.form.empty() ? "GET " : "POST ", shown_url(request.url));
+  transfer.what = absl::StrCat(request.body.empty() ? "GET " : "POST ", shown_url(request.url));
   const absl::StatusOr<UrlOrigin> origin = url_origin(request.url);
   if (!origin.ok()) return origin.status();
   if (origin->scheme != "https" && !origin->is_loopback())
@@ -116,6 +116,10 @@ absl::Status CurlHttp::start(Transfer& transfer, const HttpRequest& request, Ins
     // The system's certificates one by one, as they are needed: its bundle of all takes 60 ms to read, for each connection.
     set(CURLOPT_CAINFO, static_cast<const char*>(nullptr));
   }
+  if (!options_.certificate_file.empty()) {
+    set(CURLOPT_SSLCERT, options_.certificate_file.c_str());
+    set(CURLOPT_SSLKEY, options_.key_file.c_str());
+  }
   set(CURLOPT_PROXY, options_.proxy.c_str());  // the empty one keeps the environment out
   set(CURLOPT_USERAGENT, "supercloud");
   set(CURLOPT_QUICK_EXIT, 1L);  // the end does not wait for a name that is being resolved
@@ -133,10 +137,11 @@ absl::Status CurlHttp::start(Transfer& transfer, const HttpRequest& request, Ins
     ABSL_RAW_CHECK(longer != nullptr, "out of memory");
     transfer.headers = longer;
   };
-  if (!request.form.empty()) {
-    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.form.size()));
-    set(CURLOPT_COPYPOSTFIELDS, request.form.c_str());
-    add_header("content-type: application/x-www-form-urlencoded; charset=utf-8");
+  if (!request.body.empty()) {
+    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.body.size()));
+    set(CURLOPT_COPYPOSTFIELDS, request.body.c_str());
+    add_header(absl::StrCat("content-type: ", request.content_type));
+    add_header("expect:");  // else a long body waits for the server's word
   }
   std::string scope;
   if (request.signature) {
@@ -262,9 +267,12 @@ absl::StatusOr<HttpAnswer> CurlHttp::outcome(Transfer& transfer, int code) const
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
       return absl::FailedPreconditionError(
-          absl::StrCat(why,
-                       "; check this machine's clock, the package ca-certificates, and whether "
-                       "somebody stands in between"));
+          absl::StrCat(why, "; check this machine's clock, ",
+                       options_.ca_file.empty() ? "the package ca-certificates" : options_.ca_file,
+                       ", and whether somebody stands in between"));
+    case CURLE_SSL_CERTPROBLEM:
+      return absl::FailedPreconditionError(
+          absl::StrCat(why, "; check ", options_.certificate_file, " and ", options_.key_file));
     default:
       return absl::UnavailableError(why);
   }

@@ -1,4 +1,4 @@
-#include "actors/spot/live/curl_http.h"
+#include "core/http/curl_http.h"
 
 #include <memory>
 #include <optional>
@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "actors/spot/live/url.h"
+#include "core/http/url.h"
 #include "gtest/gtest.h"
-#include "tests/actors/live/http_server.h"
-#include "tests/actors/live/signature.h"
+#include "tests/core/http/http_server.h"
+#include "tests/core/http/signature.h"
 
 namespace supercloud {
 namespace {
@@ -60,7 +60,7 @@ TEST_F(CurlHttpTest, AnAnswerComesWithStatusBodyTypeDateAndHowLongToWait) {
 
 TEST_F(CurlHttpTest, AFormIsPosted) {
   server.answer(http_answer(200, ""));
-  ASSERT_TRUE(ask({.url = server.url(), .form = "Action=A&B=%20"}).ok());
+  ASSERT_TRUE(ask({.url = server.url(), .body = "Action=A&B=%20"}).ok());
   EXPECT_EQ(server.seen()[0].method, "POST");
   EXPECT_EQ(server.seen()[0].body, "Action=A&B=%20");
   EXPECT_EQ(server.seen()[0].headers.at("content-type"),
@@ -85,7 +85,7 @@ TEST_F(CurlHttpTest, ASignatureIsTheOneThatAwsComputes) {
         std::string(token_bytes, 'T') + (token_bytes > 0 ? "/+=" : "");
     server.answer(http_answer(200, ""));
     ASSERT_TRUE(ask({.url = server.url(),
-                     .form = "Action=DescribeSpotPriceHistory&InstanceType.1=r3.large"
+                     .body = "Action=DescribeSpotPriceHistory&InstanceType.1=r3.large"
                              "&ProductDescription.1=Linux%2FUNIX&NextToken=a%2Bb%3D",
                      .signature = signature})
                     .ok());

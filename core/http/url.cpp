@@ -1,4 +1,4 @@
-#include "actors/spot/live/url.h"
+#include "core/http/url.h"
 
 #include <curl/curl.h>
 

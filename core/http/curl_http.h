@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "actors/spot/live/http.h"
 #include "core/event_loop.h"
+#include "core/http/http.h"
 
 namespace supercloud {
 
@@ -25,6 +25,8 @@ struct CurlHttpOptions {
   Duration connect_deadline = absl::Seconds(10);
   std::string proxy;    // "http://proxy.example.com:3128"; empty: none
   std::string ca_file;  // PEM, of those who vouch for servers; empty: the system's
+  // PEM, what this client shows of itself and the key of that; both or none
+  std::string certificate_file, key_file;
 };
 
 // Thread-bound to its loop. May be destroyed inside a reply.

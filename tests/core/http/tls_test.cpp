@@ -19,9 +19,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "actors/spot/live/curl_http.h"
+#include "core/http/curl_http.h"
 #include "gtest/gtest.h"
-#include "tests/actors/live/http_server.h"
+#include "tests/core/http/http_server.h"
 
 namespace supercloud {
 namespace {

@@ -1,4 +1,4 @@
-#include "tests/actors/live/http_server.h"
+#include "tests/core/http/http_server.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "tests/actors/live/http_server.h"
+#include "tests/core/http/http_server.h"
 
 namespace supercloud {
 

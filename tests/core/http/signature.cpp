@@ -1,4 +1,4 @@
-#include "tests/actors/live/signature.h"
+#include "tests/core/http/signature.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
