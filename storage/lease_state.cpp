@@ -24,11 +24,6 @@ void apply_rows(const Changes& changes, Map& contents) {
   }
 }
 
-bool names(const LeaseRecord& record, const std::string& node) {
-  return record.holder == node || (record.heir && record.heir->node == node) ||
-         std::find(record.in_sync.begin(), record.in_sync.end(), node) != record.in_sync.end();
-}
-
 std::string attempt_of(SwapKind kind, const SessionId& session, const std::string& swap_id) {
   return absl::StrCat(static_cast<int>(kind), " ", session, " ", swap_id);
 }
@@ -42,6 +37,29 @@ bool is_repeat(const StoredLease& lease, const Swap& swap) {
 }
 
 }  // namespace
+
+bool lease_names(const LeaseRecord& record, const std::string& node) {
+  return record.holder == node || (record.heir && record.heir->node == node) ||
+         std::find(record.in_sync.begin(), record.in_sync.end(), node) != record.in_sync.end();
+}
+
+SwapRuling rule_on_swap(const Swap& swap, const SwapView& view) {
+  // Before the session is looked at: it was alive when the swap was applied.
+  if (view.lease != nullptr && is_repeat(*view.lease, swap)) return {.won = true, .repeat = true};
+  if (!view.node) return {.why = absl::StrCat("session ", swap.session, " has ended")};
+  if (view.lease == nullptr && !view.claimed_by.empty())
+    return {.why = absl::StrCat(swap.claim, " is ", view.claimed_by, "'s"),
+            .claimed_by = view.claimed_by};
+  SwapVerdict verdict =
+      judge_swap(swap, *view.node, view.lease == nullptr ? nullptr : &view.lease->record,
+                 view.session_ended, view.heir_ended);
+  if (!verdict.won) return {.why = std::move(verdict.why)};
+  if (!verdict.record) return {.won = true};
+  if (view.lease == nullptr) verdict.record->epoch += view.epochs_removed;
+  StoredLease after{*std::move(verdict.record), attempt_of(swap.kind, swap.session, swap.swap_id)};
+  after.record.session_alive = after.record.heir_alive = false;
+  return {.won = true, .after = std::move(after)};
+}
 
 void LeaseChanges::apply_to(LeaseContents& contents) const {
   apply_rows(leases, contents.leases);
@@ -146,46 +164,38 @@ absl::StatusOr<SwapResult> LeaseState::swap(Instant now, const Swap& swap) {
     if (lease == nullptr) return std::nullopt;
     return with_liveness(lease->record);
   };
-  // Asked again after a lost reply. Before the session is looked at: it was alive when the swap was applied.
-  if (lease != nullptr && is_repeat(*lease, swap)) {
-    return SwapResult{.won = true, .record = as_it_stands()};
+  SwapView view{.lease = lease, .epochs_removed = epochs_removed_};
+  if (const auto session = sessions_.find(swap.session); session != sessions_.end())
+    view.node = session->second.stored.node;
+  if (lease != nullptr) {
+    view.session_ended = !session_alive(lease->record.session);
+    view.heir_ended = lease->record.heir && !node_alive(lease->record.heir->node);
+  } else if (const auto owner = claims_.find(swap.claim); owner != claims_.end()) {
+    view.claimed_by = owner->second;
   }
-  const auto session = sessions_.find(swap.session);
-  if (session == sessions_.end()) {
-    return SwapResult{.why = absl::StrCat("session ", swap.session, " has ended"),
-                      .record = as_it_stands()};
-  }
-  if (lease == nullptr && leases_.size() >= limits_.leases_max) {
+  if (lease == nullptr && view.node && leases_.size() >= limits_.leases_max) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the lease table has ", leases_.size(), " leases, as many as it takes"));
   }
-  if (const auto owner = claims_.find(swap.claim); lease == nullptr && owner != claims_.end()) {
-    return SwapResult{.why = absl::StrCat(swap.claim, " is ", owner->second, "'s"),
-                      .claimed_by = owner->second};
+  SwapRuling ruling = rule_on_swap(swap, view);
+  if (!ruling.won || ruling.repeat) {
+    return SwapResult{.won = ruling.won,
+                      .why = std::move(ruling.why),
+                      .record = as_it_stands(),
+                      .claimed_by = std::move(ruling.claimed_by)};
   }
-  const LeaseRecord* record = lease == nullptr ? nullptr : &lease->record;
-  const bool session_ended = record != nullptr && !session_alive(record->session);
-  const bool heir_ended = record != nullptr && record->heir && !node_alive(record->heir->node);
-  SwapVerdict verdict =
-      judge_swap(swap, session->second.stored.node, record, session_ended, heir_ended);
-  if (!verdict.won) return SwapResult{.why = std::move(verdict.why), .record = as_it_stands()};
-  if (!verdict.record) {
-    epochs_removed_ = std::max(epochs_removed_, record->epoch);
+  if (!ruling.after) {
+    epochs_removed_ = std::max(epochs_removed_, lease->record.epoch);
     changes_.epochs_removed = epochs_removed_;
-    claims_.erase(record->claim);
+    claims_.erase(lease->record.claim);
     leases_.erase(found);
     changes_.leases[swap.key] = std::nullopt;
     return SwapResult{.won = true};
   }
-  if (lease == nullptr) {
-    verdict.record->epoch += epochs_removed_;
-    if (!swap.claim.empty()) claims_.emplace(swap.claim, swap.key);
-  }
-  StoredLease after{*std::move(verdict.record), attempt_of(swap.kind, swap.session, swap.swap_id)};
-  after.record.session_alive = after.record.heir_alive = false;
-  changes_.leases[swap.key] = after;
-  SwapResult result{.won = true, .record = with_liveness(after.record)};
-  leases_[swap.key] = std::move(after);
+  if (lease == nullptr && !swap.claim.empty()) claims_.emplace(swap.claim, swap.key);
+  changes_.leases[swap.key] = ruling.after;
+  SwapResult result{.won = true, .record = with_liveness(ruling.after->record)};
+  leases_[swap.key] = *std::move(ruling.after);
   return result;
 }
 
@@ -204,7 +214,8 @@ std::vector<LeaseRecord> LeaseState::list(Instant now, const LeaseQuery& query) 
   for (auto lease = leases_.lower_bound(query.prefix);
        lease != leases_.end() && absl::StartsWith(lease->first, query.prefix); ++lease) {
     const LeaseRecord& record = lease->second.record;
-    if (query.node.empty() || names(record, query.node)) records.push_back(with_liveness(record));
+    if (query.node.empty() || lease_names(record, query.node))
+      records.push_back(with_liveness(record));
   }
   return records;
 }

@@ -47,6 +47,29 @@ struct LeaseLimits {
   std::size_t leases_max = 100'000;
 };
 
+// What a table has of a swap's record, and of the sessions that it rests on: all as of one moment.
+struct SwapView {
+  const StoredLease* lease = nullptr;  // null: there is no record
+  std::optional<std::string> node;     // of the swap's session; empty: that has ended
+  bool session_ended = false;          // the record's
+  bool heir_ended = false;
+  std::string claimed_by;    // key of the record that has what a define claims; empty: none
+  Epoch epochs_removed = 0;  // as LeaseContents
+};
+
+// What a table does with a well-formed swap. Where it is not won, or is the repeat of one that was, nothing changes.
+struct SwapRuling {
+  bool won = false;
+  bool repeat = false;  // won before, and asked again after a lost reply
+  std::string why;      // why not
+  std::string claimed_by;
+  std::optional<StoredLease> after;  // where it is won and no repeat; empty: the record is removed
+};
+SwapRuling rule_on_swap(const Swap& swap, const SwapView& view);
+
+// Whether a listing for `node` has the record: as its holder, its heir, or in sync.
+bool lease_names(const LeaseRecord& record, const std::string& node);
+
 class LeaseState {
  public:
   // Every session that `contents` names gets a full TTL from `now`: how much of it was left is not known after a restart.
