@@ -69,7 +69,7 @@ TEST_P(EveryLeaseTablesClaims, gives_what_two_claim_at_once_to_one_of_them) {
                                                   ++answers;
                                                 }));
   }
-  ASSERT_TRUE(on().scheduler.drive([&] { return answers == 2; }, on().threaded()));
+  ASSERT_TRUE(on().drive([&] { return answers == 2; }));
   EXPECT_NE(results[0].won, results[1].won);
   EXPECT_EQ(results[results[0].won ? 1 : 0].claimed_by,
             results[0].won ? "vm/main/web1" : "vm/main/web2");

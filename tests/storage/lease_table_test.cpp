@@ -20,29 +20,28 @@ INSTANTIATE_TEST_SUITE_P(Over, EveryLeaseTable, testing::ValuesIn(lease_harness_
 TEST_P(EveryLeaseTable, ends_a_session_when_its_ttl_has_passed_and_not_before) {
   const SessionId a = session("a");
   define(a);
-  on().scheduler.run_for(absl::Seconds(4));
+  on().run_for(on().last_moment() / 2);
   ASSERT_TRUE(on().renew(a).ok());
   const Instant renewed = now();
-  on().scheduler.run_until(renewed + test_ttl - tick);
+  on().run_until(renewed + on().last_moment());
   EXPECT_TRUE(record().session_alive);
-  on().scheduler.run_until(renewed + test_ttl);
-  EXPECT_FALSE(record().session_alive);
+  EXPECT_TRUE(holder_ends(renewed + on().ttl()));
   EXPECT_TRUE(absl::IsNotFound(on().renew(a).status()));
 }
 
 TEST_P(EveryLeaseTable, renews_a_session_at_its_last_moment) {
   const SessionId a = session("a");
-  on().scheduler.run_until(now() + test_ttl - tick);
+  on().run_for(on().last_moment());
   EXPECT_TRUE(on().renew(a).ok());
-  on().scheduler.run_until(now() + test_ttl - tick);
+  on().run_for(on().last_moment());
   EXPECT_TRUE(on().renew(a).ok());
 }
 
 TEST_P(EveryLeaseTable, goes_on_with_the_session_of_a_node_that_opens_it_again) {
   const SessionId a = session("a");
-  on().scheduler.run_for(absl::Seconds(6));
+  on().run_for(on().ttl() * 0.6);
   EXPECT_EQ(session("a"), a);
-  on().scheduler.run_for(absl::Seconds(6));  // it was also renewed by that
+  on().run_for(on().ttl() * 0.6);  // it was also renewed by that
   EXPECT_TRUE(on().renew(a).ok());
 }
 
@@ -57,7 +56,7 @@ TEST_P(EveryLeaseTable, tells_a_rebooted_host_of_its_old_session_to_end_that) {
   ASSERT_TRUE(fresh.ok()) << fresh.status();
   EXPECT_FALSE(fresh->went_on);
   EXPECT_NE(fresh->id, old);
-  EXPECT_EQ(fresh->ttl, test_ttl);
+  EXPECT_EQ(fresh->ttl, on().ttl());
   EXPECT_FALSE(record().session_alive) << "a newer session of the same node does not revive it";
   EXPECT_TRUE(absl::IsNotFound(on().renew(old).status()));
   EXPECT_TRUE(on().end(old).ok());
@@ -69,8 +68,9 @@ TEST_P(EveryLeaseTable, refuses_a_second_node_of_one_name_while_the_first_lives)
   const absl::StatusOr<Session> refused = on().open("a", "disk-2");
   EXPECT_TRUE(absl::IsAlreadyExists(refused.status())) << refused.status();
   EXPECT_NE(refused.status().message().find("'a'"), std::string::npos);
-  on().scheduler.run_for(test_ttl);
-  const absl::StatusOr<Session> second = on().open("a", "disk-2");
+  on().run_for(on().ttl());
+  absl::StatusOr<Session> second = refused;
+  on().soon([&] { return (second = on().open("a", "disk-2")).ok(); });
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_NE(second->id, first);
 }
@@ -92,20 +92,18 @@ TEST_P(EveryLeaseTable, never_uses_a_session_id_twice) {
 TEST_P(EveryLeaseTable, grants_every_session_a_full_ttl_after_a_restart) {
   const SessionId a = session("a");
   define(a);
-  on().scheduler.run_for(absl::Seconds(9));
+  on().run_for(on().last_moment() * 0.9);
   const Instant restarted = now();
   on().restart();
-  on().scheduler.run_until(restarted + test_ttl - tick);
+  on().run_until(restarted + on().last_moment());
   EXPECT_TRUE(record().session_alive);
-  on().scheduler.run_until(restarted + test_ttl);
-  EXPECT_FALSE(record().session_alive);
+  EXPECT_TRUE(holder_ends(restarted + on().ttl()));
 }
 
 TEST_P(EveryLeaseTable, does_not_revive_an_ended_session_by_a_restart) {
   const SessionId a = session("a");
   define(a);
-  on().scheduler.run_for(test_ttl);
-  EXPECT_FALSE(record().session_alive) << "somebody may have acted on this answer";
+  EXPECT_TRUE(holder_ends(now() + on().ttl())) << "somebody may have acted on this answer";
   on().restart();
   EXPECT_FALSE(record().session_alive);
   EXPECT_TRUE(absl::IsNotFound(on().renew(a).status()));
@@ -180,7 +178,7 @@ TEST_P(EveryLeaseTable, lets_exactly_one_of_commit_and_reclaim_win) {
             ++answers;
           }));
     }
-    ASSERT_TRUE(on().scheduler.drive([&] { return answers == 2; }, on().threaded()));
+    ASSERT_TRUE(on().drive([&] { return answers == 2; }));
     EXPECT_NE(results[0].won, results[1].won);
     EXPECT_EQ(record().epoch, 2U);
     EXPECT_EQ(record().holder, results[0].won ? "b" : "a");
@@ -306,10 +304,11 @@ TEST_P(EveryLeaseTable, lets_a_replica_take_over_only_when_the_holders_session_h
   const SessionId c = session("c");
   define(a);
   lost(make(SwapKind::TAKEOVER, c, 1));
-  on().scheduler.run_for(test_ttl - tick);
+  const Instant ends = now() + on().ttl();
+  on().run_for(on().last_moment());
   ASSERT_TRUE(on().renew(c).ok());
   lost(make(SwapKind::TAKEOVER, c, 1));
-  on().scheduler.run_for(tick);
+  EXPECT_TRUE(holder_ends(ends));
   const SessionId b = session("b");
   lost(make(SwapKind::TAKEOVER, b, 1));  // not in sync, and no loss is allowed
   EXPECT_EQ(won(make(SwapKind::TAKEOVER, c, 1)).record->holder, "c");
@@ -321,16 +320,16 @@ TEST_P(EveryLeaseTable, protects_an_heir_whose_session_lives) {
   const SessionId b = session("b");
   const SessionId c = session("c");
   define(a, "b");
-  on().scheduler.run_for(absl::Seconds(5));
+  const Instant opened = now();
+  on().run_for(on().last_moment());
+  const Instant renewed = now();
   ASSERT_TRUE(on().renew(b).ok());
   ASSERT_TRUE(on().renew(c).ok());
-  on().scheduler.run_for(absl::Seconds(5));
-  EXPECT_FALSE(record().session_alive);
+  EXPECT_TRUE(holder_ends(opened + on().ttl()));
   EXPECT_TRUE(record().heir_alive);
   lost(make(SwapKind::TAKEOVER, c, 1));
   ASSERT_TRUE(on().renew(c).ok());
-  on().scheduler.run_for(absl::Seconds(5));
-  EXPECT_FALSE(record().heir_alive);
+  EXPECT_TRUE(heir_ends(renewed + on().ttl()));
   EXPECT_EQ(won(make(SwapKind::TAKEOVER, c, 1)).record->holder, "c");
 }
 

@@ -1,0 +1,156 @@
+// The sessions of an EtcdLeaseTable.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "storage/etcd/etcd_lease_table.h"
+#include "storage/etcd/session_id.h"
+
+namespace supercloud {
+namespace {
+
+constexpr int session_attempts_max = 5;  // while the session comes, goes, or changes its leader
+
+absl::Status session_over(const SessionId& session) {
+  return absl::NotFoundError(absl::StrCat("session ", session, " has ended; open a new one"));
+}
+
+}  // namespace
+
+// ---- opening -------------------------------------------------------------------------------------------------------
+
+struct EtcdLeaseTable::Opening {
+  OpenSession request;
+  Reply<Session> reply;
+  etcd::LeaseAnswer granted;  // id 0: none yet
+  int attempts = 0;
+};
+
+void EtcdLeaseTable::open_session(OpenSession request, Reply<Session> reply) {
+  if (const absl::Status good = validate(request); !good.ok()) return reply(good);
+  auto opening = std::make_shared<Opening>();
+  opening->request = std::move(request);
+  opening->reply = std::move(reply);
+  look_before_opening(std::move(opening));
+}
+
+void EtcdLeaseTable::look_before_opening(std::shared_ptr<Opening> opening) {
+  if (++opening->attempts > session_attempts_max)
+    return opening->reply(absl::UnavailableError(
+        absl::StrCat("the session of ", opening->request.node, " comes and goes; ask again")));
+  client_.range(
+      {.key = session_key(opening->request.node)}, opening->reply.deadline(),
+      [this, opening](absl::StatusOr<etcd::RangeAnswer> answer) mutable {
+        if (!answer.ok()) return opening->reply(answer.status());
+        const absl::StatusOr<Seen> known = read_session(opening->request.node, answer->found);
+        if (!known.ok()) return opening->reply(known.status());
+        if (known->session.id.empty()) return grant(std::move(opening));
+        // The answer to its making was lost.
+        if (known->lease == opening->granted.id)
+          return opening->reply(
+              Session{.id = known->session.id, .ttl = absl::Seconds(opening->granted.ttl_seconds)});
+        go_on(std::move(opening), *known);
+      });
+}
+
+// There is one already.
+void EtcdLeaseTable::go_on(std::shared_ptr<Opening> opening, const Seen& known) {
+  if (known.session.identity != opening->request.identity)
+    return opening->reply(absl::AlreadyExistsError(absl::StrCat(
+        "another node named '", opening->request.node,
+        "' is alive, with another data directory; give this one another name, or wait ",
+        absl::FormatDuration(options_.ttl), " after stopping that one")));
+  renew_lease(known.session, known.lease, session_attempts_max, opening->reply.deadline(),
+              [this, opening, id = known.session.id](absl::StatusOr<Duration> ttl) mutable {
+                if (absl::IsNotFound(ttl.status())) return look_before_opening(std::move(opening));
+                if (!ttl.ok()) return opening->reply(ttl.status());
+                opening->reply(Session{.id = std::move(id), .ttl = *ttl, .went_on = true});
+              });
+}
+
+void EtcdLeaseTable::grant(std::shared_ptr<Opening> opening) {
+  if (opening->granted.id != 0) return put_session(std::move(opening));
+  const std::int64_t seconds = absl::ToInt64Seconds(absl::Ceil(options_.ttl, absl::Seconds(1)));
+  client_.grant(seconds, opening->reply.deadline(),
+                [this, opening](absl::StatusOr<etcd::LeaseAnswer> granted) mutable {
+                  if (!granted.ok()) return opening->reply(granted.status());
+                  opening->granted = *granted;
+                  put_session(std::move(opening));
+                });
+}
+
+void EtcdLeaseTable::put_session(std::shared_ptr<Opening> opening) {
+  const OpenSession& request = opening->request;
+  const StoredSession session{etcd::session_id(request.node, opening->granted.id), request.node,
+                              request.identity};
+  etcd::Txn txn;
+  txn.compares = {{session_key(request.node), etcd::Compare::What::created, 0}};
+  txn.puts = {{session_key(request.node), encode_stored_session(session), opening->granted.id}};
+  client_.txn(txn, etcd::Repeat::never, opening->reply.deadline(),
+              [this, opening, id = session.id](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
+                // The lease may have ended before it was used.
+                if (absl::IsNotFound(answer.status())) opening->granted = {};
+                // Somebody was faster: this same call, perhaps, sent twice by a connection that broke.
+                if (absl::IsNotFound(answer.status()) || (answer.ok() && !answer->succeeded))
+                  return look_before_opening(std::move(opening));
+                if (!answer.ok()) return opening->reply(answer.status());
+                opening->reply(Session{.id = std::move(id),
+                                       .ttl = absl::Seconds(opening->granted.ttl_seconds)});
+              });
+}
+
+// ---- renewing and ending -------------------------------------------------------------------------------------------
+
+void EtcdLeaseTable::renew(SessionId session, Reply<Done> reply) {
+  const std::optional<std::int64_t> lease = etcd::lease_of_session(session);
+  if (!lease) return reply(session_over(session));
+  const Instant deadline = reply.deadline();
+  const std::string node = etcd::node_of_session(session);
+  renew_lease({std::move(session), node, ""}, *lease, session_attempts_max, deadline,
+              [reply = std::move(reply)](absl::StatusOr<Duration> ttl) mutable {
+                reply(ttl.ok() ? absl::StatusOr<Done>(Done{}) : ttl.status());
+              });
+}
+
+// A leader that was frozen, or cut off, renews until it learns that it was deposed, and its successor ends what it renewed. So a renewal
+// counts once a linearizable read at the same member has shown that the leader of before it was still the leader after it: a member has one
+// leader per term, and answers a renewal with the term of before (etcd's issue 15247).
+void EtcdLeaseTable::renew_lease(StoredSession session, std::int64_t lease, int attempts,
+                                 Instant deadline, Then<Duration> then) {
+  client_.keepalive(
+      lease, deadline,
+      [=, this, session = std::move(session),
+       then = std::move(then)](absl::StatusOr<etcd::LeaseAnswer> renewed) mutable {
+        if (!renewed.ok()) return std::move(then)(renewed.status());
+        if (renewed->ttl_seconds <= 0) return std::move(then)(session_over(session.id));
+        const std::string key = session_key(session.node);
+        client_.range(
+            {.key = key}, deadline,
+            [=, this, session = std::move(session), then = std::move(then),
+             renewed = *renewed](absl::StatusOr<etcd::RangeAnswer> read) mutable {
+              if (!read.ok()) return std::move(then)(read.status());
+              if (read->found.empty() || read->found.front().lease != lease)
+                return std::move(then)(session_over(session.id));
+              if (read->header.term == renewed.header.term &&
+                  read->header.member == renewed.header.member)
+                return std::move(then)(absl::Seconds(renewed.ttl_seconds));
+              if (attempts <= 1)
+                return std::move(then)(absl::UnavailableError("etcd's leaders change too fast"));
+              renew_lease(std::move(session), lease, attempts - 1, deadline, std::move(then));
+            });
+      });
+}
+
+void EtcdLeaseTable::end_session(SessionId session, Reply<Done> reply) {
+  const std::optional<std::int64_t> lease = etcd::lease_of_session(session);
+  if (!lease) return reply(Done{});  // never was one
+  const Instant deadline = reply.deadline();
+  client_.revoke(*lease, deadline,
+                 [reply = std::move(reply)](absl::StatusOr<etcd::Header> ended) mutable {
+                   // Of one that is over already the caller has what it wants.
+                   if (ended.ok() || absl::IsNotFound(ended.status())) return reply(Done{});
+                   reply(ended.status());
+                 });
+}
+
+}  // namespace supercloud
