@@ -30,15 +30,17 @@ bool is_compacted(const absl::Status& status) { return absl::IsOutOfRange(status
 }  // namespace
 
 EtcdLeaseTable::EtcdLeaseTable(Scheduler& scheduler, std::unique_ptr<HttpClient> http,
-                               etcd::ClientOptions client, EtcdLeaseTableOptions options)
-    : options_(std::move(options)), client_(scheduler, std::move(http), std::move(client)) {}
+                               etcd::ClientOptions client, std::string prefix, Duration ttl)
+    : prefix_(std::move(prefix)),
+      ttl_(ttl),
+      client_(scheduler, std::move(http), std::move(client)) {}
 
 std::string EtcdLeaseTable::session_key(const std::string& node) const {
-  return absl::StrCat(options_.prefix, "session/", node);
+  return absl::StrCat(prefix_, "session/", node);
 }
 
 std::string EtcdLeaseTable::lease_key(const std::string& key) const {
-  return absl::StrCat(options_.prefix, "lease/", key);
+  return absl::StrCat(prefix_, "lease/", key);
 }
 
 absl::StatusOr<EtcdLeaseTable::Seen> EtcdLeaseTable::read_session(
@@ -68,8 +70,8 @@ void EtcdLeaseTable::look(std::shared_ptr<Looking> looking) {
   looking->view = View{};
   etcd::Txn txn;
   txn.reads = {{.key = lease_key(looking->key)},
-               {.key = options_.prefix + "epochs_removed"},
-               {.key = absl::StrCat(options_.prefix, "claim/", looking->claim)}};
+               {.key = prefix_ + "epochs_removed"},
+               {.key = absl::StrCat(prefix_, "claim/", looking->claim)}};
   client_.txn(
       txn, etcd::Repeat::rounds, looking->deadline,
       [this, looking](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
@@ -238,8 +240,8 @@ void EtcdLeaseTable::apply(std::shared_ptr<Swapping> swapping, std::optional<Sto
   const View& view = swapping->view;
   const std::string& key = swapping->swap.key;
   const std::string claim = after ? after->record.claim : view.lease->record.claim;
-  const std::string removed_key = options_.prefix + "epochs_removed";
-  const std::string claim_key = absl::StrCat(options_.prefix, "claim/", claim);
+  const std::string removed_key = prefix_ + "epochs_removed";
+  const std::string claim_key = absl::StrCat(prefix_, "claim/", claim);
   using What = etcd::Compare::What;
   etcd::Txn txn;
   txn.compares.push_back({lease_key(key), What::modified, view.lease_revision});
@@ -358,17 +360,18 @@ void EtcdLeaseTable::list_sessions(std::shared_ptr<Listing> listing, std::string
                 });
 }
 
-std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config) {
+std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config,
+                                                  Duration ttl) {
   CurlHttpOptions http;
   http.answer_bytes_max = 8 << 20;
   http.requests_max = 256;
   http.connect_deadline = absl::Seconds(1);
-  http.ca_file = config.ca;
-  http.certificate_file = config.certificate;
-  http.key_file = config.key;
+  http.ca_file = std::move(config.ca);
+  http.certificate_file = std::move(config.certificate);
+  http.key_file = std::move(config.key);
   return std::make_unique<EtcdLeaseTable>(
       loop, std::make_unique<CurlHttp>(loop, std::move(http)),
-      etcd::ClientOptions{.endpoints = std::move(config.endpoints)}, std::move(config.table));
+      etcd::ClientOptions{.endpoints = std::move(config.endpoints)}, std::move(config.prefix), ttl);
 }
 
 }  // namespace supercloud

@@ -24,21 +24,17 @@
 #include "core/event_loop.h"
 #include "core/lease_table.h"
 #include "storage/etcd/client.h"
+#include "storage/etcd/etcd_config.h"
 #include "storage/lease_codec.h"
 
 namespace supercloud {
-
-struct EtcdLeaseTableOptions {
-  std::string prefix = "/supercloud/";  // of all keys; ends with "/"
-  Duration ttl = absl::Seconds(10);     // etcd has whole seconds, and a least of its own
-};
 
 // Thread-bound to the scheduler. Renewals, readings and listings ask again until their deadline; a swap is sent once, as soon as what it rests
 // on was read. A listing is as of one moment. Calls that are unanswered when it is destroyed stay so.
 class EtcdLeaseTable final : public LeaseTable {
  public:
   EtcdLeaseTable(Scheduler& scheduler, std::unique_ptr<HttpClient> http, etcd::ClientOptions client,
-                 EtcdLeaseTableOptions options);
+                 std::string prefix, Duration ttl);
 
   void open_session(OpenSession request, Reply<Session> reply) override;
   void renew(SessionId session, Reply<Done> reply) override;
@@ -97,19 +93,14 @@ class EtcdLeaseTable final : public LeaseTable {
   absl::StatusOr<Seen> read_session(const std::string& node,
                                     const std::vector<etcd::KeyValue>& found) const;
 
-  const EtcdLeaseTableOptions options_;
+  const std::string prefix_;  // of all keys; ends with "/"
+  const Duration ttl_;        // etcd has whole seconds, and a least of its own
   // Of records that were looked at last: what a swap is judged by first, as its transaction finds out whether it still holds.
   std::map<std::string, View> views_;
   etcd::Client client_;
 };
 
-struct EtcdConfig {
-  std::vector<std::string> endpoints;  // "https://address:2379"; http on this machine only
-  std::string ca, certificate, key;    // PEM files; empty: the system's, and none
-  EtcdLeaseTableOptions table;
-};
-
 // As `config` says; nothing is asked yet.
-std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config);
+std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config, Duration ttl);
 
 }  // namespace supercloud

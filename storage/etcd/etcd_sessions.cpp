@@ -59,7 +59,7 @@ void EtcdLeaseTable::go_on(std::shared_ptr<Opening> opening, const Seen& known) 
     return opening->reply(absl::AlreadyExistsError(absl::StrCat(
         "another node named '", opening->request.node,
         "' is alive, with another data directory; give this one another name, or wait ",
-        absl::FormatDuration(options_.ttl), " after stopping that one")));
+        absl::FormatDuration(ttl_), " after stopping that one")));
   renew_lease(known.session, known.lease, session_attempts_max, opening->reply.deadline(),
               [this, opening, id = known.session.id](absl::StatusOr<Duration> ttl) mutable {
                 if (absl::IsNotFound(ttl.status())) return look_before_opening(std::move(opening));
@@ -70,7 +70,7 @@ void EtcdLeaseTable::go_on(std::shared_ptr<Opening> opening, const Seen& known) 
 
 void EtcdLeaseTable::grant(std::shared_ptr<Opening> opening) {
   if (opening->granted.id != 0) return put_session(std::move(opening));
-  const std::int64_t seconds = absl::ToInt64Seconds(absl::Ceil(options_.ttl, absl::Seconds(1)));
+  const std::int64_t seconds = absl::ToInt64Seconds(absl::Ceil(ttl_, absl::Seconds(1)));
   client_.grant(seconds, opening->reply.deadline(),
                 [this, opening](absl::StatusOr<etcd::LeaseAnswer> granted) mutable {
                   if (!granted.ok()) return opening->reply(granted.status());
@@ -112,9 +112,9 @@ void EtcdLeaseTable::renew(SessionId session, Reply<Done> reply) {
               });
 }
 
-// A leader that was frozen, or cut off, renews until it learns that it was deposed, and its successor ends what it renewed. So a renewal
-// counts once a linearizable read at the same member has shown that the leader of before it was still the leader after it: a member has one
-// leader per term, and answers a renewal with the term of before (etcd's issue 15247).
+// A leader that was frozen, or whose disk hangs, may renew what its successor ends, until it learns that it was deposed (etcd's issue 15247).
+// So a renewal counts once a linearizable read at the same member has shown that the leader of before it was still the leader after it: a term
+// has one leader, and the term in the answer to a renewal is that of before.
 void EtcdLeaseTable::renew_lease(StoredSession session, std::int64_t lease, int attempts,
                                  Instant deadline, Then<Duration> then) {
   client_.keepalive(

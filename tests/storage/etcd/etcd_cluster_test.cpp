@@ -53,7 +53,7 @@ TEST_F(EtcdCluster, goes_on_through_other_members_when_any_is_killed) {
   }
 }
 
-// It leads still as far as it knows, and says yes to renewals of what its successor has ended.
+// As far as it knows it leads still, and what its successor has ended lives.
 TEST_F(EtcdCluster, a_leader_that_was_frozen_renews_no_session_that_others_have_ended) {
   const std::size_t frozen = leader(0);
   ASSERT_LT(frozen, members.size());

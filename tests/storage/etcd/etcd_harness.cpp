@@ -25,9 +25,8 @@ std::string new_prefix() {
 EtcdLeaseHarness::EtcdLeaseHarness(EtcdServer& server, std::string prefix) : server_(server) {
   EtcdConfig config;
   config.endpoints = {server.endpoint()};
-  config.table.prefix = std::move(prefix);
-  config.table.ttl = ttl();
-  table_ = make_etcd_lease_table(loop, std::move(config));
+  config.prefix = std::move(prefix);
+  table_ = make_etcd_lease_table(loop, std::move(config), ttl());
 }
 
 void EtcdLeaseHarness::restart() {

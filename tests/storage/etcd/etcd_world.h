@@ -29,8 +29,7 @@ class EtcdWorld : public testing::Test {
                                     Duration ttl = absl::Seconds(3)) {
     EtcdConfig config;
     config.endpoints = std::move(endpoints);
-    config.table.ttl = ttl;
-    return make_etcd_lease_table(loop, std::move(config));
+    return make_etcd_lease_table(loop, std::move(config), ttl);
   }
 
   Instant in(Duration span) { return loop.clock().now() + span; }

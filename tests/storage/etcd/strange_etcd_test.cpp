@@ -1,0 +1,164 @@
+// Something answers where etcd should, and not as etcd does; or as an etcd that is in trouble.
+#include "absl/strings/escaping.h"
+#include "storage/etcd/wire.h"
+#include "storage/lease_codec.h"
+#include "tests/core/http/http_server.h"
+#include "tests/storage/etcd/etcd_world.h"
+
+namespace supercloud {
+namespace {
+
+constexpr const char* header =
+    R"("header":{"cluster_id":"7","member_id":"8","revision":"9","raft_term":"2"})";
+
+std::string base64(const std::string& bytes) { return absl::Base64Escape(bytes); }
+
+class StrangeEtcd : public EtcdWorld {
+ protected:
+  void SetUp() override {}  // needs no etcd
+  // Shorter than the pause before it is asked again.
+  static constexpr Duration once = absl::Milliseconds(190);
+
+  std::string row(const std::string& key_of_etcd, const std::string& value,
+                  const std::string& lease = "0") const {
+    return absl::StrCat(R"({"key":")", base64(key_of_etcd), R"(","value":")", base64(value),
+                        R"(","create_revision":"4","mod_revision":"5","lease":")", lease, "\"}");
+  }
+  // A reading transaction's.
+  static std::string reads(const std::vector<std::string>& rows) {
+    std::string responses;
+    for (const std::string& found : rows)
+      absl::StrAppend(&responses, responses.empty() ? "" : ",", R"({"response_range":{"kvs":[)",
+                      found, "]}}");
+    return http_answer(
+        200, absl::StrCat("{", header, R"(,"succeeded":true,"responses":[)", responses, "]}"));
+  }
+  std::string lease_key() const { return "/supercloud/lease/" + key; }
+  std::string record() const {
+    return encode_stored_lease({{.key = key, .holder = "a", .session = "a:1", .epoch = 1}, "x"});
+  }
+
+  HttpServer server{loop};
+  std::unique_ptr<LeaseTable> nodes = table({"http://" + server.host()});
+};
+
+TEST_F(StrangeEtcd, whatever_is_no_answer_of_etcds_is_told_with_its_place_and_believed_in_nothing) {
+  for (const std::string& answer :
+       {http_answer(200, ""), http_answer(200, "no JSON"), http_answer(200, "[]"),
+        http_answer(200, "{}"), http_answer(200, "null"), http_answer(404, "Not Found"),
+        http_answer(500, "<html>no</html>"), http_answer(204, ""),
+        http_answer(301, "", "Location: http://127.0.0.1:1/\r\n"),
+        http_answer(200, absl::StrCat("{", header, R"(,"succeeded":1})")),
+        http_answer(200, R"({"header":{"revision":"-1"}})"),
+        http_answer(200, R"({"header":{"revision":9}})"),
+        http_answer(200, absl::StrCat("{", header, R"(,"succeeded":true,"responses":{}})")),
+        reads({R"({"key":"?"})", "", ""}),
+        reads({R"({"key":"YQ==","create_revision":"x"})", "", ""}),
+        reads({R"({"key":"YQ=="})", "", ""}), reads({"7", "", ""}), reads({""}),
+        http_answer(200, std::string(9 << 20, ' '))}) {
+    server.answer(answer);
+    const absl::StatusOr<LeaseRecord> told = read(*nodes, once);
+    ASSERT_FALSE(told.ok()) << answer;
+    EXPECT_FALSE(absl::IsNotFound(told.status())) << answer << told.status();
+  }
+  server.answer(http_answer(200, "no JSON"));
+  const absl::Status told = read(*nodes, once).status();
+  EXPECT_TRUE(absl::IsUnavailable(told)) << told;
+  EXPECT_NE(told.message().find(server.host()), std::string::npos) << told;
+  EXPECT_NE(told.message().find("is this etcd, 3.4 or later"), std::string::npos) << told;
+}
+
+TEST_F(StrangeEtcd, half_an_answer_is_none) {
+  const std::string whole = reads({"", "", ""});
+  for (const std::size_t bytes :
+       {std::size_t{0}, std::size_t{9}, whole.size() / 2, whole.size() - 1}) {
+    server.answer_and_close(whole.substr(0, bytes));
+    const absl::StatusOr<LeaseRecord> told = read(*nodes, once);
+    EXPECT_TRUE(absl::IsUnavailable(told.status()) || absl::IsDeadlineExceeded(told.status()))
+        << bytes << " bytes: " << told.status();
+  }
+  server.answer(whole);
+  EXPECT_TRUE(absl::IsNotFound(read(*nodes, once).status())) << "all of it says there is no record";
+}
+
+TEST_F(StrangeEtcd, what_stands_in_its_keys_and_is_none_of_ours_is_named) {
+  const std::string session_key = "/supercloud/session/a";
+  const std::string session = encode_stored_session({"a:1", "a", "disk"});
+  const std::vector<std::vector<std::string>> strange = {
+      {reads({row(lease_key(), "no record"), "", ""})},
+      {reads({row(lease_key(), encode_stored_lease({{.key = "vm/main/other", .holder = "a"}, ""})),
+              "", ""})},
+      {reads({"", row("/supercloud/epochs_removed", "many"), ""})},
+      {reads({row(lease_key(), record()), "", ""}), reads({row(session_key, "no session", "1")})},
+      {reads({row(lease_key(), record()), "", ""}), reads({row(session_key, session, "0")})},
+      {reads({row(lease_key(), record()), "", ""}),
+       reads({row(session_key, encode_stored_session({"b:1", "b", "disk"}), "1")})}};
+  for (const std::vector<std::string>& answers : strange) {
+    for (const std::string& answer : answers) server.answer(answer);
+    const absl::Status told = read(*nodes, once).status();
+    EXPECT_TRUE(absl::IsDataLoss(told)) << told;
+    EXPECT_NE(told.message().find("/supercloud/"), std::string::npos) << told;
+    EXPECT_NE(told.message().find("a prefix of its own"), std::string::npos) << told;
+  }
+  server.answer(reads({row(lease_key(), record()), "", ""}));
+  server.answer(reads({row(session_key, session, "1")}));
+  EXPECT_EQ(read(*nodes, once)->holder, "a");
+}
+
+TEST_F(StrangeEtcd, what_etcd_says_of_its_troubles_is_told_with_the_cure) {
+  const auto said = [&](int code, const std::string& text) {
+    server.answer(http_answer(503, absl::StrCat(R"({"error":")", text, R"(","message":")", text,
+                                                R"(","code":)", code, "}")));
+    return read(*nodes, once).status();
+  };
+  const absl::Status full = said(8, "etcdserver: mvcc: database space exceeded");
+  EXPECT_TRUE(absl::IsResourceExhausted(full)) << full;
+  EXPECT_NE(full.message().find("--quota-backend-bytes"), std::string::npos);
+  for (const auto& [code, text] : {std::pair(16, "etcdserver: invalid auth token"),
+                                   std::pair(7, "etcdserver: permission denied"),
+                                   std::pair(3, "etcdserver: user name is empty")}) {
+    const absl::Status denied = said(code, text);
+    EXPECT_TRUE(absl::IsPermissionDenied(denied)) << denied;
+    EXPECT_NE(denied.message().find("certificates"), std::string::npos);
+  }
+  EXPECT_TRUE(absl::IsUnavailable(said(14, "etcdserver: no leader")));
+}
+
+TEST_F(StrangeEtcd, a_swap_whose_answer_is_strange_may_have_taken_effect) {
+  const std::string session = encode_stored_session({"a:0000000000000001", "a", "disk"});
+  server.answer(reads({"", "", ""}));
+  server.answer(reads({row("/supercloud/session/a", session, "1")}));
+  server.answer(http_answer(200, "no JSON"));
+  const absl::Status told =
+      swap(*nodes, make(SwapKind::DEFINE, "a:0000000000000001", 0), absl::Seconds(5)).status();
+  EXPECT_TRUE(absl::IsUnavailable(told)) << told;
+  EXPECT_NE(told.message().find("whether it took effect is not known"), std::string::npos) << told;
+  EXPECT_EQ(server.seen().size(), 3U) << "it is sent once";
+}
+
+TEST_F(StrangeEtcd, a_renewal_counts_only_if_its_leader_was_still_the_leader_after_it) {
+  const SessionId id = "a:0000000000000001";
+  const std::string session =
+      row("/supercloud/session/a", encode_stored_session({id, "a", "disk"}), "1");
+  const auto answers = [&](const std::string& term_before, const std::string& term_after) {
+    const auto in_term = [](const std::string& term) {
+      return absl::StrCat(R"("header":{"member_id":"8","revision":"9","raft_term":")", term, "\"}");
+    };
+    server.answer(http_answer(
+        200, absl::StrCat(R"({"result":{)", in_term(term_before), R"(,"ID":"1","TTL":"3"}})")));
+    server.answer(
+        http_answer(200, absl::StrCat("{", in_term(term_after), R"(,"kvs":[)", session, "]}")));
+  };
+  answers("2", "2");
+  EXPECT_TRUE(renew(*nodes, id).ok());
+  EXPECT_EQ(server.seen().size(), 2U);
+  answers("2", "3");
+  answers("3", "3");
+  EXPECT_TRUE(renew(*nodes, id).ok());
+  EXPECT_EQ(server.seen().size(), 6U) << "it is sent again where the leader has changed";
+  for (int i = 0; i < 10; ++i) answers(absl::StrCat(i), absl::StrCat(i + 1));
+  EXPECT_TRUE(absl::IsUnavailable(renew(*nodes, id)));
+}
+
+}  // namespace
+}  // namespace supercloud
