@@ -33,6 +33,10 @@ MachineFacts::Cluster look_at_cluster(const Program& program) {
     cluster.problem = std::string(client.status().message());
     return cluster;
   }
+  if (target->site.empty()) {
+    cluster.leases_on_etcd = true;
+    return cluster;
+  }
   const auto request = Message<schema::Request>::build(
       [](schema::Request::Builder builder) { builder.initListLeases().setPrefix(vm_keys); });
   const auto answer = (*client)->ask({target->site, "lease"}, request, table_deadline);

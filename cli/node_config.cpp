@@ -13,6 +13,7 @@
 #include "actors/spot/price_names.h"
 #include "actors/spot/price_text.h"
 #include "bus/membership.h"
+#include "cli/etcd_keys.h"
 #include "cli/retention_keys.h"
 #include "cli/run_directory.h"
 #include "cli/toml_table.h"
@@ -322,7 +323,6 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   check_token(file, "name", config.name);
   config.cluster = file.required_text("cluster");
   config.site = file.text("site", config.name);
-  if (file.has("site")) check_token(file, "site", config.site);
   config.directory = file.text("directory", (state_root() / config.cluster).string());
   config.seeds = file.texts("seeds");
   read_bus(file, name, config);
@@ -333,6 +333,15 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
   config.fence.fence_after = lease.duration("fence_after", config.fence.fence_after);
   if (const absl::Status valid = config.fence.validate(); !valid.ok())
     file.complain("lease", std::string(valid.message()));
+  if (lease.has("etcd")) {
+    TomlTable etcd = lease.table("etcd");
+    config.etcd = read_etcd(etcd, name, config.cluster);
+    if (file.has("site"))
+      file.complain("site", "keeps no leases where etcd does: remove it, or [lease.etcd]");
+    config.site.clear();
+  } else if (file.has("site")) {
+    check_token(file, "site", config.site);
+  }
   TomlTable log = file.table("log");
   config.retention = read_retention(log);
   TomlTable moves = file.table("moves");
@@ -361,7 +370,7 @@ absl::StatusOr<NodeConfig> parse_node_config(std::string_view content, const std
     if (config.market && config.account->live) check_live_clock(file, config.market->clock);
   }
   if (file.has("policies")) read_policies(file, name, config);
-  if (!config.hosts_leases() && config.seeds.empty())
+  if (!config.etcd && !config.hosts_leases() && config.seeds.empty())
     file.complain("seeds", absl::StrCat("is missing: name the request endpoint of ", config.site,
                                         ", or of another node that runs"));
   if (const absl::Status status = file.status(); !status.ok()) return status;
@@ -380,7 +389,7 @@ absl::StatusOr<NodeConfig> read_node_config(const std::string& path) {
 std::string to_toml(const NodeConfig& config) {
   std::string toml =
       absl::StrCat("name = ", toml_text(config.name), "\ncluster = ", toml_text(config.cluster),
-                   "\nsite = ", toml_text(config.site),
+                   config.etcd ? "" : "\nsite = " + toml_text(config.site),
                    "\ndirectory = ", toml_text(config.directory.string()), "\n");
   absl::StrAppend(&toml, "seeds = ", toml_texts(config.seeds),
                   "\n\n[bus]\npublish = ", toml_text(config.publish_endpoint),
@@ -389,8 +398,9 @@ std::string to_toml(const NodeConfig& config) {
     absl::StrAppend(&toml, "key = ", toml_text(config.key), "\ntrust = ", toml_text(config.trust),
                     "\n");
   absl::StrAppend(&toml, "\n[lease]\nttl = ", span(config.fence.ttl),
-                  "\nfence_after = ", span(config.fence.fence_after),
-                  "\n\n[moves]\nper_day = ", config.moves.per_day,
+                  "\nfence_after = ", span(config.fence.fence_after), "\n");
+  if (config.etcd) absl::StrAppend(&toml, "\n[lease.etcd]\n", to_toml(*config.etcd));
+  absl::StrAppend(&toml, "\n[moves]\nper_day = ", config.moves.per_day,
                   "\nat_once = ", config.moves.at_once,
                   "\negress_per_gib = ", toml_price(config.moves.egress_per_gib), "\n");
   if (!config.retention.keeps_all()) absl::StrAppend(&toml, "\n[log]\n", to_toml(config.retention));

@@ -20,6 +20,7 @@
 #include "core/schema/event.capnp.h"
 #include "core/time.h"
 #include "hypercall/keeper.h"
+#include "storage/etcd/etcd_config.h"
 #include "storage/retention.h"
 
 namespace supercloud {
@@ -96,7 +97,8 @@ struct XenConfig {
 struct NodeConfig {
   std::string name;
   std::string cluster;
-  std::string site;                 // the node that hosts the lease table
+  std::string site;  // the node that hosts the lease table; empty: etcd has it
+  std::optional<EtcdConfig> etcd;
   std::filesystem::path directory;  // of the run; the node's own folder is below it
   std::string publish_endpoint, request_endpoint, link_endpoint;
   std::string key, trust;  // files; both or none: then the bus is ipc alone

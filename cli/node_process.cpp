@@ -14,6 +14,7 @@
 #include "actors/spot/price_files.h"
 #include "bus/checkpoint.h"
 #include "bus/zmq_bus.h"
+#include "cli/etcd_keys.h"
 #include "cli/machine/node_machine.h"
 #include "cli/retention_keys.h"
 #include "cli/run_directory.h"
@@ -22,6 +23,7 @@
 #include "core/text.h"
 #include "hypercall/xen/control.h"
 #include "hypercall/xen/store_client.h"
+#include "storage/etcd/etcd_lease_table.h"
 #include "storage/lease_site.h"
 #include "storage/remote_lease_table.h"
 #include "storage/rocks_event_log.h"
@@ -127,6 +129,7 @@ struct NodeProcess::Parts {
 
   NodeSession session;
   bool session_noted = false;
+  bool session_failed = false;              // and the user was told
   std::unique_ptr<Node> node;               // first to go
   std::unique_ptr<TrustWatch> trust_watch;  // null: the bus has no keys
   TimerId watch = 0;
@@ -201,7 +204,10 @@ absl::Status NodeProcess::Parts::open() {
   if (!made.ok()) return made.status();
   bus = *std::move(made);
 
-  if (config.hosts_leases()) {
+  if (config.etcd) {
+    if (const absl::Status readable = check_readable(*config.etcd); !readable.ok()) return readable;
+    leases = make_etcd_lease_table(loop, *config.etcd, config.fence.ttl);
+  } else if (config.hosts_leases()) {
     RocksLeaseTableOptions table;
     table.path = (config.folder() / "leases").string();
     table.cluster = config.cluster;
@@ -387,6 +393,13 @@ void NodeProcess::Parts::had_session() {
 
 void NodeProcess::Parts::watch_session() {
   if (!session.refused().ok()) return fail(session.refused());
+  // Once for each time that it is out of reach.
+  const bool failed = !session.failed().ok();
+  if (failed != std::exchange(session_failed, failed))
+    std::cerr << (failed ? absl::StrCat("the lease table does not answer: ",
+                                        session.failed().message())
+                         : "the lease table answers again")
+              << std::endl;
   watch = loop.at(loop.clock().now() + session_interval, [this] { watch_session(); });
 }
 

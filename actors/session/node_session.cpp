@@ -10,6 +10,7 @@ std::optional<SessionId> NodeSession::current() const {
 }
 
 void NodeSession::confirm(SessionId id, Instant sent_at) {
+  failed_ = absl::OkStatus();
   const Instant deadline = policy_.fence_deadline(sent_at);
   // Answers may come out of order; the latest sending counts.
   if (id == id_ && deadline <= deadline_) return;
@@ -41,6 +42,7 @@ void SessionActor::open() {
       {.node = context_.node(), .identity = options_.identity},
       context_.reply<Session>(session_.policy().ttl, [this](absl::StatusOr<Session> opened) {
         if (!opened.ok()) {
+          session_.fail(opened.status());
           if (absl::IsAlreadyExists(opened.status())) session_.refuse(opened.status());
           context_.after(options_.renew_interval, [this] { open(); });
           return;
@@ -90,6 +92,8 @@ void SessionActor::renewed_at(const absl::Status& renewed, Instant sent_at) {
   } else if (renewed.ok()) {
     session_.confirm(renewing_, sent_at);
     arm_guests();
+  } else {
+    session_.fail(renewed);
   }
 }
 

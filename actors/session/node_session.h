@@ -30,10 +30,13 @@ class NodeSession final : public SessionView {
   const FencePolicy& policy() const { return policy_; }
   // Why the table refuses this node a session for good (another one lives under its name); OK otherwise.
   const absl::Status& refused() const { return refused_; }
+  // Why the last call of the session was not answered; OK once one was.
+  const absl::Status& failed() const { return failed_; }
 
   void confirm(SessionId id, Instant sent_at);
   void end();
   void refuse(absl::Status why) { refused_ = std::move(why); }
+  void fail(absl::Status why) { failed_ = std::move(why); }
 
   // Whether a session was ever confirmed in this process's life: a reboot is told of once.
   bool ever_confirmed() const { return ever_confirmed_; }
@@ -47,6 +50,7 @@ class NodeSession final : public SessionView {
   SessionId id_;
   Instant deadline_{};
   absl::Status refused_;
+  absl::Status failed_;
   bool ever_confirmed_ = false;
   std::function<void()> look_;
 };

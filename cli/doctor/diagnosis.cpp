@@ -238,7 +238,10 @@ Finding state(const MachineFacts& facts) {
 Finding cluster(const MachineFacts& facts) {
   Finding finding{
       .name = "cluster", .standing = Standing::missing, .found = "", .costs = "", .cure = ""};
-  if (facts.cluster.running && facts.cluster.table_answers) {
+  if (facts.cluster.leases_on_etcd) {
+    finding.standing = Standing::present;
+    finding.found = facts.cluster.name + " runs, its leases are on etcd, which its nodes speak to";
+  } else if (facts.cluster.running && facts.cluster.table_answers) {
     finding.standing = Standing::present;
     finding.found = facts.cluster.name + " runs, its lease table answers";
   } else if (facts.cluster.running) {

@@ -60,6 +60,7 @@ struct MachineFacts {
     std::string name;  // empty: none has run here
     bool running = false;
     bool table_answers = false;
+    bool leases_on_etcd = false;
     std::string problem;  // with several that run, or one that cannot be asked
   } cluster;
 };
