@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The XenStore's daemon, and what it takes for a hypervisor.
-export SUPERCLOUD_XEN_PACKAGES=$PWD/build/packages SUPERCLOUD_XEN_STAND_IN=$PWD/build/tests/hypercall/xen/libxen_stand_in.so
+export SUPERCLOUD_ETCD=$PWD/build/packages/usr/bin/etcd SUPERCLOUD_XEN_PACKAGES=$PWD/build/packages SUPERCLOUD_XEN_STAND_IN=$PWD/build/tests/hypercall/xen/libxen_stand_in.so
 
 for program in build/bench/*_bench; do
   [[ -x $program ]] || { echo "bench: no benchmark yet"; exit 0; }

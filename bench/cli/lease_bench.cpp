@@ -1,14 +1,17 @@
-// What the choreography stands on besides durable events (bench/bus/bus_bars.cpp): a swap at the lease site.
+// What the choreography stands on besides durable events (bench/bus/bus_bars.cpp): a swap, at the lease site and on etcd.
 
 #include <benchmark/benchmark.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "bench/cli/cluster.h"
+#include "storage/etcd/etcd_lease_table.h"
 #include "storage/lease_codec.h"
 #include "storage/lease_site.h"
+#include "tests/storage/etcd/etcd_server.h"
 
 namespace supercloud {
 namespace {
@@ -68,6 +71,58 @@ void lease_swap_round_trip(benchmark::State& state) {
 }
 
 BENCHMARK(lease_swap_round_trip)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+// The same on an etcd of one member on this machine: one transaction, as the table remembers the record, synced and answered.
+void lease_swap_on_etcd(benchmark::State& state) {
+  EtcdServer server;
+  if (const absl::Status started = server.start(); !started.ok()) return skip(state, started);
+  EventLoop loop;
+  const auto table =
+      make_etcd_lease_table(loop, {.endpoints = {server.endpoint()}}, 3 * renew_interval);
+  const auto wait = [&]<class T>(absl::FunctionRef<void(Reply<T>)> call) {
+    std::optional<absl::StatusOr<T>> answer;
+    call(Reply<T>(loop.clock().now() + answer_deadline,
+                  [&](absl::StatusOr<T> with) { answer = std::move(with); }));
+    loop.run_until([&] { return answer.has_value(); }, 2 * answer_deadline);
+    return *std::move(answer);
+  };
+  const auto opened = wait.operator()<Session>(
+      [&](Reply<Session> reply) { table->open_session({"bench", "bench"}, std::move(reply)); });
+  if (!opened.ok()) return skip(state, opened.status());
+  Swap swap;
+  swap.key = "role/bench";
+  swap.session = opened->id;
+  const auto won = [&] {
+    swap.swap_id = absl::StrCat("bench-", swap.epoch);
+    const auto result = wait.operator()<SwapResult>(
+        [&](Reply<SwapResult> reply) { table->swap(swap, std::move(reply)); });
+    return result.ok() && result->won && result->record->epoch == ++swap.epoch;
+  };
+  bool good = won();
+  swap.kind = SwapKind::RESTART;
+  Instant renewed = loop.clock().now();
+  for (auto unused : state) {
+    (void)unused;
+    good = good && won();
+    if (!good) break;
+    if (loop.clock().now() - renewed < renew_interval) continue;
+    state.PauseTiming();
+    good = wait.operator()<Done>(
+                   [&](Reply<Done> reply) { table->renew(swap.session, std::move(reply)); })
+               .ok();
+    renewed = loop.clock().now();
+    state.ResumeTiming();
+  }
+  if (!good) state.SkipWithError("a swap was not won at the next epoch");
+}
+
+const bool on_etcd = [] {
+  if (EtcdServer::available())
+    benchmark::RegisterBenchmark("lease_swap_on_etcd", lease_swap_on_etcd)
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  return true;
+}();
 
 }  // namespace
 }  // namespace supercloud
