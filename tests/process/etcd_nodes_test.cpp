@@ -91,11 +91,16 @@ TEST_F(EtcdNodesTest, a_vm_moves_and_is_fenced_while_etcd_is_away_and_goes_on_wh
   EXPECT_THAT(run({"doctor"}).out, HasSubstr("etcd"));
   const std::uint64_t before = epoch();
 
+  const absl::Time killed = absl::Now();
   etcd_.kill();
-  EXPECT_TRUE(becomes("fenced on b")) << vm();
   EXPECT_TRUE(
       eventually([&] { return says(errors_["b"], "the lease table does not answer"); }, patience));
   EXPECT_TRUE(says(errors_["b"], etcd_.endpoint())) << output(errors_["b"]);
+  const Said meanwhile = run({"vm", "show", "web1"});
+  EXPECT_NE(meanwhile.code, 0) << meanwhile.out;
+  EXPECT_THAT(meanwhile.err, HasSubstr(etcd_.endpoint()));
+  // For longer than the TTL, 3 s.
+  EXPECT_TRUE(eventually([&] { return absl::Now() > killed + absl::Seconds(4); }, patience));
   ASSERT_TRUE(etcd_.start().ok());
   EXPECT_TRUE(becomes("running on b")) << vm();
   EXPECT_GT(epoch(), before) << "what was stopped runs again under another epoch only";
