@@ -79,9 +79,10 @@ class EtcdWorld : public testing::Test {
     SwapResult known;
     EXPECT_TRUE(eventually([&] {
       absl::StatusOr<SwapResult> result = swap(table, once, absl::Seconds(5));
-      if (result.ok()) known = *std::move(result);
-      unknown_outcomes += result.ok() ? 0 : 1;
-      return result.ok();
+      const bool is_known = result.ok();
+      if (is_known) known = *std::move(result);
+      unknown_outcomes += is_known ? 0 : 1;
+      return is_known;
     }));
     return known;
   }
