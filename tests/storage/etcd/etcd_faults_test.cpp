@@ -29,12 +29,15 @@ class EtcdFaults : public EtcdWorld {
     EXPECT_TRUE(swap(table, make(SwapKind::DEFINE, session->id, 0))->won);
     return session->id;
   }
-  // One new epoch after the other, while `trouble` happens at random moments; each is won once.
-  void win_epochs(LeaseTable& table, int epochs, Duration pause_max,
-                  absl::FunctionRef<void()> trouble) {
+  // One new epoch after the other, while `trouble` happens at random moments, until that was `enough`; each is won once.
+  void win_epochs(LeaseTable& table, Duration pause_max, absl::FunctionRef<void()> trouble,
+                  absl::FunctionRef<bool()> enough) {
     SessionId session = define(table, "a");
     std::mt19937 random(7);
-    for (Epoch epoch = 1; epoch <= static_cast<Epoch>(epochs); ++epoch) {
+    const Instant end = in(patience);
+    Epoch epoch = 1;
+    for (; !enough(); ++epoch) {
+      ASSERT_LT(loop.clock().now(), end) << "after " << epoch << " epochs";
       const TimerId timer =
           loop.at(in(absl::Microseconds(random() % absl::ToInt64Microseconds(pause_max))),
                   [&] { trouble(); });
@@ -53,6 +56,7 @@ class EtcdFaults : public EtcdWorld {
       EXPECT_EQ(result.record->swap_id, restart.swap_id);
       loop.cancel(timer);
     }
+    EXPECT_EQ(read(table)->epoch, epoch);
   }
 
   std::unique_ptr<EtcdServer> server;
@@ -62,20 +66,23 @@ class EtcdFaults : public EtcdWorld {
 
 TEST_F(EtcdFaults, killed_at_any_moment_it_does_each_swap_once) {
   const auto nodes = table({server->endpoint()});
-  win_epochs(*nodes, 30, absl::Milliseconds(8), [&] {
-    server->kill();
-    EXPECT_TRUE(server->launch().ok());
-  });
-  EXPECT_TRUE(server->wait_until_it_serves().ok());
-  EXPECT_EQ(read(*nodes)->epoch, 31U);
-  EXPECT_GT(unknown_outcomes, 0) << "else no swap was met";
+  int kills = 0;
+  win_epochs(
+      *nodes, absl::Milliseconds(8),
+      [&] {
+        server->kill();
+        EXPECT_TRUE(server->launch().ok());
+        ++kills;
+      },
+      [&] { return kills >= 20 && unknown_outcomes >= 5; });
 }
 
+// libcurl sends again, by itself, what it sent over a connection that breaks before an answer: etcd gets some swaps twice.
 TEST_F(EtcdFaults, cut_off_at_any_moment_it_does_each_swap_once) {
   const auto nodes = table({relayed});
-  win_epochs(*nodes, 200, absl::Milliseconds(4), [&] { links.cut(0, 1.0, 1); });
-  EXPECT_EQ(read(*nodes)->epoch, 201U);
-  EXPECT_GT(links.broken(), 50U);
+  win_epochs(
+      *nodes, absl::Milliseconds(4), [&] { links.cut(0, 1.0, 1); },
+      [&] { return links.broken() >= 100; });
 }
 
 TEST_F(EtcdFaults, who_is_cut_off_for_longer_than_the_ttl_has_lost_its_session) {
@@ -117,13 +124,16 @@ TEST_F(EtcdFaults, who_is_cut_off_for_longer_than_the_ttl_has_lost_its_session) 
 TEST_F(EtcdFaults, slow_it_answers_late_and_right) {
   const auto nodes = table({relayed});
   bool stalled = false;
-  win_epochs(*nodes, 20, absl::Milliseconds(4), [&] {
-    links.stall(0, stalled = true);
-    loop.at(in(absl::Milliseconds(120)), [&] { links.stall(0, stalled = false); });
-  });
-  EXPECT_TRUE(until([&] { return !stalled; }));
+  int stalls = 0;
+  win_epochs(
+      *nodes, absl::Milliseconds(4),
+      [&] {
+        links.stall(0, stalled = true);
+        ++stalls;
+        loop.at(in(absl::Milliseconds(120)), [&] { links.stall(0, stalled = false); });
+      },
+      [&] { return stalls >= 10 && !stalled; });
   EXPECT_EQ(unknown_outcomes, 0) << "a second is waited for each answer";
-  EXPECT_EQ(read(*nodes)->epoch, 21U);
 }
 
 TEST_F(EtcdFaults, frozen_it_is_waited_for_until_the_deadline_and_no_longer) {

@@ -155,7 +155,10 @@ void EtcdServer::kill() {
   process_ = -1;
 }
 
-void EtcdServer::freeze(bool frozen) const { ::kill(process_, frozen ? SIGSTOP : SIGCONT); }
+void EtcdServer::freeze(bool frozen) const {
+  ::kill(process_, frozen ? SIGSTOP : SIGCONT);
+  if (frozen) ::waitpid(process_, nullptr, WUNTRACED);  // all its threads stand still
+}
 
 std::string EtcdServer::get(const std::string& path) const { return post(path, ""); }
 
