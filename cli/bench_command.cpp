@@ -18,6 +18,7 @@
 #include "cli/bench/result.h"
 #include "cli/bench/run.h"
 #include "cli/bench/told.h"
+#include "cli/bench_migration.h"
 #include "cli/cluster_target.h"
 #include "cli/interrupt.h"
 #include "cli/run_directory.h"
@@ -195,6 +196,7 @@ void add_bench_command(CLI::App& root, Program& program) {
   bench->fallthrough();
   bench->require_subcommand(1);
   add_bus(*bench, program);
+  add_bench_migration(*bench, program);
 }
 
 }  // namespace supercloud

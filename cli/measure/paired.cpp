@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <random>
 
 namespace supercloud {
@@ -28,6 +29,11 @@ class Bootstrap {
 struct Interval {
   double low = 0, high = 0;
 };
+
+std::string_view verdict_of(double low, double high, double bar) {
+  if (high <= bar) return "met";
+  return low > bar ? "missed" : "not resolved";
+}
 
 Interval interval(const std::function<double()>& again) {
   std::vector<double> drawn;
@@ -80,6 +86,17 @@ Paired pair_up(const std::vector<double>& ours, const std::vector<double>& floor
   return {median(ours), median(floor), median(ratios), sure.low, sure.high};
 }
 
+PairedDifference difference_of_pairs(const std::vector<double>& ours,
+                                     const std::vector<double>& floor) {
+  constexpr double unknown = std::numeric_limits<double>::infinity();
+  if (ours.empty() || ours.size() != floor.size()) return {.low = -unknown, .high = unknown};
+  std::vector<double> differences;
+  for (std::size_t i = 0; i < ours.size(); ++i) differences.push_back(ours[i] - floor[i]);
+  Bootstrap bootstrap;
+  const Interval sure = interval([&] { return bootstrap.median_again(differences); });
+  return {median(ours), median(floor), median(differences), sure.low, sure.high};
+}
+
 Change measure_change(const std::vector<double>& now, const std::vector<double>& earlier) {
   if (now.empty() || earlier.empty() || *std::min_element(earlier.begin(), earlier.end()) <= 0)
     return {};
@@ -98,8 +115,11 @@ std::string_view verdict(const Change& change, bool less_is_better) {
 }
 
 std::string_view verdict(const Paired& paired, double bar) {
-  if (paired.high <= bar) return "met";
-  return paired.low > bar ? "missed" : "not resolved";
+  return verdict_of(paired.low, paired.high, bar);
+}
+
+std::string_view verdict(const PairedDifference& paired, double bar) {
+  return verdict_of(paired.low, paired.high, bar);
 }
 
 }  // namespace supercloud

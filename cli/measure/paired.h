@@ -27,6 +27,17 @@ std::vector<std::vector<double>> measure_rounds(int rounds,
 // Of values from the same rounds; none, or not as many of one as of the other: ratio 0.
 Paired pair_up(const std::vector<double>& ours, const std::vector<double>& floor);
 
+// The same as differences, for bars that say how much more ours may take.
+struct PairedDifference {
+  double ours = 0, floor = 0;  // medians, in the unit that was measured
+  double difference = 0, low = 0,
+         high =
+             0;  // median of the pairs' differences ours - floor, with its 95 % bootstrap interval
+};
+// Not as many of one as of the other, or none: nothing is known, and the interval is infinite.
+PairedDifference difference_of_pairs(const std::vector<double>& ours,
+                                     const std::vector<double>& floor);
+
 // The same measured twice at different times, or on different machines: nothing pairs the values, and what drifts between the two falls on one.
 struct Change {
   double now = 0, earlier = 0;  // medians
@@ -43,5 +54,6 @@ std::string_view verdict(const Change& change, bool less_is_better);
 
 // "met": the whole interval is at most `bar`; "missed": it is all above; else "not resolved".
 std::string_view verdict(const Paired& paired, double bar);
+std::string_view verdict(const PairedDifference& paired, double bar);
 
 }  // namespace supercloud

@@ -1,5 +1,5 @@
 // A cluster of three nodes on this machine, a (site alone), b and c (hosts of real guests), and a guest whose console is read wherever
-// it is: tests/hypercall/qemu/guest.cpp, which counts and checks its memory.
+// it is: cli/measure/guest/guest.cpp, which counts and checks its memory.
 #pragma once
 
 #include <gmock/gmock.h>

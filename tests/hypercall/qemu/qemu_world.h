@@ -1,4 +1,4 @@
-// Two hosts of real QEMUs under real keepers on this machine, in real time. Their guest is guest.cpp.
+// Two hosts of real QEMUs under real keepers on this machine, in real time. Their guest is cli/measure/guest/guest.cpp.
 #pragma once
 
 #include <array>

@@ -1,0 +1,196 @@
+#include "cli/bench/migration/bare_guest.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "cli/bench/migration/guest_watch.h"
+
+extern char** environ;
+
+namespace supercloud {
+namespace {
+
+constexpr Duration bare_patience = absl::Seconds(30);
+// As the hypervisor's driver has them (hypercall/qemu/sender.cpp).
+constexpr int downtime_limit_ms = 20;
+constexpr std::uint64_t rate_unlimited = 1ULL << 40U;
+
+QmpValue capabilities(std::initializer_list<const char*> names) {
+  QmpValue all = QmpValue::array();
+  for (const char* name : names) all.push_back({{"capability", name}, {"state", true}});
+  return {{"capabilities", all}};
+}
+
+std::string last_words(const std::string& folder) {
+  std::ifstream file(folder + "/output");
+  std::string words((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  while (!words.empty() && words.back() == '\n') words.pop_back();
+  return words.empty() ? "nothing" : words;
+}
+
+absl::StatusOr<pid_t> spawn(std::vector<std::string> command, const std::string& output) {
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  const absl::Cleanup destroy = [&] { ::posix_spawn_file_actions_destroy(&actions); };
+  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                     0600);
+  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  // A group of its own: Ctrl-C is for who measures.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  const absl::Cleanup forget = [&] { ::posix_spawnattr_destroy(&attributes); };
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  std::vector<char*> arguments;
+  for (std::string& argument : command) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+  pid_t process = -1;
+  const int failed =
+      ::posix_spawn(&process, arguments[0], &actions, &attributes, arguments.data(), environ);
+  if (failed != 0)
+    return absl::UnavailableError(
+        absl::StrCat("starting ", command[0], ": ", std::strerror(failed)));
+  return process;
+}
+
+}  // namespace
+
+BareGuest::Machine::~Machine() {
+  monitor.reset();
+  if (process <= 0) return;
+  ::kill(process, SIGKILL);
+  ::waitpid(process, nullptr, 0);
+}
+
+BareGuest::~BareGuest() = default;
+
+absl::StatusOr<std::unique_ptr<BareGuest>> BareGuest::start(EventLoop& loop,
+                                                            BareGuestOptions options) {
+  std::unique_ptr<BareGuest> guest(new BareGuest(loop, std::move(options)));
+  auto machine = guest->launch(false);
+  if (!machine.ok()) return machine.status();
+  guest->machine_ = *std::move(machine);
+  const auto runs = guest->ask(*guest->machine_, "cont", QmpValue::object());
+  if (!runs.ok()) return runs.status();
+  return guest;
+}
+
+absl::StatusOr<std::unique_ptr<BareGuest::Machine>> BareGuest::launch(bool incoming) {
+  auto machine = std::make_unique<Machine>();
+  machine->folder = (options_.folder / std::to_string(++launched_)).string();
+  std::error_code error;
+  std::filesystem::create_directories(machine->folder, error);
+  QemuStart start = options_.start;
+  start.folder = machine->folder;
+  start.incoming = incoming;
+  std::vector<std::string> command = qemu_command(start, options_.guest);
+  // A script has nothing to do between the guest's arrival and its first instruction.
+  if (incoming) std::erase(command, "-S");
+  const auto process = spawn(std::move(command), machine->folder + "/output");
+  if (!process.ok()) return process.status();
+  machine->process = *process;
+  Machine* raw = machine.get();
+  const absl::Status ready = until("its QEMU to start", [&] {
+    if (raw->monitor != nullptr) return raw->monitor->ready();
+    QmpHandler handler;
+    handler.on_event = [raw](const QmpEvent& event) {
+      if (event.name == "MIGRATION") raw->status = qmp_text(event.data, "status");
+      if (event.name == "RESUME") raw->goes_on = true;
+    };
+    auto monitor =
+        QmpClient::connect(loop_, raw->folder + "/qmp", {.vm = start.vm}, std::move(handler));
+    if (monitor.ok()) raw->monitor = *std::move(monitor);
+    return false;
+  });
+  if (!ready.ok())
+    return absl::Status(ready.code(),
+                        absl::StrCat(ready.message(), "; it said: ", last_words(raw->folder)));
+  return machine;
+}
+
+absl::Status BareGuest::until(const char* what, absl::FunctionRef<bool()> done) {
+  if (await(loop_, bare_patience, [&] { return done() || options_.stop(); })) {
+    if (options_.stop()) return absl::CancelledError("interrupted");
+    return absl::OkStatus();
+  }
+  return absl::DeadlineExceededError(absl::StrCat("the guest that QEMU alone moves: ", what,
+                                                  " was waited for in vain for ",
+                                                  absl::FormatDuration(bare_patience)));
+}
+
+absl::StatusOr<QmpValue> BareGuest::ask(Machine& machine, const char* command,
+                                        const QmpValue& arguments) {
+  // Outlives this call, as the reply may.
+  const auto answer = std::make_shared<std::optional<absl::StatusOr<QmpValue>>>();
+  machine.monitor->execute(command, arguments,
+                           Reply<QmpValue>(far_future, [answer](absl::StatusOr<QmpValue> value) {
+                             *answer = std::move(value);
+                           }));
+  const absl::Status answered = until(command, [&] { return answer->has_value(); });
+  if (!answered.ok()) return answered;
+  return **std::move(answer);
+}
+
+absl::StatusOr<Duration> BareGuest::move() {
+  const Instant begun = loop_.clock().now();
+  auto launched = launch(true);
+  if (!launched.ok()) return launched.status();
+  Machine& source = *machine_;
+  Machine& target = **launched;
+  const std::string stream = absl::StrCat("unix:", target.folder, "/stream");
+  const struct {
+    Machine& machine;
+    const char* command;
+    QmpValue arguments;
+  } steps[] = {
+      {target, "migrate-set-capabilities", capabilities({"events", "return-path"})},
+      {target, "migrate-incoming", {{"uri", stream}}},
+      {source, "migrate-set-capabilities",
+       capabilities({"events", "return-path", "pause-before-switchover"})},
+      {source,
+       "migrate-set-parameters",
+       {{"max-bandwidth", rate_unlimited}, {"downtime-limit", downtime_limit_ms}}},
+      {source, "migrate", {{"uri", stream}}},
+  };
+  source.status.clear();
+  for (const auto& step : steps)
+    if (const auto done = ask(step.machine, step.command, step.arguments); !done.ok())
+      return done.status();
+  const auto failed = [&] { return source.status == "failed" || source.status == "cancelled"; };
+  absl::Status reached =
+      until("its memory to be sent", [&] { return source.status == "pre-switchover" || failed(); });
+  if (!reached.ok()) return reached;
+  if (failed()) return absl::UnavailableError("the migration of QEMU alone failed");
+  const auto go = ask(source, "migrate-continue", {{"state", "pre-switchover"}});
+  if (!go.ok()) return go.status();
+  reached = until("the end of its migration",
+                  [&] { return (target.goes_on && source.status == "completed") || failed(); });
+  if (!reached.ok()) return reached;
+  if (failed()) return absl::UnavailableError("the migration of QEMU alone failed");
+  const Duration took = loop_.clock().now() - begun;
+  end(source);
+  machine_ = *std::move(launched);
+  return took;
+}
+
+void BareGuest::end(Machine& machine) {
+  (void)ask(machine, "quit", QmpValue::object());
+  if (await(loop_, bare_patience,
+            [&] { return ::waitpid(machine.process, nullptr, WNOHANG) == machine.process; }))
+    machine.process = -1;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,91 @@
+// What an outsider sees of real guests, whoever moves them: when a QEMU says that its guest stands still and goes on, and each beat of the
+// guest itself (cli/measure/guest). Each QEMU is started through a program of the watch, which gives it a second monitor and a second
+// serial port, both sockets in the watch's folder.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/event_loop.h"
+
+namespace supercloud {
+
+// Of a guest since the last GuestWatch::forget().
+struct GuestSeen {
+  // By the stamps of the QEMUs: its newest stop and go.
+  std::optional<absl::Time> stopped, resumed;
+  std::uint64_t beats = 0;
+  Duration gap_max;  // between two beats, as they are heard here
+  std::string
+      broken;  // what is wrong with its memory, or with the order of its beats; empty: nothing
+};
+
+// What a line of QEMU's monitor says of its guest; empty: nothing, or it is no such line. Reentrant.
+struct GuestSign {
+  bool goes_on = false;  // else it stands still
+  absl::Time at;
+};
+std::optional<GuestSign> read_guest_sign(std::string_view line);
+
+// Thread-bound to its loop.
+class GuestWatch {
+ public:
+  // Makes the program that starts `qemu` so that it is watched. Its path; Unavailable.
+  static absl::StatusOr<std::string> write_program(const std::filesystem::path& folder,
+                                                   const std::string& qemu);
+  // Watches each QEMU that is started by that program from now on.
+  static absl::StatusOr<std::unique_ptr<GuestWatch>> open(EventLoop& loop,
+                                                          const std::filesystem::path& folder);
+  ~GuestWatch();
+  GuestWatch(const GuestWatch&) = delete;
+  GuestWatch& operator=(const GuestWatch&) = delete;
+
+  // By QEMU's name for it.
+  const GuestSeen& seen(const std::string& guest) { return guests_[guest].seen; }
+  void forget(const std::string& guest) { guests_[guest].seen = {}; }
+
+ private:
+  struct Guest {
+    GuestSeen seen;
+    std::optional<std::uint8_t> last_beat;
+    Instant heard{};
+  };
+  struct Machine {
+    std::string guest;
+    int monitor = -1, beats = -1;
+    std::string line;  // of the monitor, as far as it has come
+  };
+
+  GuestWatch(EventLoop& loop, std::filesystem::path folder)
+      : loop_(loop), folder_(std::move(folder)) {}
+  void look_for_machines();
+  bool connect(pid_t process, Machine& machine);
+  void read_monitor(pid_t process);
+  void read_beats(Machine& machine);
+  void read_all_beats(const std::string& guest, pid_t last);
+  void heard(Guest& guest, std::uint8_t beat);
+  void close(int& fd);
+
+  EventLoop& loop_;
+  const std::filesystem::path folder_;
+  int changes_ = -1;  // of the folder
+  TimerId again_ = 0;
+  std::map<pid_t, Machine> machines_;
+  std::map<std::string, Guest> guests_;
+};
+
+// Runs the loop until `done` holds or `limit` has passed: whether it holds. What no event tells of is looked at, too.
+bool await(EventLoop& loop, Duration limit, absl::FunctionRef<bool()> done);
+
+}  // namespace supercloud

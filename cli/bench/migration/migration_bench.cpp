@@ -1,0 +1,269 @@
+#include "cli/bench/migration/migration_bench.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cli/bench/migration/bare_guest.h"
+#include "cli/bench/migration/guest_cluster.h"
+#include "cli/bench/migration/guest_watch.h"
+
+namespace supercloud {
+namespace {
+
+constexpr int idle_guests = 10;
+constexpr std::uint64_t idle_guest_bytes = 16 << 20;
+// So long a guest is heard before and after its move.
+constexpr std::uint64_t beats_around = 50;
+constexpr Duration beats_patience = absl::Seconds(30);
+constexpr int pairs_min = 3;
+
+struct Measured {
+  double blackout = 0, total = 0, gap = 0;  // seconds
+};
+
+// User and system time of a process so far, in seconds.
+double cpu_seconds(pid_t process) {
+  std::ifstream file(absl::StrCat("/proc/", process, "/stat"));
+  const std::string stat((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const std::size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(stat.substr(name_end + 1));
+  std::string skipped;
+  for (int field = 0; field < 11; ++field) fields >> skipped;
+  double user = 0, system = 0;
+  fields >> user >> system;
+  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+// Of /proc/PID/smaps_rollup: "Rss:   1234 kB".
+double memory_bytes(pid_t process, const std::string& which) {
+  std::ifstream file(absl::StrCat("/proc/", process, "/smaps_rollup"));
+  for (std::string word; file >> word;) {
+    double kib = 0;
+    if (word == which && file >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+class Bench {
+ public:
+  Bench(const MigrationBenchOptions& options, MigrationResult& result)
+      : options_(options), result_(result) {}
+
+  absl::Status run() {
+    if (const absl::Status ready = open(); !ready.ok()) return ready;
+    for (std::size_t load = 0; load < options_.loads.size(); ++load)
+      if (const absl::Status measured = measure(load); !measured.ok()) return measured;
+    return options_.idle > absl::ZeroDuration() ? measure_idle() : absl::OkStatus();
+  }
+
+ private:
+  absl::Status open() {
+    options_.told("starting nodes", 0);
+    const auto program = GuestWatch::write_program(options_.sockets, options_.qemu);
+    if (!program.ok()) return program.status();
+    program_ = *program;
+    GuestClusterOptions cluster;
+    cluster.logs = options_.logs;
+    cluster.sockets = options_.sockets;
+    cluster.qemu.program = program_;
+    cluster.qemu.accelerator = options_.accelerator == QemuAccelerator::kvm
+                                   ? QemuConfig::Accelerator::kvm
+                                   : QemuConfig::Accelerator::tcg;
+    cluster.qemu.keeper = options_.keeper;
+    cluster.qemu.images["measured"] = {options_.kernel, options_.initrd, ""};
+    cluster.memory_bytes = 4 * options_.memory_bytes + 2 * idle_guests * idle_guest_bytes;
+    cluster.stop = options_.stop;
+    auto started = GuestCluster::start(std::move(cluster));
+    if (!started.ok()) return started.status();
+    cluster_ = *std::move(started);
+    auto watch = GuestWatch::open(cluster_->loop(), options_.sockets);
+    if (!watch.ok()) return watch.status();
+    watch_ = *std::move(watch);
+    return absl::OkStatus();
+  }
+
+  // Whether it can be heard: it is then, for a while.
+  absl::Status hear(const std::string& guest, bool beats) {
+    if (!beats) return absl::OkStatus();
+    const std::uint64_t until = watch_->seen(guest).beats + beats_around;
+    if (await(cluster_->loop(), beats_patience,
+              [&] { return watch_->seen(guest).beats >= until || options_.stop(); }))
+      return options_.stop() ? absl::CancelledError("interrupted") : absl::OkStatus();
+    return absl::DeadlineExceededError(absl::StrCat("nothing is heard of the guest ", guest));
+  }
+
+  absl::StatusOr<Measured> once(const std::string& guest, bool beats,
+                                const std::function<absl::StatusOr<Duration>()>& move) {
+    watch_->forget(guest);
+    if (const absl::Status heard = hear(guest, beats); !heard.ok()) return heard;
+    const auto total = move();
+    if (!total.ok()) return total.status();
+    // The word of its QEMU that it goes on may come a moment after that of its node.
+    const bool told = await(cluster_->loop(), beats_patience, [&] {
+      const GuestSeen& seen = watch_->seen(guest);
+      return seen.stopped && seen.resumed && *seen.resumed >= *seen.stopped;
+    });
+    if (!told)
+      return absl::InternalError(
+          absl::StrCat("no QEMU said that ", guest, " stood still and went on"));
+    if (const absl::Status heard = hear(guest, beats); !heard.ok()) return heard;
+    const GuestSeen& seen = watch_->seen(guest);
+    if (!seen.broken.empty())
+      return absl::DataLossError(absl::StrCat("the guest ", guest, " is broken: ", seen.broken));
+    return Measured{.blackout = absl::ToDoubleSeconds(*seen.resumed - *seen.stopped),
+                    .total = absl::ToDoubleSeconds(*total),
+                    .gap = absl::ToDoubleSeconds(seen.gap_max)};
+  }
+
+  absl::StatusOr<Measured> once_ours(const MigrationLoad& load, bool counts) {
+    return once(GuestCluster::guest(load.name), load.beats, [&]() -> absl::StatusOr<Duration> {
+      const auto move = cluster_->move(load.name);
+      if (!move.ok()) return move.status();
+      if (counts)
+        for (const auto& [step, seconds] : move->steps) steps_[step].push_back(seconds);
+      return move->total;
+    });
+  }
+
+  absl::StatusOr<Measured> once_bare(const MigrationLoad& load) {
+    return once(bare_name(load), load.beats, [&] { return bare_->move(); });
+  }
+
+  static std::string bare_name(const MigrationLoad& load) { return "bare-" + load.name; }
+
+  absl::Status start_guests(const MigrationLoad& load) {
+    BareGuestOptions bare;
+    bare.start = {.program = program_,
+                  .accelerator = options_.accelerator,
+                  .vm = bare_name(load),
+                  .memory_bytes = options_.memory_bytes,
+                  .cpus = 1,
+                  .folder = "",
+                  .incoming = false};
+    bare.guest.kernel = options_.kernel;
+    bare.guest.initrd = options_.initrd;
+    bare.guest.append = load.arguments;
+    bare.folder = options_.sockets / bare_name(load);
+    bare.stop = options_.stop;
+    auto started = BareGuest::start(cluster_->loop(), std::move(bare));
+    if (!started.ok()) return started.status();
+    bare_ = *std::move(started);
+    return cluster_->create(load.name, options_.memory_bytes, load.arguments);
+  }
+
+  absl::Status measure(std::size_t number) {
+    const MigrationLoad& load = options_.loads[number];
+    const auto told = [&](double part) {
+      options_.told(load.what, (static_cast<double>(number) + part) /
+                                   static_cast<double>(options_.loads.size()));
+    };
+    told(0);
+    if (const absl::Status started = start_guests(load); !started.ok()) return started;
+    // The first move of each finds cold caches.
+    if (const auto first = once_bare(load); !first.ok()) return first.status();
+    if (const auto first = once_ours(load, false); !first.ok()) return first.status();
+
+    std::vector<Measured> ours, bare;
+    absl::Status status;
+    const Instant end = cluster_->loop().clock().now() + options_.time_max;
+    for (int pair = 0; pair < options_.pairs && status.ok(); ++pair) {
+      if (pair >= pairs_min && cluster_->loop().clock().now() > end) break;
+      told(static_cast<double>(pair) / options_.pairs);
+      const bool ours_first = pair % 2 == 0;
+      auto first = ours_first ? once_ours(load, true) : once_bare(load);
+      auto second = !first.ok() ? first : ours_first ? once_bare(load) : once_ours(load, true);
+      if (!second.ok()) {
+        status = second.status();
+        break;
+      }
+      ours.push_back(ours_first ? *first : *second);
+      bare.push_back(ours_first ? *second : *first);
+    }
+    keep(load, ours, bare);
+    if (!status.ok()) return status;
+    bare_.reset();
+    return cluster_->destroy(load.name);
+  }
+
+  void keep(const MigrationLoad& load, const std::vector<Measured>& ours,
+            const std::vector<Measured>& bare) {
+    if (ours.empty()) return;
+    const auto add = [&](MigrationRow row, double Measured::* which) {
+      row.guest = load.name;
+      for (const Measured& value : ours) row.ours.push_back(value.*which);
+      for (const Measured& value : bare) row.bare.push_back(value.*which);
+      result_.rows.push_back(std::move(row));
+    };
+    add({.guest = "", .name = "blackout", .bar = 0.010, .goal = 0.003, .ours = {}, .bare = {}},
+        &Measured::blackout);
+    add({.guest = "",
+         .name = "total",
+         .ratio = true,
+         .bar = 1.1,
+         .goal = 1.03,
+         .ours = {},
+         .bare = {}},
+        &Measured::total);
+    if (load.beats)
+      add({.guest = "", .name = "gap", .bar = 0.015, .goal = 0.005, .ours = {}, .bare = {}},
+          &Measured::gap);
+    std::vector<MigrationStep> steps;
+    for (const auto& [name, seconds] : std::exchange(steps_, {}))
+      steps.push_back({load.name, name, median(seconds)});
+    std::ranges::sort(steps, {}, &MigrationStep::seconds);
+    std::ranges::move(steps, std::back_inserter(result_.steps));
+  }
+
+  absl::Status measure_idle() {
+    const auto told = [&](int guest) {
+      options_.told("a daemon with idle guests", static_cast<double>(guest) / idle_guests);
+    };
+    for (int guest = 0; guest < idle_guests; ++guest) {
+      told(guest);
+      const absl::Status created = cluster_->create(
+          absl::StrCat("idle-", guest), idle_guest_bytes,
+          options_.loads[0].beats ? "pages=0 ticks=19" : options_.loads[0].arguments);
+      if (!created.ok()) return created;
+    }
+    const pid_t daemon = cluster_->process("b");
+    const double cpu = cpu_seconds(daemon);
+    const Instant begun = cluster_->loop().clock().now();
+    if (await(cluster_->loop(), options_.idle, options_.stop))
+      return absl::CancelledError("interrupted");
+    const double took = absl::ToDoubleSeconds(cluster_->loop().clock().now() - begun);
+    result_.idle = IdleCost{.guests = idle_guests,
+                            .seconds = took,
+                            .resident_bytes = memory_bytes(daemon, "Rss:"),
+                            .proportional_bytes = memory_bytes(daemon, "Pss:"),
+                            .cpu = (cpu_seconds(daemon) - cpu) / took};
+    return absl::OkStatus();
+  }
+
+  const MigrationBenchOptions& options_;
+  MigrationResult& result_;
+  std::string program_;
+  std::unique_ptr<GuestCluster> cluster_;
+  std::unique_ptr<GuestWatch> watch_;
+  std::unique_ptr<BareGuest> bare_;
+  std::map<std::string, std::vector<double>> steps_;
+};
+
+}  // namespace
+
+absl::Status run_migration_bench(const MigrationBenchOptions& options, MigrationResult& result) {
+  Bench bench(options, result);
+  absl::Status status = bench.run();
+  double load = 0;
+  if (::getloadavg(&load, 1) == 1) result.load = load;
+  result.complete = status.ok();
+  return absl::IsCancelled(status) ? absl::OkStatus() : status;
+}
+
+}  // namespace supercloud

@@ -1,0 +1,151 @@
+#include "cli/bench/migration/migration_result.h"
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/bench/told.h"
+#include "cli/text_table.h"
+#include "cli/vm_file.h"
+
+namespace supercloud {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double ms = 1e3;
+
+// A difference or a ratio, which is asked alike.
+struct Judged {
+  double ours = 0, bare = 0;
+  double more = 0, low = 0, high = 0;
+  std::string_view bar, goal;
+};
+
+Judged judge(const MigrationRow& row) {
+  if (row.ratio) {
+    const Paired paired = pair_up(row.ours, row.bare);
+    return {paired.ours,
+            paired.floor,
+            paired.ratio,
+            paired.low,
+            paired.high,
+            verdict(paired, row.bar),
+            verdict(paired, row.goal)};
+  }
+  const PairedDifference paired = difference_of_pairs(row.ours, row.bare);
+  return {paired.ours,
+          paired.floor,
+          paired.difference,
+          paired.low,
+          paired.high,
+          verdict(paired, row.bar),
+          verdict(paired, row.goal)};
+}
+
+std::string what_of(const MigrationRow& row) {
+  if (row.name == "blackout") return "stands still";
+  return row.name == "total" ? "the whole move" : "largest gap heard";
+}
+
+Json row_json(const MigrationRow& row) {
+  const Judged judged = judge(row);
+  const double unit = row.ratio ? 1 : ms;
+  const auto in_ms = [](const std::vector<double>& values) {
+    Json all = Json::array();
+    for (const double value : values) all.push_back(value * ms);
+    return all;
+  };
+  return {{"guest", row.guest},
+          {"name", row.name},
+          {"supercloud_ms", judged.ours * ms},
+          {"bare_ms", judged.bare * ms},
+          {row.ratio ? "ratio" : "difference_ms", judged.more * unit},
+          {"low", judged.low * unit},
+          {"high", judged.high * unit},
+          {"bar", row.bar * unit},
+          {"bar_verdict", judged.bar},
+          {"goal", row.goal * unit},
+          {"goal_verdict", judged.goal},
+          {"supercloud_pairs_ms", in_ms(row.ours)},
+          {"bare_pairs_ms", in_ms(row.bare)}};
+}
+
+std::string_view idle_verdict(const IdleCost& idle) {
+  return idle.resident_bytes <= idle_resident_goal && idle.cpu <= idle_cpu_goal ? "met" : "missed";
+}
+
+std::vector<std::string> row_cells(const MigrationRow& row) {
+  const Judged judged = judge(row);
+  const auto allowed = [&](double most, std::string_view how) {
+    return row.ratio ? absl::StrFormat("%.2f x  %s", most, how)
+                     : absl::StrFormat("+%.0f ms  %s", most * ms, how);
+  };
+  return {absl::StrCat(row.guest, ": ", what_of(row)),
+          absl::StrFormat("%.1f ms", judged.ours * ms),
+          absl::StrFormat("%.1f ms", judged.bare * ms),
+          row.ratio ? absl::StrFormat("%.2f x (%.2f to %.2f)", judged.more, judged.low, judged.high)
+                    : absl::StrFormat("%+.1f ms (%+.1f to %+.1f)", judged.more * ms,
+                                      judged.low * ms, judged.high * ms),
+          allowed(row.bar, judged.bar),
+          allowed(row.goal, judged.goal)};
+}
+
+}  // namespace
+
+std::string migration_json(const MigrationResult& result) {
+  Json json = {{"format", "supercloud bench migration 1"},
+               {"started", result.started},
+               {"qemu", result.qemu},
+               {"accelerator", result.accelerator},
+               {"memory_bytes", result.memory_bytes},
+               {"pairs", result.pairs},
+               {"load", result.load},
+               {"complete", result.complete},
+               {"rows", Json::array()},
+               {"steps", Json::array()}};
+  for (const MigrationRow& row : result.rows) json["rows"].push_back(row_json(row));
+  for (const MigrationStep& step : result.steps)
+    json["steps"].push_back(
+        {{"guest", step.guest}, {"name", step.name}, {"ms", step.seconds * ms}});
+  if (const auto& idle = result.idle)
+    json["idle"] = {{"guests", idle->guests},
+                    {"seconds", idle->seconds},
+                    {"resident_bytes", idle->resident_bytes},
+                    {"proportional_bytes", idle->proportional_bytes},
+                    {"cpu", idle->cpu},
+                    {"goal_verdict", idle_verdict(*idle)}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string migration_text(const MigrationResult& result) {
+  std::string text =
+      absl::StrCat("a guest of ", format_bytes(result.memory_bytes), ", QEMU ", result.qemu, " (",
+                   result.accelerator, "), load ", absl::StrFormat("%.1f", result.load),
+                   result.complete ? "" : "; interrupted: of what was measured until then", "\n\n");
+  std::vector<std::vector<std::string>> table = {
+      {"guest", "supercloud", "QEMU alone", "of pairs (95 %)", "bar", "goal"}};
+  for (const MigrationRow& row : result.rows) table.push_back(row_cells(row));
+  if (table.size() > 1) absl::StrAppend(&text, text_table(table));
+  std::string guest;
+  for (const MigrationStep& step : result.steps) {
+    if (step.guest != guest)
+      absl::StrAppend(&text, "\n", step.guest, ", from the request: ");
+    else
+      absl::StrAppend(&text, ", ");
+    guest = step.guest;
+    absl::StrAppend(&text, step.name, absl::StrFormat(" %.1f", step.seconds * ms));
+  }
+  if (!guest.empty()) absl::StrAppend(&text, " ms\n");
+  if (const auto& idle = result.idle)
+    absl::StrAppend(
+        &text, "\n",
+        absl::StrFormat("a node's daemon with %d guests that do nothing: %.1f MB resident (%.1f MB "
+                        "its own share), %.2f %% of a core; goal 40 MB, 1 %%: %s\n",
+                        idle->guests, idle->resident_bytes / 1e6, idle->proportional_bytes / 1e6,
+                        idle->cpu * 100, idle_verdict(*idle)));
+  return text;
+}
+
+}  // namespace supercloud
