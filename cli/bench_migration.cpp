@@ -133,7 +133,7 @@ int bench_migration(MigrationBenchArguments arguments, const Program& program) {
                                             ": ", std::strerror(errno))),
         exit_failed);
   const Leftovers leftovers({logs.path(), sockets.path()});
-  options.logs = logs.path();
+  options.logs = logs.path() / "nodes";  // not in the list of clusters
   options.sockets = sockets.path();
   options.kernel = arguments.kernel;
   if (arguments.kernel.empty()) {

@@ -65,16 +65,29 @@ std::string guest_of(pid_t process) {
 std::optional<GuestSign> read_guest_sign(std::string_view line) {
   const auto message = parse_qmp(line);
   const auto* event = message.ok() ? std::get_if<QmpEvent>(&*message) : nullptr;
-  if (event == nullptr || (event->name != "STOP" && event->name != "RESUME")) return std::nullopt;
+  if (event == nullptr) return std::nullopt;
+  GuestSign sign;
+  if (event->name == "STOP" || event->name == "RESUME") sign.what = event->name;
+  if (event->name == "MIGRATION") sign.what = qmp_text(event->data, "status");
   const QmpValue whole = QmpValue::parse(line, nullptr, /*allow_exceptions=*/false);
   const QmpValue& stamp = qmp_member(whole, "timestamp");
-  if (!stamp.is_object()) return std::nullopt;
+  if (sign.what.empty() || !stamp.is_object()) return std::nullopt;
   constexpr std::uint64_t seconds_max = 1ULL << 40, microseconds_max = 999'999;
   const std::uint64_t seconds = std::min(qmp_number(stamp, "seconds"), seconds_max);
   const std::uint64_t microseconds = std::min(qmp_number(stamp, "microseconds"), microseconds_max);
-  return GuestSign{
-      event->name == "RESUME",
-      absl::FromUnixMicros(static_cast<std::int64_t>(seconds * 1'000'000 + microseconds))};
+  sign.at = absl::FromUnixMicros(static_cast<std::int64_t>(seconds * 1'000'000 + microseconds));
+  return sign;
+}
+
+std::optional<Duration> GuestSeen::stood_still() const {
+  const GuestSign *stopped = nullptr, *resumed = nullptr;
+  for (const GuestSign& sign : signs) {
+    if (sign.what == "STOP" && stopped == nullptr) stopped = &sign;
+    if (sign.what == "RESUME") resumed = &sign;
+  }
+  if (stopped == nullptr || resumed == nullptr || resumed->machine <= stopped->machine)
+    return std::nullopt;
+  return resumed->at - stopped->at;
 }
 
 absl::StatusOr<std::string> GuestWatch::write_program(const files::path& folder,
@@ -137,6 +150,7 @@ void GuestWatch::look_for_machines() {
     const auto process = static_cast<pid_t>(std::atoi(entry.path().stem().c_str()));
     if (process <= 1 || ::kill(process, 0) != 0) continue;
     Machine& machine = machines_[process];
+    if (machine.number == 0) machine.number = ++last_number_;
     if (machine.guest.empty()) machine.guest = guest_of(process);
     if (machine.guest.empty() || !connect(process, machine)) unconnected = true;
   }
@@ -172,9 +186,10 @@ void GuestWatch::read_monitor(pid_t process) {
         if (machine.line.size() < qmp_line_bytes_max) machine.line += letter;
         continue;
       }
-      const auto sign = read_guest_sign(std::exchange(machine.line, {}));
-      GuestSeen& seen = guests_[machine.guest].seen;
-      if (sign) (sign->goes_on ? seen.resumed : seen.stopped) = sign->at;
+      auto sign = read_guest_sign(std::exchange(machine.line, {}));
+      if (!sign) continue;
+      sign->machine = machine.number;
+      guests_[machine.guest].seen.signs.push_back(*std::move(sign));
     }
   }
   if (got < 0 && errno == EAGAIN) return;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -21,22 +22,27 @@
 
 namespace supercloud {
 
+// What a QEMU says of its guest, or of a migration.
+struct GuestSign {
+  std::string what;  // "STOP", "RESUME", "completed" and other states of a migration
+  absl::Time at;     // by QEMU's stamp
+  int machine = 0;   // of the guest's QEMUs: a later one has a higher number
+};
+
+// Of a line of QEMU's monitor; empty: it says nothing of this. Reentrant.
+std::optional<GuestSign> read_guest_sign(std::string_view line);
+
 // Of a guest since the last GuestWatch::forget().
 struct GuestSeen {
-  // By the stamps of the QEMUs: its newest stop and go.
-  std::optional<absl::Time> stopped, resumed;
+  std::vector<GuestSign> signs;  // of each QEMU in their order
   std::uint64_t beats = 0;
   Duration gap_max;  // between two beats, as they are heard here
   std::string
       broken;  // what is wrong with its memory, or with the order of its beats; empty: nothing
-};
 
-// What a line of QEMU's monitor says of its guest; empty: nothing, or it is no such line. Reentrant.
-struct GuestSign {
-  bool goes_on = false;  // else it stands still
-  absl::Time at;
+  // Stands still from the source's STOP to the target's RESUME. Empty: not both were said.
+  std::optional<Duration> stood_still() const;
 };
-std::optional<GuestSign> read_guest_sign(std::string_view line);
 
 // Thread-bound to its loop.
 class GuestWatch {
@@ -63,6 +69,7 @@ class GuestWatch {
   };
   struct Machine {
     std::string guest;
+    int number = 0;
     int monitor = -1, beats = -1;
     std::string line;  // of the monitor, as far as it has come
   };
@@ -81,6 +88,7 @@ class GuestWatch {
   const std::filesystem::path folder_;
   int changes_ = -1;  // of the folder
   TimerId again_ = 0;
+  int last_number_ = 0;
   std::map<pid_t, Machine> machines_;
   std::map<std::string, Guest> guests_;
 };

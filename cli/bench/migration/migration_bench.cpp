@@ -106,34 +106,56 @@ class Bench {
     const auto total = move();
     if (!total.ok()) return total.status();
     // The word of its QEMU that it goes on may come a moment after that of its node.
-    const bool told = await(cluster_->loop(), beats_patience, [&] {
-      const GuestSeen& seen = watch_->seen(guest);
-      return seen.stopped && seen.resumed && *seen.resumed >= *seen.stopped;
-    });
-    if (!told)
+    if (!await(cluster_->loop(), beats_patience,
+               [&] { return watch_->seen(guest).stood_still().has_value(); }))
       return absl::InternalError(
           absl::StrCat("no QEMU said that ", guest, " stood still and went on"));
     if (const absl::Status heard = hear(guest, beats); !heard.ok()) return heard;
     const GuestSeen& seen = watch_->seen(guest);
     if (!seen.broken.empty())
       return absl::DataLossError(absl::StrCat("the guest ", guest, " is broken: ", seen.broken));
-    return Measured{.blackout = absl::ToDoubleSeconds(*seen.resumed - *seen.stopped),
+    return Measured{.blackout = absl::ToDoubleSeconds(*seen.stood_still()),
                     .total = absl::ToDoubleSeconds(*total),
                     .gap = absl::ToDoubleSeconds(seen.gap_max)};
   }
 
   absl::StatusOr<Measured> once_ours(const MigrationLoad& load, bool counts) {
-    return once(GuestCluster::guest(load.name), load.beats, [&]() -> absl::StatusOr<Duration> {
-      const auto move = cluster_->move(load.name);
+    absl::Time asked;
+    std::map<std::string, double> told;
+    const std::string guest = GuestCluster::guest(load.name);
+    auto measured = once(guest, load.beats, [&]() -> absl::StatusOr<Duration> {
+      asked = absl::Now();
+      auto move = cluster_->move(load.name);
       if (!move.ok()) return move.status();
-      if (counts)
-        for (const auto& [step, seconds] : move->steps) steps_[step].push_back(seconds);
+      told = std::move(move->steps);
       return move->total;
     });
+    if (!measured.ok() || !counts) return measured;
+    keep_steps(guest, "supercloud", asked, told);
+    return measured;
   }
 
-  absl::StatusOr<Measured> once_bare(const MigrationLoad& load) {
-    return once(bare_name(load), load.beats, [&] { return bare_->move(); });
+  absl::StatusOr<Measured> once_bare(const MigrationLoad& load, bool counts) {
+    absl::Time asked;
+    auto measured = once(bare_name(load), load.beats, [&] {
+      asked = absl::Now();
+      return bare_->move();
+    });
+    if (measured.ok() && counts) keep_steps(bare_name(load), "bare", asked, {});
+    return measured;
+  }
+
+  void keep_steps(const std::string& guest, const std::string& way, absl::Time asked,
+                  const std::map<std::string, double>& told) {
+    for (const auto& [step, seconds] : told) steps_[{way, step}].push_back(seconds);
+    const auto& signs = watch_->seen(guest).signs;
+    if (signs.empty()) return;
+    const int source = std::ranges::min(signs, {}, &GuestSign::machine).machine;
+    for (const GuestSign& sign : signs) {
+      const char* side = sign.machine == source ? "source " : "target ";
+      steps_[{way, absl::StrCat(side, sign.what)}].push_back(
+          absl::ToDoubleSeconds(sign.at - asked));
+    }
   }
 
   static std::string bare_name(const MigrationLoad& load) { return "bare-" + load.name; }
@@ -167,7 +189,7 @@ class Bench {
     told(0);
     if (const absl::Status started = start_guests(load); !started.ok()) return started;
     // The first move of each finds cold caches.
-    if (const auto first = once_bare(load); !first.ok()) return first.status();
+    if (const auto first = once_bare(load, false); !first.ok()) return first.status();
     if (const auto first = once_ours(load, false); !first.ok()) return first.status();
 
     std::vector<Measured> ours, bare;
@@ -177,8 +199,10 @@ class Bench {
       if (pair >= pairs_min && cluster_->loop().clock().now() > end) break;
       told(static_cast<double>(pair) / options_.pairs);
       const bool ours_first = pair % 2 == 0;
-      auto first = ours_first ? once_ours(load, true) : once_bare(load);
-      auto second = !first.ok() ? first : ours_first ? once_bare(load) : once_ours(load, true);
+      auto first = ours_first ? once_ours(load, true) : once_bare(load, true);
+      auto second = !first.ok()  ? first
+                    : ours_first ? once_bare(load, true)
+                                 : once_ours(load, true);
       if (!second.ok()) {
         status = second.status();
         break;
@@ -216,8 +240,10 @@ class Bench {
           &Measured::gap);
     std::vector<MigrationStep> steps;
     for (const auto& [name, seconds] : std::exchange(steps_, {}))
-      steps.push_back({load.name, name, median(seconds)});
-    std::ranges::sort(steps, {}, &MigrationStep::seconds);
+      steps.push_back({load.name, name.first, name.second, median(seconds)});
+    std::ranges::sort(steps, [](const MigrationStep& a, const MigrationStep& b) {
+      return std::pair(b.way, a.seconds) < std::pair(a.way, b.seconds);
+    });
     std::ranges::move(steps, std::back_inserter(result_.steps));
   }
 
@@ -252,7 +278,7 @@ class Bench {
   std::unique_ptr<GuestCluster> cluster_;
   std::unique_ptr<GuestWatch> watch_;
   std::unique_ptr<BareGuest> bare_;
-  std::map<std::string, std::vector<double>> steps_;
+  std::map<std::pair<std::string, std::string>, std::vector<double>> steps_;  // by way and name
 };
 
 }  // namespace

@@ -108,7 +108,7 @@ std::string migration_json(const MigrationResult& result) {
   for (const MigrationRow& row : result.rows) json["rows"].push_back(row_json(row));
   for (const MigrationStep& step : result.steps)
     json["steps"].push_back(
-        {{"guest", step.guest}, {"name", step.name}, {"ms", step.seconds * ms}});
+        {{"guest", step.guest}, {"way", step.way}, {"name", step.name}, {"ms", step.seconds * ms}});
   if (const auto& idle = result.idle)
     json["idle"] = {{"guests", idle->guests},
                     {"seconds", idle->seconds},
@@ -128,16 +128,15 @@ std::string migration_text(const MigrationResult& result) {
       {"guest", "supercloud", "QEMU alone", "of pairs (95 %)", "bar", "goal"}};
   for (const MigrationRow& row : result.rows) table.push_back(row_cells(row));
   if (table.size() > 1) absl::StrAppend(&text, text_table(table));
-  std::string guest;
+  std::string told;
   for (const MigrationStep& step : result.steps) {
-    if (step.guest != guest)
-      absl::StrAppend(&text, "\n", step.guest, ", from the request: ");
-    else
-      absl::StrAppend(&text, ", ");
-    guest = step.guest;
-    absl::StrAppend(&text, step.name, absl::StrFormat(" %.1f", step.seconds * ms));
+    const std::string of = absl::StrCat(
+        step.guest, step.way == "bare" ? ", QEMU alone" : ", supercloud", ", from the request: ");
+    absl::StrAppend(&text, of == told ? ", " : absl::StrCat(told.empty() ? "\n" : " ms\n", of),
+                    step.name, absl::StrFormat(" %.1f", step.seconds * ms));
+    told = of;
   }
-  if (!guest.empty()) absl::StrAppend(&text, " ms\n");
+  if (!told.empty()) absl::StrAppend(&text, " ms\n");
   if (const auto& idle = result.idle)
     absl::StrAppend(
         &text, "\n",

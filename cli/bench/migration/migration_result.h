@@ -20,8 +20,11 @@ struct MigrationRow {
   std::vector<double> ours, bare;
 };
 
+// When it was said on the way: by nodes ("accepted"), or by one of the two QEMUs ("source STOP").
 struct MigrationStep {
-  std::string guest, name;
+  std::string guest;
+  std::string way;  // "supercloud", "bare"
+  std::string name;
   double seconds = 0;  // from the request, median
 };
 
