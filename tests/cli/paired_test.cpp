@@ -73,5 +73,23 @@ TEST_F(PairedTest, IsMetOrMissedOnlyWithItsWholeInterval) {
   EXPECT_EQ(judged(1.3, 1.4), "missed");
 }
 
+TEST(PairedDifference, IsTheMedianOfThePairsWhateverDriftsBetweenThem) {
+  const PairedDifference paired =
+      difference_of_pairs({13, 113, 1013, 14, 1014}, {10, 110, 1010, 10, 1010});
+  EXPECT_EQ(paired.ours, 113);
+  EXPECT_EQ(paired.floor, 110);
+  EXPECT_EQ(paired.difference, 3);
+  EXPECT_GE(paired.low, 3);
+  EXPECT_LE(paired.high, 4);
+  EXPECT_EQ(verdict(paired, 10), "met");
+  EXPECT_EQ(verdict(paired, 2.5), "missed");
+  EXPECT_EQ(verdict(difference_of_pairs({1, 9}, {0, 0}), 5), "not resolved");
+}
+
+TEST(PairedDifference, OfNothingOrOfUnequallyManyIsNotResolved) {
+  EXPECT_EQ(verdict(difference_of_pairs({}, {}), 1e9), "not resolved");
+  EXPECT_EQ(verdict(difference_of_pairs({1, 2}, {1}), 1e9), "not resolved");
+}
+
 }  // namespace
 }  // namespace supercloud
