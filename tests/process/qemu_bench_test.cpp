@@ -60,7 +60,7 @@ class QemuBench : public ProgramTest {
 
 TEST_F(QemuBench, AnswersQuicklyAndLeavesNothing) {
   const absl::Time began = absl::Now();
-  start(bench({"--quick", "--json"}), "bench.out", "bench.err");
+  start(bench({"--quick", "--pairs", "5", "--json"}), "bench.out", "bench.err");
   ASSERT_EQ(ended(children_.back(), patience), 0) << output("bench.err");
   EXPECT_LT(absl::Now() - began, absl::Seconds(45));
   EXPECT_THAT(output("bench.err"), IsEmpty()) << "no bar where there is no terminal";

@@ -99,6 +99,15 @@ class Bench {
     return absl::DeadlineExceededError(absl::StrCat("nothing is heard of the guest ", guest));
   }
 
+  absl::Status not_told(const std::string& guest) {
+    std::string signs;
+    for (const GuestSign& sign : watch_->seen(guest).signs)
+      absl::StrAppend(&signs, signs.empty() ? "" : ", ", sign.what, " by QEMU ", sign.machine);
+    return absl::InternalError(
+        absl::StrCat("the QEMUs of ", guest,
+                     " do not say when it stood still, but: ", signs.empty() ? "nothing" : signs));
+  }
+
   absl::StatusOr<Measured> once(const std::string& guest, bool beats,
                                 const std::function<absl::StatusOr<Duration>()>& move) {
     watch_->forget(guest);
@@ -108,8 +117,7 @@ class Bench {
     // The word of its QEMU that it goes on may come a moment after that of its node.
     if (!await(cluster_->loop(), beats_patience,
                [&] { return watch_->seen(guest).stood_still().has_value(); }))
-      return absl::InternalError(
-          absl::StrCat("no QEMU said that ", guest, " stood still and went on"));
+      return not_told(guest);
     if (const absl::Status heard = hear(guest, beats); !heard.ok()) return heard;
     const GuestSeen& seen = watch_->seen(guest);
     if (!seen.broken.empty())
@@ -194,9 +202,9 @@ class Bench {
 
     std::vector<Measured> ours, bare;
     absl::Status status;
-    const Instant end = cluster_->loop().clock().now() + options_.time_max;
+    const Instant begun = cluster_->loop().clock().now();
     for (int pair = 0; pair < options_.pairs && status.ok(); ++pair) {
-      if (pair >= pairs_min && cluster_->loop().clock().now() > end) break;
+      if (pair >= pairs_min && cluster_->loop().clock().now() - begun > options_.time_max) break;
       told(static_cast<double>(pair) / options_.pairs);
       const bool ours_first = pair % 2 == 0;
       auto first = ours_first ? once_ours(load, true) : once_bare(load, true);

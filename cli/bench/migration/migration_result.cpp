@@ -83,6 +83,7 @@ std::vector<std::string> row_cells(const MigrationRow& row) {
                      : absl::StrFormat("+%.0f ms  %s", most * ms, how);
   };
   return {absl::StrCat(row.guest, ": ", what_of(row)),
+          absl::StrCat(row.ours.size()),
           absl::StrFormat("%.1f ms", judged.ours * ms),
           absl::StrFormat("%.1f ms", judged.bare * ms),
           row.ratio ? absl::StrFormat("%.2f x (%.2f to %.2f)", judged.more, judged.low, judged.high)
@@ -125,7 +126,7 @@ std::string migration_text(const MigrationResult& result) {
                    result.accelerator, "), load ", absl::StrFormat("%.1f", result.load),
                    result.complete ? "" : "; interrupted: of what was measured until then", "\n\n");
   std::vector<std::vector<std::string>> table = {
-      {"guest", "supercloud", "QEMU alone", "of pairs (95 %)", "bar", "goal"}};
+      {"guest", "pairs", "supercloud", "QEMU alone", "more (95 %)", "bar", "goal"}};
   for (const MigrationRow& row : result.rows) table.push_back(row_cells(row));
   if (table.size() > 1) absl::StrAppend(&text, text_table(table));
   std::string told;
