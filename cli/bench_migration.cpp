@@ -47,7 +47,8 @@ struct MigrationBenchArguments {
 // Found, and of a version that moves guests whole, as a node asks for.
 absl::StatusOr<std::string> find_qemu(const std::string& name, QemuVersion& version) {
   std::string program = name;
-  if (name.find('/') == std::string::npos && (program = find_program(name)).empty())
+  if (name.find('/') == std::string::npos) program = find_program(name);
+  if (program.empty())
     return absl::NotFoundError(
         absl::StrCat("there is no ", name,
                      " where programs are looked for; install it (Debian 12: qemu-system-x86 of "

@@ -163,17 +163,22 @@ void GuestWatch::look_for_machines() {
 
 bool GuestWatch::connect(pid_t process, Machine& machine) {
   const std::string at = (folder_ / std::to_string(process)).string();
-  if (machine.monitor < 0 && (machine.monitor = connect_to(at + monitor_suffix)) >= 0) {
+  if (machine.monitor < 0) {
+    machine.monitor = connect_to(at + monitor_suffix);
+    if (machine.monitor < 0) return false;
     constexpr std::string_view greet = "{\"execute\": \"qmp_capabilities\"}\n";
     (void)::send(machine.monitor, greet.data(), greet.size(), MSG_NOSIGNAL);
     (void)loop_.watch_fd(machine.monitor, EPOLLIN,
                          [this, process](std::uint32_t) { read_monitor(process); });
   }
-  if (machine.beats < 0 && (machine.beats = connect_to(at + beats_suffix)) >= 0)
+  if (machine.beats < 0) {
+    machine.beats = connect_to(at + beats_suffix);
+    if (machine.beats < 0) return false;
     (void)loop_.watch_fd(machine.beats, EPOLLIN, [this, process](std::uint32_t) {
       read_all_beats(machines_[process].guest, process);
     });
-  return machine.monitor >= 0 && machine.beats >= 0;
+  }
+  return true;
 }
 
 void GuestWatch::read_monitor(pid_t process) {
@@ -193,6 +198,7 @@ void GuestWatch::read_monitor(pid_t process) {
     }
   }
   if (got < 0 && errno == EAGAIN) return;
+  read_beats(machine);  // its last ones
   close(machine.monitor);
   close(machine.beats);
   machines_.erase(process);
