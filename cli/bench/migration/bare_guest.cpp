@@ -27,10 +27,12 @@ constexpr Duration bare_patience = absl::Seconds(30);
 constexpr int downtime_limit_ms = 20;
 constexpr std::uint64_t rate_unlimited = 1ULL << 40U;
 
-QmpValue capabilities(std::initializer_list<const char*> names) {
-  QmpValue all = QmpValue::array();
-  for (const char* name : names) all.push_back({{"capability", name}, {"state", true}});
-  return {{"capabilities", all}};
+std::string capabilities(std::initializer_list<const char*> names) {
+  std::string all;
+  for (const char* name : names)
+    absl::StrAppend(&all, all.empty() ? "" : ", ", "{\"capability\": \"", name,
+                    "\", \"state\": true}");
+  return absl::StrCat("{\"capabilities\": [", all, "]}");
 }
 
 std::string last_words(const std::string& folder) {
@@ -83,8 +85,7 @@ absl::StatusOr<std::unique_ptr<BareGuest>> BareGuest::start(EventLoop& loop,
   auto machine = guest->launch(false);
   if (!machine.ok()) return machine.status();
   guest->machine_ = *std::move(machine);
-  const auto runs = guest->ask(*guest->machine_, "cont", QmpValue::object());
-  if (!runs.ok()) return runs.status();
+  if (const absl::Status runs = guest->tell(*guest->machine_, "cont"); !runs.ok()) return runs;
   return guest;
 }
 
@@ -104,15 +105,15 @@ absl::StatusOr<std::unique_ptr<BareGuest::Machine>> BareGuest::launch(bool incom
   machine->process = *process;
   Machine* raw = machine.get();
   const absl::Status ready = until("its QEMU to start", [&] {
-    if (raw->monitor != nullptr) return raw->monitor->ready();
-    QmpHandler handler;
-    handler.on_event = [raw](const QmpEvent& event) {
-      if (event.name == "MIGRATION") raw->status = qmp_text(event.data, "status");
-      if (event.name == "RESUME") raw->goes_on = true;
-    };
-    auto monitor =
-        QmpClient::connect(loop_, raw->folder + "/qmp", {.vm = start.vm}, std::move(handler));
-    if (monitor.ok()) raw->monitor = *std::move(monitor);
+    if (raw->monitor != nullptr) return raw->answer.has_value();
+    raw->monitor = QmpScript::connect(
+        loop_, raw->folder + "/qmp",
+        [raw](const QmpWord& word) {
+          if (word.answer) raw->answer = word;
+          if (word.event == "MIGRATION") raw->status = word.status;
+          if (word.event == "RESUME") raw->goes_on = true;
+        },
+        nullptr);
     return false;
   });
   if (!ready.ok())
@@ -131,17 +132,13 @@ absl::Status BareGuest::until(const char* what, absl::FunctionRef<bool()> done) 
                                                   absl::FormatDuration(bare_patience)));
 }
 
-absl::StatusOr<QmpValue> BareGuest::ask(Machine& machine, const char* command,
-                                        const QmpValue& arguments) {
-  // Outlives this call, as the reply may.
-  const auto answer = std::make_shared<std::optional<absl::StatusOr<QmpValue>>>();
-  machine.monitor->execute(command, arguments,
-                           Reply<QmpValue>(far_future, [answer](absl::StatusOr<QmpValue> value) {
-                             *answer = std::move(value);
-                           }));
-  const absl::Status answered = until(command, [&] { return answer->has_value(); });
-  if (!answered.ok()) return answered;
-  return **std::move(answer);
+absl::Status BareGuest::tell(Machine& machine, const std::string& command,
+                             const std::string& arguments) {
+  machine.answer.reset();
+  machine.monitor->say(command, arguments);
+  const absl::Status answered = until(command.c_str(), [&] { return machine.answer.has_value(); });
+  if (!answered.ok() || machine.answer->error.empty()) return answered;
+  return absl::UnknownError(absl::StrCat(command, ": QEMU says: ", machine.answer->error));
 }
 
 absl::StatusOr<Duration> BareGuest::move() {
@@ -150,32 +147,33 @@ absl::StatusOr<Duration> BareGuest::move() {
   if (!launched.ok()) return launched.status();
   Machine& source = *machine_;
   Machine& target = **launched;
-  const std::string stream = absl::StrCat("unix:", target.folder, "/stream");
+  const std::string stream = absl::StrCat("{\"uri\": \"unix:", target.folder, "/stream\"}");
   const struct {
     Machine& machine;
     const char* command;
-    QmpValue arguments;
+    std::string arguments;
   } steps[] = {
       {target, "migrate-set-capabilities", capabilities({"events", "return-path"})},
-      {target, "migrate-incoming", {{"uri", stream}}},
+      {target, "migrate-incoming", stream},
       {source, "migrate-set-capabilities",
        capabilities({"events", "return-path", "pause-before-switchover"})},
-      {source,
-       "migrate-set-parameters",
-       {{"max-bandwidth", rate_unlimited}, {"downtime-limit", downtime_limit_ms}}},
-      {source, "migrate", {{"uri", stream}}},
+      {source, "migrate-set-parameters",
+       absl::StrCat("{\"max-bandwidth\": ", rate_unlimited,
+                    ", \"downtime-limit\": ", downtime_limit_ms, "}")},
+      {source, "migrate", stream},
   };
   source.status.clear();
   for (const auto& step : steps)
-    if (const auto done = ask(step.machine, step.command, step.arguments); !done.ok())
-      return done.status();
+    if (const absl::Status done = tell(step.machine, step.command, step.arguments); !done.ok())
+      return done;
   const auto failed = [&] { return source.status == "failed" || source.status == "cancelled"; };
   absl::Status reached =
       until("its memory to be sent", [&] { return source.status == "pre-switchover" || failed(); });
   if (!reached.ok()) return reached;
   if (failed()) return absl::UnavailableError("the migration of QEMU alone failed");
-  const auto go = ask(source, "migrate-continue", {{"state", "pre-switchover"}});
-  if (!go.ok()) return go.status();
+  if (const absl::Status goes = tell(source, "migrate-continue", "{\"state\": \"pre-switchover\"}");
+      !goes.ok())
+    return goes;
   reached = until("the end of its migration",
                   [&] { return (target.goes_on && source.status == "completed") || failed(); });
   if (!reached.ok()) return reached;
@@ -187,7 +185,7 @@ absl::StatusOr<Duration> BareGuest::move() {
 }
 
 void BareGuest::end(Machine& machine) {
-  (void)ask(machine, "quit", QmpValue::object());
+  machine.monitor->say("quit");
   if (await(loop_, bare_patience,
             [&] { return ::waitpid(machine.process, nullptr, WNOHANG) == machine.process; }))
     machine.process = -1;

@@ -11,14 +11,15 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/bench/migration/qmp_script.h"
 #include "core/event_loop.h"
 #include "hypercall/qemu/machine.h"
-#include "hypercall/qemu/qmp_client.h"
 
 namespace supercloud {
 
@@ -49,14 +50,17 @@ class BareGuest {
     std::string folder;
     std::string status;  // of the migration, as it told last
     bool goes_on = false;
-    std::unique_ptr<QmpClient> monitor;
+    std::optional<QmpWord> answer;  // to the last command
+    std::unique_ptr<QmpScript> monitor;
     ~Machine();
   };
 
   BareGuest(EventLoop& loop, BareGuestOptions options)
       : loop_(loop), options_(std::move(options)) {}
   absl::StatusOr<std::unique_ptr<Machine>> launch(bool incoming);
-  absl::StatusOr<QmpValue> ask(Machine& machine, const char* command, const QmpValue& arguments);
+  // Says it and waits for its answer.
+  absl::Status tell(Machine& machine, const std::string& command,
+                    const std::string& arguments = "{}");
   absl::Status until(const char* what, absl::FunctionRef<bool()> done);
   void end(Machine& machine);
 

@@ -4,9 +4,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,7 +19,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "cli/measure/guest/guest_bytes.h"
-#include "hypercall/qemu/qmp_message.h"
 
 namespace supercloud {
 namespace {
@@ -39,17 +36,6 @@ std::string shell_word(const std::string& text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
-int connect_to(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return -1;
-  path.copy(address.sun_path, path.size());
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
-  ::close(fd);
-  return -1;
-}
-
 // Of QEMU's command line: "-name guest=NAME".
 std::string guest_of(pid_t process) {
   std::ifstream file(absl::StrCat("/proc/", process, "/cmdline"));
@@ -61,23 +47,6 @@ std::string guest_of(pid_t process) {
 }
 
 }  // namespace
-
-std::optional<GuestSign> read_guest_sign(std::string_view line) {
-  const auto message = parse_qmp(line);
-  const auto* event = message.ok() ? std::get_if<QmpEvent>(&*message) : nullptr;
-  if (event == nullptr) return std::nullopt;
-  GuestSign sign;
-  if (event->name == "STOP" || event->name == "RESUME") sign.what = event->name;
-  if (event->name == "MIGRATION") sign.what = qmp_text(event->data, "status");
-  const QmpValue whole = QmpValue::parse(line, nullptr, /*allow_exceptions=*/false);
-  const QmpValue& stamp = qmp_member(whole, "timestamp");
-  if (sign.what.empty() || !stamp.is_object()) return std::nullopt;
-  constexpr std::uint64_t seconds_max = 1ULL << 40, microseconds_max = 999'999;
-  const std::uint64_t seconds = std::min(qmp_number(stamp, "seconds"), seconds_max);
-  const std::uint64_t microseconds = std::min(qmp_number(stamp, "microseconds"), microseconds_max);
-  sign.at = absl::FromUnixMicros(static_cast<std::int64_t>(seconds * 1'000'000 + microseconds));
-  return sign;
-}
 
 std::optional<Duration> GuestSeen::stood_still() const {
   const GuestSign *stopped = nullptr, *resumed = nullptr;
@@ -130,7 +99,7 @@ absl::StatusOr<std::unique_ptr<GuestWatch>> GuestWatch::open(EventLoop& loop,
 GuestWatch::~GuestWatch() {
   loop_.cancel(again_);
   for (auto& [process, machine] : machines_) {
-    close(machine.monitor);
+    machine.monitor.reset();
     close(machine.beats);
   }
   close(changes_);
@@ -163,43 +132,31 @@ void GuestWatch::look_for_machines() {
 
 bool GuestWatch::connect(pid_t process, Machine& machine) {
   const std::string at = (folder_ / std::to_string(process)).string();
-  if (machine.monitor < 0) {
-    machine.monitor = connect_to(at + monitor_suffix);
-    if (machine.monitor < 0) return false;
-    constexpr std::string_view greet = "{\"execute\": \"qmp_capabilities\"}\n";
-    (void)::send(machine.monitor, greet.data(), greet.size(), MSG_NOSIGNAL);
-    (void)loop_.watch_fd(machine.monitor, EPOLLIN,
-                         [this, process](std::uint32_t) { read_monitor(process); });
-  }
+  if (machine.monitor == nullptr)
+    machine.monitor = QmpScript::connect(
+        loop_, at + monitor_suffix, [this, process](const QmpWord& word) { heard(process, word); },
+        [this, process] { ended(process); });
   if (machine.beats < 0) {
-    machine.beats = connect_to(at + beats_suffix);
-    if (machine.beats < 0) return false;
-    (void)loop_.watch_fd(machine.beats, EPOLLIN, [this, process](std::uint32_t) {
-      read_all_beats(machines_[process].guest, process);
-    });
+    machine.beats = connect_to_socket(at + beats_suffix);
+    if (machine.beats >= 0)
+      (void)loop_.watch_fd(machine.beats, EPOLLIN, [this, process](std::uint32_t) {
+        read_all_beats(machines_[process].guest, process);
+      });
   }
-  return true;
+  return machine.monitor != nullptr && machine.beats >= 0;
 }
 
-void GuestWatch::read_monitor(pid_t process) {
+void GuestWatch::heard(pid_t process, const QmpWord& word) {
+  const Machine& machine = machines_[process];
+  GuestSign sign{"", word.at, machine.number};
+  if (word.event == "STOP" || word.event == "RESUME") sign.what = word.event;
+  if (word.event == "MIGRATION") sign.what = word.status;
+  if (!sign.what.empty()) guests_[machine.guest].seen.signs.push_back(std::move(sign));
+}
+
+void GuestWatch::ended(pid_t process) {
   Machine& machine = machines_[process];
-  std::array<char, 4096> bytes{};
-  ssize_t got = 0;
-  while ((got = ::read(machine.monitor, bytes.data(), bytes.size())) > 0) {
-    for (const char letter : std::string_view(bytes.data(), static_cast<std::size_t>(got))) {
-      if (letter != '\n') {
-        if (machine.line.size() < qmp_line_bytes_max) machine.line += letter;
-        continue;
-      }
-      auto sign = read_guest_sign(std::exchange(machine.line, {}));
-      if (!sign) continue;
-      sign->machine = machine.number;
-      guests_[machine.guest].seen.signs.push_back(*std::move(sign));
-    }
-  }
-  if (got < 0 && errno == EAGAIN) return;
   read_beats(machine);  // its last ones
-  close(machine.monitor);
   close(machine.beats);
   machines_.erase(process);
 }

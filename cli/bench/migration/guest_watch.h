@@ -11,13 +11,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cli/bench/migration/qmp_script.h"
 #include "core/event_loop.h"
 
 namespace supercloud {
@@ -28,9 +28,6 @@ struct GuestSign {
   absl::Time at;     // by QEMU's stamp
   int machine = 0;   // of the guest's QEMUs: a later one has a higher number
 };
-
-// Of a line of QEMU's monitor; empty: it says nothing of this. Reentrant.
-std::optional<GuestSign> read_guest_sign(std::string_view line);
 
 // Of a guest since the last GuestWatch::forget().
 struct GuestSeen {
@@ -70,15 +67,16 @@ class GuestWatch {
   struct Machine {
     std::string guest;
     int number = 0;
-    int monitor = -1, beats = -1;
-    std::string line;  // of the monitor, as far as it has come
+    std::unique_ptr<QmpScript> monitor;
+    int beats = -1;
   };
 
   GuestWatch(EventLoop& loop, std::filesystem::path folder)
       : loop_(loop), folder_(std::move(folder)) {}
   void look_for_machines();
   bool connect(pid_t process, Machine& machine);
-  void read_monitor(pid_t process);
+  void heard(pid_t process, const QmpWord& word);
+  void ended(pid_t process);
   void read_beats(Machine& machine);
   void read_all_beats(const std::string& guest, pid_t last);
   void heard(Guest& guest, std::uint8_t beat);
