@@ -43,12 +43,17 @@ TEST(QmpWord, IsAnAnswerWithItsError) {
   EXPECT_NE(read_qmp_word(R"({"error": {}})")->error, "");
 }
 
+TEST(QmpWord, IsAGreeting) {
+  const auto greeting = read_qmp_word(R"({"QMP": {"version": {}, "capabilities": []}})");
+  ASSERT_TRUE(greeting);
+  EXPECT_TRUE(greeting->greeting);
+}
+
 TEST(QmpWord, IsNothingElse) {
   const std::string deep = std::string(20'000, '[') + std::string(20'000, ']');
   for (const std::string& line :
-       {std::string(), std::string("{"), std::string("7"), deep,
-        std::string(R"({"QMP": {"version": {}}})"), std::string(R"({"event": "STOP"})"),
-        std::string(R"({"event": "STOP", "timestamp": 7})"),
+       {std::string(), std::string("{"), std::string("7"), deep, std::string(R"({"QMP": 1})"),
+        std::string(R"({"event": "STOP"})"), std::string(R"({"event": "STOP", "timestamp": 7})"),
         std::string(R"({"event": 5, "timestamp": {}})")})
     EXPECT_FALSE(read_qmp_word(line)) << line.substr(0, 99);
 }

@@ -9,6 +9,6 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto word =
       supercloud::read_qmp_word(std::string_view(reinterpret_cast<const char*>(data), size));
-  if (word && word->answer != word->event.empty()) std::abort();
+  if (word && word->greeting + word->answer + !word->event.empty() != 1) std::abort();
   return 0;
 }

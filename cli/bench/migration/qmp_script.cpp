@@ -48,6 +48,10 @@ std::optional<QmpWord> read_qmp_word(std::string_view line) {
       /*allow_exceptions=*/false);
   if (!said.is_object()) return std::nullopt;
   QmpWord word;
+  if (part_of(said, "QMP").is_object()) {
+    word.greeting = true;
+    return word;
+  }
   if (const QmpLine& error = part_of(said, "error"); error.is_object()) {
     word.answer = true;
     word.error = text_of(part_of(error, "desc"));
@@ -84,9 +88,7 @@ std::unique_ptr<QmpScript> QmpScript::connect(EventLoop& loop, const std::string
                                               std::function<void()> ended) {
   const int fd = connect_to_socket(path);
   if (fd < 0) return nullptr;
-  std::unique_ptr<QmpScript> script(new QmpScript(loop, fd, std::move(heard), std::move(ended)));
-  script->say("qmp_capabilities");
-  return script;
+  return std::unique_ptr<QmpScript>(new QmpScript(loop, fd, std::move(heard), std::move(ended)));
 }
 
 QmpScript::QmpScript(EventLoop& loop, int fd, std::function<void(const QmpWord&)> heard,
@@ -117,7 +119,9 @@ void QmpScript::read() {
         continue;
       }
       const auto word = read_qmp_word(std::exchange(line_, {}));
-      if (word) heard_(*word);
+      // A QEMU that starts may greet twice, and tells nothing before each is answered.
+      if (word && word->greeting) say("qmp_capabilities");
+      if (word && !word->greeting) heard_(*word);
     }
   }
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;

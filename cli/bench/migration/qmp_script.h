@@ -14,13 +14,14 @@ namespace supercloud {
 
 // What a line says.
 struct QmpWord {
-  bool answer = false;  // to a command; else an event
-  std::string error;    // of an answer, in QEMU's words; empty: it is done
-  std::string event;    // its name
-  std::string status;   // of a migration's event
-  absl::Time at;        // of an event, by QEMU's stamp
+  bool greeting = false;  // commands are taken once it is answered
+  bool answer = false;    // to a command; else, if it is no greeting, an event
+  std::string error;      // of an answer, in QEMU's words; empty: it is done
+  std::string event;      // its name
+  std::string status;     // of a migration's event
+  absl::Time at;          // of an event, by QEMU's stamp
 };
-// Of bytes from outside; empty: the greeting, or no line of QEMU's. Reentrant.
+// Of bytes from outside; empty: it is no line of QEMU's. Reentrant.
 std::optional<QmpWord> read_qmp_word(std::string_view line);
 
 // The socket at `path`, which is short, connected at once; -1: nobody listens there.
