@@ -25,10 +25,11 @@ Executor::Executor(Context& context, ExecutorSeams seams, ExecutorOptions option
       alive_(std::make_shared<bool>(true)) {
   for (const char* pattern :
        {"migration.proposed.>", "migration.accepted.>", "migration.completed.>",
-        "migration.aborted.>", "migration.refused.>", "node.draining.>", "node.undrained.>",
-        "storage.replica_ready.>", "vm.resumed.>", "node.joined.>", "node.left.>",
-        "node.capacity.>", "instance.launched.>", "instance.refused.>", "instance.returned.>",
-        "network.switched.>", "spot.interruption_notice.>", "instance.revoked.>"})
+        "migration.aborted.>", "migration.refused.>", "migration.target_ready.>", "node.draining.>",
+        "node.undrained.>", "storage.replica_ready.>", "vm.resumed.>", "node.joined.>",
+        "node.left.>", "node.capacity.>", "instance.launched.>", "instance.refused.>",
+        "instance.returned.>", "network.switched.>", "spot.interruption_notice.>",
+        "instance.revoked.>"})
     context.subscribe(Pattern::of(pattern));
   recover();
 }
@@ -146,6 +147,9 @@ void Executor::receive(const Event& event) {
     case schema::Payload::MIGRATION_ACCEPTED:
       if (text(event.payload().getMigrationAccepted().getTarget()) == shared_.context.node())
         worker(vm_of(event)).read_record();
+      break;
+    case schema::Payload::MIGRATION_TARGET_READY:
+      if (VmWorker* worker = find(vm_of(event))) worker->target_ready(event.migration());
       break;
     case schema::Payload::MIGRATION_COMPLETED:
     case schema::Payload::MIGRATION_ABORTED:

@@ -22,6 +22,7 @@ VmWorker::VmWorker(ExecutorShared& shared, std::string vm)
 VmWorker::~VmWorker() {
   *alive_ = false;
   shared_.context.cancel(wake_);
+  shared_.context.cancel(ask_timer_);
 }
 
 std::string VmWorker::tenant() const { return VmName::of(vm_).tenant; }

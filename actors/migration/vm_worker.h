@@ -123,6 +123,8 @@ class VmWorker {
   void define(Message<schema::VmSpec> spec, Instant absent_at,
               std::function<void(absl::Status)> done);
 
+  // Told by its event: the target of this migration is prepared. The source, which asks ever more rarely, asks at once.
+  void target_ready(const EventId& migration);
   // Told by events: this migration has ended somewhere.
   void migration_ended(const EventId& migration);
 
@@ -176,6 +178,7 @@ class VmWorker {
   void accepted(Epoch epoch);
   Message<schema::Request> prepare_request() const;
   void ask_target();
+  void ask_again();
   void start_sending();
   struct Blackout {
     Duration most;      // that the guest may stand still
@@ -287,6 +290,7 @@ class VmWorker {
   std::deque<EventId> ends_known_;  // said here, or heard of; the newest
   bool saying_end_ = false;         // on its way to the log
   Duration ask_delay_;
+  TimerId ask_timer_ = 0;
   std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
 };
 

@@ -130,8 +130,21 @@ void VmWorker::ask_target() {
         if (out_ && out_->target_ready && out_->replica_ready) return look();
         busy_ = true;
         ask_delay_ = std::min(ask_delay_ * 2, retry_delay);
-        finished_later(ask_delay_);
+        ask_timer_ = shared_.context.after(ask_delay_, [this] { ask_again(); });
       });
+}
+
+void VmWorker::ask_again() {
+  ask_timer_ = 0;
+  busy_ = false;
+  read_record();
+  look();
+}
+
+void VmWorker::target_ready(const EventId& migration) {
+  if (ask_timer_ == 0 || !out_ || out_->migration != migration) return;
+  shared_.context.cancel(ask_timer_);
+  ask_again();
 }
 
 void VmWorker::start_sending() {

@@ -290,7 +290,8 @@ void QemuCopy::disconnected(const absl::Status& why) {
     connect_timer_ = 0;
     connect();
   });
-  connect_again_ = std::min(2 * connect_again_, connect_again_max);
+  // One that is just being started is there in a moment, and waited for.
+  if (!starting_) connect_again_ = std::min(2 * connect_again_, connect_again_max);
 }
 
 void QemuCopy::ask(const std::string& command, const QmpValue& arguments, Then then,

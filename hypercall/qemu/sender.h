@@ -51,7 +51,7 @@ class QemuSender {
 
  private:
   static constexpr Duration report_every = absl::Seconds(1);
-  static constexpr Duration look_every = absl::Milliseconds(50);  // at passes
+  static constexpr Duration look_every = absl::Milliseconds(10);  // at passes
 
   void greet(bool ask);
   void on_frame(const std::string& bytes);
