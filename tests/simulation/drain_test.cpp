@@ -297,8 +297,9 @@ class SlowDrainTest : public DrainTest {
 TEST_F(SlowDrainTest, who_needs_longer_than_moves_usually_have_is_given_more) {
   create("node-0", "big", {.mebibytes = 5 << 10U});
   ASSERT_EQ(drain("node-0"), absl::OkStatus());
-  EXPECT_TRUE(run_until([&] { return running_on("big") == "node-1"; }, absl::Minutes(10)));
-  EXPECT_TRUE(run_until([&] { return !all(Payload::NODE_DRAINED).empty(); }, absl::Seconds(10)));
+  EXPECT_TRUE(run_until([&] { return !all(Payload::NODE_DRAINED).empty(); }, absl::Minutes(10)));
+  EXPECT_NE(running_on("big"), "");
+  EXPECT_EQ(guests("node-0"), 0U);
 }
 
 TEST_F(SlowDrainTest, a_move_that_cannot_be_done_in_time_is_ended_with_the_reason) {
