@@ -50,7 +50,7 @@ TransferPlan plan_transfer(const TransferProgress& progress, std::uint64_t falls
                      mebibytes(progress.bytes_per_second), "/s, and ",
                      absl::FormatDuration(absl::Trunc(std::max(budget.left, absl::ZeroDuration()),
                                                       absl::Seconds(1))),
-                     " of ", absl::FormatDuration(budget.total_max),
+                     " of ", absl::FormatDuration(absl::Trunc(budget.total_max, absl::Seconds(1))),
                      " are left; give it more time, or a faster way");
     return plan;
   }
