@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "simulation/cluster.h"
 #include "simulation/convergence.h"
 
@@ -126,7 +127,7 @@ class DrainTest : public testing::Test {
 };
 
 TEST_F(DrainTest, a_node_with_many_guests_is_emptied_a_few_at_a_time) {
-  for (int i = 0; i < 12; ++i) create("node-0", "web" + std::to_string(i));
+  for (int i = 0; i < 12; ++i) create("node-0", absl::StrCat("web", i));
   ASSERT_EQ(drain("node-0"), absl::OkStatus());
   ASSERT_TRUE(run_until([&] { return !all(Payload::NODE_DRAINED).empty(); }, absl::Minutes(3)));
   EXPECT_EQ(guests("node-0"), 0U);
@@ -178,7 +179,7 @@ TEST_F(DrainTest, who_joins_later_hears_of_it) {
 }
 
 TEST_F(DrainTest, it_goes_on_after_a_restart) {
-  for (int i = 0; i < 6; ++i) create("node-0", "web" + std::to_string(i), {.mebibytes = 512});
+  for (int i = 0; i < 6; ++i) create("node-0", absl::StrCat("web", i), {.mebibytes = 512});
   ASSERT_EQ(drain("node-0"), absl::OkStatus());
   cluster_.machine("node-0")->kill_daemon(true);
   cluster_.machine("node-0")->start_daemon();
@@ -228,7 +229,7 @@ TEST_F(DrainTest, whose_standing_still_costs_most_leaves_first) {
 }
 
 TEST_F(DrainTest, a_drain_that_is_ended_leaves_who_has_not_begun) {
-  for (int i = 0; i < 8; ++i) create("node-0", "web" + std::to_string(i), {.mebibytes = 384});
+  for (int i = 0; i < 8; ++i) create("node-0", absl::StrCat("web", i), {.mebibytes = 384});
   cluster_.ask("node-0", Message<Request>::build([&](Request::Builder request) {
                  request.initDrainNode().setNode("node-0");
                }));
@@ -244,8 +245,8 @@ TEST_F(DrainTest, a_drain_that_is_ended_leaves_who_has_not_begun) {
 }
 
 TEST_F(DrainTest, two_nodes_that_are_drained_at_once_do_not_send_guests_to_each_other) {
-  for (int i = 0; i < 3; ++i) create("node-0", "a" + std::to_string(i));
-  for (int i = 0; i < 3; ++i) create("node-1", "b" + std::to_string(i));
+  for (int i = 0; i < 3; ++i) create("node-0", absl::StrCat("a", i));
+  for (int i = 0; i < 3; ++i) create("node-1", absl::StrCat("b", i));
   for (const char* node : {"node-0", "node-1"}) {
     cluster_.ask(node, Message<Request>::build([&](Request::Builder request) {
                    request.initDrainNode().setNode(node);
