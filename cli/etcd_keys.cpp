@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/replace_file.h"
 #include "cli/toml_text.h"
 #include "core/http/url.h"
 
@@ -66,6 +68,27 @@ absl::Status check_readable(const EtcdConfig& config) {
       return absl::FailedPreconditionError(
           absl::StrCat("lease.etcd.", key, ": ", *path, " cannot be read"));
   return absl::OkStatus();
+}
+
+absl::StatusOr<EtcdTableIdentity> remembered_table(const std::filesystem::path& folder,
+                                                   std::function<void(absl::Status)> failed) {
+  const std::filesystem::path path = folder / "lease_table";
+  EtcdTableIdentity table;
+  std::error_code error;
+  if (std::filesystem::exists(path, error) || error) {
+    std::ifstream file(path);
+    std::getline(file, table.known);
+    if (!is_table_identity(table.known))
+      return absl::FailedPreconditionError(absl::StrCat(
+          path.string(), " cannot be read, or is no lease table's identity; write there what ",
+          "another node of the cluster has in its file of that name, or destroy all VMs and remove "
+          "it"));
+  }
+  table.on_learned = [path, failed = std::move(failed)](const std::string& identity) {
+    if (absl::Status kept = replace_file(path, identity + "\n"); !kept.ok())
+      failed(std::move(kept));
+  };
+  return table;
 }
 
 }  // namespace supercloud

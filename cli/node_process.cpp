@@ -206,7 +206,10 @@ absl::Status NodeProcess::Parts::open() {
 
   if (config.etcd) {
     if (const absl::Status readable = check_readable(*config.etcd); !readable.ok()) return readable;
-    leases = make_etcd_lease_table(loop, *config.etcd, config.fence.ttl);
+    auto table =
+        remembered_table(config.folder(), [this](absl::Status why) { fail(std::move(why)); });
+    if (!table.ok()) return table.status();
+    leases = make_etcd_lease_table(loop, *config.etcd, config.fence.ttl, *std::move(table));
   } else if (config.hosts_leases()) {
     RocksLeaseTableOptions table;
     table.path = (config.folder() / "leases").string();

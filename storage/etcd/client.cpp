@@ -1,6 +1,7 @@
 #include "storage/etcd/client.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 namespace supercloud::etcd {
 namespace {
 
+constexpr char txn_path[] = "/v3/kv/txn";
 constexpr Duration call_time_max = absl::Seconds(30);  // of who sets no deadline
 
 // Whether another member may do better.
@@ -56,19 +58,34 @@ struct Client::Call {
   Instant deadline;
   Done<T> done;
   std::size_t asked = 0;  // members, in this round
+  std::size_t reads = 0;  // of a transaction on the table
+  bool of_table = false;
+  bool refused = false;  // the last member asked is none of the table's, and did nothing
 };
 
 Client::Client(Scheduler& scheduler, std::unique_ptr<HttpClient> http, ClientOptions options)
-    : scheduler_(scheduler), options_(std::move(options)), http_(std::move(http)) {}
+    : scheduler_(scheduler),
+      options_(std::move(options)),
+      identity_(options_.table.known),
+      http_(std::move(http)) {}
 
 Client::~Client() = default;
 
 template <class T>
 void Client::start(const char* path, std::string body, absl::StatusOr<T> (*parse)(std::string_view),
                    Repeat repeat, Instant deadline, Done<T> done) {
-  deadline = std::min(deadline, scheduler_.clock().now() + call_time_max);
-  attempt(std::make_shared<Call<T>>(
-      Call<T>{path, std::move(body), parse, repeat, deadline, std::move(done)}));
+  start(Call<T>{.path = path,
+                .body = std::move(body),
+                .parse = parse,
+                .repeat = repeat,
+                .deadline = deadline,
+                .done = std::move(done)});
+}
+
+template <class T>
+void Client::start(Call<T> call) {
+  call.deadline = std::min(call.deadline, scheduler_.clock().now() + call_time_max);
+  attempt(std::make_shared<Call<T>>(std::move(call)));
 }
 
 template <class T>
@@ -86,7 +103,7 @@ void Client::attempt(std::shared_ptr<Call<T>> call) {
 }
 
 template <class T>
-absl::StatusOr<T> Client::read(const Call<T>& call, const std::string& endpoint,
+absl::StatusOr<T> Client::read(Call<T>& call, const std::string& endpoint,
                                absl::StatusOr<HttpAnswer> answer) {
   if (!answer.ok()) {
     const bool silent =
@@ -100,14 +117,36 @@ absl::StatusOr<T> Client::read(const Call<T>& call, const std::string& endpoint,
   if (!said.ok()) return error_of(endpoint, said);
   absl::StatusOr<T> value = absl::InvalidArgumentError(absl::StrCat("HTTP ", answer->status));
   if (answer->status == 200) value = call.parse(answer->body);
+  if constexpr (std::is_same_v<T, TxnAnswer>)
+    if (value.ok() && call.of_table)
+      if (absl::Status table = check_table(call, endpoint, *value); !table.ok()) return table;
   if (value.ok()) return value;
   return absl::UnavailableError(absl::StrCat(endpoint, call.path, ": ", value.status().message(),
                                              "; is this etcd, 3.4 or later, and its client port?"));
 }
 
+absl::Status Client::check_table(Call<TxnAnswer>& call, const std::string& endpoint,
+                                 TxnAnswer& answer) {
+  if (answer.reads.size() != (answer.succeeded ? call.reads : 1))
+    return absl::UnavailableError(absl::StrCat(endpoint, ": not all keys were read"));
+  if (answer.succeeded) return absl::OkStatus();
+  const std::vector<KeyValue> found = std::move(answer.reads.front());
+  answer.reads.clear();
+  if (!found.empty() && found.front().value == identity_) return absl::OkStatus();
+  call.refused = true;
+  return absl::FailedPreconditionError(
+      absl::StrCat(endpoint, " is not the etcd that has this cluster's leases: its key ",
+                   options_.table_key, found.empty() ? " is missing" : " is another table's",
+                   ", and this node's table is ", identity_,
+                   "; check endpoints and prefix of [lease.etcd]. If that etcd is gone for good, "
+                   "destroy all VMs, and remove the "
+                   "file lease_table from the folder of each node"));
+}
+
 template <class T>
 void Client::answered(std::shared_ptr<Call<T>> call, std::size_t member,
                       absl::StatusOr<HttpAnswer> answer) {
+  call->refused = false;
   absl::StatusOr<T> value = read(*call, options_.endpoints[member], std::move(answer));
   if (value.ok() || !says_nothing(value.status())) return std::move(call->done)(std::move(value));
   // Others may have gone on to the next already.
@@ -115,7 +154,7 @@ void Client::answered(std::shared_ptr<Call<T>> call, std::size_t member,
   const Instant now = scheduler_.clock().now();
   const bool round_over = ++call->asked >= options_.endpoints.size();
   const Instant next = round_over ? now + options_.pause : now;
-  if (call->repeat == Repeat::never || next >= call->deadline)
+  if ((call->repeat == Repeat::never && !(call->refused && !round_over)) || next >= call->deadline)
     return std::move(call->done)(std::move(value));
   if (!round_over) return attempt(std::move(call));
   call->asked = 0;
@@ -125,14 +164,69 @@ void Client::answered(std::shared_ptr<Call<T>> call, std::size_t member,
                 });
 }
 
-void Client::range(const Range& range, Instant deadline, Done<RangeAnswer> done) {
-  start<RangeAnswer>("/v3/kv/range", to_json(range), parse_range, Repeat::rounds, deadline,
-                     std::move(done));
+// ---- the table -----------------------------------------------------------------------------------------------------
+
+void Client::txn(Txn txn, Repeat repeat, Instant deadline, Done<TxnAnswer> done) {
+  if (identity_.empty())
+    return identify(deadline,
+                    [this, txn = std::move(txn), repeat, deadline,
+                     done = std::move(done)](const absl::StatusOr<std::string>& identity) mutable {
+                      if (!identity.ok()) return std::move(done)(identity.status());
+                      this->txn(std::move(txn), repeat, deadline, std::move(done));
+                    });
+  txn.compares.push_back(
+      {.key = options_.table_key, .what = Compare::What::value, .value = identity_});
+  txn.otherwise = {{.key = options_.table_key}};
+  start(Call<TxnAnswer>{.path = txn_path,
+                        .body = to_json(txn),
+                        .parse = parse_txn,
+                        .repeat = repeat,
+                        .deadline = deadline,
+                        .done = std::move(done),
+                        .reads = txn.reads.size(),
+                        .of_table = true});
 }
 
-void Client::txn(const Txn& txn, Repeat repeat, Instant deadline, Done<TxnAnswer> done) {
-  start<TxnAnswer>("/v3/kv/txn", to_json(txn), parse_txn, repeat, deadline, std::move(done));
+// An etcd at its quota takes no transaction that may write: it is read first.
+void Client::identify(Instant deadline, Done<std::string> done) {
+  start<RangeAnswer>(
+      "/v3/kv/range", to_json(Range{.key = options_.table_key}), parse_range, Repeat::rounds,
+      deadline,
+      [this, deadline, done = std::move(done)](const absl::StatusOr<RangeAnswer>& answer) mutable {
+        if (!answer.ok()) return std::move(done)(answer.status());
+        if (answer->found.empty()) return make_table(deadline, std::move(done));
+        std::move(done)(learn(answer->found));
+      });
 }
+
+// By whoever is first.
+void Client::make_table(Instant deadline, Done<std::string> done) {
+  Txn txn;
+  txn.compares = {{options_.table_key, Compare::What::created, 0}};
+  txn.puts = {{options_.table_key, options_.new_identity}};
+  txn.reads = {{.key = options_.table_key}};
+  txn.otherwise = txn.reads;
+  start<TxnAnswer>(
+      txn_path, to_json(txn), parse_txn, Repeat::rounds, deadline,
+      [this, done = std::move(done)](const absl::StatusOr<TxnAnswer>& answer) mutable {
+        if (!answer.ok()) return std::move(done)(answer.status());
+        std::move(done)(learn(answer->reads.empty() ? std::vector<KeyValue>{} : answer->reads[0]));
+      });
+}
+
+absl::StatusOr<std::string> Client::learn(const std::vector<KeyValue>& found) {
+  if (found.empty() || !is_table_identity(found.front().value))
+    return absl::DataLossError(absl::StrCat("etcd's key ", options_.table_key,
+                                            " is no table's identity; does something else write "
+                                            "there? Give this cluster a prefix of its own"));
+  // Another call may have been faster.
+  if (!identity_.empty()) return identity_;
+  identity_ = found.front().value;
+  if (options_.table.on_learned) options_.table.on_learned(identity_);
+  return identity_;
+}
+
+// ---- leases --------------------------------------------------------------------------------------------------------
 
 // Twice costs a lease that ends by itself.
 void Client::grant(std::int64_t ttl_seconds, Instant deadline, Done<LeaseAnswer> done) {

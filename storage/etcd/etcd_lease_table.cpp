@@ -1,6 +1,7 @@
 #include "storage/etcd/etcd_lease_table.h"
 
 #include <algorithm>
+#include <random>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -55,6 +56,12 @@ absl::StatusOr<EtcdLeaseTable::Seen> EtcdLeaseTable::read_session(
   return Seen{*std::move(session), row.lease, row.create_revision};
 }
 
+void EtcdLeaseTable::read_range(etcd::Range range, Instant deadline, Then<etcd::TxnAnswer> then) {
+  etcd::Txn txn;
+  txn.reads = {std::move(range)};
+  client_.txn(std::move(txn), etcd::Repeat::rounds, deadline, std::move(then));
+}
+
 // ---- one record and its sessions -----------------------------------------------------------------------------------
 
 struct EtcdLeaseTable::Looking {
@@ -72,36 +79,33 @@ void EtcdLeaseTable::look(std::shared_ptr<Looking> looking) {
   txn.reads = {{.key = lease_key(looking->key)},
                {.key = prefix_ + "epochs_removed"},
                {.key = absl::StrCat(prefix_, "claim/", looking->claim)}};
-  client_.txn(
-      txn, etcd::Repeat::rounds, looking->deadline,
-      [this, looking](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
-        if (!answer.ok()) return std::move(looking->then)(answer.status());
-        if (answer->reads.size() != 3)
-          return std::move(looking->then)(absl::UnavailableError("etcd did not read all keys"));
-        View& view = looking->view;
-        view.revision = answer->header.revision;
-        const auto& [lease, removed, claim] =
-            std::tie(answer->reads[0], answer->reads[1], answer->reads[2]);
-        if (!lease.empty()) {
-          auto stored = decode_stored_lease(lease.front().value);
-          if (!stored.ok() || stored->record.key != looking->key)
-            return std::move(looking->then)(
-                unreadable(lease.front().key, stored.ok() ? std::string_view("another record")
-                                                          : std_view(stored.status().message())));
-          view.lease = *std::move(stored);
-          view.lease_revision = lease.front().mod_revision;
-          looking->nodes.insert(view.lease->record.holder);
-          if (view.lease->record.heir) looking->nodes.insert(view.lease->record.heir->node);
-        }
-        if (!removed.empty()) {
-          if (!absl::SimpleAtoi(removed.front().value, &view.epochs_removed))
-            return std::move(looking->then)(unreadable(removed.front().key, "no epoch"));
-          view.epochs_removed_revision = removed.front().mod_revision;
-        }
-        if (!claim.empty()) view.claimed_by = claim.front().value;
-        looking->nodes.erase("");
-        look_at_sessions(std::move(looking));
-      });
+  client_.txn(txn, etcd::Repeat::rounds, looking->deadline,
+              [this, looking](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
+                if (!answer.ok()) return std::move(looking->then)(answer.status());
+                View& view = looking->view;
+                view.revision = answer->header.revision;
+                const auto& [lease, removed, claim] =
+                    std::tie(answer->reads[0], answer->reads[1], answer->reads[2]);
+                if (!lease.empty()) {
+                  auto stored = decode_stored_lease(lease.front().value);
+                  if (!stored.ok() || stored->record.key != looking->key)
+                    return std::move(looking->then)(unreadable(
+                        lease.front().key, stored.ok() ? std::string_view("another record")
+                                                       : std_view(stored.status().message())));
+                  view.lease = *std::move(stored);
+                  view.lease_revision = lease.front().mod_revision;
+                  looking->nodes.insert(view.lease->record.holder);
+                  if (view.lease->record.heir) looking->nodes.insert(view.lease->record.heir->node);
+                }
+                if (!removed.empty()) {
+                  if (!absl::SimpleAtoi(removed.front().value, &view.epochs_removed))
+                    return std::move(looking->then)(unreadable(removed.front().key, "no epoch"));
+                  view.epochs_removed_revision = removed.front().mod_revision;
+                }
+                if (!claim.empty()) view.claimed_by = claim.front().value;
+                looking->nodes.erase("");
+                look_at_sessions(std::move(looking));
+              });
 }
 
 void EtcdLeaseTable::look_at_sessions(std::shared_ptr<Looking> looking) {
@@ -109,21 +113,18 @@ void EtcdLeaseTable::look_at_sessions(std::shared_ptr<Looking> looking) {
   etcd::Txn txn;
   for (const std::string& node : looking->nodes)
     txn.reads.push_back({.key = session_key(node), .revision = looking->view.revision});
-  client_.txn(
-      txn, etcd::Repeat::rounds, looking->deadline,
-      [this, looking](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
-        if (!answer.ok() && is_compacted(answer.status())) return look(std::move(looking));
-        if (!answer.ok()) return std::move(looking->then)(answer.status());
-        if (answer->reads.size() != looking->nodes.size())
-          return std::move(looking->then)(absl::UnavailableError("etcd did not read all keys"));
-        auto found = answer->reads.begin();
-        for (const std::string& node : looking->nodes) {
-          absl::StatusOr<Seen> seen = read_session(node, *found++);
-          if (!seen.ok()) return std::move(looking->then)(seen.status());
-          looking->view.sessions[node] = *std::move(seen);
-        }
-        std::move(looking->then)(std::move(looking->view));
-      });
+  client_.txn(txn, etcd::Repeat::rounds, looking->deadline,
+              [this, looking](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
+                if (!answer.ok() && is_compacted(answer.status())) return look(std::move(looking));
+                if (!answer.ok()) return std::move(looking->then)(answer.status());
+                auto found = answer->reads.begin();
+                for (const std::string& node : looking->nodes) {
+                  absl::StatusOr<Seen> seen = read_session(node, *found++);
+                  if (!seen.ok()) return std::move(looking->then)(seen.status());
+                  looking->view.sessions[node] = *std::move(seen);
+                }
+                std::move(looking->then)(std::move(looking->view));
+              });
 }
 
 bool EtcdLeaseTable::View::has_session(const std::string& node) const {
@@ -302,66 +303,73 @@ void EtcdLeaseTable::list(LeaseQuery query, Reply<std::vector<LeaseRecord>> repl
 }
 
 void EtcdLeaseTable::list_records(std::shared_ptr<Listing> listing, std::string from) {
-  constexpr std::int64_t page =
+  constexpr std::size_t page =
       32;  // of records of the greatest size, within gRPC's message of 4 MiB
-  const etcd::Range range{.key = std::move(from),
-                          .end = etcd::behind_prefix(lease_key(listing->query.prefix)),
-                          .limit = page,
-                          .revision = listing->revision};
-  client_.range(range, listing->reply.deadline(),
-                [this, listing](absl::StatusOr<etcd::RangeAnswer> answer) mutable {
-                  if (!answer.ok() && is_compacted(answer.status()))
-                    return list(std::move(listing->query), std::move(listing->reply));
-                  if (!answer.ok()) return listing->reply(answer.status());
-                  if (listing->revision == 0) listing->revision = answer->header.revision;
-                  for (const etcd::KeyValue& row : answer->found) {
-                    auto stored = decode_stored_lease(row.value);
-                    if (!stored.ok() || lease_key(stored->record.key) != row.key)
-                      return listing->reply(
-                          unreadable(row.key, stored.ok() ? std::string_view("another record")
-                                                          : std_view(stored.status().message())));
-                    const std::string& node = listing->query.node;
-                    if (node.empty() || lease_names(stored->record, node))
-                      listing->records.push_back(std::move(stored->record));
-                  }
-                  if (answer->more && !answer->found.empty())
-                    return list_records(std::move(listing), answer->found.back().key + '\0');
-                  const std::string first = session_key("");
-                  list_sessions(std::move(listing), first);
-                });
+  etcd::Range range{.key = std::move(from),
+                    .end = etcd::behind_prefix(lease_key(listing->query.prefix)),
+                    .limit = static_cast<std::int64_t>(page),
+                    .revision = listing->revision};
+  read_range(std::move(range), listing->reply.deadline(),
+             [this, listing](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
+               if (!answer.ok() && is_compacted(answer.status()))
+                 return list(std::move(listing->query), std::move(listing->reply));
+               if (!answer.ok()) return listing->reply(answer.status());
+               if (listing->revision == 0) listing->revision = answer->header.revision;
+               const std::vector<etcd::KeyValue>& found = answer->reads.front();
+               for (const etcd::KeyValue& row : found) {
+                 auto stored = decode_stored_lease(row.value);
+                 if (!stored.ok() || lease_key(stored->record.key) != row.key)
+                   return listing->reply(
+                       unreadable(row.key, stored.ok() ? std::string_view("another record")
+                                                       : std_view(stored.status().message())));
+                 const std::string& node = listing->query.node;
+                 if (node.empty() || lease_names(stored->record, node))
+                   listing->records.push_back(std::move(stored->record));
+               }
+               if (found.size() >= page)
+                 return list_records(std::move(listing), found.back().key + '\0');
+               const std::string first = session_key("");
+               list_sessions(std::move(listing), first);
+             });
 }
 
 void EtcdLeaseTable::list_sessions(std::shared_ptr<Listing> listing, std::string from) {
-  constexpr std::int64_t page = 1000;
-  const etcd::Range range{.key = std::move(from),
-                          .end = etcd::behind_prefix(session_key("")),
-                          .limit = page,
-                          .revision = listing->revision};
-  client_.range(range, listing->reply.deadline(),
-                [this, listing](absl::StatusOr<etcd::RangeAnswer> answer) mutable {
-                  if (!answer.ok() && is_compacted(answer.status()))
-                    return list(std::move(listing->query), std::move(listing->reply));
-                  if (!answer.ok()) return listing->reply(answer.status());
-                  for (const etcd::KeyValue& row : answer->found) {
-                    const std::string node =
-                        row.key.substr(std::min(row.key.size(), session_key("").size()));
-                    auto seen = read_session(node, {row});
-                    if (!seen.ok()) return listing->reply(seen.status());
-                    listing->sessions[node] = *std::move(seen);
-                  }
-                  if (answer->more && !answer->found.empty())
-                    return list_sessions(std::move(listing), answer->found.back().key + '\0');
-                  View view{.sessions = std::move(listing->sessions)};
-                  for (LeaseRecord& record : listing->records) {
-                    record.session_alive = view.is_alive(record.session, record.holder);
-                    record.heir_alive = record.heir && view.has_session(record.heir->node);
-                  }
-                  listing->reply(std::move(listing->records));
-                });
+  constexpr std::size_t page = 1000;
+  etcd::Range range{.key = std::move(from),
+                    .end = etcd::behind_prefix(session_key("")),
+                    .limit = static_cast<std::int64_t>(page),
+                    .revision = listing->revision};
+  read_range(std::move(range), listing->reply.deadline(),
+             [this, listing](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
+               if (!answer.ok() && is_compacted(answer.status()))
+                 return list(std::move(listing->query), std::move(listing->reply));
+               if (!answer.ok()) return listing->reply(answer.status());
+               const std::vector<etcd::KeyValue>& found = answer->reads.front();
+               for (const etcd::KeyValue& row : found) {
+                 const std::string node =
+                     row.key.substr(std::min(row.key.size(), session_key("").size()));
+                 auto seen = read_session(node, {row});
+                 if (!seen.ok()) return listing->reply(seen.status());
+                 listing->sessions[node] = *std::move(seen);
+               }
+               if (found.size() >= page)
+                 return list_sessions(std::move(listing), found.back().key + '\0');
+               View view{.sessions = std::move(listing->sessions)};
+               for (LeaseRecord& record : listing->records) {
+                 record.session_alive = view.is_alive(record.session, record.holder);
+                 record.heir_alive = record.heir && view.has_session(record.heir->node);
+               }
+               listing->reply(std::move(listing->records));
+             });
 }
 
-std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config,
-                                                  Duration ttl) {
+std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config, Duration ttl,
+                                                  EtcdTableIdentity identity) {
+  std::random_device random;
+  std::string fresh;
+  for (int i = 0; i < 4; ++i)
+    absl::StrAppend(&fresh, absl::Hex(std::uint32_t{random()}, absl::kZeroPad8));
+  std::string table_key = config.prefix + "table";
   CurlHttpOptions http;
   http.answer_bytes_max = 8 << 20;
   http.requests_max = 256;
@@ -371,7 +379,11 @@ std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig co
   http.key_file = std::move(config.key);
   return std::make_unique<EtcdLeaseTable>(
       loop, std::make_unique<CurlHttp>(loop, std::move(http)),
-      etcd::ClientOptions{.endpoints = std::move(config.endpoints)}, std::move(config.prefix), ttl);
+      etcd::ClientOptions{.endpoints = std::move(config.endpoints),
+                          .table_key = std::move(table_key),
+                          .table = std::move(identity),
+                          .new_identity = std::move(fresh)},
+      std::move(config.prefix), ttl);
 }
 
 }  // namespace supercloud

@@ -6,6 +6,7 @@
 // whatever was looked at still holds as it is applied, or it is judged anew.
 //
 // Keys, below the prefix: grammar
+//   table           the table's identity, which every transaction compares: who has seen one believes no other
 //   session/NODE    a session's node and identity, as encode_stored_session(); its lease of etcd's is the session's
 //   lease/KEY       a record, as encode_stored_lease()
 //   claim/CLAIM     the key of the record that has the claim
@@ -78,7 +79,11 @@ class EtcdLeaseTable final : public LeaseTable {
   // Yields the TTL.
   void renew_lease(StoredSession session, std::int64_t lease, int attempts, Instant deadline,
                    Then<Duration> then);
+  void revoke(std::string node, std::int64_t lease, int attempts, Reply<Done> reply);
+  // NotFound: the node's session is none with that lease, or there is none.
+  void has_lease(std::string node, std::int64_t lease, Instant deadline, Then<etcd::Header> then);
 
+  void read_range(etcd::Range range, Instant deadline, Then<etcd::TxnAnswer> then);
   void look(std::shared_ptr<Looking> looking);
   void look_at_sessions(std::shared_ptr<Looking> looking);
   void remember(const std::string& key, const View& view);
@@ -101,6 +106,7 @@ class EtcdLeaseTable final : public LeaseTable {
 };
 
 // As `config` says; nothing is asked yet.
-std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config, Duration ttl);
+std::unique_ptr<LeaseTable> make_etcd_lease_table(EventLoop& loop, EtcdConfig config, Duration ttl,
+                                                  EtcdTableIdentity identity = {});
 
 }  // namespace supercloud

@@ -38,19 +38,19 @@ void EtcdLeaseTable::look_before_opening(std::shared_ptr<Opening> opening) {
   if (++opening->attempts > session_attempts_max)
     return opening->reply(absl::UnavailableError(
         absl::StrCat("the session of ", opening->request.node, " comes and goes; ask again")));
-  client_.range(
-      {.key = session_key(opening->request.node)}, opening->reply.deadline(),
-      [this, opening](absl::StatusOr<etcd::RangeAnswer> answer) mutable {
-        if (!answer.ok()) return opening->reply(answer.status());
-        const absl::StatusOr<Seen> known = read_session(opening->request.node, answer->found);
-        if (!known.ok()) return opening->reply(known.status());
-        if (known->session.id.empty()) return grant(std::move(opening));
-        // The answer to its making was lost.
-        if (known->lease == opening->granted.id)
-          return opening->reply(
-              Session{.id = known->session.id, .ttl = absl::Seconds(opening->granted.ttl_seconds)});
-        go_on(std::move(opening), *known);
-      });
+  read_range({.key = session_key(opening->request.node)}, opening->reply.deadline(),
+             [this, opening](absl::StatusOr<etcd::TxnAnswer> answer) mutable {
+               if (!answer.ok()) return opening->reply(answer.status());
+               const absl::StatusOr<Seen> known =
+                   read_session(opening->request.node, answer->reads.front());
+               if (!known.ok()) return opening->reply(known.status());
+               if (known->session.id.empty()) return grant(std::move(opening));
+               // The answer to its making was lost.
+               if (known->lease == opening->granted.id)
+                 return opening->reply(Session{.id = known->session.id,
+                                               .ttl = absl::Seconds(opening->granted.ttl_seconds)});
+               go_on(std::move(opening), *known);
+             });
 }
 
 // There is one already.
@@ -114,43 +114,72 @@ void EtcdLeaseTable::renew(SessionId session, Reply<Done> reply) {
 
 // A leader that was frozen, or whose disk hangs, may renew what its successor ends, until it learns that it was deposed (etcd's issue 15247).
 // So a renewal counts once a linearizable read at the same member has shown that the leader of before it was still the leader after it: a term
-// has one leader, and the term in the answer to a renewal is that of before.
+// has one leader, and the term in the answer to a renewal is that of before. The read is of the table: an etcd that is not its own may know
+// nothing of the lease, or have given its number to somebody else.
 void EtcdLeaseTable::renew_lease(StoredSession session, std::int64_t lease, int attempts,
                                  Instant deadline, Then<Duration> then) {
   client_.keepalive(
       lease, deadline,
       [=, this, session = std::move(session),
        then = std::move(then)](absl::StatusOr<etcd::LeaseAnswer> renewed) mutable {
-        if (!renewed.ok()) return std::move(then)(renewed.status());
-        if (renewed->ttl_seconds <= 0) return std::move(then)(session_over(session.id));
-        const std::string key = session_key(session.node);
-        client_.range(
-            {.key = key}, deadline,
-            [=, this, session = std::move(session), then = std::move(then),
-             renewed = *renewed](absl::StatusOr<etcd::RangeAnswer> read) mutable {
-              if (!read.ok()) return std::move(then)(read.status());
-              if (read->found.empty() || read->found.front().lease != lease)
-                return std::move(then)(session_over(session.id));
-              if (read->header.term == renewed.header.term &&
-                  read->header.member == renewed.header.member)
-                return std::move(then)(absl::Seconds(renewed.ttl_seconds));
-              if (attempts <= 1)
-                return std::move(then)(absl::UnavailableError("etcd's leaders change too fast"));
-              renew_lease(std::move(session), lease, attempts - 1, deadline, std::move(then));
-            });
+        if (!renewed.ok() && !absl::IsNotFound(renewed.status()))
+          return std::move(then)(renewed.status());
+        std::string node = session.node;
+        has_lease(std::move(node), lease, deadline,
+                  [=, this, session = std::move(session), then = std::move(then),
+                   renewed = renewed.ok() ? *renewed : etcd::LeaseAnswer{}](
+                      absl::StatusOr<etcd::Header> read) mutable {
+                    if (absl::IsNotFound(read.status()))
+                      return std::move(then)(session_over(session.id));
+                    if (!read.ok()) return std::move(then)(read.status());
+                    if (renewed.ttl_seconds > 0 && read->term == renewed.header.term &&
+                        read->member == renewed.header.member)
+                      return std::move(then)(absl::Seconds(renewed.ttl_seconds));
+                    if (attempts <= 1)
+                      return std::move(then)(absl::UnavailableError(
+                          "etcd's leaders change too fast, or its members know different leases"));
+                    renew_lease(std::move(session), lease, attempts - 1, deadline, std::move(then));
+                  });
       });
+}
+
+void EtcdLeaseTable::has_lease(std::string node, std::int64_t lease, Instant deadline,
+                               Then<etcd::Header> then) {
+  read_range({.key = session_key(node)}, deadline,
+             [lease, then = std::move(then)](absl::StatusOr<etcd::TxnAnswer> read) mutable {
+               if (!read.ok()) return std::move(then)(read.status());
+               const std::vector<etcd::KeyValue>& found = read->reads.front();
+               if (found.empty() || found.front().lease != lease)
+                 return std::move(then)(absl::NotFoundError("the session has ended"));
+               std::move(then)(read->header);
+             });
 }
 
 void EtcdLeaseTable::end_session(SessionId session, Reply<Done> reply) {
   const std::optional<std::int64_t> lease = etcd::lease_of_session(session);
   if (!lease) return reply(Done{});  // never was one
+  revoke(etcd::node_of_session(session), *lease, session_attempts_max, std::move(reply));
+}
+
+void EtcdLeaseTable::revoke(std::string node, std::int64_t lease, int attempts, Reply<Done> reply) {
   const Instant deadline = reply.deadline();
-  client_.revoke(*lease, deadline,
-                 [reply = std::move(reply)](absl::StatusOr<etcd::Header> ended) mutable {
-                   // Of one that is over already the caller has what it wants.
-                   if (ended.ok() || absl::IsNotFound(ended.status())) return reply(Done{});
-                   reply(ended.status());
-                 });
+  client_.revoke(
+      lease, deadline,
+      [=, this, node = std::move(node),
+       reply = std::move(reply)](absl::StatusOr<etcd::Header> ended) mutable {
+        if (!ended.ok() && !absl::IsNotFound(ended.status())) return reply(ended.status());
+        // Whoever says that it is over may not be the table's etcd.
+        std::string of = node;
+        has_lease(std::move(of), lease, deadline,
+                  [=, this, node = std::move(node),
+                   reply = std::move(reply)](absl::StatusOr<etcd::Header> read) mutable {
+                    if (absl::IsNotFound(read.status())) return reply(Done{});
+                    if (!read.ok()) return reply(read.status());
+                    if (attempts <= 1)
+                      return reply(absl::UnavailableError("etcd's members know different leases"));
+                    revoke(std::move(node), lease, attempts - 1, std::move(reply));
+                  });
+      });
 }
 
 }  // namespace supercloud

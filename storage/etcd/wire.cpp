@@ -141,11 +141,19 @@ std::string to_json(const Txn& txn) {
   std::string json = R"({"compare":[)";
   const char* comma = "";
   for (const Compare& compare : txn.compares) {
-    const bool created = compare.what == Compare::What::created;
     absl::StrAppend(&json, std::exchange(comma, ","), R"({"key":")", base64(compare.key),
-                    R"(","target":")", created ? "CREATE" : "MOD", R"(","result":"EQUAL",")",
-                    created ? "create_revision" : "mod_revision", R"(":")", compare.revision,
-                    "\"}");
+                    R"(","result":"EQUAL","target":")");
+    switch (compare.what) {
+      case Compare::What::created:
+        absl::StrAppend(&json, R"(CREATE","create_revision":")", compare.revision, "\"}");
+        break;
+      case Compare::What::modified:
+        absl::StrAppend(&json, R"(MOD","mod_revision":")", compare.revision, "\"}");
+        break;
+      case Compare::What::value:
+        absl::StrAppend(&json, R"(VALUE","value":")", base64(compare.value), "\"}");
+        break;
+    }
   }
   json += R"(],"success":[)";
   comma = "";
@@ -156,6 +164,10 @@ std::string to_json(const Txn& txn) {
     absl::StrAppend(&json, std::exchange(comma, ","), R"({"request_delete_range":{"key":")",
                     base64(key), "\"}}");
   for (const Range& range : txn.reads)
+    absl::StrAppend(&json, std::exchange(comma, ","), R"({"request_range":)", to_json(range), "}");
+  json += R"(],"failure":[)";
+  comma = "";
+  for (const Range& range : txn.otherwise)
     absl::StrAppend(&json, std::exchange(comma, ","), R"({"request_range":)", to_json(range), "}");
   return json + "]}";
 }

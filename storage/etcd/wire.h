@@ -2,7 +2,7 @@
 // the wire; integers of 64 bits come as strings, and those that are 0 not at all.
 //
 //   POST /v3/kv/range         {"key","range_end","limit","revision"}     {"header","kvs":[…],"more"}
-//   POST /v3/kv/txn           {"compare","success"}                      {"header","succeeded","responses":[…]}
+//   POST /v3/kv/txn           {"compare","success","failure"}            {"header","succeeded","responses":[…]}
 //   POST /v3/lease/grant      {"TTL"}                                    {"header","ID","TTL"}
 //   POST /v3/lease/keepalive  {"ID"}                                     {"result":{"header","ID","TTL"}} or {"error":{…}}
 //   POST /v3/lease/revoke     {"ID"}                                     {"header"}
@@ -45,27 +45,29 @@ struct RangeAnswer {
   bool more = false;
 };
 
-// A key that does not exist has the revision 0.
+// A key that does not exist has the revision 0, and no value.
 struct Compare {
   std::string key;
-  enum class What { created, modified } what = What::modified;
+  enum class What { created, modified, value } what = What::modified;
   std::int64_t revision = 0;
+  std::string value;  // where that is what is compared
 };
 struct Put {
   std::string key, value;
   std::int64_t lease = 0;
 };
-// All of it, in this order, or nothing where one comparison fails.
+// All of it, in this order; where one comparison fails, only what is read otherwise.
 struct Txn {
   std::vector<Compare> compares;
   std::vector<Put> puts;
   std::vector<std::string> deletes;
   std::vector<Range> reads;
+  std::vector<Range> otherwise;
 };
 struct TxnAnswer {
   Header header;
   bool succeeded = false;
-  std::vector<std::vector<KeyValue>> reads;  // where it succeeded: one of each
+  std::vector<std::vector<KeyValue>> reads;  // one of each that was read
 };
 
 struct LeaseAnswer {

@@ -26,10 +26,11 @@ class EtcdWorld : public testing::Test {
   }
 
   std::unique_ptr<LeaseTable> table(std::vector<std::string> endpoints,
-                                    Duration ttl = absl::Seconds(3)) {
+                                    Duration ttl = absl::Seconds(3),
+                                    EtcdTableIdentity identity = {}) {
     EtcdConfig config;
     config.endpoints = std::move(endpoints);
-    return make_etcd_lease_table(loop, std::move(config), ttl);
+    return make_etcd_lease_table(loop, std::move(config), ttl, std::move(identity));
   }
 
   Instant in(Duration span) { return loop.clock().now() + span; }

@@ -38,8 +38,10 @@ class StrangeEtcd : public EtcdWorld {
     return encode_stored_lease({{.key = key, .holder = "a", .session = "a:1", .epoch = 1}, "x"});
   }
 
+  const std::string identity = std::string(32, '7');
   HttpServer server{loop};
-  std::unique_ptr<LeaseTable> nodes = table({"http://" + server.host()});
+  std::unique_ptr<LeaseTable> nodes =
+      table({"http://" + server.host()}, absl::Seconds(3), {.known = identity});
 };
 
 TEST_F(StrangeEtcd, whatever_is_no_answer_of_etcds_is_told_with_its_place_and_believed_in_nothing) {
@@ -146,8 +148,9 @@ TEST_F(StrangeEtcd, a_renewal_counts_only_if_its_leader_was_still_the_leader_aft
     };
     server.answer(http_answer(
         200, absl::StrCat(R"({"result":{)", in_term(term_before), R"(,"ID":"1","TTL":"3"}})")));
-    server.answer(
-        http_answer(200, absl::StrCat("{", in_term(term_after), R"(,"kvs":[)", session, "]}")));
+    server.answer(http_answer(
+        200, absl::StrCat("{", in_term(term_after), R"(,"succeeded":true,"responses":[)",
+                          R"({"response_range":{"kvs":[)", session, "]}}]}")));
   };
   answers("2", "2");
   EXPECT_TRUE(renew(*nodes, id).ok());
@@ -158,6 +161,21 @@ TEST_F(StrangeEtcd, a_renewal_counts_only_if_its_leader_was_still_the_leader_aft
   EXPECT_EQ(server.seen().size(), 6U) << "it is sent again where the leader has changed";
   for (int i = 0; i < 10; ++i) answers(absl::StrCat(i), absl::StrCat(i + 1));
   EXPECT_TRUE(absl::IsUnavailable(renew(*nodes, id)));
+}
+
+TEST_F(StrangeEtcd, whoever_knows_no_table_yet_believes_only_what_is_one) {
+  nodes = table({"http://" + server.host()});
+  for (const std::string& value : {std::string(), std::string("none"), std::string(32, 'x')}) {
+    server.answer(http_answer(
+        200, absl::StrCat("{", header, R"(,"kvs":[)", row("/supercloud/table", value), "]}")));
+    const absl::Status told = read(*nodes, once).status();
+    EXPECT_TRUE(absl::IsDataLoss(told)) << told;
+    EXPECT_NE(told.message().find("/supercloud/table"), std::string::npos) << told;
+  }
+  server.answer(http_answer(
+      200, absl::StrCat("{", header, R"(,"kvs":[)", row("/supercloud/table", identity), "]}")));
+  server.answer(reads({"", "", ""}));
+  EXPECT_TRUE(absl::IsNotFound(read(*nodes, once).status()));
 }
 
 }  // namespace
