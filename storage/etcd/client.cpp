@@ -60,7 +60,8 @@ struct Client::Call {
   std::size_t asked = 0;  // members, in this round
   std::size_t reads = 0;  // of a transaction on the table
   bool of_table = false;
-  bool refused = false;  // the last member asked is none of the table's, and did nothing
+  std::int64_t revision = 0;  // which the answer of the last member asked has at least
+  bool refused = false;       // the last member asked is none of the table's, and did nothing
 };
 
 Client::Client(Scheduler& scheduler, std::unique_ptr<HttpClient> http, ClientOptions options)
@@ -91,6 +92,7 @@ void Client::start(Call<T> call) {
 template <class T>
 void Client::attempt(std::shared_ptr<Call<T>> call) {
   const std::size_t member = member_;
+  call->revision = revision_;
   HttpRequest request{.url = absl::StrCat(options_.endpoints[member], call->path),
                       .body = call->body,
                       .content_type = "application/json"};
@@ -129,10 +131,20 @@ absl::Status Client::check_table(Call<TxnAnswer>& call, const std::string& endpo
                                  TxnAnswer& answer) {
   if (answer.reads.size() != (answer.succeeded ? call.reads : 1))
     return absl::UnavailableError(absl::StrCat(endpoint, ": not all keys were read"));
-  if (answer.succeeded) return absl::OkStatus();
-  const std::vector<KeyValue> found = std::move(answer.reads.front());
-  answer.reads.clear();
-  if (!found.empty() && found.front().value == identity_) return absl::OkStatus();
+  std::vector<KeyValue> found;
+  if (!answer.succeeded) found = std::exchange(answer.reads, {}).front();
+  if (answer.succeeded || (!found.empty() && found.front().value == identity_)) {
+    // Linearizable: not before whatever was answered when it was asked for.
+    if (answer.header.revision < call.revision)
+      return absl::FailedPreconditionError(
+          absl::StrCat(endpoint, ": etcd has gone back from revision ", call.revision, " to ",
+                       answer.header.revision,
+                       ", as one that was restored from a backup; what was granted since is lost. "
+                       "Destroy all VMs, and begin with "
+                       "another prefix in [lease.etcd]"));
+    revision_ = std::max(revision_, answer.header.revision);
+    return absl::OkStatus();
+  }
   call.refused = true;
   return absl::FailedPreconditionError(
       absl::StrCat(endpoint, " is not the etcd that has this cluster's leases: its key ",

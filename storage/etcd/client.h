@@ -37,7 +37,7 @@ enum class Repeat {
 // says it. ResourceExhausted: its disk quota. FailedPrecondition, PermissionDenied: whom it or we do not trust.
 //
 // What is there and what is not is told of one table: each transaction compares its identity, and a member that has another one, or none, is
-// FailedPrecondition. What etcd says of a lease is tied to no table.
+// FailedPrecondition. So is one that has gone back behind what it had answered before. What etcd says of a lease is tied to no table.
 class Client {
  public:
   template <class T>
@@ -78,8 +78,9 @@ class Client {
 
   Scheduler& scheduler_;
   const ClientOptions options_;
-  std::size_t member_ = 0;  // that is asked first: the last that answered
-  std::string identity_;    // of the table; empty: none has answered yet
+  std::size_t member_ = 0;     // that is asked first: the last that answered
+  std::string identity_;       // of the table; empty: none has answered yet
+  std::int64_t revision_ = 0;  // the highest of the table's answers
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   std::unique_ptr<HttpClient> http_;
 };

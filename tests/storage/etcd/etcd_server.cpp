@@ -160,6 +160,15 @@ void EtcdServer::freeze(bool frozen) const {
   if (frozen) ::waitpid(process_, nullptr, WUNTRACED);  // all its threads stand still
 }
 
+void EtcdServer::keep_data() const {
+  files::copy(*folder_ / name_, *folder_ / (name_ + ".kept"), files::copy_options::recursive);
+}
+
+void EtcdServer::restore_data() const {
+  files::remove_all(*folder_ / name_);
+  files::copy(*folder_ / (name_ + ".kept"), *folder_ / name_, files::copy_options::recursive);
+}
+
 std::string EtcdServer::get(const std::string& path) const { return post(path, ""); }
 
 std::string EtcdServer::post(const std::string& path, const std::string& json) const {

@@ -38,6 +38,9 @@ class EtcdServer {
   absl::Status launch();
   absl::Status wait_until_it_serves();
   void kill();
+  // Of one that is killed: as a backup of its data is made, and restored.
+  void keep_data() const;
+  void restore_data() const;
   void freeze(bool frozen) const;
 
   std::string endpoint() const;  // "http://127.0.0.1:port"

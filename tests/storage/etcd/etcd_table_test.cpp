@@ -112,5 +112,24 @@ TEST_F(EtcdTables, whoever_opens_one_first_makes_it_for_all_and_it_stays) {
   EXPECT_NE(learned.front(), identity);
 }
 
+TEST_F(EtcdTables, an_etcd_that_was_restored_from_a_backup_renews_nothing_and_is_not_believed) {
+  own->kill();
+  own->keep_data();
+  ASSERT_TRUE(own->start().ok());
+  const auto nodes = again({own->endpoint()});
+  for (Epoch epoch = 1; epoch <= 3; ++epoch)
+    ASSERT_TRUE(swap(*nodes, make(SwapKind::RESTART, session, epoch))->won);
+  own->kill();
+  own->restore_data();
+  ASSERT_TRUE(own->start().ok());
+  for (const absl::Status& told :
+       {renew(*nodes, session, absl::Seconds(2)), read(*nodes, absl::Seconds(2)).status(),
+        open(*nodes, "b", absl::Seconds(2)).status()}) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(told)) << told;
+    EXPECT_NE(told.message().find("etcd has gone back"), std::string::npos) << told;
+    EXPECT_NE(told.message().find(own->endpoint()), std::string::npos) << told;
+  }
+}
+
 }  // namespace
 }  // namespace supercloud

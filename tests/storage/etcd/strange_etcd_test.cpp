@@ -163,6 +163,27 @@ TEST_F(StrangeEtcd, a_renewal_counts_only_if_its_leader_was_still_the_leader_aft
   EXPECT_TRUE(absl::IsUnavailable(renew(*nodes, id)));
 }
 
+TEST_F(StrangeEtcd, answers_that_overtake_each_other_have_not_gone_back) {
+  const auto as_of = [](int revision) {
+    return http_answer(
+        200, absl::StrCat(R"({"header":{"member_id":"8","raft_term":"2","revision":")", revision,
+                          R"("},"succeeded":true,"responses":[{"response_range":{}},)",
+                          R"({"response_range":{}},{"response_range":{}}]})"));
+  };
+  // Both are asked before either answers.
+  server.answer(as_of(9));
+  server.answer(as_of(8));
+  int answered = 0;
+  for (int i = 0; i < 2; ++i)
+    nodes->read(key, Reply<LeaseRecord>(in(once), [&](const absl::StatusOr<LeaseRecord>& is) {
+                  EXPECT_TRUE(absl::IsNotFound(is.status())) << is.status();
+                  ++answered;
+                }));
+  ASSERT_TRUE(until([&] { return answered == 2; }));
+  server.answer(as_of(8));
+  EXPECT_TRUE(absl::IsFailedPrecondition(read(*nodes, once).status()));
+}
+
 TEST_F(StrangeEtcd, whoever_knows_no_table_yet_believes_only_what_is_one) {
   nodes = table({"http://" + server.host()});
   for (const std::string& value : {std::string(), std::string("none"), std::string(32, 'x')}) {
