@@ -251,6 +251,11 @@ void Client::keepalive(std::int64_t lease, Instant deadline, Done<LeaseAnswer> d
                      parse_keepalive, Repeat::rounds, deadline, std::move(done));
 }
 
+void Client::timetolive(std::int64_t lease, Instant deadline, Done<LeaseAnswer> done) {
+  start<LeaseAnswer>("/v3/lease/timetolive", absl::StrCat(R"({"ID":")", lease, "\"}"),
+                     parse_timetolive, Repeat::rounds, deadline, std::move(done));
+}
+
 void Client::revoke(std::int64_t lease, Instant deadline, Done<Header> done) {
   start<Header>("/v3/lease/revoke", absl::StrCat(R"({"ID":")", lease, "\"}"), parse_revoke,
                 Repeat::rounds, deadline, std::move(done));

@@ -52,6 +52,8 @@ class Client {
   void txn(Txn txn, Repeat repeat, Instant deadline, Done<TxnAnswer> done);
   void grant(std::int64_t ttl_seconds, Instant deadline, Done<LeaseAnswer> done);
   void keepalive(std::int64_t lease, Instant deadline, Done<LeaseAnswer> done);
+  // Renews nothing.
+  void timetolive(std::int64_t lease, Instant deadline, Done<LeaseAnswer> done);
   void revoke(std::int64_t lease, Instant deadline, Done<Header> done);
 
  private:

@@ -74,6 +74,7 @@ class EtcdLeaseTable final : public LeaseTable {
 
   void look_before_opening(std::shared_ptr<Opening> opening);
   void go_on(std::shared_ptr<Opening> opening, const Seen& known);
+  std::int64_t ttl_seconds() const;
   void grant(std::shared_ptr<Opening> opening);
   void put_session(std::shared_ptr<Opening> opening);
   // Yields the TTL.

@@ -53,25 +53,38 @@ void EtcdLeaseTable::look_before_opening(std::shared_ptr<Opening> opening) {
              });
 }
 
-// There is one already.
+// There is one already. One that is shorter than is wanted, as after a change of the configuration, has to end: a renewal would keep it so.
 void EtcdLeaseTable::go_on(std::shared_ptr<Opening> opening, const Seen& known) {
   if (known.session.identity != opening->request.identity)
     return opening->reply(absl::AlreadyExistsError(absl::StrCat(
         "another node named '", opening->request.node,
         "' is alive, with another data directory; give this one another name, or wait ",
         absl::FormatDuration(ttl_), " after stopping that one")));
-  renew_lease(known.session, known.lease, session_attempts_max, opening->reply.deadline(),
-              [this, opening, id = known.session.id](absl::StatusOr<Duration> ttl) mutable {
-                if (absl::IsNotFound(ttl.status())) return look_before_opening(std::move(opening));
-                if (!ttl.ok()) return opening->reply(ttl.status());
-                opening->reply(Session{.id = std::move(id), .ttl = *ttl, .went_on = true});
-              });
+  client_.timetolive(
+      known.lease, opening->reply.deadline(),
+      [this, opening, known](absl::StatusOr<etcd::LeaseAnswer> lease) mutable {
+        if (!lease.ok() && !absl::IsNotFound(lease.status())) return opening->reply(lease.status());
+        if (lease.ok() && lease->ttl_seconds > 0 && lease->ttl_seconds < ttl_seconds())
+          return opening->reply(absl::UnavailableError(
+              absl::StrCat("the session of ", lease->ttl_seconds, "s has to end first, as one of ",
+                           ttl_seconds(), "s is wanted; this takes no longer than that")));
+        renew_lease(known.session, known.lease, session_attempts_max, opening->reply.deadline(),
+                    [this, opening, id = known.session.id](absl::StatusOr<Duration> ttl) mutable {
+                      if (absl::IsNotFound(ttl.status()))
+                        return look_before_opening(std::move(opening));
+                      if (!ttl.ok()) return opening->reply(ttl.status());
+                      opening->reply(Session{.id = std::move(id), .ttl = *ttl, .went_on = true});
+                    });
+      });
+}
+
+std::int64_t EtcdLeaseTable::ttl_seconds() const {
+  return absl::ToInt64Seconds(absl::Ceil(ttl_, absl::Seconds(1)));
 }
 
 void EtcdLeaseTable::grant(std::shared_ptr<Opening> opening) {
   if (opening->granted.id != 0) return put_session(std::move(opening));
-  const std::int64_t seconds = absl::ToInt64Seconds(absl::Ceil(ttl_, absl::Seconds(1)));
-  client_.grant(seconds, opening->reply.deadline(),
+  client_.grant(ttl_seconds(), opening->reply.deadline(),
                 [this, opening](absl::StatusOr<etcd::LeaseAnswer> granted) mutable {
                   if (!granted.ok()) return opening->reply(granted.status());
                   opening->granted = *granted;

@@ -211,6 +211,14 @@ absl::StatusOr<LeaseAnswer> parse_keepalive(std::string_view json) {
   });
 }
 
+absl::StatusOr<LeaseAnswer> parse_timetolive(std::string_view json) {
+  return parse<LeaseAnswer>(json, [](const Reader& answer, absl::Status& wrong) {
+    LeaseAnswer lease = read_lease_answer(answer, wrong);
+    lease.ttl_seconds = lease.ttl_seconds < 0 ? 0 : answer.integer("grantedTTL");
+    return lease;
+  });
+}
+
 absl::StatusOr<Header> parse_revoke(std::string_view json) {
   return parse<Header>(
       json, [](const Reader& answer, absl::Status& wrong) { return read_header(answer, wrong); });

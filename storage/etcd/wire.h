@@ -5,6 +5,7 @@
 //   POST /v3/kv/txn           {"compare","success","failure"}            {"header","succeeded","responses":[…]}
 //   POST /v3/lease/grant      {"TTL"}                                    {"header","ID","TTL"}
 //   POST /v3/lease/keepalive  {"ID"}                                     {"result":{"header","ID","TTL"}} or {"error":{…}}
+//   POST /v3/lease/timetolive {"ID"}                                     {"header","ID","TTL","grantedTTL"}, TTL -1: it has ended
 //   POST /v3/lease/revoke     {"ID"}                                     {"header"}
 //   errors                                                               {"error","code"}, code: as gRPC's, and absl's
 #pragma once
@@ -84,6 +85,8 @@ absl::StatusOr<RangeAnswer> parse_range(std::string_view json);
 absl::StatusOr<TxnAnswer> parse_txn(std::string_view json);
 absl::StatusOr<LeaseAnswer> parse_grant(std::string_view json);
 absl::StatusOr<LeaseAnswer> parse_keepalive(std::string_view json);
+// The TTL is that which a renewal would give; 0: it has ended.
+absl::StatusOr<LeaseAnswer> parse_timetolive(std::string_view json);
 absl::StatusOr<Header> parse_revoke(std::string_view json);
 // What an answer that is an error says; OK: it is none of etcd's.
 absl::Status parse_error(std::string_view json);

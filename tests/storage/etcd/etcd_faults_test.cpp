@@ -199,6 +199,24 @@ TEST_F(EtcdFaults, of_two_nodes_that_want_the_same_at_once_one_gets_it) {
   EXPECT_LT(commits, rounds);
 }
 
+TEST_F(EtcdFaults, a_session_that_is_shorter_than_is_wanted_ends_and_a_longer_one_follows) {
+  const SessionId shorter = define(*table({server->endpoint()}), "a");
+  const auto longer = table({server->endpoint()}, absl::Seconds(6));
+  const absl::Status refused = open(*longer, "a").status();
+  EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
+  EXPECT_NE(refused.message().find("the session of 3s has to end first"), std::string::npos);
+  absl::StatusOr<Session> session = refused;
+  // Being asked for again and again does not renew it.
+  ASSERT_TRUE(eventually([&] { return (session = open(*longer, "a")).ok(); })) << session.status();
+  EXPECT_NE(session->id, shorter);
+  EXPECT_FALSE(session->went_on);
+  EXPECT_EQ(session->ttl, absl::Seconds(6));
+  const auto again = table({server->endpoint()});
+  const absl::StatusOr<Session> longer_than_wanted = open(*again, "a");
+  ASSERT_TRUE(longer_than_wanted.ok()) << longer_than_wanted.status();
+  EXPECT_TRUE(longer_than_wanted->went_on);
+}
+
 // Judged by what the table saw last, which is not what is there.
 TEST_F(EtcdFaults, what_a_table_remembers_of_a_record_decides_nothing) {
   const auto a = table({server->endpoint()});

@@ -184,6 +184,17 @@ TEST_F(StrangeEtcd, answers_that_overtake_each_other_have_not_gone_back) {
   EXPECT_TRUE(absl::IsFailedPrecondition(read(*nodes, once).status()));
 }
 
+TEST_F(StrangeEtcd, how_long_a_lease_lives_is_asked_before_it_is_renewed) {
+  const std::string session =
+      row("/supercloud/session/a", encode_stored_session({"a:1", "a", "disk of a"}), "1");
+  server.answer(reads({session}));
+  server.answer(
+      http_answer(200, absl::StrCat("{", header, R"(,"ID":"1","TTL":"1","grantedTTL":"2"})")));
+  EXPECT_TRUE(absl::IsUnavailable(open(*nodes, "a", once).status()));
+  ASSERT_EQ(server.seen().size(), 2U);
+  EXPECT_EQ(server.seen().back().target, "/v3/lease/timetolive");
+}
+
 TEST_F(StrangeEtcd, whoever_knows_no_table_yet_believes_only_what_is_one) {
   nodes = table({"http://" + server.host()});
   for (const std::string& value : {std::string(), std::string("none"), std::string(32, 'x')}) {
