@@ -119,6 +119,8 @@ absl::Status CurlHttp::start(Transfer& transfer, const HttpRequest& request, Ins
   if (!options_.certificate_file.empty()) {
     set(CURLOPT_SSLCERT, options_.certificate_file.c_str());
     set(CURLOPT_SSLKEY, options_.key_file.c_str());
+    set(CURLOPT_KEYPASSWD,
+        "");  // else OpenSSL asks the terminal for that of an encrypted one, and the loop waits
   }
   set(CURLOPT_PROXY, options_.proxy.c_str());  // the empty one keeps the environment out
   set(CURLOPT_USERAGENT, "supercloud");

@@ -34,6 +34,15 @@ void extend(X509* certificate, X509* issuer, int what, const char* value) {
 
 }  // namespace
 
+void encrypt_key(const std::string& path) {
+  const Owned<EVP_PKEY> key(PEM_read_PrivateKey(open(path, "re").get(), nullptr, nullptr, nullptr),
+                            EVP_PKEY_free);
+  const std::string passphrase = "secret";
+  check(PEM_write_PrivateKey(open(path, "we").get(), key.get(), EVP_aes_256_cbc(),
+                             reinterpret_cast<const unsigned char*>(passphrase.data()),
+                             static_cast<int>(passphrase.size()), nullptr, nullptr) == 1);
+}
+
 TestAuthority::TestAuthority(std::string folder, const std::string& name)
     : folder_(std::move(folder)) {
   own_ = make(name, true);

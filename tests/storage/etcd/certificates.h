@@ -9,6 +9,9 @@ struct CertificateFiles {
   std::string certificate, key;  // PEM
 };
 
+// As somebody has one who was asked for a passphrase.
+void encrypt_key(const std::string& path);
+
 // Writes them into `folder`; the names of the files begin with `name`. They hold for an hour.
 class TestAuthority {
  public:

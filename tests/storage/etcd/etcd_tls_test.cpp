@@ -1,4 +1,10 @@
 // Whom nodes and etcd trust: real certificates, a real etcd that lets in none without one.
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tests/storage/etcd/certificates.h"
 #include "tests/storage/etcd/etcd_world.h"
 #include "tests/storage/temporary_folder.h"
@@ -67,6 +73,42 @@ TEST_F(EtcdOverTls, a_key_that_is_not_the_certificates_is_named) {
   const absl::Status refused = opened();
   EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
   EXPECT_NE(refused.message().find(config.key), std::string::npos) << refused;
+}
+
+// On a terminal OpenSSL would ask whoever sits there for the passphrase, and wait.
+TEST_F(EtcdOverTls, a_key_that_is_encrypted_is_named_and_nobody_is_asked_for_its_passphrase) {
+  encrypt_key(config.key);
+  int terminal = -1;
+  const pid_t process = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+  ASSERT_GE(process, 0);
+  if (process == 0) {
+    EventLoop own_loop;
+    const auto nodes = make_etcd_lease_table(own_loop, config, absl::Seconds(3));
+    std::optional<absl::Status> told;
+    nodes->open_session({"a", "disk"}, Reply<Session>(own_loop.clock().now() + absl::Seconds(1),
+                                                      [&](const absl::StatusOr<Session>& answer) {
+                                                        told = answer.status();
+                                                      }));
+    own_loop.run_until([&] { return told.has_value(); }, patience);
+    const bool named = told && absl::IsFailedPrecondition(*told) &&
+                       told->message().find(config.key) != std::string::npos;
+    ::_exit(named ? 0 : 1);
+  }
+  std::string said;
+  char bytes[256];
+  pollfd readable{.fd = terminal, .events = POLLIN, .revents = 0};
+  ssize_t got = 0;
+  do {
+    const int ready = ::poll(&readable, 1, static_cast<int>(absl::ToInt64Milliseconds(patience)));
+    got = ready == 1 ? ::read(terminal, bytes, sizeof bytes) : 0;
+    if (got > 0) said.append(bytes, static_cast<std::size_t>(got));
+  } while (got > 0 && said.find("pass phrase") == std::string::npos);
+  ::close(terminal);
+  if (!said.empty() || got == 0) ::kill(process, SIGKILL);  // else it has hung up, for it ends
+  int status = -1;
+  ::waitpid(process, &status, 0);
+  EXPECT_EQ(said, "");
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST_F(EtcdOverTls, to_another_machine_nothing_is_said_unencrypted) {
