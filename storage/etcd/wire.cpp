@@ -227,11 +227,9 @@ absl::StatusOr<Header> parse_revoke(std::string_view json) {
 absl::Status parse_error(std::string_view json) {
   const Json answer = Json::parse(json, nullptr, false);
   if (!answer.is_object()) return absl::OkStatus();
-  // Of a stream, as renewals are, it is an object of its own.
-  const auto error = answer.find("error");
-  if (error == answer.end()) return absl::OkStatus();
-  const Json& body = error->is_object() ? *error : answer;
-  const auto code = body.find(error->is_object() ? "grpc_code" : "code");
+  const auto stream = answer.find("error");
+  const Json& body = stream != answer.end() && stream->is_object() ? *stream : answer;
+  const auto code = body.find(body.contains("grpc_code") ? "grpc_code" : "code");
   const auto text = body.find("message");
   if (code == body.end() || !code->is_number_integer() || text == body.end() || !text->is_string())
     return absl::OkStatus();

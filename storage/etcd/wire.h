@@ -7,7 +7,8 @@
 //   POST /v3/lease/keepalive  {"ID"}                                     {"result":{"header","ID","TTL"}} or {"error":{…}}
 //   POST /v3/lease/timetolive {"ID"}                                     {"header","ID","TTL","grantedTTL"}, TTL -1: it has ended
 //   POST /v3/lease/revoke     {"ID"}                                     {"header"}
-//   errors                                                               {"error","code"}, code: as gRPC's, and absl's
+//   errors                                                               {"code","message"}, code: as gRPC's, and absl's
+//   ... of a stream, as renewals are                                     {"error":{"code","message"}}, before 3.6 {"error":{"grpc_code",…}}
 #pragma once
 
 #include <cstdint>

@@ -126,6 +126,26 @@ TEST_F(StrangeEtcd, what_etcd_says_of_its_troubles_is_told_with_the_cure) {
   EXPECT_TRUE(absl::IsUnavailable(said(14, "etcdserver: no leader")));
 }
 
+TEST_F(StrangeEtcd, its_errors_are_understood_in_each_form_that_its_versions_have) {
+  for (
+      const std::string json :
+      {R"({"error":"etcdserver: no leader","code":14,"message":"etcdserver: no leader"})",
+       R"({"code":14,"message":"etcdserver: no leader","details":[]})",
+       R"({"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader","http_status":""}})",
+       R"({"error":{"code":14,"message":"etcdserver: no leader"}})"}) {
+    const absl::Status said = etcd::parse_error(json);
+    EXPECT_TRUE(absl::IsUnavailable(said)) << json << said;
+    EXPECT_EQ(said.message(), "etcdserver: no leader");
+  }
+  for (const std::string json :
+       {"", "[]", "7", R"({"code":"14","message":"x"})", R"({"message":"x"})", R"({"error":7})",
+        R"({"error":{"message":"x"}})", R"({"error":{},"code":14})"})
+    EXPECT_TRUE(etcd::parse_error(json).ok()) << json;
+  for (const int code : {0, -1, 17, 1 << 20})
+    EXPECT_TRUE(
+        absl::IsUnknown(etcd::parse_error(absl::StrCat(R"({"message":"x","code":)", code, "}"))));
+}
+
 TEST_F(StrangeEtcd, a_swap_whose_answer_is_strange_may_have_taken_effect) {
   const std::string session = encode_stored_session({"a:0000000000000001", "a", "disk"});
   server.answer(reads({"", "", ""}));
