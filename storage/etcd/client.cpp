@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace supercloud::etcd {
@@ -12,16 +13,32 @@ namespace {
 constexpr char txn_path[] = "/v3/kv/txn";
 constexpr Duration call_time_max = absl::Seconds(30);  // of who sets no deadline
 
-// Whether another member may do better.
-bool says_nothing(const absl::Status& status) {
+// Where none answers with more: whose cure helps first.
+int tells(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kDeadlineExceeded:
+      return 0;
+    case absl::StatusCode::kUnavailable:
+      return 1;
+    case absl::StatusCode::kFailedPrecondition:
+      return 3;
+    default:
+      return 2;
+  }
+}
+
+// Words of etcd's that hold for all of its members; whatever else one refuses another may do.
+bool is_final(const absl::Status& status) {
+  const auto says = [&](const char* words) { return absl::StrContains(status.message(), words); };
   switch (status.code()) {
     case absl::StatusCode::kNotFound:
+      return says("requested lease not found");
     case absl::StatusCode::kOutOfRange:
+      return says("has been compacted");
     case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kPermissionDenied:
-      return false;
+      return says("database space exceeded");
     default:
-      return true;
+      return false;
   }
 }
 
@@ -30,18 +47,20 @@ absl::Status error_of(const std::string& endpoint, const absl::Status& said) {
   const auto with = [&](absl::StatusCode code, const char* cure) {
     return absl::Status(code, absl::StrCat(endpoint, ": ", said.message(), cure));
   };
+  if (is_final(said))
+    return with(said.code(), absl::IsResourceExhausted(said)
+                                 ? "; compact and defragment etcd, or raise its "
+                                   "--quota-backend-bytes"
+                                 : "");
   switch (said.code()) {
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kOutOfRange:
-      return with(said.code(), "");
-    case absl::StatusCode::kResourceExhausted:
-      return with(said.code(), "; compact and defragment etcd, or raise its --quota-backend-bytes");
     case absl::StatusCode::kUnauthenticated:
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kFailedPrecondition:
       return with(absl::StatusCode::kPermissionDenied,
                   "; nodes are known to etcd by their certificates alone: disable its users");
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kUnimplemented:
+      return with(absl::StatusCode::kUnavailable, "; is this etcd, 3.4 or later?");
     default:
       return with(absl::StatusCode::kUnavailable, "");
   }
@@ -58,6 +77,7 @@ struct Client::Call {
   Instant deadline;
   Done<T> done;
   std::size_t asked = 0;  // members, in this round
+  absl::Status told;      // what tells most of all that members said; OK: nothing yet
   std::size_t reads = 0;  // of a transaction on the table
   bool of_table = false;
   std::int64_t revision = 0;  // which the answer of the last member asked has at least
@@ -160,14 +180,17 @@ void Client::answered(std::shared_ptr<Call<T>> call, std::size_t member,
                       absl::StatusOr<HttpAnswer> answer) {
   call->refused = false;
   absl::StatusOr<T> value = read(*call, options_.endpoints[member], std::move(answer));
-  if (value.ok() || !says_nothing(value.status())) return std::move(call->done)(std::move(value));
+  if (value.ok() || is_final(value.status())) return std::move(call->done)(std::move(value));
+  if (call->told.ok() || tells(value.status()) >= tells(call->told)) call->told = value.status();
   // Others may have gone on to the next already.
   if (member == member_) member_ = (member + 1) % options_.endpoints.size();
   const Instant now = scheduler_.clock().now();
   const bool round_over = ++call->asked >= options_.endpoints.size();
   const Instant next = round_over ? now + options_.pause : now;
-  if ((call->repeat == Repeat::never && !(call->refused && !round_over)) || next >= call->deadline)
+  // Whoever refused it has done nothing.
+  if (call->repeat == Repeat::never && (!call->refused || round_over))
     return std::move(call->done)(std::move(value));
+  if (next >= call->deadline) return std::move(call->done)(call->told);
   if (!round_over) return attempt(std::move(call));
   call->asked = 0;
   scheduler_.at(next,

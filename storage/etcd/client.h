@@ -33,8 +33,8 @@ enum class Repeat {
 
 // Thread-bound. Calls under way when it is destroyed are never answered.
 //
-// Errors name the member and the cure. Unavailable and DeadlineExceeded: none answered, or not as etcd does. NotFound, OutOfRange: as etcd
-// says it. ResourceExhausted: its disk quota. FailedPrecondition, PermissionDenied: whom it or we do not trust.
+// Errors name the member and the cure; where members said different ones it is that which tells most. Unavailable and DeadlineExceeded: none
+// answered, or not as etcd does. NotFound: there is no such lease. OutOfRange: it is compacted. ResourceExhausted: etcd's disk quota. FailedPrecondition, PermissionDenied: whom it or we do not trust.
 //
 // What is there and what is not is told of one table: each transaction compares its identity, and a member that has another one, or none, is
 // FailedPrecondition. So is one that has gone back behind what it had answered before. What etcd says of a lease is tied to no table.

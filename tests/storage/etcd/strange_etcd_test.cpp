@@ -146,6 +146,57 @@ TEST_F(StrangeEtcd, its_errors_are_understood_in_each_form_that_its_versions_hav
         absl::IsUnknown(etcd::parse_error(absl::StrCat(R"({"message":"x","code":)", code, "}"))));
 }
 
+TEST_F(StrangeEtcd, what_one_member_refuses_another_is_asked_for) {
+  HttpServer second{loop};
+  for (const auto& [code, text] :
+       {std::pair(14, "etcdserver: rpc not supported for learner"),
+        std::pair(9, "etcdserver: rpc not supported for learner"),
+        std::pair(8, "etcdserver: too many requests"), std::pair(5, "Not Found"),
+        std::pair(11,
+                  "etcdserver: mvcc: required revision is a future "
+                  "revision"),
+        std::pair(7, "etcdserver: permission denied"),
+        std::pair(2, "etcdserver: what nobody has thought of")}) {
+    nodes = table({"http://" + server.host(), "http://" + second.host()}, absl::Seconds(3),
+                  {.known = identity});
+    server.answer(
+        http_answer(503, absl::StrCat(R"({"message":")", text, R"(","code":)", code, "}")));
+    second.answer(reads({row(lease_key(), record()), "", ""}));
+    second.answer(reads({""}));
+    const absl::StatusOr<LeaseRecord> told = read(*nodes, once);
+    EXPECT_TRUE(told.ok()) << text << told.status();
+  }
+}
+
+TEST_F(StrangeEtcd, what_holds_for_all_members_is_asked_of_one) {
+  HttpServer second{loop};
+  nodes = table({"http://" + server.host(), "http://" + second.host()}, absl::Seconds(3),
+                {.known = identity});
+  server.answer(http_answer(
+      404, R"({"code":5,"message":"etcdserver: requested lease not found","details":[]})"));
+  server.answer(reads({""}));
+  EXPECT_TRUE(absl::IsNotFound(renew(*nodes, "a:0000000000000001", once)));
+  server.answer(
+      http_answer(429, R"({"code":8,"message":"etcdserver: mvcc: database space exceeded"})"));
+  EXPECT_TRUE(absl::IsResourceExhausted(read(*nodes, once).status()));
+  EXPECT_TRUE(second.seen().empty());
+}
+
+TEST_F(StrangeEtcd, where_all_fail_that_is_told_which_tells_most) {
+  HttpServer second{loop};
+  second.stop();
+  for (const bool first : {true, false}) {
+    std::vector<std::string> endpoints = {"http://" + server.host(), "http://" + second.host()};
+    if (!first) std::swap(endpoints[0], endpoints[1]);
+    nodes = table(endpoints, absl::Seconds(3), {.known = identity});
+    server.answer(
+        http_answer(200, absl::StrCat("{", header, R"(,"responses":[{"response_range":{}}]})")));
+    const absl::Status told = read(*nodes, once).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(told)) << told;
+    EXPECT_NE(told.message().find(server.host()), std::string::npos) << told;
+  }
+}
+
 TEST_F(StrangeEtcd, a_swap_whose_answer_is_strange_may_have_taken_effect) {
   const std::string session = encode_stored_session({"a:0000000000000001", "a", "disk"});
   server.answer(reads({"", "", ""}));
