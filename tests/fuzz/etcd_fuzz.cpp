@@ -26,6 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto granted = etcd::parse_grant(json); granted.ok())
     if (granted->id <= 0 || granted->ttl_seconds <= 0) std::abort();
   (void)etcd::parse_keepalive(json);
+  (void)etcd::parse_timetolive(json);
   if (const auto range = etcd::parse_range(json); range.ok())
     for (const etcd::KeyValue& row : range->found) check(row);
   if (const auto txn = etcd::parse_txn(json); txn.ok())
