@@ -88,9 +88,10 @@ void Drain::recovered(const Event& event) {
       const auto draining = event.payload().getNodeDraining();
       const Duration left = event.time().wall() + absl::Nanoseconds(draining.getDeadlineNs()) -
                             shared_.context.wall();
-      ordered_.emplace();
-      ordered_->why = str(draining.getWhy());
-      if (draining.getDeadlineNs() > 0) ordered_->deadline = shared_.context.now() + left;
+      Ordered ordered;
+      ordered.why = str(draining.getWhy());
+      if (draining.getDeadlineNs() > 0) ordered.deadline = shared_.context.now() + left;
+      ordered_ = std::move(ordered);
       shared_.draining = true;
       break;
     }
