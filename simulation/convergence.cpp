@@ -348,7 +348,7 @@ void check_drains(SimulatedCluster& cluster, const std::vector<Event>& history) 
   std::map<std::string, std::vector<const Event*>> said;  // by origin
   for (const Event& event : history) said[std::string(event.origin())].push_back(&event);
   for (auto& [origin, events] : said) {
-    std::ranges::stable_sort(events, {}, [](const Event* event) {
+    std::ranges::sort(events, {}, [](const Event* event) {
       return std::pair(event->incarnation(), event->sequence());
     });
     enum class State : std::uint8_t { open, draining, drained } state = State::open;

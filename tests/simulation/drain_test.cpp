@@ -321,7 +321,7 @@ TEST_F(SlowDrainTest, a_guest_that_writes_too_fast_is_slowed_down_and_that_is_sa
   const auto planned = all(Payload::MIGRATION_PLANNED);
   ASSERT_EQ(planned.size(), 2U);
   EXPECT_EQ(planned[0].payload().getMigrationPlanned().getMethod(), schema::Method::PRE_COPY);
-  const Event slowed = planned[1];
+  const Event& slowed = planned[1];
   EXPECT_EQ(slowed.payload().getMigrationPlanned().getMethod(), schema::Method::THROTTLED);
   EXPECT_THAT(str(slowed.payload().getMigrationPlanned().getWhy()),
               HasSubstr("and the way carries 64 MiB/s"));
