@@ -62,9 +62,14 @@ class QemuKillsTest : public QemuNodesTest {
     EXPECT_NE(code, -2) << "its end is never told\n" << output("move.err");
     EXPECT_TRUE(eventually([&] { return one_copy_runs(); }, patience))
         << copies("b") << " copies on b, " << copies("c") << " on c, runs on " << runs_on();
-    // The copy that executed, or was to, may have been the one that was killed.
-    const bool may_be_lost =
-        part != Part::daemon && killed && source == (moment.event != Payload::VM_RESUMED);
+    // The copy that executed, or was to, may have been the one that was killed: at the target, if it was resumed before that.
+    client_->run_until([] { return true; }, client_->loop().clock().now());
+    const bool target_ran = std::ranges::any_of(events_, [&](const Event& event) {
+      return event.type() == Payload::VM_RESUMED && event.migration() == migration &&
+             text(event.payload().getVmResumed().getNode()) == to;
+    });
+    const bool may_be_lost = part != Part::daemon && killed &&
+                             (source ? moment.event != Payload::VM_RESUMED : target_ran);
     expect_it_goes_on(restarts + (may_be_lost ? 1 : 0));
     const auto after = show();
     std::printf("%-14s %-7s %-13s %-4s %2d to %-6d %s%s\n", moment.name,
