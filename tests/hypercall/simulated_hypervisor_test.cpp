@@ -25,6 +25,21 @@ class SimulatedHypervisorTest : public ::testing::Test {
     ASSERT_TRUE(a_.start(vm_, 1).ok());
   }
   void pass(Duration span) { world_.scheduler.run_for(span); }
+  // Of so many MiB, that writes 3000 pages a second: ready to be sent over a way of so many MiB a second.
+  TransferOptions prepare_busy_guest(std::uint64_t mebibytes, std::uint64_t mebibytes_per_second) {
+    const auto busy = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder spec) {
+      spec.setName("web1");
+      spec.setMemoryBytes(mebibytes << 20U);
+      spec.setDirtyPagesPerSecond(3000);
+    });
+    start_guest(busy);
+    EXPECT_TRUE(b_.prepare(busy, test_migration(), 1).ok());
+    TransferOptions options;
+    options.migration = test_migration();
+    options.endpoint = world_.endpoint(1);
+    options.bytes_per_second_max = mebibytes_per_second << 20U;
+    return options;
+  }
 
   SimulatedWorld world_;
   HostCalls a_{world_, 0};
@@ -297,17 +312,7 @@ TEST_F(SimulatedHypervisorTest, StreamsOfOneHostShareItsLink) {
 }
 
 TEST_F(SimulatedHypervisorTest, AGuestThatDirtiesFasterThanTheLinkCountsAsConvergedAfterItsPasses) {
-  const auto busy = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
-    spec.setName("web1");
-    spec.setMemoryBytes(1 << 20);
-    spec.setDirtyPagesPerSecond(3000);
-  });
-  start_guest(busy);
-  ASSERT_TRUE(b_.prepare(busy, test_migration(), 1).ok());
-  TransferOptions options;
-  options.migration = test_migration();
-  options.endpoint = world_.endpoint(1);
-  options.bytes_per_second_max = 1 << 20;
+  TransferOptions options = prepare_busy_guest(1, 1);
   options.blackout_budget = absl::Milliseconds(10);
   options.passes_max = 5;
   const auto converged = answer_of<TransferProgress>(world_, absl::Minutes(1), [&](auto reply) {
@@ -324,17 +329,7 @@ TEST_F(SimulatedHypervisorTest, AGuestThatDirtiesFasterThanTheLinkCountsAsConver
 
 TEST_F(SimulatedHypervisorTest,
        AGuestThatWritesFasterThanTheWayCarriesConvergesWhenItIsSlowedDown) {
-  const auto busy = Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
-    spec.setName("web1");
-    spec.setMemoryBytes(16 << 20);
-    spec.setDirtyPagesPerSecond(3000);
-  });
-  start_guest(busy);
-  ASSERT_TRUE(b_.prepare(busy, test_migration(), 1).ok());
-  TransferOptions options;
-  options.migration = test_migration();
-  options.endpoint = world_.endpoint(1);
-  options.bytes_per_second_max = 4 << 20;
+  TransferOptions options = prepare_busy_guest(16, 4);
   options.blackout_budget = absl::Milliseconds(300);
   options.passes_max = TransferOptions::passes_unlimited;
   std::optional<TransferProgress> last;
