@@ -24,7 +24,6 @@ constexpr Duration status_interval = absl::Milliseconds(200);
 constexpr Duration silence_max = absl::Seconds(5);
 constexpr const char* patterns[] = {"node.draining.>", "node.drained.>", "node.undrained.>",
                                     "node.left.>", "migration.>"};
-constexpr Duration deadline_max = absl::Hours(24 * 365);
 constexpr Duration cluster_look = absl::Seconds(1);
 // Past the deadline: what was begun in time comes to its end, and that is told.
 constexpr Duration margin = absl::Seconds(30);
@@ -160,13 +159,8 @@ class Following {
 }  // namespace
 
 int drain_node(const DrainOptions& options, const Program& program) {
-  Duration deadline;
-  if (!options.deadline.empty() && (!absl::ParseDuration(options.deadline, &deadline) ||
-                                    deadline <= absl::ZeroDuration() || deadline > deadline_max))
-    return tell_vm_error(
-        absl::InvalidArgumentError(absl::StrCat(
-            "--deadline ", options.deadline, " is no duration of up to a year: write 90s or 10m")),
-        options.node, nullptr);
+  const auto deadline = parse_span("--deadline", options.deadline, "90s or 10m");
+  if (!deadline.ok()) return tell_vm_error(deadline.status(), options.node, nullptr);
   int code = exit_ok;
   const auto vms = connect(options, program, &code);
   if (vms == nullptr) return code;
@@ -179,7 +173,7 @@ int drain_node(const DrainOptions& options, const Program& program) {
         auto request = builder.initDrainNode();
         request.setNode(options.node);
         request.setWhy(options.why);
-        request.setDeadlineNs(absl::ToInt64Nanoseconds(deadline));
+        request.setDeadlineNs(absl::ToInt64Nanoseconds(*deadline));
       }));
   if (!answer.ok()) return tell_vm_error(answer.status(), options.node, nullptr);
   if (!options.wait)
@@ -187,8 +181,8 @@ int drain_node(const DrainOptions& options, const Program& program) {
                 absl::StrCat(options.node, " is being drained\nend it: supercloud node undrain ",
                              options.node),
                 exit_ok);
-  return following.follow(deadline > absl::ZeroDuration() ? vms->now() + deadline + margin
-                                                          : far_future);
+  return following.follow(*deadline > absl::ZeroDuration() ? vms->now() + *deadline + margin
+                                                           : far_future);
 }
 
 int undrain_node(const DrainOptions& options, const Program& program) {

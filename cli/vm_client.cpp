@@ -37,6 +37,16 @@ absl::StatusOr<VmName> parse_vm_name(const std::string& text, const std::string&
                                                  " name two tenants: leave one of them out"));
 }
 
+absl::StatusOr<Duration> parse_span(const std::string& option, const std::string& written,
+                                    const std::string& example) {
+  Duration span;
+  if (written.empty() || (absl::ParseDuration(written, &span) && span > absl::ZeroDuration() &&
+                          span <= absl::Hours(24 * 365)))
+    return span;
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, " ", written, " is no duration of up to a year: write ", example));
+}
+
 VmFacts VmFacts::from(schema::Response::VmView::Reader view) {
   VmFacts facts;
   facts.name = str(text(view.getSpec().getName()));

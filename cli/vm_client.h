@@ -14,6 +14,10 @@ namespace supercloud {
 // "web1" of the tenant asked for (empty: main), or "tenant/web1". InvalidArgument where the two disagree or it is no name.
 absl::StatusOr<VmName> parse_vm_name(const std::string& text, const std::string& tenant);
 
+// A length of time that an option has: more than none, and at most a year; zero where it was not given. InvalidArgument names the option.
+absl::StatusOr<Duration> parse_span(const std::string& option, const std::string& written,
+                                    const std::string& example);
+
 // What a command learns of one VM; plain values, so that answers of several nodes can be compared and kept.
 struct VmFacts {
   std::string name, tenant, node, place, state, heir;

@@ -189,17 +189,9 @@ int follow(VmClient& vms, const Followed& followed, MigrationFollower& follower,
 int migrate_vm(const MigrateOptions& options, const Program& program) {
   const auto vm = parse_vm_name(options.vm, options.tenant);
   if (!vm.ok()) return tell_vm_error(vm.status(), options.vm, nullptr);
-  const auto duration = [](const char* option, const std::string& written,
-                           const char* example) -> absl::StatusOr<Duration> {
-    Duration span;
-    if (written.empty() || (absl::ParseDuration(written, &span) && span > absl::ZeroDuration()))
-      return span;
-    return absl::InvalidArgumentError(
-        absl::StrCat(option, " ", written, " is no duration: write ", example));
-  };
-  const auto deadline = duration("--deadline", options.deadline, "60s or 2m");
+  const auto deadline = parse_span("--deadline", options.deadline, "60s or 2m");
   if (!deadline.ok()) return tell_vm_error(deadline.status(), options.vm, nullptr);
-  const auto blackout_max = duration("--blackout-max", options.blackout_max, "100ms or 1s");
+  const auto blackout_max = parse_span("--blackout-max", options.blackout_max, "100ms or 1s");
   if (!blackout_max.ok()) return tell_vm_error(blackout_max.status(), options.vm, nullptr);
   auto connected = VmClient::connect(program);
   if (!connected.ok()) return tell_vm_error(connected.status(), options.vm, nullptr);
