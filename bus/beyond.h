@@ -1,10 +1,12 @@
 // Between a bus and what is beyond it, where a hub (bus/hub.h) joins two of them.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bus/gap_detector.h"
 #include "core/bus.h"
 
 namespace supercloud {
@@ -20,8 +22,8 @@ class Beyond {
   virtual bool has(std::string_view node) const = 0;
   // To a node that is no member.
   virtual void request(Address to, std::string bytes, Reply<std::string> reply) = 0;
-  // Where those origins beyond stand that are followed there.
-  virtual std::vector<OriginTail> standing() const = 0;
+  // Where those origins beyond stand that have said something under what is wanted, or under `prefix` alone.
+  virtual std::vector<OriginTail> standing(std::optional<std::string_view> prefix) const = 0;
 };
 
 // A bus whose process may relay. Its publish() takes events of any origin then, in the order of each.
@@ -33,8 +35,10 @@ class RelayingBus : public Bus {
   virtual bool has(std::string_view node) const = 0;  // an other member, which is alive
   virtual std::vector<std::string> relays()
       const = 0;  // other members that are known to relay, and alive
-  // `node`: only its own; empty: those of all.
-  virtual std::vector<OriginTail> standing(std::string_view node) const = 0;
+  // What is followed here, to be told beyond.
+  virtual const GapDetector& followed() const = 0;
+  // Those of its origins of which there is something new to be told there, each once.
+  virtual std::vector<std::string> news() = 0;
 };
 
 }  // namespace supercloud

@@ -40,12 +40,14 @@ void GapDetector::subscribe(std::string_view prefix) {
   std::size_t slot = prefixes_.size();
   if (free_slots_.empty()) {
     prefixes_.emplace_back(prefix);
+    slot_made_.emplace_back();
   } else {
     slot = *free_slots_.begin();
     free_slots_.erase(free_slots_.begin());
     prefixes_[slot] = std::string(prefix);
   }
   slots_.emplace(std::string(prefix), slot);
+  slot_made_[slot] = ++stamps_;
   matched_lead_.clear();
 }
 
@@ -56,7 +58,10 @@ void GapDetector::unsubscribe(std::string_view prefix) {
   slots_.erase(found);
   matched_lead_.clear();
   free_slots_.insert(slot);
-  for (auto& [name, publisher] : publishers_) publisher.effective.erase(slot);
+  for (auto& [name, publisher] : publishers_) {
+    publisher.effective.erase(slot);
+    publisher.renewed.erase(slot);
+  }
   for (auto& [name, origin] : origins_) {
     if (slot < origin.chains.size()) origin.chains[slot] = Chain{};
     // What was held for this subscription alone is released or dropped.
@@ -158,6 +163,8 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
   origin.asked_through = 0;
   origin.known = 0;
   origin.unsure_to = 0;
+  origin.told_to = 0;
+  origin.told.clear();
   for (Chain& chain : origin.chains) {
     // A new incarnation of an origin that was followed is owed from its first event on.
     const bool tracked = chain.tracked;
@@ -188,34 +195,32 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
   const auto found = slots_.find(prefix);
   if (found == slots_.end()) return;
   const std::size_t slot = found->second;
-  auto publisher = publishers_.find(node);
-  if (publisher == publishers_.end()) {
-    publisher = publishers_.emplace(std::string(node), Publisher{}).first;
-  }
-  const bool relays = publisher->second.relays;
-  const bool again = publisher->second.effective.contains(slot);
-  std::map<std::string_view, bool> known_nodes;
-  std::map<std::string_view, std::uint64_t> stood;
+  Publisher& publisher = make_publisher(node);
+  const bool relays = publisher.relays;
+  const bool again = publisher.effective.contains(slot);
+  const bool late = publisher.met > slot_made_[slot];
+  std::map<std::string_view, Told> stood;
   for (const OriginTail& tail : tails) {
-    if (!cares_for(node, publisher->second, tail.origin)) continue;
+    if (!cares_for(node, publisher, tail.origin)) continue;
+    const bool relayed = node_of(tail.origin) != node;
+    Told told{.slot = slot, .since = tail.sequence};
+    if (relayed && !tail.under.empty()) {
+      const auto under = std::ranges::find(tail.under, prefix, &OriginTail::Under::prefix);
+      if (under == tail.under.end()) continue;
+      told.sequence = under->sequence;
+      told.begun = under->begun;
+    }
     // At another process of the relay: what is owed of it is found out when the doubt ends.
-    const bool is_new = relays && origins_.find(tail.origin) == origins_.end();
-    if (is_new && again) continue;
-    const bool begun =
-        is_new && known_nodes.try_emplace(node_of(tail.origin), knows_node_of(tail.origin, node))
-                      .first->second;
-    Origin& origin =
-        find_or_make(tail.origin, tail.incarnation, node_of(tail.origin) == node ? "" : node);
+    if (relays && again && origins_.find(tail.origin) == origins_.end()) continue;
+    Origin& origin = find_or_make(tail.origin, tail.incarnation, relayed ? node : "");
     if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
     if (tail.incarnation < origin.incarnation) continue;
     origin.unconfirmed = false;
-    if (begun)
-      follow_since(tail.origin, origin, publisher->second, 0);  // under what is in effect already
-    stood[tail.origin] = tail.sequence;
+    stood[tail.origin] = told;
   }
-  publisher->second.effective.insert(slot);
-  for (const std::string& name : in_care_of(node, publisher->second)) {
+  publisher.effective.insert(slot);
+  for (const std::string& name : in_care_of(node, publisher)) {
     const auto known = origins_.find(name);
     Origin& origin = known->second;
     if (origin.unconfirmed) {
@@ -231,13 +236,20 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     const auto found_tail = stood.find(name);
     // A relay does not know it yet: what follows is owed from where it begins to. What it says itself is not owed.
     if (relays && (again || found_tail == stood.end() || origin.relay.empty())) continue;
-    const std::uint64_t tail = found_tail == stood.end() ? 0 : found_tail->second;
+    const Told stands = found_tail == stood.end() ? Told{} : found_tail->second;
+    const std::uint64_t tail = stands.since;
     chain.tracked = true;
     // What was asked for so far was asked without it, and is asked for anew.
     const bool asked = origin.repair != 0;
     repairs_.erase(std::exchange(origin.repair, 0));
     origin.asked_through = 0;
     chain.seen = chain.since = std::max(chain.seen, tail);
+    if (options_.onward) {
+      chain.begun = late ? chain.since : stands.begun;
+      chain.perhaps = !origin.relay.empty() && stands.sequence == 0;
+      note_said(name, chain, stands.sequence, false);
+      if (origin.relay.empty()) note_told(name, origin, slot, tail, late);
+    }
     if (chain.any && chain.first_previous > tail)
       report(name, origin, slot, tail, chain.first_previous, gap_too_late_now);
     if (asked && !doubtful(name, origin)) ask(name, origin);
@@ -253,6 +265,7 @@ absl::Status GapDetector::arrived(Event event, Instant now, std::string_view rel
   const schema::EventId::Reader id = event.reader().getId();
   const std::uint64_t sequence = id.getSequence();
   const std::uint64_t incarnation = id.getIncarnation();
+  now_ = now;
   std::uint64_t bound = sequence;
   for (std::size_t tokens = 0; tokens < prefixes_max; ++tokens) {
     const std::uint64_t previous = event.previous(tokens);
@@ -273,10 +286,7 @@ absl::Status GapDetector::arrived(Event event, Instant now, std::string_view rel
     return absl::InvalidArgumentError(absl::StrCat("it relays event ", event.id().to_string(),
                                                    " of a node that is a neighbour here"));
   }
-  const bool begun =
-      !relay.empty() && origins_.find(name) == origins_.end() && knows_node_of(name, relay);
   Origin& origin = find_or_make(name, incarnation, relay);
-  if (begun) follow_since(name, origin, publishers_.find(relay)->second, 0);
   if (incarnation < origin.incarnation) {
     ++counts_.stale;
     return absl::OkStatus();
@@ -317,13 +327,8 @@ bool GapDetector::missing(Origin& origin, const Matches& matches, const Event& e
     const Chain& chain = chain_of(origin, matches.match[i].slot);
     const std::uint64_t previous = event.previous(matches.match[i].tokens);
     if (chain.tracked && previous > chain.seen) return true;
-    if (chain.tracked || previous == 0 || origin.relay.empty()) continue;
-    // The relay is about to say from where on it is owed.
-    const auto relay = publishers_.find(origin.relay);
-    if (relay != publishers_.end() && relay->second.effective.contains(matches.match[i].slot))
-      return true;
   }
-  return false;
+  return untold(origin, matches, event);
 }
 
 void GapDetector::accept(Origin& origin, const Matches& matches, Event event,
@@ -344,10 +349,11 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event,
         chain.adopted = true;
         repairs_.erase(std::exchange(origin.repair, 0));
         origin.asked_through = 0;
-        chain.since = event.previous(matches.match[i].tokens);
+        chain.since = chain.begun = event.previous(matches.match[i].tokens);
       }
     }
     chain.seen = std::max(chain.seen, sequence);
+    if (options_.onward) note_said(event.origin(), chain, sequence, true);
     if (chain.seen >= chain.expected) chain.expected = 0;
   }
   origin.delivered = sequence;
@@ -375,7 +381,7 @@ void GapDetector::report_missing(std::string_view name, Origin& origin, const Ma
     const Chain& chain = chain_of(origin, matches.match[i].slot);
     const std::uint64_t previous = event.previous(matches.match[i].tokens);
     if (!chain.tracked || previous <= chain.seen) continue;
-    if (covered_since <= chain.seen && !options_.each_prefix) continue;
+    if (covered_since <= chain.seen && !options_.onward) continue;
     report(name, origin, matches.match[i].slot, chain.seen, previous, why);
     covered_since = chain.since;
   }
@@ -388,12 +394,13 @@ void GapDetector::too_late(std::string_view name, Origin& origin, const Matches&
   for (std::size_t i = 0; i < matches.count; ++i) {
     Chain& chain = chain_of(origin, matches.match[i].slot);
     if (!chain.tracked || event.sequence() <= chain.seen) continue;
-    if (covered_since > chain.seen || options_.each_prefix) {
+    if (covered_since > chain.seen || options_.onward) {
       report(name, origin, matches.match[i].slot, chain.seen, event.sequence(), gap_too_late_now);
       covered_since = chain.since;
     }
     owed = true;
     chain.seen = event.sequence();
+    note_said(name, chain, chain.seen, true);
   }
   ++(owed ? counts_.late : counts_.duplicates);
 }

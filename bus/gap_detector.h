@@ -25,9 +25,9 @@
 // knows: as the start of what is owed to whom it is new, and as tails to whom it is not. An origin that it does not know,
 // or knows at a later incarnation, has lost its log: the rest of what it had said is a gap whose end is unknown.
 //
-// A publisher may relay what others have said (bus/hub.h): origins of nodes that are none of the publishers here are in its care. It tells where
-// those stand that it follows. Where the node of an origin is known, it has begun since; where not, what is owed of it begins where the relay began to
-// follow it (OriginTail::since).
+// A publisher may relay what others have said (bus/hub.h): origins of nodes that are none of the publishers here are in its care. It tells of each
+// under which prefixes it has said something (OriginTail::Under), before anything of that comes, and who subscribes none of them remembers
+// nothing of it. So one that is not told of has said nothing yet, and what it says first is owed from where the relay began to follow it.
 #pragma once
 
 #include <cstdint>
@@ -88,8 +88,9 @@ class GapDetector {
     std::size_t held_max = 128;      // per origin
     bool repair = true;              // false: what is missing is told as a gap at once
     std::size_t origins_max = 4096;  // the one not heard for longest is forgotten
-    // A gap is told under each subscription that misses something, though a wider one has told of it.
-    bool each_prefix = false;
+    // What is followed is told onward, by a hub: standing() and news(). A gap is told under each subscription that misses something, though a
+    // wider one has told of it.
+    bool onward = false;
   };
   struct Counts {
     std::uint64_t duplicates = 0;  // dropped: arrived before
@@ -117,9 +118,16 @@ class GapDetector {
   // Whether `node` relays what others say, from now on.
   void relays(std::string_view node, bool does = true);
   bool is_relay(std::string_view node) const;
-  // Where the origins stand of which anything is known, each with where it has been followed from: what a hub tells beyond it.
-  // `node`: only its own; empty: those of all.
-  std::vector<OriginTail> standing(std::string_view node = {}) const;
+  // While young, and that is how it begins, whom it meets may have been there before it: nobody knows then from where on it was owed.
+  void grow_up() { young_ = false; }
+  // With Options::onward. Where the origins stand that have said something under what is subscribed here, and since when they are followed.
+  // `prefix`: under that alone.
+  std::vector<OriginTail> standing(std::optional<std::string_view> prefix = std::nullopt) const;
+  // None: it has said nothing under what is subscribed.
+  std::optional<OriginTail> standing_of(std::string_view origin) const;
+  // Origins that have said something under one more prefix, or of which otherwise more is to be told than what came; each once.
+  std::vector<std::string> news();
+  bool has_news() const { return !news_.empty(); }
   // Nobody has borne the name for long. Of origins that are known all stays owed; one that a later process of the name brings is new.
   void forget(std::string_view node);
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
@@ -153,16 +161,23 @@ class GapDetector {
   std::optional<Output> next();
   const Counts& counts() const { return counts_; }
   std::size_t held() const;
+  std::size_t origins() const { return origins_.size(); }  // that are remembered
 
  private:
   static constexpr std::size_t prefixes_max = 4;  // of one topic: zero to three tokens
+  // For as long a relay says again and again from where on an origin is owed.
+  static constexpr Duration relay_word_max = absl::Seconds(5);
 
-  struct Chain {                       // one origin under one subscription
-    bool tracked = false;              // false: what came before is not owed, nothing is missing
-    bool any = false;                  // something arrived while it was not tracked
-    bool adopted = false;              // it is tracked since something arrived
-    std::uint64_t since = 0;           // nothing up to here is owed
-    std::uint64_t seen = 0;            // newest that arrived or was reported
+  struct Chain {              // one origin under one subscription
+    bool tracked = false;     // false: what came before is not owed, nothing is missing
+    bool any = false;         // something arrived while it was not tracked
+    bool adopted = false;     // it is tracked since something arrived
+    bool perhaps = false;     // it may have said something before `since`: nobody has told
+    std::uint64_t since = 0;  // nothing up to here is owed
+    std::uint64_t seen = 0;   // newest that arrived or was reported
+    std::uint64_t said =
+        0;  // newest of it that is known to be there, and was not to arrive; 0: none
+    std::uint64_t begun = 0;           // OriginTail::Under
     std::uint64_t first_previous = 0;  // of the first that arrived while it was not tracked
     std::uint64_t expected = 0;        // a heartbeat's tail that has not arrived; 0: none
     Instant expected_by;
@@ -188,10 +203,16 @@ class GapDetector {
     std::uint64_t heard = 0;    // counts arrivals; for forgetting
     std::vector<Chain> chains;  // by slot
     std::map<std::uint64_t, Held> held;
+    // What its node's heartbeats told: up to where, and by prefix. Only where it is told onward.
+    std::uint64_t told_to = 0;
+    std::map<std::string, std::uint64_t, std::less<>> told;
   };
   struct Publisher {
     std::set<std::size_t> effective;  // slots; at this process of it or at an earlier one
-    bool forgot = false;              // an origin of it was forgotten: a new one may be an old one
+    std::set<std::size_t>
+        renewed;            // of these, those that were so at an earlier process or connection
+    std::uint64_t met = 0;  // counts with slot_made_; 0: while young
+    bool forgot = false;    // an origin of it was forgotten: a new one may be an old one
     bool relays = false;
     bool doubtful = false;
   };
@@ -214,11 +235,30 @@ class GapDetector {
   std::vector<std::string> in_care_of(std::string_view node, const Publisher& publisher) const;
   Origin& find_or_make(std::string_view name, std::uint64_t incarnation,
                        std::string_view relay = {});
-  // Whether an origin of its node is in the care of `relay`: then all were that it had.
-  bool knows_node_of(std::string_view name, std::string_view relay) const;
-  // Of one that a relay tells of: what is owed of it begins there, unless it has begun.
-  void follow_since(std::string_view name, Origin& origin, const Publisher& publisher,
-                    std::uint64_t since);
+  Publisher& make_publisher(std::string_view node);
+  // What a relay tells of an origin under what is subscribed at it.
+  struct Told {
+    std::size_t slot = 0;
+    std::uint64_t sequence = 0;
+    std::uint64_t since = 0;
+    std::uint64_t begun = 0;
+  };
+  void add_told(std::vector<Told>& told, const Publisher& publisher, std::string_view prefix,
+                Told under) const;
+  std::vector<Told> told_of(const Publisher& publisher, const OriginTail& tail) const;
+  // What is owed of it begins there, unless it has begun.
+  void follow(std::string_view name, Origin& origin, const Publisher& publisher, const Told& told);
+  // Notes what a neighbour's origin, which stood at `tail`, has said under the slot's prefix, as its heartbeats tell.
+  void note_told(std::string_view name, Origin& origin, std::size_t slot, std::uint64_t tail,
+                 bool late);
+  // `passes`: whoever is told onward gets it, or of the gap that it is in.
+  void note_said(std::string_view name, Chain& chain, std::uint64_t sequence, bool passes);
+  // A neighbour's own, of this incarnation.
+  void take_told(std::string_view name, Origin& origin, schema::Heartbeat::Tail::Reader tail);
+  std::optional<OriginTail> tail_of(const std::string& name, const Origin& origin,
+                                    std::optional<std::size_t> slot) const;
+  void take_relayed_tail(std::string_view node, schema::Heartbeat::Tail::Reader tail, Instant now);
+  void expect(Chain& chain, std::uint64_t sequence, Instant now);
   void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);
   // The log of its incarnation is lost.
   void lose_rest(std::string_view name, Origin& origin);
@@ -226,6 +266,9 @@ class GapDetector {
   // Whether something may be lost before it.
   bool unsure(std::string_view name, const Origin& origin, std::uint64_t sequence) const;
   bool missing(Origin& origin, const Matches& matches, const Event& event) const;
+  // Whether its relay is about to say from where on it is owed.
+  bool untold(const Origin& origin, const Matches& matches, const Event& event) const;
+  bool awaits_word(const Origin& origin, const Held& held) const;
   void accept(Origin& origin, const Matches& matches, Event event, std::uint64_t sequence);
   void report_missing(std::string_view name, Origin& origin, const Matches& matches,
                       const Event& event, std::string_view why);
@@ -266,7 +309,12 @@ class GapDetector {
   std::map<std::string, std::size_t, std::less<>> slots_;  // prefix -> slot
   // slot -> prefix; free ones are in free_slots_
   std::vector<std::string> prefixes_;
+  std::vector<std::uint64_t> slot_made_;  // slot -> stamp
   std::set<std::size_t> free_slots_;
+  std::uint64_t stamps_ = 0;
+  bool young_ = true;
+  Instant now_;  // as was told last
+  std::set<std::string, std::less<>> news_;
   std::map<std::string, Publisher, std::less<>> publishers_;
   bool doubts_ = false;  // one of them is doubtful
   Origins origins_;

@@ -29,6 +29,7 @@ void GapDetector::doubt(std::string_view node) {
   // Where nothing is in effect, nothing is owed; without repair nothing would be won.
   if (!options_.repair || publisher == publishers_.end()) return;
   publisher->second.doubtful = true;
+  publisher->second.renewed = publisher->second.effective;
   doubts_ = true;
 }
 
@@ -37,23 +38,24 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
   if (publisher == publishers_.end() || !std::exchange(publisher->second.doubtful, false)) return;
   doubts_ = std::any_of(publishers_.begin(), publishers_.end(),
                         [](const auto& entry) { return entry.second.doubtful; });
-  std::map<std::string_view, bool> known_nodes;
   for (const OriginTail& tail : tails) {
     if (!cares_for(node, publisher->second, tail.origin)) continue;
     const bool relayed = node_of(tail.origin) != node;
-    const bool begun =
-        relayed && origins_.find(tail.origin) == origins_.end() &&
-        known_nodes.try_emplace(node_of(tail.origin), knows_node_of(tail.origin, node))
-            .first->second;
+    const std::vector<Told> told = relayed ? told_of(publisher->second, tail) : std::vector<Told>();
+    if (relayed && told.empty()) continue;
     Origin& origin = find_or_make(tail.origin, tail.incarnation, relayed ? node : "");
     if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
     if (tail.incarnation != origin.incarnation) continue;
-    if (relayed) follow_since(tail.origin, origin, publisher->second, begun ? 0 : tail.since);
-    // Of what it relays the rest is not on its way.
-    const std::uint64_t newest = relayed ? tail.passed : tail.sequence;
+    std::uint64_t newest = relayed ? 0 : tail.sequence;
+    for (const Told& under : told) {
+      follow(tail.origin, origin, publisher->second, under);
+      const Chain& chain = origin.chains[under.slot];
+      const std::uint64_t said = under.sequence > 0 ? under.sequence : under.since;
+      if (said > chain.seen) newest = std::max(newest, said);
+    }
     origin.known = std::max(origin.known, newest);
-    origin.unsure_to = newest;
+    origin.unsure_to = std::max(relayed ? origin.unsure_to : 0, newest);
   }
   for (const std::string& name : in_care_of(node, publisher->second)) {
     Origin& origin = origins_.find(name)->second;

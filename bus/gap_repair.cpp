@@ -5,73 +5,54 @@
 #include "bus/gap_detector.h"
 
 namespace supercloud {
-namespace {
-
-constexpr Duration relay_word_max = absl::Seconds(3);
-
-}  // namespace
-
 void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now) {
-  std::map<std::string_view, bool> known_nodes;
+  now_ = now;
+  const auto publisher = publishers_.find(node);
   for (const auto tail : heartbeat.getTails()) {
     const std::string_view name = text(tail.getOrigin());
-    const auto known = publishers_.find(node);
-    const bool relayed = node_of(name) != node;
-    if (relayed && (known == publishers_.end() || !cares_for(node, known->second, name))) continue;
+    if (node_of(name) != node) {
+      take_relayed_tail(node, tail, now);
+      continue;
+    }
     const auto heard = origins_.find(name);
     // Never heard of: all of it may have been lost, if a subscription was in effect.
-    if (heard == origins_.end() && (known == publishers_.end() || known->second.effective.empty()))
+    if (heard == origins_.end() &&
+        (publisher == publishers_.end() || publisher->second.effective.empty()))
       continue;
-    const bool begun =
-        relayed && heard == origins_.end() &&
-        known_nodes.try_emplace(node_of(name), knows_node_of(name, node)).first->second;
-    if (relayed && tail.getSequence() == 0) {  // its log is lost
-      if (heard == origins_.end() || tail.getIncarnation() <= heard->second.incarnation) continue;
-      begin_incarnation(name, heard->second, tail.getIncarnation());
-      heard->second.lost = true;
-      continue;
-    }
     // A heartbeat may have been relayed itself.
-    const std::string relay = relayed                   ? std::string(node)
-                              : heard == origins_.end() ? std::string()
-                                                        : heard->second.relay;
+    const std::string relay = heard == origins_.end() ? std::string() : heard->second.relay;
     Origin& origin = find_or_make(name, tail.getIncarnation(), relay);
     if (tail.getIncarnation() < origin.incarnation) continue;
-    if (tail.getIncarnation() > origin.incarnation) {
+    if (tail.getIncarnation() > origin.incarnation)
       begin_incarnation(name, origin, tail.getIncarnation());
-    }
-    const bool asked = origin.repair != 0;
-    if (relayed) follow_since(name, origin, known->second, begun ? 0 : tail.getSince());
-    if (asked && origin.repair == 0 && !doubtful(name, origin)) ask(name, origin);
-    const auto expect = [&](std::string_view prefix, std::uint64_t sequence) {
+    const auto expect_under = [&](std::string_view prefix, std::uint64_t sequence) {
       const auto slot = slots_.find(prefix);
-      if (slot == slots_.end()) return;
-      Chain& chain = chain_of(origin, slot->second);
-      if (!chain.tracked || sequence <= std::max(chain.seen, chain.expected)) return;
-      if (chain.expected == 0) chain.expected_by = now + options_.hold;
-      chain.expected = sequence;
+      if (slot != slots_.end()) expect(chain_of(origin, slot->second), sequence, now);
     };
-    expect("", tail.getSequence());
-    for (const auto prefix : tail.getPrefixes()) {
-      expect(text(prefix.getPrefix()), std::min(prefix.getSequence(), tail.getSequence()));
-    }
-    if (relayed && tail.getUnfollowed() > origin.known) {
-      // It may have come by before the relay, or the process of it that is there now, followed it.
-      origin.known = tail.getUnfollowed();
-      if (!doubtful(name, origin)) ask(name, origin);
-    }
+    expect_under("", tail.getSequence());
+    for (const auto prefix : tail.getPrefixes())
+      expect_under(text(prefix.getPrefix()), std::min(prefix.getSequence(), tail.getSequence()));
+    if (options_.onward && relay.empty()) take_told(name, origin, tail);
     note_waiting(name, origin);
   }
+}
+
+void GapDetector::expect(Chain& chain, std::uint64_t sequence, Instant now) {
+  if (!chain.tracked || sequence <= std::max(chain.seen, chain.expected)) return;
+  if (chain.expected == 0) chain.expected_by = now + options_.hold;
+  chain.expected = sequence;
 }
 
 Instant GapDetector::due(const Origin& origin) const {
   Instant earliest = far_future;
   if (origin.repair != 0) return earliest;  // its answer comes
-  // Its relay says once a second from where on it is owed.
-  const bool untold = !origin.relay.empty() && followed_since(origin) == BusGap::unknown;
-  const Duration hold = untold ? std::max(options_.hold, relay_word_max) : options_.hold;
   for (const auto& [sequence, held] : origin.held) {
-    earliest = std::min(earliest, held.since + hold);
+    // The others wait for it.
+    if (untold(origin, match(held.event.topic()), held.event)) {
+      earliest = std::min(earliest, held.since + std::max(options_.hold, relay_word_max));
+      break;
+    }
+    earliest = std::min(earliest, held.since + options_.hold);
   }
   for (const Chain& chain : origin.chains) {
     if (chain.expected > chain.seen) earliest = std::min(earliest, chain.expected_by);
@@ -100,6 +81,7 @@ Instant GapDetector::wake_at() const {
 }
 
 void GapDetector::expire(Instant now) {
+  now_ = now;
   const std::vector<std::string> names(waiting_.begin(), waiting_.end());
   for (const std::string& name : names) {
     const auto found = origins_.find(name);
@@ -115,8 +97,21 @@ void GapDetector::expire(Instant now) {
 
 void GapDetector::expire_origin(std::string_view name, Origin& origin, Instant now) {
   if (options_.repair) {
+    if (due(origin) > now) return;
+    if (!origin.held.empty() && !awaits_word(origin, origin.held.begin()->second)) {
+      const Event& lowest = origin.held.begin()->second.event;
+      const Matches matches = match(lowest.topic());
+      if (untold(origin, matches, lowest)) {
+        // Its relay may be gone. Nothing was told of it, so it had said nothing when that began.
+        const Publisher& relay = publishers_.find(origin.relay)->second;
+        for (std::size_t i = 0; i < matches.count; ++i)
+          if (relay.effective.contains(matches.match[i].slot))
+            follow(name, origin, relay,
+                   {matches.match[i].slot, lowest.previous(matches.match[i].tokens), 0, 0});
+      }
+    }
     // What is held and lacks nothing any more goes on.
-    if (due(origin) <= now && !ask(name, origin)) settle(name, origin, 0, gap_not_in_log);
+    if (!ask(name, origin)) settle(name, origin, 0, gap_not_in_log);
     return;
   }
   // Up to the newest one whose time has come, in order of their sequence.
@@ -243,7 +238,7 @@ void GapDetector::settle(std::string_view name, Origin& origin, std::uint64_t th
                          std::string_view why) {
   origin.asked_through = std::max(origin.asked_through, through);
   release(name, origin);
-  while (!origin.held.empty()) {
+  while (!origin.held.empty() && !awaits_word(origin, origin.held.begin()->second)) {
     const Event& lowest = origin.held.begin()->second.event;
     const Matches matches = match(lowest.topic());
     std::uint64_t newest_missing = 0;
@@ -272,13 +267,14 @@ void GapDetector::report_expected(std::string_view name, Origin& origin, Instant
     if (expected <= chain.seen) continue;
     const bool told = covered >= expected && covered_since <= chain.seen &&
                       prefix.substr(0, reported.size()) == reported;
-    if (!told || options_.each_prefix) {
+    if (!told || options_.onward) {
       report(name, origin, slot, chain.seen, expected, why);
       reported = prefix;
       covered = expected;
       covered_since = chain.since;
     }
     chain.seen = expected;
+    note_said(name, chain, expected, true);
   }
 }
 

@@ -1,15 +1,14 @@
 #include "bus/hub.h"
 
 #include <algorithm>
-#include <array>
-#include <set>
+#include <iterator>
+#include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "bus/subscriber.h"
-#include "core/topic.h"
 
 namespace supercloud {
 namespace {
@@ -42,10 +41,9 @@ class Hub::Side final : public BusReceiver, public Beyond {
   }
   // What is missing here the members of the other side miss as well, and are to find out.
   void on_gap(const BusGap& gap) override {
-    if (gap.up_to != BusGap::unknown)
-      other_->note(gap.origin, gap.incarnation, gap.up_to, {gap.prefix});
-    else
-      other_->note(gap.origin, gap.incarnation + 1, 0, {});  // its log is lost
+    Lately& lately = other_->lately_[gap.origin];
+    lately.digests = hub_.options_.digests;
+    if (gap.up_to == BusGap::unknown) lately.lost = gap.incarnation;
   }
   void on_request(std::string actor, std::string, Reply<std::string> answer) override {
     answer(absl::NotFoundError(
@@ -65,135 +63,114 @@ class Hub::Side final : public BusReceiver, public Beyond {
   void request(Address to, std::string bytes, Reply<std::string> reply) override {
     other_->bus_.request(std::move(to), std::move(bytes), std::move(reply));
   }
-  std::vector<OriginTail> standing() const override {
-    std::vector<OriginTail> standing = other_->bus_.standing({});
-    for (OriginTail& tail : standing) {
-      const auto passed = passed_.find(tail.origin);
-      if (passed != passed_.end() && passed->second.incarnation == tail.incarnation)
-        tail.passed = std::max(tail.passed, passed->second.sequence);
-    }
-    return standing;
+  std::vector<OriginTail> standing(std::optional<std::string_view> prefix) const override {
+    return other_->bus_.followed().standing(prefix);
   }
 
  private:
+  struct Lately {            // of an origin
+    int digests = 0;         // in which it is still to be told
+    std::uint64_t lost = 0;  // incarnation whose log is lost; 0: none
+  };
+  using Entry = std::pair<const std::string, Lately>;
+
   void pass(const Event& event);
-  void follow(absl::Span<const OriginTail> standing);
-  void forget(absl::Span<const OriginTail> standing);
-  void note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,
-            absl::Span<const std::string_view> prefixes);
-  void say(std::vector<std::pair<std::string, Passed>> part);
+  void tell_news();
+  void tell(absl::Span<const Entry* const> entries);
+  std::optional<OriginTail> tail_of(const Entry& entry) const;
+  void say(absl::Span<const OriginTail> part);
 
   Hub& hub_;
   RelayingBus& bus_;
   const std::string origin_;
   Side* other_ = nullptr;
   bool hubs_ = false;
-  std::map<std::string, Passed, std::less<>> passed_;
+  std::map<std::string, Lately, std::less<>> lately_;  // what passed to this side, or is missing
   std::uint64_t beats_ = 0;
 };
 
 // To the members of this side, from the other one.
 void Hub::Side::pass(const Event& event) {
-  std::array<std::string_view, 3> prefixes;
-  std::size_t count = 0;
-  any_prefix(event.topic(), [&](std::string_view prefix) {
-    if (!prefix.empty()) prefixes.at(count++) = prefix;
-    return false;
-  });
   // So that nobody takes it for the first that there was, or asks for what was before it.
-  if (passed_.find(event.origin()) == passed_.end())
-    follow(other_->bus_.standing(node_of(event.origin())));
-  note(event.origin(), event.incarnation(), event.sequence(),
-       absl::MakeConstSpan(prefixes).first(count));
+  if (other_->bus_.followed().has_news()) tell_news();
+  auto found = lately_.find(event.origin());
+  if (found == lately_.end()) found = lately_.emplace(event.origin(), Lately()).first;
+  found->second.digests = hub_.options_.digests;
   bus_.publish(event);
 }
 
-// From where on the origins of the other side are followed (of one node, or of all) is told before anything of them passes: what came by before
-// that is missed by who is owed it.
-void Hub::Side::follow(absl::Span<const OriginTail> standing) {
-  std::vector<std::pair<std::string, Passed>> part;
-  for (const OriginTail& tail : standing) {
-    const auto [found, is_new] = passed_.try_emplace(tail.origin);
-    Passed& passed = found->second;
-    if (tail.incarnation < passed.incarnation) continue;
-    if (tail.incarnation > passed.incarnation) passed = {.incarnation = tail.incarnation};
-    // Soon after, another subscription may be found to have begun later. Later still, who subscribes is told as it does.
-    if (!is_new && passed.digests == 0) continue;
-    if (!is_new && passed.unfollowed == tail.passed && passed.since == tail.since) continue;
-    passed.since = tail.since;
-    passed.unfollowed = tail.passed;
-    passed.sequence = std::max(passed.sequence, tail.since);
-    passed.digests = hub_.options_.digests;
-    part.emplace_back(tail.origin, passed);
-    if (part.size() == origins_per_digest) say(std::exchange(part, {}));
+// Of origins of the other side under which prefixes they say something, and from where on that is followed.
+void Hub::Side::tell_news() {
+  std::vector<const Entry*> entries;
+  for (std::string& name : other_->bus_.news()) {
+    const auto found = lately_.try_emplace(std::move(name)).first;
+    found->second.digests = hub_.options_.digests;
+    entries.push_back(&*found);
   }
-  if (!part.empty()) say(std::move(part));
-}
-
-void Hub::Side::note(std::string_view origin, std::uint64_t incarnation, std::uint64_t sequence,
-                     absl::Span<const std::string_view> prefixes) {
-  auto found = passed_.find(origin);
-  if (found == passed_.end()) found = passed_.emplace(std::string(origin), Passed()).first;
-  Passed& passed = found->second;
-  if (passed.incarnation != incarnation) passed = {.incarnation = incarnation};
-  passed.sequence = std::max(passed.sequence, sequence);
-  passed.digests = hub_.options_.digests;
-  for (const std::string_view prefix : prefixes) {
-    Passed::Prefix& noted = passed.prefixes[std::string(prefix)];
-    noted.sequence = std::max(noted.sequence, sequence);
-    noted.digests = hub_.options_.digests;
-  }
+  tell(entries);
 }
 
 void Hub::Side::digest() {
-  const std::vector<OriginTail> standing = other_->bus_.standing({});
-  follow(standing);
-  std::vector<std::pair<std::string, Passed>> part;
+  for (std::string& name : other_->bus_.news())
+    lately_[std::move(name)].digests = hub_.options_.digests;
+  std::vector<const Entry*> entries;
+  entries.reserve(lately_.size());
+  for (const Entry& entry : lately_)
+    if (entry.second.digests == hub_.options_.digests || entry.second.digests <= 2)
+      entries.push_back(&entry);
+  tell(entries);
+  for (auto next = lately_.begin(); next != lately_.end();)
+    next = --next->second.digests <= 0 ? lately_.erase(next) : std::next(next);
+}
+
+void Hub::Side::tell(absl::Span<const Entry* const> entries) {
+  std::vector<OriginTail> part;
   std::size_t prefixes = 0;
-  for (auto& [origin, passed] : passed_) {
-    if (passed.digests == 0) continue;
-    prefixes += passed.prefixes.size();
-    part.emplace_back(origin, passed);
-    --passed.digests;
-    for (auto& [prefix, noted] : passed.prefixes) --noted.digests;
-    std::erase_if(passed.prefixes, [](const auto& entry) { return entry.second.digests <= 0; });
+  for (const Entry* entry : entries) {
+    std::optional<OriginTail> tail = tail_of(*entry);
+    if (!tail) continue;
+    prefixes += tail->under.size();
+    part.push_back(*std::move(tail));
     if (part.size() < origins_per_digest && prefixes < prefixes_per_digest) continue;
-    say(std::exchange(part, {}));
+    say(part);
+    part.clear();
     prefixes = 0;
   }
-  if (!part.empty()) say(std::move(part));
-  forget(standing);
+  if (!part.empty()) say(part);
 }
 
-// What does not stand beyond any more.
-void Hub::Side::forget(absl::Span<const OriginTail> standing) {
-  std::set<std::string_view> names;
-  for (const OriginTail& tail : standing) names.insert(tail.origin);
-  std::erase_if(passed_, [&](const auto& entry) {
-    return entry.second.digests == 0 && !names.contains(entry.first);
-  });
+std::optional<OriginTail> Hub::Side::tail_of(const Entry& entry) const {
+  const auto& [origin, lately] = entry;
+  std::optional<OriginTail> tail = other_->bus_.followed().standing_of(origin);
+  if (lately.lost == 0 || (tail && tail->incarnation > lately.lost)) return tail;
+  return OriginTail{.origin = origin, .incarnation = lately.lost + 1};
 }
 
-void Hub::Side::say(std::vector<std::pair<std::string, Passed>> part) {
+void Hub::Side::say(absl::Span<const OriginTail> part) {
   Draft draft = hub_.pool_.draft(hub_.options_.name);
   auto heartbeat = draft.payload().initNodeHeartbeat();
   heartbeat.setNode(hub_.options_.name);
   heartbeat.setBeat(beats_ + 1);
   auto tails = heartbeat.initTails(static_cast<unsigned>(part.size()));
   for (unsigned i = 0; i < tails.size(); ++i) {
-    const auto& [origin, passed] = part[i];
-    tails[i].setOrigin(origin);
-    tails[i].setIncarnation(passed.incarnation);
-    tails[i].setSequence(passed.sequence);
-    tails[i].setSince(passed.since);
-    tails[i].setUnfollowed(passed.unfollowed);
-    auto prefixes = tails[i].initPrefixes(static_cast<unsigned>(passed.prefixes.size()));
+    const OriginTail& tail = part[i];
+    tails[i].setOrigin(tail.origin);
+    tails[i].setIncarnation(tail.incarnation);
+    tails[i].setSince(tail.since);
+    std::uint64_t newest = 0, unfollowed = 0;
+    auto prefixes = tails[i].initPrefixes(static_cast<unsigned>(tail.under.size()));
     unsigned at = 0;
-    for (const auto& [prefix, noted] : passed.prefixes) {
-      prefixes[at].setPrefix(prefix);
-      prefixes[at].setSequence(noted.sequence);
+    for (const OriginTail::Under& under : tail.under) {
+      prefixes[at].setPrefix(under.prefix);
+      prefixes[at].setSequence(under.sequence);
+      prefixes[at].setSince(under.since);
+      prefixes[at].setBegun(under.begun);
+      newest = std::max(newest, under.sequence);
+      unfollowed = std::max(unfollowed, under.since);
       ++at;
     }
+    tails[i].setSequence(newest);
+    tails[i].setUnfollowed(unfollowed);
   }
   Envelope envelope{.origin = origin_, .incarnation = hub_.options_.incarnation};
   for (std::uint64_t& previous : envelope.previous) previous = beats_;
@@ -218,11 +195,17 @@ Hub::Hub(Scheduler& scheduler, EventPool& pool, RelayingBus& cloud, RelayingBus&
   cloud_->join(*wide_, /*hubs=*/false);
   wide_->join(*cloud_, /*hubs=*/true);
   cloud_->start();
-  wide_->start();
+  listen_timer_ = scheduler_.at(scheduler_.clock().now() + options_.listen, [this] {
+    listen_timer_ = 0;
+    wide_->start();
+  });
   arm_digest();
 }
 
-Hub::~Hub() { scheduler_.cancel(digest_timer_); }
+Hub::~Hub() {
+  scheduler_.cancel(listen_timer_);
+  scheduler_.cancel(digest_timer_);
+}
 
 void Hub::arm_digest() {
   digest_timer_ = scheduler_.at(scheduler_.clock().now() + options_.digest_interval, [this] {

@@ -5,14 +5,15 @@
 //
 // So links between clouds grow with the clouds, and a node knows its own cloud's members, and where the origins stand that are relayed to it.
 // Heartbeats stay in their cloud, but for who subscribes all that nodes say. In their place a hub says once a second, in a heartbeat of its own,
-// what it has let pass: the tails by which its members see what they miss, which they ask the log of its publisher for, through the hubs.
+// what it has let pass: the tails by which its members see what they miss, which they ask the log of its publisher for, through the hubs. Before
+// an origin's first event under a prefix passes it says from where on it has followed that. So who subscribes little hears and remembers little,
+// and what a hub remembers grows with its own cloud and with what that wants of others.
 //
 // Who relays is believed: about what others have said, and about who asks. One hub to a cloud; while it is gone, the cloud is alone.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -24,18 +25,19 @@
 
 namespace supercloud {
 
-// Of a hub's buses: it follows the origins of all clouds, and tells where they stand in one message of at most 2 MiB.
-inline GapDetector::Options hub_gap_options() {
-  return {.origins_max = 24'576, .each_prefix = true};
-}
+// Of a hub's buses.
+inline GapDetector::Options hub_gap_options() { return {.origins_max = 65'536, .onward = true}; }
 
 struct HubOptions {
   std::string name;  // on both buses
   // Of its heartbeats; greater than that of the process before. 0: the time.
   std::uint64_t incarnation = 0;
+  // It joins the other hubs when it has listened to its cloud for so long: heartbeats tell what was said there before.
+  Duration listen = absl::Milliseconds(1500);
   Duration digest_interval = absl::Seconds(1);
-  // So often what has passed is told, in case that one is lost on its way.
-  int digests = 3;
+  // What has passed is told in the first of so many and in the last: for longer than a link may lose everything without being found out (silence_max
+  // of a bus).
+  int digests = 5;
   // What came from outside and was not taken.
   std::function<void(const std::string& from, const std::string& why)> complain;
 };
@@ -54,18 +56,6 @@ class Hub {
 
  private:
   class Side;
-  struct Passed {  // of one origin
-    std::uint64_t incarnation = 0;
-    std::uint64_t sequence = 0;
-    std::uint64_t since = 0;  // OriginTail, and what is told of it
-    std::uint64_t unfollowed = 0;
-    struct Prefix {
-      std::uint64_t sequence = 0;
-      int digests = 0;  // in which it is still to be told
-    };
-    std::map<std::string, Prefix> prefixes;  // lately
-    int digests = 0;                         // in which it is still to be told
-  };
 
   void arm_digest();
 
@@ -75,6 +65,7 @@ class Hub {
   HybridClock clock_;
   std::unique_ptr<Side> cloud_, wide_;
   std::uint64_t relayed_ = 0;
+  TimerId listen_timer_ = 0;
   TimerId digest_timer_ = 0;
 };
 

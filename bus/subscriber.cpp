@@ -11,6 +11,8 @@ namespace supercloud {
 namespace {
 
 const std::string heartbeat_prefix = "node.heartbeat.";
+// Of a process that tells onward what it follows: whom it meets later was not there before it.
+constexpr Duration young = absl::Minutes(5);
 
 }  // namespace
 
@@ -46,11 +48,16 @@ Subscriber::Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Optio
 
 Subscriber::~Subscriber() {
   scheduler_.cancel(expiry_timer_);
+  scheduler_.cancel(growing_);
   for (const auto& [id, repair] : repairs_) scheduler_.cancel(repair.retry);
 }
 
 void Subscriber::start(BusReceiver& receiver) {
   receiver_ = &receiver;
+  growing_ = scheduler_.at(scheduler_.clock().now() + young, [this] {
+    growing_ = 0;
+    detector_.grow_up();
+  });
   Subscription& heartbeats = subscriptions_[heartbeat_prefix];
   const bool was_active = heartbeats.active();
   heartbeats.internal = true;

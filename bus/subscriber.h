@@ -75,7 +75,9 @@ class Subscriber {
   void hear_neighbours_only() { neighbours_only_ = true; }
   bool is_relay(std::string_view node) const { return detector_.is_relay(node); }
   std::vector<std::string> relays() const;  // that are expected
-  std::vector<OriginTail> standing(std::string_view node) const { return detector_.standing(node); }
+  // With GapDetector::Options::onward.
+  const GapDetector& followed() const { return detector_; }
+  std::vector<std::string> news() { return detector_.news(); }
   // A publisher that is alive, or may turn out to be.
   void expect(const std::string& node);
   // It is dead: nobody waits for it.
@@ -186,6 +188,7 @@ class Subscriber {
   bool neighbours_only_ = false;
   bool draining_ = false;
   TimerId expiry_timer_ = 0;
+  TimerId growing_ = 0;
   Instant expiry_at_ = far_future;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };

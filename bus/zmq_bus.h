@@ -85,9 +85,8 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   void relay(Beyond& beyond, bool hears_relays) override;
   bool has(std::string_view node) const override;
   std::vector<std::string> relays() const override;
-  std::vector<OriginTail> standing(std::string_view node) const override {
-    return subscriber_.standing(node);
-  }
+  const GapDetector& followed() const override { return subscriber_.followed(); }
+  std::vector<std::string> news() override { return subscriber_.news(); }
 
   // What is believed from now on, with keys. Who is not any more is cut off at once; whose right to subscribe has changed connects again.
   void set_trust(std::shared_ptr<const Trust> trust);

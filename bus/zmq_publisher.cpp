@@ -201,13 +201,16 @@ void ZmqPublisher::answer_marker(std::string_view topic, bool together) {
   Marker marker{
       .publisher = name_, .nonce = nonce_, .tails = published_.all(), .together = together};
   marker.relays = beyond_ != nullptr && asks_relay(topic);
+  marker.under = marker.relays && asks_under(topic);
   if (marker.relays)
-    for (OriginTail& tail : beyond_->standing()) marker.tails.push_back(std::move(tail));
+    for (OriginTail& tail : beyond_->standing(std::nullopt))
+      marker.tails.push_back(std::move(tail));
   const std::string body = encode(marker);
   if (body.size() > ZmqSocket::message_bytes_max) {
-    return rejected_(name_, absl::StrCat("where ", marker.tails.size(),
-                                         " origins stand has no room in a message: nobody can "
-                                         "subscribe here any more; make smaller clouds"));
+    return rejected_(
+        name_, absl::StrCat("where ", marker.tails.size(),
+                            " origins stand has no room in a message: nobody can "
+                            "subscribe here any more; subscribe less in this cloud, or divide it"));
   }
   const std::string_view frames[] = {topic, body};
   socket_->send_lossy(frames);

@@ -84,10 +84,11 @@ void ZmqBus::place_marker(Source& source) {
   }
   source.marker.clear();
   if (source.requested.empty() && !source.doubtful && source.form != Form::both) return;
-  source.marker = absl::StrCat(
-      absl_view(marker_lead), self_.name, "/", self_.nonce, "/", ++last_marker_,
-      hears_relays_ ? std::string{relay_asked, together_asked} : std::string(1, together_asked),
-      "/");
+  source.marker =
+      absl::StrCat(absl_view(marker_lead), self_.name, "/", self_.nonce, "/", ++last_marker_,
+                   hears_relays_ ? std::string{under_asked, relay_asked, together_asked}
+                                 : std::string(1, together_asked),
+                   "/");
   source.marker_at = loop_.clock().now();
   source.socket->subscribe(source.marker);
   arm_retry();

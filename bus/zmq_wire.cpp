@@ -186,8 +186,14 @@ std::string encode(const Marker& marker) {
   for (const OriginTail& tail : marker.tails) writer.tail(tail);
   if (marker.together || marker.relays) writer.number(marker.together ? 1 : 0);
   if (marker.relays) {
-    writer.number(1);
+    writer.number(marker.under ? 2 : 1);
     for (const OriginTail& tail : marker.tails) writer.number(tail.since).number(tail.passed);
+    if (!marker.under) return writer.take();
+    for (const OriginTail& tail : marker.tails) {
+      writer.number(tail.under.size());
+      for (const OriginTail::Under& under : tail.under)
+        writer.string(under.prefix).number(under.sequence).number(under.since).number(under.begun);
+    }
   }
   return writer.take();
 }
@@ -200,11 +206,27 @@ absl::StatusOr<Marker> decode_marker(std::string_view frame) {
   const std::size_t count = parser.count(24, tails_max);
   for (std::size_t i = 0; i < count; ++i) marker.tails.push_back(parser.tail());
   if (!parser.at_end()) marker.together = parser.number() != 0;
-  if (!parser.at_end()) marker.relays = parser.number() != 0;
+  if (!parser.at_end()) {
+    const std::uint64_t relays = parser.number();
+    marker.relays = relays != 0;
+    marker.under = relays == 2;
+  }
   if (marker.relays) {
     for (OriginTail& tail : marker.tails) {
       tail.since = parser.number();
       tail.passed = parser.number();
+    }
+  }
+  if (marker.under) {
+    for (OriginTail& tail : marker.tails) {
+      const std::size_t prefixes = parser.count(32, tails_max);
+      for (std::size_t i = 0; i < prefixes; ++i) {
+        OriginTail::Under& under = tail.under.emplace_back();
+        under.prefix = parser.name();
+        under.sequence = parser.number();
+        under.since = parser.number();
+        under.begun = parser.number();
+      }
     }
   }
   if (absl::Status done = parser.done("marker"); !done.ok()) return done;
@@ -218,6 +240,11 @@ bool asks_together(std::string_view marker_topic) {
 
 bool asks_relay(std::string_view marker_topic) {
   constexpr char asked[] = {relay_asked, together_asked, '/'};
+  return marker_topic.ends_with(std::string_view(asked, sizeof asked));
+}
+
+bool asks_under(std::string_view marker_topic) {
+  constexpr char asked[] = {under_asked, relay_asked, together_asked, '/'};
   return marker_topic.ends_with(std::string_view(asked, sizeof asked));
 }
 

@@ -5,10 +5,12 @@
 //   member   = string(name) number(nonce) string(publish endpoint) string(request endpoint)
 //   tail     = string(origin) number(incarnation) number(sequence)
 //   beyond   = number(since) number(passed)           of each tail, in their order: OriginTail
+//   under    = number(count) *(string(prefix) number(sequence) number(since) number(begun))     of each tail, in their order: OriginTail::Under
 //
 // Publisher's socket (XPUB, bound) to subscriber's (SUB, one per publisher); two frames:
 //   event    = topic "."                          event bytes (core/schema/event.capnp, standard framing, one segment)
-//   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail [number(together) [number(1) *beyond]]
+//   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail
+//              [number(together) [number(1 or 2) *beyond [*under: if 2]]]
 //   together = FF "b" prefix                      *event bytes: of topics that begin with the prefix, three tokens, while somebody subscribes so
 //   as JSON  = FF "j" topic "."                   the same event in JSON (core/json.h), while somebody subscribes a topic that begins with FF "j"
 //
@@ -29,7 +31,8 @@
 //
 // A hub (bus/hub.h) publishes what others have said beyond it, and answers a marker when all that was subscribed before it is in effect there
 // too. A marker whose n ends with "rb" asks whether its publisher does so: then the tails are those of the origins beyond it as well, and each is
-// followed by where it has been followed from and what it was that passed last. Others are told of its own origins only.
+// followed by where it has been followed from and what it was that passed last. Others are told of its own origins only. One whose n ends with
+// "prb" asks for the prefixes too under which each has said something.
 //
 // Request sockets (DEALER, one per peer, to ROUTER, bound); one frame:
 //   hello    = "h" number(beat) member number(client: 0 or 1)
@@ -70,6 +73,8 @@ inline constexpr std::string_view together_lead =
 inline constexpr char together_asked = 'b';
 // Before that: and whether it relays.
 inline constexpr char relay_asked = 'r';
+// Before that: and under which prefixes what it relays was said.
+inline constexpr char under_asked = 'p';
 // Of a message with several events: one that is as large itself travels alone.
 inline constexpr std::size_t together_bytes_max = 8192;
 // No actor has such a name.
@@ -128,12 +133,14 @@ struct Marker {
   std::vector<OriginTail> tails;
   bool together = false;  // it was asked, and sends them so
   bool relays = false;    // it was asked, and does
+  bool under = false;     // it was asked, and tells prefixes
 };
 std::string encode(const Marker& marker);
 absl::StatusOr<Marker> decode_marker(std::string_view frame);
 // Whether a marker's topic asks for that.
 bool asks_together(std::string_view marker_topic);
 bool asks_relay(std::string_view marker_topic);
+bool asks_under(std::string_view marker_topic);
 
 // What "*event bytes" begins with, an event and all that its framing claims; `rest` goes on behind it. InvalidArgument: no whole event.
 absl::StatusOr<std::string_view> take_event(std::string_view& rest);

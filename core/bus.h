@@ -35,6 +35,16 @@ struct OriginTail {
   // come by before it followed them all.
   std::uint64_t since = 0;
   std::uint64_t passed = 0;
+  // By it too: under which of the prefixes that are subscribed through it the origin has said something. Who tells none means all.
+  struct Under {
+    std::string prefix;
+    std::uint64_t sequence =
+        0;  // the newest; 0: nobody knows whether it has said anything up to `since`
+    std::uint64_t since = 0;  // from where on the hub has followed it
+    // From where on it is owed to who subscribed at an earlier process of the hub, and was not told of it.
+    std::uint64_t begun = 0;
+  };
+  std::vector<Under> under;
 };
 
 struct BusGap {

@@ -115,6 +115,7 @@ void SimulatedNetwork::send(std::shared_ptr<const Letter> letter) {
   const Endpoint& to = letter->to();
   const LinkFaults& faults = this->faults(from, to);
   ++counts_.sent;
+  counts_.bytes += letter->bytes();
   // Drawn for every message, so that a block does not shift the fate of all later ones.
   const bool lost = random_.chance(faults.loss_per_million);
   const bool doubled = random_.chance(faults.duplicate_per_million);

@@ -41,6 +41,8 @@ class SimulatedNetwork {
  public:
   struct Counts {
     std::uint64_t sent = 0;
+    std::uint64_t bytes =
+        0;  // of these, of what says something: events, requests, answers, and where origins stand
     std::uint64_t delivered = 0;
     std::uint64_t lost = 0;  // by loss, partition, or an endpoint that is down
     std::uint64_t duplicated = 0;
@@ -106,6 +108,7 @@ class SimulatedNetwork {
     // Runs at the receiver, more than once if the network duplicates the message. `burst`: how many came this way, one after another and with
     // this one, since the receiver last found nothing waiting; 0: it came beside what is published.
     virtual void arrive(std::size_t burst) const = 0;
+    virtual std::size_t bytes() const = 0;
 
    private:
     friend class SimulatedNetwork;

@@ -81,8 +81,27 @@ class SimulatedBus::Letter final : public SimulatedNetwork::Letter {
     if (to().bus != nullptr && to().bus->life_ == bearer_)
       to().bus->take(from(), life_, body_, burst);
   }
+  // As on the wire of the live bus, about.
+  std::size_t bytes() const override {
+    if (const auto* event = std::get_if<Bytes>(&body_)) return event->bytes->size();
+    if (const auto* answer = std::get_if<InEffect>(&body_)) return bytes_of(answer->tails);
+    if (const auto* standing = std::get_if<Standing>(&body_)) return bytes_of(standing->tails);
+    if (const auto* request = std::get_if<Request>(&body_)) return request->bytes.size();
+    const auto* answer = std::get_if<Answer>(&body_);
+    return answer != nullptr && answer->value.ok() ? answer->value->size() : 0;
+  }
 
  private:
+  static std::size_t bytes_of(const std::vector<OriginTail>& tails) {
+    constexpr std::size_t numbers = 48, numbers_under = 32;
+    std::size_t bytes = 0;
+    for (const OriginTail& tail : tails) {
+      bytes += numbers + tail.origin.size();
+      for (const OriginTail::Under& under : tail.under)
+        bytes += numbers_under + under.prefix.size();
+    }
+    return bytes;
+  }
   static SimulatedNetwork::Travels way_of(const Body& body) {
     using Travels = SimulatedNetwork::Travels;
     if (const Bytes* event = std::get_if<Bytes>(&body); event != nullptr && event->published)
@@ -186,7 +205,7 @@ void SimulatedBus::took(Peer& peer, const Change& change) {
 
 void SimulatedBus::answer_in_effect(Peer& peer, const Change& change) {
   InEffect answer{change.prefix, change.version, link_of(peer), {}, beyond_ != nullptr};
-  if (change.active) answer.tails = tails();
+  if (change.active) answer.tails = tails(change.prefix);
   send(*peer.endpoint, std::move(answer));
 }
 
@@ -200,7 +219,8 @@ void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
 
 void SimulatedBus::took(Peer& peer, const Question& question) {
   const Link link = link_of(peer);
-  if (question.link == link.number) send(*peer.endpoint, Standing{link, question.doubt, tails()});
+  if (question.link == link.number)
+    send(*peer.endpoint, Standing{link, question.doubt, tails(std::nullopt)});
 }
 
 void SimulatedBus::took(Peer& peer, const Standing& standing) {

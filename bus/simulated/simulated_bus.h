@@ -22,6 +22,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -79,9 +80,8 @@ class SimulatedBus final : public RelayingBus {
   void relay(Beyond& beyond, bool hears_relays) override;
   bool has(std::string_view node) const override;
   std::vector<std::string> relays() const override { return subscriber_.relays(); }
-  std::vector<OriginTail> standing(std::string_view node) const override {
-    return subscriber_.standing(node);
-  }
+  const GapDetector& followed() const override { return subscriber_.followed(); }
+  std::vector<std::string> news() override { return subscriber_.news(); }
 
   const std::string& name() const { return name_; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
@@ -215,7 +215,8 @@ class SimulatedBus final : public RelayingBus {
   // What it has not answered is said to it, again. False: there is nothing.
   bool send_open(Peer& peer);
   void settle();
-  std::vector<OriginTail> tails() const;
+  // Where the origins stand that it publishes; of what it relays those under `prefix`, or all.
+  std::vector<OriginTail> tails(std::optional<std::string_view> prefix) const;
   void answer_in_effect(Peer& peer, const Change& change);
   void note_interest();
   void in_effect_beyond(const std::string& prefix);

@@ -19,10 +19,10 @@ bool SimulatedBus::has(std::string_view node) const {
   return peer != peers_.end() && peer->second.alive;
 }
 
-std::vector<OriginTail> SimulatedBus::tails() const {
+std::vector<OriginTail> SimulatedBus::tails(std::optional<std::string_view> prefix) const {
   std::vector<OriginTail> tails = published_.all();
   if (beyond_ == nullptr) return tails;
-  for (OriginTail& tail : beyond_->standing()) tails.push_back(std::move(tail));
+  for (OriginTail& tail : beyond_->standing(prefix)) tails.push_back(std::move(tail));
   return tails;
 }
 

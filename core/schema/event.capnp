@@ -217,8 +217,12 @@ struct Heartbeat {
     unfollowed @5 :UInt64;
   }
   struct PrefixTail {
-    prefix @0 :Text;      # one to three whole tokens, each followed by "."
+    prefix @0 :Text;      # one to three whole tokens, each followed by "."; of a hub's tails also "", for all
     sequence @1 :UInt64;
+    # Of an origin that a hub relays: from where on it has followed it under the prefix (or since the tail's, if that is greater), and from where on it
+    # is owed to who subscribed at an earlier process of the hub and was not told of it.
+    since @2 :UInt64;
+    begun @3 :UInt64;
   }
 }
 

@@ -22,7 +22,7 @@ class Far final : public Beyond {
     if (const auto range = decode_question(bytes); range.ok()) prefixes = range->prefixes;
     reply(std::string("from afar"));
   }
-  std::vector<OriginTail> standing() const override { return {}; }
+  std::vector<OriginTail> standing(std::optional<std::string_view>) const override { return {}; }
 
   std::set<std::string> wanted;
   std::vector<std::string> asked;

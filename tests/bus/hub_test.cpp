@@ -360,7 +360,7 @@ TEST_P(HubFaults, lose_nothing_that_is_in_a_log_and_keep_its_order) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, HubFaults, testing::Range<std::uint64_t>(1, 61));
+INSTANTIATE_TEST_SUITE_P(Seeds, HubFaults, testing::Range<std::uint64_t>(1, 101));
 
 }  // namespace
 }  // namespace supercloud

@@ -109,6 +109,21 @@ TEST(WireFormatDocument, requests_and_answers_are_what_they_say) {
                                   .parts());
 }
 
+void say_beyond(const Marker& marker, Said& said) {
+  said.number("relays", marker.under ? 2 : 1);
+  for (const OriginTail& tail : marker.tails)
+    said.number("since", tail.since).number("passed", tail.passed);
+  if (!marker.under) return;
+  for (const OriginTail& tail : marker.tails) {
+    said.number("prefixes", tail.under.size());
+    for (const OriginTail::Under& under : tail.under)
+      said.string("prefix", under.prefix)
+          .number("sequence", under.sequence)
+          .number("since", under.since)
+          .number("begun", under.begun);
+  }
+}
+
 TEST(WireFormatDocument, markers_are_markers) {
   const Example topic = document().of("bytes", "marker topic").at(0);
   const std::string name = "meter", nonce = "1790000000000000009";
@@ -127,7 +142,7 @@ TEST(WireFormatDocument, markers_are_markers) {
                               .raw("number", "2b/", "2, and together?")
                               .parts());
   EXPECT_TRUE(asks_together(asking.bytes()));
-  std::size_t together = 0;
+  std::size_t together = 0, relayed = 0;
   for (const Example& example : document().of("bytes", "marker")) {
     const absl::StatusOr<Marker> marker = decode_marker(example.bytes());
     ASSERT_TRUE(marker.ok()) << marker.status();
@@ -139,10 +154,14 @@ TEST(WireFormatDocument, markers_are_markers) {
       said.string("origin", tail.origin)
           .number("incarnation", tail.incarnation)
           .number("sequence", tail.sequence);
-    if (marker->together) said.number("together", ++together);
+    if (marker->together) said.number("together", 1);
+    if (marker->relays) say_beyond(*marker, said);
     EXPECT_EQ(example.parts, said.parts());
+    together += marker->together ? 1 : 0;
+    relayed += marker->relays ? 1 : 0;
   }
-  EXPECT_EQ(together, 1) << "one with it, and one without";
+  EXPECT_EQ(together, 2) << "two with it, and one without";
+  EXPECT_EQ(relayed, 1);
 }
 
 TEST(WireFormatDocument, subscriptions_are_those_of_the_patterns) {

@@ -69,6 +69,20 @@ TEST(ZmqWire, a_hub_tells_of_each_tail_from_where_on_it_follows_it) {
       << "of nobody";
 }
 
+TEST(ZmqWire, a_hub_tells_to_who_asks_under_which_prefixes_something_was_said) {
+  const OriginTail tail{"node-z/executor", 1, 9, 3, 5, {{"vm.", 5, 3, 0}, {"", 9, 3, 3}}};
+  const Marker marker{
+      .publisher = "hub-a", .nonce = 7, .tails = {tail}, .relays = true, .under = true};
+  const auto again = decode_marker(encode(marker));
+  ASSERT_TRUE(again.ok()) << again.status();
+  ASSERT_EQ(again->tails[0].under.size(), 2);
+  EXPECT_EQ(again->tails[0].under[0].prefix, "vm.");
+  EXPECT_EQ(again->tails[0].under[1].begun, 3);
+  EXPECT_EQ(encode(*again), encode(marker));
+  EXPECT_TRUE(asks_under("x/1/2prb/") && asks_relay("x/1/2prb/"));
+  EXPECT_FALSE(asks_under("x/1/2rb/"));
+}
+
 TEST(ZmqWire, a_name_that_is_none_is_refused) {
   for (const char* name : {"", "a/b"}) {
     EXPECT_FALSE(decode_control(encode(Control(Hello{1, {name, 1, "", ""}, false}))).ok());
