@@ -269,7 +269,8 @@ int main(int argc, char** argv) {
   bool tiny = false, observers = false;
   std::size_t only = 0, most = 1000;
   app.add_flag("--tiny", tiny, "Only to see that it works");
-  app.add_option("--nodes", only, "Only so many: 10, 100, 1000 or 10000 (a quarter of an hour, 7 GB)");
+  app.add_option("--nodes", only,
+                 "Only so many: 10, 100, 1000 or 10000 (a quarter of an hour, 7 GB)");
   app.add_option("--most", most, "Nodes, at most")->capture_default_str();
   app.add_flag("--observers", observers, "Also with 10000: one in each cloud");
   CLI11_PARSE(app, argc, argv);
