@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bus/checkpoint.h"
 #include "bus/gap_detector.h"
 #include "core/bus.h"
 
@@ -39,6 +40,10 @@ class RelayingBus : public Bus {
   virtual const GapDetector& followed() const = 0;
   // Those of its origins of which there is something new to be told there, each once.
   virtual std::vector<std::string> news() = 0;
+  // By which checkpoints what came here is proven; null: there are no keys.
+  virtual const Proofs* proofs() const = 0;
+  // A checkpoint of what will be published under `prefix`, to those who check that: before that is.
+  virtual void publish_proof(const Event& checkpoint, std::string_view prefix) = 0;
 };
 
 }  // namespace supercloud

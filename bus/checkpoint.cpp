@@ -2,9 +2,9 @@
 
 #include <sodium.h>
 
-#include <array>
+#include <algorithm>
+#include <limits>
 #include <map>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,10 +17,9 @@ namespace supercloud {
 namespace {
 
 constexpr std::string_view signed_lead = "supercloud checkpoint 1";
-using Digest = std::array<std::uint8_t, 32>;
 
-Digest digest_of(const Event& event) {
-  Digest digest;
+EventDigest digest_of(const Event& event) {
+  EventDigest digest;
   const Bytes bytes = event.bytes();
   crypto_generichash(digest.data(), digest.size(),
                      reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), nullptr,
@@ -35,7 +34,7 @@ class Signed {
   void stream(std::string_view origin, std::uint64_t incarnation, std::size_t events) {
     bytes_ += WireWriter().string(origin).number(incarnation).number(events).take();
   }
-  void event(std::uint64_t sequence, const Digest& digest) {
+  void event(std::uint64_t sequence, const EventDigest& digest) {
     number(sequence);
     bytes_.append(reinterpret_cast<const char*>(digest.data()), digest.size());
   }
@@ -46,48 +45,9 @@ class Signed {
   std::string bytes_;
 };
 
-using Key =
-    std::tuple<std::string_view, std::uint64_t, std::uint64_t>;  // origin, incarnation, sequence
-using Listed = std::map<Key, Digest>;
-
 absl::Status forged(const Event& checkpoint, std::string_view why) {
   return absl::InvalidArgumentError(
       absl::StrCat("checkpoint ", checkpoint.id().to_string(), " ", absl_view(why)));
-}
-
-// What a checkpoint lists is added to `listed`, if it is signed as it has to be.
-absl::Status read_checkpoint(const Trust& trust, const Event& checkpoint, Listed& listed) {
-  if (checkpoint.type() != schema::Payload::BUS_CHECKPOINT) return forged(checkpoint, "is none");
-  const std::string_view node = node_of(checkpoint.origin());
-  const auto said = checkpoint.payload().getBusCheckpoint();
-  Signed words(said.getStreams().size());
-  std::vector<std::pair<Key, Digest>> found;
-  for (const auto stream : said.getStreams()) {
-    const auto origin = text(stream.getOrigin());
-    const auto sequences = stream.getSequences();
-    const auto digests = stream.getDigests();
-    if (node_of(origin) != node) return forged(checkpoint, "lists what is another node's");
-    if (sequences.size() != digests.size())
-      return forged(checkpoint, "does not have a digest for each event");
-    words.stream(origin, stream.getIncarnation(), sequences.size());
-    for (unsigned i = 0; i < sequences.size(); ++i) {
-      Digest digest;
-      if (!from_base64(text(digests[i]), digest))
-        return forged(checkpoint, "has a digest that is none");
-      words.event(sequences[i], digest);
-      found.push_back({{origin, stream.getIncarnation(), sequences[i]}, digest});
-    }
-  }
-  Signature signature;
-  if (!from_base64(text(said.getSignature()), signature))
-    return forged(checkpoint, "has a signature that is none");
-  for (const PublicKey& key : trust.keys_of(node)) {
-    if (!key.has_signed(words.bytes(), signature)) continue;
-    listed.insert(found.begin(), found.end());
-    return absl::OkStatus();
-  }
-  return forged(checkpoint,
-                absl::StrCat("is signed by no key that is enrolled as ", absl_view(node)));
 }
 
 }  // namespace
@@ -111,7 +71,7 @@ Draft KeyNotary::checkpoint(const std::vector<Event>& commit) {
     auto digests = entry.initDigests(count);
     words.stream(stream.first, stream.second, count);
     for (unsigned i = 0; i < count; ++i) {
-      const Digest digest = digest_of(*events[i]);
+      const EventDigest digest = digest_of(*events[i]);
       sequences.set(i, events[i]->sequence());
       digests.set(i, to_base64(digest));
       words.event(events[i]->sequence(), digest);
@@ -121,20 +81,101 @@ Draft KeyNotary::checkpoint(const std::vector<Event>& commit) {
   return draft;
 }
 
+absl::Status Proofs::take(const Event& checkpoint) {
+  if (checkpoint.type() != schema::Payload::BUS_CHECKPOINT) return forged(checkpoint, "is none");
+  const std::string_view node = node_of(checkpoint.origin());
+  const auto said = checkpoint.payload().getBusCheckpoint();
+  Signed words(said.getStreams().size());
+  std::vector<std::pair<Key, EventDigest>> found;
+  for (const auto stream : said.getStreams()) {
+    const auto origin = text(stream.getOrigin());
+    const auto sequences = stream.getSequences();
+    const auto digests = stream.getDigests();
+    if (node_of(origin) != node) return forged(checkpoint, "lists what is another node's");
+    if (sequences.size() != digests.size())
+      return forged(checkpoint, "does not have a digest for each event");
+    words.stream(origin, stream.getIncarnation(), sequences.size());
+    for (unsigned i = 0; i < sequences.size(); ++i) {
+      EventDigest digest;
+      if (!from_base64(text(digests[i]), digest))
+        return forged(checkpoint, "has a digest that is none");
+      words.event(sequences[i], digest);
+      found.push_back({{origin, stream.getIncarnation(), sequences[i]}, digest});
+    }
+  }
+  Signature signature;
+  if (!from_base64(text(said.getSignature()), signature))
+    return forged(checkpoint, "has a signature that is none");
+  const bool news = std::ranges::any_of(found, [this](const auto& entry) {
+    const auto known = listed_.find(entry.first);
+    return known == listed_.end() || known->second.digest != entry.second;
+  });
+  if (!news && !found.empty()) return absl::OkStatus();  // it came before, or as good as that
+  const std::vector<PublicKey> keys = keys_of_(node);
+  const bool signed_by_it = std::ranges::any_of(
+      keys, [&](const PublicKey& key) { return key.has_signed(words.bytes(), signature); });
+  if (!signed_by_it)
+    return forged(checkpoint,
+                  absl::StrCat("is signed by no key that is enrolled as ", absl_view(node)));
+  Taken& taken = taken_.emplace_back(Taken{checkpoint, {}});
+  for (const auto& [key, digest] : found)
+    if (listed_.try_emplace(key, Listed{digest, &taken.checkpoint}).second)
+      taken.listed.push_back(key);
+  while (listed_.size() > events_max_ && taken_.size() > 1) forget_oldest();
+  return absl::OkStatus();
+}
+
+void Proofs::forget_oldest() {
+  for (const Key& key : taken_.front().listed) listed_.erase(key);
+  taken_.pop_front();
+}
+
+void Proofs::forget() {
+  listed_.clear();
+  taken_.clear();
+}
+
+Proofs::Key Proofs::key_of(const Event& event) {
+  return {event.origin(), event.incarnation(), event.sequence()};
+}
+
+absl::Status Proofs::judge(const Event& event) const {
+  const auto found = listed_.find(key_of(event));
+  if (found == listed_.end())
+    return absl::NotFoundError(
+        absl::StrCat("no checkpoint is known that lists event ", event.id().to_string()));
+  if (found->second.digest == digest_of(event)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("event ", event.id().to_string(), " is not what its checkpoint lists"));
+}
+
+const Event* Proofs::checkpoint_of(const Event& event) const {
+  const auto found = listed_.find(key_of(event));
+  return found == listed_.end() ? nullptr : found->second.checkpoint;
+}
+
+bool may_have_proofs(const Rights& rights, std::string_view name) {
+  return rights.allowed(name, checkpoint_prefix) ==
+         std::vector<std::string>{std::string(checkpoint_prefix)};
+}
+
+bool needs_proof(const Event& event) {
+  return !topic_of(event.type()).empty() &&
+         delivery_of(event.type()) != schema::Delivery::VOLATILE;
+}
+
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,
                          std::vector<Event>& events) {
-  Listed listed;
+  Proofs proofs([&trust](std::string_view node) { return trust.keys_of(node); },
+                std::numeric_limits<std::size_t>::max());
   absl::Status wrong;
   for (const Event& checkpoint : checkpoints) {
-    if (absl::Status read = read_checkpoint(trust, checkpoint, listed); !read.ok()) wrong = read;
+    if (absl::Status taken = proofs.take(checkpoint); !taken.ok()) wrong = taken;
   }
   std::erase_if(events, [&](const Event& event) {
-    const auto found = listed.find({event.origin(), event.incarnation(), event.sequence()});
-    if (found == listed.end()) return true;
-    if (found->second == digest_of(event)) return false;
-    wrong = absl::InvalidArgumentError(
-        absl::StrCat("event ", event.id().to_string(), " is not what its checkpoint lists"));
-    return true;
+    const absl::Status proven = proofs.judge(event);
+    if (absl::IsInvalidArgument(proven)) wrong = proven;
+    return !proven.ok();
   });
   return wrong;
 }

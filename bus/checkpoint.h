@@ -8,8 +8,15 @@
 // padding.
 #pragma once
 
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +27,9 @@
 #include "core/notary.h"
 
 namespace supercloud {
+
+// Under which a node's log publishes them.
+inline constexpr std::string_view checkpoint_prefix = "bus.checkpoint.";
 
 // Signs with a node's key. Thread-bound to its pool.
 class KeyNotary final : public Notary {
@@ -34,6 +44,55 @@ class KeyNotary final : public Notary {
   const std::string node_;
   const std::shared_ptr<const KeyPair> key_;
 };
+
+// BLAKE2b-256 of an event's bytes.
+using EventDigest = std::array<std::uint8_t, 32>;
+
+// What the checkpoints prove that were seen last. Thread-bound.
+class Proofs {
+ public:
+  // The keys that are believed to be a node's, at the moment of the call.
+  using KeysOf = std::function<std::vector<PublicKey>(std::string_view node)>;
+  // As many events as it remembers, of the newest checkpoints: some 200 bytes each.
+  static constexpr std::size_t events_max = 32'768;
+
+  explicit Proofs(KeysOf keys_of, std::size_t remembered = events_max)
+      : keys_of_(std::move(keys_of)), events_max_(remembered) {}
+
+  // What it lists is proven from now on. InvalidArgument: it is forged, or is none, and proves nothing.
+  absl::Status take(const Event& checkpoint);
+  // OK: proven. NotFound: no checkpoint that is remembered lists it. InvalidArgument: it is forged, for one lists it with another content.
+  absl::Status judge(const Event& event) const;
+  // Which one proves it; null: none.
+  const Event* checkpoint_of(const Event& event) const;
+  // Other keys are believed from now on.
+  void forget();
+
+ private:
+  // Origin, incarnation, sequence; the text is the checkpoint's.
+  using Key = std::tuple<std::string_view, std::uint64_t, std::uint64_t>;
+  struct Listed {
+    EventDigest digest;
+    const Event* checkpoint = nullptr;
+  };
+  struct Taken {
+    Event checkpoint;
+    std::vector<Key> listed;  // that no earlier one lists
+  };
+  static Key key_of(const Event& event);
+  void forget_oldest();
+
+  const KeysOf keys_of_;
+  const std::size_t events_max_;
+  std::list<Taken> taken_;  // oldest first
+  std::map<Key, Listed> listed_;
+};
+
+// One lists all that its node said in one commit, whatever its topic: whether `name` may see that.
+bool may_have_proofs(const Rights& rights, std::string_view name);
+
+// Whether an event that another than its own node tells has to be proven: it is of a type that is logged, and known here. Telemetry never is.
+bool needs_proof(const Event& event);
 
 // Leaves of `events` those that a checkpoint lists which a key has signed that is enrolled under the name of their node. An error tells of what is
 // forged: a checkpoint, which proves nothing while the others still do, or an event that one of them lists with another content. That none lists an

@@ -60,6 +60,7 @@ inline constexpr std::string_view gap_no_repair = "repair is off";
 struct BusRepair {
   std::uint64_t id = 0;  // for the answer
   StreamRange range;
+  bool relayed = false;  // its publisher is beyond a relay
 };
 
 // The publisher's side: where all its origins stand, for the answer to a subscriber.
@@ -128,6 +129,7 @@ class GapDetector {
   // Origins that have said something under one more prefix, or of which otherwise more is to be told than what came; each once.
   std::vector<std::string> news();
   bool has_news() const { return !news_.empty(); }
+  bool tells_onward() const { return options_.onward; }
   // Nobody has borne the name for long. Of origins that are known all stays owed; one that a later process of the name brings is new.
   void forget(std::string_view node);
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.

@@ -9,6 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "bus/checkpoint.h"
+#include "bus/hub_proofs.h"
+#include "bus/prefix_set.h"
+#include "core/topic.h"
 
 namespace supercloud {
 namespace {
@@ -22,7 +26,13 @@ constexpr std::size_t prefixes_per_digest = 2048;
 // What one of the buses has to do with the other.
 class Hub::Side final : public BusReceiver, public Beyond {
  public:
-  Side(Hub& hub, RelayingBus& bus) : hub_(hub), bus_(bus), origin_(hub.options_.name + "/hub") {}
+  Side(Hub& hub, RelayingBus& bus)
+      : hub_(hub),
+        bus_(bus),
+        origin_(hub.options_.name + "/hub"),
+        awaiting_(hub.scheduler_, bus.proofs(), [this](const Event& event, const Event* proof) {
+          other_->pass(event, proof);
+        }) {}
 
   // `hubs`: the members of this side are hubs.
   void join(Side& other, bool hubs) {
@@ -30,14 +40,26 @@ class Hub::Side final : public BusReceiver, public Beyond {
     hubs_ = hubs;
     bus_.relay(*this, hubs);
   }
-  void start() { bus_.start(*this, {}); }
+  void start() {
+    bus_.start(*this, {});
+    // Hubs send the proofs of what they let pass.
+    if (!hubs_ && bus_.proofs() != nullptr)
+      bus_.subscribe(std::string(checkpoint_prefix),
+                     Reply<Done>(far_future, [](const absl::StatusOr<Done>&) {}));
+  }
   void digest();
 
   // BusReceiver: from the members of this side.
   void on_event(Event event) override {
     if (hubs_ && bus_.has(node_of(event.origin()))) return;  // of the hub itself, for us
-    ++hub_.relayed_;
-    other_->pass(event);
+    const bool proves =
+        bus_.proofs() != nullptr && event.type() == schema::Payload::BUS_CHECKPOINT;
+    if (proves) awaiting_.proven_by(event);
+    // One is its own proof, and subscribed by the hub itself, whether or not anybody beyond wants it.
+    if (!proves)
+      awaiting_.take(std::move(event));
+    else if (other_->wants(topic_prefix(event.topic(), 3)))
+      other_->pass(event, nullptr);
   }
   // What is missing here the members of the other side miss as well, and are to find out.
   void on_gap(const BusGap& gap) override {
@@ -56,15 +78,21 @@ class Hub::Side final : public BusReceiver, public Beyond {
 
   // Beyond: for the members of this side.
   void want(const std::string& prefix, Reply<Done> reply) override {
+    wanted_.add(prefix);
     other_->bus_.subscribe(prefix, std::move(reply));
   }
-  void let_go(const std::string& prefix) override { other_->bus_.unsubscribe(prefix); }
+  void let_go(const std::string& prefix) override {
+    wanted_.remove(prefix);
+    other_->bus_.unsubscribe(prefix);
+  }
   bool has(std::string_view node) const override { return other_->bus_.has(node); }
   void request(Address to, std::string bytes, Reply<std::string> reply) override {
     other_->bus_.request(std::move(to), std::move(bytes), std::move(reply));
   }
   std::vector<OriginTail> standing(std::optional<std::string_view> prefix) const override {
-    return other_->bus_.followed().standing(prefix);
+    std::vector<OriginTail> tails = other_->bus_.followed().standing(prefix);
+    std::erase_if(tails, [this](OriginTail& tail) { return !keep_wanted(tail); });
+    return tails;
   }
 
  private:
@@ -74,7 +102,10 @@ class Hub::Side final : public BusReceiver, public Beyond {
   };
   using Entry = std::pair<const std::string, Lately>;
 
-  void pass(const Event& event);
+  void pass(const Event& event, const Event* proof);
+  bool wants(std::string_view prefix) const { return wanted_.covers(prefix); }
+  // Without what the hub alone subscribes. False: nothing is left.
+  bool keep_wanted(OriginTail& tail) const;
   void tell_news();
   void tell(absl::Span<const Entry* const> entries);
   std::optional<OriginTail> tail_of(const Entry& entry) const;
@@ -85,17 +116,25 @@ class Hub::Side final : public BusReceiver, public Beyond {
   const std::string origin_;
   Side* other_ = nullptr;
   bool hubs_ = false;
+  PrefixSet wanted_;        // beyond, by the members of this side
+  AwaitingProof awaiting_;  // what has come from them
+  SentProofs sent_;         // to them
   std::map<std::string, Lately, std::less<>> lately_;  // what passed to this side, or is missing
   std::uint64_t beats_ = 0;
 };
 
 // To the members of this side, from the other one.
-void Hub::Side::pass(const Event& event) {
+void Hub::Side::pass(const Event& event, const Event* proof) {
+  ++hub_.relayed_;
   // So that nobody takes it for the first that there was, or asks for what was before it.
   if (other_->bus_.followed().has_news()) tell_news();
   auto found = lately_.find(event.origin());
   if (found == lately_.end()) found = lately_.emplace(event.origin(), Lately()).first;
   found->second.digests = hub_.options_.digests;
+  if (proof != nullptr) {
+    const std::string prefix = topic_prefix(event.topic(), 3);
+    if (sent_.add(*proof, prefix)) bus_.publish_proof(*proof, prefix);
+  }
   bus_.publish(event);
 }
 
@@ -139,9 +178,18 @@ void Hub::Side::tell(absl::Span<const Entry* const> entries) {
   if (!part.empty()) say(part);
 }
 
+bool Hub::Side::keep_wanted(OriginTail& tail) const {
+  if (wants(checkpoint_prefix)) return true;
+  const auto removed = std::erase_if(tail.under, [](const OriginTail::Under& under) {
+    return under.prefix == checkpoint_prefix;
+  });
+  return removed == 0 || !tail.under.empty();
+}
+
 std::optional<OriginTail> Hub::Side::tail_of(const Entry& entry) const {
   const auto& [origin, lately] = entry;
   std::optional<OriginTail> tail = other_->bus_.followed().standing_of(origin);
+  if (tail && !keep_wanted(*tail)) tail.reset();
   if (lately.lost == 0 || (tail && tail->incarnation > lately.lost)) return tail;
   return OriginTail{.origin = origin, .incarnation = lately.lost + 1};
 }

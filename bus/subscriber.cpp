@@ -224,14 +224,14 @@ void Subscriber::take(const std::string& from, Bytes bytes, std::string_view tol
     if (const absl::Status admitted = admit_(from, *event); !admitted.ok())
       return receiver_->on_rejected(from, std::string(admitted.message()));
   }
-  if (is_second_hand(from, *event)) return;
+  if (is_second_hand(from, *event) || !is_proven(from, *event)) return;
   const std::string_view relay = relay_of(from, *event);
   const absl::Status taken = detector_.arrived(*std::move(event), now, relay);
   if (!taken.ok()) receiver_->on_rejected(from, std::string(taken.message()));
 }
 
 void Subscriber::arrived(const std::string& from, Event event) {
-  if (is_second_hand(from, event)) return;
+  if (is_second_hand(from, event) || !is_proven(from, event)) return;
   const std::string_view relay = relay_of(from, event);
   const absl::Status taken = detector_.arrived(std::move(event), scheduler_.clock().now(), relay);
   if (!taken.ok()) return receiver_->on_rejected(from, std::string(taken.message()));
@@ -254,6 +254,34 @@ bool Subscriber::is_second_hand(const std::string& from, const Event& event) {
   receiver_->on_rejected(
       from, "it relays what others say, and this process relays here: end one of the two hubs");
   return true;
+}
+
+void Subscriber::proof_arrived(const std::string& from, std::string_view bytes) {
+  if (!proofs_) return;
+  const absl::StatusOr<Event> checkpoint = parse(bytes);
+  if (!checkpoint.ok())
+    return receiver_->on_rejected(from, std::string(checkpoint.status().message()));
+  take_checkpoint(from, *checkpoint);
+}
+
+bool Subscriber::take_checkpoint(const std::string& from, const Event& checkpoint) {
+  const absl::Status taken = proofs_->take(checkpoint);
+  if (!taken.ok()) receiver_->on_rejected(from, std::string(taken.message()));
+  return taken.ok();
+}
+
+bool Subscriber::is_proven(const std::string& from, const Event& event) {
+  if (!proofs_ || node_of(event.origin()) == from || !needs_proof(event)) return true;
+  if (event.type() == schema::Payload::BUS_CHECKPOINT) return take_checkpoint(from, event);
+  const absl::Status proven = proofs_->judge(event);
+  if (proven.ok()) return true;
+  const bool forged = absl::IsInvalidArgument(proven);
+  if (forged || unproving_.insert(from).second)
+    receiver_->on_rejected(
+        from, forged ? std::string(proven.message())
+                     : absl::StrCat("it relays what no checkpoint proves (", proven.message(),
+                                    "); that is asked of its node's log, which takes time"));
+  return false;
 }
 
 bool Subscriber::owned(std::string_view prefix) const {
@@ -281,7 +309,9 @@ void Subscriber::drain() {
       continue;
     }
     if (BusRepair* repair = std::get_if<BusRepair>(&*output)) {
-      repairs_[repair->id].range = std::move(repair->range);
+      Repair& begun = repairs_[repair->id];
+      begun.range = std::move(repair->range);
+      begun.relayed = repair->relayed;
       begin_repair(repair->id);
       continue;
     }
@@ -291,6 +321,9 @@ void Subscriber::drain() {
                       scheduler_.clock().now());
       if (!wanted(event)) continue;
     }
+    // A hub lets pass what it proves.
+    if (proofs_ && detector_.tells_onward() && event.type() == schema::Payload::BUS_CHECKPOINT)
+      take_checkpoint(std::string(node_of(event.origin())), event);
     receiver_->on_event(std::move(event));
   }
   draining_ = false;

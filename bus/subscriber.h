@@ -6,12 +6,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "bus/checkpoint.h"
 #include "bus/gap_detector.h"
 #include "bus/history.h"
 #include "core/bus.h"
@@ -55,11 +57,14 @@ class Subscriber {
   // Asked about each event before it counts, also about what comes from a log: an error rejects it. Without: all are admitted.
   using Admit = std::function<absl::Status(std::string_view node, const Event& event)>;
   void admit_only(Admit admit) { admit_ = std::move(admit); }
-  // Takes out of an archive's answer what the checkpoints do not prove to be its origin's; an error tells of what is forged. Without:
-  // archives are asked for no proof, and believed.
-  using Prove =
-      std::function<absl::Status(absl::Span<const Event> checkpoints, std::vector<Event>& events)>;
-  void take_proven(Prove prove) { prove_ = std::move(prove); }
+  // What others than its own node tell of an event has to be proven by checkpoints, by these keys: what archives answer, and what relays let
+  // pass. Without: archives are asked for no proof, and both are believed.
+  void take_proven(Proofs::KeysOf keys_of) { proofs_.emplace(std::move(keys_of)); }
+  const Proofs* proofs() const { return proofs_ ? &*proofs_ : nullptr; }
+  // Other keys are believed from now on.
+  void forget_proofs() {
+    if (proofs_) proofs_->forget();
+  }
 
   // As Bus says. The reply waits for the publishers that are expected now, and those met before the bus has settled.
   void subscribe(const std::string& prefix, Reply<Done> reply);
@@ -102,6 +107,8 @@ class Subscriber {
                         absl::Span<const Bytes> events);
   // An event that needs no validation.
   void arrived(const std::string& from, Event event);
+  // Bytes that claim to be a checkpoint of what the relay `from` lets pass next.
+  void proof_arrived(const std::string& from, std::string_view bytes);
 
   const GapDetector::Counts& counts() const { return detector_.counts(); }
 
@@ -122,6 +129,7 @@ class Subscriber {
     Instant failing_since = far_future;  // far_future: not yet
     TimerId retry = 0;
     std::string archive;  // of which node is asked in its publisher's place; empty: none
+    bool relayed = false;  // the answer comes through relays
   };
   // Of an origin whose publisher cannot be asked, while archives are.
   struct Orphan {
@@ -142,6 +150,9 @@ class Subscriber {
   void reply_waiters();
   // As the detector wants it: who relays that event; empty: its own node sends it.
   std::string_view relay_of(const std::string& from, const Event& event) const;
+  // Whether it counts: it comes from its own node, or is proven. What is not is as good as lost, and asked for like that.
+  bool is_proven(const std::string& from, const Event& event);
+  bool take_checkpoint(const std::string& from, const Event& checkpoint);
   // Where only neighbours are heard: whether it is another's.
   bool is_second_hand(const std::string& from, const Event& event);
   bool owned(std::string_view prefix) const;
@@ -175,7 +186,8 @@ class Subscriber {
   Changed changed_;
   Ask ask_;
   Admit admit_;
-  Prove prove_;
+  std::optional<Proofs> proofs_;                  // none: without keys
+  std::set<std::string, std::less<>> unproving_;  // relays that were said to send no proofs
   BusReceiver* receiver_ = nullptr;
   GapDetector detector_;
   Subscriptions subscriptions_;

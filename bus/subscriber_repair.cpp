@@ -31,7 +31,7 @@ void Subscriber::ask(std::uint64_t id) {
   Repair& repair = repairs_[id];
   repair.retry = 0;
   const bool archive = !repair.archive.empty();
-  repair.range.proofs = archive && prove_;
+  repair.range.proofs = proofs_ && (archive || repair.relayed);
   Address to{archive ? repair.archive : std::string(node_of(repair.range.origin)),
              std::string(repair.range.proofs ? history_proven_actor : history_actor)};
   // The answer may come inside this call, and from there is a way back into it.
@@ -87,14 +87,17 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
     events.push_back(*std::move(event));
   }
   if (!range.proofs) return events;
-  std::vector<Event> checkpoints;
   for (const std::string_view bytes : part->checkpoints) {
-    absl::StatusOr<Event> checkpoint = parse(bytes);
+    const absl::StatusOr<Event> checkpoint = parse(bytes);
     if (!checkpoint.ok()) return checkpoint.status();
-    checkpoints.push_back(*std::move(checkpoint));
+    take_checkpoint(node, *checkpoint);
   }
-  if (const absl::Status proven = prove_(checkpoints, events); !proven.ok())
-    receiver_->on_rejected(node, std::string(proven.message()));
+  std::erase_if(events, [&](const Event& event) {
+    const absl::Status proven = proofs_->judge(event);
+    if (absl::IsInvalidArgument(proven))
+      receiver_->on_rejected(node, std::string(proven.message()));
+    return !proven.ok();
+  });
   return events;
 }
 

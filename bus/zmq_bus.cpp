@@ -87,9 +87,7 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
     subscriber_.admit_only(
         [this](std::string_view node, const Event& event) { return admit(node, event); });
     subscriber_.take_proven(
-        [this](absl::Span<const Event> checkpoints, std::vector<Event>& events) {
-          return keep_proven(*credentials_.trust, checkpoints, events);
-        });
+        [this](std::string_view node) { return credentials_.trust->keys_of(node); });
   }
 }
 
@@ -211,6 +209,10 @@ void ZmqBus::publish(const Event& event) {
   if (publisher_ != nullptr && !fatal_) publisher_->publish(event);
 }
 
+void ZmqBus::publish_proof(const Event& checkpoint, std::string_view prefix) {
+  if (publisher_ != nullptr && !fatal_) publisher_->publish_proof(checkpoint, prefix);
+}
+
 void ZmqBus::rejected(std::string from, std::string why) {
   if (receiver_ != nullptr && !fatal_) receiver_->on_rejected(std::move(from), std::move(why));
 }
@@ -242,6 +244,7 @@ void ZmqBus::set_trust(std::shared_ptr<const Trust> trust) {
   if (!secured() || fatal_) return;
   const std::shared_ptr<const Trust> before = std::exchange(credentials_.trust, std::move(trust));
   admitted_ = {};
+  subscriber_.forget_proofs();
   for (const auto& [name, source] : sources_)
     if (!may_relay(name)) subscriber_.relays(name, false);
   if (publisher_ != nullptr) publisher_->trust_changed(*before);
@@ -310,6 +313,7 @@ bool ZmqBus::attach(Source& source) {
   }
   source.socket = *std::move(made);
   source.form = Form::alone;
+  source.proves = secured() && subscriber_.is_relay(name);
   const absl::Status connected = source.socket->connect(source.member.publish_endpoint);
   if (!connected.ok()) on_bad_frame(name, connected);
   source.socket->start();

@@ -87,6 +87,8 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   std::vector<std::string> relays() const override;
   const GapDetector& followed() const override { return subscriber_.followed(); }
   std::vector<std::string> news() override { return subscriber_.news(); }
+  const Proofs* proofs() const override { return subscriber_.proofs(); }
+  void publish_proof(const Event& checkpoint, std::string_view prefix) override;
 
   // What is believed from now on, with keys. Who is not any more is cut off at once; whose right to subscribe has changed connects again.
   void set_trust(std::shared_ptr<const Trust> trust);
@@ -110,6 +112,7 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
     bool alive = false;
     std::unique_ptr<ZmqSocket> socket;               // null: none could be made yet
     Form form = Form::alone;                         // until the process there says that it can
+    bool proves = false;  // the checkpoints of what it relays are subscribed there, too
     std::string marker;                              // the topic of the one under way; empty: none
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
     bool doubtful = false;     // something may be lost; the marker will say where its origins stand
@@ -150,6 +153,7 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   void unsubscribe_at(Source& source, const std::string& prefix);
   void begin_together(Source& source);
   void end_alone(Source& source);
+  void begin_proofs(Source& source);
   void on_published(const std::string& name, ZmqSocket::Frames frames);
   void on_together(const std::string& name, std::string_view prefix, std::string_view frame);
   void on_marker(Source& source, std::string_view frame);

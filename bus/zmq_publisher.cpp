@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bus/checkpoint.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "core/topic.h"
@@ -107,6 +108,12 @@ void ZmqPublisher::publish(const Event& event) {
     batch_.look();
   }
   if (json_.wanted.covers(wire)) publish_json(event, wire);
+}
+
+void ZmqPublisher::publish_proof(const Event& checkpoint, std::string_view prefix) {
+  if (!proof_.wanted.covers(prefix)) return;
+  send(absl::StrCat(absl_view(proof_lead), absl_view(prefix)),
+       {reinterpret_cast<const char*>(checkpoint.bytes().data()), checkpoint.bytes().size()});
 }
 
 void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int events) {
@@ -218,7 +225,7 @@ void ZmqPublisher::answer_marker(std::string_view topic, bool together) {
 
 // Null: a marker's topic, or nothing that is sent.
 ZmqPublisher::Form* ZmqPublisher::form_of(std::string_view topic) {
-  for (Form* form : {&json_, &together_})
+  for (Form* form : {&json_, &together_, &proof_})
     if (topic.starts_with(form->lead)) return form;
   return !topic.empty() && topic[0] == marker_lead[0] ? nullptr : &alone_;
 }
@@ -296,7 +303,13 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
       socket_->withdraw(granted(topic));
     return;
   }
-  const std::vector<std::string> allowed = credentials_.trust->rights.allowed(*name, topic);
+  const Rights& rights = credentials_.trust->rights;
+  const std::vector<std::string> allowed = rights.allowed(*name, topic);
+  if (form == &proof_ && !may_have_proofs(rights, *name)) {
+    return rejected_(*name, absl::StrCat("it gets nothing of other clouds that is logged: ",
+                                         "what proves that takes the right to subscribe ",
+                                         absl_view(checkpoint_prefix), ">"));
+  }
   for (const std::string& prefix : allowed) {
     socket_->grant(granted(prefix));
     add(*form, prefix);

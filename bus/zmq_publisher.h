@@ -56,6 +56,8 @@ class ZmqPublisher {
   void relay(Beyond& beyond);
   void start(std::vector<OriginTail> past);
   void publish(const Event& event);
+  // RelayingBus::publish_proof.
+  void publish_proof(const Event& checkpoint, std::string_view prefix);
   // Within a long turn: sends what has waited for others for too long.
   void look() { batch_.look(); }
   // The credentials are others than `before`: whom that concerns has to connect again.
@@ -73,7 +75,7 @@ class ZmqPublisher {
   bool in_step(std::string_view frame);
   void turn_out(std::string_view why);
   void decide(std::string_view topic, bool wanted);
-  // One of the forms in which an event travels, and what is subscribed in it, without the lead.
+  // One of the forms in which an event travels, or what proves it, and what is subscribed in it, without the lead.
   struct Form {
     std::string_view lead;
     PrefixSet wanted;
@@ -111,6 +113,7 @@ class ZmqPublisher {
   Form alone_{.lead = {}, .wanted = {}};
   Form together_{.lead = together_lead, .wanted = {}};
   Form json_{.lead = json_lead, .wanted = {}};
+  Form proof_{.lead = proof_lead, .wanted = {}};
   Beyond* beyond_ = nullptr;  // null: it relays nothing
   std::unique_ptr<Interest> interest_;
   std::map<std::string, AskedMarker, std::less<>>

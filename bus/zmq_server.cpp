@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "bus/checkpoint.h"
 #include "bus/history.h"
 #include "bus/subscriber.h"
 #include "core/json.h"
@@ -161,12 +162,10 @@ absl::Status ZmqServer::narrow(const Trust::Enrolled& user, std::string_view nod
         user.name, " has no right to subscribe what it asks the log of ", absl_view(node), " for"));
   }
   // A checkpoint lists all that its node said in one commit.
-  const std::string checkpoints = "bus.checkpoint.";
-  if (actor == history_proven_actor &&
-      rights.allowed(user.name, checkpoints) != std::vector{checkpoints}) {
-    return absl::PermissionDeniedError(absl::StrCat(user.name, " has no right to subscribe ",
-                                                    checkpoints, ">, by which what the archive of ",
-                                                    absl_view(node), " has is proven"));
+  if (actor == history_proven_actor && !may_have_proofs(rights, user.name)) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(user.name, " has no right to subscribe ", absl_view(checkpoint_prefix),
+                     ">, by which what the archive of ", absl_view(node), " has is proven"));
   }
   range.prefixes.assign(allowed.begin(), allowed.end());
   return absl::OkStatus();

@@ -33,12 +33,25 @@ void ZmqBus::subscribe_at(Source& source, const std::string& prefix) {
   if (source.form != Form::together) source.socket->subscribe(prefix);
   if (source.form != Form::alone)
     source.socket->subscribe(absl::StrCat(absl_view(together_lead), prefix));
+  if (source.proves && relayed_prefix(prefix))
+    source.socket->subscribe(absl::StrCat(absl_view(proof_lead), prefix));
 }
 
 void ZmqBus::unsubscribe_at(Source& source, const std::string& prefix) {
   if (source.form != Form::together) source.socket->unsubscribe(prefix);
   if (source.form != Form::alone)
     source.socket->unsubscribe(absl::StrCat(absl_view(together_lead), prefix));
+  if (source.proves && relayed_prefix(prefix))
+    source.socket->unsubscribe(absl::StrCat(absl_view(proof_lead), prefix));
+}
+
+// It relays what others say. The marker comes behind them.
+void ZmqBus::begin_proofs(Source& source) {
+  source.proves = true;
+  for (const auto& [prefix, subscription] : subscriber_.subscriptions()) {
+    if (subscription.active() && relayed_prefix(prefix))
+      source.socket->subscribe(absl::StrCat(absl_view(proof_lead), prefix));
+  }
 }
 
 // Its process sends events together. Until that is in effect they go on coming alone, and some of them twice.
@@ -138,6 +151,8 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
       on_marker(source, frames[1]);
     } else if (topic.starts_with(together_lead) && source.form != Form::alone) {
       on_together(name, topic.substr(together_lead.size()), frames[1]);
+    } else if (topic.starts_with(proof_lead) && source.proves) {
+      subscriber_.proof_arrived(name, frames[1]);
     }
     return;  // what others asked for, which comes to who subscribes everything
   }
@@ -172,6 +187,7 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   // Of one that is believed for the first time, or again, it is not known what it had let pass before that.
   const bool new_relay = marker->relays && hears_relays_ && believe_relay(source.member.name);
   const bool again = std::exchange(source.doubt_again, false) || new_relay;
+  if (new_relay && secured() && !source.proves) begin_proofs(source);
   for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
     subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
   }

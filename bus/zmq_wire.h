@@ -12,6 +12,7 @@
 //   marker   = FF "m" name "/" nonce "/" n "/"    string(publisher) number(nonce) number(count) *tail
 //              [number(together) [number(1 or 2) *beyond [*under: if 2]]]
 //   together = FF "b" prefix                      *event bytes: of topics that begin with the prefix, three tokens, while somebody subscribes so
+//   proof    = FF "c" prefix                      a checkpoint's event bytes: of what is relayed under the prefix, three tokens, and comes next
 //   as JSON  = FF "j" topic "."                   the same event in JSON (core/json.h), while somebody subscribes a topic that begins with FF "j"
 //
 // Join handshake. A subscriber subscribes prefixes, and behind them on the same pipe the topic of a marker that nobody else has.
@@ -33,6 +34,9 @@
 // too. A marker whose n ends with "rb" asks whether its publisher does so: then the tails are those of the origins beyond it as well, and each is
 // followed by where it has been followed from and what it was that passed last. Others are told of its own origins only. One whose n ends with
 // "prb" asks for the prefixes too under which each has said something.
+//
+// Who has keys subscribes at a hub FF "c" prefix as well, for each prefix that it subscribes, before the marker behind that: the checkpoints which
+// prove what the hub lets pass (bus/checkpoint.h) come before it.
 //
 // Request sockets (DEALER, one per peer, to ROUTER, bound); one frame:
 //   hello    = "h" number(beat) member number(client: 0 or 1)
@@ -69,6 +73,9 @@ inline constexpr std::string_view json_lead =
 inline constexpr std::string_view together_lead =
     "\xff"
     "b";
+inline constexpr std::string_view proof_lead =
+    "\xff"
+    "c";
 // At the end of a marker's number: it asks whether events come together.
 inline constexpr char together_asked = 'b';
 // Before that: and whether it relays.

@@ -141,7 +141,7 @@ struct SimulatedCluster::Site {
                       {}, actors);
   }
   SimulatedBusOptions telling(SimulatedBusOptions options, ClusterKeys* keys) {
-    if (keys != nullptr) options.prove = keys->prover();
+    if (keys != nullptr) options.keys_of = keys->keys_of();
     options.on_slow_subscriber = [this](std::uint64_t events) { node.on_slow_subscribers(events); };
     return options;
   }

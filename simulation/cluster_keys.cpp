@@ -1,10 +1,6 @@
 #include "simulation/cluster_keys.h"
 
 #include "absl/base/internal/raw_logging.h"
-#include "absl/strings/str_cat.h"
-#include "bus/checkpoint.h"
-#include "core/text.h"
-#include "core/topic.h"
 
 namespace supercloud {
 namespace {
@@ -25,21 +21,13 @@ std::unique_ptr<Notary> ClusterKeys::notary(EventPool& pool, const std::string& 
   return std::make_unique<KeyNotary>(pool, node, key_of(node));
 }
 
-Subscriber::Prove ClusterKeys::prover() {
-  return [this](absl::Span<const Event> checkpoints, std::vector<Event>& events) {
-    return prove(checkpoints, events);
+Proofs::KeysOf ClusterKeys::keys_of() {
+  return [this](std::string_view node) -> std::vector<PublicKey> {
+    auto found = keys_.find(node);
+    if (found == keys_.end())
+      found = keys_.emplace(std::string(node), key_of(node)->public_key()).first;
+    return {found->second};
   };
-}
-
-absl::Status ClusterKeys::prove(absl::Span<const Event> checkpoints, std::vector<Event>& events) {
-  for (const Event& checkpoint : checkpoints) {
-    const std::string node(node_of(checkpoint.origin()));
-    if (!trust_.keys_of(node).empty()) continue;
-    if (const absl::Status enrolled = trust_.enrol(key_of(node)->public_key(), node);
-        !enrolled.ok())
-      return enrolled;
-  }
-  return keep_proven(trust_, checkpoints, events);
 }
 
 }  // namespace supercloud

@@ -2,15 +2,12 @@
 // answer has to be proven by them.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "absl/status/status.h"
-#include "absl/types/span.h"
-#include "bus/subscriber.h"
-#include "bus/trust.h"
+#include "bus/checkpoint.h"
 #include "core/notary.h"
 
 namespace supercloud {
@@ -19,13 +16,11 @@ namespace supercloud {
 class ClusterKeys {
  public:
   std::unique_ptr<Notary> notary(EventPool& pool, const std::string& node) const;
-  // By the keys of all nodes. This outlives it.
-  Subscriber::Prove prover();
+  // Of every node. This outlives it.
+  Proofs::KeysOf keys_of();
 
  private:
-  absl::Status prove(absl::Span<const Event> checkpoints, std::vector<Event>& events);
-
-  Trust trust_;  // nodes that were heard of
+  std::map<std::string, PublicKey, std::less<>> keys_;  // of nodes that were heard of
 };
 
 }  // namespace supercloud

@@ -52,7 +52,7 @@ struct SimulatedMachine::Process {
         session(scheduler.clock(), options.actors.fence) {}
 
   SimulatedBusOptions telling(SimulatedBusOptions options, ClusterKeys* keys) {
-    if (keys != nullptr) options.prove = keys->prover();
+    if (keys != nullptr) options.keys_of = keys->keys_of();
     options.on_slow_subscriber = [this](std::uint64_t events) {
       if (node) node->on_slow_subscribers(events);
     };

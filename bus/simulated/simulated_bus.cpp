@@ -26,7 +26,7 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
       routes_([this](const std::string& relay, const std::string& node, Reply<std::string> reply) {
         request_through(relay, node, "", "", std::move(reply));
       }) {
-  if (options_.prove) subscriber_.take_proven(options_.prove);
+  if (options_.keys_of) subscriber_.take_proven(options_.keys_of);
   registered_ = endpoint_.bus == nullptr;
   if (!registered_) return;
   endpoint_.bus = this;
@@ -84,6 +84,7 @@ class SimulatedBus::Letter final : public SimulatedNetwork::Letter {
   // As on the wire of the live bus, about.
   std::size_t bytes() const override {
     if (const auto* event = std::get_if<Bytes>(&body_)) return event->bytes->size();
+    if (const auto* proof = std::get_if<Proof>(&body_)) return proof->bytes->size();
     if (const auto* answer = std::get_if<InEffect>(&body_)) return bytes_of(answer->tails);
     if (const auto* standing = std::get_if<Standing>(&body_)) return bytes_of(standing->tails);
     if (const auto* request = std::get_if<Request>(&body_)) return request->bytes.size();
@@ -106,8 +107,8 @@ class SimulatedBus::Letter final : public SimulatedNetwork::Letter {
     using Travels = SimulatedNetwork::Travels;
     if (const Bytes* event = std::get_if<Bytes>(&body); event != nullptr && event->published)
       return Travels::queued;
-    const bool told =
-        std::holds_alternative<InEffect>(body) || std::holds_alternative<Standing>(body);
+    const bool told = std::holds_alternative<InEffect>(body) ||
+                      std::holds_alternative<Standing>(body) || std::holds_alternative<Proof>(body);
     return told ? Travels::behind : Travels::beside;
   }
   static std::uint64_t bearer_of(const Endpoint& to) {
@@ -238,6 +239,10 @@ void SimulatedBus::took(Peer& peer, const Bytes& bytes) {
     subscriber_.arrived(peer.endpoint->name, "", data);
   else if (bytes.link == link_to(peer))
     subscriber_.arrived(peer.endpoint->name, pool_.restore(data));
+}
+
+void SimulatedBus::took(Peer& peer, const Proof& proof) {
+  if (proof.link == link_to(peer)) subscriber_.proof_arrived(peer.endpoint->name, *proof.bytes);
 }
 
 void SimulatedBus::took(Peer& peer, const Request& request) {

@@ -9,6 +9,7 @@
 //   question    "anything may be lost: where do your origins stand?"                  subscriber -> publisher
 //   standing    "they stand at ..."                                                   publisher -> subscriber
 //   event       the very bytes; copied at the receiver, and validated only if no process here has published them
+//   proof       a checkpoint of what is relayed next, where there are keys; it has no place in the queue of events
 //   request, answer                                                                   not repeated; a doubled one is served once
 //
 // Subscriptions live and die with a connection, which the subscriber makes and numbers. Either end may be gone without the other's knowing: what is
@@ -54,7 +55,7 @@ struct SimulatedBusOptions {
   GapDetector::Options gaps;
   RepairTimes repair{.unheard_max =
                          absl::Seconds(10)};  // simulated machines that are gone rarely come back
-  Subscriber::Prove prove;                    // of what archives answer; empty: they are believed
+  Proofs::KeysOf keys_of;                     // empty: none have keys
   // So many events since the last call found the queue of a subscriber, or of several, full; at most once a second. They see it as a gap.
   std::function<void(std::uint64_t events)> on_slow_subscriber;
   // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.
@@ -82,6 +83,8 @@ class SimulatedBus final : public RelayingBus {
   std::vector<std::string> relays() const override { return subscriber_.relays(); }
   const GapDetector& followed() const override { return subscriber_.followed(); }
   std::vector<std::string> news() override { return subscriber_.news(); }
+  const Proofs* proofs() const override { return subscriber_.proofs(); }
+  void publish_proof(const Event& checkpoint, std::string_view prefix) override;
 
   const std::string& name() const { return name_; }
   const GapDetector::Counts& counts() const { return subscriber_.counts(); }
@@ -136,6 +139,10 @@ class SimulatedBus final : public RelayingBus {
     bool published = false;  // else whatever somebody sent
     Link link;
   };
+  struct Proof {
+    std::shared_ptr<const std::string> bytes;
+    Link link;
+  };
   struct Request {
     std::uint64_t id = 0;
     std::string node;   // beyond who is asked; empty: it is who is asked
@@ -147,7 +154,7 @@ class SimulatedBus final : public RelayingBus {
     std::uint64_t life = 0;  // the asker
     absl::StatusOr<std::string> value;
   };
-  using Body = std::variant<Ping, Change, InEffect, Question, Standing, Bytes, Request, Answer>;
+  using Body = std::variant<Ping, Change, InEffect, Question, Standing, Bytes, Proof, Request, Answer>;
 
   using Endpoint = SimulatedNetwork::Endpoint;
   class Letter;
@@ -200,6 +207,7 @@ class SimulatedBus final : public RelayingBus {
   void took(Peer& peer, const Question& question);
   void took(Peer& peer, const Standing& standing);
   void took(Peer& peer, const Bytes& bytes);
+  void took(Peer& peer, const Proof& proof);
   void took(Peer& peer, const Request& request);
   void took(Peer& peer, const Answer& answer);
   const std::vector<Peer*>& subscribers_of(std::string_view topic);

@@ -26,6 +26,15 @@ std::vector<OriginTail> SimulatedBus::tails(std::optional<std::string_view> pref
   return tails;
 }
 
+void SimulatedBus::publish_proof(const Event& checkpoint, std::string_view prefix) {
+  if (receiver_ == nullptr || !registered_) return;
+  const auto data = checkpoint.bytes();
+  const auto bytes =
+      std::make_shared<const std::string>(reinterpret_cast<const char*>(data.data()), data.size());
+  for (Peer* const subscriber : subscribers_of(prefix))
+    send(*subscriber->endpoint, Proof{bytes, link_of(*subscriber)});
+}
+
 void SimulatedBus::note_interest() {
   if (interest_ == nullptr) return;
   Interest::Prefixes wanted;

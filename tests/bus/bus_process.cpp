@@ -33,6 +33,12 @@ Event TestStreams::event(EventPool& pool, std::string_view actor, std::string_vi
   return seal(std::move(draft), actor);
 }
 
+Event TestStreams::started(EventPool& pool, std::string_view actor, std::string_view vm) {
+  Draft draft = pool.draft(vm);
+  draft.payload().initVmStarted();
+  return seal(std::move(draft), actor);
+}
+
 Event TestStreams::other(EventPool& pool, std::string_view actor, std::string_view vm) {
   Draft draft = pool.draft(vm);
   draft.payload().initMigrationProgress();
@@ -72,6 +78,20 @@ std::vector<OriginTail> TestStreams::past() const {
   return past;
 }
 
+void BusProcess::publish_started(std::string_view actor, std::string_view vm) {
+  commit.push_back(streams.started(*pool, actor, vm));
+  bus->publish(commit.back());
+}
+
+void BusProcess::end_commit() {
+  if (commit.empty()) return;
+  log.insert(log.end(), commit.begin(), commit.end());
+  checkpoints.push_back(streams.checkpoint(*pool, commit, name));
+  log.push_back(checkpoints.back());
+  commit.clear();
+  bus->publish(checkpoints.back());
+}
+
 std::vector<std::uint64_t> BusProcess::sequences(std::string_view origin) const {
   std::vector<std::uint64_t> sequences;
   for (const Event& event : events) {
@@ -83,6 +103,7 @@ std::vector<std::uint64_t> BusProcess::sequences(std::string_view origin) const 
 void BusProcess::on_history(StreamRange range, Reply<StreamPart> reply) {
   constexpr std::size_t part_max = 7;
   ++asked;
+  end_commit();  // as a node does
   if (!keeps_log) return reply(absl::UnimplementedError("there is no log"));
   StreamPart part{.events = {}, .through = range.up_to};
   if (range.after < nothing_to) {

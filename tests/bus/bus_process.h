@@ -20,6 +20,8 @@ class TestStreams {
 
   // vm.dirty_rate about `vm`, by `actor`.
   Event event(EventPool& pool, std::string_view actor, std::string_view vm);
+  // vm.started, which is logged.
+  Event started(EventPool& pool, std::string_view actor, std::string_view vm);
   // bus.checkpoint of these, which are this node's, signed with the test_key() of `signer`.
   Event checkpoint(EventPool& pool, const std::vector<Event>& events, const std::string& signer);
   // migration.progress: another first token.
@@ -52,6 +54,7 @@ class BusProcess final : public BusReceiver {
     events.clear();
     log.clear();
     checkpoints.clear();
+    commit.clear();
   }
 
   // BusReceiver
@@ -73,6 +76,9 @@ class BusProcess final : public BusReceiver {
     if (keeps_log) log.push_back(event);
     bus->publish(event);
   }
+  // What is noted; the group commit that brings it to the log is under way until end_commit(), or somebody asks for history.
+  void publish_started(std::string_view actor, std::string_view vm);
+  void end_commit();
   void heartbeat() { bus->publish(streams.heartbeat(*pool)); }
 
   bool sees(std::string_view peer) const {
@@ -88,6 +94,7 @@ class BusProcess final : public BusReceiver {
   bool keeps_log = false;  // else whoever asks is told that there is none
   std::vector<Event> log;
   std::vector<Event> checkpoints;  // that it has of them
+  std::vector<Event> commit;       // that is under way
   std::size_t asked = 0;           // how often for what is in it
   std::uint64_t nothing_to = 0;    // up to where it answers first that there is nothing
   std::vector<Event> events;

@@ -51,6 +51,14 @@ class HubSecurityTest : public SecurityTest {
     hub.bus->publish(streams.event(*hub.pool, "executor", "web1"));
   }
 
+  // What is logged, with its checkpoint.
+  void relay_logged(BusProcess& hub, const std::string& node) {
+    TestStreams& streams = streams_.try_emplace(node, node).first->second;
+    const Event event = streams.started(*hub.pool, "executor", "web1");
+    bus(hub).publish_proof(streams.checkpoint(*hub.pool, {event}, node), "vm.started.main.");
+    hub.bus->publish(event);
+  }
+
   Far far_;
   Trust trust_;
   std::map<std::string, TestStreams> streams_;
@@ -85,6 +93,50 @@ TEST_F(HubSecurityTest, who_has_no_right_to_relay_is_not_believed) {
   EXPECT_TRUE(a->events.empty());
   EXPECT_TRUE(bus(*a).relays().empty());
   EXPECT_TRUE(absl::IsUnavailable(ask(*a, {"far", "echo"}, "x").status())) << "nor asked";
+}
+
+TEST_F(HubSecurityTest, what_is_logged_beyond_counts_with_its_proof) {
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  meet(*a, *hub);
+  subscribe(*a, "vm.");
+  ASSERT_TRUE(run_until([&] { return !bus(*a).relays().empty(); }));
+  subscribe(*a, "vm.started.");  // in effect with the proofs of it
+  relay_logged(*hub, "far");
+  ASSERT_TRUE(run_until([&] { return a->events.size() == 1; }));
+  hub->bus->publish(streams_.at("far").started(*hub->pool, "executor", "web1"));
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "relays what no checkpoint proves"); }));
+  EXPECT_EQ(a->events.size(), 1);
+}
+
+TEST_F(HubSecurityTest, who_may_not_see_proofs_gets_nothing_that_is_logged_beyond) {
+  trust_.rights.grant("a", rights({">"}, {"vm.>"}, true));
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  meet(*a, *hub);
+  subscribe(*a, "vm.");
+  ASSERT_TRUE(run_until([&] { return rejected(*hub, "the right to subscribe bus.checkpoint.>"); }));
+  relay_logged(*hub, "far");
+  relay(*hub, "far");
+  ASSERT_TRUE(run_until([&] { return !a->events.empty() && !a->gaps.empty(); }));
+  EXPECT_EQ(a->events[0].topic(), "vm.dirty_rate.main.web1");
+}
+
+TEST_F(HubSecurityTest, what_a_key_has_signed_that_is_revoked_is_not_proven) {
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  meet(*a, *hub);
+  subscribe(*a, "vm.");
+  ASSERT_TRUE(run_until([&] { return !bus(*a).relays().empty(); }));
+  subscribe(*a, "vm.started.");
+  relay_logged(*hub, "far");
+  ASSERT_TRUE(run_until([&] { return a->events.size() == 1; }));
+  Trust without = test_trust({"a", "b", "hub"});
+  without.rights = trust_.rights;
+  bus(*a).set_trust(std::make_shared<const Trust>(without));
+  relay_logged(*hub, "far");
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "signed by no key that is enrolled as far"); }));
+  EXPECT_EQ(a->events.size(), 1);
 }
 
 TEST_F(HubSecurityTest, of_a_neighbour_a_hub_is_not_believed) {

@@ -19,9 +19,9 @@ namespace supercloud {
 
 class SimulatedClouds {
  public:
-  // Cloud i has hub "hub-i".
-  explicit SimulatedClouds(std::size_t clouds, std::uint64_t seed = 7)
-      : wide(scheduler, Random(seed)) {
+  // Cloud i has hub "hub-i". `keys_of`: of all; none: there are no keys.
+  explicit SimulatedClouds(std::size_t clouds, std::uint64_t seed = 7, Proofs::KeysOf keys_of = {})
+      : wide(scheduler, Random(seed)), keys_of_(std::move(keys_of)) {
     for (std::size_t cloud = 0; cloud < clouds; ++cloud) {
       networks.push_back(std::make_unique<SimulatedNetwork>(scheduler, Random(seed + 1 + cloud)));
       hubs_.emplace_back();
@@ -48,6 +48,7 @@ class SimulatedClouds {
     options.on_slow_subscriber = [p = process.get()](std::uint64_t events) {
       p->dropped += events;
     };
+    options.keys_of = keys_of_;
     process->bus = std::make_unique<SimulatedBus>(name, *networks.at(cloud), scheduler,
                                                   *process->pool, options);
     process->bus->start(*process, process->streams.past());
@@ -84,14 +85,15 @@ class SimulatedClouds {
   struct HubProcess {
     HubProcess(SimulatedClouds& clouds, std::size_t cloud)
         : bus(hub_name(cloud), *clouds.networks.at(cloud), clouds.scheduler, pool,
-              {.gaps = hub_gap_options(), .repair = RepairTimes()}),
+              {.gaps = hub_gap_options(), .repair = RepairTimes(), .keys_of = clouds.keys_of_}),
           wide_bus(hub_name(cloud), clouds.wide, clouds.scheduler, pool,
-                   {.gaps = hub_gap_options(), .repair = RepairTimes()}),
+                   {.gaps = hub_gap_options(), .repair = RepairTimes(), .keys_of = clouds.keys_of_}),
           hub(clouds.scheduler, pool, bus, wide_bus, {.name = hub_name(cloud)}) {}
     EventPool pool;
     SimulatedBus bus, wide_bus;
     Hub hub;
   };
+  const Proofs::KeysOf keys_of_;
   std::vector<std::unique_ptr<HubProcess>> hubs_;
 };
 

@@ -17,6 +17,11 @@ inline std::shared_ptr<const KeyPair> test_key(const std::string& name) {
   return key;
 }
 
+// Of every name.
+inline std::vector<PublicKey> test_keys_of(std::string_view name) {
+  return {test_key(std::string(name))->public_key()};
+}
+
 inline NameRights all_rights(bool relays = false) {
   return {{Pattern::of(">")}, {Pattern::of(">")}, true, relays};
 }
