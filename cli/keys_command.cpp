@@ -31,7 +31,7 @@ struct KeysAsked {
   std::string what;  // a name, a key file or a key
   std::string name;
   std::string directory = ".";
-  bool node = false;
+  bool node = false, hub = false;
   std::vector<std::string> publish, subscribe;
   bool requests = false;
   std::string authority;  // its secret file; the certificate is beside it
@@ -131,8 +131,8 @@ absl::Status enrol_key(const KeysAsked& asked, const Program& program) {
   const auto key = named_key(asked);
   if (!key.ok()) return key.status();
   NameRights rights;
-  if (asked.node) {
-    rights = {{Pattern::of(">")}, {Pattern::of(">")}, true};
+  if (asked.node || asked.hub) {
+    rights = {{Pattern::of(">")}, {Pattern::of(">")}, true, asked.hub};
   } else {
     auto publish = patterns_of(asked.publish);
     if (!publish.ok()) return publish.status();
@@ -351,11 +351,14 @@ void add_keys_command(CLI::App& root, Program& program) {
   enrol->add_option("key", asked->what, "NAME.pub, or the key itself: ed25519:...")->required();
   enrol->add_option("--name", asked->name, "Whose it is; without it as NAME.pub says");
   CLI::Option* node = enrol->add_flag("--node", asked->node, "It may do all that a node does");
+  CLI::Option* hub =
+      enrol->add_flag("--hub", asked->hub, "It is a hub, which relays what the nodes of others say")
+          ->excludes(node);
   for (CLI::Option* option :
        {enrol->add_option("--publish", asked->publish, "Topics, such as 'resource.*.main.>'"),
         enrol->add_option("--subscribe", asked->subscribe, "Topics, such as 'vm.>'"),
         enrol->add_flag("--requests", asked->requests, "It may ask actors, as `vm create` does")})
-    option->excludes(node);
+    option->excludes(node)->excludes(hub);
   CLI::App* revoke = add_keys_verb(*noun, "revoke", "Takes keys out of the trust file", program,
                                    [asked, &program] { return revoke_keys(*asked, program); });
   revoke->add_option("key", asked->what, "A name, all keys of which go; NAME.pub, or a key")

@@ -131,5 +131,50 @@ TEST_F(CheckpointTest, is_an_event_that_is_a_checkpoint) {
   EXPECT_THAT(wrong_.message(), HasSubstr("is none"));
 }
 
+class ProofsTest : public CheckpointTest {
+ protected:
+  Event logged() { return streams_.started(pool_, "executor", "web1"); }
+  Event signed_now(const std::vector<Event>& events) {
+    return streams_.checkpoint(pool_, events, "a");
+  }
+};
+
+TEST_F(ProofsTest, remember_what_the_newest_checkpoints_list) {
+  Proofs proofs(test_keys_of, 2);
+  const Event first = logged(), second = logged(), third = logged();
+  const Event early = signed_now({first}), late = signed_now({second, third});
+  EXPECT_TRUE(proofs.take(early).ok());
+  EXPECT_TRUE(proofs.judge(first).ok());
+  EXPECT_EQ(proofs.checkpoint_of(first)->id(), early.id());
+  EXPECT_TRUE(absl::IsNotFound(proofs.judge(second)));
+  EXPECT_TRUE(proofs.take(late).ok());
+  EXPECT_TRUE(absl::IsNotFound(proofs.judge(first))) << "there is room for two";
+  EXPECT_TRUE(proofs.judge(second).ok() && proofs.judge(third).ok());
+}
+
+TEST_F(ProofsTest, keep_a_checkpoint_that_lists_more_than_there_is_room_for) {
+  Proofs proofs(test_keys_of, 1);
+  const Event first = logged(), second = logged();
+  EXPECT_TRUE(proofs.take(signed_now({first, second})).ok());
+  EXPECT_TRUE(proofs.judge(first).ok() && proofs.judge(second).ok());
+}
+
+TEST_F(ProofsTest, hold_to_what_a_node_has_signed_first) {
+  Proofs proofs(test_keys_of);
+  TestStreams here("a"), there("a");
+  const Event first = here.started(pool_, "executor", "web1");
+  const Event other = there.started(pool_, "executor", "web2");  // with the same number
+  EXPECT_TRUE(proofs.take(signed_now({first})).ok());
+  EXPECT_TRUE(proofs.take(signed_now({other})).ok());
+  EXPECT_TRUE(proofs.judge(first).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(proofs.judge(other)));
+}
+
+TEST_F(ProofsTest, are_for_what_is_logged) {
+  EXPECT_TRUE(needs_proof(logged()));
+  EXPECT_TRUE(needs_proof(checkpoint_));
+  EXPECT_FALSE(needs_proof(streams_.event(pool_, "executor", "web1"))) << "telemetry";
+}
+
 }  // namespace
 }  // namespace supercloud

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bus/history.h"
+#include "bus/hub_proofs.h"
 #include "tests/bus/simulated_clouds.h"
 #include "tests/bus/test_keys.h"
 
@@ -122,6 +123,52 @@ TEST_F(HubProofsTest, checkpoints_pass_as_events_to_who_subscribes_them_and_nobo
   EXPECT_THAT(c->sequences("a/log"), ElementsAre(2));
   EXPECT_THAT(b->sequences("a/log"), testing::IsEmpty());
   EXPECT_THAT(b->sequences("a/executor"), ElementsAre(1, 2));
+}
+
+class AwaitingProofTest : public testing::Test {
+ protected:
+  Event logged(std::string_view actor) { return streams_.started(pool_, actor, "web1"); }
+
+  VirtualScheduler scheduler_;
+  EventPool pool_;
+  TestStreams streams_{"a"};
+  Proofs proofs_{test_keys_of};
+  std::vector<std::string> passed_;
+  AwaitingProof awaiting_{scheduler_, &proofs_, [this](const Event& event, const Event* proof) {
+                            passed_.push_back(event.id().to_string() + (proof ? "" : "?"));
+                          }};
+};
+
+TEST_F(AwaitingProofTest, each_origin_goes_on_as_far_as_it_is_proven) {
+  const Event first = logged("x"), second = logged("x"), other = logged("y");
+  for (const Event& event : {first, second, other}) awaiting_.take(event);
+  const Event checkpoint = streams_.checkpoint(pool_, {first}, "a");
+  ASSERT_TRUE(proofs_.take(checkpoint).ok());
+  awaiting_.proven_by(checkpoint);
+  EXPECT_THAT(passed_, ElementsAre("a/x:1:1"));
+  const Event rest = streams_.checkpoint(pool_, {other, second}, "a");
+  ASSERT_TRUE(proofs_.take(rest).ok());
+  awaiting_.proven_by(rest);
+  EXPECT_THAT(passed_, ElementsAre("a/x:1:1", "a/x:1:2", "a/y:1:1"));
+}
+
+TEST_F(AwaitingProofTest, what_waits_in_vain_passes_without_a_second_later) {
+  awaiting_.take(logged("x"));
+  scheduler_.run_for(absl::Milliseconds(600));
+  awaiting_.take(logged("x"));
+  awaiting_.take(logged("y"));
+  EXPECT_THAT(passed_, testing::IsEmpty());
+  scheduler_.run_for(absl::Milliseconds(600));
+  EXPECT_THAT(passed_, ElementsAre("a/x:1:1?", "a/x:1:2?"));
+  scheduler_.run_for(absl::Milliseconds(600));
+  EXPECT_THAT(passed_, ElementsAre("a/x:1:1?", "a/x:1:2?", "a/y:1:1?"));
+}
+
+TEST_F(AwaitingProofTest, so_does_what_waits_longest_where_too_much_does) {
+  awaiting_.take(logged("x"));
+  scheduler_.run_for(absl::Milliseconds(1));
+  for (std::size_t i = 0; i < AwaitingProof::events_max; ++i) awaiting_.take(logged("y"));
+  EXPECT_THAT(passed_, ElementsAre("a/x:1:1?"));
 }
 
 // In the place of a cloud's hub, with a node "far" beyond it that says what the test wants.

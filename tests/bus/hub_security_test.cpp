@@ -112,7 +112,9 @@ TEST_F(HubSecurityTest, what_is_logged_beyond_counts_with_its_proof) {
 TEST_F(HubSecurityTest, who_may_not_see_proofs_gets_nothing_that_is_logged_beyond) {
   trust_.rights.grant("a", rights({">"}, {"vm.>"}, true));
   auto hub = start_hub();
-  auto a = start(member("a", trust_), hub.get());
+  ZmqBusOptions options = member("a", trust_);
+  options.repair.within = absl::Milliseconds(500);
+  auto a = start(std::move(options), hub.get());
   meet(*a, *hub);
   subscribe(*a, "vm.");
   ASSERT_TRUE(run_until([&] { return rejected(*hub, "the right to subscribe bus.checkpoint.>"); }));

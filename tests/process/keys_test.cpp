@@ -110,6 +110,52 @@ TEST_F(KeysProgram, WhatALogTakesIsSigned) {
   EXPECT_THAT(checkpoints.out, HasSubstr("signed by a")) << checkpoints.err;
 }
 
+TEST_F(KeysProgram, WhatIsLoggedInAnotherCloudIsTakenWithItsProof) {
+  for (const char* name : {"a", "b", "hub-a", "hub-b", "alice"}) make_key(name);
+  for (const char* name : {"a", "b"}) enrol(name, {"--node"});
+  for (const char* name : {"hub-a", "hub-b"}) enrol(name, {"--hub"});
+  enrol("alice", {"--subscribe", ">", "--requests"});
+  const auto start_hub = [&](const std::string& name, const std::string& nodes,
+                             const std::string& hubs) {
+    const std::string bound =
+        "publish = \"tcp://127.0.0.1:*\"\nrequest = \"tcp://127.0.0.1:*\"\nseeds = [";
+    const std::string toml = "name = \"" + name + "\"\nkey = \"" + name +
+                             ".key\"\ntrust = \"trust.toml\"\n[cloud]\n" + bound + nodes +
+                             "]\n[hubs]\n" + bound + hubs + "]\n";
+    start({"hub", "--config", write(name + ".toml", toml)}, name);
+    EXPECT_TRUE(eventually([&] { return says(name, "with the hubs at "); }, absl::Seconds(30)))
+        << output(name);
+  };
+  // "hub NAME joins the cloud at ENDPOINT with the hubs at ENDPOINT"
+  const auto endpoint_behind = [&](const std::string& hub, const std::string& words) {
+    const std::string said = output(hub);
+    const std::size_t begin = said.find(words) + words.size();
+    return "\"" + hub + "@" + said.substr(begin, said.find_first_of(" \n", begin) - begin) + "\"";
+  };
+  start_node("a", "");
+  start_hub("hub-a", "\"a@" + endpoint("a") + "\"", "");
+  start_hub("hub-b", "", endpoint_behind("hub-a", "with the hubs at "));
+  start_node("b", endpoint_behind("hub-b", "joins the cloud at "));
+  const std::string vm = write(
+      "vm.toml", "name = \"web1\"\nmemory = \"64MiB\"\ndisk = \"64MiB\"\naddress = \"10.1.0.1\"\n");
+  Said said;
+  const auto succeeds = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--cluster", "pair"});
+    return eventually(
+        [&] {
+          said = run(as("alice", arguments));
+          return said.code == 0;
+        },
+        absl::Minutes(1));
+  };
+  EXPECT_TRUE(succeeds({"vm", "create", vm, "--node", "a"})) << said.out << said.err;
+  EXPECT_TRUE(succeeds({"vm", "migrate", "web1", "b", "--wait"})) << said.out << said.err;
+  // Nobody was without a proof, and had to ask a log.
+  EXPECT_TRUE(succeeds({"events", "--since", "start", "bus.>"}));
+  EXPECT_THAT(said.out, Not(HasSubstr("no checkpoint proves")));
+  EXPECT_THAT(said.out, Not(testing::ContainsRegex("missed .* under (vm|migration|storage)")));
+}
+
 TEST_F(KeysProgram, WhoMayMakeRequestsMayMeasureTheWayBetweenNodes) {
   for (const char* name : {"a", "b", "alice", "dora"}) make_key(name);
   for (const char* name : {"a", "b"}) enrol(name, {"--node"});
