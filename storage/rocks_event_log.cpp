@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -57,9 +58,41 @@ void put_origins(RocksChanges& batch, const OriginBook& book) {
   }
 }
 
-void note(OriginBook& book, const Append& append) {
-  for (const Event& event : append.events) book.add(event);
-  if (append.reserve) book.add(*append.reserve);
+// Its first three tokens, by which origins' tails are known.
+std::string_view lead_of(std::string_view topic) {
+  std::size_t end = 0;
+  for (int tokens = 0; tokens < 3; ++tokens) end = topic.find('.', end) + 1;  // topics have four
+  return topic.substr(0, end);
+}
+
+// Of each origin's events with the same lead the newest, in order of sequence: all that they leave in its tails.
+std::vector<const Event*> newest_of(const std::deque<Append>& appends) {
+  using Under = std::tuple<std::string_view, std::uint64_t, std::string_view>;
+  std::map<Under, const Event*> newest;
+  auto last = newest.end();
+  for (const Append& append : appends) {
+    for (const Event& event : append.events) {
+      const Under under{event.origin(), event.incarnation(), lead_of(event.topic())};
+      if (last == newest.end() || last->first != under)
+        last = newest.try_emplace(under, &event).first;
+      if (last->second->sequence() < event.sequence()) last->second = &event;
+    }
+  }
+  std::vector<const Event*> events;
+  events.reserve(newest.size());
+  for (const auto& [under, event] : newest) events.push_back(event);
+  std::ranges::sort(events, {}, [](const Event* event) { return event->sequence(); });
+  return events;
+}
+
+// `newest`: of these appends.
+void note(OriginBook& book, const std::deque<Append>& appends,
+          const std::vector<const Event*>& newest) {
+  for (const Event* event : newest) book.add(*event);
+  for (const Append& append : appends) {
+    for (const Event& event : append.events) book.note_time(event.time());
+    if (append.reserve) book.add(*append.reserve);
+  }
 }
 
 }  // namespace
@@ -72,7 +105,8 @@ struct RocksEventLog::State {
   absl::Status load();
   absl::Status recover();
   absl::Status take_back(std::uint64_t from);
-  absl::Status write(const std::deque<Append>& appends, absl::Time now);
+  absl::Status write(const std::deque<Append>& appends, const std::vector<const Event*>& newest,
+                     absl::Time now);
   absl::StatusOr<LogPage> read(std::uint64_t from, const Pattern& pattern, std::size_t limit) const;
   RocksStreams::Log streams() const;
   // Logs of an earlier program have no family "streams".
@@ -182,7 +216,9 @@ absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
   return folder->commit(batch);
 }
 
-absl::Status RocksEventLog::State::write(const std::deque<Append>& appends, absl::Time now) {
+absl::Status RocksEventLog::State::write(const std::deque<Append>& appends,
+                                          const std::vector<const Event*>& newest,
+                                          absl::Time now) {
   if (folder->failed() || folder->commits() != acknowledged || !retention.loaded()) {
     if (absl::Status recovered = recover(); !recovered.ok()) return recovered;
   }
@@ -201,17 +237,19 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends, absl
       retention.take(bytes.size());
       batch.put(events_family, to_big_endian(position++),
                 std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-      for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
-        const std::string prefix =
-            tokens == 0 ? std::string() : topic_prefix(event.topic(), tokens);
-        rows[origin_key(event.origin(), prefix)] =
-            origin_value(event.incarnation(), event.sequence());
-      }
     }
     if (append.reserve) {
       const EventLog::Reservation& reserve = *append.reserve;
       rows[origin_key(reserve.origin, {&reserved_mark, 1})] =
           origin_value(reserve.incarnation, reserve.sequence_reserved);
+    }
+  }
+  for (const Event* event : newest) {
+    for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
+      const std::string prefix =
+          tokens == 0 ? std::string() : topic_prefix(event->topic(), tokens);
+      rows[origin_key(event->origin(), prefix)] =
+          origin_value(event->incarnation(), event->sequence());
     }
   }
   for (const auto& [key, value] : rows) batch.put(origins_family, key, value);
@@ -220,7 +258,7 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends, absl
   if (absl::Status committed = folder->commit(batch); !committed.ok()) return committed;
   next_position = position;
   acknowledged = folder->commits();
-  for (const Append& append : appends) note(stored, append);
+  note(stored, appends, newest);
   retention.committed(*folder);
   return absl::OkStatus();
 }
@@ -393,12 +431,13 @@ void RocksEventLog::append(std::vector<Event> events, std::optional<Reservation>
       }
     }
     if (batch.empty()) return;
-    absl::Status written = state->write(batch, now);
-    state->scheduler.post([weak, batch = std::move(batch), written = std::move(written)]() mutable {
+    std::vector<const Event*> newest = newest_of(batch);
+    absl::Status written = state->write(batch, newest, now);
+    state->scheduler.post([weak, batch = std::move(batch), newest = std::move(newest),
+                           written = std::move(written)]() mutable {
+      if (const std::shared_ptr<State> alive = weak.lock(); alive && written.ok())
+        note(alive->book, batch, newest);
       for (Append& append : batch) {
-        if (const std::shared_ptr<State> alive = weak.lock(); alive && written.ok()) {
-          note(alive->book, append);
-        }
         if (written.ok()) {
           append.reply(Done{});
         } else {
