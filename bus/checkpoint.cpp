@@ -160,8 +160,7 @@ bool may_have_proofs(const Rights& rights, std::string_view name) {
 }
 
 bool needs_proof(const Event& event) {
-  return !topic_of(event.type()).empty() &&
-         delivery_of(event.type()) != schema::Delivery::VOLATILE;
+  return !topic_of(event.type()).empty() && delivery_of(event.type()) != schema::Delivery::VOLATILE;
 }
 
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,

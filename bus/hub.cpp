@@ -30,9 +30,8 @@ class Hub::Side final : public BusReceiver, public Beyond {
       : hub_(hub),
         bus_(bus),
         origin_(hub.options_.name + "/hub"),
-        awaiting_(hub.scheduler_, bus.proofs(), [this](const Event& event, const Event* proof) {
-          other_->pass(event, proof);
-        }) {}
+        awaiting_(hub.scheduler_, bus.proofs(),
+                  [this](const Event& event, const Event* proof) { other_->pass(event, proof); }) {}
 
   // `hubs`: the members of this side are hubs.
   void join(Side& other, bool hubs) {
@@ -52,8 +51,7 @@ class Hub::Side final : public BusReceiver, public Beyond {
   // BusReceiver: from the members of this side.
   void on_event(Event event) override {
     if (hubs_ && bus_.has(node_of(event.origin()))) return;  // of the hub itself, for us
-    const bool proves =
-        bus_.proofs() != nullptr && event.type() == schema::Payload::BUS_CHECKPOINT;
+    const bool proves = bus_.proofs() != nullptr && event.type() == schema::Payload::BUS_CHECKPOINT;
     if (proves) awaiting_.proven_by(event);
     // One is its own proof, and subscribed by the hub itself, whether or not anybody beyond wants it.
     if (!proves)
@@ -116,9 +114,9 @@ class Hub::Side final : public BusReceiver, public Beyond {
   const std::string origin_;
   Side* other_ = nullptr;
   bool hubs_ = false;
-  PrefixSet wanted_;        // beyond, by the members of this side
-  AwaitingProof awaiting_;  // what has come from them
-  SentProofs sent_;         // to them
+  PrefixSet wanted_;                                   // beyond, by the members of this side
+  AwaitingProof awaiting_;                             // what has come from them
+  SentProofs sent_;                                    // to them
   std::map<std::string, Lately, std::less<>> lately_;  // what passed to this side, or is missing
   std::uint64_t beats_ = 0;
 };
@@ -180,9 +178,8 @@ void Hub::Side::tell(absl::Span<const Entry* const> entries) {
 
 bool Hub::Side::keep_wanted(OriginTail& tail) const {
   if (wants(checkpoint_prefix)) return true;
-  const auto removed = std::erase_if(tail.under, [](const OriginTail::Under& under) {
-    return under.prefix == checkpoint_prefix;
-  });
+  const auto removed = std::erase_if(
+      tail.under, [](const OriginTail::Under& under) { return under.prefix == checkpoint_prefix; });
   return removed == 0 || !tail.under.empty();
 }
 

@@ -128,7 +128,7 @@ class Subscriber {
     StreamRange range;
     Instant failing_since = far_future;  // far_future: not yet
     TimerId retry = 0;
-    std::string archive;  // of which node is asked in its publisher's place; empty: none
+    std::string archive;   // of which node is asked in its publisher's place; empty: none
     bool relayed = false;  // the answer comes through relays
   };
   // Of an origin whose publisher cannot be asked, while archives are.

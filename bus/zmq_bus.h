@@ -110,10 +110,10 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
     Member member;
     PublicKey key;  // with keys: the member's
     bool alive = false;
-    std::unique_ptr<ZmqSocket> socket;               // null: none could be made yet
-    Form form = Form::alone;                         // until the process there says that it can
+    std::unique_ptr<ZmqSocket> socket;  // null: none could be made yet
+    Form form = Form::alone;            // until the process there says that it can
     bool proves = false;  // the checkpoints of what it relays are subscribed there, too
-    std::string marker;                              // the topic of the one under way; empty: none
+    std::string marker;   // the topic of the one under way; empty: none
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
     bool doubtful = false;     // something may be lost; the marker will say where its origins stand
     bool doubt_again = false;  // or will be behind that

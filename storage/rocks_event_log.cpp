@@ -217,8 +217,7 @@ absl::Status RocksEventLog::State::take_back(std::uint64_t from) {
 }
 
 absl::Status RocksEventLog::State::write(const std::deque<Append>& appends,
-                                          const std::vector<const Event*>& newest,
-                                          absl::Time now) {
+                                         const std::vector<const Event*>& newest, absl::Time now) {
   if (folder->failed() || folder->commits() != acknowledged || !retention.loaded()) {
     if (absl::Status recovered = recover(); !recovered.ok()) return recovered;
   }
@@ -246,8 +245,7 @@ absl::Status RocksEventLog::State::write(const std::deque<Append>& appends,
   }
   for (const Event* event : newest) {
     for (std::size_t tokens = 0; tokens <= 3; ++tokens) {
-      const std::string prefix =
-          tokens == 0 ? std::string() : topic_prefix(event->topic(), tokens);
+      const std::string prefix = tokens == 0 ? std::string() : topic_prefix(event->topic(), tokens);
       rows[origin_key(event->origin(), prefix)] =
           origin_value(event->incarnation(), event->sequence());
     }

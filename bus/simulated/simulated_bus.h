@@ -154,7 +154,8 @@ class SimulatedBus final : public RelayingBus {
     std::uint64_t life = 0;  // the asker
     absl::StatusOr<std::string> value;
   };
-  using Body = std::variant<Ping, Change, InEffect, Question, Standing, Bytes, Proof, Request, Answer>;
+  using Body =
+      std::variant<Ping, Change, InEffect, Question, Standing, Bytes, Proof, Request, Answer>;
 
   using Endpoint = SimulatedNetwork::Endpoint;
   class Letter;

@@ -1,4 +1,6 @@
 // What others have said passes hubs with its proof, and a hub that lies is not believed.
+#include "bus/hub_proofs.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +11,6 @@
 #include <vector>
 
 #include "bus/history.h"
-#include "bus/hub_proofs.h"
 #include "tests/bus/simulated_clouds.h"
 #include "tests/bus/test_keys.h"
 
@@ -183,8 +184,8 @@ class LyingHubTest : public HubProofsTest, private Beyond {
     liar_bus_->start(liar_, {});
     far_.keeps_log = true;
     b_ = start(1, "b");
-    EXPECT_TRUE(clouds_.run_until(
-        [&] { return !dynamic_cast<SimulatedBus&>(*b_->bus).relays().empty(); }));
+    EXPECT_TRUE(
+        clouds_.run_until([&] { return !dynamic_cast<SimulatedBus&>(*b_->bus).relays().empty(); }));
     subscribe(*b_, "vm.");
   }
   ~LyingHubTest() override { liar_bus_.reset(); }

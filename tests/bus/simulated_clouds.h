@@ -86,8 +86,9 @@ class SimulatedClouds {
     HubProcess(SimulatedClouds& clouds, std::size_t cloud)
         : bus(hub_name(cloud), *clouds.networks.at(cloud), clouds.scheduler, pool,
               {.gaps = hub_gap_options(), .repair = RepairTimes(), .keys_of = clouds.keys_of_}),
-          wide_bus(hub_name(cloud), clouds.wide, clouds.scheduler, pool,
-                   {.gaps = hub_gap_options(), .repair = RepairTimes(), .keys_of = clouds.keys_of_}),
+          wide_bus(
+              hub_name(cloud), clouds.wide, clouds.scheduler, pool,
+              {.gaps = hub_gap_options(), .repair = RepairTimes(), .keys_of = clouds.keys_of_}),
           hub(clouds.scheduler, pool, bus, wide_bus, {.name = hub_name(cloud)}) {}
     EventPool pool;
     SimulatedBus bus, wide_bus;
