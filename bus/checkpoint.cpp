@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -50,6 +51,18 @@ absl::Status forged(const Event& checkpoint, std::string_view why) {
       absl::StrCat("checkpoint ", checkpoint.id().to_string(), " ", absl_view(why)));
 }
 
+bool is_logged_kind(std::string_view kind) {
+  static const std::set<std::string, std::less<>> kinds = [] {
+    std::set<std::string, std::less<>> logged;
+    for (unsigned which = 0; !topic_of(schema::Payload::Which(which)).empty(); ++which) {
+      const auto type = schema::Payload::Which(which);
+      if (delivery_of(type) != schema::Delivery::VOLATILE) logged.emplace(topic_of(type));
+    }
+    return logged;
+  }();
+  return kinds.find(kind) != kinds.end();
+}
+
 }  // namespace
 
 Draft KeyNotary::checkpoint(const std::vector<Event>& commit) {
@@ -83,6 +96,7 @@ Draft KeyNotary::checkpoint(const std::vector<Event>& commit) {
 
 absl::Status Proofs::take(const Event& checkpoint) {
   if (checkpoint.type() != schema::Payload::BUS_CHECKPOINT) return forged(checkpoint, "is none");
+  if (remembers(checkpoint)) return absl::OkStatus();
   const std::string_view node = node_of(checkpoint.origin());
   const auto said = checkpoint.payload().getBusCheckpoint();
   Signed words(said.getStreams().size());
@@ -106,11 +120,6 @@ absl::Status Proofs::take(const Event& checkpoint) {
   Signature signature;
   if (!from_base64(text(said.getSignature()), signature))
     return forged(checkpoint, "has a signature that is none");
-  const bool news = std::ranges::any_of(found, [this](const auto& entry) {
-    const auto known = listed_.find(entry.first);
-    return known == listed_.end() || known->second.digest != entry.second;
-  });
-  if (!news && !found.empty()) return absl::OkStatus();  // it came before, or as good as that
   const std::vector<PublicKey> keys = keys_of_(node);
   const bool signed_by_it = std::ranges::any_of(
       keys, [&](const PublicKey& key) { return key.has_signed(words.bytes(), signature); });
@@ -121,18 +130,36 @@ absl::Status Proofs::take(const Event& checkpoint) {
   for (const auto& [key, digest] : found)
     if (listed_.try_emplace(key, Listed{digest, &taken.checkpoint}).second)
       taken.listed.push_back(key);
-  while (listed_.size() > events_max_ && taken_.size() > 1) forget_oldest();
+  if (taken.listed.empty()) {  // it says nothing new
+    taken_.pop_back();
+    return absl::OkStatus();
+  }
+  bytes_ += checkpoint.bytes().size();
+  while ((listed_.size() > room_.events || bytes_ > room_.bytes) && taken_.size() > 1)
+    forget_oldest();
   return absl::OkStatus();
+}
+
+// The very bytes, as relays send them for each topic that it proves something of.
+bool Proofs::remembers(const Event& checkpoint) const {
+  const auto streams = checkpoint.payload().getBusCheckpoint().getStreams();
+  if (streams.size() == 0 || streams[0].getSequences().size() == 0) return false;
+  const auto found = listed_.find(
+      {text(streams[0].getOrigin()), streams[0].getIncarnation(), streams[0].getSequences()[0]});
+  return found != listed_.end() &&
+         std::ranges::equal(found->second.checkpoint->bytes(), checkpoint.bytes());
 }
 
 void Proofs::forget_oldest() {
   for (const Key& key : taken_.front().listed) listed_.erase(key);
+  bytes_ -= taken_.front().checkpoint.bytes().size();
   taken_.pop_front();
 }
 
 void Proofs::forget() {
   listed_.clear();
   taken_.clear();
+  bytes_ = 0;
 }
 
 Proofs::Key Proofs::key_of(const Event& event) {
@@ -160,13 +187,24 @@ bool may_have_proofs(const Rights& rights, std::string_view name) {
 }
 
 bool needs_proof(const Event& event) {
-  return !topic_of(event.type()).empty() && delivery_of(event.type()) != schema::Delivery::VOLATILE;
+  if (!topic_of(event.type()).empty())
+    return delivery_of(event.type()) != schema::Delivery::VOLATILE;
+  // Of a later build. It may be anything, but not look like what is logged.
+  std::string kind = topic_prefix(event.topic(), 2);
+  kind.pop_back();
+  return is_logged_kind(kind);
 }
 
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,
                          std::vector<Event>& events) {
-  Proofs proofs([&trust](std::string_view node) { return trust.keys_of(node); },
-                std::numeric_limits<std::size_t>::max());
+  return keep_proven([&trust](std::string_view node) { return trust.keys_of(node); }, checkpoints,
+                     events);
+}
+
+absl::Status keep_proven(const Proofs::KeysOf& keys_of, absl::Span<const Event> checkpoints,
+                         std::vector<Event>& events) {
+  constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+  Proofs proofs(keys_of, {.events = all, .bytes = all});
   absl::Status wrong;
   for (const Event& checkpoint : checkpoints) {
     if (absl::Status taken = proofs.take(checkpoint); !taken.ok()) wrong = taken;

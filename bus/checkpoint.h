@@ -53,13 +53,16 @@ class Proofs {
  public:
   // The keys that are believed to be a node's, at the moment of the call.
   using KeysOf = std::function<std::vector<PublicKey>(std::string_view node)>;
-  // As many events as it remembers, of the newest checkpoints: some 200 bytes each.
-  static constexpr std::size_t events_max = 32'768;
+  // How much is remembered, of the newest checkpoints: so many events that they list, and so many bytes of their own.
+  struct Room {
+    std::size_t events = 32'768;
+    std::size_t bytes = 16 << 20;
+  };
 
-  explicit Proofs(KeysOf keys_of, std::size_t remembered = events_max)
-      : keys_of_(std::move(keys_of)), events_max_(remembered) {}
+  explicit Proofs(KeysOf keys_of) : Proofs(std::move(keys_of), Room()) {}
+  Proofs(KeysOf keys_of, Room room) : keys_of_(std::move(keys_of)), room_(room) {}
 
-  // What it lists is proven from now on. InvalidArgument: it is forged, or is none, and proves nothing.
+  // What it lists is proven from now on. InvalidArgument: it is forged, or is none, and proves nothing. Its own number and time are not signed.
   absl::Status take(const Event& checkpoint);
   // OK: proven. NotFound: no checkpoint that is remembered lists it. InvalidArgument: it is forged, for one lists it with another content.
   absl::Status judge(const Event& event) const;
@@ -67,6 +70,7 @@ class Proofs {
   const Event* checkpoint_of(const Event& event) const;
   // Other keys are believed from now on.
   void forget();
+  std::size_t checkpoints() const { return taken_.size(); }  // that are remembered
 
  private:
   // Origin, incarnation, sequence; the text is the checkpoint's.
@@ -80,23 +84,28 @@ class Proofs {
     std::vector<Key> listed;  // that no earlier one lists
   };
   static Key key_of(const Event& event);
+  bool remembers(const Event& checkpoint) const;
   void forget_oldest();
 
   const KeysOf keys_of_;
-  const std::size_t events_max_;
+  const Room room_;
   std::list<Taken> taken_;  // oldest first
   std::map<Key, Listed> listed_;
+  std::size_t bytes_ = 0;  // of what is taken
 };
 
 // One lists all that its node said in one commit, whatever its topic: whether `name` may see that.
 bool may_have_proofs(const Rights& rights, std::string_view name);
 
-// Whether an event that another than its own node tells has to be proven: it is of a type that is logged, and known here. Telemetry never is.
+// Whether an event that another than its own node tells has to be proven: it is of a type, or has a topic, that is known here and logged. Telemetry
+// never is.
 bool needs_proof(const Event& event);
 
 // Leaves of `events` those that a checkpoint lists which a key has signed that is enrolled under the name of their node. An error tells of what is
 // forged: a checkpoint, which proves nothing while the others still do, or an event that one of them lists with another content. That none lists an
 // event is no forgery: its checkpoint may be forgotten, or it is from before there were keys.
+absl::Status keep_proven(const Proofs::KeysOf& keys_of, absl::Span<const Event> checkpoints,
+                         std::vector<Event>& events);
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,
                          std::vector<Event>& events);
 

@@ -60,7 +60,6 @@ inline constexpr std::string_view gap_no_repair = "repair is off";
 struct BusRepair {
   std::uint64_t id = 0;  // for the answer
   StreamRange range;
-  bool relayed = false;  // its publisher is beyond a relay
 };
 
 // The publisher's side: where all its origins stand, for the answer to a subscriber.

@@ -175,7 +175,6 @@ bool GapDetector::ask(std::string_view name, Origin& origin) {
   repair.id = origin.repair = ++last_repair_;
   repair.range.origin = std::string(name);
   repair.range.incarnation = origin.incarnation;
-  repair.relayed = !origin.relay.empty();
   repair.range.after = std::max({lacks.after, origin.delivered, origin.asked_through});
   // A question that goes on where the last one ended makes one of both.
   if (origin.asked_through == 0 || repair.range.after != origin.asked_through)

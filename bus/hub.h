@@ -9,7 +9,8 @@
 // an origin's first event under a prefix passes it says from where on it has followed that. So who subscribes little hears and remembers little,
 // and what a hub remembers grows with its own cloud and with what that wants of others.
 //
-// Who relays is believed: about what others have said, and about who asks. One hub to a cloud; while it is gone, the cloud is alone.
+// Who relays is believed about telemetry, about who asks, and, where there are no keys, about all that others have said. One hub to a cloud; while
+// it is gone, the cloud is alone.
 #pragma once
 
 #include <cstdint>

@@ -171,6 +171,7 @@ void Subscriber::doubt(const std::string& node) { detector_.doubt(node); }
 
 void Subscriber::cleared(const std::string& node, absl::Span<const OriginTail> tails) {
   detector_.cleared(node, tails);
+  unproving_.erase(node);
   drain();
 }
 
@@ -309,9 +310,7 @@ void Subscriber::drain() {
       continue;
     }
     if (BusRepair* repair = std::get_if<BusRepair>(&*output)) {
-      Repair& begun = repairs_[repair->id];
-      begun.range = std::move(repair->range);
-      begun.relayed = repair->relayed;
+      repairs_[repair->id].range = std::move(repair->range);
       begin_repair(repair->id);
       continue;
     }

@@ -44,7 +44,8 @@ class Subscriber {
   using Subscriptions = std::map<std::string, Subscription, std::less<>>;
   // A subscription became active, or ceased to be: the transport tells all publishers.
   using Changed = std::function<void(const std::string& prefix, const Subscription& subscription)>;
-  // Sends a request, as Bus::request.
+  // Sends a request, as Bus::request. With keys a question to `history_actor` goes to that node itself, or nowhere (Unavailable): its answer is
+  // believed.
   using Ask = std::function<void(Address to, std::string bytes, Reply<std::string> reply)>;
 
   Subscriber(Scheduler& scheduler, EventPool& pool, GapDetector::Options options, RepairTimes times,
@@ -59,7 +60,10 @@ class Subscriber {
   void admit_only(Admit admit) { admit_ = std::move(admit); }
   // What others than its own node tell of an event has to be proven by checkpoints, by these keys: what archives answer, and what relays let
   // pass. Without: archives are asked for no proof, and both are believed.
-  void take_proven(Proofs::KeysOf keys_of) { proofs_.emplace(std::move(keys_of)); }
+  void take_proven(const Proofs::KeysOf& keys_of) {
+    keys_of_ = keys_of;
+    proofs_.emplace(keys_of);
+  }
   const Proofs* proofs() const { return proofs_ ? &*proofs_ : nullptr; }
   // Other keys are believed from now on.
   void forget_proofs() {
@@ -128,8 +132,7 @@ class Subscriber {
     StreamRange range;
     Instant failing_since = far_future;  // far_future: not yet
     TimerId retry = 0;
-    std::string archive;   // of which node is asked in its publisher's place; empty: none
-    bool relayed = false;  // the answer comes through relays
+    std::string archive;  // of which node is asked in its publisher's place; empty: none
   };
   // Of an origin whose publisher cannot be asked, while archives are.
   struct Orphan {
@@ -168,6 +171,7 @@ class Subscriber {
   void answered(std::uint64_t id, const absl::StatusOr<std::string>& answer);
   void not_answered(std::uint64_t id, const absl::Status& why);
   void give_up(std::uint64_t id, std::string_view why);
+  void end_repair(std::uint64_t id, std::string_view why);
   // False: nobody is left to be asked.
   bool ask_archive(std::uint64_t id, std::string_view why);
   void archive_answered(std::uint64_t id, const absl::StatusOr<std::string>& answer);
@@ -186,8 +190,10 @@ class Subscriber {
   Changed changed_;
   Ask ask_;
   Admit admit_;
-  std::optional<Proofs> proofs_;                  // none: without keys
-  std::set<std::string, std::less<>> unproving_;  // relays that were said to send no proofs
+  Proofs::KeysOf keys_of_;        // empty: without keys, as is what follows
+  std::optional<Proofs> proofs_;  // of what relays let pass
+  // Relays that were said to send no proofs, since it was last known what they let pass.
+  std::set<std::string, std::less<>> unproving_;
   BusReceiver* receiver_ = nullptr;
   GapDetector detector_;
   Subscriptions subscriptions_;

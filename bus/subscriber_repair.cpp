@@ -31,7 +31,10 @@ void Subscriber::ask(std::uint64_t id) {
   Repair& repair = repairs_[id];
   repair.retry = 0;
   const bool archive = !repair.archive.empty();
-  repair.range.proofs = proofs_ && (archive || repair.relayed);
+  // Unless it is the publisher itself that answers.
+  const auto publisher = publishers_.find(node_of(repair.range.origin));
+  const bool neighbour = publisher != publishers_.end() && publisher->second.expected;
+  repair.range.proofs = proofs_ && (archive || !neighbour);
   Address to{archive ? repair.archive : std::string(node_of(repair.range.origin)),
              std::string(repair.range.proofs ? history_proven_actor : history_actor)};
   // The answer may come inside this call, and from there is a way back into it.
@@ -87,17 +90,17 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
     events.push_back(*std::move(event));
   }
   if (!range.proofs) return events;
+  std::vector<Event> checkpoints;
   for (const std::string_view bytes : part->checkpoints) {
-    const absl::StatusOr<Event> checkpoint = parse(bytes);
+    absl::StatusOr<Event> checkpoint = parse(bytes);
     if (!checkpoint.ok()) return checkpoint.status();
-    take_checkpoint(node, *checkpoint);
+    checkpoints.push_back(*std::move(checkpoint));
   }
-  std::erase_if(events, [&](const Event& event) {
-    const absl::Status proven = proofs_->judge(event);
-    if (absl::IsInvalidArgument(proven))
-      receiver_->on_rejected(node, std::string(proven.message()));
-    return !proven.ok();
-  });
+  if (const absl::Status proven = keep_proven(keys_of_, checkpoints, events); !proven.ok())
+    receiver_->on_rejected(node, std::string(proven.message()));
+  // A hub lets pass what it proves; these were just judged.
+  if (detector_.tells_onward())
+    for (const Event& checkpoint : checkpoints) (void)proofs_->take(checkpoint);
   return events;
 }
 
@@ -194,6 +197,9 @@ void Subscriber::not_answered(std::uint64_t id, const absl::Status& why) {
     return;
   }
   if (absl::IsNotFound(why)) return give_up(id, "its publisher has another log");
+  // Who may not have proofs need not ask others for them.
+  if (absl::IsPermissionDenied(why) && repairs_[id].range.proofs)
+    return end_repair(id, std_view(why.message()));
   if (absl::IsUnimplemented(why) || absl::IsDataLoss(why) || absl::IsInvalidArgument(why) ||
       absl::IsPermissionDenied(why))
     return give_up(id, std_view(why.message()));
@@ -215,7 +221,11 @@ void Subscriber::give_up(std::uint64_t id, std::string_view why) {
   const auto found = repairs_.find(id);
   if (found == repairs_.end()) return;
   scheduler_.cancel(std::exchange(found->second.retry, 0));
-  if (ask_archive(id, why)) return;
+  if (!ask_archive(id, why)) end_repair(id, why);
+}
+
+void Subscriber::end_repair(std::uint64_t id, std::string_view why) {
+  const auto found = repairs_.find(id);
   orphans_.erase(found->second.range.origin);
   repairs_.erase(found);
   detector_.unrepaired(id, why);

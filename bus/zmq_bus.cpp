@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bus/checkpoint.h"
+#include "bus/history.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -73,6 +74,8 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
           loop, pool, options_.gaps, options_.repair,
           [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
           [this](Address to, std::string bytes, Reply<std::string> reply) {
+            if (secured() && to.actor == history_actor && !has(to.node))
+              return reply(absl::UnavailableError(absl::StrCat(to.node, " is no member now")));
             request(std::move(to), std::move(bytes), std::move(reply));
           }),
       routes_([this](const std::string& relay, const std::string& node, Reply<std::string> reply) {

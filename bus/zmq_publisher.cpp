@@ -112,8 +112,9 @@ void ZmqPublisher::publish(const Event& event) {
 
 void ZmqPublisher::publish_proof(const Event& checkpoint, std::string_view prefix) {
   if (!proof_.wanted.covers(prefix)) return;
-  send(absl::StrCat(absl_view(proof_lead), absl_view(prefix)),
-       {reinterpret_cast<const char*>(checkpoint.bytes().data()), checkpoint.bytes().size()});
+  const std::string_view bytes(reinterpret_cast<const char*>(checkpoint.bytes().data()),
+                               checkpoint.bytes().size());
+  send(absl::StrCat(absl_view(proof_lead), absl_view(prefix)), bytes, /*events=*/0);
 }
 
 void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int events) {
@@ -295,6 +296,7 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
   Form* form = form_of(topic);
   if (form == nullptr) form = &alone_;
   topic.remove_prefix(form->lead.size());
+  if (form == &proof_) topic = whole_tokens(topic);  // they are sent by three tokens
   const auto granted = [&](std::string_view prefix) {
     return absl::StrCat(absl_view(form->lead), absl_view(prefix));
   };
@@ -311,8 +313,9 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
                                          absl_view(checkpoint_prefix), ">"));
   }
   for (const std::string& prefix : allowed) {
-    socket_->grant(granted(prefix));
-    add(*form, prefix);
+    const std::string_view sent = form == &proof_ ? whole_tokens(prefix) : prefix;
+    socket_->grant(granted(sent));
+    add(*form, sent);
   }
   if (allowed.size() == 1 && allowed[0] == topic) return;
   narrowed_.emplace(key);

@@ -151,7 +151,7 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
       on_marker(source, frames[1]);
     } else if (topic.starts_with(together_lead) && source.form != Form::alone) {
       on_together(name, topic.substr(together_lead.size()), frames[1]);
-    } else if (topic.starts_with(proof_lead) && source.proves) {
+    } else if (topic.starts_with(proof_lead) && source.proves && may_relay(name)) {
       subscriber_.proof_arrived(name, frames[1]);
     }
     return;  // what others asked for, which comes to who subscribes everything

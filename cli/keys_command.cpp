@@ -131,8 +131,10 @@ absl::Status enrol_key(const KeysAsked& asked, const Program& program) {
   const auto key = named_key(asked);
   if (!key.ok()) return key.status();
   NameRights rights;
-  if (asked.node || asked.hub) {
-    rights = {{Pattern::of(">")}, {Pattern::of(">")}, true, asked.hub};
+  if (asked.node) {
+    rights = {{Pattern::of(">")}, {Pattern::of(">")}, true};
+  } else if (asked.hub) {  // of its own it says nothing but heartbeats
+    rights = {{Pattern::of("node.heartbeat.>")}, {Pattern::of(">")}, true, /*relays=*/true};
   } else {
     auto publish = patterns_of(asked.publish);
     if (!publish.ok()) return publish.status();

@@ -21,6 +21,8 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
           scheduler, pool, options_.gaps, options_.repair,
           [this](const auto& prefix, const auto& subscription) { changed(prefix, subscription); },
           [this](Address to, std::string bytes, Reply<std::string> reply) {
+            if (options_.keys_of && to.actor == history_actor && !has(to.node))
+              return reply(absl::UnavailableError(absl::StrCat(to.node, " is no member now")));
             request(std::move(to), std::move(bytes), std::move(reply));
           }),
       routes_([this](const std::string& relay, const std::string& node, Reply<std::string> reply) {

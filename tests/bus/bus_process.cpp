@@ -1,11 +1,25 @@
 #include "tests/bus/bus_process.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "bus/checkpoint.h"
+#include "core/text.h"
 #include "tests/bus/test_keys.h"
 
 namespace supercloud {
+namespace {
+
+bool lists_any(const Event& checkpoint, const std::vector<Event>& events) {
+  for (const auto stream : checkpoint.payload().getBusCheckpoint().getStreams())
+    for (const std::uint64_t sequence : stream.getSequences())
+      for (const Event& event : events)
+        if (event.sequence() == sequence && event.origin() == text(stream.getOrigin())) return true;
+  return false;
+}
+
+}  // namespace
 
 Event TestStreams::seal(Draft draft, std::string_view actor) {
   const absl::Status valid = draft.set_topic();
@@ -122,7 +136,9 @@ void BusProcess::on_history(StreamRange range, Reply<StreamPart> reply) {
     }
     part.events.push_back(event);
   }
-  if (range.proofs) part.checkpoints = checkpoints;
+  if (range.proofs)
+    std::ranges::copy_if(checkpoints, std::back_inserter(part.checkpoints),
+                         [&](const Event& each) { return lists_any(each, part.events); });
   reply(std::move(part));
 }
 

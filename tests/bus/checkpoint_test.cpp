@@ -140,7 +140,7 @@ class ProofsTest : public CheckpointTest {
 };
 
 TEST_F(ProofsTest, remember_what_the_newest_checkpoints_list) {
-  Proofs proofs(test_keys_of, 2);
+  Proofs proofs(test_keys_of, {.events = 2});
   const Event first = logged(), second = logged(), third = logged();
   const Event early = signed_now({first}), late = signed_now({second, third});
   EXPECT_TRUE(proofs.take(early).ok());
@@ -153,10 +153,38 @@ TEST_F(ProofsTest, remember_what_the_newest_checkpoints_list) {
 }
 
 TEST_F(ProofsTest, keep_a_checkpoint_that_lists_more_than_there_is_room_for) {
-  Proofs proofs(test_keys_of, 1);
+  Proofs proofs(test_keys_of, {.events = 1});
   const Event first = logged(), second = logged();
   EXPECT_TRUE(proofs.take(signed_now({first, second})).ok());
   EXPECT_TRUE(proofs.judge(first).ok() && proofs.judge(second).ok());
+}
+
+TEST_F(ProofsTest, have_room_for_so_many_bytes) {
+  const Event first = logged(), second = logged();
+  const Event early = signed_now({first}), late = signed_now({second});
+  Proofs proofs(test_keys_of, {.bytes = early.bytes().size() + late.bytes().size() - 1});
+  EXPECT_TRUE(proofs.take(early).ok() && proofs.take(late).ok());
+  EXPECT_EQ(proofs.checkpoints(), 1);
+  EXPECT_TRUE(proofs.judge(second).ok());
+}
+
+TEST_F(ProofsTest, keep_no_checkpoint_that_lists_nothing_new) {
+  Proofs proofs(test_keys_of);
+  const Event first = logged();
+  const Event checkpoint = signed_now({first});
+  const Event again = signed_now({first});  // another, of the same
+  const Event of_nothing = signed_now({});
+  for (int i = 0; i < 3; ++i)
+    for (const Event& event : {checkpoint, again, of_nothing}) EXPECT_TRUE(proofs.take(event).ok());
+  EXPECT_EQ(proofs.checkpoints(), 1);
+}
+
+TEST_F(ProofsTest, take_no_checkpoint_for_what_it_lists_alone) {
+  Proofs proofs(test_keys_of);
+  const Event first = logged();
+  EXPECT_TRUE(proofs.take(signed_now({first})).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(proofs.take(streams_.checkpoint(pool_, {first}, "b"))))
+      << "that is proven, and this is forged all the same";
 }
 
 TEST_F(ProofsTest, hold_to_what_a_node_has_signed_first) {
@@ -168,6 +196,7 @@ TEST_F(ProofsTest, hold_to_what_a_node_has_signed_first) {
   EXPECT_TRUE(proofs.take(signed_now({other})).ok());
   EXPECT_TRUE(proofs.judge(first).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(proofs.judge(other)));
+  EXPECT_EQ(proofs.checkpoints(), 1) << "however often it contradicts itself";
 }
 
 TEST_F(ProofsTest, are_for_what_is_logged) {

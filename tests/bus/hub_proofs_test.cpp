@@ -216,11 +216,11 @@ class LyingHubTest : public HubProofsTest, private Beyond {
  private:
   void want(const std::string&, Reply<Done> reply) override { reply(Done{}); }
   void let_go(const std::string&) override {}
-  bool has(std::string_view node) const override { return node == "far"; }
+  bool has(std::string_view) const override { return true; }
   void request(Address to, std::string bytes, Reply<std::string> reply) override {
     const auto range = decode_question(bytes);
     if (!range.ok()) return reply(range.status());
-    serve_history(far_, "far", to.actor, *range, std::move(reply), true);
+    serve_history(far_, to.node, to.actor, *range, std::move(reply), true);
   }
   std::vector<OriginTail> standing(std::optional<std::string_view>) const override { return {}; }
 };
@@ -266,6 +266,40 @@ TEST_F(LyingHubTest, what_it_repeats_is_taken_once) {
   for (int i = 0; i < 3; ++i) pass(event, checkpoint);
   run_for(absl::Seconds(1));
   EXPECT_THAT(b_->sequences("far/executor"), ElementsAre(1));
+}
+
+TEST_F(LyingHubTest, nor_a_checkpoint_that_is_none) {
+  subscribe(*b_, "bus.");
+  const Event event = said();
+  pass(event, signed_by("far", {event}));
+  ASSERT_TRUE(clouds_.run_until([&] { return !b_->events.empty(); }));
+  liar_bus_->publish(signed_by("hub-1", {event}));
+  EXPECT_TRUE(forgery_is_told("signed by no key that is enrolled as far"));
+  EXPECT_EQ(b_->events.size(), 1);
+}
+
+TEST_F(LyingHubTest, nor_what_it_answers_for_a_neighbour_that_has_died) {
+  auto c = start(1, "c");
+  ASSERT_TRUE(clouds_.run_until([&] { return b_->sees("c") && c->sees("b"); }));
+  subscribe(*b_, "vm.");
+  c->publish_started("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b_->events.size() == 1; }));
+  clouds_.networks[1]->block("c", "b");
+  c->publish_started("executor", "web1");
+  run_for(absl::Milliseconds(50));
+  clouds_.networks[1]->heal();
+  clouds_.networks[1]->block("b", "c");  // it cannot be asked
+  c->publish_started("executor", "web1");
+  run_for(absl::Seconds(1));
+  c.reset();
+  TestStreams changed("c");
+  changed.started(pool_, "executor", "web1");
+  far_.log = {changed.started(pool_, "executor", "web2"),
+              changed.started(pool_, "executor", "web2")};
+  run_for(absl::Minutes(1));
+  EXPECT_GT(far_.asked, 0);
+  EXPECT_THAT(b_->sequences("c/executor"), testing::Not(testing::Contains(2)));
+  for (const Event& event : b_->events) EXPECT_EQ(event.topic(), "vm.started.main.web1");
 }
 
 TEST_F(LyingHubTest, what_it_leaves_out_is_missed_and_what_it_answers_in_its_place_is_not_taken) {
