@@ -50,7 +50,9 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
     std::uint64_t newest = relayed ? 0 : tail.sequence;
     for (const Told& under : told) {
       follow(tail.origin, origin, publisher->second, under);
-      const Chain& chain = origin.chains[under.slot];
+      Chain& chain = origin.chains[under.slot];
+      // A relay may have told it for the last time: what no log has is a gap all the same.
+      expect(chain, under.sequence, now_);
       const std::uint64_t said = under.sequence > 0 ? under.sequence : under.since;
       if (said > chain.seen) newest = std::max(newest, said);
     }

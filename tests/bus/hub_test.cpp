@@ -208,6 +208,25 @@ TEST_F(HubTest, so_it_is_by_who_subscribes_less_than_others_there) {
   EXPECT_EQ(b->gaps[0].up_to, 2);
 }
 
+TEST_F(HubTest, what_passed_while_clouds_were_apart_and_no_log_has_is_told_as_missing) {
+  auto a = start(0, "a");
+  auto b = start(1, "b");
+  auto c = start(2, "c");
+  join({a.get(), b.get(), c.get()});
+  subscribe(*b, "vm.");
+  subscribe(*c, "vm.");  // so that its hub follows it all the time
+  a->keeps_log = false;
+  a->publish("executor", "web1");
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 1; }));
+  clouds_.wide.block("hub-0", "hub-1");
+  a->publish("executor", "web1");
+  run_for(absl::Seconds(10));  // until nobody tells of it any more
+  clouds_.wide.heal();
+  ASSERT_TRUE(clouds_.run_until([&] { return !b->gaps.empty(); }));
+  EXPECT_EQ(b->gaps[0].after, 1);
+  EXPECT_EQ(b->gaps[0].up_to, 2);
+}
+
 TEST_F(HubTest, a_log_that_is_lost_is_told_beyond_too) {
   auto a = start(0, "a");
   auto b = start(1, "b");
