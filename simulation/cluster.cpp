@@ -105,7 +105,7 @@ class SimulatedCluster::Faults final : public HostFaults {
 
 struct SimulatedCluster::Site {
   Site(SimulatedCluster& cluster, MemoryLogDisk& disk, const MemoryLeaseTableOptions& options)
-      : bus(site_name, cluster.network_, cluster.site_clock_, cluster.pool_,
+      : bus(site_name, cluster.networks_.of(site_name), cluster.site_clock_, cluster.pool_,
             telling(cluster.options_.bus, cluster.keys())),
         watched(cluster.options_.nothing_fails
                     ? nullptr
@@ -197,11 +197,11 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
                   absl::ZeroDuration()),
       checker_(scheduler_),
       deliveries_(scheduler_),
-      network_(scheduler_, random_.fork()),
+      networks_(scheduler_, random_.fork(), options_.clouds),
       links_(scheduler_),
       faults_(std::make_unique<Faults>(random_.fork())) {
   links_.set_blocked([this](const std::string& from, const std::string& to) {
-    return !network_.reachable(from, to);
+    return !networks_.reachable(from, to);
   });
   checker_.set_eyes(
       {.excused =
@@ -231,6 +231,7 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
        .archive_disks = [this] { return archive_disks(); },
        .in_archive = [this](const std::string& name,
                             const EventId& event) { return archives().at(name)->has(event); }});
+  deliveries_.set_logs([this](const Event& event) { return logged(event); });
   if (!options_.places.empty()) options_.nodes = static_cast<int>(options_.places.size());
   market_clock_ = {
       .origin = options_.prices.origin, .start = scheduler_.wall(), .speed = options_.market_speed};
@@ -246,17 +247,20 @@ SimulatedCluster::SimulatedCluster(ClusterOptions options)
     }
     account_ = std::make_unique<Account>(*this, std::move(market));
   }
+  add_hubs();
   start_site();
   for (int i = 0; i < options_.nodes; ++i)
     add_machine(absl::StrCat("node-", i), place_of(i, options_), "");
   client_ = std::make_unique<Asker>();
-  client_bus_ = std::make_unique<SimulatedBus>("client", network_, scheduler_, pool_, options_.bus);
+  client_bus_ = std::make_unique<SimulatedBus>("client", networks_.of("client"), scheduler_, pool_,
+                                               options_.bus);
   client_bus_->start(*client_, {});
 }
 
 SimulatedCluster::~SimulatedCluster() {
   client_bus_.reset();
   machines_.clear();
+  hubs_.clear();
   account_.reset();
   site_.reset();
 }
@@ -307,8 +311,10 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
     machine.actors.market = market_actors();
   }
   if (options_.adjust) options_.adjust(machine);
-  const SimulatedWorld world{scheduler_, network_, links_,
-                             pool_,      checker_, options_.nothing_fails ? nullptr : &deliveries_,
+  networks_.put(name, machines_.size() % networks_.clouds());
+  const SimulatedWorld world{scheduler_, networks_.of(name),
+                             links_,     pool_,
+                             checker_,   options_.nothing_fails ? nullptr : &deliveries_,
                              keys()};
   machines_.push_back(std::make_unique<SimulatedMachine>(world, name, std::move(machine),
                                                          faults_.get(), account_.get()));

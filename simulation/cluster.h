@@ -15,7 +15,9 @@
 #include "actors/provider/simulated_market.h"
 #include "core/virtual_scheduler.h"
 #include "simulation/checker.h"
+#include "simulation/cloud_networks.h"
 #include "simulation/faulty_feed.h"
+#include "simulation/hub_machine.h"
 #include "simulation/machine.h"
 #include "storage/lease_site.h"
 #include "storage/log_image.h"
@@ -46,6 +48,8 @@ struct ClusterOptions {
   std::uint64_t seed = 1;
   int nodes = 4;
   int vms = 3;
+  // Over which the nodes are spread, one after the other, joined by a hub each; the site and users are in the first. 1: no hub.
+  std::size_t clouds = 1;
   absl::Time start = VirtualScheduler::default_start();  // cluster time as the world begins
   std::uint64_t memory_bytes = std::uint64_t{4} << 30;   // of each machine
   SimulatedBusOptions bus;
@@ -81,6 +85,7 @@ struct ClusterOptions {
   std::function<void(NodeActorsOptions::Market&)> adjust_market;  // before its actors are made
   // Tests put their broken parts in here: the options of each machine before it is built.
   std::function<void(MachineOptions&)> adjust;
+  std::function<void(HubMachineOptions&)> adjust_hub;
 };
 
 // Thread-bound.
@@ -94,7 +99,8 @@ class SimulatedCluster {
   SimulatedCluster& operator=(const SimulatedCluster&) = delete;
 
   VirtualScheduler& scheduler() { return scheduler_; }
-  SimulatedNetwork& network() { return network_; }
+  CloudNetworks& networks() { return networks_; }
+  const std::vector<std::unique_ptr<HubMachine>>& hubs() const { return hubs_; }  // by cloud
   const ClusterOptions& options() const { return options_; }
   Checker& checker() { return checker_; }
   const Deliveries& deliveries() const { return deliveries_; }
@@ -156,6 +162,8 @@ class SimulatedCluster {
     bool lost = false;
   };
   std::vector<NodeLog> node_logs() const;
+  // Whether the log of its node has it, byte for byte.
+  bool logged(const Event& event) const;
   // What archives have on their disks, by the names of their nodes; without those that were lost.
   std::map<std::string, const MemoryLogDisk*> archives() const;
   std::map<std::string, std::uint64_t> archive_disks() const;  // Checker::Eyes
@@ -180,6 +188,7 @@ class SimulatedCluster {
   void forget_removed_leases();
   NodeActorsOptions::Market market_actors();
   Provider* provider();  // null: no market
+  void add_hubs();
   void add_machine(const std::string& name, const PlaceName& place, const std::string& instance);
   void launched(const Instance& instance);
   void gone(const Instance& instance);
@@ -192,7 +201,7 @@ class SimulatedCluster {
   Checker checker_;
   Deliveries deliveries_;
   ClusterKeys keys_;
-  SimulatedNetwork network_;
+  CloudNetworks networks_;
   MemoryLinkHub links_;
   MarketClock market_clock_;
   FeedFaults feed_faults_;
@@ -202,6 +211,7 @@ class SimulatedCluster {
   MemoryLogDisk site_log_, site_archive_;
   std::unique_ptr<Site> site_;
   std::unique_ptr<Account> account_;
+  std::vector<std::unique_ptr<HubMachine>> hubs_;
   std::vector<std::unique_ptr<SimulatedMachine>> machines_;
   std::map<std::string, SimulatedMachine*, std::less<>> machines_by_name_;
   std::unique_ptr<BusReceiver> client_;

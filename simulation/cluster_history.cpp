@@ -21,6 +21,24 @@ std::vector<SimulatedCluster::NodeLog> SimulatedCluster::node_logs() const {
   return logs;
 }
 
+bool SimulatedCluster::logged(const Event& event) const {
+  const Bytes span = event.bytes();
+  const std::string_view bytes(reinterpret_cast<const char*>(span.data()), span.size());
+  const std::string_view node = node_of(event.origin());
+  return std::ranges::any_of(node_logs(), [&](const NodeLog& log) {
+    if (log.node != node) return false;
+    const auto places = log.disk->by_origin.find(event.origin());
+    if (places == log.disk->by_origin.end()) return false;
+    const auto key = std::pair(event.incarnation(), event.sequence());
+    const auto place =
+        std::ranges::lower_bound(places->second, key, {}, [](const MemoryLogDisk::Place& each) {
+          return std::pair(each.incarnation, each.sequence);
+        });
+    return place != places->second.end() && place->incarnation == key.first &&
+           place->sequence == key.second && log.disk->events[place->position - 1].bytes == bytes;
+  });
+}
+
 std::map<std::string, const MemoryLogDisk*> SimulatedCluster::archives() const {
   std::map<std::string, const MemoryLogDisk*> archives;
   if (options_.archive) archives[site_node] = &site_archive_;

@@ -32,6 +32,44 @@ std::size_t hash_of(const Event& event) {
 
 // ---- what is owed ----------------------------------------------------------------------------------------------------
 
+void Deliveries::hub_started(const SimulatedBus& cloud, const SimulatedBus& wide) {
+  hubs_[cloud.name()] = {&cloud, &wide};
+}
+
+std::vector<Deliveries::Hop> Deliveries::way(const WatchedBus& publisher,
+                                             const WatchedBus& subscriber) const {
+  const SimulatedBus* const speaks = &publisher.truth_;
+  const SimulatedBus* const listens = &subscriber.truth_;
+  if (publisher.hub_ == subscriber.hub_) return {{speaks, listens}};
+  const auto far = hubs_.find(publisher.hub_), near = hubs_.find(subscriber.hub_);
+  if (far == hubs_.end() || near == hubs_.end()) return {};
+  return {{speaks, far->second.cloud},
+          {far->second.wide, near->second.wide},
+          {near->second.cloud, listens}};
+}
+
+bool Deliveries::in_effect(const WatchedBus& subscriber, const WatchedBus& publisher,
+                           std::string_view prefix, bool served) const {
+  const std::vector<Hop> hops = way(publisher, subscriber);
+  return !hops.empty() && std::ranges::all_of(hops, [&](const Hop& hop) {
+    const auto& [speaks, listens] = hop;
+    return listens->in_effect(speaks->name(), speaks->life(), prefix) &&
+           (!served || speaks->serves(listens->name(), listens->life(), prefix));
+  });
+}
+
+bool Deliveries::is_owed(WatchedBus& subscriber, const WatchedBus& publisher,
+                         std::string_view prefix) const {
+  if (!subscriber.subscribed_.contains(prefix)) return false;
+  if (subscriber.hub_ == publisher.hub_)
+    return in_effect(subscriber, publisher, prefix, /*served=*/false);
+  const std::tuple key(std::string(prefix), publisher.truth_.name(), publisher.truth_.life());
+  if (subscriber.beyond_.contains(key)) return true;
+  if (!in_effect(subscriber, publisher, prefix, /*served=*/false)) return false;
+  subscriber.beyond_.insert(key);
+  return true;
+}
+
 void Deliveries::published(const WatchedBus& publisher, const Event& event) {
   const std::string& node = publisher.truth_.name();
   const std::uint64_t life = publisher.truth_.life();
@@ -41,8 +79,7 @@ void Deliveries::published(const WatchedBus& publisher, const Event& event) {
     if (name == node) continue;
     std::vector<std::string> prefixes;
     any_prefix(event.topic(), [&, &bus = *subscriber](std::string_view prefix) {
-      if (bus.subscribed_.contains(prefix) && bus.truth_.in_effect(node, life, prefix))
-        prefixes.emplace_back(prefix);
+      if (is_owed(bus, publisher, prefix)) prefixes.emplace_back(prefix);
       return false;
     });
     if (prefixes.empty()) continue;
@@ -70,21 +107,22 @@ void Deliveries::started(const std::string& node, const OriginBook& log) {
   }
 }
 
+bool Deliveries::was_said(const Stream& stream, const Event& event) const {
+  const auto said = said_.find(stream);
+  if (said != said_.end()) {
+    const auto known = said->second.find(event.sequence());
+    if (known != said->second.end()) return known->second == hash_of(event);
+  }
+  // What its process had logged and not sent when it was killed was not seen here.
+  return delivery_of(event.type()) != schema::Delivery::DURABLE || !in_log_ || in_log_(event);
+}
+
 bool Deliveries::knowable(const Owed& owed, Instant before) const {
   if (owed.at >= before) return false;
   if (owed.named) return true;
   const auto publisher = buses_.find(owed.publisher);
   if (publisher == buses_.end() || publisher->second->since_ >= before) return false;
   return owed.told || publisher->second->truth_.life() == owed.life;
-}
-
-// At both ends.
-bool Deliveries::in_effect(const WatchedBus& subscriber, const WatchedBus& publisher,
-                           const std::string& prefix) {
-  const SimulatedBus& listens = subscriber.truth_;
-  const SimulatedBus& speaks = publisher.truth_;
-  return listens.in_effect(speaks.name(), speaks.life(), prefix) &&
-         speaks.serves(listens.name(), listens.life(), prefix);
 }
 
 void Deliveries::judge(Instant before, const std::function<void(std::string what)>& say) const {
@@ -107,7 +145,7 @@ void Deliveries::judge(Instant before, const std::function<void(std::string what
     }
     for (const auto& [prefix, times] : subscriber->subscribed_)
       for (const auto& [node, publisher] : buses_)
-        if (node != name && !in_effect(*subscriber, *publisher, prefix))
+        if (node != name && !in_effect(*subscriber, *publisher, prefix, /*served=*/true))
           say(absl::StrCat("the subscription of ", name, " to \"", prefix,
                            "\" is not in effect at ", node));
     const std::uint64_t dropped = subscriber->truth_.dropped();
@@ -121,7 +159,11 @@ void Deliveries::judge(Instant before, const std::function<void(std::string what
 
 WatchedBus::WatchedBus(Deliveries& deliveries, Bus& bus, const SimulatedBus& truth,
                        const OriginBook& log)
-    : deliveries_(deliveries), bus_(bus), truth_(truth), since_(deliveries.world_.now()) {
+    : deliveries_(deliveries),
+      bus_(bus),
+      truth_(truth),
+      hub_(deliveries.hub_of_ ? deliveries.hub_of_(truth.name()) : ""),
+      since_(deliveries.world_.now()) {
   deliveries_.started(truth_.name(), log);
   deliveries_.buses_[truth_.name()] = this;
 }
@@ -176,6 +218,7 @@ void WatchedBus::unsubscribe(std::string prefix) {
   const auto found = subscribed_.find(prefix);
   if (found != subscribed_.end() && --found->second == 0) {
     subscribed_.erase(found);
+    std::erase_if(beyond_, [&](const auto& entry) { return std::get<0>(entry) == prefix; });
     // Nobody waits any more for what was owed for its sake alone.
     for (auto& [stream, debts] : owed_) {
       for (auto next = debts.begin(); next != debts.end();) {
@@ -218,13 +261,10 @@ void WatchedBus::given(const Deliveries::Stream& stream, const Event& event) {
                                   ") twice or out of order: event ", newest,
                                   " or a later incarnation was there before"));
   newest = std::max(newest, event.sequence());
-  // What its process had logged and not sent when it was killed is not among them.
-  const auto said = deliveries_.said_.find(stream);
-  if (said == deliveries_.said_.end()) return;
-  const auto known = said->second.find(event.sequence());
-  if (known != said->second.end() && known->second != hash_of(event))
+  if (!deliveries_.was_said(stream, event))
     wrong_.push_back(absl::StrCat(truth_.name(), " is given event ", event.sequence(), " of ",
-                                  stream.first, " (incarnation ", stream.second,
+                                  stream.first, " (incarnation ", stream.second, ", topic ",
+                                  std::string(event.topic()),
                                   ") which says what its publisher did not"));
 }
 

@@ -5,13 +5,18 @@
 // to be in effect at the publisher: what core/bus.h promises. What is owed is settled by its delivery, or by a `bus.gap` that the
 // subscriber's process publishes with its own name and a range that covers it. A gap that says of a durable event that its publisher's
 // log does not have it is wrong: durable events leave when they are in the log. Wrong is, too, what comes twice or out of its origin's order, or says
-// what its publisher did not; and a publisher that does not tell how many of its events found a subscriber's queue full.
+// what its publisher did not: a durable event is in its node's log before anybody is given it; and a publisher that does not tell how many of its events found a subscriber's queue full.
+//
+// Between clouds a subscription is in effect when it is so at the subscriber's hub, at that of the publisher's cloud, and at the publisher. From then
+// on what that process publishes is owed, whatever becomes of the hubs and the way between them.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -28,6 +33,16 @@ class WatchedBus;
 class Deliveries {
  public:
   explicit Deliveries(const Clock& world) : world_(world) {}
+
+  // Whether the log of an event's node has it, byte for byte. Not given: nobody is asked.
+  using InLog = std::function<bool(const Event& event)>;
+  void set_logs(InLog in_log) { in_log_ = std::move(in_log); }
+  // Of a cluster that has several clouds: the hub in whose cloud a node is, by its name.
+  using HubOf = std::function<std::string(const std::string& node)>;
+  void set_clouds(HubOf hub_of) { hub_of_ = std::move(hub_of); }
+  // A hub's process, and its two buses, until it ends.
+  void hub_started(const SimulatedBus& cloud, const SimulatedBus& wide);
+  void hub_ended(const std::string& hub) { hubs_.erase(hub); }
 
   // Calls `say` for each stream of which a live process lacks something that was published before `before`; for each
   // subscription that a live publisher does not serve, whatever its subscriber believes; for each live publisher that dropped something
@@ -64,14 +79,27 @@ class Deliveries {
   void published(const WatchedBus& publisher, const Event& event);
   // The next process of a node starts with `log`.
   void started(const std::string& node, const OriginBook& log);
-  static bool in_effect(const WatchedBus& subscriber, const WatchedBus& publisher,
-                        const std::string& prefix);
+  struct HubBuses {
+    const SimulatedBus* cloud = nullptr;
+    const SimulatedBus* wide = nullptr;
+  };
+  // The buses that speak and listen on the way from a publisher to a subscriber, one pair for each connection. Empty: a hub of theirs does not live.
+  using Hop = std::pair<const SimulatedBus*, const SimulatedBus*>;  // who speaks, who listens
+  std::vector<Hop> way(const WatchedBus& publisher, const WatchedBus& subscriber) const;
+  // `served`: at the speaking ends, too.
+  bool in_effect(const WatchedBus& subscriber, const WatchedBus& publisher, std::string_view prefix,
+                 bool served) const;
+  bool is_owed(WatchedBus& subscriber, const WatchedBus& publisher, std::string_view prefix) const;
+  bool was_said(const Stream& stream, const Event& event) const;
   // Whether it can be known that the subscriber lacks it.
   bool knowable(const Owed& owed, Instant before) const;
 
   const Clock& world_;
   std::map<Stream, std::map<std::uint64_t, std::size_t>> said_;  // by sequence, a hash of its bytes
   std::map<std::string, WatchedBus*> buses_;  // of the processes that live, by node
+  InLog in_log_;
+  HubOf hub_of_;                          // empty: there is one cloud
+  std::map<std::string, HubBuses> hubs_;  // of those that live, by name
 };
 
 // Passes everything on. Thread-bound; both buses outlive it.
@@ -105,9 +133,12 @@ class WatchedBus final : public Bus, private BusReceiver {
   Deliveries& deliveries_;
   Bus& bus_;
   const SimulatedBus& truth_;
+  const std::string hub_;  // of its cloud; empty: there is none
   const Instant since_;
   BusReceiver* receiver_ = nullptr;
   std::map<std::string, std::uint64_t, std::less<>> subscribed_;  // how often, by prefix
+  // What has come to be in effect beyond hubs: prefix, node, and which of its processes.
+  std::set<std::tuple<std::string, std::string, std::uint64_t>> beyond_;
   Deliveries::Debts owed_;
   std::vector<std::string> wrong_;                     // gaps, and what was given
   std::map<Deliveries::Stream, std::uint64_t> heard_;  // the newest that was given

@@ -48,6 +48,11 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   const bool market = options_.market && !cluster_.spot_places().empty();
   add(market, &FaultInjector::stop_feed, 1);
   add(market, &FaultInjector::spike_price, 4);
+  const bool hubs = options_.hubs && !cluster_.hubs().empty();
+  add(hubs, &FaultInjector::kill_hub, 3);
+  add(hubs, &FaultInjector::freeze_hub, 2);
+  add(hubs, &FaultInjector::cut_clouds, 3);
+  add(hubs, &FaultInjector::lossy_clouds, 2);
 }
 
 void FaultInjector::run(Instant end) {
@@ -96,6 +101,7 @@ SimulatedMachine& FaultInjector::any_machine() {
 }
 
 std::string FaultInjector::any_process() {
+  if (options_.hubs && !cluster_.hubs().empty() && random_.chance(200'000)) return any_hub().name();
   return random_.chance(200'000) ? SimulatedCluster::site_node : any_machine().name();
 }
 
@@ -232,12 +238,12 @@ void FaultInjector::cut_off_at_swap() {
   strike_next_swap([this, lasts](SimulatedMachine& machine) {
     const std::string& node = machine.name();
     tell(node + " and the lease site do not hear each other");
-    cluster_.network().block(node, "site");
-    cluster_.network().block("site", node);
+    cluster_.networks().block(node, "site");
+    cluster_.networks().block("site", node);
     later(lasts, [this, node] {
       tell(node + " and the lease site hear each other again");
-      cluster_.network().unblock(node, "site");
-      cluster_.network().unblock("site", node);
+      cluster_.networks().unblock(node, "site");
+      cluster_.networks().unblock("site", node);
     });
   });
 }
@@ -407,8 +413,12 @@ void FaultInjector::spike_price() {
 void FaultInjector::heal() {
   healed_ = true;
   tell("all faults end");
-  cluster_.network().heal();
-  cluster_.network().calm();
+  cluster_.networks().heal();
+  cluster_.networks().calm();
+  for (const auto& hub : cluster_.hubs()) {
+    hub->thaw();
+    hub->start();
+  }
   cluster_.set_call_faults(0, 0);
   // A market that went on would have VMs on their way for ever.
   cluster_.feed_faults().set_stopped(false);

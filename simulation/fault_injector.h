@@ -31,6 +31,8 @@ struct FaultOptions {
   bool swaps = true;
   // where the cluster has a generated one: feeds that stop, prices that spike
   bool market = true;
+  // where there are several clouds: their hubs killed and frozen, ways between clouds cut, lossy and slow
+  bool hubs = true;
 };
 
 struct InjectedFault {
@@ -59,7 +61,8 @@ class FaultInjector {
   Duration span(Duration low, Duration high);
   SimulatedMachine& any_machine();
   std::string any_vm();
-  std::string any_process();  // a daemon's name, or the site's
+  HubMachine& any_hub();
+  std::string any_process();  // a daemon's name, the site's, or a hub's
   std::string holder(const std::string& vm);
   void tell(std::string what);
 
@@ -68,6 +71,10 @@ class FaultInjector {
   void lossy();
   void slow_subscriber();
   void half_open_link();
+  void kill_hub();
+  void freeze_hub();
+  void cut_clouds();
+  void lossy_clouds();
   void kill_daemon();
   void kill(SimulatedMachine& machine);
   void stop_daemon();

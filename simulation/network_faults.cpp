@@ -14,12 +14,17 @@ void FaultInjector::partition() {
       group.push_back(machine->name());
       absl::StrAppend(&names, " ", machine->name());
     }
+  for (const auto& hub : cluster_.hubs())
+    if (options_.hubs && random_.chance(200'000)) {
+      group.push_back(hub->name());
+      absl::StrAppend(&names, " ", hub->name());
+    }
   if (group.empty()) return;
   tell("partition: apart from the rest:" + names);
-  cluster_.network().partition(group);
+  cluster_.networks().partition(group);
   later(span(absl::Milliseconds(300), absl::Seconds(8)), [this] {
     tell("partitions end");
-    cluster_.network().heal();
+    cluster_.networks().heal();
   });
 }
 
@@ -31,10 +36,10 @@ void FaultInjector::one_sided() {
   const std::string& source = answer_way ? to : from;
   const std::string& target = answer_way ? from : to;
   tell(absl::StrCat("nothing gets from ", source, " to ", target));
-  cluster_.network().block(source, target);
+  cluster_.networks().block(source, target);
   later(span(absl::Milliseconds(300), absl::Seconds(8)), [this, source, target] {
     tell(absl::StrCat("messages get from ", source, " to ", target, " again"));
-    cluster_.network().unblock(source, target);
+    cluster_.networks().unblock(source, target);
   });
 }
 
@@ -47,10 +52,10 @@ void FaultInjector::lossy() {
   tell(absl::StrCat("the network loses ", faults.loss_per_million / 10'000,
                     " %, doubles, reorders, delays by up to ",
                     absl::FormatDuration(faults.delay_max)));
-  cluster_.network().set_faults(faults);
+  cluster_.networks().set_faults(faults);
   later(span(absl::Seconds(1), absl::Seconds(15)), [this] {
     tell("the network is as before");
-    cluster_.network().set_faults(LinkFaults());
+    cluster_.networks().set_faults(LinkFaults());
   });
 }
 
@@ -58,10 +63,10 @@ void FaultInjector::lossy() {
 void FaultInjector::slow_subscriber() {
   const std::string node = any_process();
   tell(node + " takes nothing of what is published");
-  cluster_.network().set_taking(node, false);
+  cluster_.networks().set_taking(node, false);
   later(span(absl::Milliseconds(300), absl::Seconds(8)), [this, node] {
     tell(node + " takes what is published again");
-    cluster_.network().set_taking(node, true);
+    cluster_.networks().set_taking(node, true);
   });
 }
 
@@ -73,7 +78,7 @@ void FaultInjector::half_open_link() {
   const End gone = random_.chance(500'000) ? End::publisher : End::subscriber;
   tell(absl::StrCat("of the connection over which ", subscriber, " hears ", publisher, ", ",
                     gone == End::publisher ? publisher : subscriber, "'s end is gone"));
-  cluster_.network().half_open(publisher, subscriber, gone);
+  cluster_.networks().half_open(publisher, subscriber, gone);
 }
 
 }  // namespace supercloud

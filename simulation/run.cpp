@@ -93,6 +93,12 @@ RunResult run_simulation(const RunOptions& options) {
   const bool lies = options.keys && options.seed % 5 == 0 && !cluster_options.market;
   cluster_options.keys = lies || (options.keys && options.seed % 5 == 1);
   cluster_options.archives_lie = lies;
+  // Every fifth over two or three clouds; not where there is a market, whose machines come and go. Two of three of these with keys.
+  const std::uint64_t fifth = options.seed / 5;
+  if (options.hubs && options.seed % 5 == 3 && !cluster_options.market) {
+    cluster_options.clouds = 2 + fifth % 2;
+    cluster_options.keys = options.keys && fifth % 3 != 1;
+  }
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
   // On every fourth, what is rented, told of an access, or moved waits for an archive.
@@ -128,6 +134,7 @@ RunResult run_simulation(const RunOptions& options) {
   result.faults = injector.story();
   result.log_digest = cluster.log_digest();
   result.steps = cluster.steps();
+  for (const auto& hub : cluster.hubs()) result.relayed += hub->relayed();
   result.archived = cluster.checker().told_archived();
   result.simulated = cluster.scheduler().wall() - start;
   count(result, history);

@@ -19,6 +19,7 @@ struct RunOptions {
   Duration calm = absl::Seconds(60);  // enough for every deadline, backoff and session to pass
   bool keep_history = false;
   bool keys = true;  // as the seed has it; false: nobody has any
+  bool hubs = true;  // likewise; false: as many clouds as `cluster` has
 };
 
 struct RunResult {
@@ -31,6 +32,7 @@ struct RunResult {
   int accepted = 0, completed = 0, aborted = 0, refused = 0, taken_over = 0;
   int notices = 0, revoked = 0, feeds_lost = 0;  // of the market
   std::uint64_t dropped = 0;   // events that found no room, as their publishers say
+  std::uint64_t relayed = 0;   // events that hubs let pass, each way
   std::uint64_t archived = 0;  // events whose publishers were told so
   Duration simulated;
   std::vector<std::string> story;  // with keep_history: faults and events, one a line, in order

@@ -54,6 +54,14 @@ void SimulatedNetwork::set_taking(std::string_view name, bool taking) {
   scheduler_.post([this, &changed] { take_waiting(changed); });
 }
 
+void SimulatedNetwork::set_frozen(std::string_view name, bool frozen) {
+  Endpoint& changed = endpoint(name);
+  if (std::exchange(changed.frozen, frozen) == frozen || frozen) return;
+  for (const std::shared_ptr<const Letter>& letter : std::exchange(changed.waiting, {}))
+    scheduler_.post([this, letter] { arrived_beside(letter); });
+  scheduler_.post([this, &changed] { take_waiting(changed); });
+}
+
 void SimulatedNetwork::half_open(std::string_view publisher, std::string_view subscriber,
                                  End gone) {
   SimulatedBus* const bus = endpoint(gone == End::publisher ? publisher : subscriber).bus;
@@ -74,6 +82,8 @@ void SimulatedNetwork::calm() {
 void SimulatedNetwork::lose_under_way(Endpoint& lost) {
   ++lost.generation;
   lost.taking = true;
+  counts_.lost += lost.waiting.size();
+  lost.waiting.clear();
   for (auto& [name, from] : endpoints_) {
     const auto way = from.ways.find(lost.number);
     if (way == from.ways.end()) continue;
@@ -147,22 +157,33 @@ void SimulatedNetwork::carry(std::shared_ptr<const Letter> letter, const LinkFau
   scheduler_.at(arrival, [letter = std::move(letter)] { letter->network_.arrived(letter); });
 }
 
-void SimulatedNetwork::arrived(const std::shared_ptr<const Letter>& letter) {
-  const Endpoint& to = letter->to();
-  const bool lost =
-      !to.up || to.generation != letter->generation_ || severed(letter->from().name, to.name);
-  if (letter->travels_ == Travels::beside) {
-    ++(lost ? counts_.lost : counts_.delivered);
-    if (!lost) letter->arrive(0);
-    return;
+bool SimulatedNetwork::lost(const Letter& letter) const {
+  const Endpoint& to = letter.to();
+  return !to.up || to.generation != letter.generation_ || severed(letter.from().name, to.name);
+}
+
+void SimulatedNetwork::arrived_beside(const std::shared_ptr<const Letter>& letter) {
+  if (lost(*letter)) {
+    ++counts_.lost;
+  } else if (letter->to().frozen) {
+    letter->to().waiting.push_back(letter);
+  } else {
+    ++counts_.delivered;
+    letter->arrive(0);
   }
+}
+
+void SimulatedNetwork::arrived(const std::shared_ptr<const Letter>& letter) {
+  if (letter->travels_ == Travels::beside) return arrived_beside(letter);
+  const Endpoint& to = letter->to();
   Way& way = letter->from().ways[to.number];
-  if (lost || (letter->travels_ == Travels::behind && way.door.size() >= way.places + behind_max)) {
+  if (lost(*letter) ||
+      (letter->travels_ == Travels::behind && way.door.size() >= way.places + behind_max)) {
     ++counts_.lost;
     return;
   }
   if (way.door.empty()) way.burst = 0;
-  if (to.taking && way.door.empty()) return hand_over(way, *letter);
+  if (to.taking && !to.frozen && way.door.empty()) return hand_over(way, *letter);
   if (letter->travels_ == Travels::queued && way.places++ == 0)
     way.moved = scheduler_.clock().now();
   way.door.push(letter);  // it waits its turn
@@ -181,7 +202,7 @@ void SimulatedNetwork::hand_over(Way& way, const Letter& letter) {
 
 // One after another, each as a task of its own.
 void SimulatedNetwork::take_waiting(Endpoint& to) {
-  if (!to.taking) return;
+  if (!to.taking || to.frozen) return;
   for (auto& [name, from] : endpoints_) {
     const auto way = from.ways.find(to.number);
     if (way == from.ways.end() || way->second.door.empty()) continue;

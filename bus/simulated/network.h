@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -73,6 +74,8 @@ class SimulatedNetwork {
   // It takes nothing of what is published for it, though it hears requests, answers and pings: a slow subscriber. All of that waits until it takes
   // again. Of a process that ends nothing waits any more, and the next one of its name takes.
   void set_taking(std::string_view name, bool taking);
+  // Its machine is frozen as a whole: all that gets there waits, of what is published as much as has room, until it goes on.
+  void set_frozen(std::string_view name, bool frozen);
   // The connection over which `subscriber` gets what `publisher` publishes is gone at one of its ends. The other end is not told.
   enum class End : std::uint8_t { publisher, subscriber };
   void half_open(std::string_view publisher, std::string_view subscriber, End gone);
@@ -129,10 +132,12 @@ class SimulatedNetwork {
     std::string name;
     std::size_t number = 0;  // in the order in which they were named
     bool up = true;
-    std::uint64_t generation = 0;     // grows when what is under way to it is lost
-    SimulatedBus* bus = nullptr;      // who answers to the name now
-    std::uint64_t lives = 0;          // how many processes bore it
-    bool taking = true;               // what is published for it
+    std::uint64_t generation = 0;  // grows when what is under way to it is lost
+    SimulatedBus* bus = nullptr;   // who answers to the name now
+    std::uint64_t lives = 0;       // how many processes bore it
+    bool taking = true;            // what is published for it
+    bool frozen = false;           // nothing is handed over; what came beside that:
+    std::deque<std::shared_ptr<const Letter>> waiting;
     std::map<std::size_t, Way> ways;  // of what it has sent, by the receiver's number
   };
   // Of what has no place in a queue so much waits; more is lost.
@@ -145,6 +150,8 @@ class SimulatedNetwork {
   void arrived(const std::shared_ptr<const Letter>& letter);
   void leave(Way& way, const Letter& letter);
   void hand_over(Way& way, const Letter& letter);
+  bool lost(const Letter& letter) const;
+  void arrived_beside(const std::shared_ptr<const Letter>& letter);
   void take_waiting(Endpoint& to);
   std::size_t places(const Endpoint& from, const Endpoint& to) const;
   // For how long there was no movement in a queue that something waits in.

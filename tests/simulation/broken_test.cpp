@@ -35,6 +35,7 @@ RunOptions circumstances(const Breakage& breakage, std::uint64_t seed) {
   run.seed = seed;
   run.cluster.market = false;
   run.keys = false;
+  run.hubs = false;
   breakage.circumstances(run);
   return run;
 }

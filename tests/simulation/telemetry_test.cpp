@@ -18,7 +18,7 @@ class Listener final : private BusReceiver {
 
  public:
   Listener(SimulatedCluster& cluster, const std::string& prefix)
-      : bus_("listener", cluster.network(), cluster.scheduler(), pool_) {
+      : bus_("listener", cluster.networks().of("listener"), cluster.scheduler(), pool_) {
     bus_.start(*this, {});
     bus_.subscribe(prefix, Reply<Done>());
   }
@@ -92,7 +92,7 @@ TEST_F(Telemetry, the_dirty_rate_of_each_running_guest_is_told_at_a_bounded_rate
 TEST_F(Telemetry, measured_latencies_are_those_of_the_network) {
   LinkFaults far;
   far.delay_min = far.delay_max = absl::Milliseconds(30);
-  cluster_.network().set_faults(far);
+  cluster_.networks().set_faults(far);
   Listener listener(cluster_, "latency.measured.");
   cluster_.run_for(absl::Seconds(65));
   std::set<std::pair<std::string, std::string>> ways;
