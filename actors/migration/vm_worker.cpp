@@ -198,10 +198,13 @@ void VmWorker::record_read(std::optional<LeaseRecord> record, Instant asked) {
       auto spec = Message<schema::VmSpec>::parse(record_->value);
       if (spec.ok()) spec_ = *std::move(spec);
     }
-    if (record_->session_alive || record_->holder == shared_.context.node())
+    if (record_->session_alive || record_->holder == shared_.context.node()) {
       holder_lost_since_ = far_future;
-    else if (holder_lost_since_ == far_future)
+    } else if (holder_lost_since_ == far_future || lost_session_ != record_->session) {
+      // Of who held it in between, and is lost as well, this node may have read nothing.
       holder_lost_since_ = shared_.context.now();
+      lost_session_ = record_->session;
+    }
     if (!define_swap_id_.empty() && record_->swap_id == define_swap_id_ && spec_) say_defined();
     // A swap whose answer was lost: the record says that it was ours that won.
     if (record_->swap_id == last_swap_id_ && record_->epoch > consumed_ &&

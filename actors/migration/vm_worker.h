@@ -237,7 +237,8 @@ class VmWorker {
   std::optional<LeaseRecord> record_;
   Instant record_asked_{}, record_told_{};  // when its newest state was asked for, and told
   bool reading_ = false;
-  Instant holder_lost_since_ = far_future;  // when its session was first seen ended
+  Instant holder_lost_since_ = far_future;  // when its session was first seen ended ...
+  SessionId lost_session_;                  // ... which was this one
   std::optional<Message<schema::VmSpec>> spec_;
 
   Won won_;
