@@ -161,6 +161,7 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
   origin.delivered = 0;
   repairs_.erase(std::exchange(origin.repair, 0));
   origin.asked_through = 0;
+  origin.refused.clear();
   origin.known = 0;
   origin.unsure_to = 0;
   origin.told_to = 0;
@@ -364,6 +365,9 @@ void GapDetector::report(std::string_view name, const Origin& origin, std::size_
                          std::uint64_t after, std::uint64_t up_to, std::string_view why) {
   // What is older than what was delivered was not asked for.
   if (why == gap_not_in_log && after < origin.asked_after) why = gap_too_late_now;
+  const auto refused = origin.refused.upper_bound(after);
+  if (why == gap_not_in_log && refused != origin.refused.end() && *refused <= up_to)
+    why = gap_refused;
   outputs_.push(BusGap{.origin = std::string(name),
                        .incarnation = origin.incarnation,
                        .prefix = prefixes_[slot],

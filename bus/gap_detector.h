@@ -55,6 +55,9 @@ inline constexpr std::string_view gap_not_in_log = "its publisher's log does not
 inline constexpr std::string_view gap_too_late_now =
     "it was found missing when later events of its origin had been delivered";
 inline constexpr std::string_view gap_no_repair = "repair is off";
+// Of what was asked for, where an answer had something that does not count.
+inline constexpr std::string_view gap_refused =
+    "what was answered in its place is not proven to be its publisher's, or not allowed";
 
 // What is missing of an origin, to be asked for.
 struct BusRepair {
@@ -146,10 +149,11 @@ class GapDetector {
   void tails(std::string_view node, schema::Heartbeat::Reader heartbeat, Instant now);
 
   // The answer to a BusRepair: `events` are all that the publisher's log has of its range up to `through`, in order of their sequence. What is
-  // still missing of that is a gap, for the reason `why`. Of a question that is over by now nothing follows. InvalidArgument: an event
+  // still missing of that is a gap, for the reason `why`; `refused`: what an answer had and does not count. Of a question that is over by now nothing follows. InvalidArgument: an event
   // contradicts itself.
   absl::Status repaired(std::uint64_t id, std::vector<Event> events, std::uint64_t through,
-                        Instant now, std::string_view why = gap_not_in_log);
+                        Instant now, std::string_view why = gap_not_in_log,
+                        absl::Span<const std::uint64_t> refused = {});
   // There is no answer, and will be none: all that is missing of the range is a gap.
   void unrepaired(std::uint64_t id, std::string_view why);
   // Whether an answer to it is still of use: it may be over by a new subscription, a new incarnation, or for lack of room.
@@ -197,6 +201,7 @@ class GapDetector {
     std::uint64_t repair = 0;         // id of the one under way; 0: none
     std::uint64_t asked_after = 0;    // what the last question began behind
     std::uint64_t asked_through = 0;  // what the log has up to here has arrived
+    std::set<std::uint64_t> refused;  // that were in an answer and did not count
     // The newest that is known to be there otherwise than by what is held or expected.
     std::uint64_t known = 0;
     // Of what was published up to here anything may be lost that has not been asked for.

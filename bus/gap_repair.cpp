@@ -202,12 +202,16 @@ GapDetector::Origin* GapDetector::answered(std::uint64_t id, Repair& repair) {
 }
 
 absl::Status GapDetector::repaired(std::uint64_t id, std::vector<Event> events,
-                                   std::uint64_t through, Instant now, std::string_view why) {
+                                   std::uint64_t through, Instant now, std::string_view why,
+                                   absl::Span<const std::uint64_t> refused) {
   Repair repair;
   Origin* origin = answered(id, repair);
   if (origin == nullptr) return absl::OkStatus();
   absl::Status status;
   const std::string relay = origin->relay;
+  // What is older has been told.
+  origin->refused.erase(origin->refused.begin(), origin->refused.upper_bound(origin->delivered));
+  origin->refused.insert(refused.begin(), refused.end());
   for (Event& event : events) {
     // The log has nothing between it and the one before.
     settle(repair.origin, *origin, event.sequence() - 1, why);

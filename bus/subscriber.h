@@ -180,9 +180,10 @@ class Subscriber {
   // With what all archives together have. False: nothing.
   bool repair_from_archives(std::uint64_t id);
   absl::StatusOr<Event> parse(std::string_view bytes);
-  // The events of an answer from `node`, as far as they are admitted.
+  // The events of an answer from `node`, as far as they are admitted; `refused`: the others' sequences.
   absl::StatusOr<std::vector<Event>> events_of(const absl::StatusOr<HistoryAnswer>& part,
-                                               const StreamRange& range, const std::string& node);
+                                               const StreamRange& range, const std::string& node,
+                                               std::vector<std::uint64_t>& refused);
 
   Scheduler& scheduler_;
   EventPool& pool_;

@@ -57,21 +57,23 @@ void Subscriber::answered(std::uint64_t id, const absl::StatusOr<std::string>& a
   const StreamRange range = found->second.range;
   const std::string node(node_of(range.origin));
   const absl::StatusOr<HistoryAnswer> part = decode_answer(*answer, range);
-  absl::StatusOr<std::vector<Event>> events = events_of(part, range, node);
+  std::vector<std::uint64_t> refused;
+  absl::StatusOr<std::vector<Event>> events = events_of(part, range, node, refused);
   if (!events.ok()) {
     receiver_->on_rejected(node, std::string(events.status().message()));
     return give_up(id, "its publisher answers nonsense");
   }
   repairs_.erase(found);
-  const absl::Status taken =
-      detector_.repaired(id, *std::move(events), part->through, scheduler_.clock().now());
+  const absl::Status taken = detector_.repaired(id, *std::move(events), part->through,
+                                                scheduler_.clock().now(), gap_not_in_log, refused);
   if (!taken.ok()) receiver_->on_rejected(node, std::string(taken.message()));
   drain();
 }
 
 absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<HistoryAnswer>& part,
                                                          const StreamRange& range,
-                                                         const std::string& node) {
+                                                         const std::string& node,
+                                                         std::vector<std::uint64_t>& refused) {
   if (!part.ok()) return part.status();
   std::vector<Event> events;
   for (const std::string_view bytes : part->events) {
@@ -84,6 +86,7 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
     if (admit_) {
       if (const absl::Status admitted = admit_(node_of(range.origin), *event); !admitted.ok()) {
         receiver_->on_rejected(node, std::string(admitted.message()));
+        refused.push_back(event->sequence());
         continue;  // missed, as what the log does not have
       }
     }
@@ -96,8 +99,12 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
     if (!checkpoint.ok()) return checkpoint.status();
     checkpoints.push_back(*std::move(checkpoint));
   }
+  std::vector<std::uint64_t> unproven;
+  for (const Event& event : events) unproven.push_back(event.sequence());
   if (const absl::Status proven = keep_proven(keys_of_, checkpoints, events); !proven.ok())
     receiver_->on_rejected(node, std::string(proven.message()));
+  for (const Event& event : events) std::erase(unproven, event.sequence());
+  refused.insert(refused.end(), unproven.begin(), unproven.end());
   // A hub lets pass what it proves; these were just judged.
   if (detector_.tells_onward())
     for (const Event& checkpoint : checkpoints) (void)proofs_->take(checkpoint);
@@ -151,7 +158,8 @@ void Subscriber::take_part(const StreamRange& range, const std::string& node,
     return;
   }
   const absl::StatusOr<HistoryAnswer> part = decode_answer(*answer, range);
-  const absl::StatusOr<std::vector<Event>> events = events_of(part, range, node);
+  std::vector<std::uint64_t> refused;  // as what the archive does not have
+  const absl::StatusOr<std::vector<Event>> events = events_of(part, range, node, refused);
   if (!events.ok()) {
     receiver_->on_rejected(node, std::string(events.status().message()));
     orphan.given_up.insert(node);
