@@ -99,12 +99,17 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
     if (!checkpoint.ok()) return checkpoint.status();
     checkpoints.push_back(*std::move(checkpoint));
   }
-  std::vector<std::uint64_t> unproven;
-  for (const Event& event : events) unproven.push_back(event.sequence());
+  std::vector<std::uint64_t> answered;
+  for (const Event& event : events) answered.push_back(event.sequence());
   if (const absl::Status proven = keep_proven(keys_of_, checkpoints, events); !proven.ok())
     receiver_->on_rejected(node, std::string(proven.message()));
-  for (const Event& event : events) std::erase(unproven, event.sequence());
-  refused.insert(refused.end(), unproven.begin(), unproven.end());
+  auto kept = events.begin();  // in their order
+  for (const std::uint64_t sequence : answered) {
+    if (kept != events.end() && kept->sequence() == sequence)
+      ++kept;
+    else
+      refused.push_back(sequence);
+  }
   // A hub lets pass what it proves; these were just judged.
   if (detector_.tells_onward())
     for (const Event& checkpoint : checkpoints) (void)proofs_->take(checkpoint);

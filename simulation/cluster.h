@@ -68,6 +68,8 @@ struct ClusterOptions {
   bool keys = false;
   // But for the site's, archives make up some of what they answer for nodes that are gone.
   bool archives_lie = false;
+  // Of several clouds, one hub makes up some of what it lets pass, both ways.
+  bool hub_lies = false;
   Retention retention;     // of all logs and archives
   ArchivedTypes archived;  // what publishers on machines wait for
   bool followers = true;   // MachineOptions::follower, of all of them; unless nothing fails

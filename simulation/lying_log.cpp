@@ -5,9 +5,8 @@
 #include "core/json.h"
 
 namespace supercloud {
-namespace {
 
-Event made_up(EventPool& pool, const Event& event) {
+Event reconstructed(EventPool& pool, const Event& event) {
   std::string json = to_json(event);
   constexpr std::string_view truth = "\"reconstructed\":false";
   const std::size_t at = json.find(truth);
@@ -16,8 +15,6 @@ Event made_up(EventPool& pool, const Event& event) {
   absl::StatusOr<Event> lie = event_from_json(pool, json);
   return lie.ok() ? *std::move(lie) : event;
 }
-
-}  // namespace
 
 void LyingLog::read_stream(StreamRange range, std::size_t bytes_max, Reply<StreamPart> reply) {
   auto shared = std::make_shared<Reply<StreamPart>>(std::move(reply));
@@ -28,7 +25,7 @@ void LyingLog::read_stream(StreamRange range, std::size_t bytes_max, Reply<Strea
                                         if (part.ok()) {
                                           for (Event& event : part->events)
                                             if (event.sequence() % one_in == 0)
-                                              event = made_up(pool_, event);
+                                              event = reconstructed(pool_, event);
                                         }
                                         (*shared)(std::move(part));
                                       }));

@@ -12,6 +12,9 @@
 
 namespace supercloud {
 
+// What its publisher did not say: that it was reconstructed.
+Event reconstructed(EventPool& pool, const Event& event);
+
 // Thread-bound. The log behind it, and the pool, outlive it.
 class LyingLog final : public EventLog {
  public:

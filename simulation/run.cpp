@@ -93,11 +93,13 @@ RunResult run_simulation(const RunOptions& options) {
   const bool lies = options.keys && options.seed % 5 == 0 && !cluster_options.market;
   cluster_options.keys = lies || (options.keys && options.seed % 5 == 1);
   cluster_options.archives_lie = lies;
-  // Every fifth over two or three clouds; not where there is a market, whose machines come and go. Two of three of these with keys.
+  // Every fifth over two or three clouds; not where there is a market, whose machines come and go. Two of three of these with keys, and in half of
+  // them a hub lies.
   const std::uint64_t fifth = options.seed / 5;
   if (options.hubs && options.seed % 5 == 3 && !cluster_options.market) {
     cluster_options.clouds = 2 + fifth % 2;
     cluster_options.keys = options.keys && fifth % 3 != 1;
+    cluster_options.hub_lies = options.keys && fifth % 3 == 0;
   }
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;

@@ -24,6 +24,7 @@ std::vector<Breakage> breakages() {
   for (Breakage& breakage : broken_parts()) all.push_back(std::move(breakage));
   for (Breakage& breakage : broken_buses()) all.push_back(std::move(breakage));
   for (Breakage& breakage : broken_archives()) all.push_back(std::move(breakage));
+  for (Breakage& breakage : broken_hubs()) all.push_back(std::move(breakage));
   for (Breakage& breakage : broken_followers()) all.push_back(std::move(breakage));
   return all;
 }
@@ -64,6 +65,7 @@ TEST_P(Broken, is_caught_within_200_seeds) {
   for (std::uint64_t seed = first; seed < first + seeds_max; ++seed) {
     RunOptions run = circumstances(breakage, seed);
     run.cluster.adjust = breakage.put_in;
+    run.cluster.adjust_hub = breakage.put_in_hub;
     for (const Violation& violation : run_simulation(run).violations) {
       if (!violation.rule.starts_with(breakage.caught)) continue;
       std::cout << breakage.name << " (against rule " << breakage.rule << ") caught by seed "

@@ -18,6 +18,8 @@ struct Breakage {
   std::function<void(RunOptions&)> circumstances;
   // Puts the broken part into a machine.
   std::function<void(MachineOptions&)> put_in;
+  // The same into a hub's machine; empty: hubs are whole.
+  std::function<void(HubMachineOptions&)> put_in_hub;
 };
 
 // Decisions of the executor: wrappers of next_step().
@@ -28,6 +30,8 @@ std::vector<Breakage> broken_parts();
 std::vector<Breakage> broken_buses();
 // Logs of archives.
 std::vector<Breakage> broken_archives();
+// What hubs pass on.
+std::vector<Breakage> broken_hubs();
 // What followers hand out.
 std::vector<Breakage> broken_followers();
 
