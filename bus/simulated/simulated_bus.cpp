@@ -195,11 +195,15 @@ void SimulatedBus::took(Peer& peer, const Ping& ping) {
 
 void SimulatedBus::took(Peer& peer, const Change& change) {
   if (change.link < peer.in.number || (change.link == peer.in.number && peer.in.gone)) return;
-  if (change.link > peer.in.number) peer.in = {.number = change.link};
+  const bool renewed = change.link > peer.in.number;
+  if (renewed) peer.in = {.number = change.link};
   Change& known = peer.in.wanted[change.prefix];
+  const bool was_active = known.active;
   if (change.version >= known.version) known = change;
-  matched_lead_.clear();
-  note_interest();
+  if (renewed || known.active != was_active) {  // else it repeats what is known
+    matched_lead_.clear();
+    note_interest();
+  }
   // Else it is, or is asked for again, when it is in effect there too.
   if (!change.active || !change.beyond || interest_ == nullptr ||
       interest_->in_effect(change.prefix))
