@@ -17,7 +17,7 @@
 namespace supercloud {
 namespace {
 
-// Of one heartbeat, so that it stays far below what an event may have.
+// Of one heartbeat, so that it has less than the 1 MiB that an event may have, of names and prefixes as long as they may be.
 constexpr std::size_t origins_per_digest = 256;
 constexpr std::size_t prefixes_per_digest = 2048;
 
@@ -162,18 +162,28 @@ void Hub::Side::digest() {
 
 void Hub::Side::tell(absl::Span<const Entry* const> entries) {
   std::vector<OriginTail> part;
-  std::size_t prefixes = 0;
+  std::size_t room = prefixes_per_digest;
+  const auto say_part = [&] {
+    say(part);
+    part.clear();
+    room = prefixes_per_digest;
+  };
   for (const Entry* entry : entries) {
     std::optional<OriginTail> tail = tail_of(*entry);
     if (!tail) continue;
-    prefixes += tail->under.size();
+    while (tail->under.size() > room) {
+      OriginTail piece = *tail;
+      piece.under.resize(room);
+      tail->under.erase(tail->under.begin(),
+                        tail->under.begin() + static_cast<std::ptrdiff_t>(room));
+      part.push_back(std::move(piece));
+      say_part();
+    }
+    room -= tail->under.size();
     part.push_back(*std::move(tail));
-    if (part.size() < origins_per_digest && prefixes < prefixes_per_digest) continue;
-    say(part);
-    part.clear();
-    prefixes = 0;
+    if (part.size() == origins_per_digest || room == 0) say_part();
   }
-  if (!part.empty()) say(part);
+  if (!part.empty()) say_part();
 }
 
 bool Hub::Side::keep_wanted(OriginTail& tail) const {
@@ -219,12 +229,13 @@ void Hub::Side::say(absl::Span<const OriginTail> part) {
   }
   Envelope envelope{.origin = origin_, .incarnation = hub_.options_.incarnation};
   for (std::uint64_t& previous : envelope.previous) previous = beats_;
-  envelope.sequence = ++beats_;
+  envelope.sequence = beats_ + 1;
   envelope.time = hub_.clock_.tick();
   if (!draft.set_topic().ok()) return;
   absl::StatusOr<Event> event = std::move(draft).seal(envelope);
-  if (event.ok()) return bus_.publish(*event);
-  on_rejected(hub_.options_.name, std::string(event.status().message()));
+  if (!event.ok()) return on_rejected(hub_.options_.name, std::string(event.status().message()));
+  ++beats_;
+  bus_.publish(*event);
 }
 
 Hub::Hub(Scheduler& scheduler, EventPool& pool, RelayingBus& cloud, RelayingBus& wide,
