@@ -1,7 +1,6 @@
 // Between a bus and what is beyond it, where a hub (bus/hub.h) joins two of them.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,8 +22,8 @@ class Beyond {
   virtual bool has(std::string_view node) const = 0;
   // To a node that is no member.
   virtual void request(Address to, std::string bytes, Reply<std::string> reply) = 0;
-  // Where those origins beyond stand that have said something under what is wanted, or under `prefix` alone.
-  virtual std::vector<OriginTail> standing(std::optional<std::string_view> prefix) const = 0;
+  // Where those origins beyond stand that have said something under what is wanted.
+  virtual std::vector<OriginTail> standing() const = 0;
 };
 
 // A bus whose process may relay. Its publish() takes events of any origin then, in the order of each.

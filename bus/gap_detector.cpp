@@ -8,7 +8,6 @@
 namespace supercloud {
 namespace {
 
-constexpr std::string_view let_go = "there was no room to wait for it";
 constexpr std::string_view log_lost = "its publisher's log is lost";
 
 }  // namespace
@@ -122,15 +121,27 @@ GapDetector::Origin& GapDetector::find_or_make(std::string_view name, std::uint6
     found = origins_.emplace(std::string(name), Origin{}).first;
     found->second.relay = relay;
     found->second.incarnation = incarnation;
-    const Publisher* publisher = publisher_of(name, found->second);
-    if (publisher != nullptr && !publisher->forgot && !publisher->relays) {
-      for (const std::size_t slot : publisher->effective)
-        chain_of(found->second, slot).tracked = true;
-    }
+    begin_origin(name, found->second);
   }
   found->second.heard = ++arrivals_;
   last_found_ = &*found;
   return found->second;
+}
+
+void GapDetector::begin_origin(std::string_view name, Origin& origin) {
+  if (more_forgotten_) origin.stood = BusGap::unknown;
+  if (const auto known = forgotten_.find(name); known != forgotten_.end()) {
+    const bool same = known->second.incarnation == origin.incarnation;
+    origin.stood = origin.delivered = same ? known->second.stood : 0;
+    forgotten_.erase(known);
+  }
+  const Publisher* publisher = publisher_of(name, origin);
+  if (publisher == nullptr || publisher->relays || origin.stood == BusGap::unknown) return;
+  for (const std::size_t slot : publisher->effective) {
+    Chain& chain = chain_of(origin, slot);
+    chain.tracked = true;
+    chain.seen = chain.since = origin.stood;
+  }
 }
 
 void GapDetector::forget_one() {
@@ -138,19 +149,25 @@ void GapDetector::forget_one() {
   for (auto it = origins_.begin(); it != origins_.end(); ++it) {
     if (it->second.heard < oldest->second.heard) oldest = it;
   }
-  while (!oldest->second.held.empty()) force_lowest(oldest->first, oldest->second, let_go);
-  report_expected(oldest->first, oldest->second, far_future, BusGap::unknown, let_go);
+  while (!oldest->second.held.empty()) force_lowest(oldest->first, oldest->second, gap_let_go);
+  report_expected(oldest->first, oldest->second, far_future, BusGap::unknown, gap_let_go);
   repairs_.erase(oldest->second.repair);
-  if (Publisher* publisher = publisher_of(oldest->first, oldest->second)) publisher->forgot = true;
+  note_forgotten(oldest->first, oldest->second);
   waiting_.erase(oldest->first);
   last_found_ = nullptr;
   origins_.erase(oldest);
   ++counts_.forgotten;
 }
 
-void GapDetector::forget(std::string_view node) {
-  if (const auto found = publishers_.find(node); found != publishers_.end())
-    publishers_.erase(found);
+void GapDetector::note_forgotten(std::string_view name, const Origin& origin) {
+  Forgotten forgotten{origin.incarnation, origin.delivered};
+  for (const Chain& chain : origin.chains) forgotten.stood = std::max(forgotten.stood, chain.seen);
+  if (forgotten.stood == 0) return;  // of it there was nothing
+  if (forgotten_.size() >= forgotten_max) {
+    forgotten_.erase(forgotten_.begin());
+    more_forgotten_ = true;
+  }
+  forgotten_.insert_or_assign(std::string(name), forgotten);
 }
 
 void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
@@ -158,6 +175,7 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
   if (!std::exchange(origin.lost, false)) lose_rest(name, origin);
   origin.incarnation = incarnation;
   origin.unconfirmed = false;
+  origin.stood = 0;
   origin.delivered = 0;
   repairs_.erase(std::exchange(origin.repair, 0));
   origin.asked_through = 0;
@@ -165,6 +183,7 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
   origin.known = 0;
   origin.unsure_to = 0;
   origin.told_to = 0;
+  origin.told_all = true;
   origin.told.clear();
   for (Chain& chain : origin.chains) {
     // A new incarnation of an origin that was followed is owed from its first event on.
@@ -204,13 +223,13 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
   for (const OriginTail& tail : tails) {
     if (!cares_for(node, publisher, tail.origin)) continue;
     const bool relayed = node_of(tail.origin) != node;
-    Told told{.slot = slot, .since = tail.sequence};
+    Told told{.perhaps = relayed};
     if (relayed && !tail.under.empty()) {
-      const auto under = std::ranges::find(tail.under, prefix, &OriginTail::Under::prefix);
-      if (under == tail.under.end()) continue;
-      told.sequence = under->sequence;
-      told.begun = under->begun;
+      const std::optional<Told> under = told_under(tail, prefix);
+      if (!under) continue;
+      told = *under;
     }
+    told.since = tail.sequence;
     // At another process of the relay: what is owed of it is found out when the doubt ends.
     if (relays && again && origins_.find(tail.origin) == origins_.end()) continue;
     Origin& origin = find_or_make(tail.origin, tail.incarnation, relayed ? node : "");
@@ -219,6 +238,10 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     if (tail.incarnation < origin.incarnation) continue;
     origin.unconfirmed = false;
     stood[tail.origin] = told;
+    // An older build's relay does not say which of these it has said something under: so all of them begin at once.
+    if (!relayed || !tail.under.empty()) continue;
+    for (const auto& [other, all] : told_of(publisher, tail))
+      if (other != slot) follow(tail.origin, origin, publisher, other, all);
   }
   publisher.effective.insert(slot);
   for (const std::string& name : in_care_of(node, publisher)) {
@@ -247,9 +270,11 @@ void GapDetector::in_effect(std::string_view node, std::string_view prefix,
     chain.seen = chain.since = std::max(chain.seen, tail);
     if (options_.onward) {
       chain.begun = late ? chain.since : stands.begun;
-      chain.perhaps = !origin.relay.empty() && stands.sequence == 0;
       note_said(name, chain, stands.sequence, false);
-      if (origin.relay.empty()) note_told(name, origin, slot, tail, late);
+      if (origin.relay.empty())
+        note_told(name, origin, slot, tail, late);
+      else
+        note_perhaps(name, chain, stands.perhaps);
     }
     if (chain.any && chain.first_previous > tail)
       report(name, origin, slot, tail, chain.first_previous, gap_too_late_now);
@@ -283,7 +308,7 @@ absl::Status GapDetector::arrived(Event event, Instant now, std::string_view rel
     return absl::OkStatus();
   }
   const std::string_view name = text(id.getOrigin());
-  if (!relay.empty() && publishers_.find(node_of(name)) != publishers_.end()) {
+  if (!relay.empty() && is_neighbour(node_of(name))) {
     return absl::InvalidArgumentError(absl::StrCat("it relays event ", event.id().to_string(),
                                                    " of a node that is a neighbour here"));
   }
@@ -414,6 +439,7 @@ void GapDetector::force_lowest(std::string_view name, Origin& origin, std::strin
   Event event = std::move(lowest.mapped().event);
   const Matches matches = match(event.topic());
   if (matches.count == 0) return;
+  follow_untold(name, origin, matches, event);
   report_missing(name, origin, matches, event, why);
   accept(origin, matches, std::move(event), lowest.key());
 }

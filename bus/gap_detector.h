@@ -52,6 +52,7 @@ namespace supercloud {
 // BusGap::why of what its publisher was asked for and answered without: volatile, or no longer kept.
 inline constexpr std::string_view gap_not_in_log = "its publisher's log does not have it";
 // Of what was not asked for.
+inline constexpr std::string_view gap_let_go = "there was no room to wait for it";
 inline constexpr std::string_view gap_too_late_now =
     "it was found missing when later events of its origin had been delivered";
 inline constexpr std::string_view gap_no_repair = "repair is off";
@@ -107,6 +108,8 @@ class GapDetector {
   };
   // In the order in which they are to be told to the owner.
   using Output = std::variant<Event, BusGap, BusRepair>;
+  // For so long whom one meets, or what a relay tells that was doubted, may have been there before.
+  static constexpr Duration young_max = absl::Minutes(5);
 
   GapDetector() : GapDetector(Options{}) {}
   explicit GapDetector(Options options) : options_(options) {}
@@ -115,24 +118,26 @@ class GapDetector {
   void subscribe(std::string_view prefix);
   void unsubscribe(std::string_view prefix);
 
-  // Process `node` has the subscription in effect; `tails`: where all its origins stood at that moment. Repeats are harmless.
+  // Process `node` has the subscription in effect; `tails`: where all its origins stood at that moment, with sorted prefixes. Repeats are harmless.
   void in_effect(std::string_view node, std::string_view prefix,
                  absl::Span<const OriginTail> tails);
-  // Whether `node` relays what others say, from now on.
-  void relays(std::string_view node, bool does = true);
+  // Whether `node` relays what others say, from now on. True: it is told so anew, and something is in effect there already, of which it is not
+  // known what it has let pass; the doubt() that it needs is the caller's.
+  bool relays(std::string_view node, bool does = true);
   bool is_relay(std::string_view node) const;
   // While young, and that is how it begins, whom it meets may have been there before it: nobody knows then from where on it was owed.
   void grow_up() { young_ = false; }
   // With Options::onward. Where the origins stand that have said something under what is subscribed here, and since when they are followed.
-  // `prefix`: under that alone.
-  std::vector<OriginTail> standing(std::optional<std::string_view> prefix = std::nullopt) const;
+  std::vector<OriginTail> standing() const;
   // None: it has said nothing under what is subscribed.
   std::optional<OriginTail> standing_of(std::string_view origin) const;
-  // Origins that have said something under one more prefix, or of which otherwise more is to be told than what came; each once.
+  // Origins that have said something under one more prefix, or of which otherwise more is to be told than what came; each once. Those of a relay
+  // that is doubted wait until it is cleared.
   std::vector<std::string> news();
   bool has_news() const { return !news_.empty(); }
   bool tells_onward() const { return options_.onward; }
-  // Nobody has borne the name for long. Of origins that are known all stays owed; one that a later process of the name brings is new.
+  // Nobody has borne the name for long. Of origins that are known all stays owed; one that a later process of the name brings is new. What a relay
+  // owes stays owed altogether: when it is back, it is to be doubted.
   void forget(std::string_view node);
   // Another process bears the name now. What is owed goes on: its log knows what the one before had said.
   void restarted(std::string_view node);
@@ -141,7 +146,7 @@ class GapDetector {
   // was, or was asked for.
   void doubt(std::string_view node);
   // `tails`: where all its origins stood at a moment after the doubt; what arrived before that moment has been given to arrived().
-  void cleared(std::string_view node, absl::Span<const OriginTail> tails);
+  void cleared(std::string_view node, absl::Span<const OriginTail> tails, Instant now);
 
   // InvalidArgument: the event contradicts itself. `relay`: who has relayed it; empty: it came from its own node.
   absl::Status arrived(Event event, Instant now, std::string_view relay = {});
@@ -172,12 +177,16 @@ class GapDetector {
   static constexpr std::size_t prefixes_max = 4;  // of one topic: zero to three tokens
   // For as long a relay says again and again from where on an origin is owed.
   static constexpr Duration relay_word_max = absl::Seconds(5);
+  static constexpr std::size_t told_max = 4096;         // prefixes of one origin
+  static constexpr std::size_t forgotten_max = 65'536;  // origins
+  static constexpr std::size_t relays_gone_max = 256;
 
-  struct Chain {              // one origin under one subscription
-    bool tracked = false;     // false: what came before is not owed, nothing is missing
-    bool any = false;         // something arrived while it was not tracked
-    bool adopted = false;     // it is tracked since something arrived
-    bool perhaps = false;     // it may have said something before `since`: nobody has told
+  struct Chain {           // one origin under one subscription
+    bool tracked = false;  // false: what came before is not owed, nothing is missing
+    bool any = false;      // something arrived while it was not tracked
+    bool adopted = false;  // it is tracked since something arrived
+    bool partly = false;   // its relay has told of parts of it, and may tell that it began earlier
+    bool perhaps = false;  // it may have said something up to `since`: nobody has told
     std::uint64_t since = 0;  // nothing up to here is owed
     std::uint64_t seen = 0;   // newest that arrived or was reported
     std::uint64_t said =
@@ -197,6 +206,8 @@ class GapDetector {
     // Known from a process that ended, and the next one has not said yet that its log knows it.
     bool unconfirmed = false;
     bool lost = false;  // its log, as its relay says; the next incarnation has not been heard
+    // It may have been forgotten for lack of room: up to where it was delivered then, unknown if nobody knows; 0: it was not.
+    std::uint64_t stood = 0;
     std::uint64_t delivered = 0;
     std::uint64_t repair = 0;         // id of the one under way; 0: none
     std::uint64_t asked_after = 0;    // what the last question began behind
@@ -209,16 +220,18 @@ class GapDetector {
     std::uint64_t heard = 0;    // counts arrivals; for forgetting
     std::vector<Chain> chains;  // by slot
     std::map<std::uint64_t, Held> held;
-    // What its node's heartbeats told: up to where, and by prefix. Only where it is told onward.
+    // What its node's last heartbeat told: up to where, and by prefix, as many as there is room for. Only where it is told onward.
     std::uint64_t told_to = 0;
+    bool told_all = true;
     std::map<std::string, std::uint64_t, std::less<>> told;
   };
   struct Publisher {
     std::set<std::size_t> effective;  // slots; at this process of it or at an earlier one
-    std::set<std::size_t>
-        renewed;            // of these, those that were so at an earlier process or connection
-    std::uint64_t met = 0;  // counts with slot_made_; 0: while young
-    bool forgot = false;    // an origin of it was forgotten: a new one may be an old one
+    // Of these, those that were so at an earlier process or connection of it; until then it may find out what was said meanwhile.
+    std::set<std::size_t> renewed;
+    Instant renewed_until;
+    std::uint64_t met = 0;   // counts with slot_made_; 0: while young
+    std::uint64_t gone = 0;  // so does this: a relay was forgotten; 0: it is there
     bool relays = false;
     bool doubtful = false;
   };
@@ -235,6 +248,7 @@ class GapDetector {
   Matches match(std::string_view topic) const;
   Chain& chain_of(Origin& origin, std::size_t slot) const;
   Publisher* publisher_of(std::string_view name, const Origin& origin);
+  bool is_neighbour(std::string_view node) const;
   // Whether `node` may speak of that origin.
   bool cares_for(std::string_view node, const Publisher& publisher, std::string_view origin) const;
   // Those in the care of `node`, in the order of origins_.
@@ -242,27 +256,48 @@ class GapDetector {
   Origin& find_or_make(std::string_view name, std::uint64_t incarnation,
                        std::string_view relay = {});
   Publisher& make_publisher(std::string_view node);
-  // What a relay tells of an origin under what is subscribed at it.
+  // What a relay tells of an origin under what is subscribed at it: what it says of all prefixes that begin with that, together.
   struct Told {
-    std::size_t slot = 0;
     std::uint64_t sequence = 0;
     std::uint64_t since = 0;
     std::uint64_t begun = 0;
+    std::uint64_t came_by = 0;  // before the relay followed it, perhaps: up to there; 0: nothing
+    bool perhaps = false;       // of some of it nobody knows
+    bool whole = false;         // of the prefix itself, not of parts alone
+
+    static Told under(std::uint64_t sequence, std::uint64_t since, std::uint64_t begun);
+    void add(const Told& other);
   };
-  void add_told(std::vector<Told>& told, const Publisher& publisher, std::string_view prefix,
+  using ToldBySlot = std::map<std::size_t, Told>;
+  // Whoever was granted no more than a part of what it subscribes is told of that part: so it counts for all in effect that it is a part of. Not
+  // the other way round: a relay tells each prefix by itself that is subscribed through it.
+  void add_told(ToldBySlot& told, const Publisher& publisher, std::string_view prefix,
                 Told under) const;
-  std::vector<Told> told_of(const Publisher& publisher, const OriginTail& tail) const;
+  static void add_told(ToldBySlot& told, std::size_t slot, const Told& under);
+  ToldBySlot told_of(const Publisher& publisher, const OriginTail& tail) const;
+  ToldBySlot told_of(const Publisher& publisher, schema::Heartbeat::Tail::Reader tail) const;
+  // Of a tail whose prefixes are sorted. None: nothing under `prefix`.
+  static std::optional<Told> told_under(const OriginTail& tail, std::string_view prefix);
   // What is owed of it begins there, unless it has begun.
-  void follow(std::string_view name, Origin& origin, const Publisher& publisher, const Told& told);
+  void follow(std::string_view name, Origin& origin, const Publisher& publisher, std::size_t slot,
+              const Told& told);
+  // What was followed by words of parts of it alone began earlier than these.
+  void begin_earlier(std::string_view name, Origin& origin, std::size_t slot, std::uint64_t since);
+  // No word will come of where it begins: all before it is owed.
+  void follow_untold(std::string_view name, Origin& origin, const Matches& matches,
+                     const Event& event);
+  // Where an origin begins again that was forgotten for lack of room.
+  std::uint64_t begin_again(std::string_view name, const Origin& origin, std::size_t slot,
+                            std::uint64_t since, const Told& told);
   // Notes what a neighbour's origin, which stood at `tail`, has said under the slot's prefix, as its heartbeats tell.
   void note_told(std::string_view name, Origin& origin, std::size_t slot, std::uint64_t tail,
                  bool late);
+  void note_perhaps(std::string_view name, Chain& chain, bool perhaps);
   // `passes`: whoever is told onward gets it, or of the gap that it is in.
   void note_said(std::string_view name, Chain& chain, std::uint64_t sequence, bool passes);
   // A neighbour's own, of this incarnation.
   void take_told(std::string_view name, Origin& origin, schema::Heartbeat::Tail::Reader tail);
-  std::optional<OriginTail> tail_of(const std::string& name, const Origin& origin,
-                                    std::optional<std::size_t> slot) const;
+  std::optional<OriginTail> tail_of(const std::string& name, const Origin& origin) const;
   void take_relayed_tail(std::string_view node, schema::Heartbeat::Tail::Reader tail, Instant now);
   void expect(Chain& chain, std::uint64_t sequence, Instant now);
   void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);
@@ -274,7 +309,7 @@ class GapDetector {
   bool missing(Origin& origin, const Matches& matches, const Event& event) const;
   // Whether its relay is about to say from where on it is owed.
   bool untold(const Origin& origin, const Matches& matches, const Event& event) const;
-  bool awaits_word(const Origin& origin, const Held& held) const;
+  bool lowest_untold(const Origin& origin) const;  // of what is held
   void accept(Origin& origin, const Matches& matches, Event event, std::uint64_t sequence);
   void report_missing(std::string_view name, Origin& origin, const Matches& matches,
                       const Event& event, std::string_view why);
@@ -306,9 +341,13 @@ class GapDetector {
                        std::string_view why);
   void report(std::string_view name, const Origin& origin, std::size_t slot, std::uint64_t after,
               std::uint64_t up_to, std::string_view why);
+  static bool lacks_expected(const Origin& origin, const Chain& chain);
   Instant due(const Origin& origin) const;
   void note_waiting(std::string_view name, const Origin& origin);
   void forget_one();
+  void note_forgotten(std::string_view name, const Origin& origin);
+  // What is known of one that is remembered anew.
+  void begin_origin(std::string_view name, Origin& origin);
 
   Options options_;
   Counts counts_;
@@ -324,6 +363,13 @@ class GapDetector {
   std::map<std::string, Publisher, std::less<>> publishers_;
   bool doubts_ = false;  // one of them is doubtful
   Origins origins_;
+  struct Forgotten {
+    std::uint64_t incarnation = 0;
+    std::uint64_t stood = 0;
+  };
+  std::map<std::string, Forgotten, std::less<>> forgotten_;  // origins, for lack of room
+  bool more_forgotten_ = false;                              // than there is room for
+  bool relays_forgotten_ = false;                            // one that was gone, for lack of room
   // origins with something held or expected
   std::set<std::string, std::less<>> waiting_;
   std::map<std::uint64_t, Repair> repairs_;  // under way, by id

@@ -29,11 +29,14 @@ void GapDetector::doubt(std::string_view node) {
   // Where nothing is in effect, nothing is owed; without repair nothing would be won.
   if (!options_.repair || publisher == publishers_.end()) return;
   publisher->second.doubtful = true;
+  publisher->second.gone = 0;
   publisher->second.renewed = publisher->second.effective;
+  publisher->second.renewed_until = far_future;
   doubts_ = true;
 }
 
-void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> tails) {
+void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> tails, Instant now) {
+  now_ = now;
   const auto publisher = publishers_.find(node);
   if (publisher == publishers_.end() || !std::exchange(publisher->second.doubtful, false)) return;
   doubts_ = std::any_of(publishers_.begin(), publishers_.end(),
@@ -41,19 +44,19 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
   for (const OriginTail& tail : tails) {
     if (!cares_for(node, publisher->second, tail.origin)) continue;
     const bool relayed = node_of(tail.origin) != node;
-    const std::vector<Told> told = relayed ? told_of(publisher->second, tail) : std::vector<Told>();
+    const ToldBySlot told = relayed ? told_of(publisher->second, tail) : ToldBySlot();
     if (relayed && told.empty()) continue;
     Origin& origin = find_or_make(tail.origin, tail.incarnation, relayed ? node : "");
     if (tail.incarnation > origin.incarnation)
       begin_incarnation(tail.origin, origin, tail.incarnation);
     if (tail.incarnation != origin.incarnation) continue;
     std::uint64_t newest = relayed ? 0 : tail.sequence;
-    for (const Told& under : told) {
-      follow(tail.origin, origin, publisher->second, under);
-      Chain& chain = origin.chains[under.slot];
+    for (const auto& [slot, under] : told) {
+      follow(tail.origin, origin, publisher->second, slot, under);
+      Chain& chain = origin.chains[slot];
       // A relay may have told it for the last time: what no log has is a gap all the same.
-      expect(chain, under.sequence, now_);
-      const std::uint64_t said = under.sequence > 0 ? under.sequence : under.since;
+      expect(chain, under.sequence, now);
+      const std::uint64_t said = std::max(under.sequence, under.came_by);
       if (said > chain.seen) newest = std::max(newest, said);
     }
     origin.known = std::max(origin.known, newest);
@@ -65,6 +68,7 @@ void GapDetector::cleared(std::string_view node, absl::Span<const OriginTail> ta
     if (!ask(name, origin)) release(name, origin);
     note_waiting(name, origin);
   }
+  publisher->second.renewed_until = now + young_max;
 }
 
 }  // namespace supercloud

@@ -43,19 +43,24 @@ void GapDetector::expect(Chain& chain, std::uint64_t sequence, Instant now) {
   chain.expected = sequence;
 }
 
+bool GapDetector::lacks_expected(const Origin& origin, const Chain& chain) {
+  // What is held is there, whatever it waits for.
+  return chain.expected > chain.seen && !origin.held.contains(chain.expected);
+}
+
 Instant GapDetector::due(const Origin& origin) const {
   Instant earliest = far_future;
   if (origin.repair != 0) return earliest;  // its answer comes
-  for (const auto& [sequence, held] : origin.held) {
-    // The others wait for it.
-    if (untold(origin, match(held.event.topic()), held.event)) {
-      earliest = std::min(earliest, held.since + std::max(options_.hold, relay_word_max));
-      break;
-    }
-    earliest = std::min(earliest, held.since + options_.hold);
+  const bool waits = lowest_untold(origin);
+  if (waits) {  // the others wait for it
+    earliest = origin.held.begin()->second.since + std::max(options_.hold, relay_word_max);
+  } else {
+    for (const auto& [sequence, held] : origin.held)
+      earliest = std::min(earliest, held.since + options_.hold);
   }
   for (const Chain& chain : origin.chains) {
-    if (chain.expected > chain.seen) earliest = std::min(earliest, chain.expected_by);
+    const bool asked = waits && chain.expected <= origin.asked_through;
+    if (lacks_expected(origin, chain) && !asked) earliest = std::min(earliest, chain.expected_by);
   }
   return earliest;
 }
@@ -96,20 +101,16 @@ void GapDetector::expire(Instant now) {
 }
 
 void GapDetector::expire_origin(std::string_view name, Origin& origin, Instant now) {
+  if (due(origin) > now) return;
+  if (lowest_untold(origin)) {
+    const Held& lowest = origin.held.begin()->second;
+    // Then its relay may be gone. Nothing was told of it, so it had said nothing when that began.
+    if (lowest.since + relay_word_max <= now)
+      follow_untold(name, origin, match(lowest.event.topic()), lowest.event);
+    else if (!options_.repair)
+      return report_expected(name, origin, now, BusGap::unknown, gap_no_repair);
+  }
   if (options_.repair) {
-    if (due(origin) > now) return;
-    if (!origin.held.empty() && !awaits_word(origin, origin.held.begin()->second)) {
-      const Event& lowest = origin.held.begin()->second.event;
-      const Matches matches = match(lowest.topic());
-      if (untold(origin, matches, lowest)) {
-        // Its relay may be gone. Nothing was told of it, so it had said nothing when that began.
-        const Publisher& relay = publishers_.find(origin.relay)->second;
-        for (std::size_t i = 0; i < matches.count; ++i)
-          if (relay.effective.contains(matches.match[i].slot))
-            follow(name, origin, relay,
-                   {matches.match[i].slot, lowest.previous(matches.match[i].tokens), 0, 0});
-      }
-    }
     // What is held and lacks nothing any more goes on.
     if (!ask(name, origin)) settle(name, origin, 0, gap_not_in_log);
     return;
@@ -137,7 +138,7 @@ GapDetector::Need GapDetector::need(const Origin& origin) const {
   for (std::size_t slot = 0; slot < seen.size(); ++slot) {
     const Chain& chain = origin.chains[slot];
     seen[slot] = chain.seen;
-    if (chain.expected > chain.seen) add(chain, chain.expected);
+    if (lacks_expected(origin, chain)) add(chain, chain.expected);
   }
   for (const auto& [sequence, held] : origin.held) {
     const Matches matches = match(held.event.topic());
@@ -242,9 +243,14 @@ void GapDetector::settle(std::string_view name, Origin& origin, std::uint64_t th
                          std::string_view why) {
   origin.asked_through = std::max(origin.asked_through, through);
   release(name, origin);
-  while (!origin.held.empty() && !awaits_word(origin, origin.held.begin()->second)) {
+  while (!origin.held.empty()) {
     const Event& lowest = origin.held.begin()->second.event;
     const Matches matches = match(lowest.topic());
+    // expire() asks for what is before it. What was answered may be held behind it.
+    if (untold(origin, matches, lowest)) {
+      through = std::min(through, lowest.sequence() - 1);
+      break;
+    }
     std::uint64_t newest_missing = 0;
     for (std::size_t i = 0; i < matches.count; ++i) {
       const Chain& chain = chain_of(origin, matches.match[i].slot);

@@ -87,8 +87,8 @@ class Hub::Side final : public BusReceiver, public Beyond {
   void request(Address to, std::string bytes, Reply<std::string> reply) override {
     other_->bus_.request(std::move(to), std::move(bytes), std::move(reply));
   }
-  std::vector<OriginTail> standing(std::optional<std::string_view> prefix) const override {
-    std::vector<OriginTail> tails = other_->bus_.followed().standing(prefix);
+  std::vector<OriginTail> standing() const override {
+    std::vector<OriginTail> tails = other_->bus_.followed().standing();
     std::erase_if(tails, [this](OriginTail& tail) { return !keep_wanted(tail); });
     return tails;
   }

@@ -11,8 +11,6 @@ namespace supercloud {
 namespace {
 
 const std::string heartbeat_prefix = "node.heartbeat.";
-// Of a process that tells onward what it follows: whom it meets later was not there before it.
-constexpr Duration young = absl::Minutes(5);
 
 }  // namespace
 
@@ -54,7 +52,7 @@ Subscriber::~Subscriber() {
 
 void Subscriber::start(BusReceiver& receiver) {
   receiver_ = &receiver;
-  growing_ = scheduler_.at(scheduler_.clock().now() + young, [this] {
+  growing_ = scheduler_.at(scheduler_.clock().now() + GapDetector::young_max, [this] {
     growing_ = 0;
     detector_.grow_up();
   });
@@ -170,7 +168,7 @@ void Subscriber::in_effect(const std::string& node, const std::string& prefix,
 void Subscriber::doubt(const std::string& node) { detector_.doubt(node); }
 
 void Subscriber::cleared(const std::string& node, absl::Span<const OriginTail> tails) {
-  detector_.cleared(node, tails);
+  detector_.cleared(node, tails, scheduler_.clock().now());
   unproving_.erase(node);
   drain();
 }

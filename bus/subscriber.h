@@ -78,8 +78,8 @@ class Subscriber {
   // The processes known at the start have all been heard or given up.
   void settle();
   bool settled() const { return settled_; }
-  // Whether `node` relays what others say, from now on.
-  void relays(const std::string& node, bool does) { detector_.relays(node, does); }
+  // Whether `node` relays what others say, from now on. True: doubt() has to follow.
+  bool relays(const std::string& node, bool does) { return detector_.relays(node, does); }
   // What others relay is refused: of this process itself that is expected.
   void hear_neighbours_only() { neighbours_only_ = true; }
   bool is_relay(std::string_view node) const { return detector_.is_relay(node); }

@@ -261,8 +261,8 @@ void ZmqBus::on_up(const Member& member) {
   Source& source = sources_[member.name];
   const bool restarted = source.member.nonce != 0 && source.member.nonce != member.nonce;
   if (restarted) subscriber_.restarted(member.name);
-  if (restarted && subscriber_.is_relay(member.name)) {
-    // It does not know what the process before it let pass.
+  if (source.member.nonce != member.nonce && subscriber_.is_relay(member.name)) {
+    // It does not know what the process before it let pass, nor does this one, if it has forgotten it.
     source.doubtful = true;
     subscriber_.doubt(member.name);
   }

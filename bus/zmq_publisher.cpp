@@ -211,8 +211,7 @@ void ZmqPublisher::answer_marker(std::string_view topic, bool together) {
   marker.relays = beyond_ != nullptr && asks_relay(topic);
   marker.under = marker.relays && asks_under(topic);
   if (marker.relays)
-    for (OriginTail& tail : beyond_->standing(std::nullopt))
-      marker.tails.push_back(std::move(tail));
+    for (OriginTail& tail : beyond_->standing()) marker.tails.push_back(std::move(tail));
   const std::string body = encode(marker);
   if (body.size() > ZmqSocket::message_bytes_max) {
     return rejected_(

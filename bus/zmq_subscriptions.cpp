@@ -184,7 +184,7 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   if (marker->nonce != source.member.nonce) return;
   source.socket->unsubscribe(source.marker);
   source.marker.clear();
-  // Of one that is believed for the first time, or again, it is not known what it had let pass before that.
+  // Of one that is believed again it is not known what it had let pass before that.
   const bool new_relay = marker->relays && hears_relays_ && believe_relay(source.member.name);
   const bool again = std::exchange(source.doubt_again, false) || new_relay;
   if (new_relay && secured() && !source.proves) begin_proofs(source);
@@ -202,10 +202,7 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
 
 bool ZmqBus::believe_relay(const std::string& name) {
   if (subscriber_.is_relay(name)) return false;
-  if (may_relay(name)) {
-    subscriber_.relays(name, true);
-    return true;
-  }
+  if (may_relay(name)) return subscriber_.relays(name, true);
   rejected(
       name,
       "it relays what others say, and has no right to, which `relays = true` in the trust file "

@@ -1,5 +1,6 @@
 #include "bus/zmq_wire.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -227,6 +228,7 @@ absl::StatusOr<Marker> decode_marker(std::string_view frame) {
         under.since = parser.number();
         under.begun = parser.number();
       }
+      std::ranges::sort(tail.under, {}, &OriginTail::Under::prefix);
     }
   }
   if (absl::Status done = parser.done("marker"); !done.ok()) return done;

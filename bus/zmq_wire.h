@@ -137,10 +137,10 @@ absl::StatusOr<PublishWish> decode_wish(std::string_view bytes);
 struct Marker {
   std::string publisher;
   std::uint64_t nonce = 0;
-  std::vector<OriginTail> tails;
-  bool together = false;  // it was asked, and sends them so
-  bool relays = false;    // it was asked, and does
-  bool under = false;     // it was asked, and tells prefixes
+  std::vector<OriginTail> tails;  // decoded: the prefixes of each are sorted
+  bool together = false;          // it was asked, and sends them so
+  bool relays = false;            // it was asked, and does
+  bool under = false;             // it was asked, and tells prefixes
 };
 std::string encode(const Marker& marker);
 absl::StatusOr<Marker> decode_marker(std::string_view frame);

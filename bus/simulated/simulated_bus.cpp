@@ -172,7 +172,7 @@ SimulatedBus::Peer* SimulatedBus::heard(Endpoint& from, std::uint64_t life) {
     peer.served_order.clear();
   }
   peer.alive = true;
-  peer.awaited = false;
+  peer.awaited = peer.forgotten = false;
   subscriber_.expect(from.name);
   send(from, Ping{link_of(peer)});
   // What another process of its name had said by its start, that one tells.
@@ -201,24 +201,42 @@ void SimulatedBus::took(Peer& peer, const Change& change) {
   const bool was_active = known.active;
   if (change.version >= known.version) known = change;
   if (renewed || known.active != was_active) {  // else it repeats what is known
-    matched_lead_.clear();
+    note_granted(peer, known);
     note_interest();
   }
-  // Else it is, or is asked for again, when it is in effect there too.
-  if (!change.active || !change.beyond || interest_ == nullptr ||
-      interest_->in_effect(change.prefix))
-    answer_in_effect(peer, change);
+  if (is_in_effect_beyond(peer, change)) answer_in_effect(peer, change);
+}
+
+std::vector<std::string> SimulatedBus::granted(const Peer& peer, const std::string& prefix) const {
+  return options_.grant ? options_.grant(peer.endpoint->name, prefix) : std::vector{prefix};
+}
+
+bool SimulatedBus::is_granted(const Inward& in, std::string_view prefix) const {
+  if (options_.grant) return in.granted.contains(prefix);
+  const auto found = in.wanted.find(prefix);
+  return found != in.wanted.end() && found->second.active;
+}
+
+void SimulatedBus::note_granted(Peer& peer, const Change& change) {
+  matched_lead_.clear();
+  if (!options_.grant) return;
+  if (!change.active) peer.in.granted.clear();
+  for (const auto& [prefix, other] : peer.in.wanted) {
+    if (!other.active || (change.active && prefix != change.prefix)) continue;
+    for (std::string& part : granted(peer, prefix)) peer.in.granted.insert(std::move(part));
+  }
 }
 
 void SimulatedBus::answer_in_effect(Peer& peer, const Change& change) {
   InEffect answer{change.prefix, change.version, link_of(peer), {}, beyond_ != nullptr};
-  if (change.active) answer.tails = tails(change.prefix);
+  if (change.active) answer.tails = tails();
   send(*peer.endpoint, std::move(answer));
 }
 
 void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
   if (in_effect.link != link_to(peer)) return;
-  if (in_effect.relays && hears_relays_) subscriber_.relays(peer.endpoint->name, true);
+  if (in_effect.relays && hears_relays_ && subscriber_.relays(peer.endpoint->name, true))
+    doubt(peer);
   std::uint64_t& known = peer.out.in_effect[in_effect.prefix];
   known = std::max(known, in_effect.version);
   subscriber_.in_effect(peer.endpoint->name, in_effect.prefix, in_effect.version, in_effect.tails);
@@ -226,8 +244,7 @@ void SimulatedBus::took(Peer& peer, const InEffect& in_effect) {
 
 void SimulatedBus::took(Peer& peer, const Question& question) {
   const Link link = link_of(peer);
-  if (question.link == link.number)
-    send(*peer.endpoint, Standing{link, question.doubt, tails(std::nullopt)});
+  if (question.link == link.number) send(*peer.endpoint, Standing{link, question.doubt, tails()});
 }
 
 void SimulatedBus::took(Peer& peer, const Standing& standing) {
@@ -313,10 +330,8 @@ const std::vector<SimulatedBus::Peer*>& SimulatedBus::subscribers_of(std::string
   matched_lead_ = topic_prefix(topic, 3);
   matched_.clear();
   for (auto& [name, peer] : peers_) {
-    const bool matches = any_prefix(topic, [&wanted = peer.in.wanted](std::string_view prefix) {
-      const auto found = wanted.find(prefix);
-      return found != wanted.end() && found->second.active;
-    });
+    const bool matches = any_prefix(
+        topic, [this, &in = peer.in](std::string_view prefix) { return is_granted(in, prefix); });
     if (matches) matched_.push_back(&peer);
   }
   return matched_;
@@ -349,6 +364,7 @@ void SimulatedBus::doubt(Peer& peer) {
 void SimulatedBus::cut_off(Peer& peer) {
   peer.in.gone = true;
   peer.in.wanted.clear();
+  peer.in.granted.clear();
   matched_lead_.clear();
 }
 
@@ -475,6 +491,9 @@ void SimulatedBus::ping() {
   for (auto& [name, peer] : peers_) {
     if ((!peer.alive && !peer.awaited) || now - peer.last_heard < options_.silence_max) {
       if (peer.alive && now - peer.out.heard >= options_.silence_max) publisher_gone(name);
+      if (!peer.alive && now - peer.last_heard >= options_.forget_after &&
+          !std::exchange(peer.forgotten, true))
+        subscriber_.forget(name);
       continue;
     }
     if (lose(name, peer)) lost.push_back(name);

@@ -45,6 +45,7 @@ namespace supercloud {
 struct SimulatedBusOptions {
   Duration ping_interval = absl::Seconds(1);
   Duration silence_max = absl::Seconds(3);  // a peer or a connection not heard for longer is dead
+  Duration forget_after = absl::InfiniteDuration();  // of what is known of a dead peer
   // That a peer's machine or process ends is noticed at once, as where its connections are reset; who freezes or is cut off is not.
   bool resets_heard = false;
   Duration retry_interval = absl::Milliseconds(100);  // of the join handshake
@@ -56,6 +57,8 @@ struct SimulatedBusOptions {
   RepairTimes repair{.unheard_max =
                          absl::Seconds(10)};  // simulated machines that are gone rarely come back
   Proofs::KeysOf keys_of;                     // empty: none have keys
+  // What of a subscription `node` is granted here, in prefixes of three tokens at most; empty: whoever it is, all. Logs answer for all.
+  std::function<std::vector<std::string>(std::string_view node, const std::string& prefix)> grant;
   // So many events since the last call found the queue of a subscriber, or of several, full; at most once a second. They see it as a gap.
   std::function<void(std::uint64_t events)> on_slow_subscriber;
   // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.
@@ -165,6 +168,7 @@ class SimulatedBus final : public RelayingBus {
     std::uint64_t number = 0;
     bool gone = false;                                  // this end of it
     std::map<std::string, Change, std::less<>> wanted;  // what it subscribes
+    std::set<std::string, std::less<>> granted;         // of that, where it may be less
   };
   // The one over which this bus gets what a peer publishes.
   struct Outward {
@@ -179,6 +183,7 @@ class SimulatedBus final : public RelayingBus {
     std::uint64_t life = 0;  // 0: never heard
     bool alive = false;
     bool awaited = false;  // existed when this bus started, and may still answer
+    bool forgotten = false;
     Instant last_heard;
     Inward in;
     Outward out;
@@ -224,8 +229,13 @@ class SimulatedBus final : public RelayingBus {
   // What it has not answered is said to it, again. False: there is nothing.
   bool send_open(Peer& peer);
   void settle();
-  // Where the origins stand that it publishes; of what it relays those under `prefix`, or all.
-  std::vector<OriginTail> tails(std::optional<std::string_view> prefix) const;
+  // Where the origins stand that it publishes or relays.
+  std::vector<OriginTail> tails() const;
+  std::vector<std::string> granted(const Peer& peer, const std::string& prefix) const;
+  // After one of its changes.
+  void note_granted(Peer& peer, const Change& change);
+  bool is_granted(const Inward& in, std::string_view prefix) const;
+  bool is_in_effect_beyond(const Peer& peer, const Change& change) const;
   void answer_in_effect(Peer& peer, const Change& change);
   void note_interest();
   void in_effect_beyond(const std::string& prefix);

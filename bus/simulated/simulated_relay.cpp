@@ -1,4 +1,5 @@
 // The half of the simulated bus that has to do with relays: what one does for its members, and how these ask through it.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,10 +20,10 @@ bool SimulatedBus::has(std::string_view node) const {
   return peer != peers_.end() && peer->second.alive;
 }
 
-std::vector<OriginTail> SimulatedBus::tails(std::optional<std::string_view> prefix) const {
+std::vector<OriginTail> SimulatedBus::tails() const {
   std::vector<OriginTail> tails = published_.all();
   if (beyond_ == nullptr) return tails;
-  for (OriginTail& tail : beyond_->standing(prefix)) tails.push_back(std::move(tail));
+  for (OriginTail& tail : beyond_->standing()) tails.push_back(std::move(tail));
   return tails;
 }
 
@@ -38,17 +39,31 @@ void SimulatedBus::publish_proof(const Event& checkpoint, std::string_view prefi
 void SimulatedBus::note_interest() {
   if (interest_ == nullptr) return;
   Interest::Prefixes wanted;
-  for (const auto& [name, peer] : peers_)
+  for (const auto& [name, peer] : peers_) {
+    wanted.insert(peer.in.granted.begin(), peer.in.granted.end());
+    if (options_.grant) continue;
     for (const auto& [prefix, change] : peer.in.wanted)
       if (change.active) wanted.insert(prefix);
+  }
   interest_->set(wanted);
+}
+
+// What is not, or is asked for again, is answered when it is.
+bool SimulatedBus::is_in_effect_beyond(const Peer& peer, const Change& change) const {
+  if (!change.active || !change.beyond || interest_ == nullptr) return true;
+  const std::vector<std::string> parts = granted(peer, change.prefix);
+  return std::ranges::all_of(parts,
+                             [&](const std::string& part) { return interest_->in_effect(part); });
 }
 
 void SimulatedBus::in_effect_beyond(const std::string& prefix) {
   for (auto& [name, peer] : peers_) {
-    const auto change = peer.in.wanted.find(prefix);
-    if (change != peer.in.wanted.end() && change->second.active && !peer.in.gone)
-      answer_in_effect(peer, change->second);
+    if (peer.in.gone || !is_granted(peer.in, prefix)) continue;
+    for (const auto& [wanted, change] : peer.in.wanted)
+      if (change.active && prefix.starts_with(wanted) &&
+          std::ranges::count(granted(peer, wanted), prefix) > 0 &&
+          is_in_effect_beyond(peer, change))
+        answer_in_effect(peer, change);
   }
 }
 

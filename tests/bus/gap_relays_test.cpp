@@ -49,8 +49,11 @@ class GapRelaysTest : public GapDetectorTest {
     auto tail = beat.initTails(1)[0];
     tail.setOrigin("a/executor");
     tail.setIncarnation(1);
+    tail.setSince(BusGap::unknown);
     auto prefixes = tail.initPrefixes(static_cast<unsigned>(under.size()));
     for (unsigned i = 0; i < under.size(); ++i) {
+      tail.setSince(std::min(tail.getSince(), under[i].since));
+      tail.setUnfollowed(std::max(tail.getUnfollowed(), under[i].since));
       prefixes[i].setPrefix(under[i].prefix);
       prefixes[i].setSequence(under[i].sequence);
       prefixes[i].setSince(under[i].since);
@@ -107,7 +110,7 @@ TEST_F(GapRelaysTest,
 
 TEST_F(GapRelaysTest, who_has_heard_nothing_of_it_owes_it_from_its_beginning_to_another_process) {
   detector_.doubt("hub");
-  detector_.cleared("hub", {});
+  detector_.cleared("hub", {}, now_);
   vms(3);
   detector_.tails("hub", told_of({{"vm.", 3, 3, 0}}), now_);
   EXPECT_EQ(told(), Told{"ask vm. 1-3"});
@@ -119,7 +122,7 @@ TEST_F(GapRelaysTest, nobody_is_asked_where_another_process_says_that_nothing_wa
   EXPECT_EQ(told(), Told{"1"});
   for (int i = 0; i < 5; ++i) migration();  // which is not subscribed
   detector_.doubt("hub");
-  detector_.cleared("hub", std::vector{stood(6, {{"vm.", 1, 6, 0}})});
+  detector_.cleared("hub", std::vector{stood(6, {{"vm.", 1, 6, 0}})}, now_);
   EXPECT_EQ(told(), Told{});
   relayed(vm());
   EXPECT_EQ(told(), Told{"7"});
@@ -133,7 +136,7 @@ TEST_F(GapRelaysTest, another_process_of_the_relay_may_have_missed_what_came_bef
   detector_.doubt("hub");
   detector_.in_effect("hub", "vm.", std::vector{tail(4, 4, 4)});
   EXPECT_EQ(told(), Told{});
-  detector_.cleared("hub", std::vector{tail(4, 4, 4)});
+  detector_.cleared("hub", std::vector{tail(4, 4, 4)}, now_);
   EXPECT_EQ(told(), Told{"ask vm. 2-4"});
   ASSERT_TRUE(detector_.repaired(asked_.id, missed, 4, now_).ok());
   EXPECT_EQ(told(), (Told{"2", "3", "4"}));
@@ -163,6 +166,260 @@ TEST_F(GapRelaysTest, of_a_neighbour_nobody_else_is_believed) {
   digest(9, 0, 9);
   wait(absl::Seconds(5));
   EXPECT_EQ(told(), Told{});
+}
+
+TEST_F(GapRelaysTest, who_was_granted_a_part_is_told_of_that_part) {
+  detector_.tails("hub", told_of({{"vm.dirty_rate.", 2, 0, 0}}), now_);
+  vms(2);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{"ask vm. 1-2"});
+}
+
+TEST_F(GapRelaysTest, and_owes_nothing_that_was_said_in_that_part_before_it_subscribed) {
+  detector_.subscribe("migration.");
+  const std::vector<OriginTail> stands{stood(2, {{"migration.progress.", 1, 0, 0}})};
+  detector_.in_effect("hub", "migration.", stands);
+  EXPECT_EQ(detector_.origins(), 1);
+  for (int i = 0; i < 3; ++i) migration();
+  relayed(migration());
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{"ask migration. 3-3"});
+}
+
+TEST_F(GapRelaysTest, of_a_part_alone_nobody_knows_since_when_the_rest_is_followed) {
+  detector_.unsubscribe("vm.");
+  detector_.subscribe("");
+  detector_.in_effect("hub", "", {});
+  vms(2);
+  detector_.tails("hub", told_of({{"migration.", 0, 2, 0}}), now_);
+  EXPECT_EQ(told(), Told{"ask  1-2"});
+}
+
+TEST_F(GapRelaysTest, of_several_parts_the_one_that_is_followed_for_longest_counts) {
+  vms(1);
+  detector_.tails(
+      "hub",
+      told_of({{"vm.created.", 9, 7, 7}, {"vm.dirty_rate.", 1, 0, 0}, {"vm.failed.", 0, 8, 8}}),
+      now_);
+  EXPECT_EQ(told(), Told{"ask vm. 1-9"}) << "at once: something came by before it was followed";
+}
+
+TEST_F(GapRelaysTest, of_a_narrower_subscription_what_is_told_of_a_wider_one_says_nothing) {
+  detector_.unsubscribe("vm.");
+  detector_.subscribe("vm.dirty_rate.");
+  detector_.in_effect("hub", "vm.dirty_rate.", std::vector{stood(3, {{"vm.", 3, 0, 0}})});
+  detector_.tails("hub", told_of({{"vm.", 3, 0, 0}}), now_);
+  EXPECT_EQ(detector_.origins(), 0);
+}
+
+TEST_F(GapRelaysTest, what_a_part_began_with_begins_earlier_when_all_of_it_did) {
+  detector_.unsubscribe("vm.");
+  detector_.subscribe("");
+  detector_.in_effect("hub", "", {});
+  vms(2);
+  detector_.tails("hub", told_of({{"migration.", 0, 2, 2}}), now_);
+  EXPECT_EQ(told(), Told{});
+  detector_.tails("hub", told_of({{"", 2, 0, 0}, {"migration.", 0, 2, 2}}), now_);
+  EXPECT_EQ(told(), Told{"ask  1-2"});
+}
+
+TEST_F(GapRelaysTest, and_is_a_gap_where_later_events_were_delivered_meanwhile) {
+  detector_.unsubscribe("vm.");
+  detector_.subscribe("");
+  detector_.in_effect("hub", "", {});
+  vms(2);
+  detector_.tails("hub", told_of({{"migration.", 0, 2, 2}}), now_);
+  relayed(migration());
+  detector_.tails("hub", told_of({{"", 3, 0, 0}}), now_);
+  EXPECT_EQ(told(), (Told{"3", "gap  1-2"}));
+}
+
+TEST_F(GapRelaysTest, what_came_by_is_asked_for_again_when_more_of_it_is_followed) {
+  detector_.subscribe("migration.");
+  detector_.in_effect("hub", "migration.", {});
+  detector_.doubt("hub");
+  detector_.cleared("hub", {}, now_);
+  const std::vector<Event> missed = vms(2);
+  detector_.tails("hub", told_of({{"migration.", 0, 2, 0}}), now_);
+  EXPECT_EQ(told(), Told{"ask migration. 1-2"});
+  ASSERT_TRUE(detector_.repaired(asked_.id, {}, 2, now_).ok());
+  detector_.tails("hub", told_of({{"vm.", 0, 2, 0}}), now_);
+  EXPECT_EQ(told(), Told{"ask migration. vm. 1-2"});
+  ASSERT_TRUE(detector_.repaired(asked_.id, missed, 2, now_).ok());
+  EXPECT_EQ(told(), (Told{"1", "2"}));
+}
+
+// What an older build's hub says: nothing of "", and nothing of where each prefix begins.
+TEST_F(GapRelaysTest, of_an_older_hub_who_subscribes_everything_is_told_too) {
+  detector_.unsubscribe("vm.");
+  detector_.subscribe("");
+  detector_.in_effect("hub", "", {});
+  vms(2);
+  digest(2, 0, 0);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{"ask  1-2"});
+}
+
+TEST_F(GapRelaysTest, of_an_older_hub_what_came_by_may_have_been_under_any_prefix) {
+  detector_.subscribe("migration.");
+  detector_.in_effect("hub", "migration.", {});
+  vms(3);
+  digest(3, 1, 2);
+  EXPECT_EQ(told(), Told{"ask migration. vm. 2-3"});
+}
+
+TEST_F(GapRelaysTest, of_an_older_hub_that_comes_back_all_is_owed_that_it_stands_at) {
+  detector_.doubt("hub");
+  detector_.cleared("hub", std::vector{tail(4, 2, 4)}, now_);
+  EXPECT_EQ(told(), Told{"ask vm. 1-4"});
+}
+
+TEST_F(GapRelaysTest, of_an_older_hub_all_begins_at_once) {
+  detector_.subscribe("migration.");
+  detector_.in_effect("hub", "migration.", std::vector{tail(3, 1, 2)});
+  vms(3);
+  relayed(vm());
+  EXPECT_EQ(told(), Told{});
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{"ask migration. vm. 2-3"});
+}
+
+TEST_F(GapRelaysTest, an_answer_forces_nothing_of_which_its_relay_said_no_word) {
+  detector_.subscribe("migration.");
+  detector_.in_effect("hub", "migration.", {});
+  detector_.tails("hub", told_of({{"vm.", 4, 0, 0}}), now_);
+  relayed(vm());
+  const Event lost = migration();
+  relayed(migration());
+  const Event missed = vm();
+  relayed(vm());
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-4"}));
+  wait(absl::Seconds(6));  // until it is answered
+  ASSERT_TRUE(detector_.repaired(asked_.id, {missed}, 4, now_).ok());
+  EXPECT_EQ(told(), Told{});
+  EXPECT_LE(detector_.wake_at(), now_);
+  wait(absl::ZeroDuration());
+  EXPECT_EQ(told(), Told{"ask migration. vm. 2-2"});
+  ASSERT_TRUE(detector_.repaired(asked_.id, {lost}, 2, now_).ok());
+  EXPECT_EQ(told(), (Told{"2", "3", "4", "5"}));
+}
+
+TEST_F(GapRelaysTest, of_a_log_that_is_lost_what_no_word_was_said_of_is_a_gap) {
+  vms(2);
+  relayed(vm());
+  streams_ = TestStreams("a");
+  streams_.incarnation = 2;
+  relayed(vm());
+  EXPECT_EQ(told(), (Told{"gap vm. 1-2", "3", "gap  4-?", "1"}));
+}
+
+TEST_F(GapRelaysTest, without_repair_it_is_a_gap_when_no_word_came) {
+  detector_ = GapDetector({.repair = false});
+  detector_.subscribe("vm.");
+  detector_.relays("hub");
+  detector_.in_effect("hub", "vm.", {});
+  vms(2);
+  relayed(vm());
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{}) << "the word may come";
+  wait(absl::Seconds(5));
+  EXPECT_EQ(told(), (Told{"gap vm. 1-2", "3"}));
+}
+
+TEST_F(GapRelaysTest, a_relay_that_was_forgotten_owes_what_was_said_while_it_was_gone) {
+  detector_.forget("hub");
+  vms(3);
+  EXPECT_TRUE(detector_.is_relay("hub"));
+  detector_.doubt("hub");
+  const std::vector<OriginTail> stands{stood(3, {{"vm.", 3, 3, 0}})};
+  detector_.in_effect("hub", "vm.", stands);
+  detector_.cleared("hub", stands, now_);
+  EXPECT_EQ(told(), Told{"ask vm. 1-3"});
+}
+
+TEST_F(GapRelaysTest, while_it_is_forgotten_another_may_speak_of_its_node) {
+  detector_.forget("hub");
+  detector_.relays("other");
+  detector_.in_effect("other", "vm.", {});
+  TestStreams hub("hub");
+  EXPECT_TRUE(detector_.arrived(hub.event(pool_, "executor", "web1"), now_, "other").ok());
+  EXPECT_EQ(told(), Told{"1"});
+}
+
+TEST_F(GapRelaysTest,
+       of_more_relays_than_there_is_room_for_a_new_one_may_be_one_that_was_forgotten) {
+  detector_.relays("new");
+  detector_.in_effect("new", "vm.", {});
+  const auto relay = [](int number) { return absl::StrCat("relay-", number); };
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_FALSE(detector_.relays(relay(i)) && i == 0);
+    detector_.in_effect(relay(i), "vm.", {});
+    detector_.forget(relay(i));
+  }
+  EXPECT_FALSE(detector_.is_relay(relay(0)));
+  EXPECT_TRUE(detector_.relays(relay(0))) << "it has to be doubted";
+  detector_.doubt(relay(0));
+  vms(3);
+  const std::vector<OriginTail> stands{stood(3, {{"vm.", 3, 3, 0}})};
+  detector_.in_effect(relay(0), "vm.", stands);
+  detector_.cleared(relay(0), stands, now_);
+  EXPECT_EQ(told(), Told{"ask vm. 1-3"});
+}
+
+TEST_F(GapRelaysTest, who_was_met_again_for_long_owes_as_others_do) {
+  detector_.doubt("hub");
+  detector_.cleared("hub", {}, now_);
+  wait(absl::Minutes(5));
+  vms(3);
+  detector_.tails("hub", told_of({{"vm.", 3, 3, 0}}), now_);
+  EXPECT_EQ(told(), Told{});
+}
+
+TEST_F(GapRelaysTest, what_was_forgotten_for_lack_of_room_goes_on_where_it_stood) {
+  detector_ = GapDetector({.origins_max = 1});
+  detector_.subscribe("vm.");
+  detector_.relays("hub");
+  detector_.in_effect("hub", "vm.", {});
+  detector_.tails("hub", told_of({{"vm.", 1, 0, 0}}), now_);
+  relayed(vm());
+  relayed(streams_.event(pool_, "other", "web1"));
+  EXPECT_EQ(told(), (Told{"1", "1"}));
+  vms(2);
+  detector_.tails("hub", told_of({{"vm.", 3, 0, 0}}), now_);
+  EXPECT_EQ(detector_.counts().forgotten, 2);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{"ask vm. 2-3"});
+}
+
+TEST_F(GapRelaysTest, and_of_others_that_begin_then_nothing_is_let_go) {
+  detector_ = GapDetector({.origins_max = 1});
+  detector_.subscribe("vm.");
+  detector_.relays("hub");
+  detector_.in_effect("hub", "vm.", {});
+  relayed(streams_.event(pool_, "first", "web1"));
+  relayed(streams_.event(pool_, "second", "web1"));
+  EXPECT_EQ(told(), (Told{"1", "1"}));
+  vms(2);
+  detector_.tails("hub", told_of({{"vm.", 2, 0, 0}}), now_);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), Told{"ask vm. 1-2"});
+}
+
+TEST_F(GapRelaysTest, where_nobody_knows_any_more_where_it_stood_that_is_a_gap) {
+  detector_ = GapDetector({.origins_max = 1});
+  detector_.subscribe("vm.");
+  detector_.relays("hub");
+  detector_.in_effect("hub", "vm.", {});
+  for (int i = 0; i < 65'540; ++i) {
+    relayed(streams_.event(pool_, absl::StrCat("actor-", i), "web1"));
+    ASSERT_EQ(told(), Told{"1"});
+  }
+  vms(2);
+  relayed(vm());
+  detector_.tails("hub", told_of({{"vm.", 3, 0, 0}}), now_);
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"gap vm. 1-2", "3"}));
 }
 
 class GapOnwardTest : public GapRelaysTest {
@@ -206,6 +463,64 @@ TEST_F(GapOnwardTest, of_who_was_there_before_it_heartbeats_tell_what_was_said) 
   beat(streams_.heartbeat(pool_));
   detector_.in_effect("a", "vm.", std::vector{OriginTail{"a/executor", 1, 5}});
   EXPECT_EQ(standing(), Told{"a/executor vm. 2 since 5 begun 0"});
+}
+
+TEST_F(GapOnwardTest, that_something_may_have_been_said_before_is_news) {
+  join("a", 5);
+  EXPECT_EQ(standing(), Told{"a/executor vm. 0 since 5 begun 0"});
+  EXPECT_EQ(detector_.news(), Told{"a/executor"});
+}
+
+TEST_F(GapOnwardTest, and_it_is_no_lost_log_to_whom_it_is_told) {
+  detector_.relays("hub");
+  detector_.in_effect("hub", "vm.", {});
+  detector_.tails("hub", told_of({{"vm.", 0, 5, 0}}), now_);
+  EXPECT_EQ(standing(), Told{"a/executor vm. 0 since 5 begun 0"});
+  EXPECT_EQ(detector_.news(), Told{"a/executor"});
+}
+
+TEST_F(GapOnwardTest, of_a_relay_that_is_doubted_nothing_is_told_before_all_is_known) {
+  detector_.subscribe("migration.");
+  detector_.relays("hub");
+  detector_.in_effect("hub", "vm.", {});
+  detector_.doubt("hub");
+  const std::vector<OriginTail> stands{stood(2, {{"migration.", 0, 2, 0}, {"vm.", 2, 2, 0}})};
+  detector_.in_effect("hub", "migration.", stands);
+  EXPECT_EQ(detector_.news(), Told{});
+  detector_.cleared("hub", stands, now_);
+  EXPECT_EQ(detector_.news(), Told{"a/executor"});
+  EXPECT_EQ(standing(), (Told{"a/executor migration. 0 since 2 begun 0"})) << "vm. is asked for";
+}
+
+TEST_F(GapOnwardTest, what_a_heartbeat_named_that_another_does_not_is_not_kept) {
+  const auto beat_under = [&](std::size_t from, std::size_t count) {
+    beat_ = pool_.draft("a");
+    auto beat = beat_->payload().initNodeHeartbeat();
+    auto tail = beat.initTails(1)[0];
+    tail.setOrigin("a/executor");
+    tail.setIncarnation(1);
+    tail.setSequence(9);
+    auto prefixes = tail.initPrefixes(static_cast<unsigned>(count));
+    for (unsigned i = 0; i < count; ++i) {
+      prefixes[i].setPrefix(absl::StrCat("vm.kind-", from + i, "."));
+      prefixes[i].setSequence(9);
+    }
+    detector_.tails("a", beat.asReader(), now_);
+  };
+  const auto subscribe = [&](const std::string& prefix) {
+    detector_.subscribe(prefix);
+    detector_.in_effect("a", prefix, std::vector{OriginTail{"a/executor", 1, 9}});
+  };
+  join("a", 9);
+  beat_under(0, 5000);
+  subscribe("vm.kind-17.");
+  EXPECT_THAT(standing(), testing::Contains("a/executor vm.kind-17. 9 since 9 begun 0"));
+  subscribe("vm.kind-4900.");
+  EXPECT_THAT(standing(), testing::Contains("a/executor vm.kind-4900. 0 since 9 begun 0"))
+      << "there was no room for it: nobody knows";
+  beat_under(4000, 10);
+  subscribe("vm.kind-18.");
+  EXPECT_THAT(standing(), testing::Not(testing::Contains(testing::HasSubstr("kind-18."))));
 }
 
 TEST_F(GapOnwardTest, who_comes_later_owes_nothing_of_before) {

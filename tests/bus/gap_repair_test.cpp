@@ -26,7 +26,7 @@ class RepairTest : public GapDetectorTest {
     detector_.in_effect("a", "vm.", {});
     arrive(events.front());
     detector_.doubt("a");
-    detector_.cleared("a", {{"a/executor", 1, tail}});
+    detector_.cleared("a", {{"a/executor", 1, tail}}, now_);
     EXPECT_EQ(told(), (Told{"1", "ask vm. 2-" + std::to_string(tail)}));
     detector_.doubt("a");
     arrive(events.back());
@@ -203,7 +203,7 @@ TEST_F(RepairTest, in_doubt_nothing_is_delivered_before_what_may_be_lost_of_anot
   wait(absl::Seconds(1));
   EXPECT_EQ(told(), (Told{"1"}))
       << "3 follows 1, but whether a migration's was between them is not known";
-  detector_.cleared("a", {{"a/executor", 1, 3}});
+  detector_.cleared("a", {{"a/executor", 1, 3}}, now_);
   EXPECT_EQ(told(), (Told{"ask migration. vm. 2-3"}));
   answer(events);
   EXPECT_EQ(told(), (Told{"2", "3"}));
@@ -218,7 +218,7 @@ TEST_F(RepairTest, a_doubt_that_was_none_lets_go_what_was_held) {
   arrive(events[2]);
   arrive(events[3]);
   EXPECT_EQ(told(), Told{});
-  detector_.cleared("a", {{"a/executor", 1, 4}});
+  detector_.cleared("a", {{"a/executor", 1, 4}}, now_);
   EXPECT_EQ(told(), (Told{"ask vm. 2-4"}));
   answer(events);
   EXPECT_EQ(told(), (Told{"3", "4"}));
@@ -232,7 +232,7 @@ TEST_F(RepairTest, in_doubt_goes_on_what_follows_without_a_hole_in_the_numbers) 
   arrive(events[1]);
   arrive(events[3]);
   EXPECT_EQ(told(), (Told{"1", "2"}));
-  detector_.cleared("a", {{"a/executor", 1, 4}});
+  detector_.cleared("a", {{"a/executor", 1, 4}}, now_);
   EXPECT_EQ(told(), (Told{"ask vm. 3-4"}));
   detector_.doubt("a");
   answer(events);
@@ -251,7 +251,7 @@ TEST_F(RepairTest, what_was_not_answered_in_doubt_is_asked_for_again) {
   ask_in_doubt(events, 3);
   detector_.unrepaired(asked_.id, "it was busy");
   EXPECT_EQ(told(), Told{});
-  detector_.cleared("a", {{"a/executor", 1, 5}});
+  detector_.cleared("a", {{"a/executor", 1, 5}}, now_);
   EXPECT_EQ(told(), (Told{"ask vm. 2-5"}));
   answer(events);
   EXPECT_EQ(told(), (Told{"2", "3", "5"}));
@@ -281,13 +281,13 @@ TEST_F(RepairTest, after_a_doubt_nothing_is_asked_for_that_is_older_than_its_sub
   const auto events = vms(8);
   detector_.in_effect("a", "vm.", {{"a/executor", 1, 5}});
   detector_.doubt("a");
-  detector_.cleared("a", {{"a/executor", 1, 5}});
+  detector_.cleared("a", {{"a/executor", 1, 5}}, now_);
   EXPECT_EQ(told(), Told{}) << "nothing of it has arrived, and nothing is missing";
   arrive(events[5]);
   EXPECT_EQ(told(), (Told{"6"}));
   detector_.in_effect("b", "vm.", {{"b/executor", 1, 5}});
   detector_.doubt("b");
-  detector_.cleared("b", {{"b/executor", 1, 7}});
+  detector_.cleared("b", {{"b/executor", 1, 7}}, now_);
   EXPECT_EQ(told(), (Told{"ask vm. 6-7"}));
 }
 
@@ -296,7 +296,7 @@ TEST_F(RepairTest, in_doubt_nobody_is_asked_twice_for_what_no_log_has) {
   ask_in_doubt(events, 3);
   answer({});
   EXPECT_EQ(told(), Told{}) << "2 was volatile";
-  detector_.cleared("a", {{"a/executor", 1, 5}});
+  detector_.cleared("a", {{"a/executor", 1, 5}}, now_);
   EXPECT_EQ(told(), (Told{"ask vm. 4-5"}));
   answer(events);
   EXPECT_EQ(told(), (Told{"gap vm. 2-2", "5"}));
@@ -313,7 +313,7 @@ TEST_F(RepairTest, an_answer_in_doubt_says_nothing_of_what_lies_behind_it) {
   EXPECT_EQ(told(), (Told{"1", "2", "3"}));
   arrive(events[4]);
   EXPECT_EQ(told(), Told{});
-  detector_.cleared("a", {{"a/executor", 1, 6}});
+  detector_.cleared("a", {{"a/executor", 1, 6}}, now_);
   EXPECT_EQ(told(), (Told{"ask vm. 4-6"}));
   answer(events);
   EXPECT_EQ(told(), (Told{"5", "6"}));
@@ -326,7 +326,7 @@ TEST_F(RepairTest, memory_in_doubt_is_bounded) {
   for (std::size_t i = 1; i < events.size(); ++i) arrive(events[i]);
   EXPECT_EQ(told(), Told{});
   EXPECT_LE(detector_.held(), 128);
-  detector_.cleared("a", {{"a/executor", 1, 900}});
+  detector_.cleared("a", {{"a/executor", 1, 900}}, now_);
   EXPECT_EQ(told(), (Told{"ask vm. 1-1000"})) << "what was let go is known to be there";
   answer(events);
   EXPECT_EQ(told().size(), 1000);

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "bus/history.h"
+#include "bus/zmq_wire.h"
 #include "tests/bus/security_fixture.h"
+#include "tests/bus/stranger.h"
 
 namespace supercloud {
 namespace {
@@ -22,11 +25,12 @@ class Far final : public Beyond {
     if (const auto range = decode_question(bytes); range.ok()) prefixes = range->prefixes;
     reply(std::string("from afar"));
   }
-  std::vector<OriginTail> standing(std::optional<std::string_view>) const override { return {}; }
+  std::vector<OriginTail> standing() const override { return stands; }
 
   std::set<std::string> wanted;
   std::vector<std::string> asked;
   std::vector<std::string> prefixes;
+  std::vector<OriginTail> stands;
 };
 
 class HubSecurityTest : public SecurityTest {
@@ -139,6 +143,52 @@ TEST_F(HubSecurityTest, what_a_key_has_signed_that_is_revoked_is_not_proven) {
   relay_logged(*hub, "far");
   ASSERT_TRUE(run_until([&] { return rejected(*a, "signed by no key that is enrolled as far"); }));
   EXPECT_EQ(a->events.size(), 1);
+}
+
+TEST_F(HubSecurityTest, who_is_granted_a_part_is_told_of_that_part) {
+  trust_.rights.grant("a", rights({">"}, {"vm.dirty_rate.>", "node.>", "bus.checkpoint.>"}, true));
+  auto hub = start_hub();
+  auto a = start(member("a", trust_), hub.get());
+  meet(*a, *hub);
+  subscribe(*a, "vm.");
+  EXPECT_TRUE(far_.wanted.contains("vm.dirty_rate."));
+  EXPECT_FALSE(far_.wanted.contains("vm."));
+  // What the hub says each second, when two events were lost behind it.
+  TestStreams& far = streams_.try_emplace("far", "far").first->second;
+  for (int i = 0; i < 2; ++i) far.event(*hub->pool, "executor", "web1");
+  Draft draft = hub->pool->draft("hub");
+  auto beat = draft.payload().initNodeHeartbeat();
+  beat.setNode("hub");
+  auto tail = beat.initTails(1)[0];
+  tail.setOrigin("far/executor");
+  tail.setIncarnation(1);
+  tail.setSequence(2);
+  auto prefix = tail.initPrefixes(1)[0];
+  prefix.setPrefix("vm.dirty_rate.");
+  prefix.setSequence(2);
+  ASSERT_TRUE(draft.set_topic().ok());
+  hub->bus->publish(*std::move(draft).seal(
+      {.origin = "hub/hub", .incarnation = 1, .sequence = 1, .time = HybridTime{1 << 12}}));
+  EXPECT_TRUE(run_until([&] { return !far_.asked.empty(); }));
+  EXPECT_EQ(far_.asked[0], "far/bus.proven");
+  EXPECT_EQ(far_.prefixes, std::vector<std::string>{"vm.dirty_rate."});
+}
+
+TEST_F(HubSecurityTest, a_member_of_an_older_build_is_told_where_all_stand_without_prefixes) {
+  far_.stands = {{"far/executor", 1, 9, 3, 5, {{"vm.", 5, 3, 0}}}};
+  auto hub = start_hub();
+  Stranger older(loop_, ZMQ_SUB, "a", "hub", bus(*hub).publish_endpoint());
+  const std::string topic = absl::StrCat("\xff", "ma/1/1rb/");
+  older.subscribe(topic);
+  ASSERT_TRUE(older.eventually([&] { return !older.behind(topic).empty(); }));
+  const auto marker = decode_marker(older.behind(topic));
+  ASSERT_TRUE(marker.ok()) << marker.status();
+  EXPECT_TRUE(marker->relays);
+  EXPECT_FALSE(marker->under);
+  ASSERT_EQ(marker->tails.size(), 1);
+  EXPECT_EQ(marker->tails[0].since, 3);
+  EXPECT_EQ(marker->tails[0].passed, 5);
+  EXPECT_TRUE(marker->tails[0].under.empty());
 }
 
 TEST_F(HubSecurityTest, of_a_neighbour_a_hub_is_not_believed) {

@@ -57,13 +57,22 @@ class Stranger {
     std::array<char, 4096> bytes;
     bool first = true;
     for (int got = 0; (got = zmq_recv(socket_, bytes.data(), bytes.size(), ZMQ_DONTWAIT)) >= 0;) {
-      if (first) heard_.emplace_back(bytes.data(), static_cast<std::size_t>(got));
+      const std::string frame(bytes.data(), std::min(static_cast<std::size_t>(got), bytes.size()));
+      if (first)
+        heard_.push_back(frame);
+      else
+        followed_[heard_.back()] = frame;
       int more = 0;
       std::size_t size = sizeof more;
       zmq_getsockopt(socket_, ZMQ_RCVMORE, &more, &size);
       first = more == 0;
     }
     return heard_;
+  }
+  // The frame behind the last that began a message so; empty: there is none.
+  std::string behind(const std::string& first) {
+    heard();
+    return followed_[first];
   }
   bool heard_of(const std::string& lead) {
     const auto& all = heard();
@@ -100,6 +109,7 @@ class Stranger {
   void* monitor_;
   EventLoop& loop_;
   std::vector<std::string> heard_;
+  std::map<std::string, std::string> followed_;
   std::map<int, int> events_;
 };
 

@@ -70,15 +70,20 @@ TEST(ZmqWire, a_hub_tells_of_each_tail_from_where_on_it_follows_it) {
 }
 
 TEST(ZmqWire, a_hub_tells_to_who_asks_under_which_prefixes_something_was_said) {
-  const OriginTail tail{"node-z/executor", 1, 9, 3, 5, {{"vm.", 5, 3, 0}, {"", 9, 3, 3}}};
+  const OriginTail tail{"node-z/executor", 1, 9, 3, 5, {{"", 9, 3, 3}, {"vm.", 5, 3, 0}}};
   const Marker marker{
       .publisher = "hub-a", .nonce = 7, .tails = {tail}, .relays = true, .under = true};
   const auto again = decode_marker(encode(marker));
   ASSERT_TRUE(again.ok()) << again.status();
   ASSERT_EQ(again->tails[0].under.size(), 2);
-  EXPECT_EQ(again->tails[0].under[0].prefix, "vm.");
-  EXPECT_EQ(again->tails[0].under[1].begun, 3);
+  EXPECT_EQ(again->tails[0].under[0].begun, 3);
+  EXPECT_EQ(again->tails[0].under[1].prefix, "vm.");
   EXPECT_EQ(encode(*again), encode(marker));
+  Marker turned = marker;
+  std::swap(turned.tails[0].under[0], turned.tails[0].under[1]);
+  const auto sorted = decode_marker(encode(turned));
+  ASSERT_TRUE(sorted.ok()) << sorted.status();
+  EXPECT_EQ(encode(*sorted), encode(marker));
   EXPECT_TRUE(asks_under("x/1/2prb/") && asks_relay("x/1/2prb/"));
   EXPECT_FALSE(asks_under("x/1/2rb/"));
 }
