@@ -22,7 +22,7 @@ using testing::ElementsAre;
 class HubProofsTest : public testing::Test {
  protected:
   std::unique_ptr<BusProcess> start(std::size_t cloud, const std::string& name) {
-    auto process = clouds_.start(cloud, name);
+    auto process = clouds_.start(cloud, name, TestStreams(name), {.keys_of = test_keys_of});
     process->keeps_log = true;
     return process;
   }
@@ -37,7 +37,7 @@ class HubProofsTest : public testing::Test {
   }
   void run_for(Duration span) { clouds_.scheduler.run_for(span); }
 
-  SimulatedClouds clouds_{2, 7, test_keys_of};
+  SimulatedClouds clouds_{2, 7, {.keys_of = test_keys_of}};
 };
 
 TEST_F(HubProofsTest, what_is_logged_passes_with_its_commit_and_nobody_asks_for_it) {
@@ -222,7 +222,7 @@ class LyingHubTest : public HubProofsTest, private Beyond {
     if (!range.ok()) return reply(range.status());
     serve_history(far_, to.node, to.actor, *range, std::move(reply), true);
   }
-  std::vector<OriginTail> standing(std::optional<std::string_view>) const override { return {}; }
+  std::vector<OriginTail> standing() const override { return {}; }
 };
 
 TEST_F(LyingHubTest, is_believed_while_it_tells_the_truth) {

@@ -3,6 +3,8 @@
 
 #include <map>
 #include <memory>
+#include <numeric>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,14 +16,24 @@
 #include "bus/simulated/simulated_bus.h"
 #include "core/virtual_scheduler.h"
 #include "tests/bus/bus_process.h"
+#include "tests/bus/older_hub_bus.h"
 
 namespace supercloud {
 
+inline std::vector<std::uint64_t> range(std::uint64_t from, std::uint64_t to) {
+  std::vector<std::uint64_t> numbers(to + 1 - from);
+  std::iota(numbers.begin(), numbers.end(), from);
+  return numbers;
+}
+
 class SimulatedClouds {
  public:
-  // Cloud i has hub "hub-i". `keys_of`: of all; none: there are no keys.
-  explicit SimulatedClouds(std::size_t clouds, std::uint64_t seed = 7, Proofs::KeysOf keys_of = {})
-      : wide(scheduler, Random(seed)), keys_of_(std::move(keys_of)) {
+  // Cloud i has hub "hub-i", with these options on both buses; those of `older` clouds are of an older build.
+  explicit SimulatedClouds(std::size_t clouds, std::uint64_t seed = 7,
+                           SimulatedBusOptions options = {}, std::set<std::size_t> older = {})
+      : wide(scheduler, Random(seed)), hub_options_(std::move(options)), older_(std::move(older)) {
+    hub_options_.gaps = hub_gap_options();
+    hub_options_.repair = RepairTimes();
     for (std::size_t cloud = 0; cloud < clouds; ++cloud) {
       networks.push_back(std::make_unique<SimulatedNetwork>(scheduler, Random(seed + 1 + cloud)));
       hubs_.emplace_back();
@@ -48,7 +60,6 @@ class SimulatedClouds {
     options.on_slow_subscriber = [p = process.get()](std::uint64_t events) {
       p->dropped += events;
     };
-    options.keys_of = keys_of_;
     process->bus = std::make_unique<SimulatedBus>(name, *networks.at(cloud), scheduler,
                                                   *process->pool, options);
     process->bus->start(*process, process->streams.past());
@@ -85,16 +96,22 @@ class SimulatedClouds {
   struct HubProcess {
     HubProcess(SimulatedClouds& clouds, std::size_t cloud)
         : bus(hub_name(cloud), *clouds.networks.at(cloud), clouds.scheduler, pool,
-              {.gaps = hub_gap_options(), .repair = RepairTimes(), .keys_of = clouds.keys_of_}),
-          wide_bus(
-              hub_name(cloud), clouds.wide, clouds.scheduler, pool,
-              {.gaps = hub_gap_options(), .repair = RepairTimes(), .keys_of = clouds.keys_of_}),
-          hub(clouds.scheduler, pool, bus, wide_bus, {.name = hub_name(cloud)}) {}
+              clouds.hub_options_),
+          wide_bus(hub_name(cloud), clouds.wide, clouds.scheduler, pool, clouds.hub_options_),
+          older_bus(bus, pool),
+          older_wide_bus(wide_bus, pool),
+          older(clouds.older_.contains(cloud)),
+          hub(clouds.scheduler, pool, older ? static_cast<RelayingBus&>(older_bus) : bus,
+              older ? static_cast<RelayingBus&>(older_wide_bus) : wide_bus,
+              {.name = hub_name(cloud)}) {}
     EventPool pool;
     SimulatedBus bus, wide_bus;
+    OlderHubBus older_bus, older_wide_bus;
+    const bool older;
     Hub hub;
   };
-  const Proofs::KeysOf keys_of_;
+  SimulatedBusOptions hub_options_;
+  std::set<std::size_t> older_;
   std::vector<std::unique_ptr<HubProcess>> hubs_;
 };
 
