@@ -102,9 +102,8 @@ bool may_have_proofs(const Rights& rights, std::string_view name);
 bool needs_proof(const Event& event);
 
 // Leaves of `events` those that a checkpoint lists which a key has signed that is enrolled under the name of their node, and checkpoints that are so
-// signed themselves. An error tells of what is
-// forged: a checkpoint, which proves nothing while the others still do, or an event that one of them lists with another content. That none lists an
-// event is no forgery: its checkpoint may be forgotten, or it is from before there were keys.
+// signed themselves. An error tells of what is forged: a checkpoint, which proves nothing while the others still do, or an event that one of them
+// lists with another content. That none lists an event is no forgery: its checkpoint may be forgotten, or it is from before there were keys.
 absl::Status keep_proven(const Proofs::KeysOf& keys_of, absl::Span<const Event> checkpoints,
                          std::vector<Event>& events);
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,

@@ -130,12 +130,17 @@ GapDetector::Origin& GapDetector::find_or_make(std::string_view name, std::uint6
 
 void GapDetector::begin_origin(std::string_view name, Origin& origin) {
   if (more_forgotten_) origin.stood = BusGap::unknown;
-  if (const auto known = forgotten_.find(name); known != forgotten_.end()) {
-    const bool same = known->second.incarnation == origin.incarnation;
-    origin.stood = origin.delivered = same ? known->second.stood : 0;
-    forgotten_.erase(known);
-  }
   const Publisher* publisher = publisher_of(name, origin);
+  if (const auto known = forgotten_.find(name); known != forgotten_.end()) {
+    const Forgotten was = known->second;
+    forgotten_order_.erase(was.stamp);
+    forgotten_.erase(known);
+    if (origin.incarnation < was.incarnation) origin.incarnation = was.incarnation;
+    const bool same = was.incarnation == origin.incarnation;
+    origin.stood = origin.delivered = same ? was.stood : 0;
+    if (!same && publisher != nullptr && !publisher->effective.empty())
+      report_log_lost(name, was.incarnation, was.stood);
+  }
   if (publisher == nullptr || publisher->relays || origin.stood == BusGap::unknown) return;
   for (const std::size_t slot : publisher->effective) {
     Chain& chain = chain_of(origin, slot);
@@ -164,10 +169,14 @@ void GapDetector::note_forgotten(std::string_view name, const Origin& origin) {
   for (const Chain& chain : origin.chains) forgotten.stood = std::max(forgotten.stood, chain.seen);
   if (forgotten.stood == 0) return;  // of it there was nothing
   if (forgotten_.size() >= forgotten_max) {
-    forgotten_.erase(forgotten_.begin());
+    const auto oldest = forgotten_order_.begin();
+    forgotten_.erase(oldest->second);
+    forgotten_order_.erase(oldest);
     more_forgotten_ = true;
   }
-  forgotten_.insert_or_assign(std::string(name), forgotten);
+  forgotten.stamp = ++stamps_;
+  forgotten_order_.emplace(forgotten.stamp, name);
+  forgotten_.emplace(std::string(name), forgotten);
 }
 
 void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
@@ -200,10 +209,14 @@ void GapDetector::lose_rest(std::string_view name, Origin& origin) {
   for (const Chain& chain : origin.chains) {
     if (chain.tracked) after = std::min(after, chain.seen);
   }
-  if (after == BusGap::unknown) return;
+  if (after != BusGap::unknown) report_log_lost(name, origin.incarnation, after);
+}
+
+void GapDetector::report_log_lost(std::string_view name, std::uint64_t incarnation,
+                                  std::uint64_t after) {
   // One for all its subscriptions: nobody can tell any more which of them missed what.
   outputs_.push(BusGap{.origin = std::string(name),
-                       .incarnation = origin.incarnation,
+                       .incarnation = incarnation,
                        .prefix = "",
                        .after = after,
                        .up_to = BusGap::unknown,
@@ -376,6 +389,8 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event,
         repairs_.erase(std::exchange(origin.repair, 0));
         origin.asked_through = 0;
         chain.since = chain.begun = event.previous(matches.match[i].tokens);
+        if (origin.stood == BusGap::unknown && !publisher->relays && chain.since > 0)
+          report(event.origin(), origin, matches.match[i].slot, 0, chain.since, gap_let_go);
       }
     }
     chain.seen = std::max(chain.seen, sequence);

@@ -179,6 +179,8 @@ class GapDetector {
   static constexpr Duration relay_word_max = absl::Seconds(5);
   static constexpr std::size_t told_max = 4096;         // prefixes of one origin
   static constexpr std::size_t forgotten_max = 65'536;  // origins
+  static constexpr std::size_t refused_max =
+      4096;  // of one origin: beyond, the oldest gaps name another reason
   static constexpr std::size_t relays_gone_max = 256;
 
   struct Chain {           // one origin under one subscription
@@ -303,6 +305,7 @@ class GapDetector {
   void begin_incarnation(std::string_view name, Origin& origin, std::uint64_t incarnation);
   // The log of its incarnation is lost.
   void lose_rest(std::string_view name, Origin& origin);
+  void report_log_lost(std::string_view name, std::uint64_t incarnation, std::uint64_t after);
   bool doubtful(std::string_view name, const Origin& origin) const;
   // Whether something may be lost before it.
   bool unsure(std::string_view name, const Origin& origin, std::uint64_t sequence) const;
@@ -366,10 +369,12 @@ class GapDetector {
   struct Forgotten {
     std::uint64_t incarnation = 0;
     std::uint64_t stood = 0;
+    std::uint64_t stamp = 0;  // key in forgotten_order_
   };
   std::map<std::string, Forgotten, std::less<>> forgotten_;  // origins, for lack of room
-  bool more_forgotten_ = false;                              // than there is room for
-  bool relays_forgotten_ = false;                            // one that was gone, for lack of room
+  std::map<std::uint64_t, std::string> forgotten_order_;
+  bool more_forgotten_ = false;    // than there is room for
+  bool relays_forgotten_ = false;  // one that was gone, for lack of room
   // origins with something held or expected
   std::set<std::string, std::less<>> waiting_;
   std::map<std::uint64_t, Repair> repairs_;  // under way, by id

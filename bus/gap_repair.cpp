@@ -27,7 +27,15 @@ void GapDetector::tails(std::string_view node, schema::Heartbeat::Reader heartbe
       begin_incarnation(name, origin, tail.getIncarnation());
     const auto expect_under = [&](std::string_view prefix, std::uint64_t sequence) {
       const auto slot = slots_.find(prefix);
-      if (slot != slots_.end()) expect(chain_of(origin, slot->second), sequence, now);
+      if (slot == slots_.end()) return;
+      Chain& chain = chain_of(origin, slot->second);
+      if (origin.stood == BusGap::unknown && relay.empty() && !chain.tracked && sequence > 0 &&
+          publisher != publishers_.end() && publisher->second.effective.contains(slot->second)) {
+        report(name, origin, slot->second, 0, sequence, gap_let_go);
+        chain.tracked = true;
+        chain.seen = chain.since = chain.begun = sequence;
+      }
+      expect(chain, sequence, now);
     };
     expect_under("", tail.getSequence());
     for (const auto prefix : tail.getPrefixes())
@@ -213,6 +221,7 @@ absl::Status GapDetector::repaired(std::uint64_t id, std::vector<Event> events,
   // What is older has been told.
   origin->refused.erase(origin->refused.begin(), origin->refused.upper_bound(origin->delivered));
   origin->refused.insert(refused.begin(), refused.end());
+  while (origin->refused.size() > refused_max) origin->refused.erase(origin->refused.begin());
   for (Event& event : events) {
     // The log has nothing between it and the one before.
     settle(repair.origin, *origin, event.sequence() - 1, why);

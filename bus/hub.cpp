@@ -88,8 +88,9 @@ class Hub::Side final : public BusReceiver, public Beyond {
     other_->bus_.request(std::move(to), std::move(bytes), std::move(reply));
   }
   std::vector<OriginTail> standing() const override {
-    std::vector<OriginTail> tails = other_->bus_.followed().standing();
-    std::erase_if(tails, [this](OriginTail& tail) { return !keep_wanted(tail); });
+    std::vector<OriginTail> tails;
+    for (OriginTail& tail : other_->bus_.followed().standing())
+      if (keep_wanted(tail)) tails.push_back(std::move(tail));
     return tails;
   }
 

@@ -13,8 +13,10 @@ void AwaitingProof::take(Event event) {
   const auto origin =
       found != origins_.end() ? found : origins_.try_emplace(std::string(event.origin())).first;
   if (origin->second.events.empty()) origin->second.since = scheduler_.clock().now();
+  ++waiting_;
+  bytes_ += event.bytes().size();
   origin->second.events.push_back(std::move(event));
-  if (++waiting_ > events_max) {
+  if (waiting_ > events_max || bytes_ > bytes_max) {
     let_all_pass(std::ranges::min_element(
         origins_, {}, [](const auto& waiting) { return waiting.second.since; }));
   }
@@ -42,7 +44,10 @@ bool AwaitingProof::passes(const Event& event) {
 void AwaitingProof::release(Origins::iterator origin) {
   std::deque<Event>& events = origin->second.events;
   const std::size_t before = events.size();
-  while (!events.empty() && passes(events.front())) events.pop_front();
+  while (!events.empty() && passes(events.front())) {
+    bytes_ -= events.front().bytes().size();
+    events.pop_front();
+  }
   waiting_ -= before - events.size();
   if (events.empty()) {
     origins_.erase(origin);
@@ -54,8 +59,10 @@ void AwaitingProof::release(Origins::iterator origin) {
 void AwaitingProof::let_all_pass(Origins::iterator origin) {
   const auto waiting = origins_.extract(origin);
   waiting_ -= waiting.mapped().events.size();
-  for (const Event& event : waiting.mapped().events)
+  for (const Event& event : waiting.mapped().events) {
+    bytes_ -= event.bytes().size();
     if (!passes(event)) pass_(event, nullptr);
+  }
 }
 
 void AwaitingProof::arm() {
@@ -79,9 +86,13 @@ bool SentProofs::add(const Event& checkpoint, std::string_view prefix) {
     if (last_.size() >= nodes_max) last_.clear();  // some are sent twice
     found = last_.try_emplace(std::string(checkpoint.origin())).first;
   }
-  Last& last = found->second;
-  if (last.checkpoint != checkpoint.id()) last = {checkpoint.id(), {}};
-  return last.prefixes.emplace(prefix).second;
+  std::deque<Sent>& last = found->second;
+  auto sent = std::ranges::find(last, checkpoint.id(), &Sent::checkpoint);
+  if (sent == last.end()) {
+    if (last.size() >= remembered_max) last.pop_front();
+    sent = last.insert(last.end(), {checkpoint.id(), {}});
+  }
+  return sent->prefixes.emplace(prefix).second;
 }
 
 }  // namespace supercloud

@@ -22,7 +22,9 @@ class AwaitingProof {
  public:
   // Checkpoints follow what they list at once, or at the next group commit. What has none by then passes without: who is behind asks for it.
   static constexpr Duration wait_max = absl::Seconds(1);
-  static constexpr std::size_t events_max = 16'384;  // that wait; beyond, the oldest origin's pass
+  // That wait; beyond, those of the origin pass that has waited longest.
+  static constexpr std::size_t events_max = 16'384;
+  static constexpr std::size_t bytes_max = 64 << 20;
 
   // `proofs`: what is known where events come from; null: nothing waits.
   using Pass = std::function<void(const Event& event, const Event* checkpoint)>;
@@ -52,23 +54,24 @@ class AwaitingProof {
   const Proofs* const proofs_;
   const Pass pass_;
   Origins origins_;
-  std::size_t waiting_ = 0;
+  std::size_t waiting_ = 0;  // events
+  std::size_t bytes_ = 0;    // of them
   TimerId timer_ = 0;
 };
 
-// Which checkpoints were sent ahead under which prefixes: once is enough.
+// Which checkpoints were sent ahead under which prefixes: once is enough. Of each log it remembers the last few.
 class SentProofs {
  public:
   // Whether it is still to be sent.
   bool add(const Event& checkpoint, std::string_view prefix);
 
  private:
-  struct Last {
+  struct Sent {
     EventId checkpoint;
     std::set<std::string, std::less<>> prefixes;
   };
-  static constexpr std::size_t nodes_max = 4096;
-  std::map<std::string, Last, std::less<>> last_;  // by origin of the checkpoint
+  static constexpr std::size_t nodes_max = 4096, remembered_max = 8;
+  std::map<std::string, std::deque<Sent>, std::less<>> last_;  // by origin of the checkpoint
 };
 
 }  // namespace supercloud

@@ -186,8 +186,10 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   source.marker.clear();
   // Of one that is believed again it is not known what it had let pass before that.
   const bool new_relay = marker->relays && hears_relays_ && believe_relay(source.member.name);
-  const bool again = std::exchange(source.doubt_again, false) || new_relay;
-  if (new_relay && secured() && !source.proves) begin_proofs(source);
+  // And not known to be proven, of one whose proofs were not subscribed.
+  const bool unproven = secured() && !source.proves && subscriber_.is_relay(source.member.name);
+  if (unproven) begin_proofs(source);
+  const bool again = std::exchange(source.doubt_again, false) || new_relay || unproven;
   for (const auto& [prefix, version] : std::exchange(source.requested, {})) {
     subscriber_.in_effect(source.member.name, prefix, version, marker->tails);
   }

@@ -169,7 +169,7 @@ TEST_F(HubSecurityTest, who_is_granted_a_part_is_told_of_that_part) {
   ASSERT_TRUE(draft.set_topic().ok());
   hub->bus->publish(*std::move(draft).seal(
       {.origin = "hub/hub", .incarnation = 1, .sequence = 1, .time = HybridTime{1 << 12}}));
-  EXPECT_TRUE(run_until([&] { return !far_.asked.empty(); }));
+  ASSERT_TRUE(run_until([&] { return !far_.asked.empty(); }));
   EXPECT_EQ(far_.asked[0], "far/bus.proven");
   EXPECT_EQ(far_.prefixes, std::vector<std::string>{"vm.dirty_rate."});
 }
