@@ -4,12 +4,13 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench bench-peers lint format verify fuzz clean
+.PHONY: help setup build guests demo test bench bench-peers lint format verify fuzz clean
 
 help:
 	@echo "make demo     build, then watch virtual machines move between clouds for a minute"
 	@echo "make test     all tests: release build, then under ASan+UBSan, then under TSan"
 	@echo "make build    release build in build/, the program at build/cli/supercloud"
+	@echo "make guests   unpack QEMU below build/, where the machine has none: the demo's guests are real then"
 	@echo "make bench    run the benchmarks, as a table and as JSON"
 	@echo "make bench-peers   the bus beside NATS, Redis and Mosquitto on this machine"
 	@echo "make verify   model-check the hand-over with Spin (CI=1: what fits into five minutes)"
@@ -47,6 +48,8 @@ build/build.ninja: | build/.installed-build
 build: build/build.ninja
 	@echo "build: release build in build/"
 	@ninja -C build -j $(JOBS)
+
+guests: build build/guest/initramfs.cpio.gz
 
 demo: build
 	@build/cli/supercloud demo

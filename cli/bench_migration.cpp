@@ -5,26 +5,22 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "cli/bench/migration/leftovers.h"
 #include "cli/bench/migration/migration_bench.h"
 #include "cli/bench/told.h"
-#include "cli/doctor/probes.h"
+#include "cli/guests/leftovers.h"
+#include "cli/guests/qemu_program.h"
 #include "cli/interrupt.h"
-#include "cli/measure/guest/guest_bytes.h"
 #include "cli/measure/temporary_folder.h"
 #include "cli/program.h"
 #include "cli/qemu_config.h"
 #include "cli/run_directory.h"
 #include "cli/vm_file.h"
-#include "hypercall/qemu/kvm_probe.h"
-#include "hypercall/qemu/version.h"
 
 namespace supercloud {
 namespace {
@@ -44,27 +40,6 @@ struct MigrationBenchArguments {
   bool quick = false;
 };
 
-// Found, and of a version that moves guests whole, as a node asks for.
-absl::StatusOr<std::string> find_qemu(const std::string& name, QemuVersion& version) {
-  std::string program = name;
-  if (name.find('/') == std::string::npos) program = find_program(name);
-  if (program.empty())
-    return absl::NotFoundError(
-        absl::StrCat("there is no ", name,
-                     " where programs are looked for; install it (Debian 12: qemu-system-x86 of "
-                     "bookworm-backports), or name its path with --qemu; `supercloud doctor` tells "
-                     "what else is missing"));
-  program = std::filesystem::absolute(program).string();
-  const auto said = parse_qemu_version(first_line_of(program, "--version"));
-  if (!said.ok())
-    return absl::FailedPreconditionError(absl::StrCat(
-        "--qemu ", program, " does not say which QEMU it is: ", said.status().message(),
-        "; name one that does"));
-  version = *said;
-  if (const absl::Status good = check_qemu_version(version, program); !good.ok()) return good;
-  return program;
-}
-
 std::vector<MigrationLoad> loads_of(const MigrationBenchArguments& arguments,
                                     std::uint64_t memory) {
   if (!arguments.kernel.empty())
@@ -82,15 +57,6 @@ std::vector<MigrationLoad> loads_of(const MigrationBenchArguments& arguments,
       .beats = true};
   if (arguments.quick) return {dirtying};
   return {idle, dirtying};
-}
-
-absl::Status write_kernel(const std::filesystem::path& path) {
-  std::ofstream file(path, std::ios::binary);
-  file << tiny_guest_kernel();
-  file.close();
-  return file ? absl::OkStatus()
-              : absl::UnavailableError(
-                    absl::StrCat("writing ", path.string(), ": ", std::strerror(errno)));
 }
 
 absl::Status check_readable(const char* option, std::string& path) {
@@ -117,12 +83,11 @@ int bench_migration(MigrationBenchArguments arguments, const Program& program) {
                                      " is no memory of a guest: write an even number of MiB, 16MiB "
                                      "or more")),
                     exit_usage);
-  QemuVersion version;
-  const auto qemu = find_qemu(arguments.qemu, version);
+  const auto qemu = find_qemu(arguments.qemu);
   if (!qemu.ok()) return complain(qemu.status(), exit_failed);
-  options.qemu = *qemu;
+  options.qemu = qemu->program;
   options.keeper = arguments.keeper;
-  options.accelerator = probe_kvm_guest().ok() ? QemuAccelerator::kvm : QemuAccelerator::tcg;
+  options.accelerator = qemu->accelerator;
 
   // Logs are where those of clusters are; the paths of sockets have to be short.
   const TemporaryFolder logs(state_root());
@@ -139,7 +104,7 @@ int bench_migration(MigrationBenchArguments arguments, const Program& program) {
   options.kernel = arguments.kernel;
   if (arguments.kernel.empty()) {
     options.kernel = (sockets.path() / "guest").string();
-    if (const absl::Status written = write_kernel(options.kernel); !written.ok())
+    if (const absl::Status written = write_tiny_guest(options.kernel); !written.ok())
       return complain(written, exit_failed);
   }
   options.initrd = arguments.initrd;
@@ -157,8 +122,8 @@ int bench_migration(MigrationBenchArguments arguments, const Program& program) {
     progress.show(absl::Now(), what, done);
   };
   result.started = absl::FormatTime(absl::RFC3339_sec, start, absl::UTCTimeZone());
-  result.qemu = version.to_string();
-  result.accelerator = options.accelerator == QemuAccelerator::kvm ? "kvm" : "tcg";
+  result.qemu = qemu->version.to_string();
+  result.accelerator = qemu->accelerator_name();
   result.memory_bytes = *memory;
   result.pairs = arguments.pairs;
   const absl::Status status = run_migration_bench(options, result);

@@ -64,8 +64,10 @@ DemoCluster::DemoCluster(DemoPlan plan, files::path directory, files::path socke
       processes_(directory_) {}
 
 DemoCluster::~DemoCluster() {
+  if (guests_ != nullptr) guests_->stop_listening();
   client_.reset();
   stop();
+  guests_.reset();
   std::error_code error;
   files::remove_all(sockets_, error);
 }
@@ -81,6 +83,11 @@ absl::StatusOr<std::unique_ptr<DemoCluster>> DemoCluster::start(
   timed.market.clock.start = now + market_opens_after;
   std::unique_ptr<DemoCluster> cluster(
       new DemoCluster(std::move(timed), directory, *sockets, std::move(line)));
+  if (plan.qemu) {
+    auto guests = DemoGuests::open(*plan.qemu, *sockets);
+    if (!guests.ok()) return guests.status();
+    cluster->guests_ = *std::move(guests);
+  }
   const absl::Status made = change_cluster_file(directory, [&](ClusterFile& file) {
     file.name = directory.filename().string();
     file.created = absl::FormatTime(absl::RFC3339_full, now, absl::UTCTimeZone());
@@ -131,6 +138,8 @@ absl::Status DemoCluster::start_site() {
     }
     ::poll(nullptr, 0, start_look_ms);
   }
+  if (guests_ != nullptr)
+    if (const absl::Status heard = guests_->listen(client_->loop()); !heard.ok()) return heard;
   client_->on_gap([this](const BusGap& gap) { gaps_.push_back(gap); });
   const absl::Status listening =
       client_->subscribe(Pattern::of(">"), [this](const Event& event) { heard_or_read(event); });
@@ -160,6 +169,7 @@ absl::Status DemoCluster::start_node(schema::InstanceLaunched::Reader launched) 
   host.cpus = 2;
   host.memory_bytes = 15 * gib;
   host.bytes_per_second = 6 * gib;
+  if (guests_ != nullptr) guests_->write(host, node);
   config.host = host;
   return processes_.start(node, to_toml(config));
 }
@@ -218,6 +228,7 @@ void DemoCluster::fill_gaps() {
 }
 
 void DemoCluster::heard(const Event& event) {
+  if (guests_ != nullptr) guests_->heard(event);
   const std::string line = story_.apply(event);
   if (!line.empty()) line_(story_.lines().back());
   switch (event.type()) {
@@ -233,8 +244,10 @@ void DemoCluster::heard(const Event& event) {
       // The cloud does not wait: the machine is gone at any instruction, with its disk.
       if (const auto node = node_of_instance_.find(
               std::string(text(event.payload().getInstanceRevoked().getInstance())));
-          node != node_of_instance_.end())
+          node != node_of_instance_.end()) {
         processes_.kill(node->second);
+        if (guests_ != nullptr) guests_->taken(node->second);
+      }
       return;
     case schema::Payload::INSTANCE_RETURNED:
       if (const auto node = node_of_instance_.find(
@@ -264,6 +277,8 @@ void DemoCluster::look() {
                      ": whoever has its VMs' disks takes them over"));
   }
   fill_gaps();
+  if (guests_ != nullptr)
+    for (const std::string& told : guests_->look()) say(told);
   if (until_market() > absl::ZeroDuration()) return;
   create_vms();
   ask_the_impossible();
@@ -293,6 +308,7 @@ void DemoCluster::create_vms() {
       spec.setDiskLoss(schema::DiskLoss::SYNC);
       spec.setReplicas(1);
       spec.setRunning(true);
+      if (guests_ != nullptr) DemoGuests::write(spec);
       if (!vm.requires_trust.empty()) {
         auto label = spec.initRequires(1)[0];
         label.setName("trust");
@@ -339,6 +355,9 @@ void DemoCluster::ask_the_impossible() {
                 });
 }
 
-void DemoCluster::stop() { processes_.stop_all(); }
+void DemoCluster::stop() {
+  processes_.stop_all();
+  if (guests_ != nullptr) guests_->end();
+}
 
 }  // namespace supercloud

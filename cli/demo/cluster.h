@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cli/cluster_target.h"
+#include "cli/demo/guests.h"
 #include "cli/demo/plan.h"
 #include "cli/demo/processes.h"
 #include "cli/demo/story.h"
@@ -36,6 +37,8 @@ class DemoCluster {
   void stop();
 
   const DemoStory& story() const { return story_; }
+  // Null: they are simulated.
+  const DemoGuests* guests() const { return guests_.get(); }
   const MarketClock& market() const { return plan_.market.clock; }
   absl::Time market_now() const { return plan_.market.clock.at(absl::Now()); }
   // Cluster time until the market opens; zero when it has.
@@ -67,6 +70,7 @@ class DemoCluster {
   const std::filesystem::path directory_, sockets_;
   std::function<void(const DemoStory::Line&)> line_;
   DemoStory story_;
+  std::unique_ptr<DemoGuests> guests_;
   NodeProcesses processes_;
   std::unique_ptr<ClusterClient> client_;
   std::map<std::string, std::string> node_of_instance_;

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/guests/qemu_program.h"
 #include "cli/node_config.h"
 
 namespace supercloud {
@@ -40,6 +42,7 @@ struct DemoPlan {
   std::vector<DemoVm> vms;
   std::map<std::string, std::string> policies;  // files by name, for every node
   std::vector<std::string> notes;               // said as it begins
+  std::optional<FoundQemu> qemu;                // of its guests; empty: they are simulated
   // A user asks for something that preflight refuses: this VM to a place that does not carry what it requires. Empty: there is none.
   std::string refused_vm;
   Duration refused_after = absl::Seconds(12);

@@ -103,6 +103,7 @@ std::string bar(std::uint32_t percent) {
 
 std::string draw(const DemoStory& story, const ViewFrame& frame) {
   std::string screen;
+  const bool real = !frame.guests.empty();
   const auto line = [&] { return Line(frame.columns); };
   const auto add = [&](const Line& made) { screen += made.done(); };
   const auto section = [&](std::string_view title) {
@@ -129,9 +130,12 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
                                  absl::FormatDuration(absl::Seconds(frame.speed)))));
   }
   add(line().put(absl::StrCat("real: ", frame.processes,
-                              " node processes, ZeroMQ bus, logs and leases on RocksDB"),
+                              " node processes, ZeroMQ bus, logs and leases on RocksDB",
+                              real ? ", guests of " : "", frame.guests),
                  dim));
-  add(line().put(absl::StrCat("simulated: cloud, machines, guests; prices: ", frame.prices), dim));
+  add(line().put(absl::StrCat("simulated: cloud, ", real ? "machines" : "machines, guests",
+                              "; prices: ", frame.prices),
+                 dim));
 
   Money on_demand;
   const DemoStory::Place* cheapest = nullptr;
@@ -165,7 +169,8 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
     add(made);
   }
 
-  section("VM     POLICY    NEEDS       AT            MOVES  WHY IT IS THERE");
+  section(absl::StrCat("VM     POLICY    NEEDS       AT            MOVES  ",
+                       real ? "COUNTS     " : "", "WHY IT IS THERE"));
   const auto moves = story.moves_under_way();
   for (const DemoStory::Vm& vm : story.vms()) {
     const bool moving = std::any_of(moves.begin(), moves.end(), [&](const DemoStory::Move& move) {
@@ -181,7 +186,10 @@ std::string draw(const DemoStory& story, const ViewFrame& frame) {
              : moving ? yellow
                       : nullptr,
              14);
-    made.put(absl::StrCat(vm.moves), nullptr, 7).put(vm.reason, dim);
+    made.put(absl::StrCat(vm.moves), nullptr, 7);
+    if (const auto count = frame.counts.find(vm.name); count != frame.counts.end())
+      made.put(count->second, count->second == counts_broken ? red : green, 11);
+    made.put(vm.reason, dim);
     add(made);
   }
 

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "actors/network/simulated/fabric.h"
 #include "cli/doctor/probes.h"
+#include "cli/guests/qemu_program.h"
 #include "cli/machine/kept_states.h"
 #include "cli/machine/node_machine.h"
 #include "cli/replace_file.h"
@@ -49,17 +50,6 @@ std::string word_of(const std::filesystem::path& path) {
 
 // Of this boot of the machine, as the kernel names it.
 std::string boot_id() { return word_of("/proc/sys/kernel/random/boot_id"); }
-
-// As it is installed, and as it is built.
-std::string usual_keeper() {
-  std::error_code error;
-  const auto here = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  const auto built = here.parent_path() / "hypercall" / "keeper" / "supercloud-keeper";
-  const auto beside = here / "supercloud-keeper";
-  return std::filesystem::exists(beside, error) || !std::filesystem::exists(built, error)
-             ? beside.string()
-             : built.string();
-}
 
 absl::StatusOr<std::string> program_of(const QemuConfig& config) {
   if (config.program.find('/') != std::string::npos) return config.program;

@@ -1,12 +1,12 @@
 // What a measurement reads of a QEMU's monitor, and what it takes from that.
-#include "cli/bench/migration/qmp_script.h"
+#include "cli/guests/qmp_script.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "cli/bench/migration/guest_watch.h"
+#include "cli/guests/guest_watch.h"
 
 namespace supercloud {
 namespace {

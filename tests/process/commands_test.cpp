@@ -49,7 +49,7 @@ class CommandsTest : public ProgramTest {
 };
 
 TEST_F(CommandsTest, AllAnswerWhileTheDemoRunsAndTheLogsAnswerAfterIt) {
-  const pid_t demo = start({"demo", "--json"}, "demo.out", "demo.err");
+  const pid_t demo = start({"demo", "--simulated", "--json"}, "demo.out", "demo.err");
   const auto all_run = [&] {
     const std::string list = run({"vm", "list", "--json"}).out;
     for (const char* vm : {"web1", "web2", "db1", "log1"})

@@ -12,10 +12,10 @@ namespace supercloud {
 namespace {
 
 TEST_F(ProgramTest, ADemoWithoutATerminalMovesVmsEndsByItselfAndLeavesNothingButItsRunDirectory) {
-  const pid_t demo = start({"demo", "--duration", "20"}, "out");
+  const pid_t demo = start({"demo", "--simulated", "--duration", "20"}, "out");
   EXPECT_EQ(ended(demo, absl::Seconds(120)), 0) << output("out");
   EXPECT_TRUE(says("out", " moved from ")) << output("out");
-  EXPECT_TRUE(says("out", "simulated")) << output("out");
+  EXPECT_TRUE(says("out", "guests are simulated: --simulated asks for it")) << output("out");
   EXPECT_TRUE(nothing_is_left());
   // What it ends with works, as it stands there.
   const std::string said = output("out");
@@ -34,6 +34,27 @@ TEST_F(ProgramTest, ADemoWithoutATerminalMovesVmsEndsByItselfAndLeavesNothingBut
     EXPECT_FALSE(answer.out.empty()) << command;
   }
   EXPECT_TRUE(files::exists(folder_ / "supercloud" / "latest" / "site" / "log"));
+}
+
+TEST_F(ProgramTest, ADemoThatFindsNothingForRealGuestsSimulatesThemAndSaysWhy) {
+  const std::string alone = (folder_ / "supercloud-alone").string();
+  files::copy_file(::getenv("SUPERCLOUD_PROGRAM"), alone);
+  const pid_t demo = with(alone, [&] { return start({"demo", "--duration", "1"}, "out"); });
+  EXPECT_EQ(ended(demo, absl::Seconds(60)), 0) << output("out");
+  EXPECT_TRUE(says("out", "guests are simulated: there is no ")) << output("out");
+  EXPECT_TRUE(says("out",
+                   "supercloud-keeper, which stands beside each real guest; build or "
+                   "install it"))
+      << output("out");
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(ProgramTest, AQemuThatIsAskedForAndNotThereEndsADemoBeforeItBegins) {
+  const Said said = run({"demo", "--qemu", "qemu-of-nobody"});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_NE(said.err.find("there is no qemu-of-nobody"), std::string::npos) << said.err;
+  EXPECT_EQ(run({"demo", "--qemu", "qemu-of-nobody", "--simulated"}).code, 2);
+  EXPECT_FALSE(files::exists(folder_ / "supercloud"));
 }
 
 TEST_F(ProgramTest, AWordThatIsNoCommandGetsTheNamesOfThoseThatAre) {
@@ -85,7 +106,7 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamplesThatAShellTakes) {
 }
 
 TEST_F(ProgramTest, CtrlCEndsADemoAndLeavesNothingBehind) {
-  const pid_t demo = start({"demo"}, "out");
+  const pid_t demo = start({"demo", "--simulated"}, "out");
   ASSERT_TRUE(eventually([&] { return says("out", " started at "); }, absl::Seconds(60)))
       << output("out");
   ::kill(demo, SIGINT);
@@ -95,7 +116,7 @@ TEST_F(ProgramTest, CtrlCEndsADemoAndLeavesNothingBehind) {
 
 TEST_F(ProgramTest, OnATerminalADemoDrawsOnItsOtherScreenAndGivesItBack) {
   Terminal terminal;
-  const pid_t demo = start({"demo"}, terminal);
+  const pid_t demo = start({"demo", "--simulated"}, terminal);
   const auto shows = [&](const std::string& words) {
     return terminal.shown().find(words) != std::string::npos;
   };
@@ -116,7 +137,7 @@ TEST_F(ProgramTest, OnATerminalADemoDrawsOnItsOtherScreenAndGivesItBack) {
 }
 
 TEST_F(ProgramTest, ATerminalThatIsClosedEndsADemoAndLeavesNothingBehind) {
-  const pid_t demo = start({"demo"}, "out");
+  const pid_t demo = start({"demo", "--simulated"}, "out");
   ASSERT_TRUE(eventually([&] { return says("out", " joined at ") || says("out", " launched at "); },
                          absl::Seconds(60)))
       << output("out");
@@ -129,7 +150,7 @@ TEST_F(ProgramTest, ADemoOfAPriceFileWithoutATypeColumnTakesTheTypeFromItsName) 
   const std::string prices = write("2015_r3.large_3zones.csv",
                                    "epoch_s,az,usd_per_h\n1440201600,a,0.03\n1440201600,b,0.02\n"
                                    "1440201600,e,0.04\n1440203400,b,0.05\n1440207000,e,0.01\n");
-  const pid_t demo = start({"demo", "--prices", prices, "--duration", "15"}, "out");
+  const pid_t demo = start({"demo", "--simulated", "--prices", prices, "--duration", "15"}, "out");
   EXPECT_EQ(ended(demo, absl::Seconds(120)), 0) << output("out");
   EXPECT_TRUE(says("out", "i-aws-4 launched at us-east-1")) << output("out");
   EXPECT_TRUE(says("out", " moved from on-demand to us-east-1")) << output("out");
@@ -143,7 +164,7 @@ TEST_F(ProgramTest, ASpeedThatIsNoWholeNumberIsRefused) {
 }
 
 TEST_F(ProgramTest, NodesDieWithADemoThatIsKilled) {
-  const pid_t demo = start({"demo"}, "out");
+  const pid_t demo = start({"demo", "--simulated"}, "out");
   ASSERT_TRUE(eventually([&] { return says("out", " started at "); }, absl::Seconds(60)))
       << output("out");
   ::kill(demo, SIGKILL);
@@ -158,7 +179,7 @@ TEST_F(ProgramTest, NodesDieWithADemoThatIsKilled) {
 }
 
 TEST_F(ProgramTest, AVmWhoseNodeProcessIsKilledIsTakenOverOrDeclaredFailed) {
-  const pid_t demo = start({"demo", "--seed", "1", "--duration", "40"}, "out");
+  const pid_t demo = start({"demo", "--simulated", "--seed", "1", "--duration", "40"}, "out");
   ASSERT_TRUE(
       eventually([&] { return says("out", "log1 started at us-east-1d"); }, absl::Seconds(60)))
       << output("out");

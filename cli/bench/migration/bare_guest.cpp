@@ -15,7 +15,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "cli/bench/migration/guest_watch.h"
+#include "cli/guests/guest_watch.h"
 
 extern char** environ;
 

@@ -17,7 +17,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cli/bench/migration/qmp_script.h"
+#include "cli/guests/qmp_script.h"
 #include "core/event_loop.h"
 #include "hypercall/qemu/machine.h"
 

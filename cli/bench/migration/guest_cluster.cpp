@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cli/bench/migration/guest_watch.h"
+#include "cli/guests/guest_watch.h"
 #include "cli/migration_follower.h"
 #include "cli/vm_file.h"
 #include "core/vm_name.h"

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/bench/migration/bare_guest.h"
 #include "cli/bench/migration/guest_cluster.h"
-#include "cli/bench/migration/guest_watch.h"
+#include "cli/guests/guest_watch.h"
 
 namespace supercloud {
 namespace {
@@ -120,8 +120,10 @@ class Bench {
       return not_told(guest);
     if (const absl::Status heard = hear(guest, beats); !heard.ok()) return heard;
     const GuestSeen& seen = watch_->seen(guest);
-    if (!seen.broken.empty())
-      return absl::DataLossError(absl::StrCat("the guest ", guest, " is broken: ", seen.broken));
+    if (!seen.broken.empty() || seen.restarts > 0)
+      return absl::DataLossError(absl::StrCat(
+          "the guest ", guest,
+          " is broken: ", seen.broken.empty() ? std::string("it began anew") : seen.broken));
     return Measured{.blackout = absl::ToDoubleSeconds(*seen.stood_still()),
                     .total = absl::ToDoubleSeconds(*total),
                     .gap = absl::ToDoubleSeconds(seen.gap_max)};

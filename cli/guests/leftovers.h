@@ -8,6 +8,9 @@
 
 namespace supercloud {
 
+// Kills every process whose command line names something in one of the folders; whether there was one. Not this process.
+bool kill_all_of(const std::vector<std::filesystem::path>& folders);
+
 // Thread-bound. A process of its own that, when this object goes or its process has ended however, kills every process whose command line
 // names one of the folders, until there is none, and removes the folders. The names are new with each run, so it is nobody else's.
 class Leftovers {

@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "cli/bench/migration/qmp_script.h"
+#include "cli/guests/qmp_script.h"
 #include "core/event_loop.h"
 
 namespace supercloud {
@@ -33,6 +33,8 @@ struct GuestSign {
 struct GuestSeen {
   std::vector<GuestSign> signs;  // of each QEMU in their order
   std::uint64_t beats = 0;
+  int restarts =
+      0;  // a QEMU of its own began, that got nothing from another: it counts from zero again
   Duration gap_max;  // between two beats, as they are heard here
   std::string
       broken;  // what is wrong with its memory, or with the order of its beats; empty: nothing
@@ -66,6 +68,8 @@ class GuestWatch {
   };
   struct Machine {
     std::string guest;
+    bool fresh = false;  // its guest began there
+    bool heard = false;
     int number = 0;
     std::unique_ptr<QmpScript> monitor;
     int beats = -1;
@@ -79,7 +83,7 @@ class GuestWatch {
   void ended(pid_t process);
   void read_beats(Machine& machine);
   void read_all_beats(const std::string& guest, pid_t last);
-  void heard(Guest& guest, std::uint8_t beat);
+  void heard(Machine& machine, std::uint8_t beat);
   void close(int& fd);
 
   EventLoop& loop_;

@@ -1,4 +1,4 @@
-#include "cli/bench/migration/qmp_script.h"
+#include "cli/guests/qmp_script.h"
 
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-#include "cli/bench/migration/leftovers.h"
+#include "cli/guests/leftovers.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -28,8 +28,29 @@ bool mentions(const std::string& command, const std::vector<files::path>& folder
   return false;
 }
 
-// Whether there was one.
-bool kill_all(const std::vector<files::path>& folders) {
+// Away from the group that a terminal ends, and without the descriptors of whoever waits for the measurement.
+[[noreturn]] void stand_guard(int life, const std::vector<files::path>& folders) {
+  ::setsid();
+  const int none = ::open("/dev/null", O_RDWR);
+  ::dup2(life, 0);
+  ::dup2(none, 1);
+  ::dup2(none, 2);
+  ::syscall(SYS_close_range, 3U, ~0U, 0U);
+  char byte = 0;
+  while (::read(0, &byte, 1) < 0 && errno == EINTR) {
+  }
+  for (int quiet = 0; quiet < quiet_looks;) {
+    quiet = kill_all_of(folders) ? 0 : quiet + 1;
+    ::poll(nullptr, 0, look_again_ms);
+  }
+  std::error_code error;
+  for (const files::path& folder : folders) files::remove_all(folder, error);
+  ::_exit(0);
+}
+
+}  // namespace
+
+bool kill_all_of(const std::vector<files::path>& folders) {
   bool found = false;
   std::error_code error;
   for (const auto& entry : files::directory_iterator("/proc", error)) {
@@ -44,28 +65,6 @@ bool kill_all(const std::vector<files::path>& folders) {
   }
   return found;
 }
-
-// Away from the group that a terminal ends, and without the descriptors of whoever waits for the measurement.
-[[noreturn]] void stand_guard(int life, const std::vector<files::path>& folders) {
-  ::setsid();
-  const int none = ::open("/dev/null", O_RDWR);
-  ::dup2(life, 0);
-  ::dup2(none, 1);
-  ::dup2(none, 2);
-  ::syscall(SYS_close_range, 3U, ~0U, 0U);
-  char byte = 0;
-  while (::read(0, &byte, 1) < 0 && errno == EINTR) {
-  }
-  for (int quiet = 0; quiet < quiet_looks;) {
-    quiet = kill_all(folders) ? 0 : quiet + 1;
-    ::poll(nullptr, 0, look_again_ms);
-  }
-  std::error_code error;
-  for (const files::path& folder : folders) files::remove_all(folder, error);
-  ::_exit(0);
-}
-
-}  // namespace
 
 Leftovers::Leftovers(const std::vector<files::path>& folders) {
   int ends[2] = {-1, -1};

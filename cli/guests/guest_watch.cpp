@@ -1,4 +1,4 @@
-#include "cli/bench/migration/guest_watch.h"
+#include "cli/guests/guest_watch.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -36,11 +37,13 @@ std::string shell_word(const std::string& text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
-// Of QEMU's command line: "-name guest=NAME".
-std::string guest_of(pid_t process) {
+std::string command_of(pid_t process) {
   std::ifstream file(absl::StrCat("/proc/", process, "/cmdline"));
-  const std::string command((std::istreambuf_iterator<char>(file)),
-                            std::istreambuf_iterator<char>());
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Of QEMU's command line: "-name guest=NAME".
+std::string guest_of(const std::string& command) {
   constexpr std::string_view before("-name\0guest=", 12);
   const std::size_t at = command.find(before);
   return at == std::string::npos ? std::string() : command.c_str() + at + before.size();
@@ -120,7 +123,11 @@ void GuestWatch::look_for_machines() {
     if (process <= 1 || ::kill(process, 0) != 0) continue;
     Machine& machine = machines_[process];
     if (machine.number == 0) machine.number = ++last_number_;
-    if (machine.guest.empty()) machine.guest = guest_of(process);
+    if (machine.guest.empty()) {
+      const std::string command = command_of(process);
+      machine.guest = guest_of(command);
+      machine.fresh = command.find("-incoming") == std::string::npos;
+    }
     if (machine.guest.empty() || !connect(process, machine)) unconnected = true;
   }
   if (!unconnected || again_ != 0) return;
@@ -170,17 +177,21 @@ void GuestWatch::read_all_beats(const std::string& guest, pid_t last) {
 
 void GuestWatch::read_beats(Machine& machine) {
   if (machine.beats < 0) return;
-  Guest& guest = guests_[machine.guest];
   std::array<std::uint8_t, 512> bytes{};
   ssize_t got = 0;
   while ((got = ::read(machine.beats, bytes.data(), bytes.size())) > 0)
-    std::for_each_n(bytes.begin(), got, [&](std::uint8_t beat) { heard(guest, beat); });
+    std::for_each_n(bytes.begin(), got, [&](std::uint8_t beat) { heard(machine, beat); });
   if (got == 0) close(machine.beats);
 }
 
-void GuestWatch::heard(Guest& guest, std::uint8_t beat) {
+void GuestWatch::heard(Machine& machine, std::uint8_t beat) {
   const Instant now = loop_.clock().now();
+  Guest& guest = guests_[machine.guest];
   GuestSeen& seen = guest.seen;
+  if (!std::exchange(machine.heard, true) && machine.fresh && guest.last_beat) {
+    ++seen.restarts;
+    guest.last_beat.reset();
+  }
   if (guest.last_beat && seen.broken.empty()) {
     seen.gap_max = std::max(seen.gap_max, now - guest.heard);
     if (beat == '?')
