@@ -29,8 +29,15 @@ constexpr Duration cluster_look = absl::Seconds(1);
 
 // A dry run: yes or no, why, and what would happen first.
 int tell_checks(const std::string& vm, const std::string& target, bool would_rent,
-                const std::vector<Failure>& failures, bool json) {
+                std::vector<Failure> failures, bool json) {
+  // What has no cure is no failure, but told.
+  std::vector<Failure> told;
+  for (const Failure& failure : failures)
+    if (failure.cure.empty()) told.push_back(failure);
+  std::erase_if(failures, [](const Failure& failure) { return failure.cure.empty(); });
   if (json) {
+    Json found = Json::object();
+    for (const Failure& one : told) found[one.name] = one.detail;
     Json failed = Json::array();
     for (const Failure& failure : failures)
       failed.push_back(
@@ -39,7 +46,8 @@ int tell_checks(const std::string& vm, const std::string& target, bool would_ren
                        {"target", target},
                        {"possible", failures.empty()},
                        {"would_rent", would_rent},
-                       {"failed", std::move(failed)}})
+                       {"failed", std::move(failed)},
+                       {"found", std::move(found)}})
                      .dump(2, ' ', false, Json::error_handler_t::replace)
               << std::endl;
   } else if (failures.empty() && would_rent) {
@@ -48,11 +56,11 @@ int tell_checks(const std::string& vm, const std::string& target, bool would_ren
                  "can be made before passes\n";
   } else if (failures.empty()) {
     std::cout << vm << " could move to " << target << " now: every check passes\n";
+    for (const Failure& one : told) std::cout << "  " << one.name << ": " << one.detail << "\n";
   } else {
     std::cout << vm << " could not move to " << target << ":\n";
     for (const Failure& failure : failures)
-      std::cout << "  " << failure.name << ": " << failure.detail
-                << (failure.cure.empty() ? "" : "; ") << failure.cure << "\n";
+      std::cout << "  " << failure.name << ": " << failure.detail << "; " << failure.cure << "\n";
   }
   return failures.empty() ? exit_ok : exit_failed;
 }

@@ -63,6 +63,17 @@ struct TransferOptions {
   std::uint32_t passes_max = 30;  // then it counts as converged, whatever the blackout will be
 };
 
+// What the way of memory to another host is like, as it was tried.
+struct Way {
+  Duration round_trip;
+  std::uint64_t bytes_per_second = 0;  // 0: not known
+  bool at_least =
+      false;  // ... for it had not come up to its speed: nothing says that it does not carry more
+};
+// What a way is tried with: so much, or for so long, whichever is less.
+inline constexpr std::uint64_t way_bytes_max = 4 << 20;
+inline constexpr Duration way_time_max = absl::Milliseconds(100);
+
 // Thread-bound. Copies and keepers outlive the daemon, and its Hypervisor object; the calls are idempotent where noted.
 class Hypervisor {
  public:
@@ -79,6 +90,12 @@ class Hypervisor {
   // An incoming copy that accepts the stream of this migration only. Idempotent for one migration.
   virtual void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                                 Reply<Done> reply) = 0;
+
+  // Whether memory could go from here to the host with that endpoint of its link network; with `measure` also what the way carries, if that
+  // host lets it be tried just now. Unavailable: which place cannot be reached, and why. Unimplemented: that host answers, and tells nothing.
+  virtual void try_way(std::string endpoint, bool measure, Reply<Way> reply) = 0;
+  // At most so much of the memory of a guest here is other than when it began; 0: not known.
+  virtual std::uint64_t touched_bytes(const std::string& vm) const = 0;
 
   // Pre-copy: sends memory, pass after pass, while the guest runs; `progress` is called about once a second and at every pass.
   // Replies when converged (the guest still runs), or with the error that ended it. Memory goes on being sent until pause().

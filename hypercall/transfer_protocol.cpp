@@ -9,7 +9,17 @@
 namespace supercloud::transfer {
 namespace {
 
-enum class Type : std::uint8_t { hello = 1, accept, refuse, pages, pass_end, final_state, confirm };
+enum class Type : std::uint8_t {
+  hello = 1,
+  accept,
+  refuse,
+  pages,
+  pass_end,
+  final_state,
+  confirm,
+  probe,
+  probed
+};
 
 class Writer {
  public:
@@ -133,6 +143,8 @@ struct Encoder {
     return writer.take();
   }
   std::string operator()(const Confirm&) const { return Writer(Type::confirm).take(); }
+  std::string operator()(const Probe&) const { return Writer(Type::probe).take(); }
+  std::string operator()(const Probed&) const { return Writer(Type::probed).take(); }
 };
 
 Frame read_hello(Reader& reader) {
@@ -203,6 +215,12 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
     }
     case Type::confirm:
       frame = Confirm{};
+      break;
+    case Type::probe:
+      frame = Probe{};
+      break;
+    case Type::probed:
+      frame = Probed{};
       break;
     default:
       reader.require(false, "its type is unknown");

@@ -1,7 +1,8 @@
 // The page stream: how a guest's memory travels between two hosts, as frames of one Link.
 //
 //   stream   = hello ( accept | refuse ) *( pages | pass-end ) [ final confirm ]
-//   source -> target: hello, pages, pass-end, final;   target -> source: accept, refuse, confirm
+//            | probe ( probed | refuse )                    ; is the way there? a target of an earlier release refuses
+//   source -> target: hello, pages, pass-end, final, probe;   target -> source: accept, refuse, confirm, probed
 //
 //   frame    = type payload                         ; one Link frame; integers little-endian
 //   hello    = %x01 version epoch vm migration page-count page-bytes
@@ -11,6 +12,8 @@
 //   pass-end = %x05 pass:u32
 //   final    = %x06 length:u32 state:*byte          ; device state; all memory was sent before
 //   confirm  = %x07                                 ; the copy is complete at the target
+//   probe    = %x08
+//   probed   = %x09
 //
 //   version  = u8 (1)      epoch = u64      vm, why, origin = length:u16 *byte
 //   migration = origin incarnation:u64 sequence:u64
@@ -76,8 +79,14 @@ struct Final {
 struct Confirm {
   friend bool operator==(const Confirm&, const Confirm&) = default;
 };
+struct Probe {
+  friend bool operator==(const Probe&, const Probe&) = default;
+};
+struct Probed {
+  friend bool operator==(const Probed&, const Probed&) = default;
+};
 
-using Frame = std::variant<Hello, Accept, Refuse, Pages, PassEnd, Final, Confirm>;
+using Frame = std::variant<Hello, Accept, Refuse, Pages, PassEnd, Final, Confirm, Probe, Probed>;
 
 // Limits are the caller's to keep: a frame beyond them is a bug. Texts of people (why) are cut.
 std::string encode(const Frame& frame);

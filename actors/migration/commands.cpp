@@ -1,5 +1,6 @@
 #include "actors/migration/commands.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -265,8 +266,11 @@ void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& 
   const bool is_place = target.find('/') != std::string::npos;
   if (!node.empty() || !is_place || !worker.spec())
     return executor.proposals_.check(
-        worker.vm(), node.empty() ? target : node, time, absl::ZeroDuration(),
-        [tell](const std::vector<Failure>& failures) { tell(failures, false); });
+        worker.vm(), node.empty() ? target : node, time, absl::ZeroDuration(), /*measure=*/true,
+        [tell](std::vector<Failure> failures, const std::optional<Way>& way) {
+          if (failures.empty() && way) failures.push_back(way_told(*way));
+          tell(failures, false);
+        });
   const std::string cloud = target.substr(0, target.find('/'));
   shared_state.seams.leases.read(
       absl::StrCat("role/provider/", cloud),

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "actors/migration/transfer_plan.h"
 #include "core/vm_name.h"
 #include "core/vm_spec.h"
 
@@ -85,6 +87,41 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
                                      " bytes, the guest uses ", here->mtu),
                         "raise the MTU there, or lower the guest's"});
   return failures;
+}
+
+std::vector<Failure> preflight_way(const absl::StatusOr<Way>& way, const std::string& target,
+                                   std::uint64_t memory_bytes, Duration time_left) {
+  if (absl::IsUnimplemented(way.status())) return {};  // nothing is known of it
+  if (!way.ok())
+    return {{"link",
+             absl::IsDeadlineExceeded(way.status())
+                 ? absl::StrCat("the way of memory to ", target, " could not be tried in time")
+                 : std::string(way.status().message()),
+             absl::StrCat("open that port on ", target,
+                          ", or name in its file, by streams_reached_at of [host.qemu], where it "
+                          "is reached"),
+             /*there=*/true}};
+  if (way->at_least) return {};
+  TransferProgress progress;
+  progress.remaining_bytes = memory_bytes;
+  progress.bytes_per_second = way->bytes_per_second;
+  const TransferPlan plan =
+      plan_transfer(progress, 0, {.total_max = time_left, .left = time_left, .leaves = false},
+                    schema::Method::PRE_COPY);
+  if (plan.hopeless.empty()) return {};
+  return {{"time", plan.hopeless, absl::StrCat("or choose a target nearer than ", target)}};
+}
+
+Failure way_told(const Way& way) {
+  const double mib = static_cast<double>(way.bytes_per_second) / (1 << 20);
+  const std::string carries =
+      way.bytes_per_second == 0
+          ? std::string("what it carries was not measured")
+          : absl::StrFormat("it carries %s%.0f MiB/s", way.at_least ? "at least " : "", mib);
+  return {"way",
+          absl::StrFormat("the way of memory has a round trip of %.1f ms; %s",
+                          absl::ToDoubleMilliseconds(way.round_trip), carries),
+          ""};
 }
 
 std::vector<Failure> preflight_there(schema::VmSpec::Reader spec, const TargetState& target) {

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "actors/migration/node_directory.h"
 #include "actors/network/fabric.h"
 #include "core/time.h"
+#include "hypercall/hypervisor.h"
 
 namespace supercloud {
 
@@ -24,6 +26,12 @@ void write_failures(const std::vector<Failure>& failures, capnp::List<schema::Ch
 std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::string& state,
                                     const NodeFacts* here, const NodeFacts* target,
                                     bool session_valid, Duration time_left);
+
+// What speaks against the way of memory to the target, as it was tried: it is not reached, or cannot carry so much in that time.
+std::vector<Failure> preflight_way(const absl::StatusOr<Way>& way, const std::string& target,
+                                   std::uint64_t memory_bytes, Duration time_left);
+// What a dry run that has found no failure tells of it: a check with a detail, and no cure.
+Failure way_told(const Way& way);
 
 // What a target finds at its own, as it is asked.
 struct TargetState {

@@ -1,6 +1,8 @@
 #include "actors/migration/proposals.h"
 
 #include <algorithm>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -29,8 +31,8 @@ constexpr std::ptrdiff_t unreachable_max = 2;  // of one place; then it is the p
 
 // What may be otherwise on another node of the same place.
 bool is_of_the_node(const Failure& failure) {
-  static const std::set<std::string_view> names = {"copy",  "disk",   "drain",
-                                                   "lease", "memory", "reachable"};
+  static const std::set<std::string_view> names = {"copy", "disk",   "drain",    "lease",
+                                                   "link", "memory", "reachable"};
   return failure.there && names.contains(failure.name);
 }
 
@@ -256,7 +258,9 @@ void Proposals::place(Pending& pending) {
   if (waits) return;
   pending.checking = true;
   check(pending.vm, target, pending.deadline - shared_.context.now(), hold_of(shared_.options),
-        [this, vm = pending.vm, id = pending.id, target](const std::vector<Failure>& failures) {
+        /*measure=*/false,
+        [this, vm = pending.vm, id = pending.id, target](const std::vector<Failure>& failures,
+                                                         const std::optional<Way>&) {
           const auto found = pending_.find(vm);
           if (found == pending_.end() || found->second.id != id) return;
           if (failures.empty()) return begin(vm, id, target);
@@ -369,30 +373,52 @@ bool Proposals::cancel(const std::string& vm, const std::string& why) {
   return true;
 }
 
+namespace {
+
+// What is waited for, of one check.
+struct Checking {
+  std::vector<Failure> failures, of_way;
+  std::optional<Way> way;
+  bool target_answered = false, way_tried = false;
+  Proposals::Checked done;
+
+  void look() {
+    if (!done || !target_answered || !way_tried) return;
+    std::ranges::move(of_way, std::back_inserter(failures));
+    std::exchange(done, nullptr)(std::move(failures), way);
+  }
+};
+
+}  // namespace
+
 void Proposals::check(const std::string& vm, const std::string& target_node, Duration time_left,
-                      Duration hold, std::function<void(std::vector<Failure>)> done) {
+                      Duration hold, bool measure, Checked done) {
   const VmWorker* worker = find_(vm);
   if (worker == nullptr || !worker->spec())
     return done(
-        {{"vm", absl::StrCat(vm, " is not held by this node"), "ask the node that holds it"}});
+        {{"vm", absl::StrCat(vm, " is not held by this node"), "ask the node that holds it"}}, {});
   const auto flight = pending_.find(vm);
-  const std::optional<NodeFacts> here = here_until(
-      shared_,
-      flight != pending_.end() && flight->second.leaving() ? flight->second.deadline : far_future);
-  auto failures = preflight_here(worker->spec()->reader(), worker->state(), here ? &*here : nullptr,
-                                 shared_.nodes.find(target_node),
-                                 shared_.seams.session.current().has_value(), time_left);
-  if (!failures.empty()) hold = absl::ZeroDuration();
+  const bool leaving = flight != pending_.end() && flight->second.leaving();
+  const std::optional<NodeFacts> here =
+      here_until(shared_, leaving ? flight->second.deadline : far_future);
+  const NodeFacts* target = shared_.nodes.find(target_node);
+  auto checking = std::make_shared<Checking>();
+  checking->done = std::move(done);
+  checking->failures =
+      preflight_here(worker->spec()->reader(), worker->state(), here ? &*here : nullptr, target,
+                     shared_.seams.session.current().has_value(), time_left);
+  if (!checking->failures.empty()) hold = absl::ZeroDuration();
   shared_.context.request(
       {target_node, "executor"}, check_request(*worker, shared_.context.node(), hold),
       shared_.options.call_deadline,
-      [failures = std::move(failures), target_node,
-       done](absl::StatusOr<Message<schema::Response>> answer) mutable {
+      [checking, target_node](absl::StatusOr<Message<schema::Response>> answer) {
+        std::vector<Failure>& failures = checking->failures;
         if (!answer.ok()) {
           failures.push_back(
               {"reachable",
                absl::StrCat(target_node, " does not answer: ", answer.status().message()),
                "see whether the node runs and the network reaches it", /*there=*/true});
+          checking->way_tried = true;  // nor is the way waited for
         } else if (answer->reader().isChecks()) {
           for (auto check : answer->reader().getChecks()) {
             Failure failure{std::string(text(check.getName())),
@@ -405,8 +431,49 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
             if (!known) failures.push_back(std::move(failure));
           }
         }
-        done(std::move(failures));
+        checking->target_answered = true;
+        checking->look();
       });
+  // Who has to leave goes without its memory, if need be; between unlike hypervisors there is no way.
+  if (leaving || target == nullptr || target->left || target->endpoint.empty() ||
+      target_node == shared_.context.node() || (here && here->hypervisor != target->hypervisor)) {
+    checking->way_tried = true;
+    return checking->look();
+  }
+  const auto tried = [this, vm, target_node, time_left, checking](const absl::StatusOr<Way>& way) {
+    if (const VmWorker* still = find_(vm); still != nullptr && still->spec())
+      checking->of_way = way_failures(*still, target_node, way, time_left);
+    if (way.ok()) checking->way = *way;
+    checking->way_tried = true;
+    checking->look();
+  };
+  if (measure)
+    ways_.measure(target->endpoint, tried);
+  else
+    ways_.reach(target->endpoint, tried);
+}
+
+// How much of its memory the guest has touched is looked at only where it matters.
+std::vector<Failure> Proposals::way_failures(const VmWorker& worker, const std::string& target,
+                                             const absl::StatusOr<Way>& way,
+                                             Duration time_left) const {
+  auto failures = preflight_way(way, target, worker.spec()->reader().getMemoryBytes(), time_left);
+  if (failures.empty() || !way.ok()) return failures;
+  return preflight_way(way, target, shared_.seams.hypervisor.touched_bytes(worker.vm()), time_left);
+}
+
+void Proposals::measure_way(const std::string& vm, const EventId& id, const std::string& target) {
+  const NodeFacts* node = shared_.nodes.find(target);
+  if (node == nullptr || node->endpoint.empty()) return;
+  ways_.measure(node->endpoint, [this, vm, id, target](const absl::StatusOr<Way>& way) {
+    VmWorker* worker = find_(vm);
+    if (!way.ok() || worker == nullptr || !worker->spec()) return;
+    const auto& out = worker->outgoing();
+    if (!out || out->migration != id || out->sending || out->no_return < far_future) return;
+    const auto failures = way_failures(*worker, target, way, out->deadline - shared_.context.now());
+    if (!failures.empty())
+      worker->fail_outgoing("it cannot be done in time: " + failures.front().detail);
+  });
 }
 
 std::vector<Failure> Proposals::check_rented(const VmWorker& worker, const std::string& place,
@@ -432,7 +499,9 @@ void Proposals::begin(const std::string& vm, const EventId& id, const std::strin
   out.no_return = pending.no_return;
   out.blackout_max = absl::Nanoseconds(std::max<std::int64_t>(
       pending.proposal.payload().getMigrationProposed().getBlackoutMaxNs(), 0));
+  const bool leaves = out.no_return < far_future;
   worker->begin(std::move(out));
+  if (!leaves) measure_way(vm, id, target);
 }
 
 void Proposals::refuse(const Pending& pending, const std::string& target,

@@ -8,12 +8,14 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "actors/migration/preflight.h"
 #include "actors/migration/vm_worker.h"
+#include "actors/migration/ways.h"
 #include "core/actor.h"
 
 namespace supercloud {
@@ -22,7 +24,8 @@ class Proposals {
  public:
   using FindWorker = std::function<VmWorker*(const std::string& vm)>;
 
-  Proposals(ExecutorShared& shared, FindWorker find) : shared_(shared), find_(std::move(find)) {}
+  Proposals(ExecutorShared& shared, FindWorker find)
+      : shared_(shared), find_(std::move(find)), ways_(shared.context, shared.seams.hypervisor) {}
 
   // An event migration.proposed; those that name another node as their source are that one's to answer.
   void proposed(const Event& event);
@@ -44,9 +47,11 @@ class Proposals {
   // Ends the search for a target: true if there was one for this VM.
   bool cancel(const std::string& vm, const std::string& why);
 
-  // All checks of a move, those at the target too; `done` gets every failure. Where there is none the target holds the room for so long.
+  // All checks of a move, those at the target and of the way there too; `done` gets every failure, and what is known of the way. Where there
+  // is none the target holds the room for so long. `measure`: what the way carries is waited for, else it is used where it is known.
+  using Checked = std::function<void(std::vector<Failure>, const std::optional<Way>&)>;
   void check(const std::string& vm, const std::string& target_node, Duration time_left,
-             Duration hold, std::function<void(std::vector<Failure>)> done);
+             Duration hold, bool measure, Checked done);
   // ... of a move to a machine that would be rented at that place.
   std::vector<Failure> check_rented(const VmWorker& worker, const std::string& place,
                                     Duration time_left) const;
@@ -84,6 +89,10 @@ class Proposals {
   void place(Pending& pending);
   // That node said no: if the place has others, or something can be rented there, the search goes on.
   bool pass_over(Pending& pending, const std::string& node, const std::vector<Failure>& failures);
+  // Found out while the target prepares: what cannot be carried in time ends before a byte of it has moved.
+  void measure_way(const std::string& vm, const EventId& id, const std::string& target);
+  std::vector<Failure> way_failures(const VmWorker& worker, const std::string& target,
+                                    const absl::StatusOr<Way>& way, Duration time_left) const;
   void rent(Pending& pending);
   void begin(const std::string& vm, const EventId& id, const std::string& target);
   void refuse(const Pending& pending, const std::string& target,
@@ -91,6 +100,7 @@ class Proposals {
 
   ExecutorShared& shared_;
   FindWorker find_;
+  Ways ways_;
   std::map<std::string, Pending> pending_;  // by VM
   struct Early {
     Event proposal;

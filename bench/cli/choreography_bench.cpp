@@ -99,7 +99,10 @@ absl::Status Move::settled() {
       });
   if (!status.ok()) return status;
   status = cluster_->ask_until(executor, migrate, [](const Message<schema::Response>& response) {
-    return response.reader().isChecks() && response.reader().getChecks().size() == 0;
+    if (!response.reader().isChecks()) return false;
+    for (const auto check : response.reader().getChecks())
+      if (check.getCure().size() > 0) return false;  // what has no cure is told, not failed
+    return true;
   });
   if (!status.ok()) return status;
   return cluster_->ask_until(

@@ -65,6 +65,7 @@ class QemuCopy {
   GuestStatus status() const;
   const QemuRecord& record() const { return record_; }
   bool running() const { return running_; }
+  pid_t process() const { return keeper_state_.guest; }  // 0: not known
   bool frozen() const { return keeper_state_.phase != KeeperState::Phase::running; }
   bool arrived() const { return arrived_; }
   // Unavailable, with the reason: whether it lives is not known now.

@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
+#include "hypercall/hypervisor.h"
 #include "hypercall/qemu/qmp_message.h"
 
 namespace supercloud::qemu_handshake {
@@ -30,6 +31,16 @@ struct Encoder {
     const absl::string_view token(accept.token.data(), accept.token.size());
     return {{"accept", {{"address", accept.address}, {"token", absl::BytesToHexString(token)}}}};
   }
+  QmpValue operator()(const Probe& probe) const {
+    return {{"probe", {{"version", protocol_version}, {"measure", probe.measure}}}};
+  }
+  QmpValue operator()(const WayOffer& offer) const {
+    const absl::string_view token(offer.token.data(), offer.token.size());
+    return {{"way",
+             {{"address", offer.address},
+              {"token", absl::BytesToHexString(token)},
+              {"bytes", offer.bytes}}}};
+  }
   QmpValue operator()(const Refuse& refuse) const {
     return {{"refuse", refuse.why.substr(0, why_bytes_max)}};
   }
@@ -51,7 +62,13 @@ absl::StatusOr<Frame> hello_of(const QmpValue& said, bool ask) {
   return hello;
 }
 
-absl::StatusOr<Frame> accept_of(const QmpValue& said) {
+absl::StatusOr<Frame> probe_of(const QmpValue& said) {
+  if (qmp_number(said, "version") != protocol_version)
+    return malformed_handshake("its protocol version is not 1; run the same release on both nodes");
+  return Probe{qmp_flag(said, "measure")};
+}
+
+absl::StatusOr<Accept> accept_of(const QmpValue& said) {
   const std::string hex = qmp_text(said, "token");
   const bool right = hex.size() == 2 * token_bytes &&
                      hex.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -80,7 +97,15 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
   const std::string kind = json.begin().key();
   const QmpValue& said = *json.begin();
   if (kind == "hello" || kind == "ask") return hello_of(said, kind == "ask");
-  if (kind == "accept") return accept_of(said);
+  if (kind == "probe") return probe_of(said);
+  if (kind == "accept" || kind == "way") {
+    auto accept = accept_of(said);
+    if (!accept.ok()) return accept.status();
+    if (kind == "accept") return *std::move(accept);
+    const std::uint64_t granted = qmp_number(said, "bytes");
+    if (granted > way_bytes_max) return malformed_handshake("its way is to be tried with too much");
+    return WayOffer{std::move(accept->address), std::move(accept->token), granted};
+  }
   if (kind == "refuse" && said.is_string()) return Refuse{said.get<std::string>()};
   if (kind == "lost" && said.is_string()) return Lost{said.get<std::string>()};
   if (kind == "arrived" && said == true) return Arrived{};

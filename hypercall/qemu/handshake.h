@@ -2,19 +2,22 @@
 //
 //   link     = hello ( accept | refuse ) [ end ]            ; a new transfer
 //            | ask ( refuse | end )                         ; how did it end? of a source that has lost its link
+//            | probe ( way | refuse )                       ; may streams come, and over which way? (way_probe.h)
 //   end      = arrived | lost                               ; from the target, once
-//   source -> target: hello, ask;   target -> source: accept, refuse, arrived, lost
+//   source -> target: hello, ask, probe;   target -> source: accept, way, refuse, arrived, lost
 //
 //   hello    = {"hello": {"version": 1, "vm": text, "epoch": u64, "migration": text, "tls": flag}}
 //   ask      = {"ask": {the same}}
+//   probe    = {"probe": {"version": 1, "measure": flag}}
 //   accept   = {"accept": {"address": endpoint, "token": 32HEXDIG}}
+//   way      = {"way": {"address": endpoint, "token": 32HEXDIG, "bytes": u64}}  ; how many it may be tried with
 //   refuse   = {"refuse": why}
 //   arrived  = {"arrived": true}                            ; all of the guest is at the target, stopped
 //   lost     = {"lost": why}                                ; its incoming copy is gone
 //
 // The stream itself is a connection to the address, and the source's first bytes on it are the token, 16 octets; all that follow, both
 // ways, are QEMU's, over TLS where both hosts have it (tls.h): hello says it of the source, and a target that is otherwise refuses. So a QEMU never listens, and gets no byte that its own migration did not send. A token is good for one connection,
-// within token_max.
+// within token_max, and a way's for no transfer. A host of an earlier release refuses a probe as something that it does not know.
 #pragma once
 
 #include <string>
@@ -44,6 +47,16 @@ struct Hello {
   bool tls = false;  // what follows is encrypted; of one that does not say it: false
   friend bool operator==(const Hello&, const Hello&) = default;
 };
+struct Probe {
+  bool measure = false;
+  friend bool operator==(const Probe&, const Probe&) = default;
+};
+struct WayOffer {
+  std::string address;
+  std::string token;        // octets
+  std::uint64_t bytes = 0;  // at most way_bytes_max
+  friend bool operator==(const WayOffer&, const WayOffer&) = default;
+};
 struct Accept {
   std::string address;
   std::string token;  // octets
@@ -60,7 +73,7 @@ struct Lost {
   std::string why;
   friend bool operator==(const Lost&, const Lost&) = default;
 };
-using Frame = std::variant<Hello, Accept, Refuse, Arrived, Lost>;
+using Frame = std::variant<Hello, Accept, Refuse, Arrived, Lost, Probe, WayOffer>;
 
 // Texts of people (why) are cut.
 std::string encode(const Frame& frame);

@@ -6,10 +6,13 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
 #include "absl/base/internal/raw_logging.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
 #include "core/vm_name.h"
@@ -33,6 +36,26 @@ QemuOptions with_plain_run_folder(QemuOptions options) {
 
 absl::Status no_qemu_copy(const std::string& vm) {
   return absl::NotFoundError(absl::StrCat("this host has no copy of ", vm));
+}
+
+// Of what the process has mapped to be written, and not executed, that is as large as its guest's memory, the most that is resident, as
+// /proc/PID/smaps tells: "7fe28be00000-7fe28fe00000 rw-p ...", then "Size: 65536 kB" and "Rss: 20480 kB". 0: not known.
+std::uint64_t resident_bytes(pid_t process, std::uint64_t memory_bytes) {
+  std::ifstream file(absl::StrCat("/proc/", process, "/smaps"));
+  std::uint64_t size = 0, resident = 0;
+  bool data = false;
+  std::string line;
+  while (process > 0 && std::getline(file, line)) {
+    std::istringstream words(line);
+    std::string name, value;
+    words >> name >> value;
+    std::uint64_t kib = 0;
+    if (name.find('-') != std::string::npos) data = value.starts_with("rw-");
+    if (!absl::SimpleAtoi(value, &kib)) continue;
+    if (name == "Size:") size = kib << 10U;
+    if (name == "Rss:" && data && size >= memory_bytes) resident = std::max(resident, kib << 10U);
+  }
+  return std::min(resident, memory_bytes);
 }
 
 }  // namespace
@@ -304,6 +327,28 @@ std::string QemuHypervisor::console_of(const std::string& run_folder, const std:
 DirtyRate QemuHypervisor::dirty_rate(const std::string&) const { return {}; }
 void QemuHypervisor::watch(std::function<void(const std::string& vm)> look) {
   state_->look_call = std::move(look);
+}
+
+// What is sent of it is capped here, whatever the way carries.
+void QemuHypervisor::try_way(std::string endpoint, bool measure, Reply<Way> reply) {
+  const std::uint64_t cap = state_->options.bytes_per_second_max;
+  try_way_to(
+      state_->loop, state_->network, endpoint, measure,
+      Reply<Way>(reply.deadline(),
+                 state_->guarded([cap, reply = std::move(reply)](absl::StatusOr<Way> way) mutable {
+                   if (way.ok() && cap != 0 && way->bytes_per_second > cap) {
+                     way->bytes_per_second = cap;
+                     way->at_least = false;
+                   }
+                   reply(std::move(way));
+                 })));
+}
+
+std::uint64_t QemuHypervisor::touched_bytes(const std::string& vm) const {
+  const State::Guest* guest = state_->find(vm);
+  return guest == nullptr
+             ? 0
+             : resident_bytes(guest->copy->process(), guest->copy->record().memory_bytes);
 }
 
 void QemuHypervisor::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) {

@@ -53,6 +53,8 @@ class QemuHypervisor final : public Hypervisor {
   std::uint64_t memory_free_bytes() const override;
   std::vector<GuestStatus> list() const override;
   absl::Status check(schema::VmSpec::Reader spec) const override;
+  void try_way(std::string endpoint, bool measure, Reply<Way> reply) override;
+  std::uint64_t touched_bytes(const std::string& vm) const override;
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override;
   void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                         Reply<Done> reply) override;

@@ -93,25 +93,36 @@ void QemuHypervisor::State::find_stream(const std::string& vm) {
 
 void QemuHypervisor::State::greeted(const std::shared_ptr<Link>& link, const std::string& bytes) {
   const auto frame = qemu_handshake::decode(bytes);
+  if (const auto* probe = frame.ok() ? std::get_if<qemu_handshake::Probe>(&*frame) : nullptr) {
+    auto offered = ways.offer(*probe, address_of_streams(), new_token());
+    return say_last(link,
+                    offered.ok()
+                        ? Frame(*std::move(offered))
+                        : Frame(qemu_handshake::Refuse{std::string(offered.status().message())}));
+  }
   const auto* hello = frame.ok() ? std::get_if<qemu_handshake::Hello>(&*frame) : nullptr;
-  if (hello == nullptr) {
-    link->send(
-        encode(Frame(qemu_handshake::Refuse{frame.ok() ? "it did not begin with hello or ask"
-                                                       : std::string(frame.status().message())})));
-    return;
-  }
+  if (hello == nullptr)
+    return say_last(link,
+                    qemu_handshake::Refuse{frame.ok() ? "it did not begin with hello, ask or probe"
+                                                      : std::string(frame.status().message())});
   const auto said = answer(*hello);
-  if (!said.ok()) {
-    link->send(encode(Frame(qemu_handshake::Refuse{std::string(said.status().message())})));
-    // Kept for a moment: what was sent goes out before it closes.
-    const std::uint64_t id = ++last_link;
-    links[id] = link;
-    loop.at(loop.clock().now() + receiver_farewell, guarded([this, id] { links.erase(id); }));
-    return;
-  }
+  if (!said.ok())
+    return say_last(link, qemu_handshake::Refuse{std::string(said.status().message())});
   guests.at(hello->vm).source = link;
   const bool arrived = std::holds_alternative<qemu_handshake::Arrived>(*said);
   if (!hello->ask || arrived) link->send(encode(*said));
+}
+
+// The link is kept for a moment: what was sent goes out before it closes.
+void QemuHypervisor::State::say_last(const std::shared_ptr<Link>& link, const Frame& frame) {
+  link->send(encode(frame));
+  const std::uint64_t id = ++last_link;
+  links[id] = link;
+  loop.at(loop.clock().now() + receiver_farewell, guarded([this, id] { links.erase(id); }));
+}
+
+const std::string& QemuHypervisor::State::address_of_streams() const {
+  return options.streams_reached_at.empty() ? listener->endpoint() : options.streams_reached_at;
 }
 
 absl::StatusOr<Frame> QemuHypervisor::State::answer(const qemu_handshake::Hello& hello) {
@@ -140,11 +151,11 @@ absl::StatusOr<Frame> QemuHypervisor::State::answer(const qemu_handshake::Hello&
             Guest* late = find(vm);
             if (late != nullptr && late->token == token) late->token.clear();
           }));
-  const std::string& reached = options.streams_reached_at;
-  return qemu_handshake::Accept{reached.empty() ? listener->endpoint() : reached, guest->token};
+  return qemu_handshake::Accept{address_of_streams(), guest->token};
 }
 
 void QemuHypervisor::State::stream_came(const std::string& token, OwnFd stream) {
+  if (ways.take(token, stream)) return;
   for (auto& [vm, guest] : guests) {
     if (guest.token.empty() || guest.token != token) continue;
     guest.token.clear();

@@ -14,6 +14,7 @@
 #include "hypercall/qemu/qemu_hypervisor.h"
 #include "hypercall/qemu/sender.h"
 #include "hypercall/qemu/stream_socket.h"
+#include "hypercall/qemu/way_probe.h"
 
 namespace supercloud {
 
@@ -66,6 +67,8 @@ struct QemuHypervisor::State {
                      absl::AnyInvocable<void(const absl::Status& status) &&> then);
   void find_stream(const std::string& vm);
   void greeted(const std::shared_ptr<Link>& link, const std::string& bytes);
+  void say_last(const std::shared_ptr<Link>& link, const qemu_handshake::Frame& frame);
+  const std::string& address_of_streams() const;
   absl::StatusOr<qemu_handshake::Frame> answer(const qemu_handshake::Hello& hello);
   void stream_came(const std::string& token, OwnFd stream);
   void tell_source(Guest& guest, const qemu_handshake::Frame& frame);
@@ -82,6 +85,7 @@ struct QemuHypervisor::State {
   std::map<std::uint64_t, std::shared_ptr<Link>> links;  // that have not said hello
   std::uint64_t last_link = 0;
   std::unique_ptr<StreamListener> listener;
+  WayTarget ways{loop};
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
 

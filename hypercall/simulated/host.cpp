@@ -319,6 +319,51 @@ void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {
   if (sender != nullptr) sender->cancel(why);
 }
 
+// Its line is all that the way there has: what that would carry besides what it does.
+void SimulatedHost::try_way(const std::string& endpoint, Reply<Way> reply) {
+  const std::uint64_t number = next_way_++;
+  WayTry& tried = ways_[number];
+  tried = {.link = network_.connect(endpoint, "pages"),
+           .begun = scheduler_.clock().now(),
+           .reply = std::move(reply)};
+  const auto told = [this, number](absl::StatusOr<Way> way) { way_tried(number, std::move(way)); };
+  tried.link->set_handler(
+      {.on_frame =
+           [this, number, told](const std::string& bytes) {
+             const auto frame = transfer::decode(bytes);
+             const auto found = ways_.find(number);
+             if (found == ways_.end()) return;
+             if (!frame.ok() || !std::holds_alternative<transfer::Probed>(*frame))
+               return told(absl::UnimplementedError("that host does not tell about the way there"));
+             told(Way{.round_trip = scheduler_.clock().now() - found->second.begun,
+                      .bytes_per_second = link_share()});
+           },
+       .on_closed =
+           [endpoint, told](const absl::Status& why) {
+             told(absl::UnavailableError(absl::StrCat("cannot reach ", endpoint,
+                                                      " from here: ", std::string(why.message()))));
+           }});
+  tried.link->send(transfer::encode(transfer::Probe{}));
+}
+
+void SimulatedHost::way_tried(std::uint64_t number, absl::StatusOr<Way> way) {
+  const auto found = ways_.find(number);
+  if (found == ways_.end() || !found->second.reply) return;
+  Reply<Way> reply = std::exchange(found->second.reply, {});
+  // Not inside the link's own call.
+  scheduler_.post([this, alive = std::weak_ptr<bool>(alive_), number] {
+    if (!alive.expired()) ways_.erase(number);
+  });
+  reply(std::move(way));
+}
+
+std::uint64_t SimulatedHost::memory_bytes(const std::string& vm) const {
+  const auto found = copies_.find(vm);
+  if (found == copies_.end()) return 0;
+  SimulatedGuest& guest = *found->second.guest;
+  return guest.memory().pages() * guest.page_bytes();
+}
+
 void SimulatedHost::connected(std::unique_ptr<Link> link) {
   if (streams_.size() >= streams_max) return;
   const std::uint64_t stream = next_stream_++;

@@ -100,6 +100,11 @@ class SimulatedHost {
     std::vector<Reply<Done>> pausers;
     std::unique_ptr<PageSender> sender;  // before the guest is gone, it is
   };
+  struct WayTry {
+    std::unique_ptr<Link> link;
+    Instant begun{};
+    Reply<Way> reply;
+  };
   using Effect = absl::AnyInvocable<void() &&>;
 
   // Calls for one VM take effect in their order, each when its time has come.
@@ -120,8 +125,11 @@ class SimulatedHost {
   void destroy(const std::string& vm, Reply<Done> reply);
   void arm(const std::string& vm, Instant deadline);
 
+  void try_way(const std::string& endpoint, Reply<Way> reply);
+
   std::vector<GuestStatus> list() const;
   std::uint64_t memory_free_bytes() const;
+  std::uint64_t memory_bytes(const std::string& vm) const;  // 0: it has no copy here
   DirtyRate dirty_rate(const std::string& vm) const;
   void watch(std::function<void(const std::string& vm)> look) { look_ = std::move(look); }
 
@@ -137,6 +145,7 @@ class SimulatedHost {
   void look(const std::string& vm);
 
   void connected(std::unique_ptr<Link> link);
+  void way_tried(std::uint64_t number, absl::StatusOr<Way> way);
   absl::StatusOr<SimulatedGuest*> admit(std::uint64_t stream, const transfer::Hello& hello);
   void stream_ended(std::uint64_t stream, const std::string& vm);
 
@@ -156,6 +165,8 @@ class SimulatedHost {
   Keeper keeper_;
   std::map<std::string, Copy> copies_;
   std::map<std::uint64_t, std::unique_ptr<PageReceiver>> streams_;
+  std::map<std::uint64_t, WayTry> ways_;  // that are being tried
+  std::uint64_t next_way_ = 1;
   std::uint64_t next_stream_ = 1;
 };
 

@@ -25,6 +25,10 @@ class SimulatedHypervisor final : public Hypervisor {
   std::vector<GuestStatus> list() const override { return host_.list(); }
   absl::Status check(schema::VmSpec::Reader spec) const override;
 
+  void try_way(std::string endpoint, bool measure, Reply<Way> reply) override;
+  std::uint64_t touched_bytes(const std::string& vm) const override {
+    return host_.memory_bytes(vm);
+  }
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override;
   void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                         Reply<Done> reply) override;

@@ -208,5 +208,76 @@ TEST_F(QemuMovesTest, ANodeWithTlsAndOneWithoutGiveEachOtherNothing) {
   destroy_and_expect_nothing_left();
 }
 
+// ---- the way of memory
+
+TEST_F(QemuMovesTest, ADryRunTellsWhatTheWayIsLike) {
+  start_nodes();
+  create();
+  await_that_it_could_move_to("c");
+  const Said said = run({"vm", "migrate", "web1", "c", "--dry-run"});
+  EXPECT_EQ(said.code, 0) << said.out;
+  EXPECT_THAT(said.out, HasSubstr("way: the way of memory has a round trip of "));
+  EXPECT_THAT(said.out, HasSubstr(" MiB/s"));
+  const auto json = nlohmann::json::parse(
+      run({"vm", "migrate", "web1", "c", "--dry-run", "--json"}).out, nullptr, false);
+  ASSERT_TRUE(json.is_object());
+  EXPECT_TRUE(json["possible"].get<bool>()) << json;
+  EXPECT_THAT(json["found"].value("way", ""), HasSubstr("round trip")) << json;
+  move_to("c");
+  destroy_and_expect_nothing_left();
+}
+
+TEST_F(QemuMovesTest, ATargetWhereMemoryCannotComeInIsRefusedBeforeAnythingMoves) {
+  start_node("a");
+  start_node("b");
+  configured_["c"] = write(
+      "c.toml",
+      node_toml("c", "own", "c", seed()) +
+          machine("c", "tiny",
+                  "streams = \"tcp:127.0.0.1:0\"\nstreams_reached_at = \"tcp:127.0.0.1:1\"\n"));
+  start_node("c");
+  create();
+  Said said;
+  EXPECT_TRUE(eventually(
+      [&] {
+        said = run({"vm", "migrate", "web1", "c", "--dry-run"});
+        return said.out.find("link: ") != std::string::npos;
+      },
+      patience))
+      << said.out << said.err;
+  EXPECT_THAT(said.out, HasSubstr("link: cannot reach tcp:127.0.0.1:1 from here: "));
+  EXPECT_THAT(said.out, HasSubstr("Connection refused"));
+  EXPECT_THAT(said.out, HasSubstr("streams_reached_at"));
+  const Said moved = run({"vm", "migrate", "web1", "c"});
+  EXPECT_EQ(moved.code, 1);
+  EXPECT_THAT(moved.out, HasSubstr("main/web1 refused:"));
+  EXPECT_THAT(moved.out, HasSubstr("link: cannot reach tcp:127.0.0.1:1"));
+  EXPECT_EQ(copies("c"), 0);
+  expect_it_goes_on();
+  destroy_and_expect_nothing_left();
+}
+
+TEST_F(QemuMovesTest, WhatTheWayCannotCarryInTimeIsRefusedBeforeAnythingMoves) {
+  host_keys_ = slowly;
+  start_nodes();
+  create("arguments = \"pages=4000\"\n");
+  await_that_it_could_move_to("c");
+  // It has touched all that it writes to: 16 MiB, which take 16 s.
+  Said said;
+  EXPECT_TRUE(eventually(
+      [&] {
+        said = run({"vm", "migrate", "web1", "c", "--deadline", "5s"});
+        return said.out.find("are left, which takes") != std::string::npos;
+      },
+      patience))
+      << said.out << said.err;
+  EXPECT_EQ(said.code, 1);
+  EXPECT_THAT(said.out, HasSubstr("main/web1 refused:"));
+  EXPECT_THAT(said.out, HasSubstr("at 1 MiB/s"));
+  EXPECT_EQ(copies("c"), 0);
+  expect_it_goes_on();
+  destroy_and_expect_nothing_left();
+}
+
 }  // namespace
 }  // namespace supercloud

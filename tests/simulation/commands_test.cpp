@@ -396,7 +396,7 @@ std::set<std::string> failed(const absl::StatusOr<Message<schema::Response>>& an
   std::set<std::string> names;
   if (answer.ok())
     for (const auto check : answer->reader().getChecks())
-      names.insert(std::string(text(check.getName())));
+      if (check.getCure().size() > 0) names.insert(std::string(text(check.getName())));
   return names;
 }
 

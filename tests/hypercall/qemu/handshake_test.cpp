@@ -23,6 +23,9 @@ TEST(QemuHandshake, EveryFrameIsReadAsItWasSaid) {
                           Accept{"tcp:10.0.0.1:4711", std::string("0123456789\0abcde", 16)},
                           Refuse{"no such copy"},
                           Arrived{},
+                          Probe{true},
+                          Probe{false},
+                          WayOffer{"tcp:10.0.0.1:4711", std::string("0123456789\0abcde", 16), 4096},
                           Lost{"QEMU ended"}};
   for (const Frame& frame : frames) {
     const auto again = decode(encode(frame));
@@ -45,6 +48,9 @@ TEST(QemuHandshake, NonsenseIsRefused) {
       R"({"accept": {"address": "", "token": "00112233445566778899aabbccddeeff"}})",
       R"({"accept": 3})",
       R"({"refuse": 3})",
+      R"({"probe": {"version": 2}})",
+      R"({"way": {"address": "unix:/a", "token": "00", "bytes": 1}})",
+      R"({"way": {"address": "unix:/a", "token": "00112233445566778899aabbccddeeff", "bytes": 9999999}})",
       R"({"arrived": false})",
       std::string(5000, ' '),
       std::string(2000, '[')};

@@ -21,6 +21,12 @@ class ForwardingHypervisor : public Hypervisor {
   std::uint64_t memory_free_bytes() const override { return real_.memory_free_bytes(); }
   std::vector<GuestStatus> list() const override { return real_.list(); }
   absl::Status check(schema::VmSpec::Reader spec) const override { return real_.check(spec); }
+  void try_way(std::string endpoint, bool measure, Reply<Way> reply) override {
+    real_.try_way(std::move(endpoint), measure, std::move(reply));
+  }
+  std::uint64_t touched_bytes(const std::string& vm) const override {
+    return real_.touched_bytes(vm);
+  }
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override {
     real_.create(std::move(spec), epoch, std::move(reply));
   }
