@@ -1,8 +1,6 @@
 #include "actors/migration/proposals.h"
 
 #include <algorithm>
-#include <iterator>
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -16,17 +14,6 @@ constexpr std::size_t seen_max = 4096;
 constexpr std::size_t early_max = 256;
 constexpr Duration early_patience = absl::Seconds(5);
 
-Message<schema::Request> check_request(const VmWorker& worker, const std::string& source,
-                                       Duration hold) {
-  return Message<schema::Request>::build([&](schema::Request::Builder builder) {
-    auto prepare = builder.initPrepareIncoming();
-    prepare.setVm(worker.spec()->reader());
-    prepare.setSource(source);
-    prepare.setCheckOnly(true);
-    prepare.setHoldNs(absl::ToInt64Nanoseconds(hold));
-  });
-}
-
 constexpr std::ptrdiff_t unreachable_max = 2;  // of one place; then it is the place
 
 // What may be otherwise on another node of the same place.
@@ -38,19 +25,6 @@ bool is_of_the_node(const Failure& failure) {
 
 // Longer than a target takes to hear that it is to prepare.
 Duration hold_of(const ExecutorOptions& options) { return options.call_deadline * 5; }
-
-// This node, as who has to leave it by then sees it: a notice that was given while it started is heard by its policy only. Nothing: it is
-// not known.
-std::optional<NodeFacts> here_until(const ExecutorShared& shared, Instant deadline) {
-  const NodeFacts* here = shared.nodes.find(shared.context.node());
-  if (here == nullptr) return std::nullopt;
-  NodeFacts facts = *here;
-  if (deadline == far_future) return facts;
-  facts.noticed = true;
-  facts.gone_by =
-      std::min(facts.gone_by, shared.context.wall() + (deadline - shared.context.now()));
-  return facts;
-}
 
 }  // namespace
 
@@ -167,7 +141,6 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
   std::vector<const NodeFacts*> nodes = shared_.nodes.at_place(target);
   const auto flight = pending_.find(vm);
   const std::optional<NodeFacts> here = here_until(
-      shared_,
       flight != pending_.end() && flight->second.leaving() ? flight->second.deadline : far_future);
   const NodeFacts* ours = shared_.nodes.rented(rented_with);
   // Before the others. One that the cloud takes as well, but later than this node, is better than none: the policy sees to it that there
@@ -224,7 +197,7 @@ void Proposals::place(Pending& pending) {
               pending.rented_for.empty() ? std::string() : pending.rented_for.short_id(), &why);
   if (target.empty()) {
     if (!pending.rented_for.empty() && pending.rent_problem.empty()) {
-      const auto here = here_until(shared_, pending.leaving() ? pending.deadline : far_future);
+      const auto here = here_until(pending.leaving() ? pending.deadline : far_future);
       if (const auto gone =
               shared_.nodes.taken_back(pending.rented_for.short_id(), here ? &*here : nullptr))
         pending.rent_problem =
@@ -371,116 +344,6 @@ bool Proposals::cancel(const std::string& vm, const std::string& why) {
   pending_.erase(found);
   refuse(ended, "", {{"cancelled", why, "propose it again"}});
   return true;
-}
-
-namespace {
-
-// What is waited for, of one check.
-struct Checking {
-  std::vector<Failure> failures, of_way;
-  std::optional<Way> way;
-  bool target_answered = false, way_tried = false;
-  Proposals::Checked done;
-
-  void look() {
-    if (!done || !target_answered || !way_tried) return;
-    std::ranges::move(of_way, std::back_inserter(failures));
-    std::exchange(done, nullptr)(std::move(failures), way);
-  }
-};
-
-}  // namespace
-
-void Proposals::check(const std::string& vm, const std::string& target_node, Duration time_left,
-                      Duration hold, bool measure, Checked done) {
-  const VmWorker* worker = find_(vm);
-  if (worker == nullptr || !worker->spec())
-    return done(
-        {{"vm", absl::StrCat(vm, " is not held by this node"), "ask the node that holds it"}}, {});
-  const auto flight = pending_.find(vm);
-  const bool leaving = flight != pending_.end() && flight->second.leaving();
-  const std::optional<NodeFacts> here =
-      here_until(shared_, leaving ? flight->second.deadline : far_future);
-  const NodeFacts* target = shared_.nodes.find(target_node);
-  auto checking = std::make_shared<Checking>();
-  checking->done = std::move(done);
-  checking->failures =
-      preflight_here(worker->spec()->reader(), worker->state(), here ? &*here : nullptr, target,
-                     shared_.seams.session.current().has_value(), time_left);
-  if (!checking->failures.empty()) hold = absl::ZeroDuration();
-  shared_.context.request(
-      {target_node, "executor"}, check_request(*worker, shared_.context.node(), hold),
-      shared_.options.call_deadline,
-      [checking, target_node](absl::StatusOr<Message<schema::Response>> answer) {
-        std::vector<Failure>& failures = checking->failures;
-        if (!answer.ok()) {
-          failures.push_back(
-              {"reachable",
-               absl::StrCat(target_node, " does not answer: ", answer.status().message()),
-               "see whether the node runs and the network reaches it", /*there=*/true});
-          checking->way_tried = true;  // nor is the way waited for
-        } else if (answer->reader().isChecks()) {
-          for (auto check : answer->reader().getChecks()) {
-            Failure failure{std::string(text(check.getName())),
-                            std::string(text(check.getDetail())),
-                            std::string(text(check.getCure())), /*there=*/true};
-            const bool known =
-                std::any_of(failures.begin(), failures.end(), [&](const Failure& other) {
-                  return other.name == failure.name && other.detail == failure.detail;
-                });
-            if (!known) failures.push_back(std::move(failure));
-          }
-        }
-        checking->target_answered = true;
-        checking->look();
-      });
-  // Who has to leave goes without its memory, if need be; between unlike hypervisors there is no way.
-  if (leaving || target == nullptr || target->left || target->endpoint.empty() ||
-      target_node == shared_.context.node() || (here && here->hypervisor != target->hypervisor)) {
-    checking->way_tried = true;
-    return checking->look();
-  }
-  const auto tried = [this, vm, target_node, time_left, checking](const absl::StatusOr<Way>& way) {
-    if (const VmWorker* still = find_(vm); still != nullptr && still->spec())
-      checking->of_way = way_failures(*still, target_node, way, time_left);
-    if (way.ok()) checking->way = *way;
-    checking->way_tried = true;
-    checking->look();
-  };
-  if (measure)
-    ways_.measure(target->endpoint, tried);
-  else
-    ways_.reach(target->endpoint, tried);
-}
-
-// How much of its memory the guest has touched is looked at only where it matters.
-std::vector<Failure> Proposals::way_failures(const VmWorker& worker, const std::string& target,
-                                             const absl::StatusOr<Way>& way,
-                                             Duration time_left) const {
-  auto failures = preflight_way(way, target, worker.spec()->reader().getMemoryBytes(), time_left);
-  if (failures.empty() || !way.ok()) return failures;
-  return preflight_way(way, target, shared_.seams.hypervisor.touched_bytes(worker.vm()), time_left);
-}
-
-void Proposals::measure_way(const std::string& vm, const EventId& id, const std::string& target) {
-  const NodeFacts* node = shared_.nodes.find(target);
-  if (node == nullptr || node->endpoint.empty()) return;
-  ways_.measure(node->endpoint, [this, vm, id, target](const absl::StatusOr<Way>& way) {
-    VmWorker* worker = find_(vm);
-    if (!way.ok() || worker == nullptr || !worker->spec()) return;
-    const auto& out = worker->outgoing();
-    if (!out || out->migration != id || out->sending || out->no_return < far_future) return;
-    const auto failures = way_failures(*worker, target, way, out->deadline - shared_.context.now());
-    if (!failures.empty())
-      worker->fail_outgoing("it cannot be done in time: " + failures.front().detail);
-  });
-}
-
-std::vector<Failure> Proposals::check_rented(const VmWorker& worker, const std::string& place,
-                                             Duration time_left) const {
-  return preflight_rented(worker.spec()->reader(), worker.state(), shared_.nodes,
-                          shared_.context.node(), place,
-                          shared_.seams.session.current().has_value(), time_left);
 }
 
 void Proposals::begin(const std::string& vm, const EventId& id, const std::string& target) {

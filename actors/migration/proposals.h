@@ -82,6 +82,9 @@ class Proposals {
     bool leaving() const { return no_return < far_future; }
   };
 
+  // This node, as who has to leave it by then sees it: a notice that was given while it started is heard by its policy only. Nothing: it is
+  // not known.
+  std::optional<NodeFacts> here_until(Instant deadline) const;
   // Whether a new one may go on, for there is nothing in its way, or nothing that does not have to give way to it.
   bool make_way(Pending& pending, VmWorker& worker);
   bool holds(const VmWorker* worker) const;

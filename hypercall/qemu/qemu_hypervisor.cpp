@@ -331,17 +331,17 @@ void QemuHypervisor::watch(std::function<void(const std::string& vm)> look) {
 
 // What is sent of it is capped here, whatever the way carries.
 void QemuHypervisor::try_way(std::string endpoint, bool measure, Reply<Way> reply) {
-  const std::uint64_t cap = state_->options.bytes_per_second_max;
-  try_way_to(
-      state_->loop, state_->network, endpoint, measure,
-      Reply<Way>(reply.deadline(),
-                 state_->guarded([cap, reply = std::move(reply)](absl::StatusOr<Way> way) mutable {
-                   if (way.ok() && cap != 0 && way->bytes_per_second > cap) {
-                     way->bytes_per_second = cap;
-                     way->at_least = false;
-                   }
-                   reply(std::move(way));
-                 })));
+  const Instant deadline = reply.deadline();
+  auto told = [cap = state_->options.bytes_per_second_max,
+               reply = std::move(reply)](absl::StatusOr<Way> way) mutable {
+    if (way.ok() && cap != 0 && way->bytes_per_second > cap) {
+      way->bytes_per_second = cap;
+      way->at_least = false;
+    }
+    reply(std::move(way));
+  };
+  try_way_to(state_->loop, state_->network, endpoint, measure,
+             Reply<Way>(deadline, state_->guarded(std::move(told))));
 }
 
 std::uint64_t QemuHypervisor::touched_bytes(const std::string& vm) const {

@@ -18,7 +18,7 @@ namespace {
 
 using qemu_handshake::Frame;
 
-constexpr char way_ping = 1;
+constexpr char way_ping = 1, way_end = 2;
 constexpr std::size_t way_chunk_bytes = 64 << 10;
 constexpr int way_chunks_at_once = 8;  // the loop has others to serve
 // A connection comes up to its speed by doubling what is under way, once in a round trip: from ten packets to a thousand times as many.
@@ -117,16 +117,7 @@ void WayTarget::read(int fd) {
   for (int chunk = 0; chunk < way_chunks_at_once; ++chunk) {
     const ssize_t got = ::recv(fd, bytes.data(), tried.pinged ? bytes.size() : 1, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got < 0) return end(fd);
-    if (got == 0) {
-      if (tried.filler > 0) {
-        const auto took =
-            static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(tried.last - tried.begun));
-        const std::string report = encode(WayReport{tried.filler - tried.first, took});
-        (void)::send(fd, report.data(), report.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      }
-      return end(fd);
-    }
+    if (got <= 0) return end(fd);
     if (!tried.pinged) {
       if (bytes[0] != way_ping || ::send(fd, &way_ping, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
         return end(fd);
@@ -139,7 +130,14 @@ void WayTarget::read(int fd) {
       tried.first = static_cast<std::uint64_t>(got);
     }
     tried.filler += static_cast<std::uint64_t>(got);
-    if (tried.filler > tried.granted) return end(fd);
+    const bool said_all = bytes[static_cast<std::size_t>(got) - 1] == way_end;
+    if (tried.filler > tried.granted + (said_all ? 1 : 0)) return end(fd);
+    if (!said_all) continue;
+    const auto took =
+        static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(tried.last - tried.begun));
+    const std::string report = encode(WayReport{tried.filler - tried.first, took});
+    (void)::send(fd, report.data(), report.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return end(fd);
   }
 }
 
@@ -266,10 +264,11 @@ class WaySource : public std::enable_shared_from_this<WaySource> {
   void fill() {
     static constexpr std::array<char, way_chunk_bytes> filler{};
     if (granted_ == 0 || loop_.clock().now() >= filling_until_) {
-      said_all_ = true;
-      loop_.cancel(std::exchange(filling_timer_, 0));
-      ::shutdown(fd_.get(), SHUT_WR);
-      return watch(EPOLLIN);
+      if (::send(fd_.get(), &way_end, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) {
+        said_all_ = true;
+        return watch(EPOLLIN);
+      }
+      return errno == EAGAIN || errno == EINTR ? void() : end(way_);
     }
     const ssize_t sent =
         ::send(fd_.get(), filler.data(), std::min<std::uint64_t>(filler.size(), granted_),

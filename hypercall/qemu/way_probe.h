@@ -6,12 +6,14 @@
 //     │ connects to the address, token, ping ──▶│
 //     │◀─────────────────────────────────── pong│ the round trip
 //     │ filler, for way_time_max at most ──────▶│ counted, forgotten
-//     │◀───────────────────────────────── report│ once the source has said all, or as much as it may
+//     │ end ───────────────────────────────────▶│
+//     │◀───────────────────────────────── report│
 //
-//   stream = token ping *filler      ; token: handshake.h. Then the source says no more
+//   stream = token ping [ *filler end ]   ; token: handshake.h
 //   ping   = %x01                    ; pong is the same octet
-//   filler = %x00
-//   report = bytes:u64 nanoseconds:u64   ; little-endian: of the filler after what came first, and the time from that to the last of it
+//   filler = %x00                    ; as much as was offered, or less
+//   end    = %x02
+//   report = bytes:u64 nanoseconds:u64    ; little-endian: of the filler after what came first, and the time from that to the last of it
 //
 // Filler carries nothing, so that it needs no TLS. Who asks is not known: a target has offers_max offers open, and gives way_bytes_max away once
 // in grant_every, to whoever asks; others get the round trip alone.

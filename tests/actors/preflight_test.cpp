@@ -161,5 +161,55 @@ TEST_F(PreflightThere, tells_every_failed_check) {
             (NameSet{"address", "constraints", "copy", "disk", "lease", "memory"}));
 }
 
+// ---- the way there
+
+constexpr std::uint64_t way_mib = 1 << 20;
+
+TEST(PreflightWay, is_no_matter_where_nothing_is_known_of_it_or_it_is_fast) {
+  EXPECT_TRUE(
+      preflight_way(absl::UnimplementedError("an earlier release"), "node-b", way_mib, time_enough)
+          .empty());
+  EXPECT_TRUE(
+      preflight_way(Way{.round_trip = absl::Milliseconds(1)}, "node-b", 4096 * way_mib, time_enough)
+          .empty());
+  EXPECT_TRUE(
+      preflight_way(Way{.bytes_per_second = 100 * way_mib}, "node-b", 4000 * way_mib, time_enough)
+          .empty());
+}
+
+TEST(PreflightWay, that_leads_nowhere_is_told_with_the_place_and_the_cure) {
+  const auto failures = preflight_way(
+      absl::UnavailableError("cannot reach tcp:10.0.0.2:7 from here: Connection refused"), "node-b",
+      way_mib, time_enough);
+  EXPECT_EQ(names(failures), NameSet{"link"});
+  EXPECT_EQ(failures[0].detail, "cannot reach tcp:10.0.0.2:7 from here: Connection refused");
+  EXPECT_NE(failures[0].cure.find("node-b"), std::string::npos);
+  EXPECT_NE(failures[0].cure.find("streams_reached_at"), std::string::npos);
+  EXPECT_TRUE(failures[0].there);
+}
+
+TEST(PreflightWay, that_cannot_carry_the_guest_in_time_is_told_with_what_it_carries) {
+  const Way way{.bytes_per_second = 10 * way_mib};
+  const auto failures = preflight_way(way, "node-b", 1000 * way_mib, time_enough);
+  EXPECT_EQ(names(failures), NameSet{"time"});
+  EXPECT_NE(failures[0].detail.find("1000 MiB are left, which takes 1m40s at 10 MiB/s"),
+            std::string::npos)
+      << failures[0].detail;
+}
+
+TEST(PreflightWay, that_may_carry_more_than_was_seen_is_no_reason_to_refuse) {
+  const Way way{.bytes_per_second = 10 * way_mib, .at_least = true};
+  EXPECT_TRUE(preflight_way(way, "node-b", 1000 * way_mib, time_enough).empty());
+}
+
+TEST(PreflightWay, is_told_in_words_and_without_a_cure_as_it_is_no_failure) {
+  const Failure told =
+      way_told({.round_trip = absl::Microseconds(1500), .bytes_per_second = 812 * way_mib});
+  EXPECT_EQ(told.detail, "the way of memory has a round trip of 1.5 ms; it carries 812 MiB/s");
+  EXPECT_EQ(told.cure, "");
+  EXPECT_EQ(way_told({.round_trip = absl::Milliseconds(80)}).detail,
+            "the way of memory has a round trip of 80.0 ms; what it carries was not measured");
+}
+
 }  // namespace
 }  // namespace supercloud

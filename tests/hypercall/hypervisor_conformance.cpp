@@ -78,6 +78,34 @@ bool HostCalls::executes(const std::string& vm) const {
   return world.wait(world.moment(), [&] { return world.executed(index, vm) > before; });
 }
 
+// ---- the way to another host ---------------------------------------------------------------------
+
+TEST_P(HypervisorConformance, TheWayToAnotherHostIsTriedAndMeasured) {
+  const auto way = answer_of<Way>(*world_, absl::Seconds(20), [&](Reply<Way> r) {
+    world_->host(0).try_way(world_->endpoint(1), true, std::move(r));
+  });
+  ASSERT_TRUE(way.has_value());
+  ASSERT_TRUE(way->ok()) << way->status();
+  EXPECT_GE((*way)->round_trip, absl::ZeroDuration());
+  EXPECT_GT((*way)->bytes_per_second, 0U);
+}
+
+TEST_P(HypervisorConformance, AWayThatLeadsNowhereIsUnavailableAndNamed) {
+  const std::string nowhere = world_->endpoint(1) + "0";
+  const absl::Status status = status_of<Way>(
+      *world_, [&](Reply<Way> r) { world_->host(0).try_way(nowhere, true, std::move(r)); });
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_NE(status.message().find(nowhere), std::string::npos) << status;
+}
+
+TEST_P(HypervisorConformance, AGuestHasTouchedNoMoreThanItsMemory) {
+  EXPECT_EQ(world_->host(0).touched_bytes(vm_), 0U);
+  ASSERT_TRUE(a_.create(spec_, 1).ok());
+  ASSERT_EQ(a_.start(vm_, 1), absl::OkStatus());
+  EXPECT_GT(world_->host(0).touched_bytes(vm_), 0U);
+  EXPECT_LE(world_->host(0).touched_bytes(vm_), spec_.reader().getMemoryBytes());
+}
+
 // ---- lifecycle ----------------------------------------------------------------------------------
 
 TEST_P(HypervisorConformance, ACreatedGuestIsStoppedUntilItIsResumed) {

@@ -25,7 +25,9 @@ std::vector<Frame> one_of_each() {
           Pages{.pass = 3, .pages = {{1, 11}, {250, UINT64_MAX}}},
           PassEnd{3},
           Final{std::string("state\0with zero", 15)},
-          Confirm{}};
+          Confirm{},
+          Probe{},
+          Probed{}};
 }
 
 TEST(TransferProtocolTest, EveryFrameComesBackAsItWas) {

@@ -17,7 +17,6 @@ class QemuDemo : public ProgramTest {
  protected:
   static constexpr absl::Duration patience = absl::Minutes(3);
 
-
   void SetUp() override {
     if (const std::string missing = GuestParts::find().missing; !missing.empty())
       GTEST_SKIP() << missing;
@@ -43,7 +42,6 @@ class QemuDemo : public ProgramTest {
         << testing::PrintToString(guests());
     EXPECT_TRUE(eventually([&] { return nothing_is_left(); }, patience));
   }
-
 };
 
 TEST_F(QemuDemo, MovesRealGuestsSaysWhoseTheyAreAndHearsThemCountOn) {

@@ -144,7 +144,7 @@ TEST_F(WayProbe, ClosesToWhoSaysMoreThanHeMay) {
   const auto offer = target_.offer({.measure = false}, address_, token());
   ASSERT_TRUE(offer.ok());
   const OwnFd stream = connect(offer->token);
-  ASSERT_EQ(::send(stream.get(), "\x01\0\0\0", 4, MSG_NOSIGNAL), 4);
+  ASSERT_EQ(::send(stream.get(), "\x01\0\0\0\x02", 5, MSG_NOSIGNAL), 5);
   EXPECT_LE(said_until_its_end(stream), std::string("\x01"));  // the pong at most, and no report
 }
 
