@@ -23,6 +23,7 @@
 #include "cli/demo/view.h"
 #include "cli/guests/qemu_program.h"
 #include "cli/interrupt.h"
+#include "cli/measure/paired.h"
 #include "cli/price_arguments.h"
 
 namespace supercloud {
@@ -102,6 +103,11 @@ void print_summary(const DemoCluster& cluster, absl::Time market, const std::str
   std::printf("  refusals                 %d; aborted moves: %d\n", figures.refusals,
               figures.aborted);
   std::printf("  longest blackout         %.0f ms\n", figures.blackout_ms_longest);
+  if (!figures.price_to_memory_ms.empty())
+    std::printf(
+        "  from a price to memory   %.0f ms, the median of %d moves until their memory began to "
+        "move; no target was ready before\n",
+        median(figures.price_to_memory_ms), static_cast<int>(figures.price_to_memory_ms.size()));
   std::printf("  money                    spent %s, all on on-demand %s, saved %s\n",
               usd(story.spent()).c_str(), usd(instead).c_str(),
               usd(instead - story.spent()).c_str());
@@ -142,6 +148,8 @@ void print_json(const DemoCluster& cluster, absl::Time market, const DemoQemu& q
                                    {"blackout_ms_longest", figures.blackout_ms_longest},
                                    {"spent_nano_usd", story.spent().nano_usd},
                                    {"on_demand_nano_usd", story.on_demand_cost(market).nano_usd}};
+  if (!figures.price_to_memory_ms.empty())
+    answer["price_to_memory_ms_median"] = median(figures.price_to_memory_ms);
   if (!qemu.found) answer["simulated_because"] = qemu.why_not;
   if (const DemoGuests* guests = cluster.guests(); guests != nullptr)
     for (const DemoStory::Vm& vm : story.vms()) {

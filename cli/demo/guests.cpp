@@ -1,6 +1,10 @@
 #include "cli/demo/guests.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +43,11 @@ absl::StatusOr<std::unique_ptr<DemoGuests>> DemoGuests::open(const FoundQemu& qe
   auto program = GuestWatch::write_program(sockets, qemu.program);
   if (!program.ok()) return program.status();
   guests->program_ = *std::move(program);
+  if (::access(guests->program_.c_str(), X_OK) != 0)
+    return absl::FailedPreconditionError(
+        absl::StrCat(guests->program_, " cannot be executed (", std::strerror(errno),
+                     "); name by XDG_RUNTIME_DIR a folder where programs may be, or say "
+                     "--simulated"));
   if (const absl::Status kernel = write_tiny_guest(sockets / kernel_file); !kernel.ok())
     return kernel;
   return guests;

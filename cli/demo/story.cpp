@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t lines_kept = 500;
 constexpr std::size_t prices_kept = 400;
+constexpr Duration price_matters_for = absl::Seconds(30);
 
 std::string usd(std::int64_t nano) {
   return absl::StrFormat("%.4f", static_cast<double>(nano) / 1e9);
@@ -98,10 +99,30 @@ std::string DemoStory::apply(const Event& event) {
   const Vm* of = vm(event.subject());
   const bool was_paused = of != nullptr && of->state == "paused";
   std::string line = tell(event);
+  note_reaction(event);
   const bool step = line.empty();
   if (step) line = told_step(event, was_paused);
   if (!line.empty()) note(clock_.at(event.time().wall()), line, step);
   return line;
+}
+
+void DemoStory::note_reaction(const Event& event) {
+  const absl::Time at = event.time().wall();
+  if (event.type() == schema::Payload::SPOT_PRICE_CHANGED) {
+    price_events_[event.id()] = at;
+    std::erase_if(price_events_,
+                  [&](const auto& price) { return price.second < at - price_matters_for; });
+    return;
+  }
+  Move* of = move(event);
+  if (event.type() == schema::Payload::MIGRATION_PROPOSED) {
+    const auto price = price_events_.find(event.cause());
+    if (price != price_events_.end()) moves_[event.id()].price = price->second;
+  } else if (event.type() == schema::Payload::MIGRATION_STARTED && of != nullptr &&
+             of->price > absl::InfinitePast()) {
+    figures_.price_to_memory_ms.push_back(absl::ToDoubleMilliseconds(at - of->price));
+    of->price = absl::InfinitePast();
+  }
 }
 
 void DemoStory::joined(schema::NodeJoined::Reader joined) {

@@ -57,6 +57,8 @@ class DemoStory {
     bool noticed = false;  // flees an instance that is about to be taken
     bool cheaper = false;
     bool accepted = false;
+    absl::Time price = absl::
+        InfinitePast();  // when the price was published that it answers; infinite past: it answers something else
   };
   struct Line {
     absl::Time market;
@@ -73,6 +75,8 @@ class DemoStory {
     int refusals = 0;
     int aborted = 0;
     double blackout_ms_longest = 0;
+    // From a price's event until memory began to move, of each move that answers one; a machine may have had to be rented.
+    std::vector<double> price_to_memory_ms;
   };
 
   const std::vector<Place>& places() const { return places_; }
@@ -102,6 +106,7 @@ class DemoStory {
   std::string tell(const Event& event);
   std::string told_vm(const Event& event);
   std::string told_migration(const Event& event);
+  void note_reaction(const Event& event);
   std::string told_step(const Event& event, bool was_paused);
   std::string told_instance(const Event& event);
   void moved_to(Vm& vm, const std::string& node, absl::Time when);
@@ -116,11 +121,12 @@ class DemoStory {
   std::map<std::string, std::string> node_places_;  // ids, by node
   std::map<std::string, Instance> instances_;
   std::map<EventId, Move> moves_;
-  std::set<EventId> ended_;                  // migrations whose end has been told
-  std::set<std::string> gone_;               // nodes
-  std::set<std::string> noticed_;            // nodes that the cloud has said to take
-  std::set<std::string> interrupted_;        // instances
-  std::map<std::string, std::string> lost_;  // VM -> the node that was taken with it
+  std::map<EventId, absl::Time> price_events_;  // the latest, by when they were published
+  std::set<EventId> ended_;                     // migrations whose end has been told
+  std::set<std::string> gone_;                  // nodes
+  std::set<std::string> noticed_;               // nodes that the cloud has said to take
+  std::set<std::string> interrupted_;           // instances
+  std::map<std::string, std::string> lost_;     // VM -> the node that was taken with it
   std::deque<Line> lines_;
   Figures figures_;
   ChargesOnce charges_;

@@ -177,6 +177,18 @@ TEST_F(DemoStoryTest, tells_every_step_of_a_move) {
                         HasSubstr("web1 moved from us-east-1a to us-east-1c in 1.9 s")));
 }
 
+TEST_F(DemoStoryTest, tells_how_long_after_a_price_the_memory_of_its_move_begins_to_go) {
+  const Event price = told_.price(Told::place_c, 9'100'000, 180'000);
+  const Event proposal = told_.proposed("web1", 180'100, "it is cheaper", &price, {});
+  told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
+  const Event other = told_.proposed("web1", 190'000, "a user wants it", nullptr, {});
+  told_.moved(other, told_.accepted(other, 190'150), 190'200);
+  fold();
+  ASSERT_EQ(story_.figures().price_to_memory_ms.size(), 1U);
+  EXPECT_GE(story_.figures().price_to_memory_ms[0], 200);
+  EXPECT_LT(story_.figures().price_to_memory_ms[0], 2000);
+}
+
 TEST_F(DemoStoryTest, counts_a_move_once_however_many_tell_its_end) {
   const Event proposal = told_.proposed("web1", 180'100, "it is cheaper", nullptr, {});
   told_.moved(proposal, told_.accepted(proposal, 180'150), 180'200);
