@@ -119,8 +119,9 @@ Failure way_told(const Way& way) {
           ? std::string("what it carries was not measured")
           : absl::StrFormat("it carries %s%.0f MiB/s", way.at_least ? "at least " : "", mib);
   return {"way",
-          absl::StrFormat("the way of memory has a round trip of %.1f ms; %s",
-                          absl::ToDoubleMilliseconds(way.round_trip), carries),
+          absl::StrCat("the way of memory has a round trip of ",
+                       absl::FormatDuration(absl::Trunc(way.round_trip, absl::Microseconds(1))),
+                       "; ", carries),
           ""};
 }
 

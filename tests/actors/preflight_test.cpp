@@ -205,10 +205,10 @@ TEST(PreflightWay, that_may_carry_more_than_was_seen_is_no_reason_to_refuse) {
 TEST(PreflightWay, is_told_in_words_and_without_a_cure_as_it_is_no_failure) {
   const Failure told =
       way_told({.round_trip = absl::Microseconds(1500), .bytes_per_second = 812 * way_mib});
-  EXPECT_EQ(told.detail, "the way of memory has a round trip of 1.5 ms; it carries 812 MiB/s");
+  EXPECT_EQ(told.detail, "the way of memory has a round trip of 1.5ms; it carries 812 MiB/s");
   EXPECT_EQ(told.cure, "");
   EXPECT_EQ(way_told({.round_trip = absl::Milliseconds(80)}).detail,
-            "the way of memory has a round trip of 80.0 ms; what it carries was not measured");
+            "the way of memory has a round trip of 80ms; what it carries was not measured");
 }
 
 }  // namespace
