@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "absl/base/internal/raw_logging.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
 #include "core/vm_name.h"
@@ -38,24 +37,22 @@ absl::Status no_qemu_copy(const std::string& vm) {
   return absl::NotFoundError(absl::StrCat("this host has no copy of ", vm));
 }
 
-// Of what the process has mapped to be written, and not executed, that is as large as its guest's memory, the most that is resident, as
-// /proc/PID/smaps tells: "7fe28be00000-7fe28fe00000 rw-p ...", then "Size: 65536 kB" and "Rss: 20480 kB". 0: not known.
-std::uint64_t resident_bytes(pid_t process, std::uint64_t memory_bytes) {
-  std::ifstream file(absl::StrCat("/proc/", process, "/smaps"));
-  std::uint64_t size = 0, resident = 0;
-  bool data = false;
+// Of the process's memory that is of no program or library, resident or swapped out, at most as much as its guest has: the guest cannot have
+// touched more. The kernel keeps these numbers, so that reading them costs the same for every size. Huge pages of hugetlbfs are in none of
+// them. 0: not known.
+std::uint64_t touched_of(pid_t process, std::uint64_t memory_bytes) {
+  std::ifstream file(absl::StrCat("/proc/", process, "/status"));
+  std::uint64_t touched = 0;
   std::string line;
   while (process > 0 && std::getline(file, line)) {
     std::istringstream words(line);
-    std::string name, value;
-    words >> name >> value;
+    std::string name;
     std::uint64_t kib = 0;
-    if (name.find('-') != std::string::npos) data = value.starts_with("rw-");
-    if (!absl::SimpleAtoi(value, &kib)) continue;
-    if (name == "Size:") size = kib << 10U;
-    if (name == "Rss:" && data && size >= memory_bytes) resident = std::max(resident, kib << 10U);
+    if (!(words >> name >> kib)) continue;
+    if (name == "HugetlbPages:" && kib > 0) return 0;
+    if (name == "RssAnon:" || name == "RssShmem:" || name == "VmSwap:") touched += kib << 10U;
   }
-  return std::min(resident, memory_bytes);
+  return std::min(touched, memory_bytes);
 }
 
 }  // namespace
