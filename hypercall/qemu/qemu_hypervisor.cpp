@@ -331,21 +331,23 @@ void QemuHypervisor::try_way(std::string endpoint, bool measure, Reply<Way> repl
   const Instant deadline = reply.deadline();
   auto told = [cap = state_->options.bytes_per_second_max,
                reply = std::move(reply)](absl::StatusOr<Way> way) mutable {
+    if (!way.ok() && !absl::IsUnavailable(way.status()) && !absl::IsUnimplemented(way.status()))
+      ABSL_RAW_LOG(WARNING, "whether memory can go there was not found out: %s",
+                   std::string(way.status().message()).c_str());
     if (way.ok() && cap != 0 && way->bytes_per_second > cap) {
       way->bytes_per_second = cap;
       way->at_least = false;
     }
     reply(std::move(way));
   };
-  try_way_to(state_->loop, state_->network, endpoint, measure,
-             Reply<Way>(deadline, state_->guarded(std::move(told))));
+  state_->ways_from_here.try_way(endpoint, measure,
+                                 Reply<Way>(deadline, state_->guarded(std::move(told))));
 }
 
 std::uint64_t QemuHypervisor::touched_bytes(const std::string& vm) const {
   const State::Guest* guest = state_->find(vm);
-  return guest == nullptr
-             ? 0
-             : resident_bytes(guest->copy->process(), guest->copy->record().memory_bytes);
+  return guest == nullptr ? 0
+                          : touched_of(guest->copy->process(), guest->copy->record().memory_bytes);
 }
 
 void QemuHypervisor::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) {

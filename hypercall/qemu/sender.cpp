@@ -87,10 +87,11 @@ void QemuSender::on_frame(const std::string& bytes) {
     if (!starting_ || asking_ || ending_) return;
     loop_.cancel(std::exchange(hello_timer_, 0));
     asking_ = true;
-    return connect_stream(loop_, accept->address, accept->token,
-                          Reply<OwnFd>(far_future, guarded([this](absl::StatusOr<OwnFd> stream) {
-                                         connected(std::move(stream));
-                                       })));
+    connect_stream(loop_, accept->address, accept->token,
+                   Reply<OwnFd>(far_future, guarded([this](absl::StatusOr<OwnFd> stream) {
+                                  connected(std::move(stream));
+                                })));
+    return;
   }
   if (const auto* refuse = std::get_if<qemu_handshake::Refuse>(&*frame))
     return fail(absl::FailedPreconditionError(

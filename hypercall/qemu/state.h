@@ -86,6 +86,7 @@ struct QemuHypervisor::State {
   std::uint64_t last_link = 0;
   std::unique_ptr<StreamListener> listener;
   WayTarget ways{loop};
+  WaySources ways_from_here{loop, network};
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
 

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -63,6 +64,16 @@ absl::Status stream_error(const std::string& what, const std::string& endpoint, 
   return absl::UnavailableError(absl::StrCat(what, " ", endpoint, ": ", std::strerror(error)));
 }
 
+absl::Status no_stream(const std::string& endpoint, int error) {
+  constexpr std::array said_there = {ECONNREFUSED, ECONNRESET,  EPIPE,
+                                     EHOSTUNREACH, ENETUNREACH, ENOENT};
+  const auto code = std::ranges::find(said_there, error) != said_there.end()
+                        ? absl::StatusCode::kUnavailable
+                    : error == ETIMEDOUT ? absl::StatusCode::kDeadlineExceeded
+                                         : absl::StatusCode::kResourceExhausted;
+  return {code, absl::StrCat("no stream to ", endpoint, ": ", std::strerror(error))};
+}
+
 void send_at_once(int fd) {
   const int one = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // no matter on unix
@@ -79,20 +90,23 @@ struct Connecting {
   std::shared_ptr<Connecting> self = nullptr;  // until it is done
 
   void end(absl::StatusOr<OwnFd> result) {
-    const std::shared_ptr<Connecting> alive = std::move(self);
+    const std::shared_ptr<Connecting> alive = give_up();
+    reply(std::move(result));
+  }
+  std::shared_ptr<Connecting> give_up() {
     loop.unwatch_fd(fd.get());
     loop.cancel(timer);
-    reply(std::move(result));
+    return std::move(self);
   }
   void ready() {
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) return end(stream_error("no stream to", endpoint, error));
+    if (error != 0) return end(no_stream(endpoint, error));
     // So few bytes fit into any socket that is new.
     if (::send(fd.get(), token.data(), token.size(), MSG_NOSIGNAL) !=
         static_cast<ssize_t>(token.size())) {
-      return end(stream_error("no stream to", endpoint, errno));
+      return end(no_stream(endpoint, errno));
     }
     loop.unwatch_fd(fd.get());
     OwnFd done(fd.release());
@@ -196,27 +210,34 @@ void StreamListener::read(int fd) {
   if (got > 0) on_stream_(unknown->token, std::move(unknown->fd));
 }
 
-void connect_stream(EventLoop& loop, const std::string& endpoint, const std::string& token,
-                    Reply<OwnFd> reply) {
+std::function<void()> connect_stream(EventLoop& loop, const std::string& endpoint,
+                                     const std::string& token, Reply<OwnFd> reply) {
+  const auto failed = [&](absl::Status why) {
+    reply(std::move(why));
+    return [] {};
+  };
   auto address = stream_address(endpoint);
-  if (!address.ok()) return reply(address.status());
+  if (!address.ok()) return failed(address.status());
   OwnFd fd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (fd.get() < 0) return reply(stream_error("no stream to", endpoint, errno));
+  if (fd.get() < 0) return failed(no_stream(endpoint, errno));
   send_at_once(fd.get());
   const int connected = ::connect(fd.get(), address->get(), address->size);
-  if (connected != 0 && errno != EINPROGRESS)
-    return reply(stream_error("no stream to", endpoint, errno));
+  if (connected != 0 && errno != EINPROGRESS) return failed(no_stream(endpoint, errno));
   auto connecting = std::make_shared<Connecting>(
       Connecting{loop, std::move(fd), endpoint, token, std::move(reply)});
   connecting->self = connecting;
   auto* raw = connecting.get();
   raw->timer = loop.at(loop.clock().now() + qemu_handshake::token_max, [raw] {
     raw->timer = 0;
-    raw->end(stream_error("no stream to", raw->endpoint, ETIMEDOUT));
+    raw->end(no_stream(raw->endpoint, ETIMEDOUT));
   });
   const absl::Status watched =
       loop.watch_fd(raw->fd.get(), EPOLLOUT, [raw](std::uint32_t) { raw->ready(); });
   if (!watched.ok()) raw->end(watched);
+  return [weak = std::weak_ptr<Connecting>(connecting)] {
+    if (const auto alive = weak.lock(); alive != nullptr && alive->self != nullptr)
+      (void)alive->give_up();
+  };
 }
 
 }  // namespace supercloud

@@ -1,6 +1,7 @@
 // The sockets of QEMU's streams: connected here, shown the token, and given away.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -54,8 +55,9 @@ class StreamListener {
   std::map<int, std::shared_ptr<Unknown>> unknown_;
 };
 
-// Connects, and shows the token. Unavailable names the endpoint.
-void connect_stream(EventLoop& loop, const std::string& endpoint, const std::string& token,
-                    Reply<OwnFd> reply);
+// Connects, and shows the token. Errors name the endpoint: Unavailable is what the other end or the network said, DeadlineExceeded that
+// nothing did, others are this host's own. What is returned gives it up without a reply, on this thread and while the loop lives.
+std::function<void()> connect_stream(EventLoop& loop, const std::string& endpoint,
+                                     const std::string& token, Reply<OwnFd> reply);
 
 }  // namespace supercloud

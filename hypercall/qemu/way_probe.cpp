@@ -1,14 +1,18 @@
 #include "hypercall/qemu/way_probe.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +25,8 @@ using qemu_handshake::Frame;
 constexpr char way_ping = 1, way_end = 2;
 constexpr std::size_t way_chunk_bytes = 64 << 10;
 constexpr int way_chunks_at_once = 8;  // the loop has others to serve
+// What is shorter says more about how busy both hosts are.
+constexpr Duration way_sample_min = absl::Milliseconds(50);
 // A connection comes up to its speed by doubling what is under way, once in a round trip: from ten packets to a thousand times as many.
 constexpr int round_trips_until_fast = 10;
 
@@ -53,13 +59,14 @@ absl::StatusOr<WayReport> decode_way_report(std::string_view bytes) {
   return report;
 }
 
-Way way_of(const WayReport& report, Duration round_trip) {
+Way way_of(const WayReport& report, Duration round_trip, Duration filled, Duration blocked) {
   Way way{.round_trip = round_trip};
   if (report.bytes == 0 || report.nanoseconds == 0) return way;
   const Duration took = absl::Nanoseconds(static_cast<std::int64_t>(report.nanoseconds));
   way.bytes_per_second =
       static_cast<std::uint64_t>(static_cast<double>(report.bytes) / absl::ToDoubleSeconds(took));
-  way.at_least = took < round_trip * round_trips_until_fast;
+  way.at_least =
+      took < way_sample_min || took < round_trip * round_trips_until_fast || blocked < filled / 2;
   return way;
 }
 
@@ -86,9 +93,12 @@ absl::StatusOr<qemu_handshake::WayOffer> WayTarget::offer(const qemu_handshake::
     return absl::ResourceExhaustedError("too many try the way to this host at once; try again");
   const Instant now = loop_.clock().now();
   Offer open;
-  if (probe.measure && (!granted_once_ || now - granted_ >= grant_every)) {
-    granted_once_ = true;
+  if (grants_ == 0 || now - granted_ >= grant_every) {
     granted_ = now;
+    grants_ = 0;
+  }
+  if (probe.measure && grants_ < grants_max) {
+    ++grants_;
     open.bytes = way_bytes_max;
   }
   open.timer = loop_.at(now + qemu_handshake::token_max, [this, token] { offers_.erase(token); });
@@ -106,7 +116,12 @@ bool WayTarget::take(const std::string& token, OwnFd& stream) {
   tried->fd = std::move(stream);
   const int fd = tried->fd.get();
   if (!loop_.watch_fd(fd, EPOLLIN, [this, fd](std::uint32_t) { read(fd); }).ok()) return true;
-  tried->timer = loop_.at(loop_.clock().now() + probe_max, [this, fd] { end(fd); });
+  tried->timer = loop_.at(loop_.clock().now() + probe_max, [this, fd] {
+    const std::shared_ptr<Tried> late = tried_.at(fd);
+    late->timer = 0;
+    if (late->filler > 0) report(fd, loop_.clock().now());
+    end(fd);
+  });
   tried_[fd] = std::move(tried);
   return true;
 }
@@ -133,12 +148,17 @@ void WayTarget::read(int fd) {
     const bool said_all = bytes[static_cast<std::size_t>(got) - 1] == way_end;
     if (tried.filler > tried.granted + (said_all ? 1 : 0)) return end(fd);
     if (!said_all) continue;
-    const auto took =
-        static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(tried.last - tried.begun));
-    const std::string report = encode(WayReport{tried.filler - tried.first, took});
-    (void)::send(fd, report.data(), report.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    report(fd, tried.last);
     return end(fd);
   }
+}
+
+void WayTarget::report(int fd, Instant until) {
+  const Tried& tried = *tried_.at(fd);
+  const Duration took = std::min(until - tried.begun, probe_max);
+  const std::string said = encode(WayReport{
+      tried.filler - tried.first, static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(took))});
+  (void)::send(fd, said.data(), said.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void WayTarget::end(int fd) {
@@ -151,19 +171,22 @@ void WayTarget::end(int fd) {
 
 // ---- the source ------------------------------------------------------------------------------------------------------
 
-namespace {
-
-// One try. Lives until it has replied.
+// One try.
 class WaySource : public std::enable_shared_from_this<WaySource> {
  public:
-  WaySource(EventLoop& loop, std::string endpoint, bool measure, Reply<Way> reply)
-      : loop_(loop), endpoint_(std::move(endpoint)), measure_(measure), reply_(std::move(reply)) {}
+  // `over`: it has replied, and may be destroyed.
+  WaySource(EventLoop& loop, std::string endpoint, bool measure, Reply<Way> reply,
+            std::function<void()> over)
+      : loop_(loop),
+        endpoint_(std::move(endpoint)),
+        measure_(measure),
+        reply_(std::move(reply)),
+        over_(std::move(over)) {}
 
   void begin(LinkNetwork& network) {
-    self_ = shared_from_this();
     link_ = network.connect(endpoint_, qemu_handshake::service);
-    const std::weak_ptr<WaySource> weak = self_;
-    timer_ = loop_.at(loop_.clock().now() + WayTarget::probe_max, [weak] {
+    const std::weak_ptr<WaySource> weak = weak_from_this();
+    timer_ = loop_.at(loop_.clock().now() + WaySources::try_max, [weak] {
       if (const auto alive = weak.lock()) alive->late();
     });
     Link::Handler handler;
@@ -177,15 +200,25 @@ class WaySource : public std::enable_shared_from_this<WaySource> {
     link_->send(encode(Frame(qemu_handshake::Probe{measure_})));
   }
 
+  void end(absl::StatusOr<Way> way) {
+    if (std::exchange(ended_, true)) return;
+    loop_.cancel(timer_);
+    loop_.cancel(filling_timer_);
+    if (stop_connecting_) stop_connecting_();
+    if (fd_.get() >= 0) loop_.unwatch_fd(fd_.get());
+    fd_ = OwnFd();
+    over_();
+    reply_(std::move(way));
+  }
+
  private:
   void on_closed(const absl::Status& why) {
-    if (offered_) return;  // the way itself is being tried
-    end(absl::UnavailableError(
-        absl::StrCat("cannot reach ", endpoint_, " from here: ", std::string(why.message()))));
+    if (ended_ || offered_) return;  // the way itself is being tried
+    end(cannot_reach(endpoint_, why));
   }
 
   void on_frame(const std::string& bytes) {
-    if (offered_) return;
+    if (ended_ || offered_) return;
     const auto frame = qemu_handshake::decode(bytes);
     const auto* offer = frame.ok() ? std::get_if<qemu_handshake::WayOffer>(&*frame) : nullptr;
     if (offer == nullptr)
@@ -196,18 +229,18 @@ class WaySource : public std::enable_shared_from_this<WaySource> {
     offered_ = true;
     address_ = offer->address;
     granted_ = std::min(offer->bytes, way_bytes_max);
-    const std::weak_ptr<WaySource> weak = self_;
-    connect_stream(loop_, offer->address, offer->token,
-                   Reply<OwnFd>(far_future, [weak](absl::StatusOr<OwnFd> stream) {
-                     if (const auto alive = weak.lock()) alive->connected(std::move(stream));
-                   }));
+    const std::weak_ptr<WaySource> weak = weak_from_this();
+    auto stop = connect_stream(loop_, offer->address, offer->token,
+                               Reply<OwnFd>(far_future, [weak](absl::StatusOr<OwnFd> stream) {
+                                 if (const auto alive = weak.lock())
+                                   alive->connected(std::move(stream));
+                               }));
+    if (!ended_) stop_connecting_ = std::move(stop);
   }
 
   void connected(absl::StatusOr<OwnFd> stream) {
-    if (self_ == nullptr) return;  // it is over meanwhile
-    if (!stream.ok())
-      return end(absl::UnavailableError(
-          absl::StrCat("cannot reach ", address_, " from here: ", stream.status().message())));
+    if (ended_) return;
+    if (!stream.ok()) return end(cannot_reach(address_, stream.status()));
     fd_ = *std::move(stream);
     // Of a slow way little waits here: else it would be filled for long after the time is over.
     const int unsent_max = way_chunk_bytes;
@@ -218,17 +251,24 @@ class WaySource : public std::enable_shared_from_this<WaySource> {
   }
 
   void watch(std::uint32_t events) {
-    const std::weak_ptr<WaySource> weak = self_;
+    const std::weak_ptr<WaySource> weak = weak_from_this();
     loop_.unwatch_fd(fd_.get());
-    const absl::Status watched = loop_.watch_fd(fd_.get(), events, [weak](std::uint32_t) {
-      if (const auto alive = weak.lock()) alive->ready();
+    const absl::Status watched = loop_.watch_fd(fd_.get(), events, [weak](std::uint32_t ready) {
+      if (const auto alive = weak.lock()) alive->ready(ready);
     });
-    if (!watched.ok()) end(watched);
+    if (!watched.ok())
+      end(absl::InternalError(absl::StrCat("the way to ", address_, ": ", watched.message())));
   }
 
-  void ready() {
+  void ready(std::uint32_t events) {
+    if (ended_) return;
     if (!reached_) return ponged();
-    if (!said_all_) return fill();
+    if ((events & ~std::uint32_t{EPOLLOUT}) != 0) read_report();
+    if (!ended_ && !said_all_ && (events & EPOLLOUT) != 0) fill();
+  }
+
+  // A target whose patience is over reports before all is said.
+  void read_report() {
     std::array<char, way_report_bytes> bytes{};
     const ssize_t got =
         ::recv(fd_.get(), bytes.data(), bytes.size() - report_.size(), MSG_DONTWAIT);
@@ -236,8 +276,11 @@ class WaySource : public std::enable_shared_from_this<WaySource> {
     if (got <= 0) return end(way_);
     report_.append(bytes.data(), static_cast<std::size_t>(got));
     if (report_.size() < way_report_bytes) return;
+    const Instant now = loop_.clock().now();
+    count_blocked(now);
+    if (!said_all_) filled_ = now - filling_since_;
     if (const auto report = decode_way_report(report_); report.ok())
-      way_ = way_of(*report, way_.round_trip);
+      way_ = way_of(*report, way_.round_trip, filled_, blocked_);
     end(way_);
   }
 
@@ -247,81 +290,104 @@ class WaySource : public std::enable_shared_from_this<WaySource> {
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got != 1 || pong != way_ping) return lost();
     reached_ = true;
-    way_.round_trip = loop_.clock().now() - pinged_;
+    filling_since_ = loop_.clock().now();
+    way_.round_trip = filling_since_ - pinged_;
     if (!measure_ || granted_ == 0) return end(way_);
-    filling_until_ = loop_.clock().now() + way_time_max;
-    const std::weak_ptr<WaySource> weak = self_;
+    filling_until_ = filling_since_ + way_time_max;
+    const std::weak_ptr<WaySource> weak = weak_from_this();
     filling_timer_ = loop_.at(filling_until_, [weak] {
       const auto alive = weak.lock();
-      if (alive == nullptr) return;
+      if (alive == nullptr || alive->ended_) return;
       alive->filling_timer_ = 0;
       if (!alive->said_all_) alive->fill();
     });
-    watch(EPOLLOUT);
+    watch(EPOLLIN | EPOLLOUT);
   }
 
-  // A chunk whenever there is room for it: what has been taken and not sent yet is little when the time is over.
+  // As long as there is room: what has been taken and not sent yet is little when the time is over.
   void fill() {
     static constexpr std::array<char, way_chunk_bytes> filler{};
-    if (granted_ == 0 || loop_.clock().now() >= filling_until_) {
-      if (::send(fd_.get(), &way_end, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) {
+    for (int chunk = 0; chunk < way_chunks_at_once; ++chunk) {
+      const Instant now = loop_.clock().now();
+      count_blocked(now);
+      const bool all = granted_ == 0 || now >= filling_until_;
+      const ssize_t sent = ::send(fd_.get(), all ? &way_end : filler.data(),
+                                  all ? 1 : std::min<std::uint64_t>(filler.size(), granted_),
+                                  MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+        full_since_ = now;
+        return;
+      }
+      if (sent <= 0) return end(way_);
+      if (all) {
         said_all_ = true;
+        filled_ = now - filling_since_;
         return watch(EPOLLIN);
       }
-      return errno == EAGAIN || errno == EINTR ? void() : end(way_);
+      granted_ -= static_cast<std::uint64_t>(sent);
     }
-    const ssize_t sent =
-        ::send(fd_.get(), filler.data(), std::min<std::uint64_t>(filler.size(), granted_),
-               MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (sent <= 0) return end(way_);
-    granted_ -= static_cast<std::uint64_t>(sent);
+  }
+
+  // There is room again, or it is over. If nothing is under way, room was there before this loop looked: then the way was not waited for.
+  void count_blocked(Instant now) {
+    const std::optional<Instant> since = std::exchange(full_since_, std::nullopt);
+    int under_way = 0;
+    if (since && ::ioctl(fd_.get(), SIOCOUTQ, &under_way) == 0 && under_way > 0)
+      blocked_ += now - *since;
+  }
+
+  static absl::Status cannot_reach(const std::string& where, const absl::Status& why) {
+    return {why.code(), absl::StrCat("cannot reach ", where, " from here: ", why.message())};
   }
 
   void lost() {
-    end(absl::UnavailableError(absl::StrCat("cannot reach ", address_,
-                                            " from here: who takes the connection there does "
-                                            "not answer as a host of this cluster")));
+    end(cannot_reach(address_,
+                     absl::UnavailableError("who takes the connection there does not answer as a "
+                                            "host of this cluster")));
   }
 
   void late() {
     timer_ = 0;
     if (reached_) return end(way_);
-    end(absl::UnavailableError(absl::StrCat("cannot reach ", offered_ ? address_ : endpoint_,
-                                            " from here: no answer within ",
-                                            absl::FormatDuration(WayTarget::probe_max))));
-  }
-
-  void end(absl::StatusOr<Way> way) {
-    if (self_ == nullptr) return;
-    const std::shared_ptr<WaySource> alive = std::exchange(self_, nullptr);
-    loop_.cancel(timer_);
-    loop_.cancel(filling_timer_);
-    if (fd_.get() >= 0) loop_.unwatch_fd(fd_.get());
-    loop_.post([alive] { alive->link_.reset(); });  // not inside its own call
-    reply_(std::move(way));
+    end(cannot_reach(offered_ ? address_ : endpoint_,
+                     absl::DeadlineExceededError(absl::StrCat(
+                         "no answer within ", absl::FormatDuration(WaySources::try_max)))));
   }
 
   EventLoop& loop_;
   const std::string endpoint_;
   const bool measure_;
   Reply<Way> reply_;
-  std::shared_ptr<WaySource> self_;
+  std::function<void()> over_, stop_connecting_;
   std::unique_ptr<Link> link_;
   TimerId timer_ = 0, filling_timer_ = 0;
-  bool offered_ = false, reached_ = false, said_all_ = false;
+  bool offered_ = false, reached_ = false, said_all_ = false, ended_ = false;
   std::string address_, report_;
   std::uint64_t granted_ = 0;
   OwnFd fd_;
-  Instant pinged_{}, filling_until_{};
+  Instant pinged_{}, filling_since_{}, filling_until_{};
+  std::optional<Instant> full_since_;
+  Duration filled_, blocked_;
   Way way_;
 };
 
-}  // namespace
+WaySources::~WaySources() {
+  for (const auto& [number, source] : Tries(*tries_))
+    source->end(absl::CancelledError("this host stops"));
+}
 
-void try_way_to(EventLoop& loop, LinkNetwork& network, const std::string& endpoint, bool measure,
-                Reply<Way> reply) {
-  std::make_shared<WaySource>(loop, endpoint, measure, std::move(reply))->begin(network);
+void WaySources::try_way(const std::string& endpoint, bool measure, Reply<Way> reply) {
+  const std::uint64_t number = ++last_;
+  // Its link is not destroyed inside the link's own call.
+  auto over = [this, number] {
+    loop_.post([kept = std::weak_ptr<Tries>(tries_), number] {
+      if (const auto tries = kept.lock()) tries->erase(number);
+    });
+  };
+  const auto source =
+      std::make_shared<WaySource>(loop_, endpoint, measure, std::move(reply), std::move(over));
+  (*tries_)[number] = source;
+  source->begin(network_);
 }
 
 }  // namespace supercloud

@@ -15,8 +15,8 @@
 //   end    = %x02
 //   report = bytes:u64 nanoseconds:u64    ; little-endian: of the filler after what came first, and the time from that to the last of it
 //
-// Filler carries nothing, so that it needs no TLS. Who asks is not known: a target has offers_max offers open, and gives way_bytes_max away once
-// in grant_every, to whoever asks; others get the round trip alone.
+// Filler carries nothing, so that it needs no TLS. Who asks is not known: a target has offers_max offers open, and gives way_bytes_max away
+// grants_max times in grant_every, to whoever asks; others get the round trip alone. After probe_max it reports what came until then.
 #pragma once
 
 #include <cstdint>
@@ -44,15 +44,17 @@ inline constexpr std::size_t way_report_bytes = 16;
 std::string encode(const WayReport& report);
 // InvalidArgument: it is no report of a probe.
 absl::StatusOr<WayReport> decode_way_report(std::string_view bytes);
-// What a source makes of it.
-Way way_of(const WayReport& report, Duration round_trip);
+// What a source makes of it, which said filler for the time `filled`, and of that could not for `blocked`, as the way took no more. Where it
+// was not the way that was waited for, or not for long, it is "at least".
+Way way_of(const WayReport& report, Duration round_trip, Duration filled, Duration blocked);
 
 // The target's side. Thread-bound to its loop.
 class WayTarget {
  public:
   static constexpr std::size_t offers_max = 8;
+  static constexpr int grants_max = 2;  // what seems too slow is tried again
   static constexpr Duration grant_every = absl::Seconds(1);
-  static constexpr Duration probe_max = absl::Seconds(2);  // then it is closed
+  static constexpr Duration probe_max = absl::Seconds(2);  // then it is reported and closed
 
   explicit WayTarget(EventLoop& loop) : loop_(loop) {}
   ~WayTarget();
@@ -68,11 +70,12 @@ class WayTarget {
  private:
   struct Tried;
   void read(int fd);
+  void report(int fd, Instant until);
   void end(int fd);
 
   EventLoop& loop_;
-  Instant granted_{};
-  bool granted_once_ = false;
+  Instant granted_{};  // the first of `grants_`
+  int grants_ = 0;
   struct Offer {
     std::uint64_t bytes = 0;
     TimerId timer = 0;
@@ -81,8 +84,28 @@ class WayTarget {
   std::map<int, std::shared_ptr<Tried>> tried_;
 };
 
-// The source's side: replies within WayTarget::probe_max. As Hypervisor::try_way.
-void try_way_to(EventLoop& loop, LinkNetwork& network, const std::string& endpoint, bool measure,
-                Reply<Way> reply);
+class WaySource;
+
+// The source's side: every try that is under way; those that are, as it goes, are ended with Cancelled. Thread-bound.
+class WaySources {
+ public:
+  static constexpr Duration try_max = absl::Milliseconds(2500);  // longer than a target counts
+
+  WaySources(EventLoop& loop, LinkNetwork& network) : loop_(loop), network_(network) {}
+  ~WaySources();
+  WaySources(const WaySources&) = delete;
+  WaySources& operator=(const WaySources&) = delete;
+
+  // Replies within try_max. Unavailable: what the other end said, or the network of it. Unimplemented: it tells nothing of ways. Others, as
+  // DeadlineExceeded: whether it is reached was not found out.
+  void try_way(const std::string& endpoint, bool measure, Reply<Way> reply);
+
+ private:
+  using Tries = std::map<std::uint64_t, std::shared_ptr<WaySource>>;
+  EventLoop& loop_;
+  LinkNetwork& network_;
+  std::uint64_t last_ = 0;
+  std::shared_ptr<Tries> tries_ = std::make_shared<Tries>();
+};
 
 }  // namespace supercloud

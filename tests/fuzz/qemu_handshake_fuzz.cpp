@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   if (const auto report = supercloud::decode_way_report(bytes); report.ok()) {
     if (supercloud::encode(*report) != bytes) std::abort();
-    (void)supercloud::way_of(*report, absl::Milliseconds(1));
+    (void)supercloud::way_of(*report, absl::Milliseconds(1), absl::Milliseconds(100),
+                             absl::Milliseconds(90));
   }
   const auto frame = decode(bytes);
   if (!frame.ok()) return 0;
