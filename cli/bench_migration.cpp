@@ -99,6 +99,7 @@ int bench_migration(MigrationBenchArguments arguments, const Program& program) {
                                             ": ", std::strerror(errno))),
         exit_failed);
   const Leftovers leftovers({logs.path(), sockets.path()});
+  if (!leftovers.status().ok()) return complain(leftovers.status(), exit_failed);
   options.logs = logs.path() / "nodes";  // not in the list of clusters
   options.sockets = sockets.path();
   options.kernel = arguments.kernel;

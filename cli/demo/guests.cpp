@@ -40,6 +40,7 @@ DemoGuests::~DemoGuests() { watch_.reset(); }
 absl::StatusOr<std::unique_ptr<DemoGuests>> DemoGuests::open(const FoundQemu& qemu,
                                                              const std::filesystem::path& sockets) {
   std::unique_ptr<DemoGuests> guests(new DemoGuests(qemu, sockets));
+  if (!guests->leftovers_->status().ok()) return guests->leftovers_->status();
   auto program = GuestWatch::write_program(sockets, qemu.program);
   if (!program.ok()) return program.status();
   guests->program_ = *std::move(program);
@@ -101,16 +102,18 @@ void DemoGuests::heard(const Event& event) {
 }
 
 void DemoGuests::taken(const std::string& node) {
-  taken_[node] = looks_for_taken;
-  kill_all_of({folder_of(node)});
+  Taken& taken =
+      taken_.insert_or_assign(node, Taken{GuestKiller({folder_of(node)}), looks_for_taken})
+          .first->second;
+  taken.killer.kill();
 }
 
 std::vector<std::string> DemoGuests::look() {
   std::vector<std::string> lines;
   if (watch_ == nullptr) return lines;
-  for (auto& [node, looks] : taken_)
-    if (!kill_all_of({folder_of(node)})) --looks;
-  std::erase_if(taken_, [](const auto& node) { return node.second <= 0; });
+  for (auto& [node, taken] : taken_)
+    if (!taken.killer.kill()) --taken.looks;
+  std::erase_if(taken_, [](const auto& node) { return node.second.looks <= 0; });
   for (auto& [vm, counted] : counted_) {
     if (!counted.heard_again_at) continue;
     const GuestSeen& seen = watch_->seen(guest_of(vm));

@@ -72,7 +72,11 @@ class DemoGuests {
   std::unique_ptr<GuestWatch> watch_;
   std::map<std::string, int> numbers_;  // of nodes' folders: a socket's path is short
   std::map<std::string, Counted> counted_;
-  std::map<std::string, int> taken_;  // nodes, and how often they are still looked for
+  struct Taken {
+    GuestKiller killer;
+    int looks = 0;  // how often something is still looked for
+  };
+  std::map<std::string, Taken> taken_;  // nodes
 };
 
 }  // namespace supercloud

@@ -62,12 +62,13 @@ inline std::optional<Command> parse(std::string_view packet) {
   return command;
 }
 
+inline constexpr std::string_view cgroup_name_begin = "supercloud-keeper-";
 // Of the keeper that listens there: FNV-1a of the path, so that the next one finds what is left of a keeper that was killed.
 inline std::string cgroup_name(std::string_view socket) {
   std::uint64_t hash = 0xcbf2'9ce4'8422'2325U;
   for (const char byte : socket)
     hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100'0000'01b3U;
-  return "supercloud-keeper-" + std::to_string(hash);
+  return std::string(cgroup_name_begin) + std::to_string(hash);
 }
 
 }  // namespace supercloud::keeper

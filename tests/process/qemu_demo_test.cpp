@@ -2,9 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
+#include "hypercall/keeper/protocol.h"
 #include "tests/guest/guest_parts.h"
+#include "tests/hypercall/keeper/left_cgroup.h"
 #include "tests/process/program.h"
 
 namespace supercloud {
@@ -32,8 +37,13 @@ class QemuDemo : public ProgramTest {
     std::error_code error;
     for (const auto& entry : files::directory_iterator("/proc", error)) {
       const std::string command = content(entry.path() / "cmdline");
-      if (command.find((folder_ / "run" / "supercloud-").string()) != std::string::npos)
-        found.push_back(command);
+      if (command.find((folder_ / "run" / "supercloud-").string()) == std::string::npos) continue;
+      found.push_back(command);
+      std::istringstream lines(content(entry.path() / "cgroup"));
+      for (std::string line; std::getline(lines, line);)
+        if (const std::string name = files::path(line).filename();
+            name.starts_with(keeper::cgroup_name_begin))
+          cgroups_.insert(name);
     }
     return found;
   }
@@ -41,7 +51,12 @@ class QemuDemo : public ProgramTest {
     EXPECT_TRUE(eventually([&] { return guests().empty(); }, patience))
         << testing::PrintToString(guests());
     EXPECT_TRUE(eventually([&] { return nothing_is_left(); }, patience));
+    EXPECT_TRUE(
+        eventually([&] { return std::ranges::none_of(cgroups_, cgroup_is_left); }, patience))
+        << testing::PrintToString(cgroups_);
   }
+
+  mutable std::set<std::string> cgroups_;  // in which guests were seen
 };
 
 TEST_F(QemuDemo, MovesRealGuestsSaysWhoseTheyAreAndHearsThemCountOn) {
@@ -49,6 +64,7 @@ TEST_F(QemuDemo, MovesRealGuestsSaysWhoseTheyAreAndHearsThemCountOn) {
   EXPECT_TRUE(
       eventually([&] { return says("demo.out", " counted on without a break: "); }, patience))
       << output("demo.out");
+  EXPECT_FALSE(guests().empty());
   ::kill(running, SIGINT);
   EXPECT_EQ(ended(running, patience), 130) << output("demo.out");
   const std::string said = output("demo.out");
