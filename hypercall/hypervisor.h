@@ -67,8 +67,8 @@ struct TransferOptions {
 struct Way {
   Duration round_trip;
   std::uint64_t bytes_per_second = 0;  // 0: not known
-  bool at_least =
-      false;  // ... for it had not come up to its speed: nothing says that it does not carry more
+  // ... for it had not come up to its speed, or the hosts were slower: nothing says that it does not carry more.
+  bool at_least = false;
 };
 // What a way is tried with: so much, or for so long, whichever is less.
 inline constexpr std::uint64_t way_bytes_max = 4 << 20;
@@ -91,8 +91,8 @@ class Hypervisor {
   virtual void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                                 Reply<Done> reply) = 0;
 
-  // Whether memory could go from here to the host with that endpoint of its link network; with `measure` also what the way carries, if that
-  // host lets it be tried just now. Unavailable: which place cannot be reached, and why. Unimplemented: that host answers, and tells nothing.
+  // Whether memory could go from here to the host with that endpoint of its link network; with `measure` also what the way carries, if it lets
+  // that be tried just now. Unavailable: which place others say is not reached. Unimplemented: it tells nothing. Else it was not found out.
   virtual void try_way(std::string endpoint, bool measure, Reply<Way> reply) = 0;
   // At most so much of the memory of a guest here is other than when it began; 0: not known.
   virtual std::uint64_t touched_bytes(const std::string& vm) const = 0;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "actors/migration/transfer_plan.h"
@@ -89,19 +90,22 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
   return failures;
 }
 
-std::vector<Failure> preflight_way(const absl::StatusOr<Way>& way, const std::string& target,
+std::vector<Failure> preflight_way(const absl::StatusOr<Way>& way, const NodeFacts& target,
                                    std::uint64_t memory_bytes, Duration time_left) {
-  if (absl::IsUnimplemented(way.status())) return {};  // nothing is known of it
-  if (!way.ok())
-    return {{"link",
-             absl::IsDeadlineExceeded(way.status())
-                 ? absl::StrCat("the way of memory to ", target, " could not be tried in time")
-                 : std::string(way.status().message()),
-             absl::StrCat("open that port on ", target,
-                          ", or name in its file, by streams_reached_at of [host.qemu], where it "
-                          "is reached"),
-             /*there=*/true}};
-  if (way->at_least) return {};
+  if (absl::IsUnavailable(way.status())) {
+    const std::string why(way.status().message());
+    // Its links, or the streams of its QEMUs.
+    const bool links = !target.endpoint.empty() &&
+                       absl::StrContains(why, absl::StrCat(" ", target.endpoint, " from here"));
+    return {
+        {"link", why,
+         links ? absl::StrCat("see whether the network reaches the links of ", target.name)
+               : absl::StrCat("open that port on ", target.name,
+                              ", or name in its file, by streams_reached_at of [host.qemu], where "
+                              "it is reached"),
+         /*there=*/true}};
+  }
+  if (!way.ok() || way->at_least) return {};
   TransferProgress progress;
   progress.remaining_bytes = memory_bytes;
   progress.bytes_per_second = way->bytes_per_second;
@@ -109,7 +113,8 @@ std::vector<Failure> preflight_way(const absl::StatusOr<Way>& way, const std::st
       plan_transfer(progress, 0, {.total_max = time_left, .left = time_left, .leaves = false},
                     schema::Method::PRE_COPY);
   if (plan.hopeless.empty()) return {};
-  return {{"time", plan.hopeless, absl::StrCat("or choose a target nearer than ", target)}};
+  return {{"time", plan.hopeless, absl::StrCat("or choose a target nearer than ", target.name),
+           /*there=*/true}};
 }
 
 Failure way_told(const Way& way) {

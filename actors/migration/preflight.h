@@ -27,8 +27,9 @@ std::vector<Failure> preflight_here(schema::VmSpec::Reader spec, const std::stri
                                     const NodeFacts* here, const NodeFacts* target,
                                     bool session_valid, Duration time_left);
 
-// What speaks against the way of memory to the target, as it was tried: it is not reached, or cannot carry so much in that time.
-std::vector<Failure> preflight_way(const absl::StatusOr<Way>& way, const std::string& target,
+// What speaks against the way of memory to the target, as it was tried: it is not reached, as the other end or the network said, or cannot
+// carry so much in that time. Where that was not found out nothing is said.
+std::vector<Failure> preflight_way(const absl::StatusOr<Way>& way, const NodeFacts& target,
                                    std::uint64_t memory_bytes, Duration time_left);
 // What a dry run that has found no failure tells of it: a check with a detail, and no cure.
 Failure way_told(const Way& way);

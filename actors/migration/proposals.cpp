@@ -18,8 +18,8 @@ constexpr std::ptrdiff_t unreachable_max = 2;  // of one place; then it is the p
 
 // What may be otherwise on another node of the same place.
 bool is_of_the_node(const Failure& failure) {
-  static const std::set<std::string_view> names = {"copy", "disk",   "drain",    "lease",
-                                                   "link", "memory", "reachable"};
+  static const std::set<std::string_view> names = {"copy", "disk",   "drain",     "lease",
+                                                   "link", "memory", "reachable", "time"};
   return failure.there && names.contains(failure.name);
 }
 
@@ -254,6 +254,13 @@ bool Proposals::pass_over(Pending& pending, const std::string& node,
   if (ours != nullptr && ours->name == node) return false;
   if (!std::ranges::all_of(failures, is_of_the_node)) return false;
   pending.passed_over[node] = {shared_.context.now() + hold_of(shared_.options), failures};
+  // The way to a machine that would be rented there carries no more.
+  if (std::ranges::any_of(failures, [](const Failure& it) { return it.name == "time"; })) {
+    std::string why;
+    return !resolve(pending.vm, std::string(text(proposed.getTargetPlace())),
+                    ours == nullptr ? std::string_view() : ours->rented_with, &why)
+                .empty();
+  }
   return std::ranges::count_if(pending.passed_over, [](const auto& no) {
            return no.second.why.front().name == "reachable";
          }) < unreachable_max;

@@ -94,7 +94,11 @@ class Proposals {
   bool pass_over(Pending& pending, const std::string& node, const std::vector<Failure>& failures);
   // Found out while the target prepares: what cannot be carried in time ends before a byte of it has moved.
   void measure_way(const std::string& vm, const EventId& id, const std::string& target);
-  std::vector<Failure> way_failures(const VmWorker& worker, const std::string& target,
+  // What speaks against the way there, as it was tried; what seems too slow is measured again before that is said.
+  using WayChecked = std::function<void(const std::vector<Failure>&, const absl::StatusOr<Way>&)>;
+  void check_way(const std::string& vm, const std::string& target, Duration time_left, bool measure,
+                 WayChecked done);
+  std::vector<Failure> way_failures(const std::string& vm, const std::string& target,
                                     const absl::StatusOr<Way>& way, Duration time_left) const;
   void rent(Pending& pending);
   void begin(const std::string& vm, const EventId& id, const std::string& target);

@@ -27,10 +27,12 @@ struct Checking {
   std::vector<Failure> failures, of_way;
   std::optional<Way> way;
   bool target_answered = false, way_tried = false;
+  std::function<void()> release;  // the room that the target holds
   Proposals::Checked done;
 
   void look() {
     if (!done || !target_answered || !way_tried) return;
+    if (failures.empty() && !of_way.empty() && release) release();
     std::ranges::move(of_way, std::back_inserter(failures));
     std::exchange(done, nullptr)(std::move(failures), way);
   }
@@ -65,6 +67,15 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
       preflight_here(worker->spec()->reader(), worker->state(), here ? &*here : nullptr, target,
                      shared_.seams.session.current().has_value(), time_left);
   if (!checking->failures.empty()) hold = absl::ZeroDuration();
+  if (hold > absl::ZeroDuration())
+    checking->release = [this, vm, target_node] {
+      const VmWorker* still = find_(vm);
+      if (still == nullptr || !still->spec()) return;
+      shared_.context.request({target_node, "executor"},
+                              check_request(*still, shared_.context.node(), absl::ZeroDuration()),
+                              shared_.options.call_deadline,
+                              [](const absl::StatusOr<Message<schema::Response>>&) {});
+    };
   shared_.context.request(
       {target_node, "executor"}, check_request(*worker, shared_.context.node(), hold),
       shared_.options.call_deadline,
@@ -97,40 +108,60 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
     checking->way_tried = true;
     return checking->look();
   }
-  const auto tried = [this, vm, target_node, time_left, checking](const absl::StatusOr<Way>& way) {
-    if (const VmWorker* still = find_(vm); still != nullptr && still->spec())
-      checking->of_way = way_failures(*still, target_node, way, time_left);
-    if (way.ok()) checking->way = *way;
-    checking->way_tried = true;
-    checking->look();
-  };
-  if (measure)
-    ways_.measure(target->endpoint, tried);
-  else
-    ways_.reach(target->endpoint, tried);
+  check_way(vm, target_node, time_left, measure,
+            [checking](const std::vector<Failure>& failures, const absl::StatusOr<Way>& way) {
+              checking->of_way = failures;
+              if (way.ok()) checking->way = *way;
+              checking->way_tried = true;
+              checking->look();
+            });
 }
 
-// How much of its memory the guest has touched is looked at only where it matters.
-std::vector<Failure> Proposals::way_failures(const VmWorker& worker, const std::string& target,
+void Proposals::check_way(const std::string& vm, const std::string& target, Duration time_left,
+                          bool measure, WayChecked done) {
+  const NodeFacts* node = shared_.nodes.find(target);
+  if (node == nullptr || node->endpoint.empty()) return done({}, absl::UnknownError(""));
+  const Instant end = shared_.context.now() + time_left;
+  const auto tried = [this, vm, target, end, endpoint = node->endpoint,
+                      done = std::move(done)](const absl::StatusOr<Way>& way) {
+    const auto failures = way_failures(vm, target, way, end - shared_.context.now());
+    if (failures.empty() || !way.ok()) return done(failures, way);
+    ways_.measure_again(
+        endpoint, [this, vm, target, end, done, first = *way](const absl::StatusOr<Way>& again) {
+          // Not measured again: what was seen first is told, and refuses nothing.
+          if (again.ok() && again->bytes_per_second == 0) return done({}, first);
+          done(way_failures(vm, target, again, end - shared_.context.now()), again);
+        });
+  };
+  if (measure)
+    ways_.measure(node->endpoint, tried);
+  else
+    ways_.reach(node->endpoint, tried);
+}
+
+// How much of its memory the guest has touched is looked at only where it matters; where that is not known nothing is refused.
+std::vector<Failure> Proposals::way_failures(const std::string& vm, const std::string& target,
                                              const absl::StatusOr<Way>& way,
                                              Duration time_left) const {
-  auto failures = preflight_way(way, target, worker.spec()->reader().getMemoryBytes(), time_left);
+  const VmWorker* worker = find_(vm);
+  const NodeFacts* node = shared_.nodes.find(target);
+  if (worker == nullptr || !worker->spec() || node == nullptr) return {};
+  auto failures = preflight_way(way, *node, worker->spec()->reader().getMemoryBytes(), time_left);
   if (failures.empty() || !way.ok()) return failures;
-  return preflight_way(way, target, shared_.seams.hypervisor.touched_bytes(worker.vm()), time_left);
+  return preflight_way(way, *node, shared_.seams.hypervisor.touched_bytes(vm), time_left);
 }
 
 void Proposals::measure_way(const std::string& vm, const EventId& id, const std::string& target) {
-  const NodeFacts* node = shared_.nodes.find(target);
-  if (node == nullptr || node->endpoint.empty()) return;
-  ways_.measure(node->endpoint, [this, vm, id, target](const absl::StatusOr<Way>& way) {
-    VmWorker* worker = find_(vm);
-    if (!way.ok() || worker == nullptr || !worker->spec()) return;
-    const auto& out = worker->outgoing();
-    if (!out || out->migration != id || out->sending || out->no_return < far_future) return;
-    const auto failures = way_failures(*worker, target, way, out->deadline - shared_.context.now());
-    if (!failures.empty())
-      worker->fail_outgoing("it cannot be done in time: " + failures.front().detail);
-  });
+  const VmWorker* begun = find_(vm);
+  if (begun == nullptr || !begun->outgoing()) return;
+  check_way(vm, target, begun->outgoing()->deadline - shared_.context.now(), /*measure=*/true,
+            [this, vm, id](const std::vector<Failure>& failures, const absl::StatusOr<Way>& way) {
+              VmWorker* worker = find_(vm);
+              if (!way.ok() || failures.empty() || worker == nullptr) return;
+              const auto& out = worker->outgoing();
+              if (out && out->migration == id && !out->sending && out->no_return == far_future)
+                worker->fail_outgoing("it cannot be done in time: " + failures.front().detail);
+            });
 }
 
 std::vector<Failure> Proposals::check_rented(const VmWorker& worker, const std::string& place,

@@ -1,5 +1,6 @@
 #include "actors/migration/ways.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace supercloud {
@@ -27,11 +28,37 @@ void Ways::measure(const std::string& endpoint, Told told) {
   try_way(endpoint, true, std::move(told));
 }
 
+void Ways::measure_again(const std::string& endpoint, Told told) {
+  const Known* kept = known(endpoint);
+  const Way before = kept == nullptr ? Way{} : kept->way;
+  try_way(endpoint, true,
+          [this, endpoint, before, told = std::move(told)](const absl::StatusOr<Way>& way) {
+            if (!way.ok()) return told(way);
+            Way both = *way;
+            if (before.bytes_per_second == 0 || way->bytes_per_second == 0) {
+              both.bytes_per_second = 0;
+              return told(both);
+            }
+            both.bytes_per_second = std::max(before.bytes_per_second, way->bytes_per_second);
+            both.at_least = before.at_least || way->at_least;
+            keep(endpoint, both);
+            told(both);
+          });
+}
+
+void Ways::keep(const std::string& endpoint, Way way) {
+  if (const Known* kept = known(endpoint); kept != nullptr && way.bytes_per_second == 0) {
+    way.bytes_per_second = kept->way.bytes_per_second;
+    way.at_least = kept->way.at_least;
+  }
+  known_[endpoint] = {way, context_.now() + kept_for};
+}
+
 void Ways::try_way(const std::string& endpoint, bool measure, Told told) {
   hypervisor_.try_way(endpoint, measure,
                       context_.reply<Way>(try_max, [this, endpoint, told = std::move(told)](
                                                        const absl::StatusOr<Way>& way) {
-                        if (way.ok()) known_[endpoint] = {*way, context_.now() + kept_for};
+                        if (way.ok()) keep(endpoint, *way);
                         told(way);
                       }));
 }

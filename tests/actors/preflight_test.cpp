@@ -165,21 +165,28 @@ TEST_F(PreflightThere, tells_every_failed_check) {
 
 constexpr std::uint64_t way_mib = 1 << 20;
 
+NodeFacts there() {
+  NodeFacts facts;
+  facts.name = "node-b";
+  facts.endpoint = "tcp:10.0.0.2:5";
+  return facts;
+}
+
 TEST(PreflightWay, is_no_matter_where_nothing_is_known_of_it_or_it_is_fast) {
   EXPECT_TRUE(
-      preflight_way(absl::UnimplementedError("an earlier release"), "node-b", way_mib, time_enough)
+      preflight_way(absl::UnimplementedError("an earlier release"), there(), way_mib, time_enough)
           .empty());
   EXPECT_TRUE(
-      preflight_way(Way{.round_trip = absl::Milliseconds(1)}, "node-b", 4096 * way_mib, time_enough)
+      preflight_way(Way{.round_trip = absl::Milliseconds(1)}, there(), 4096 * way_mib, time_enough)
           .empty());
   EXPECT_TRUE(
-      preflight_way(Way{.bytes_per_second = 100 * way_mib}, "node-b", 4000 * way_mib, time_enough)
+      preflight_way(Way{.bytes_per_second = 100 * way_mib}, there(), 4000 * way_mib, time_enough)
           .empty());
 }
 
 TEST(PreflightWay, that_leads_nowhere_is_told_with_the_place_and_the_cure) {
   const auto failures = preflight_way(
-      absl::UnavailableError("cannot reach tcp:10.0.0.2:7 from here: Connection refused"), "node-b",
+      absl::UnavailableError("cannot reach tcp:10.0.0.2:7 from here: Connection refused"), there(),
       way_mib, time_enough);
   EXPECT_EQ(names(failures), NameSet{"link"});
   EXPECT_EQ(failures[0].detail, "cannot reach tcp:10.0.0.2:7 from here: Connection refused");
@@ -188,10 +195,26 @@ TEST(PreflightWay, that_leads_nowhere_is_told_with_the_place_and_the_cure) {
   EXPECT_TRUE(failures[0].there);
 }
 
+TEST(PreflightWay, whose_links_are_not_reached_has_another_cure) {
+  const auto failures =
+      preflight_way(absl::UnavailableError("cannot reach tcp:10.0.0.2:5 from here: no route"),
+                    there(), way_mib, time_enough);
+  EXPECT_EQ(names(failures), NameSet{"link"});
+  EXPECT_EQ(failures[0].cure, "see whether the network reaches the links of node-b");
+}
+
+TEST(PreflightWay, that_could_not_be_tried_is_no_reason_to_refuse) {
+  EXPECT_TRUE(
+      preflight_way(absl::DeadlineExceededError("late"), there(), way_mib, time_enough).empty());
+  EXPECT_TRUE(
+      preflight_way(absl::ResourceExhaustedError("files"), there(), way_mib, time_enough).empty());
+}
+
 TEST(PreflightWay, that_cannot_carry_the_guest_in_time_is_told_with_what_it_carries) {
   const Way way{.bytes_per_second = 10 * way_mib};
-  const auto failures = preflight_way(way, "node-b", 1000 * way_mib, time_enough);
+  const auto failures = preflight_way(way, there(), 1000 * way_mib, time_enough);
   EXPECT_EQ(names(failures), NameSet{"time"});
+  EXPECT_TRUE(failures[0].there);
   EXPECT_NE(failures[0].detail.find("1000 MiB are left, which takes 1m40s at 10 MiB/s"),
             std::string::npos)
       << failures[0].detail;
@@ -199,7 +222,7 @@ TEST(PreflightWay, that_cannot_carry_the_guest_in_time_is_told_with_what_it_carr
 
 TEST(PreflightWay, that_may_carry_more_than_was_seen_is_no_reason_to_refuse) {
   const Way way{.bytes_per_second = 10 * way_mib, .at_least = true};
-  EXPECT_TRUE(preflight_way(way, "node-b", 1000 * way_mib, time_enough).empty());
+  EXPECT_TRUE(preflight_way(way, there(), 1000 * way_mib, time_enough).empty());
 }
 
 TEST(PreflightWay, is_told_in_words_and_without_a_cure_as_it_is_no_failure) {
