@@ -11,6 +11,7 @@ namespace {
 using State = GuestStatus::State;
 
 constexpr std::size_t streams_max = 64;
+constexpr Duration way_try_max = absl::Seconds(2);
 
 absl::Status no_copy(const std::string& vm) {
   return absl::NotFoundError(absl::StrCat("this host has no copy of ", vm));
@@ -320,7 +321,7 @@ void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {
 }
 
 // Its line is all that the way there has: what that would carry besides what it does.
-void SimulatedHost::try_way(const std::string& endpoint, Reply<Way> reply) {
+void SimulatedHost::try_way(const std::string& endpoint, bool measure, Reply<Way> reply) {
   const std::uint64_t number = next_way_++;
   WayTry& tried = ways_[number];
   tried = {.link = network_.connect(endpoint, "pages"),
@@ -329,14 +330,14 @@ void SimulatedHost::try_way(const std::string& endpoint, Reply<Way> reply) {
   const auto told = [this, number](absl::StatusOr<Way> way) { way_tried(number, std::move(way)); };
   tried.link->set_handler(
       {.on_frame =
-           [this, number, told](const std::string& bytes) {
+           [this, number, measure, told](const std::string& bytes) {
              const auto frame = transfer::decode(bytes);
              const auto found = ways_.find(number);
              if (found == ways_.end()) return;
              if (!frame.ok() || !std::holds_alternative<transfer::Probed>(*frame))
                return told(absl::UnimplementedError("that host does not tell about the way there"));
              told(Way{.round_trip = scheduler_.clock().now() - found->second.begun,
-                      .bytes_per_second = link_share()});
+                      .bytes_per_second = measure ? link_share() : 0});
            },
        .on_closed =
            [endpoint, told](const absl::Status& why) {
@@ -344,6 +345,10 @@ void SimulatedHost::try_way(const std::string& endpoint, Reply<Way> reply) {
                                                       " from here: ", std::string(why.message()))));
            }});
   tried.link->send(transfer::encode(transfer::Probe{}));
+  at(scheduler_.clock().now() + way_try_max, [endpoint, told] {
+    told(absl::DeadlineExceededError(
+        absl::StrCat("no answer from ", endpoint, " within ", absl::FormatDuration(way_try_max))));
+  });
 }
 
 void SimulatedHost::way_tried(std::uint64_t number, absl::StatusOr<Way> way) {

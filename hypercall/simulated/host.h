@@ -125,7 +125,7 @@ class SimulatedHost {
   void destroy(const std::string& vm, Reply<Done> reply);
   void arm(const std::string& vm, Instant deadline);
 
-  void try_way(const std::string& endpoint, Reply<Way> reply);
+  void try_way(const std::string& endpoint, bool measure, Reply<Way> reply);
 
   std::vector<GuestStatus> list() const;
   std::uint64_t memory_free_bytes() const;

@@ -25,9 +25,8 @@ absl::Status SimulatedHypervisor::check(schema::VmSpec::Reader spec) const {
                    "with [host.qemu]"));
 }
 
-// Measured or not: it is known.
-void SimulatedHypervisor::try_way(std::string endpoint, bool, Reply<Way> reply) {
-  host_.try_way(endpoint, while_alive(std::move(reply)));
+void SimulatedHypervisor::try_way(std::string endpoint, bool measure, Reply<Way> reply) {
+  host_.try_way(endpoint, measure, while_alive(std::move(reply)));
 }
 
 void SimulatedHypervisor::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) {

@@ -36,7 +36,8 @@ absl::Status PageReceiver::take(const transfer::Frame& frame) {
   if (const auto* hello = std::get_if<transfer::Hello>(&frame)) return begin(*hello);
   if (std::holds_alternative<transfer::Probe>(frame) && guest_ == nullptr) {
     link_->send(transfer::encode(transfer::Probed{}));
-    return absl::OkStatus();  // who asked closes it
+    end(absl::OkStatus());
+    return absl::OkStatus();
   }
   if (guest_ == nullptr || arrived_) {
     return absl::InvalidArgumentError("a page stream frame came before its hello or after its end");

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "hypercall/transfer_protocol.h"
 #include "tests/hypercall/simulated_world.h"
 
 namespace supercloud {
@@ -410,6 +411,55 @@ TEST_F(SimulatedHypervisorTest, GarbageOnThePagesServiceHarmsNoCopy) {
   for (int i = 0; i < 200; ++i) silent.push_back(stranger->connect(world_.endpoint(1), "pages"));
   pass(absl::Seconds(6));
   start_guest();
+  EXPECT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());
+}
+
+// ---- the way to another host --------------------------------------------------------------------
+
+TEST_F(SimulatedHypervisorTest, WhatAWayCarriesIsToldOnlyIfThatIsAskedFor) {
+  for (const bool measure : {false, true}) {
+    std::optional<absl::StatusOr<Way>> told;
+    a_.host().try_way(world_.endpoint(1), measure,
+                      Reply<Way>(far_future, [&](absl::StatusOr<Way> way) { told = way; }));
+    pass(absl::Milliseconds(500));
+    ASSERT_TRUE(told && told->ok());
+    EXPECT_EQ((*told)->bytes_per_second > 0, measure);
+  }
+}
+
+TEST_F(SimulatedHypervisorTest, AWayWhoseOtherEndSaysNothingIsNotKnownAndNotKeptOpen) {
+  auto silent = world_.hub.network("silent", world_.scheduler);
+  std::vector<std::unique_ptr<Link>> links;
+  bool closed = false;
+  ASSERT_TRUE(silent
+                  ->listen("pages",
+                           [&](std::unique_ptr<Link> link) {
+                             link->set_handler(
+                                 {.on_frame = [](const std::string&) {},
+                                  .on_closed = [&](const absl::Status&) { closed = true; }});
+                             links.push_back(std::move(link));
+                           })
+                  .ok());
+  std::optional<absl::StatusOr<Way>> told;
+  a_.host().try_way(silent->endpoint(), true,
+                    Reply<Way>(far_future, [&](absl::StatusOr<Way> way) { told = way; }));
+  pass(absl::Seconds(3));
+  ASSERT_TRUE(told.has_value());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(told->status())) << told->status();
+  EXPECT_EQ(links.size(), 1U);
+  EXPECT_TRUE(closed);
+}
+
+TEST_F(SimulatedHypervisorTest, WhoTriesTheWayAndDoesNotCloseItKeepsNobodyOut) {
+  ASSERT_TRUE(b_.prepare(test_vm(), test_migration(), 1).ok());
+  start_guest();
+  auto stranger = world_.hub.network("stranger", world_.scheduler);
+  std::vector<std::unique_ptr<Link>> open;
+  for (int i = 0; i < 200; ++i) {
+    open.push_back(stranger->connect(world_.endpoint(1), "pages"));
+    open.back()->send(transfer::encode(transfer::Probe{}));
+    pass(absl::Milliseconds(20));
+  }
   EXPECT_TRUE(a_.send(vm_, test_migration(), world_.endpoint(1)).ok());
 }
 

@@ -303,11 +303,28 @@ TEST_F(SlowDrainTest, who_needs_longer_than_moves_usually_have_is_given_more) {
   EXPECT_EQ(guests("node-0"), 0U);
 }
 
-TEST_F(SlowDrainTest, a_move_that_cannot_be_done_in_time_is_refused_before_a_byte_moves) {
+TEST_F(SlowDrainTest, a_move_that_cannot_be_done_in_time_is_ended_before_a_byte_moves) {
   create("node-0", "big", {.mebibytes = 8 << 10U});
   cluster_.migrate("node-0", "big", "node-1");
   ASSERT_TRUE(
-      run_until([&] { return !all(Payload::MIGRATION_REFUSED).empty(); }, absl::Seconds(10)));
+      run_until([&] { return !all(Payload::MIGRATION_ABORTED).empty(); }, absl::Seconds(10)));
+  EXPECT_THAT(str(all(Payload::MIGRATION_ABORTED)[0].payload().getMigrationAborted().getWhy()),
+              HasSubstr("it cannot be done in time: 8192 MiB are left"));
+  EXPECT_EQ(all(Payload::MIGRATION_ACCEPTED).size(), 1U);
+  EXPECT_TRUE(all(Payload::MIGRATION_STARTED).empty());
+  EXPECT_EQ(running_on("big"), "node-0");
+}
+
+TEST_F(SlowDrainTest, a_move_over_a_way_that_is_known_to_be_too_slow_is_refused_and_holds_no_room) {
+  create("node-1", "there", {.mebibytes = 6 << 10U});
+  create("node-0", "big", {.mebibytes = 8 << 10U});
+  create("node-0", "small", {.mebibytes = 3 << 10U});
+  cluster_.migrate("node-0", "big", "node-1");
+  ASSERT_TRUE(
+      run_until([&] { return !all(Payload::MIGRATION_ABORTED).empty(); }, absl::Seconds(10)));
+  cluster_.migrate("node-0", "big", "node-1");
+  ASSERT_TRUE(
+      run_until([&] { return !all(Payload::MIGRATION_REFUSED).empty(); }, absl::Seconds(5)));
   const Event refused = all(Payload::MIGRATION_REFUSED)[0];
   const auto failures = refused.payload().getMigrationRefused().getFailures();
   ASSERT_EQ(failures.size(), 1U);
@@ -315,6 +332,11 @@ TEST_F(SlowDrainTest, a_move_that_cannot_be_done_in_time_is_refused_before_a_byt
   EXPECT_THAT(str(failures[0].getDetail()), HasSubstr("at 64 MiB/s"));
   EXPECT_TRUE(all(Payload::MIGRATION_STARTED).empty());
   EXPECT_EQ(running_on("big"), "node-0");
+  // It would find 2 GiB, if room were held for the other.
+  cluster_.run_for(absl::Milliseconds(100));
+  cluster_.migrate("node-0", "small", "node-1");
+  EXPECT_TRUE(run_until([&] { return running_on("small") == "node-1"; }, absl::Minutes(2)));
+  EXPECT_EQ(all(Payload::MIGRATION_REFUSED).size(), 1U);
 }
 
 // What seems almost possible at first, and less and less so.
