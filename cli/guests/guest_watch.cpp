@@ -121,14 +121,16 @@ void GuestWatch::look_for_machines() {
     if (entry.path().extension() != monitor_suffix) continue;
     const auto process = static_cast<pid_t>(std::atoi(entry.path().stem().c_str()));
     if (process <= 1 || ::kill(process, 0) != 0) continue;
-    Machine& machine = machines_[process];
-    if (machine.number == 0) machine.number = ++last_number_;
-    if (machine.guest.empty()) {
+    if (!machines_.contains(process)) {
       const std::string command = command_of(process);
-      machine.guest = guest_of(command);
-      machine.fresh = command.find("-incoming") == std::string::npos;
+      const std::string guest = guest_of(command);
+      if (guest.empty()) continue;  // it ends, or its number is another process's by now
+      Machine& found = machines_[process];
+      found.number = ++last_number_;
+      found.guest = guest;
+      found.fresh = command.find("-incoming") == std::string::npos;
     }
-    if (machine.guest.empty() || !connect(process, machine)) unconnected = true;
+    if (!connect(process, machines_.at(process))) unconnected = true;
   }
   if (!unconnected || again_ != 0) return;
   again_ = loop_.at(loop_.clock().now() + connect_again, [this] {
