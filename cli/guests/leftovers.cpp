@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -25,9 +26,9 @@ namespace {
 namespace files = std::filesystem;
 
 constexpr int look_again_ms = 20;
-constexpr int quiet_looks = 5;    // what was being started meanwhile is found
-constexpr int looks_max = 1000;   // then what is left cannot be killed
-constexpr int guard_ms = 30'000;  // longer than it looks
+constexpr int quiet_looks = 5;                      // what was being started meanwhile is found
+constexpr std::chrono::seconds guard_patience(20);  // then what is left cannot be killed
+constexpr int guard_ms = 30'000;                    // longer than that
 
 bool mentions(const std::string& command, const std::vector<files::path>& folders) {
   for (const files::path& folder : folders)
@@ -47,7 +48,8 @@ bool mentions(const std::string& command, const std::vector<files::path>& folder
   while (::read(0, &byte, 1) < 0 && errno == EINTR) {
   }
   GuestKiller killer(folders);
-  for (int quiet = 0, looks = 0; quiet < quiet_looks && looks < looks_max; ++looks) {
+  const auto end = std::chrono::steady_clock::now() + guard_patience;
+  for (int quiet = 0; quiet < quiet_looks && std::chrono::steady_clock::now() < end;) {
     quiet = killer.kill() ? 0 : quiet + 1;
     ::poll(nullptr, 0, look_again_ms);
   }
