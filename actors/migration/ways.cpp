@@ -30,26 +30,30 @@ void Ways::measure(const std::string& endpoint, Told told) {
 
 void Ways::measure_again(const std::string& endpoint, Told told) {
   const Known* kept = known(endpoint);
-  const Way before = kept == nullptr ? Way{} : kept->way;
+  const Known before = kept == nullptr ? Known{} : *kept;
   try_way(endpoint, true,
           [this, endpoint, before, told = std::move(told)](const absl::StatusOr<Way>& way) {
             if (!way.ok()) return told(way);
             Way both = *way;
-            if (before.bytes_per_second == 0 || way->bytes_per_second == 0) {
-              both.bytes_per_second = 0;
+            if (way->bytes_per_second == 0 || before.way.bytes_per_second == 0) {
+              // It may not be filled again just now.
+              both.bytes_per_second = before.twice ? before.way.bytes_per_second : 0;
+              both.at_least = before.way.at_least;
               return told(both);
             }
-            both.bytes_per_second = std::max(before.bytes_per_second, way->bytes_per_second);
-            both.at_least = before.at_least || way->at_least;
-            keep(endpoint, both);
+            both.bytes_per_second = std::max(before.way.bytes_per_second, way->bytes_per_second);
+            both.at_least = before.way.at_least || way->at_least;
+            known_[endpoint] = {both, context_.now() + kept_for, /*twice=*/true};
             told(both);
           });
 }
 
-void Ways::keep(const std::string& endpoint, Way way) {
-  if (const Known* kept = known(endpoint); kept != nullptr && way.bytes_per_second == 0) {
-    way.bytes_per_second = kept->way.bytes_per_second;
-    way.at_least = kept->way.at_least;
+void Ways::keep(const std::string& endpoint, const Way& way) {
+  // No rate takes the place of one.
+  if (const auto kept = known_.find(endpoint);
+      kept != known_.end() && way.bytes_per_second == 0 && kept->second.way.bytes_per_second > 0) {
+    kept->second.way.round_trip = way.round_trip;
+    return;
   }
   known_[endpoint] = {way, context_.now() + kept_for};
 }

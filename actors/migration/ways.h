@@ -25,19 +25,19 @@ class Ways {
   void reach(const std::string& endpoint, Told told);
   // ... and what the way carries.
   void measure(const std::string& endpoint, Told told);
-  // ... measured once more, whatever is known: of both the faster, as what slows a way for a moment is not the way. A rate of 0: it was not
-  // measured twice.
+  // ... measured once more, whatever is known: of both the faster, as what slows a way for a moment is not the way. What was
+  // measured twice is good for as long as it is known, if it cannot be once more. A rate of 0: it was not measured twice.
   void measure_again(const std::string& endpoint, Told told);
 
  private:
   struct Known {
     Way way;
     Instant until{};
+    bool twice = false;  // it was measured
   };
   const Known* known(const std::string& endpoint);
   void try_way(const std::string& endpoint, bool measure, Told told);
-  // Of what was known and what was found out since: no rate takes the place of one.
-  void keep(const std::string& endpoint, Way way);
+  void keep(const std::string& endpoint, const Way& way);
 
   Context& context_;
   Hypervisor& hypervisor_;
