@@ -197,21 +197,13 @@ bool needs_proof(const Event& event) {
 
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,
                          std::vector<Event>& events) {
-  return keep_proven([&trust](std::string_view node) { return trust.keys_of(node); }, checkpoints,
-                     events);
-}
-
-absl::Status keep_proven(const Proofs::KeysOf& keys_of, absl::Span<const Event> checkpoints,
-                         std::vector<Event>& events) {
-  constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
-  Proofs proofs(keys_of, {.events = all, .bytes = all});
+  Proofs proofs([&trust](std::string_view node) { return trust.keys_of(node); }, Proofs::no_bounds);
   absl::Status wrong;
   for (const Event& checkpoint : checkpoints) {
     if (absl::Status taken = proofs.take(checkpoint); !taken.ok()) wrong = taken;
   }
   std::erase_if(events, [&](const Event& event) {
-    const bool is_one = event.type() == schema::Payload::BUS_CHECKPOINT;
-    const absl::Status proven = is_one ? proofs.take(event) : proofs.judge(event);
+    const absl::Status proven = proofs.judge(event);
     if (absl::IsInvalidArgument(proven)) wrong = proven;
     return !proven.ok();
   });

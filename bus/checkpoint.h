@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <list>
 #include <map>
 #include <memory>
@@ -58,6 +59,8 @@ class Proofs {
     std::size_t events = 32'768;
     std::size_t bytes = 16 << 20;
   };
+  static constexpr Room no_bounds{.events = std::numeric_limits<std::size_t>::max(),
+                                  .bytes = std::numeric_limits<std::size_t>::max()};
 
   explicit Proofs(KeysOf keys_of) : Proofs(std::move(keys_of), Room()) {}
   Proofs(KeysOf keys_of, Room room) : keys_of_(std::move(keys_of)), room_(room) {}
@@ -101,11 +104,9 @@ bool may_have_proofs(const Rights& rights, std::string_view name);
 // never is.
 bool needs_proof(const Event& event);
 
-// Leaves of `events` those that a checkpoint lists which a key has signed that is enrolled under the name of their node, and checkpoints that are so
-// signed themselves. An error tells of what is forged: a checkpoint, which proves nothing while the others still do, or an event that one of them
-// lists with another content. That none lists an event is no forgery: its checkpoint may be forgotten, or it is from before there were keys.
-absl::Status keep_proven(const Proofs::KeysOf& keys_of, absl::Span<const Event> checkpoints,
-                         std::vector<Event>& events);
+// Leaves of `events` those that a checkpoint lists which a key has signed that is enrolled under the name of their node. An error tells of what is
+// forged: a checkpoint, which proves nothing while the others still do, or an event that one of them lists with another content. That none lists an
+// event is no forgery: its checkpoint may be forgotten, or it is from before there were keys.
 absl::Status keep_proven(const Trust& trust, absl::Span<const Event> checkpoints,
                          std::vector<Event>& events);
 

@@ -93,26 +93,27 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
     events.push_back(*std::move(event));
   }
   if (!range.proofs) return events;
-  std::vector<Event> checkpoints;
+  Proofs proofs(keys_of_, Proofs::no_bounds);  // of this answer
+  const auto good = [&](const absl::Status& status) {
+    if (absl::IsInvalidArgument(status))
+      receiver_->on_rejected(node, std::string(status.message()));
+    return status.ok();
+  };
   for (const std::string_view bytes : part->checkpoints) {
-    absl::StatusOr<Event> checkpoint = parse(bytes);
+    const absl::StatusOr<Event> checkpoint = parse(bytes);
     if (!checkpoint.ok()) return checkpoint.status();
-    checkpoints.push_back(*std::move(checkpoint));
+    // What proves it a hub sends ahead when it lets it pass.
+    if (good(proofs.take(*checkpoint)) && detector_.tells_onward())
+      (void)proofs_->take(*checkpoint);
   }
-  std::vector<std::uint64_t> answered;
-  for (const Event& event : events) answered.push_back(event.sequence());
-  if (const absl::Status proven = keep_proven(keys_of_, checkpoints, events); !proven.ok())
-    receiver_->on_rejected(node, std::string(proven.message()));
-  auto kept = events.begin();  // in their order
-  for (const std::uint64_t sequence : answered) {
-    if (kept != events.end() && kept->sequence() == sequence)
-      ++kept;
-    else
-      refused.push_back(sequence);
-  }
-  // A hub lets pass what it proves; these were just judged.
-  if (detector_.tells_onward())
-    for (const Event& checkpoint : checkpoints) (void)proofs_->take(checkpoint);
+  // None lists another: of its node's log each is taken by its own signature. Its number is not signed, so an archive's are not.
+  const bool own_log = node == node_of(range.origin);
+  std::erase_if(events, [&](const Event& event) {
+    const bool is_one = own_log && event.type() == schema::Payload::BUS_CHECKPOINT;
+    if (good(is_one ? proofs.take(event) : proofs.judge(event))) return false;
+    refused.push_back(event.sequence());
+    return true;
+  });
   return events;
 }
 
