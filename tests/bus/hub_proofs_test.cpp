@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "bus/history.h"
-#include "tests/bus/simulated_clouds.h"
+#include "tests/bus/hub_fixture.h"
 #include "tests/bus/test_keys.h"
 
 namespace supercloud {
@@ -19,25 +19,9 @@ namespace {
 
 using testing::ElementsAre;
 
-class HubProofsTest : public testing::Test {
+class HubProofsTest : public CloudsTest {
  protected:
-  std::unique_ptr<BusProcess> start(std::size_t cloud, const std::string& name) {
-    auto process = clouds_.start(cloud, name, TestStreams(name), {.keys_of = test_keys_of});
-    process->keeps_log = true;
-    return process;
-  }
-  void join(const std::vector<BusProcess*>& processes) {
-    ASSERT_TRUE(clouds_.run_until([&] { return clouds_.joined(processes); }));
-  }
-  void subscribe(BusProcess& process, std::string prefix) {
-    bool ready = false;
-    process.bus->subscribe(std::move(prefix),
-                           Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
-    ASSERT_TRUE(clouds_.run_until([&] { return ready; }));
-  }
-  void run_for(Duration span) { clouds_.scheduler.run_for(span); }
-
-  SimulatedClouds clouds_{2, 7, {.keys_of = test_keys_of}};
+  HubProofsTest() : CloudsTest(2, {.keys_of = test_keys_of}, {.keys_of = test_keys_of}) {}
 };
 
 TEST_F(HubProofsTest, what_is_logged_passes_with_its_commit_and_nobody_asks_for_it) {

@@ -8,29 +8,15 @@
 #include <utility>
 #include <vector>
 
-#include "tests/bus/simulated_clouds.h"
+#include "tests/bus/hub_fixture.h"
 #include "tests/bus/test_keys.h"
 
 namespace supercloud {
 namespace {
 
-class HubTest : public testing::Test {
+class HubTest : public CloudsTest {
  protected:
-  explicit HubTest(SimulatedBusOptions options = {}) : clouds_(3, 7, std::move(options)) {}
-  std::unique_ptr<BusProcess> start(std::size_t cloud, const std::string& name) {
-    auto process = clouds_.start(cloud, name);
-    process->keeps_log = true;
-    return process;
-  }
-  void join(const std::vector<BusProcess*>& processes) {
-    ASSERT_TRUE(clouds_.run_until([&] { return clouds_.joined(processes); }));
-  }
-  void subscribe(BusProcess& process, std::string prefix) {
-    bool ready = false;
-    process.bus->subscribe(std::move(prefix),
-                           Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ready = true; }));
-    ASSERT_TRUE(clouds_.run_until([&] { return ready; }));
-  }
+  explicit HubTest(SimulatedBusOptions options = {}) : CloudsTest(3, std::move(options), {}) {}
   absl::StatusOr<std::string> ask(BusProcess& from, Address to, std::string bytes) {
     std::optional<absl::StatusOr<std::string>> answer;
     from.bus->request(
@@ -48,9 +34,6 @@ class HubTest : public testing::Test {
     run_for(absl::Milliseconds(50));
     clouds_.networks[0]->heal();
   }
-  void run_for(Duration span) { clouds_.scheduler.run_for(span); }
-
-  SimulatedClouds clouds_;
 };
 
 TEST_F(HubTest, a_request_finds_the_cloud_of_its_node) {
