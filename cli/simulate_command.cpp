@@ -56,13 +56,13 @@ std::string plural(std::uint64_t count, const char* what) {
 }
 
 // One line that is rewritten on a terminal; elsewhere a line every ten seconds.
-class Progress {
+class ProgressLine {
  public:
-  Progress(const SimulateOptions& options, const SimulateOutput& output)
+  ProgressLine(const SimulateOptions& options, const SimulateOutput& output)
       : options_(options), output_(output) {}
-  ~Progress() { clear(); }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+  ~ProgressLine() { clear(); }
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
 
   Duration elapsed() const { return absl::FromChrono(std::chrono::steady_clock::now() - start_); }
 
@@ -178,7 +178,7 @@ int simulate(const SimulateOptions& options, const SimulateOutput& output, const
   Json story;
   std::string digest;
   std::uint64_t ran = 0;
-  Progress progress(options, output);
+  ProgressLine progress(options, output);
   SeedWatcher watcher;
   watcher.stop = output.stop;
   watcher.command = [&options](std::uint64_t seed) { return story_command(options, seed); };

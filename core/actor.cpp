@@ -21,10 +21,11 @@ absl::Time Context::wall() const { return cell_.runtime().seams().scheduler.cloc
 Random& Context::random() { return cell_.random(); }
 EventPool& Context::pool() { return cell_.runtime().seams().pool; }
 
-void Context::subscribe(const Pattern& pattern, std::function<void()> ready) {
-  cell_.subscribe(pattern, std::move(ready));
+void Context::subscribe(const Pattern& pattern, std::function<void()> ready, Queueing queueing) {
+  cell_.subscribe(pattern, std::move(ready), queueing);
 }
 void Context::unsubscribe(const Pattern& pattern) { cell_.unsubscribe(pattern); }
+void Context::taken(const Event& event) { cell_.taken(event); }
 
 void Context::on_gap(std::function<void(const BusGap&)> then) { cell_.on_gap(std::move(then)); }
 
@@ -98,8 +99,10 @@ void Context::history(const Pattern& pattern, std::function<void(const Event&)> 
 
 // ---- requests ------------------------------------------------------------------------------------------------------
 
-void Context::request(Address to, Message<schema::Request> request, Duration deadline,
-                      std::function<void(absl::StatusOr<Message<schema::Response>>)> then) {
+std::shared_ptr<Call> Context::request(
+    Address to, Message<schema::Request> request, Duration deadline,
+    std::function<void(absl::StatusOr<Message<schema::Response>>)> then,
+    Call::OnProgress on_progress) {
   auto answered = [then = std::move(then), to](const absl::StatusOr<std::string>& bytes) {
     if (!bytes.ok()) {
       then(bytes.status());
@@ -117,8 +120,10 @@ void Context::request(Address to, Message<schema::Request> request, Duration dea
     then(std::move(response));
   };
   const std::string_view bytes = request.bytes();
-  Reply<std::string> reply = this->reply<std::string>(deadline, std::move(answered));
+  auto call = std::make_shared<Call>(std::move(on_progress));
+  Reply<std::string> reply = this->reply<std::string>(deadline, std::move(answered), call);
   cell_.runtime().seams().bus.request(std::move(to), std::string(bytes), std::move(reply));
+  return call;
 }
 
 }  // namespace supercloud

@@ -5,6 +5,8 @@
 // timers and asks the log and the leases for what it must know; it runs again, on a new object, when the actor has failed.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,6 +14,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "core/bus.h"
+#include "core/call.h"
 #include "core/event.h"
 #include "core/message.h"
 #include "core/random.h"
@@ -36,6 +39,23 @@ class Actor {
 class ActorCell;  // core/actor_cell.h
 class Gate;       // core/runtime.h
 
+// What becomes of the events of a subscription when they come faster than the actor takes them.
+struct Queueing {
+  enum class Full : std::uint8_t {
+    // The actor fails, and begins anew with what logs have.
+    fail,
+    // Publishers that wait for an event's fate (Context::publish, `logged`) wait for this actor, too: until it has said taken().
+    hold,
+    // The oldest that waits goes, and is told as a gap: on_gap, and bus.gap.
+    drop_oldest,
+    // Of each topic the newest waits, in the place of the older one. Between topics no order is kept, and nothing is told.
+    conflate,
+  };
+  Full full = Full::fail;
+  std::size_t events_max =
+      0;  // that may wait; 0: as many as the node lets wait for an actor (NodeOptions::mailbox_max)
+};
+
 // What the runtime offers one actor. Thread-bound, as the actor is. Everything armed here dies with the actor.
 class Context {
  public:
@@ -53,9 +73,12 @@ class Context {
 
   // `ready`, if given, runs once nothing published from then on is missed, by local actors at once, by other nodes after the
   // bus's join handshake.
-  void subscribe(const Pattern& pattern, std::function<void()> ready = nullptr);
+  void subscribe(const Pattern& pattern, std::function<void()> ready = nullptr,
+                 Queueing queueing = {});
   // Ends one subscribe() of the same pattern. What is in the mailbox already still comes.
   void unsubscribe(const Pattern& pattern);
+  // With Queueing::Full::hold: this actor is done with the event, and with all that its origin said before. Nobody waits for it with them any more.
+  void taken(const Event& event);
 
   // `then` runs, as a turn, when it is known what this node missed and will not be given of what its actors subscribe to, this one or others: in its
   // place, before what its origin said later, but for what the node refused. All nodes hear of it as bus.gap, later.
@@ -83,11 +106,14 @@ class Context {
   // the seam call. What is published there, or by a timer or a `logged`, has the event as its cause that was being handled
   // when the reply was made. absl::InfiniteDuration(): no deadline.
   template <class T>
-  Reply<T> reply(Duration deadline, std::function<void(absl::StatusOr<T>)> then);
+  Reply<T> reply(Duration deadline, std::function<void(absl::StatusOr<T>)> then,
+                 std::shared_ptr<Call> call = nullptr);
 
-  // Asks an actor anywhere.
-  void request(Address to, Message<schema::Request> request, Duration deadline,
-               std::function<void(absl::StatusOr<Message<schema::Response>>)> then);
+  // Asks an actor anywhere. `on_progress`, if given, runs as turns with what the other tells of how far it is. Who does not
+  // want the answer any more says cancel(): `then` gets Cancelled, and the other is told. When the deadline passes, or this actor fails, it is told, too.
+  std::shared_ptr<Call> request(Address to, Message<schema::Request> request, Duration deadline,
+                                std::function<void(absl::StatusOr<Message<schema::Response>>)> then,
+                                Call::OnProgress on_progress = nullptr);
 
   // This actor cannot go on: the runtime says so on the bus and restarts it. The current turn still ends normally.
   void fail(absl::Status why);
@@ -111,7 +137,8 @@ class Context {
 };
 
 template <class T>
-Reply<T> Context::reply(Duration deadline, std::function<void(absl::StatusOr<T>)> then) {
+Reply<T> Context::reply(Duration deadline, std::function<void(absl::StatusOr<T>)> then,
+                        std::shared_ptr<Call> call) {
   Expected expected = expect(deadline, [then = std::move(then)](void* value) {
     if (value == nullptr) {
       then(absl::DeadlineExceededError("no answer before the deadline"));
@@ -119,11 +146,13 @@ Reply<T> Context::reply(Duration deadline, std::function<void(absl::StatusOr<T>)
       then(std::move(*static_cast<absl::StatusOr<T>*>(value)));
     }
   });
-  return Reply<T>(expected.deadline,
-                  [resume = std::move(expected.resume)](absl::StatusOr<T> value) mutable {
-                    auto held = std::make_unique<absl::StatusOr<T>>(std::move(value));
-                    std::move(resume)([held = std::move(held)]() -> void* { return held.get(); });
-                  });
+  return Reply<T>(
+      expected.deadline,
+      [resume = std::move(expected.resume)](absl::StatusOr<T> value) mutable {
+        auto held = std::make_unique<absl::StatusOr<T>>(std::move(value));
+        std::move(resume)([held = std::move(held)]() -> void* { return held.get(); });
+      },
+      std::move(call));
 }
 
 // Makes an actor; called again after a failure.

@@ -173,7 +173,8 @@ void ActorCell::take(Mail& mail) {
 
 // ---- what an actor asks for ----------------------------------------------------------------------------------------
 
-void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready) {
+void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready, Queueing queueing) {
+  (void)queueing;
   subscriptions_.push_back(pattern);
   runtime_.index().add(*this, pattern);
   Reply<Done> reply;
@@ -198,6 +199,8 @@ void ActorCell::unsubscribe(const Pattern& pattern) {
   runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
   subscriptions_.erase(found);
 }
+
+void ActorCell::taken(const Event& event) { (void)event; }
 
 Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) {
   const schema::Delivery delivery = delivery_of(draft.payload().which());

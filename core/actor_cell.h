@@ -47,7 +47,8 @@ class ActorCell {
   void take(Mail& mail);
 
   // The Context's side.
-  void subscribe(const Pattern& pattern, std::function<void()> ready);
+  void subscribe(const Pattern& pattern, std::function<void()> ready, Queueing queueing);
+  void taken(const Event& event);
   void unsubscribe(const Pattern& pattern);
   void on_gap(std::function<void(const BusGap&)> then) { gap_turns_.push_back(std::move(then)); }
   Event publish(Draft draft, std::function<void(absl::Status)> logged);

@@ -5,10 +5,12 @@
 // restarted or the deadline has passed (the actor then gets DeadlineExceeded), and needs no cancelling.
 #pragma once
 
+#include <memory>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "core/call.h"
 #include "core/time.h"
 
 namespace supercloud {
@@ -22,12 +24,14 @@ class Reply {
   using Function = absl::AnyInvocable<void(absl::StatusOr<T>) &&>;
 
   Reply() = default;
-  Reply(Instant deadline, Function function)
-      : deadline_(deadline), function_(std::move(function)) {}
+  Reply(Instant deadline, Function function, std::shared_ptr<Call> call = nullptr)
+      : deadline_(deadline), function_(std::move(function)), call_(std::move(call)) {}
 
   // When the caller stops waiting, on the node's clock.
   Instant deadline() const { return deadline_; }
   explicit operator bool() const { return static_cast<bool>(function_); }
+  // Null: the caller hears of no progress, and does not cancel.
+  const std::shared_ptr<Call>& call() const { return call_; }
 
   // A second call, or one on an empty Reply, does nothing.
   void operator()(absl::StatusOr<T> value) {
@@ -37,6 +41,7 @@ class Reply {
  private:
   Instant deadline_ = far_future;
   Function function_;
+  std::shared_ptr<Call> call_;
 };
 
 }  // namespace supercloud

@@ -257,6 +257,11 @@ std::string words(const Event&, schema::SlowSubscriber::Reader e) {
                       count_words(e.getBacklog(), "event", "events"), " behind",
                       in_parentheses(e.getDone()));
 }
+std::string words(const Event& event, schema::Holding::Reader e) {
+  return absl::StrCat("publishers wait for ",
+                      count_words(e.getHolds().size(), "subscription", "subscriptions"), " of ",
+                      event.subject());
+}
 std::string words(const Event&, schema::ActorFailed::Reader e) {
   return absl::StrCat("actor ", str(e.getActor()), " failed", because(e.getWhy()),
                       in_parentheses(e.getDone()));
@@ -414,6 +419,8 @@ std::string words_of(const Event& event) {
       return words(event, p.getBusGap());
     case schema::Payload::BUS_SLOW_SUBSCRIBER:
       return words(event, p.getBusSlowSubscriber());
+    case schema::Payload::BUS_HOLDING:
+      return words(event, p.getBusHolding());
     case schema::Payload::BUS_ACTOR_FAILED:
       return words(event, p.getBusActorFailed());
     case schema::Payload::BUS_REJECTED:

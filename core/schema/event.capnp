@@ -90,6 +90,7 @@ struct Payload {
     nodeDrained @55 :Drained $topic("node.drained") $retention(latest);
     nodeUndrained @56 :Undrained $topic("node.undrained") $retention(latest);
     migrationPlanned @57 :Planned $topic("migration.planned");
+    busHolding @58 :Holding $topic("bus.holding") $delivery(volatile);
   }
 }
 
@@ -538,6 +539,12 @@ struct SlowSubscriber {
   subscriber @0 :Text;
   backlog @1 :UInt64;
   done @2 :Text;
+}
+
+struct Holding {
+  # Whom publishers wait for on this node: all its subscriptions that hold. Repeated every second, while there are any; empty once behind the last.
+  holds @0 :List(Hold);
+  struct Hold { actor @0 :Text; pattern @1 :Text; }
 }
 
 struct ActorFailed {

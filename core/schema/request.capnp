@@ -59,6 +59,8 @@ struct Request {
     awaitArchived @29 :List(EventId);
     # ends a drain: the node takes guests again
     undrainNode @30 :DrainNode;
+    # node: answered with those that an actor of it, whose subscription holds them, has taken; as soon as there is one, or in vain after a moment
+    awaitTaken @31 :AwaitTaken;
   }
 
   struct OpenSession { node @0 :Text; identity @1 :Text; }
@@ -90,6 +92,7 @@ struct Request {
   }
   struct Rent { place @0 :Text; bidNanoUsdPerHour @1 :Int64; clientToken @2 :Text; why @3 :Text; migration @4 :EventId; }
   struct DrainNode { node @0 :Text; deadlineNs @1 :Int64; why @2 :Text; }  # deadline: cluster time left; 0: none
+  struct AwaitTaken { actor @0 :Text; events @1 :List(EventId); }
   struct AccessResource { resource @0 :Text; vm @1 :VmRef; bytes @2 :UInt64; }
   struct ReadLog {
     from @0 :UInt64;
@@ -153,6 +156,7 @@ struct Response {
     log @13 :LogPage;
     redirect @14 :Text;          # ask this node
     prices @17 :List(KnownPrices);
+    taken @18 :List(EventId);
   }
   more @15 :Bool;      # leases: a message holds no more of them; ask again, after the last key
   wouldRent @16 :Bool; # checks of a dry run: no node with room is at that place, an instance would be rented there first
