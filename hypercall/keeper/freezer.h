@@ -82,7 +82,7 @@ class Freezer {
     bool frozen = false;
     for (int i = 0; i < 500 && moved && !frozen; ++i) {
       frozen = freeze();
-      ::poll(nullptr, 0, 1);
+      if (!frozen) ::poll(nullptr, 0, 1);
     }
     if (moved) thaw();
     if (frozen) return true;

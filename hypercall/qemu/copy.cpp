@@ -21,7 +21,7 @@ namespace {
 
 using Phase = KeeperState::Phase;
 
-constexpr Duration connect_again_min = absl::Milliseconds(10);
+constexpr Duration connect_again_min = absl::Milliseconds(2);
 constexpr Duration connect_again_max = absl::Milliseconds(250);
 constexpr std::streamoff last_words_bytes_max = 400;
 

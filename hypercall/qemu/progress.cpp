@@ -71,7 +71,10 @@ const TransferProgress& TransferMeter::update(const QemuMigration& migration, In
   const bool second = migration.passes >= 2;
   const bool fits = absl::Seconds(left / rate) <= blackout_budget_;
   const bool short_passes = migration.passes > last_passes_ + 1 || dirtied < rate;
-  if (second && ((fits && short_passes) || migration.passes > passes_max_))
+  // QEMU begins no second one before it has measured a rate, for a tenth of a second. A first one that was shorter leaves at most what it sent.
+  const bool all_sent = migration.passes == 1 && migration.remaining_bytes == 0 &&
+                        migration.sent_bytes > 0 && migration.time <= blackout_budget_;
+  if (all_sent || (second && ((fits && short_passes) || migration.passes > passes_max_)))
     progress_.converged = true;
   last_ = now;
   last_sent_ = migration.sent_bytes;

@@ -222,7 +222,9 @@ void QemuSender::polled(const absl::StatusOr<QmpValue>& value) {
     progress_(progress);
   }
   if (progress.converged && converged_) std::exchange(converged_, {})(progress);
-  if (status_ != "completed") poll_at(now + report_every);
+  // A short first pass ends without a word.
+  const bool first = migration.passes <= 1 && migration.time < first_pass_max;
+  if (status_ != "completed") poll_at(now + (first ? look_every : report_every));
   advance();
 }
 

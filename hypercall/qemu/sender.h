@@ -51,7 +51,8 @@ class QemuSender {
 
  private:
   static constexpr Duration report_every = absl::Seconds(1);
-  static constexpr Duration look_every = absl::Milliseconds(10);  // at passes
+  static constexpr Duration look_every = absl::Milliseconds(10);       // at passes
+  static constexpr Duration first_pass_max = absl::Milliseconds(150);  // of one that is not told
 
   void greet(bool ask);
   void on_frame(const std::string& bytes);
