@@ -44,6 +44,18 @@ class FaultyFile final : public rocksdb::FSWritableFileOwnerWrapper {
                            rocksdb::IODebugContext* debug) override {
     return Append(data, options, debug);
   }
+  rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t offset,
+                                     const rocksdb::IOOptions& options,
+                                     rocksdb::IODebugContext* debug) override {
+    if (!faults_->full)
+      return FSWritableFileOwnerWrapper::PositionedAppend(data, offset, options, debug);
+    if (faults_->torn) {
+      FSWritableFileOwnerWrapper::PositionedAppend({data.data(), data.size() / 2}, offset, options,
+                                                   debug)
+          .PermitUncheckedError();
+    }
+    return rocksdb::IOStatus::NoSpace("No space left on device");
+  }
   rocksdb::IOStatus Sync(const rocksdb::IOOptions& options,
                          rocksdb::IODebugContext* debug) override {
     if (faults_->refuse_sync()) return rocksdb::IOStatus::IOError("Input/output error");

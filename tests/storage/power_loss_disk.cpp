@@ -48,16 +48,30 @@ class PowerLossFile final : public rocksdb::FSWritableFileOwnerWrapper {
     const std::lock_guard lock(disk_.mutex_);
     if (!disk_.step()) return power_failed();
     const IOStatus status = FSWritableFileOwnerWrapper::Append(data, options, debug);
-    if (status.ok()) disk_.objects_[id_].size += data.size();
+    PowerLossDisk::Object& object = disk_.objects_[id_];
+    if (status.ok()) object.longest = std::max(object.longest, object.size += data.size());
     return status;
   }
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
     return Append(data, options, debug);
   }
-  IOStatus PositionedAppend(const rocksdb::Slice&, std::uint64_t, const IOOptions&,
-                            IODebugContext*) override {
-    return IOStatus::NotSupported("files are appended to");
+  IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t offset,
+                            const IOOptions& options, IODebugContext* debug) override {
+    const std::lock_guard lock(disk_.mutex_);
+    if (!disk_.step()) return power_failed();
+    PowerLossDisk::Object& object = disk_.objects_[id_];
+    if (offset < object.size) {
+      const std::uint64_t over = std::min<std::uint64_t>(data.size(), object.size - offset);
+      object.overwrites.push_back({offset, content(object.place).substr(offset, over)});
+    }
+    const IOStatus status =
+        FSWritableFileOwnerWrapper::PositionedAppend(data, offset, options, debug);
+    if (status.ok()) {
+      object.size = std::max<std::uint64_t>(object.size, offset + data.size());
+      object.longest = std::max(object.longest, object.size);
+    }
+    return status;
   }
   IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t offset,
                             const IOOptions& options, const rocksdb::DataVerificationInfo&,
@@ -68,15 +82,24 @@ class PowerLossFile final : public rocksdb::FSWritableFileOwnerWrapper {
     const std::lock_guard lock(disk_.mutex_);
     if (!disk_.step()) return power_failed();
     PowerLossDisk::Object& object = disk_.objects_[id_];
-    // RocksDB cuts off no more than what it has not written.
-    if (size < object.size) return IOStatus::NotSupported("files do not get shorter");
-    return FSWritableFileOwnerWrapper::Truncate(size, options, debug);
+    if (size < object.size) {
+      const std::string cut = content(object.place).substr(size);
+      if (!std::ranges::all_of(cut, [](char byte) { return byte == 0; }))
+        return IOStatus::NotSupported("only zeros are cut off");
+    }
+    const IOStatus status = FSWritableFileOwnerWrapper::Truncate(size, options, debug);
+    if (!status.ok() || size >= object.size) return status;
+    object.size = size;
+    object.synced = std::min(object.synced, size);
+    return status;
   }
   IOStatus Sync(const IOOptions&, IODebugContext*) override {
     const std::lock_guard lock(disk_.mutex_);
     if (!disk_.step()) return power_failed();
     PowerLossDisk::Object& object = disk_.objects_[id_];
-    if (!disk_.lies_) object.synced = object.size;
+    if (disk_.lies_) return IOStatus::OK();
+    object.synced = object.longest = object.size;
+    object.overwrites.clear();
     return IOStatus::OK();
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
@@ -331,9 +354,27 @@ void PowerLossDisk::put(const Object& folder, const std::string& from, const std
   if (files::exists(from + "/synced")) put_foreign(from + "/synced", to + "/synced", random);
 }
 
+// What was written over since the last sync, but for the first few times.
+void PowerLossDisk::take_back(const Object& file, std::string& bytes, Random& random) {
+  std::size_t arrived = random.below(file.overwrites.size() + 1);
+  if (random.below(2) == 0) arrived = random.below(2) == 0 ? 0 : file.overwrites.size();
+  for (std::size_t i = file.overwrites.size(); i > arrived; --i) {
+    const Overwrite& over = file.overwrites[i - 1];
+    // Of the first that did not arrive as a whole some bytes may be there.
+    const std::size_t there = i == arrived + 1 ? random.below(over.before.size() + 1) : 0;
+    bytes.replace(over.at + there, over.before.size() - there, over.before, there);
+    const std::size_t torn = std::min(sector, there);
+    if (there > 0 && random.below(2) == 0) {
+      for (std::size_t at = over.at + there - torn; at < over.at + there; ++at)
+        bytes[at] = static_cast<char>(random.next());
+    }
+  }
+}
+
 void PowerLossDisk::put_file(const Object& file, const std::string& to, Random& random) const {
   std::string bytes = content(file.place);
   const std::uint64_t size = std::min<std::uint64_t>(file.size, bytes.size());
+  if (!file.overwrites.empty()) take_back(file, bytes, random);
   const std::uint64_t loose = size - std::min(size, file.synced);
   bytes.resize(size);
   if (loose > 0) {
@@ -352,6 +393,9 @@ void PowerLossDisk::put_file(const Object& file, const std::string& to, Random& 
                 bytes.begin() + static_cast<std::ptrdiff_t>(end), '\0');
     }
   }
+  // That zeros were cut off may not have arrived.
+  if (file.longest > size && bytes.size() == size && random.below(2) == 0)
+    bytes.resize(file.longest, '\0');
   write(to, bytes);
 }
 

@@ -1,10 +1,11 @@
 // A disk under RocksDB whose power can fail.
 //
 // Files are the real ones in a folder, so that they are read as always; what of it is on stable storage is kept beside:
-//   of a file     its length at its last sync
+//   of a file     its length at its last sync, and what was written over since
 //   of a folder   its entries at its last sync, and what was made, renamed and removed since, in order
 // At the failure nothing more is taken. What is there when power returns is drawn:
-//   of a file     what was synced, and of the rest nothing, a part, a part whose last sector is garbage, or all with a page of zeros in it
+//   of a file     what was synced, and of the rest nothing, a part, a part whose last sector is garbage, or all with a page of zeros in it; what
+//                 was written over is of before from some write on, whose own bytes are there in part
 //   of a folder   what was synced, and the first few of the changes since, or none or all of them
 // Files that are written without RocksDB ("synced") come back as they were, empty, of zeros, or with what they had when power last returned.
 #pragma once
@@ -58,10 +59,16 @@ class PowerLossDisk {
     std::string added;
     Id id = 0;  // of `added`
   };
+  struct Overwrite {
+    std::uint64_t at = 0;
+    std::string before;
+  };
   struct Object {
     bool folder = false;
     std::string place;  // where a file's bytes are
     std::uint64_t size = 0, synced = 0;
+    std::uint64_t longest = 0;          // since its last sync; cut off were zeros
+    std::vector<Overwrite> overwrites;  // since its last sync, in order
     std::map<std::string, Id> entries;  // on stable storage
     std::vector<Change> changes;        // since
   };
@@ -79,6 +86,7 @@ class PowerLossDisk {
   }
   void put(const Object& folder, const std::string& from, const std::string& to, Random& random);
   void put_file(const Object& file, const std::string& to, Random& random) const;
+  static void take_back(const Object& file, std::string& bytes, Random& random);
   void put_foreign(const std::string& from, const std::string& to, Random& random) const;
   void learn(const std::string& path);
 

@@ -1,0 +1,84 @@
+#include "storage/zeroed_logs.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "rocksdb/file_system.h"
+
+namespace supercloud {
+namespace {
+
+using rocksdb::IODebugContext;
+using rocksdb::IOOptions;
+using rocksdb::IOStatus;
+
+// Short logs get no zeros: most folders are opened, changed a little and closed.
+constexpr std::uint64_t without = 16 << 10;
+constexpr std::size_t piece = 256 << 10;
+
+rocksdb::Slice zeros() {
+  static const std::string bytes(piece, '\0');
+  return bytes;
+}
+
+// Thread-bound, as RocksDB's logs are, but for syncs.
+class ZeroedLog final : public rocksdb::FSWritableFileOwnerWrapper {
+ public:
+  using FSWritableFileOwnerWrapper::FSWritableFileOwnerWrapper;
+
+  IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
+                  IODebugContext* debug) override {
+    const std::uint64_t end = end_ + data.size();
+    if (end > zeroed_ && end > without && !refused_) {
+      // Those are behind what is written now, so that they share its sync.
+      const IOStatus status = target()->PositionedAppend(zeros(), end, options, debug);
+      refused_ = !status.ok();  // a full disk may yet have room for the bytes themselves
+      if (status.ok()) zeroed_ = end + piece;
+    }
+    const IOStatus status = target()->PositionedAppend(data, end_, options, debug);
+    if (status.ok()) end_ = end;
+    return status;
+  }
+  IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
+                  const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
+    return Append(data, options, debug);
+  }
+  IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
+    if (zeroed_ > end_) {
+      if (IOStatus cut = target()->Truncate(end_, options, debug); !cut.ok()) return cut;
+      zeroed_ = 0;
+    }
+    return FSWritableFileOwnerWrapper::Close(options, debug);
+  }
+  std::uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return end_; }
+
+ private:
+  std::uint64_t end_ = 0;     // of what RocksDB has written
+  std::uint64_t zeroed_ = 0;  // up to where the file reaches, if further
+  bool refused_ = false;
+};
+
+class ZeroedLogs final : public rocksdb::FileSystemWrapper {
+ public:
+  using FileSystemWrapper::FileSystemWrapper;
+  const char* Name() const override { return "ZeroedLogs"; }
+
+  IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
+                           std::unique_ptr<rocksdb::FSWritableFile>* file,
+                           IODebugContext* debug) override {
+    IOStatus made = FileSystemWrapper::NewWritableFile(path, options, file, debug);
+    if (made.ok() && path.ends_with(".log")) *file = std::make_unique<ZeroedLog>(std::move(*file));
+    return made;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<rocksdb::Env> env_of_zeroed_logs(rocksdb::Env& env) {
+  return rocksdb::NewCompositeEnv(std::make_shared<ZeroedLogs>(env.GetFileSystem()));
+}
+
+}  // namespace supercloud
