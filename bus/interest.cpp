@@ -4,23 +4,14 @@
 #include <utility>
 
 #include "bus/subscriber.h"
+#include "core/topic.h"
 
 namespace supercloud {
-
-std::string_view whole_tokens(std::string_view prefix) {
-  std::size_t end = 0;
-  for (int tokens = 0; tokens < 3; ++tokens) {
-    const std::size_t dot = prefix.find('.', end);
-    if (dot == std::string_view::npos) break;
-    end = dot + 1;
-  }
-  return prefix.substr(0, end);
-}
 
 void Interest::set(const Prefixes& wanted) {
   Prefixes whole;
   for (const std::string& prefix : wanted)
-    if (relayed_prefix(prefix)) whole.emplace(whole_tokens(prefix));
+    if (relayed_prefix(prefix)) whole.emplace(leading_tokens(prefix, 3));
   for (auto next = wanted_.begin(); next != wanted_.end();) {
     if (whole.contains(next->first)) {
       ++next;
@@ -48,7 +39,7 @@ void Interest::set(const Prefixes& wanted) {
 
 bool Interest::in_effect(std::string_view prefix) const {
   if (!relayed_prefix(prefix)) return true;
-  const auto found = wanted_.find(whole_tokens(prefix));
+  const auto found = wanted_.find(leading_tokens(prefix, 3));
   return found != wanted_.end() && found->second.in_effect;
 }
 

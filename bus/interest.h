@@ -43,7 +43,4 @@ class Interest {
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
-// Of a prefix on the wire what can be subscribed: whole tokens, at most three.
-std::string_view whole_tokens(std::string_view prefix);
-
 }  // namespace supercloud

@@ -21,17 +21,6 @@ bool is_marker(std::string_view topic) {
          std::count(topic.begin(), topic.end(), '/') == 3 && topic.back() == '/';
 }
 
-// Where the third token of a topic on the wire ends, its dot included; npos: it has fewer.
-std::size_t three_tokens(std::string_view topic) {
-  std::size_t end = 0;
-  for (int tokens = 0; tokens < 3; ++tokens) {
-    const std::size_t dot = topic.find('.', end);
-    if (dot == std::string_view::npos) return dot;
-    end = dot + 1;
-  }
-  return end;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ZmqPublisher>> ZmqPublisher::bind(
@@ -101,7 +90,7 @@ void ZmqPublisher::publish(const Event& event) {
   if (alone_.wanted.covers(wire)) send(wire, bytes);
   // Subscriptions are of three tokens at most. Where one is not, it gets what is all of one topic.
   if (together_.wanted.covers(wire)) {
-    batch_.add(narrow_.covers(wire) ? wire : wire.substr(0, three_tokens(wire)), bytes);
+    batch_.add(narrow_.covers(wire) ? wire : leading_tokens(wire, 3), bytes);
     // A blackout waits for these.
     if (delivery_of(event.type()) == schema::Delivery::NOTED) batch_.flush();
   } else {
@@ -251,7 +240,9 @@ void ZmqPublisher::note(Form& form, std::string_view topic, bool wanted) {
 
 void ZmqPublisher::add(Form& form, std::string_view prefix) {
   form.wanted.add(prefix);
-  if (&form == &together_ && three_tokens(prefix) < prefix.size()) narrow_.add(prefix);
+  if (&form == &together_ && std::ranges::count(prefix, '.') >= 3 &&
+      leading_tokens(prefix, 3) != prefix)
+    narrow_.add(prefix);
 }
 
 void ZmqPublisher::let_go(Form& form, std::string_view prefix) {
@@ -295,7 +286,7 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
   Form* form = form_of(topic);
   if (form == nullptr) form = &alone_;
   topic.remove_prefix(form->lead.size());
-  if (form == &proof_) topic = whole_tokens(topic);  // they are sent by three tokens
+  if (form == &proof_) topic = leading_tokens(topic, 3);  // they are sent by three tokens
   const auto granted = [&](std::string_view prefix) {
     return absl::StrCat(absl_view(form->lead), absl_view(prefix));
   };
@@ -312,7 +303,7 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
                                          absl_view(checkpoint_prefix), ">"));
   }
   for (const std::string& prefix : allowed) {
-    const std::string_view sent = form == &proof_ ? whole_tokens(prefix) : prefix;
+    const std::string_view sent = form == &proof_ ? leading_tokens(prefix, 3) : prefix;
     socket_->grant(granted(sent));
     add(*form, sent);
   }

@@ -9,21 +9,6 @@
 
 namespace supercloud {
 
-namespace {
-
-// The first `tokens` tokens of a valid topic, without a copy and without the last one's dot.
-std::string_view leading_tokens(std::string_view topic, std::size_t tokens) {
-  std::size_t end = 0;
-  for (std::size_t i = 0; i < tokens; ++i) {
-    end = topic.find('.', end);
-    if (end == std::string_view::npos) return topic;
-    ++end;
-  }
-  return topic.substr(0, end - 1);
-}
-
-}  // namespace
-
 // ---- OriginStream --------------------------------------------------------------------------------------------------
 
 void OriginStream::open(const OriginState& state) {
@@ -43,8 +28,7 @@ void OriginStream::open(const OriginState& state) {
 
 OriginStream::Tail& OriginStream::tail_at(std::string_view topic, std::size_t tokens) {
   if (tokens == 0) return whole_;
-  std::string prefix(leading_tokens(topic, tokens));
-  prefix += '.';
+  std::string prefix = topic_prefix(topic, tokens);
   if (const auto found = tails_.find(prefix); found != tails_.end()) return found->second;
   Tail& shorter = tail_at(topic, tokens - 1);
   Tail& tail = tails_[prefix];
@@ -56,11 +40,8 @@ OriginStream::Tail& OriginStream::tail_of(schema::Payload::Which type, std::stri
   const auto index = static_cast<std::size_t>(type);
   if (index >= recent_.size()) recent_.resize(index + 1);
   Recent& recent = recent_[index];
-  const std::size_t size = recent.prefix.size();
-  const bool same = recent.tail != nullptr && topic.size() > size && topic[size] == '.' &&
-                    topic.starts_with(recent.prefix);
-  if (!same) {
-    recent.prefix = std::string(leading_tokens(topic, 3));
+  if (recent.tail == nullptr || !topic.starts_with(recent.prefix)) {
+    recent.prefix = topic_prefix(topic, 3);
     recent.tail = &tail_at(topic, 3);
   }
   return *recent.tail;

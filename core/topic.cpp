@@ -173,6 +173,16 @@ std::string topic_prefix(std::string_view topic, std::size_t tokens) {
   return std::string(topic.substr(0, end));
 }
 
+std::string_view leading_tokens(std::string_view text, std::size_t tokens) {
+  std::size_t end = 0;
+  for (; tokens > 0; --tokens) {
+    const std::size_t dot = text.find('.', end);
+    if (dot == std::string_view::npos) break;
+    end = dot + 1;
+  }
+  return text.substr(0, end);
+}
+
 absl::StatusOr<Pattern> Pattern::parse(std::string_view text) {
   constexpr std::size_t prefix_tokens_max = 3;
   const auto invalid = [&](std::size_t index, const std::string& why) {

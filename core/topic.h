@@ -41,6 +41,8 @@ std::string_view topic_token(std::string_view topic, std::size_t index);
 
 // The first `tokens` tokens with the dot after each: "a.b." for ("a.b.c", 2); the whole topic and a dot if it has fewer.
 std::string topic_prefix(std::string_view topic, std::size_t tokens);
+// The same of what has its dots, without a copy; of fewer tokens than that all that end in a dot: "a." for ("a.b", 2).
+std::string_view leading_tokens(std::string_view text, std::size_t tokens);
 
 class Pattern {
  public:

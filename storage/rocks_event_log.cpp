@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/topic.h"
 #include "storage/origin_book.h"
 #include "storage/rocks_folder.h"
 #include "storage/rocks_log_rows.h"
@@ -58,21 +59,14 @@ void put_origins(RocksChanges& batch, const OriginBook& book) {
   }
 }
 
-// Its first three tokens, by which origins' tails are known.
-std::string_view lead_of(std::string_view topic) {
-  std::size_t end = 0;
-  for (int tokens = 0; tokens < 3; ++tokens) end = topic.find('.', end) + 1;  // topics have four
-  return topic.substr(0, end);
-}
-
-// Of each origin's events with the same lead the newest, in order of sequence: all that they leave in its tails.
+// Of each origin's events with the same first three tokens the newest, in order of sequence: all that they leave in its tails.
 std::vector<const Event*> newest_of(const std::deque<Append>& appends) {
   using Under = std::tuple<std::string_view, std::uint64_t, std::string_view>;
   std::map<Under, const Event*> newest;
   auto last = newest.end();
   for (const Append& append : appends) {
     for (const Event& event : append.events) {
-      const Under under{event.origin(), event.incarnation(), lead_of(event.topic())};
+      const Under under{event.origin(), event.incarnation(), leading_tokens(event.topic(), 3)};
       if (last == newest.end() || last->first != under)
         last = newest.try_emplace(under, &event).first;
       if (last->second->sequence() < event.sequence()) last->second = &event;

@@ -64,6 +64,11 @@ TEST(Topic, is_taken_apart_by_token) {
   EXPECT_EQ(topic_prefix("a.bc.d", 2), "a.bc.");
   EXPECT_EQ(topic_prefix("a.bc.d", 3), "a.bc.d.");
   EXPECT_EQ(topic_prefix("a.bc.d", 9), "a.bc.d.");
+  EXPECT_EQ(leading_tokens("a.bc.d", 0), "");
+  EXPECT_EQ(leading_tokens("a.bc.d", 2), "a.bc.");
+  EXPECT_EQ(leading_tokens("a.bc.d", 3), "a.bc.");
+  EXPECT_EQ(leading_tokens("a.bc.d.", 3), "a.bc.d.");
+  EXPECT_EQ(leading_tokens("a", 3), "");
 }
 
 TEST(Pattern, of_literals_matches_that_topic_alone) {
