@@ -68,7 +68,7 @@ struct NodeActorsSeams {
   std::optional<DomainSeams> domains = std::nullopt;  // empty: the node is no Xen host
   EventLog* archive = nullptr;                        // beside the node's own; null: it keeps none
   ArchivedEvents* archived =
-      nullptr;  // the node's custody (NodeSeams); null: nobody waits for archives
+      nullptr;  // the node's custody (NodeSeams); null: nobody waits for more than the log
 };
 
 // `description`: of the machine. One at a place with resources (actors/resource/resource_stub.h) answers for them.

@@ -117,7 +117,8 @@ struct NodeProcess::Parts {
   std::unique_ptr<RocksEventLog> log;
   std::unique_ptr<RocksEventLog> archive;  // null: it keeps only its own
   std::unique_ptr<Notary> notary;          // null: the bus has no keys
-  std::optional<ArchivedEvents> archived;  // empty: nobody waits for archives
+  std::shared_ptr<const Trust> trust;      // in force; null: the bus has no keys
+  std::optional<ArchivedEvents> archived;
   std::unique_ptr<ZmqBus> bus;
   std::unique_ptr<LeaseTable> leases;
   std::unique_ptr<NodeMachine> machine;       // null: a node without one
@@ -253,15 +254,20 @@ absl::Status NodeProcess::Parts::open() {
     notary = std::make_unique<KeyNotary>(pool, config.name, key);
   auto archived_by_type = archived_types(config.archived);
   if (!archived_by_type.ok()) return archived_by_type.status();
-  if (!archived_by_type->empty())
-    archived.emplace(ArchivedOptions{.types = *std::move(archived_by_type)});
+  trust = bus_options.credentials.trust;
+  archived.emplace(ArchivedOptions{
+      .types = *std::move(archived_by_type),
+      .may_hear = [this](std::string_view name, std::string_view topic) {
+        return trust == nullptr || name == config.name ||
+               !trust->rights.allowed(name, absl::StrCat(topic, ".")).empty();
+      }});
   node = std::make_unique<Node>(NodeSeams{.scheduler = loop,
                                           .bus = *bus,
                                           .log = *log,
                                           .pool = pool,
                                           .archive = archive.get(),
                                           .notary = notary.get(),
-                                          .custody = archived ? &*archived : nullptr},
+                                          .custody = &*archived},
                                 node_options);
   return absl::OkStatus();
 }
@@ -373,14 +379,15 @@ void NodeProcess::Parts::spawn(const std::function<void(NodeActorsOptions&)>& ad
                      .provider = provider.get(),
                      .domains = domains,
                      .archive = archive.get(),
-                     .archived = archived ? &*archived : nullptr},
+                     .archived = &*archived},
                     description, actors);
 }
 
 // What is wrong is told, and changes nothing: whom a slip of the pen let in or out would be found out too late.
 void NodeProcess::Parts::believe(absl::StatusOr<Trust> trust) {
   if (trust.ok()) {
-    bus->set_trust(std::make_shared<const Trust>(*std::move(trust)));
+    this->trust = std::make_shared<const Trust>(*std::move(trust));
+    bus->set_trust(this->trust);
     return;
   }
   const std::string why = absl::StrCat("what was trusted before goes on, for the file is wrong: ",

@@ -73,6 +73,7 @@ void ActorCell::clear() {
   for (auto& [token, wait] : waits_) runtime_.seams().scheduler.cancel(wait.timer);
   waits_.clear();
   gap_turns_.clear();
+  holds_long_ = false;
   runtime_.index().remove_all(*this);
 }
 
@@ -84,6 +85,10 @@ void ActorCell::collapse(const Event& cause) {
   clear();
   for (const Pattern& pattern : std::exchange(subscriptions_, {})) {
     runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
+  }
+  if (held_.any()) {
+    held_.clear();
+    runtime_.holds_changed();
   }
 
   const NodeOptions& options = runtime_.options();
@@ -115,6 +120,7 @@ void ActorCell::collapse(const Event& cause) {
 // ---- mail ----------------------------------------------------------------------------------------------------------
 
 void ActorCell::enqueue(const Event& event) {
+  if (held_.any() && !hold(event)) return;
   const std::size_t max = runtime_.options().mailbox_max;
   if (backlog_ >= max) {
     if (!failure_) own_fault_ = true;
@@ -135,6 +141,27 @@ void ActorCell::enqueue(const Event& event) {
       });
 }
 
+// False: more of them wait than may.
+bool ActorCell::hold(const Event& event) {
+  if (!held_.arrived(event)) return true;
+  const std::size_t max = held_.waiting_max();
+  if (held_.waiting() > max) {
+    if (!failure_) own_fault_ = true;
+    fail(absl::ResourceExhaustedError(absl::StrCat(
+        max, " events wait until it takes them, newest is ", event.id().to_string())));
+    return false;
+  }
+  if (held_.waiting() < (max + 1) / 2 || std::exchange(holds_long_, true)) return true;
+  runtime_.report([actor = address_.to_string(),
+                   backlog = held_.waiting()](schema::Payload::Builder payload) {
+    auto slow = payload.initBusSlowSubscriber();
+    slow.setSubscriber(actor);
+    slow.setBacklog(backlog);
+    slow.setDone("holds its publishers");
+  });
+  return true;
+}
+
 void ActorCell::enqueue_task(Event cause, Task task) {
   ++backlog_;
   runtime_.push({this, generation_, std::move(cause), std::move(task)});
@@ -149,6 +176,7 @@ bool ActorCell::enqueue_request(Message<schema::Request> request, Answer answer)
 }
 
 void ActorCell::tell_gap(const BusGap& gap) {
+  held_.missed(gap);
   if (gap_turns_.empty()) return;
   enqueue_task(Event(), [this, gap] {
     for (std::size_t i = 0; i < gap_turns_.size(); ++i) gap_turns_[i](gap);
@@ -174,7 +202,15 @@ void ActorCell::take(Mail& mail) {
 // ---- what an actor asks for ----------------------------------------------------------------------------------------
 
 void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready, Queueing queueing) {
-  (void)queueing;
+  if (queueing.full == Queueing::Full::hold) {
+    const std::size_t max =
+        queueing.events_max == 0 ? runtime_.options().mailbox_max : queueing.events_max;
+    // Said to others when what they publish comes here.
+    ready = [this, hold = held_.add(pattern, max), ready = std::move(ready)] {
+      if (held_.put_in_effect(hold)) runtime_.holds_changed();
+      if (ready) ready();
+    };
+  }
   subscriptions_.push_back(pattern);
   runtime_.index().add(*this, pattern);
   Reply<Done> reply;
@@ -198,9 +234,13 @@ void ActorCell::unsubscribe(const Pattern& pattern) {
   runtime_.index().remove(*this, pattern);
   runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
   subscriptions_.erase(found);
+  if (held_.remove(pattern)) runtime_.holds_changed();
 }
 
-void ActorCell::taken(const Event& event) { (void)event; }
+void ActorCell::taken(const Event& event) {
+  held_.taken(event, runtime_.now());
+  if (held_.waiting() < held_.waiting_max() / 4) holds_long_ = false;
+}
 
 Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) {
   const schema::Delivery delivery = delivery_of(draft.payload().which());

@@ -13,6 +13,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "core/actor.h"
+#include "core/held_events.h"
 #include "core/runtime.h"
 
 namespace supercloud {
@@ -46,6 +47,8 @@ class ActorCell {
   // Mail out of the queue: one turn.
   void take(Mail& mail);
 
+  HeldEvents& held() { return held_; }
+
   // The Context's side.
   void subscribe(const Pattern& pattern, std::function<void()> ready, Queueing queueing);
   void taken(const Event& event);
@@ -76,6 +79,7 @@ class ActorCell {
   // Runs actor code: exceptions end here, and a failure is dealt with when it has ended.
   void turn(const Event& cause, absl::FunctionRef<void()> body);
   void clear();
+  bool hold(const Event& event);
   void collapse(const Event& cause);
 
   Runtime& runtime_;
@@ -93,6 +97,8 @@ class ActorCell {
   std::map<std::uint64_t, Wait> waits_;
   std::vector<Pattern> subscriptions_;
   std::vector<std::function<void(const BusGap&)>> gap_turns_;
+  HeldEvents held_;
+  bool holds_long_ = false;  // said on the bus
   std::deque<Instant> failures_;  // within the restart window; its own ones only
   std::deque<Instant> outages_;   // the same, of what it stands on
   bool own_fault_ = false;        // of failure_, whatever its code says

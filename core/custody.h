@@ -1,5 +1,7 @@
-// The custody seam: whether an event has copies beside this node's log, for publishers that wait for them.
+// The custody seam: whether an event is where it has to be beside this node's log, for publishers that wait for that.
 #pragma once
+
+#include <string_view>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -13,11 +15,11 @@ class Custody {
   using Kept = absl::AnyInvocable<void(absl::Status) &&>;
 
   virtual ~Custody() = default;
-  // Whether who waits for an event of this type waits for copies of it.
-  virtual bool holds(schema::Payload::Which type) const = 0;
+  // Whether who waits for such an event waits for more than the log.
+  virtual bool holds(schema::Payload::Which type, std::string_view topic) const = 0;
   // For one event more. ResourceExhausted: too many wait already.
   virtual absl::Status room() const = 0;
-  // The event is in this node's log. `kept` runs once, perhaps inside this call. OK: the copies are on the disks that they have to be on.
+  // The event is in this node's log. `kept` runs once, perhaps inside this call. OK: it has the copies that it has to have, and who holds has taken it.
   // Unavailable: the node left before that was known; the event is in its log all the same, and may have copies.
   virtual void keep(Event event, Kept kept) = 0;
   // The node leaves: what waits, and what comes yet, is answered Unavailable.

@@ -52,6 +52,8 @@ struct Node::State {
   }
 
   void stop_actors();
+  void tell_holds();
+  void await_taken(schema::Request::AwaitTaken::Reader asked, Reply<std::string> answer);
   void arm_heartbeat();
   void beat();
   void reject(std::string from, std::string why, const Event* dropped = nullptr);
@@ -64,12 +66,14 @@ struct Node::State {
   std::map<std::string, Rejections> rejected;     // by sender
   std::uint64_t beats = 0;
   bool has_left = false;
+  bool told_holds = false;  // some, at the last time
   std::shared_ptr<char> wish = std::make_shared<char>();  // one more owner for each that is open
   TimerId heartbeat = 0;
 };
 
 Node::Node(NodeSeams seams, NodeOptions options)
     : state_(std::make_unique<State>(seams, std::move(options))) {
+  state_->runtime.on_holds_changed([state = state_.get()] { state->tell_holds(); });
   state_->arm_heartbeat();
   std::vector<OriginTail> past;
   for (const auto& [origin, stream] : state_->runtime.publisher().streams()) {
@@ -224,9 +228,11 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
     if (request->reader().isPing()) {
       answer(response_bytes(Message<schema::Response>::build(
           [](schema::Response::Builder builder) { builder.setDone(); })));
+    } else if (request->reader().isAwaitTaken()) {
+      state_->await_taken(request->reader().getAwaitTaken(), std::move(answer));
     } else {
-      refuse(
-          absl::UnimplementedError("the node itself answers ping only; address one of its actors"));
+      refuse(absl::UnimplementedError(
+          "the node itself answers ping and awaitTaken only; address one of its actors"));
     }
     return;
   }
@@ -354,6 +360,8 @@ void Node::State::arm_heartbeat() {
         arm_heartbeat();
         flush_rejections();
         beat();
+        for (const auto& cell : cells) cell->held().look(runtime.now());
+        tell_holds();
       });
 }
 
@@ -384,6 +392,45 @@ void Node::State::beat() {
     }
   }
   runtime.publish_own(std::move(draft));
+}
+
+// ---- subscriptions that hold ---------------------------------------------------------------------------------------
+
+// All of them, each time: who has missed it hears it with the next beat.
+void Node::State::tell_holds() {
+  if (has_left) return;
+  std::vector<std::pair<std::string, std::string>> holds;  // actor, pattern
+  for (const auto& cell : cells)
+    for (std::string& pattern : cell->held().patterns())
+      holds.emplace_back(cell->address().actor, std::move(pattern));
+  if (!std::exchange(told_holds, !holds.empty()) && holds.empty()) return;
+  Draft draft = runtime.own_draft();
+  auto said = draft.payload().initBusHolding().initHolds(static_cast<unsigned>(holds.size()));
+  for (unsigned i = 0; i < said.size(); ++i) {
+    said[i].setActor(holds[i].first);
+    said[i].setPattern(holds[i].second);
+  }
+  runtime.publish_own(std::move(draft));
+}
+
+void Node::State::await_taken(schema::Request::AwaitTaken::Reader asked,
+                              Reply<std::string> answer) {
+  if (asked.getEvents().size() > HeldEvents::events_per_question_max)
+    return answer(response_bytes(absl::InvalidArgumentError(absl::StrCat(
+        "awaitTaken of ", asked.getEvents().size(), " events; ask for ",
+        HeldEvents::events_per_question_max, " at a time"))));
+  std::vector<EventId> events;
+  for (const auto id : asked.getEvents()) events.push_back(EventId::from(id));
+  auto then = [answer = std::move(answer)](const std::vector<EventId>& taken) mutable {
+    answer(response_bytes(
+        Message<schema::Response>::build([&](schema::Response::Builder builder) {
+          auto ids = builder.initTaken(static_cast<unsigned>(taken.size()));
+          for (unsigned i = 0; i < ids.size(); ++i) taken[i].write(ids[i]);
+        })));
+  };
+  ActorCell* const cell = find(text(asked.getActor()));
+  if (cell == nullptr) return then(events);  // nobody here waits for an actor that is not there
+  cell->held().await(std::move(events), runtime.now(), std::move(then));
 }
 
 }  // namespace supercloud

@@ -101,7 +101,10 @@ absl::StatusOr<Event> Runtime::publish(OriginStream& stream, Draft draft, Publis
                                        bool awaited) {
   Custody* const custody = awaited ? seams_.custody : nullptr;
   std::shared_ptr<Event> held;
-  if (custody != nullptr && custody->holds(draft.payload().which())) {
+  if (custody != nullptr) {
+    if (absl::Status valid = draft.set_topic(); !valid.ok()) return valid;
+  }
+  if (custody != nullptr && custody->holds(draft.payload().which(), draft.topic())) {
     if (absl::Status room = custody->room(); !room.ok()) return room;
     // Volatile types are not held: it is in the log, later than this call, that `logged` is told.
     held = std::make_shared<Event>();

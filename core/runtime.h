@@ -65,6 +65,10 @@ class Runtime {
   const std::shared_ptr<Gate>& gate() const { return gate_; }
   HybridTime time() const;
 
+  // Subscriptions that hold have begun, or ended.
+  void on_holds_changed(std::function<void()> then) { holds_changed_ = std::move(then); }
+  void holds_changed() { holds_changed_(); }
+
   // Puts mail into the queue; the actor gets it in a later task of the scheduler.
   void push(Mail mail);
   // An event from here or elsewhere, to the actors of this node.
@@ -133,6 +137,7 @@ class Runtime {
   Publisher publisher_;
   OriginStream& own_;
   Ring<Mail> mail_;
+  std::function<void()> holds_changed_;
   std::deque<Report> put_off_;  // which the log has refused, and those behind them
   std::uint64_t left_out_ = 0;  // beyond reports_max
   Duration report_backoff_ = absl::ZeroDuration();

@@ -154,7 +154,7 @@ void SimulatedMachine::start_daemon() {
       .guests = GuestSeams{process.hypervisor, *hardware_->volumes, process.fabric},
       .provider = provider_,
       .archive = process.archive.get(),
-      .archived = options_.archived.empty() ? nullptr : &process.archived};
+      .archived = &process.archived};
   if (process.xen_store) real.domains.emplace(DomainSeams{*process.xen_store, *hardware_->xen});
   if (options_.in_place.seams) process.seams = options_.in_place.seams(real, scheduler_);
   spawn_node_actors(*process.node, process.seams ? *process.seams : real, description, actors);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "actors/archive/archived_events.h"
@@ -15,9 +16,12 @@ class WatchedCustody final : public Custody {
   WatchedCustody(ArchivedEvents& real, ArchivedTypes types, Checker& checker, std::string machine)
       : real_(real), types_(std::move(types)), checker_(checker), machine_(std::move(machine)) {}
 
-  bool holds(schema::Payload::Which type) const override { return real_.holds(type); }
+  bool holds(schema::Payload::Which type, std::string_view topic) const override {
+    return real_.holds(type, topic);
+  }
   absl::Status room() const override { return real_.room(); }
   void keep(Event event, Kept kept) override {
+    if (!types_.contains(event.type())) return real_.keep(std::move(event), std::move(kept));
     Checker::Archived archived{.machine = machine_,
                                .event = event.id(),
                                .machines = types_.at(event.type()),

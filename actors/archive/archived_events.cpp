@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "actors/archive/archive.h"
+#include "core/held_events.h"
 #include "core/text.h"
 
 namespace supercloud {
@@ -64,8 +65,32 @@ std::uint32_t ArchivedEvents::machines_for(schema::Payload::Which type) const {
   return found == options_.types.end() ? 0 : found->second;
 }
 
+bool ArchivedEvents::holds_topic(const std::string& holder, const std::vector<Pattern>& patterns,
+                                 std::string_view topic) const {
+  return std::ranges::any_of(patterns, [&](const Pattern& each) { return each.matches(topic); }) &&
+         (!options_.may_hear || options_.may_hear(node_of(holder), topic));
+}
+
+std::set<std::string> ArchivedEvents::holders_of(schema::Payload::Which type,
+                                                 std::string_view topic) const {
+  std::set<std::string> found;
+  if (holders_.empty() || !may_be_held(type)) return found;
+  for (const auto& [holder, patterns] : holders_)
+    if (holds_topic(holder, patterns, topic)) found.insert(holder);
+  return found;
+}
+
 absl::Status ArchivedEvents::room() const {
   if (waiting_.size() < options_.waiting_max) return absl::OkStatus();
+  std::map<std::string, std::size_t> held;
+  for (const auto& [number, waiting] : waiting_)
+    for (const std::string& holder : waiting.holders) ++held[holder];
+  const auto slowest =
+      std::ranges::max_element(held, {}, [](const auto& each) { return each.second; });
+  if (slowest != held.end())
+    return absl::ResourceExhaustedError(
+        absl::StrCat(waiting_.size(), " events wait, ", slowest->second, " of them until ",
+                     slowest->first, ", which holds them, takes them; look at it, or stop it"));
   return absl::ResourceExhaustedError(
       absl::StrCat(waiting_.size(),
                    " events wait for archives of other nodes; look whether those run, and at their "
@@ -75,9 +100,12 @@ absl::Status ArchivedEvents::room() const {
 void ArchivedEvents::keep(Event event, Kept kept) {
   if (left_) return std::move(kept)(absl::UnavailableError("the node leaves"));
   const std::uint32_t machines = machines_for(event.type());
+  std::set<std::string> holders = holders_of(event.type(), event.topic());
+  if (machines == 0 && holders.empty()) return std::move(kept)(absl::OkStatus());
   Waiting& waiting = waiting_[++last_];
   waiting.event = std::move(event);
   waiting.machines = machines;
+  waiting.holders = std::move(holders);
   waiting.kept = std::move(kept);
   news_(Done());
 }
@@ -87,26 +115,58 @@ void ArchivedEvents::leave() {
   for (auto& [number, waiting] : std::exchange(waiting_, {}))
     std::move(waiting.kept)(absl::UnavailableError(
         absl::StrCat("the node leaves; ", std::string(waiting.event.topic()),
-                     " is in its log, and not known to be in ", waiting.machines, " archives")));
+                     " is in its log, and not known to be ",
+                     waiting.needs_archives()
+                         ? absl::StrCat("in ", waiting.machines, " archives")
+                         : absl::StrCat("taken by ", absl::StrJoin(waiting.holders, ", ")))));
 }
 
-bool ArchivedEvents::has(std::uint64_t number, const std::string& machine) {
+void ArchivedEvents::has(std::uint64_t number, const std::string& machine) {
   const auto found = waiting_.find(number);
-  if (found == waiting_.end()) return false;
+  if (found == waiting_.end()) return;
   found->second.at.insert(machine);
-  if (found->second.at.size() < found->second.machines) return false;
-  Kept kept = std::move(found->second.kept);
-  waiting_.erase(found);
+  settle(found);
+}
+
+std::size_t ArchivedEvents::set_holder(const std::string& holder, std::vector<Pattern> patterns) {
+  std::vector<std::uint64_t> released;
+  for (const auto& [number, waiting] : waiting_)
+    if (waiting.holders.contains(holder) && !holds_topic(holder, patterns, waiting.event.topic()))
+      released.push_back(number);
+  if (patterns.empty())
+    holders_.erase(holder);
+  else
+    holders_.insert_or_assign(holder, std::move(patterns));
+  for (const std::uint64_t number : released) taken(number, holder);
+  return released.size();
+}
+
+void ArchivedEvents::taken(std::uint64_t number, const std::string& holder) {
+  const auto found = waiting_.find(number);
+  if (found == waiting_.end()) return;
+  found->second.holders.erase(holder);
+  settle(found);
+}
+
+void ArchivedEvents::settle(Waitings::iterator waiting) {
+  if (waiting->second.needs_archives() || !waiting->second.holders.empty()) return;
+  Kept kept = std::move(waiting->second.kept);
+  waiting_.erase(waiting);
   std::move(kept)(absl::OkStatus());
-  return true;
 }
 
 // ---- who asks ------------------------------------------------------------------------------------------------------
 
 Custodian::Custodian(Context& context, ArchivedEvents& events, CustodianOptions options)
-    : context_(context), events_(events), options_(std::move(options)) {
-  for (const char* pattern : {"node.joined.>", "node.capacity.>", "node.left.>"})
+    : context_(context),
+      events_(events),
+      options_(std::move(options)),
+      holders_(context, events, options_.holders) {
+  for (const char* pattern : {"bus.holding.>", "node.left.>"})
     context_.subscribe(Pattern::of(pattern));
+  if (events_.archives())
+    for (const char* pattern : {"node.joined.>", "node.capacity.>"})
+      context_.subscribe(Pattern::of(pattern));
   listen();
   look();
 }
@@ -120,10 +180,13 @@ void Custodian::listen() {
 }
 
 void Custodian::receive(const Event& event) {
+  if (event.type() == schema::Payload::BUS_HOLDING) return holders_.heard(event);
   if (event.type() != schema::Payload::NODE_LEFT) return learn(event);
   const std::string node(text(event.payload().getNodeLeft().getNode()));
+  if (node_of(event.origin()) != node) return;
+  holders_.left(node);
   const auto found = keepers_.find(node);
-  if (found == keepers_.end() || node_of(event.origin()) != node) return;
+  if (found == keepers_.end()) return;
   context_.cancel(found->second.timer);
   keepers_.erase(found);
 }
@@ -164,6 +227,7 @@ void Custodian::look() {
   for (auto& [number, waiting] : events_.waiting())
     if (waiting.since == Instant()) waiting.since = context_.now();
   for (auto& [node, keeper] : keepers_) ask(node, keeper);
+  holders_.look();
   watch_time();
 }
 
@@ -174,7 +238,7 @@ void Custodian::ask(const std::string& node, Keeper& keeper) {
   for (const auto& [number, waiting] : events_.waiting()) {
     if (numbers.size() == most) break;
     const std::string_view topic = waiting.event.topic();
-    if (!waiting.at.contains(keeper.machine) && !keeper.refused.contains(number) &&
+    if (waiting.needs_archives() && !waiting.at.contains(keeper.machine) && !keeper.refused.contains(number) &&
         std::ranges::any_of(keeper.patterns, [&](auto& each) { return each.matches(topic); }))
       numbers.push_back(number);
   }
@@ -241,11 +305,13 @@ void Custodian::pause(const std::string& node, Keeper& keeper, Duration span) {
 
 void Custodian::watch_time() {
   context_.cancel(std::exchange(late_, 0));
-  if (events_.waiting().empty()) {
+  const auto first = std::ranges::find_if(
+      events_.waiting(), [](const auto& each) { return each.second.needs_archives(); });
+  if (first == events_.waiting().end()) {
     said_ = false;
     return;
   }
-  ArchivedEvents::Waiting& oldest = events_.waiting().begin()->second;
+  ArchivedEvents::Waiting& oldest = first->second;
   if (oldest.since == Instant()) oldest.since = context_.now();
   const Instant due = oldest.since + options_.say_after;
   if (context_.now() < due) {
@@ -265,7 +331,8 @@ void Custodian::say_late(const ArchivedEvents::Waiting& waiting) {
   Draft draft = context_.draft(context_.node());
   auto slow = draft.payload().initBusSlowSubscriber();
   slow.setSubscriber(context_.self().to_string());
-  slow.setBacklog(events_.waiting().size());
+  slow.setBacklog(static_cast<std::uint64_t>(std::ranges::count_if(
+      events_.waiting(), [](const auto& each) { return each.second.needs_archives(); })));
   slow.setDone(absl::StrCat(
       "its publisher waits: ", std::string(waiting.event.topic()), " (",
       waiting.event.id().short_id(), ") has to be in the archives of ", waiting.machines,

@@ -1,0 +1,74 @@
+// Those that hold (core/actor.h, Queueing::Full::hold), as the custodian of a publisher's node knows them: from what their nodes say each
+// second (bus.holding), until they say otherwise.
+//
+//   heard ──▶ each that something waits for is asked (awaitTaken), again and again ──▶ what it has taken waits for it no longer
+//     └─▶ it holds that no more │ its node left │ its node was not heard for 15 s ──▶ released: nothing waits for it
+//
+// Said as bus.slow_subscriber: that a holder takes nothing for 10 s while something waits for it, once until nothing does; and that it was
+// released while something did.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/actor.h"
+
+namespace supercloud {
+
+class ArchivedEvents;  // actors/archive/archived_events.h
+
+struct HolderOptions {
+  Duration look_again = absl::Seconds(1);  // the two below are counted in these: whoever stood still meanwhile counts none
+  Duration silent_max = absl::Seconds(15);
+  Duration slow_after = absl::Seconds(10);
+  Duration deadline = absl::Seconds(5);  // of one question; a node answers within half of it
+  // After one that failed, or was in vain: twice as long each time.
+  Duration again_min = absl::Milliseconds(250), again_max = absl::Seconds(5);
+  std::size_t holds_max = 256;  // of one node; more of them do not count
+};
+
+// Thread-bound; a part of the custodian. `events` knows who holds, outlives this, and lets the next one begin with that.
+class Holders {
+ public:
+  Holders(Context& context, ArchivedEvents& events, const HolderOptions& options);
+
+  void heard(const Event& holding);
+  void left(const std::string& node);
+  // Something may wait that did not.
+  void look();
+
+ private:
+  struct Holder {
+    std::string node, actor;
+    bool asked = false;  // and has not answered
+    Duration pause;      // after the next answer that is of no use
+    TimerId timer = 0;
+    bool waits = false;           // something does for it
+    std::int64_t looks = 0;       // since it took something
+    bool said = false;            // that it is slow
+    std::uint64_t number = 0;     // of this object
+  };
+
+  void learn(const std::string& node, const std::map<std::string, std::vector<Pattern>>& holds,
+             std::string_view why);
+  void release(const std::string& name, std::string_view why);
+  void ask(const std::string& name, Holder& holder);
+  void answered(const std::string& name, const std::vector<std::uint64_t>& asked,
+                const absl::StatusOr<Message<schema::Response>>& response);
+  std::size_t waiting_for(const std::string& name) const;
+  void watch();
+  void say(const std::string& name, std::size_t backlog, const std::string& done);
+
+  Context& context_;
+  ArchivedEvents& events_;
+  const HolderOptions options_;
+  std::map<std::string, Holder> holders_;      // by "node/actor"
+  std::map<std::string, std::int64_t> silent_;  // by node: looks since it was heard
+  std::uint64_t last_ = 0;
+  TimerId timer_ = 0;
+};
+
+}  // namespace supercloud

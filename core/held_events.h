@@ -1,0 +1,99 @@
+// What publishers wait for of one actor: the events of its subscriptions that hold (Queueing::Full::hold), from their arrival until it
+// has taken them. Who waits asks its node again and again (awaitTaken), and is answered from here:
+//
+//   taken     came, and the actor said taken() of it, or of a later one of its origin; or later ones came, or a gap that it is in
+//   waits     came, and was not taken
+//   unseen    neither it nor a later one came: it is on its way, or was said before the subscription and never comes. So
+//             it counts as taken when it has been asked for, and has not come, for longer than a bus takes to repair what is lost.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "core/bus.h"
+#include "core/event.h"
+#include "core/time.h"
+#include "core/topic.h"
+
+namespace supercloud {
+
+// Whether anybody may be waited for with events of that type: durable ones only, for noted ones are of moments in which nothing may wait (a
+// guest that is paused); and neither what a node reports of itself, for which nobody waits, nor leases, for which guests do.
+bool may_be_held(schema::Payload::Which type);
+
+// Thread-bound, as its actor.
+class HeldEvents {
+ public:
+  using Taken = absl::AnyInvocable<void(std::vector<EventId>) &&>;
+
+  static constexpr Duration answer_after = absl::Seconds(2);  // in vain; when look() is called then
+  static constexpr Duration unseen_max = absl::Seconds(30);
+  static constexpr std::size_t questions_max = 256;          // that wait
+  static constexpr std::size_t events_per_question_max = 512;
+  static constexpr std::size_t unseen_events_max = 4096;     // of more it is not remembered since when they are asked for
+  static constexpr std::size_t origins_max = 4096;           // of which nothing waits; the rest is forgotten, and what is older unseen
+
+  // A subscription that holds begins: what comes from here on waits. Others are to hear of it when it is in effect at publishers.
+  std::uint64_t add(const Pattern& pattern, std::size_t events_max);
+  // False: it has ended meanwhile.
+  bool put_in_effect(std::uint64_t hold);
+  // One of that pattern ends; with the last one, as clear(). False: there is none.
+  bool remove(const Pattern& pattern);
+  // Nothing holds any more: who asks is told that all is taken.
+  void clear();
+
+  bool any() const { return !holds_.empty(); }
+  // Of those that are in effect.
+  std::vector<std::string> patterns() const;
+
+  // For the actor. True: it waits from here on.
+  bool arrived(const Event& event);
+  void missed(const BusGap& gap);
+  void taken(const Event& event, Instant now);
+
+  std::size_t waiting() const { return waiting_; }
+  // That may wait: the most that any of the subscriptions allows.
+  std::size_t waiting_max() const;
+
+  // `then`, perhaps inside this call: those of them that are taken, as soon as there is one; none after a moment.
+  void await(std::vector<EventId> events, Instant now, Taken then);
+  // Answers what can be answered; to be called now and then.
+  void look(Instant now);
+
+ private:
+  using Position = std::pair<std::uint64_t, std::uint64_t>;  // incarnation, sequence
+  struct Hold {
+    std::uint64_t number = 0;
+    Pattern pattern;
+    std::size_t events_max = 0;
+    bool in_effect = false;
+  };
+  struct Origin {
+    Position newest;               // that came, or is known to be missed
+    std::deque<Position> waiting;  // in their order
+  };
+  struct Question {
+    std::vector<EventId> events;
+    Instant until;
+    Taken then;
+  };
+
+  bool is_taken(const EventId& event, Instant now);
+  Origin& origin(const std::string& name);
+
+  std::list<Hold> holds_;
+  std::uint64_t last_ = 0;
+  std::map<std::string, Origin> origins_;
+  std::size_t waiting_ = 0;
+  std::map<EventId, Instant> unseen_;  // since when they are asked for
+  std::list<Question> questions_;
+};
+
+}  // namespace supercloud
