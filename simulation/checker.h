@@ -10,12 +10,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/event.h"
 #include "core/lease_table.h"
 #include "core/time.h"
 #include "core/units.h"
+#include "simulation/holder.h"
 
 namespace supercloud {
 
@@ -35,7 +37,11 @@ struct KnownBlock {
 // Thread-bound.
 class Checker {
  public:
-  explicit Checker(const Clock& world) : world_(world) {}
+  explicit Checker(const Clock& world)
+      : world_(world), holds_(world, [this](std::string what) {
+          violated("an event whose publisher was told so is taken by who holds it",
+                   std::move(what));
+        }) {}
 
   // What the cluster is asked when it matters.
   struct Eyes {
@@ -93,6 +99,8 @@ class Checker {
   void told_archived(Archived archived);
   void check_archived();  // all of them
   std::size_t told_archived() const { return archived_.size(); }
+  HoldBook& holds() { return holds_; }
+  const HoldBook& holds() const { return holds_; }
 
   // What a takeover lost of what the guest had been promised: vm.started has to say as much (13, 21).
   struct Loss {
@@ -150,6 +158,7 @@ class Checker {
   std::map<std::string, std::uint64_t> accesses_;
   std::vector<Loss> losses_;
   std::vector<Archived> archived_;
+  HoldBook holds_;
   std::vector<Violation> violations_;
 };
 

@@ -301,6 +301,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
     machine.actors.archive = *options_.archive;
   }
   machine.archived = options_.archived;
+  machine.holder = options_.holders.contains(name);
   machine.follower = options_.followers && !options_.nothing_fails;
   if (options_.nothing_fails) {
     machine.drift_ppm = 0;

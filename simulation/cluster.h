@@ -72,6 +72,7 @@ struct ClusterOptions {
   bool hub_lies = false;
   Retention retention;     // of all logs and archives
   ArchivedTypes archived;  // what publishers on machines wait for
+  std::set<std::string> holders;  // machines with an actor that they wait for, too
   bool followers = true;   // MachineOptions::follower, of all of them; unless nothing fails
   ClusterMarket prices;
   ExecutorOptions executor;

@@ -162,6 +162,18 @@ void SimulatedMachine::start_daemon() {
     process.node->spawn(follower_actor, [this](Context& context) {
       return std::make_unique<Follower>(context, followed_, options_.in_place.followed);
     });
+  if (options_.holder)
+    process.node->spawn(holder_actor, [this](Context& context) {
+      return std::make_unique<SimulatedHolder>(context, world_.checker.holds());
+    });
+}
+
+std::vector<Event> SimulatedMachine::awaited() const {
+  std::vector<Event> events;
+  if (process_)
+    for (const auto& [number, waiting] : process_->archived.waiting())
+      events.push_back(waiting.event);
+  return events;
 }
 
 void SimulatedMachine::kill_daemon(bool keep_unsynced) {

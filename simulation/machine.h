@@ -74,6 +74,7 @@ struct MachineOptions {
   Retention retention;     // of its log, and of its archive
   ArchivedTypes archived;  // what its publishers wait for
   bool follower = false;   // it follows what others say: FollowerBook
+  bool holder = false;     // publishers wait for an actor of it: HoldBook
   PartsInPlace in_place;
 };
 
@@ -118,6 +119,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   const MemoryLogDisk& archive_disk() const { return archive_disk_; }
   std::uint64_t disks() const { return disks_; }  // so many it had, with the one that it has
   const FollowerBook& followed() const { return followed_; }
+  // Events that publishers wait for with others, in the daemon that runs.
+  std::vector<Event> awaited() const;
   // Of a machine that never comes back: its power goes next.
   MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }
   std::optional<Epoch> open_port(const std::string& vm) const;

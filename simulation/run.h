@@ -34,6 +34,7 @@ struct RunResult {
   std::uint64_t dropped = 0;   // events that found no room, as their publishers say
   std::uint64_t relayed = 0;   // events that hubs let pass, each way
   std::uint64_t archived = 0;  // events whose publishers were told so
+  std::uint64_t held = 0;      // the same, of those that a subscriber held
   Duration simulated;
   std::vector<std::string> story;  // with keep_history: faults and events, one a line, in order
 };

@@ -1,6 +1,9 @@
-// What publishers are told of archived events, beside what is on the archives' disks.
+// What publishers are told of events that are archived or held, beside what is on the archives' disks, and what holders took.
 #pragma once
 
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,16 +24,28 @@ class WatchedCustody final : public Custody {
   }
   absl::Status room() const override { return real_.room(); }
   void keep(Event event, Kept kept) override {
-    if (!types_.contains(event.type())) return real_.keep(std::move(event), std::move(kept));
-    Checker::Archived archived{.machine = machine_,
-                               .event = event.id(),
-                               .machines = types_.at(event.type()),
-                               .disks = checker_.archive_disks()};
-    real_.keep(std::move(event), [this, archived = std::move(archived),
-                                  kept = std::move(kept)](absl::Status status) mutable {
-      if (status.ok()) checker_.told_archived(std::move(archived));
-      std::move(kept)(std::move(status));
-    });
+    const std::map<std::string, std::uint64_t> released = real_.released();
+    std::set<std::string> holders = real_.holders_of(event.type(), event.topic());
+    HoldBook::Held held = checker_.holds().held(event.id(), holders);
+    std::optional<Checker::Archived> archived;
+    if (const auto type = types_.find(event.type()); type != types_.end())
+      archived = {.machine = machine_,
+                  .event = event.id(),
+                  .machines = type->second,
+                  .disks = checker_.archive_disks()};
+    real_.keep(std::move(event),
+               [this, released, held = std::move(held), archived = std::move(archived),
+                kept = std::move(kept)](absl::Status status) mutable {
+                 if (status.ok() && archived) checker_.told_archived(*std::move(archived));
+                 std::erase_if(held.lives, [&](const auto& life) {
+                   const auto before = released.find(life.first);
+                   const auto after = real_.released().find(life.first);
+                   return after != real_.released().end() &&
+                          (before == released.end() || before->second != after->second);
+                 });
+                 if (status.ok()) checker_.holds().told(held);
+                 std::move(kept)(std::move(status));
+               });
   }
   void leave() override { real_.leave(); }
 

@@ -137,6 +137,7 @@ std::size_t ArchivedEvents::set_holder(const std::string& holder, std::vector<Pa
     holders_.erase(holder);
   else
     holders_.insert_or_assign(holder, std::move(patterns));
+  if (!released.empty()) ++released_[holder];
   for (const std::uint64_t number : released) taken(number, holder);
   return released.size();
 }

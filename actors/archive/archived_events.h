@@ -78,6 +78,9 @@ class ArchivedEvents final : public Custody {
   // By "node/actor", what it holds. What waits for one that does not hold it any more goes on; so many did.
   const std::map<std::string, std::vector<Pattern>>& holders() const { return holders_; }
   std::size_t set_holder(const std::string& holder, std::vector<Pattern> patterns);
+  std::set<std::string> holders_of(schema::Payload::Which type, std::string_view topic) const;
+  // How often that released what waited for a holder.
+  const std::map<std::string, std::uint64_t>& released() const { return released_; }
   void taken(std::uint64_t number, const std::string& holder);
   // Once, when there is something new.
   void on_news(Reply<Done> news) { news_ = std::move(news); }
@@ -86,7 +89,6 @@ class ArchivedEvents final : public Custody {
   using Waitings = std::map<std::uint64_t, Waiting>;
 
   std::uint32_t machines_for(schema::Payload::Which type) const;
-  std::set<std::string> holders_of(schema::Payload::Which type, std::string_view topic) const;
   bool holds_topic(const std::string& holder, const std::vector<Pattern>& patterns,
                    std::string_view topic) const;
   // Waits no longer, if it has all it needs.
@@ -95,6 +97,7 @@ class ArchivedEvents final : public Custody {
   const ArchivedOptions options_;
   Waitings waiting_;
   std::map<std::string, std::vector<Pattern>> holders_;
+  std::map<std::string, std::uint64_t> released_;
   std::uint64_t last_ = 0;
   Reply<Done> news_;
   bool left_ = false;

@@ -101,6 +101,23 @@ class DisorderlyBus final : public ForwardingBus {
   std::map<std::string, Event> late_;  // by origin
 };
 
+// Says of what an actor of its node holds that it is taken, whenever it is asked.
+class HastyBus final : public ForwardingBus {
+ public:
+  using ForwardingBus::ForwardingBus;
+
+ private:
+  void on_request(std::string actor, std::string bytes, Reply<std::string> answer) override {
+    const auto request = Message<schema::Request>::parse(bytes);
+    if (!request.ok() || !request->reader().isAwaitTaken())
+      return receiver_->on_request(std::move(actor), std::move(bytes), std::move(answer));
+    const auto asked = request->reader().getAwaitTaken().getEvents();
+    answer(std::string(Message<schema::Response>::build([&](schema::Response::Builder builder) {
+                         builder.setTaken(asked);
+                       }).bytes()));
+  }
+};
+
 void never_finds_out(MachineOptions& machine) {
   machine.bus.silence_max = absl::InfiniteDuration();
 }
@@ -113,6 +130,11 @@ std::vector<Breakage> broken_buses() {
   const auto network = [](RunOptions& run) {
     run.faults = no_faults();
     run.faults.network = true;
+  };
+  const auto held = [](RunOptions& run) {
+    run.faults = no_faults();
+    run.faults.commands = true;
+    run.cluster.holders = {"node-0", "node-1"};
   };
   const auto users_and_slow_subscribers = [](RunOptions& run) {
     run.faults = no_faults();
@@ -131,6 +153,8 @@ std::vector<Breakage> broken_buses() {
        put_in_bus<ForgetfulBus>},
       {"never_finds_out_that_a_link_is_half_open", rule, "5:", half_open_links, never_finds_out},
       {"tells_events_twice", rule, "5:", calm, put_in_bus<DoublingBus>},
+      {"says_of_what_is_held_that_it_is_taken", "hold: taken before it is told",
+       "an event whose publisher was told so is taken", held, put_in_bus<HastyBus>},
       {"tells_events_out_of_order", rule, "5:", calm, put_in_bus<DisorderlyBus>},
   };
 }
