@@ -365,11 +365,11 @@ void check_drains(SimulatedCluster& cluster, const std::vector<Event>& history) 
   }
 }
 
-// Whoever waits for archives, or for those that hold, is told when nothing is wrong any more.
-void check_awaited(SimulatedCluster& cluster) {
+// Whoever waits for those that hold is told when nothing is wrong any more.
+void check_held(SimulatedCluster& cluster) {
   constexpr Duration waits_max = absl::Seconds(45);  // HeldEvents::unseen_max, and some questions
   for (const auto& machine : cluster.machines())
-    for (const Event& event : machine->awaited())
+    for (const Event& event : machine->held())
       if (cluster.scheduler().wall() - event.time().wall() > waits_max)
         cluster.checker().violated("nothing is waited for for ever",
                                    absl::StrCat(event.id().to_string(), ", ",
@@ -390,7 +390,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_followers(cluster);
   for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
   cluster.checker().check_archived();
-  check_awaited(cluster);
+  check_held(cluster);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with(vm_keys)) continue;

@@ -168,11 +168,11 @@ void SimulatedMachine::start_daemon() {
     });
 }
 
-std::vector<Event> SimulatedMachine::awaited() const {
+std::vector<Event> SimulatedMachine::held() const {
   std::vector<Event> events;
   if (process_)
     for (const auto& [number, waiting] : process_->archived.waiting())
-      events.push_back(waiting.event);
+      if (!waiting.needs_archives()) events.push_back(waiting.event);
   return events;
 }
 

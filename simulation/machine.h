@@ -119,8 +119,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   const MemoryLogDisk& archive_disk() const { return archive_disk_; }
   std::uint64_t disks() const { return disks_; }  // so many it had, with the one that it has
   const FollowerBook& followed() const { return followed_; }
-  // Events that publishers wait for with others, in the daemon that runs.
-  std::vector<Event> awaited() const;
+  // In the daemon that runs, what waits only for those that hold.
+  std::vector<Event> held() const;
   // Of a machine that never comes back: its power goes next.
   MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }
   std::optional<Epoch> open_port(const std::string& vm) const;

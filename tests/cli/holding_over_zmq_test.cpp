@@ -81,15 +81,14 @@ class HoldingOverZmq : public testing::Test {
       return std::make_unique<Hand>(&a_.got);
     });
     start(b_, "b", trust, &a_);
-    bool in_effect = false;
-    b_.node->spawn("hand", [this, &in_effect](Context& context) {
+    b_.node->spawn("hand", [this](Context& context) {
       b_.hand = &context;
       context.subscribe(
-          Pattern::of("instance.>"), [&in_effect] { in_effect = true; },
+          Pattern::of("instance.>"), [this] { in_effect_ = true; },
           {.full = Queueing::Full::hold});
       return std::make_unique<Hand>(&b_.got);
     });
-    ASSERT_TRUE(run_until([&] { return in_effect; }));
+    ASSERT_TRUE(run_until([&] { return in_effect_; }));
   }
   std::shared_ptr<std::optional<absl::Status>> publish(const std::string& subject) {
     auto told = std::make_shared<std::optional<absl::Status>>();
@@ -117,6 +116,7 @@ class HoldingOverZmq : public testing::Test {
 
   EventLoop loop_;
   Member a_, b_;
+  bool in_effect_ = false;  // what b's hand has subscribed
 };
 
 TEST_F(HoldingOverZmq, a_publisher_waits_until_it_is_taken_or_the_holder_is_gone) {
