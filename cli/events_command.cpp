@@ -25,10 +25,11 @@ namespace {
 constexpr double speed_max = 1e6;
 constexpr Duration history_interval = absl::Seconds(1);
 
-// That a node is there, and what its log has taken: nothing that happened.
+// That a node is there, who holds in it, and what its log has taken: nothing that happened.
 bool housekeeping(const Event& event) {
   return event.type() == schema::Payload::NODE_HEARTBEAT ||
          event.type() == schema::Payload::NODE_CAPACITY ||
+         event.type() == schema::Payload::BUS_HOLDING ||
          event.type() == schema::Payload::BUS_CHECKPOINT;
 }
 
@@ -345,7 +346,7 @@ void add_events_command(CLI::App& root, Program& program) {
   command
       ->add_option("pattern", arguments->pattern,
                    "Which topics: domain.event.tenant.subject, * for one part, > for the rest; "
-                   "without it all but heartbeats, capacities and checkpoints")
+                   "without it all but heartbeats, capacities, holds and checkpoints")
       ->type_name("PATTERN");
   command->add_flag("-f,--follow", arguments->follow,
                     "Go on with what happens from now on, until Ctrl-C");

@@ -18,7 +18,7 @@
 namespace supercloud {
 
 struct EventsArguments {
-  std::string pattern;  // empty: all but heartbeats, capacities and checkpoints
+  std::string pattern;  // empty: all but heartbeats, capacities, holds and checkpoints
   std::string since;    // empty: from the start, or with `follow` from now on
   bool follow = false;
   bool json = false;

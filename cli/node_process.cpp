@@ -255,12 +255,12 @@ absl::Status NodeProcess::Parts::open() {
   auto archived_by_type = archived_types(config.archived);
   if (!archived_by_type.ok()) return archived_by_type.status();
   trust = bus_options.credentials.trust;
-  archived.emplace(ArchivedOptions{
-      .types = *std::move(archived_by_type),
-      .may_hear = [this](std::string_view name, std::string_view topic) {
-        return trust == nullptr || name == config.name ||
-               !trust->rights.allowed(name, absl::StrCat(topic, ".")).empty();
-      }});
+  archived.emplace(
+      ArchivedOptions{.types = *std::move(archived_by_type),
+                      .may_hear = [this](std::string_view name, std::string_view topic) {
+                        return trust == nullptr || name == config.name ||
+                               !trust->rights.allowed(name, absl::StrCat(topic, ".")).empty();
+                      }});
   node = std::make_unique<Node>(NodeSeams{.scheduler = loop,
                                           .bus = *bus,
                                           .log = *log,

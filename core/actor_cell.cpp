@@ -147,18 +147,18 @@ bool ActorCell::hold(const Event& event) {
   const std::size_t max = held_.waiting_max();
   if (held_.waiting() > max) {
     if (!failure_) own_fault_ = true;
-    fail(absl::ResourceExhaustedError(absl::StrCat(
-        max, " events wait until it takes them, newest is ", event.id().to_string())));
+    fail(absl::ResourceExhaustedError(
+        absl::StrCat(max, " events wait until it takes them, newest is ", event.id().to_string())));
     return false;
   }
   if (held_.waiting() < (max + 1) / 2 || std::exchange(holds_long_, true)) return true;
-  runtime_.report([actor = address_.to_string(),
-                   backlog = held_.waiting()](schema::Payload::Builder payload) {
-    auto slow = payload.initBusSlowSubscriber();
-    slow.setSubscriber(actor);
-    slow.setBacklog(backlog);
-    slow.setDone("holds its publishers");
-  });
+  runtime_.report(
+      [actor = address_.to_string(), backlog = held_.waiting()](schema::Payload::Builder payload) {
+        auto slow = payload.initBusSlowSubscriber();
+        slow.setSubscriber(actor);
+        slow.setBacklog(backlog);
+        slow.setDone("holds its publishers");
+      });
   return true;
 }
 
@@ -239,7 +239,7 @@ void ActorCell::unsubscribe(const Pattern& pattern) {
 
 void ActorCell::taken(const Event& event) {
   held_.taken(event, runtime_.now());
-  if (held_.waiting() < held_.waiting_max() / 4) holds_long_ = false;
+  if (held_.waiting() <= held_.waiting_max() / 4) holds_long_ = false;
 }
 
 Event ActorCell::publish(Draft draft, std::function<void(absl::Status)> logged) {

@@ -98,7 +98,7 @@ class ActorCell {
   std::vector<Pattern> subscriptions_;
   std::vector<std::function<void(const BusGap&)>> gap_turns_;
   HeldEvents held_;
-  bool holds_long_ = false;  // said on the bus
+  bool holds_long_ = false;       // said on the bus
   std::deque<Instant> failures_;  // within the restart window; its own ones only
   std::deque<Instant> outages_;   // the same, of what it stands on
   bool own_fault_ = false;        // of failure_, whatever its code says

@@ -35,10 +35,12 @@ class HeldEvents {
 
   static constexpr Duration answer_after = absl::Seconds(2);  // in vain; when look() is called then
   static constexpr Duration unseen_max = absl::Seconds(30);
-  static constexpr std::size_t questions_max = 256;          // that wait
+  static constexpr std::size_t questions_max = 256;  // that wait
   static constexpr std::size_t events_per_question_max = 512;
-  static constexpr std::size_t unseen_events_max = 4096;     // of more it is not remembered since when they are asked for
-  static constexpr std::size_t origins_max = 4096;           // of which nothing waits; the rest is forgotten, and what is older unseen
+  static constexpr std::size_t unseen_events_max =
+      4096;  // of more it is not remembered since when they are asked for
+  static constexpr std::size_t origins_max =
+      4096;  // of which nothing waits; the rest is forgotten, and what is older unseen
 
   // A subscription that holds begins: what comes from here on waits. Others are to hear of it when it is in effect at publishers.
   std::uint64_t add(const Pattern& pattern, std::size_t events_max);

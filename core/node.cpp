@@ -66,7 +66,7 @@ struct Node::State {
   std::map<std::string, Rejections> rejected;     // by sender
   std::uint64_t beats = 0;
   bool has_left = false;
-  bool told_holds = false;  // some, at the last time
+  bool told_holds = false;                                // some, at the last time
   std::shared_ptr<char> wish = std::make_shared<char>();  // one more owner for each that is open
   TimerId heartbeat = 0;
 };
@@ -416,17 +416,16 @@ void Node::State::tell_holds() {
 void Node::State::await_taken(schema::Request::AwaitTaken::Reader asked,
                               Reply<std::string> answer) {
   if (asked.getEvents().size() > HeldEvents::events_per_question_max)
-    return answer(response_bytes(absl::InvalidArgumentError(absl::StrCat(
-        "awaitTaken of ", asked.getEvents().size(), " events; ask for ",
-        HeldEvents::events_per_question_max, " at a time"))));
+    return answer(response_bytes(absl::InvalidArgumentError(
+        absl::StrCat("awaitTaken of ", asked.getEvents().size(), " events; ask for ",
+                     HeldEvents::events_per_question_max, " at a time"))));
   std::vector<EventId> events;
   for (const auto id : asked.getEvents()) events.push_back(EventId::from(id));
   auto then = [answer = std::move(answer)](const std::vector<EventId>& taken) mutable {
-    answer(response_bytes(
-        Message<schema::Response>::build([&](schema::Response::Builder builder) {
-          auto ids = builder.initTaken(static_cast<unsigned>(taken.size()));
-          for (unsigned i = 0; i < ids.size(); ++i) taken[i].write(ids[i]);
-        })));
+    answer(response_bytes(Message<schema::Response>::build([&](schema::Response::Builder builder) {
+      auto ids = builder.initTaken(static_cast<unsigned>(taken.size()));
+      for (unsigned i = 0; i < ids.size(); ++i) taken[i].write(ids[i]);
+    })));
   };
   ActorCell* const cell = find(text(asked.getActor()));
   if (cell == nullptr) return then(events);  // nobody here waits for an actor that is not there

@@ -70,10 +70,10 @@ struct ClusterOptions {
   bool archives_lie = false;
   // Of several clouds, one hub makes up some of what it lets pass, both ways.
   bool hub_lies = false;
-  Retention retention;     // of all logs and archives
-  ArchivedTypes archived;  // what publishers on machines wait for
+  Retention retention;            // of all logs and archives
+  ArchivedTypes archived;         // what publishers on machines wait for
   std::set<std::string> holders;  // machines with an actor that they wait for, too
-  bool followers = true;   // MachineOptions::follower, of all of them; unless nothing fails
+  bool followers = true;          // MachineOptions::follower, of all of them; unless nothing fails
   ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;

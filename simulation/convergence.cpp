@@ -371,9 +371,9 @@ void check_held(SimulatedCluster& cluster) {
   for (const auto& machine : cluster.machines())
     for (const Event& event : machine->held())
       if (cluster.scheduler().wall() - event.time().wall() > waits_max)
-        cluster.checker().violated("nothing is waited for for ever",
-                                   absl::StrCat(event.id().to_string(), ", ",
-                                                std::string(event.topic())));
+        cluster.checker().violated(
+            "nothing is waited for for ever",
+            absl::StrCat(event.id().to_string(), ", ", std::string(event.topic())));
 }
 
 }  // namespace

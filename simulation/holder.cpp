@@ -30,9 +30,8 @@ void HoldBook::came(const std::string& holder, const EventId& event) {
 }
 
 void HoldBook::took(const std::string& holder, const EventId& event) {
-  std::erase_if(lives_.at(holder).waiting, [&](const EventId& each) {
-    return each.origin == event.origin && each <= event;
-  });
+  std::erase_if(lives_.at(holder).waiting,
+                [&](const EventId& each) { return each.origin == event.origin && each <= event; });
 }
 
 HoldBook::Held HoldBook::held(const EventId& event, const std::set<std::string>& holders) const {
@@ -52,7 +51,8 @@ void HoldBook::told(const Held& held) {
     if (life.waiting.contains(held.event))
       violated_(absl::StrCat(held.event.to_string(), " waits at ", holder,
                              ", and its publisher was told that it is taken"));
-    if (!life.seen.contains(held.event) && world_.now() - held.since < HeldEvents::unseen_max - clocks_differ)
+    if (!life.seen.contains(held.event) &&
+        world_.now() - held.since < HeldEvents::unseen_max - clocks_differ)
       life.early.insert(held.event);
   }
 }

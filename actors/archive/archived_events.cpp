@@ -239,7 +239,8 @@ void Custodian::ask(const std::string& node, Keeper& keeper) {
   for (const auto& [number, waiting] : events_.waiting()) {
     if (numbers.size() == most) break;
     const std::string_view topic = waiting.event.topic();
-    if (waiting.needs_archives() && !waiting.at.contains(keeper.machine) && !keeper.refused.contains(number) &&
+    if (waiting.needs_archives() && !waiting.at.contains(keeper.machine) &&
+        !keeper.refused.contains(number) &&
         std::ranges::any_of(keeper.patterns, [&](auto& each) { return each.matches(topic); }))
       numbers.push_back(number);
   }

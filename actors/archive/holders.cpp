@@ -115,6 +115,7 @@ void Holders::answered(const std::string& name, const std::vector<std::uint64_t>
                        const absl::StatusOr<Message<schema::Response>>& response) {
   Holder& holder = holders_.at(name);
   holder.asked = false;
+  holder.trouble = response.ok() ? "" : std::string(response.status().message());
   std::set<EventId> taken;
   if (response.ok() && response->reader().isTaken())
     for (const auto id : response->reader().getTaken()) taken.insert(EventId::from(id));
@@ -137,7 +138,8 @@ void Holders::answered(const std::string& name, const std::vector<std::uint64_t>
     ask(name, found->second);
   });
   // A node that answers has waited before it did so in vain.
-  holder.pause = response.ok() ? options_.again_min : std::min(holder.pause * 2, options_.again_max);
+  holder.pause =
+      response.ok() ? options_.again_min : std::min(holder.pause * 2, options_.again_max);
 }
 
 // ---- who is silent, and who is slow --------------------------------------------------------------------------------
@@ -157,8 +159,9 @@ void Holders::watch() {
     holder.said = true;
     say(name, backlog,
         absl::StrCat("holds them, and has taken none for ",
-                     absl::FormatDuration(options_.slow_after), ": publishers of ",
-                     context_.node(), " wait"));
+                     absl::FormatDuration(options_.slow_after), ": publishers of ", context_.node(),
+                     " wait",
+                     holder.trouble.empty() ? "" : absl::StrCat("; asked: ", holder.trouble)));
   }
   if (timer_ == 0 && !holders_.empty())
     timer_ = context_.after(options_.look_again, [this] { watch(); });

@@ -21,7 +21,8 @@ namespace supercloud {
 class ArchivedEvents;  // actors/archive/archived_events.h
 
 struct HolderOptions {
-  Duration look_again = absl::Seconds(1);  // the two below are counted in these: whoever stood still meanwhile counts none
+  Duration look_again = absl::Seconds(
+      1);  // the two below are counted in these: whoever stood still meanwhile counts none
   Duration silent_max = absl::Seconds(15);
   Duration slow_after = absl::Seconds(10);
   Duration deadline = absl::Seconds(5);  // of one question; a node answers within half of it
@@ -46,10 +47,11 @@ class Holders {
     bool asked = false;  // and has not answered
     Duration pause;      // after the next answer that is of no use
     TimerId timer = 0;
-    bool waits = false;           // something does for it
-    std::int64_t looks = 0;       // since it took something
-    bool said = false;            // that it is slow
-    std::uint64_t number = 0;     // of this object
+    bool waits = false;        // something does for it
+    std::int64_t looks = 0;    // since it took something
+    bool said = false;         // that it is slow
+    std::string trouble;       // of the last answer; empty: none
+    std::uint64_t number = 0;  // of this object
   };
 
   void learn(const std::string& node, const std::map<std::string, std::vector<Pattern>>& holds,
@@ -65,7 +67,7 @@ class Holders {
   Context& context_;
   ArchivedEvents& events_;
   const HolderOptions options_;
-  std::map<std::string, Holder> holders_;      // by "node/actor"
+  std::map<std::string, Holder> holders_;       // by "node/actor"
   std::map<std::string, std::int64_t> silent_;  // by node: looks since it was heard
   std::uint64_t last_ = 0;
   TimerId timer_ = 0;

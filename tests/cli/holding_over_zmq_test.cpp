@@ -66,8 +66,8 @@ class HoldingOverZmq : public testing::Test {
                                                    .pool = member.pool,
                                                    .custody = member.custody.get()},
                                          NodeOptions{.name = name});
-    const CustodianOptions custodian{.holders = {.look_again = absl::Milliseconds(100),
-                                                 .silent_max = absl::Seconds(3)}};
+    const CustodianOptions custodian{
+        .holders = {.look_again = absl::Milliseconds(100), .silent_max = absl::Seconds(3)}};
     member.node->spawn(custodian_actor, [&member, custodian](Context& context) {
       return std::make_unique<Custodian>(context, *member.custody, custodian);
     });
@@ -83,9 +83,8 @@ class HoldingOverZmq : public testing::Test {
     start(b_, "b", trust, &a_);
     b_.node->spawn("hand", [this](Context& context) {
       b_.hand = &context;
-      context.subscribe(
-          Pattern::of("instance.>"), [this] { in_effect_ = true; },
-          {.full = Queueing::Full::hold});
+      context.subscribe(Pattern::of("instance.>"), [this] { in_effect_ = true; },
+                        {.full = Queueing::Full::hold});
       return std::make_unique<Hand>(&b_.got);
     });
     ASSERT_TRUE(run_until([&] { return in_effect_; }));
@@ -107,8 +106,7 @@ class HoldingOverZmq : public testing::Test {
     for (int i = 0; i < 2; ++i) {
       bool over = false;
       b_.hand->after(absl::Milliseconds(1100), [&] {
-        a_.hand->request({"b", "node"}, ping, absl::Seconds(5),
-                         [&](const auto&) { over = true; });
+        a_.hand->request({"b", "node"}, ping, absl::Seconds(5), [&](const auto&) { over = true; });
       });
       ASSERT_TRUE(run_until([&] { return over; }));
     }

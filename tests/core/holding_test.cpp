@@ -19,8 +19,7 @@ using Numbers = std::vector<std::uint64_t>;
 class HoldingTest : public NodeTest {
  protected:
   // Takes nothing of itself: take() does.
-  Context& holder(const std::string& name, const std::string& pattern,
-                  std::size_t events_max = 0) {
+  Context& holder(const std::string& name, const std::string& pattern, std::size_t events_max = 0) {
     const auto made = std::make_shared<Context*>();
     node->spawn(name, [made, pattern, events_max](Context& context) {
       *made = &context;
@@ -187,8 +186,12 @@ TEST_F(HoldingTest, WhatWasToldAsAGapOrPassedByCountsAsTaken) {
   Context& taker = holder("taker", "vm.started.>");
   taker.taken(comes(3));
   EXPECT_EQ(ask("taker", {1, 2})->taken, (Numbers{1, 2})) << "later ones came";
-  BusGap gap{.origin = "b/maker", .incarnation = 1, .prefix = "vm.started.main.", .after = 3,
-             .up_to = 5, .why = "a test"};
+  BusGap gap{.origin = "b/maker",
+             .incarnation = 1,
+             .prefix = "vm.started.main.",
+             .after = 3,
+             .up_to = 5,
+             .why = "a test"};
   bus->receiver->on_gap(gap);
   EXPECT_FALSE(ask("taker", {5})->answered()) << "of a part of what it subscribes";
   gap.prefix = "vm.";
@@ -267,8 +270,7 @@ TEST_F(HoldingTest, AsksAreBounded) {
   EXPECT_TRUE(absl::IsInvalidArgument(
       *ask("taker", Numbers(HeldEvents::events_per_question_max + 1, 1))->status));
   std::vector<std::shared_ptr<Asked>> all;
-  for (std::size_t i = 0; i < HeldEvents::questions_max + 2; ++i)
-    all.push_back(ask("taker", {1}));
+  for (std::size_t i = 0; i < HeldEvents::questions_max + 2; ++i) all.push_back(ask("taker", {1}));
   EXPECT_EQ(std::ranges::count_if(all, [](const auto& each) { return each->answered(); }), 2);
   EXPECT_TRUE(all.front()->answered()) << "the oldest, in vain";
 }

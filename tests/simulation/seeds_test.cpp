@@ -42,7 +42,8 @@ TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
   }
   std::cout << accepted << " migrations accepted, " << completed << " completed, " << aborted
             << " aborted, " << taken_over << " takeovers; " << dropped << " events found no room, "
-            << archived << " were told archived, " << held << " taken by who held them, " << relayed << " passed a hub\n";
+            << archived << " were told archived, " << held << " taken by who held them, " << relayed
+            << " passed a hub\n";
   // Under faults that do nothing every invariant holds.
   if (seeds >= 10) {
     EXPECT_GT(dropped, 0U);

@@ -18,8 +18,6 @@
 namespace supercloud {
 namespace {
 
-
-
 class HoldersTest : public MarketWorld {
  protected:
   ~HoldersTest() override {
@@ -79,8 +77,8 @@ class HoldersTest : public MarketWorld {
     auto told = std::make_shared<Told>();
     Draft draft = node.hand->draft(subject);
     draft.payload().initInstanceRequested().setClientToken(subject);
-    told->event = node.hand->publish(
-        std::move(draft), [told](const absl::Status& status) { told->status = status; });
+    told->event = node.hand->publish(std::move(draft),
+                                     [told](const absl::Status& status) { told->status = status; });
     return told;
   }
 
@@ -89,8 +87,8 @@ class HoldersTest : public MarketWorld {
     std::vector<std::string> found;
     for (const Event& event : of(node, schema::Payload::BUS_SLOW_SUBSCRIBER)) {
       const auto e = event.payload().getBusSlowSubscriber();
-      found.push_back(
-          absl::StrCat(text(e.getSubscriber()).data(), " ", e.getBacklog(), ": ", text(e.getDone()).data()));
+      found.push_back(absl::StrCat(text(e.getSubscriber()).data(), " ", e.getBacklog(), ": ",
+                                   text(e.getDone()).data()));
     }
     return found;
   }
@@ -198,7 +196,8 @@ TEST_F(HoldersTest, other_topics_and_those_that_nobody_waits_for_are_not_held) {
   EXPECT_EQ(b.got.size(), 1);
 }
 
-TEST_F(HoldersTest, one_that_dies_is_released_when_its_node_is_not_heard_for_long_and_that_is_said) {
+TEST_F(HoldersTest,
+       one_that_dies_is_released_when_its_node_is_not_heard_for_long_and_that_is_said) {
   TestNode& a = publisher();
   hold("b");
   const auto told = request(a, "one");
@@ -233,9 +232,8 @@ TEST_F(HoldersTest, one_whose_node_leaves_or_whose_actor_fails_is_released_at_on
   b.node->leave("a test", [](const absl::Status&) {});
   run(absl::Seconds(1));
   EXPECT_TRUE(second->ok());
-  EXPECT_EQ(said(a), (std::vector<std::string>{
-                         "b/holder 1: held them, released: it holds no more",
-                         "b/holder 1: held them, released: its node left"}));
+  EXPECT_EQ(said(a), (std::vector<std::string>{"b/holder 1: held them, released: it holds no more",
+                                               "b/holder 1: held them, released: its node left"}));
 }
 
 TEST_F(HoldersTest, one_that_ends_its_subscription_is_waited_for_no_longer) {
