@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::size_t why_bytes_max = 4096;  // of a failure, on the bus
 
+// Of a subscription with a queue of its own: how often, at most, it is said to be slow, and what it let go is said while it does not catch up.
+constexpr Duration queue_words_interval = absl::Seconds(10);
+
 // FNV-1a: gives every actor of a node its own stream of random numbers, the same in every build.
 std::uint64_t fingerprint(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325U;
@@ -75,6 +78,13 @@ void ActorCell::clear() {
   gap_turns_.clear();
   holds_long_ = false;
   runtime_.index().remove_all(*this);
+  std::size_t tickets = 0;
+  for (const auto& queue : queues_) {
+    runtime_.seams().scheduler.cancel(queue->gap_timer);
+    tickets += queue->events.tickets();
+  }
+  queues_.clear();
+  if (tickets > 0) runtime_.voided(tickets);
 }
 
 void ActorCell::collapse(const Event& cause) {
@@ -82,9 +92,10 @@ void ActorCell::collapse(const Event& cause) {
   const absl::Status why = *std::exchange(failure_, std::nullopt);
   actor_.reset();
   failure_.reset();
+  report_gaps();
   clear();
-  for (const Pattern& pattern : std::exchange(subscriptions_, {})) {
-    runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
+  for (const Subscription& subscription : std::exchange(subscriptions_, {})) {
+    runtime_.seams().bus.unsubscribe(subscription.pattern.wire_prefix());
   }
   if (held_.any()) {
     held_.clear();
@@ -119,8 +130,9 @@ void ActorCell::collapse(const Event& cause) {
 
 // ---- mail ----------------------------------------------------------------------------------------------------------
 
-void ActorCell::enqueue(const Event& event) {
+void ActorCell::enqueue(const Event& event, std::uint32_t queue) {
   if (held_.any() && !hold(event)) return;
+  if (queue != 0) return enqueue_at(*find(queue), event);
   const std::size_t max = runtime_.options().mailbox_max;
   if (backlog_ >= max) {
     if (!failure_) own_fault_ = true;
@@ -129,16 +141,19 @@ void ActorCell::enqueue(const Event& event) {
     return;
   }
   ++backlog_;
-  runtime_.push({this, generation_, event, Task()});
+  runtime_.push({.cell = this, .generation = generation_, .event = event});
   if (backlog_ < (max + 1) / 2 || slow_) return;
   slow_ = true;  // until it has caught up
-  runtime_.report(
-      [actor = address_.to_string(), backlog = backlog_](schema::Payload::Builder payload) {
-        auto slow = payload.initBusSlowSubscriber();
-        slow.setSubscriber(actor);
-        slow.setBacklog(backlog);
-        slow.setDone("reported");
-      });
+  report_slow(backlog_, "reported");
+}
+
+void ActorCell::report_slow(std::size_t backlog, const char* done) {
+  runtime_.report([actor = address_.to_string(), backlog, done](schema::Payload::Builder payload) {
+    auto slow = payload.initBusSlowSubscriber();
+    slow.setSubscriber(actor);
+    slow.setBacklog(backlog);
+    slow.setDone(done);
+  });
 }
 
 // False: more of them wait than may.
@@ -152,19 +167,16 @@ bool ActorCell::hold(const Event& event) {
     return false;
   }
   if (held_.waiting() < (max + 1) / 2 || std::exchange(holds_long_, true)) return true;
-  runtime_.report(
-      [actor = address_.to_string(), backlog = held_.waiting()](schema::Payload::Builder payload) {
-        auto slow = payload.initBusSlowSubscriber();
-        slow.setSubscriber(actor);
-        slow.setBacklog(backlog);
-        slow.setDone("holds its publishers");
-      });
+  report_slow(held_.waiting(), "holds its publishers");
   return true;
 }
 
 void ActorCell::enqueue_task(Event cause, Task task) {
   ++backlog_;
-  runtime_.push({this, generation_, std::move(cause), std::move(task)});
+  runtime_.push({.cell = this,
+                 .generation = generation_,
+                 .event = std::move(cause),
+                 .task = std::move(task)});
 }
 
 bool ActorCell::enqueue_request(Message<schema::Request> request, Answer answer) {
@@ -178,12 +190,20 @@ bool ActorCell::enqueue_request(Message<schema::Request> request, Answer answer)
 void ActorCell::tell_gap(const BusGap& gap) {
   held_.missed(gap);
   if (gap_turns_.empty()) return;
-  enqueue_task(Event(), [this, gap] {
-    for (std::size_t i = 0; i < gap_turns_.size(); ++i) gap_turns_[i](gap);
-  });
+  enqueue_task(Event(), [this, gap] { tell(gap); });
+}
+
+void ActorCell::tell(const BusGap& gap) {
+  for (std::size_t i = 0; i < gap_turns_.size(); ++i) gap_turns_[i](gap);
 }
 
 void ActorCell::take(Mail& mail) {
+  if (mail.queue != 0) {
+    if (mail.generation != generation_) return;
+    if (failure_) return collapse(Event());
+    if (Queue* queue = find(mail.queue)) take_from(*queue, mail);
+    return;
+  }
   --backlog_;
   if (slow_ && backlog_ < runtime_.options().mailbox_max / 4) slow_ = false;
   if (mail.generation != generation_) return;
@@ -199,20 +219,106 @@ void ActorCell::take(Mail& mail) {
   }
 }
 
+// ---- subscriptions with queues of their own ------------------------------------------------------------------------
+
+ActorCell::Queue* ActorCell::find(std::uint32_t number) const {
+  const auto found = std::ranges::find(queues_, number, &Queue::number);
+  return found == queues_.end() ? nullptr : found->get();
+}
+
+void ActorCell::enqueue_at(Queue& queue, const Event& event) {
+  const std::optional<SubscriptionQueue::Pushed> pushed = queue.events.push(event);
+  if (!pushed) {
+    if (!failure_) own_fault_ = true;
+    return fail(absl::ResourceExhaustedError(absl::StrCat(
+        "queue full: of ", SubscriptionQueue::gaps_max,
+        " origins something went, and was not yet told; newest is ", event.id().to_string())));
+  }
+  if (pushed->ticket != 0) {
+    runtime_.push({.cell = this,
+                   .generation = generation_,
+                   .event = {},
+                   .task = {},
+                   .queue = queue.number,
+                   .ticket = pushed->ticket});
+  }
+  if (pushed->voided) runtime_.voided(1);
+  const Instant now = runtime_.now();
+  if (pushed->lost && queue.gap_timer == 0) {
+    queue.gap_timer =
+        runtime_.seams().scheduler.at(now + queue_words_interval, [this, number = queue.number] {
+          Queue* late = find(number);
+          late->gap_timer = 0;
+          report_gaps(*late);
+        });
+  }
+  const std::size_t backlog = queue.events.size();
+  const std::size_t many = std::max<std::size_t>((queue.events.events_max() + 1) / 2, 2);
+  if (queue.slow || (backlog < many && !pushed->lost)) return;
+  queue.slow = true;
+  if (now < queue.quiet_until) return;
+  queue.quiet_until = now + queue_words_interval;
+  report_slow(backlog, queue.events.done());
+}
+
+void ActorCell::take_from(Queue& queue, const Mail& mail) {
+  SubscriptionQueue::Taken taken = queue.events.take(mail.ticket);
+  if (queue.events.size() <= queue.events.events_max() / 4) {
+    queue.slow = false;
+    report_gaps(queue);
+  }
+  end_if_done(queue);
+  if (actor_ == nullptr) return;
+  if (taken.event) {
+    turn(taken.event, [&] { actor_->receive(taken.event); });
+  } else if (taken.gap) {
+    held_.missed(*taken.gap);
+    turn(Event(), [&] { tell(*taken.gap); });
+  }
+}
+
+// Nothing of it is in the mail then: behind a ticket that is void there is one that is not.
+void ActorCell::end_if_done(const Queue& queue) {
+  if (!queue.ended || !queue.events.empty()) return;
+  runtime_.seams().scheduler.cancel(queue.gap_timer);
+  std::erase_if(queues_, [&](const auto& other) { return other.get() == &queue; });
+}
+
+bool ActorCell::is_void(const Mail& mail) const {
+  if (mail.queue == 0) return false;
+  if (mail.generation != generation_) return true;
+  const Queue* queue = find(mail.queue);
+  return queue == nullptr || queue->events.is_void(mail.ticket);
+}
+
+void ActorCell::report_gaps() {
+  for (const auto& queue : queues_) report_gaps(*queue);
+}
+
+void ActorCell::report_gaps(Queue& queue) {
+  runtime_.seams().scheduler.cancel(std::exchange(queue.gap_timer, 0));
+  for (const BusGap& gap : queue.events.untold()) runtime_.report_gap(address_.to_string(), gap);
+}
+
 // ---- what an actor asks for ----------------------------------------------------------------------------------------
 
 void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready, Queueing queueing) {
+  const std::size_t max =
+      queueing.events_max != 0 ? queueing.events_max : runtime_.options().mailbox_max;
+  std::uint32_t queue = 0;
   if (queueing.full == Queueing::Full::hold) {
-    const std::size_t max =
-        queueing.events_max == 0 ? runtime_.options().mailbox_max : queueing.events_max;
     // Said to others when what they publish comes here.
     ready = [this, hold = held_.add(pattern, max), ready = std::move(ready)] {
       if (held_.put_in_effect(hold)) runtime_.holds_changed();
       if (ready) ready();
     };
+  } else if (queueing.full != Queueing::Full::fail) {
+    queue = ++last_queue_;
+    queues_.push_back(std::make_unique<Queue>(Queue{
+        .number = queue, .events = SubscriptionQueue(queueing.full, pattern.wire_prefix(), max)}));
   }
-  subscriptions_.push_back(pattern);
-  runtime_.index().add(*this, pattern);
+  subscriptions_.push_back({pattern, queue});
+  runtime_.index().add(*this, pattern, queue);
   Reply<Done> reply;
   if (ready) {
     reply =
@@ -229,12 +335,17 @@ void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready, Q
 }
 
 void ActorCell::unsubscribe(const Pattern& pattern) {
-  const auto found = std::ranges::find(subscriptions_, pattern);
+  const auto found = std::ranges::find(subscriptions_, pattern, &Subscription::pattern);
   if (found == subscriptions_.end()) return;
   runtime_.index().remove(*this, pattern);
   runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
+  const std::uint32_t number = found->queue;
   subscriptions_.erase(found);
   if (held_.remove(pattern)) runtime_.holds_changed();
+  if (Queue* queue = number != 0 ? find(number) : nullptr) {
+    queue->ended = true;
+    end_if_done(*queue);
+  }
 }
 
 void ActorCell::taken(const Event& event) {

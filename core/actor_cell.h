@@ -15,6 +15,7 @@
 #include "core/actor.h"
 #include "core/held_events.h"
 #include "core/runtime.h"
+#include "core/subscription_queue.h"
 
 namespace supercloud {
 
@@ -39,13 +40,17 @@ class ActorCell {
   void stop();
   void fail(absl::Status why);
 
-  // Mail for this actor into the queue, within its bound.
-  void enqueue(const Event& event);
+  // Mail for this actor into the queue, within its bound; or, if `queue` is not 0, within that of the subscription's own.
+  void enqueue(const Event& event, std::uint32_t queue = 0);
   // False: the mailbox is full.
   [[nodiscard]] bool enqueue_request(Message<schema::Request> request, Answer answer);
   void tell_gap(const BusGap& gap);
   // Mail out of the queue: one turn.
   void take(Mail& mail);
+  // Whether taking it would do nothing: what had that ticket has gone.
+  bool is_void(const Mail& mail) const;
+  // What subscriptions with queues of their own have let go, and not yet told all others.
+  void report_gaps();
 
   HeldEvents& held() { return held_; }
 
@@ -73,6 +78,22 @@ class ActorCell {
     bool due = false;  // in the queue
   };
 
+  struct Queue {
+    std::uint32_t number = 0;
+    SubscriptionQueue events;
+    bool ended = false;     // unsubscribed: it goes when it is empty
+    bool slow = false;      // said on the bus, and not caught up since
+    Instant quiet_until;    // nothing more is said of its being slow
+    TimerId gap_timer = 0;  // what it has let go is said when it has caught up, or then
+  };
+  Queue* find(std::uint32_t number) const;
+  void enqueue_at(Queue& queue, const Event& event);
+  void take_from(Queue& queue, const Mail& mail);
+  void end_if_done(const Queue& queue);
+  void report_slow(std::size_t backlog, const char* done);
+  void report_gaps(Queue& queue);
+  void tell(const BusGap& gap);
+
   void enqueue_task(Event cause, Task task);
   void ripen(std::uint64_t token);
   void run(std::uint64_t token);
@@ -91,11 +112,17 @@ class ActorCell {
   std::unique_ptr<Actor> actor_;
   std::uint64_t generation_ = 0;  // of the actor object: mail for an earlier one is dropped
   std::optional<absl::Status> failure_;
-  std::size_t backlog_ = 0;  // mail in the queue
+  std::size_t backlog_ = 0;  // mail in the queue, but for what has a queue of its own
   bool slow_ = false;        // said on the bus
   std::uint64_t last_token_ = 0;
   std::map<std::uint64_t, Wait> waits_;
-  std::vector<Pattern> subscriptions_;
+  struct Subscription {
+    Pattern pattern;
+    std::uint32_t queue = 0;
+  };
+  std::vector<Subscription> subscriptions_;
+  std::vector<std::unique_ptr<Queue>> queues_;  // few
+  std::uint32_t last_queue_ = 0;
   std::vector<std::function<void(const BusGap&)>> gap_turns_;
   HeldEvents held_;
   bool holds_long_ = false;       // said on the bus

@@ -88,6 +88,7 @@ Node::~Node() {
 }
 
 void Node::leave(std::string why, std::function<void(absl::Status)> ended) {
+  for (const auto& cell : state_->cells) cell->report_gaps();
   state_->stop_actors();
   if (Custody* custody = state_->runtime.seams().custody; custody != nullptr) custody->leave();
   for (auto& [from, rejections] : state_->rejected)
@@ -289,16 +290,7 @@ void Node::on_peer(std::string node, bool alive) {
 
 void Node::State::report_gap(const BusGap& gap) {
   for (const auto& cell : cells) cell->tell_gap(gap);
-  runtime.report([name = runtime.options().name, gap](schema::Payload::Builder payload) {
-    auto said = payload.initBusGap();
-    said.setSubscriber(name);
-    said.setOrigin(gap.origin);
-    said.setIncarnation(gap.incarnation);
-    said.setPrefix(gap.prefix);
-    said.setAfter(gap.after);
-    said.setUpTo(gap.up_to);
-    said.setDone(gap.why);
-  });
+  runtime.report_gap(runtime.options().name, gap);
 }
 
 // `dropped`: it was in its place in the stream of its origin, which is `from`, so that nobody else will miss it.

@@ -62,6 +62,17 @@ void Runtime::push(Mail mail) {
   schedule();
 }
 
+void Runtime::voided(std::size_t tickets) {
+  constexpr std::size_t few = 64;
+  voided_ += tickets;
+  if (voided_ < few || voided_ < mail_.size() / 2) return;
+  voided_ = 0;
+  for (std::size_t left = mail_.size(); left > 0; --left) {
+    Mail mail = mail_.pop();
+    if (!mail.cell->is_void(mail)) mail_.push(std::move(mail));
+  }
+}
+
 void Runtime::schedule() {
   if (scheduled_) return;
   scheduled_ = true;
@@ -88,7 +99,8 @@ void Runtime::dispatch() {
 }
 
 void Runtime::deliver(const Event& event) {
-  index_.match(event, [&event](ActorCell& cell) { cell.enqueue(event); });
+  index_.match(event,
+               [&event](ActorCell& cell, std::uint32_t queue) { cell.enqueue(event, queue); });
 }
 
 absl::Status Runtime::observe(HybridTime time) {
@@ -139,6 +151,19 @@ void Runtime::report(Fill fill) {
   } else {
     try_report(std::move(report));
   }
+}
+
+void Runtime::report_gap(std::string subscriber, const BusGap& gap) {
+  report([subscriber = std::move(subscriber), gap](schema::Payload::Builder payload) {
+    auto said = payload.initBusGap();
+    said.setSubscriber(subscriber);
+    said.setOrigin(gap.origin);
+    said.setIncarnation(gap.incarnation);
+    said.setPrefix(gap.prefix);
+    said.setAfter(gap.after);
+    said.setUpTo(gap.up_to);
+    said.setDone(gap.why);
+  });
 }
 
 void Runtime::try_report(Report report) {

@@ -41,12 +41,15 @@ class Gate : public std::enable_shared_from_this<Gate> {
   Runtime* runtime_;
 };
 
-// One delivery. With a task: a turn, caused by `event`; with an event alone: receive(); with neither: a look at a failure.
+// One delivery. With a queue: what waits in that under the ticket. With a task: a turn, caused by `event`; with an event alone: receive(); with none
+// of them: a look at a failure.
 struct Mail {
   ActorCell* cell = nullptr;
   std::uint64_t generation = 0;
   Event event;
   Task task;
+  std::uint32_t queue = 0;  // the number of one of the cell's
+  std::uint64_t ticket = 0;
 };
 
 // Thread-bound to the node's scheduler.
@@ -71,6 +74,8 @@ class Runtime {
 
   // Puts mail into the queue; the actor gets it in a later task of the scheduler.
   void push(Mail mail);
+  // So much of the mail has nothing under its ticket any more. When that is most of it, it goes.
+  void voided(std::size_t tickets);
   // An event from here or elsewhere, to the actors of this node.
   void deliver(const Event& event);
   // Takes note of another node's time.
@@ -87,6 +92,7 @@ class Runtime {
   // cause it had; of more than reports_max that wait only the number is kept, and told when they get through.
   using Fill = std::function<void(schema::Payload::Builder)>;
   void report(Fill fill);
+  void report_gap(std::string subscriber, const BusGap& gap);
 
   // The event of the turn under way; empty outside of turns and where there is none.
   const Event& cause() const { return *cause_; }
@@ -137,6 +143,7 @@ class Runtime {
   Publisher publisher_;
   OriginStream& own_;
   Ring<Mail> mail_;
+  std::size_t voided_ = 0;  // of it, at most
   std::function<void()> holds_changed_;
   std::deque<Report> put_off_;  // which the log has refused, and those behind them
   std::uint64_t left_out_ = 0;  // beyond reports_max

@@ -34,8 +34,8 @@ bool takes_all(std::string_view pattern, std::string_view kind) {
 
 SubscriptionIndex::SubscriptionIndex() : by_type_(count_types()) {}
 
-void SubscriptionIndex::add(ActorCell& cell, const Pattern& pattern) {
-  entries_.push_back(std::make_unique<Entry>(Entry{&cell, pattern}));
+void SubscriptionIndex::add(ActorCell& cell, const Pattern& pattern, std::uint32_t queue) {
+  entries_.push_back(std::make_unique<Entry>(Entry{&cell, pattern, queue}));
   Entry* entry = entries_.back().get();
   by_type_[0].push_back({entry, pattern.text() == ">"});
   const std::string& prefix = pattern.wire_prefix();

@@ -18,12 +18,13 @@ class SubscriptionIndex {
  public:
   SubscriptionIndex();
 
-  void add(ActorCell& cell, const Pattern& pattern);
+  // `queue`: the number of the queue of its own that it has; 0: none.
+  void add(ActorCell& cell, const Pattern& pattern, std::uint32_t queue = 0);
   // One subscription of `cell` to `pattern`; false: there is none.
   bool remove(ActorCell& cell, const Pattern& pattern);
   void remove_all(ActorCell& cell);
 
-  // Calls each(ActorCell&) for every subscriber of the event, once, in the order of their first matching subscriptions.
+  // Calls each(ActorCell&, queue) for every subscriber of the event, once, in the order of their first matching subscriptions, with that one's queue.
   // `each` must not change the index.
   template <class Each>
   void match(const Event& event, Each each) {
@@ -36,7 +37,7 @@ class SubscriptionIndex {
         if (!item.entry->pattern.matches(topic)) continue;
       }
       if (seen(item.entry->cell)) continue;
-      each(*item.entry->cell);
+      each(*item.entry->cell, item.entry->queue);
     }
   }
 
@@ -44,6 +45,7 @@ class SubscriptionIndex {
   struct Entry {
     ActorCell* cell = nullptr;
     Pattern pattern;
+    std::uint32_t queue = 0;
   };
   struct Item {
     Entry* entry = nullptr;

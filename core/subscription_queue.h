@@ -1,0 +1,80 @@
+// What waits for an actor under one subscription that has a bounded queue of its own (Queueing::Full::drop_oldest, conflate).
+//
+// Each thing that waits has a ticket, its place among all that waits for the actor; tickets grow. What goes to make room becomes, in the place
+// of the first that went, a gap of its origin, until the actor is told of it; tickets of what else went are void.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/actor.h"
+#include "core/bus.h"
+#include "core/event.h"
+
+namespace supercloud {
+
+// Thread-bound.
+class SubscriptionQueue {
+ public:
+  // Gaps that wait to be told to the actor: one of each origin and incarnation that lost something since it was last told.
+  static constexpr std::size_t gaps_max = 4096;
+
+  // `prefix`: of the subscription, as gaps tell it. `events_max` > 0.
+  SubscriptionQueue(Queueing::Full full, std::string prefix, std::size_t events_max)
+      : full_(full), prefix_(std::move(prefix)), events_max_(events_max) {}
+
+  struct Pushed {
+    std::uint64_t ticket = 0;  // of the event; 0: it waits in the place of an older one
+    bool voided = false;       // the ticket of one that went is void
+    bool lost = false;         // one went that nobody will get
+  };
+  // Nothing: so many origins have lost something that it cannot be told any more; nothing was done.
+  std::optional<Pushed> push(const Event& event);
+
+  // Neither: the ticket is void.
+  struct Taken {
+    Event event;
+    std::optional<BusGap> gap;
+  };
+  Taken take(std::uint64_t ticket);
+  bool is_void(std::uint64_t ticket) const {
+    return !events_.contains(ticket) && !gaps_.contains(ticket);
+  }
+
+  // Events that wait.
+  std::size_t size() const { return events_.size(); }
+  bool empty() const { return events_.empty() && gaps_.empty(); }
+  std::size_t tickets() const { return events_.size() + gaps_.size(); }
+  std::size_t events_max() const { return events_max_; }
+
+  // What went since this was last asked, for all others to be told of: one gap of each origin and incarnation.
+  std::vector<BusGap> untold();
+  bool has_untold() const { return !untold_.empty(); }
+
+  // What it does when it is full, for people.
+  const char* done() const;
+
+ private:
+  using Origin = std::pair<std::string, std::uint64_t>;  // and its incarnation
+
+  bool let_go_of_oldest();
+  BusGap gap_of(const Event& event) const;
+  static void join(BusGap& gap, const BusGap& more);
+
+  const Queueing::Full full_;
+  const std::string prefix_;
+  const std::size_t events_max_;
+  std::uint64_t last_ticket_ = 0;
+  std::map<std::uint64_t, Event> events_;  // by ticket
+  std::map<std::uint64_t, BusGap> gaps_;   // by the ticket of the first that went
+  std::map<Origin, std::uint64_t> gap_at_;
+  std::map<std::string, std::uint64_t, std::less<>> by_topic_;  // of those that wait; conflate
+  std::map<Origin, BusGap> untold_;
+};
+
+}  // namespace supercloud
