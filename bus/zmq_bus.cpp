@@ -315,6 +315,7 @@ bool ZmqBus::attach(Source& source) {
     return false;
   }
   source.socket = *std::move(made);
+  source.standing.clear();
   source.form = Form::alone;
   source.proves = secured() && subscriber_.is_relay(name);
   const absl::Status connected = source.socket->connect(source.member.publish_endpoint);

@@ -61,9 +61,10 @@ struct ZmqBusOptions {
   std::function<void(const std::string& name, const std::string& endpoint)> on_shut_out;
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
   std::function<void(absl::Status)> on_fatal;
-  // So many events since the last call found a subscriber's queue full; at most once a second. Until it has room again that subscriber gets
-  // nothing, and sees that as a gap: libzmq tells neither who it is nor how many there are.
-  std::function<void(std::uint64_t events)> on_slow_subscriber;
+  // A subscriber's queue was full; at most once a second for each. Until it has room again it gets nothing, and sees that as a gap. `name`: the one under
+  // which its key is enrolled, or, without keys, which it says; empty: nobody knows (SlowSubscribers). `backlog`: what waits for it, and the
+  // events since the last call for which there was no room; of one without a name those alone.
+  SlowSubscribers::Told on_slow_subscriber;
 };
 
 // Thread-bound to its loop.
@@ -114,6 +115,7 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
     Form form = Form::alone;            // until the process there says that it can
     bool proves = false;  // the checkpoints of what it relays are subscribed there, too
     std::string marker;   // the topic of the one under way; empty: none
+    std::string standing;  // of the last that came: the publisher names this process by it while its queue is full
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
     bool doubtful = false;     // something may be lost; the marker will say where its origins stand
     bool doubt_again = false;  // or will be behind that

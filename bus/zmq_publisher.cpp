@@ -66,12 +66,21 @@ ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credential
       batch_(loop, together_lead, together_bytes_max,
              [this](std::string_view topic, std::string_view bytes, int events) {
                send(topic, bytes, events);
-             }) {}
+             }),
+      slow_(loop, static_cast<std::uint64_t>(options_.high_water_mark),
+            {.send =
+                 [this](std::string_view topic) {
+                   const std::string_view frames[] = {topic, {}};
+                   return socket_->send(frames);
+                 },
+             .send_lossy =
+                 [this](std::string_view topic) {
+                   const std::string_view frames[] = {topic, {}};
+                   socket_->send_lossy(frames);
+                 }},
+            options_.on_slow_subscriber) {}
 
-ZmqPublisher::~ZmqPublisher() {
-  batch_.flush();
-  loop_.cancel(slow_timer_);
-}
+ZmqPublisher::~ZmqPublisher() { batch_.flush(); }
 
 void ZmqPublisher::start(std::vector<OriginTail> past) {
   published_ = PublishedTails(std::move(past));
@@ -109,26 +118,15 @@ void ZmqPublisher::publish_proof(const Event& checkpoint, std::string_view prefi
 void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int events) {
   const std::string_view frames[] = {topic, bytes};
   if (socket_->send(frames)) return;
+  dropped_ += static_cast<std::uint64_t>(events);
+  slow_.denied(static_cast<std::uint64_t>(events));
   socket_->send_lossy(frames);  // to those that have room
-  note_dropped(events);
 }
 
 void ZmqPublisher::publish_json(const Event& event, std::string_view wire_topic) {
   const std::string json = to_json(event);
   if (json.size() > ZmqSocket::message_bytes_max) return;  // missed, and so told by what follows
   send(absl::StrCat(absl_view(json_lead), absl_view(wire_topic)), json);
-}
-
-void ZmqPublisher::note_dropped(int events) {
-  const bool first = dropped_ == 0;
-  dropped_ += static_cast<std::uint64_t>(events);
-  if (slow_timer_ != 0) return;
-  slow_timer_ =
-      loop_.at(loop_.clock().now() + (first ? absl::ZeroDuration() : absl::Seconds(1)), [this] {
-        slow_timer_ = 0;
-        const std::uint64_t count = dropped_ - std::exchange(dropped_told_, dropped_);
-        if (count > 0 && options_.on_slow_subscriber) options_.on_slow_subscriber(count);
-      });
 }
 
 // Someone subscribed a topic, or let one go. When it is a marker's, what they subscribed before it is in effect.
@@ -154,6 +152,7 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
   if (!is_marker(topic)) return;
   if (wanted) return take_marker(topic);
   if (const auto found = asked_.find(topic); found != asked_.end()) asked_.erase(found);
+  slow_.let_go(topic, sender());
 }
 
 void ZmqPublisher::relay(Beyond& beyond) {
@@ -176,16 +175,16 @@ void ZmqPublisher::take_marker(std::string_view topic) {
       asks_together(topic) && (!secured() || narrowed_.find(socket_->user()) == narrowed_.end());
   // Who does not ask for what is beyond does not wait for it: hubs of one cloud would wait for each other.
   if (interest_ == nullptr || !asks_relay(topic) || interest_->in_effect_up_to(interest_->asked()))
-    return answer_marker(topic, together);
+    return answer_marker(topic, sender(), together);
   if (asked_.size() >= subscriptions_max) asked_.clear();  // they are asked again
-  asked_.insert_or_assign(std::string(topic), AskedMarker{together, interest_->asked()});
+  asked_.insert_or_assign(std::string(topic), AskedMarker{std::string(sender()), together, interest_->asked()});
 }
 
 void ZmqPublisher::answer_markers() {
   for (auto next = asked_.begin(); next != asked_.end();) {
     const auto& [topic, asked] = *next;
     if (interest_->in_effect_up_to(asked.asked)) {
-      answer_marker(topic, asked.together);
+      answer_marker(topic, asked.user, asked.together);
       next = asked_.erase(next);
     } else {
       ++next;
@@ -193,7 +192,12 @@ void ZmqPublisher::answer_markers() {
   }
 }
 
-void ZmqPublisher::answer_marker(std::string_view topic, bool together) {
+std::string_view ZmqPublisher::sender() const {
+  const std::string* name = secured() ? credentials_.trust->name_of(socket_->user()) : nullptr;
+  return name == nullptr ? std::string_view() : *name;
+}
+
+void ZmqPublisher::answer_marker(std::string_view topic, std::string_view user, bool together) {
   batch_.flush();  // the tails tell of what waits, too
   Marker marker{
       .publisher = name_, .nonce = nonce_, .tails = published_.all(), .together = together};
@@ -210,6 +214,7 @@ void ZmqPublisher::answer_marker(std::string_view topic, bool together) {
   }
   const std::string_view frames[] = {topic, body};
   socket_->send_lossy(frames);
+  slow_.answered(topic, user);
 }
 
 // Null: a marker's topic, or nothing that is sent.

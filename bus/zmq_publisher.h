@@ -16,6 +16,7 @@
 #include "bus/gap_detector.h"
 #include "bus/interest.h"
 #include "bus/prefix_set.h"
+#include "bus/slow_subscribers.h"
 #include "bus/trust.h"
 #include "bus/zmq_probe.h"
 #include "bus/zmq_socket.h"
@@ -31,8 +32,8 @@ struct ZmqPublisherOptions {
   Duration silence_max =
       absl::ZeroDuration();         // a subscriber that is half gone is cut off after it
   std::size_t connections_max = 0;  // with keys
-  // So many events since the last call found the queue of a subscriber, or of several, full; at most once a second.
-  std::function<void(std::uint64_t events)> on_slow_subscriber;
+  // SlowSubscribers::Told. May be empty.
+  SlowSubscribers::Told on_slow_subscriber;
 };
 
 // Thread-bound to the loop. Not destroyed from inside one of its callbacks.
@@ -88,15 +89,16 @@ class ZmqPublisher {
   void narrow(const Form& form);
   void note_interest();
   struct AskedMarker {
+    std::string user;  // who is authenticated so; empty: nobody is
     bool together = false;
     std::uint64_t asked = 0;  // Interest::asked() as it came
   };
   void take_marker(std::string_view topic);
-  void answer_marker(std::string_view topic, bool together);
+  void answer_marker(std::string_view topic, std::string_view user, bool together);
+  std::string_view sender() const;
   void answer_markers();
   void send(std::string_view topic, std::string_view bytes, int events = 1);
   void publish_json(const Event& event, std::string_view wire_topic);
-  void note_dropped(int events);
 
   EventLoop& loop_;
   const std::string name_;
@@ -122,8 +124,7 @@ class ZmqPublisher {
   PrefixSet narrow_;  // of together_, those of more than three tokens
   bool out_of_step_ = false;
   std::uint64_t dropped_ = 0;
-  std::uint64_t dropped_told_ = 0;
-  TimerId slow_timer_ = 0;
+  SlowSubscribers slow_;
 };
 
 }  // namespace supercloud

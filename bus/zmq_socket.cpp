@@ -264,11 +264,15 @@ void ZmqSocket::withdraw(std::string_view topic) {
 }
 
 bool ZmqSocket::send(Frames frames) {
-  bool sent = true;
+  bool sent = true, looked = !nodrop_;
   for (std::size_t i = 0; i < frames.size() && sent; ++i) {
     const int more = i + 1 < frames.size() ? ZMQ_SNDMORE : 0;
     while (zmq_send(socket_, frames[i].data(), frames[i].size(), ZMQ_DONTWAIT | more) < 0) {
       if (zmq_errno() == EINTR) continue;
+      if (!std::exchange(looked, true)) {
+        events();  // libzmq may not have looked for a millisecond what subscribers have taken
+        continue;
+      }
       if (on_writable_) blocked_ = true;
       sent = false;  // later frames of a message find room where its first did
       break;

@@ -148,7 +148,7 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   }
   if (!topic.empty() && topic[0] == marker_lead[0]) {
     if (topic == source.marker) {
-      on_marker(source, frames[1]);
+      if (!frames[1].empty()) on_marker(source, frames[1]);  // empty: a look for who is slow
     } else if (topic.starts_with(together_lead) && source.form != Form::alone) {
       on_together(name, topic.substr(together_lead.size()), frames[1]);
     } else if (topic.starts_with(proof_lead) && source.proves && may_relay(name)) {
@@ -182,8 +182,8 @@ void ZmqBus::on_marker(Source& source, std::string_view frame) {
   if (!marker.ok()) return on_bad_frame(source.member.name, marker.status());
   // of a process before or after the one we know: another will come
   if (marker->nonce != source.member.nonce) return;
-  source.socket->unsubscribe(source.marker);
-  source.marker.clear();
+  if (!source.standing.empty()) source.socket->unsubscribe(source.standing);
+  source.standing = std::exchange(source.marker, {});
   // Of one that is believed again it is not known what it had let pass before that.
   const bool new_relay = marker->relays && hears_relays_ && believe_relay(source.member.name);
   // And not known to be proven, of one whose proofs were not subscribed.

@@ -38,8 +38,9 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> open_end(EventLoop& loop, EventPool& poo
     std::cerr << other << " (" << endpoint << ") does not let in this hub: `supercloud keys enrol` "
               << "adds its key to the trust file of " << other << std::endl;
   };
-  options.on_slow_subscriber = [](std::uint64_t events) {
-    std::cerr << events << " events found the queue of a subscriber full" << std::endl;
+  options.on_slow_subscriber = [](const std::string& name, std::uint64_t backlog) {
+    std::cerr << (name.empty() ? "a subscriber" : name) << " is slow: " << backlog
+              << " events wait for it or found its queue full" << std::endl;
   };
   return ZmqBus::open(loop, pool, std::move(options));
 }

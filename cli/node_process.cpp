@@ -192,8 +192,8 @@ absl::Status NodeProcess::Parts::open() {
               << ") does not let in this node: `supercloud keys enrol` "
               << "adds its key to the trust file of " << other << std::endl;
   };
-  bus_options.on_slow_subscriber = [this](std::uint64_t events) {
-    if (node != nullptr) node->on_slow_subscribers(events);
+  bus_options.on_slow_subscriber = [this](const std::string& name, std::uint64_t backlog) {
+    if (node != nullptr) node->on_slow_subscriber(name, backlog);
   };
   bus_options.on_wish = [this](const std::string& publisher, Draft draft, Reply<Event> reply) {
     if (node == nullptr) return reply(absl::UnavailableError(config.name + " is starting"));

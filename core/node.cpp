@@ -206,14 +206,16 @@ void Node::on_gap(const BusGap& gap) {
   if (!state_->has_left) state_->report_gap(gap);
 }
 
-void Node::on_slow_subscribers(std::uint64_t events) {
+void Node::on_slow_subscriber(std::string_view subscriber, std::uint64_t backlog) {
   if (state_->has_left) return;
-  // The bus knows not who it was, but that each time it was an event that did not fit: they themselves say what they missed.
-  state_->runtime.report([name = name(), events](schema::Payload::Builder payload) {
+  // It says itself what it missed, and what of that is in no log.
+  std::string who = subscriber.empty() ? absl::StrCat("a process that subscribes to ", name())
+                                       : std::string(subscriber);
+  state_->runtime.report([who = std::move(who), backlog](schema::Payload::Builder payload) {
     auto slow = payload.initBusSlowSubscriber();
-    slow.setSubscriber(absl::StrCat("a process that subscribes to ", name));
-    slow.setBacklog(events);
-    slow.setDone("dropped");
+    slow.setSubscriber(who);
+    slow.setBacklog(backlog);
+    slow.setDone("dropped: it gets them from the log, or is told");
   });
 }
 

@@ -142,7 +142,9 @@ struct SimulatedCluster::Site {
   }
   SimulatedBusOptions telling(SimulatedBusOptions options, ClusterKeys* keys) {
     if (keys != nullptr) options.keys_of = keys->keys_of();
-    options.on_slow_subscriber = [this](std::uint64_t events) { node.on_slow_subscribers(events); };
+    options.on_slow_subscriber = [this](const std::string& slow, std::uint64_t backlog) {
+      node.on_slow_subscriber(slow, backlog);
+    };
     return options;
   }
   SimulatedBus bus;

@@ -148,10 +148,7 @@ void Deliveries::judge(Instant before, const std::function<void(std::string what
         if (node != name && !in_effect(*subscriber, *publisher, prefix, /*served=*/true))
           say(absl::StrCat("the subscription of ", name, " to \"", prefix,
                            "\" is not in effect at ", node));
-    const std::uint64_t dropped = subscriber->truth_.dropped();
-    if (dropped > subscriber->drops_told_ && subscriber->dropped_at_ < before)
-      say(absl::StrCat(name, " told of ", subscriber->drops_told_, " of ", dropped,
-                       " events that found the queue of a subscriber full"));
+    subscriber->judge_denied(before, say);
   }
 }
 
@@ -181,11 +178,30 @@ void WatchedBus::publish(const Event& event) {
   if (event.type() == schema::Payload::BUS_SLOW_SUBSCRIBER) {
     // Actors tell of mailboxes and disks that are full.
     const schema::SlowSubscriber::Reader slow = event.payload().getBusSlowSubscriber();
-    if (text(slow.getDone()) == "dropped") drops_told_ += slow.getBacklog();
+    if (text(slow.getDone()).starts_with("dropped"))
+      denied_told_[std::string(text(slow.getSubscriber()))] +=
+          slow.getBacklog() - std::min(slow.getBacklog(), truth_.high_water_mark());
   }
   const std::uint64_t dropped = truth_.dropped();
   bus_.publish(event);
   if (truth_.dropped() != dropped) dropped_at_ = deliveries_.world_.now();
+}
+
+void WatchedBus::judge_denied(Instant before,
+                              const std::function<void(std::string what)>& say) const {
+  for (const auto& [slow, events] : truth_.denied()) {
+    const auto told = denied_told_.find(slow);
+    const std::uint64_t count = told == denied_told_.end() ? 0 : told->second;
+    if (count < events && dropped_at_ < before)
+      say(absl::StrCat(truth_.name(), " told of ", count, " of ", events,
+                       " events that found the queue of ", slow, " full"));
+  }
+  for (const auto& [slow, count] : denied_told_) {
+    const auto denied = truth_.denied().find(slow);
+    if (denied == truth_.denied().end() || denied->second < count)
+      say(absl::StrCat(truth_.name(), " told of ", count, " events that found the queue of ", slow,
+                       " full, which they did not"));
+  }
 }
 
 void WatchedBus::announced(const schema::Gap::Reader& gap) {

@@ -5,7 +5,7 @@
 // to be in effect at the publisher: what core/bus.h promises. What is owed is settled by its delivery, or by a `bus.gap` that the
 // subscriber's process publishes with its own name and a range that covers it. A gap that says of a durable event that its publisher's
 // log does not have it is wrong: durable events leave when they are in the log. Wrong is, too, what comes twice or out of its origin's order, or says
-// what its publisher did not: a durable event is in its node's log before anybody is given it; and a publisher that does not tell how many of its events found a subscriber's queue full.
+// what its publisher did not: a durable event is in its node's log before anybody is given it; and a publisher that does not tell whose queue was full, and for how many of its events.
 //
 // Between clouds a subscription is in effect when it is so at the subscriber's hub, at that of the publisher's cloud, and at the publisher. From then
 // on what that process publishes is owed, whatever becomes of the hubs and the way between them.
@@ -126,6 +126,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   void on_history(StreamRange range, Reply<StreamPart> reply) override;
   void on_rejected(std::string from, std::string why) override;
   void on_peer(std::string node, bool alive) override;
+  void judge_denied(Instant before, const std::function<void(std::string what)>& say) const;
   // The gap is an event: what it covers is not lost in silence.
   void announced(const schema::Gap::Reader& gap);
   void given(const Deliveries::Stream& stream, const Event& event);
@@ -142,7 +143,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   Deliveries::Debts owed_;
   std::vector<std::string> wrong_;                     // gaps, and what was given
   std::map<Deliveries::Stream, std::uint64_t> heard_;  // the newest that was given
-  std::uint64_t drops_told_ = 0;
+  std::map<std::string, std::uint64_t> denied_told_;  // events, by whose queue was full
   Instant dropped_at_;  // the last event that did not fit, world time
 };
 

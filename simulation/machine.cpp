@@ -53,8 +53,8 @@ struct SimulatedMachine::Process {
 
   SimulatedBusOptions telling(SimulatedBusOptions options, ClusterKeys* keys) {
     if (keys != nullptr) options.keys_of = keys->keys_of();
-    options.on_slow_subscriber = [this](std::uint64_t events) {
-      if (node) node->on_slow_subscribers(events);
+    options.on_slow_subscriber = [this](const std::string& slow, std::uint64_t backlog) {
+      if (node) node->on_slow_subscriber(slow, backlog);
     };
     return options;
   }

@@ -39,7 +39,7 @@ void count(RunResult& result, const std::vector<Event>& history) {
         break;
       case schema::Payload::BUS_SLOW_SUBSCRIBER: {
         const auto slow = event.payload().getBusSlowSubscriber();
-        if (text(slow.getDone()) == "dropped") result.dropped += slow.getBacklog();
+        if (text(slow.getDone()).starts_with("dropped")) result.dropped += slow.getBacklog();
         break;
       }
       case schema::Payload::VM_STARTED:

@@ -319,9 +319,13 @@ void SimulatedBus::publish(const Event& event) {
       continue;
     }
     full = true;
+    ++denied_[to.name];
     if (network_.stuck(endpoint_, to) >= options_.silence_max) cut_off(*subscriber);
   }
-  if (full) note_dropped();
+  if (!full) return;
+  const Duration wait = dropped_++ == 0 ? absl::ZeroDuration() : absl::Seconds(1);
+  if (slow_timer_ == 0)
+    slow_timer_ = scheduler_.at(scheduler_.clock().now() + wait, [this] { tell_denied(); });
 }
 
 // In the order of their names.
@@ -337,14 +341,13 @@ const std::vector<SimulatedBus::Peer*>& SimulatedBus::subscribers_of(std::string
   return matched_;
 }
 
-void SimulatedBus::note_dropped() {
-  const Duration wait = dropped_++ == 0 ? absl::ZeroDuration() : absl::Seconds(1);
-  if (slow_timer_ != 0) return;
-  slow_timer_ = scheduler_.at(scheduler_.clock().now() + wait, [this] {
-    slow_timer_ = 0;
-    const std::uint64_t events = dropped_ - std::exchange(dropped_told_, dropped_);
-    if (options_.on_slow_subscriber) options_.on_slow_subscriber(events);
-  });
+void SimulatedBus::tell_denied() {
+  slow_timer_ = 0;
+  for (const auto& [name, all] : denied_) {
+    const std::uint64_t events = all - std::exchange(denied_told_[name], all);
+    if (events > 0 && options_.on_slow_subscriber)
+      options_.on_slow_subscriber(name, options_.high_water_mark + events);
+  }
 }
 
 void SimulatedBus::connect(Peer& peer) {

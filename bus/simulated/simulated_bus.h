@@ -59,8 +59,9 @@ struct SimulatedBusOptions {
   Proofs::KeysOf keys_of;                     // empty: none have keys
   // What of a subscription `node` is granted here, in prefixes of three tokens at most; empty: whoever it is, all. Logs answer for all.
   std::function<std::vector<std::string>(std::string_view node, const std::string& prefix)> grant;
-  // So many events since the last call found the queue of a subscriber, or of several, full; at most once a second. They see it as a gap.
-  std::function<void(std::uint64_t events)> on_slow_subscriber;
+  // The queue of a subscriber was full, at most once a second for each, which sees that as a gap. `backlog`: the `high_water_mark` events that wait for it, and
+  // those since the last call for which there was no room.
+  std::function<void(const std::string& name, std::uint64_t backlog)> on_slow_subscriber;
   // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.
   std::function<void(absl::Status)> on_fatal;
 };
@@ -99,6 +100,9 @@ class SimulatedBus final : public RelayingBus {
   bool serves(std::string_view node, std::uint64_t life, std::string_view prefix) const;
   // Events that found a subscriber's queue full: those that had room got them.
   std::uint64_t dropped() const { return dropped_; }
+  // The same of each subscriber, by its name.
+  const std::map<std::string, std::uint64_t>& denied() const { return denied_; }
+  std::size_t high_water_mark() const { return options_.high_water_mark; }
 
   // What a broken or malicious process sends: `bytes` in the place of an event's.
   static void send_garbage(SimulatedNetwork& network, std::string_view from, std::string_view to,
@@ -217,7 +221,7 @@ class SimulatedBus final : public RelayingBus {
   void took(Peer& peer, const Request& request);
   void took(Peer& peer, const Answer& answer);
   const std::vector<Peer*>& subscribers_of(std::string_view topic);
-  void note_dropped();
+  void tell_denied();
 
   Link link_to(const Peer& peer) const { return {life_, peer.out.number}; }
   Link link_of(const Peer& peer) const { return {peer.life, peer.in.gone ? 0 : peer.in.number}; }
@@ -288,7 +292,8 @@ class SimulatedBus final : public RelayingBus {
   std::uint64_t requests_ = 0;
   std::uint64_t doubts_ = 0;
   std::uint64_t dropped_ = 0;
-  std::uint64_t dropped_told_ = 0;
+  std::map<std::string, std::uint64_t> denied_;
+  std::map<std::string, std::uint64_t> denied_told_;
   TimerId slow_timer_ = 0;
   TimerId ping_timer_ = 0;
   TimerId retry_timer_ = 0;

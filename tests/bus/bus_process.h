@@ -104,7 +104,7 @@ class BusProcess final : public BusReceiver {
   std::map<std::string, int> met;     // processes, by the name they bear
   std::map<std::string, int> served;  // requests, by what they say
   std::vector<absl::Status> fatal;
-  std::uint64_t dropped = 0;  // events that found a queue full, as it was told
+  std::map<std::string, std::uint64_t> slow;  // backlogs that it was told of, by whose they are
   std::unique_ptr<Bus> bus;
 };
 

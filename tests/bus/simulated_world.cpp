@@ -42,8 +42,9 @@ class SimulatedWorld final : public BusWorld {
     options.on_fatal = [p = process.get()](absl::Status why) {
       p->fatal.push_back(std::move(why));
     };
-    options.on_slow_subscriber = [p = process.get()](std::uint64_t events) {
-      p->dropped += events;
+    options.on_slow_subscriber = [p = process.get()](const std::string& slow,
+                                                      std::uint64_t backlog) {
+      p->slow[slow] += backlog;
     };
     process->bus =
         std::make_unique<SimulatedBus>(name, network_, scheduler_, *process->pool, options);

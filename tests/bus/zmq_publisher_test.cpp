@@ -196,12 +196,12 @@ TEST_F(ZmqPublisherTest, a_marker_is_answered_though_another_has_subscribed_it_b
 TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bounded_in_bytes) {
   constexpr std::size_t messages = 8;
   const std::string path = path_ + ".short";
-  std::uint64_t told = 0;
+  std::map<std::string, std::uint64_t> told;
   auto made =
       ZmqPublisher::bind(context_, loop_, self_, no_keys_,
                          {.endpoint = "ipc://" + path,
                           .high_water_mark = messages,
-                          .on_slow_subscriber = [&](std::uint64_t events) { told += events; }},
+                          .on_slow_subscriber = [&](const std::string& name, std::uint64_t backlog) { told[name] += backlog; }},
                          [](const std::string&, const std::string&) {});
   ASSERT_TRUE(made.ok()) << made.status();
   ZmqPublisher& publisher = **made;
@@ -220,7 +220,10 @@ TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bound
   }
   EXPECT_GT(publisher.dropped(), 1U) << "all events of the message";
   EXPECT_LT(bytes, messages * together_bytes_max + sockets_bytes);
-  EXPECT_TRUE(eventually([&] { return told == publisher.dropped(); }));
+  ASSERT_TRUE(eventually([&] { return told.size() == 1; }));
+  EXPECT_GE(told.begin()->second, messages + publisher.dropped());
+  EXPECT_TRUE(ready.starts_with(absl::StrCat(std::string(marker_lead), told.begin()->first, "/")))
+      << "it is named, for it has a marker";
   const std::size_t most = static_cast<std::size_t>(ZmqBusOptions().high_water_mark);
   EXPECT_LE(most * together_bytes_max, 100U << 20) << "where nobody says otherwise";
 }

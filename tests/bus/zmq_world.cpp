@@ -221,8 +221,9 @@ class ZmqWorld final : public BusWorld {
     options.hello_interval = absl::Milliseconds(200);
     options.silence_max = absl::Seconds(1);
     options.high_water_mark = high_water_mark;
-    options.on_slow_subscriber = [p = process.get()](std::uint64_t events) {
-      p->dropped += events;
+    options.on_slow_subscriber = [p = process.get()](const std::string& slow,
+                                                      std::uint64_t backlog) {
+      p->slow[slow] += backlog;
     };
     options.on_fatal = [p = process.get()](absl::Status why) {
       p->fatal.push_back(std::move(why));

@@ -460,12 +460,17 @@ TEST_F(Reports, AreCountedWhereTheyAreTooMany) {
 }
 
 TEST_F(NodeTest, QueuesOfTheBusThatAreFullBecomeAnEvent) {
-  node->on_slow_subscribers(7);
+  node->on_slow_subscriber("beta", 7);
+  node->on_slow_subscriber("", 3);
   run();
   const std::vector<Event> slow = sent(Which::BUS_SLOW_SUBSCRIBER);
-  ASSERT_EQ(slow.size(), 1U);
-  EXPECT_EQ(slow[0].payload().getBusSlowSubscriber().getBacklog(), 7U);
-  EXPECT_EQ(text(slow[0].payload().getBusSlowSubscriber().getDone()), "dropped");
+  ASSERT_EQ(slow.size(), 2U);
+  const schema::SlowSubscriber::Reader named = slow[0].payload().getBusSlowSubscriber();
+  EXPECT_EQ(text(named.getSubscriber()), "beta");
+  EXPECT_EQ(named.getBacklog(), 7U);
+  EXPECT_EQ(text(named.getDone()), "dropped: it gets them from the log, or is told");
+  EXPECT_EQ(text(slow[1].payload().getBusSlowSubscriber().getSubscriber()),
+            "a process that subscribes to alpha");
 }
 
 TEST_F(NodeTest, PublishesForOthersUnderTheirNames) {

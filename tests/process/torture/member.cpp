@@ -328,8 +328,8 @@ int run_member(const std::vector<std::string>& arguments) {
   if (plan.short_queues) options.high_water_mark = 300;
   options.gaps.repair = plan.repair;
   std::unique_ptr<Node> node;
-  options.on_slow_subscriber = [&](std::uint64_t times) {
-    if (node != nullptr) node->on_slow_subscribers(times);
+  options.on_slow_subscriber = [&](const std::string& slow, std::uint64_t backlog) {
+    if (node != nullptr) node->on_slow_subscriber(slow, backlog);
   };
   options.on_fatal = [&](const absl::Status& why) {
     exit_code = failed(why);

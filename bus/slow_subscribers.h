@@ -1,0 +1,73 @@
+// Whose queue it is that is full, which libzmq does not say.
+//
+// Each subscriber has a marker (bus/zmq_wire.h) that nobody else has, and leaves the one that was answered last subscribed. Of a topic for whose
+// subscribers there is no room libzmq says so (XPUB with NODROP; seen with 4.3.4): so an empty message to each marker finds those that are full, and
+// them alone. Whoever subscribes everything has all markers: when one of those is full, it is let miss one such message, after which libzmq leaves it
+// out, and remains without a name.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "core/event_loop.h"
+
+namespace supercloud {
+
+// Thread-bound to the loop.
+class SlowSubscribers {
+ public:
+  static constexpr std::size_t subscribers_max = 4096;  // further ones remain without names
+  static constexpr std::size_t of_one_name_max = 16;
+  // Each costs a message: so many in a second, and then all that is denied is of somebody without a name.
+  static constexpr std::size_t messages_max = 2 * subscribers_max;
+
+  struct Socket {
+    // An empty message. False: one who subscribes the topic has no room, and nobody got it.
+    std::function<bool(std::string_view topic)> send;
+    // The same to those that have room.
+    std::function<void(std::string_view topic)> send_lossy;
+  };
+  // `name`: empty for those that have none; `backlog`: the `queue` messages of a queue that is full, and the events since the last call for which there
+  // was no room; without a name the events alone. At most once a second for each.
+  using Told = std::function<void(const std::string& name, std::uint64_t backlog)>;
+  SlowSubscribers(EventLoop& loop, std::uint64_t queue, Socket socket, Told told);
+  ~SlowSubscribers();
+  SlowSubscribers(const SlowSubscribers&) = delete;
+  SlowSubscribers& operator=(const SlowSubscribers&) = delete;
+
+  // Who is authenticated as `user`, or claims its name where nobody is and `user` is empty, has subscribed a marker, which has been answered.
+  void answered(std::string_view marker, std::string_view user);
+  // It has let it go; `user` empty: or it is gone.
+  void let_go(std::string_view marker, std::string_view user);
+
+  // So many events, in a message, found the queue of somebody full. Before that is sent to those that have room.
+  void denied(std::uint64_t events);
+
+ private:
+  struct Subscriber {
+    std::string name;
+    std::string marker;   // the newest that was answered
+    std::string earlier;  // the one before, if it has not been let go; empty: none
+    std::uint64_t denied = 0;  // events, not yet told
+  };
+  bool may_look();
+  void look(std::uint64_t events);
+  void tell();
+
+  EventLoop& loop_;
+  const std::uint64_t queue_;
+  const Socket socket_;
+  const Told told_;
+  std::map<std::string, Subscriber, std::less<>> subscribers_;  // by name, claim and nonce
+  std::uint64_t nameless_ = 0;                                  // events, not yet told
+  std::size_t messages_ = 0;                                    // since `since_`
+  Instant since_;
+  bool has_told_ = false;
+  TimerId timer_ = 0;
+};
+
+}  // namespace supercloud
