@@ -242,9 +242,9 @@ void ActorCell::enqueue_at(Queue& queue, const Event& event) {
                    .queue = queue.number,
                    .ticket = pushed->ticket});
   }
-  if (pushed->voided) runtime_.voided(1);
+  if (pushed->voided > 0) runtime_.voided(pushed->voided);
   const Instant now = runtime_.now();
-  if (pushed->lost && queue.gap_timer == 0) {
+  if (pushed->lost > 0 && queue.gap_timer == 0) {
     queue.gap_timer =
         runtime_.seams().scheduler.at(now + queue_words_interval, [this, number = queue.number] {
           Queue* late = find(number);
@@ -254,7 +254,7 @@ void ActorCell::enqueue_at(Queue& queue, const Event& event) {
   }
   const std::size_t backlog = queue.events.size();
   const std::size_t many = std::max<std::size_t>((queue.events.events_max() + 1) / 2, 2);
-  if (queue.slow || (backlog < many && !pushed->lost)) return;
+  if (queue.slow || (backlog < many && pushed->lost == 0)) return;
   queue.slow = true;
   if (now < queue.quiet_until) return;
   queue.quiet_until = now + queue_words_interval;

@@ -11,20 +11,35 @@ std::optional<SubscriptionQueue::Pushed> SubscriptionQueue::push(const Event& ev
   const bool conflates = full_ == Queueing::Full::conflate;
   if (conflates) {
     if (const auto older = by_topic_.find(event.topic()); older != by_topic_.end()) {
-      events_[older->second] = event;
+      Event& place = events_.at(older->second);
+      bytes_ += event.bytes().size() - place.bytes().size();
+      place = event;
       return pushed;
     }
   }
-  if (events_.size() >= events_max_) {
+  const std::size_t bytes = event.bytes().size();
+  while (!has_room(bytes)) {
     // Also told to all others: that has as many origins at most.
     if (gaps_.size() >= gaps_max || untold_.size() >= gaps_max) return std::nullopt;
-    pushed.lost = true;
-    pushed.voided = let_go_of_oldest();
+    ++pushed.lost;
+    if (let_go_of_oldest()) ++pushed.voided;
   }
+  bytes_ += bytes;
   pushed.ticket = ++last_ticket_;
   events_.emplace(pushed.ticket, event);
   if (conflates) by_topic_.emplace(std::string(event.topic()), pushed.ticket);
   return pushed;
+}
+
+bool SubscriptionQueue::has_room(std::size_t bytes) const {
+  return events_.empty() || (events_.size() < events_max_ && bytes_ + bytes <= bytes_max_);
+}
+
+std::optional<std::uint64_t> SubscriptionQueue::first() const {
+  if (empty()) return std::nullopt;
+  if (events_.empty()) return gaps_.begin()->first;
+  if (gaps_.empty()) return events_.begin()->first;
+  return std::min(gaps_.begin()->first, events_.begin()->first);
 }
 
 // Whether its ticket is void.
@@ -35,6 +50,7 @@ bool SubscriptionQueue::let_go_of_oldest() {
   if (full_ == Queueing::Full::conflate) {
     by_topic_.erase(by_topic_.find(oldest->second.topic()));
   }
+  bytes_ -= oldest->second.bytes().size();
   events_.erase(oldest);
 
   const Origin origin(gap.origin, gap.incarnation);
@@ -55,7 +71,11 @@ BusGap SubscriptionQueue::gap_of(const Event& event) const {
           .prefix = prefix_,
           .after = event.sequence() - 1,
           .up_to = event.sequence(),
-          .why = absl::StrCat("its queue of ", events_max_, " was full, and it lets the oldest go")};
+          .why = absl::StrCat(
+              "its queue of ",
+              events_.size() >= events_max_ ? absl::StrCat(events_max_)
+                                            : absl::StrCat(bytes_max_, " bytes"),
+              " was full, and it lets the oldest go")};
 }
 
 void SubscriptionQueue::join(BusGap& gap, const BusGap& more) {
@@ -68,6 +88,7 @@ SubscriptionQueue::Taken SubscriptionQueue::take(std::uint64_t ticket) {
   if (const auto event = events_.find(ticket); event != events_.end()) {
     taken.event = std::move(event->second);
     events_.erase(event);
+    bytes_ -= taken.event.bytes().size();
     if (full_ == Queueing::Full::conflate) by_topic_.erase(by_topic_.find(taken.event.topic()));
   } else if (const auto gap = gaps_.find(ticket); gap != gaps_.end()) {
     taken.gap = std::move(gap->second);

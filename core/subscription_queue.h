@@ -24,14 +24,15 @@ class SubscriptionQueue {
   // Gaps that wait to be told to the actor: one of each origin and incarnation that lost something since it was last told.
   static constexpr std::size_t gaps_max = 4096;
 
-  // `prefix`: of the subscription, as gaps tell it. `events_max` > 0.
-  SubscriptionQueue(Queueing::Full full, std::string prefix, std::size_t events_max)
-      : full_(full), prefix_(std::move(prefix)), events_max_(events_max) {}
+  // `prefix`: of the subscription, as gaps tell it. `events_max` > 0. One event may wait that has more than `bytes_max`.
+  SubscriptionQueue(Queueing::Full full, std::string prefix, std::size_t events_max,
+                    std::size_t bytes_max = SIZE_MAX)
+      : full_(full), prefix_(std::move(prefix)), events_max_(events_max), bytes_max_(bytes_max) {}
 
   struct Pushed {
     std::uint64_t ticket = 0;  // of the event; 0: it waits in the place of an older one
-    bool voided = false;       // the ticket of one that went is void
-    bool lost = false;         // one went that nobody will get
+    std::size_t lost = 0;      // so many went that nobody will get ...
+    std::size_t voided = 0;    // ... and the tickets of so many of them are void
   };
   // Nothing: so many origins have lost something that it cannot be told any more; nothing was done.
   std::optional<Pushed> push(const Event& event);
@@ -42,6 +43,8 @@ class SubscriptionQueue {
     std::optional<BusGap> gap;
   };
   Taken take(std::uint64_t ticket);
+  // Of what waits; nothing: it is empty.
+  std::optional<std::uint64_t> first() const;
   bool is_void(std::uint64_t ticket) const {
     return !events_.contains(ticket) && !gaps_.contains(ticket);
   }
@@ -54,7 +57,6 @@ class SubscriptionQueue {
 
   // What went since this was last asked, for all others to be told of: one gap of each origin and incarnation.
   std::vector<BusGap> untold();
-  bool has_untold() const { return !untold_.empty(); }
 
   // What it does when it is full, for people.
   const char* done() const;
@@ -64,13 +66,16 @@ class SubscriptionQueue {
 
   bool let_go_of_oldest();
   BusGap gap_of(const Event& event) const;
+  bool has_room(std::size_t bytes) const;
   static void join(BusGap& gap, const BusGap& more);
 
   const Queueing::Full full_;
   const std::string prefix_;
   const std::size_t events_max_;
+  const std::size_t bytes_max_;
   std::uint64_t last_ticket_ = 0;
   std::map<std::uint64_t, Event> events_;  // by ticket
+  std::size_t bytes_ = 0;                  // of them
   std::map<std::uint64_t, BusGap> gaps_;   // by the ticket of the first that went
   std::map<Origin, std::uint64_t> gap_at_;
   std::map<std::string, std::uint64_t, std::less<>> by_topic_;  // of those that wait; conflate

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/gateway/cloud_event.h"
+#include "actors/gateway/reader_queue.h"
 #include "actors/reading/log_page.h"
 #include "core/text.h"
 
@@ -23,20 +24,35 @@ ReadingHost::Page understood_page(absl::StatusOr<std::string> bytes) {
 
 class GatewayHub::Reader final : public ReadingSink {
  public:
-  Reader(GatewayHub& hub, ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet)
-      : reading(id, hub, *this, std::move(begin)), hub_(hub), outlet_(std::move(outlet)) {}
+  Reader(GatewayHub& hub, ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet,
+         Queueing::Full queue)
+      : reading(id, hub, *this, begin), hub_(hub), outlet_(std::move(outlet)) {
+    if (queue == Queueing::Full::fail) return;
+    queue_.emplace(queue, begin.cursor, hub.options_.waiting_events_max,
+                   hub.options_.waiting_bytes_max);
+  }
 
   bool has_room() override { return outlet_->has_room(); }
   bool offer(const Cursor& stands, const Event& event) override {
-    if (!outlet_->offer(stands.text(), cloud_event_type(event), hub_.json_of(event))) return false;
-    ++hub_.metrics_.sent;
-    return true;
+    // The past waits for its reader.
+    if (!queue_ || !reading.live()) return give(stands, event);
+    return (queue_->empty() && give(stands, event)) || queue_->push(stands, event);
   }
   bool offer(const Cursor& stands, const MissedEvents& missed) override {
     if (missed.perhaps) return true;  // what the bus lost, it says itself
-    if (!outlet_->offer(stands.text(), gap_type, hub_.gap(missed))) return false;
-    ++hub_.metrics_.gaps;
-    return true;
+    if (!queue_ || !reading.live()) return give(stands, missed);
+    return (queue_->empty() && give(stands, missed)) || queue_->push(stands, missed);
+  }
+  // Its outlet has room again.
+  void go_on() {
+    if (queue_)
+      queue_->drain({.event = [this](const auto& stands, const auto& event) {
+                       return give(stands, event);
+                     },
+                     .missed = [this](const auto& stands, const auto& missed) {
+                       return give(stands, missed);
+                     }});
+    reading.step();
   }
   void end(const Cursor& stands, std::optional<SlowReader> slow) override {
     outlet_->end(stands.text(), slow);
@@ -45,8 +61,21 @@ class GatewayHub::Reader final : public ReadingSink {
   Reading reading;
 
  private:
+  bool give(const Cursor& stands, const Event& event) {
+    if (!outlet_->offer(stands.text(), cloud_event_type(event), hub_.json_of(event))) return false;
+    ++hub_.metrics_.sent;
+    if (queue_) queue_->passed(event.origin(), {event.incarnation(), event.sequence()});
+    return true;
+  }
+  bool give(const Cursor& stands, const MissedEvents& missed) {
+    if (!outlet_->offer(stands.text(), gap_type, hub_.gap(missed))) return false;
+    ++hub_.metrics_.gaps;
+    return true;
+  }
+
   GatewayHub& hub_;
   const std::shared_ptr<Outlet> outlet_;
+  std::optional<ReaderQueue> queue_;
 };
 
 GatewayHub::GatewayHub(Scheduler& scheduler, Bus& bus, EventPool& pool, GatewayMetrics& metrics,
@@ -67,10 +96,11 @@ void GatewayHub::start(Reply<Done> joined) {
   bus_.subscribe("", std::move(joined));
 }
 
-void GatewayHub::open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet) {
+void GatewayHub::open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet,
+                      Queueing::Full queue) {
   const auto at =
       readings_
-          .emplace(id, std::make_unique<Reader>(*this, id, std::move(begin), std::move(outlet)))
+          .emplace(id, std::make_unique<Reader>(*this, id, std::move(begin), std::move(outlet), queue))
           .first;
   at->second->reading.step();
   reap(id);
@@ -79,7 +109,7 @@ void GatewayHub::open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet
 void GatewayHub::go_on(ReadingId id) {
   const auto at = readings_.find(id);
   if (at == readings_.end()) return;
-  at->second->reading.step();
+  at->second->go_on();
   reap(id);
 }
 

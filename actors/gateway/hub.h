@@ -12,6 +12,7 @@
 #include "actors/gateway/metrics.h"
 #include "actors/gateway/outlet.h"
 #include "actors/reading/reading.h"
+#include "core/actor.h"
 #include "core/bus.h"
 #include "core/scheduler.h"
 
@@ -26,6 +27,9 @@ struct GatewayHubOptions {
       8;  // of all readings together: more would keep the nodes' logs from their own
   std::size_t recent_events_max = 4096;
   std::size_t recent_bytes_max = 8 << 20;
+  // Of one reader that chose a queue: behind what its outlet has.
+  std::size_t waiting_events_max = 4096;
+  std::size_t waiting_bytes_max = 1 << 20;
 };
 
 // Thread-bound to the scheduler; next_id() is thread-safe. Publishes nothing. The bus outlives it.
@@ -41,7 +45,9 @@ class GatewayHub final : public BusReceiver, private ReadingHost {
   void start(Reply<Done> joined);
 
   ReadingId next_id() { return ++last_id_; }
-  void open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet);
+  // `queue`: what becomes of what happens when the outlet has no room for it; `fail`: the reading ends.
+  void open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet,
+            Queueing::Full queue = Queueing::Full::fail);
   // Its outlet has room again.
   void go_on(ReadingId id);
   // Without effect on one that has ended.

@@ -110,6 +110,7 @@ std::variant<EventsRequest, Problem> EventsRequest::make(const RequestTarget& ta
   std::string pattern = ">", since, after = std::string(last_event_id);
   std::string_view after_from = "Last-Event-ID";
   std::optional<std::uint32_t> limit;
+  Queueing::Full queue = Queueing::Full::fail;
   for (const auto& [name, value] : target.query) {
     if (name == "pattern") {
       pattern = value;
@@ -128,12 +129,21 @@ std::variant<EventsRequest, Problem> EventsRequest::make(const RequestTarget& ta
         return bad("limit", absl::StrCat("\"", value, "\" is no number of events"),
                    absl::StrCat("give 1 to ", limit_max));
       limit = number;
+    } else if (name == "queue") {
+      if (value != "drop_oldest" && value != "conflate")
+        return bad("queue", absl::StrCat("\"", value, "\" is no way of a queue"),
+                   "give drop_oldest or conflate; without, a stream whose reader is too slow ends, "
+                   "and goes on when it is asked for again");
+      queue = value == "conflate" ? Queueing::Full::conflate : Queueing::Full::drop_oldest;
     } else {
       return bad(name, absl::StrCat("no parameter is called \"", name, "\""),
-                 "there are pattern, since, after and limit");
+                 "there are pattern, since, after, limit and queue");
     }
   }
   if (batch && !limit) limit = limit_default;
+  if (limit && queue != Queueing::Full::fail)
+    return bad("queue", "a page waits for its reader, and has no queue",
+               "leave queue out, or ask for a stream: without limit, as text/event-stream");
 
   auto parsed = Pattern::parse(pattern);
   if (!parsed.ok())
@@ -150,17 +160,23 @@ std::variant<EventsRequest, Problem> EventsRequest::make(const RequestTarget& ta
                  absl::StrCat("it is of a reader of \"", cursor->pattern.text(), "\", not of \"",
                               parsed->text(), "\""),
                  "ask with the same pattern, or begin anew with since");
-    return EventsRequest{.cursor = *std::move(cursor), .past = true, .limit = limit};
+    return EventsRequest{
+        .cursor = *std::move(cursor), .past = true, .limit = limit, .queue = queue};
   }
   if (since.empty() && limit) since = "start";
   if (since.empty())
-    return EventsRequest{
-        .cursor = Cursor(*std::move(parsed), HybridTime::at(now)), .past = false, .limit = limit};
+    return EventsRequest{.cursor = Cursor(*std::move(parsed), HybridTime::at(now)),
+                         .past = false,
+                         .limit = limit,
+                         .queue = queue};
   const auto start = since_of(since, now);
   if (!start)
     return bad("since", absl::StrCat("\"", since, "\" is no time"),
                "give a span (10m, 1h30m), a date (2026-11-22T14:00:00Z; a + as %2B), or start");
-  return EventsRequest{.cursor = Cursor(*std::move(parsed), *start), .past = true, .limit = limit};
+  return EventsRequest{.cursor = Cursor(*std::move(parsed), *start),
+                       .past = true,
+                       .limit = limit,
+                       .queue = queue};
 }
 
 std::string target_after(std::string_view path, const Cursor& cursor, std::uint32_t limit) {

@@ -1,7 +1,7 @@
 // What a request for events asks for. Untrusted.
 //
 //   target = path [ "?" name "=" value *( "&" name "=" value ) ]     percent-encoded, "+" a blank
-//   /v1/events: pattern, since (a span back, a date, "start"), after (a cursor), limit
+//   /v1/events: pattern, since (a span back, a date, "start"), after (a cursor), limit, queue ("drop_oldest", "conflate")
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "actors/gateway/problem.h"
 #include "actors/reading/cursor.h"
+#include "core/actor.h"
 
 namespace supercloud {
 
@@ -32,6 +33,8 @@ struct EventsRequest {
   Cursor cursor;                       // where to begin
   bool past = false;                   // the logs are read before what happens from now on
   std::optional<std::uint32_t> limit;  // given: a page of the past and no stream
+  // What becomes of a stream whose reader is slower than what happens; `fail`: it ends, and goes on when it is asked for again.
+  Queueing::Full queue = Queueing::Full::fail;
 
   // `batch`: its reader wants a page. `last_event_id`: of that header; empty: none, also where a stream had no id yet.
   static std::variant<EventsRequest, Problem> make(const RequestTarget& target, bool batch,

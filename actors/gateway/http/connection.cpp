@@ -259,7 +259,11 @@ void HttpConnection::stream(EventsRequest events) {
   const auto room = [scheduler = &shared_.scheduler, hub = &shared_.hub, id = reading_] {
     scheduler->post([hub, id] { hub->go_on(id); });
   };
-  outlet_ = std::make_shared<StreamOutlet>(shared_.options.stream_bytes_max, shared_.metrics,
+  // Where the reader chose a queue, that has what waits: what is on its way already is neither let go nor made newer.
+  const std::size_t bytes_max = events.queue == Queueing::Full::fail
+                                    ? shared_.options.stream_bytes_max
+                                    : shared_.options.stream_bytes_max / 16;
+  outlet_ = std::make_shared<StreamOutlet>(bytes_max, shared_.metrics,
                                            StreamOutlet::Callbacks{readable, room});
   write(std::string(stream_head), false);
   watch_reader();
@@ -267,7 +271,9 @@ void HttpConnection::stream(EventsRequest events) {
   shared_.scheduler.post(
       [hub = &shared_.hub, id = reading_,
        begin = Reading::Begin{std::move(events.cursor), events.past, std::nullopt},
-       outlet = outlet_]() mutable { hub->open(id, std::move(begin), std::move(outlet)); });
+       queue = events.queue, outlet = outlet_]() mutable {
+        hub->open(id, std::move(begin), std::move(outlet), queue);
+      });
 }
 
 // A reader that goes is known by the end of what it says.

@@ -160,6 +160,9 @@ TEST(GatewayRequest, SaysWhatIsReadAndFromWhen) {
   EXPECT_EQ(asked("/?limit=5").limit, 5U);
   EXPECT_EQ(asked("/?limit=5").cursor.start, HybridTime{}) << "a page is of the past";
   EXPECT_EQ(asked("/", true).limit, EventsRequest::limit_default);
+  EXPECT_EQ(asked("/").queue, Queueing::Full::fail);
+  EXPECT_EQ(asked("/?queue=drop_oldest&since=1h").queue, Queueing::Full::drop_oldest);
+  EXPECT_EQ(asked("/?queue=conflate").queue, Queueing::Full::conflate);
 }
 
 TEST(GatewayRequest, GoesOnWhereACursorSays) {
@@ -182,7 +185,7 @@ TEST(GatewayRequest, MistakesAreToldWithPlaceAndCure) {
   for (const char* target : {"", "events", "/%", "/%4", "/?a=%zz", "/?patern=vm.>",
                              "/?pattern=", "/?pattern=>&pattern=>", "/?limit=0", "/?limit=1001",
                              "/?limit=x", "/?limit=-1", "/?since=yesterday", "/?since=-5m",
-                             "/?after=x", "/?pattern=node.>&after=1;vm.>;5"})
+                             "/?after=x", "/?queue=hold", "/?queue=", "/?queue=conflate&limit=3", "/?pattern=node.>&after=1;vm.>;5"})
     EXPECT_EQ(refused(target).status, 400) << target;
   EXPECT_EQ(refused("/", "nonsense").parameter, "Last-Event-ID");
   std::string many = "/?";

@@ -246,6 +246,27 @@ TEST_F(GatewayServerTest, ASlowReaderIsEndedSlowsNoOtherAndGoesOnFromItsLast) {
   EXPECT_TRUE(std::equal(all.begin(), all.end(), complete.begin()));
 }
 
+TEST_F(GatewayServerTest, ASlowReaderThatChoseAQueueGoesOnAndIsToldWhatWent) {
+  HttpServerOptions options;
+  options.stream_bytes_max = 64 << 10;
+  options.socket_bytes_max = 4 << 10;
+  start(options);
+  publish("first");
+  HttpClient slow(server->port(), 4 << 10), other(server->port());
+  slow.get("/v1/events?pattern=vm.>&since=start&queue=drop_oldest");
+  other.get("/v1/events?pattern=vm.>&since=start");
+  ASSERT_TRUE(slow.reads("\"first\""));
+  for (int round = 0; round < 600; ++round) {
+    publish("round" + std::to_string(round) + "-", 10);
+    ASSERT_TRUE(other.reads("\"round" + std::to_string(round) + "-9\""));
+  }
+  EXPECT_EQ(world.metrics.slow[0], 0U);
+  publish("last");
+  ASSERT_TRUE(slow.reads("\"last\""));
+  EXPECT_THAT(slow.got(), HasSubstr("and it lets the oldest go"));
+  EXPECT_THAT(ask("/v1/events?queue=hold"), HasSubstr("give drop_oldest or conflate"));
+}
+
 TEST_F(GatewayServerTest, AReaderThatTakesNothingIsEnded) {
   HttpServerOptions options;
   options.stream_bytes_max = 16 << 10;
