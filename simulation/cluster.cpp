@@ -305,6 +305,7 @@ void SimulatedCluster::add_machine(const std::string& name, const PlaceName& pla
   machine.archived = options_.archived;
   machine.holder = options_.holders.contains(name);
   machine.follower = options_.followers && !options_.nothing_fails;
+  machine.listeners = options_.listeners && !options_.nothing_fails;
   if (options_.nothing_fails) {
     machine.drift_ppm = 0;
     machine.wall_offset = absl::ZeroDuration();

@@ -74,6 +74,7 @@ struct ClusterOptions {
   ArchivedTypes archived;         // what publishers on machines wait for
   std::set<std::string> holders;  // machines with an actor that they wait for, too
   bool followers = true;          // MachineOptions::follower, of all of them; unless nothing fails
+  bool listeners = false;         // likewise
   ClusterMarket prices;
   ExecutorOptions executor;
   SimulatedHostOptions host;

@@ -25,6 +25,8 @@ constexpr const char* followers_have =
 constexpr const char* charges_right = "each hour, and what each move sends, is charged once";
 constexpr const char* drained_stays_empty =
     "a node that says it is empty takes no guest until it is undrained";
+constexpr const char* listeners_have =
+    "a listener with a queue of its own is given what its node was, or is told what its queue let go";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.
@@ -378,6 +380,17 @@ void check_held(SimulatedCluster& cluster) {
 
 }  // namespace
 
+void check_listeners(SimulatedCluster& cluster) {
+  for (const auto& machine : cluster.machines()) {
+    if (cluster.lost(*machine)) continue;
+    for (const ListenerBook& book : machine->listened())
+      book.judge(cluster.scheduler().now() - gap_time, [&](const std::string& what) {
+        cluster.checker().violated(listeners_have,
+                                   absl::StrCat(machine->name(), "/", book.actor(), ": ", what));
+      });
+  }
+}
+
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
   check_migrations(cluster, history);
   check_proposals(cluster, history);
@@ -388,6 +401,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_domains(cluster, history);
   check_charges(cluster, history);
   check_followers(cluster);
+  check_listeners(cluster);
   for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
   cluster.checker().check_archived();
   check_held(cluster);

@@ -265,6 +265,7 @@ void WatchedBus::on_event(Event event) {
       }
     }
   }
+  if (tell_of_) tell_of_(event);
   receiver_->on_event(std::move(event));
 }
 

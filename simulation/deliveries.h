@@ -112,6 +112,9 @@ class WatchedBus final : public Bus, private BusReceiver {
   WatchedBus(const WatchedBus&) = delete;
   WatchedBus& operator=(const WatchedBus&) = delete;
 
+  // `heard` sees what the process is given, before it.
+  void tell_of(std::function<void(const Event& event)> heard) { tell_of_ = std::move(heard); }
+
   void start(BusReceiver& receiver, std::vector<OriginTail> past) override;
   void publish(const Event& event) override;
   void subscribe(std::string prefix, Reply<Done> reply) override;
@@ -137,6 +140,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   const std::string hub_;  // of its cloud; empty: there is none
   const Instant since_;
   BusReceiver* receiver_ = nullptr;
+  std::function<void(const Event& event)> tell_of_;
   std::map<std::string, std::uint64_t, std::less<>> subscribed_;  // how often, by prefix
   // What has come to be in effect beyond hubs: prefix, node, and which of its processes.
   std::set<std::tuple<std::string, std::string, std::uint64_t>> beyond_;

@@ -90,6 +90,9 @@ SimulatedMachine::SimulatedMachine(SimulatedWorld world, std::string name, Machi
       provider_(provider),
       random_(options_.seed),
       scheduler_(world.scheduler, options_.drift_ppm, options_.wall_offset) {
+  if (options_.listeners && world_.deliveries != nullptr)
+    for (const Queueing::Full full : {Queueing::Full::drop_oldest, Queueing::Full::conflate})
+      listened_.emplace_back(full, world_.scheduler.clock());
   power_on();
 }
 
@@ -165,6 +168,14 @@ void SimulatedMachine::start_daemon() {
   if (options_.holder)
     process.node->spawn(holder_actor, [this](Context& context) {
       return std::make_unique<SimulatedHolder>(context, world_.checker.holds());
+    });
+  if (listened_.empty()) return;
+  process.watched->tell_of([this](const Event& event) {
+    for (ListenerBook& book : listened_) book.heard(event);
+  });
+  for (ListenerBook& book : listened_)
+    process.node->spawn(book.actor(), [this, &book](Context& context) {
+      return std::make_unique<Listener>(context, book, options_.in_place.silent_queues);
     });
 }
 

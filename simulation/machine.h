@@ -22,6 +22,7 @@
 #include "simulation/cluster_keys.h"
 #include "simulation/deliveries.h"
 #include "simulation/follower.h"
+#include "simulation/listener.h"
 #include "simulation/lying_log.h"
 #include "simulation/machine_scheduler.h"
 #include "storage/remote_lease_table.h"
@@ -54,6 +55,8 @@ struct PartsInPlace {
   std::function<std::unique_ptr<GuestDisk>(MemoryVolumeStore& real, Scheduler& scheduler)> disk;
   // What its follower hands out.
   Follower::Change followed;
+  // Its listeners are not told what their queues let go.
+  bool silent_queues = false;
 };
 
 struct MachineOptions {
@@ -75,6 +78,7 @@ struct MachineOptions {
   ArchivedTypes archived;  // what its publishers wait for
   bool follower = false;   // it follows what others say: FollowerBook
   bool holder = false;     // publishers wait for an actor of it: HoldBook
+  bool listeners = false;  // to VMs, with small queues: ListenerBook
   PartsInPlace in_place;
 };
 
@@ -121,6 +125,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   const FollowerBook& followed() const { return followed_; }
   // In the daemon that runs, what waits only for those that hold.
   std::vector<Event> held() const;
+  const std::vector<ListenerBook>& listened() const { return listened_; }
   // Of a machine that never comes back: its power goes next.
   MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }
   std::optional<Epoch> open_port(const std::string& vm) const;
@@ -150,6 +155,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   MemoryDisk disk_;
   MemoryLogDisk log_disk_, archive_disk_;
   FollowerBook followed_;
+  std::vector<ListenerBook> listened_;
   std::uint64_t disks_ = 1;  // a new disk makes a new identity
   std::uint32_t boots_ = 0;
   bool fresh_ = true;                 // since power came, no daemon that ended had a session

@@ -103,6 +103,8 @@ RunResult run_simulation(const RunOptions& options) {
   }
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
+  // On every third, actors with small queues listen to VMs.
+  if (options.seed % 3 == 1) cluster_options.listeners = true;
   // On every fourth, what is rented, told of an access, or moved waits for an archive.
   if (options.seed % 4 == 0 && cluster_options.archived.empty())
     cluster_options.archived = {{schema::Payload::INSTANCE_REQUESTED, 1},
@@ -140,6 +142,8 @@ RunResult run_simulation(const RunOptions& options) {
   result.log_digest = cluster.log_digest();
   result.steps = cluster.steps();
   for (const auto& hub : cluster.hubs()) result.relayed += hub->relayed();
+  for (const auto& machine : cluster.machines())
+    for (const ListenerBook& book : machine->listened()) result.let_go += book.let_go();
   result.archived = cluster.checker().told_archived();
   result.held = cluster.checker().holds().told();
   result.simulated = cluster.scheduler().wall() - start;

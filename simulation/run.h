@@ -33,6 +33,7 @@ struct RunResult {
   int notices = 0, revoked = 0, feeds_lost = 0;  // of the market
   std::uint64_t dropped = 0;   // events that found no room, as their publishers say
   std::uint64_t relayed = 0;   // events that hubs let pass, each way
+  std::uint64_t let_go = 0;    // gaps that queues of subscriptions told their actors
   std::uint64_t archived = 0;  // events whose publishers were told so
   std::uint64_t held = 0;      // the same, of those that a subscriber held
   Duration simulated;

@@ -163,20 +163,27 @@ TEST_F(DeliveriesTest,
   EXPECT_EQ(lacking(), 1);
 }
 
-TEST_F(DeliveriesTest, a_publisher_tells_of_what_found_no_room) {
+TEST_F(DeliveriesTest, a_publisher_tells_of_what_found_no_room_and_whose_queue_it_was) {
   network.set_taking("b", false);
   for (int i = 0; i < 5; ++i) {
     publish(true);
     scheduler.run_for(absl::Milliseconds(10));
   }
   scheduler.run_for(absl::Seconds(1));
-  EXPECT_TRUE(says("a told of 0 of 3 events"));
-  say(*a, "a", [](schema::Payload::Builder payload) {
-    auto slow = payload.initBusSlowSubscriber();
-    slow.setBacklog(3);
-    slow.setDone("dropped");
-  });
+  EXPECT_TRUE(says("a told of 0 of 3 events that found the queue of b full"));
+  const std::uint64_t room = options.high_water_mark;
+  const auto tell = [&](const char* whom) {
+    say(*a, "a", [&](schema::Payload::Builder payload) {
+      auto slow = payload.initBusSlowSubscriber();
+      slow.setSubscriber(whom);
+      slow.setBacklog(room + 3);
+      slow.setDone("dropped: it gets them from the log, or is told");
+    });
+  };
+  tell("b");
   EXPECT_FALSE(says("events that found the queue"));
+  tell("c");
+  EXPECT_TRUE(says("a told of 3 events that found the queue of c full, which they did not"));
 }
 
 TEST_F(DeliveriesTest, a_subscription_is_in_effect_where_its_publisher_serves_it) {

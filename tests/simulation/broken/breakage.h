@@ -32,7 +32,7 @@ std::vector<Breakage> broken_buses();
 std::vector<Breakage> broken_archives();
 // What hubs pass on.
 std::vector<Breakage> broken_hubs();
-// What followers hand out.
+// What followers and listeners hand out.
 std::vector<Breakage> broken_followers();
 
 // Circumstances.
