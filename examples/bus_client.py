@@ -99,6 +99,7 @@ class Member:
         self.name, self.nonce, self.publishes_at = "", 0, ""
         self.events = None  # SUB
         self.marker, self.marker_at = b"", 0.0
+        self.standing = b""  # the last that came: while our queue is full, the publisher names us by it
         self.in_effect = False  # what it publishes from now on is owed
         self.heard = 0.0
 
@@ -198,8 +199,9 @@ class Bus:
         frame.string()  # the publisher
         if frame.number() != member.nonce:
             return  # of a process that is gone: another is tried
-        member.events.unsubscribe(member.marker)
-        member.marker = b""
+        if member.standing:
+            member.events.unsubscribe(member.standing)
+        member.standing, member.marker = member.marker, b""
         tails = {frame.string().decode(): [frame.number(), frame.number()] for _ in range(frame.number())}
         for origin, tail in tails.items():
             if not member.in_effect or origin not in self.newest:
@@ -212,7 +214,7 @@ class Bus:
 
     def published(self, member, topic, frame):
         if topic == member.marker:
-            return self.marked(member, Reader(frame))
+            return self.marked(member, Reader(frame)) if frame else None
         if not topic.startswith(JSON) or not member.in_effect:
             return None  # what comes before the marker is not owed
         event = event_of(frame)
