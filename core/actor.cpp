@@ -120,8 +120,9 @@ std::shared_ptr<Call> Context::request(
     then(std::move(response));
   };
   const std::string_view bytes = request.bytes();
-  auto call = std::make_shared<Call>(std::move(on_progress));
+  std::shared_ptr<Call> call = cell_.call(std::move(on_progress));
   Reply<std::string> reply = this->reply<std::string>(deadline, std::move(answered), call);
+  cell_.made(call);
   cell_.runtime().seams().bus.request(std::move(to), std::string(bytes), std::move(reply));
   return call;
 }

@@ -73,8 +73,8 @@ void ActorCell::fail(absl::Status why) {
 
 void ActorCell::clear() {
   ++generation_;
-  for (auto& [token, wait] : waits_) runtime_.seams().scheduler.cancel(wait.timer);
-  waits_.clear();
+  const auto waits = std::exchange(waits_, {});
+  for (const auto& [token, wait] : waits) runtime_.seams().scheduler.cancel(wait.timer);
   gap_turns_.clear();
   holds_long_ = false;
   runtime_.index().remove_all(*this);
@@ -85,6 +85,8 @@ void ActorCell::clear() {
   }
   queues_.clear();
   if (tickets > 0) runtime_.voided(tickets);
+  for (const auto& [token, wait] : waits)
+    if (wait.call != nullptr && !wait.due) wait.call->cancel();
 }
 
 void ActorCell::collapse(const Event& cause) {
@@ -195,6 +197,19 @@ void ActorCell::tell_gap(const BusGap& gap) {
 
 void ActorCell::tell(const BusGap& gap) {
   for (std::size_t i = 0; i < gap_turns_.size(); ++i) gap_turns_[i](gap);
+}
+
+std::shared_ptr<Call> ActorCell::served(const std::shared_ptr<Call>& call) {
+  if (call == nullptr) return nullptr;
+  Call::OnProgress tell = [call](const Progress& progress) { call->tell(progress); };
+  auto own = std::make_shared<Call>(call->wants_progress() ? std::move(tell) : nullptr);
+  call->when_cancelled(
+      [gate = runtime_.gate(), this, generation = generation_, weak = std::weak_ptr<Call>(own)] {
+        const std::shared_ptr<Call> open = weak.lock();
+        if (open == nullptr || gate->runtime() == nullptr || generation != generation_) return;
+        enqueue_task(Event(), [open] { open->cancel(); });
+      });
+  return own;
 }
 
 void ActorCell::take(Mail& mail) {
@@ -409,6 +424,30 @@ Context::Expected ActorCell::expect(Duration deadline, Context::Turn turn) {
   return {until, [gate = runtime_.gate(), this, token](Context::Value value) mutable {
             gate->resume(*this, token, std::move(value));
           }};
+}
+
+std::shared_ptr<Call> ActorCell::call(Call::OnProgress then) {
+  if (!then) return std::make_shared<Call>();
+  struct Newest {
+    Call::OnProgress then;
+    Progress progress;
+    bool queued = false;
+    std::weak_ptr<Call> call;
+  };
+  auto newest = std::make_shared<Newest>(Newest{.then = std::move(then)});
+  auto made = std::make_shared<Call>([gate = runtime_.gate(), this, generation = generation_,
+                                      cause = runtime_.cause(), newest](const Progress& progress) {
+    if (gate->runtime() == nullptr || generation != generation_) return;
+    newest->progress = progress;
+    if (std::exchange(newest->queued, true)) return;
+    enqueue_task(cause, [newest] {
+      newest->queued = false;
+      const std::shared_ptr<Call> still = newest->call.lock();
+      if (still != nullptr && !still->cancelled()) newest->then(newest->progress);
+    });
+  });
+  newest->call = made;
+  return made;
 }
 
 void ActorCell::resume(std::uint64_t token, Context::Value value) {

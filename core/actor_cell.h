@@ -44,6 +44,8 @@ class ActorCell {
   void enqueue(const Event& event, std::uint32_t queue = 0);
   // False: the mailbox is full.
   [[nodiscard]] bool enqueue_request(Message<schema::Request> request, Answer answer);
+  // What the actor sees of a call that it answers, null included: it is cancelled by a turn of the actor's.
+  std::shared_ptr<Call> served(const std::shared_ptr<Call>& call);
   void tell_gap(const BusGap& gap);
   // Mail out of the queue: one turn.
   void take(Mail& mail);
@@ -63,6 +65,10 @@ class ActorCell {
   TimerId at(Instant when, Task task);
   void cancel(std::uint64_t token);
   Context::Expected expect(Duration deadline, Context::Turn turn);
+  // Of a request of the actor's. Progress comes as turns, of what comes faster the newest.
+  std::shared_ptr<Call> call(Call::OnProgress then);
+  // What was expected last is its answer: it is cancelled with the actor.
+  void made(std::shared_ptr<Call> call) { waits_.rbegin()->second.call = std::move(call); }
   Context& context() { return context_; }
 
   // A reply's value has come. On the node's thread.
@@ -75,7 +81,8 @@ class ActorCell {
     TimerId timer = 0;  // of the scheduler
     Context::Turn turn;
     Context::Value value;
-    bool due = false;  // in the queue
+    bool due = false;            // in the queue
+    std::shared_ptr<Call> call;  // of a request: who answers hears when nobody waits any more
   };
 
   struct Queue {

@@ -252,10 +252,12 @@ void Node::on_request(std::string actor, std::string bytes, Reply<std::string> a
   // Shared, so that a full mailbox can still answer.
   auto shared = std::make_shared<Reply<std::string>>(std::move(answer));
   const bool taken = cell->enqueue_request(
-      *std::move(request),
-      Answer(shared->deadline(), [shared](absl::StatusOr<Message<schema::Response>> response) {
-        (*shared)(response_bytes(response));
-      }));
+      *std::move(request), Answer(
+                               shared->deadline(),
+                               [shared](absl::StatusOr<Message<schema::Response>> response) {
+                                 (*shared)(response_bytes(response));
+                               },
+                               cell->served(shared->call())));
   if (!taken) {
     (*shared)(response_bytes(absl::ResourceExhaustedError(
         absl::StrCat(name(), "/", actor, " has a full mailbox; try again later"))));

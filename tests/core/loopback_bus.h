@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,8 +43,18 @@ class LoopbackBus final : public Bus {
           [reply = std::move(reply)]() mutable { reply(absl::UnavailableError("no such node")); });
       return;
     }
-    scheduler_.post([this, to, bytes = std::move(bytes), reply = std::move(reply)]() mutable {
-      receiver->on_request(to.actor, std::move(bytes), std::move(reply));
+    const Instant deadline = reply.deadline();
+    const std::shared_ptr<Call> call = reply.call();
+    auto asked = std::make_shared<Reply<std::string>>(std::move(reply));
+    if (call != nullptr)
+      call->when_cancelled([weak = std::weak_ptr<Reply<std::string>>(asked)] {
+        if (const auto open = weak.lock(); open != nullptr)
+          (*open)(absl::CancelledError("nobody waits"));
+      });
+    scheduler_.post([this, to, bytes = std::move(bytes), deadline, call, asked]() mutable {
+      auto answer = [asked](absl::StatusOr<std::string> value) { (*asked)(std::move(value)); };
+      receiver->on_request(to.actor, std::move(bytes),
+                           Reply<std::string>(deadline, std::move(answer), call));
     });
   }
 
