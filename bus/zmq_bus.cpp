@@ -81,7 +81,16 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
       routes_([this](const std::string& relay, const std::string& node, Reply<std::string> reply) {
         const Instant deadline = reply.deadline();
         add_pending({.to = relay, .node = node, .deadline = deadline, .reply = std::move(reply)});
-      }) {
+      }),
+      watcher_(loop,
+               [this](const std::string& node, std::string question, Reply<std::string> reply) {
+                 const Instant deadline = reply.deadline();
+                 add_pending({.to = node,
+                              .actor = std::string(progress_actor),
+                              .bytes = std::move(question),
+                              .deadline = deadline,
+                              .reply = std::move(reply)});
+               }) {
   self_.name = options_.name;
   self_.nonce = options_.nonce != 0
                     ? options_.nonce

@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "bus/beyond.h"
+#include "bus/calls.h"
 #include "bus/gap_detector.h"
 #include "bus/membership.h"
 #include "bus/routes.h"
@@ -130,6 +131,7 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
     Instant deadline;
     Reply<std::string> reply;
     TimerId timer = 0;
+    std::shared_ptr<Call> here;  // of who answers, in this process
   };
 
   ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options);
@@ -175,6 +177,8 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   // Through a hub.
   void send_beyond(std::uint64_t id);
   void release_requests();
+  // Who answers is told that nobody waits any more.
+  void give_up(std::uint64_t id, absl::Status why);
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
   template <class Function>
   Task guarded(Function function) {
@@ -204,6 +208,7 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   std::map<std::uint64_t, Pending> pending_;
   bool hears_relays_ = true;
   Routes routes_;
+  CallWatcher watcher_;
   std::uint64_t last_request_ = 0;
   std::uint64_t last_marker_ = 0;
   TimerId retry_timer_ = 0;

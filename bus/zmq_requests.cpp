@@ -28,8 +28,15 @@ void ZmqBus::request(Address to, std::string bytes, Reply<std::string> reply) {
 }
 
 void ZmqBus::add_pending(Pending pending) {
+  const std::shared_ptr<Call> call = pending.reply.call();
+  if (call != nullptr && call->cancelled()) return pending.reply(nobody_waits_for(pending.actor));
   const std::uint64_t id = ++last_request_;
   Pending& added = pending_[id] = std::move(pending);
+  if (call != nullptr) {
+    call->when_cancelled([this, alive = std::weak_ptr<char>(alive_), id, actor = added.actor] {
+      if (!alive.expired()) give_up(id, nobody_waits_for(actor));
+    });
+  }
   added.timer = loop_.at(added.deadline, [this, id] {
     const auto found = pending_.find(id);
     if (found == pending_.end()) return;
@@ -37,7 +44,7 @@ void ZmqBus::add_pending(Pending pending) {
     const std::string what = absl::StrCat(late.node.empty() ? late.to : late.node, "/", late.actor,
                                           " did not answer in time");
     found->second.timer = 0;
-    finish(id, absl::DeadlineExceededError(what));
+    give_up(id, absl::DeadlineExceededError(what));
   });
   send_request(id, added);
 }
@@ -55,8 +62,15 @@ void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
           if (!alive.expired()) finish(id, std::move(value));
         });
       };
+      if (const std::shared_ptr<Call> call = found->second.reply.call(); call != nullptr) {
+        Call::OnProgress told = [this, call, id](const Progress& progress) {
+          if (pending_.contains(id)) call->tell(progress);
+        };
+        found->second.here =
+            std::make_shared<Call>(call->wants_progress() ? std::move(told) : nullptr);
+      }
       receiver_->on_request(found->second.actor, std::exchange(found->second.bytes, {}),
-                            Reply<std::string>(far_future, std::move(done)));
+                            Reply<std::string>(far_future, std::move(done), found->second.here));
     }));
     return;
   }
@@ -67,7 +81,7 @@ void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
     else
       pending.sent = membership_->send(pending.to, WireOnward{id, pending.node, pending.actor,
                                                               std::exchange(pending.bytes, {})});
-    if (pending.sent) return;
+    if (pending.sent) return watcher_.watch(id, pending.to, pending.reply.call());
   } else if (!membership_->settled()) {
     return;  // it may turn up
   } else if (pending.node.empty() && !relays().empty()) {
@@ -95,7 +109,8 @@ void ZmqBus::send_beyond(std::uint64_t id) {
                               .actor = pending.actor,
                               .bytes = std::exchange(pending.bytes, {}),
                               .deadline = pending.deadline,
-                              .reply = Reply<std::string>(pending.deadline, std::move(answered))});
+                              .reply = Reply<std::string>(pending.deadline, std::move(answered),
+                                                          pending.reply.call())});
                });
 }
 
@@ -121,8 +136,25 @@ void ZmqBus::finish(std::uint64_t id, absl::StatusOr<std::string> value) {
   if (found == pending_.end()) return;
   Reply<std::string> reply = std::move(found->second.reply);
   loop_.cancel(found->second.timer);
+  watcher_.end(id);
   pending_.erase(found);
   reply(std::move(value));
+}
+
+void ZmqBus::give_up(std::uint64_t id, absl::Status why) {
+  auto taken = pending_.extract(id);
+  if (taken.empty()) return;
+  Pending& pending = taken.mapped();
+  loop_.cancel(pending.timer);
+  watcher_.end(id);
+  if (pending.here != nullptr) {
+    pending.here->cancel();
+  } else if (pending.reply.call() != nullptr && pending.sent && membership_->alive(pending.to)) {
+    // What is answered to that is of no use: it was too late, or is known there.
+    membership_->send(pending.to,
+                      WireRequest{++last_request_, std::string(cancel_actor), encode_cancel(id)});
+  }
+  pending.reply(std::move(why));
 }
 
 }  // namespace supercloud

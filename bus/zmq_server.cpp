@@ -60,37 +60,46 @@ void ZmqServer::on_frames(ZmqSocket::Frames frames) {
   const std::string identity(frames[0]);
   absl::StatusOr<Control> control = decode_control(frames[1]);
   if (!control.ok()) return receiver_->on_rejected(from, std::string(control.status().message()));
+  const Asker asker{identity, user == nullptr ? identity : absl::StrCat(user->name, "/", identity)};
   if (const Hello* hello = std::get_if<Hello>(&*control)) {
     answer(identity, on_hello_(*hello, user));
   } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
-    serve(identity, user, std::move(*request));
+    serve(asker, user, std::move(*request));
   } else if (WireOnward* onward = std::get_if<WireOnward>(&*control)) {
-    Reply<std::string> reply = reply_to(identity, onward->id);
+    const bool kept = !onward->actor.empty() && !is_history_actor(onward->actor);
+    Reply<std::string> reply = reply_to(asker, onward->id, kept);
     serve_onward(user, std::move(*onward), std::move(reply));
   } else {
     receiver_->on_rejected(from, "a request that is none");
   }
 }
 
-Reply<std::string> ZmqServer::reply_to(const std::string& identity, std::uint64_t id) {
+Reply<std::string> ZmqServer::reply_to(const Asker& asker, std::uint64_t id, bool kept) {
+  std::shared_ptr<Call> call = kept ? calls_.open(asker.name, id) : nullptr;
+  const bool open = call != nullptr;
   // May be called on any thread, and after this bus is gone.
-  auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, identity,
-               id](absl::StatusOr<std::string> value) {
-    loop.post([alive, this, identity, id, value = std::move(value)]() mutable {
+  auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, asker, id,
+               open](absl::StatusOr<std::string> value) {
+    loop.post([alive, this, asker, id, open, value = std::move(value)]() mutable {
       if (alive.expired()) return;
       if (value.ok()) {
         if (absl::Status size = check_size("the answer", value->size()); !size.ok()) value = size;
       }
-      answer(identity, WireAnswer{id, std::move(value)});
+      answer(asker.identity, WireAnswer{id, std::move(value)});
+      if (open) calls_.close(asker.name, id);
     });
   };
-  return {far_future, std::move(done)};
+  return {far_future, std::move(done), std::move(call)};
 }
 
-void ZmqServer::serve(const std::string& identity, const Trust::Enrolled* user,
-                      WireRequest request) {
-  Reply<std::string> reply = reply_to(identity, request.id);
-  if (is_history_actor(request.actor)) {
+void ZmqServer::serve(const Asker& asker, const Trust::Enrolled* user, WireRequest request) {
+  const bool of_bus = is_history_actor(request.actor) || request.actor == publish_actor ||
+                      is_call_actor(request.actor);
+  Reply<std::string> reply = reply_to(asker, request.id, /*kept=*/!of_bus);
+  if (is_call_actor(request.actor)) {
+    // Who may not make a request has none open.
+    calls_.serve(asker.name, request.actor, request.bytes, std::move(reply));
+  } else if (is_history_actor(request.actor)) {
     serve_log(user, request, std::move(reply));
   } else if (request.actor == publish_actor) {
     serve_wish(user, request, std::move(reply));
@@ -122,6 +131,10 @@ void ZmqServer::serve_onward(const Trust::Enrolled* user, WireOnward request,
     return reply(absl::UnavailableError(
         absl::StrCat("no node named \"", request.node, "\" is reachable from ", node_)));
   }
+  // What a hub asks for somebody is the hub's own request there, and its to cancel.
+  if (is_call_actor(request.actor))
+    return reply(absl::UnimplementedError(
+        absl::StrCat(request.actor, " is asked of who was asked, which is ", node_)));
   if (request.actor == publish_actor)
     return reply(absl::UnimplementedError(absl::StrCat(
         node_, " publishes nothing beyond itself: ask a node of the own cloud to publish")));

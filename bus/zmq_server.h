@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "bus/beyond.h"
+#include "bus/calls.h"
 #include "bus/trust.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
@@ -63,8 +64,14 @@ class ZmqServer {
         on_wish_(std::move(on_wish)) {}
   bool secured() const { return credentials_.key != nullptr; }
   void on_frames(ZmqSocket::Frames frames);
-  Reply<std::string> reply_to(const std::string& identity, std::uint64_t id);
-  void serve(const std::string& identity, const Trust::Enrolled* user, WireRequest request);
+  // To whom a request is answered: a connection, and with keys whose it is.
+  struct Asker {
+    std::string identity;
+    std::string name;  // what its open requests are kept under
+  };
+  // `kept`: how far it is may be asked, and it may be cancelled.
+  Reply<std::string> reply_to(const Asker& asker, std::uint64_t id, bool kept);
+  void serve(const Asker& asker, const Trust::Enrolled* user, WireRequest request);
   void serve_onward(const Trust::Enrolled* user, WireOnward request, Reply<std::string> reply);
   // OK, or what the user lacks.
   absl::Status may_request(const Trust::Enrolled* user, std::string_view node,
@@ -86,6 +93,7 @@ class ZmqServer {
   BusReceiver* receiver_ = nullptr;
   OnHello on_hello_;
   std::unique_ptr<ZmqSocket> socket_;
+  OpenCalls calls_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -48,6 +48,12 @@
 // A request to the actor "bus" asks for history (bus/history.h): what a subscriber missed, of the publisher's log; "bus.json" for the same
 // in JSON. One to "bus.publish" has an event published by the node:
 //   wish     = string(who publishes) string(JSON)     answered with the event as it was published, in JSON
+// Two (bus/calls.h) are about a request of the same connection that is not answered yet, by its number: "bus.cancel" tells who answers that
+// nobody waits; "bus.progress" is answered as soon as that has said something newer about how far it is. NotFound: it is answered, or never
+// came. What an older node answers, which has no such actor, is NotFound as well.
+//   cancel   = number(id)                             answered with nothing
+//   far      = number(id) number(heard)               which was heard last; answered with:
+//   progress = number(which) number(done) number(total) string(what)
 // Over tcp the connection itself says whose it is (bus/zap.h): nothing of that is in a frame.
 #pragma once
 

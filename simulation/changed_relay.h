@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,12 +41,13 @@ class ChangedRelay final : public RelayingBus {
   void request(Address to, std::string bytes, Reply<std::string> reply) override {
     if (!answer_) return real_.request(std::move(to), std::move(bytes), std::move(reply));
     const Instant deadline = reply.deadline();
+    const std::shared_ptr<Call> call = reply.call();
     auto answered = [answer = answer_, to, bytes,
                      reply = std::move(reply)](absl::StatusOr<std::string> real) mutable {
       reply(real.ok() ? answer(to, bytes, *std::move(real)) : std::move(real));
     };
     real_.request(std::move(to), std::move(bytes),
-                  Reply<std::string>(deadline, std::move(answered)));
+                  Reply<std::string>(deadline, std::move(answered), call));
   }
   void relay(Beyond& beyond, bool hears_relays) override { real_.relay(beyond, hears_relays); }
   bool has(std::string_view node) const override { return real_.has(node); }

@@ -27,7 +27,12 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
           }),
       routes_([this](const std::string& relay, const std::string& node, Reply<std::string> reply) {
         request_through(relay, node, "", "", std::move(reply));
-      }) {
+      }),
+      watcher_(scheduler,
+               [this](const std::string& node, std::string question, Reply<std::string> reply) {
+                 request_through(node, "", std::string(progress_actor), std::move(question),
+                                 std::move(reply));
+               }) {
   if (options_.keys_of) subscriber_.take_proven(options_.keys_of);
   registered_ = endpoint_.bus == nullptr;
   if (!registered_) return;
@@ -275,17 +280,26 @@ void SimulatedBus::took(Peer& peer, const Request& request) {
     peer.served.erase(peer.served_order.front());
     peer.served_order.pop_front();
   }
+  // Of that process of its name.
+  const std::string asker = absl::StrCat(peer.endpoint->name, "/", peer.life);
+  const bool of_bus = is_history_actor(request.actor) || is_call_actor(request.actor) ||
+                      (!request.node.empty() && request.actor.empty());
+  std::shared_ptr<Call> call = of_bus ? nullptr : calls_.open(asker, request.id);
   auto answer = [this, alive = std::weak_ptr<char>(alive_), from = peer.endpoint, id = request.id,
-                 life = peer.life](absl::StatusOr<std::string> value) {
+                 life = peer.life, asker,
+                 kept = call != nullptr](absl::StatusOr<std::string> value) {
     if (alive.expired()) return;
     if (value.ok()) {
       absl::Status size = check_size("the answer", value->size());
       if (!size.ok()) value = std::move(size);
     }
     send(*from, Answer{id, life, std::move(value)});
+    if (kept) calls_.close(asker, id);
   };
-  Reply<std::string> reply(far_future, std::move(answer));
+  Reply<std::string> reply(far_future, std::move(answer), std::move(call));
   if (!request.node.empty()) return take_beyond(request, std::move(reply));
+  if (is_call_actor(request.actor))
+    return calls_.serve(asker, request.actor, request.bytes, std::move(reply));
   if (is_history_actor(request.actor)) {
     absl::StatusOr<StreamRange> range = decode_question(request.bytes);
     if (!range.ok()) return reply(range.status());

@@ -10,7 +10,8 @@
 //   standing    "they stand at ..."                                                   publisher -> subscriber
 //   event       the very bytes; copied at the receiver, and validated only if no process here has published them
 //   proof       a checkpoint of what is relayed next, where there are keys; it has no place in the queue of events
-//   request, answer                                                                   not repeated; a doubled one is served once
+//   request, answer                                                                   not repeated; a doubled one is served once. Of its own (bus/calls.h)
+//                                                                                     are those to cancel one, and for how far it is
 //
 // Subscriptions live and die with a connection, which the subscriber makes and numbers. Either end may be gone without the other's knowing: what is
 // sent to an end that is gone is lost. A subscriber of whose connection its publisher's pings have not spoken for `silence_max` makes another, and
@@ -32,6 +33,7 @@
 #include <vector>
 
 #include "bus/beyond.h"
+#include "bus/calls.h"
 #include "bus/gap_detector.h"
 #include "bus/interest.h"
 #include "bus/routes.h"
@@ -202,6 +204,8 @@ class SimulatedBus final : public RelayingBus {
     std::string bytes;  // until sent
     Reply<std::string> reply;
     TimerId timer = 0;
+    bool sent = false;           // to another process
+    std::shared_ptr<Call> here;  // of who answers, in this one
   };
 
   static constexpr std::size_t served_max = 1024;
@@ -250,6 +254,8 @@ class SimulatedBus final : public RelayingBus {
   Pending& add_pending(Pending pending, std::uint64_t& id);
   void send_request(std::uint64_t id, Pending& pending, Endpoint& to);
   void finish(std::uint64_t id, absl::StatusOr<std::string> value);
+  // Who answers is told that nobody waits any more.
+  void give_up(std::uint64_t id, absl::Status why);
   void ping();
   friend class SimulatedNetwork;
   // The peer's process has ended.
@@ -284,6 +290,8 @@ class SimulatedBus final : public RelayingBus {
   std::unique_ptr<Interest> interest_;
   bool hears_relays_ = true;
   Routes routes_;
+  CallWatcher watcher_;
+  OpenCalls calls_;
   std::map<std::string, Peer, std::less<>> peers_;
   // Who subscribes to the topics that begin with these three tokens, looked up last.
   std::string matched_lead_;  // empty: none

@@ -70,6 +70,10 @@ void SimulatedBus::in_effect_beyond(const std::string& prefix) {
 // A member's request for a node beyond.
 void SimulatedBus::take_beyond(const Request& request, Reply<std::string> reply) {
   if (beyond_ == nullptr) return reply(absl::UnavailableError(absl::StrCat(name_, " is no hub")));
+  // What a hub asks for somebody is the hub's own request there, and its to cancel.
+  if (is_call_actor(request.actor))
+    return reply(absl::UnimplementedError(
+        absl::StrCat(request.actor, " is asked of who was asked, which is ", name_)));
   if (!request.actor.empty())
     return beyond_->request({request.node, request.actor}, request.bytes, std::move(reply));
   if (beyond_->has(request.node)) return reply(std::string());
@@ -84,31 +88,38 @@ void SimulatedBus::request_beyond(Address to, std::string bytes, Reply<std::stri
         absl::StrCat("no node named \"", to.node, "\" is reachable from ", name_)));
   const Instant deadline = reply.deadline();
   const std::string node = to.node;
+  const std::shared_ptr<Call> call = reply.call();
   auto waiting = std::make_shared<Reply<std::string>>(std::move(reply));
-  routes_.find(node, relays, deadline,
-               [this, alive = std::weak_ptr<char>(alive_), to = std::move(to),
-                bytes = std::move(bytes), waiting, deadline](absl::StatusOr<std::string> relay) {
-                 if (alive.expired()) return;
-                 if (!relay.ok()) return (*waiting)(relay.status());
-                 auto answered = [this, alive, waiting,
-                                  node = to.node](absl::StatusOr<std::string> answer) {
-                   if (!alive.expired() && absl::IsUnavailable(answer.status()))
-                     routes_.forget(node);
-                   (*waiting)(std::move(answer));
-                 };
-                 request_through(*relay, to.node, to.actor, bytes,
-                                 Reply<std::string>(deadline, std::move(answered)));
-               });
+  if (call != nullptr) {
+    call->when_cancelled([waits = std::weak_ptr<Reply<std::string>>(waiting), actor = to.actor] {
+      const auto still = waits.lock();
+      if (still != nullptr) (*still)(nobody_waits_for(actor));
+    });
+  }
+  routes_.find(
+      node, relays, deadline,
+      [this, alive = std::weak_ptr<char>(alive_), to = std::move(to), bytes = std::move(bytes),
+       waiting, deadline](absl::StatusOr<std::string> relay) {
+        if (alive.expired()) return;
+        if (!relay.ok()) return (*waiting)(relay.status());
+        auto answered = [this, alive, waiting, node = to.node](absl::StatusOr<std::string> answer) {
+          if (!alive.expired() && absl::IsUnavailable(answer.status())) routes_.forget(node);
+          (*waiting)(std::move(answer));
+        };
+        request_through(*relay, to.node, to.actor, bytes,
+                        Reply<std::string>(deadline, std::move(answered), waiting->call()));
+      });
 }
 
 void SimulatedBus::request_through(const std::string& relay, std::string node, std::string actor,
                                    std::string bytes, Reply<std::string> reply) {
+  if (reply.call() != nullptr && reply.call()->cancelled()) return reply(nobody_waits_for(actor));
   const auto peer = peers_.find(relay);
   if (peer == peers_.end() || !peer->second.alive)
     return reply(absl::UnavailableError(absl::StrCat(relay, " is not reachable any more")));
   std::uint64_t id = 0;
   Pending& pending = add_pending(
-      {relay, std::move(node), std::move(actor), std::move(bytes), std::move(reply), 0}, id);
+      {relay, std::move(node), std::move(actor), std::move(bytes), std::move(reply)}, id);
   send_request(id, pending, *peer->second.endpoint);
 }
 

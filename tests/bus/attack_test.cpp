@@ -6,7 +6,11 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include <memory>
+#include <optional>
+
 #include "absl/strings/numbers.h"
+#include "bus/calls.h"
 #include "tests/bus/security_fixture.h"
 #include "tests/bus/stranger.h"
 
@@ -125,6 +129,37 @@ TEST_F(AttackTest, giant_frames_and_garbage_harm_nobody) {
   a->publish("executor", "web1");
   ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
   EXPECT_EQ(a->met["b"], 1);
+}
+
+TEST_F(AttackTest, who_guesses_numbers_of_requests_neither_cancels_nor_watches_them) {
+  Trust trust = all_;
+  trust.rights.grant("c", rights({}, {"vm.>"}, false));
+  auto a = start(member("a", trust));
+  auto b = start(member("b", trust), a.get());
+  meet(*a, *b);
+  std::optional<absl::StatusOr<std::string>> answer;
+  auto call = std::make_shared<Call>([](const Progress&) {});
+  b->bus->request({"a", "far"}, "x",
+                  Reply<std::string>(far_future, [&](auto value) { answer = value; }, call));
+  ASSERT_TRUE(run_until([&] { return a->kept.contains("x"); }));
+  a->kept.at("x").call()->tell({1, 2, "a secret"});
+  Stranger guesser(loop_, ZMQ_DEALER, "c", "a", bus(*a).request_endpoint());
+  constexpr std::uint64_t guesses = 100;
+  for (std::uint64_t id = 1; id <= guesses; ++id) {
+    guesser.send(encode(Control(WireRequest{id, std::string(cancel_actor), encode_cancel(id)})));
+    guesser.send(encode(Control(
+        WireRequest{guesses + id, std::string(progress_actor), encode(ProgressQuestion{id, 0})})));
+  }
+  ASSERT_TRUE(guesser.eventually([&] { return guesser.heard().size() == 2 * guesses; }));
+  for (const std::string& frame : guesser.heard()) {
+    const auto said = decode_control(frame);
+    ASSERT_TRUE(said.ok()) << said.status();
+    EXPECT_TRUE(absl::IsNotFound(std::get<WireAnswer>(*said).value.status()));
+  }
+  EXPECT_EQ(a->cancelled["x"], 0);
+  a->kept.at("x")("there");
+  ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
+  EXPECT_TRUE(answer->ok()) << answer->status();
 }
 
 TEST_F(AttackTest, what_speaks_no_zeromq_harms_nobody) {

@@ -101,8 +101,10 @@ class BusProcess final : public BusReceiver {
   std::vector<BusGap> gaps;
   std::vector<std::string> rejected;
   std::map<std::string, bool> peers;
-  std::map<std::string, int> met;     // processes, by the name they bear
-  std::map<std::string, int> served;  // requests, by what they say
+  std::map<std::string, int> met;                  // processes, by the name they bear
+  std::map<std::string, int> served;               // requests, by what they say
+  std::map<std::string, Reply<std::string>> kept;  // not answered yet, by what they say
+  std::map<std::string, int> cancelled;            // how often it was told of one of those
   std::vector<absl::Status> fatal;
   std::map<std::string, std::uint64_t> slow;  // backlogs that it was told of, by whose they are
   std::unique_ptr<Bus> bus;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "bus/base64.h"
+#include "bus/calls.h"
 #include "bus/checkpoint.h"
 #include "bus/history.h"
 #include "bus/key.h"
@@ -425,6 +426,32 @@ TEST(WireFormatDocument, the_wish_can_be_granted) {
   EXPECT_EQ(said.getMilliseconds(), 12.5);
 }
 
+TEST(WireFormatDocument, requests_that_take_long_are_asked_about_and_cancelled) {
+  const Example asked = document().of("bytes", "far").at(0);
+  const absl::StatusOr<ProgressQuestion> question = decode_progress_question(asked.bytes());
+  ASSERT_TRUE(question.ok()) << question.status();
+  EXPECT_EQ(encode(*question), asked.bytes());
+  EXPECT_EQ(asked.parts,
+            Said().number("id", question->id).number("heard", question->heard).parts());
+
+  const Example told = document().of("bytes", "progress").at(0);
+  const absl::StatusOr<ProgressAnswer> answer = decode_progress_answer(told.bytes());
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(encode(*answer), told.bytes());
+  EXPECT_EQ(told.parts, Said()
+                            .number("number", answer->number)
+                            .number("done", answer->progress.done)
+                            .number("total", answer->progress.total)
+                            .string("what", answer->progress.what)
+                            .parts());
+
+  const Example given_up = document().of("bytes", "cancel").at(0);
+  const absl::StatusOr<std::uint64_t> id = decode_cancel(given_up.bytes());
+  ASSERT_TRUE(id.ok()) << id.status();
+  EXPECT_EQ(encode_cancel(*id), given_up.bytes());
+  EXPECT_EQ(given_up.parts, Said().number("id", *id).parts());
+}
+
 TEST(WireFormatDocument, the_keys_follow_from_each_other) {
   const std::vector<Example> found = document().of("keys", "");
   ASSERT_EQ(found.size(), 1);
@@ -458,6 +485,10 @@ TEST(WireFormatDocument, the_limits_are_ours) {
       {"wire_name_bytes_max", wire_name_bytes_max},
       {"members_max", members_max},
       {"history_prefixes_max", history_prefixes_max},
+      {"progress_text_max", progress_text_max},
+      {"calls_of_one_max", OpenCalls::calls_of_one_max},
+      {"calls_max", OpenCalls::calls_max},
+      {"progress_ms", ms(CallWatcher::interval)},
       {"subscriptions_max", ZmqPublisher::subscriptions_max},
       {"publishers_max", Node::publishers_max},
       {"high_water_mark", bus.high_water_mark},
@@ -480,17 +511,31 @@ TEST(WireFormatDocument, the_limits_are_ours) {
 
 // None is only looked at.
 TEST(WireFormatDocument, has_no_example_that_is_not_tested) {
-  const std::set<std::string> tested = {"bytes answer",       "bytes event",
-                                        "bytes event topic",  "bytes hello",
-                                        "bytes history",      "bytes history json",
-                                        "bytes json topic",   "bytes marker",
-                                        "bytes marker topic", "bytes question",
-                                        "bytes refusal",      "bytes request",
-                                        "bytes signed",       "bytes subscription",
-                                        "bytes together",     "bytes together topic",
-                                        "bytes welcome",      "bytes wish",
-                                        "json checkpoint",    "json event",
-                                        "json wish",          "keys "};
+  const std::set<std::string> tested = {"bytes cancel",
+                                        "bytes far",
+                                        "bytes progress",
+                                        "bytes answer",
+                                        "bytes event",
+                                        "bytes event topic",
+                                        "bytes hello",
+                                        "bytes history",
+                                        "bytes history json",
+                                        "bytes json topic",
+                                        "bytes marker",
+                                        "bytes marker topic",
+                                        "bytes question",
+                                        "bytes refusal",
+                                        "bytes request",
+                                        "bytes signed",
+                                        "bytes subscription",
+                                        "bytes together",
+                                        "bytes together topic",
+                                        "bytes welcome",
+                                        "bytes wish",
+                                        "json checkpoint",
+                                        "json event",
+                                        "json wish",
+                                        "keys "};
   std::set<std::string> found;
   for (const Example& example : document().examples())
     found.insert(absl::StrCat(example.form, " ", example.kind));

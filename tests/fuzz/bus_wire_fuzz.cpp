@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "bus/calls.h"
 #include "bus/history.h"
 #include "bus/zmq_wire.h"
 
@@ -19,6 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   again(decode_control(frame), decode_control);
   again(decode_marker(frame), decode_marker);
   again(decode_wish(frame), decode_wish);
+  again(decode_progress_question(frame), decode_progress_question);
+  again(decode_progress_answer(frame), decode_progress_answer);
+  if (const auto id = decode_cancel(frame); id.ok() && encode_cancel(*id) != frame) std::abort();
   std::size_t taken = 0;
   for (std::string_view rest = frame; !rest.empty();) {
     const auto event = take_event(rest);
