@@ -299,6 +299,11 @@ void Archive::await(const Message<schema::Request>& request, Answer answer) {
     waiters_.at(number).timer = 0;
     settle(number, absl::UnavailableError("it is not on the archive's disk yet; ask again"));
   });
+  if (const std::shared_ptr<Call>& call = waiter.answer.call(); call != nullptr)
+    call->when_cancelled([this, number] {
+      if (waiters_.contains(number))
+        settle(number, absl::CancelledError("nobody waits for it any more"));
+    });
   waiters_.emplace(number, std::move(waiter));
   look(number);
 }

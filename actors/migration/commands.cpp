@@ -270,7 +270,8 @@ void Commands::dry_run(Executor& executor, VmWorker& worker, const std::string& 
         [tell](std::vector<Failure> failures, const std::optional<Way>& way) {
           if (failures.empty() && way) failures.push_back(way_told(*way));
           tell(failures, false);
-        });
+        },
+        waiting->call());
   const std::string cloud = target.substr(0, target.find('/'));
   shared_state.seams.leases.read(
       absl::StrCat("role/provider/", cloud),

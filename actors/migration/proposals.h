@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -49,9 +50,10 @@ class Proposals {
 
   // All checks of a move, those at the target and of the way there too; `done` gets every failure, and what is known of the way. Where there
   // is none the target holds the room for so long. `measure`: what the way carries is waited for, else it is used where it is known.
+  // `call`, if given, hears of each step; when it is cancelled nothing more is tried, and `done` gets nothing.
   using Checked = std::function<void(std::vector<Failure>, const std::optional<Way>&)>;
   void check(const std::string& vm, const std::string& target_node, Duration time_left,
-             Duration hold, bool measure, Checked done);
+             Duration hold, bool measure, Checked done, std::shared_ptr<Call> call = nullptr);
   // ... of a move to a machine that would be rented at that place.
   std::vector<Failure> check_rented(const VmWorker& worker, const std::string& place,
                                     Duration time_left) const;
@@ -96,8 +98,9 @@ class Proposals {
   void measure_way(const std::string& vm, const EventId& id, const std::string& target);
   // What speaks against the way there, as it was tried; what seems too slow is measured again before that is said.
   using WayChecked = std::function<void(const std::vector<Failure>&, const absl::StatusOr<Way>&)>;
+  // `again`, if given, runs before that, and says whether it is still wanted.
   void check_way(const std::string& vm, const std::string& target, Duration time_left, bool measure,
-                 WayChecked done);
+                 WayChecked done, std::function<bool()> again = nullptr);
   std::vector<Failure> way_failures(const std::string& vm, const std::string& target,
                                     const absl::StatusOr<Way>& way, Duration time_left) const;
   void rent(Pending& pending);

@@ -29,8 +29,30 @@ struct Checking {
   bool target_answered = false, way_tried = false;
   std::function<void()> release;  // the room that the target holds
   Proposals::Checked done;
+  // Of who asks; null: nobody hears of it.
+  std::shared_ptr<Call> call;
+  std::shared_ptr<Call> target_asked;
+  std::string target;
+  bool way_again = false;  // it is measured once more
+
+  // The checks here, at the target and of the way are three.
+  void tell() const {
+    if (call == nullptr || !done) return;
+    std::string what;
+    if (!target_answered) what = absl::StrCat("asking ", target);
+    if (!way_tried)
+      absl::StrAppend(&what, what.empty() ? "" : ", ", "measuring the way of memory to ", target,
+                      way_again ? " once more" : "");
+    call->tell({std::uint64_t{1} + (target_answered ? 1 : 0) + (way_tried ? 1 : 0), 3, what});
+  }
+  // Nobody waits for it any more.
+  void give_up() {
+    done = nullptr;
+    if (target_asked != nullptr) target_asked->cancel();
+  }
 
   void look() {
+    if (!(target_answered && way_tried)) tell();
     if (!done || !target_answered || !way_tried) return;
     if (failures.empty() && !of_way.empty() && release) release();
     std::ranges::move(of_way, std::back_inserter(failures));
@@ -52,7 +74,7 @@ std::optional<NodeFacts> Proposals::here_until(Instant deadline) const {
 }
 
 void Proposals::check(const std::string& vm, const std::string& target_node, Duration time_left,
-                      Duration hold, bool measure, Checked done) {
+                      Duration hold, bool measure, Checked done, std::shared_ptr<Call> call) {
   const VmWorker* worker = find_(vm);
   if (worker == nullptr || !worker->spec())
     return done(
@@ -63,6 +85,12 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
   const NodeFacts* target = shared_.nodes.find(target_node);
   auto checking = std::make_shared<Checking>();
   checking->done = std::move(done);
+  checking->call = std::move(call);
+  checking->target = target_node;
+  if (checking->call != nullptr)
+    checking->call->when_cancelled([weak = std::weak_ptr<Checking>(checking)] {
+      if (const auto open = weak.lock(); open != nullptr) open->give_up();
+    });
   checking->failures =
       preflight_here(worker->spec()->reader(), worker->state(), here ? &*here : nullptr, target,
                      shared_.seams.session.current().has_value(), time_left);
@@ -76,10 +104,11 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
                               shared_.options.call_deadline,
                               [](const absl::StatusOr<Message<schema::Response>>&) {});
     };
-  shared_.context.request(
+  checking->target_asked = shared_.context.request(
       {target_node, "executor"}, check_request(*worker, shared_.context.node(), hold),
       shared_.options.call_deadline,
       [checking, target_node](absl::StatusOr<Message<schema::Response>> answer) {
+        if (!checking->done) return;
         std::vector<Failure>& failures = checking->failures;
         if (!answer.ok()) {
           failures.push_back(
@@ -108,29 +137,37 @@ void Proposals::check(const std::string& vm, const std::string& target_node, Dur
     checking->way_tried = true;
     return checking->look();
   }
-  check_way(vm, target_node, time_left, measure,
-            [checking](const std::vector<Failure>& failures, const absl::StatusOr<Way>& way) {
-              checking->of_way = failures;
-              if (way.ok()) checking->way = *way;
-              checking->way_tried = true;
-              checking->look();
-            });
+  checking->tell();
+  check_way(
+      vm, target_node, time_left, measure,
+      [checking](const std::vector<Failure>& failures, const absl::StatusOr<Way>& way) {
+        checking->of_way = failures;
+        if (way.ok()) checking->way = *way;
+        checking->way_tried = true;
+        checking->look();
+      },
+      [checking] {
+        checking->way_again = true;
+        checking->tell();
+        return static_cast<bool>(checking->done);
+      });
 }
 
 void Proposals::check_way(const std::string& vm, const std::string& target, Duration time_left,
-                          bool measure, WayChecked done) {
+                          bool measure, WayChecked done, std::function<bool()> again) {
   const NodeFacts* node = shared_.nodes.find(target);
   if (node == nullptr || node->endpoint.empty()) return done({}, absl::UnknownError(""));
   const Instant end = shared_.context.now() + time_left;
-  const auto tried = [this, vm, target, end, endpoint = node->endpoint,
-                      done = std::move(done)](const absl::StatusOr<Way>& way) {
+  const auto tried = [this, vm, target, end, endpoint = node->endpoint, done = std::move(done),
+                      again = std::move(again)](const absl::StatusOr<Way>& way) {
     const auto failures = way_failures(vm, target, way, end - shared_.context.now());
     if (failures.empty() || !way.ok()) return done(failures, way);
+    if (again && !again()) return;
     ways_.measure_again(
-        endpoint, [this, vm, target, end, done, first = *way](const absl::StatusOr<Way>& again) {
+        endpoint, [this, vm, target, end, done, first = *way](const absl::StatusOr<Way>& second) {
           // Not measured again: what was seen first is told, and refuses nothing.
-          if (again.ok() && again->bytes_per_second == 0) return done({}, first);
-          done(way_failures(vm, target, again, end - shared_.context.now()), again);
+          if (second.ok() && second->bytes_per_second == 0) return done({}, first);
+          done(way_failures(vm, target, second, end - shared_.context.now()), second);
         });
   };
   if (measure)

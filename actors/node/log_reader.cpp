@@ -36,6 +36,8 @@ void LogPages::serve(const Message<schema::Request>& request, Answer answer) {
 
 void LogPages::read_page(std::uint64_t from, const Pattern& pattern, std::size_t limit,
                          std::shared_ptr<Answer> answer) {
+  if (answer->call() != nullptr && answer->call()->cancelled())
+    return (*answer)(absl::CancelledError("nobody waits for the page any more"));
   const auto send = [this, from, pattern, answer](absl::StatusOr<LogPage> page) {
     if (!page.ok()) return (*answer)(page.status());
     std::size_t fitting = 0;
