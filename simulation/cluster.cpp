@@ -445,24 +445,30 @@ void SimulatedCluster::look_at_leases() {
   }
 }
 
-void SimulatedCluster::ask(const std::string& node, Message<schema::Request> request, Told told) {
-  ask({node, "executor"}, std::move(request), std::move(told));
+std::shared_ptr<Call> SimulatedCluster::ask(const std::string& node,
+                                            Message<schema::Request> request, Told told,
+                                            Call::OnProgress on_progress) {
+  return ask({node, "executor"}, std::move(request), std::move(told), std::move(on_progress));
 }
 
-void SimulatedCluster::ask(const Address& to, Message<schema::Request> request, Told told) {
+std::shared_ptr<Call> SimulatedCluster::ask(const Address& to, Message<schema::Request> request,
+                                            Told told, Call::OnProgress on_progress) {
+  auto call = std::make_shared<Call>(std::move(on_progress));
   client_bus_->request(
       to, std::string(request.bytes()),
-      Reply<std::string>(scheduler_.now() + absl::Seconds(5),
-                         [told = std::move(told)](const absl::StatusOr<std::string>& answer) {
-                           if (!told) return;
-                           if (!answer.ok()) return told(answer.status());
-                           auto response = Message<schema::Response>::parse(*answer);
-                           if (response.ok() && response->reader().getCode() != 0)
-                             return told(absl::Status(
-                                 static_cast<absl::StatusCode>(response->reader().getCode()),
-                                 std::string(text(response->reader().getMessage()))));
-                           told(response);
-                         }));
+      Reply<std::string>(
+          scheduler_.now() + absl::Seconds(5),
+          [told = std::move(told)](const absl::StatusOr<std::string>& answer) {
+            if (!told) return;
+            if (!answer.ok()) return told(answer.status());
+            auto response = Message<schema::Response>::parse(*answer);
+            if (response.ok() && response->reader().getCode() != 0)
+              return told(absl::Status(static_cast<absl::StatusCode>(response->reader().getCode()),
+                                       std::string(text(response->reader().getMessage()))));
+            told(response);
+          },
+          call));
+  return call;
 }
 
 void SimulatedCluster::create_vm(const std::string& node, const std::string& name,

@@ -126,8 +126,11 @@ class SimulatedCluster {
 
   // What a person does: a request to the executor of a node.
   using Told = std::function<void(const absl::StatusOr<Message<schema::Response>>&)>;
-  void ask(const std::string& node, Message<schema::Request> request, Told told = nullptr);
-  void ask(const Address& to, Message<schema::Request> request, Told told = nullptr);
+  // They may let go of it, and hear how far it is.
+  std::shared_ptr<Call> ask(const std::string& node, Message<schema::Request> request,
+                            Told told = nullptr, Call::OnProgress on_progress = nullptr);
+  std::shared_ptr<Call> ask(const Address& to, Message<schema::Request> request,
+                            Told told = nullptr, Call::OnProgress on_progress = nullptr);
   // At "10.0.0.<address>"; without one its name is the last part. It reads of the resource that lives with the last of the first
   // machines.
   void create_vm(const std::string& node, const std::string& name, schema::DiskLoss loss,

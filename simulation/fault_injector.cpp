@@ -14,6 +14,7 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
       faults_.push_back([this, fault] { (this->*fault)(); });
   };
   add(options_.commands, &FaultInjector::migrate, 8);
+  add(options_.commands, &FaultInjector::ask_whether, 2);
   add(options_.commands, &FaultInjector::cancel, 2);
   add(options_.commands, &FaultInjector::change_state, 1);
   add(options_.commands, &FaultInjector::create_or_destroy, 1);

@@ -107,6 +107,7 @@ class FaultInjector {
   void stop_feed();
   void spike_price();
   void migrate();
+  void ask_whether();
   void cancel();
   void change_state();
   void create_or_destroy();

@@ -19,6 +19,25 @@ void FaultInjector::migrate() {
   cluster_.migrate(holder(vm), vm, target);
 }
 
+// Some do not wait for the answer.
+void FaultInjector::ask_whether() {
+  const std::string vm = any_vm();
+  const std::string target = any_machine().name();
+  const bool waits = random_.chance(500'000);
+  tell(absl::StrCat("a user asks whether ", vm, " could go to ", target,
+                    waits ? "" : ", and changes their mind"));
+  const auto call = cluster_.ask(
+      holder(vm), Message<schema::Request>::build([&](schema::Request::Builder request) {
+        auto migrate = request.initMigrateVm();
+        migrate.initVm().setName(vm);
+        migrate.setTarget(target);
+        migrate.setDryRun(true);
+      }),
+      nullptr, [](const Progress&) {});
+  if (!waits)
+    later(span(absl::ZeroDuration(), absl::Milliseconds(300)), [call] { call->cancel(); });
+}
+
 void FaultInjector::cancel() {
   const std::string vm = any_vm();
   tell("a user cancels the migration of " + vm);

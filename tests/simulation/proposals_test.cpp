@@ -294,5 +294,33 @@ TEST_F(TargetsTest, a_target_offers_the_devices_that_the_vm_needs) {
   EXPECT_TRUE(absl::IsFailedPrecondition(there)) << there;
 }
 
+TEST_F(TargetsTest, who_asks_for_a_dry_run_hears_what_it_waits_for_and_need_not_wait) {
+  ASSERT_TRUE(create("node-0", "web1", 1).ok());
+  cluster_.machine("node-1")->freeze();
+  std::vector<Progress> heard;
+  std::vector<absl::Status> answers;
+  const auto call = cluster_.ask(
+      "node-0", Message<Request>::build([](Request::Builder request) {
+        auto migrate = request.initMigrateVm();
+        migrate.initVm().setName("web1");
+        migrate.setTarget("node-1");
+        migrate.setDryRun(true);
+      }),
+      [&](const auto& answer) { answers.push_back(answer.status()); },
+      [&](const Progress& progress) { heard.push_back(progress); });
+  cluster_.run_for(absl::Milliseconds(500));
+  EXPECT_EQ(heard,
+            std::vector({Progress{1, 3, "asking node-1, measuring the way of memory to node-1"}}));
+  EXPECT_TRUE(answers.empty());
+  call->cancel();
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_TRUE(absl::IsCancelled(answers[0])) << answers[0];
+  cluster_.machine("node-1")->thaw();
+  cluster_.run_for(absl::Seconds(10));
+  EXPECT_EQ(answers.size(), 1U);
+  EXPECT_EQ(heard.size(), 1U);
+  EXPECT_EQ(dry_run("web1", "node-1"), Checks{});
+}
+
 }  // namespace
 }  // namespace supercloud
