@@ -16,6 +16,8 @@ constexpr int redirects_max = 5;
 constexpr Duration answer_deadline = absl::Seconds(5);
 // A member that has died is waited for until its neighbours, and then this client, have missed it for silence_max.
 constexpr Duration subscribe_deadline = absl::Seconds(15);
+constexpr Duration settle_deadline = absl::Seconds(1);
+constexpr Duration look_interval = absl::Milliseconds(100);
 
 absl::StatusOr<Message<schema::Response>> understood(absl::StatusOr<std::string> bytes) {
   if (!bytes.ok()) return bytes.status();
@@ -122,27 +124,53 @@ absl::StatusOr<std::unique_ptr<ClusterClient>> ClusterClient::connect(const Clus
 
 void ClusterClient::send(const Address& to, const Message<schema::Request>& request,
                          Duration deadline,
-                         std::function<void(absl::StatusOr<Message<schema::Response>>)> then) {
-  state_->bus->request(
-      to, std::string(request.bytes()),
-      Reply<std::string>(state_->loop.clock().now() + deadline,
-                         [then = std::move(then)](absl::StatusOr<std::string> bytes) {
-                           then(understood(std::move(bytes)));
-                         }));
+                         std::function<void(absl::StatusOr<Message<schema::Response>>)> then,
+                         std::shared_ptr<Call> call) {
+  state_->bus->request(to, std::string(request.bytes()),
+                       Reply<std::string>(
+                           state_->loop.clock().now() + deadline,
+                           [then = std::move(then)](absl::StatusOr<std::string> bytes) {
+                             then(understood(std::move(bytes)));
+                           },
+                           std::move(call)));
+}
+
+// What was said to it before has arrived, or it does not answer.
+void ClusterClient::settle(const std::string& node) {
+  auto answered = std::make_shared<bool>(false);
+  send({node, "node"},
+       Message<schema::Request>::build([](schema::Request::Builder ping) { ping.setPing(); }),
+       settle_deadline, [answered](const auto&) { *answered = true; });
+  run_until([&] { return *answered; }, state_->loop.clock().now() + settle_deadline);
 }
 
 absl::StatusOr<Message<schema::Response>> ClusterClient::ask(
-    const Address& to, const Message<schema::Request>& request, Duration deadline) {
+    const Address& to, const Message<schema::Request>& request, Duration deadline,
+    const Waiting& waiting) {
   const Instant end = state_->loop.clock().now() + deadline;
   Address asked = to;
   for (int redirects = 0; redirects <= redirects_max; ++redirects) {
     // Outlives this call, as the reply may.
     auto answer = std::make_shared<std::optional<absl::StatusOr<Message<schema::Response>>>>();
-    send(asked, request, end - state_->loop.clock().now(),
-         [answer](absl::StatusOr<Message<schema::Response>> response) {
-           *answer = std::move(response);
-         });
-    run_until([&] { return answer->has_value(); }, end);
+    const auto call = std::make_shared<Call>(waiting.on_progress);
+    send(
+        asked, request, end - state_->loop.clock().now(),
+        [answer](absl::StatusOr<Message<schema::Response>> response) {
+          *answer = std::move(response);
+        },
+        call);
+    const auto interrupted = [&] { return waiting.interrupted && waiting.interrupted(); };
+    while (!answer->has_value() && state_->loop.clock().now() < end) {
+      // A signal ends no wait for messages: it is looked at now and then.
+      run_until(
+          [&] { return answer->has_value() || interrupted(); },
+          waiting.interrupted ? std::min(end, state_->loop.clock().now() + look_interval) : end);
+      if (answer->has_value() || !interrupted()) continue;
+      call->cancel();
+      settle(asked.node);
+      return absl::CancelledError(
+          absl::StrCat("interrupted: ", asked.to_string(), " is told that nobody waits any more"));
+    }
     if (!answer->has_value())
       return absl::DeadlineExceededError(absl::StrCat(asked.to_string(), " did not answer within ",
                                                       absl::FormatDuration(deadline)));

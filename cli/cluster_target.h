@@ -48,13 +48,20 @@ class ClusterClient {
   ClusterClient(const ClusterClient&) = delete;
   ClusterClient& operator=(const ClusterClient&) = delete;
 
+  // What happens while an answer is waited for. Empty ones: nothing.
+  struct Waiting {
+    Call::OnProgress on_progress;  // how far the request is
+    // Asked now and then: once it says so the request is cancelled, and the answer is Cancelled.
+    std::function<bool()> interrupted;
+  };
   // Blocks. Follows redirects to other nodes; an answer that carries an error is that error.
   absl::StatusOr<Message<schema::Response>> ask(const Address& to,
                                                 const Message<schema::Request>& request,
-                                                Duration deadline);
+                                                Duration deadline, const Waiting& waiting = {});
   // The same without blocking and without following redirects; `then` runs in the loop.
   void send(const Address& to, const Message<schema::Request>& request, Duration deadline,
-            std::function<void(absl::StatusOr<Message<schema::Response>>)> then);
+            std::function<void(absl::StatusOr<Message<schema::Response>>)> then,
+            std::shared_ptr<Call> call = nullptr);
   // `each` runs in the loop. Returns when nothing published from now on is missed.
   absl::Status subscribe(const Pattern& pattern, std::function<void(const Event&)> each);
   // Told of events that are missing: a subscriber's own gaps.
@@ -67,6 +74,7 @@ class ClusterClient {
  private:
   struct State;
   explicit ClusterClient(std::unique_ptr<State> state);
+  void settle(const std::string& node);
   std::unique_ptr<State> state_;
 };
 

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
 namespace supercloud {
@@ -20,6 +21,18 @@ std::size_t terminal_width() {
 }
 
 }  // namespace
+
+// What another process says must not move the cursor.
+std::string progress_line(const Progress& progress, std::size_t width) {
+  const std::string far = progress.total == 0
+                              ? std::string()
+                              : absl::StrCat(progress.done, " of ", progress.total, ": ");
+  std::string line = far + progress.what;
+  std::erase_if(line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  if (line.size() <= width) return line;
+  while (width > 0 && (static_cast<unsigned char>(line[width]) & 0xc0U) == 0x80U) --width;
+  return line.substr(0, width);
+}
 
 bool LiveLines::on_terminal() { return isatty(STDERR_FILENO) == 1; }
 

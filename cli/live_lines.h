@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "core/call.h"
 #include "core/time.h"
 
 namespace supercloud {
@@ -22,6 +23,8 @@ class LiveLines {
   void status(Instant now, Status status);
   void end();
 
+  static bool on_terminal();
+
  private:
   void clear();
   void draw();
@@ -31,8 +34,9 @@ class LiveLines {
   const bool live_ = on_terminal();
   Status shown_;
   Instant next_line_{};
-
-  static bool on_terminal();
 };
+
+// "2 of 3: measuring the way of memory to c": `width` columns at most.
+std::string progress_line(const Progress& progress, std::size_t width);
 
 }  // namespace supercloud

@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/migration/commands.h"
+#include "cli/interrupt.h"
+#include "cli/live_lines.h"
 #include "cli/suggest.h"
 #include "core/topic.h"
 #include "core/vm_spec.h"
@@ -85,17 +87,34 @@ std::vector<std::string> VmClient::nodes() const {
 }
 
 absl::StatusOr<Message<schema::Response>> VmClient::ask_node(
-    const std::string& node, const Message<schema::Request>& request, Duration deadline) {
-  return client_->ask({node, "executor"}, request, deadline);
+    const std::string& node, const Message<schema::Request>& request, Duration deadline,
+    const Waiting& waiting) {
+  return client_->ask({node, "executor"}, request, deadline, waiting);
+}
+
+absl::StatusOr<Message<schema::Response>> VmClient::ask_patiently(
+    const Message<schema::Request>& request, Duration deadline) {
+  const Interrupt interrupt;
+  LiveLines lines(now(), /*quiet=*/!LiveLines::on_terminal());
+  const Waiting waiting{.on_progress =
+                            [&](const Progress& progress) {
+                              lines.status(now(), [progress](std::size_t width) {
+                                return progress_line(progress, width);
+                              });
+                            },
+                        .interrupted = [&] { return interrupt.requested(); }};
+  auto answer = ask(request, deadline, waiting);
+  lines.end();
+  return answer;
 }
 
 absl::StatusOr<Message<schema::Response>> VmClient::ask(const Message<schema::Request>& request,
-                                                        Duration deadline) {
+                                                        Duration deadline, const Waiting& waiting) {
   const Instant end = now() + deadline;
   absl::StatusOr<Message<schema::Response>> answer =
       absl::UnavailableError(absl::StrCat("no node of ", target_.name, " runs"));
   for (const std::string& node : nodes()) {
-    answer = ask_node(node, request, std::max(end - now(), absl::Milliseconds(100)));
+    answer = ask_node(node, request, std::max(end - now(), absl::Milliseconds(100)), waiting);
     if (absl::IsUnavailable(answer.status()) || absl::IsUnimplemented(answer.status())) {
       if (now() >= end) return answer;
       continue;
@@ -180,6 +199,7 @@ int tell_vm_error(const absl::Status& status, const std::string& vm, VmClient* c
     }
     return exit_no_match;
   }
+  if (absl::IsCancelled(status)) return exit_interrupted;
   return absl::IsUnavailable(status) ? exit_unreachable : exit_failed;
 }
 

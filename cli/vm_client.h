@@ -39,11 +39,17 @@ class VmClient {
   static absl::StatusOr<std::unique_ptr<VmClient>> connect(const Program& program);
 
   // Asks the executor of one node after the other until one is there to answer; redirects are followed.
+  using Waiting = ClusterClient::Waiting;
   absl::StatusOr<Message<schema::Response>> ask(const Message<schema::Request>& request,
-                                                Duration deadline = usual_deadline);
+                                                Duration deadline = usual_deadline,
+                                                const Waiting& waiting = {});
   absl::StatusOr<Message<schema::Response>> ask_node(const std::string& node,
                                                      const Message<schema::Request>& request,
-                                                     Duration deadline = usual_deadline);
+                                                     Duration deadline = usual_deadline,
+                                                     const Waiting& waiting = {});
+  // The same where the answer takes its time: on a terminal a line says how far it is, and Ctrl-C cancels it, where the request can be.
+  absl::StatusOr<Message<schema::Response>> ask_patiently(const Message<schema::Request>& request,
+                                                          Duration deadline = usual_deadline);
 
   // All VMs by tenant and name, each as its holder describes it where that one answers.
   absl::StatusOr<std::vector<VmFacts>> list();

@@ -251,16 +251,17 @@ int migrate_vm(const MigrateOptions& options, const Program& program) {
           !listening.ok())
         return tell_vm_error(listening, options.vm, &vms);
 
-  const auto answer =
-      vms.ask(Message<schema::Request>::build([&](schema::Request::Builder builder) {
-        auto request = builder.initMigrateVm();
-        vm->write(request.initVm());
-        request.setTarget(options.target);
-        request.setReason(options.reason);
-        request.setDryRun(options.dry_run);
-        request.setDeadlineNs(absl::ToInt64Nanoseconds(*deadline));
-        request.setBlackoutMaxNs(absl::ToInt64Nanoseconds(*blackout_max));
-      }));
+  const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
+    auto migrate = builder.initMigrateVm();
+    vm->write(migrate.initVm());
+    migrate.setTarget(options.target);
+    migrate.setReason(options.reason);
+    migrate.setDryRun(options.dry_run);
+    migrate.setDeadlineNs(absl::ToInt64Nanoseconds(*deadline));
+    migrate.setBlackoutMaxNs(absl::ToInt64Nanoseconds(*blackout_max));
+  });
+  // What is only proposed is answered at once.
+  const auto answer = options.dry_run ? vms.ask_patiently(request) : vms.ask(request);
   if (!answer.ok()) return tell_vm_error(answer.status(), vm->to_string(), &vms);
   if (options.dry_run)
     return tell_dry_run(vms, *vm, options.target, places, answer->reader(), program.json);

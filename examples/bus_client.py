@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """bus_client.py SEED subscribe [PREFIX]       prints the events of a cluster, a line of JSON each, and what is missing
 bus_client.py SEED publish TOPIC PAYLOAD      has an event of one's own published, and prints it as it was
+bus_client.py SEED request NODE ACTOR         sends a Request (core/schema/request.capnp, its bytes on stdin), and writes the bytes of the
+                                              Response to stdout; to stderr how far it is. Ctrl-C lets go of it
 
 Speaks to the bus itself, as docs/wire-format.md tells: with pyzmq and nothing else. SEED is the request endpoint of a node,
 "ipc:///path", or with keys "node-a@tcp://address:port". PREFIX is at most three tokens: "vm.", "vm.started.main.".
@@ -26,6 +28,7 @@ JSON, MARKER = b"\xffj", b"\xffm"
 HEARTBEATS = "node.heartbeat."
 HELLO_EVERY, MARKER_AGAIN, SILENCE_MAX = 1.0, 0.2, 3.0  # seconds
 ANSWER_WITHIN, REPAIR_WITHIN = 2.0, 10.0
+PROGRESS_EVERY, CANCEL_WITHIN = 0.1, 1.0
 DEADLINE_EXCEEDED, UNAVAILABLE = 4, 14  # absl::StatusCode
 
 
@@ -281,21 +284,52 @@ class Bus:
 
     # ---- requests
 
-    def request(self, node, actor, content):
-        """Code, message and content of the answer."""
+    def request(self, node, actor, content, within=ANSWER_WITHIN, on_progress=None):
+        """Code, message and content of the answer. What is not waited for any more is cancelled; `on_progress` hears (done, total, what)."""
         member = next((each for each in self.members.values() if each.name == node), None)
+        asked = self.ask(member, actor, content)
+        if asked is None:
+            return UNAVAILABLE, f"{node} cannot be reached", b""
+        try:
+            answer = self.answer(member, asked, within, on_progress)
+        except KeyboardInterrupt:
+            self.cancel(member, asked)
+            raise
+        if answer is not None:
+            return answer
+        if on_progress:
+            self.cancel(member, asked)
+        return DEADLINE_EXCEEDED, f"{node}/{actor} did not answer", b""
+
+    def ask(self, member, actor, content):
+        """The id of the request; None: it did not leave."""
         self.requests += 1
         frame = b"q" + number(self.requests) + string(actor) + string(content)
-        if member is None or not self.send(member, frame):
-            return UNAVAILABLE, f"{node} cannot be reached", b""
-        end = time.monotonic() + ANSWER_WITHIN
-        while (left := end - time.monotonic()) > 0:
-            if member.requests.poll(left * 1000) == 0:
-                break
+        return self.requests if member is not None and self.send(member, frame) else None
+
+    def answer(self, member, asked, within, on_progress=None):
+        """None: there was none. How far it is is asked beside, one question at a time."""
+        end, question, heard = time.monotonic() + within, None, 0
+        ask_at = time.monotonic() + PROGRESS_EVERY if on_progress else end
+        while (now := time.monotonic()) < end:
+            if question is None and now >= ask_at:
+                question, ask_at = self.ask(member, "bus.progress", number(asked) + number(heard)), end
+            if member.requests.poll((min(end, ask_at) - now) * 1000) == 0:
+                continue
             answer = self.controlled(member, member.requests.recv())
-            if answer is not None and answer[0] == self.requests:
+            if answer is not None and answer[0] == asked:
                 return answer[1:]
-        return DEADLINE_EXCEEDED, f"{node}/{actor} did not answer", b""
+            if answer is not None and answer[0] == question and answer[1] == 0:  # else there will be none
+                question, ask_at, told = None, time.monotonic() + PROGRESS_EVERY, Reader(answer[3])
+                heard = told.number()
+                on_progress(told.number(), told.number(), told.string().decode())
+        return None
+
+    def cancel(self, member, asked):
+        """Whoever answers it is told that nobody waits: that is so when this returns, or nobody answers."""
+        told = self.ask(member, "bus.cancel", number(asked))
+        if told is not None:
+            self.answer(member, told, CANCEL_WITHIN)
 
     def controlled(self, member, received):
         frame = Reader(received[1:])
@@ -306,6 +340,9 @@ class Bus:
         elif received[:1] == b"a":
             return frame.number(), frame.number(), frame.string().decode(), frame.string()
         return None
+
+    def find(self, node):
+        self.run_until(lambda: any(each.name == node for each in self.members.values()), 5.0)
 
     def publish(self, topic, payload):
         """The event as a node published it."""
@@ -358,12 +395,25 @@ def main():
     publish = commands.add_parser("publish")
     publish.add_argument("topic")
     publish.add_argument("payload", type=json.loads)
+    request = commands.add_parser("request")
+    request.add_argument("node")
+    request.add_argument("actor")
+    request.add_argument("--within", type=float, default=60.0, help="seconds")
     given = parser.parse_args()
     given.name = given.name or ("client" if given.command == "publish" else f"client-{os.getpid()}")
     bus = Bus([given.seed], given.name, Keys(given.key, given.trust) if given.key else None)
     try:
         if given.command == "publish":
             print(json.dumps(bus.publish(given.topic, given.payload)))
+            return
+        if given.command == "request":
+            bus.find(given.node)
+            code, message, content = bus.request(
+                given.node, given.actor, sys.stdin.buffer.read(), given.within,
+                lambda done, total, what: print(f"{done} of {total}: {what}", file=sys.stderr, flush=True))
+            if code != 0:
+                raise RuntimeError(f"no answer ({code}): {message}")
+            sys.stdout.buffer.write(content)
             return
         bus.subscribe(
             given.prefix,
