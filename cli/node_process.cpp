@@ -259,7 +259,7 @@ absl::Status NodeProcess::Parts::open() {
       ArchivedOptions{.types = *std::move(archived_by_type),
                       .may_hear = [this](std::string_view name, std::string_view topic) {
                         return trust == nullptr || name == config.name ||
-                               !trust->rights.allowed(name, absl::StrCat(topic, ".")).empty();
+                               !trust->rights.allowed(name, std::string(topic) + ".").empty();
                       }});
   node = std::make_unique<Node>(NodeSeams{.scheduler = loop,
                                           .bus = *bus,

@@ -44,7 +44,7 @@ struct Queueing {
   enum class Full : std::uint8_t {
     // The actor fails, and begins anew with what logs have.
     fail,
-    // Publishers that wait for a durable event's fate (Context::publish, `logged`) wait for this actor's taken(), too; those that have heard so (after `ready`).
+    // Publishers that wait for a durable event's fate (Context::publish, `logged`) wait for this actor's taken(), too, soon after `ready`.
     hold,
     // The oldest that waits goes, and is told as a gap: on_gap, and bus.gap.
     drop_oldest,

@@ -19,7 +19,7 @@ class Custody {
   virtual bool holds(schema::Payload::Which type, std::string_view topic) const = 0;
   // For one event more. ResourceExhausted: too many wait already.
   virtual absl::Status room() const = 0;
-  // The event is in this node's log. `kept` runs once, perhaps inside this call. OK: it has the copies that it has to have, and who holds has taken it.
+  // The event is in this node's log. `kept` runs once, perhaps inside this call. OK: it has the copies that it needs, and who holds has taken it.
   // Unavailable: the node left before that was known; the event is in its log all the same, and may have copies.
   virtual void keep(Event event, Kept kept) = 0;
   // The node leaves: what waits, and what comes yet, is answered Unavailable.
