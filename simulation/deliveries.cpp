@@ -174,6 +174,7 @@ void WatchedBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
 
 void WatchedBus::publish(const Event& event) {
   deliveries_.published(*this, event);
+  if (tell_of_) tell_of_(event);
   if (event.type() == schema::Payload::BUS_GAP) announced(event.payload().getBusGap());
   if (event.type() == schema::Payload::BUS_SLOW_SUBSCRIBER) {
     // Actors tell of mailboxes and disks that are full.

@@ -112,7 +112,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   WatchedBus(const WatchedBus&) = delete;
   WatchedBus& operator=(const WatchedBus&) = delete;
 
-  // `heard` sees what the process is given, before it.
+  // `heard` sees what the process is given, before it, and what it says.
   void tell_of(std::function<void(const Event& event)> heard) { tell_of_ = std::move(heard); }
 
   void start(BusReceiver& receiver, std::vector<OriginTail> past) override;

@@ -55,18 +55,14 @@ bool ListenerBook::settled(const Owed& owed) const {
 void ListenerBook::judge(Instant before, const std::function<void(std::string what)>& say) const {
   for (const std::string& wrong : wrong_) say(wrong);
   if (!alive_) return;
-  std::map<std::pair<Stream, std::string>, const Owed*> last;
+  // Of one topic, whoever says it.
+  std::map<std::string, const Owed*> last;
+  for (const Owed& owed : owed_) last[owed.topic] = &owed;
   for (const Owed& owed : owed_) {
-    if (full_ == Queueing::Full::conflate) {
-      last[{owed.stream, owed.topic}] = &owed;
-    } else {
-      last[{owed.stream, absl::StrCat(owed.sequence)}] = &owed;
-    }
-  }
-  for (const auto& [key, owed] : last) {
-    if (owed->at >= before || settled(*owed)) continue;
-    say(absl::StrCat(owed->stream.first, ":", owed->stream.second, ":", owed->sequence, " (",
-                     owed->topic, ") came to its node, and was neither given nor told as missing"));
+    if (full_ == Queueing::Full::conflate && last[owed.topic] != &owed) continue;
+    if (owed.at >= before || settled(owed)) continue;
+    say(absl::StrCat(owed.stream.first, ":", owed.stream.second, ":", owed.sequence, " (",
+                     owed.topic, ") came to its node, and was neither given nor told as missing"));
   }
 }
 

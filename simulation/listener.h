@@ -30,7 +30,7 @@ class ListenerBook {
   // Another actor object: what the one before had not got is not its.
   void began();
   void ended() { alive_ = false; }
-  // By its node, from others.
+  // By its node, from others or itself.
   void heard(const Event& event);
   void given(const Event& event);
   void missed(const BusGap& gap);
