@@ -316,6 +316,37 @@ TEST_F(SecurityTest, a_revoked_keys_connections_close_and_the_others_lose_nothin
   EXPECT_EQ(c->met["a"], 1);
 }
 
+TEST_F(SecurityTest, who_is_slow_is_named_by_its_key_whatever_its_marker_says) {
+  const Trust trust = test_trust({"a", "b", "c"});
+  ZmqBusOptions options = member("a", trust);
+  options.high_water_mark = 64;
+  options.silence_max = absl::Seconds(60);
+  std::map<std::string, std::uint64_t> told;
+  options.on_slow_subscriber = [&](const std::string& name, std::uint64_t backlog) {
+    told[name] += backlog;
+  };
+  const auto a = start(std::move(options));
+  const auto b = start(member("b", trust), a.get());
+  meet(*a, *b);
+  subscribe(*b, "vm.");
+  EventLoop stopped;
+  ZmqSocket liar(std::make_shared<ZmqContext>(), ZMQ_SUB,
+                 {.high_water_mark = 64,
+                  .curve = CurveEnd{test_key("c"), test_key("a")->public_key().curve()}},
+                 stopped, [](ZmqSocket::Frames) {});
+  ASSERT_TRUE(liar.connect(bus(*a).publish_endpoint()).ok());
+  liar.subscribe("vm.");
+  liar.subscribe(std::string(marker_lead) + "b/1/1/");
+  std::size_t published = 0;
+  while (told.empty() && published < 400'000) {
+    for (int i = 0; i < 4; ++i) a->publish("executor", "web1");
+    published += 4;
+    ASSERT_TRUE(run_until([&] { return b->events.size() == published; }));
+  }
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told.begin()->first, "c");
+}
+
 TEST_F(SecurityTest, a_right_that_is_withdrawn_ends_the_subscription) {
   auto a = start(member("a", all_));
   Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());

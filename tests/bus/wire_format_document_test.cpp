@@ -491,6 +491,7 @@ TEST(WireFormatDocument, the_limits_are_ours) {
       {"progress_ms", ms(CallWatcher::interval)},
       {"subscriptions_max", ZmqPublisher::subscriptions_max},
       {"publishers_max", Node::publishers_max},
+      {"slow_named_max", SlowSubscribers::subscribers_max},
       {"high_water_mark", bus.high_water_mark},
       {"hello_ms", ms(bus.hello_interval)},
       {"silence_ms", ms(bus.silence_max)},
