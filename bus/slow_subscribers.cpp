@@ -19,8 +19,7 @@ std::string_view claim_of(std::string_view marker) {
 // Those of one name stand together.
 std::string key_of(std::string_view marker, std::string_view user) {
   const std::string_view claim = claim_of(marker);
-  return user.empty() ? std::string(claim)
-                      : absl::StrCat(absl_view(user), "/", absl_view(claim));
+  return user.empty() ? std::string(claim) : absl::StrCat(absl_view(user), "/", absl_view(claim));
 }
 
 }  // namespace

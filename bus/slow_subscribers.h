@@ -50,8 +50,8 @@ class SlowSubscribers {
  private:
   struct Subscriber {
     std::string name;
-    std::string marker;   // the newest that was answered
-    std::string earlier;  // the one before, if it has not been let go; empty: none
+    std::string marker;        // the newest that was answered
+    std::string earlier;       // the one before, if it has not been let go; empty: none
     std::uint64_t denied = 0;  // events, not yet told
   };
   bool may_look();

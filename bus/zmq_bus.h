@@ -116,7 +116,8 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
     Form form = Form::alone;            // until the process there says that it can
     bool proves = false;  // the checkpoints of what it relays are subscribed there, too
     std::string marker;   // the topic of the one under way; empty: none
-    std::string standing;  // of the last that came: the publisher names this process by it while its queue is full
+    std::string
+        standing;  // of the last that came: the publisher names this process by it while its queue is full
     std::map<std::string, std::uint64_t> requested;  // prefix and version that it will confirm
     bool doubtful = false;     // something may be lost; the marker will say where its origins stand
     bool doubt_again = false;  // or will be behind that

@@ -177,7 +177,8 @@ void ZmqPublisher::take_marker(std::string_view topic) {
   if (interest_ == nullptr || !asks_relay(topic) || interest_->in_effect_up_to(interest_->asked()))
     return answer_marker(topic, sender(), together);
   if (asked_.size() >= subscriptions_max) asked_.clear();  // they are asked again
-  asked_.insert_or_assign(std::string(topic), AskedMarker{std::string(sender()), together, interest_->asked()});
+  asked_.insert_or_assign(std::string(topic),
+                          AskedMarker{std::string(sender()), together, interest_->asked()});
 }
 
 void ZmqPublisher::answer_markers() {

@@ -103,7 +103,7 @@ int run_gateway(const GatewayArguments& arguments, const Program& program) {
     complain(trust.status(), exit_failed);  // what was trusted before goes on
   });
   GatewayHubOptions hub_options;
-  hub_options.waiting_bytes_max = options.stream_bytes_max;
+  hub_options.waiting_bytes_max = options->stream_bytes_max;
   for (const NodeEntry& node : target->nodes) hub_options.nodes.push_back(node.name);
   GatewayHub hub(loop, **bus, pool, metrics, hub_options);
   std::optional<absl::Status> joined;

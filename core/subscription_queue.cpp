@@ -71,11 +71,10 @@ BusGap SubscriptionQueue::gap_of(const Event& event) const {
           .prefix = prefix_,
           .after = event.sequence() - 1,
           .up_to = event.sequence(),
-          .why = absl::StrCat(
-              "its queue of ",
-              events_.size() >= events_max_ ? absl::StrCat(events_max_)
-                                            : absl::StrCat(bytes_max_, " bytes"),
-              " was full, and it lets the oldest go")};
+          .why = absl::StrCat("its queue of ",
+                              events_.size() >= events_max_ ? absl::StrCat(events_max_)
+                                                            : absl::StrCat(bytes_max_, " bytes"),
+                              " was full, and it lets the oldest go")};
 }
 
 void SubscriptionQueue::join(BusGap& gap, const BusGap& more) {

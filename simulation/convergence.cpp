@@ -26,7 +26,8 @@ constexpr const char* charges_right = "each hour, and what each move sends, is c
 constexpr const char* drained_stays_empty =
     "a node that says it is empty takes no guest until it is undrained";
 constexpr const char* listeners_have =
-    "a listener with a queue of its own is given what its node was, or is told what its queue let go";
+    "a listener with a queue of its own is given what its node was, or is told what its queue let "
+    "go";
 constexpr const char* no_silent_loss = "5: no event is lost in silence";
 
 // Time enough for what is lost at the end of a stream to be noticed by a heartbeat, waited for, and announced.

@@ -147,7 +147,7 @@ class WatchedBus final : public Bus, private BusReceiver {
   Deliveries::Debts owed_;
   std::vector<std::string> wrong_;                     // gaps, and what was given
   std::map<Deliveries::Stream, std::uint64_t> heard_;  // the newest that was given
-  std::map<std::string, std::uint64_t> denied_told_;  // events, by whose queue was full
+  std::map<std::string, std::uint64_t> denied_told_;   // events, by whose queue was full
   Instant dropped_at_;  // the last event that did not fit, world time
 };
 

@@ -46,12 +46,10 @@ class GatewayHub::Reader final : public ReadingSink {
   // Its outlet has room again.
   void go_on() {
     if (queue_)
-      queue_->drain({.event = [this](const auto& stands, const auto& event) {
-                       return give(stands, event);
-                     },
-                     .missed = [this](const auto& stands, const auto& missed) {
-                       return give(stands, missed);
-                     }});
+      queue_->drain(
+          {.event = [this](const auto& stands, const auto& event) { return give(stands, event); },
+           .missed = [this](const auto& stands,
+                            const auto& missed) { return give(stands, missed); }});
     reading.step();
   }
   void end(const Cursor& stands, std::optional<SlowReader> slow) override {
@@ -98,10 +96,10 @@ void GatewayHub::start(Reply<Done> joined) {
 
 void GatewayHub::open(ReadingId id, Reading::Begin begin, std::shared_ptr<Outlet> outlet,
                       Queueing::Full queue) {
-  const auto at =
-      readings_
-          .emplace(id, std::make_unique<Reader>(*this, id, std::move(begin), std::move(outlet), queue))
-          .first;
+  const auto at = readings_
+                      .emplace(id, std::make_unique<Reader>(*this, id, std::move(begin),
+                                                            std::move(outlet), queue))
+                      .first;
   at->second->reading.step();
   reap(id);
 }

@@ -39,7 +39,7 @@ class ReaderQueue {
 
   const bool conflates_;
   SubscriptionQueue queue_;
-  std::deque<MissedEvents> missed_;              // told before what waits
+  std::deque<MissedEvents> missed_;               // told before what waits
   std::optional<SubscriptionQueue::Taken> next_;  // for which there was no room yet
   Cursor stands_;                                 // what is not in the queue any more
   Cursor newest_;                                 // with all that is

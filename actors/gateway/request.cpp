@@ -173,10 +173,8 @@ std::variant<EventsRequest, Problem> EventsRequest::make(const RequestTarget& ta
   if (!start)
     return bad("since", absl::StrCat("\"", since, "\" is no time"),
                "give a span (10m, 1h30m), a date (2026-11-22T14:00:00Z; a + as %2B), or start");
-  return EventsRequest{.cursor = Cursor(*std::move(parsed), *start),
-                       .past = true,
-                       .limit = limit,
-                       .queue = queue};
+  return EventsRequest{
+      .cursor = Cursor(*std::move(parsed), *start), .past = true, .limit = limit, .queue = queue};
 }
 
 std::string target_after(std::string_view path, const Cursor& cursor, std::uint32_t limit) {

@@ -58,7 +58,7 @@ class SimulatedClouds {
       p->fatal.push_back(std::move(why));
     };
     options.on_slow_subscriber = [p = process.get()](const std::string& slow,
-                                                      std::uint64_t backlog) {
+                                                     std::uint64_t backlog) {
       p->slow[slow] += backlog;
     };
     process->bus = std::make_unique<SimulatedBus>(name, *networks.at(cloud), scheduler,

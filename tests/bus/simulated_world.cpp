@@ -43,7 +43,7 @@ class SimulatedWorld final : public BusWorld {
       p->fatal.push_back(std::move(why));
     };
     options.on_slow_subscriber = [p = process.get()](const std::string& slow,
-                                                      std::uint64_t backlog) {
+                                                     std::uint64_t backlog) {
       p->slow[slow] += backlog;
     };
     process->bus =

@@ -1,6 +1,5 @@
 // Subscribers that are slower than their publishers: over the live bus what a full queue does, over the simulated one all that follows.
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -119,9 +118,8 @@ class StoppedSubscriber : public testing::TestWithParam<bool> {
   void publish_some() {
     for (int i = 0; i < some; ++i) of("a").publish("executor", "web1");
     published_ += some;
-    ASSERT_TRUE(eventually([&] {
-      return of("c").events.size() + of("d").events.size() >= 2 * published_;
-    }));
+    ASSERT_TRUE(eventually(
+        [&] { return of("c").events.size() + of("d").events.size() >= 2 * published_; }));
   }
   void subscribe(const std::string& name, const std::string& prefix) {
     bool ready = false;
@@ -191,7 +189,7 @@ class SlowSubscriber : public testing::Test {
     SimulatedBusOptions options;
     options.high_water_mark = room;
     options.on_slow_subscriber = [p = process.get()](const std::string& slow,
-                                                      std::uint64_t backlog) {
+                                                     std::uint64_t backlog) {
       p->slow[slow] += backlog;
     };
     process->bus =

@@ -197,12 +197,13 @@ TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bound
   constexpr std::size_t messages = 8;
   const std::string path = path_ + ".short";
   std::map<std::string, std::uint64_t> told;
-  auto made =
-      ZmqPublisher::bind(context_, loop_, self_, no_keys_,
-                         {.endpoint = "ipc://" + path,
-                          .high_water_mark = messages,
-                          .on_slow_subscriber = [&](const std::string& name, std::uint64_t backlog) { told[name] += backlog; }},
-                         [](const std::string&, const std::string&) {});
+  auto made = ZmqPublisher::bind(
+      context_, loop_, self_, no_keys_,
+      {.endpoint = "ipc://" + path,
+       .high_water_mark = messages,
+       .on_slow_subscriber = [&](const std::string& name,
+                                 std::uint64_t backlog) { told[name] += backlog; }},
+      [](const std::string&, const std::string&) {});
   ASSERT_TRUE(made.ok()) << made.status();
   ZmqPublisher& publisher = **made;
   publisher.start({});
@@ -228,7 +229,8 @@ TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bound
   EXPECT_LE(most * together_bytes_max, 100U << 20) << "where nobody says otherwise";
 }
 
-TEST_F(ZmqPublisherTest, who_subscribes_everything_and_is_slow_remains_without_a_name_and_others_do_not) {
+TEST_F(ZmqPublisherTest,
+       who_subscribes_everything_and_is_slow_remains_without_a_name_and_others_do_not) {
   constexpr std::size_t messages = 64, at_once = 4;
   const std::string path = path_ + ".short";
   std::map<std::string, std::uint64_t> told;
@@ -252,16 +254,16 @@ TEST_F(ZmqPublisherTest, who_subscribes_everything_and_is_slow_remains_without_a
   };
   const std::string first = join(takes, "vm.", "takes"), second = join(all, "", "all"),
                     third = join(some, "vm.", "some");
-  ASSERT_TRUE(eventually(
-      [&] { return takes.has(first) && all.heard(second) && some.heard(third); }));
+  ASSERT_TRUE(
+      eventually([&] { return takes.has(first) && all.heard(second) && some.heard(third); }));
   for (int i = 0; i < 100'000 && (told.count("some") == 0 || told.count("") == 0); ++i) {
     for (std::size_t each = 0; each < at_once; ++each)
       publisher.publish(streams_.event(pool_, "executor", "web1"));
     const std::size_t all_of_them = (static_cast<std::size_t>(i) + 1) * at_once;
     ASSERT_TRUE(eventually([&] {
       const auto& had = takes.heard();
-      return all_of_them == static_cast<std::size_t>(std::count_if(
-                                had.begin(), had.end(), [](const auto& message) {
+      return all_of_them == static_cast<std::size_t>(
+                                std::count_if(had.begin(), had.end(), [](const auto& message) {
                                   return message.first.starts_with("vm.");
                                 }));
     })) << i;

@@ -222,7 +222,7 @@ class ZmqWorld final : public BusWorld {
     options.silence_max = absl::Seconds(1);
     options.high_water_mark = high_water_mark;
     options.on_slow_subscriber = [p = process.get()](const std::string& slow,
-                                                      std::uint64_t backlog) {
+                                                     std::uint64_t backlog) {
       p->slow[slow] += backlog;
     };
     options.on_fatal = [p = process.get()](absl::Status why) {

@@ -131,10 +131,10 @@ TEST_F(SubscriptionQueueTest, TellsAGapBeforeWhatItsOriginSaidLaterUnderOtherSub
   Context& speaker = publisher("speaker");
   Context& other = publisher("other");
   listener("a", {{"migration.>", {.full = Full::drop_oldest, .events_max = 1}}, {"vm.>", {}}});
-  say(speaker, 2);                    // 1, 2
-  speaker.publish(paused(speaker));   // 3
+  say(speaker, 2);                   // 1, 2
+  speaker.publish(paused(speaker));  // 3
   say(other, 1);
-  say(speaker, 1);                    // 4
+  say(speaker, 1);  // 4
   run();
   ASSERT_EQ(given.size(), 4U);
   EXPECT_EQ(story(), (Story{"gap 1-2", "3", "gap 1-1", "4"}));
@@ -143,8 +143,8 @@ TEST_F(SubscriptionQueueTest, TellsAGapBeforeWhatItsOriginSaidLaterUnderOtherSub
 
 TEST_F(SubscriptionQueueTest, KeepsItsPlaceAmongRequestsAndOrdinarySubscriptions) {
   Context& speaker = publisher("speaker");
-  Context& a = listener(
-      "a", {{"migration.>", {.full = Full::drop_oldest, .events_max = 2}}, {"vm.>", {}}});
+  Context& a =
+      listener("a", {{"migration.>", {.full = Full::drop_oldest, .events_max = 2}}, {"vm.>", {}}});
   say(speaker, 1);
   speaker.publish(paused(speaker));
   a.after(absl::ZeroDuration(), [] {});
@@ -153,9 +153,8 @@ TEST_F(SubscriptionQueueTest, KeepsItsPlaceAmongRequestsAndOrdinarySubscriptions
       Message<schema::Request>::build([](schema::Request::Builder request) { request.setPing(); });
   bool answered = false;
   bus->request({"alpha", "a"}, std::string(ask.bytes()),
-               Reply<std::string>(far_future, [&](absl::StatusOr<std::string> bytes) {
-                 answered = bytes.ok();
-               }));
+               Reply<std::string>(
+                   far_future, [&](absl::StatusOr<std::string> bytes) { answered = bytes.ok(); }));
   run();
   EXPECT_TRUE(answered);
   EXPECT_EQ(story(), (Story{"1", "2", "3", "request"}));
@@ -339,9 +338,8 @@ class Judge {
   }
   bool all_given_or_told() {
     return std::ranges::all_of(published_, [this](const auto& stream) {
-      return std::ranges::all_of(stream.second, [&](std::uint64_t sequence) {
-        return known(stream.first, sequence);
-      });
+      return std::ranges::all_of(
+          stream.second, [&](std::uint64_t sequence) { return known(stream.first, sequence); });
     });
   }
   bool last_of_each_topic_given_or_told() {
@@ -385,9 +383,8 @@ class SubscriptionQueueSeeds : public SubscriptionQueueTest {
         Context& speaker = *speakers[number];
         // No two say anything of one VM: then its last is that of its origin.
         const std::string vm = absl::StrCat("vm", number, "-", random.between(0, 4));
-        judge.published(random.chance(100'000)
-                            ? speaker.publish(paused(speaker))
-                            : speaker.publish(progress_of(speaker, vm, 1)));
+        judge.published(random.chance(100'000) ? speaker.publish(paused(speaker))
+                                               : speaker.publish(progress_of(speaker, vm, 1)));
       }
       if (random.chance(700'000)) run();
     }

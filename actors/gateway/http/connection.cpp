@@ -271,9 +271,8 @@ void HttpConnection::stream(EventsRequest events) {
   shared_.scheduler.post(
       [hub = &shared_.hub, id = reading_,
        begin = Reading::Begin{std::move(events.cursor), events.past, std::nullopt},
-       queue = events.queue, outlet = outlet_]() mutable {
-        hub->open(id, std::move(begin), std::move(outlet), queue);
-      });
+       queue = events.queue,
+       outlet = outlet_]() mutable { hub->open(id, std::move(begin), std::move(outlet), queue); });
 }
 
 // A reader that goes is known by the end of what it says.

@@ -31,9 +31,9 @@ class GatewayQueueTest : public testing::Test {
     return reader;
   }
   std::shared_ptr<TestReader> from_now(std::size_t capacity, Full queue) {
-    return open({Cursor(Pattern::of("vm.>"), HybridTime::at(scheduler.wall())), false,
-                 std::nullopt},
-                capacity, queue);
+    return open(
+        {Cursor(Pattern::of("vm.>"), HybridTime::at(scheduler.wall())), false, std::nullopt},
+        capacity, queue);
   }
   // It has taken all that was told.
   void drain(TestReader& reader) {
@@ -70,8 +70,8 @@ TEST_F(GatewayQueueTest, DroppingTheOldestAReaderIsToldWhatWentAndGoesOn) {
   EXPECT_THAT(story(*reader), ElementsAre("web1", "web2", "web3"));
   EXPECT_FALSE(reader->ended);
   drain(*reader);
-  EXPECT_THAT(story(*reader), ElementsAre("web1", "web2", "web3", "gap 3-6", "web7", "web8",
-                                          "web9", "web10"));
+  EXPECT_THAT(story(*reader),
+              ElementsAre("web1", "web2", "web3", "gap 3-6", "web7", "web8", "web9", "web10"));
   EXPECT_THAT(reader->told[3].json.dump(), HasSubstr("its queue of 4 was full"));
   world.alpha.start("web11");
   run();
@@ -131,10 +131,10 @@ TEST_F(GatewayQueueTest, LargeEventsCountByTheirBytes) {
   options.waiting_bytes_max = 1;
   GatewayWorld small(scheduler, options);
   auto reader = std::make_shared<TestReader>(1);
-  small.hub.open(small.hub.next_id(),
-                 {Cursor(Pattern::of("vm.>"), HybridTime::at(scheduler.wall())), false,
-                  std::nullopt},
-                 reader, Full::drop_oldest);
+  small.hub.open(
+      small.hub.next_id(),
+      {Cursor(Pattern::of("vm.>"), HybridTime::at(scheduler.wall())), false, std::nullopt}, reader,
+      Full::drop_oldest);
   for (int i = 1; i <= 4; ++i) small.alpha.start("web" + std::to_string(i));
   scheduler.run_for(absl::Milliseconds(10));
   small.deliver();
@@ -165,8 +165,8 @@ TEST_P(GatewayQueueRandom, TheNewestOfEachTopicComesOrIsToldOverAllConnections) 
   std::shared_ptr<TestReader> reader;
   GatewayHub::ReadingId id = 0;
   std::uint64_t published = 0;
-  std::set<std::uint64_t> known;                  // given, or told as missing
-  std::map<std::string, std::uint64_t> last;      // by topic
+  std::set<std::uint64_t> known;              // given, or told as missing
+  std::map<std::string, std::uint64_t> last;  // by topic
   const auto take = [&](std::size_t up_to) {
     for (; reader->read < up_to; ++reader->read) {
       const ToldMessage& message = reader->told[reader->read];

@@ -182,10 +182,11 @@ TEST(GatewayRequest, MistakesAreToldWithPlaceAndCure) {
   EXPECT_EQ(pattern.parameter, "pattern");
   EXPECT_THAT(pattern.detail, HasSubstr("token 2 of pattern 'vm.>.x' is '>'"));
   EXPECT_THAT(pattern.cure, HasSubstr("vm.>"));
-  for (const char* target : {"", "events", "/%", "/%4", "/?a=%zz", "/?patern=vm.>",
-                             "/?pattern=", "/?pattern=>&pattern=>", "/?limit=0", "/?limit=1001",
-                             "/?limit=x", "/?limit=-1", "/?since=yesterday", "/?since=-5m",
-                             "/?after=x", "/?queue=hold", "/?queue=", "/?queue=conflate&limit=3", "/?pattern=node.>&after=1;vm.>;5"})
+  for (const char* target :
+       {"", "events", "/%", "/%4", "/?a=%zz", "/?patern=vm.>",
+        "/?pattern=", "/?pattern=>&pattern=>", "/?limit=0", "/?limit=1001", "/?limit=x",
+        "/?limit=-1", "/?since=yesterday", "/?since=-5m", "/?after=x", "/?queue=hold",
+        "/?queue=", "/?queue=conflate&limit=3", "/?pattern=node.>&after=1;vm.>;5"})
     EXPECT_EQ(refused(target).status, 400) << target;
   EXPECT_EQ(refused("/", "nonsense").parameter, "Last-Event-ID");
   std::string many = "/?";
