@@ -1,9 +1,9 @@
 // Whose queue it is that is full, which libzmq does not say.
 //
-// Each subscriber has a marker (bus/zmq_wire.h) that nobody else has, and leaves the one that was answered last subscribed. Of a topic for whose
-// subscribers there is no room libzmq says so (XPUB with NODROP; seen with 4.3.4): so an empty message to each marker finds those that are full, and
-// them alone. Whoever subscribes everything has all markers: when one of those is full, it is let miss one such message, after which libzmq leaves it
-// out, and remains without a name.
+// Each subscriber has a marker (bus/zmq_wire.h) that nobody else has, and leaves the one that was answered last subscribed. Of a topic for
+// whose subscribers there is no room libzmq says so (XPUB with NODROP; seen with 4.3.4): so an empty message to each marker finds those that
+// are full, and them alone. Whoever subscribes everything has all markers: when one of those is full, it is let miss one such message, after
+// which libzmq leaves it out, and remains without a name.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +31,8 @@ class SlowSubscribers {
     // The same to those that have room.
     std::function<void(std::string_view topic)> send_lossy;
   };
-  // `name`: empty for those that have none; `backlog`: the `queue` messages of a queue that is full, and the events since the last call for which there
-  // was no room; without a name the events alone. At most once a second for each.
+  // `name`: empty for those that have none; `backlog`: the `queue` messages of a queue that is full, and the events since the last call for
+  // which there was no room; without a name the events alone. At most once a second for each.
   using Told = std::function<void(const std::string& name, std::uint64_t backlog)>;
   SlowSubscribers(EventLoop& loop, std::uint64_t queue, Socket socket, Told told);
   ~SlowSubscribers();

@@ -62,9 +62,9 @@ struct ZmqBusOptions {
   std::function<void(const std::string& name, const std::string& endpoint)> on_shut_out;
   // The bus cannot go on, and is silent from then on: AlreadyExists, another process bears the name.
   std::function<void(absl::Status)> on_fatal;
-  // A subscriber's queue was full; at most once a second for each. Until it has room again it gets nothing, and sees that as a gap. `name`: the one under
-  // which its key is enrolled, or, without keys, which it says; empty: nobody knows (SlowSubscribers). `backlog`: what waits for it, and the
-  // events since the last call for which there was no room; of one without a name those alone.
+  // A subscriber's queue was full; at most once a second for each. Until it has room again it gets nothing, and sees that as a gap. `name`:
+  // the one under which its key is enrolled, or, without keys, which it says; empty: nobody knows (SlowSubscribers). `backlog`: what waits
+  // for it, and the events since the last call for which there was no room; of one without a name those alone.
   SlowSubscribers::Told on_slow_subscriber;
 };
 

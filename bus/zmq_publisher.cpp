@@ -57,8 +57,7 @@ absl::StatusOr<std::unique_ptr<ZmqPublisher>> ZmqPublisher::bind(
 
 ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credentials& credentials,
                            ZmqPublisherOptions options, Rejected rejected)
-    : loop_(loop),
-      name_(self.name),
+    : name_(self.name),
       nonce_(self.nonce),
       credentials_(credentials),
       options_(std::move(options)),

@@ -100,7 +100,6 @@ class ZmqPublisher {
   void send(std::string_view topic, std::string_view bytes, int events = 1);
   void publish_json(const Event& event, std::string_view wire_topic);
 
-  EventLoop& loop_;
   const std::string name_;
   const std::uint64_t nonce_;
   const Credentials& credentials_;

@@ -72,8 +72,8 @@ class Node final : public BusReceiver {
   static constexpr std::size_t publishers_max = 256;
   void publish_for(std::string_view publisher, Draft draft, Reply<Event> reply);
 
-  // The queue of the bus towards another process, `subscriber`, was full; `backlog`: what waits for it, and the events since the last call for which there was
-  // no room. Empty: nobody knows which of them it is, and those events are all that is counted.
+  // The queue of the bus towards another process, `subscriber`, was full; `backlog`: what waits for it, and the events since the last call for
+  // which there was no room. Empty: nobody knows which of them it is, and those events are all that is counted.
   void on_slow_subscriber(std::string_view subscriber, std::uint64_t backlog);
 
   // BusReceiver

@@ -41,8 +41,8 @@ class Gate : public std::enable_shared_from_this<Gate> {
   Runtime* runtime_;
 };
 
-// One delivery. With a queue: what waits in that under the ticket. With a task: a turn, caused by `event`; with an event alone: receive(); with none
-// of them: a look at a failure.
+// One delivery. With a queue: what waits in that under the ticket. With a task: a turn, caused by `event`; with an event alone: receive();
+// with none of them: a look at a failure.
 struct Mail {
   ActorCell* cell = nullptr;
   std::uint64_t generation = 0;

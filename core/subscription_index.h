@@ -24,7 +24,8 @@ class SubscriptionIndex {
   bool remove(ActorCell& cell, const Pattern& pattern);
   void remove_all(ActorCell& cell);
 
-  // Calls each(ActorCell&, queue) for every subscriber of the event, once, in the order of their first matching subscriptions, with that one's queue.
+  // Calls each(ActorCell&, queue) for every subscriber of the event, once, in the order of their first matching subscriptions, with the
+  // queue of that one.
   // `each` must not change the index.
   template <class Each>
   void match(const Event& event, Each each) {

@@ -1,4 +1,5 @@
-// Actors with small queues of their own that listen to VMs: one lets its oldest go, one keeps the newest of each topic; and the judge of what each was given.
+// Actors with small queues of their own that listen to VMs: one lets its oldest go, one keeps the newest of each topic; and the judge of what
+// each was given.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +37,8 @@ class ListenerBook {
   void missed(const BusGap& gap);
 
   std::uint64_t let_go() const { return let_go_; }
-  // Calls `say` for what came twice or out of order, and for what was heard before `before` and that the one that lives was neither given nor told of: of a
-  // conflating one the last of each topic.
+  // Calls `say` for what came twice or out of order, and for what was heard before `before` and that the one that lives was neither given nor
+  // told of: of a conflating one the last of each topic.
   void judge(Instant before, const std::function<void(std::string what)>& say) const;
 
  private:

@@ -66,8 +66,8 @@ void ReaderQueue::drain(const Offer& offer) {
   }
 }
 
-// Of an origin the newest of one topic may come before the older one of another, where they are conflated: then a reader that goes on has to begin
-// before all that waited.
+// Of an origin the newest of one topic may come before the older one of another, where they are conflated: then a reader that goes on has to
+// begin before all that waited.
 Cursor ReaderQueue::stands_after(const SubscriptionQueue::Taken& next) const {
   if (queue_.empty()) return newest_;
   Cursor stands = stands_;

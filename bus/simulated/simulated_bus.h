@@ -61,8 +61,8 @@ struct SimulatedBusOptions {
   Proofs::KeysOf keys_of;                     // empty: none have keys
   // What of a subscription `node` is granted here, in prefixes of three tokens at most; empty: whoever it is, all. Logs answer for all.
   std::function<std::vector<std::string>(std::string_view node, const std::string& prefix)> grant;
-  // The queue of a subscriber was full, at most once a second for each, which sees that as a gap. `backlog`: the `high_water_mark` events that wait for it, and
-  // those since the last call for which there was no room.
+  // The queue of a subscriber was full, at most once a second for each, which sees that as a gap. `backlog`: the `high_water_mark` events that
+  // wait for it, and those since the last call for which there was no room.
   std::function<void(const std::string& name, std::uint64_t backlog)> on_slow_subscriber;
   // The bus cannot go on: AlreadyExists, another live process bears the name. It is then silent.
   std::function<void(absl::Status)> on_fatal;
