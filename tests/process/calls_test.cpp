@@ -125,19 +125,19 @@ TEST_F(CallsTest, AServiceHearsHowFarItsRequestIsAndLetsGoOfIt) {
     migrate.setTarget("c");
     migrate.setDryRun(true);
   });
-  const std::string file = write("request", std::string(request.bytes()));
+  write("request", std::string(request.bytes()));
+  const std::string program = SUPERCLOUD_SOURCE_ROOT "/examples/bus_client.py";
+  const std::string seed = "ipc://" + (folder_ / "run" / "a.req").string();
   const auto client = [&](const std::string& name) {
     return with("/usr/bin/python3", [&] {
-      return start({SUPERCLOUD_SOURCE_ROOT "/examples/bus_client.py",
-                    "ipc://" + (folder_ / "run" / "a.req").string(), "request", "b", "executor"},
-                   [&] {
-                     const auto open = [&](const std::string& at, int flags) {
-                       return ::open((folder_ / at).c_str(), flags, 0600);
-                     };
-                     ::dup2(open("request", O_RDONLY), 0);
-                     ::dup2(open(name + ".out", O_WRONLY | O_CREAT | O_TRUNC), 1);
-                     ::dup2(open(name + ".err", O_WRONLY | O_CREAT | O_TRUNC), 2);
-                   });
+      return start({program, seed, "request", "b", "executor"}, [&] {
+        const auto open = [&](const std::string& at, int flags) {
+          return ::open((folder_ / at).c_str(), flags, 0600);
+        };
+        ::dup2(open("request", O_RDONLY), 0);
+        ::dup2(open(name + ".out", O_WRONLY | O_CREAT | O_TRUNC), 1);
+        ::dup2(open(name + ".err", O_WRONLY | O_CREAT | O_TRUNC), 2);
+      });
     });
   };
   const std::string far = "2 of 3: measuring the way of memory to c";

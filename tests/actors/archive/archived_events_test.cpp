@@ -33,14 +33,15 @@ class ArchivedTest : public MarketWorld {
   };
   // Says that it keeps `said`, and keeps `kept`.
   TestNode& keep(const std::string& name, const std::vector<std::string>& said = {">"},
-                 const std::vector<std::string>& kept = {">"}) {
+                 const std::vector<std::string>& kept = {">"}, std::size_t waiters_max = 256) {
     if (!nodes[name]) nodes[name] = std::make_unique<TestNode>();
     nodes[name]->archives = said;
     TestNode& node = start(name);
     Keeper& keeper = keepers[name];
     keeper.log = std::make_unique<MemoryEventLog>(scheduler, pool, keeper.disk);
-    node.node->spawn(archive_actor, [&keeper, kept](Context& context) {
-      return std::make_unique<Archive>(context, *keeper.log, ArchiveOptions{.patterns = kept});
+    node.node->spawn(archive_actor, [&keeper, kept, waiters_max](Context& context) {
+      return std::make_unique<Archive>(
+          context, *keeper.log, ArchiveOptions{.patterns = kept, .waiters_max = waiters_max});
     });
     run(absl::Seconds(1));
     return node;
@@ -262,6 +263,16 @@ TEST_F(ArchivedTest, answers_what_it_keeps_and_refuses_what_it_does_not_however_
   EXPECT_TRUE(absl::IsInvalidArgument(await(a, "b", {}))) << "nothing";
   EXPECT_TRUE(absl::IsInvalidArgument(await(a, "b", {kept.id(), {"c/hand", 1, 1}}))) << "of two";
   EXPECT_TRUE(absl::IsUnavailable(await(a, "b", {{"nobody/hand", 1, 1}}))) << "never heard";
+}
+
+TEST_F(ArchivedTest, has_room_again_as_soon_as_who_asked_does_not_wait_any_more) {
+  keep("b", {">"}, {">"}, /*waiters_max=*/1);
+  TestNode& a = publisher(1);
+  const EventId to_come{"a/hand", 1, 1'000'000};
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status late = await(a, "b", {to_come}, absl::Milliseconds(20));
+    EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  }
 }
 
 TEST_F(ArchivedTest, takes_no_more_than_so_many_that_wait) {
