@@ -22,7 +22,7 @@
 #include "rocksdb/options.h"
 #include "rocksdb/sst_file_writer.h"
 #include "rocksdb/write_batch.h"
-#include "storage/whole_manifests.h"
+#include "storage/whole_records.h"
 #include "storage/zeroed_logs.h"
 
 namespace supercloud {
@@ -124,7 +124,7 @@ rocksdb::Status sync_folders(rocksdb::Env& env, const std::string& path) {
 
 RocksFolder::RocksFolder(RocksFolderOptions options)
     : options_(std::move(options)),
-      env_(env_of_zeroed_logs(*env_of_whole_manifests(
+      env_(env_of_zeroed_logs(*env_of_whole_records(
           options_.env == nullptr ? *rocksdb::Env::Default() : *options_.env))) {}
 
 std::string to_big_endian(std::uint64_t number) {

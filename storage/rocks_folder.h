@@ -7,7 +7,7 @@
 //                   and each family, under the empty key: number of the last commit, sum of the rows' hashes (8 bytes
 //                   big-endian each; the sum is 0 for families marked large)
 //
-// After a power loss the ends of RocksDB's write-ahead log and of its list of files (whole_manifests.h) may be torn, which must not stop a
+// After a power loss the ends of RocksDB's write-ahead log and of its list of files (whole_records.h) may be torn, which must not stop a
 // restart; but the same rule would pass over damaged records that had been synced, in silence. So each commit carries a number, and the number of the last
 // synced one is also written to `synced`: a database that knows less is refused, untouched. The number stands in every family,
 // because damage to RocksDB's list of files can take one family back and not the others, and with it the sum of what is there,

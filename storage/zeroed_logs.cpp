@@ -31,31 +31,35 @@ class ZeroedLog final : public rocksdb::FSWritableFileOwnerWrapper {
 
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   IODebugContext* debug) override {
-    const std::uint64_t end = end_ + data.size();
-    if (end > zeroed_ && end > without && !refused_) {
-      // Those are behind what is written now, so that they share its sync.
-      const IOStatus status = target()->PositionedAppend(zeros(), end, options, debug);
-      refused_ = !status.ok();  // a full disk may yet have room for the bytes themselves
-      if (status.ok()) zeroed_ = end + piece;
-    }
-    const IOStatus status = target()->PositionedAppend(data, end_, options, debug);
-    if (status.ok()) end_ = end;
-    return status;
+    const IOStatus written = target()->PositionedAppend(data, end_, options, debug);
+    if (!written.ok()) return written;
+    end_ += data.size();
+    if (end_ <= zeroed_ || end_ <= without || refused_) return written;
+    // They share the sync of what was written.
+    zeroed_ = end_ + piece;
+    refused_ = !target()->PositionedAppend(zeros(), end_, options, debug).ok();
+    // A full disk: who needs the room shall have it.
+    if (refused_) cut(options, debug).PermitUncheckedError();
+    return written;
   }
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options,
                   const rocksdb::DataVerificationInfo&, IODebugContext* debug) override {
     return Append(data, options, debug);
   }
   IOStatus Close(const IOOptions& options, IODebugContext* debug) override {
-    if (zeroed_ > end_) {
-      if (IOStatus cut = target()->Truncate(end_, options, debug); !cut.ok()) return cut;
-      zeroed_ = 0;
-    }
+    if (IOStatus cut_off = cut(options, debug); !cut_off.ok()) return cut_off;
     return FSWritableFileOwnerWrapper::Close(options, debug);
   }
   std::uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return end_; }
 
  private:
+  IOStatus cut(const IOOptions& options, IODebugContext* debug) {
+    if (zeroed_ <= end_) return IOStatus::OK();
+    IOStatus done = target()->Truncate(end_, options, debug);
+    if (done.ok()) zeroed_ = end_;
+    return done;
+  }
+
   std::uint64_t end_ = 0;     // of what RocksDB has written
   std::uint64_t zeroed_ = 0;  // up to where the file reaches, if further
   bool refused_ = false;

@@ -5,7 +5,8 @@
 // filled with zeros, a piece at a time: most commits then write over bytes that the file has, and their sync is of these alone.
 //
 // RocksDB reads a log up to its zeros and goes on to its end: it takes them for what an allocation in advance leaves there. A log that is
-// closed has none.
+// closed has none. Where power fails while a commit is synced, any of its pages may be zeros: whoever writes through this has one record under
+// way at a time, and syncs each.
 #pragma once
 
 #include <memory>

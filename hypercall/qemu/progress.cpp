@@ -19,6 +19,13 @@ std::uint32_t percent_of(const QemuMigration& migration) {
   return std::min(static_cast<std::uint32_t>(part * 100), 99U);
 }
 
+// How much longer it would take to send all pages anew, none of which were zeros.
+double most_times(const QemuMigration& migration) {
+  const auto sent = static_cast<double>(migration.sent_bytes);
+  return 1 + static_cast<double>(migration.zero_pages) * static_cast<double>(migration.page_bytes) /
+                 sent;
+}
+
 }  // namespace
 
 QemuMigration QemuMigration::parse(const QmpValue& value) {
@@ -32,6 +39,7 @@ QemuMigration QemuMigration::parse(const QmpValue& value) {
   migration.total_bytes = qmp_number(ram, "total");
   migration.remaining_bytes = qmp_number(ram, "remaining");
   migration.sent_bytes = qmp_number(ram, "transferred");
+  migration.zero_pages = qmp_number(ram, "duplicate");
   migration.passes = qmp_number(ram, "dirty-sync-count");
   migration.dirty_pages_per_second = qmp_number(ram, "dirty-pages-rate");
   constexpr std::uint64_t page_bytes_max = 1 << 30;
@@ -71,9 +79,11 @@ const TransferProgress& TransferMeter::update(const QemuMigration& migration, In
   const bool second = migration.passes >= 2;
   const bool fits = absl::Seconds(left / rate) <= blackout_budget_;
   const bool short_passes = migration.passes > last_passes_ + 1 || dirtied < rate;
-  // QEMU begins no second one before it has measured a rate, for a tenth of a second. A first one that was shorter leaves at most what it sent.
+  // QEMU begins no second one before it has measured a rate, for a tenth of a second. What a first one that was shorter leaves is not known: at
+  // most all of memory, pages that were zeros and cost nothing among it.
   const bool all_sent = migration.passes == 1 && migration.remaining_bytes == 0 &&
-                        migration.sent_bytes > 0 && migration.time <= blackout_budget_;
+                        migration.sent_bytes > 0 &&
+                        migration.time * most_times(migration) <= blackout_budget_;
   if (all_sent || (second && ((fits && short_passes) || migration.passes > passes_max_)))
     progress_.converged = true;
   last_ = now;

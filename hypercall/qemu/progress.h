@@ -15,6 +15,7 @@ struct QemuMigration {
   std::uint64_t total_bytes = 0;
   std::uint64_t remaining_bytes = 0;
   std::uint64_t sent_bytes = 0;
+  std::uint64_t zero_pages = 0;  // which were told, and not sent
   std::uint64_t passes = 0;
   std::uint64_t dirty_pages_per_second = 0;
   std::uint64_t page_bytes = 4096;

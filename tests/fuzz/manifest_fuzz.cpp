@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "storage/whole_manifests.h"
+#include "storage/whole_records.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace supercloud;

@@ -354,12 +354,22 @@ void PowerLossDisk::put(const Object& folder, const std::string& from, const std
   if (files::exists(from + "/synced")) put_foreign(from + "/synced", to + "/synced", random);
 }
 
-// What was written over since the last sync, but for the first few times.
+// What was written over since the last sync, but for the first few times; or any of its pages.
 void PowerLossDisk::take_back(const Object& file, std::string& bytes, Random& random) {
-  std::size_t arrived = random.below(file.overwrites.size() + 1);
-  if (random.below(2) == 0) arrived = random.below(2) == 0 ? 0 : file.overwrites.size();
+  const bool any_page = random.below(3) == 0;
+  std::size_t arrived = any_page ? 0 : random.below(file.overwrites.size() + 1);
+  if (!any_page && random.below(2) == 0)
+    arrived = random.below(2) == 0 ? 0 : file.overwrites.size();
   for (std::size_t i = file.overwrites.size(); i > arrived; --i) {
     const Overwrite& over = file.overwrites[i - 1];
+    if (any_page) {
+      for (std::size_t at = 0; at < over.before.size();) {
+        const std::size_t size = std::min(page - (over.at + at) % page, over.before.size() - at);
+        if (random.below(2) == 0) bytes.replace(over.at + at, size, over.before, at, size);
+        at += size;
+      }
+      continue;
+    }
     // Of the first that did not arrive as a whole some bytes may be there.
     const std::size_t there = i == arrived + 1 ? random.below(over.before.size() + 1) : 0;
     bytes.replace(over.at + there, over.before.size() - there, over.before, there);

@@ -5,7 +5,7 @@
 //   of a folder   its entries at its last sync, and what was made, renamed and removed since, in order
 // At the failure nothing more is taken. What is there when power returns is drawn:
 //   of a file     what was synced, and of the rest nothing, a part, a part whose last sector is garbage, or all with a page of zeros in it; what
-//                 was written over is of before from some write on, whose own bytes are there in part
+//                 was written over is of before from some write on, whose own bytes are there in part, or in any of its pages
 //   of a folder   what was synced, and the first few of the changes since, or none or all of them
 // Files that are written without RocksDB ("synced") come back as they were, empty, of zeros, or with what they had when power last returned.
 #pragma once

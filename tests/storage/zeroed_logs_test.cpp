@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rocksdb/file_system.h"
@@ -33,9 +35,14 @@ class ShortFile final : public rocksdb::FSWritableFileOwnerWrapper {
   rocksdb::IOStatus PositionedAppend(const rocksdb::Slice& data, std::uint64_t offset,
                                      const rocksdb::IOOptions& options,
                                      rocksdb::IODebugContext* debug) override {
-    if (offset + data.size() > longest_)
-      return rocksdb::IOStatus::NoSpace("No space left on device");
-    return FSWritableFileOwnerWrapper::PositionedAppend(data, offset, options, debug);
+    if (offset + data.size() <= longest_)
+      return FSWritableFileOwnerWrapper::PositionedAppend(data, offset, options, debug);
+    // As much as there is room for.
+    if (offset < longest_)
+      FSWritableFileOwnerWrapper::PositionedAppend({data.data(), longest_ - offset}, offset,
+                                                   options, debug)
+          .PermitUncheckedError();
+    return rocksdb::IOStatus::NoSpace("No space left on device");
   }
 
  private:
@@ -124,40 +131,92 @@ TEST_F(ZeroedLogsTest, a_disk_without_room_for_zeros_takes_what_it_has_room_for)
   const auto env = env_of_zeroed_logs(*disk);
   const auto file = make(*env, "000004.log");
   const std::string written = append(*file, 10, 10'000);
+  EXPECT_EQ(size("000004.log"), written.size()) << "others may need what zeros would take";
   EXPECT_FALSE(file->Append(std::string(1, 'x')).ok());
   EXPECT_TRUE(file->Close().ok());
   EXPECT_EQ(content(folder_ / "000004.log"), written);
 }
 
-TEST_F(ZeroedLogsTest, whose_process_was_killed_are_read_as_a_whole) {
-  const auto options = [this](const std::string& name) {
-    return RocksFolderOptions{
-        .path = folder_ / name, .kind = "lease table", .owner = "test", .families = {{"rows"}}};
-  };
-  const auto folder = RocksFolder::open(options("table"));
-  ASSERT_TRUE(folder.ok()) << folder.status();
-  constexpr int rows = 40;
-  for (int i = 0; i < rows; ++i) {
-    RocksChanges changes;
-    changes.put(0, std::to_string(i), std::string(5'000, 'v'));
-    ASSERT_TRUE((*folder)->commit(changes).ok());
-  }
-  // As a kill would leave it.
-  fs::copy(folder_ / "table", folder_ / "killed", fs::copy_options::recursive);
-  int with_zeros = 0;
-  for (const auto& entry : fs::directory_iterator(folder_ / "killed/rocks")) {
-    if (entry.path().extension() == ".log" && content(entry.path()).ends_with('\0')) ++with_zeros;
-  }
-  EXPECT_EQ(with_zeros, 1);
+class KilledLog : public ZeroedLogsTest {
+ protected:
+  static constexpr int rows = 40;
 
-  for (const bool reads : {true, false}) {
-    const auto killed = reads ? RocksFolder::open_read_only(options("killed"))
-                              : RocksFolder::open(options("killed"));
-    ASSERT_TRUE(killed.ok()) << killed.status();
-    const auto all = (*killed)->rows(0);
-    int count = 0;
-    for (all->SeekToFirst(); all->Valid(); all->Next()) ++count;
-    EXPECT_EQ(count, rows) << (reads ? "read only" : "opened");
+  RocksFolderOptions options(const std::string& name) const {
+    return {.path = folder_ / name, .kind = "lease table", .owner = "test", .families = {{"rows"}}};
+  }
+  // A folder as a kill would leave it; the last commit is of so many bytes.
+  void SetUp() override {
+    const auto folder = RocksFolder::open(options("table"));
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    for (int i = 0; i < rows; ++i) commit(**folder, std::to_string(i), 5'000);
+    kill("killed");
+    commit(**folder, "short", 3'000);
+    kill("short");
+    commit(**folder, "long", 1'200'000);
+    kill("long");
+  }
+  static void commit(RocksFolder& folder, const std::string& key, std::size_t bytes) {
+    RocksChanges changes;
+    changes.put(0, key, std::string(bytes, 'v'));
+    ASSERT_TRUE(folder.commit(changes).ok());
+  }
+  void kill(const std::string& name) {
+    fs::copy(folder_ / "table", folder_ / name, fs::copy_options::recursive);
+    fs::copy_file(folder_ / "table/synced", folder_ / name / "synced",
+                  fs::copy_options::overwrite_existing);
+  }
+  fs::path log_of(const std::string& name) const {
+    fs::path log;
+    for (const auto& entry : fs::directory_iterator(folder_ / name / "rocks"))
+      if (entry.path().extension() == ".log" && fs::file_size(entry.path()) > 0) log = entry.path();
+    return log;
+  }
+  // First by who only reads.
+  void expect_rows(const std::string& name, int expected) {
+    for (const bool reads : {true, false}) {
+      const auto killed =
+          reads ? RocksFolder::open_read_only(options(name)) : RocksFolder::open(options(name));
+      ASSERT_TRUE(killed.ok()) << name << ": " << killed.status();
+      const auto all = (*killed)->rows(0);
+      int count = 0;
+      for (all->SeekToFirst(); all->Valid(); all->Next()) ++count;
+      EXPECT_EQ(count, expected) << name << (reads ? ", read only" : ", opened");
+    }
+  }
+};
+
+TEST_F(KilledLog, is_read_as_a_whole) {
+  EXPECT_TRUE(content(log_of("killed")).ends_with('\0'));
+  expect_rows("killed", rows);
+  expect_rows("short", rows + 1);
+  expect_rows("long", rows + 2);
+}
+
+// The one that was under way is not there; it was promised to nobody.
+TEST_F(KilledLog, whose_last_commit_is_there_in_part_has_all_before) {
+  for (const auto& [name, before] : {std::pair("short", rows), std::pair("long", rows + 1)}) {
+    const std::string whole = content(log_of(name));
+    const std::size_t end = whole.find_last_not_of('\0') + 1;
+    const std::size_t bytes = before == rows ? 3'000 : 1'200'000;
+    std::string torn = whole.substr(0, end - bytes / 2) + std::string(bytes / 2 + 1'000, '\0');
+    std::ofstream(log_of(name), std::ios::binary) << torn;
+    std::filesystem::remove(folder_ / name / "synced");  // says that it was promised
+    expect_rows(name, before);
+  }
+}
+
+// A page of it was not written when power failed, though later ones were.
+TEST_F(KilledLog, whose_last_commit_has_a_hole_has_all_before) {
+  for (const std::size_t from_end : {1'199'000U, 600'000U, 9'000U}) {
+    const std::string name = "hole" + std::to_string(from_end);
+    fs::copy(folder_ / "long", folder_ / name, fs::copy_options::recursive);
+    std::string holed = content(log_of(name));
+    const std::size_t end = holed.find_last_not_of('\0') + 1;
+    const std::size_t page = (end - from_end) / 4096 * 4096;
+    std::fill_n(holed.begin() + static_cast<std::ptrdiff_t>(page), 4096, '\0');
+    std::ofstream(log_of(name), std::ios::binary) << holed;
+    std::filesystem::remove(folder_ / name / "synced");
+    expect_rows(name, rows + 1);
   }
 }
 

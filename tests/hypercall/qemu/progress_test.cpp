@@ -39,6 +39,15 @@ TEST_F(TransferMeterTest, AShortFirstPassConvergesAtItsEndForItLeavesNoMoreThanI
   EXPECT_TRUE(look(at(absl::Milliseconds(40), 1, 50 * mebibyte, 0)).converged);
 }
 
+TEST_F(TransferMeterTest, PagesOfZerosMayBeAnythingAtItsEnd) {
+  look(at(absl::Milliseconds(1), 1, 0, 128 * mebibyte));
+  QemuMigration migration = at(absl::Milliseconds(40), 1, 50 * mebibyte, 0);
+  migration.zero_pages = 150 * mebibyte / migration.page_bytes;  // 160 ms, if they were sent
+  EXPECT_TRUE(look(migration).converged);
+  TransferMeter other(absl::Milliseconds(150), 30);
+  EXPECT_FALSE(other.update(migration, begun_).converged);
+}
+
 TEST_F(TransferMeterTest, AFirstPassThatTookLongerThanABlackoutMayDoesNot) {
   look(at(absl::Milliseconds(1), 1, 0, 128 * mebibyte));
   EXPECT_FALSE(look(at(budget + absl::Milliseconds(1), 1, 50 * mebibyte, 0)).converged);

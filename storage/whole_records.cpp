@@ -1,4 +1,4 @@
-#include "storage/whole_manifests.h"
+#include "storage/whole_records.h"
 
 #include <algorithm>
 #include <boost/crc.hpp>
@@ -86,43 +86,63 @@ class ShortenedFile final : public rocksdb::FSSequentialFileOwnerWrapper {
   std::size_t left_;
 };
 
-class WholeManifests final : public rocksdb::FileSystemWrapper {
+class WholeRecords final : public rocksdb::FileSystemWrapper {
  public:
   using FileSystemWrapper::FileSystemWrapper;
-  const char* Name() const override { return "WholeManifests"; }
+  const char* Name() const override { return "WholeRecords"; }
 
   IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options,
                              std::unique_ptr<rocksdb::FSSequentialFile>* file,
                              IODebugContext* debug) override {
     IOStatus opened = FileSystemWrapper::NewSequentialFile(path, options, file, debug);
-    if (!opened.ok() || !path.substr(path.rfind('/') + 1).starts_with("MANIFEST-")) return opened;
-    std::string manifest;
-    IOStatus read = rocksdb::ReadFileToString(target(), path, &manifest);
+    if (!opened.ok()) return opened;
+    const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
+    const bool log = name.ends_with(".log") && ends_in_zero(path, options, debug);
+    if (!log && !name.starts_with("MANIFEST-")) return opened;
+    std::string bytes;
+    IOStatus read = rocksdb::ReadFileToString(target(), path, &bytes);
     if (!read.ok()) return read;
-    const std::size_t whole = whole_records_of(manifest);
-    if (whole < manifest.size()) *file = std::make_unique<ShortenedFile>(std::move(*file), whole);
+    const std::size_t whole = whole_records_of(bytes);
+    if (whole < bytes.size()) *file = std::make_unique<ShortenedFile>(std::move(*file), whole);
     return opened;
+  }
+
+ private:
+  bool ends_in_zero(const std::string& path, const rocksdb::FileOptions& options,
+                    IODebugContext* debug) {
+    std::uint64_t size = 0;
+    std::unique_ptr<rocksdb::FSRandomAccessFile> file;
+    if (!target()->GetFileSize(path, options.io_options, &size, debug).ok() || size == 0 ||
+        !target()->NewRandomAccessFile(path, options, &file, debug).ok())
+      return false;
+    char last = 1;
+    rocksdb::Slice read;
+    return file->Read(size - 1, 1, options.io_options, &read, &last, debug).ok() &&
+           read.size() == 1 && read[0] == 0;
   }
 };
 
 }  // namespace
 
-std::size_t whole_records_of(std::string_view manifest) {
+std::size_t whole_records_of(std::string_view file) {
+  const auto begins = [](Type type) { return type == Type::full || type == Type::first; };
   std::size_t at = 0;
   std::size_t whole = 0;
-  while (at < manifest.size()) {
-    const std::optional<Record> record = record_at(manifest, at);
+  while (at < file.size()) {
+    const std::optional<Record> record = record_at(file, at);
     if (!record) break;
     at = next_place(record->end);
     if (record->type == Type::full || record->type == Type::last) whole = record->end;
   }
-  for (std::size_t behind = at + 1; behind < manifest.size(); ++behind)
-    if (record_at(manifest, behind)) return manifest.size();
+  for (std::size_t behind = at + 1; behind < file.size(); ++behind) {
+    const std::optional<Record> record = record_at(file, behind);
+    if (record && begins(record->type)) return file.size();
+  }
   return whole;
 }
 
-std::unique_ptr<rocksdb::Env> env_of_whole_manifests(rocksdb::Env& env) {
-  return rocksdb::NewCompositeEnv(std::make_shared<WholeManifests>(env.GetFileSystem()));
+std::unique_ptr<rocksdb::Env> env_of_whole_records(rocksdb::Env& env) {
+  return rocksdb::NewCompositeEnv(std::make_shared<WholeRecords>(env.GetFileSystem()));
 }
 
 }  // namespace supercloud

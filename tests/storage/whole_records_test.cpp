@@ -1,5 +1,5 @@
 // A list of files whose end was torn by a loss of power is read up to there; one that is damaged elsewhere is not made shorter.
-#include "storage/whole_manifests.h"
+#include "storage/whole_records.h"
 
 #include <gtest/gtest.h>
 
