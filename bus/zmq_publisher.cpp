@@ -141,6 +141,9 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
     return turn_out(topic.size() > 2 * wire_name_bytes_max
                         ? "a topic that is too long"
                         : "more subscriptions than anybody needs");
+  // Who is slow is known by it.
+  if (secured() && wanted && is_marker(topic) && is_anothers(topic))
+    return turn_out("a marker in the name of another");
   if (secured()) decide(topic, wanted);
   Form* form = form_of(topic);
   if (form != nullptr) {
@@ -190,6 +193,12 @@ void ZmqPublisher::answer_markers() {
       ++next;
     }
   }
+}
+
+bool ZmqPublisher::is_anothers(std::string_view marker) const {
+  const std::string_view claim = marker.substr(marker_lead.size());
+  const std::string_view claimed = claim.substr(0, claim.find('/'));
+  return claimed != sender() && !credentials_.trust->keys_of(claimed).empty();
 }
 
 std::string_view ZmqPublisher::sender() const {

@@ -171,9 +171,11 @@ absl::StatusOr<Message<schema::Response>> ClusterClient::ask(
       return absl::CancelledError(
           absl::StrCat("interrupted: ", asked.to_string(), " is told that nobody waits any more"));
     }
-    if (!answer->has_value())
+    if (!answer->has_value()) {
+      call->cancel();  // what it would tell yet is nobody's
       return absl::DeadlineExceededError(absl::StrCat(asked.to_string(), " did not answer within ",
                                                       absl::FormatDuration(deadline)));
+    }
     if (!(*answer)->ok() || !(**answer)->reader().isRedirect()) return **std::move(answer);
     asked.node = text((**answer)->reader().getRedirect());
   }

@@ -20,6 +20,19 @@ std::size_t terminal_width() {
                                                                            : usual_width;
 }
 
+// Control characters, of which C1's are two bytes of UTF-8.
+std::string without_controls(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool second =
+        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (second) ++i;
+    if (!second && byte >= 0x20 && byte != 0x7f) plain += text[i];
+  }
+  return plain;
+}
+
 }  // namespace
 
 // What another process says must not move the cursor.
@@ -27,8 +40,7 @@ std::string progress_line(const Progress& progress, std::size_t width) {
   const std::string far = progress.total == 0
                               ? std::string()
                               : absl::StrCat(progress.done, " of ", progress.total, ": ");
-  std::string line = far + progress.what;
-  std::erase_if(line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  std::string line = without_controls(far + progress.what);
   if (line.size() <= width) return line;
   while (width > 0 && (static_cast<unsigned char>(line[width]) & 0xc0U) == 0x80U) --width;
   return line.substr(0, width);

@@ -114,6 +114,21 @@ TEST_F(AttackTest, a_topic_longer_than_any_is_cut_off) {
       rejected(*a, "c: it is cut off, for it sends to what publishes a topic that is too long"));
 }
 
+// Else it would be told of as slow when c is, and c's end would take its name away.
+TEST_F(AttackTest, a_marker_in_the_name_of_another_is_cut_off) {
+  auto a = start(member("a", all_));
+  auto b = start(member("b", all_), a.get());
+  meet(*a, *b);
+  Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+  c.subscribe(std::string(marker_lead) + "b/1/1/");
+  ASSERT_TRUE(c.eventually([&] { return c.times(ZMQ_EVENT_DISCONNECTED) > 0; }));
+  EXPECT_TRUE(rejected(
+      *a, "c: it is cut off, for it sends to what publishes a marker in the name of another"));
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+}
+
 TEST_F(AttackTest, giant_frames_and_garbage_harm_nobody) {
   auto a = start(member("a", all_));
   auto b = start(member("b", all_), a.get());

@@ -336,7 +336,7 @@ TEST_F(SecurityTest, who_is_slow_is_named_by_its_key_whatever_its_marker_says) {
                  stopped, [](ZmqSocket::Frames) {});
   ASSERT_TRUE(liar.connect(bus(*a).publish_endpoint()).ok());
   liar.subscribe("vm.");
-  liar.subscribe(std::string(marker_lead) + "b/1/1/");
+  liar.subscribe(std::string(marker_lead) + "somebody/1/1/");
   std::size_t published = 0;
   while (told.empty() && published < 400'000) {
     for (int i = 0; i < 4; ++i) a->publish("executor", "web1");

@@ -22,6 +22,11 @@ TEST(ProgressLine, fits_and_cuts_no_character) {
 
 TEST(ProgressLine, moves_no_cursor_whoever_says_it) {
   EXPECT_EQ(progress_line({0, 0, "a\r\x1b[2Jb\nc\x7f"}, 79), "a[2Jbc");
+  EXPECT_EQ(progress_line({0, 0,
+                           "ü\xc2\x9b"
+                           "2Jü"},
+                          79),
+            "ü2Jü");
 }
 
 }  // namespace
