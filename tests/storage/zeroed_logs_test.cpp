@@ -162,12 +162,10 @@ class KilledLog : public ZeroedLogsTest {
   }
   void kill(const std::string& name) {
     fs::copy(folder_ / "table", folder_ / name, fs::copy_options::recursive);
-    fs::copy_file(folder_ / "table/synced", folder_ / name / "synced",
-                  fs::copy_options::overwrite_existing);
   }
   fs::path log_of(const std::string& name) const {
     fs::path log;
-    for (const auto& entry : fs::directory_iterator(folder_ / name / "rocks"))
+    for (const auto& entry : fs::directory_iterator(folder_ / (name + "/rocks")))
       if (entry.path().extension() == ".log" && fs::file_size(entry.path()) > 0) log = entry.path();
     return log;
   }
@@ -194,13 +192,14 @@ TEST_F(KilledLog, is_read_as_a_whole) {
 
 // The one that was under way is not there; it was promised to nobody.
 TEST_F(KilledLog, whose_last_commit_is_there_in_part_has_all_before) {
-  for (const auto& [name, before] : {std::pair("short", rows), std::pair("long", rows + 1)}) {
+  for (const auto& [name, before] : {std::pair<std::string, int>("short", rows),
+                                     std::pair<std::string, int>("long", rows + 1)}) {
     const std::string whole = content(log_of(name));
     const std::size_t end = whole.find_last_not_of('\0') + 1;
     const std::size_t bytes = before == rows ? 3'000 : 1'200'000;
     std::string torn = whole.substr(0, end - bytes / 2) + std::string(bytes / 2 + 1'000, '\0');
     std::ofstream(log_of(name), std::ios::binary) << torn;
-    std::filesystem::remove(folder_ / name / "synced");  // says that it was promised
+    fs::remove(folder_ / (name + "/synced"));  // says that it was promised
     expect_rows(name, before);
   }
 }
@@ -212,10 +211,10 @@ TEST_F(KilledLog, whose_last_commit_has_a_hole_has_all_before) {
     fs::copy(folder_ / "long", folder_ / name, fs::copy_options::recursive);
     std::string holed = content(log_of(name));
     const std::size_t end = holed.find_last_not_of('\0') + 1;
-    const std::size_t page = (end - from_end) / 4096 * 4096;
+    const std::size_t page = (end - from_end + 4095) / 4096 * 4096;
     std::fill_n(holed.begin() + static_cast<std::ptrdiff_t>(page), 4096, '\0');
     std::ofstream(log_of(name), std::ios::binary) << holed;
-    std::filesystem::remove(folder_ / name / "synced");
+    fs::remove(folder_ / (name + "/synced"));
     expect_rows(name, rows + 1);
   }
 }
