@@ -133,8 +133,10 @@ void ActorCell::collapse(const Event& cause) {
 // ---- mail ----------------------------------------------------------------------------------------------------------
 
 void ActorCell::enqueue(const Event& event, std::uint32_t queue) {
-  if (held_.any() && !hold(event)) return;
-  if (queue != 0) return enqueue_at(*find(queue), event);
+  const Hold held = held_.any() ? hold(event) : Hold::none;
+  if (held == Hold::refused) return;
+  // What publishers wait for is never let go, whichever subscription it matches first: it takes the mailbox.
+  if (queue != 0 && held == Hold::none) return enqueue_at(*find(queue), event);
   const std::size_t max = runtime_.options().mailbox_max;
   if (backlog_ >= max) {
     if (!failure_) own_fault_ = true;
@@ -158,19 +160,19 @@ void ActorCell::report_slow(std::size_t backlog, const char* done) {
   });
 }
 
-// False: more of them wait than may.
-bool ActorCell::hold(const Event& event) {
-  if (!held_.arrived(event)) return true;
+// Refused: more of them wait than may.
+ActorCell::Hold ActorCell::hold(const Event& event) {
+  if (!held_.arrived(event)) return Hold::none;
   const std::size_t max = held_.waiting_max();
   if (held_.waiting() > max) {
     if (!failure_) own_fault_ = true;
     fail(absl::ResourceExhaustedError(
         absl::StrCat(max, " events wait until it takes them, newest is ", event.id().to_string())));
-    return false;
+    return Hold::refused;
   }
-  if (held_.waiting() < (max + 1) / 2 || std::exchange(holds_long_, true)) return true;
-  report_slow(held_.waiting(), "holds its publishers");
-  return true;
+  if (held_.waiting() >= (max + 1) / 2 && !std::exchange(holds_long_, true))
+    report_slow(held_.waiting(), "holds its publishers");
+  return Hold::waits;
 }
 
 void ActorCell::enqueue_task(Event cause, Task task) {
@@ -321,9 +323,11 @@ void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready, Q
   const std::size_t max =
       queueing.events_max != 0 ? queueing.events_max : runtime_.options().mailbox_max;
   std::uint32_t queue = 0;
+  std::uint64_t hold = 0;
   if (queueing.full == Queueing::Full::hold) {
+    hold = held_.add(pattern, max);
     // Said to others when what they publish comes here.
-    ready = [this, hold = held_.add(pattern, max), ready = std::move(ready)] {
+    ready = [this, hold, ready = std::move(ready)] {
       if (held_.put_in_effect(hold)) runtime_.holds_changed();
       if (ready) ready();
     };
@@ -332,7 +336,7 @@ void ActorCell::subscribe(const Pattern& pattern, std::function<void()> ready, Q
     queues_.push_back(std::make_unique<Queue>(Queue{
         .number = queue, .events = SubscriptionQueue(queueing.full, pattern.wire_prefix(), max)}));
   }
-  subscriptions_.push_back({pattern, queue});
+  subscriptions_.push_back({pattern, queue, hold});
   runtime_.index().add(*this, pattern, queue);
   Reply<Done> reply;
   if (ready) {
@@ -354,10 +358,13 @@ void ActorCell::unsubscribe(const Pattern& pattern) {
   if (found == subscriptions_.end()) return;
   runtime_.index().remove(*this, pattern);
   runtime_.seams().bus.unsubscribe(pattern.wire_prefix());
-  const std::uint32_t number = found->queue;
+  const Subscription ended = std::move(*found);
   subscriptions_.erase(found);
-  if (held_.remove(pattern)) runtime_.holds_changed();
-  if (Queue* queue = number != 0 ? find(number) : nullptr) {
+  if (ended.hold != 0) {
+    held_.remove(ended.hold);
+    runtime_.holds_changed();
+  }
+  if (Queue* queue = ended.queue != 0 ? find(ended.queue) : nullptr) {
     queue->ended = true;
     end_if_done(*queue);
   }

@@ -107,7 +107,8 @@ class ActorCell {
   // Runs actor code: exceptions end here, and a failure is dealt with when it has ended.
   void turn(const Event& cause, absl::FunctionRef<void()> body);
   void clear();
-  bool hold(const Event& event);
+  enum class Hold : std::uint8_t { none, waits, refused };
+  Hold hold(const Event& event);
   void collapse(const Event& cause);
 
   Runtime& runtime_;
@@ -126,6 +127,7 @@ class ActorCell {
   struct Subscription {
     Pattern pattern;
     std::uint32_t queue = 0;
+    std::uint64_t hold = 0;  // of held_; 0: none
   };
   std::vector<Subscription> subscriptions_;
   std::vector<std::unique_ptr<Queue>> queues_;  // few

@@ -27,18 +27,16 @@ bool HeldEvents::put_in_effect(std::uint64_t hold) {
   return true;
 }
 
-bool HeldEvents::remove(const Pattern& pattern) {
-  const auto found = std::ranges::find(holds_, pattern, &Hold::pattern);
-  if (found == holds_.end()) return false;
-  holds_.erase(found);
+void HeldEvents::remove(std::uint64_t hold) {
+  std::erase_if(holds_, [&](const Hold& each) { return each.number == hold; });
   if (holds_.empty()) clear();
-  return true;
 }
 
 void HeldEvents::clear() {
   holds_.clear();
   origins_.clear();
   unseen_.clear();
+  unseen_events_ = 0;
   waiting_ = 0;
   for (Question& question : std::exchange(questions_, {}))
     std::move(question.then)(std::move(question.events));
@@ -97,7 +95,11 @@ void HeldEvents::taken(const Event& event, Instant now) {
   if (end == waiting.begin()) return;
   waiting_ -= static_cast<std::size_t>(end - waiting.begin());
   waiting.erase(waiting.begin(), end);
-  look(now);
+  look_at(now, [&origin = found->first](const Question& question) {
+    const auto part = std::ranges::equal_range(question.events, origin, {}, &EventId::origin);
+    return absl::MakeConstSpan(question.events)
+        .subspan(static_cast<std::size_t>(part.begin() - question.events.begin()), part.size());
+  });
 }
 
 // ---- who asks ------------------------------------------------------------------------------------------------------
@@ -105,28 +107,74 @@ void HeldEvents::taken(const Event& event, Instant now) {
 bool HeldEvents::is_taken(const EventId& event, Instant now) {
   const auto found = origins_.find(event.origin);
   const Position position(event.incarnation, event.sequence);
-  if (found != origins_.end() && position <= found->second.newest) {
-    unseen_.erase(event);
-    return !std::ranges::binary_search(found->second.waiting, position);
-  }
-  const auto asked = unseen_.find(event);
-  if (asked != unseen_.end()) return now - asked->second >= unseen_max;
-  if (unseen_.size() < unseen_events_max) unseen_.emplace(event, now);
+  if (found == origins_.end() || found->second.newest < position)
+    return is_unseen_for_long(event, now);
+  return !std::ranges::binary_search(found->second.waiting, position);
+}
+
+bool HeldEvents::is_unseen_for_long(const EventId& event, Instant now) {
+  const auto of_node = unseen_.find(node_of(event.origin));
+  if (of_node == unseen_.end()) return false;
+  auto& since = of_node->second.since;
+  if (const auto asked = since.find(event); asked != since.end())
+    return now - asked->second >= unseen_max;
+  if (since.size() >= unseen_per_node_max) return false;
+  since.emplace(event, now);
+  ++unseen_events_;
   return false;
 }
 
+// Of what counts as taken it is remembered, while there is room, for the answer may be lost.
+void HeldEvents::make_room_for_unseen(const std::string& node, Instant now) {
+  Unseen& of_node = unseen_[node];
+  of_node.asked = now;
+  if (of_node.since.size() + events_per_question_max > unseen_per_node_max) {
+    unseen_events_ -= std::erase_if(
+        of_node.since, [&](const auto& each) { return now - each.second >= unseen_max; });
+  }
+  while (unseen_.size() > unseen_nodes_max ||
+         unseen_events_ + events_per_question_max > unseen_events_max) {
+    const auto oldest =
+        std::ranges::min_element(unseen_, {}, [](const auto& each) { return each.second.asked; });
+    unseen_events_ -= oldest->second.since.size();
+    unseen_.erase(oldest);
+  }
+}
+
 void HeldEvents::await(std::vector<EventId> events, Instant now, Taken then) {
-  if (holds_.empty()) return std::move(then)(std::move(events));
-  questions_.push_back({std::move(events), now + answer_after, std::move(then)});
-  if (questions_.size() > questions_max) questions_.front().until = now;
-  look(now);
+  if (holds_.empty() || events.empty()) return std::move(then)(std::move(events));
+  std::ranges::sort(events);
+  const std::string node(node_of(events.front().origin));
+  make_room_for_unseen(node, now);
+  const auto of_node = [&](const Question& question) { return question.node == node; };
+  if (std::ranges::count_if(questions_, of_node) >=
+      static_cast<std::ptrdiff_t>(questions_per_node_max)) {
+    std::ranges::find_if(questions_, of_node)->until = now;
+  } else if (questions_.size() >= questions_max) {
+    questions_.front().until = now;
+  }
+  questions_.push_back({node, std::move(events), now + answer_after, std::move(then)});
+  look_at(now, [&newest = questions_.back()](const Question& question) {
+    return &question == &newest ? absl::MakeConstSpan(question.events)
+                                : absl::Span<const EventId>();
+  });
 }
 
 void HeldEvents::look(Instant now) {
+  look_at(now, [](const Question& question) { return absl::MakeConstSpan(question.events); });
+  // Of those that nobody asks for any more, too.
+  for (auto& [node, of_node] : unseen_)
+    unseen_events_ -= std::erase_if(
+        of_node.since, [&](const auto& each) { return now - each.second > 2 * unseen_max; });
+  std::erase_if(unseen_, [](const auto& of_node) { return of_node.second.since.empty(); });
+}
+
+void HeldEvents::look_at(Instant now,
+                         absl::FunctionRef<absl::Span<const EventId>(const Question&)> part) {
   std::vector<std::pair<Taken, std::vector<EventId>>> answers;
   for (auto it = questions_.begin(); it != questions_.end();) {
     std::vector<EventId> taken;
-    for (const EventId& event : it->events)
+    for (const EventId& event : part(*it))
       if (is_taken(event, now)) taken.push_back(event);
     if (taken.empty() && now < it->until) {
       ++it;
@@ -135,8 +183,6 @@ void HeldEvents::look(Instant now) {
     answers.emplace_back(std::move(it->then), std::move(taken));
     it = questions_.erase(it);
   }
-  // Of those that nobody asks for any more, too.
-  std::erase_if(unseen_, [&](const auto& each) { return now - each.second > 2 * unseen_max; });
   for (auto& [then, taken] : answers) std::move(then)(std::move(taken));
 }
 

@@ -5,11 +5,14 @@
 //   waits     came, and was not taken
 //   unseen    neither it nor a later one came: it is on its way, or was said before the subscription and never comes. So
 //             it counts as taken when it has been asked for, and has not come, for longer than a bus takes to repair what is lost.
+//
+// Who asks is not known here, only whose events it asks for, which are of one node: what it may occupy is bounded by that.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <list>
 #include <map>
 #include <string>
@@ -17,6 +20,8 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/types/span.h"
 #include "core/bus.h"
 #include "core/event.h"
 #include "core/time.h"
@@ -35,10 +40,13 @@ class HeldEvents {
 
   static constexpr Duration answer_after = absl::Seconds(2);  // in vain; when look() is called then
   static constexpr Duration unseen_max = absl::Seconds(30);
-  static constexpr std::size_t questions_max = 256;  // that wait
+  // That wait. Of more the oldest is answered, in vain: first of those of the same node.
+  static constexpr std::size_t questions_max = 256, questions_per_node_max = 4;
   static constexpr std::size_t events_per_question_max = 512;
-  static constexpr std::size_t unseen_events_max =
-      4096;  // of more it is not remembered since when they are asked for
+  // Of more events of a node it is not remembered since when they are asked for; a node lets half as many wait. Of more nodes, or more of all,
+  // the node that was asked for longest ago is forgotten.
+  static constexpr std::size_t unseen_per_node_max = 2048;
+  static constexpr std::size_t unseen_nodes_max = 1024, unseen_events_max = 131'072;
   static constexpr std::size_t origins_max =
       4096;  // of which nothing waits; the rest is forgotten, and what is older unseen
 
@@ -46,8 +54,8 @@ class HeldEvents {
   std::uint64_t add(const Pattern& pattern, std::size_t events_max);
   // False: it has ended meanwhile.
   bool put_in_effect(std::uint64_t hold);
-  // One of that pattern ends; with the last one, as clear(). False: there is none.
-  bool remove(const Pattern& pattern);
+  // It ends; with the last one, as clear().
+  void remove(std::uint64_t hold);
   // Nothing holds any more: who asks is told that all is taken.
   void clear();
 
@@ -64,7 +72,7 @@ class HeldEvents {
   // That may wait: the most that any of the subscriptions allows.
   std::size_t waiting_max() const;
 
-  // `then`, perhaps inside this call: those of them that are taken, as soon as there is one; none after a moment.
+  // `then`, perhaps inside this call: those of them that are taken, as soon as there is one; none after a moment. All of one node.
   void await(std::vector<EventId> events, Instant now, Taken then);
   // Answers what can be answered; to be called now and then.
   void look(Instant now);
@@ -82,19 +90,30 @@ class HeldEvents {
     std::deque<Position> waiting;  // in their order
   };
   struct Question {
-    std::vector<EventId> events;
+    std::string node;
+    std::vector<EventId> events;  // in their order
     Instant until;
     Taken then;
   };
+  struct Unseen {  // of one node
+    Instant asked;
+    std::map<EventId, Instant> since;
+  };
 
   bool is_taken(const EventId& event, Instant now);
+  bool is_unseen_for_long(const EventId& event, Instant now);
+  void make_room_for_unseen(const std::string& node, Instant now);
+  // Looks, of each question, at that part.
+  void look_at(Instant now,
+               absl::FunctionRef<absl::Span<const EventId>(const Question& question)> part);
   Origin& origin(const std::string& name);
 
   std::list<Hold> holds_;
   std::uint64_t last_ = 0;
   std::map<std::string, Origin> origins_;
   std::size_t waiting_ = 0;
-  std::map<EventId, Instant> unseen_;  // since when they are asked for
+  std::map<std::string, Unseen, std::less<>> unseen_;  // by node
+  std::size_t unseen_events_ = 0;
   std::list<Question> questions_;
 };
 

@@ -411,12 +411,20 @@ void Node::State::tell_holds() {
 
 void Node::State::await_taken(schema::Request::AwaitTaken::Reader asked,
                               Reply<std::string> answer) {
-  if (asked.getEvents().size() > HeldEvents::events_per_question_max)
-    return answer(response_bytes(absl::InvalidArgumentError(
-        absl::StrCat("awaitTaken of ", asked.getEvents().size(), " events; ask for ",
-                     HeldEvents::events_per_question_max, " at a time"))));
+  const auto refuse = [&](std::string_view why) {
+    answer(response_bytes(absl::InvalidArgumentError(
+        absl::StrCat("awaitTaken of ", asked.getEvents().size(), " events; ", why))));
+  };
+  const std::size_t most = HeldEvents::events_per_question_max;
+  if (asked.getEvents().size() == 0 || asked.getEvents().size() > most)
+    return refuse(absl::StrCat("ask for 1 to ", most, " at a time"));
   std::vector<EventId> events;
-  for (const auto id : asked.getEvents()) events.push_back(EventId::from(id));
+  for (const auto id : asked.getEvents()) {
+    events.push_back(EventId::from(id));
+    if (!is_origin(events.back().origin) ||
+        node_of(events.back().origin) != node_of(events.front().origin))
+      return refuse("they have to be events, and all of one node");
+  }
   auto then = [answer = std::move(answer)](const std::vector<EventId>& taken) mutable {
     answer(response_bytes(Message<schema::Response>::build([&](schema::Response::Builder builder) {
       auto ids = builder.initTaken(static_cast<unsigned>(taken.size()));

@@ -1,11 +1,14 @@
 // Subscriptions that publishers wait for: what a node says of them, and what it answers to who waits.
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/held_events.h"
 #include "tests/core/node_fixture.h"
 #include "tests/core/sealed.h"
@@ -42,6 +45,11 @@ class HoldingTest : public NodeTest {
     bus->receiver->on_event(event);
     return event;
   }
+  Event paused(std::uint64_t sequence) {
+    Draft draft = pool.draft("web1");
+    draft.payload().initVmPaused().setNode("b");
+    return sealed(std::move(draft), sequence, 1);
+  }
   static Event sealed(Draft draft, std::uint64_t sequence, std::uint64_t incarnation) {
     draft.set_topic().IgnoreError();
     Envelope envelope;
@@ -57,14 +65,18 @@ class HoldingTest : public NodeTest {
     bool answered() const { return status.has_value(); }
   };
   std::shared_ptr<Asked> ask(const std::string& actor, const Numbers& sequences,
-                             std::uint64_t incarnation = 1) {
+                             std::uint64_t incarnation = 1, const std::string& origin = "b/maker") {
+    std::vector<EventId> ids;
+    for (const std::uint64_t each : sequences) ids.push_back({origin, incarnation, each});
+    return ask(actor, ids);
+  }
+  std::shared_ptr<Asked> ask(const std::string& actor, const std::vector<EventId>& ids) {
     auto asked = std::make_shared<Asked>();
     const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
       auto await = builder.initAwaitTaken();
       await.setActor(actor);
-      auto events = await.initEvents(static_cast<unsigned>(sequences.size()));
-      for (unsigned i = 0; i < events.size(); ++i)
-        EventId{"b/maker", incarnation, sequences[i]}.write(events[i]);
+      auto events = await.initEvents(static_cast<unsigned>(ids.size()));
+      for (unsigned i = 0; i < events.size(); ++i) ids[i].write(events[i]);
     });
     bus->receiver->on_request(
         "node", std::string(request.bytes()),
@@ -252,9 +264,7 @@ TEST_F(HoldingTest, WhatNobodyIsWaitedForWithDoesNotCount) {
     Draft volatile_one = pool.draft("web1");
     volatile_one.payload().initMigrationProgress().setPercent(1);
     bus->receiver->on_event(sealed(std::move(volatile_one), 3 * each, 1));
-    Draft noted = pool.draft("web1");
-    noted.payload().initVmPaused().setNode("b");
-    bus->receiver->on_event(sealed(std::move(noted), 3 * each + 1, 1));
+    bus->receiver->on_event(paused(3 * each + 1));
     Draft of_a_node = pool.draft("b");
     of_a_node.payload().initNodeLeft().setNode("b");
     bus->receiver->on_event(sealed(std::move(of_a_node), 3 * each + 2, 1));
@@ -269,10 +279,114 @@ TEST_F(HoldingTest, AsksAreBounded) {
   comes(1);
   EXPECT_TRUE(absl::IsInvalidArgument(
       *ask("taker", Numbers(HeldEvents::events_per_question_max + 1, 1))->status));
+  EXPECT_TRUE(absl::IsInvalidArgument(*ask("taker", Numbers())->status));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      *ask("taker", std::vector<EventId>{{"b/maker", 1, 1}, {"c/maker", 1, 1}})->status));
   std::vector<std::shared_ptr<Asked>> all;
-  for (std::size_t i = 0; i < HeldEvents::questions_max + 2; ++i) all.push_back(ask("taker", {1}));
-  EXPECT_EQ(std::ranges::count_if(all, [](const auto& each) { return each->answered(); }), 2);
+  const auto answered = [&] {
+    return std::ranges::count_if(all, [](const auto& each) { return each->answered(); });
+  };
+  for (std::size_t i = 0; i < HeldEvents::questions_per_node_max + 2; ++i)
+    all.push_back(ask("taker", {1}));
+  EXPECT_EQ(answered(), 2);
   EXPECT_TRUE(all.front()->answered()) << "the oldest, in vain";
+  for (std::size_t i = 0; i < HeldEvents::questions_max; ++i)
+    all.push_back(ask("taker", {1}, 1, absl::StrCat("other", i, "/maker")));
+  EXPECT_EQ(answered(), 2 + static_cast<std::ptrdiff_t>(HeldEvents::questions_per_node_max));
+  EXPECT_FALSE(all.back()->answered());
+}
+
+Numbers many(std::uint64_t first) {
+  Numbers numbers(HeldEvents::events_per_question_max);
+  std::iota(numbers.begin(), numbers.end(), first);
+  return numbers;
+}
+
+TEST_F(HoldingTest, WhoAsksForWhatNeverWasKeepsNobodyElseWaiting) {
+  holder("taker", "vm.>");
+  bool taken = false;
+  Duration waited;
+  for (std::uint64_t round = 0; !taken; ++round) {
+    // Ever other ones: of one node, and of as many as there may be.
+    for (std::uint64_t i = 0; i < 8; ++i)
+      ask("taker", many(1 + 512 * (8 * round + i)), 1, "liar/maker");
+    for (std::uint64_t i = 0; i < 8; ++i)
+      ask("taker", many(1), 1, absl::StrCat("lie", 8 * round + i, "/maker"));
+    taken = !ask("taker", {1})->taken.empty();
+    run(absl::Seconds(1));
+    waited += absl::Seconds(1);
+    ASSERT_LT(waited, HeldEvents::unseen_max + absl::Seconds(5));
+  }
+}
+
+TEST_F(HoldingTest, OfMoreUnseenThanAreRememberedTheRestIsTakenWhenTheFirstAre) {
+  holder("taker", "vm.>");
+  std::set<std::uint64_t> left;
+  for (std::uint64_t i = 1; i <= HeldEvents::unseen_per_node_max + 1024; ++i) left.insert(i);
+  Duration waited;
+  while (!left.empty()) {
+    const std::set<std::uint64_t> asked = left;
+    for (auto it = asked.begin(); it != asked.end();) {
+      Numbers some;
+      for (; it != asked.end() && some.size() < HeldEvents::events_per_question_max; ++it)
+        some.push_back(*it);
+      for (const std::uint64_t each : ask("taker", some)->taken) left.erase(each);
+    }
+    run(absl::Seconds(1));
+    waited += absl::Seconds(1);
+    ASSERT_LT(waited, 2 * HeldEvents::unseen_max + absl::Seconds(5)) << left.size() << " left";
+  }
+}
+
+// ---- beside other subscriptions ------------------------------------------------------------------------------------
+
+TEST_F(HoldingTest, WhatIsHeldIsLetGoByNoQueueOfTheSameActor) {
+  for (const Queueing::Full full : {Queueing::Full::drop_oldest, Queueing::Full::conflate}) {
+    make_node();
+    Context* taker = nullptr;
+    std::vector<Event> got;
+    Numbers missed;
+    node->spawn("taker", [&](Context& context) {
+      taker = &context;
+      context.subscribe(Pattern::of("vm.>"), nullptr, {.full = full, .events_max = 1});
+      context.subscribe(Pattern::of("vm.started.>"), nullptr, {.full = Queueing::Full::hold});
+      context.on_gap([&](const BusGap& gap) { missed.push_back(gap.up_to); });
+      return std::make_unique<Puppet>(context,
+                                      [&](Context&, const Event& event) { got.push_back(event); });
+    });
+    run();
+    for (const std::uint64_t each : {1, 2, 3}) comes(each);
+    for (const std::uint64_t each : {4, 5, 6}) bus->receiver->on_event(paused(each));
+    run();
+    Numbers sequences;
+    for (const Event& event : got) sequences.push_back(event.sequence());
+    EXPECT_EQ(sequences, (Numbers{1, 2, 3, 6}));
+    EXPECT_EQ(missed, full == Queueing::Full::drop_oldest ? Numbers{5} : Numbers());
+    EXPECT_FALSE(ask("taker", {1, 2, 3})->answered());
+    taker->taken(got.at(2));
+    EXPECT_EQ(ask("taker", {1, 2, 3})->taken, (Numbers{1, 2, 3}));
+  }
+}
+
+TEST_F(HoldingTest, ItEndsWithItsOwnSubscriptionAndNoOtherOfTheSamePattern) {
+  Context* taker = nullptr;
+  node->spawn("taker", [&](Context& context) {
+    taker = &context;
+    context.subscribe(Pattern::of("vm.>"));
+    context.subscribe(Pattern::of("vm.>"), nullptr, {.full = Queueing::Full::hold});
+    return std::make_unique<Puppet>(context, nullptr);
+  });
+  run();
+  taker->unsubscribe(Pattern::of("vm.>"));
+  comes(1);
+  run();
+  EXPECT_EQ(said(), std::vector<std::string>{"taker vm.>"});
+  const auto asked = ask("taker", {1});
+  EXPECT_FALSE(asked->answered());
+  taker->unsubscribe(Pattern::of("vm.>"));
+  run();
+  EXPECT_EQ(said(), std::vector<std::string>{});
+  EXPECT_EQ(asked->taken, Numbers{1});
 }
 
 TEST_F(HoldingTest, NothingIsSaidOfItByWhoLeaves) {
