@@ -12,18 +12,18 @@ std::optional<SubscriptionQueue::Pushed> SubscriptionQueue::push(const Event& ev
   if (conflates) {
     if (const auto older = by_topic_.find(event.topic()); older != by_topic_.end()) {
       Event& place = events_.at(older->second);
+      // What an origin said comes in order. Of another, what is repaired late may be older than what waits.
+      if (event.origin() != place.origin() && event.time() < place.time()) return pushed;
       bytes_ += event.bytes().size() - place.bytes().size();
       place = event;
+      while (events_.size() > 1 && bytes_ > bytes_max_)
+        if (!let_go_of_oldest(pushed)) return std::nullopt;
       return pushed;
     }
   }
   const std::size_t bytes = event.bytes().size();
-  while (!has_room(bytes)) {
-    // Also told to all others: that has as many origins at most.
-    if (gaps_.size() >= gaps_max || untold_.size() >= gaps_max) return std::nullopt;
-    ++pushed.lost;
-    if (let_go_of_oldest()) ++pushed.voided;
-  }
+  while (!has_room(bytes))
+    if (!let_go_of_oldest(pushed)) return std::nullopt;
   bytes_ += bytes;
   pushed.ticket = ++last_ticket_;
   events_.emplace(pushed.ticket, event);
@@ -42,8 +42,10 @@ std::optional<std::uint64_t> SubscriptionQueue::first() const {
   return std::min(gaps_.begin()->first, events_.begin()->first);
 }
 
-// Whether its ticket is void.
-bool SubscriptionQueue::let_go_of_oldest() {
+// False: it cannot be told.
+bool SubscriptionQueue::let_go_of_oldest(Pushed& pushed) {
+  // Also told to all others: that has as many origins at most.
+  if (gaps_.size() >= gaps_max || untold_.size() >= gaps_max) return false;
   const auto oldest = events_.begin();
   const std::uint64_t ticket = oldest->first;
   const BusGap gap = gap_of(oldest->second);
@@ -61,8 +63,10 @@ bool SubscriptionQueue::let_go_of_oldest() {
     gaps_.emplace(ticket, gap);
   } else {
     join(gaps_.at(place->second), gap);
+    ++pushed.voided;
   }
-  return !is_new;
+  ++pushed.lost;
+  return true;
 }
 
 BusGap SubscriptionQueue::gap_of(const Event& event) const {
@@ -72,8 +76,9 @@ BusGap SubscriptionQueue::gap_of(const Event& event) const {
           .after = event.sequence() - 1,
           .up_to = event.sequence(),
           .why = absl::StrCat("its queue of ",
-                              events_.size() >= events_max_ ? absl::StrCat(events_max_)
-                                                            : absl::StrCat(bytes_max_, " bytes"),
+                              events_.size() >= events_max_ && bytes_ <= bytes_max_
+                                  ? absl::StrCat(events_max_)
+                                  : absl::StrCat(bytes_max_, " bytes"),
                               " was full, and it lets the oldest go")};
 }
 

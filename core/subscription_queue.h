@@ -30,11 +30,13 @@ class SubscriptionQueue {
       : full_(full), prefix_(std::move(prefix)), events_max_(events_max), bytes_max_(bytes_max) {}
 
   struct Pushed {
-    std::uint64_t ticket = 0;  // of the event; 0: it waits in the place of an older one
-    std::size_t lost = 0;      // so many went that nobody will get ...
-    std::size_t voided = 0;    // ... and the tickets of so many of them are void
+    // Of the event; 0: it, or a newer one, waits in the place of an older one.
+    std::uint64_t ticket = 0;
+    std::size_t lost = 0;    // so many went that nobody will get ...
+    std::size_t voided = 0;  // ... and the tickets of so many of them are void
   };
-  // Nothing: so many origins have lost something that it cannot be told any more; nothing was done.
+  // Conflating, the newest of a topic waits: of one origin the last, of several the one of the latest hybrid time.
+  // Nothing: so many origins have lost something that it cannot be told any more; who listens has to begin anew.
   std::optional<Pushed> push(const Event& event);
 
   // Neither: the ticket is void.
@@ -64,7 +66,7 @@ class SubscriptionQueue {
  private:
   using Origin = std::pair<std::string, std::uint64_t>;  // and its incarnation
 
-  bool let_go_of_oldest();
+  bool let_go_of_oldest(Pushed& pushed);
   BusGap gap_of(const Event& event) const;
   bool has_room(std::size_t bytes) const;
   static void join(BusGap& gap, const BusGap& more);

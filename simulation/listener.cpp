@@ -25,6 +25,7 @@ void ListenerBook::heard(const Event& event) {
   owed_.push_back({.stream = {str(event.origin()), event.incarnation()},
                    .sequence = event.sequence(),
                    .topic = str(event.topic()),
+                   .said = event.time(),
                    .at = world_.now()});
 }
 
@@ -55,9 +56,13 @@ bool ListenerBook::settled(const Owed& owed) const {
 void ListenerBook::judge(Instant before, const std::function<void(std::string what)>& say) const {
   for (const std::string& wrong : wrong_) say(wrong);
   if (!alive_) return;
-  // Of one topic, whoever says it.
+  // Of one topic, whoever says it: what is older than what another has said of it comes too late.
   std::map<std::string, const Owed*> last;
-  for (const Owed& owed : owed_) last[owed.topic] = &owed;
+  for (const Owed& owed : owed_) {
+    const Owed*& newest = last[owed.topic];
+    if (newest == nullptr || newest->stream.first == owed.stream.first || newest->said <= owed.said)
+      newest = &owed;
+  }
   for (const Owed& owed : owed_) {
     if (full_ == Queueing::Full::conflate && last[owed.topic] != &owed) continue;
     if (owed.at >= before || settled(owed)) continue;

@@ -38,7 +38,7 @@ class ListenerBook {
 
   std::uint64_t let_go() const { return let_go_; }
   // Calls `say` for what came twice or out of order, and for what was heard before `before` and that the one that lives was neither given nor
-  // told of: of a conflating one the last of each topic.
+  // told of: of a conflating one the newest of each topic.
   void judge(Instant before, const std::function<void(std::string what)>& say) const;
 
  private:
@@ -47,6 +47,7 @@ class ListenerBook {
     Stream stream;
     std::uint64_t sequence = 0;
     std::string topic;
+    HybridTime said;
     Instant at;
   };
   bool settled(const Owed& owed) const;

@@ -315,6 +315,88 @@ TEST_F(SubscriptionQueueTest, AnActorThatIsNotTakingGetsNoMoreMemoryThanItsQueue
   EXPECT_TRUE(queue.is_void(tickets[500]));
 }
 
+// ---- of several origins, and of many bytes -------------------------------------------------------------------------
+
+// As said by an actor at a time, of so many bytes at least.
+Event said(EventPool& pool, const std::string& origin, std::uint64_t sequence, std::uint64_t time,
+           const std::string& vm = "web1", std::size_t bytes = 0) {
+  Draft draft = pool.draft(vm);
+  draft.payload().initVmPaused().setNode(std::string(bytes, 'x'));
+  draft.set_topic().IgnoreError();
+  Envelope envelope;
+  envelope.origin = origin;
+  envelope.incarnation = 1;
+  envelope.sequence = sequence;
+  envelope.time = {time};
+  return *std::move(draft).seal(envelope);
+}
+
+TEST_F(SubscriptionQueueTest, ConflatingWhatAnotherOriginSaidBeforeComesTooLate) {
+  SubscriptionQueue queue(Full::conflate, "vm.", 4);
+  const auto pushed = queue.push(said(pool, "b/maker", 1, 50));
+  ASSERT_TRUE(pushed);
+  for (const std::uint64_t sequence : {1, 2}) {
+    const auto late = queue.push(said(pool, "a/maker", sequence, 30 + sequence));
+    ASSERT_TRUE(late);
+    EXPECT_EQ(late->ticket, 0U);
+    EXPECT_EQ(late->lost, 0U);
+  }
+  EXPECT_EQ(queue.take(pushed->ticket).event.id().to_string(), "b/maker:1:1");
+  EXPECT_TRUE(queue.empty()) << "nothing is told of it";
+  // It is told where nothing newer waits, and gives way to what is.
+  const auto older = queue.push(said(pool, "a/maker", 3, 40));
+  queue.push(said(pool, "b/maker", 2, 60));
+  queue.push(said(pool, "c/maker", 1, 60));
+  queue.push(said(pool, "a/maker", 4, 59));
+  EXPECT_EQ(queue.size(), 1U);
+  EXPECT_EQ(queue.take(older->ticket).event.id().to_string(), "c/maker:1:1");
+}
+
+TEST_F(SubscriptionQueueTest, ConflatingOneOriginIsBelievedInItsOrderWhateverItsClock) {
+  SubscriptionQueue queue(Full::conflate, "vm.", 4);
+  const auto pushed = queue.push(said(pool, "b/maker", 1, 50));
+  queue.push(said(pool, "b/maker", 2, 40));
+  EXPECT_EQ(queue.take(pushed->ticket).event.sequence(), 2U);
+}
+
+TEST_F(SubscriptionQueueTest, ConflatingNoMoreBytesWaitThanMayWhereWhatIsReplacedGrows) {
+  constexpr std::size_t bytes_max = 10'000;
+  SubscriptionQueue queue(Full::conflate, "vm.", 1000, bytes_max);
+  std::uint64_t sequence = 0;
+  std::size_t lost = 0, voided = 0;
+  for (const std::size_t bytes : {10U, 3'000U, 20'000U, 10U, 3'000U}) {
+    for (const char* vm : {"web1", "web2", "web3", "web4", "web5"}) {
+      const auto pushed = queue.push(said(pool, "b/maker", ++sequence, sequence, vm, bytes));
+      ASSERT_TRUE(pushed);
+      lost += pushed->lost;
+      voided += pushed->voided;
+      EXPECT_EQ(queue.tickets(), queue.size() + (lost > 0 ? 1U : 0U));
+      if (bytes == 20'000U) {
+        EXPECT_EQ(queue.size(), 1U) << "one may wait that is larger";
+      }
+    }
+  }
+  EXPECT_GT(lost, 5U);
+  EXPECT_EQ(voided, lost - 1);
+  std::size_t waiting = 0;
+  std::uint64_t newest = 0;
+  std::optional<BusGap> gap;
+  while (const std::optional<std::uint64_t> ticket = queue.first()) {
+    SubscriptionQueue::Taken taken = queue.take(*ticket);
+    if (taken.gap) {
+      gap = std::move(taken.gap);
+      continue;
+    }
+    waiting += taken.event.bytes().size();
+    newest = std::max(newest, taken.event.sequence());
+  }
+  EXPECT_LE(waiting, bytes_max);
+  EXPECT_EQ(newest, sequence);
+  ASSERT_TRUE(gap);
+  EXPECT_NE(gap->why.find("its queue of 10000 bytes was full"), std::string::npos) << gap->why;
+  EXPECT_EQ(queue.untold().size(), 1U);
+}
+
 // ---- over seeds ----------------------------------------------------------------------------------------------------
 
 // What a subscription was owed, against what it was given and told.
