@@ -118,6 +118,7 @@ absl::StatusOr<Event> Runtime::publish(OriginStream& stream, Draft draft, Publis
   }
   if (custody != nullptr && custody->holds(draft.payload().which(), draft.topic())) {
     if (absl::Status room = custody->room(); !room.ok()) return room;
+    // Whether it is waited for is said by who is known here, for whom by who is known when it is in the log.
     // Volatile types are not held: it is in the log, later than this call, that `logged` is told.
     held = std::make_shared<Event>();
     logged = [custody, held, gate = gate_,

@@ -1,6 +1,7 @@
 // What publishers of this node wait for: `local`, their event is in the node's log; or `archived(k)`, it is also on the disks of archives of k
 // other machines, and stays known when this one is gone with its disk. And, whatever the node's file says, every subscriber that
-// holds (Queueing::Full::hold) and was known when the event was logged has taken it.
+// holds (Queueing::Full::hold) and was known when the event was logged has taken it; where none was known when it was published, and no archive
+// is to have it, nobody is waited for.
 //
 // ArchivedEvents is the node's custody (core/custody.h), and Custodian the actor that asks archives and, by Holders, those that hold:
 //
@@ -57,6 +58,7 @@ class ArchivedEvents final : public Custody {
     std::set<std::string> at;       // those that have it
     std::set<std::string> holders;  // "node/actor", who have not taken it
     Instant since{};                // when the custodian saw it first
+    std::int64_t looks = 0;         // of Holders, which has seen it so often
 
     bool needs_archives() const { return at.size() < machines; }
   };

@@ -73,11 +73,6 @@ void Holders::release(const std::string& name, std::string_view why) {
 
 // ---- who asks ------------------------------------------------------------------------------------------------------
 
-std::size_t Holders::waiting_for(const std::string& name) const {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      events_.waiting(), [&](const auto& each) { return each.second.holders.contains(name); }));
-}
-
 void Holders::look() {
   for (auto& [name, holder] : holders_) ask(name, holder);
 }
@@ -85,15 +80,16 @@ void Holders::look() {
 void Holders::ask(const std::string& name, Holder& holder) {
   if (holder.asked || holder.timer != 0) return;
   std::vector<std::uint64_t> numbers;
-  for (const auto& [number, waiting] : events_.waiting()) {
-    if (numbers.size() == HeldEvents::events_per_question_max) break;
-    if (waiting.holders.contains(name)) numbers.push_back(number);
-  }
-  if (numbers.empty()) {
-    holder.waits = holder.said = false;
-    return;
-  }
-  if (!std::exchange(holder.waits, true)) holder.looks = 0;
+  const auto& waiting = events_.waiting();
+  const auto add = [&](auto from, auto end) {
+    for (; from != end && numbers.size() < HeldEvents::events_per_question_max; ++from)
+      if (from->second.holders.contains(name)) numbers.push_back(from->first);
+  };
+  const auto begin = waiting.upper_bound(holder.up_to);
+  add(begin, waiting.end());
+  add(waiting.begin(), begin);
+  if (numbers.empty()) return;
+  holder.up_to = numbers.back();
   holder.asked = true;
   const auto request = Message<schema::Request>::build([&](schema::Request::Builder builder) {
     auto await = builder.initAwaitTaken();
@@ -127,7 +123,6 @@ void Holders::answered(const std::string& name, const std::vector<std::uint64_t>
     some = true;
   }
   if (some) {
-    holder.looks = 0;
     holder.pause = options_.again_min;
     return ask(name, holder);
   }
@@ -151,16 +146,22 @@ void Holders::watch() {
     if (++looks * options_.look_again > options_.silent_max) gone.push_back(node);
   for (const std::string& node : gone)
     learn(node, {}, absl::StrCat("not heard for ", absl::FormatDuration(options_.silent_max)));
+  for (auto& [number, waiting] : events_.waiting()) ++waiting.looks;
   for (auto& [name, holder] : holders_) {
-    if (!holder.waits || silent_[holder.node] > 2) continue;
-    if (++holder.looks * options_.look_again < options_.slow_after || holder.said) continue;
-    const std::size_t backlog = waiting_for(name);
-    if (backlog == 0) continue;
-    holder.said = true;
-    say(name, backlog,
-        absl::StrCat("holds them, and has taken none for ",
-                     absl::FormatDuration(options_.slow_after), ": publishers of ", context_.node(),
-                     " wait",
+    if (silent_[holder.node] > 2) continue;
+    const auto waits = [&](const auto& each) { return each.second.holders.contains(name); };
+    const auto oldest = std::ranges::find_if(events_.waiting(), waits);
+    if (oldest == events_.waiting().end() ||
+        oldest->second.looks * options_.look_again < options_.slow_after) {
+      holder.said = false;
+      continue;
+    }
+    if (std::exchange(holder.said, true)) continue;
+    const Event& event = oldest->second.event;
+    say(name, static_cast<std::size_t>(std::ranges::count_if(events_.waiting(), waits)),
+        absl::StrCat("holds them, and has not taken ", std::string(event.topic()), " (",
+                     event.id().short_id(), ") for ", absl::FormatDuration(options_.slow_after),
+                     ": publishers of ", context_.node(), " wait",
                      holder.trouble.empty() ? "" : absl::StrCat("; asked: ", holder.trouble)));
   }
   if (timer_ == 0 && !holders_.empty())

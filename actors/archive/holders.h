@@ -4,8 +4,8 @@
 //   heard ──▶ each that something waits for is asked (awaitTaken), again and again ──▶ what it has taken waits for it no longer
 //     └─▶ it holds that no more │ its node left │ its node was not heard for 15 s ──▶ released: nothing waits for it
 //
-// Said as bus.slow_subscriber: that a holder takes nothing for 10 s while something waits for it, once until nothing does; and that it was
-// released while something did.
+// Said as bus.slow_subscriber: that an event waits for a holder for 10 s, once until none waits as long; and that it was released while something
+// did wait.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +47,8 @@ class Holders {
     bool asked = false;  // and has not answered
     Duration pause;      // after the next answer that is of no use
     TimerId timer = 0;
-    bool waits = false;        // something does for it
-    std::int64_t looks = 0;    // since it took something
+    // Where the last question ended, and the next begins: what is never taken keeps nothing else from being asked for.
+    std::uint64_t up_to = 0;
     bool said = false;         // that it is slow
     std::string trouble;       // of the last answer; empty: none
     std::uint64_t number = 0;  // of this object
@@ -60,7 +60,6 @@ class Holders {
   void ask(const std::string& name, Holder& holder);
   void answered(const std::string& name, const std::vector<std::uint64_t>& asked,
                 const absl::StatusOr<Message<schema::Response>>& response);
-  std::size_t waiting_for(const std::string& name) const;
   void watch();
   void say(const std::string& name, std::size_t backlog, const std::string& done);
 

@@ -82,6 +82,26 @@ class HoldersTest : public MarketWorld {
     return told;
   }
 
+  // By another actor of it: an origin of its own.
+  static std::shared_ptr<Told> request_for(TestNode& node, const std::string& publisher,
+                                           const std::string& subject) {
+    auto told = std::make_shared<Told>();
+    Draft draft = node.pool.draft(subject);
+    draft.payload().initInstanceRequested().setClientToken(subject);
+    node.node->publish_for(publisher, std::move(draft),
+                           Reply<Event>(far_future, [told](const absl::StatusOr<Event>& event) {
+                             told->status = event.status();
+                           }));
+    return told;
+  }
+
+  // Of b's holder.
+  static std::string named(std::size_t backlog, const Event& oldest) {
+    return absl::StrCat("b/holder ", backlog, ": holds them, and has not taken ",
+                        std::string(oldest.topic()), " (", oldest.id().short_id(),
+                        ") for 10s: publishers of a wait");
+  }
+
   // What is said of holders, as "SUBSCRIBER BACKLOG: DONE".
   static std::vector<std::string> said(const TestNode& node) {
     std::vector<std::string> found;
@@ -249,13 +269,12 @@ TEST_F(HoldersTest, one_that_ends_its_subscription_is_waited_for_no_longer) {
 TEST_F(HoldersTest, one_that_is_slow_is_named_once_until_it_has_caught_up) {
   TestNode& a = publisher();
   Holder& b = hold("b");
-  request(a, "one");
+  const auto one = request(a, "one");
   const auto two = request(a, "two");
   run(absl::Seconds(9));
   EXPECT_TRUE(said(a).empty());
   run(absl::Seconds(30));
-  const std::vector<std::string> once = {
-      "b/holder 2: holds them, and has taken none for 10s: publishers of a wait"};
+  const std::vector<std::string> once = {named(2, one->event)};
   EXPECT_EQ(said(a), once);
   b.take();
   run(absl::Seconds(30));
@@ -266,6 +285,48 @@ TEST_F(HoldersTest, one_that_is_slow_is_named_once_until_it_has_caught_up) {
   request(a, "three");
   run(absl::Seconds(15));
   EXPECT_EQ(said(a).size(), 2);
+}
+
+TEST_F(HoldersTest, one_that_takes_others_is_named_for_what_it_never_takes) {
+  TestNode& a = publisher();
+  Holder& b = hold("b");
+  const auto stuck = request_for(a, "other", "stuck");
+  for (int i = 0; i < 6; ++i) {
+    if (i < 4) {
+      EXPECT_TRUE(said(a).empty());
+    }
+    const auto told = request(a, absl::StrCat("e", i));
+    run(absl::Seconds(1));
+    b.context->taken(b.got.back());
+    run(absl::Seconds(1));
+    EXPECT_TRUE(told->ok());
+  }
+  EXPECT_FALSE(stuck->status);
+  ASSERT_EQ(said(a).size(), 1);
+  EXPECT_TRUE(said(a)[0] == named(1, b.got[0]) || said(a)[0] == named(2, b.got[0])) << said(a)[0];
+  b.take();
+  run(absl::Seconds(1));
+  EXPECT_TRUE(stuck->ok());
+  request(a, "last");
+  run(absl::Seconds(8));
+  EXPECT_EQ(said(a).size(), 1);
+  run(absl::Seconds(5));
+  EXPECT_EQ(said(a).size(), 2);
+}
+
+TEST_F(HoldersTest, what_is_never_taken_keeps_nothing_else_from_being_asked_for) {
+  TestNode& a = publisher();
+  Holder& b = hold("b");
+  std::vector<std::shared_ptr<Told>> stuck;
+  for (int i = 0; i < 600; ++i) stuck.push_back(request_for(a, "other", absl::StrCat("s", i)));
+  run(absl::Seconds(3));
+  const auto told = request(a, "one");
+  run(absl::Seconds(1));
+  ASSERT_EQ(b.got.size(), 601);
+  b.context->taken(b.got.back());
+  run(absl::Seconds(5));
+  EXPECT_TRUE(told->ok());
+  EXPECT_TRUE(std::ranges::none_of(stuck, [](const auto& each) { return each->status; }));
 }
 
 TEST_F(HoldersTest, a_restarted_holder_does_not_hold_for_ever_what_it_has_not_seen) {
