@@ -1,5 +1,7 @@
 #include "simulation/holder.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "core/held_events.h"
 
@@ -7,9 +9,17 @@ namespace supercloud {
 
 namespace {
 
+constexpr const char* patterns[] = {"resource.>", "instance.requested.>", "migration.accepted.>"};
+constexpr std::size_t queue_max = 2;              // less than what comes in a burst
 constexpr Duration takes_max = absl::Seconds(2);  // in milliseconds, by chance
 // By so much at most, of what was waited for in vain until it comes.
 constexpr Duration clocks_differ = absl::Seconds(1);
+
+bool holds(const Event& event) {
+  return may_be_held(event.type()) && std::ranges::any_of(patterns, [&](const char* pattern) {
+           return Pattern::of(pattern).matches(event.topic());
+         });
+}
 
 }  // namespace
 
@@ -62,13 +72,17 @@ void HoldBook::told(const Held& held) {
 SimulatedHolder::SimulatedHolder(Context& context, HoldBook& book)
     : context_(context), book_(book), name_(context.self().to_string()) {
   book_.began(name_);
-  for (const char* pattern : {"resource.>", "instance.requested.>", "migration.accepted.>"})
+  if (context_.random().chance(500'000))
+    context_.subscribe(Pattern::of(">"), nullptr,
+                       {.full = Queueing::Full::drop_oldest, .events_max = queue_max});
+  for (const char* pattern : patterns)
     context_.subscribe(Pattern::of(pattern), nullptr, {.full = Queueing::Full::hold});
 }
 
 SimulatedHolder::~SimulatedHolder() { book_.ended(name_); }
 
 void SimulatedHolder::receive(const Event& event) {
+  if (!holds(event)) return;
   book_.came(name_, event.id());
   const auto late = context_.random().between(0, absl::ToInt64Milliseconds(takes_max));
   context_.after(absl::Milliseconds(late), [this, event] {

@@ -52,6 +52,7 @@ class HoldBook {
   std::uint64_t told_ = 0;
 };
 
+// In half of its lives it also listens to all there is, with a small queue that lets the oldest go: but none of what it holds.
 class SimulatedHolder final : public Actor {
  public:
   SimulatedHolder(Context& context, HoldBook& book);
