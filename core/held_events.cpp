@@ -124,14 +124,8 @@ bool HeldEvents::is_unseen_for_long(const EventId& event, Instant now) {
   return false;
 }
 
-// Of what counts as taken it is remembered, while there is room, for the answer may be lost.
 void HeldEvents::make_room_for_unseen(const std::string& node, Instant now) {
-  Unseen& of_node = unseen_[node];
-  of_node.asked = now;
-  if (of_node.since.size() + events_per_question_max > unseen_per_node_max) {
-    unseen_events_ -= std::erase_if(
-        of_node.since, [&](const auto& each) { return now - each.second >= unseen_max; });
-  }
+  unseen_[node].asked = now;
   while (unseen_.size() > unseen_nodes_max ||
          unseen_events_ + events_per_question_max > unseen_events_max) {
     const auto oldest =
@@ -139,6 +133,13 @@ void HeldEvents::make_room_for_unseen(const std::string& node, Instant now) {
     unseen_events_ -= oldest->second.since.size();
     unseen_.erase(oldest);
   }
+}
+
+// While there is much room it is remembered all the same, for the answer may be lost.
+void HeldEvents::forget_unseen(const std::string& node, const std::vector<EventId>& answered) {
+  const auto of_node = unseen_.find(node);
+  if (of_node == unseen_.end() || of_node->second.since.size() <= unseen_per_node_max / 2) return;
+  for (const EventId& event : answered) unseen_events_ -= of_node->second.since.erase(event);
 }
 
 void HeldEvents::await(std::vector<EventId> events, Instant now, Taken then) {
@@ -180,6 +181,7 @@ void HeldEvents::look_at(Instant now,
       ++it;
       continue;
     }
+    forget_unseen(it->node, taken);
     answers.emplace_back(std::move(it->then), std::move(taken));
     it = questions_.erase(it);
   }

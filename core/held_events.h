@@ -103,6 +103,7 @@ class HeldEvents {
   bool is_taken(const EventId& event, Instant now);
   bool is_unseen_for_long(const EventId& event, Instant now);
   void make_room_for_unseen(const std::string& node, Instant now);
+  void forget_unseen(const std::string& node, const std::vector<EventId>& answered);
   // Looks, of each question, at that part.
   void look_at(Instant now,
                absl::FunctionRef<absl::Span<const EventId>(const Question& question)> part);

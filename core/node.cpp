@@ -411,7 +411,7 @@ void Node::State::tell_holds() {
 
 void Node::State::await_taken(schema::Request::AwaitTaken::Reader asked,
                               Reply<std::string> answer) {
-  const auto refuse = [&](std::string_view why) {
+  const auto refuse = [&](const std::string& why) {
     answer(response_bytes(absl::InvalidArgumentError(
         absl::StrCat("awaitTaken of ", asked.getEvents().size(), " events; ", why))));
   };

@@ -290,6 +290,7 @@ TEST_F(SubscriptionQueueTest, OfAnActorThatNeverCatchesUpTheGapsAreToldAtABounde
   std::uint64_t told = 0;
   for (const Given& each : given) told = std::max(told, each.up_to);
   EXPECT_EQ(told, 18'001U);
+  node.reset();  // before its scheduler
 }
 
 TEST_F(SubscriptionQueueTest, WhatWasLetGoIsToldWhenTheNodeLeaves) {
@@ -366,7 +367,8 @@ TEST_F(SubscriptionQueueTest, ConflatingNoMoreBytesWaitThanMayWhereWhatIsReplace
   std::size_t lost = 0, voided = 0;
   for (const std::size_t bytes : {10U, 3'000U, 20'000U, 10U, 3'000U}) {
     for (const char* vm : {"web1", "web2", "web3", "web4", "web5"}) {
-      const auto pushed = queue.push(said(pool, "b/maker", ++sequence, sequence, vm, bytes));
+      ++sequence;
+      const auto pushed = queue.push(said(pool, "b/maker", sequence, sequence, vm, bytes));
       ASSERT_TRUE(pushed);
       lost += pushed->lost;
       voided += pushed->voided;
