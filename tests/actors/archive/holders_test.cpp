@@ -326,7 +326,8 @@ TEST_F(HoldersTest, what_is_never_taken_keeps_nothing_else_from_being_asked_for)
   b.context->taken(b.got.back());
   run(absl::Seconds(5));
   EXPECT_TRUE(told->ok());
-  EXPECT_TRUE(std::ranges::none_of(stuck, [](const auto& each) { return each->status; }));
+  EXPECT_TRUE(
+      std::ranges::none_of(stuck, [](const auto& each) { return each->status.has_value(); }));
 }
 
 TEST_F(HoldersTest, a_restarted_holder_does_not_hold_for_ever_what_it_has_not_seen) {
