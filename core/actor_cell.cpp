@@ -475,6 +475,7 @@ void ActorCell::run(std::uint64_t token) {
   auto node = waits_.extract(token);
   if (node.empty()) return;  // cancelled while it was in the queue
   Wait& wait = node.mapped();
+  if (!wait.value && wait.call != nullptr) wait.call->cancel();  // too late, whatever carries it
   std::move(wait.turn)(wait.value ? wait.value() : nullptr);
 }
 

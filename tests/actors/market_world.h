@@ -192,7 +192,7 @@ class MarketWorld : public testing::Test {
                                                 const Message<schema::Request>& request,
                                                 Duration wait = absl::Seconds(2)) {
     absl::StatusOr<Message<schema::Response>> answer = absl::InternalError("no answer yet");
-    node.hand->request(to, request, absl::Seconds(60),
+    node.hand->request(to, request, wait,
                        [&answer](absl::StatusOr<Message<schema::Response>> response) {
                          answer = std::move(response);
                        });
