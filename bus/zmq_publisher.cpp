@@ -198,7 +198,9 @@ void ZmqPublisher::answer_markers() {
 bool ZmqPublisher::is_anothers(std::string_view marker) const {
   const std::string_view claim = marker.substr(marker_lead.size());
   const std::string_view claimed = claim.substr(0, claim.find('/'));
-  return claimed != sender() && !credentials_.trust->keys_of(claimed).empty();
+  const std::string name(sender());
+  const Trust& trust = *credentials_.trust;
+  return claimed != name && !trust.rights.may_relay(name) && !trust.keys_of(claimed).empty();
 }
 
 std::string_view ZmqPublisher::sender() const {

@@ -264,7 +264,8 @@ class ZmqWorld final : public BusWorld {
   }
   static std::shared_ptr<const Trust> trust() {
     Trust trust = test_trust({"a", "b", "c", "d", "link", "liar", "hub-left", "hub-right"});
-    for (const char* hub : {"hub-left", "hub-right"}) trust.rights.grant(hub, all_rights(true));
+    for (const char* relay : {"hub-left", "hub-right", "link"})
+      trust.rights.grant(relay, all_rights(true));
     return std::make_shared<const Trust>(std::move(trust));
   }
   std::unique_ptr<ZmqBus> open_hub_bus(const std::string& hub, Members& members,

@@ -15,9 +15,9 @@ namespace supercloud {
 namespace {
 
 const std::vector<std::string> all_actors = {
-    "session",  "log",    "archive",    "replicator", "network",  "executor",
-    "orphans",  "policy", "dirty_rate", "latency",    "resource", "watcher",
-    "provider", "ledger", "observer",   "agent",      "follower"};
+    "session",  "log",      "archive", "custodian",  "replicator", "network",
+    "executor", "orphans",  "policy",  "dirty_rate", "latency",    "resource",
+    "watcher",  "provider", "ledger",  "observer",   "agent",      "follower"};
 
 class ClusterTest : public testing::Test {
  protected:
