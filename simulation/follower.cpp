@@ -7,7 +7,10 @@
 
 namespace supercloud {
 
-void FollowerBook::began() { last_.clear(); }
+void FollowerBook::began(absl::Time now) {
+  if (!began_) began_ = now;
+  last_.clear();
+}
 
 void FollowerBook::given(const Event& event) {
   Stand& last = last_[str(event.origin())];
@@ -23,6 +26,7 @@ void FollowerBook::missed(const MissedEvents& missed) { missed_.push_back(missed
 
 void FollowerBook::judge(const MemoryLogDisk& log, absl::Time before, EventPool& pool,
                          const std::function<void(std::string what)>& say) const {
+  if (began_ && *began_ >= before) return;
   const Pattern wanted = Pattern::of(pattern);
   for (std::size_t i = 0; i < log.events.size(); ++i) {
     const MemoryLogDisk::Stored& stored = log.events[i];
@@ -53,7 +57,7 @@ Follower::Follower(Context& context, FollowerBook& book, Change change)
                      change(event, [&book](const Event& changed) { book.given(changed); });
                    },
                .on_gap = [&book](const MissedEvents& missed) { book.missed(missed); }}) {
-  book.began();
+  book.began(context.wall());
 }
 
 }  // namespace supercloud

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -23,19 +24,21 @@ class FollowerBook {
   static constexpr const char* pattern = "migration.>";
 
   // Another actor object, which may be given again what came after its position.
-  void began();
+  void began(absl::Time now);
   void given(const Event& event);
   void missed(const MissedEvents& missed);
 
   // What came twice or out of its origin's order within the life of one follower.
   const std::vector<std::string>& wrong() const { return wrong_; }
-  // Calls `say` for each event of a log from before `before` that none of them was given or told that it is missing.
+  // Calls `say` for each event of a log from before `before` that none of them was given or told that it is missing. Of followers of which
+  // the first began later nothing is said.
   void judge(const MemoryLogDisk& log, absl::Time before, EventPool& pool,
              const std::function<void(std::string what)>& say) const;
 
  private:
   using Stream = std::pair<std::string, std::uint64_t>;  // origin, incarnation
 
+  std::optional<absl::Time> began_;    // the first
   std::map<std::string, Stand> last_;  // of the one that lives
   std::map<Stream, std::set<std::uint64_t>> given_;
   std::vector<MissedEvents> missed_;
