@@ -26,7 +26,7 @@ void FollowerBook::missed(const MissedEvents& missed) { missed_.push_back(missed
 
 void FollowerBook::judge(const MemoryLogDisk& log, absl::Time before, EventPool& pool,
                          const std::function<void(std::string what)>& say) const {
-  if (began_ && *began_ >= before) return;
+  if (began_ && *began_ + catching_up >= before) return;
   const Pattern wanted = Pattern::of(pattern);
   for (std::size_t i = 0; i < log.events.size(); ++i) {
     const MemoryLogDisk::Stored& stored = log.events[i];

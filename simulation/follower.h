@@ -22,6 +22,8 @@ inline constexpr const char* follower_actor = "follower";
 class FollowerBook {
  public:
   static constexpr const char* pattern = "migration.>";
+  // Until the first of them has the past: logs that do not answer, and those that have nothing new, are asked again after some seconds.
+  static constexpr Duration catching_up = absl::Seconds(10);
 
   // Another actor object, which may be given again what came after its position.
   void began(absl::Time now);
@@ -30,8 +32,8 @@ class FollowerBook {
 
   // What came twice or out of its origin's order within the life of one follower.
   const std::vector<std::string>& wrong() const { return wrong_; }
-  // Calls `say` for each event of a log from before `before` that none of them was given or told that it is missing. Of followers of which
-  // the first began later nothing is said.
+  // Calls `say` for each event of a log from before `before` that none of them was given or told that it is missing. Nothing is said
+  // of those of which the first had less time until then than that.
   void judge(const MemoryLogDisk& log, absl::Time before, EventPool& pool,
              const std::function<void(std::string what)>& say) const;
 
