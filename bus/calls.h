@@ -57,7 +57,8 @@ class OpenCalls {
   static constexpr std::size_t calls_max = 4096;
   static constexpr std::size_t calls_of_one_max = 256;
 
-  // For the Reply of who answers, with progress wanted: whether its asker asks for that is not known yet. Null: as many are open as may be, or one of that id is; this one tells nothing, and cannot be cancelled.
+  // For the Reply of who answers, with progress wanted: whether its asker asks for that is not known yet. Null: as many are open as may be, or
+  // one of that id is; this one tells nothing, and cannot be cancelled.
   std::shared_ptr<Call> open(const std::string& asker, std::uint64_t id);
   // It is answered.
   void close(const std::string& asker, std::uint64_t id);

@@ -79,7 +79,7 @@ class ShortenedFile final : public rocksdb::FSSequentialFileOwnerWrapper {
   }
   IOStatus PositionedRead(std::uint64_t, std::size_t, const IOOptions&, rocksdb::Slice*, char*,
                           IODebugContext*) override {
-    return IOStatus::NotSupported("lists are read from their beginning");
+    return IOStatus::NotSupported("lists and logs are read from their beginning");
   }
 
  private:
