@@ -382,6 +382,7 @@ struct Started {
 enum Method {
   preCopy @0;
   throttled @1;  # pre-copy of a guest that is slowed down until it converges
+  postCopy @2;   # the guest executes at the target while the rest of its memory follows: the source is needed until then
 }
 
 struct Planned {

@@ -61,4 +61,6 @@ struct VmSpec {
   image @22 :Text;              # what a real guest is made of, by the name that its nodes give it; empty: their usual one
   arguments @23 :Text;          # for the image's kernel, after those that the image has
   blackoutMaxNs @24 :UInt64;    # a move may stop it for so long at most; 0: as its nodes are set
+  prepared @25 :List(Text);     # nodes that keep a target for it ready, so that a move there begins at once; where it is, none is kept
+  postCopy @26 :Bool;           # it may be moved before all of its memory is; the source is needed until that has followed
 }
