@@ -44,7 +44,11 @@ void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
   std::size_t of_name = 0;
   for (auto next = first; next != subscribers_.end() && next->second.name == name; ++next)
     ++of_name;
-  if (of_name >= of_one_name_max) subscribers_.erase(first);
+  if (of_name >= of_one_name_max) {
+    count();
+    nameless_ += first->second.denied;
+    subscribers_.erase(first);
+  }
   if (subscribers_.size() >= subscribers_max) return;
   subscribers_.emplace(key, Subscriber{.name = name, .marker = std::string(marker), .earlier = {}});
 }
@@ -60,19 +64,24 @@ void SlowSubscribers::let_go(std::string_view marker, std::string_view user) {
   if (subscriber.marker == marker) subscriber.marker = subscriber.earlier;
   subscriber.earlier.clear();
   if (!subscriber.marker.empty()) return;
+  count();
   nameless_ += subscriber.denied;
   subscribers_.erase(found);
 }
 
-void SlowSubscribers::denied(std::uint64_t events) {
+bool SlowSubscribers::denied(std::uint64_t events) {
   if (may_look()) {
-    look(events);
-  } else {
-    nameless_ += events;
+    count();
+    if (!look()) return false;
   }
-  if (timer_ != 0) return;
-  const Duration wait = std::exchange(has_told_, true) ? absl::Seconds(1) : absl::ZeroDuration();
-  timer_ = loop_.at(loop_.clock().now() + wait, [this] { tell(); });
+  uncounted_ += events;
+  tell_soon();
+  return true;
+}
+
+void SlowSubscribers::lost(std::uint64_t events) {
+  nameless_ += events;
+  tell_soon();
 }
 
 bool SlowSubscribers::may_look() {
@@ -85,21 +94,39 @@ bool SlowSubscribers::may_look() {
   return messages_ <= messages_max;
 }
 
-void SlowSubscribers::look(std::uint64_t events) {
+bool SlowSubscribers::look() {
   // Nobody's: who has it subscribes all.
-  const bool all_named = socket_.send(marker_lead);
-  if (!all_named) socket_.send_lossy(marker_lead);
-  bool found = false;
+  nameless_full_ = !socket_.send(marker_lead);
+  if (nameless_full_) socket_.send_lossy(marker_lead);
+  bool found = nameless_full_;
   for (auto& [key, subscriber] : subscribers_) {
-    if (socket_.send(subscriber.marker)) continue;
-    subscriber.denied += events;
-    found = true;
+    subscriber.full = !socket_.send(subscriber.marker);
+    found = found || subscriber.full;
   }
-  if (!all_named || !found) nameless_ += events;
+  return found;
+}
+
+void SlowSubscribers::count() {
+  const std::uint64_t events = std::exchange(uncounted_, 0);
+  if (events == 0) return;
+  bool named = false;
+  for (auto& [key, subscriber] : subscribers_) {
+    if (!subscriber.full) continue;
+    subscriber.denied += events;
+    named = true;
+  }
+  if (nameless_full_ || !named) nameless_ += events;
+}
+
+void SlowSubscribers::tell_soon() {
+  if (timer_ != 0) return;
+  const Duration wait = std::exchange(has_told_, true) ? absl::Seconds(1) : absl::ZeroDuration();
+  timer_ = loop_.at(loop_.clock().now() + wait, [this] { tell(); });
 }
 
 void SlowSubscribers::tell() {
   timer_ = 0;
+  count();
   if (!told_) return;
   std::vector<std::pair<std::string, std::uint64_t>> slow;
   for (auto& [key, subscriber] : subscribers_) {

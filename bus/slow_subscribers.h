@@ -3,7 +3,8 @@
 // Each subscriber has a marker (bus/zmq_wire.h) that nobody else has, and leaves the one that was answered last subscribed. Of a topic for
 // whose subscribers there is no room libzmq says so (XPUB with NODROP; seen with 4.3.4): so an empty message to each marker finds those that
 // are full, and them alone. Whoever subscribes everything has all markers: when one of those is full, it is let miss one such message, after
-// which libzmq leaves it out, and remains without a name.
+// which libzmq leaves it out, and remains without a name. Connections are emptied by other threads: when that finds nobody, there may be room
+// again for what was denied.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@ class SlowSubscribers {
  public:
   static constexpr std::size_t subscribers_max = 4096;  // further ones remain without names
   static constexpr std::size_t of_one_name_max = 16;
-  // Each costs a message: so many in a second, and then all that is denied is of somebody without a name.
+  // Each costs a message: so many in a second, and then all that is denied is of those who were full when that was last looked at.
   static constexpr std::size_t messages_max = 2 * subscribers_max;
 
   struct Socket {
@@ -44,18 +45,24 @@ class SlowSubscribers {
   // It has let it go; `user` empty: or it is gone.
   void let_go(std::string_view marker, std::string_view user);
 
-  // So many events, in a message, found the queue of somebody full. Before that is sent to those that have room.
-  void denied(std::uint64_t events);
+  // A message of so many events found the queue of somebody full. Before it is sent to those that have room. False: nobody is found whose
+  // queue is full by now, and nothing is counted: it may be sent again.
+  bool denied(std::uint64_t events);
+  // So many more were lost, of whom nobody was found.
+  void lost(std::uint64_t events);
 
  private:
   struct Subscriber {
     std::string name;
     std::string marker;        // the newest that was answered
     std::string earlier;       // the one before, if it has not been let go; empty: none
+    bool full = false;         // when it was last looked at
     std::uint64_t denied = 0;  // events, not yet told
   };
   bool may_look();
-  void look(std::uint64_t events);
+  bool look();
+  void count();
+  void tell_soon();
   void tell();
 
   EventLoop& loop_;
@@ -63,8 +70,10 @@ class SlowSubscribers {
   const Socket socket_;
   const Told told_;
   std::map<std::string, Subscriber, std::less<>> subscribers_;  // by name, claim and nonce
+  bool nameless_full_ = false;                                  // when it was last looked at
   std::uint64_t nameless_ = 0;                                  // events, not yet told
-  std::size_t messages_ = 0;                                    // since `since_`
+  std::uint64_t uncounted_ = 0;  // events, of those who were full then
+  std::size_t messages_ = 0;     // since `since_`
   Instant since_;
   bool has_told_ = false;
   TimerId timer_ = 0;

@@ -117,8 +117,12 @@ void ZmqPublisher::publish_proof(const Event& checkpoint, std::string_view prefi
 void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int events) {
   const std::string_view frames[] = {topic, bytes};
   if (socket_->send(frames)) return;
-  dropped_ += static_cast<std::uint64_t>(events);
-  slow_.denied(static_cast<std::uint64_t>(events));
+  const auto count = static_cast<std::uint64_t>(events);
+  if (!slow_.denied(count)) {
+    if (socket_->send(frames)) return;  // who was full has taken some of it meanwhile
+    if (!slow_.denied(count)) slow_.lost(count);
+  }
+  dropped_ += count;
   socket_->send_lossy(frames);  // to those that have room
 }
 

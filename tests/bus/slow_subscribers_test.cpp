@@ -1,0 +1,97 @@
+// Who is named, where the test says whose queue is full.
+#include "bus/slow_subscribers.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "bus/zmq_wire.h"
+#include "core/text.h"
+
+namespace supercloud {
+namespace {
+
+constexpr std::uint64_t queue = 100;
+
+class SlowSubscribersTest : public testing::Test {
+ protected:
+  static std::string marker_of(const std::string& name) {
+    return absl::StrCat(absl_view(marker_lead), name, "/1/1/");
+  }
+  void join(const std::string& name) { slow_.answered(marker_of(name), ""); }
+  // What has been told by then; it is told at once the first time.
+  std::map<std::string, std::uint64_t> told() {
+    loop_.run_until([this] { return !told_.empty(); }, absl::Seconds(20));
+    return told_;
+  }
+
+  EventLoop loop_;
+  std::set<std::string, std::less<>> full_;
+  std::size_t looks_ = 0;
+  std::map<std::string, std::uint64_t> told_;
+  SlowSubscribers slow_{
+      loop_,
+      queue,
+      {.send =
+           [this](std::string_view topic) {
+             if (topic == marker_lead) ++looks_;
+             return full_.count(topic) == 0;
+           },
+       .send_lossy = [](std::string_view) {}},
+      [this](const std::string& name, std::uint64_t backlog) { told_[name] += backlog; }};
+};
+
+TEST_F(SlowSubscribersTest, who_is_full_is_named_with_its_backlog_and_nobody_else) {
+  join("a");
+  join("b");
+  full_ = {marker_of("b")};
+  EXPECT_TRUE(slow_.denied(3));
+  EXPECT_TRUE(slow_.denied(4));
+  EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"b", queue + 7}}));
+}
+
+TEST_F(SlowSubscribersTest, who_has_room_again_is_not_taken_for_somebody_without_a_name) {
+  join("a");
+  EXPECT_FALSE(slow_.denied(3));
+  full_ = {marker_of("a")};
+  EXPECT_TRUE(slow_.denied(3)) << "it was sent again";
+  EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"a", queue + 3}}));
+}
+
+TEST_F(SlowSubscribersTest, who_has_no_marker_is_told_without_a_name) {
+  join("a");
+  EXPECT_FALSE(slow_.denied(3));
+  slow_.lost(3);
+  EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"", 3}}));
+}
+
+TEST_F(SlowSubscribersTest, who_subscribes_everything_hides_nobody) {
+  join("a");
+  full_ = {std::string(marker_lead), marker_of("a")};
+  EXPECT_TRUE(slow_.denied(3));
+  EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"", 3}, {"a", queue + 3}}));
+}
+
+TEST_F(SlowSubscribersTest, more_than_can_be_looked_at_is_of_those_who_were_full_then) {
+  join("a");
+  join("b");
+  full_ = {marker_of("a")};
+  constexpr std::uint64_t many = 4 * SlowSubscribers::messages_max;
+  for (std::uint64_t i = 0; i < many; ++i) ASSERT_TRUE(slow_.denied(1));
+  EXPECT_LT(looks_, many);
+  EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"a", queue + many}}));
+}
+
+TEST_F(SlowSubscribersTest, what_somebody_lost_who_is_gone_is_told_without_a_name) {
+  join("a");
+  full_ = {marker_of("a")};
+  EXPECT_TRUE(slow_.denied(3));
+  slow_.let_go(marker_of("a"), "");
+  EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"", 3}}));
+}
+
+}  // namespace
+}  // namespace supercloud
