@@ -188,6 +188,7 @@ void GapDetector::begin_incarnation(std::string_view name, Origin& origin,
   origin.delivered = 0;
   repairs_.erase(std::exchange(origin.repair, 0));
   origin.asked_through = 0;
+  origin.unanswered_through = 0;
   origin.refused.clear();
   origin.known = 0;
   origin.unsure_to = 0;
@@ -403,7 +404,8 @@ void GapDetector::accept(Origin& origin, const Matches& matches, Event event,
 
 void GapDetector::report(std::string_view name, const Origin& origin, std::size_t slot,
                          std::uint64_t after, std::uint64_t up_to, std::string_view why) {
-  // What is older than what was delivered was not asked for.
+  // What is older than what was delivered was not asked for, and what nobody answered for may be in the log.
+  if (why == gap_not_in_log && after < origin.unanswered_through) why = origin.unanswered;
   if (why == gap_not_in_log && after < origin.asked_after) why = gap_too_late_now;
   const auto refused = origin.refused.upper_bound(after);
   if (why == gap_not_in_log && refused != origin.refused.end() && *refused <= up_to)

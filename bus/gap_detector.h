@@ -215,6 +215,9 @@ class GapDetector {
     std::uint64_t asked_after = 0;    // what the last question began behind
     std::uint64_t asked_through = 0;  // what the log has up to here has arrived
     std::set<std::uint64_t> refused;  // that were in an answer and did not count
+    // What the last question in vain was for ends here, and why it was in vain.
+    std::uint64_t unanswered_through = 0;
+    std::string unanswered;
     // The newest that is known to be there otherwise than by what is held or expected.
     std::uint64_t known = 0;
     // Of what was published up to here anything may be lost that has not been asked for.

@@ -188,6 +188,7 @@ bool GapDetector::ask(std::string_view name, Origin& origin) {
   // A question that goes on where the last one ended makes one of both.
   if (origin.asked_through == 0 || repair.range.after != origin.asked_through)
     origin.asked_after = repair.range.after;
+  origin.unanswered_through = std::min(origin.unanswered_through, repair.range.after);
   repair.range.up_to = lacks.up_to;
   for (const auto& [prefix, slot] : slots_) {  // sorted: a prefix comes before its extensions
     if (slot >= origin.chains.size() || !origin.chains[slot].tracked) continue;
@@ -238,6 +239,8 @@ void GapDetector::unrepaired(std::uint64_t id, std::string_view why) {
   Origin* origin = answered(id, repair);
   if (origin == nullptr) return;
   const std::uint64_t asked_through = origin->asked_through;
+  origin->unanswered_through = repair.up_to;
+  origin->unanswered = std::string(why);
   settle(repair.origin, *origin, repair.up_to, why);
   if (doubtful(repair.origin, *origin)) {
     // What is held still may follow on what was not answered, and is asked for together with that.

@@ -78,6 +78,28 @@ TEST_F(RepairTest, without_an_answer_all_of_it_is_a_gap) {
   EXPECT_EQ(told(), (Told{"3"}));
 }
 
+TEST_F(RepairTest, what_nobody_answered_for_is_not_said_to_be_missing_from_the_log) {
+  detector_.in_effect("a", "vm.", {});
+  auto events = vms(2);
+  arrive(events[0]);
+  beat(streams_.heartbeat(pool_));
+  wait(absl::Milliseconds(200));
+  EXPECT_EQ(told(), (Told{"1", "ask vm. 2-2"}));
+  for (const Event& event : vms(3)) events.push_back(event);
+  arrive(events[3]);
+  beat(streams_.heartbeat(pool_));
+  detector_.unrepaired(asked_.id, "nobody knows");
+  EXPECT_EQ(told(), (Told{"ask vm. 3-5"})) << "by now more is missing";
+  const std::vector<Event> rest(events.begin() + 2, events.end());
+  ASSERT_TRUE(detector_.repaired(asked_.id, rest, 5, now_).ok());
+  auto gap = detector_.next();
+  ASSERT_TRUE(gap.has_value());
+  EXPECT_EQ(std::get<BusGap>(*gap).after, 1U);
+  EXPECT_EQ(std::get<BusGap>(*gap).up_to, 2U);
+  EXPECT_EQ(std::get<BusGap>(*gap).why, "nobody knows");
+  EXPECT_EQ(told(), (Told{"3", "4", "5"}));
+}
+
 TEST_F(RepairTest, the_end_of_a_stream_is_asked_for) {
   detector_.in_effect("a", "vm.", {});
   const auto events = vms(3);
