@@ -2,7 +2,8 @@
 //
 //   bus_bars [--quick | --tiny] [--only TEXT] [--json FILE]
 //
-// A ratio is what ours takes beside the floor: 1 is as good, 2 takes twice as long. Exit code 1: something was lost, or did not answer.
+// A ratio is what ours takes beside the floor: 1 is as good, 2 takes twice as long. Beside it the processor time of one delivered message, of its
+// publisher and its subscriber; of both sides, over the whole row. Exit code 1: something was lost, or did not answer.
 #include <cstdio>
 #include <fstream>
 #include <functional>
@@ -32,17 +33,42 @@ struct Row {
   double bar = 0, goal = 0;
 };
 
+// Processor time of all messages that a lane delivered.
+struct Processor {
+  double publisher_seconds = 0, subscribers_seconds = 0;
+  double delivered = 0;
+
+  void add(const Burst& burst, int deliveries) {
+    publisher_seconds += burst.publisher_cpu_seconds;
+    subscribers_seconds += burst.subscribers_cpu_seconds;
+    delivered += deliveries;
+  }
+  double publisher_us() const { return publisher_seconds / delivered * 1e6; }
+  double subscriber_us() const { return subscribers_seconds / delivered * 1e6; }
+  std::string to_string() const {
+    return absl::StrFormat("%.2f + %.2f", publisher_us(), subscriber_us());
+  }
+  nlohmann::json to_json() const {
+    return {{"publisher", publisher_us()}, {"subscriber", subscriber_us()}};
+  }
+};
+struct Processors {
+  Processor ours, floor;
+};
+
 class Table {
  public:
   explicit Table(BarSettings settings) : settings_(std::move(settings)) {
-    std::cout << absl::StrFormat("%-44s %10s %10s  %-8s %6s  %-17s %5s  %-12s %5s  %s\n", "",
-                                 "ours", "floor", "unit", "ratio", "95 %", "bar", "", "goal", "");
+    std::cout << absl::StrFormat("%-44s %10s %10s  %-8s %6s  %-17s %5s  %-12s %5s  %-12s  %s\n", "",
+                                 "ours", "floor", "unit", "ratio", "95 %", "bar", "", "goal", "",
+                                 "CPU us, publisher + subscriber (floor)");
   }
   bool wanted(const std::string& name) const { return settings_.wanted(name); }
   int messages(int most) const { return settings_.messages(most); }
 
   void add(const Row& row, const std::function<absl::StatusOr<double>()>& ours,
-           const std::function<absl::StatusOr<double>()>& floor) {
+           const std::function<absl::StatusOr<double>()>& floor,
+           const Processors* processors = nullptr) {
     absl::Status wrong;
     const auto checked = [&wrong](const std::function<absl::StatusOr<double>()>& measure) {
       return [&wrong, &measure] {
@@ -53,12 +79,16 @@ class Table {
     };
     const Paired paired = measure_pairs(settings_.pairs, checked(ours), checked(floor));
     if (!wrong.ok()) return fail(row.name, wrong);
-    std::cout << absl::StrFormat(
-                     "%-44s %10.2f %10.2f  %-8s %6.2f  %5.2f to %-8.2f %5.2f  %-12s %5.2f  %s\n",
-                     row.name, paired.ours * 1e6, paired.floor * 1e6, row.unit, paired.ratio,
-                     paired.low, paired.high, row.bar, std::string(verdict(paired, row.bar)),
-                     row.goal, std::string(verdict(paired, row.goal)))
-              << std::flush;
+    std::cout
+        << absl::StrFormat(
+               "%-44s %10.2f %10.2f  %-8s %6.2f  %5.2f to %-8.2f %5.2f  %-12s %5.2f  %-12s  %s\n",
+               row.name, paired.ours * 1e6, paired.floor * 1e6, row.unit, paired.ratio, paired.low,
+               paired.high, row.bar, std::string(verdict(paired, row.bar)), row.goal,
+               std::string(verdict(paired, row.goal)),
+               processors == nullptr ? ""
+                                     : absl::StrCat(processors->ours.to_string(), " (",
+                                                    processors->floor.to_string(), ")"))
+        << std::flush;
     rows_.push_back({{"name", row.name},
                      {"unit", row.unit},
                      {"ours", paired.ours * 1e6},
@@ -70,6 +100,10 @@ class Table {
                      {"bar_is", verdict(paired, row.bar)},
                      {"goal", row.goal},
                      {"goal_is", verdict(paired, row.goal)}});
+    if (processors != nullptr) {
+      rows_.back()["cpu_us_per_delivery"] = {{"ours", processors->ours.to_json()},
+                                             {"floor", processors->floor.to_json()}};
+    }
   }
   void state(const std::string& name, double value, const std::string& unit) {
     std::cout << absl::StrFormat("%-44s %10.2f %10s  %-8s %6s  stated\n", name, value, "", unit, "")
@@ -110,18 +144,21 @@ void bursts(Table& table, const Row& row, const LaneShape& shape, int messages, 
   if (!table.wanted(row.name)) return;
   const Lanes lanes = open_lanes(table, row.name, shape);
   if (lanes.ours == nullptr) return;
-  const auto run = [&](Lane& lane) {
-    return [&lane, &measure, messages, times]() -> absl::StatusOr<double> {
+  Processors processors;
+  const auto run = [&](Lane& lane, Processor& processor) {
+    return [&lane, &processor, &shape, &measure, messages, times]() -> absl::StatusOr<double> {
       double sum = 0;
       for (int i = 0; i < times; ++i) {
         const absl::StatusOr<Burst> burst = lane.send(messages);
         if (!burst.ok()) return burst.status();
         sum += measure(*burst);
+        processor.add(*burst, messages * shape.subscribers);
       }
       return sum / messages / times;
     };
   };
-  table.add(row, run(*lanes.ours), run(*lanes.floor));
+  table.add(row, run(*lanes.ours, processors.ours), run(*lanes.floor, processors.floor),
+            &processors);
 }
 
 std::string over(const LaneShape& shape) {
