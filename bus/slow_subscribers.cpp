@@ -74,6 +74,10 @@ bool SlowSubscribers::denied(std::uint64_t events) {
     count();
     if (!look()) return false;
   }
+  for (auto& [key, subscriber] : subscribers_) {
+    if (!subscriber.full) continue;
+    subscriber.lost = losers_ = true;
+  }
   uncounted_ += events;
   tell_soon();
   return true;
@@ -96,14 +100,23 @@ bool SlowSubscribers::may_look() {
 
 bool SlowSubscribers::look() {
   // Nobody's: who has it subscribes all.
-  nameless_full_ = !socket_.send(marker_lead);
-  if (nameless_full_) socket_.send_lossy(marker_lead);
+  nameless_full_ = !socket_.send(marker_lead, {});
+  if (nameless_full_) socket_.send_lossy(marker_lead, {});
   bool found = nameless_full_;
   for (auto& [key, subscriber] : subscribers_) {
-    subscriber.full = !socket_.send(subscriber.marker);
+    subscriber.full = !socket_.send(subscriber.marker, {});
     found = found || subscriber.full;
   }
   return found;
+}
+
+void SlowSubscribers::look_for_losers() {
+  losers_ = false;
+  for (auto& [key, subscriber] : subscribers_) {
+    if (!subscriber.lost) continue;
+    subscriber.lost = !socket_.send(subscriber.marker, loss_sign);
+    losers_ = losers_ || subscriber.lost;
+  }
 }
 
 void SlowSubscribers::count() {

@@ -27,10 +27,10 @@ class SlowSubscribers {
   static constexpr std::size_t messages_max = 2 * subscribers_max;
 
   struct Socket {
-    // An empty message. False: one who subscribes the topic has no room, and nobody got it.
-    std::function<bool(std::string_view topic)> send;
-    // The same to those that have room.
-    std::function<void(std::string_view topic)> send_lossy;
+    // False: one who subscribes the topic has no room, and nobody got it.
+    std::function<bool(std::string_view topic, std::string_view message)> send;
+    // To those that have room.
+    std::function<void(std::string_view topic, std::string_view message)> send_lossy;
   };
   // `name`: empty for those that have none; `backlog`: the `queue` messages of a queue that is full, and the events since the last call for
   // which there was no room; without a name the events alone. At most once a second for each.
@@ -51,16 +51,23 @@ class SlowSubscribers {
   // So many more were lost, of whom nobody was found.
   void lost(std::uint64_t events);
 
+  // Whoever has lost something and has room by now is told so (loss_sign): before anything else is sent, so that it doubts what follows.
+  void tell_losers() {
+    if (losers_) look_for_losers();
+  }
+
  private:
   struct Subscriber {
     std::string name;
     std::string marker;        // the newest that was answered
     std::string earlier;       // the one before, if it has not been let go; empty: none
     bool full = false;         // when it was last looked at
+    bool lost = false;         // something, and has not been told
     std::uint64_t denied = 0;  // events, not yet told
   };
   bool may_look();
   bool look();
+  void look_for_losers();
   void count();
   void tell_soon();
   void tell();
@@ -75,6 +82,7 @@ class SlowSubscribers {
   std::uint64_t uncounted_ = 0;  // events, of those who were full then
   std::size_t messages_ = 0;     // since `since_`
   Instant since_;
+  bool losers_ = false;  // somebody has lost something and has not been told
   bool has_told_ = false;
   TimerId timer_ = 0;
 };

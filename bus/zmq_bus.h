@@ -169,6 +169,7 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   bool attach(Source& source);
   void detach(const std::string& name);
   void doubt(const std::string& name);
+  void may_have_lost(const std::string& name, Source& source);
   void place_marker(Source& source);
   void repeat_marker(Source& source);
   void arm_retry();

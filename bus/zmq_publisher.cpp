@@ -68,13 +68,13 @@ ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credential
              }),
       slow_(loop, static_cast<std::uint64_t>(options_.high_water_mark),
             {.send =
-                 [this](std::string_view topic) {
-                   const std::string_view frames[] = {topic, {}};
+                 [this](std::string_view topic, std::string_view message) {
+                   const std::string_view frames[] = {topic, message};
                    return socket_->send(frames);
                  },
              .send_lossy =
-                 [this](std::string_view topic) {
-                   const std::string_view frames[] = {topic, {}};
+                 [this](std::string_view topic, std::string_view message) {
+                   const std::string_view frames[] = {topic, message};
                    socket_->send_lossy(frames);
                  }},
             options_.on_slow_subscriber) {}
@@ -116,6 +116,7 @@ void ZmqPublisher::publish_proof(const Event& checkpoint, std::string_view prefi
 
 void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int events) {
   const std::string_view frames[] = {topic, bytes};
+  slow_.tell_losers();
   if (socket_->send(frames)) return;
   const auto count = static_cast<std::uint64_t>(events);
   if (!slow_.denied(count)) {

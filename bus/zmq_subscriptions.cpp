@@ -139,16 +139,14 @@ void ZmqBus::on_published(const std::string& name, ZmqSocket::Frames frames) {
   if (frames.size() != 2) return receiver_->on_rejected(name, "a message that has not two frames");
   const std::string_view topic = frames[0];
   // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many
-  // messages on as it holds, of whatever kind. A marker under way is let come: behind a full queue it would never be the newest.
-  if (source.socket->burst() % room() == 0) {
-    if (source.doubtful && source.alive)
-      source.doubt_again = true;
-    else
-      doubt(name);
-  }
+  // messages on as it holds, of whatever kind. Its publisher tells where that was, if it knows whose queue it is.
+  if (source.socket->burst() % room() == 0) may_have_lost(name, source);
   if (!topic.empty() && topic[0] == marker_lead[0]) {
-    if (topic == source.marker) {
-      if (!frames[1].empty()) on_marker(source, frames[1]);  // empty: a look for who is slow
+    if (topic == source.marker || topic == source.standing) {
+      if (frames[1] == loss_sign)
+        may_have_lost(name, source);
+      else if (topic == source.marker && !frames[1].empty())  // empty: a look for who is slow
+        on_marker(source, frames[1]);
     } else if (topic.starts_with(together_lead) && source.form != Form::alone) {
       on_together(name, topic.substr(together_lead.size()), frames[1]);
     } else if (topic.starts_with(proof_lead) && source.proves && may_relay(name)) {
@@ -210,6 +208,14 @@ bool ZmqBus::believe_relay(const std::string& name) {
       "it relays what others say, and has no right to, which `relays = true` in the trust file "
       "of this node gives");
   return false;
+}
+
+// A marker under way is let come: behind a full queue it would never be the newest.
+void ZmqBus::may_have_lost(const std::string& name, Source& source) {
+  if (source.doubtful && source.alive)
+    source.doubt_again = true;
+  else
+    doubt(name);
 }
 
 // A marker that is published from now on tells of all that may be lost.

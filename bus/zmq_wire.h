@@ -26,6 +26,9 @@
 //       │ subscribe FF m…  ──────────►│  hears of FF m…: "vm." is in effect
 //       │◄────────── FF m…, tails ────│
 //
+// The newest marker that was answered is left subscribed. On it an empty message finds out whether the queue is full (bus/slow_subscribers.h), and
+// one of a single byte (loss_sign) says that something was lost there: the subscriber doubts what follows until another marker has come.
+//
 // Events together. A marker whose n ends with "b" asks whether its publisher sends events together, which the number at its end affirms. (An older
 // one knows nothing of either; to it the topic is any other.) The subscriber then subscribes FF "b" prefix for each prefix, and when a marker
 // behind those has come, lets go of the prefixes alone: what comes both ways meanwhile is a duplicate like any other.
@@ -82,6 +85,8 @@ inline constexpr std::string_view together_lead =
 inline constexpr std::string_view proof_lead =
     "\xff"
     "c";
+// A message on the marker of a subscriber: what was to come before it found no room in its queue, that subscriber's.
+inline constexpr std::string_view loss_sign = "\x01";
 // At the end of a marker's number: it asks whether events come together.
 inline constexpr char together_asked = 'b';
 // Before that: and whether it relays.

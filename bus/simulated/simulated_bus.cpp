@@ -150,15 +150,8 @@ void SimulatedBus::take(Endpoint& from, std::uint64_t life, const Body& body, st
   Peer* const peer = heard(from, life);
   if (peer == nullptr) return;
   // A queue that was full may have lost what came next; as long as it was never found empty, that is at the earliest as many on as it
-  // holds.
-  if (burst > 0 && burst % options_.high_water_mark == 0) {
-    if (peer->out.doubt != 0) {
-      peer->out.doubt_again = true;
-      subscriber_.doubt(from.name);  // the first may have been before anything was in effect
-    } else {
-      doubt(*peer);
-    }
-  }
+  // holds. Its publisher tells where that was.
+  if (burst > 0 && burst % options_.high_water_mark == 0) may_have_lost(*peer);
   std::visit([&](const auto& message) { took(*peer, message); }, body);
 }
 
@@ -263,10 +256,10 @@ void SimulatedBus::took(Peer& peer, const Standing& standing) {
 void SimulatedBus::took(Peer& peer, const Bytes& bytes) {
   const supercloud::Bytes data(reinterpret_cast<const std::byte*>(bytes.bytes->data()),
                                bytes.bytes->size());
-  if (!bytes.published)
-    subscriber_.arrived(peer.endpoint->name, "", data);
-  else if (bytes.link == link_to(peer))
-    subscriber_.arrived(peer.endpoint->name, pool_.restore(data));
+  if (!bytes.published) return subscriber_.arrived(peer.endpoint->name, "", data);
+  if (bytes.link != link_to(peer)) return;
+  if (bytes.after_loss) may_have_lost(peer);
+  subscriber_.arrived(peer.endpoint->name, pool_.restore(data));
 }
 
 void SimulatedBus::took(Peer& peer, const Proof& proof) {
@@ -329,10 +322,10 @@ void SimulatedBus::publish(const Event& event) {
   for (Peer* const subscriber : subscribers) {
     Endpoint& to = *subscriber->endpoint;
     if (network_.places(endpoint_, to) < options_.high_water_mark) {
-      send(to, Bytes{bytes, true, link_of(*subscriber)});
+      send(to, Bytes{bytes, true, link_of(*subscriber), std::exchange(subscriber->in.lost, false)});
       continue;
     }
-    full = true;
+    full = subscriber->in.lost = true;
     ++denied_[to.name];
     if (network_.stuck(endpoint_, to) >= options_.silence_max) cut_off(*subscriber);
   }
@@ -368,6 +361,12 @@ void SimulatedBus::connect(Peer& peer) {
   ++peer.out.number;
   peer.out.heard = scheduler_.clock().now();
   peer.out.in_effect.clear();
+}
+
+void SimulatedBus::may_have_lost(Peer& peer) {
+  if (peer.out.doubt == 0) return doubt(peer);
+  peer.out.doubt_again = true;
+  subscriber_.doubt(peer.endpoint->name);  // the first may have been before anything was in effect
 }
 
 void SimulatedBus::doubt(Peer& peer) {

@@ -147,6 +147,7 @@ class SimulatedBus final : public RelayingBus {
     std::shared_ptr<const std::string> bytes;
     bool published = false;  // else whatever somebody sent
     Link link;
+    bool after_loss = false;  // what was published before it found no room
   };
   struct Proof {
     std::shared_ptr<const std::string> bytes;
@@ -173,6 +174,7 @@ class SimulatedBus final : public RelayingBus {
   struct Inward {
     std::uint64_t number = 0;
     bool gone = false;                                  // this end of it
+    bool lost = false;                                  // something, and it has not been told
     std::map<std::string, Change, std::less<>> wanted;  // what it subscribes
     std::set<std::string, std::less<>> granted;         // of that, where it may be less
   };
@@ -232,6 +234,7 @@ class SimulatedBus final : public RelayingBus {
   // A connection in the place of the one before.
   void connect(Peer& peer);
   void doubt(Peer& peer);
+  void may_have_lost(Peer& peer);
   void cut_off(Peer& peer);
   void changed(const std::string& prefix, const Subscriber::Subscription& subscription);
   // What it has not answered is said to it, again. False: there is nothing.

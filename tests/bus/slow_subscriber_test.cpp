@@ -56,6 +56,38 @@ TEST_P(FullQueue, is_told_to_its_publisher_and_what_did_not_fit_is_missed_in_a_g
   EXPECT_GT(a->slow.begin()->second, 10U) << "its queue, and what found no room";
 }
 
+// Of the two subscriptions one may miss what came before that which the other gets.
+TEST_P(FullQueue, under_several_subscriptions_loses_and_disorders_nothing_that_is_in_a_log) {
+  auto a = world_->start_narrow("a");
+  auto b = world_->start_narrow("b");
+  a->keeps_log = true;
+  ASSERT_TRUE(world_->run_until([&] { return a->sees("b") && b->sees("a"); }));
+  int ready = 0;
+  for (const char* prefix : {"vm.", "migration."})
+    b->bus->subscribe(prefix, Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ++ready; }));
+  ASSERT_TRUE(world_->run_until([&] { return ready == 2; }));
+  const auto all_arrived = [&] { return b->events.size() >= a->log.size(); };
+  for (int burst = 0; burst < 6; ++burst) {
+    for (int i = 0; i < 4000; ++i) {
+      a->log.push_back(i % 3 == 0 ? a->streams.other(*a->pool, "executor", "web1")
+                                  : a->streams.event(*a->pool, "executor", "web1"));
+      a->bus->publish(a->log.back());
+    }
+    // While it takes what waits, more comes.
+    const std::size_t some = b->events.size() + 100;
+    ASSERT_TRUE(world_->run_until([&] { return b->events.size() >= some; }));
+  }
+  ASSERT_TRUE(world_->run_until(
+      [&] {
+        a->heartbeat();
+        return all_arrived();
+      },
+      absl::Seconds(60)));
+  EXPECT_GT(a->asked, 0U) << "else its queue was never full";
+  EXPECT_EQ(b->sequences("a/executor"), all_up_to(a->log.size()));
+  EXPECT_TRUE(b->gaps.empty()) << b->gaps.front().why;
+}
+
 INSTANTIATE_TEST_SUITE_P(Ipc, FullQueue, testing::Values(MakeBusWorld(make_ipc_world)));
 INSTANTIATE_TEST_SUITE_P(Tcp, FullQueue, testing::Values(MakeBusWorld(make_tcp_world)));
 

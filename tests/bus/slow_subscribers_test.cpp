@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "bus/zmq_wire.h"
@@ -31,6 +32,7 @@ class SlowSubscribersTest : public testing::Test {
   EventLoop loop_;
   std::set<std::string, std::less<>> full_;
   std::size_t looks_ = 0;
+  std::vector<std::string> losers_;  // who were told
   std::map<std::string, std::uint64_t> told_;
   SlowSubscribers slow_{
       loop_,
@@ -59,6 +61,19 @@ TEST_F(SlowSubscribersTest, who_has_room_again_is_not_taken_for_somebody_without
   full_ = {marker_of("a")};
   EXPECT_TRUE(slow_.denied(3)) << "it was sent again";
   EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"a", queue + 3}}));
+}
+
+TEST_F(SlowSubscribersTest, who_has_lost_something_is_told_once_it_has_room) {
+  join("a");
+  join("b");
+  full_ = {marker_of("a")};
+  EXPECT_TRUE(slow_.denied(1));
+  slow_.tell_losers();
+  EXPECT_TRUE(losers_.empty());
+  full_.clear();
+  slow_.tell_losers();
+  slow_.tell_losers();
+  EXPECT_EQ(losers_, std::vector<std::string>{marker_of("a")});
 }
 
 TEST_F(SlowSubscribersTest, who_has_no_marker_is_told_without_a_name) {
