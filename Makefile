@@ -4,11 +4,12 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build guests demo test bench bench-peers lint format verify fuzz clean
+.PHONY: help setup build guests demo test torture bench bench-peers lint format verify fuzz clean
 
 help:
 	@echo "make demo     build, then watch virtual machines move between clouds for a minute"
 	@echo "make test     all tests: release build, then under ASan+UBSan, then under TSan"
+	@echo "make torture  the bus under EVENTS (default 100000) durable events over each transport, for minutes"
 	@echo "make build    release build in build/, the program at build/cli/supercloud"
 	@echo "make guests   unpack QEMU below build/, where the machine has none: the demo's guests are real then"
 	@echo "make bench    run the benchmarks, as a table and as JSON"
@@ -56,6 +57,11 @@ demo: build
 
 test: setup build build/.unpacked-daemons build/guest/initramfs.cpio.gz build/.installed-sanitizers
 	@tools/run_tests.sh
+
+# Longer than a test may be: one run for each transport and length of queues, while processes are killed, stopped and cut off.
+torture: build/build.ninja
+	@ninja -C build -j $(JOBS) tests/process/torture/torture_tests
+	@SUPERCLOUD_TORTURE=$(or $(EVENTS),100000) build/tests/process/torture/torture_tests --gtest_filter='*Torture*'
 
 bench: build build/.unpacked-daemons
 	@tools/run_benchmarks.sh

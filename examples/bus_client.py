@@ -217,7 +217,8 @@ class Bus:
 
     def published(self, member, topic, frame):
         if topic == member.marker:
-            return self.marked(member, Reader(frame)) if frame else None
+            # Of a byte or none: of a full queue, whose losses `previous` shows.
+            return self.marked(member, Reader(frame)) if len(frame) > 1 else None
         if not topic.startswith(JSON) or not member.in_effect:
             return None  # what comes before the marker is not owed
         event = event_of(frame)

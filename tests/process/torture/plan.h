@@ -24,11 +24,8 @@ struct Plan {
   std::size_t members() const { return publishers + subscribers; }
   bool publishes(std::size_t member) const { return member < publishers; }
   std::string name(std::size_t member) const;
-  // How many tokens the prefixes have to which a subscriber subscribes. With two, it has several subscriptions to one origin, of which a queue
-  // that is full may lose what the log cannot give back in order (bus/README.md).
-  std::size_t tokens(std::size_t member) const {
-    return (member - publishers) % (short_queues ? 2 : 3);
-  }
+  // How many tokens the prefixes have to which a subscriber subscribes. With two, it has several subscriptions to one origin.
+  std::size_t tokens(std::size_t member) const { return (member - publishers) % 3; }
 
   // Where a member is bound, and where others reach it, which is at the run's links.
   std::string bound(std::size_t member, bool requests) const;
