@@ -38,11 +38,13 @@ class SlowSubscribersTest : public testing::Test {
       loop_,
       queue,
       {.send =
-           [this](std::string_view topic) {
+           [this](std::string_view topic, std::string_view message) {
              if (topic == marker_lead) ++looks_;
-             return full_.count(topic) == 0;
+             const bool room = full_.count(topic) == 0;
+             if (room && message == loss_sign) losers_.emplace_back(topic);
+             return room;
            },
-       .send_lossy = [](std::string_view) {}},
+       .send_lossy = [](std::string_view, std::string_view) {}},
       [this](const std::string& name, std::uint64_t backlog) { told_[name] += backlog; }};
 };
 
