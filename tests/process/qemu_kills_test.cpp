@@ -9,7 +9,7 @@ using schema::Payload;
 
 class QemuKillsTest : public QemuNodesTest {
  protected:
-  enum class Part { daemon, qemu, keeper };
+  enum class Part { daemon, qemu, keeper, leases };
 
   struct Moment {
     const char* name;
@@ -30,6 +30,7 @@ class QemuKillsTest : public QemuNodesTest {
                 "memory");
     for (const Moment& moment : moments)
       for (const bool source : {true, false}) {
+        if (part == Part::leases && !source) continue;  // there is one
         SCOPED_TRACE(std::string(moment.name) + (source ? ", source" : ", target"));
         kill_at(moment, source, part);
         if (HasFatalFailure()) return;
@@ -68,21 +69,23 @@ class QemuKillsTest : public QemuNodesTest {
       return event.type() == Payload::VM_RESUMED && event.migration() == migration &&
              text(event.payload().getVmResumed().getNode()) == to;
     });
-    const bool may_be_lost = part != Part::daemon && killed &&
+    const bool may_be_lost = (part == Part::qemu || part == Part::keeper) && killed &&
                              (source ? moment.event != Payload::VM_RESUMED : target_ran);
     expect_it_goes_on(restarts + (may_be_lost ? 1 : 0));
     const auto after = show();
-    std::printf("%-14s %-7s %-13s %-4s %2d to %-6d %s%s\n", moment.name,
-                source ? "source" : "target", code == 0 ? "completed" : "aborted",
-                after.value("node", "").c_str(), before.value("epoch", 0), after.value("epoch", 0),
+    const char* const on = part == Part::leases ? "site" : source ? "source" : "target";
+    std::printf("%-14s %-7s %-13s %-4s %2d to %-6d %s%s\n", moment.name, on,
+                code == 0 ? "completed" : "aborted", after.value("node", "").c_str(),
+                before.value("epoch", 0), after.value("epoch", 0),
                 heard().restarts > restarts ? "lost" : "kept",
                 killed ? "" : " (nothing there to kill)");
   }
 
   bool kill_part(Part part, const std::string& node) {
-    if (part == Part::daemon) {
-      kill_node(node);
-      start_node(node);
+    if (part == Part::daemon || part == Part::leases) {
+      const std::string process = part == Part::leases ? "a" : node;
+      kill_node(process);
+      start_node(process);
       return true;
     }
     const auto state = keeper(node);
@@ -94,6 +97,7 @@ class QemuKillsTest : public QemuNodesTest {
 TEST_F(QemuKillsTest, ADaemonIsKilled) { kill_at_every_step(Part::daemon); }
 TEST_F(QemuKillsTest, AQemuIsKilled) { kill_at_every_step(Part::qemu); }
 TEST_F(QemuKillsTest, AKeeperIsKilled) { kill_at_every_step(Part::keeper); }
+TEST_F(QemuKillsTest, TheLeaseTableIsKilled) { kill_at_every_step(Part::leases); }
 
 }  // namespace
 }  // namespace supercloud
