@@ -66,7 +66,14 @@ TEST_P(FullQueue, under_several_subscriptions_loses_and_disorders_nothing_that_i
   for (const char* prefix : {"vm.", "migration."})
     b->bus->subscribe(prefix, Reply<Done>(far_future, [&](absl::StatusOr<Done>) { ++ready; }));
   ASSERT_TRUE(world_->run_until([&] { return ready == 2; }));
-  const auto all_arrived = [&] { return b->events.size() >= a->log.size(); };
+  const auto arrive = [&](std::size_t count) {
+    return world_->run_until(
+        [&] {
+          a->heartbeat();
+          return b->events.size() >= count;
+        },
+        absl::Seconds(60));
+  };
   for (int burst = 0; burst < 4; ++burst) {
     for (int i = 0; i < 3000; ++i) {
       a->log.push_back(i % 3 == 0 ? a->streams.other(*a->pool, "executor", "web1")
@@ -74,15 +81,9 @@ TEST_P(FullQueue, under_several_subscriptions_loses_and_disorders_nothing_that_i
       a->bus->publish(a->log.back());
     }
     // While it takes what waits, more comes.
-    const std::size_t some = b->events.size() + 100;
-    ASSERT_TRUE(world_->run_until([&] { return b->events.size() >= some; }));
+    ASSERT_TRUE(arrive(b->events.size() + 100));
   }
-  ASSERT_TRUE(world_->run_until(
-      [&] {
-        a->heartbeat();
-        return all_arrived();
-      },
-      absl::Seconds(60)));
+  ASSERT_TRUE(arrive(a->log.size()));
   EXPECT_GT(a->asked, 0U) << "else its queue was never full";
   EXPECT_EQ(b->sequences("a/executor"), all_up_to(a->log.size()));
   EXPECT_TRUE(b->gaps.empty()) << b->gaps.front().why;
