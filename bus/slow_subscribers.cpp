@@ -35,6 +35,7 @@ void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
     Subscriber& subscriber = known->second;
     if (subscriber.marker == marker) return;
     subscriber.earlier = std::exchange(subscriber.marker, std::string(marker));
+    subscriber.told_until = {};
     return;
   }
   const std::string_view claim = claim_of(marker);
@@ -76,7 +77,8 @@ bool SlowSubscribers::denied(std::uint64_t events) {
   }
   for (auto& [key, subscriber] : subscribers_) {
     if (!subscriber.full) continue;
-    subscriber.lost = losers_ = true;
+    subscriber.told_until = loop_.clock().now() + told_for;
+    losers_ = true;
   }
   uncounted_ += events;
   tell_soon();
@@ -110,13 +112,16 @@ bool SlowSubscribers::look() {
   return found;
 }
 
-void SlowSubscribers::look_for_losers() {
+bool SlowSubscribers::look_for_losers() {
   losers_ = false;
-  for (auto& [key, subscriber] : subscribers_) {
-    if (!subscriber.lost) continue;
-    subscriber.lost = !socket_.send(subscriber.marker, loss_sign);
-    losers_ = losers_ || subscriber.lost;
+  socket_.look();
+  const Instant now = loop_.clock().now();
+  for (const auto& [key, subscriber] : subscribers_) {
+    if (subscriber.told_until <= now) continue;
+    losers_ = true;
+    socket_.send(subscriber.marker, loss_sign);
   }
+  return !losers_;
 }
 
 void SlowSubscribers::count() {

@@ -5,6 +5,9 @@
 // are full, and them alone. Whoever subscribes everything has all markers: when one of those is full, it is let miss one such message, after
 // which libzmq leaves it out, and remains without a name. Connections are emptied by other threads: when that finds nobody, there may be room
 // again for what was denied.
+//
+// Who was let miss something is left out until libzmq has found that it has room. Nothing says when: so it is told of its loss before all that
+// is sent from then on, into the void at first, until it asks.
 #pragma once
 
 #include <cstddef>
@@ -25,12 +28,15 @@ class SlowSubscribers {
   static constexpr std::size_t of_one_name_max = 16;
   // Each costs a message: so many in a second, and then all that is denied is of those who were full when that was last looked at.
   static constexpr std::size_t messages_max = 2 * subscribers_max;
+  // So long whoever has lost something is told so: who finds no room for longer will find its queue full.
+  static constexpr Duration told_for = absl::Seconds(30);
 
   struct Socket {
     // False: one who subscribes the topic has no room, and nobody got it.
     std::function<bool(std::string_view topic, std::string_view message)> send;
-    // To those that have room.
+    // To those that have room. Those that have none miss what is sent until look() finds that they have.
     std::function<void(std::string_view topic, std::string_view message)> send_lossy;
+    std::function<void()> look;
   };
   // `name`: empty for those that have none; `backlog`: the `queue` messages of a queue that is full, and the events since the last call for
   // which there was no room; without a name the events alone. At most once a second for each.
@@ -51,23 +57,23 @@ class SlowSubscribers {
   // So many more were lost, of whom nobody was found.
   void lost(std::uint64_t events);
 
-  // Whoever has lost something and has room by now is told so (loss_sign): before anything else is sent, so that it doubts what follows.
-  void tell_losers() {
-    if (losers_) look_for_losers();
-  }
+  // To be called before anything is sent: whoever has lost something is told so (loss_sign), so that it doubts what follows. False: somebody was, and
+  // what is sent next is to find no room that this did not find.
+  bool tell_losers() { return !losers_ || look_for_losers(); }
 
  private:
   struct Subscriber {
     std::string name;
-    std::string marker;        // the newest that was answered
-    std::string earlier;       // the one before, if it has not been let go; empty: none
-    bool full = false;         // when it was last looked at
-    bool lost = false;         // something, and has not been told
+    std::string marker;   // the newest that was answered
+    std::string earlier;  // the one before, if it has not been let go; empty: none
+    bool full = false;    // when it was last looked at
+    Instant
+        told_until;  // that it has lost something, unless it places another marker, by which it asks what
     std::uint64_t denied = 0;  // events, not yet told
   };
   bool may_look();
   bool look();
-  void look_for_losers();
+  bool look_for_losers();
   void count();
   void tell_soon();
   void tell();
@@ -82,7 +88,7 @@ class SlowSubscribers {
   std::uint64_t uncounted_ = 0;  // events, of those who were full then
   std::size_t messages_ = 0;     // since `since_`
   Instant since_;
-  bool losers_ = false;  // somebody has lost something and has not been told
+  bool losers_ = false;  // somebody may be told so
   bool has_told_ = false;
   TimerId timer_ = 0;
 };

@@ -76,7 +76,8 @@ ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credential
                  [this](std::string_view topic, std::string_view message) {
                    const std::string_view frames[] = {topic, message};
                    socket_->send_lossy(frames);
-                 }},
+                 },
+             .look = [this] { socket_->look(); }},
             options_.on_slow_subscriber) {}
 
 ZmqPublisher::~ZmqPublisher() { batch_.flush(); }
@@ -116,11 +117,13 @@ void ZmqPublisher::publish_proof(const Event& checkpoint, std::string_view prefi
 
 void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int events) {
   const std::string_view frames[] = {topic, bytes};
-  slow_.tell_losers();
-  if (socket_->send(frames)) return;
+  const auto sent = [&] {
+    return slow_.tell_losers() ? socket_->send(frames) : socket_->send_unlooked(frames);
+  };
+  if (sent()) return;
   const auto count = static_cast<std::uint64_t>(events);
   if (!slow_.denied(count)) {
-    if (socket_->send(frames)) return;  // who was full has taken some of it meanwhile
+    if (sent()) return;  // who was full has taken some of it meanwhile
     if (!slow_.denied(count)) slow_.lost(count);
   }
   dropped_ += count;

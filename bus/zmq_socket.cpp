@@ -263,8 +263,12 @@ void ZmqSocket::withdraw(std::string_view topic) {
   must(zmq_setsockopt(socket_, ZMQ_UNSUBSCRIBE, topic.data(), topic.size()) == 0, "withdraw");
 }
 
-bool ZmqSocket::send(Frames frames) {
-  bool sent = true, looked = !nodrop_;
+bool ZmqSocket::send(Frames frames) { return send(frames, nodrop_); }
+
+bool ZmqSocket::send_unlooked(Frames frames) { return send(frames, false); }
+
+bool ZmqSocket::send(Frames frames, bool looks) {
+  bool sent = true, looked = !looks;
   for (std::size_t i = 0; i < frames.size() && sent; ++i) {
     const int more = i + 1 < frames.size() ? ZMQ_SNDMORE : 0;
     while (zmq_send(socket_, frames[i].data(), frames[i].size(), ZMQ_DONTWAIT | more) < 0) {

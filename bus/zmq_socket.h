@@ -109,6 +109,9 @@ class ZmqSocket {
 
   // False: it would have to wait (a queue is full, nobody is connected), and nothing was sent.
   bool send(Frames frames);
+  // The same by what libzmq knew of queues when it last looked, which it does by itself once a millisecond, and within look().
+  bool send_unlooked(Frames frames);
+  void look() { events(); }
   // XPUB: to those whose queue has room.
   void send_lossy(Frames frames);
 
@@ -116,6 +119,7 @@ class ZmqSocket {
   std::size_t burst() const { return burst_; }
 
  private:
+  bool send(Frames frames, bool looks);
   ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocketOptions options,
             EventLoop& loop, OnMessage on_message, std::function<void()> on_writable);
   // Messages that were taken from libzmq, and not yet given to who waits for them.

@@ -44,7 +44,8 @@ class SlowSubscribersTest : public testing::Test {
              if (room && message == loss_sign) losers_.emplace_back(topic);
              return room;
            },
-       .send_lossy = [](std::string_view, std::string_view) {}},
+       .send_lossy = [](std::string_view, std::string_view) {},
+       .look = [] {}},
       [this](const std::string& name, std::uint64_t backlog) { told_[name] += backlog; }};
 };
 
@@ -65,17 +66,21 @@ TEST_F(SlowSubscribersTest, who_has_room_again_is_not_taken_for_somebody_without
   EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"a", queue + 3}}));
 }
 
-TEST_F(SlowSubscribersTest, who_has_lost_something_is_told_once_it_has_room) {
+TEST_F(SlowSubscribersTest, who_has_lost_something_is_told_once_it_has_room_until_it_asks) {
   join("a");
   join("b");
+  EXPECT_TRUE(slow_.tell_losers());
   full_ = {marker_of("a")};
   EXPECT_TRUE(slow_.denied(1));
-  slow_.tell_losers();
+  EXPECT_FALSE(slow_.tell_losers());
   EXPECT_TRUE(losers_.empty());
   full_.clear();
-  slow_.tell_losers();
-  slow_.tell_losers();
-  EXPECT_EQ(losers_, std::vector<std::string>{marker_of("a")});
+  EXPECT_FALSE(slow_.tell_losers());
+  EXPECT_FALSE(slow_.tell_losers());
+  EXPECT_EQ(losers_, (std::vector<std::string>{marker_of("a"), marker_of("a")}));
+  slow_.answered(absl::StrCat(absl_view(marker_lead), "a/1/2/"), "");
+  EXPECT_TRUE(slow_.tell_losers());
+  EXPECT_EQ(losers_.size(), 2U);
 }
 
 TEST_F(SlowSubscribersTest, who_has_no_marker_is_told_without_a_name) {

@@ -229,6 +229,51 @@ TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bound
   EXPECT_LE(most * together_bytes_max, 100U << 20) << "where nobody says otherwise";
 }
 
+TEST_F(ZmqPublisherTest, who_lost_something_is_told_before_it_is_given_what_follows) {
+  const std::string path = path_ + ".short";
+  auto made = ZmqPublisher::bind(context_, loop_, self_, no_keys_,
+                                 {.endpoint = "ipc://" + path, .high_water_mark = 16},
+                                 [](const std::string&, const std::string&) {});
+  ASSERT_TRUE(made.ok()) << made.status();
+  ZmqPublisher& publisher = **made;
+  publisher.start({});
+  Listener listener("ipc://" + path);
+  const std::string marker = new_marker();
+  for (const std::string& topic : {std::string("vm."), std::string("migration."), marker})
+    listener.subscribe(topic);
+  ASSERT_TRUE(eventually([&] { return listener.has(marker); }));
+
+  std::size_t looked_at = 0, told_losses = 0, untold_losses = 0;
+  std::uint64_t last = 0;
+  bool told = false;
+  const auto judge = [&] {
+    for (; looked_at < listener.heard().size(); ++looked_at) {
+      const auto& [topic, body] = listener.heard()[looked_at];
+      if (topic.starts_with(marker_lead)) {
+        told = told || body == loss_sign;
+        continue;
+      }
+      const auto event =
+          pool_.parse({reinterpret_cast<const std::byte*>(body.data()), body.size()});
+      ASSERT_TRUE(event.ok()) << event.status();
+      if (event->sequence() != last + 1) ++(told ? told_losses : untold_losses);
+      told = false;
+      last = event->sequence();
+    }
+  };
+  for (int i = 0; i < 100'000 && (i < 20'000 || told_losses < 8); ++i) {
+    publisher.publish(i % 2 == 0 ? streams_.event(pool_, "executor", "web1")
+                                 : streams_.other(pool_, "executor", "web1"));
+    // It reads far less often than is published.
+    if (i % 3000 == 0) judge();
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(publisher.dropped(), 0U);
+  EXPECT_GE(told_losses, 8U) << "of " << publisher.dropped();
+  // Where this thread stood still between its look for room and what it sent then.
+  EXPECT_LE(untold_losses, told_losses / 2);
+}
+
 TEST_F(ZmqPublisherTest,
        who_subscribes_everything_and_is_slow_remains_without_a_name_and_others_do_not) {
   constexpr std::size_t messages = 64, at_once = 4;
