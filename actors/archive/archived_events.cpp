@@ -137,8 +137,12 @@ std::size_t ArchivedEvents::set_holder(const std::string& holder, std::vector<Pa
     holders_.erase(holder);
   else
     holders_.insert_or_assign(holder, std::move(patterns));
-  if (!released.empty()) ++released_[holder];
-  for (const std::uint64_t number : released) taken(number, holder);
+  for (const std::uint64_t number : released) {
+    const auto found = waiting_.find(number);
+    if (found == waiting_.end()) continue;
+    if (released_) released_(found->second.event.id(), holder);
+    taken(number, holder);
+  }
   return released.size();
 }
 

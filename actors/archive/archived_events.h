@@ -81,8 +81,9 @@ class ArchivedEvents final : public Custody {
   const std::map<std::string, std::vector<Pattern>>& holders() const { return holders_; }
   std::size_t set_holder(const std::string& holder, std::vector<Pattern> patterns);
   std::set<std::string> holders_of(schema::Payload::Which type, std::string_view topic) const;
-  // How often that released what waited for a holder.
-  const std::map<std::string, std::uint64_t>& released() const { return released_; }
+  // With each event that goes on so, without having been taken: for who judges.
+  using Release = std::function<void(const EventId& event, const std::string& holder)>;
+  void on_release(Release then) { released_ = std::move(then); }
   void taken(std::uint64_t number, const std::string& holder);
   // Once, when there is something new.
   void on_news(Reply<Done> news) { news_ = std::move(news); }
@@ -99,7 +100,7 @@ class ArchivedEvents final : public Custody {
   const ArchivedOptions options_;
   Waitings waiting_;
   std::map<std::string, std::vector<Pattern>> holders_;
-  std::map<std::string, std::uint64_t> released_;
+  Release released_;
   std::uint64_t last_ = 0;
   Reply<Done> news_;
   bool left_ = false;

@@ -33,10 +33,14 @@ void Holders::heard(const Event& holding) {
     if (pattern.ok() && is_token(text(hold.getActor())))
       holds[std::string(text(hold.getActor()))].push_back(*std::move(pattern));
   }
+  nodes_[node].looks = 0;
   learn(node, holds, "it holds no more");
 }
 
-void Holders::left(const std::string& node) { learn(node, {}, "its node left"); }
+void Holders::left(const std::string& node) {
+  nodes_.erase(node);
+  learn(node, {}, "its node left");
+}
 
 void Holders::learn(const std::string& node,
                     const std::map<std::string, std::vector<Pattern>>& holds,
@@ -44,7 +48,11 @@ void Holders::learn(const std::string& node,
   std::vector<std::string> gone;
   for (const auto& [name, holder] : holders_)
     if (holder.node == node && !holds.contains(holder.actor)) gone.push_back(name);
-  for (const std::string& name : gone) release(name, why);
+  for (const std::string& name : gone) {
+    context_.cancel(holders_.at(name).timer);
+    holders_.erase(name);
+    released(name, why, events_.set_holder(name, {}));
+  }
   for (const auto& [actor, patterns] : holds) {
     const std::string name = absl::StrCat(node, "/", actor);
     const auto [holder, fresh] = holders_.try_emplace(name);
@@ -52,23 +60,15 @@ void Holders::learn(const std::string& node,
       holder->second = {.node = node, .actor = actor, .pause = options_.again_min};
       holder->second.number = ++last_;
     }
-    const std::size_t released = events_.set_holder(name, patterns);
-    if (released > 0) say(name, released, absl::StrCat("held them, released: ", std::string(why)));
+    released(name, why, events_.set_holder(name, patterns));
   }
   if (holds.empty())
-    silent_.erase(node);
+    nodes_.erase(node);
   else
-    silent_[node] = 0;
+    nodes_.try_emplace(node);
+  tell_released(node);
   look();
-  if (timer_ == 0 && !holders_.empty())
-    timer_ = context_.after(options_.look_again, [this] { watch(); });
-}
-
-void Holders::release(const std::string& name, std::string_view why) {
-  context_.cancel(holders_.at(name).timer);
-  holders_.erase(name);
-  const std::size_t released = events_.set_holder(name, {});
-  if (released > 0) say(name, released, absl::StrCat("held them, released: ", std::string(why)));
+  watch_later();
 }
 
 // ---- who asks ------------------------------------------------------------------------------------------------------
@@ -142,42 +142,93 @@ void Holders::answered(const std::string& name, const std::vector<std::uint64_t>
 void Holders::watch() {
   timer_ = 0;
   std::vector<std::string> gone;
-  for (auto& [node, looks] : silent_)
-    if (++looks * options_.look_again > options_.silent_max) gone.push_back(node);
-  for (const std::string& node : gone)
+  for (auto& [node, known] : nodes_)
+    if (++known.looks * options_.look_again > options_.silent_max) gone.push_back(node);
+  for (const std::string& node : gone) {
+    nodes_.erase(node);
     learn(node, {}, absl::StrCat("not heard for ", absl::FormatDuration(options_.silent_max)));
-  for (auto& [number, waiting] : events_.waiting()) ++waiting.looks;
-  for (auto& [name, holder] : holders_) {
-    if (silent_[holder.node] > 2) continue;
-    const auto waits = [&](const auto& each) { return each.second.holders.contains(name); };
-    const auto oldest = std::ranges::find_if(events_.waiting(), waits);
-    if (oldest == events_.waiting().end() ||
-        oldest->second.looks * options_.look_again < options_.slow_after) {
-      holder.said = false;
-      continue;
-    }
-    if (std::exchange(holder.said, true)) continue;
-    const Event& event = oldest->second.event;
-    say(name, static_cast<std::size_t>(std::ranges::count_if(events_.waiting(), waits)),
-        absl::StrCat("holds them, and has not taken ", std::string(event.topic()), " (",
-                     event.id().short_id(), ") for ", absl::FormatDuration(options_.slow_after),
-                     ": publishers of ", context_.node(), " wait",
-                     holder.trouble.empty() ? "" : absl::StrCat("; asked: ", holder.trouble)));
   }
-  if (timer_ == 0 && !holders_.empty())
+  for (auto& [number, waiting] : events_.waiting()) ++waiting.looks;
+  for (auto& [name, holder] : holders_) name_slow(name, holder);
+  for (const auto& [node, words] : words_) tell_released(node);
+  const Instant now = context_.now();
+  std::erase_if(words_, [&](const auto& each) {
+    const Words& words = each.second;
+    return now >= words.slow_next && now >= words.released_next && words.released.count == 0;
+  });
+  watch_later();
+}
+
+void Holders::watch_later() {
+  if (timer_ == 0 && !(nodes_.empty() && words_.empty()))
     timer_ = context_.after(options_.look_again, [this] { watch(); });
 }
 
-void Holders::say(const std::string& name, std::size_t backlog, const std::string& done) {
+void Holders::name_slow(const std::string& name, Holder& holder) {
+  if (nodes_[holder.node].looks > 2) return;
+  const auto waits = [&](const auto& each) { return each.second.holders.contains(name); };
+  const auto oldest = std::ranges::find_if(events_.waiting(), waits);
+  if (oldest == events_.waiting().end() ||
+      oldest->second.looks * options_.look_again < options_.slow_after) {
+    holder.said = false;
+    return;
+  }
+  Words& words = words_[holder.node];
+  if (holder.said || context_.now() < words.slow_next) return;
+  holder.said = true;
+  words.slow_next = context_.now() + options_.word_interval;
+  const Event& event = oldest->second.event;
+  say(name, static_cast<std::size_t>(std::ranges::count_if(events_.waiting(), waits)),
+      absl::StrCat("holds them, and has not taken ", std::string(event.topic()), " (",
+                   event.id().short_id(), ") for ", absl::FormatDuration(options_.slow_after),
+                   ": publishers of ", context_.node(), " wait",
+                   holder.trouble.empty() ? "" : absl::StrCat("; asked: ", holder.trouble)),
+      [this, name, holds = holder.number](const absl::Status& said) {
+        const auto found = holders_.find(name);
+        if (!said.ok() && found != holders_.end() && found->second.number == holds)
+          found->second.said = false;  // to be said again, when its node may be named again
+      });
+}
+
+void Holders::released(const std::string& name, std::string_view why, std::size_t backlog) {
+  if (backlog == 0) return;
+  Released& released = words_[std::string(node_of(name))].released;
+  if (released.count++ == 0) {
+    released.first = name;
+    released.why = std::string(why);
+  }
+  released.backlog += backlog;
+}
+
+void Holders::tell_released(const std::string& node) {
+  const auto words = words_.find(node);
+  const Instant now = context_.now();
+  if (words == words_.end() || words->second.released.count == 0 ||
+      now < words->second.released_next)
+    return;
+  words->second.released_next = now + options_.word_interval;
+  Released tell = std::exchange(words->second.released, {});
+  std::string done = absl::StrCat("held them, released: ", tell.why);
+  if (tell.count > 1) absl::StrAppend(&done, "; and ", tell.count - 1, " more of ", node);
+  say(tell.first, tell.backlog, done, [this, node, tell](const absl::Status& said) {
+    if (said.ok()) return;
+    Released& again = words_[node].released;
+    again.first = tell.first;
+    again.why = tell.why;
+    again.backlog += tell.backlog;
+    again.count += tell.count;
+    watch_later();
+  });
+}
+
+void Holders::say(const std::string& name, std::size_t backlog, const std::string& done,
+                  std::function<void(const absl::Status&)> said) {
   Draft draft = context_.draft(context_.node());
   auto slow = draft.payload().initBusSlowSubscriber();
   slow.setSubscriber(name);
   slow.setBacklog(backlog);
   slow.setDone(done);
-  context_.publish(std::move(draft), [this, name, backlog, done](const absl::Status& said) {
-    if (!said.ok())
-      context_.after(options_.again_max, [this, name, backlog, done] { say(name, backlog, done); });
-  });
+  context_.publish(std::move(draft), std::move(said));
 }
 
 }  // namespace supercloud

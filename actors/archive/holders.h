@@ -5,10 +5,12 @@
 //     └─▶ it holds that no more │ its node left │ its node was not heard for 15 s ──▶ released: nothing waits for it
 //
 // Said as bus.slow_subscriber: that an event waits for a holder for 10 s, once until none waits as long; and that it was released while something
-// did wait.
+// did wait. Of each node at most one such word of each kind in 10 s, whatever it says of its actors: of those that wait for that, the next is named
+// then; of several that were released, the first with their number.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -25,6 +27,7 @@ struct HolderOptions {
       1);  // the two below are counted in these: whoever stood still meanwhile counts none
   Duration silent_max = absl::Seconds(15);
   Duration slow_after = absl::Seconds(10);
+  Duration word_interval = absl::Seconds(10);
   Duration deadline = absl::Seconds(5);  // of one question; a node answers within half of it
   // After one that failed, or was in vain: twice as long each time.
   Duration again_min = absl::Milliseconds(250), again_max = absl::Seconds(5);
@@ -54,20 +57,38 @@ class Holders {
     std::uint64_t number = 0;  // of this object
   };
 
+  struct Node {
+    std::int64_t looks = 0;  // since it was heard
+  };
+  struct Released {           // of one node
+    std::string first, why;   // "node/actor"
+    std::size_t backlog = 0;  // of all of them
+    std::uint64_t count = 0;
+  };
+  struct Words {  // of one node
+    Instant slow_next, released_next;
+    Released released;  // not said
+  };
+
   void learn(const std::string& node, const std::map<std::string, std::vector<Pattern>>& holds,
              std::string_view why);
-  void release(const std::string& name, std::string_view why);
   void ask(const std::string& name, Holder& holder);
   void answered(const std::string& name, const std::vector<std::uint64_t>& asked,
                 const absl::StatusOr<Message<schema::Response>>& response);
   void watch();
-  void say(const std::string& name, std::size_t backlog, const std::string& done);
+  void watch_later();
+  void name_slow(const std::string& name, Holder& holder);
+  void released(const std::string& name, std::string_view why, std::size_t backlog);
+  void tell_released(const std::string& node);
+  void say(const std::string& name, std::size_t backlog, const std::string& done,
+           std::function<void(const absl::Status&)> said);
 
   Context& context_;
   ArchivedEvents& events_;
   const HolderOptions options_;
-  std::map<std::string, Holder> holders_;       // by "node/actor"
-  std::map<std::string, std::int64_t> silent_;  // by node: looks since it was heard
+  std::map<std::string, Holder> holders_;  // by "node/actor"
+  std::map<std::string, Node> nodes_;      // those that hold
+  std::map<std::string, Words> words_;     // by node
   std::uint64_t last_ = 0;
   TimerId timer_ = 0;
 };
