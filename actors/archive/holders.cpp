@@ -11,6 +11,18 @@
 
 namespace supercloud {
 
+namespace {
+
+constexpr std::size_t trouble_bytes_max = 256;  // of an error, as it is said
+
+// For as long as that node is as it is: it may not be asked by this one, or it does not know the question.
+bool cannot_be_asked(const absl::Status& status) {
+  return absl::IsPermissionDenied(status) || absl::IsUnimplemented(status) ||
+         absl::IsInvalidArgument(status);
+}
+
+}  // namespace
+
 Holders::Holders(Context& context, ArchivedEvents& events, const HolderOptions& options)
     : context_(context), events_(events), options_(options) {
   // Of a custodian that has failed. Who has ended meanwhile is found silent.
@@ -33,8 +45,11 @@ void Holders::heard(const Event& holding) {
     if (pattern.ok() && is_token(text(hold.getActor())))
       holds[std::string(text(hold.getActor()))].push_back(*std::move(pattern));
   }
-  nodes_[node].looks = 0;
-  learn(node, holds, "it holds no more");
+  Node& from = nodes_[node];
+  from.looks = 0;
+  if (std::exchange(from.incarnation, holding.incarnation()) != holding.incarnation())
+    from.refuses = false;
+  if (!from.refuses) learn(node, holds, "it holds no more");
 }
 
 void Holders::left(const std::string& node) {
@@ -62,10 +77,10 @@ void Holders::learn(const std::string& node,
     }
     released(name, why, events_.set_holder(name, patterns));
   }
-  if (holds.empty())
-    nodes_.erase(node);
-  else
+  if (!holds.empty())
     nodes_.try_emplace(node);
+  else if (const auto known = nodes_.find(node); known != nodes_.end() && !known->second.refuses)
+    nodes_.erase(known);
   tell_released(node);
   look();
   watch_later();
@@ -111,7 +126,12 @@ void Holders::answered(const std::string& name, const std::vector<std::uint64_t>
                        const absl::StatusOr<Message<schema::Response>>& response) {
   Holder& holder = holders_.at(name);
   holder.asked = false;
-  holder.trouble = response.ok() ? "" : std::string(response.status().message());
+  holder.trouble =
+      response.ok() ? "" : std::string(response.status().message().substr(0, trouble_bytes_max));
+  if (cannot_be_asked(response.status())) {
+    nodes_[holder.node].refuses = true;
+    return learn(std::string(holder.node), {}, absl::StrCat("cannot be asked: ", holder.trouble));
+  }
   std::set<EventId> taken;
   if (response.ok() && response->reader().isTaken())
     for (const auto id : response->reader().getTaken()) taken.insert(EventId::from(id));

@@ -2,7 +2,9 @@
 // second (bus.holding), until they say otherwise.
 //
 //   heard ──▶ each that something waits for is asked (awaitTaken), again and again ──▶ what it has taken waits for it no longer
-//     └─▶ it holds that no more │ its node left │ its node was not heard for 15 s ──▶ released: nothing waits for it
+//     └─▶ it holds that no more │ its node left │ its node was not heard for 15 s │ its node cannot be asked ──▶ released: nothing waits for it
+//
+// A node that says that it may not be asked, or cannot answer, is asked again when it has begun anew.
 //
 // Said as bus.slow_subscriber: that an event waits for a holder for 10 s, once until none waits as long; and that it was released while something
 // did wait. Of each node at most one such word of each kind in 10 s, whatever it says of its actors: of those that wait for that, the next is named
@@ -58,7 +60,9 @@ class Holders {
   };
 
   struct Node {
-    std::int64_t looks = 0;  // since it was heard
+    std::int64_t looks = 0;         // since it was heard
+    std::uint64_t incarnation = 0;  // of the last that was heard of it; 0: nothing was
+    bool refuses = false;           // to be asked, in that incarnation
   };
   struct Released {           // of one node
     std::string first, why;   // "node/actor"
@@ -87,7 +91,7 @@ class Holders {
   ArchivedEvents& events_;
   const HolderOptions options_;
   std::map<std::string, Holder> holders_;  // by "node/actor"
-  std::map<std::string, Node> nodes_;      // those that hold
+  std::map<std::string, Node> nodes_;      // those that hold, or refuse
   std::map<std::string, Words> words_;     // by node
   std::uint64_t last_ = 0;
   TimerId timer_ = 0;

@@ -93,8 +93,7 @@ TEST_F(HoldersOfStrangersTest, of_many_that_are_released_their_node_is_named_onc
     EXPECT_FALSE(all.back()->status);
   }
   EXPECT_TRUE(all[0]->ok() && all[1]->ok() && all[2]->ok());
-  const std::string first =
-      "b/one0 200: held them, released: it holds no more; and 199 more of b";
+  const std::string first = "b/one0 200: held them, released: it holds no more; and 199 more of b";
   EXPECT_EQ(said(a), std::vector<std::string>{first});
   for (int i = 0; i < 12; ++i) {
     b.holds("four", 200);
@@ -103,9 +102,9 @@ TEST_F(HoldersOfStrangersTest, of_many_that_are_released_their_node_is_named_onc
   std::vector<std::string> released;
   for (const std::string& each : said(a))
     if (absl::StrContains(each, "released")) released.push_back(each);
-  EXPECT_EQ(released, (std::vector<std::string>{
-                          first,
-                          "b/two0 400: held them, released: it holds no more; and 399 more of b"}));
+  EXPECT_EQ(released,
+            (std::vector<std::string>{
+                first, "b/two0 400: held them, released: it holds no more; and 399 more of b"}));
 }
 
 TEST_F(HoldersTest, of_many_that_are_slow_one_of_their_node_is_named_in_ten_seconds) {
@@ -127,8 +126,7 @@ TEST_F(HoldersTest, what_finds_no_room_in_the_log_is_said_in_one_word_when_there
   run(absl::Seconds(1));
   a.log->set_full(true);
   for (const char* actor : {"holder", "other", "third"}) {
-    holders.at(absl::StrCat("b/", actor))
-        .context->unsubscribe(Pattern::of("instance.requested.>"));
+    holders.at(absl::StrCat("b/", actor)).context->unsubscribe(Pattern::of("instance.requested.>"));
     run(absl::Seconds(1));
   }
   EXPECT_TRUE(told->ok());
@@ -138,6 +136,51 @@ TEST_F(HoldersTest, what_finds_no_room_in_the_log_is_said_in_one_word_when_there
   run(absl::Seconds(30));
   EXPECT_EQ(said(a), std::vector<std::string>{
                          "b/holder 3: held them, released: it holds no more; and 2 more of b"});
+}
+
+TEST_F(HoldersOfStrangersTest, one_whose_node_cannot_be_asked_is_released_until_that_begins_anew) {
+  TestNode& a = publisher();
+  std::size_t words = 0;
+  for (const absl::Status& refusal : {absl::PermissionDeniedError("a may not make requests"),
+                                      absl::UnimplementedError("no such question"),
+                                      absl::InvalidArgumentError("malformed request")}) {
+    Stranger& b = stranger("b");
+    b.refusal = refusal;
+    b.holds({"holder"});
+    run(absl::Milliseconds(100));
+    const auto told = request(a, "one");
+    run(absl::Milliseconds(500));
+    EXPECT_TRUE(told->ok());
+    EXPECT_EQ(b.asked, 1);
+    for (int i = 0; i < 20; ++i) {
+      b.holds({"holder"});
+      run(absl::Seconds(1));
+    }
+    const auto second = request(a, "two");
+    run(absl::Milliseconds(500));
+    EXPECT_TRUE(second->ok());
+    EXPECT_EQ(b.asked, 1) << "it is remembered";
+    ASSERT_EQ(said(a).size(), ++words);
+    EXPECT_EQ(said(a).back(), absl::StrCat("b/holder 1: held them, released: cannot be asked: ",
+                                           std::string(refusal.message())));
+  }
+}
+
+TEST_F(HoldersOfStrangersTest, one_whose_node_does_not_answer_is_waited_for_and_named) {
+  TestNode& a = publisher();
+  Stranger& b = stranger("b");
+  b.refusal = absl::UnavailableError("not at the moment");
+  b.holds({"holder"});
+  run(absl::Milliseconds(100));
+  const auto told = request(a, "one");
+  for (int i = 0; i < 20; ++i) {
+    b.holds({"holder"});
+    run(absl::Seconds(1));
+  }
+  EXPECT_FALSE(told->status);
+  EXPECT_GT(b.asked, 1);
+  ASSERT_EQ(said(a).size(), 1);
+  EXPECT_TRUE(said(a)[0].ends_with("; asked: not at the moment")) << said(a)[0];
 }
 
 }  // namespace
