@@ -63,8 +63,9 @@ void ZmqBus::send_request(std::uint64_t id, Pending& pending) {
         });
       };
       if (const std::shared_ptr<Call> call = found->second.reply.call(); call != nullptr) {
-        Call::OnProgress told = [this, call, id](const Progress& progress) {
-          if (pending_.contains(id)) call->tell(progress);
+        Call::OnProgress told = [this, alive = std::weak_ptr<char>(alive_), call,
+                                 id](const Progress& progress) {
+          if (!alive.expired() && pending_.contains(id)) call->tell(progress);
         };
         found->second.here =
             std::make_shared<Call>(call->wants_progress() ? std::move(told) : nullptr);

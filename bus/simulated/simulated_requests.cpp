@@ -27,8 +27,9 @@ void SimulatedBus::request(Address to, std::string bytes, Reply<std::string> rep
         if (!alive.expired()) finish(id, std::move(value));
       };
       if (const std::shared_ptr<Call> asking = found->second.reply.call(); asking != nullptr) {
-        Call::OnProgress told = [this, asking, id](const Progress& progress) {
-          if (pending_.contains(id)) asking->tell(progress);
+        Call::OnProgress told = [this, alive = std::weak_ptr<char>(alive_), asking,
+                                 id](const Progress& progress) {
+          if (!alive.expired() && pending_.contains(id)) asking->tell(progress);
         };
         found->second.here =
             std::make_shared<Call>(asking->wants_progress() ? std::move(told) : nullptr);

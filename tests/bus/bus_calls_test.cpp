@@ -154,6 +154,17 @@ TEST_P(BusCalls, a_process_that_asks_itself_hears_how_far_it_is_and_cancels) {
   EXPECT_TRUE(absl::IsCancelled(asked->answers[0].status())) << asked->answers[0].status();
 }
 
+// Found by AddressSanitizer, where it is not so.
+TEST_P(BusCalls, what_is_told_after_the_end_of_the_bus_that_asked_itself_goes_nowhere) {
+  const auto asked = ask_far(*a_, "a", "x");
+  ASSERT_TRUE(is_kept(*a_, "x"));
+  tell(*a_, "x", 1);
+  ASSERT_TRUE(run_until([&] { return !asked->heard.empty(); }));
+  a_->bus.reset();
+  tell(*a_, "x", 2);
+  EXPECT_EQ(asked->heard, std::vector({Progress{1, 10, "step 1"}}));
+}
+
 TEST_P(BusCalls, who_wants_neither_is_answered_as_ever) {
   meet(*a_, *b_);
   std::optional<absl::StatusOr<std::string>> answer;
