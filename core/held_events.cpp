@@ -38,8 +38,7 @@ void HeldEvents::clear() {
   unseen_.clear();
   unseen_events_ = 0;
   waiting_ = 0;
-  for (Question& question : std::exchange(questions_, {}))
-    std::move(question.then)(std::move(question.events));
+  for (Question& question : std::exchange(questions_, {})) std::move(question.then)({});
 }
 
 std::vector<std::string> HeldEvents::patterns() const {
@@ -143,7 +142,7 @@ void HeldEvents::forget_unseen(const std::string& node, const std::vector<EventI
 }
 
 void HeldEvents::await(std::vector<EventId> events, Instant now, Taken then) {
-  if (holds_.empty() || events.empty()) return std::move(then)(std::move(events));
+  if (holds_.empty() || events.empty()) return std::move(then)({});
   std::ranges::sort(events);
   const std::string node(node_of(events.front().origin));
   make_room_for_unseen(node, now);

@@ -6,6 +6,8 @@
 //   unseen    neither it nor a later one came: it is on its way, or was said before the subscription and never comes. So
 //             it counts as taken when it has been asked for, and has not come, for longer than a bus takes to repair what is lost.
 //
+// Where nothing holds, as of an actor that has failed, nothing is taken, either: who waits is released by what the node says of it (bus.holding).
+//
 // Who asks is not known here, only whose events it asks for, which are of one node: what it may occupy is bounded by that.
 #pragma once
 
@@ -56,7 +58,7 @@ class HeldEvents {
   bool put_in_effect(std::uint64_t hold);
   // It ends; with the last one, as clear().
   void remove(std::uint64_t hold);
-  // Nothing holds any more: who asks is told that all is taken.
+  // Nothing holds any more: who asks is answered in vain.
   void clear();
 
   bool any() const { return !holds_.empty(); }

@@ -432,7 +432,7 @@ void Node::State::await_taken(schema::Request::AwaitTaken::Reader asked,
     })));
   };
   ActorCell* const cell = find(text(asked.getActor()));
-  if (cell == nullptr) return then(events);  // nobody here waits for an actor that is not there
+  if (cell == nullptr) return then({});  // bus.holding does not name it
   cell->held().await(std::move(events), runtime.now(), std::move(then));
 }
 

@@ -134,6 +134,25 @@ TEST_F(HoldersTest, one_whose_node_leaves_or_whose_actor_fails_is_released_at_on
                                                "b/holder 1: held them, released: its node left"}));
 }
 
+TEST_F(HoldersTest, one_that_fails_has_taken_nothing_also_where_its_nodes_word_of_it_is_late) {
+  TestNode& a = publisher();
+  hold("b");
+  TestNode& b = *nodes.at("b");
+  another(b);
+  const auto told = request(a, "one");
+  run(absl::Seconds(1));
+  // What a node says of itself waits for what it has said before, in the log.
+  b.log->set_sync_latency(absl::Seconds(1));
+  b.node->fail_actor("another", absl::InternalError("a test"));
+  run(absl::Milliseconds(10));
+  b.node->fail_actor("holder", absl::InternalError("a test"));
+  run(absl::Milliseconds(500));
+  EXPECT_FALSE(told->status);
+  run(absl::Seconds(1));
+  EXPECT_TRUE(told->ok());
+  EXPECT_EQ(said(a), std::vector<std::string>{"b/holder 1: held them, released: it holds no more"});
+}
+
 TEST_F(HoldersTest, one_that_ends_its_subscription_is_waited_for_no_longer) {
   TestNode& a = publisher();
   Holder& b = hold("b");
