@@ -161,12 +161,29 @@ void HeldEvents::await(std::vector<EventId> events, Instant now, Taken then) {
 }
 
 void HeldEvents::look(Instant now) {
-  look_at(now, [](const Question& question) { return absl::MakeConstSpan(question.events); });
-  // Of those that nobody asks for any more, too.
-  for (auto& [node, of_node] : unseen_)
-    unseen_events_ -= std::erase_if(
-        of_node.since, [&](const auto& each) { return now - each.second > 2 * unseen_max; });
-  std::erase_if(unseen_, [](const auto& of_node) { return of_node.second.since.empty(); });
+  std::vector<Taken> in_vain;
+  std::erase_if(questions_, [&](Question& question) {
+    if (now < question.until) return false;
+    in_vain.push_back(std::move(question.then));
+    return true;
+  });
+  for (Taken& then : in_vain) std::move(then)({});
+  forget_old_unseen(now);
+}
+
+// Of those that nobody asks for any more, too.
+void HeldEvents::forget_old_unseen(Instant now) {
+  std::size_t looked = 0;
+  for (std::size_t nodes = unseen_.size(); nodes > 0 && looked < unseen_per_look; --nodes) {
+    auto of_node = unseen_.upper_bound(unseen_looked_at_);
+    if (of_node == unseen_.end()) of_node = unseen_.begin();
+    unseen_looked_at_ = of_node->first;
+    auto& since = of_node->second.since;
+    looked += since.size() + 1;
+    unseen_events_ -=
+        std::erase_if(since, [&](const auto& each) { return now - each.second > 2 * unseen_max; });
+    if (since.empty()) unseen_.erase(of_node);
+  }
 }
 
 void HeldEvents::look_at(Instant now,

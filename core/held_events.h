@@ -40,7 +40,8 @@ class HeldEvents {
  public:
   using Taken = absl::AnyInvocable<void(std::vector<EventId>) &&>;
 
-  static constexpr Duration answer_after = absl::Seconds(2);  // in vain; when look() is called then
+  // In vain, when look() is called then: what has come to be taken otherwise than by taken() is found when it is asked for again.
+  static constexpr Duration answer_after = absl::Seconds(2);
   static constexpr Duration unseen_max = absl::Seconds(30);
   // That wait. Of more the oldest is answered, in vain: first of those of the same node.
   static constexpr std::size_t questions_max = 256, questions_per_node_max = 4;
@@ -49,6 +50,7 @@ class HeldEvents {
   // the node that was asked for longest ago is forgotten.
   static constexpr std::size_t unseen_per_node_max = 2048;
   static constexpr std::size_t unseen_nodes_max = 1024, unseen_events_max = 131'072;
+  static constexpr std::size_t unseen_per_look = 4096;  // events, beside those of one node
   static constexpr std::size_t origins_max =
       4096;  // of which nothing waits; the rest is forgotten, and what is older unseen
 
@@ -76,7 +78,8 @@ class HeldEvents {
 
   // `then`, perhaps inside this call: those of them that are taken, as soon as there is one; none after a moment. All of one node.
   void await(std::vector<EventId> events, Instant now, Taken then);
-  // Answers what can be answered; to be called now and then.
+  // Answers those that have waited long enough, and forgets what nobody asks for any more, a part of it each time; to be called now and then. Its cost
+  // is bounded by the number of questions, whatever they ask for.
   void look(Instant now);
 
  private:
@@ -106,6 +109,7 @@ class HeldEvents {
   bool is_unseen_for_long(const EventId& event, Instant now);
   void make_room_for_unseen(const std::string& node, Instant now);
   void forget_unseen(const std::string& node, const std::vector<EventId>& answered);
+  void forget_old_unseen(Instant now);
   // Looks, of each question, at that part.
   void look_at(Instant now,
                absl::FunctionRef<absl::Span<const EventId>(const Question& question)> part);
@@ -117,6 +121,7 @@ class HeldEvents {
   std::size_t waiting_ = 0;
   std::map<std::string, Unseen, std::less<>> unseen_;  // by node
   std::size_t unseen_events_ = 0;
+  std::string unseen_looked_at_;  // the node at which the last look ended
   std::list<Question> questions_;
 };
 

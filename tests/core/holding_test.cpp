@@ -1,4 +1,6 @@
 // Subscriptions that publishers wait for: what a node says of them, and what it answers to who waits.
+#include <time.h>
+
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -327,6 +329,45 @@ TEST_F(HoldingTest, WhoAsksForWhatNeverWasKeepsNobodyElseWaiting) {
     waited += absl::Seconds(1);
     ASSERT_LT(waited, HeldEvents::unseen_max + absl::Seconds(5));
   }
+}
+
+// Of this thread.
+Duration cpu_time() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return absl::DurationFromTimespec(now);
+}
+
+TEST_F(HoldingTest, ALookAtAllThatMayBeAskedCostsLittleBesideTheAsking) {
+  HeldEvents held;
+  held.add(Pattern::of("vm.>"), 1);
+  std::size_t answered = 0;
+  const auto ask_all = [&](Instant now) {
+    for (std::size_t i = 0; i < HeldEvents::questions_max; ++i) {
+      std::vector<EventId> events;
+      for (const std::uint64_t each : many(1)) {
+        const std::size_t node = i / HeldEvents::questions_per_node_max;
+        events.push_back({absl::StrCat("node", node, "/an-actor-of-it"), 1, 1000 * i + each});
+      }
+      held.await(std::move(events), now, [&answered](const std::vector<EventId>& taken) {
+        EXPECT_TRUE(taken.empty());
+        ++answered;
+      });
+    }
+  };
+  Instant now{1};
+  const Duration begun = cpu_time();
+  ask_all(now);
+  const Duration asked = cpu_time() - begun;
+  Duration most;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(answered, i < 3 ? std::size_t{0} : HeldEvents::questions_max);
+    if (i == 2) now = now + HeldEvents::answer_after;  // all of them are due
+    const Duration before = cpu_time();
+    held.look(now);
+    most = std::max(most, cpu_time() - before);
+  }
+  EXPECT_LT(most, asked / 6);
 }
 
 TEST_F(HoldingTest, OfMoreUnseenThanAreRememberedTheRestIsTakenWhenTheFirstAre) {
