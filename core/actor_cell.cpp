@@ -362,6 +362,7 @@ void ActorCell::unsubscribe(const Pattern& pattern) {
   subscriptions_.erase(found);
   if (ended.hold != 0) {
     held_.remove(ended.hold);
+    if (held_.waiting() <= held_.waiting_max() / 4) holds_long_ = false;
     runtime_.holds_changed();
   }
   if (Queue* queue = ended.queue != 0 ? find(ended.queue) : nullptr) {

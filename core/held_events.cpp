@@ -29,7 +29,13 @@ bool HeldEvents::put_in_effect(std::uint64_t hold) {
 
 void HeldEvents::remove(std::uint64_t hold) {
   std::erase_if(holds_, [&](const Hold& each) { return each.number == hold; });
-  if (holds_.empty()) clear();
+  if (holds_.empty()) return clear();
+  for (auto& [name, from] : origins_)
+    waiting_ -= std::erase_if(from.waiting, [&](Waiting& waiting) {
+      waiting.holds.erase(std::remove(waiting.holds.begin(), waiting.holds.end(), hold),
+                          waiting.holds.end());
+      return waiting.holds.empty();
+    });
 }
 
 void HeldEvents::clear() {
@@ -64,12 +70,13 @@ HeldEvents::Origin& HeldEvents::origin(const std::string& name) {
 
 bool HeldEvents::arrived(const Event& event) {
   if (!may_be_held(event.type())) return false;
-  const std::string_view topic = event.topic();
-  if (std::ranges::none_of(holds_, [&](const Hold& hold) { return hold.pattern.matches(topic); }))
-    return false;
+  Waiting waiting{.position = {event.incarnation(), event.sequence()}, .holds = {}};
+  for (const Hold& hold : holds_)
+    if (hold.pattern.matches(event.topic())) waiting.holds.push_back(hold.number);
+  if (waiting.holds.empty()) return false;
   Origin& from = origin(std::string(event.origin()));
-  from.newest = {event.incarnation(), event.sequence()};
-  from.waiting.push_back(from.newest);
+  from.newest = waiting.position;
+  from.waiting.push_back(std::move(waiting));
   ++waiting_;
   return true;
 }
@@ -90,7 +97,7 @@ void HeldEvents::taken(const Event& event, Instant now) {
   if (found == origins_.end()) return;
   auto& waiting = found->second.waiting;
   const Position position(event.incarnation(), event.sequence());
-  const auto end = std::ranges::upper_bound(waiting, position);
+  const auto end = std::ranges::upper_bound(waiting, position, {}, &Waiting::position);
   if (end == waiting.begin()) return;
   waiting_ -= static_cast<std::size_t>(end - waiting.begin());
   waiting.erase(waiting.begin(), end);
@@ -108,7 +115,7 @@ bool HeldEvents::is_taken(const EventId& event, Instant now) {
   const Position position(event.incarnation, event.sequence);
   if (found == origins_.end() || found->second.newest < position)
     return is_unseen_for_long(event, now);
-  return !std::ranges::binary_search(found->second.waiting, position);
+  return !std::ranges::binary_search(found->second.waiting, position, {}, &Waiting::position);
 }
 
 bool HeldEvents::is_unseen_for_long(const EventId& event, Instant now) {

@@ -1,7 +1,7 @@
 // What publishers wait for of one actor: the events of its subscriptions that hold (Queueing::Full::hold), from their arrival until it
 // has taken them. Who waits asks its node again and again (awaitTaken), and is answered from here:
 //
-//   taken     came, and the actor said taken() of it, or of a later one of its origin; or later ones came, or a gap that it is in
+//   taken     came, and the actor said taken() of it or of a later one of its origin, or its own subscription ended; or later ones or a gap came
 //   waits     came, and was not taken
 //   unseen    neither it nor a later one came: it is on its way, or was said before the subscription and never comes. So
 //             it counts as taken when it has been asked for, and has not come, for longer than a bus takes to repair what is lost.
@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
@@ -58,7 +59,7 @@ class HeldEvents {
   std::uint64_t add(const Pattern& pattern, std::size_t events_max);
   // False: it has ended meanwhile.
   bool put_in_effect(std::uint64_t hold);
-  // It ends; with the last one, as clear().
+  // It ends, and what waited for it alone waits no longer; with the last one, as clear().
   void remove(std::uint64_t hold);
   // Nothing holds any more: who asks is answered in vain.
   void clear();
@@ -90,9 +91,13 @@ class HeldEvents {
     std::size_t events_max = 0;
     bool in_effect = false;
   };
+  struct Waiting {
+    Position position;
+    absl::InlinedVector<std::uint64_t, 2> holds;  // that it came under
+  };
   struct Origin {
-    Position newest;               // that came, or is known to be missed
-    std::deque<Position> waiting;  // in their order
+    Position newest;              // that came, or is known to be missed
+    std::deque<Waiting> waiting;  // in their order
   };
   struct Question {
     std::string node;

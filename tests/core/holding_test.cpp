@@ -443,6 +443,34 @@ TEST_F(HoldingTest, ItEndsWithItsOwnSubscriptionAndNoOtherOfTheSamePattern) {
   EXPECT_EQ(asked->taken, Numbers()) << "it was released";
 }
 
+TEST_F(HoldingTest, WhatWaitedForASubscriptionThatEndsWaitsNoLongerAndWhatWaitsForAnotherDoes) {
+  Context& taker = holder("taker", "vm.started.>", 8);
+  taker.subscribe(Pattern::of("vm.>"), nullptr, {.full = Queueing::Full::hold, .events_max = 8});
+  run();
+  const auto stops = [&](std::uint64_t sequence) {
+    Draft draft = pool.draft("web1");
+    draft.payload().initVmStopped().setNode("b");
+    bus->receiver->on_event(sealed(std::move(draft), sequence, 1));
+  };
+  const auto failed = [&] { return sent(Which::BUS_ACTOR_FAILED).size(); };
+  for (const std::uint64_t each : {1, 2}) comes(each);
+  for (const std::uint64_t each : {3, 4, 5, 6}) stops(each);
+  run();
+  EXPECT_EQ(slow().size(), 1U);
+  taker.unsubscribe(Pattern::of("vm.>"));
+  run();
+  EXPECT_EQ(said(), std::vector<std::string>{"taker vm.started.>"});
+  EXPECT_EQ(ask("taker", {1, 2, 3, 4, 5, 6})->taken, (Numbers{3, 4, 5, 6}));
+  EXPECT_FALSE(ask("taker", {1, 2})->answered());
+  for (const std::uint64_t each : {7, 8, 9, 10, 11, 12}) comes(each);
+  run();
+  EXPECT_EQ(failed(), 0U) << "eight may wait, and eight do";
+  EXPECT_EQ(slow().size(), 2U) << "it had caught up";
+  comes(13);
+  run();
+  EXPECT_EQ(failed(), 1U);
+}
+
 TEST_F(HoldingTest, NothingIsSaidOfItByWhoLeaves) {
   holder("taker", "vm.>");
   const std::size_t before = sent(Which::BUS_HOLDING).size();
