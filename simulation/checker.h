@@ -99,6 +99,7 @@ class Checker {
   void told_archived(Archived archived);
   void check_archived();  // all of them
   std::size_t told_archived() const { return archived_.size(); }
+  const Clock& world() const { return world_; }
   HoldBook& holds() { return holds_; }
   const HoldBook& holds() const { return holds_; }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/inventory/domain_inventory.h"
+#include "core/text.h"
 #include "core/vm_name.h"
 #include "simulation/charges.h"
 
@@ -368,6 +369,28 @@ void check_drains(SimulatedCluster& cluster, const std::vector<Event>& history) 
   }
 }
 
+// Each node knows all that hold, and what; only of its own cloud where a hub lies.
+void check_holders(SimulatedCluster& cluster) {
+  constexpr Duration settled = absl::Seconds(20);
+  const auto holding = cluster.checker().holds().who_holds(settled);
+  for (const auto& machine : cluster.machines()) {
+    const auto known = machine->known_holders(settled);
+    if (!known) continue;
+    for (const auto& [holder, patterns] : holding) {
+      if (cluster.options().hub_lies && cluster.networks().cloud_of(machine->name()) !=
+                                            cluster.networks().cloud_of(str(node_of(holder))))
+        continue;
+      const auto found = known->find(holder);
+      for (const Pattern& pattern : patterns)
+        if (found == known->end() ||
+            std::ranges::find(found->second, pattern) == found->second.end())
+          cluster.checker().violated("who holds is known",
+                                     absl::StrCat(machine->name(), " does not know that ", holder,
+                                                  " holds ", pattern.text()));
+    }
+  }
+}
+
 // Whoever waits for those that hold is told when nothing is wrong any more.
 void check_held(SimulatedCluster& cluster) {
   constexpr Duration waits_max = absl::Seconds(45);  // HeldEvents::unseen_max, and some questions
@@ -406,6 +429,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
   cluster.checker().check_archived();
   check_held(cluster);
+  check_holders(cluster);
   std::set<std::string> known;
   for (const auto& [key, stored] : cluster.leases().leases) {
     if (!key.starts_with(vm_keys)) continue;

@@ -30,6 +30,18 @@ std::uint64_t HoldBook::began(const std::string& holder) {
   return last_;
 }
 
+void HoldBook::holds(const std::string& holder, const Pattern& pattern) {
+  lives_.at(holder).holds.emplace_back(pattern, world_.now());
+}
+
+std::map<std::string, std::vector<Pattern>> HoldBook::who_holds(Duration since) const {
+  std::map<std::string, std::vector<Pattern>> found;
+  for (const auto& [holder, life] : lives_)
+    for (const auto& [pattern, at] : life.holds)
+      if (world_.now() - at >= since) found[holder].push_back(pattern);
+  return found;
+}
+
 void HoldBook::came(const std::string& holder, const EventId& event) {
   Life& life = lives_.at(holder);
   life.seen.insert(event);
@@ -75,8 +87,11 @@ SimulatedHolder::SimulatedHolder(Context& context, HoldBook& book)
   if (context_.random().chance(500'000))
     context_.subscribe(Pattern::of(">"), nullptr,
                        {.full = Queueing::Full::drop_oldest, .events_max = queue_max});
-  for (const char* pattern : patterns)
-    context_.subscribe(Pattern::of(pattern), nullptr, {.full = Queueing::Full::hold});
+  for (const char* each : patterns) {
+    const Pattern pattern = Pattern::of(each);
+    context_.subscribe(pattern, [this, pattern] { book_.holds(name_, pattern); },
+                       {.full = Queueing::Full::hold});
+  }
 }
 
 SimulatedHolder::~SimulatedHolder() { book_.ended(name_); }

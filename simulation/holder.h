@@ -7,9 +7,11 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/actor.h"
 #include "core/time.h"
+#include "core/topic.h"
 
 namespace supercloud {
 
@@ -24,6 +26,8 @@ class HoldBook {
   // A life of a holder: of one actor object.
   std::uint64_t began(const std::string& holder);
   void ended(const std::string& holder) { lives_.erase(holder); }
+  // A subscription of that life is in effect, and its node has said so.
+  void holds(const std::string& holder, const Pattern& pattern);
   void came(const std::string& holder, const EventId& event);
   void took(const std::string& holder, const EventId& event);  // and what its origin said before
 
@@ -37,10 +41,13 @@ class HoldBook {
   // Its publisher is told that all have taken it, but for those that were released since.
   void told(const Held& held);
   std::uint64_t told() const { return told_; }  // so often, of any that somebody held
+  // Of those who live, what each holds for at least that long.
+  std::map<std::string, std::vector<Pattern>> who_holds(Duration since) const;
 
  private:
   struct Life {
     std::uint64_t number = 0;
+    std::vector<std::pair<Pattern, Instant>> holds;  // and since when, world time
     std::set<EventId> seen, waiting;
     std::set<EventId> early;  // which it has not seen, and was said to have taken
   };

@@ -41,7 +41,7 @@ struct SimulatedMachine::Process {
                  ? std::make_unique<LyingLog>(*archive, world.pool, Random(options.seed))
                  : nullptr),
         notary(world.keys == nullptr ? nullptr : world.keys->notary(world.pool, name)),
-        archived({.types = options.archived}),
+        archived({.types = options.archived, .may_hear = options.in_place.may_hear}),
         custody(archived, options.archived, world.checker, name),
         leases(scheduler, bus, options.site_node),
         hypervisor(*hardware.host),
@@ -77,6 +77,7 @@ struct SimulatedMachine::Process {
   std::unique_ptr<SimulatedXenStore> xen_store;
   NodeSession session;
   std::shared_ptr<const NodeActorsSeams> seams;
+  Instant started{};  // world time
   bool leaving = false;
   std::unique_ptr<Node> node;  // first to go
 };
@@ -134,6 +135,7 @@ void SimulatedMachine::start_daemon() {
   process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_,
                                        archive_disk_);
   Process& process = *process_;
+  process.started = world_.scheduler.now();
   process.node = std::make_unique<Node>(NodeSeams{.scheduler = scheduler_,
                                                   .bus = process.of_actors(),
                                                   .log = process.log,
@@ -169,8 +171,9 @@ void SimulatedMachine::start_daemon() {
     process.node->spawn(holder_actor, [this](Context& context) {
       return std::make_unique<SimulatedHolder>(context, world_.checker.holds());
     });
-  if (listened_.empty()) return;
-  process.watched->tell_of([this](const Event& event) {
+  if (process.watched == nullptr) return;
+  process.watched->tell_of([this, &process](const Event& event) {
+    process.custody.heard(event);
     for (ListenerBook& book : listened_) book.heard(event);
   });
   for (ListenerBook& book : listened_)
@@ -185,6 +188,12 @@ std::vector<Event> SimulatedMachine::held() const {
     for (const auto& [number, waiting] : process_->archived.waiting())
       if (!waiting.needs_archives()) events.push_back(waiting.event);
   return events;
+}
+
+std::optional<std::map<std::string, std::vector<Pattern>>> SimulatedMachine::known_holders(
+    Duration since) const {
+  if (!process_ || world_.scheduler.now() - process_->started < since) return std::nullopt;
+  return process_->archived.holders();
 }
 
 void SimulatedMachine::kill_daemon(bool keep_unsynced) {
@@ -224,8 +233,9 @@ std::vector<std::string> SimulatedMachine::actors() const {
 }
 
 void SimulatedMachine::fail_actor(const std::string& actor) {
-  if (process_ && !frozen())
-    process_->node->fail_actor(actor, absl::InternalError("a simulated failure"));
+  if (!process_ || frozen()) return;
+  if (actor == custodian_actor) process_->custody.custodian_failed();
+  process_->node->fail_actor(actor, absl::InternalError("a simulated failure"));
 }
 
 void SimulatedMachine::power_off(bool lose_disk, Random& random) {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,6 +57,8 @@ struct PartsInPlace {
   std::function<std::unique_ptr<GuestDisk>(MemoryVolumeStore& real, Scheduler& scheduler)> disk;
   // What its follower hands out.
   Follower::Change followed;
+  // Whether what this node publishes waits for that one; not given: for each.
+  std::function<bool(std::string_view node, std::string_view topic)> may_hear;
   // Its listeners are not told what their queues let go.
   bool silent_queues = false;
 };
@@ -125,6 +129,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   const FollowerBook& followed() const { return followed_; }
   // In the daemon that runs, what waits only for those that hold.
   std::vector<Event> held() const;
+  // Whom it waits for; none, if no daemon has run for that long.
+  std::optional<std::map<std::string, std::vector<Pattern>>> known_holders(Duration since) const;
   const std::vector<ListenerBook>& listened() const { return listened_; }
   // Of a machine that never comes back: its power goes next.
   MemoryLogDisk take_log_disk() { return std::exchange(log_disk_, MemoryLogDisk()); }

@@ -118,6 +118,27 @@ class HastyBus final : public ForwardingBus {
   }
 };
 
+// Publishers wait for all that hold, but for those of one node.
+void leaves_one_out(MachineOptions& machine) {
+  machine.in_place.may_hear = [](std::string_view node, std::string_view) {
+    return node != "node-1";
+  };
+}
+
+// The custodian tells nobody what it learns.
+void never_learns(MachineOptions& machine) {
+  machine.in_place.seams = [](const NodeActorsSeams& real,
+                              Scheduler&) -> std::shared_ptr<const NodeActorsSeams> {
+    struct Owned {
+      explicit Owned(const NodeActorsSeams& real) : seams(real) { seams.archived = &nobodys; }
+      ArchivedEvents nobodys{{}};
+      NodeActorsSeams seams;
+    };
+    const auto owned = std::make_shared<Owned>(real);
+    return {owned, &owned->seams};
+  };
+}
+
 void never_finds_out(MachineOptions& machine) {
   machine.bus.silence_max = absl::InfiniteDuration();
 }
@@ -155,6 +176,10 @@ std::vector<Breakage> broken_buses() {
       {"tells_events_twice", rule, "5:", calm, put_in_bus<DoublingBus>},
       {"says_of_what_is_held_that_it_is_taken", "hold: taken before it is told",
        "an event whose publisher was told so is taken", held, put_in_bus<HastyBus>},
+      {"leaves_one_out_that_holds", "hold: all are waited for", "who holds is waited for", held,
+       leaves_one_out},
+      {"never_learns_who_holds", "hold: all are waited for", "who holds is waited for", held,
+       never_learns},
       {"tells_events_out_of_order", rule, "5:", calm, put_in_bus<DisorderlyBus>},
   };
 }
