@@ -107,14 +107,17 @@ void Deliveries::started(const std::string& node, const OriginBook& log) {
   }
 }
 
-bool Deliveries::was_said(const Stream& stream, const Event& event) const {
+bool Deliveries::was_said(const Stream& stream, const Event& event) {
   const auto said = said_.find(stream);
   if (said != said_.end()) {
     const auto known = said->second.find(event.sequence());
     if (known != said->second.end()) return known->second == hash_of(event);
   }
   // What its process had logged and not sent when it was killed was not seen here.
-  return delivery_of(event.type()) != schema::Delivery::DURABLE || !in_log_ || in_log_(event);
+  if (delivery_of(event.type()) != schema::Delivery::DURABLE || !in_log_) return true;
+  const bool found = in_log_(event);
+  found_ += found ? 1 : 0;
+  return found;
 }
 
 bool Deliveries::knowable(const Owed& owed, Instant before) const {

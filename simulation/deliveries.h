@@ -59,6 +59,8 @@ class Deliveries {
   // last of its origin under each subscription when its process was killed; what a node had said that does not come back; and of
   // an incarnation whose log is lost, what was all of it lost on the way to that subscriber.
   void judge(Instant before, const std::function<void(std::string what)>& say) const;
+  // So often somebody was given what its publisher had logged, and not sent when it ended.
+  std::uint64_t found() const { return found_; }
 
  private:
   friend class WatchedBus;
@@ -90,7 +92,7 @@ class Deliveries {
   bool in_effect(const WatchedBus& subscriber, const WatchedBus& publisher, std::string_view prefix,
                  bool served) const;
   bool is_owed(WatchedBus& subscriber, const WatchedBus& publisher, std::string_view prefix) const;
-  bool was_said(const Stream& stream, const Event& event) const;
+  bool was_said(const Stream& stream, const Event& event);
   // Whether it can be known that the subscriber lacks it.
   bool knowable(const Owed& owed, Instant before) const;
 
@@ -98,6 +100,7 @@ class Deliveries {
   std::map<Stream, std::map<std::uint64_t, std::size_t>> said_;  // by sequence, a hash of its bytes
   std::map<std::string, WatchedBus*> buses_;  // of the processes that live, by node
   InLog in_log_;
+  std::uint64_t found_ = 0;
   HubOf hub_of_;                          // empty: there is one cloud
   std::map<std::string, HubBuses> hubs_;  // of those that live, by name
 };

@@ -38,6 +38,8 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.swaps && options_.machines, &FaultInjector::freeze_at_swap, 1);
   add(options_.swaps && options_.processes, &FaultInjector::kill_daemon_at_swap, 1);
   add(options_.swaps && options_.table, &FaultInjector::kill_site_at_swap, 1);
+  add(options_.commits && options_.processes, &FaultInjector::kill_daemon_at_commit, 1);
+  add(options_.commits && options_.machines, &FaultInjector::lose_power_at_commit, 1);
   add(options_.hypervisor, &FaultInjector::slow_calls, 2);
   add(options_.hypervisor, &FaultInjector::kill_guest, 1);
   add(options_.hypervisor, &FaultInjector::cut_streams, 2);
@@ -162,8 +164,9 @@ void FaultInjector::fail_actor() {
   machine.fail_actor(names[index]);
 }
 
-void FaultInjector::power_cycle() {
-  SimulatedMachine& machine = any_machine();
+void FaultInjector::power_cycle() { power_cycle(any_machine()); }
+
+void FaultInjector::power_cycle(SimulatedMachine& machine) {
   if (!machine.powered()) return;
   tell(machine.name() + " loses its power");
   machine.power_off(false, random_);
@@ -288,6 +291,31 @@ Duration FaultInjector::swap_arrives(const Swap& swap) {
   if (cluster_.scheduler().now() >= swaps_late_until_ || !random_.chance(500'000))
     return absl::ZeroDuration();
   return span(absl::ZeroDuration(), swap_late_max_);
+}
+
+// ---- between log and send --------------------------------------------------------------------------------------------
+
+void FaultInjector::kill_daemon_at_commit() {
+  strike_next_commit([this](SimulatedMachine& machine) { kill(machine); });
+}
+
+void FaultInjector::lose_power_at_commit() {
+  strike_next_commit([this](SimulatedMachine& machine) { power_cycle(machine); });
+}
+
+void FaultInjector::strike_next_commit(std::function<void(SimulatedMachine& machine)> strike) {
+  SimulatedMachine& machine = any_machine();
+  machine.strike_at_commit([this] { return !healed_; },
+                           [this, &machine, strike = std::move(strike)](std::size_t events) {
+                             unsent_ += events;
+                             tell(absl::StrCat("just as ", machine.name(), " has logged ", events,
+                                               " events that it has to send:"));
+                             strike(machine);
+                             if (!healed_) return;
+                             machine.kill_daemon(false);
+                             machine.power_on();
+                             machine.start_daemon();
+                           });
 }
 
 // ---- hypervisor and disks ----------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ struct FaultOptions {
       true;  // of machines that are Xen hosts: they come, change and go, and so does the XenStore's daemon
   // the moment at which an epoch changes hands: swaps that arrive late, and whatever of the above is wanted, just as one arrives
   bool swaps = true;
+  // the moment between log and send: daemons killed, and power lost, when what others get is on the disk and nobody has got it
+  bool commits = true;
   // where the cluster has a generated one: feeds that stop, prices that spike
   bool market = true;
   // where there are several clouds: their hubs killed and frozen, ways between clouds cut, lossy and slow
@@ -51,6 +53,8 @@ class FaultInjector {
   void heal();
 
   const std::vector<InjectedFault>& story() const { return story_; }
+  // Durable events that were in their node's log when it was struck, and that it had not sent.
+  std::uint64_t unsent() const { return unsent_; }
 
  private:
   using Fault = std::function<void()>;
@@ -81,6 +85,7 @@ class FaultInjector {
   void start_later(SimulatedMachine& machine);
   void fail_actor();
   void power_cycle();
+  void power_cycle(SimulatedMachine& machine);
   void lose_machine();
   void freeze();
   void freeze(SimulatedMachine& machine);
@@ -95,6 +100,9 @@ class FaultInjector {
   // What befalls the machine whose swap of an epoch is the next to arrive at the table.
   void strike_next_swap(std::function<void(SimulatedMachine& machine)> strike);
   void watch_swaps();
+  void kill_daemon_at_commit();
+  void lose_power_at_commit();
+  void strike_next_commit(std::function<void(SimulatedMachine& machine)> strike);
   Duration swap_arrives(const Swap& swap);
   void slow_calls();
   void kill_guest();
@@ -125,6 +133,7 @@ class FaultInjector {
   Instant swaps_late_until_{};
   Duration swap_late_max_;
   std::function<void(SimulatedMachine& machine)> strike_;
+  std::uint64_t unsent_ = 0;
   int created_ = 0;
   std::set<std::string> drained_;  // nodes that may be draining still
   std::vector<InjectedFault> story_;

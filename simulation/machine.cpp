@@ -238,6 +238,20 @@ void SimulatedMachine::fail_actor(const std::string& actor) {
   process_->node->fail_actor(actor, absl::InternalError("a simulated failure"));
 }
 
+void SimulatedMachine::strike_at_commit(std::function<bool()> wanted,
+                                        std::function<void(std::size_t events)> strike) {
+  if (!process_) return;
+  process_->log.set_end([this, wanted = std::move(wanted), strike = std::move(strike),
+                         before = daemon_ends_.size()](std::size_t durable) {
+    if (durable == 0 || !wanted()) return false;
+    // Another task: it is the process's log that says so.
+    scheduler_.post([this, before, strike, durable] {
+      if (process_ && daemon_ends_.size() == before) strike(durable);
+    });
+    return true;
+  });
+}
+
 void SimulatedMachine::power_off(bool lose_disk, Random& random) {
   if (!hardware_) return;
   for (const GuestProbe& probe : probes()) world_.checker.memory_lost(probe.vm);

@@ -145,6 +145,8 @@ RunResult run_simulation(const RunOptions& options) {
   for (const auto& machine : cluster.machines())
     for (const ListenerBook& book : machine->listened()) result.let_go += book.let_go();
   result.archived = cluster.checker().told_archived();
+  result.unsent = injector.unsent();
+  result.found = cluster.deliveries().found();
   result.held = cluster.checker().holds().told();
   result.simulated = cluster.scheduler().wall() - start;
   count(result, history);

@@ -36,6 +36,10 @@ struct RunResult {
   std::uint64_t let_go = 0;    // gaps that queues of subscriptions told their actors
   std::uint64_t archived = 0;  // events whose publishers were told so
   std::uint64_t held = 0;      // the same, of those that a subscriber held
+  std::uint64_t unsent =
+      0;  // durable events that were logged when their node was struck, and not sent
+  std::uint64_t found =
+      0;  // deliveries of events that were seen in logs alone: nobody had sent them
   Duration simulated;
   std::vector<std::string> story;  // with keep_history: faults and events, one a line, in order
 };

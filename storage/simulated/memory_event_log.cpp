@@ -130,6 +130,14 @@ void MemoryEventLog::start_sync() {
   timer_ = scheduler_.at(scheduler_.clock().now() + latency_, [this] { synced(); });
 }
 
+std::size_t MemoryEventLog::durable_of(const std::deque<Append>& appends) {
+  std::size_t durable = 0;
+  for (const Append& append : appends)
+    for (const Event& event : append.events)
+      durable += delivery_of(event.type()) == schema::Delivery::DURABLE ? 1 : 0;
+  return durable;
+}
+
 void MemoryEventLog::synced() {
   timer_ = 0;
   std::deque<Append> done = std::exchange(syncing_, {});
@@ -140,6 +148,7 @@ void MemoryEventLog::synced() {
     const std::uint64_t next = disk_.events.size() + 1;
     if (!retention_.keeps_all()) disk_.forget(retention_, stored, next, scheduler_.clock().wall());
   }
+  if (!full && ends_ && ends_(durable_of(done))) return;
   // The next sync is under way before anyone hears of this one: a reply may append, or destroy the log.
   if (!waiting_.empty()) start_sync();
   const std::shared_ptr<bool> alive = alive_;

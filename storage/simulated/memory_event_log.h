@@ -76,6 +76,10 @@ class MemoryEventLog final : public EventLog {
 
   // While it is full, appends are answered ResourceExhausted when their sync comes, and leave nothing.
   void set_full(bool full) { full_ = full; }
+  // Called when a group commit is on the disk, and nobody has heard of it, with the number of its events that others get only then. True: nobody hears
+  // of it, as if the process had ended there; which it then has to.
+  using Ends = std::function<bool(std::size_t durable)>;
+  void set_end(Ends ends) { ends_ = std::move(ends); }
   void set_sync_latency(Duration latency) { latency_ = latency; }
   // To be called right before destruction: of what was not synced, the first `appends` reach the disk all the same, though their
   // repliers never hear of it. Without it all of that is lost.
@@ -91,6 +95,7 @@ class MemoryEventLog final : public EventLog {
   void start_sync();
   void synced();
   void store(const Append& append);
+  static std::size_t durable_of(const std::deque<Append>& appends);
 
   Scheduler& scheduler_;
   EventPool& pool_;
@@ -98,6 +103,7 @@ class MemoryEventLog final : public EventLog {
   const Retention retention_;
   Duration latency_;
   bool full_ = false;
+  Ends ends_;                   // empty: it goes on
   std::deque<Append> syncing_;  // share the sync that is under way
   std::deque<Append> waiting_;  // share the next
   TimerId timer_ = 0;

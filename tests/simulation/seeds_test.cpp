@@ -20,6 +20,7 @@ TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
   const bool trace = std::getenv("SUPERCLOUD_TRACE") != nullptr;
   int accepted = 0, completed = 0, aborted = 0, taken_over = 0;
   std::uint64_t dropped = 0, archived = 0, held = 0, relayed = 0, let_go = 0;
+  std::uint64_t unsent = 0, found = 0;
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
     RunOptions options;
     options.seed = seed;
@@ -33,6 +34,8 @@ TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
     dropped += result.dropped;
     archived += result.archived;
     held += result.held;
+    unsent += result.unsent;
+    found += result.found;
     relayed += result.relayed;
     let_go += result.let_go;
     for (const std::string& line : result.story) std::cerr << line << "\n";
@@ -44,7 +47,9 @@ TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
   std::cout << accepted << " migrations accepted, " << completed << " completed, " << aborted
             << " aborted, " << taken_over << " takeovers; " << dropped << " events found no room, "
             << archived << " were told archived, " << held << " taken by who held them, " << relayed
-            << " passed a hub; queues told of " << let_go << " gaps\n";
+            << " passed a hub; queues told of " << let_go << " gaps; " << unsent
+            << " were logged and not sent when their node was struck, of what nobody had sent "
+            << found << " were delivered\n";
   // Under faults that do nothing every invariant holds.
   if (seeds >= 10) {
     EXPECT_GT(dropped, 0U);
@@ -52,6 +57,8 @@ TEST(Seeds, hold_every_invariant_under_overlapping_faults) {
     EXPECT_GT(held, 0U);
     EXPECT_GT(relayed, 0U);
     EXPECT_GT(let_go, 0U);
+    EXPECT_GT(unsent, 0U);
+    EXPECT_GT(found, 0U);
   }
 }
 

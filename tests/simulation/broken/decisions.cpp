@@ -108,7 +108,7 @@ FaultOptions no_faults() {
   FaultOptions faults;
   faults.commands = faults.network = faults.processes = faults.machines = faults.table =
       faults.hypervisor = faults.disks = faults.swaps = faults.slow_subscribers =
-          faults.half_open_links = faults.hubs = false;
+          faults.half_open_links = faults.hubs = faults.commits = false;
   return faults;
 }
 
