@@ -8,7 +8,9 @@ namespace supercloud {
 
 LatencyWatcher::LatencyWatcher(Context& context, LatencyOptions options)
     : context_(context), options_(std::move(options)), probe_(context, options_.deadline) {
-  context_.subscribe(Pattern::of("node.capacity.>"));  // who is here says so again and again
+  // Who is here says so again and again: of each the newest counts, however many came while this one could not look. One that comes behind its
+  // node's leaving is found not to answer.
+  context_.subscribe(Pattern::of("node.capacity.>"), nullptr, {.full = Queueing::Full::conflate});
   context_.subscribe(Pattern::of("node.left.>"));
   context_.after(options_.every, [this] { measure(); });
 }

@@ -65,6 +65,46 @@ TEST_F(MarketWorld, LatencyWatcherMeasuresTheWayToTheOtherNodesOneAfterAnother) 
   EXPECT_EQ(of(a, Payload::LATENCY_MEASURED).size(), before + 3) << "b's turn each time";
 }
 
+TEST_F(MarketWorld, LatencyWatcherTakesTheNewestOfEachNodeHoweverManyComeAtOnce) {
+  start("b");
+  TestNode a;
+  a.log = std::make_unique<MemoryEventLog>(scheduler, a.pool, a.disk);
+  a.bus = std::make_unique<SimulatedBus>("a", network, scheduler, a.pool);
+  NodeOptions options;
+  options.name = "a";
+  options.mailbox_max = 64;
+  a.node = std::make_unique<Node>(
+      NodeSeams{.scheduler = scheduler, .bus = *a.bus, .log = *a.log, .pool = a.pool},
+      std::move(options));
+  std::vector<std::string> measured;
+  a.node->spawn("hearer", [&measured](Context& context) {
+    context.subscribe(Pattern::of("latency.measured.>"));
+    return std::make_unique<Puppet>([&measured](const Event& event) {
+      measured.emplace_back(text(event.payload().getLatencyMeasured().getPlace()));
+    });
+  });
+  a.node->spawn(latency_actor,
+                [](Context& context) { return std::make_unique<LatencyWatcher>(context); });
+  Context* teller = nullptr;
+  a.node->spawn("teller", [&teller](Context& context) {
+    teller = &context;
+    return std::make_unique<Puppet>(nullptr);
+  });
+  run(absl::Seconds(3));
+  teller->after(absl::ZeroDuration(), [&] {
+    for (int i = 0; i < 200; ++i) {
+      Draft draft = teller->draft("b");
+      auto joined = draft.payload().initNodeCapacity().initJoined();
+      joined.setNode("b");
+      write_place(zone(i < 199 ? "a" : "b"), {}, joined.initPlace());
+      teller->publish(std::move(draft));
+    }
+  });
+  run(absl::Seconds(12));
+  EXPECT_FALSE(a.disk.by_kind.contains("bus.actor_failed."));
+  EXPECT_EQ(measured, std::vector<std::string>{zone("b").id()});
+}
+
 class LinkProbes : public MarketWorld {
  protected:
   TestNode& measurer(const std::string& name) {
