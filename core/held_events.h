@@ -1,7 +1,7 @@
 // What publishers wait for of one actor: the events of its subscriptions that hold (Queueing::Full::hold), from their arrival until it
 // has taken them. Who waits asks its node again and again (awaitTaken), and is answered from here:
 //
-//   taken     came, and the actor said taken() of it or of a later one of its origin, or its own subscription ended; or later ones or a gap came
+//   taken     came, and the actor said taken() of it or of a later one of its origin, or its subscription ended; or later ones or a gap came
 //   waits     came, and was not taken
 //   unseen    neither it nor a later one came: it is on its way, or was said before the subscription and never comes. So
 //             it counts as taken when it has been asked for, and has not come, for longer than a bus takes to repair what is lost.
@@ -79,8 +79,8 @@ class HeldEvents {
 
   // `then`, perhaps inside this call: those of them that are taken, as soon as there is one; none after a moment. All of one node.
   void await(std::vector<EventId> events, Instant now, Taken then);
-  // Answers those that have waited long enough, and forgets what nobody asks for any more, a part of it each time; to be called now and then. Its cost
-  // is bounded by the number of questions, whatever they ask for.
+  // Answers those that have waited long enough, and forgets what nobody asks for any more, a part of it each time; to be called now and then.
+  // Its cost is bounded by the number of questions, whatever they ask for.
   void look(Instant now);
 
  private:

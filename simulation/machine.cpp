@@ -173,7 +173,7 @@ void SimulatedMachine::start_daemon() {
     });
   if (process.watched == nullptr) return;
   process.watched->tell_of([this, &process](const Event& event) {
-    process.custody.heard(event);
+    process.custody.heard(event, frozen());
     for (ListenerBook& book : listened_) book.heard(event);
   });
   for (ListenerBook& book : listened_)

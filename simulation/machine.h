@@ -104,8 +104,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   // Those of the daemon that runs.
   std::vector<std::string> actors() const;
   void fail_actor(const std::string& actor);
-  // When the next group commit with durable events is on the log's disk, the daemon stands still before it sends any of them, and `strike` is to end it;
-  // unless that is not `wanted` any more, or the daemon has ended before.
+  // When the next group commit with durable events is on the log's disk, the daemon stands still before it sends any of them, and `strike` is
+  // to end it; unless that is not `wanted` any more, or the daemon has ended before.
   void strike_at_commit(std::function<bool()> wanted,
                         std::function<void(std::size_t events)> strike);
 

@@ -7,7 +7,7 @@
 
 namespace supercloud {
 
-void ToldHolds::heard(const Event& event) {
+void ToldHolds::heard(const Event& event, bool frozen) {
   const bool left = event.type() == schema::Payload::NODE_LEFT;
   if (!left && event.type() != schema::Payload::BUS_HOLDING) return;
   const std::string node(node_of(event.origin()));
@@ -21,7 +21,7 @@ void ToldHolds::heard(const Event& event) {
     return node_of(each.first.first) == node && !named.contains(each.first);
   });
   const Instant now = world_.now();
-  if (now < from_) return;
+  if (frozen || now < from_) return;
   for (const auto& key : named) {
     const auto [told, fresh] = told_.try_emplace(key, Told{Pattern::of(key.second), 0, Instant()});
     if (!fresh && now - told->second.last < apart) continue;

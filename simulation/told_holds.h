@@ -14,12 +14,13 @@
 
 namespace supercloud {
 
-// Only who was named three times counts, the last a short while ago: between two of these the custodian had its turn, or its machine stood still. Thread-bound.
+// Only who was named three times counts, the last a short while ago: between two of these the custodian had its turn. Thread-bound.
 class ToldHolds {
  public:
   explicit ToldHolds(const Clock& world) : world_(world) {}
 
-  void heard(const Event& event);
+  // `frozen`: the machine stands still, and the custodian gets it later.
+  void heard(const Event& event, bool frozen);
   void forget();
   std::set<std::string> holders_of(std::string_view topic) const;  // "node/actor"
 

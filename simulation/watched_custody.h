@@ -1,5 +1,5 @@
-// What publishers are told of events that are archived or held, beside what is on the archives' disks, and what holders took; and whether those that
-// are waited for are all of whom the node was told.
+// What publishers are told of events that are archived or held, beside what is on the archives' disks, and what holders took; and whether
+// those that are waited for are all of whom the node was told.
 #pragma once
 
 #include <map>
@@ -32,8 +32,8 @@ class WatchedCustody final : public Custody {
     });
   }
 
-  // Of what the node's actors are told, who holds. Before they are.
-  void heard(const Event& event) { told_.heard(event); }
+  // Of what the node's actors are told, who holds. Before they are, and long before if the machine is frozen.
+  void heard(const Event& event, bool frozen) { told_.heard(event, frozen); }
   // What was told is not known to be known.
   void custodian_failed() { told_.forget(); }
 

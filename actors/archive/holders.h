@@ -6,9 +6,9 @@
 //
 // A node that says that it may not be asked, or cannot answer, is asked again when it has begun anew.
 //
-// Said as bus.slow_subscriber: that an event waits for a holder for 10 s, once until none waits as long; and that it was released while something
-// did wait. Of each node at most one such word of each kind in 10 s, whatever it says of its actors: of those that wait for that, the next is named
-// then; of several that were released, the first with their number.
+// Said as bus.slow_subscriber: that an event waits for a holder for 10 s, once until none waits as long; and that it was released while
+// something did wait. Of each node at most one such word of each kind in 10 s, whatever it says of its actors: of several that are slow the
+// next is named then; of several that were released, the first with their number.
 #pragma once
 
 #include <cstdint>

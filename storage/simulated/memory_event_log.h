@@ -76,8 +76,8 @@ class MemoryEventLog final : public EventLog {
 
   // While it is full, appends are answered ResourceExhausted when their sync comes, and leave nothing.
   void set_full(bool full) { full_ = full; }
-  // Called when a group commit is on the disk, and nobody has heard of it, with the number of its events that others get only then. True: nobody hears
-  // of it, as if the process had ended there; which it then has to.
+  // Called when a group commit is on the disk, and nobody has heard of it, with the number of its events that others get only then. True:
+  // nobody hears of it, as if the process had ended there; which it then has to.
   using Ends = std::function<bool(std::size_t durable)>;
   void set_end(Ends ends) { ends_ = std::move(ends); }
   void set_sync_latency(Duration latency) { latency_ = latency; }
