@@ -1,9 +1,12 @@
 // Stops the processes of one guest from outside: by the cgroup freezer (the second kind, or the first), or by SIGSTOP.
 #pragma once
 
+#include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +14,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <sstream>
 #include <string>
@@ -19,14 +23,28 @@
 
 namespace supercloud::keeper {
 
+// As fork(), but that the child begins in this cgroup of the second kind, of which this is a descriptor: to be moved into one takes a grace
+// period of the kernel, some 10 ms. -1: it cannot be, as where the kernel is older than 5.7.
+inline pid_t fork_into(int cgroup) {
+  clone_args how{};
+  how.flags = CLONE_INTO_CGROUP;
+  how.exit_signal = SIGCHLD;
+  how.cgroup = static_cast<unsigned>(cgroup);
+  return static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
+}
+
 // Not thread-safe. The guest's processes are those in its cgroup; without one, the descendants of this process, which adopts orphans.
 class Freezer {
  public:
-  // The first way by which `process`, which will be the guest, is seen to stop. `wanted` is auto, cgroup or signal; `parent` the cgroup
-  // to make the guest's in, empty: this process's own. What is left in one of that name is killed. False: there is no way.
+  // Makes the process that will be the guest, from a cgroup's descriptor, or with -1 in none; negative: it could not.
+  using Make = std::function<pid_t(int cgroup)>;
+
+  // The first way by which that process is seen to stop, and the process; negative: there is none. `wanted` is auto, cgroup or signal;
+  // `parent` the cgroup to make the guest's in, empty: this process's own. What is left in one of that name is killed.
+  // False: there is no way.
   bool choose(const std::string& wanted, const std::string& parent, const std::string& name,
-              pid_t process) {
-    if (wanted == "signal") return true;
+              const Make& make, pid_t& process) {
+    if (wanted == "signal") return (process = make(-1)) > 0;
     std::vector<std::string> parents = {parent};
     std::string line;
     for (std::ifstream own("/proc/self/cgroup"); parent.empty() && std::getline(own, line);) {
@@ -38,9 +56,10 @@ class Freezer {
         parents.push_back("/sys/fs/cgroup/freezer" + path);
     }
     for (const std::string& each : parents)
-      if (!each.empty() && try_cgroup(each, name, process)) return true;
+      if (!each.empty() && try_cgroup(each, name, make, process)) return true;
     folder_.clear();
-    return wanted == "auto";
+    if (process <= 0) process = make(-1);
+    return wanted == "auto" && process > 0;
   }
 
   // Tells them to stop; true if all of them are seen to have stopped. To be called until then: there may be new ones.
@@ -72,21 +91,32 @@ class Freezer {
   const char* name() const { return folder_.empty() ? "signal" : second() ? "cgroup2" : "cgroup1"; }
 
  private:
-  bool try_cgroup(const std::string& parent, const std::string& name, pid_t process) {
+  bool try_cgroup(const std::string& parent, const std::string& name, const Make& make,
+                  pid_t& process) {
     folder_ = parent + "/" + name;
     for (int i = 0; ::mkdir(folder_.c_str(), 0755) != 0 && errno == EEXIST && i < 2000; ++i) {
       kill();
       ::poll(nullptr, 0, 1);
     }
-    const bool moved = write("cgroup.procs", std::to_string(process));
-    bool frozen = false;
-    for (int i = 0; i < 500 && moved && !frozen; ++i) {
-      frozen = freeze();
-      if (!frozen) ::poll(nullptr, 0, 1);
+    const std::string procs = "cgroup.procs";  // whatever else a folder is, it is no cgroup without
+    bool inside = false;
+    if (::access((folder_ + "/" + procs).c_str(), F_OK) == 0) {
+      const bool unborn = process <= 0;
+      const int cgroup = unborn && second() ? ::open(folder_.c_str(), O_PATH | O_CLOEXEC) : -1;
+      if (cgroup >= 0) process = make(cgroup);
+      inside = cgroup >= 0 && process > 0;
+      ::close(cgroup);
+      if (process <= 0) process = make(-1);
+      inside = inside || (process > 0 && write(procs, std::to_string(process)));
     }
-    if (moved) thaw();
+    bool frozen = false;
+    for (int i = 0; i < 5000 && inside && !frozen; ++i) {
+      frozen = freeze();
+      if (!frozen) ::usleep(100);
+    }
+    if (inside) thaw();
     if (frozen) return true;
-    std::ofstream(parent + "/cgroup.procs", std::ios::in | std::ios::out) << process;
+    if (inside) std::ofstream(parent + "/" + procs, std::ios::in | std::ios::out) << process;
     ::rmdir(folder_.c_str());
     return false;
   }

@@ -70,6 +70,9 @@ class Keeper {
 
   // The guest becomes one when it is known how to stop it.
   void start(char** program, const std::string& freezer, const std::string& cgroup) {
+    // As far as it may: before everyone else, in memory, not killed for its memory. None of this is the guest's.
+    const sched_param priority{.sched_priority = 1};
+    ::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority);
     ::setsid();  // away from the terminal of who started it
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     int ends[2] = {-1, -1};
@@ -77,8 +80,9 @@ class Keeper {
       fail("no socket pair; raise the limit of open files");
     const pid_t keeper = ::getpid();
     int error = 0;
-    guest_ = ::fork();
-    if (guest_ == 0) {
+    const auto make = [&](int into) {
+      const pid_t guest = into >= 0 ? fork_into(into) : ::fork();
+      if (guest != 0) return guest;
       ::setsid();
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       ::close(ends[0]);
@@ -88,14 +92,16 @@ class Keeper {
       error = errno;
       (void)!::write(ends[1], &error, sizeof error);
       ::_exit(127);
-    }
+    };
+    const bool chosen = freezer_.choose(freezer, cgroup, cgroup_name(path_), make, guest_);
     ::close(ends[1]);
     std::string why;
-    if (guest_ < 0 || !freezer_.choose(freezer, cgroup, cgroup_name(path_), guest_))
+    if (!chosen)
       why =
           "no process, or no cgroup that freezes; name one with --cgroup, or take --freezer signal";
-    else if (::write(ends[0], &error, sizeof error) < 0 ||
-             ::read(ends[0], &error, sizeof error) > 0)
+    const bool told = chosen && ::write(ends[0], &error, sizeof error) > 0;
+    ::mlockall(MCL_CURRENT);  // while the program is being loaded
+    if (told && ::read(ends[0], &error, sizeof error) > 0)
       why = program[0] + std::string(": ") + std::strerror(error) + "; name a program";
     ::close(ends[0]);
     if (!why.empty()) {
@@ -107,10 +113,6 @@ class Keeper {
   }
 
   int run() {
-    // As far as it may: in memory, before everyone else, not killed for its memory. None of this is the guest's.
-    ::mlockall(MCL_CURRENT);
-    const sched_param priority{.sched_priority = 1};
-    ::sched_setscheduler(0, SCHED_FIFO, &priority);
     std::ofstream("/proc/self/oom_score_adj") << "-1000";
     timer_ = ::timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     const int guest = static_cast<int>(::syscall(SYS_pidfd_open, guest_, 0));

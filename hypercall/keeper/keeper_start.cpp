@@ -20,7 +20,7 @@ namespace supercloud {
 namespace {
 
 constexpr Duration start_time_max = absl::Seconds(10);
-constexpr Duration look_again = absl::Milliseconds(2);
+constexpr Duration look_again = absl::Milliseconds(1);
 constexpr std::streamoff last_words_bytes_max = 4096;  // looked at, of an output of any size
 
 std::vector<std::string> command_of(const KeeperOptions& options) {

@@ -1,4 +1,5 @@
 // The keeper's program with guests that count: what stops them, what lets them go on, and what is left when they are gone.
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,6 +51,16 @@ TEST_P(Keepers, freeze_when_the_deadline_passes_and_thaw_for_a_new_one_only) {
   EXPECT_EQ(thawed->phase, Phase::running);
   EXPECT_EQ(thawed->freezes, 1U);
   EXPECT_TRUE(all_go_on());
+}
+
+TEST_P(Keepers, go_before_everyone_else_and_their_guest_does_not) {
+  start();
+  const int policy = ::sched_getscheduler(keeper_process());
+  const pid_t guest = state().guest;
+  EXPECT_EQ(::sched_getscheduler(guest), SCHED_OTHER);
+  EXPECT_EQ(::getpgid(guest), guest) << "nor does it belong to the terminal of who started it";
+  if (policy == SCHED_OTHER) GTEST_SKIP() << "this user may raise nobody's priority";
+  EXPECT_EQ(policy & ~SCHED_RESET_ON_FORK, SCHED_FIFO);
 }
 
 TEST_P(Keepers, move_the_deadline_in_both_directions) {
