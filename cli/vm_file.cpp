@@ -31,6 +31,7 @@ constexpr std::uint64_t memory_bytes_min = 1 << 20;
 constexpr std::uint64_t memory_bytes_max = std::uint64_t{64} << 40;
 constexpr std::uint64_t disk_bytes_max = std::uint64_t{1} << 50;
 constexpr double downtime_usd_max = 1e6;  // per hour
+constexpr std::size_t prepared_max = 16;
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
@@ -42,17 +43,17 @@ struct VmDescription {
   Labels required, refused;
   schema::DiskLoss disk_loss = schema::DiskLoss::WAIT;
   std::optional<absl::Duration> loss_bound, blackout_max;
-  std::vector<std::string> nodes, devices;
+  std::vector<std::string> nodes, devices, prepared;
   std::string reads;
   Money downtime;
   std::uint32_t moves_per_day = 0;
 };
 
 const std::vector<std::string> top_keys = {
-    "name",    "tenant",    "memory",         "disk",          "cpus",
-    "address", "policy",    "downtime_price", "moves_per_day", "requires",
-    "refuses", "disk_loss", "loss_bound",     "replicas",      "nodes",
-    "devices", "image",     "arguments",      "workload",      "blackout_max"};
+    "name",       "tenant",         "memory",        "disk",     "cpus",    "address",
+    "policy",     "downtime_price", "moves_per_day", "requires", "refuses", "disk_loss",
+    "loss_bound", "replicas",       "nodes",         "devices",  "image",   "arguments",
+    "workload",   "blackout_max",   "prepared"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second",
                                                 "reads"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
@@ -91,6 +92,7 @@ class VmFileReader {
     description_.refused = labels(table, "refuses", true);
     description_.nodes = names(table, "nodes", "[\"node-1\", \"node-2\"]");
     description_.devices = names(table, "devices", "[\"gpu/t4\"]");
+    prepared(table);
     workload(table);
   }
 
@@ -300,6 +302,17 @@ class VmFileReader {
     return found;
   }
 
+  void prepared(const toml::table& table) {
+    description_.prepared = names(table, "prepared", "[\"node-1\", \"node-2\"]");
+    const auto bad = std::ranges::find_if_not(description_.prepared, is_token);
+    if (bad != description_.prepared.end())
+      mistake(table.get("prepared"), "prepared", absl::StrCat("\"", *bad, "\" is no node's name"),
+              "write the name that the node's file has");
+    if (description_.prepared.size() > prepared_max)
+      mistake(table.get("prepared"), "prepared", "names too many nodes",
+              absl::StrCat("each of them keeps room for the VM: name up to ", prepared_max));
+  }
+
   // From a millisecond on.
   std::optional<absl::Duration> duration(const toml::table& table, const char* key,
                                          absl::Duration most) {
@@ -375,6 +388,8 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
     for (unsigned i = 0; i < vm.nodes.size(); ++i) nodes.set(i, vm.nodes[i]);
     auto devices = spec.initDevices(static_cast<unsigned>(vm.devices.size()));
     for (unsigned i = 0; i < vm.devices.size(); ++i) devices.set(i, vm.devices[i]);
+    auto prepared = spec.initPrepared(static_cast<unsigned>(vm.prepared.size()));
+    for (unsigned i = 0; i < vm.prepared.size(); ++i) prepared.set(i, vm.prepared[i]);
   });
 }
 
@@ -393,9 +408,10 @@ const char* disk_loss_text(schema::DiskLoss loss) {
 }
 
 std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spec) {
-  std::vector<std::string> nodes, devices;
+  std::vector<std::string> nodes, devices, prepared;
   for (const auto node : spec.getNodes()) nodes.emplace_back(text(node));
   for (const auto device : spec.getDevices()) devices.emplace_back(text(device));
+  for (const auto node : spec.getPrepared()) prepared.emplace_back(text(node));
   return {{"memory", format_bytes(spec.getMemoryBytes())},
           {"disk", format_bytes(spec.getDiskBytes())},
           {"cpus", absl::StrCat(spec.getCpus())},
@@ -419,6 +435,7 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"replicas", absl::StrCat(spec.getReplicas())},
           {"nodes", nodes.empty() ? "any" : absl::StrJoin(nodes, " ")},
           {"devices", devices.empty() ? "none" : absl::StrJoin(devices, " ")},
+          {"prepared", prepared.empty() ? "none" : absl::StrJoin(prepared, " ")},
           {"workload.dirty_pages_per_second", absl::StrCat(spec.getDirtyPagesPerSecond())},
           {"workload.writes_per_second", absl::StrCat(spec.getWritesPerSecond())},
           {"workload.reads", std::string(text(spec.getReads()))}};

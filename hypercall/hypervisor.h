@@ -87,9 +87,18 @@ class Hypervisor {
 
   // A stopped own copy that boots from its disk at the first resume. AlreadyExists if there is a copy.
   virtual void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) = 0;
-  // An incoming copy that accepts the stream of this migration only. Idempotent for one migration.
+  // An incoming copy that accepts the stream of this migration only, out of a standby of this description if there is one. Idempotent for
+  // one migration.
   virtual void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                                 Reply<Done> reply) = 0;
+
+  // A standby: what prepare_incoming() of this description needs, made ready ahead of it, until that time or, where it is asked for again,
+  // the later one. It executes nothing, is in no list, and ends with destroy() and with the daemon. The room of its memory is its VM's; a
+  // create() that finds no other takes it. Replies when it is ready. AlreadyExists: there is a copy of the VM. ResourceExhausted: no room.
+  virtual void keep_standby(Message<schema::VmSpec> spec, Instant until, Reply<Done> reply) = 0;
+  // Its part of what is not free; 0: there is none.
+  virtual std::uint64_t standby_bytes(const std::string& vm) const = 0;
+  virtual void drop_standbys() = 0;
 
   // Whether memory could go from here to the host with that endpoint of its link network; with `measure` also what the way carries, if it lets
   // that be tried just now. Unavailable: which place others say is not reached. Unimplemented: it tells nothing. Else it was not found out.

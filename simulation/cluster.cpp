@@ -489,6 +489,8 @@ void SimulatedCluster::create_vm(const std::string& node, const std::string& nam
         spec.setReplicas(loss == schema::DiskLoss::WAIT ? 0 : 1);
         spec.setRunning(true);
         spec.setReads(absl::StrCat(resource_home(options_), "/", resource_name));
+        auto prepared = spec.initPrepared(static_cast<unsigned>(options_.prepared.size()));
+        for (unsigned i = 0; i < prepared.size(); ++i) prepared.set(i, options_.prepared[i]);
       }));
 }
 

@@ -48,6 +48,7 @@ struct ClusterOptions {
   std::uint64_t seed = 1;
   int nodes = 4;
   int vms = 3;
+  std::vector<std::string> prepared;  // of each VM: nodes that keep a target for it ready
   // Over which the nodes are spread, one after the other, joined by a hub each; the site and users are in the first. 1: no hub.
   std::size_t clouds = 1;
   absl::Time start = VirtualScheduler::default_start();  // cluster time as the world begins

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/inventory/domain_inventory.h"
+#include "actors/migration/node_directory.h"
 #include "core/text.h"
 #include "core/vm_name.h"
 #include "simulation/charges.h"
@@ -26,6 +27,8 @@ constexpr const char* followers_have =
 constexpr const char* charges_right = "each hour, and what each move sends, is charged once";
 constexpr const char* drained_stays_empty =
     "a node that says it is empty takes no guest until it is undrained";
+constexpr const char* standbys_wanted =
+    "a target is kept ready for VMs that want one there, and for no other";
 constexpr const char* listeners_have =
     "a listener with a queue of its own is given what its node was, or is told what its queue let "
     "go";
@@ -415,6 +418,26 @@ void check_listeners(SimulatedCluster& cluster) {
   }
 }
 
+// Their time is over for VMs that are gone, stopped, or there.
+void check_standbys(SimulatedCluster& cluster) {
+  std::map<std::string, LeaseRecord> records;
+  for (const auto& [key, stored] : cluster.leases().leases)
+    if (key.starts_with(vm_keys)) records.emplace(vm_of_key(key), stored.record);
+  for (const auto& machine : cluster.machines()) {
+    const std::vector<std::string> kept = machine->standbys();
+    for (const std::string& vm : kept) {
+      const auto record = records.find(vm);
+      const auto spec = record == records.end()
+                            ? absl::StatusOr<Message<schema::VmSpec>>(absl::NotFoundError(""))
+                            : Message<schema::VmSpec>::parse(record->second.value);
+      if (!spec.ok() || !spec->reader().getRunning() || record->second.holder == machine->name() ||
+          !is_prepared(spec->reader(), machine->name()))
+        cluster.checker().violated(
+            standbys_wanted, absl::StrCat("a target for ", vm, " is kept on ", machine->name()));
+    }
+  }
+}
+
 void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& history) {
   check_migrations(cluster, history);
   check_proposals(cluster, history);
@@ -426,6 +449,7 @@ void demand_convergence(SimulatedCluster& cluster, const std::vector<Event>& his
   check_charges(cluster, history);
   check_followers(cluster);
   check_listeners(cluster);
+  check_standbys(cluster);
   for (const auto& [keeper, archive] : cluster.archives()) check_archive(cluster, keeper, *archive);
   cluster.checker().check_archived();
   check_held(cluster);

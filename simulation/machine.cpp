@@ -290,6 +290,10 @@ std::vector<GuestProbe> SimulatedMachine::probes() const {
   return hardware_ ? hardware_->host->probes() : std::vector<GuestProbe>();
 }
 
+std::vector<std::string> SimulatedMachine::standbys() const {
+  return hardware_ ? hardware_->host->standbys() : std::vector<std::string>();
+}
+
 void SimulatedMachine::kill_guest(const std::string& vm) {
   if (!hardware_) return;
   for (const GuestProbe& probe : probes())

@@ -121,6 +121,7 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
   bool excused() const;
 
   std::vector<GuestProbe> probes() const;
+  std::vector<std::string> standbys() const;  // by vm
   void kill_guest(const std::string& vm);
   void cut_streams();
   void set_log_full(bool full);

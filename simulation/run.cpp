@@ -72,6 +72,9 @@ std::vector<std::string> tell_story(const RunResult& result, const std::vector<E
 // As short as what actors need of the past lets it be, where a day is as much as they ever look back, but nothing is down for longer.
 constexpr Duration forgets_after = absl::Seconds(40);
 
+// What was asked of a node may reach it so late.
+constexpr Duration standby_late = absl::Seconds(5);
+
 bool moves_are_open(SimulatedCluster& cluster) {
   return std::ranges::any_of(cluster.leases().leases, [](const auto& lease) {
     return lease.second.record.heir.has_value();
@@ -103,6 +106,8 @@ RunResult run_simulation(const RunOptions& options) {
   }
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
+  // On every fourth, two nodes keep targets ready for all VMs.
+  if (options.seed % 4 == 2) cluster_options.prepared = {"node-0", "node-1"};
   // On every third, actors with small queues listen to VMs.
   if (options.seed % 3 == 1) cluster_options.listeners = true;
   // On every fourth, what is rented, told of an access, or moved waits for an archive.
@@ -129,7 +134,7 @@ RunResult run_simulation(const RunOptions& options) {
   injector.run(cluster.scheduler().now() + options.chaos);
   cluster.run_for(options.chaos);
   injector.heal();
-  cluster.run_for(options.calm);
+  cluster.run_for(options.calm + standby_late);
   // A policy may have begun a move just now, which gets its time too.
   for (int i = 0; i < 20 && moves_are_open(cluster); ++i) cluster.run_for(absl::Milliseconds(500));
 

@@ -46,6 +46,7 @@ void Drain::order(schema::Request::DrainNode::Reader request, Answer answer) {
                  if (logged.ok()) {
                    ordered_ = wanted;
                    shared_.draining = true;
+                   shared_.seams.hypervisor.drop_standbys();
                    rate_ = 0;
                    for (auto& [vm, tried] : tried_) {
                      tried.refused.clear();
@@ -285,7 +286,7 @@ void Drain::move_off(Here& here, const std::string& why, Instant deadline) {
   }
 }
 
-// One that has its disk already, then the roomiest.
+// One that has its disk already, then one that has a target ready, then the roomiest.
 const NodeFacts* Drain::target_of(const VmWorker& worker, const Tried& tried,
                                   std::string* why) const {
   const auto spec = worker.spec()->reader();
@@ -306,7 +307,8 @@ const NodeFacts* Drain::target_of(const VmWorker& worker, const Tried& tried,
       if (other.target == name && !other.migration.empty())
         promised +=
             workers_.at(vm)->spec() ? workers_.at(vm)->spec()->reader().getMemoryBytes() : 0;
-    const std::uint64_t room = node.memory_free_bytes - std::min(promised, node.memory_free_bytes);
+    const std::uint64_t free = free_for(spec, node);
+    const std::uint64_t room = free - std::min(promised, free);
     const auto failures =
         preflight_here(spec, "running", here, &node, true, absl::InfiniteDuration());
     const auto refused = tried.refused.find(name);
@@ -317,8 +319,9 @@ const NodeFacts* Drain::target_of(const VmWorker& worker, const Tried& tried,
                                                                : "";
     if (!reason.empty()) {
       reasons.push_back(absl::StrCat(name, ": ", reason));
-    } else if (best == nullptr || std::forward_as_tuple(has_disk(best->name), best_room) <
-                                      std::forward_as_tuple(has_disk(name), room)) {
+    } else if (best == nullptr ||
+               std::tuple(has_disk(best->name), is_prepared(spec, best->name), best_room) <
+                   std::tuple(has_disk(name), is_prepared(spec, name), room)) {
       best = &node;
       best_room = room;
     }

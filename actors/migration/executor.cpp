@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/answers.h"
 #include "actors/migration/commands.h"
 #include "core/vm_name.h"
+#include "core/vm_spec.h"
 
 namespace supercloud {
 
@@ -13,6 +15,7 @@ namespace {
 
 // Who asks for longer is not to be trusted with it.
 constexpr Duration held_max = absl::Seconds(30);
+constexpr Duration standby_held_max = absl::Seconds(60);
 
 }  // namespace
 
@@ -197,6 +200,7 @@ void Executor::noticed(const Event& event) {
   const bool ours = text(notice.getNode()) == shared_.context.node() ||
                     (here != nullptr && here->instance == text(notice.getInstance()));
   if (!ours) return;
+  shared_.seams.hypervisor.drop_standbys();
   const Duration age = std::max(absl::ZeroDuration(), shared_.context.wall() - event.time().wall());
   const Instant deadline = shared_.context.now() + absl::Nanoseconds(notice.getNoticeNs()) - age;
   for (const auto& [vm, worker] : workers_)
@@ -285,6 +289,8 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
   const auto spec = request.getVm();
   if (const absl::Status good = named(VmName::of(spec)); !good.ok()) return answer(good);
   const std::string vm = VmName::of(spec).to_string();
+  if (!request.getCheckOnly() && EventId::from(request.getMigration()).empty())
+    return keep_standby(request, std::move(answer));
   if (request.getCheckOnly()) {
     const std::vector<Failure> failures = check_incoming(request);
     return answer(Message<schema::Response>::build([&](schema::Response::Builder response) {
@@ -309,8 +315,7 @@ void Executor::prepare_incoming(schema::Request::PrepareIncoming::Reader request
   answer(Message<schema::Response>::build([](auto response) { response.setDone(); }));
 }
 
-std::vector<Failure> Executor::check_incoming(schema::Request::PrepareIncoming::Reader request) {
-  const auto spec = request.getVm();
+std::vector<Failure> Executor::failures_here(schema::VmSpec::Reader spec) {
   const std::string vm = VmName::of(spec).to_string();
   ExecutorSeams& seams = shared_.seams;
   bool volume_here = false;
@@ -324,22 +329,62 @@ std::vector<Failure> Executor::check_incoming(schema::Request::PrepareIncoming::
     return free - std::min(free, taken);
   };
   const VmWorker* known = find(vm);
-  auto failures = preflight_there(
-      spec, {.facts = shared_.nodes.find(shared_.context.node()),
-             .made = seams.hypervisor.check(spec),
-             .memory_free_bytes = left(seams.hypervisor.memory_free_bytes(), held.memory_bytes),
-             .disk_free_bytes = left(seams.volumes.bytes_free(), held.disk_bytes),
-             .volume_here = volume_here,
-             .copy_here = known != nullptr && known->copy().has_value(),
-             .session_valid = seams.session.current().has_value(),
-             .draining = drain_.ordered(),
-             .owners = seams.fabric.owners()});
+  const std::uint64_t memory =
+      seams.hypervisor.memory_free_bytes() + seams.hypervisor.standby_bytes(vm);
+  return preflight_there(spec,
+                         {.facts = shared_.nodes.find(shared_.context.node()),
+                          .made = seams.hypervisor.check(spec),
+                          .memory_free_bytes = left(memory, held.memory_bytes),
+                          .disk_free_bytes = left(seams.volumes.bytes_free(), held.disk_bytes),
+                          .volume_here = volume_here,
+                          .copy_here = known != nullptr && known->copy().has_value(),
+                          .session_valid = seams.session.current().has_value(),
+                          .draining = drain_.ordered(),
+                          .owners = seams.fabric.owners()});
+}
+
+std::vector<Failure> Executor::check_incoming(schema::Request::PrepareIncoming::Reader request) {
+  const auto spec = request.getVm();
+  const std::string vm = VmName::of(spec).to_string();
+  auto failures = failures_here(spec);
   held_room_.drop(vm);
-  if (failures.empty() && request.getHoldNs() > 0)
-    held_room_.hold(
-        vm, {spec.getMemoryBytes(), volume_here ? 0 : spec.getDiskBytes()},
-        shared_.context.now() + std::min(absl::Nanoseconds(request.getHoldNs()), held_max));
+  if (!failures.empty() || request.getHoldNs() <= 0) return failures;
+  held_room_.hold(
+      vm, {spec.getMemoryBytes(), spec.getDiskBytes()},
+      shared_.context.now() + std::min(absl::Nanoseconds(request.getHoldNs()), held_max));
+  for (const VolumeStatus& volume : shared_.seams.volumes.list()) held_room_.disk_came(volume.vm);
+  // Which holds it itself.
+  if (shared_.seams.hypervisor.standby_bytes(vm) > 0) held_room_.memory_came(vm);
   return failures;
+}
+
+void Executor::keep_standby(schema::Request::PrepareIncoming::Reader request, Answer answer) {
+  Hypervisor& hypervisor = shared_.seams.hypervisor;
+  const auto reply = [&](Answer to) {
+    return shared_.context.reply<Done>(
+        shared_.options.make_deadline,
+        [told = shared(std::move(to))](const absl::StatusOr<Done>& done) {
+          answer_status(*told, done.status());
+        });
+  };
+  if (request.getHoldNs() <= 0) {
+    const std::string vm = VmName::of(request.getVm()).to_string();
+    if (hypervisor.standby_bytes(vm) == 0) return answer_done(answer);
+    return hypervisor.destroy(vm, reply(std::move(answer)));
+  }
+  auto failures = failures_here(request.getVm());
+  const NodeFacts* here = shared_.nodes.find(shared_.context.node());
+  if (failures.empty() && here != nullptr && here->goes())
+    failures.push_back({"target", here->name + " has to be left", "name another node"});
+  if (!failures.empty())
+    return answer(absl::FailedPreconditionError(
+        absl::StrCat("no target is kept ready at ", shared_.context.node(), ": ",
+                     failures.front().detail, "; ", failures.front().cure)));
+  hypervisor.keep_standby(
+      Message<schema::VmSpec>::build(
+          [&](schema::VmSpec::Builder spec) { copy_spec(request.getVm(), spec); }),
+      shared_.context.now() + std::min(absl::Nanoseconds(request.getHoldNs()), standby_held_max),
+      reply(std::move(answer)));
 }
 
 }  // namespace supercloud

@@ -37,8 +37,12 @@ class Executor final : public Actor {
 
   void noticed(const Event& event);
   void prepare_incoming(schema::Request::PrepareIncoming::Reader request, Answer answer);
-  // What speaks against the VM's coming here; nothing: its room is held, if that was asked for.
+  // What speaks against the VM's coming here.
+  std::vector<Failure> failures_here(schema::VmSpec::Reader spec);
+  // ... nothing: its room is held, if that was asked for.
   std::vector<Failure> check_incoming(schema::Request::PrepareIncoming::Reader request);
+  // Asked without a migration: for one that may come, a target is kept ready here, empty, for so long.
+  void keep_standby(schema::Request::PrepareIncoming::Reader request, Answer answer);
 
   struct Recovered {  // of a VM, from the log, while it is read
     std::map<EventId, Outgoing> outgoing;

@@ -201,6 +201,16 @@ std::map<std::string, std::string> labels_of(schema::Place::Reader place) {
   return labels;
 }
 
+bool is_prepared(schema::VmSpec::Reader spec, const std::string& node) {
+  for (const auto name : spec.getPrepared())
+    if (text(name) == node) return true;
+  return false;
+}
+
+std::uint64_t free_for(schema::VmSpec::Reader spec, const NodeFacts& node) {
+  return node.memory_free_bytes + (is_prepared(spec, node.name) ? spec.getMemoryBytes() : 0);
+}
+
 std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const NodeFacts& node) {
   std::vector<std::string> failures;
   for (auto label : spec.getRequires()) {

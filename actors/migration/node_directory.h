@@ -104,6 +104,11 @@ std::map<std::string, std::string> labels_of(const PlaceName& place);
 // ... and what it says of itself, which comes first.
 std::map<std::string, std::string> labels_of(schema::Place::Reader place);
 
+// The VM's user wants a target for it kept ready there.
+bool is_prepared(schema::VmSpec::Reader spec, const std::string& node);
+// What is free there for this VM, as far as the node has said: the room of a target that is kept ready for it is its own.
+std::uint64_t free_for(schema::VmSpec::Reader spec, const NodeFacts& node);
+
 // Why a VM may not run at such a place: its labels, its list of nodes, the devices it needs; empty if it may.
 std::vector<std::string> constraint_failures(schema::VmSpec::Reader spec, const NodeFacts& node);
 

@@ -142,6 +142,11 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
   const auto flight = pending_.find(vm);
   const std::optional<NodeFacts> here = here_until(
       flight != pending_.end() && flight->second.leaving() ? flight->second.deadline : far_future);
+  // Where a target is ready the move begins at once.
+  if (worker != nullptr && worker->spec())
+    std::ranges::stable_partition(nodes, [spec = *worker->spec()](const NodeFacts* node) {
+      return is_prepared(spec.reader(), node->name);
+    });
   const NodeFacts* ours = shared_.nodes.rented(rented_with);
   // Before the others. One that the cloud takes as well, but later than this node, is better than none: the policy sees to it that there
   // is no time for another.
@@ -168,7 +173,7 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
       *why = absl::StrCat(node->name, " at ", target, ": ", failures.front());
       continue;
     }
-    if (node->memory_free_bytes >= spec.getMemoryBytes()) return node->name;
+    if (free_for(spec, *node) >= spec.getMemoryBytes()) return node->name;
     *why = absl::StrCat("no room on ", node->name, " at ", target);
   }
   return {};

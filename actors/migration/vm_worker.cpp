@@ -277,7 +277,10 @@ void VmWorker::look() {
     take(decision);
     return;
   }
-  if (now.copy && now.copy->state == GuestStatus::State::running) tend_replicas();
+  if (now.copy && now.copy->state == GuestStatus::State::running) {
+    tend_standbys();
+    tend_replicas();
+  }
   // Come back when the next deadline passes; while a hand-over is open, ask the table often.
   const bool hot = (out_ && out_->paused) || (in_ && in_->seal);
   Instant due = far_future;

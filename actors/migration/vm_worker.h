@@ -64,6 +64,8 @@ struct ExecutorShared {
 
 // What failed is tried again after this.
 inline constexpr Duration retry_delay = absl::Milliseconds(200);
+// ... a target that could not be kept ready; then twice as long each time.
+inline constexpr Duration standbys_delay_min = absl::Milliseconds(100);
 
 class VmWorker {
  public:
@@ -173,6 +175,8 @@ class VmWorker {
   void report_failed(const std::string& why);
   void remove_record();
   void tend_replicas();
+  // Asks the nodes that are to have a target ready for it to keep one for a while longer, now and again (vm_worker_standbys.cpp).
+  void tend_standbys();
 
   void accept();
   void accepted(Epoch epoch);
@@ -292,6 +296,8 @@ class VmWorker {
   bool saying_end_ = false;         // on its way to the log
   Duration ask_delay_;
   TimerId ask_timer_ = 0;
+  Instant standbys_due_{};                        // when they are asked for again
+  Duration standbys_delay_ = standbys_delay_min;  // ... after an asking that failed
   std::shared_ptr<bool> alive_;  // completions of a worker that was forgotten find it false
 };
 

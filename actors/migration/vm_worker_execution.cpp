@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "actors/migration/standbys.h"
 #include "actors/migration/vm_worker.h"
 
 namespace supercloud {
@@ -77,6 +78,8 @@ void VmWorker::prepare_port() {
 void VmWorker::resumed() {
   failed_reported_ = false;
   failed_boots_ = 0;
+  standbys_due_ = {};
+  standbys_delay_ = standbys_delay_min;
   if (!record_) return;  // removed meanwhile: the copy goes at the next look
   const bool by_copy =
       record_->swap_kind == SwapKind::COMMIT || record_->swap_kind == SwapKind::RECLAIM;
@@ -186,6 +189,10 @@ void VmWorker::say_stopped(bool copy_kept) {
     auto payload = event.payload().initVmStopped();
     payload.setNode(shared_.context.node());
     payload.setWhy("by its user");
+    // Who does not hear of it keeps one for a minute more.
+    if (spec_)
+      ask_for_standbys(shared_.context, spec_->reader(), absl::ZeroDuration(),
+                       shared_.options.call_deadline, [](const absl::Status&) {});
   }
   shared_.context.publish(std::move(event));
   finished();

@@ -294,6 +294,9 @@ void WorldState::fill_candidate(const std::string& id, const PlaceState& place,
     const auto found = nodes_.find(node);
     if (found == nodes_.end() || !found->second.here || !named(node)) return false;
     if (!offers(found->second)) return false;
+    // The room of a target that is kept ready for it is its own.
+    if (any_of(spec.getPrepared(), [&](const auto name) { return text(name) == node; }))
+      return true;
     return found->second.memory_free_bytes.value_or(found->second.memory_bytes) >=
            spec.getMemoryBytes();
   };

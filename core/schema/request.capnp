@@ -70,7 +70,7 @@ struct Request {
   struct CancelMigration { vm @0 :VmRef; why @1 :Text; }
   struct PrepareIncoming {
     vm @0 :VmSpec;
-    migration @1 :EventId;
+    migration @1 :EventId;   # empty: none comes yet; a target is kept ready for holdNs
     source @2 :Text;
     epoch @3 :UInt64;
     deadlineNs @4 :Int64;    # cluster time left

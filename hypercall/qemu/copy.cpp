@@ -325,6 +325,11 @@ GuestStatus QemuCopy::status() const {
   return status;
 }
 
+absl::Status QemuCopy::take(Epoch epoch, const EventId& migration) {
+  record_.epoch = epoch;
+  return set_transfer(migration, "");
+}
+
 absl::Status QemuCopy::set_transfer(const EventId& migration, const std::string& endpoint) {
   record_.migration = migration;
   record_.endpoint = endpoint;

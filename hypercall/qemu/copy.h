@@ -70,6 +70,9 @@ class QemuCopy {
   bool arrived() const { return arrived_; }
   // Unavailable, with the reason: whether it lives is not known now.
   const absl::Status& doubt() const { return doubt_; }
+  // Of one that no migration brings yet: this one does.
+  absl::Status take(Epoch epoch, const EventId& migration);
+  bool ends() const { return destroying_; }
   // Who sends it, or brings it.
   absl::Status set_transfer(const EventId& migration, const std::string& endpoint);
 

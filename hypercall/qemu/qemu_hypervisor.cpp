@@ -71,6 +71,7 @@ QemuHypervisor::State::Guest& QemuHypervisor::State::add(QemuRecord record) {
   const std::string vm = record.vm;
   QemuCopyOwner owner;
   owner.look = [this, vm] {
+    end_late_standby(vm);
     Guest* guest = find(vm);
     if (guest != nullptr && guest->copy->arrived() && !guest->copy->record().own)
       tell_source(*guest, qemu_handshake::Arrived{});
@@ -151,17 +152,20 @@ void QemuHypervisor::State::find_guests(Reply<Done> reply) {
       continue;
     }
     const std::string vm = record->vm;
-    add(*std::move(record))
-        .copy->find(
-            Reply<Done>(far_future, guarded([this, vm, all](const absl::StatusOr<Done>& found) {
-                          if (found.ok()) take_up(vm);  // else it has died
-                        })));
+    const bool standby = !record->own && record->migration.empty();
+    Guest& guest = add(*std::move(record));
+    if (standby) guest.standby.emplace();
+    guest.copy->find(
+        Reply<Done>(far_future, guarded([this, vm, all](const absl::StatusOr<Done>& found) {
+                      if (found.ok()) take_up(vm);  // else it has died
+                    })));
   }
 }
 
 // Also of one that is in doubt: nobody may take it for gone.
 void QemuHypervisor::State::take_up(const std::string& vm) {
   Guest& guest = guests.at(vm);
+  if (guest.standby) return end_late_standby(vm);
   guest.up = true;
   const QemuRecord& known = guest.copy->record();
   if (!known.own) return find_stream(vm);
@@ -170,44 +174,55 @@ void QemuHypervisor::State::take_up(const std::string& vm) {
   guest.sender->find();
 }
 
-void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, Epoch epoch,
-                                 const EventId& migration, bool own, Reply<Done> reply) {
+std::uint64_t QemuHypervisor::State::memory_free_bytes() const {
+  std::uint64_t used = 0;
+  for (const auto& [vm, guest] : guests) used += guest.copy->record().memory_bytes;
+  return used >= options.memory_bytes ? 0 : options.memory_bytes - used;
+}
+
+std::vector<std::string> QemuHypervisor::State::command_of(schema::VmSpec::Reader spec,
+                                                           const QemuGuest& made_of,
+                                                           bool incoming) const {
+  const std::string vm = VmName::of(spec).to_string();
+  return qemu_command({.program = options.qemu,
+                       .accelerator = options.accelerator,
+                       .vm = vm,
+                       .memory_bytes = spec.getMemoryBytes(),
+                       .cpus = spec.getCpus(),
+                       .folder = QemuCopy::folder_of(options.run_folder, vm),
+                       .incoming = incoming},
+                      made_of);
+}
+
+void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, const Wanted& wanted,
+                                 Reply<Done> reply) {
   const std::string vm = VmName::of(spec.reader()).to_string();
   const std::uint64_t needed = spec.reader().getMemoryBytes();
-  std::uint64_t used = 0;
-  for (const auto& [name, guest] : guests) used += guest.copy->record().memory_bytes;
-  const std::uint64_t room = used >= options.memory_bytes ? 0 : options.memory_bytes - used;
-  if (needed > room)
+  if (const std::uint64_t room = memory_free_bytes(); needed > room)
     return reply(absl::ResourceExhaustedError(
         absl::StrCat(vm, " needs ", needed, " bytes of memory, ", room,
                      " are free on this host; move or stop another VM")));
   const auto made_of = options.guests.of(spec.reader());
   const absl::Status checked = made_of.ok() ? check_guest(*made_of, vm) : made_of.status();
   if (!checked.ok()) return reply(checked);
+  std::vector<std::string> command = command_of(spec.reader(), *made_of, !wanted.own);
   Guest& guest = add({.vm = vm,
                       .address = str(spec.reader().getAddress()),
                       .memory_bytes = needed,
-                      .epoch = epoch,
-                      .own = own,
-                      .migration = migration});
-  const QemuStart start{.program = options.qemu,
-                        .accelerator = options.accelerator,
-                        .vm = vm,
-                        .memory_bytes = needed,
-                        .cpus = spec.reader().getCpus(),
-                        .folder = QemuCopy::folder_of(options.run_folder, vm),
-                        .incoming = !own};
-  guest.copy->start(qemu_command(start, *made_of),
-                    Reply<Done>(far_future, guarded([this, vm, own, reply = std::move(reply)](
-                                                        const absl::StatusOr<Done>& done) mutable {
-                                  if (!done.ok() || own)
-                                    return made(vm, done.status(), std::move(reply));
-                                  guests.at(vm).preparing.push_back(std::move(reply));
-                                  expect_stream(vm,
-                                                guarded([this, vm](const absl::Status& expecting) {
-                                                  made(vm, expecting, {});
-                                                }));
-                                })));
+                      .epoch = wanted.epoch,
+                      .own = wanted.own,
+                      .migration = wanted.migration});
+  if (wanted.standby_until) guest.standby = {command, *wanted.standby_until};
+  guest.copy->start(
+      std::move(command),
+      Reply<Done>(far_future, guarded([this, vm, own = wanted.own, reply = std::move(reply)](
+                                          const absl::StatusOr<Done>& done) mutable {
+                    if (!done.ok() || own) return made(vm, done.status(), std::move(reply));
+                    guests.at(vm).preparing.push_back(std::move(reply));
+                    expect_stream(vm, guarded([this, vm](const absl::Status& expecting) {
+                                    made(vm, expecting, {});
+                                  }));
+                  })));
 }
 
 // After an error it has died, or is in doubt: then it stays here. One that cannot be filled is destroyed.
@@ -233,7 +248,11 @@ void QemuHypervisor::State::made(const std::string& vm, const absl::Status& stat
 void QemuHypervisor::State::answer_preparing(const std::string& vm, const absl::Status& status) {
   const auto found = guests.find(vm);
   if (found == guests.end()) return;
-  found->second.up = true;
+  found->second.up = !found->second.standby;
+  if (auto& standby = found->second.standby) {
+    standby->ready = status.ok();
+    if (!status.ok()) standby->until = {};  // in doubt: it goes as soon as it is found
+  }
   for (Reply<Done>& waiting : std::exchange(found->second.preparing, {}))
     waiting(status.ok() ? absl::StatusOr<Done>(Done{}) : status);
 }
@@ -289,11 +308,7 @@ std::string QemuHypervisor::description() const {
                       state_->options.tls.used() ? ", tls)" : ")");
 }
 
-std::uint64_t QemuHypervisor::memory_free_bytes() const {
-  std::uint64_t used = 0;
-  for (const auto& [vm, guest] : state_->guests) used += guest.copy->record().memory_bytes;
-  return used >= state_->options.memory_bytes ? 0 : state_->options.memory_bytes - used;
-}
+std::uint64_t QemuHypervisor::memory_free_bytes() const { return state_->memory_free_bytes(); }
 
 std::vector<GuestStatus> QemuHypervisor::list() const {
   std::vector<GuestStatus> statuses;
@@ -352,28 +367,19 @@ std::uint64_t QemuHypervisor::touched_bytes(const std::string& vm) const {
 
 void QemuHypervisor::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) {
   const std::string vm = VmName::of(spec.reader()).to_string();
+  if (const auto standby = state_->in_the_way(vm, spec.reader().getMemoryBytes()))
+    return state_->end_standby(*standby, std::move(reply), [this, spec, epoch](Reply<Done> open) {
+      create(spec, epoch, std::move(open));
+    });
   if (state_->guests.contains(vm))
     return reply(absl::AlreadyExistsError(
         absl::StrCat("this host has a copy of ", vm, "; destroy it before creating another")));
-  state_->make(spec, epoch, {}, true, std::move(reply));
+  state_->make(spec, {.own = true, .epoch = epoch}, std::move(reply));
 }
 
 void QemuHypervisor::prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                                       Reply<Done> reply) {
-  const std::string vm = VmName::of(spec.reader()).to_string();
-  if (const auto found = state_->guests.find(vm); found != state_->guests.end()) {
-    State::Guest& guest = found->second;
-    const QemuRecord& record = guest.copy->record();
-    if (!record.own && record.migration == migration && record.epoch == epoch) {
-      if (!guest.copy->doubt().ok()) return reply(guest.copy->doubt());
-      if (guest.up) return reply(Done{});
-      return guest.preparing.push_back(std::move(reply));
-    }
-    return reply(absl::AlreadyExistsError(absl::StrCat("this host has another copy of ", vm,
-                                                       "; destroy it before migration ",
-                                                       migration.to_string(), " brings one")));
-  }
-  state_->make(spec, epoch, migration, false, std::move(reply));
+  state_->prepare(spec, epoch, migration, std::move(reply));
 }
 
 void QemuHypervisor::send(std::string vm, TransferOptions options,

@@ -58,6 +58,9 @@ class QemuHypervisor final : public Hypervisor {
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override;
   void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                         Reply<Done> reply) override;
+  void keep_standby(Message<schema::VmSpec> spec, Instant until, Reply<Done> reply) override;
+  std::uint64_t standby_bytes(const std::string& vm) const override;
+  void drop_standbys() override;
   void send(std::string vm, TransferOptions options,
             std::function<void(const TransferProgress&)> progress,
             Reply<TransferProgress> converged) override;

@@ -29,6 +29,13 @@ struct QemuHypervisor::State {
     enum class Stream : std::uint8_t { none, unknown, coming } stream = Stream::none;
     std::vector<Reply<Done>> preparing;  // who waits until it may be filled
     absl::Status unmade;                 // why it cannot be
+    // Set: no copy of its VM yet, and never `up`.
+    struct Standby {
+      std::vector<std::string> command;  // that made it; empty: an earlier daemon did
+      Instant until{};
+      bool ready = false;
+    };
+    std::optional<Standby> standby;
     std::shared_ptr<Link> source;
   };
 
@@ -55,10 +62,33 @@ struct QemuHypervisor::State {
   void take_up(const std::string& vm);
   Guest& add(QemuRecord record);
   void died(const std::string& vm, const absl::Status& why);
-  void make(const Message<schema::VmSpec>& spec, Epoch epoch, const EventId& migration, bool own,
-            Reply<Done> reply);
+  // An own copy, one for a migration, or a standby.
+  struct Wanted {
+    bool own = false;
+    Epoch epoch = 0;
+    EventId migration;
+    std::optional<Instant> standby_until;
+  };
+  void make(const Message<schema::VmSpec>& spec, const Wanted& wanted, Reply<Done> reply);
+  std::vector<std::string> command_of(schema::VmSpec::Reader spec, const QemuGuest& made_of,
+                                      bool incoming) const;
+  std::uint64_t memory_free_bytes() const;
   void made(const std::string& vm, const absl::Status& status, Reply<Done> reply);
   void answer_preparing(const std::string& vm, const absl::Status& status);
+
+  // standby.cpp
+  void prepare(const Message<schema::VmSpec>& spec, Epoch epoch, const EventId& migration,
+               Reply<Done> reply);
+  void keep(const Message<schema::VmSpec>& spec, Instant until, Reply<Done> reply);
+  // Whether this one lasts, and is as the VM is now.
+  bool is_standby_of(const Guest& guest, schema::VmSpec::Reader spec) const;
+  // Ends a standby; `then` runs when nothing of it is left, else `reply` gets the error.
+  void end_standby(const std::string& vm, Reply<Done> reply,
+                   absl::AnyInvocable<void(Reply<Done>) &&> then);
+  // One that gives way to an own copy of this VM, if one has to.
+  std::optional<std::string> in_the_way(const std::string& vm, std::uint64_t needed) const;
+  void end_late_standby(const std::string& vm);
+
   void make_sender(const std::string& vm, TransferOptions sent);
   void stop_send(const std::string& vm, const absl::Status& why, Reply<Done> reply);
 

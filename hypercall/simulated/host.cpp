@@ -79,6 +79,8 @@ void SimulatedHost::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done
     return reply(absl::AlreadyExistsError(
         absl::StrCat("this host has a copy of ", vm, "; destroy it before creating another")));
   }
+  standbys_.erase(vm);
+  make_room(spec.reader().getMemoryBytes());
   const absl::Status made = make_copy(std::move(spec), State::stopped, epoch, {});
   if (!made.ok()) return reply(made);
   reply(Done{});
@@ -97,6 +99,7 @@ void SimulatedHost::prepare_incoming(Message<schema::VmSpec> spec, EventId migra
                                                        "; destroy it before migration ",
                                                        migration.to_string(), " brings one")));
   }
+  standbys_.erase(vm);
   const absl::Status made =
       make_copy(std::move(spec), State::incoming, epoch, std::move(migration));
   if (!made.ok()) return reply(made);
@@ -197,6 +200,7 @@ void SimulatedHost::pause_expired(const std::string& vm) {
 }
 
 void SimulatedHost::destroy(const std::string& vm, Reply<Done> reply) {
+  standbys_.erase(vm);
   remove(vm, absl::AbortedError(absl::StrCat(vm, " was destroyed")));
   reply(Done{});
 }
@@ -465,6 +469,7 @@ std::vector<GuestProbe> SimulatedHost::probes() const {
 std::uint64_t SimulatedHost::memory_free_bytes() const {
   std::uint64_t used = 0;
   for (const auto& [vm, copy] : copies_) used += copy.guest->spec().getMemoryBytes();
+  for (const auto& [vm, standby] : standbys_) used += standby_bytes(vm);
   return used >= options_.memory_bytes ? 0 : options_.memory_bytes - used;
 }
 

@@ -80,8 +80,9 @@ class SimulatedHost {
   std::uint64_t page_streams() const;  // that are under way from here
 
   // Outside of every seam: for checkers and faults.
-  std::vector<GuestProbe> probes() const;  // by vm
-  void kill_guest(const std::string& vm);  // it dies by itself; "look" follows
+  std::vector<GuestProbe> probes() const;     // by vm
+  void kill_guest(const std::string& vm);     // it dies by itself; "look" follows
+  std::vector<std::string> standbys() const;  // by vm
   // Ends the page streams from and to this host, as a network does.
   void cut_streams();
 
@@ -100,6 +101,10 @@ class SimulatedHost {
     std::vector<Reply<Done>> pausers;
     std::unique_ptr<PageSender> sender;  // before the guest is gone, it is
   };
+  struct Standby {
+    std::uint64_t memory_bytes = 0;
+    Instant until{};
+  };
   struct WayTry {
     std::unique_ptr<Link> link;
     Instant begun{};
@@ -116,6 +121,9 @@ class SimulatedHost {
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply);
   void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                         Reply<Done> reply);
+  void keep_standby(const Message<schema::VmSpec>& spec, Instant until, Reply<Done> reply);
+  void drop_standbys() { standbys_.clear(); }
+  std::uint64_t standby_bytes(const std::string& vm) const;
   void send(const std::string& vm, TransferOptions options, PageSender::Progress progress,
             Reply<TransferProgress> converged);
   void pause(const std::string& vm, Reply<Done> reply);
@@ -143,6 +151,8 @@ class SimulatedHost {
   void drop_sender(Copy& copy, const absl::Status& why);
   void remove(const std::string& vm, const absl::Status& why);
   void look(const std::string& vm);
+  // Standbys give way until so much is free, as far as there are any.
+  void make_room(std::uint64_t needed);
 
   void connected(std::unique_ptr<Link> link);
   void way_tried(std::uint64_t number, absl::StatusOr<Way> way);
@@ -164,6 +174,7 @@ class SimulatedHost {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Keeper keeper_;
   std::map<std::string, Copy> copies_;
+  std::map<std::string, Standby> standbys_;  // also those whose time has come
   std::map<std::uint64_t, std::unique_ptr<PageReceiver>> streams_;
   std::map<std::uint64_t, WayTry> ways_;  // that are being tried
   std::uint64_t next_way_ = 1;

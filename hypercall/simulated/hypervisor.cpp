@@ -50,6 +50,18 @@ void SimulatedHypervisor::prepare_incoming(Message<schema::VmSpec> spec, EventId
                    });
 }
 
+void SimulatedHypervisor::keep_standby(Message<schema::VmSpec> spec, Instant until,
+                                       Reply<Done> reply) {
+  const std::string vm = vm_name(spec.reader());
+  SimulatedHost& host = host_;
+  host_.call<Done>("keep_standby", vm, while_alive(std::move(reply)),
+                   [&host, alive = std::weak_ptr<bool>(alive_), spec = std::move(spec),
+                    until](Reply<Done> done) mutable {
+                     // Of a daemon that is gone meanwhile nobody would sweep it.
+                     if (!alive.expired()) host.keep_standby(spec, until, std::move(done));
+                   });
+}
+
 void SimulatedHypervisor::send(std::string vm, TransferOptions options,
                                std::function<void(const TransferProgress&)> progress,
                                Reply<TransferProgress> converged) {

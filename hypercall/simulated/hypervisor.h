@@ -15,7 +15,7 @@ namespace supercloud {
 // Thread-bound. At most one per host at a time; the host outlives it.
 class SimulatedHypervisor final : public Hypervisor {
  public:
-  explicit SimulatedHypervisor(SimulatedHost& host) : host_(host) {}
+  explicit SimulatedHypervisor(SimulatedHost& host) : host_(host) { host_.drop_standbys(); }
   ~SimulatedHypervisor() override { host_.watch(nullptr); }
   SimulatedHypervisor(const SimulatedHypervisor&) = delete;
   SimulatedHypervisor& operator=(const SimulatedHypervisor&) = delete;
@@ -32,6 +32,11 @@ class SimulatedHypervisor final : public Hypervisor {
   void create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) override;
   void prepare_incoming(Message<schema::VmSpec> spec, EventId migration, Epoch epoch,
                         Reply<Done> reply) override;
+  void keep_standby(Message<schema::VmSpec> spec, Instant until, Reply<Done> reply) override;
+  std::uint64_t standby_bytes(const std::string& vm) const override {
+    return host_.standby_bytes(vm);
+  }
+  void drop_standbys() override { host_.drop_standbys(); }
   void send(std::string vm, TransferOptions options,
             std::function<void(const TransferProgress&)> progress,
             Reply<TransferProgress> converged) override;

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_join.h"
 #include "cli/vm_client.h"
 #include "core/event.h"
 #include "tests/core/vm_spec_fields.h"
@@ -44,6 +47,7 @@ loss_bound = "1500ms"
 replicas = 2
 nodes = ["a", "b"]
 devices = ["gpu/t4"]
+prepared = ["b"]
 [requires]
 jurisdiction = "us"
 [refuses]
@@ -75,6 +79,8 @@ reads = "a/genome"
   EXPECT_EQ(text(vm.getNodes()[1]), "b");
   ASSERT_EQ(vm.getDevices().size(), 1U);
   EXPECT_EQ(text(vm.getDevices()[0]), "gpu/t4");
+  ASSERT_EQ(vm.getPrepared().size(), 1U);
+  EXPECT_EQ(text(vm.getPrepared()[0]), "b");
   ASSERT_EQ(vm.getRequires().size(), 1U);
   EXPECT_EQ(text(vm.getRequires()[0].getValue()), "us");
   ASSERT_EQ(vm.getRefuses().size(), 2U);
@@ -130,6 +136,14 @@ TEST(VmFile, names_the_line_and_the_key_of_every_mistake_and_a_cure) {
   EXPECT_THAT(mistakes(needed + "disk_loss = \"bounded-loss\"\n"), HasSubstr("has no bound"));
   EXPECT_THAT(mistakes(needed + "loss_bound = \"5s\"\n"), HasSubstr("means nothing here"));
   EXPECT_THAT(mistakes(needed + "nodes = \"a\"\n"), HasSubstr("web.toml:4: nodes:"));
+  EXPECT_EQ(mistakes(needed + "prepared = \"node-2\"\n"),
+            "web.toml:4: prepared: is not a list of names; write prepared = [\"node-1\", "
+            "\"node-2\"]");
+  EXPECT_THAT(mistakes(needed + "prepared = [\"a\", \"b/c\"]\n"),
+              HasSubstr("web.toml:4: prepared: \"b/c\" is no node's name"));
+  EXPECT_THAT(mistakes(needed + "prepared = [" +
+                       absl::StrJoin(std::vector<std::string>(17, "\"a\""), ", ") + "]\n"),
+              HasSubstr("web.toml:4: prepared: names too many nodes"));
   EXPECT_THAT(mistakes(needed + "[workload]\ndirty = 1\n"),
               HasSubstr("web.toml:5: workload.dirty:"));
   for (const char* reads : {"genome", "a/", "/genome", "a.b/genome"})

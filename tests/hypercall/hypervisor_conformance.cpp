@@ -27,6 +27,10 @@ absl::Status HostCalls::prepare(const Message<schema::VmSpec>& spec, const Event
   return status_of<Done>(
       world, [&](Reply<Done> r) { host().prepare_incoming(spec, migration, epoch, std::move(r)); });
 }
+absl::Status HostCalls::keep(const Message<schema::VmSpec>& spec, Duration time) const {
+  return status_of<Done>(
+      world, [&](Reply<Done> r) { host().keep_standby(spec, world.now() + time, std::move(r)); });
+}
 absl::Status HostCalls::resume(const std::string& vm, Epoch epoch) const {
   return status_of<Done>(world, [&](Reply<Done> r) { host().resume(vm, epoch, std::move(r)); });
 }

@@ -86,6 +86,7 @@ struct HostCalls {
   absl::Status create(const Message<schema::VmSpec>& spec, Epoch epoch) const;
   absl::Status prepare(const Message<schema::VmSpec>& spec, const EventId& migration,
                        Epoch epoch) const;
+  absl::Status keep(const Message<schema::VmSpec>& spec, Duration time = absl::Hours(1)) const;
   absl::Status resume(const std::string& vm, Epoch epoch) const;
   absl::Status pause(const std::string& vm, Duration limit = absl::Seconds(20)) const;
   absl::Status send(const std::string& vm, const EventId& migration,

@@ -28,6 +28,39 @@ TEST_F(QemuNodesTest, AGuestMovesThereAndBackAndCountsOn) {
   destroy_and_expect_nothing_left();
 }
 
+TEST_F(QemuNodesTest, AMoveTakesTheTargetThatIsReadyAndOneThatEndsIsMadeAgain) {
+  start_nodes();
+  create("prepared = [\"b\", \"c\"]\n");
+  const auto ready_on = [&](const std::string& node, pid_t but) {
+    pid_t ready = 0;
+    EXPECT_TRUE(eventually(
+        [&] {
+          const auto state = keeper(node);
+          ready = state ? state->guest : 0;
+          return ready > 1 && ready != but;
+        },
+        patience))
+        << node;
+    return ready;
+  };
+  const pid_t first = ready_on("c", 0);
+  kill_node("c");
+  start_node("c");
+  const pid_t second = ready_on("c", first);
+  ASSERT_GT(second, 1);
+  EXPECT_NE(::kill(first, 0), 0) << "that of the daemon that was killed is gone";
+  ::kill(second, SIGKILL);
+  const pid_t third = ready_on("c", second);
+  await_that_it_could_move_to("c");
+  const Said moved = run({"vm", "migrate", "web1", "c"});
+  EXPECT_EQ(moved.code, 0) << moved.out << moved.err;
+  ASSERT_EQ(runs_on(), "c");
+  EXPECT_EQ(ready_on("c", 0), third) << "it runs in what was ready";
+  expect_it_goes_on();
+  ready_on("b", 0);
+  destroy_and_expect_nothing_left();
+}
+
 TEST_F(QemuNodesTest, WhatANodeCannotMakeIsRefusedWithTheCure) {
   start_nodes();
   const auto refusal = [&](const std::string& more) {

@@ -68,6 +68,35 @@ class QemuHypervisorTest : public ::testing::Test {
   const Message<schema::VmSpec> spec_ = test_vm("web1", 32 << 20);
 };
 
+TEST_F(QemuHypervisorTest, AStandbyThatIsKilledLeavesNothingAndIsMadeAgainAtTheNextAsking) {
+  for (const bool kills_keeper : {false, true}) {
+    ASSERT_EQ(a_.keep(spec_), absl::OkStatus());
+    const pid_t killed = kills_keeper ? world_.keeper_process(0, vm_) : world_.qemu_process(0, vm_);
+    ASSERT_GT(killed, 0);
+    ::kill(killed, SIGKILL);
+    EXPECT_TRUE(is_gone(0));
+    EXPECT_TRUE(world_.wait(patience, [&] { return a_.host().standby_bytes(vm_) == 0; }));
+    EXPECT_FALSE(world_.cgroup_is_left(0, vm_));
+  }
+  ASSERT_EQ(a_.keep(spec_), absl::OkStatus());
+  EXPECT_EQ(a_.prepare(spec_, test_migration(), 1), absl::OkStatus());
+}
+
+TEST_F(QemuHypervisorTest, AStandbyOfAnEarlierDaemonIsEndedUnlessAMigrationHadTakenIt) {
+  ASSERT_EQ(a_.keep(spec_), absl::OkStatus());
+  const pid_t qemu = world_.qemu_process(0, vm_);
+  world_.restart_daemon(0);
+  EXPECT_TRUE(is_gone(0));
+  EXPECT_FALSE(QemuWorld::lives(qemu));
+  ASSERT_EQ(a_.keep(spec_), absl::OkStatus());
+  ASSERT_EQ(a_.prepare(spec_, test_migration(), 1), absl::OkStatus());
+  const pid_t taken = world_.qemu_process(0, vm_);
+  world_.restart_daemon(0);
+  EXPECT_EQ(a_.migration_of(vm_), test_migration());
+  EXPECT_TRUE(a_.is(vm_, GuestStatus::State::incoming));
+  EXPECT_TRUE(QemuWorld::lives(taken));
+}
+
 TEST_F(QemuHypervisorTest, AMissingKernelIsNamedAndLeavesNothing) {
   world_.guests.usual.kernel = "/nowhere/vmlinux";
   use(world_.options(0));

@@ -34,6 +34,13 @@ class ForwardingHypervisor : public Hypervisor {
                         Reply<Done> reply) override {
     real_.prepare_incoming(std::move(spec), std::move(migration), epoch, std::move(reply));
   }
+  void keep_standby(Message<schema::VmSpec> spec, Instant until, Reply<Done> reply) override {
+    real_.keep_standby(std::move(spec), until, std::move(reply));
+  }
+  std::uint64_t standby_bytes(const std::string& vm) const override {
+    return real_.standby_bytes(vm);
+  }
+  void drop_standbys() override { real_.drop_standbys(); }
   void send(std::string vm, TransferOptions options,
             std::function<void(const TransferProgress&)> progress,
             Reply<TransferProgress> converged) override {
