@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iostream>
@@ -31,13 +32,15 @@ constexpr std::uint64_t guest_page_bytes = 4096;
 constexpr std::uint64_t dirtied_bytes = 40 * guest_mib;
 constexpr std::uint64_t working_set_max = 48 * guest_mib;
 constexpr std::uint64_t memory_min = 16 * guest_mib;
-constexpr absl::Duration quick_time = absl::Seconds(20);
+constexpr absl::Duration quick_time = absl::Seconds(12);
+constexpr int quick_price_moves = 3;
 constexpr absl::Duration idle_time = absl::Seconds(20);
 
 struct MigrationBenchArguments {
   std::string qemu = QemuConfig{}.program, keeper, kernel, initrd, append, memory = "128MiB";
   int pairs = 15;
   bool quick = false;
+  bool unprepared = false;
 };
 
 std::vector<MigrationLoad> loads_of(const MigrationBenchArguments& arguments,
@@ -111,8 +114,12 @@ int bench_migration(MigrationBenchArguments arguments, const Program& program) {
   options.initrd = arguments.initrd;
   options.memory_bytes = *memory;
   options.loads = loads_of(arguments, *memory);
-  options.pairs = arguments.pairs;
-  if (arguments.quick) options.time_max = quick_time;
+  options.pairs = options.price_moves = arguments.pairs;
+  options.prepared = !arguments.unprepared;
+  if (arguments.quick) {
+    options.time_max = quick_time;
+    options.price_moves = std::min(options.price_moves, quick_price_moves);
+  }
   if (!arguments.quick) options.idle = idle_time;
 
   const Interrupt interrupt;
@@ -127,6 +134,7 @@ int bench_migration(MigrationBenchArguments arguments, const Program& program) {
   result.accelerator = qemu->accelerator_name();
   result.memory_bytes = *memory;
   result.pairs = arguments.pairs;
+  result.prepared = options.prepared;
   const absl::Status status = run_migration_bench(options, result);
   progress.clear();
   if (!status.ok()) return complain(status, exit_failed);
@@ -147,6 +155,8 @@ void add_bench_migration(CLI::App& bench, Program& program) {
       ->capture_default_str();
   migration->add_flag("--quick", arguments->quick,
                       "One guest, which writes; no idle daemon: an answer within 45 s");
+  migration->add_flag("--unprepared", arguments->unprepared,
+                      "No target is ready: the time of each move includes its start, of both ways");
   CLI::Option* kernel =
       migration
           ->add_option("--kernel", arguments->kernel,

@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "actors/policy/policy.h"
-#include "cli/node_process.h"
 
 namespace supercloud {
 namespace {
@@ -40,59 +39,6 @@ class CheapestNow final : public Policy {
 };
 
 }  // namespace
-
-// ---- parts ---------------------------------------------------------------------------------------------------------------
-
-NodeThread::NodeThread(NodeConfig config, std::function<void(NodeActorsOptions&)> adjust)
-    : thread_([this, config = std::move(config), adjust = std::move(adjust)] {
-        run(config, adjust);
-      }) {}
-
-NodeThread::~NodeThread() {
-  if (started().ok()) loop_->stop();
-  thread_.join();
-}
-
-void NodeThread::run(const NodeConfig& config,
-                     const std::function<void(NodeActorsOptions&)>& adjust) {
-  EventLoop loop;
-  const auto node = NodeProcess::start(loop, config, [&](const absl::Status&) {}, adjust);
-  {
-    const std::lock_guard lock(mutex_);
-    told_ = true;
-    status_ = node.status();
-    loop_ = &loop;
-  }
-  changed_.notify_all();
-  if (node.ok()) loop.run();
-}
-
-absl::Status NodeThread::started() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return told_; });
-  return status_;
-}
-
-// The watcher's side of the prices that are given by hand.
-class BenchCluster::Feed final : public PriceFeed {
- public:
-  explicit Feed(std::shared_ptr<GivenPrices> prices) : prices_(std::move(prices)) {}
-  std::string source() const override { return "benchmark"; }
-  void next(Reply<Price> reply) override {
-    prices_->reply = std::move(reply);
-    prices_->give();
-  }
-
- private:
-  std::shared_ptr<GivenPrices> prices_;
-};
-
-void BenchCluster::GivenPrices::give() {
-  if (waiting.empty() || !reply) return;
-  const Price price = waiting.front();
-  waiting.erase(waiting.begin());
-  reply(price);
-}
 
 // ---- the cluster ---------------------------------------------------------------------------------------------------------
 
@@ -139,10 +85,7 @@ absl::Status BenchCluster::open(bool hosts) {
   };
   const auto adjust = [prices = prices_](NodeActorsOptions& options) {
     options.policies["cheapest-now"] = [] { return std::make_unique<CheapestNow>(); };
-    if (options.market)
-      options.market->feed = [prices]() -> absl::StatusOr<std::unique_ptr<PriceFeed>> {
-        return std::make_unique<Feed>(prices);
-      };
+    if (options.market) options.market->feed = prices->feed();
   };
   NodeConfig site = config_of(site_name);
   site.account.emplace();
@@ -183,10 +126,8 @@ absl::Status BenchCluster::open(bool hosts) {
 }
 
 void BenchCluster::give_price(std::size_t index, Money price) {
-  nodes_.front()->post([prices = prices_, given = Price{place(index), price, absl::Now()}] {
-    prices->waiting.push_back(given);
-    prices->give();
-  });
+  nodes_.front()->post(
+      [prices = prices_, given = Price{place(index), price, absl::Now()}] { prices->add(given); });
 }
 
 bool BenchCluster::wait(const std::function<bool()>& done, Duration limit) {

@@ -2,49 +2,23 @@
 // lease table on disk. Only the prices are given by hand, and the VM's policy has no patience.
 #pragma once
 
-#include <condition_variable>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "actors/node_actors.h"
 #include "actors/spot/price_feed.h"
+#include "cli/bench/node_thread.h"
 #include "cli/cluster_target.h"
 #include "cli/measure/temporary_folder.h"
 #include "cli/node_config.h"
 #include "core/event_loop.h"
 
 namespace supercloud {
-
-// One node on a thread of its own; ends with this object.
-class NodeThread {
- public:
-  NodeThread(NodeConfig config, std::function<void(NodeActorsOptions&)> adjust);
-  ~NodeThread();
-  NodeThread(const NodeThread&) = delete;
-  NodeThread& operator=(const NodeThread&) = delete;
-
-  // Blocks until it runs, or why it does not.
-  absl::Status started();
-  // Runs `task` on the node's loop. Only after started() was OK. Thread-safe.
-  void post(Task task) { loop_->post(std::move(task)); }
-
- private:
-  void run(const NodeConfig& config, const std::function<void(NodeActorsOptions&)>& adjust);
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool told_ = false;
-  absl::Status status_;
-  EventLoop* loop_ = nullptr;  // the thread's, while it runs
-  std::thread thread_;
-};
 
 // "site" has the lease table and the market's roles; "node-a" and "node-b" have hosts at place(0) and place(1).
 class BenchCluster {
@@ -72,13 +46,6 @@ class BenchCluster {
   std::size_t gaps() const { return gaps_; }
 
  private:
-  class Feed;
-  // Belongs to the site's thread.
-  struct GivenPrices {
-    std::vector<Price> waiting;
-    Reply<Price> reply;
-    void give();
-  };
   BenchCluster() = default;
   absl::Status open(bool hosts);
 

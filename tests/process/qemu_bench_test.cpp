@@ -84,6 +84,32 @@ TEST_F(QemuBench, AnswersQuicklyAndLeavesNothing) {
     EXPECT_GE(value(2, of), value(0, of) / 2);
     EXPECT_GT(value(1, of), value(0, of));
   }
+  EXPECT_TRUE(result.value("prepared", false));
+  ASSERT_EQ(result["prices"].size(), 2U);
+  for (const Json& prices : result["prices"]) {
+    SCOPED_TRACE(prices.dump(2));
+    EXPECT_EQ(prices["moves_ms"].size(), 3U);
+    for (const Json& ms : prices["moves_ms"]) EXPECT_GT(ms.get<double>(), 0);
+    EXPECT_EQ(prices.contains("bar_verdict"), prices.value("prepared", false));
+  }
+  expect_nothing_left();
+}
+
+TEST_F(QemuBench, WithoutATargetThatIsReadyBothWaysStartTheirs) {
+  start(bench({"--quick", "--pairs", "3", "--unprepared", "--json"}), "bench.out", "bench.err");
+  ASSERT_EQ(ended(children_.back(), patience), 0) << output("bench.err");
+  const Json result = Json::parse(output("bench.out"), nullptr, false);
+  ASSERT_TRUE(result.is_object()) << output("bench.out");
+  EXPECT_FALSE(result.value("prepared", true));
+  const auto setup = [&](const char* way) {
+    for (const Json& step : result["steps"])
+      if (step.value("way", "") == way && step.value("name", "") == "target setup")
+        return step.value("ms", 0.0);
+    return 0.0;
+  };
+  // No QEMU starts within a few milliseconds.
+  EXPECT_GT(setup("bare"), 5);
+  EXPECT_GT(setup("supercloud"), 5);
   expect_nothing_left();
 }
 

@@ -141,19 +141,25 @@ absl::Status BareGuest::tell(Machine& machine, const std::string& command,
   return absl::UnknownError(absl::StrCat(command, ": QEMU says: ", machine.answer->error));
 }
 
-absl::StatusOr<Duration> BareGuest::move() {
-  const Instant begun = loop_.clock().now();
+absl::Status BareGuest::prepare() {
   auto launched = launch(true);
   if (!launched.ok()) return launched.status();
+  target_ = *std::move(launched);
+  return tell(*target_, "migrate-set-capabilities", capabilities({"events", "return-path"}));
+}
+
+absl::StatusOr<Duration> BareGuest::move() {
+  const Instant begun = loop_.clock().now();
+  if (target_ == nullptr)
+    if (const absl::Status prepared = prepare(); !prepared.ok()) return prepared;
   Machine& source = *machine_;
-  Machine& target = **launched;
+  Machine& target = *target_;
   const std::string stream = absl::StrCat("{\"uri\": \"unix:", target.folder, "/stream\"}");
   const struct {
     Machine& machine;
     const char* command;
     std::string arguments;
   } steps[] = {
-      {target, "migrate-set-capabilities", capabilities({"events", "return-path"})},
       {target, "migrate-incoming", stream},
       {source, "migrate-set-capabilities",
        capabilities({"events", "return-path", "pause-before-switchover"})},
@@ -180,7 +186,7 @@ absl::StatusOr<Duration> BareGuest::move() {
   if (failed()) return absl::UnavailableError("the migration of QEMU alone failed");
   const Duration took = loop_.clock().now() - begun;
   end(source);
-  machine_ = *std::move(launched);
+  machine_ = std::move(target_);
   return took;
 }
 

@@ -1,7 +1,7 @@
 // The floor: a guest that is moved by QEMU alone, as a plain script does it. No lease, no keeper, no log; the same command lines, the same
 // settings of the migration, the same kind of stream.
 //
-//   target: started with -incoming ─▶ migrate-incoming
+//   target: started with -incoming, capabilities ─▶ migrate-incoming
 //   source: capabilities, parameters ─▶ migrate ─▶ pre-switchover ─▶ migrate-continue ─▶ completed ─▶ quit
 //                                                                    target: the guest goes on
 #pragma once
@@ -40,8 +40,10 @@ class BareGuest {
   BareGuest(const BareGuest&) = delete;
   BareGuest& operator=(const BareGuest&) = delete;
 
-  // To a new QEMU. Until the guest goes on there and the old one has said that all is sent; the old one has ended when it returns. How long
-  // the former took, its target's start included.
+  // Starts the QEMU that the next move goes to, ahead of that.
+  absl::Status prepare();
+  // To that one, or to a new QEMU. Until the guest goes on there and the old one has said that all is sent; the old one has ended when it
+  // returns. How long the former took, with the start of the target unless it was prepared.
   absl::StatusOr<Duration> move();
 
  private:
@@ -68,6 +70,7 @@ class BareGuest {
   const BareGuestOptions options_;
   int launched_ = 0;
   std::unique_ptr<Machine> machine_;
+  std::unique_ptr<Machine> target_;  // that is prepared
 };
 
 }  // namespace supercloud

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -60,6 +61,8 @@ class Bench {
     if (const absl::Status ready = open(); !ready.ok()) return ready;
     for (std::size_t load = 0; load < options_.loads.size(); ++load)
       if (const absl::Status measured = measure(load); !measured.ok()) return measured;
+    for (const bool prepared : {true, false})
+      if (const absl::Status measured = measure_prices(prepared); !measured.ok()) return measured;
     return options_.idle > absl::ZeroDuration() ? measure_idle() : absl::OkStatus();
   }
 
@@ -147,6 +150,8 @@ class Bench {
 
   absl::StatusOr<Measured> once_bare(const MigrationLoad& load, bool counts) {
     absl::Time asked;
+    if (options_.prepared)
+      if (const absl::Status ready = bare_->prepare(); !ready.ok()) return ready;
     auto measured = once(bare_name(load), load.beats, [&] {
       asked = absl::Now();
       return bare_->move();
@@ -187,7 +192,10 @@ class Bench {
     auto started = BareGuest::start(cluster_->loop(), std::move(bare));
     if (!started.ok()) return started.status();
     bare_ = *std::move(started);
-    return cluster_->create(load.name, options_.memory_bytes, load.arguments);
+    return cluster_->create({.name = load.name,
+                             .memory_bytes = options_.memory_bytes,
+                             .arguments = load.arguments,
+                             .prepared = options_.prepared});
   }
 
   absl::Status measure(std::size_t number) {
@@ -257,15 +265,54 @@ class Bench {
     std::ranges::move(steps, std::back_inserter(result_.steps));
   }
 
+  // From a price's event until the first QEMU says that memory moves, by the clock of this machine.
+  absl::Status measure_prices(bool prepared) {
+    const std::string name = prepared ? "priced-ready" : "priced";
+    const std::string guest = GuestCluster::guest(name);
+    const auto told = [&](int move) {
+      options_.told("a guest that follows prices",
+                    ((prepared ? 0 : 0.5) + 0.5 * move / options_.price_moves));
+    };
+    told(0);
+    const absl::Status created = cluster_->create({.name = name,
+                                                   .memory_bytes = options_.memory_bytes,
+                                                   .arguments = options_.loads[0].arguments,
+                                                   .prepared = prepared,
+                                                   .follows_prices = true});
+    if (!created.ok()) return created;
+    PriceRow row{.prepared = prepared, .seconds = {}};
+    absl::Status status;
+    // The first finds cold caches.
+    for (int move = -1; move < options_.price_moves && status.ok(); ++move) {
+      told(std::max(move, 0));
+      watch_->forget(guest);
+      const auto priced = cluster_->move_by_price(name);
+      status = priced.status();
+      if (!priced.ok()) break;
+      std::optional<absl::Time> first;
+      const auto moves = [&] {
+        for (const GuestSign& sign : watch_->seen(guest).signs)
+          if (sign.what == "active") first = std::min(first.value_or(sign.at), sign.at);
+        return first.has_value();
+      };
+      if (!await(cluster_->loop(), beats_patience, moves)) return not_told(guest);
+      if (move >= 0) row.seconds.push_back(absl::ToDoubleSeconds(*first - *priced));
+    }
+    if (!row.seconds.empty()) result_.prices.push_back(std::move(row));
+    return status.ok() ? cluster_->destroy(name) : status;
+  }
+
   absl::Status measure_idle() {
     const auto told = [&](int guest) {
       options_.told("a daemon with idle guests", static_cast<double>(guest) / idle_guests);
     };
     for (int guest = 0; guest < idle_guests; ++guest) {
       told(guest);
-      const absl::Status created = cluster_->create(
-          absl::StrCat("idle-", guest), idle_guest_bytes,
-          options_.loads[0].beats ? "pages=0 ticks=19" : options_.loads[0].arguments);
+      const absl::Status created =
+          cluster_->create({.name = absl::StrCat("idle-", guest),
+                            .memory_bytes = idle_guest_bytes,
+                            .arguments = options_.loads[0].beats ? "pages=0 ticks=19"
+                                                                 : options_.loads[0].arguments});
       if (!created.ok()) return created;
     }
     const pid_t daemon = cluster_->process("b");

@@ -28,6 +28,8 @@ struct MigrationBenchOptions {
   std::uint64_t memory_bytes = 128 << 20;
   std::vector<MigrationLoad> loads;
   int pairs = 15;
+  bool prepared = true;  // both ways have their target started before their clocks run
+  int price_moves = 15;  // with a target that is ready, and as many without
   absl::Duration time_max = absl::InfiniteDuration();  // of all pairs: fewer, if they take longer
   absl::Duration idle = absl::ZeroDuration();  // how long the idle daemon is measured; zero: not
   std::filesystem::path logs, sockets;         // folders of its own

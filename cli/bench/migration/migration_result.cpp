@@ -72,6 +72,38 @@ Json row_json(const MigrationRow& row) {
           {"bare_pairs_ms", in_ms(row.bare)}};
 }
 
+PairedDifference of_moves(const PriceRow& row) {
+  return difference_of_pairs(row.seconds, std::vector<double>(row.seconds.size()));
+}
+
+Json price_json(const PriceRow& row) {
+  const PairedDifference moves = of_moves(row);
+  Json json = {{"prepared", row.prepared},
+               {"ms", moves.ours * ms},
+               {"low", moves.low * ms},
+               {"high", moves.high * ms},
+               {"moves_ms", Json::array()}};
+  for (const double seconds : row.seconds) json["moves_ms"].push_back(seconds * ms);
+  if (!row.prepared) return json;
+  json["bar"] = price_bar * ms;
+  json["bar_verdict"] = verdict(moves, price_bar);
+  json["goal"] = price_goal * ms;
+  json["goal_verdict"] = verdict(moves, price_goal);
+  return json;
+}
+
+std::string price_text(const PriceRow& row) {
+  const PairedDifference moves = of_moves(row);
+  return absl::StrFormat(
+      "from a price until memory moves, %s: %.1f ms (%.1f to %.1f), %d moves%s\n",
+      row.prepared ? "a target being ready" : "no target being ready", moves.ours * ms,
+      moves.low * ms, moves.high * ms, row.seconds.size(),
+      row.prepared
+          ? absl::StrFormat("; bar %.0f ms: %s, goal %.0f ms: %s", price_bar * ms,
+                            verdict(moves, price_bar), price_goal * ms, verdict(moves, price_goal))
+          : "");
+}
+
 std::string_view idle_verdict(const IdleCost& idle) {
   return idle.resident_bytes <= idle_resident_goal && idle.cpu <= idle_cpu_goal ? "met" : "missed";
 }
@@ -102,14 +134,17 @@ std::string migration_json(const MigrationResult& result) {
                {"accelerator", result.accelerator},
                {"memory_bytes", result.memory_bytes},
                {"pairs", result.pairs},
+               {"prepared", result.prepared},
                {"load", result.load},
                {"complete", result.complete},
                {"rows", Json::array()},
-               {"steps", Json::array()}};
+               {"steps", Json::array()},
+               {"prices", Json::array()}};
   for (const MigrationRow& row : result.rows) json["rows"].push_back(row_json(row));
   for (const MigrationStep& step : result.steps)
     json["steps"].push_back(
         {{"guest", step.guest}, {"way", step.way}, {"name", step.name}, {"ms", step.seconds * ms}});
+  for (const PriceRow& row : result.prices) json["prices"].push_back(price_json(row));
   if (const auto& idle = result.idle)
     json["idle"] = {{"guests", idle->guests},
                     {"seconds", idle->seconds},
@@ -124,6 +159,7 @@ std::string migration_text(const MigrationResult& result) {
   std::string text =
       absl::StrCat("a guest of ", format_bytes(result.memory_bytes), ", QEMU ", result.qemu, " (",
                    result.accelerator, "), load ", absl::StrFormat("%.1f", result.load),
+                   result.prepared ? "" : "; no target was ready",
                    result.complete ? "" : "; interrupted: of what was measured until then", "\n\n");
   std::vector<std::vector<std::string>> table = {
       {"guest", "pairs", "supercloud", "QEMU alone", "more (95 %)", "bar", "goal"}};
@@ -138,6 +174,8 @@ std::string migration_text(const MigrationResult& result) {
     told = of;
   }
   if (!told.empty()) absl::StrAppend(&text, " ms\n");
+  if (!result.prices.empty()) absl::StrAppend(&text, "\n");
+  for (const PriceRow& row : result.prices) absl::StrAppend(&text, price_text(row));
   if (const auto& idle = result.idle)
     absl::StrAppend(
         &text, "\n",

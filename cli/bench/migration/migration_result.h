@@ -20,6 +20,13 @@ struct MigrationRow {
   std::vector<double> ours, bare;
 };
 
+// From a price's event, which a policy answers, until memory begins to move: a figure for each move.
+struct PriceRow {
+  bool prepared = false;  // a target was ready
+  std::vector<double> seconds;
+};
+inline constexpr double price_bar = 0.100, price_goal = 0.020;  // with a target that is ready
+
 // When it was said on the way: by nodes ("accepted"), or by one of the two QEMUs ("source STOP").
 struct MigrationStep {
   std::string guest;
@@ -43,10 +50,12 @@ struct MigrationResult {
   std::string qemu, accelerator;   // "10.0.2", "tcg" or "kvm"
   std::uint64_t memory_bytes = 0;  // of the guest
   int pairs = 0;                   // that were asked for
+  bool prepared = true;            // the targets of all pairs were ready
   double load = 0;                 // of the machine over the last minute, at the end
   bool complete = false;           // not interrupted
   std::vector<MigrationRow> rows;
   std::vector<MigrationStep> steps;
+  std::vector<PriceRow> prices;
   std::optional<IdleCost> idle;
 };
 
