@@ -22,9 +22,9 @@ class QemuKillsTest : public QemuNodesTest {
                                        {"sealed", Payload::STORAGE_SEALED},
                                        {"resumed", Payload::VM_RESUMED}};
 
-  void kill_at_every_step(Part part) {
+  void kill_at_every_step(Part part, bool prepared = false) {
     start_nodes();
-    create();
+    create(prepared ? "prepared = [\"b\", \"c\"]\n" : "");
     listen();
     std::printf("%-14s %-7s %-13s %-4s %-12s %s\n", "killed at", "on", "move", "ends", "epochs",
                 "memory");
@@ -98,6 +98,13 @@ TEST_F(QemuKillsTest, ADaemonIsKilled) { kill_at_every_step(Part::daemon); }
 TEST_F(QemuKillsTest, AQemuIsKilled) { kill_at_every_step(Part::qemu); }
 TEST_F(QemuKillsTest, AKeeperIsKilled) { kill_at_every_step(Part::keeper); }
 TEST_F(QemuKillsTest, TheLeaseTableIsKilled) { kill_at_every_step(Part::leases); }
+TEST_F(QemuKillsTest, ADaemonIsKilledWhereTargetsAreReady) {
+  kill_at_every_step(Part::daemon, true);
+}
+TEST_F(QemuKillsTest, AQemuIsKilledWhereTargetsAreReady) { kill_at_every_step(Part::qemu, true); }
+TEST_F(QemuKillsTest, AKeeperIsKilledWhereTargetsAreReady) {
+  kill_at_every_step(Part::keeper, true);
+}
 
 }  // namespace
 }  // namespace supercloud

@@ -13,6 +13,7 @@
 #include "cli/cluster_target.h"
 #include "hypercall/keeper/keeper_client.h"
 #include "hypercall/qemu/qemu_hypervisor.h"
+#include "hypercall/qemu/record.h"
 #include "tests/guest/guest_parts.h"
 #include "tests/hypercall/keeper/guest_guard.h"
 #include "tests/process/program.h"
@@ -138,10 +139,16 @@ class QemuNodesTest : public ProgramTest {
   // ---- what is there
 
   std::string guests(const std::string& node) const { return folder_ / "own" / node / "guests"; }
+  // But for targets that are kept ready.
   int copies(const std::string& node) const {
     int count = 0;
-    for (const auto& entry : files::directory_iterator(guests(node)))
-      count += entry.is_directory() ? 1 : 0;
+    for (const auto& entry : files::directory_iterator(guests(node))) {
+      const auto record =
+          nlohmann::json::parse(content(entry.path() / QemuRecord::file), nullptr, false);
+      const bool standby = record.is_object() && !record.value("own", true) &&
+                           record.value("migration", "-").empty();
+      count += entry.is_directory() && !standby ? 1 : 0;
+    }
     return count;
   }
   // Of the VM's disk on that node; 0: there is none.
