@@ -32,6 +32,17 @@ struct GuestStatus {
   Epoch epoch = 0;      // own: the epoch it last ran at or was created for; incoming: the source's
   EventId migration;    // incoming, and of an own copy that is being sent
   std::string address;  // the guest's own
+  // Whether its memory is here, after a move by post-copy.
+  enum class Memory : std::uint8_t {
+    whole,
+    following,  // at the target, arrived or own: the rest is on its way
+    waiting,    // likewise, for another stream: its own was lost
+    needed,     // at the source: the target needs it until it has all. It cannot be resumed
+    broken,     // at the source, likewise: its stream was lost, and another is tried
+    lost,       // the rest does not come any more, or is not taken: this copy can only be destroyed
+  };
+  Memory memory = Memory::whole;
+  std::string memory_why;  // waiting, broken, lost
 };
 
 inline constexpr std::uint64_t guest_page_bytes = 4096;
@@ -51,7 +62,9 @@ struct TransferProgress {
   std::uint64_t bytes_per_second = 0;
   std::uint64_t dirty_pages_per_second = 0;
   Duration eta_low, eta_high;
-  bool converged = false;  // what remains fits into the blackout budget: time to pause
+  bool converged =
+      false;  // what remains fits into the blackout budget, or may follow: time to pause
+  bool can_follow = false;  // start_post_copy() would be obeyed
 };
 
 struct TransferOptions {
@@ -61,6 +74,7 @@ struct TransferOptions {
   Duration blackout_budget = absl::Milliseconds(300);
   static constexpr std::uint32_t passes_unlimited = ~std::uint32_t{0};
   std::uint32_t passes_max = 30;  // then it counts as converged, whatever the blackout will be
+  bool post_copy = false;         // allowed, should the target be able to
 };
 
 // What the way of memory to another host is like, as it was tried.
@@ -114,9 +128,13 @@ class Hypervisor {
   // Of a guest that is being sent: it executes less and less until it has converged, or its transfer has ended. Nothing else ends that;
   // where none is sent, nothing happens. Idempotent.
   virtual void slow_down(const std::string& vm) = 0;
+  // Of a guest that is being sent: what of its memory has not been sent by the pause follows while it executes at the target. So it counts as
+  // converged. Where that is not possible, nothing happens. Idempotent.
+  virtual void start_post_copy(const std::string& vm) = 0;
   // Stops the vCPUs and drains: when it replies, no backend touches guest memory and no disk request is under way. Idempotent.
   virtual void pause(std::string vm, Reply<Done> reply) = 0;
-  // The rest of memory and the device state of a paused guest. Replies when the target has confirmed all of it.
+  // The rest of memory and the device state of a paused guest. Replies when the target has confirmed all of it; by post-copy, as much as
+  // executing takes: this copy is `needed` then, and progress goes on being told until the target has the rest.
   virtual void finish_send(std::string vm, Reply<TransferProgress> reply) = 0;
   // Ends a transfer, whatever its stage; the own copy stays as it is. Idempotent.
   virtual void stop_send(std::string vm, Reply<Done> reply) = 0;

@@ -18,7 +18,11 @@ enum class Type : std::uint8_t {
   final_state,
   confirm,
   probe,
-  probed
+  probed,
+  rest,
+  want,
+  whole,
+  again
 };
 
 class Writer {
@@ -101,7 +105,7 @@ class Reader {
 
 struct Encoder {
   std::string operator()(const Hello& hello) const {
-    Writer writer(Type::hello);
+    Writer writer(hello.again ? Type::again : Type::hello);
     writer.number(protocol_version);
     writer.number(hello.epoch);
     writer.text(hello.vm);
@@ -145,10 +149,24 @@ struct Encoder {
   std::string operator()(const Confirm&) const { return Writer(Type::confirm).take(); }
   std::string operator()(const Probe&) const { return Writer(Type::probe).take(); }
   std::string operator()(const Probed&) const { return Writer(Type::probed).take(); }
+  std::string operator()(const Rest& rest) const {
+    ABSL_RAW_CHECK(rest.pages.size() <= pages_per_frame_max, "a guest misses too many pages");
+    Writer writer(Type::rest);
+    writer.number(static_cast<std::uint32_t>(rest.pages.size()));
+    for (const std::uint32_t index : rest.pages) writer.number(index);
+    return writer.take();
+  }
+  std::string operator()(const Want& want) const {
+    Writer writer(Type::want);
+    writer.number(want.index);
+    return writer.take();
+  }
+  std::string operator()(const Whole&) const { return Writer(Type::whole).take(); }
 };
 
-Frame read_hello(Reader& reader) {
+Frame read_hello(Reader& reader, bool again) {
   Hello hello;
+  hello.again = again;
   reader.require(reader.number<std::uint8_t>("version") == protocol_version,
                  "its protocol version is not 1; run the same release on both nodes");
   hello.epoch = reader.number<Epoch>("epoch");
@@ -184,6 +202,19 @@ Frame read_pages(Reader& reader) {
   return pages;
 }
 
+Frame read_rest(Reader& reader) {
+  Rest rest;
+  const auto count = reader.number<std::uint32_t>("count");
+  reader.require(count <= pages_per_frame_max, "it names too many pages");
+  reader.require(reader.left() == std::size_t{count} * sizeof(std::uint32_t),
+                 "its size does not fit its number of pages");
+  if (reader.failed()) return rest;
+  rest.pages.reserve(count);
+  for (std::uint32_t i = 0; i < count; ++i)
+    rest.pages.push_back(reader.number<std::uint32_t>("index"));
+  return rest;
+}
+
 }  // namespace
 
 std::string encode(const Frame& frame) { return std::visit(Encoder(), frame); }
@@ -193,7 +224,19 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
   Frame frame;
   switch (static_cast<Type>(reader.number<std::uint8_t>("type"))) {
     case Type::hello:
-      frame = read_hello(reader);
+      frame = read_hello(reader, false);
+      break;
+    case Type::again:
+      frame = read_hello(reader, true);
+      break;
+    case Type::rest:
+      frame = read_rest(reader);
+      break;
+    case Type::want:
+      frame = Want{reader.number<std::uint32_t>("index")};
+      break;
+    case Type::whole:
+      frame = Whole{};
       break;
     case Type::accept:
       frame = Accept{};

@@ -1,8 +1,11 @@
 // The page stream: how a guest's memory travels between two hosts, as frames of one Link.
 //
-//   stream   = hello ( accept | refuse ) *( pages | pass-end ) [ final confirm ]
+//   stream   = hello ( accept | refuse ) *( pages | pass-end ) [ final confirm | rest final confirm follows ]
+//            | again ( rest follows | whole | refuse )      ; another stream, of a post-copy that was cut off
+//   follows  = *( pages | want ) whole                     ; while the guest executes at the target
 //            | probe ( probed | refuse )                    ; is the way there? a target of an earlier release refuses
-//   source -> target: hello, pages, pass-end, final, probe;   target -> source: accept, refuse, confirm, probed
+//   source -> target: hello, again, pages, pass-end, rest, final, probe
+//   target -> source: accept, refuse, confirm, rest, want, whole, probed
 //
 //   frame    = type payload                         ; one Link frame; integers little-endian
 //   hello    = %x01 version epoch vm migration page-count page-bytes
@@ -14,6 +17,10 @@
 //   confirm  = %x07                                 ; the copy is complete at the target
 //   probe    = %x08
 //   probed   = %x09
+//   rest     = %x0a count:u32 *index:u32            ; the pages that the target does not have
+//   want     = %x0b index:u32                       ; the guest waits for this one
+//   whole    = %x0c                                 ; it has all
+//   again    = %x0d and as hello
 //
 //   version  = u8 (1)      epoch = u64      vm, why, origin = length:u16 *byte
 //   migration = origin incarnation:u64 sequence:u64
@@ -21,7 +28,7 @@
 //
 //   source:  connecting --accept--> copying --finish--> finishing --confirm--> done
 //   target:  waiting --hello--> filling --final--> arrived
-// A link that is lost before `arrived` ends the incoming copy.
+// A link that is lost before `arrived` ends the incoming copy; after it, what follows is asked for over another.
 #pragma once
 
 #include <cstdint>
@@ -32,12 +39,14 @@
 
 #include "absl/status/statusor.h"
 #include "core/event.h"
+#include "core/time.h"
 #include "core/units.h"
 
 namespace supercloud::transfer {
 
 inline constexpr std::uint8_t protocol_version = 1;
 inline constexpr std::size_t text_bytes_max = 1024;
+inline constexpr Duration post_copy_patience = absl::Seconds(10);  // without a stream
 inline constexpr std::size_t pages_per_frame_max = 65536;
 inline constexpr std::size_t page_count_max = 1 << 24;
 inline constexpr std::size_t device_state_bytes_max = 64 << 10;
@@ -49,6 +58,7 @@ struct PageContent {
 };
 
 struct Hello {
+  bool again = false;
   Epoch epoch = 0;
   std::string vm;
   EventId migration;
@@ -86,7 +96,20 @@ struct Probed {
   friend bool operator==(const Probed&, const Probed&) = default;
 };
 
-using Frame = std::variant<Hello, Accept, Refuse, Pages, PassEnd, Final, Confirm, Probe, Probed>;
+struct Rest {
+  std::vector<std::uint32_t> pages;
+  friend bool operator==(const Rest&, const Rest&) = default;
+};
+struct Want {
+  std::uint32_t index = 0;
+  friend bool operator==(const Want&, const Want&) = default;
+};
+struct Whole {
+  friend bool operator==(const Whole&, const Whole&) = default;
+};
+
+using Frame = std::variant<Hello, Accept, Refuse, Pages, PassEnd, Final, Confirm, Probe, Probed,
+                           Rest, Want, Whole>;
 
 // Limits are the caller's to keep: a frame beyond them is a bug. Texts of people (why) are cut.
 std::string encode(const Frame& frame);

@@ -24,6 +24,7 @@ using Phase = KeeperState::Phase;
 constexpr Duration connect_again_min = absl::Milliseconds(2);
 constexpr Duration connect_again_max = absl::Milliseconds(250);
 constexpr std::streamoff last_words_bytes_max = 400;
+constexpr Duration arrival_again = absl::Milliseconds(2);
 
 }  // namespace
 
@@ -322,12 +323,23 @@ GuestStatus QemuCopy::status() const {
                  : frozen()     ? State::frozen
                  : running_     ? State::running
                                 : State::stopped;
+  status.memory = memory_;
+  status.memory_why = memory_why_;
   return status;
 }
 
 absl::Status QemuCopy::take(Epoch epoch, const EventId& migration) {
   record_.epoch = epoch;
   return set_transfer(migration, "");
+}
+
+void QemuCopy::set_memory(GuestStatus::Memory memory, const std::string& why) {
+  if (std::exchange(memory_, memory) == memory) return;
+  memory_why_ = why;
+  if (memory == GuestStatus::Memory::whole && std::exchange(record_.rest, false))
+    if (const absl::Status saved = record_.save(folder_); !saved.ok())
+      ABSL_RAW_LOG(WARNING, "%s", std::string(saved.message()).c_str());
+  owner_.look();
 }
 
 absl::Status QemuCopy::set_transfer(const EventId& migration, const std::string& endpoint) {
@@ -344,8 +356,23 @@ void QemuCopy::on_event(const QmpEvent& event) {
       arrived_ = true;
       owner_.look();
     }
+    if (!record_.own && qmp_text(event.data, "status") == "postcopy-active") await_arrival();
     owner_.event(event);
   }
+}
+
+// That its devices are there, too, QEMU tells nobody.
+void QemuCopy::await_arrival() {
+  if (arrived_ || record_.own) return;
+  ask("query-status", QmpValue::object(), [this](const absl::StatusOr<QmpValue>& status) {
+    if (!status.ok() || arrived_ || record_.own) return;  // connected() looks, too
+    if (qmp_text(*status, "status") != "paused") {
+      loop_.at(loop_.clock().now() + arrival_again, while_alive([this] { await_arrival(); }));
+      return;
+    }
+    arrived_ = true;
+    owner_.look();
+  });
 }
 
 void QemuCopy::keeper_changed(const KeeperState& state) {

@@ -7,6 +7,7 @@
 //                        └───────── frozen     any ─ keeper silent, or lost ─▶ in doubt ── it answers ──▶ as it is
 //   not own: incoming ── all of memory ──▶ arrived ── resume ──▶ own, running
 //
+//   By post-copy it has arrived when it may execute, and is not whole before the rest of its memory has followed: GuestStatus::Memory.
 //   A keeper has a deadline from before the cont until after the stop. What is in doubt is kept: folder, record, and its place in lists.
 //   folder = state qmp console keeper keeper.lock log       ; RUN/16HEXDIG
 #pragma once
@@ -75,6 +76,9 @@ class QemuCopy {
   bool ends() const { return destroying_; }
   // Who sends it, or brings it.
   absl::Status set_transfer(const EventId& migration, const std::string& endpoint);
+  GuestStatus::Memory memory() const { return memory_; }
+  // ... as QEMU tells it, or who waits for it. Looks, if that is new.
+  void set_memory(GuestStatus::Memory memory, const std::string& why = "");
 
   // How often its deadline has passed, as far as it was moved by arm(). A resume holds for one figure only: what was called before a
   // deadline passed is refused after that, whatever the deadline is moved to.
@@ -126,6 +130,7 @@ class QemuCopy {
   void keeper_changed(const KeeperState& state);
   void take_state(const KeeperState& state);
   void on_event(const QmpEvent& event);
+  void await_arrival();
   void let_run(std::uint64_t number);
   void continued(const absl::Status& status);
   void kill();
@@ -153,6 +158,8 @@ class QemuCopy {
   bool running_ = false;          // the vCPUs, as far as QEMU has said
   bool cont_unanswered_ = false;  // so they may run
   bool arrived_ = false;
+  GuestStatus::Memory memory_ = GuestStatus::Memory::whole;
+  std::string memory_why_;
   bool destroying_ = false;
   bool told_ = false;  // of its end
   bool kept_ = false;  // a keeper was found for it once

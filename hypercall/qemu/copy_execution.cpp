@@ -34,6 +34,13 @@ absl::Status QemuCopy::check_resume(Epoch epoch) const {
   if (epoch < record_.epoch)
     return absl::FailedPreconditionError(absl::StrCat(
         vm, " was resumed here at epoch ", record_.epoch, " already, which is above ", epoch));
+  using Memory = GuestStatus::Memory;
+  if (memory_ == Memory::needed || memory_ == Memory::broken || memory_ == Memory::lost)
+    return absl::FailedPreconditionError(
+        absl::StrCat("the copy of ", vm, " here cannot go on: ",
+                     memory_ == Memory::lost ? "a part of its memory is lost"
+                                             : "its target executes with its memory",
+                     "; destroy it when it is not needed any more"));
   if (resume_)
     return absl::FailedPreconditionError(
         absl::StrCat("another resume of ", vm, " is under way; wait for its answer"));
@@ -50,7 +57,12 @@ void QemuCopy::resume(Epoch epoch, std::uint64_t called_at, Reply<Done> reply) {
   if (const absl::Status refused = check_resume(epoch); !refused.ok()) return reply(refused);
   if (called_at != lapses()) return reply(lapsed());
   if (running_ && !frozen()) return reply(Done{});
+  using Memory = GuestStatus::Memory;
   record_.epoch = epoch;
+  if (!record_.own) {
+    record_.brought = record_.migration;
+    record_.rest = memory_ != Memory::whole;
+  }
   record_.own = true;
   record_.migration = {};
   record_.endpoint.clear();
@@ -113,6 +125,10 @@ void QemuCopy::pause(Reply<Done> reply) {
         absl::StrCat(record_.vm,
                      " is frozen, and would execute before it could be stopped; resume it at a new "
                      "epoch, or destroy it")));
+  // QEMU would wait for a guest that waits for memory, and hear nothing more, also not of another stream.
+  if (record_.rest && memory_ != GuestStatus::Memory::following)
+    return reply(absl::UnavailableError(
+        absl::StrCat(record_.vm, " waits for a part of its memory, and cannot be stopped now")));
   const Instant deadline = reply.deadline();
   ask(
       "stop", QmpValue::object(),

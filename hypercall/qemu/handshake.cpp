@@ -18,9 +18,11 @@ absl::Status malformed_handshake(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("malformed handshake of QEMU's streams: ", why));
 }
 
+constexpr const char* kinds[] = {"hello", "ask", "again"};  // as Hello::Kind
+
 struct Encoder {
   QmpValue operator()(const Hello& hello) const {
-    return {{hello.ask ? "ask" : "hello",
+    return {{kinds[static_cast<std::size_t>(hello.kind)],
              {{"version", protocol_version},
               {"vm", hello.vm},
               {"epoch", hello.epoch},
@@ -29,7 +31,10 @@ struct Encoder {
   }
   QmpValue operator()(const Accept& accept) const {
     const absl::string_view token(accept.token.data(), accept.token.size());
-    return {{"accept", {{"address", accept.address}, {"token", absl::BytesToHexString(token)}}}};
+    return {{"accept",
+             {{"address", accept.address},
+              {"token", absl::BytesToHexString(token)},
+              {"post_copy", accept.post_copy}}}};
   }
   QmpValue operator()(const Probe& probe) const {
     return {{"probe", {{"version", protocol_version}, {"measure", probe.measure}}}};
@@ -45,18 +50,19 @@ struct Encoder {
     return {{"refuse", refuse.why.substr(0, why_bytes_max)}};
   }
   QmpValue operator()(const Arrived&) const { return {{"arrived", true}}; }
+  QmpValue operator()(const Whole&) const { return {{"whole", true}}; }
   QmpValue operator()(const Lost& lost) const {
     return {{"lost", lost.why.substr(0, why_bytes_max)}};
   }
 };
 
-absl::StatusOr<Frame> hello_of(const QmpValue& said, bool ask) {
+absl::StatusOr<Frame> hello_of(const QmpValue& said, Hello::Kind kind) {
   if (qmp_number(said, "version") != protocol_version) {
     return malformed_handshake("its protocol version is not 1; run the same release on both nodes");
   }
   auto migration = EventId::parse(qmp_text(said, "migration"));
   if (!migration.ok()) return malformed_handshake("its migration is no event");
-  Hello hello{qmp_text(said, "vm"), qmp_number(said, "epoch"), *std::move(migration), ask,
+  Hello hello{qmp_text(said, "vm"), qmp_number(said, "epoch"), *std::move(migration), kind,
               qmp_flag(said, "tls")};
   if (hello.vm.empty()) return malformed_handshake("it names no VM");
   return hello;
@@ -73,7 +79,8 @@ absl::StatusOr<Accept> accept_of(const QmpValue& said) {
   const bool right = hex.size() == 2 * token_bytes &&
                      hex.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (!right) return malformed_handshake("its token is not of 32 hexadecimal digits");
-  Accept accept{qmp_text(said, "address"), absl::HexStringToBytes(hex)};
+  Accept accept{qmp_text(said, "address"), absl::HexStringToBytes(hex),
+                qmp_flag(said, "post_copy")};
   if (accept.address.empty()) return malformed_handshake("it has no address");
   return accept;
 }
@@ -96,7 +103,8 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
     return malformed_handshake("it is no JSON object of one member");
   const std::string kind = json.begin().key();
   const QmpValue& said = *json.begin();
-  if (kind == "hello" || kind == "ask") return hello_of(said, kind == "ask");
+  for (const Hello::Kind each : {Hello::Kind::hello, Hello::Kind::ask, Hello::Kind::again})
+    if (kind == kinds[static_cast<std::size_t>(each)]) return hello_of(said, each);
   if (kind == "probe") return probe_of(said);
   if (kind == "accept" || kind == "way") {
     auto accept = accept_of(said);
@@ -109,6 +117,7 @@ absl::StatusOr<Frame> decode(std::string_view bytes) {
   if (kind == "refuse" && said.is_string()) return Refuse{said.get<std::string>()};
   if (kind == "lost" && said.is_string()) return Lost{said.get<std::string>()};
   if (kind == "arrived" && said == true) return Arrived{};
+  if (kind == "whole" && said == true) return Whole{};
   return malformed_handshake("it says nothing that is known");
 }
 

@@ -66,11 +66,12 @@ const TransferProgress& TransferMeter::update(const QemuMigration& migration, In
       std::min<std::uint64_t>(migration.passes, std::numeric_limits<std::uint32_t>::max()));
   progress_.sent_bytes = migration.sent_bytes;
   progress_.remaining_bytes = migration.remaining_bytes;
-  progress_.dirty_pages_per_second = migration.dirty_pages_per_second;
+  const bool follows = migration.status.starts_with("postcopy");
+  progress_.dirty_pages_per_second = follows ? 0 : migration.dirty_pages_per_second;
   const double rate = static_cast<double>(
       progress_.bytes_per_second == 0 ? rate_expected : progress_.bytes_per_second);
   const double left = static_cast<double>(migration.remaining_bytes);
-  const double dirtied = static_cast<double>(migration.dirty_pages_per_second) *
+  const double dirtied = static_cast<double>(progress_.dirty_pages_per_second) *
                          static_cast<double>(migration.page_bytes);
   progress_.eta_low = absl::Seconds(left / rate);
   progress_.eta_high =

@@ -80,8 +80,9 @@ QemuHypervisor::State::Guest& QemuHypervisor::State::add(QemuRecord record) {
   };
   owner.event = [this, vm](const QmpEvent& event) {
     const auto found = guests.find(vm);
-    if (found != guests.end() && found->second.sender != nullptr)
-      found->second.sender->on_event(event);
+    if (found == guests.end()) return;
+    if (found->second.sender != nullptr) return found->second.sender->on_event(event);
+    if (event.name == "MIGRATION") brought(vm, qmp_text(event.data, "status"));
   };
   owner.died = [this, vm](const absl::Status& why) { died(vm, why); };
   Guest& guest = guests[vm];
@@ -169,6 +170,10 @@ void QemuHypervisor::State::take_up(const std::string& vm) {
   guest.up = true;
   const QemuRecord& known = guest.copy->record();
   if (!known.own) return find_stream(vm);
+  if (known.rest) {
+    wait_for_rest(vm, "whether it comes is not known yet");
+    return find_stream(vm);
+  }
   if (known.migration.empty()) return;
   make_sender(vm, {.migration = known.migration, .endpoint = known.endpoint});
   guest.sender->find();
@@ -211,7 +216,8 @@ void QemuHypervisor::State::make(const Message<schema::VmSpec>& spec, const Want
                       .memory_bytes = needed,
                       .epoch = wanted.epoch,
                       .own = wanted.own,
-                      .migration = wanted.migration});
+                      .migration = wanted.migration,
+                      .post_copy = !wanted.own && spec.reader().getPostCopy()});
   if (wanted.standby_until) guest.standby = {command, *wanted.standby_until};
   guest.copy->start(
       std::move(command),
@@ -263,7 +269,8 @@ void QemuHypervisor::State::make_sender(const std::string& vm, TransferOptions s
   Guest& guest = guests.at(vm);
   const std::uint64_t number = guest.sender_number = ++last_sender;
   guest.sender = std::make_unique<QemuSender>(
-      loop, network, *guest.copy, std::move(sent), options.tls, [this, vm, number] {
+      loop, network, *guest.copy, std::move(sent), options.tls, options.post_copy_patience,
+      [this, vm, number] {
         const auto found = guests.find(vm);
         if (found == guests.end() || found->second.sender_number != number) return;
         if (!found->second.copy->record().migration.empty())
@@ -419,6 +426,11 @@ void QemuHypervisor::pause(std::string vm, Reply<Done> reply) {
 void QemuHypervisor::slow_down(const std::string& vm) {
   State::Guest* guest = state_->find(vm);
   if (guest != nullptr && guest->sender != nullptr) guest->sender->slow_down();
+}
+
+void QemuHypervisor::start_post_copy(const std::string& vm) {
+  State::Guest* guest = state_->find(vm);
+  if (guest != nullptr && guest->sender != nullptr) guest->sender->start_post_copy();
 }
 
 void QemuHypervisor::finish_send(std::string vm, Reply<TransferProgress> reply) {

@@ -32,6 +32,8 @@ struct QemuOptions {
   std::uint64_t bytes_per_second_max = 0;  // of each stream that goes out; 0: no cap
   QemuTls tls;
   std::uint64_t memory_bytes = 0;  // for guests
+  // After a stream of post-copy was lost, until its guest is given up.
+  Duration post_copy_patience = absl::Seconds(20);
   QemuGuests guests;
 };
 
@@ -65,6 +67,7 @@ class QemuHypervisor final : public Hypervisor {
             std::function<void(const TransferProgress&)> progress,
             Reply<TransferProgress> converged) override;
   void slow_down(const std::string& vm) override;
+  void start_post_copy(const std::string& vm) override;
   void pause(std::string vm, Reply<Done> reply) override;
   void finish_send(std::string vm, Reply<TransferProgress> reply) override;
   void stop_send(std::string vm, Reply<Done> reply) override;

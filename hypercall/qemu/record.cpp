@@ -22,7 +22,10 @@ std::string QemuRecord::to_text() const {
                          {"epoch", epoch},
                          {"own", own},
                          {"migration", migration.empty() ? "" : migration.to_string()},
-                         {"endpoint", endpoint}};
+                         {"endpoint", endpoint},
+                         {"post_copy", post_copy},
+                         {"brought", brought.empty() ? "" : brought.to_string()},
+                         {"rest", rest}};
   return json.dump(-1, ' ', false, QmpValue::error_handler_t::replace) + "\n";
 }
 
@@ -35,10 +38,15 @@ absl::StatusOr<QemuRecord> QemuRecord::from_text(std::string_view text) {
   record.epoch = qmp_number(json, "epoch");
   record.own = qmp_flag(json, "own");
   record.endpoint = qmp_text(json, "endpoint");
-  if (const std::string migration = qmp_text(json, "migration"); !migration.empty()) {
+  record.post_copy = qmp_flag(json, "post_copy");
+  record.rest = qmp_flag(json, "rest");
+  for (const auto& [key, id] :
+       {std::pair("migration", &record.migration), {"brought", &record.brought}}) {
+    const std::string migration = qmp_text(json, key);
+    if (migration.empty()) continue;
     auto parsed = EventId::parse(migration);
     if (!parsed.ok()) return absl::DataLossError("the record of a copy names no migration");
-    record.migration = *std::move(parsed);
+    *id = *std::move(parsed);
   }
   if (record.vm.empty()) return absl::DataLossError("the record of a copy names no VM");
   return record;

@@ -17,8 +17,11 @@ struct QemuRecord {
   std::uint64_t memory_bytes = 0;
   Epoch epoch = 0;
   bool own = false;
-  EventId migration;     // that brings it, or sends it
-  std::string endpoint;  // of the target of the latter
+  EventId migration;       // that brings it, or sends it
+  std::string endpoint;    // of the target of the latter
+  bool post_copy = false;  // incoming: a part of its memory is enough for it to execute
+  EventId brought;         // own: by this migration
+  bool rest = false;       // of its memory is not here yet
 
   std::string to_text() const;
   static absl::StatusOr<QemuRecord> from_text(std::string_view text);

@@ -18,7 +18,9 @@ constexpr int downtime_limit_ms = 20;
 constexpr int throttle_nothing = 1, throttle_step = 33, throttle_max = 99, throttle_trigger = 1;
 constexpr std::uint64_t rate_unlimited = 1ULL << 40U;
 
-QmpValue capability(const char* name) { return {{"capability", name}, {"state", true}}; }
+QmpValue capability(const char* name, bool on = true) {
+  return {{"capability", name}, {"state", on}};
+}
 
 }  // namespace
 
@@ -31,19 +33,22 @@ auto QemuSender::guarded(F function) {
 }
 
 QemuSender::QemuSender(EventLoop& loop, LinkNetwork& network, QemuCopy& copy,
-                       TransferOptions options, const QemuTls& tls, std::function<void()> over)
+                       TransferOptions options, const QemuTls& tls, Duration patience,
+                       std::function<void()> over)
     : loop_(loop),
       network_(network),
       copy_(copy),
       options_(std::move(options)),
       tls_(tls),
       over_call_(std::move(over)),
-      meter_(options_.blackout_budget, options_.passes_max) {}
+      meter_(options_.blackout_budget, options_.passes_max),
+      patience_(patience) {}
 
 QemuSender::~QemuSender() {
   alive_.reset();
   loop_.cancel(poll_timer_);
   loop_.cancel(hello_timer_);
+  loop_.cancel(recover_timer_);
 }
 
 // ---- agreeing --------------------------------------------------------------------------------------------------------
@@ -55,7 +60,7 @@ void QemuSender::begin() {
     fail(absl::UnavailableError(absl::StrCat("the target of ", copy_.record().vm, " at ",
                                              options_.endpoint, " does not answer")));
   });
-  greet(false);
+  greet(Kind::hello);
 }
 
 void QemuSender::find() {
@@ -63,7 +68,7 @@ void QemuSender::find() {
   poll();
 }
 
-void QemuSender::greet(bool ask) {
+void QemuSender::greet(Kind kind) {
   link_ = network_.connect(options_.endpoint, qemu_handshake::service);
   Link::Handler handler;
   handler.on_frame = guarded([this](const std::string& bytes) { on_frame(bytes); });
@@ -77,15 +82,17 @@ void QemuSender::greet(bool ask) {
   });
   link_->set_handler(std::move(handler));
   link_->send(encode(Frame(qemu_handshake::Hello{copy_.record().vm, copy_.record().epoch,
-                                                 options_.migration, ask, tls_.used()})));
+                                                 options_.migration, kind, tls_.used()})));
 }
 
 void QemuSender::on_frame(const std::string& bytes) {
   auto frame = qemu_handshake::decode(bytes);
   if (!frame.ok()) return fail(frame.status());
   if (const auto* accept = std::get_if<qemu_handshake::Accept>(&*frame)) {
-    if (!starting_ || asking_ || ending_) return;
+    const bool again = status_ == "postcopy-paused" && !lost_;
+    if (!(starting_ || again) || asking_ || ending_) return;
     loop_.cancel(std::exchange(hello_timer_, 0));
+    can_follow_ = accept->post_copy && options_.post_copy;
     asking_ = true;
     connect_stream(loop_, accept->address, accept->token,
                    Reply<OwnFd>(far_future, guarded([this](absl::StatusOr<OwnFd> stream) {
@@ -93,6 +100,15 @@ void QemuSender::on_frame(const std::string& bytes) {
                                 })));
     return;
   }
+  if (std::holds_alternative<qemu_handshake::Whole>(*frame)) {
+    arrived_ = true;
+    // What QEMU did not hear any more. It cannot go on, and need not.
+    if (status_ == "postcopy-paused")
+      return lose(absl::AbortedError("the target has all of its memory"));
+    return advance();
+  }
+  if (std::holds_alternative<qemu_handshake::Refuse>(*frame) && follows_)
+    return;  // it is tried again
   if (const auto* refuse = std::get_if<qemu_handshake::Refuse>(&*frame))
     return fail(absl::FailedPreconditionError(
         absl::StrCat("the target refuses ", copy_.record().vm, ": ", refuse->why)));
@@ -108,40 +124,48 @@ void QemuSender::on_frame(const std::string& bytes) {
 void QemuSender::connected(absl::StatusOr<OwnFd> stream) {
   asking_ = false;
   if (ending_) return end(why_);
-  if (!stream.ok()) return fail(stream.status());
+  if (!stream.ok()) return follows_ ? void() : fail(stream.status());
   asking_ = true;
   set_tls(copy_, tls_, QemuTlsEnd::source, tls_host_of(options_.endpoint),
           guarded([this,
                    socket = std::make_shared<OwnFd>(*std::move(stream))](const absl::Status& set) {
             asking_ = false;
             if (ending_) return end(why_);
-            if (!set.ok()) return fail(set);
+            if (!set.ok()) return follows_ ? void() : fail(set);
             configure(socket, 0);
           }));
 }
 
-void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {
+std::vector<QemuSender::Command> QemuSender::commands() const {
+  if (follows_)
+    return {{"getfd", {{"fdname", "outgoing"}}},
+            {"migrate", {{"uri", "fd:outgoing"}, {"resume", true}}}};
   const std::uint64_t rate =
       options_.bytes_per_second_max == 0 ? rate_unlimited : options_.bytes_per_second_max;
-  const std::pair<const char*, QmpValue> commands[] = {
+  return {
       {"migrate-set-capabilities",
        {{"capabilities",
          QmpValue::array({capability("events"), capability("return-path"),
                           capability("pause-before-switchover"), capability("switchover-ack"),
-                          capability("auto-converge")})}}},
+                          capability("auto-converge"), capability("postcopy-ram", can_follow_)})}}},
       {"migrate-set-parameters",
        {{"max-bandwidth", rate},
+        {"max-postcopy-bandwidth", options_.bytes_per_second_max},
         {"downtime-limit", downtime_limit_ms},
         {"cpu-throttle-initial", throttle_nothing},
         {"cpu-throttle-increment", throttle_nothing},
         {"max-cpu-throttle", throttle_nothing}}},
       {"getfd", {{"fdname", "outgoing"}}},
       {"migrate", {{"uri", "fd:outgoing"}}}};
-  if (step == std::size(commands)) {
+}
+
+void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {
+  const std::vector<Command> all = commands();
+  if (step == all.size()) {
     starting_ = false;
     return poll();
   }
-  const auto& [name, arguments] = commands[step];
+  const auto& [name, arguments] = all[step];
   const bool gives = std::string_view(name) == "getfd";
   const bool begins = std::string_view(name) == "migrate";
   asking_ = true;
@@ -152,7 +176,7 @@ void QemuSender::configure(std::shared_ptr<OwnFd> stream, std::size_t step) {
               if (absl::IsUnknown(done.status())) begun_ = false;  // QEMU refuses
               if ((gives && ending_) || ((gives || begins) && !done.ok())) take_back_stream();
               if (ending_) return end(why_);
-              if (!done.ok()) return fail(done.status());
+              if (!done.ok()) return follows_ ? void() : fail(done.status());
               configure(stream, step + 1);
             }),
             far_future, gives ? stream->get() : -1);
@@ -182,7 +206,7 @@ void QemuSender::poll_at(Instant when) {
 }
 
 void QemuSender::poll() {
-  if (polling_ || over_) return;
+  if (polling_ || over_ || lost_) return;
   if (copy_.frozen()) {
     if (ending_) answer_cancelled();
     return poll_at(loop_.clock().now() + report_every);
@@ -202,7 +226,9 @@ void QemuSender::polled(const absl::StatusOr<QmpValue>& value) {
   // A frozen QEMU answers nothing; a dead one is told by its keeper.
   if (!value.ok()) return poll_at(loop_.clock().now() + report_every);
   const QemuMigration migration = QemuMigration::parse(*value);
-  status_ = migration.status;
+  if (lost_) return;
+  heard(migration.status);
+  if (lost_) return;
   if (ending_) {
     if (!migration.ended() && status_ != "completed")
       return poll_at(loop_.clock().now() + look_every);
@@ -215,13 +241,17 @@ void QemuSender::polled(const absl::StatusOr<QmpValue>& value) {
         " was lost: QEMU says: ", migration.error.empty() ? status_ : migration.error)));
   }
   const Instant now = loop_.clock().now();
-  const TransferProgress progress = meter_.update(migration, now);
-  const bool due = now - reported_ >= report_every || progress.converged;
-  if (due && progress_ && converged_) {
+  TransferProgress progress = meter_.update(migration, now);
+  progress.can_follow = can_follow_;
+  const bool due =
+      now - reported_ >= report_every || (follows_ ? status_ == "completed" : progress.converged);
+  if (due && progress_ && (converged_ || follows_)) {
     reported_ = now;
     progress_(progress);
   }
+  progress.converged = progress.converged || follow_asked_;
   if (progress.converged && converged_) std::exchange(converged_, {})(progress);
+  if (following()) watch_stall();
   // A short first pass ends without a word.
   const bool first = migration.passes <= 1 && migration.time < first_pass_max;
   if (status_ != "completed") poll_at(now + (first ? look_every : report_every));
@@ -235,7 +265,7 @@ void QemuSender::on_event(const QmpEvent& event) {
     if (converged_) poll_at(std::max(now, polled_ + look_every));
     return;
   }
-  status_ = qmp_text(event.data, "status");
+  heard(qmp_text(event.data, "status"));
   if (status_ == "failed" || status_ == "cancelled" || status_ == "completed") return poll();
   advance();
 }
@@ -250,6 +280,80 @@ void QemuSender::slow_down() {
              {"cpu-throttle-increment", throttle_step},
              {"max-cpu-throttle", throttle_max}},
             guarded([this](const absl::StatusOr<QmpValue>& done) { slowed_ = done.ok(); }));
+}
+
+void QemuSender::start_post_copy() {
+  if (follow_asked_ || !can_follow_ || starting_ || ending_ || over_) return;
+  follow_asked_ = true;
+  copy_.ask("migrate-start-postcopy", QmpValue::object(),
+            guarded([this](const absl::StatusOr<QmpValue>& done) {
+              follow_asked_ = done.ok();
+              if (done.ok()) poll();
+            }));
+}
+
+// ---- post-copy -------------------------------------------------------------------------------------------------------
+
+void QemuSender::heard(const std::string& status) {
+  using Memory = GuestStatus::Memory;
+  status_ = status;
+  if (lost_) return;
+  if (status == "postcopy-active") {
+    if (!std::exchange(follows_, true)) {
+      poll_at(loop_.clock().now() + report_every);
+      // Found by the next daemon: each side is to hear of the other's end.
+      if (link_ == nullptr) greet(Kind::ask);
+    }
+    broken_at_ = far_future;
+    moved_at_ = loop_.clock().now();
+    copy_.set_memory(Memory::needed);
+  } else if (status == "postcopy-paused") {
+    follows_ = true;
+    if (broken_at_ == far_future) broken_at_ = loop_.clock().now();
+    copy_.set_memory(Memory::broken, "the stream of its memory was lost");
+    recover();
+  } else if (status == "completed" && follows_) {
+    copy_.set_memory(Memory::whole);
+  } else if (status == "failed" && follows_) {
+    lose(absl::UnavailableError("QEMU has given its transfer up"));
+  }
+}
+
+// Another stream: asked for again and again, until QEMU goes on, or it is too late.
+void QemuSender::recover() {
+  if (recover_timer_ != 0 || lost_ || status_ != "postcopy-paused") return;
+  const Instant now = loop_.clock().now();
+  if (now - broken_at_ > patience_)
+    return lose(absl::UnavailableError(absl::StrCat("no other stream to ", options_.endpoint,
+                                                    " could be made within ",
+                                                    absl::FormatDuration(patience_))));
+  if (!asking_) greet(Kind::again);
+  recover_timer_ = loop_.at(now + recover_every, [this] {
+    recover_timer_ = 0;
+    recover();
+  });
+}
+
+// A way that carries nothing any more may not be told as such for a long time.
+void QemuSender::watch_stall() {
+  const Instant now = loop_.clock().now();
+  const std::uint64_t moved = meter_.progress().sent_bytes;
+  if (std::exchange(moved_bytes_, moved) != moved || status_ != "postcopy-active") moved_at_ = now;
+  if (now - moved_at_ <= stalled_max) return;
+  moved_at_ = now;
+  copy_.ask("migrate-pause", QmpValue::object(), [](const absl::StatusOr<QmpValue>&) {});
+}
+
+// QEMU cannot be made to end it, nor to go on with the guest.
+void QemuSender::lose(const absl::Status& why) {
+  if (std::exchange(lost_, true)) return;
+  if (link_ != nullptr)
+    link_->send(encode(Frame(qemu_handshake::Lost{std::string(why.message())})));
+  copy_.set_memory(GuestStatus::Memory::lost, std::string(why.message()));
+  loop_.post(guarded([this, why] {
+    answer(why);
+    answer_cancelled();
+  }));
 }
 
 // ---- the rest --------------------------------------------------------------------------------------------------------
@@ -267,9 +371,9 @@ void QemuSender::advance() {
                        if (!done.ok()) fail(done.status());
                      }));
   }
-  if (status_ != "completed") return;
+  if (status_ != "completed" && status_ != "postcopy-active") return;
   if (!arrived_) {
-    if (link_ == nullptr) greet(true);
+    if (link_ == nullptr) greet(Kind::ask);
     return;
   }
   const TransferProgress progress = meter_.progress();
@@ -279,14 +383,19 @@ void QemuSender::advance() {
 // ---- the end ---------------------------------------------------------------------------------------------------------
 
 void QemuSender::fail(const absl::Status& why) {
+  if (following()) return lose(why);
   if (ending_) return end(why_);
   loop_.post(guarded([this, why] { answer(why); }));
   end(why);
 }
 
 void QemuSender::cancel(const absl::Status& why, Reply<Done> reply) {
-  answer(why);
   cancelled_.push_back(std::move(reply));
+  if (following()) {
+    lose(why);
+    return loop_.post(guarded([this] { answer_cancelled(); }));
+  }
+  answer(why);
   end(why);
   if (copy_.frozen() && !over_) loop_.post(guarded([this] { answer_cancelled(); }));
 }

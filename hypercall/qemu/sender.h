@@ -3,6 +3,11 @@
 //   hello ─ accept ─▶ connect, token ─▶ TLS, getfd, migrate ─▶ copying ── remaining fits ──▶ converged, still copying
 //                                                            │ the guest is stopped, finish()
 //          QEMU: pre-switchover ── migrate-continue ──▶ device ──▶ completed ── arrived, from the target ──▶ done
+//   by post-copy, once the device state is sent:
+//          postcopy-active ── arrived: needed ──▶ completed ──▶ done
+//               │  ▲ lost, and made again: hello "again", migrate with resume
+//               ▼  │
+//          postcopy-paused: broken ── post_copy_patience, or the target's copy is gone ──▶ lost: this one cannot go on, and is destroyed
 //   any: refused, lost, failed, or cancel() ──▶ ending: migrate_cancel, until QEMU says that it has ended ──▶ over, told once
 //
 // Who waits is told at once why it ends. A frozen QEMU hears of it when it goes on; it sends nothing before that.
@@ -31,7 +36,7 @@ class QemuSender {
   using Progress = std::function<void(const TransferProgress&)>;
 
   QemuSender(EventLoop& loop, LinkNetwork& network, QemuCopy& copy, TransferOptions options,
-             const QemuTls& tls, std::function<void()> over);
+             const QemuTls& tls, Duration patience, std::function<void()> over);
   ~QemuSender();
   QemuSender(const QemuSender&) = delete;
   QemuSender& operator=(const QemuSender&) = delete;
@@ -42,6 +47,7 @@ class QemuSender {
   void report_to(Progress progress, Reply<TransferProgress> converged);
   // Hypervisor::slow_down
   void slow_down();
+  void start_post_copy();
   void finish(Reply<TransferProgress> reply);
   // Replies when it is over, or when QEMU is frozen.
   void cancel(const absl::Status& why, Reply<Done> reply);
@@ -54,7 +60,19 @@ class QemuSender {
   static constexpr Duration look_every = absl::Milliseconds(10);       // at passes
   static constexpr Duration first_pass_max = absl::Milliseconds(150);  // of one that is not told
 
-  void greet(bool ask);
+  static constexpr Duration recover_every = absl::Milliseconds(500);
+  static constexpr Duration stalled_max =
+      absl::Seconds(10);  // of a stream of post-copy: then it is taken for lost
+
+  using Kind = qemu_handshake::Hello::Kind;
+  using Command = std::pair<const char*, QmpValue>;
+  void greet(Kind kind);
+  std::vector<Command> commands() const;
+  bool following() const { return follows_ && status_ != "completed"; }
+  void heard(const std::string& status);
+  void recover();
+  void lose(const absl::Status& why);
+  void watch_stall();
   void on_frame(const std::string& bytes);
   void connected(absl::StatusOr<OwnFd> stream);
   void configure(std::shared_ptr<OwnFd> stream, std::size_t step);
@@ -82,6 +100,16 @@ class QemuSender {
   std::string status_ = "none";  // QEMU's
   bool begun_ = false;           // QEMU may be at it, or have its stream
   bool slowed_ = false;
+  const Duration patience_;         // without a stream
+  bool can_follow_ = false;         // the target is able to
+  bool follow_asked_ = false;       // post-copy
+  bool follows_ = false;            // it has begun: QEMU cannot take the guest back
+  bool lost_ = false;               // what has not followed
+  Instant broken_at_ = far_future;  // since when there is no stream
+  Instant tried_at_{};              // to make one
+  std::uint64_t moved_bytes_ = 0;
+  Instant moved_at_{};
+  TimerId recover_timer_ = 0;
   bool ending_ = false;
   bool over_ = false;
   absl::Status why_;         // it ends

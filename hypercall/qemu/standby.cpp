@@ -13,6 +13,7 @@ bool QemuHypervisor::State::is_standby_of(const Guest& guest, schema::VmSpec::Re
   const auto made_of = options.guests.of(spec);
   return made_of.ok() && loop.clock().now() < guest.standby->until && !guest.copy->ends() &&
          guest.copy->record().address == str(spec.getAddress()) &&
+         guest.copy->record().post_copy == spec.getPostCopy() &&
          guest.standby->command == command_of(spec, *made_of, /*incoming=*/true);
 }
 

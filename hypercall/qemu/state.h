@@ -37,6 +37,9 @@ struct QemuHypervisor::State {
     };
     std::optional<Standby> standby;
     std::shared_ptr<Link> source;
+    bool post_copy = false;     // its QEMU is set to it
+    bool no_post_copy = false;  // that was tried, and refused
+    std::uint64_t waiting = 0;  // for the rest of its memory: grows with each time
   };
 
   State(EventLoop& the_loop, LinkNetwork& the_network, QemuOptions the_options)
@@ -96,6 +99,12 @@ struct QemuHypervisor::State {
   void expect_stream(const std::string& vm,
                      absl::AnyInvocable<void(const absl::Status& status) &&> then);
   void find_stream(const std::string& vm);
+  void brought(const std::string& vm, const std::string& status);
+  void wait_for_rest(const std::string& vm, const std::string& why);
+  void give_up_rest(const std::string& vm, std::uint64_t waiting);
+  void source_said(const std::weak_ptr<Link>& link, const std::string& bytes);
+  absl::StatusOr<qemu_handshake::Frame> answer_again(const qemu_handshake::Hello& hello);
+  qemu_handshake::Frame accept(const std::string& vm, Guest& guest);
   void greeted(const std::shared_ptr<Link>& link, const std::string& bytes);
   void say_last(const std::shared_ptr<Link>& link, const qemu_handshake::Frame& frame);
   const std::string& address_of_streams() const;

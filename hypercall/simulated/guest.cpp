@@ -16,6 +16,7 @@ constexpr std::uint64_t block_bytes = 4096;
 constexpr std::uint64_t blocks_max = 4096;  // of the disk that the workload touches
 constexpr std::uint64_t check_every = 64;   // ticks between two self-checks
 constexpr std::size_t dirtied_per_tick_max = 64;
+constexpr Duration missing_look = absl::Milliseconds(5);
 
 std::size_t model_pages(schema::VmSpec::Reader spec, const GuestOptions& options) {
   const std::uint64_t real = std::max<std::uint64_t>(spec.getMemoryBytes() / guest_page_bytes, 4);
@@ -93,11 +94,17 @@ void SimulatedGuest::thaw_backends(Epoch epoch) {
 }
 
 void SimulatedGuest::check_memory() {
+  if (!memory_.whole()) return;
   if (memory_.compute_checksum() != memory_.checksum()) memory_intact_ = false;
 }
 
 void SimulatedGuest::tick() {
   timer_ = 0;
+  if (const auto page = waits_for()) {
+    if (on_missing_) on_missing_(*page);
+    timer_ = scheduler_.at(scheduler_.clock().now() + missing_look, [this] { tick(); });
+    return;
+  }
   ++ticks_;
   last_executed_ = scheduler_.clock().now();
   if (observer_ != nullptr) observer_->on_execute(vm_, epoch_);
@@ -132,6 +139,25 @@ void SimulatedGuest::tick() {
   write_credit_ = std::min(write_credit_, second_ns * options_.requests_max);
 
   if (executes_) timer_ = scheduler_.at(last_executed_ + options_.tick, [this] { tick(); });
+}
+
+// The first page that its next tick writes to and that is not here. As dirty_some() goes on.
+std::optional<std::uint32_t> SimulatedGuest::waits_for() const {
+  if (memory_.whole()) return std::nullopt;
+  const auto tick_us = static_cast<std::uint64_t>(absl::ToInt64Microseconds(options_.tick));
+  const std::uint64_t page_cost = page_bytes_ * 1'000'000;
+  std::uint64_t credit = dirty_credit_ + spec_.reader().getDirtyPagesPerSecond() *
+                                             guest_page_bytes * tick_us / 100 *
+                                             (100 - throttle_percent_);
+  std::uint64_t workload = workload_;
+  for (std::size_t dirtied = 0; credit >= page_cost && dirtied < dirtied_per_tick_max; ++dirtied) {
+    credit -= page_cost;
+    Random choice(workload);
+    const std::size_t page = 1 + choice.next() % (memory_.pages() - 2);
+    workload = choice.next();
+    if (memory_.missing(page)) return static_cast<std::uint32_t>(page);
+  }
+  return std::nullopt;
 }
 
 void SimulatedGuest::dirty_some() {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,6 +71,9 @@ class SimulatedGuest {
   // Called whenever the last open request is done.
   void on_drained(std::function<void()> call) { on_drained_ = std::move(call); }
 
+  // Called with a page that it waits for; it executes when that is loaded.
+  void on_missing(std::function<void(std::uint32_t page)> call) { on_missing_ = std::move(call); }
+
   // Registers and devices, for the page stream. Drained guests only.
   std::string device_state() const;
   absl::Status load_device_state(std::string_view bytes);
@@ -92,6 +96,7 @@ class SimulatedGuest {
   void check_memory();
   void tick();
   void dirty_some();
+  std::optional<std::uint32_t> waits_for() const;
   void issue(Request request);
   void submit(std::uint64_t id);
   void resubmit_all();
@@ -137,6 +142,7 @@ class SimulatedGuest {
   std::uint64_t next_request_ = 1;
   std::uint64_t next_attempt_ = 1;
   std::function<void()> on_drained_;
+  std::function<void(std::uint32_t page)> on_missing_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -14,7 +14,7 @@ std::uint64_t mix(std::size_t page, std::uint64_t content) {
 
 }  // namespace
 
-GuestMemory::GuestMemory(std::size_t pages) : contents_(pages), dirty_(pages) {
+GuestMemory::GuestMemory(std::size_t pages) : contents_(pages), dirty_(pages), missing_(pages) {
   checksum_ = compute_checksum();
 }
 
@@ -25,6 +25,26 @@ void GuestMemory::write(std::size_t page, std::uint64_t content) {
     dirty_[page] = true;
     ++dirty_count_;
   }
+}
+
+void GuestMemory::load(std::size_t page, std::uint64_t content) {
+  contents_[page] = content;
+  if (missing_[page]) --missing_count_;
+  missing_[page] = false;
+}
+
+void GuestMemory::miss(const std::vector<std::uint32_t>& pages) {
+  for (const std::uint32_t page : pages) {
+    if (!missing_[page]) ++missing_count_;
+    missing_[page] = true;
+  }
+}
+
+std::vector<std::uint32_t> GuestMemory::missing_pages() const {
+  std::vector<std::uint32_t> pages;
+  for (std::size_t page = 0; page < missing_.size(); ++page)
+    if (missing_[page]) pages.push_back(static_cast<std::uint32_t>(page));
+  return pages;
 }
 
 std::vector<std::uint32_t> GuestMemory::take_dirty() {

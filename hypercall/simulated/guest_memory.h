@@ -19,7 +19,13 @@ class GuestMemory {
   // By the guest: the page becomes dirty, the checksum follows.
   void write(std::size_t page, std::uint64_t content);
   // From a page stream: past the guest's own checksum.
-  void load(std::size_t page, std::uint64_t content) { contents_[page] = content; }
+  void load(std::size_t page, std::uint64_t content);
+
+  // After a post-copy: pages that are here only once they are loaded.
+  void miss(const std::vector<std::uint32_t>& pages);
+  bool missing(std::size_t page) const { return missing_[page]; }
+  std::vector<std::uint32_t> missing_pages() const;
+  bool whole() const { return missing_count_ == 0; }
 
   bool dirty(std::size_t page) const { return dirty_[page]; }
   std::size_t dirty_pages() const { return dirty_count_; }
@@ -35,6 +41,8 @@ class GuestMemory {
  private:
   std::vector<std::uint64_t> contents_;
   std::vector<bool> dirty_;
+  std::vector<bool> missing_;
+  std::size_t missing_count_ = 0;
   std::size_t dirty_count_ = 0;
   std::uint64_t checksum_ = 0;
 };

@@ -66,6 +66,10 @@ absl::Status SimulatedHost::make_copy(Message<schema::VmSpec> spec, State state,
   copy.guest = std::make_unique<SimulatedGuest>(scheduler_, devices_, observer_, options_.guest,
                                                 std::move(spec));
   copy.guest->on_drained([this, vm] { drained(vm); });
+  copy.guest->on_missing([this, vm](std::uint32_t page) {
+    const auto stream = streams_.find(copies_.at(vm).stream);
+    if (stream != streams_.end()) stream->second->want(page);
+  });
   copy.state = state;
   copy.epoch = epoch;
   copy.migration = std::move(migration);
@@ -115,6 +119,14 @@ void SimulatedHost::resume(const std::string& vm, Epoch epoch, std::uint64_t fre
     return reply(absl::FailedPreconditionError(
         absl::StrCat("the memory of ", vm, " is not complete here; wait until it has arrived")));
   }
+  using Memory = GuestStatus::Memory;
+  const Memory memory = memory_of(copy);
+  if (memory == Memory::needed || memory == Memory::broken || memory == Memory::lost) {
+    return reply(absl::FailedPreconditionError(
+        absl::StrCat("the copy of ", vm,
+                     " here cannot go on: its memory is at its target, or lost; destroy it "
+                     "when it is not needed any more")));
+  }
   if (epoch < copy.epoch) {
     return reply(absl::FailedPreconditionError(absl::StrCat(
         vm, " was resumed here at epoch ", copy.epoch, " already, which is above ", epoch)));
@@ -140,6 +152,7 @@ void SimulatedHost::resume(const std::string& vm, Epoch epoch, std::uint64_t fre
   drop_sender(copy, overtaken);
   std::vector<Reply<Done>> pausers;
   pausers.swap(copy.pausers);
+  if (copy.state == State::arrived) copy.brought = copy.migration;
   copy.migration = {};
   copy.epoch = epoch;
   copy.state = State::running;
@@ -270,6 +283,7 @@ void SimulatedHost::send(const std::string& vm, TransferOptions options,
         drop_sender(copies_.at(vm), why);
         look(vm);
       });
+  copy.sender->on_change([this, vm] { look(vm); });
   copy.sender->report_to(std::move(progress), std::move(converged));
 }
 
@@ -291,8 +305,12 @@ void SimulatedHost::finish_send(const std::string& vm, Reply<TransferProgress> r
 void SimulatedHost::stop_send(const std::string& vm, Reply<Done> reply) {
   const auto found = copies_.find(vm);
   if (found != copies_.end()) {
-    drop_sender(found->second,
-                absl::CancelledError(absl::StrCat("the transfer of ", vm, " was stopped")));
+    const auto why = absl::CancelledError(absl::StrCat("the transfer of ", vm, " was stopped"));
+    PageSender* sender = found->second.sender.get();
+    if (sender != nullptr && sender->following())
+      sender->lose(why);
+    else
+      drop_sender(found->second, why);
   }
   reply(Done{});
 }
@@ -317,6 +335,12 @@ std::uint64_t SharedLine::share() const {
 void SimulatedHost::slow_down(const std::string& vm) {
   const auto found = copies_.find(vm);
   if (found != copies_.end() && found->second.sender != nullptr) found->second.sender->slow_down();
+}
+
+void SimulatedHost::start_post_copy(const std::string& vm) {
+  const auto found = copies_.find(vm);
+  if (found != copies_.end() && found->second.sender != nullptr)
+    found->second.sender->start_post_copy();
 }
 
 void SimulatedHost::drop_sender(Copy& copy, const absl::Status& why) {
@@ -379,7 +403,13 @@ void SimulatedHost::connected(std::unique_ptr<Link> link) {
   PageReceiver::Owner owner;
   owner.admit = [this, stream](const transfer::Hello& hello) { return admit(stream, hello); };
   owner.arrived = [this](const std::string& vm) {
-    copies_.at(vm).state = State::arrived;
+    Copy& copy = copies_.at(vm);
+    copy.state = State::arrived;
+    if (!copy.guest->memory().whole()) copy.memory = GuestStatus::Memory::following;
+    look(vm);
+  };
+  owner.whole = [this](const std::string& vm) {
+    copies_.at(vm).memory = GuestStatus::Memory::whole;
     look(vm);
   };
   owner.ended = [this, stream](const std::string& vm, const absl::Status&) {
@@ -390,6 +420,7 @@ void SimulatedHost::connected(std::unique_ptr<Link> link) {
 
 absl::StatusOr<SimulatedGuest*> SimulatedHost::admit(std::uint64_t stream,
                                                      const transfer::Hello& hello) {
+  if (hello.again) return admit_again(stream, hello);
   const auto found = copies_.find(hello.vm);
   if (found == copies_.end() || found->second.state != State::incoming ||
       found->second.migration != hello.migration || found->second.epoch != hello.epoch) {
@@ -412,11 +443,53 @@ absl::StatusOr<SimulatedGuest*> SimulatedHost::admit(std::uint64_t stream,
   return copy.guest.get();
 }
 
+absl::StatusOr<SimulatedGuest*> SimulatedHost::admit_again(std::uint64_t stream,
+                                                           const transfer::Hello& hello) {
+  const auto found = copies_.find(hello.vm);
+  const bool here =
+      found != copies_.end() && found->second.state != State::incoming &&
+      (found->second.state == State::arrived ? found->second.migration : found->second.brought) ==
+          hello.migration &&
+      found->second.memory != GuestStatus::Memory::lost;
+  if (!here)
+    return absl::FailedPreconditionError(absl::StrCat("no copy of ", hello.vm,
+                                                      " waits here for memory of migration ",
+                                                      hello.migration.to_string()));
+  Copy& copy = found->second;
+  streams_.erase(std::exchange(copy.stream, stream));
+  if (!copy.guest->memory().whole()) copy.memory = GuestStatus::Memory::following;
+  look(hello.vm);
+  return copy.guest.get();
+}
+
+void SimulatedHost::wait_for_rest(const std::string& vm) {
+  Copy& copy = copies_.at(vm);
+  copy.memory = GuestStatus::Memory::waiting;
+  copy.memory_why = "the stream of its memory was lost";
+  give_up_rest(vm, ++copy.waiting);
+  look(vm);
+}
+
+void SimulatedHost::give_up_rest(const std::string& vm, std::uint64_t waiting) {
+  at(scheduler_.clock().now() + transfer::post_copy_patience, [this, vm, waiting] {
+    const auto found = copies_.find(vm);
+    if (found == copies_.end() || found->second.waiting != waiting ||
+        found->second.memory != GuestStatus::Memory::waiting)
+      return;
+    if (found->second.state == State::frozen)
+      return give_up_rest(vm, waiting);  // it does not wait now
+    found->second.memory = GuestStatus::Memory::lost;
+    found->second.memory_why = "no other stream of its memory came in time";
+    look(vm);
+  });
+}
+
 void SimulatedHost::stream_ended(std::uint64_t stream, const std::string& vm) {
   streams_.erase(stream);
   const auto found = copies_.find(vm);
   if (found == copies_.end() || found->second.stream != stream) return;
   found->second.stream = 0;
+  if (found->second.memory == GuestStatus::Memory::following) return wait_for_rest(vm);
   if (found->second.state != State::incoming) return;
   // Half a memory is of no use, and a new attempt comes with a new migration.
   remove(vm, absl::UnavailableError("its page stream was lost"));
@@ -429,6 +502,10 @@ void SimulatedHost::cut_streams() {
     if (copy.sender != nullptr) sending.push_back(vm);
   }
   for (const std::string& vm : sending) {
+    if (copies_.at(vm).sender->following()) {
+      copies_.at(vm).sender->cut();
+      continue;
+    }
     drop_sender(copies_.at(vm),
                 absl::UnavailableError(absl::StrCat("the page stream of ", vm, " was cut")));
     look(vm);
@@ -451,9 +528,15 @@ std::vector<GuestStatus> SimulatedHost::list() const {
     status.epoch = copy.epoch;
     status.migration = copy.sender != nullptr ? copy.sender->migration() : copy.migration;
     status.address = text(copy.guest->spec().getAddress());
+    status.memory = memory_of(copy);
+    status.memory_why = copy.sender != nullptr ? copy.sender->memory_why() : copy.memory_why;
     statuses.push_back(std::move(status));
   }
   return statuses;
+}
+
+GuestStatus::Memory SimulatedHost::memory_of(const Copy& copy) {
+  return copy.sender != nullptr ? copy.sender->memory() : copy.memory;
 }
 
 std::vector<GuestProbe> SimulatedHost::probes() const {

@@ -95,9 +95,13 @@ class SimulatedHost {
     std::unique_ptr<SimulatedGuest> guest;
     GuestStatus::State state = GuestStatus::State::stopped;
     Epoch epoch = 0;
-    EventId migration;         // incoming, arrived
-    std::uint64_t stream = 0;  // the receiver that fills it; 0: none
-    TimerId stopping = 0;      // frozen, but until this fires it executes on
+    EventId migration;                                        // incoming, arrived
+    EventId brought;                                          // own: by this migration
+    GuestStatus::Memory memory = GuestStatus::Memory::whole;  // of a target's
+    std::string memory_why;
+    std::uint64_t waiting = 0;  // for the rest of its memory: grows with each time
+    std::uint64_t stream = 0;   // the receiver that fills it; 0: none
+    TimerId stopping = 0;       // frozen, but until this fires it executes on
     std::vector<Reply<Done>> pausers;
     std::unique_ptr<PageSender> sender;  // before the guest is gone, it is
   };
@@ -148,6 +152,7 @@ class SimulatedHost {
   void pause_expired(const std::string& vm);
   std::uint64_t link_share() const;  // of one page stream
   void slow_down(const std::string& vm);
+  void start_post_copy(const std::string& vm);
   void drop_sender(Copy& copy, const absl::Status& why);
   void remove(const std::string& vm, const absl::Status& why);
   void look(const std::string& vm);
@@ -157,7 +162,11 @@ class SimulatedHost {
   void connected(std::unique_ptr<Link> link);
   void way_tried(std::uint64_t number, absl::StatusOr<Way> way);
   absl::StatusOr<SimulatedGuest*> admit(std::uint64_t stream, const transfer::Hello& hello);
+  absl::StatusOr<SimulatedGuest*> admit_again(std::uint64_t stream, const transfer::Hello& hello);
   void stream_ended(std::uint64_t stream, const std::string& vm);
+  void wait_for_rest(const std::string& vm);
+  void give_up_rest(const std::string& vm, std::uint64_t waiting);
+  static GuestStatus::Memory memory_of(const Copy& copy);
 
   Scheduler& scheduler_;
   LinkNetwork& network_;

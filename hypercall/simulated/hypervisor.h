@@ -41,6 +41,7 @@ class SimulatedHypervisor final : public Hypervisor {
             std::function<void(const TransferProgress&)> progress,
             Reply<TransferProgress> converged) override;
   void slow_down(const std::string& vm) override { host_.slow_down(vm); }
+  void start_post_copy(const std::string& vm) override { host_.start_post_copy(vm); }
   void pause(std::string vm, Reply<Done> reply) override;
   void finish_send(std::string vm, Reply<TransferProgress> reply) override;
   void stop_send(std::string vm, Reply<Done> reply) override;

@@ -39,10 +39,12 @@ absl::Status PageReceiver::take(const transfer::Frame& frame) {
     end(absl::OkStatus());
     return absl::OkStatus();
   }
-  if (guest_ == nullptr || arrived_) {
+  const auto* pages = std::get_if<transfer::Pages>(&frame);
+  if (guest_ == nullptr || (arrived_ && (guest_->memory().whole() || pages == nullptr))) {
     return absl::InvalidArgumentError("a page stream frame came before its hello or after its end");
   }
-  if (const auto* pages = std::get_if<transfer::Pages>(&frame)) return fill(*pages);
+  if (pages != nullptr) return fill(*pages);
+  if (const auto* rest = std::get_if<transfer::Rest>(&frame)) return miss(*rest);
   if (std::holds_alternative<transfer::PassEnd>(frame)) return absl::OkStatus();
   if (const auto* last = std::get_if<transfer::Final>(&frame)) return complete(*last);
   return absl::InvalidArgumentError("a page stream frame of the target came from the source");
@@ -56,7 +58,15 @@ absl::Status PageReceiver::begin(const transfer::Hello& hello) {
   greeting_ = 0;
   guest_ = *guest;
   vm_ = hello.vm;
-  link_->send(transfer::encode(transfer::Accept{}));
+  arrived_ = hello.again;
+  if (!hello.again) {
+    link_->send(transfer::encode(transfer::Accept{}));
+  } else if (guest_->memory().whole()) {
+    link_->send(transfer::encode(transfer::Whole{}));
+    end(absl::OkStatus());
+  } else {
+    link_->send(transfer::encode(transfer::Rest{guest_->memory().missing_pages()}));
+  }
   return absl::OkStatus();
 }
 
@@ -68,7 +78,27 @@ absl::Status PageReceiver::fill(const transfer::Pages& pages) {
     }
     guest_->memory().load(page.index, page.content);
   }
+  if (arrived_ && guest_->memory().whole()) {
+    owner_.whole(vm_);
+    link_->send(transfer::encode(transfer::Whole{}));
+    end(absl::OkStatus());
+  }
   return absl::OkStatus();
+}
+
+absl::Status PageReceiver::miss(const transfer::Rest& rest) {
+  for (const std::uint32_t page : rest.pages) {
+    if (page >= guest_->memory().pages())
+      return absl::OutOfRangeError(absl::StrCat("page ", page, " lies beyond the memory of ", vm_));
+  }
+  guest_->memory().miss(rest.pages);
+  return absl::OkStatus();
+}
+
+void PageReceiver::want(std::uint32_t page) {
+  if (ended_ || wanted_ == page) return;
+  wanted_ = page;
+  link_->send(transfer::encode(transfer::Want{page}));
 }
 
 absl::Status PageReceiver::complete(const transfer::Final& last) {

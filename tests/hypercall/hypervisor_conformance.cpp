@@ -1,5 +1,8 @@
 #include "tests/hypercall/hypervisor_conformance.h"
 
+#include <memory>
+#include <optional>
+#include <set>
 #include <vector>
 
 namespace supercloud {
@@ -71,6 +74,11 @@ std::optional<GuestStatus> HostCalls::status(const std::string& vm) const {
 bool HostCalls::is(const std::string& vm, GuestStatus::State state) const {
   const auto shown = status(vm);
   return shown.has_value() && shown->state == state;
+}
+std::optional<GuestStatus::Memory> HostCalls::memory_of(const std::string& vm) const {
+  const auto shown = status(vm);
+  if (!shown.has_value()) return std::nullopt;
+  return shown->memory;
 }
 std::optional<EventId> HostCalls::migration_of(const std::string& vm) const {
   const auto shown = status(vm);
@@ -388,6 +396,138 @@ TEST_P(HypervisorConformance, CopiesOutliveTheDaemonAndAreListedByTheNextOne) {
   EXPECT_EQ(a_.status(vm_)->migration, test_migration());
   EXPECT_EQ(b_.status(vm_)->state, State::incoming);
   EXPECT_TRUE(a_.executes(vm_));
+}
+
+// ---- post-copy ----------------------------------------------------------------------------------
+
+using Memory = GuestStatus::Memory;
+
+void HypervisorConformance::arrive_by_post_copy() {
+  const auto spec = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder built) {
+    built.setName("web1");
+    built.setMemoryBytes(world_->memory_bytes());
+    built.setAddress("10.0.0.5");
+    built.setDiskBytes(16 << 20);
+    built.setDirtyPagesPerSecond(200);
+    built.setPostCopy(true);
+  });
+  ASSERT_EQ(a_.create(spec, 1), absl::OkStatus());
+  ASSERT_EQ(a_.start(vm_, 1), absl::OkStatus());
+  ASSERT_EQ(b_.prepare(spec, test_migration(), 1), absl::OkStatus());
+  TransferOptions options{.migration = test_migration(), .endpoint = world_->endpoint(1)};
+  options.bytes_per_second_max = world_->memory_bytes() / 8;
+  options.passes_max = TransferOptions::passes_unlimited;
+  options.post_copy = true;
+  auto converged = std::make_shared<std::optional<absl::Status>>();
+  a_.host().send(
+      vm_, options, [this](const TransferProgress& progress) { told_.push_back(progress); },
+      Reply<TransferProgress>(far_future,
+                              [converged](const absl::StatusOr<TransferProgress>& said) {
+                                *converged = said.status();
+                              }));
+  ASSERT_TRUE(world_->wait(absl::Seconds(20), [&] {
+    return !told_.empty() && told_.back().can_follow && told_.back().sent_bytes > 0;
+  }));
+  EXPECT_FALSE(converged->has_value()) << "it writes more than the way carries";
+  a_.host().start_post_copy(vm_);
+  a_.host().start_post_copy(vm_);
+  ASSERT_TRUE(world_->wait(absl::Seconds(20), [&] { return converged->has_value(); }));
+  EXPECT_EQ(**converged, absl::OkStatus());
+  EXPECT_TRUE(a_.executes(vm_)) << "until it is paused";
+  ASSERT_EQ(a_.pause(vm_), absl::OkStatus());
+  ASSERT_EQ(a_.finish_send(vm_), absl::OkStatus());
+  EXPECT_TRUE(b_.is(vm_, State::arrived));
+  EXPECT_EQ(b_.memory_of(vm_), Memory::following);
+  EXPECT_EQ(a_.memory_of(vm_), Memory::needed);
+}
+
+void HypervisorConformance::move_by_post_copy() {
+  arrive_by_post_copy();
+  if (HasFatalFailure()) return;
+  ASSERT_EQ(b_.start(vm_, 2), absl::OkStatus());
+  EXPECT_EQ(b_.memory_of(vm_), Memory::following);
+}
+
+bool HypervisorConformance::becomes_whole() {
+  return world_->wait(absl::Minutes(1), [&] {
+    return b_.memory_of(vm_) == Memory::whole && a_.memory_of(vm_) == Memory::whole;
+  });
+}
+
+TEST_P(HypervisorConformance, AGuestExecutesAtItsTargetWhileItsMemoryFollows) {
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  EXPECT_TRUE(b_.executes(vm_));
+  EXPECT_EQ(a_.resume(vm_, 3).code(), absl::StatusCode::kFailedPrecondition) << "it is needed";
+  EXPECT_FALSE(a_.executes(vm_));
+  EXPECT_TRUE(becomes_whole());
+  ASSERT_TRUE(world_->wait(absl::Seconds(5), [&] { return told_.back().percent == 100; }));
+  for (std::size_t i = 1; i < told_.size(); ++i) EXPECT_GE(told_[i].percent, told_[i - 1].percent);
+  ASSERT_EQ(a_.destroy(vm_), absl::OkStatus());
+  EXPECT_TRUE(b_.executes(vm_));
+  EXPECT_TRUE(world_->memory_intact(vm_));
+}
+
+TEST_P(HypervisorConformance, WhatFollowsGoesOnOverAnotherStreamWhenItsOwnIsLost) {
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  std::set<std::string> looked;
+  a_.host().watch([&](const std::string& vm) { looked.insert("a " + vm); });
+  b_.host().watch([&](const std::string& vm) { looked.insert("b " + vm); });
+  for (int times = 0; times < 2; ++times) {
+    world_->cut_streams();
+    EXPECT_TRUE(world_->wait(absl::Seconds(20), [&] {
+      return b_.memory_of(vm_) == Memory::waiting || a_.memory_of(vm_) == Memory::broken;
+    }));
+    EXPECT_TRUE(world_->wait(absl::Seconds(20), [&] {
+      return b_.memory_of(vm_) == Memory::following && a_.memory_of(vm_) == Memory::needed;
+    }));
+  }
+  EXPECT_EQ(looked, (std::set<std::string>{"a " + vm_, "b " + vm_}));
+  EXPECT_TRUE(b_.executes(vm_));
+  EXPECT_TRUE(becomes_whole());
+  EXPECT_TRUE(world_->memory_intact(vm_));
+  EXPECT_TRUE(b_.executes(vm_));
+}
+
+TEST_P(HypervisorConformance, WhatFollowsIsLostWithItsSource) {
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  ASSERT_EQ(a_.destroy(vm_), absl::OkStatus());
+  EXPECT_TRUE(world_->wait(absl::Minutes(1), [&] { return b_.memory_of(vm_) == Memory::lost; }));
+  EXPECT_FALSE(b_.status(vm_)->memory_why.empty());
+  EXPECT_EQ(b_.resume(vm_, 3).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(b_.destroy(vm_), absl::OkStatus());
+}
+
+TEST_P(HypervisorConformance, ASourceThatIsNeededIsLostWhenItsTargetIs) {
+  arrive_by_post_copy();
+  if (HasFatalFailure()) return;
+  ASSERT_EQ(b_.destroy(vm_), absl::OkStatus());
+  EXPECT_TRUE(world_->wait(absl::Minutes(1), [&] { return a_.memory_of(vm_) == Memory::lost; }));
+  EXPECT_EQ(a_.resume(vm_, 2).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(a_.destroy(vm_), absl::OkStatus());
+}
+
+TEST_P(HypervisorConformance, APostCopyThatIsStoppedLeavesNothingThatCouldGoOn) {
+  arrive_by_post_copy();
+  if (HasFatalFailure()) return;
+  EXPECT_EQ(a_.stop_send(vm_), absl::OkStatus());
+  EXPECT_EQ(a_.memory_of(vm_), Memory::lost);
+  EXPECT_EQ(a_.resume(vm_, 2).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_P(HypervisorConformance, MemoryFollowsOnUnderTheNextDaemons) {
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  world_->restart_daemon(0);
+  world_->restart_daemon(1);
+  EXPECT_TRUE(world_->wait(absl::Seconds(10), [&] {
+    return b_.memory_of(vm_) == Memory::following && a_.memory_of(vm_) == Memory::needed;
+  }));
+  EXPECT_TRUE(becomes_whole());
+  EXPECT_TRUE(b_.executes(vm_));
+  EXPECT_TRUE(world_->memory_intact(vm_));
 }
 
 }  // namespace supercloud

@@ -10,6 +10,7 @@
 #include <ostream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "hypercall/hypervisor.h"
 
@@ -92,6 +93,7 @@ struct HostCalls {
   absl::Status send(const std::string& vm, const EventId& migration,
                     const std::string& endpoint) const;
   absl::Status finish_send(const std::string& vm) const;
+  std::optional<GuestStatus::Memory> memory_of(const std::string& vm) const;
   absl::Status stop_send(const std::string& vm) const;
   absl::Status destroy(const std::string& vm) const;
   // Arms for long, serves the disk, resumes.
@@ -112,11 +114,19 @@ class HypervisorConformance : public ::testing::TestWithParam<HypervisorWorldFac
     return test_vm(name, world_->memory_bytes());
   }
 
+  // A guest of a is resumed at b, at epoch 2, while most of its memory is still to follow.
+  void move_by_post_copy();
+  // ... and has arrived, not more.
+  void arrive_by_post_copy();
+  // All of it is at b.
+  bool becomes_whole();
+
   std::unique_ptr<HypervisorWorld> world_ = GetParam().make();
   HostCalls a_{*world_, 0};
   HostCalls b_{*world_, 1};
   const std::string vm_ = "main/web1";
   const Message<schema::VmSpec> spec_ = vm_named("web1");
+  std::vector<TransferProgress> told_;  // of a move by post-copy
 };
 
 }  // namespace supercloud

@@ -18,8 +18,15 @@ Hello a_hello() {
           .page_bytes = 2 << 20};
 }
 
+Hello once_more() {
+  Hello hello = a_hello();
+  hello.again = true;
+  return hello;
+}
+
 std::vector<Frame> one_of_each() {
   return {a_hello(),
+          once_more(),
           Accept{},
           Refuse{"no copy of main/web1 is prepared here"},
           Pages{.pass = 3, .pages = {{1, 11}, {250, UINT64_MAX}}},
@@ -27,7 +34,10 @@ std::vector<Frame> one_of_each() {
           Final{std::string("state\0with zero", 15)},
           Confirm{},
           Probe{},
-          Probed{}};
+          Probed{},
+          Rest{{3, 250}},
+          Want{250},
+          Whole{}};
 }
 
 TEST(TransferProtocolTest, EveryFrameComesBackAsItWas) {

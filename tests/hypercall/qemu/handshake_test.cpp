@@ -17,10 +17,13 @@ using namespace qemu_handshake;  // NOLINT(google-build-using-namespace): it is 
 
 TEST(QemuHandshake, EveryFrameIsReadAsItWasSaid) {
   const EventId migration{"a/policy", 1, 7};
-  const Frame frames[] = {Hello{"main/web1", 5, migration, false},
-                          Hello{"main/web1", 5, migration, true},
-                          Hello{"main/web1", 5, migration, false, true},
+  const Frame frames[] = {Hello{"main/web1", 5, migration, Hello::Kind::hello},
+                          Hello{"main/web1", 5, migration, Hello::Kind::ask},
+                          Hello{"main/web1", 5, migration, Hello::Kind::again},
+                          Hello{"main/web1", 5, migration, Hello::Kind::hello, true},
                           Accept{"tcp:10.0.0.1:4711", std::string("0123456789\0abcde", 16)},
+                          Accept{"tcp:10.0.0.1:4711", std::string("0123456789\0abcde", 16), true},
+                          Whole{},
                           Refuse{"no such copy"},
                           Arrived{},
                           Probe{true},

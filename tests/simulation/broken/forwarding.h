@@ -47,6 +47,7 @@ class ForwardingHypervisor : public Hypervisor {
     real_.send(std::move(vm), std::move(options), std::move(progress), std::move(converged));
   }
   void slow_down(const std::string& vm) override { real_.slow_down(vm); }
+  void start_post_copy(const std::string& vm) override { real_.start_post_copy(vm); }
   void pause(std::string vm, Reply<Done> reply) override {
     real_.pause(std::move(vm), std::move(reply));
   }
