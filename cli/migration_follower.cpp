@@ -120,9 +120,11 @@ std::string MigrationFollower::say(const Event& event) {
       return absl::StrCat("in haste: ", str(payload.getMigrationHurried().getWhy()));
     case Payload::MIGRATION_PLANNED: {
       const auto planned = payload.getMigrationPlanned();
-      return planned.getMethod() == schema::Method::THROTTLED
-                 ? absl::StrCat("slowed down: ", str(planned.getWhy()))
-                 : "";
+      if (planned.getMethod() == schema::Method::THROTTLED)
+        return absl::StrCat("slowed down: ", str(planned.getWhy()));
+      if (planned.getMethod() == schema::Method::POST_COPY)
+        return absl::StrCat("its memory follows: ", str(planned.getWhy()));
+      return "";
     }
     case Payload::MIGRATION_CANCEL_REQUESTED:
       return absl::StrCat("cancel asked for: ",

@@ -47,13 +47,14 @@ struct VmDescription {
   std::string reads;
   Money downtime;
   std::uint32_t moves_per_day = 0;
+  bool post_copy = false;
 };
 
 const std::vector<std::string> top_keys = {
     "name",       "tenant",         "memory",        "disk",     "cpus",    "address",
     "policy",     "downtime_price", "moves_per_day", "requires", "refuses", "disk_loss",
     "loss_bound", "replicas",       "nodes",         "devices",  "image",   "arguments",
-    "workload",   "blackout_max",   "prepared"};
+    "workload",   "blackout_max",   "prepared",      "post_copy"};
 const std::vector<std::string> workload_keys = {"dirty_pages_per_second", "writes_per_second",
                                                 "reads"};
 const std::vector<std::string> disk_losses = {"sync", "wait", "bounded-loss"};
@@ -241,6 +242,12 @@ class VmFileReader {
         mistake(table.get("disk_loss"), "disk_loss", absl::StrCat("there is no \"", *value, "\""),
                 suggest(*value, disk_losses, ""));
     }
+    if (const toml::node* node = table.get("post_copy")) {
+      if (const auto allowed = node->value_exact<bool>())
+        description_.post_copy = *allowed;
+      else
+        mistake(node, "post_copy", "is neither true nor false", "write post_copy = true");
+    }
     description_.blackout_max = duration(table, "blackout_max", absl::Minutes(1));
     const bool bounded = description_.disk_loss == schema::DiskLoss::BOUNDED_LOSS;
     if (const auto bound = duration(table, "loss_bound", absl::Hours(24 * 365))) {
@@ -378,6 +385,7 @@ Message<schema::VmSpec> to_spec(const VmDescription& vm) {
       spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(*vm.loss_bound)));
     if (vm.blackout_max)
       spec.setBlackoutMaxNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(*vm.blackout_max)));
+    spec.setPostCopy(vm.post_copy);
     spec.setReplicas(vm.replicas);
     spec.setDirtyPagesPerSecond(vm.dirty_pages);
     spec.setWritesPerSecond(vm.writes);
@@ -432,6 +440,7 @@ std::vector<std::pair<std::string, std::string>> said(schema::VmSpec::Reader spe
           {"blackout_max", spec.getBlackoutMaxNs() == 0
                                ? "as its nodes are set"
                                : absl::FormatDuration(absl::Nanoseconds(spec.getBlackoutMaxNs()))},
+          {"post_copy", spec.getPostCopy() ? "true" : "false"},
           {"replicas", absl::StrCat(spec.getReplicas())},
           {"nodes", nodes.empty() ? "any" : absl::StrJoin(nodes, " ")},
           {"devices", devices.empty() ? "none" : absl::StrJoin(devices, " ")},

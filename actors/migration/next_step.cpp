@@ -12,6 +12,19 @@ bool is_incoming(const GuestStatus& copy) {
 bool own_copy(const View& view) { return view.copy && !is_incoming(*view.copy); }
 bool incoming_copy(const View& view) { return view.copy && is_incoming(*view.copy); }
 
+using Memory = GuestStatus::Memory;
+
+// Of a copy that was sent by post-copy, while the commit of that migration is the VM's: completed is said when all of it is there.
+bool target_needs(const View& view) {
+  return (view.copy->memory == Memory::needed || view.copy->memory == Memory::broken) &&
+         view.record->heir && view.record->heir->node == view.record->holder &&
+         view.record->heir->migration == view.copy->migration;
+}
+bool rest_is_missing(const View& view) {
+  return view.copy &&
+         (view.copy->memory == Memory::following || view.copy->memory == Memory::waiting);
+}
+
 bool we_hold(const View& view) { return view.record && view.record->holder == view.node; }
 
 bool we_are_heir(const View& view) {
@@ -34,7 +47,7 @@ bool may_execute(const View& view) {
 // What is left of a migration that nobody here goes on with. Its end is said when nobody can commit it any more: it is told by
 // the record, or this node is the one that did.
 Decision settle_mark(const View& view, Decision otherwise) {
-  if (!view.record->heir || !view.session) return otherwise;
+  if (!view.record->heir || !view.session || rest_is_missing(view)) return otherwise;
   const bool undecided = !view.record->heir->node.empty() && !(we_hold(view) && we_are_heir(view));
   if (undecided) return {Step::clear_heir, "a mark that no migration explains"};
   switch (view.end) {
@@ -71,7 +84,8 @@ Decision target_step(const View& view) {
     return {Step::prepare, "accepted as heir"};
   }
   const bool arrived =
-      view.copy && view.copy->state == State::arrived && view.copy->migration == in.migration;
+      view.copy && view.copy->state == State::arrived && view.copy->migration == in.migration &&
+      (view.copy->memory == Memory::whole || view.copy->memory == Memory::following);
   if (in.seal && in.verified && (arrived || in.from_disk))
     return {Step::swap_commit, "verified and complete"};
   // Having asked, it may not give up before the record's epoch exceeds e, or the mark is gone (4).
@@ -119,7 +133,9 @@ Decision source_step(const View& view) {
 Decision paused_source_step(const View& view) {
   const Outgoing& out = *view.out;
   if (!view.session) return {Step::none, "no session"};
-  if (out.may_take_back(view.now)) {
+  // What is half way at the target would be lost: it is waited for until it is there, or lost, or committed (14).
+  const bool half_way = view.copy->memory == Memory::needed || view.copy->memory == Memory::broken;
+  if (out.may_take_back(view.now) && !half_way) {
     if (!out.failure.empty()) return {Step::swap_reclaim, "failed after the pause"};
     if (view.now >= out.pause_deadline) return {Step::swap_reclaim, "the deadline passed"};
   }
@@ -135,6 +151,7 @@ Decision paused_source_step(const View& view) {
 Decision committed_step(const View& view) {
   if (view.copy->state != State::arrived || !won_by_copy(view))
     return {Step::destroy_copy, "an incoming copy that is not the VM"};
+  if (view.copy->memory == Memory::lost) return {Step::lose_memory, "the rest does not follow"};
   if (!view.session) return {Step::none, "no session"};
   if (may_execute(view)) return {Step::resume, "committed"};
   return {Step::swap_reclaim, "the commit's session has ended"};
@@ -153,6 +170,9 @@ Decision running_step(const View& view) {
 Decision stopped_step(const View& view) {
   const bool hand_over_open = view.out && view.out->paused && view.out->epoch == view.record->epoch;
   if (hand_over_open) return paused_source_step(view);
+  // A source whose post-copy has begun cannot go on, whoever won.
+  if (view.copy->memory == Memory::needed || view.copy->memory == Memory::broken)
+    return {Step::lose_memory, "its memory was half way at the target"};
   if (view.out && !view.out->paused) return {Step::abort, "the guest does not run"};
   if (view.wanted_gone || !view.wanted_running)
     return view.out ? Decision{Step::abort, "its user wants otherwise"}
@@ -192,6 +212,9 @@ Decision holder_step(const View& view) {
   if (!view.copy) return no_copy_step(view);
   if (view.copy->epoch < view.record->epoch && !won_by_copy(view))
     return {Step::destroy_copy, "it lost"};
+  const bool open = view.out && view.out->paused && view.out->epoch == view.record->epoch;
+  if (view.copy->memory == Memory::lost && !open)
+    return {Step::lose_memory, "the rest of its memory does not follow"};
   return view.copy->state == State::running ? running_step(view) : stopped_step(view);
 }
 
@@ -219,6 +242,8 @@ Decision other_step(const View& view) {
   if (own_copy(view) && view.copy->epoch >= view.record->epoch)
     return {Step::none, "the record is older than the copy"};
   if (view.out && view.out->epoch == 0) return {Step::abort, "another node won before it began"};
+  if (own_copy(view) && target_needs(view))
+    return {Step::none, "its target needs its memory still"};
   if (own_copy(view))
     return {view.out ? Step::finish_lost : Step::destroy_copy, "another node won"};
   if (view.out) return {Step::finish_lost, "another node won"};
@@ -235,6 +260,8 @@ const char* to_string(Step step) {
       return "none";
     case Step::destroy_copy:
       return "destroy_copy";
+    case Step::lose_memory:
+      return "lose_memory";
     case Step::release_volume:
       return "release_volume";
     case Step::forget:

@@ -29,6 +29,7 @@ enum class Step : std::uint8_t {
   none,  // wait: for an event, a completion, a deadline
   // any copy
   destroy_copy,    // it lost, or is not wanted any more
+  lose_memory,     // a part of it did not follow (14): say so, and destroy the copy
   release_volume,  // the VM is gone for good: its disk here too
   forget,          // nothing is left here
   // the end of a migration (6): nobody may commit it, then it is said, then its mark goes

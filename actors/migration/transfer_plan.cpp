@@ -1,6 +1,7 @@
 #include "actors/migration/transfer_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/text.h"
@@ -17,6 +18,13 @@ constexpr double hopeless_from = 1.5;
 constexpr int passes_foreseen = 100;
 
 std::string mebibytes(std::uint64_t bytes) { return absl::StrCat((bytes >> 19U) / 2, " MiB"); }
+
+TransferPlan by_post_copy(TransferPlan plan, Duration rest) {
+  plan.method = schema::Method::POST_COPY;
+  plan.total = rest;
+  plan.blackout = absl::ZeroDuration();
+  return plan;
+}
 
 }  // namespace
 
@@ -43,6 +51,9 @@ TransferPlan plan_transfer(const TransferProgress& progress, std::uint64_t falls
 
   const Duration at_least = absl::Seconds(static_cast<double>(progress.remaining_bytes) /
                                           std::max(rate, static_cast<double>(falls_per_second)));
+  // Its pause is near, and nothing is known better any more.
+  if (method == schema::Method::POST_COPY) return by_post_copy(std::move(plan), at_least);
+  const bool may_follow = budget.post_copy && method == schema::Method::PRE_COPY;
   if (!budget.leaves && at_least > budget.left * hopeless_from) {
     plan.hopeless =
         absl::StrCat(mebibytes(progress.remaining_bytes), " are left, which takes ",
@@ -67,7 +78,9 @@ TransferPlan plan_transfer(const TransferProgress& progress, std::uint64_t falls
         " are foreseen, and ",
         absl::FormatDuration(absl::Trunc(budget.left, absl::Milliseconds(100))), " are left");
   }
-  return plan;
+  return plan.method == schema::Method::THROTTLED && may_follow
+             ? by_post_copy(std::move(plan), at_least)
+             : plan;
 }
 
 }  // namespace supercloud

@@ -20,6 +20,8 @@ struct TransferBudget {
   Duration left;          // of that, now
   // The source has to be left: what does not converge starts from the disk, so that nothing is hopeless (choreography, 16).
   bool leaves = false;
+  // What has not been sent by the pause may follow.
+  bool post_copy = false;
 };
 
 struct TransferPlan {
@@ -31,7 +33,8 @@ struct TransferPlan {
   std::string hopeless;  // why it cannot be done in time whatever is done; empty: it may
 };
 
-// `falls_per_second`: so many bytes of a pass are done, whatever of them is sent. `method`: that of before. It only ever goes on from pre-copy to throttled.
+// `falls_per_second`: so many bytes of a pass are done, whatever of them is sent. `method`: that of before. It only ever goes on from pre-copy to throttled
+// or, where that is allowed, to post-copy: the guest is not slowed down, and its pause does not wait for memory.
 TransferPlan plan_transfer(const TransferProgress& progress, std::uint64_t falls_per_second,
                            const TransferBudget& budget, schema::Method method);
 

@@ -257,6 +257,8 @@ void VmWorker::look() {
   if ((!now.copy || now.copy->state != GuestStatus::State::running) &&
       shared_.seams.fabric.port(vm_))
     shared_.seams.fabric.close(vm_);
+  tell_too_late();
+  note_stream();
   const Decision decision = shared_.options.decide(now);
   // Whatever comes next for it, it did resume here.
   const bool runs = now.copy && now.copy->state == GuestStatus::State::running;
@@ -264,7 +266,8 @@ void VmWorker::look() {
   if (runs && record_ && record_->holder == now.node && now.copy->epoch == record_->epoch &&
       resumed_said_ < record_->epoch)
     say_resumed(record_->epoch, "found running", true);
-  if (runs && completing(now) && now.end == View::End::open &&
+  const bool whole = now.copy && now.copy->memory == GuestStatus::Memory::whole;
+  if (runs && whole && completing(now) && now.end == View::End::open &&
       (decision.step != Step::none || switched_here()))
     say_completed([this](bool logged) {
       if (logged) return look();
@@ -282,7 +285,8 @@ void VmWorker::look() {
     tend_replicas();
   }
   // Come back when the next deadline passes; while a hand-over is open, ask the table often.
-  const bool hot = (out_ && out_->paused) || (in_ && in_->seal);
+  const bool hand_over = out_ && out_->paused && (!record_ || record_->epoch == out_->epoch);
+  const bool hot = hand_over || (in_ && in_->seal);
   Instant due = far_future;
   for (Instant deadline :
        {out_ ? out_->deadline : far_future, out_ ? out_->pause_deadline : far_future,
@@ -351,7 +355,7 @@ void VmWorker::take(const Decision& decision) {
     case Step::drop_incoming:
       return drop_incoming(decision.why);
     case Step::swap_restart:
-      return swap_epoch(SwapKind::RESTART, "restarted");
+      return swap_epoch(SwapKind::RESTART, memory_lost_.empty() ? "restarted" : memory_lost_);
     case Step::swap_reclaim:
       return swap_epoch(SwapKind::RECLAIM, decision.why);
     case Step::swap_takeover:
@@ -371,6 +375,8 @@ void VmWorker::take(const Decision& decision) {
           "known");
     case Step::destroy_copy:
       return destroy_copy(true);
+    case Step::lose_memory:
+      return lose_memory();
     case Step::release_volume:
       shared_.seams.volumes.destroy(vm_,
                                     reply<Done>(shared_.options.call_deadline, [this](auto done) {

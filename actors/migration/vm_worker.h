@@ -169,6 +169,7 @@ class VmWorker {
   void resumed();
   void say_resumed(Epoch epoch, const std::string& why, bool reconstructed);
   void destroy_copy(bool lost);
+  void lose_memory();
   void stop_guest();
   void seal_and_destroy();
   void say_stopped(bool copy_kept);
@@ -193,6 +194,11 @@ class VmWorker {
   void progressed(const TransferProgress& progress);
   // `falls_per_second`: by so many bytes what remains of a pass has become less, lately.
   void foresee(std::uint64_t falls_per_second);
+  bool post_copy_allowed() const;
+  // Budgets and rate of what is outgoing.
+  void say_planned(schema::Method method, const std::string& why, const TransferPlan* plan);
+  void note_stream();
+  void tell_too_late();
   void arm_drain();
   void check();
   void pause();
@@ -258,7 +264,8 @@ class VmWorker {
   std::set<Epoch> asked_by_copy_;
   std::map<Epoch, SessionId> asked_by_boot_;
   std::string start_reason_;
-  struct Loss {  // as schema::VmStarted says it
+  std::string memory_lost_;  // why; until it executes again
+  struct Loss {              // as schema::VmStarted says it
     std::int64_t silent_ns = 0;
     bool flushes_kept = false;
   };
@@ -271,6 +278,7 @@ class VmWorker {
   TransferProgress progress_;
   Instant sending_since_{};
   std::optional<schema::Method> planned_;  // as it was said; nullopt: nothing was yet
+  bool stream_broken_ = false;             // ... of a post-copy
   Instant progressed_{};                   // when its progress was told last
   Instant hopeless_since_ = far_future;
   std::vector<std::function<void(absl::Status)>> cancel_waiters_;

@@ -97,6 +97,7 @@ void VmWorker::note_lost(bool memory_lost) {
   else
     why = committed ? absl::StrCat(record_->holder, " committed and was then lost")
                     : absl::StrCat("source lost: the session of ", record_->holder, " has ended");
+  if (memory_lost && !memory_lost_.empty()) why = memory_lost_;
   aborted_ = Aborted{record_->heir->migration, committed ? "committed" : "before the commit",
                      std::move(why)};
 }

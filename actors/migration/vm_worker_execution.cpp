@@ -80,6 +80,7 @@ void VmWorker::resumed() {
   failed_boots_ = 0;
   standbys_due_ = {};
   standbys_delay_ = standbys_delay_min;
+  memory_lost_.clear();
   if (!record_) return;  // removed meanwhile: the copy goes at the next look
   const bool by_copy =
       record_->swap_kind == SwapKind::COMMIT || record_->swap_kind == SwapKind::RECLAIM;
@@ -145,6 +146,26 @@ void VmWorker::destroy_copy(bool lost) {
                          }
                          finished();
                        }));
+}
+
+// Of a copy that cannot be without what is missing (14). It starts anew from its disk, at a new epoch.
+void VmWorker::lose_memory() {
+  const auto guest = copy();
+  memory_lost_ = absl::StrCat(
+      "a part of its memory did not follow",
+      guest && !guest->memory_why.empty() ? absl::StrCat(" (", guest->memory_why, ")") : "",
+      ": it starts anew from its disk");
+  shared_.seams.fabric.close(vm_);
+  shared_.seams.hypervisor.destroy(
+      vm_, reply<Done>(shared_.options.call_deadline, [this](absl::StatusOr<Done> destroyed) {
+        if (!destroyed.ok()) return finished_later(retry_delay);
+        Draft event = draft(nullptr, record_ ? record_->epoch : 0);
+        auto payload = event.payload().initVmFailed();
+        payload.setNode(shared_.context.node());
+        payload.setWhy(memory_lost_);
+        shared_.context.publish(std::move(event));
+        finished();
+      }));
 }
 
 void VmWorker::stop_guest() {

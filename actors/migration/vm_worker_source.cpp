@@ -169,8 +169,10 @@ void VmWorker::start_sending() {
   sending_since_ = progressed_ = shared_.context.now();
   hopeless_since_ = far_future;
   planned_.reset();
+  stream_broken_ = false;
   TransferOptions options{.migration = migration, .endpoint = target->endpoint};
   options.blackout_budget = blackout().memory;
+  options.post_copy = post_copy_allowed();
   if (blackout().said) options.passes_max = TransferOptions::passes_unlimited;
   shared_.seams.hypervisor.send(
       vm_, std::move(options),
@@ -227,7 +229,10 @@ void VmWorker::progressed(const TransferProgress& progress) {
   figures.setRemainingBytes(progress.remaining_bytes);
   figures.setBytesPerSecond(progress.bytes_per_second);
   figures.setDirtyPagesPerSecond(progress.dirty_pages_per_second);
-  figures.setStage(out_->paused ? "switching over" : "copying memory");
+  const bool committed = record_ && record_->holder != shared_.context.node();
+  figures.setStage(committed      ? "the rest of memory follows"
+                   : out_->paused ? "switching over"
+                                  : "copying memory");
   shared_.context.publish(std::move(told));
   if (!out_->converged && !out_->paused && !progress.converged && out_->failure.empty())
     foresee(static_cast<std::uint64_t>(falls));
@@ -239,7 +244,8 @@ void VmWorker::foresee(std::uint64_t falls_per_second) {
   const TransferBudget budget{.blackout_max = blackout().memory,
                               .total_max = out_->deadline - sending_since_,
                               .left = out_->deadline - now,
-                              .leaves = out_->no_return < far_future};
+                              .leaves = out_->no_return < far_future,
+                              .post_copy = progress_.can_follow && post_copy_allowed()};
   const TransferPlan plan = plan_transfer(progress_, falls_per_second, budget,
                                           planned_.value_or(schema::Method::PRE_COPY));
   hopeless_since_ = plan.hopeless.empty() ? far_future : std::min(hopeless_since_, now);
@@ -247,22 +253,60 @@ void VmWorker::foresee(std::uint64_t falls_per_second) {
   if (now - hopeless_since_ >= hopeless_for)
     return fail_outgoing("it cannot be done in time: " + plan.hopeless);
   if (plan.method == schema::Method::THROTTLED) shared_.seams.hypervisor.slow_down(vm_);
-  if (progress_.bytes_per_second == 0 || planned_ == plan.method) return;
-  planned_ = plan.method;
+  if (progress_.bytes_per_second == 0) return;
+  if (planned_ != plan.method) {
+    planned_ = plan.method;
+    say_planned(plan.method, plan.why, &plan);
+  }
+  // Its answer is that the guest may be paused.
+  if (plan.method == schema::Method::POST_COPY) shared_.seams.hypervisor.start_post_copy(vm_);
+}
+
+void VmWorker::say_planned(schema::Method method, const std::string& why,
+                           const TransferPlan* plan) {
   Draft event = draft(&out_->migration, out_->epoch);
   auto planned = event.payload().initMigrationPlanned();
-  planned.setMethod(plan.method);
-  planned.setWhy(plan.why);
+  planned.setMethod(method);
+  planned.setWhy(why);
   planned.setBytesPerSecond(progress_.bytes_per_second);
-  planned.setDirtyBytesPerSecond(plan.dirty_bytes_per_second);
-  if (plan.total < absl::InfiniteDuration()) {
-    planned.setTotalMs(
-        static_cast<std::uint64_t>(absl::ToInt64Milliseconds(now - sending_since_ + plan.total)));
-    planned.setBlackoutMs(absl::ToDoubleMilliseconds(plan.blackout));
+  if (plan != nullptr) planned.setDirtyBytesPerSecond(plan->dirty_bytes_per_second);
+  if (plan != nullptr && plan->total < absl::InfiniteDuration()) {
+    planned.setTotalMs(static_cast<std::uint64_t>(
+        absl::ToInt64Milliseconds(shared_.context.now() - sending_since_ + plan->total)));
+    planned.setBlackoutMs(absl::ToDoubleMilliseconds(plan->blackout));
   }
-  planned.setTotalMaxMs(static_cast<std::uint64_t>(absl::ToInt64Milliseconds(budget.total_max)));
+  planned.setTotalMaxMs(static_cast<std::uint64_t>(
+      absl::ToInt64Milliseconds(std::max(out_->deadline - sending_since_, absl::ZeroDuration()))));
   planned.setBlackoutMaxMs(absl::ToDoubleMilliseconds(blackout().most));
   shared_.context.publish(std::move(event));
+}
+
+// The source is needed after the commit: not one that may be taken away, or has to be left by a deadline (14).
+bool VmWorker::post_copy_allowed() const {
+  const NodeFacts* here = shared_.nodes.find(shared_.context.node());
+  return spec_ && spec_->reader().getPostCopy() && out_->no_return == far_future &&
+         (here == nullptr || !(here->spot || here->noticed));
+}
+
+// That the stream of a post-copy was lost, and that it goes on over another.
+void VmWorker::note_stream() {
+  const auto guest = copy();
+  if (!out_ || !guest) return;
+  const bool broken = guest->memory == GuestStatus::Memory::broken;
+  const bool counts = broken || guest->memory == GuestStatus::Memory::needed;
+  if (!counts || std::exchange(stream_broken_, broken) == broken) return;
+  say_planned(schema::Method::POST_COPY,
+              broken ? absl::StrCat(guest->memory_why, ", and another is tried")
+                     : "its memory follows again, over another stream",
+              nullptr);
+}
+
+void VmWorker::tell_too_late() {
+  const bool lost = out_ && out_->epoch != 0 && record_ && record_->epoch > out_->epoch &&
+                    record_->holder != shared_.context.node();
+  if (!lost) return;
+  for (auto& told : std::exchange(cancel_waiters_, {}))
+    told(absl::FailedPreconditionError("too late: the target had committed"));
 }
 
 // A drain does not wait for memory beyond its reserve: what has not converged by then starts from the target's disk (16).

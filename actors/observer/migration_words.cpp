@@ -48,6 +48,9 @@ std::string words(const Event& event, schema::Planned::Reader e) {
   std::string out = absl::StrCat(event.subject(), " is copied while it runs");
   if (e.getMethod() == schema::Method::THROTTLED)
     absl::StrAppend(&out, ", and slowed down for that");
+  if (e.getMethod() == schema::Method::POST_COPY)
+    out = absl::StrCat(event.subject(),
+                       " goes on at the target while the rest of its memory follows");
   absl::StrAppend(&out, because(e.getWhy()));
   if (e.getBytesPerSecond() > 0)
     absl::StrAppend(&out, "; the way carries ", bytes_words(e.getBytesPerSecond()),

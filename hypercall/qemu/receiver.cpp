@@ -154,6 +154,7 @@ void QemuHypervisor::State::brought(const std::string& vm, const std::string& st
 void QemuHypervisor::State::wait_for_rest(const std::string& vm, const std::string& why) {
   Guest& guest = guests.at(vm);
   if (guest.copy->memory() == Memory::waiting || guest.copy->memory() == Memory::lost) return;
+  if (!guest.source_lost.empty()) return guest.copy->set_memory(Memory::lost, guest.source_lost);
   guest.copy->set_memory(Memory::waiting, why);
   give_up_rest(vm, ++guest.waiting);
 }
@@ -171,15 +172,18 @@ void QemuHypervisor::State::give_up_rest(const std::string& vm, std::uint64_t wa
           }));
 }
 
-// After its hello: that its copy is gone, and with it what has not come.
+// After its hello: that its copy is gone, and with it what has not come. As long as the stream goes on, it may say what it likes.
 void QemuHypervisor::State::source_said(const std::weak_ptr<Link>& link, const std::string& bytes) {
   const auto frame = qemu_handshake::decode(bytes);
   const auto* lost = frame.ok() ? std::get_if<qemu_handshake::Lost>(&*frame) : nullptr;
   const auto from = link.lock();
   if (lost == nullptr || from == nullptr) return;
-  for (auto& [vm, guest] : guests)
-    if (guest.source == from && guest.copy->memory() != Memory::whole)
-      guest.copy->set_memory(Memory::lost, absl::StrCat("its source is lost: ", lost->why));
+  for (auto& [vm, guest] : guests) {
+    if (guest.source != from) continue;
+    guest.source_lost = absl::StrCat("its source is lost: ", lost->why);
+    if (guest.copy->memory() == Memory::waiting)
+      guest.copy->set_memory(Memory::lost, guest.source_lost);
+  }
 }
 
 absl::StatusOr<Frame> QemuHypervisor::State::answer_again(const qemu_handshake::Hello& hello) {
@@ -219,6 +223,7 @@ const std::string& QemuHypervisor::State::address_of_streams() const {
 
 Frame QemuHypervisor::State::accept(const std::string& vm, Guest& guest) {
   guest.token = new_token();
+  guest.source_lost.clear();
   loop.at(loop.clock().now() + qemu_handshake::token_max, guarded([this, vm, token = guest.token] {
             Guest* late = find(vm);
             if (late != nullptr && late->token == token) late->token.clear();

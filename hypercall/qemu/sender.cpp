@@ -338,7 +338,7 @@ void QemuSender::recover() {
 void QemuSender::watch_stall() {
   const Instant now = loop_.clock().now();
   const std::uint64_t moved = meter_.progress().sent_bytes;
-  if (std::exchange(moved_bytes_, moved) != moved || status_ != "postcopy-active") moved_at_ = now;
+  if (std::exchange(moved_bytes_, moved) != moved || status_ == "postcopy-paused") moved_at_ = now;
   if (now - moved_at_ <= stalled_max) return;
   moved_at_ = now;
   copy_.ask("migrate-pause", QmpValue::object(), [](const absl::StatusOr<QmpValue>&) {});

@@ -60,7 +60,7 @@ class QemuSender {
   static constexpr Duration look_every = absl::Milliseconds(10);       // at passes
   static constexpr Duration first_pass_max = absl::Milliseconds(150);  // of one that is not told
 
-  static constexpr Duration recover_every = absl::Milliseconds(500);
+  static constexpr Duration recover_every = absl::Seconds(1);
   static constexpr Duration stalled_max =
       absl::Seconds(10);  // of a stream of post-copy: then it is taken for lost
 
@@ -106,7 +106,6 @@ class QemuSender {
   bool follows_ = false;            // it has begun: QEMU cannot take the guest back
   bool lost_ = false;               // what has not followed
   Instant broken_at_ = far_future;  // since when there is no stream
-  Instant tried_at_{};              // to make one
   std::uint64_t moved_bytes_ = 0;
   Instant moved_at_{};
   TimerId recover_timer_ = 0;

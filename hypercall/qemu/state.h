@@ -39,6 +39,7 @@ struct QemuHypervisor::State {
     std::shared_ptr<Link> source;
     bool post_copy = false;     // its QEMU is set to it
     bool no_post_copy = false;  // that was tried, and refused
+    std::string source_lost;    // as its source has said
     std::uint64_t waiting = 0;  // for the rest of its memory: grows with each time
   };
 

@@ -7,6 +7,7 @@ namespace supercloud {
 namespace {
 
 using State = GuestStatus::State;
+using Memory = GuestStatus::Memory;
 
 const EventId migration{"policy", 1, 7};
 
@@ -227,6 +228,73 @@ TEST_F(NextStep, lets_go_of_its_copy_when_the_target_has_won) {
   EXPECT_EQ(step(), Step::abort) << "it was never accepted: that is a refusal";
 }
 
+TEST_F(NextStep, keeps_its_copy_as_long_as_the_target_needs_its_memory) {  // rule 14
+  for (const bool restarted : {false, true}) {
+    view_.out = ready();
+    view_.out->paused = view_.out->handed_over = true;
+    if (restarted) view_.out.reset();
+    view_.copy =
+        GuestStatus{.vm = "main/web1", .state = State::stopped, .epoch = 4, .migration = migration};
+    view_.record->holder = "there";
+    view_.record->epoch = 5;
+    view_.record->heir = Heir{"there", migration};
+    for (const Memory memory : {Memory::needed, Memory::broken}) {
+      view_.copy->memory = memory;
+      view_.record->epoch = 5;
+      view_.record->heir = Heir{"there", migration};
+      EXPECT_EQ(step(), Step::none);
+      view_.record->heir = Heir{"", migration};
+      view_.record->epoch = 6;
+      EXPECT_NE(step(), Step::none) << "it started anew there, from its disk";
+    }
+    const Step gone = restarted ? Step::destroy_copy : Step::finish_lost;
+    EXPECT_EQ(step(), gone);
+    view_.record->heir = Heir{"there", migration};
+    view_.copy->memory = Memory::whole;
+    EXPECT_EQ(step(), gone) << "the target has all";
+    view_.copy->memory = Memory::lost;
+    EXPECT_EQ(step(), gone) << "nobody comes for it";
+  }
+}
+
+TEST_F(NextStep, starts_anew_what_cannot_go_on_without_the_rest_of_its_memory) {  // rule 14
+  view_.copy->memory = Memory::waiting;
+  EXPECT_EQ(step(), Step::none) << "its stream may come again";
+  view_.copy->memory = Memory::lost;
+  EXPECT_EQ(step(), Step::lose_memory);
+  // A source that took its machine back, too late for its memory.
+  view_.out = ready();
+  view_.out->paused = view_.out->handed_over = true;
+  view_.out->seal = Seal{4, 9, 9};
+  view_.out->failure = "the target was lost";
+  view_.record->heir = Heir{"there", migration};
+  view_.copy->state = State::stopped;
+  for (const Memory memory : {Memory::needed, Memory::broken, Memory::lost}) {
+    view_.copy->memory = memory;
+    view_.record->epoch = 4;
+    EXPECT_EQ(step(), memory == Memory::lost ? Step::swap_reclaim : Step::none)
+        << "nothing is won by taking back what is half way";
+    view_.record->epoch = 5;
+    view_.record->swap_kind = SwapKind::RECLAIM;
+    view_.asked_by_copy = {4};
+    view_.won = {5, "s1"};
+    EXPECT_EQ(step(), Step::lose_memory);
+  }
+}
+
+TEST_F(NextStep, tells_no_end_of_a_move_before_all_of_its_memory_is_here) {  // rule 14
+  view_.record->heir = Heir{"here", migration};
+  view_.record->swap_kind = SwapKind::COMMIT;
+  view_.wanted_paused = true;
+  view_.copy->state = State::stopped;
+  for (const Memory memory : {Memory::following, Memory::waiting}) {
+    view_.copy->memory = memory;
+    EXPECT_EQ(step(), Step::none);
+  }
+  view_.copy->memory = Memory::whole;
+  EXPECT_EQ(step(), Step::say_aborted) << "or that it has completed";
+}
+
 TEST_F(NextStep, clears_a_mark_that_no_migration_explains) {
   view_.record->heir = Heir{"there", migration};
   EXPECT_EQ(step(), Step::clear_heir);
@@ -344,6 +412,22 @@ TEST_F(NextStep, resumes_a_committed_copy_or_boots_where_only_the_disk_came) {
   view_.copy.reset();
   view_.in->from_disk = true;
   EXPECT_EQ(step(), Step::boot);
+}
+
+TEST_F(NextStep, commits_nothing_whose_memory_stopped_following) {  // rule 14
+  incoming();
+  view_.copy->memory = Memory::following;
+  EXPECT_EQ(step(), Step::swap_commit);
+  view_.copy->memory = Memory::waiting;
+  EXPECT_EQ(step(), Step::none);
+  view_.record->holder = "here";
+  view_.record->epoch = 5;
+  view_.record->swap_kind = SwapKind::COMMIT;
+  view_.asked_by_copy = {4};
+  view_.won = {5, "s1"};
+  EXPECT_EQ(step(), Step::resume) << "it was committed before";
+  view_.copy->memory = Memory::lost;
+  EXPECT_EQ(step(), Step::lose_memory);
 }
 
 // ---- takeover --------------------------------------------------------------------------------------------------------

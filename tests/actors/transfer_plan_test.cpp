@@ -46,6 +46,39 @@ TEST(TransferPlan, who_writes_faster_than_the_way_carries_is_slowed_down) {
       << "and is not let go before it has converged";
 }
 
+TransferBudget with_post_copy(Duration left = absl::Minutes(1)) {
+  TransferBudget allowed = budget(left);
+  allowed.post_copy = true;
+  return allowed;
+}
+
+TEST(TransferPlan,
+     what_does_not_converge_follows_where_that_is_allowed_rather_than_be_slowed_down) {
+  const TransferPlan plan =
+      plan_transfer(progress(400, 100, 95), 0, with_post_copy(), Method::PRE_COPY);
+  EXPECT_EQ(plan.method, Method::POST_COPY);
+  EXPECT_EQ(plan.why, "it writes 95 MiB/s, and the way carries 100 MiB/s");
+  EXPECT_EQ(plan.total, absl::Seconds(4));
+  EXPECT_EQ(plan.blackout, absl::ZeroDuration());
+  EXPECT_EQ(plan_transfer(progress(400, 100, 10), 0, with_post_copy(), Method::POST_COPY).method,
+            Method::POST_COPY)
+      << "and does until it is over";
+  EXPECT_EQ(plan_transfer(progress(1600, 100, 80), 0, with_post_copy(), Method::PRE_COPY).method,
+            Method::POST_COPY)
+      << "nor does it wait for most of its time";
+  EXPECT_EQ(plan_transfer(progress(400, 100, 50), 0, with_post_copy(), Method::PRE_COPY).method,
+            Method::PRE_COPY)
+      << "what converges is not in need of it";
+  EXPECT_EQ(plan_transfer(progress(400, 100, 95), 0, with_post_copy(), Method::THROTTLED).method,
+            Method::THROTTLED);
+}
+
+TEST(TransferPlan, what_cannot_be_sent_in_time_cannot_follow_in_time_either) {
+  const TransferPlan plan = plan_transfer(progress(4000, 100, 0, 1), 0,
+                                          with_post_copy(absl::Seconds(10)), Method::PRE_COPY);
+  EXPECT_THAT(plan.hopeless, HasSubstr("4000 MiB are left"));
+}
+
 TEST(TransferPlan, who_would_take_most_of_its_time_is_slowed_down) {
   EXPECT_EQ(plan_transfer(progress(1600, 100, 80), 0, budget(), Method::PRE_COPY).method,
             Method::THROTTLED);

@@ -42,6 +42,7 @@ policy = "cheapest"
 downtime_price = 0.5
 moves_per_day = 12
 blackout_max = "250ms"
+post_copy = true
 disk_loss = "bounded-loss"
 loss_bound = "1500ms"
 replicas = 2
@@ -62,6 +63,7 @@ reads = "a/genome"
   const auto vm = spec->reader();
   EXPECT_EQ(text(vm.getName()), "web1");
   EXPECT_EQ(text(vm.getTenant()), "shop");
+  EXPECT_TRUE(vm.getPostCopy());
   EXPECT_EQ(vm.getMemoryBytes(), 256U << 20U);
   EXPECT_EQ(vm.getDiskBytes(), 1U << 30U);
   EXPECT_EQ(vm.getCpus(), 2U);
@@ -135,6 +137,8 @@ TEST(VmFile, names_the_line_and_the_key_of_every_mistake_and_a_cure) {
   EXPECT_THAT(mistakes(needed + "disk_loss = \"never\"\n"), HasSubstr("web.toml:4: disk_loss:"));
   EXPECT_THAT(mistakes(needed + "disk_loss = \"bounded-loss\"\n"), HasSubstr("has no bound"));
   EXPECT_THAT(mistakes(needed + "loss_bound = \"5s\"\n"), HasSubstr("means nothing here"));
+  EXPECT_EQ(mistakes(needed + "post_copy = 1\n"),
+            "web.toml:4: post_copy: is neither true nor false; write post_copy = true");
   EXPECT_THAT(mistakes(needed + "nodes = \"a\"\n"), HasSubstr("web.toml:4: nodes:"));
   EXPECT_EQ(mistakes(needed + "prepared = \"node-2\"\n"),
             "web.toml:4: prepared: is not a list of names; write prepared = [\"node-1\", "

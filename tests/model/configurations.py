@@ -19,6 +19,9 @@ BOTH_ENDS = "a migration completes whose end was said"
 UNSETTLED = "ends unsettled"
 RUNS_ON = "runs past the end of its session"
 INCOMPLETE = "an extent is lost for ever"
+GIVEN_UP = "memory is given up without a fault"
+WAITS = "a guest waits for its memory for ever"
+EARLY = "a migration completes before all of its memory is there"
 ASSERTIONS = [  # the first whose text occurs
     (SAME_NODE, "(copy[n]!=1) "),
     (STALE_WRITE, "(copy[n]!=1)||"),
@@ -34,11 +37,15 @@ ASSERTIONS = [  # the first whose text occurs
     (TWO_RUN, "!((((((copy[0]==1)"),
     (RUNS_ON, "(ended&&running)"),
     (INCOMPLETE, "(fetched==3)"),
+    (GIVEN_UP, "((cuts+losses)>0)"),
+    (MEMORY, "!(thrown_away)"),
+    (WAITS, "(s_runs||"),
+    (EARLY, "(completed&&missing)"),
 ]
 
 BUDGETS = {"handover": {"CRASHES": 0, "DAEMON_KILLS": 0, "SESSION_LOSSES": 0}}
 
-H, C, D = "handover", "clock", "ondemand"
+H, C, D, P = "handover", "clock", "ondemand", "postcopy"
 
 # All rules in force.
 CLEAN = [
@@ -55,6 +62,7 @@ CLEAN = [
     ("session_lost", H, "SESSION_LOSSES=1", HOLDS, "3, 8"),
     ("fence_in_time", C, "", HOLDS, "8"),
     ("disk_on_demand", D, "", HOLDS, "12"),
+    ("memory_follows", P, "", HOLDS, "14"),
 ]
 
 # Two guards that the other rules make redundant within these bounds. They stay: they cost nothing, and the table need not
@@ -98,6 +106,11 @@ BROKEN = [
     ("release_before_knowing", H, "RELEASE_BEFORE_KNOWING=1", MEMORY, "12"),
     ("volume_released_early", D, "KEEP_SEALED=0", INCOMPLETE, "12"),
     ("complete_not_flushed", D, "COMPLETE_DURABLE=0", INCOMPLETE, "12"),
+    ("memory_released_early", P, "KEEP_COPY=0 CUTS=0 LOSSES=0", GIVEN_UP, "14"),
+    ("taken_back_half_way", P, "WAIT_HALF_WAY=0", MEMORY, "14"),
+    ("memory_half_way_waits", P, "NEEDED_STAYS=0", WAITS, "14"),
+    ("memory_never_given_up", P, "GIVE_UP=0", WAITS, "14"),
+    ("completed_before_whole", P, "COMPLETE_WHOLE=0", EARLY, "14"),
     ("takeover_out_of_sync", H, "IN_SYNC_ONLY=0 CRASHES=1", FLUSHED, "13"),
     ("out_of_sync_disk_lost", H, "IN_SYNC_ONLY=0 CRASHES=1 DISK_LOST_BY=0", FLUSHED, "13"),
 ]
