@@ -84,6 +84,7 @@ void Checker::lease_changed(const std::string& vm, const LeaseRecord* record) {
   state.epoch = record->epoch;
   state.holder = record->holder;
   state.session = record->session;
+  state.committed = record->heir && record->heir->node == record->holder;
   state.loss_allowed = record->loss_allowed;
   state.in_sync = record->in_sync;
   const auto spec = Message<schema::VmSpec>::parse(record->value);
@@ -112,6 +113,7 @@ void Checker::first_instruction(const std::string& machine, const std::string& v
     violated(one_effective, absl::StrCat(vm, " began to execute twice at epoch ", epoch, ": on ",
                                          state.began[epoch], " and on ", machine));
   if (boot) check_memory(machine, vm, epoch, state);
+  if (boot) state.memory_given_up = false;
   check_disk(machine, vm, epoch, boot, state);
   state.executed = std::max(state.executed, epoch);
   state.stopped = state.unwanted;
@@ -131,7 +133,7 @@ bool Checker::won_by(SwapKind kind, const Vm& state, Epoch epoch) {
 // had to leave in haste. Else somebody threw away the only copy.
 void Checker::check_memory(const std::string& machine, const std::string& vm, Epoch epoch,
                            const Vm& state) {
-  if (state.executed == 0 || state.stopped || state.memory_lost ||
+  if (state.executed == 0 || state.stopped || state.memory_lost || state.memory_given_up ||
       won_by(SwapKind::TAKEOVER, state, epoch))
     return;
   const std::string& before = state.began.at(state.executed);
@@ -238,6 +240,15 @@ void Checker::executed(const std::string& machine, const std::string& vm, Epoch 
 }
 
 void Checker::memory_lost(const std::string& vm) { vms_[vm].memory_lost = true; }
+
+void Checker::needed_destroyed(const std::string& machine, const std::string& vm) {
+  Vm& state = vms_[vm];
+  if (state.committed && state.holder != machine)
+    violated(memory_survives,
+             absl::StrCat(machine, " destroys its copy of ", vm, ", whose memory ", state.holder,
+                          " needs, which executes with it at epoch ", state.epoch));
+  state.memory_given_up = true;
+}
 
 void Checker::memory_broken(const std::string& machine, const std::string& vm) {
   violated(one_effective,

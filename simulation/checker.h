@@ -70,6 +70,10 @@ class Checker {
   void executed(const std::string& machine, const std::string& vm, Epoch epoch);
   // A fault took a copy's memory: the guest died, or its machine lost its power.
   void memory_lost(const std::string& vm);
+  // A part of it did not follow in time (14): only a boot ends that.
+  void memory_given_up(const std::string& vm) { vms_[vm].memory_given_up = true; }
+  // An executor destroys a copy whose memory its target needs. Right only where nobody has committed what is half way.
+  void needed_destroyed(const std::string& machine, const std::string& vm);
   // What runs there has to leave: moves until then may leave its memory behind (16).
   void hurried(const std::string& machine, Instant until = far_future) {
     Instant& known = hurried_[machine];
@@ -132,6 +136,8 @@ class Checker {
     bool unwanted = false;               // its user wants it stopped or gone
     bool stopped = false;                // ... or did, since it last began to execute
     bool memory_lost = false;            // since it last executed
+    bool memory_given_up = false;        // since it last booted
+    bool committed = false;              // a move, whose end is not told
     std::map<Epoch, std::string> began;  // where each epoch's first instruction was executed
     Epoch executed = 0;                  // highest epoch that began
     Epoch written = 0, delivered = 0;    // highest epochs that had an effect

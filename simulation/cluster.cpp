@@ -23,10 +23,10 @@ std::string zone_name(int index) {
 PlaceName place_of(int index, const ClusterOptions& options) {
   if (!options.places.empty()) return options.places.at(static_cast<std::size_t>(index));
   const int nodes = options.nodes;
-  const bool spot = index + 1 < nodes || nodes == 1;
+  const bool spot = !options.post_copy && (index + 1 < nodes || nodes == 1);
   return {.cloud = "aws",
           .region = "us-east-1",
-          .zone = zone_name(spot ? index : 0),
+          .zone = zone_name(spot || options.post_copy ? index : 0),
           .instance_type = "r3.large",
           .spot = spot};
 }
@@ -486,6 +486,8 @@ void SimulatedCluster::create_vm(const std::string& node, const std::string& nam
         spec.setDiskLoss(loss);
         if (loss == schema::DiskLoss::BOUNDED_LOSS)
           spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(loss_bound)));
+        spec.setPostCopy(options_.post_copy);
+        if (options_.post_copy) spec.setDirtyPagesPerSecond(20'000);
         spec.setReplicas(loss == schema::DiskLoss::WAIT ? 0 : 1);
         spec.setRunning(true);
         spec.setReads(absl::StrCat(resource_home(options_), "/", resource_name));

@@ -59,6 +59,8 @@ struct ClusterOptions {
   // Where the nodes are that exist from the start; empty: a spot zone each, the last one on demand. Those of the cloud "aws"
   // are instances of its account, others are hosts of one's own.
   std::vector<PlaceName> places;
+  // Guests write faster than the way carries, and may be moved by post-copy, for all nodes are on demand.
+  bool post_copy = false;
   bool market = true;
   bool xen = false;                  // MachineOptions::xen, of all of them
   std::int64_t market_speed = 1200;  // market seconds per second: 20 minutes

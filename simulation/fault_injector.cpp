@@ -43,6 +43,9 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.hypervisor, &FaultInjector::slow_calls, 2);
   add(options_.hypervisor, &FaultInjector::kill_guest, 1);
   add(options_.hypervisor, &FaultInjector::cut_streams, 2);
+  const bool post_copy = options_.hypervisor && cluster_.options().post_copy;
+  add(post_copy, &FaultInjector::cut_what_follows, 6);
+  add(post_copy, &FaultInjector::kill_what_is_needed, 2);
   add(options_.disks, &FaultInjector::fill_log, 1);
   add(options_.disks && !cluster_.archives().empty(), &FaultInjector::fill_archive, 1);
   const bool domains = options_.domains && cluster_.options().xen;
@@ -343,6 +346,35 @@ void FaultInjector::cut_streams() {
   SimulatedMachine& machine = any_machine();
   tell("the page streams of " + machine.name() + " are cut");
   machine.cut_streams();
+}
+
+// A machine with a copy whose target executes with its memory; null: there is none now.
+SimulatedMachine* FaultInjector::needed(std::string* vm) {
+  for (const auto& machine : cluster_.machines())
+    for (const GuestProbe& probe : machine->probes())
+      if (probe.needed) {
+        *vm = probe.vm;
+        return machine.get();
+      }
+  return nullptr;
+}
+
+void FaultInjector::cut_what_follows() {
+  std::string vm;
+  SimulatedMachine* source = needed(&vm);
+  if (source == nullptr) return;
+  tell(absl::StrCat("the page streams of ", source->name(), " are cut, while memory of ", vm,
+                    " follows"));
+  source->cut_streams();
+}
+
+void FaultInjector::kill_what_is_needed() {
+  std::string vm;
+  SimulatedMachine* source = needed(&vm);
+  if (source == nullptr) return;
+  tell(absl::StrCat("the source of ", vm, " on ", source->name(),
+                    " dies, while its memory follows"));
+  source->kill_guest(vm);
 }
 
 void FaultInjector::fill_log() {

@@ -107,6 +107,9 @@ class FaultInjector {
   void slow_calls();
   void kill_guest();
   void cut_streams();
+  SimulatedMachine* needed(std::string* vm);
+  void cut_what_follows();
+  void kill_what_is_needed();
   void fill_log();
   void fill_archive();
   void set_archive_full(const std::string& node, bool full);

@@ -391,4 +391,12 @@ void SimulatedMachine::on_execute(const std::string& vm, Epoch epoch) {
   world_.checker.executed(name_, vm, epoch);
 }
 
+void SimulatedMachine::on_memory_given_up(const std::string& vm) {
+  world_.checker.memory_given_up(vm);
+}
+
+void SimulatedMachine::on_needed_destroyed(const std::string& vm) {
+  world_.checker.needed_destroyed(name_, vm);
+}
+
 }  // namespace supercloud

@@ -155,6 +155,8 @@ class SimulatedMachine final : private GuestDevices, private GuestObserver {
                      std::uint64_t bytes) override;
   void on_first_instruction(const std::string& vm, Epoch epoch) override;
   void on_execute(const std::string& vm, Epoch epoch) override;
+  void on_memory_given_up(const std::string& vm) override;
+  void on_needed_destroyed(const std::string& vm) override;
 
   SimulatedWorld world_;
   const std::string name_;

@@ -104,6 +104,11 @@ RunResult run_simulation(const RunOptions& options) {
     cluster_options.keys = options.keys && fifth % 3 != 1;
     cluster_options.hub_lies = options.keys && fifth % 3 == 0;
   }
+  // On every sixth without a market, most moves take post-copy.
+  if (options.seed % 6 == 4 && !cluster_options.market) {
+    cluster_options.post_copy = true;
+    cluster_options.host.bytes_per_second = 64 << 20U;
+  }
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
   // On every fourth, two nodes keep targets ready for all VMs.

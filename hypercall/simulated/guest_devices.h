@@ -40,6 +40,10 @@ class GuestObserver {
   // Before the first instruction at an epoch.
   virtual void on_first_instruction(const std::string& vm, Epoch epoch) = 0;
   virtual void on_execute(const std::string& vm, Epoch epoch) = 0;
+  // What of a copy's memory was to follow is waited for no more: no stream of it came for too long, or the other side's copy is gone.
+  virtual void on_memory_given_up(const std::string& vm) = 0;
+  // The daemon destroys a copy whose memory is half way at its target.
+  virtual void on_needed_destroyed(const std::string& vm) = 0;
 };
 
 // What a checker may ask about a copy, from outside of every seam.
@@ -48,6 +52,7 @@ struct GuestProbe {
   Epoch epoch = 0;
   bool executes = false;      // its vCPUs run
   bool incoming = false;      // being filled, or arrived and not yet ours
+  bool needed = false;        // its target executes with its memory
   bool memory_intact = true;  // no self-check has failed
   std::uint64_t ticks = 0;    // executed since it booted; part of its memory, so it moves along
   Epoch boot_epoch = 0;       // at which it booted from disk

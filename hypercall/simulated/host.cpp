@@ -214,6 +214,11 @@ void SimulatedHost::pause_expired(const std::string& vm) {
 
 void SimulatedHost::destroy(const std::string& vm, Reply<Done> reply) {
   standbys_.erase(vm);
+  using Memory = GuestStatus::Memory;
+  const auto found = copies_.find(vm);
+  const Memory memory = found == copies_.end() ? Memory::whole : memory_of(found->second);
+  if (observer_ != nullptr && (memory == Memory::needed || memory == Memory::broken))
+    observer_->on_needed_destroyed(vm);
   remove(vm, absl::AbortedError(absl::StrCat(vm, " was destroyed")));
   reply(Done{});
 }
@@ -283,7 +288,11 @@ void SimulatedHost::send(const std::string& vm, TransferOptions options,
         drop_sender(copies_.at(vm), why);
         look(vm);
       });
-  copy.sender->on_change([this, vm] { look(vm); });
+  copy.sender->on_change([this, vm] {
+    if (observer_ != nullptr && memory_of(copies_.at(vm)) == GuestStatus::Memory::lost)
+      observer_->on_memory_given_up(vm);
+    look(vm);
+  });
   copy.sender->report_to(std::move(progress), std::move(converged));
 }
 
@@ -480,6 +489,7 @@ void SimulatedHost::give_up_rest(const std::string& vm, std::uint64_t waiting) {
       return give_up_rest(vm, waiting);  // it does not wait now
     found->second.memory = GuestStatus::Memory::lost;
     found->second.memory_why = "no other stream of its memory came in time";
+    if (observer_ != nullptr) observer_->on_memory_given_up(vm);
     look(vm);
   });
 }
@@ -544,6 +554,7 @@ std::vector<GuestProbe> SimulatedHost::probes() const {
   for (const auto& [vm, copy] : copies_) {
     GuestProbe probe = copy.guest->probe();
     probe.incoming = copy.state == State::incoming || copy.state == State::arrived;
+    probe.needed = memory_of(copy) == GuestStatus::Memory::needed;
     probes.push_back(std::move(probe));
   }
   return probes;

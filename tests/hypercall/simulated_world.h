@@ -85,6 +85,8 @@ class SimulatedWorld final : public HypervisorWorld, public GuestObserver, publi
 
   void on_first_instruction(const std::string& vm, Epoch epoch) override;
   void on_execute(const std::string& vm, Epoch epoch) override;
+  void on_memory_given_up(const std::string&) override {}
+  void on_needed_destroyed(const std::string&) override {}
   CallFault on_call(std::string_view call, const std::string& vm) override;
 
   SimulatedHost& simulated(int index) { return *sides_[static_cast<std::size_t>(index)].host; }
