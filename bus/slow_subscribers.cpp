@@ -10,12 +10,6 @@
 namespace supercloud {
 namespace {
 
-// NAME "/" NONCE "/"
-std::string_view claim_of(std::string_view marker) {
-  const std::string_view rest = marker.substr(marker_lead.size());
-  return rest.substr(0, rest.find('/', rest.find('/') + 1) + 1);
-}
-
 // Those of one name stand together.
 std::string key_of(std::string_view marker, std::string_view user) {
   const std::string_view claim = claim_of(marker);
@@ -24,10 +18,23 @@ std::string key_of(std::string_view marker, std::string_view user) {
 
 }  // namespace
 
+std::string_view claim_of(std::string_view marker) {
+  const std::string_view rest = marker.substr(marker_lead.size());
+  return rest.substr(0, rest.find('/', rest.find('/') + 1) + 1);
+}
+
 SlowSubscribers::SlowSubscribers(EventLoop& loop, std::uint64_t queue, Socket socket, Told told)
     : loop_(loop), queue_(queue), socket_(std::move(socket)), told_(std::move(told)) {}
 
 SlowSubscribers::~SlowSubscribers() { loop_.cancel(timer_); }
+
+bool SlowSubscribers::is_anothers(std::string_view marker, std::string_view user) const {
+  const std::string_view claim = claim_of(marker);
+  return std::ranges::any_of(subscribers_, [&](const auto& entry) {
+    const Subscriber& each = entry.second;
+    return each.name != user && claim_of(each.marker) == claim;
+  });
+}
 
 void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
   const std::string key = key_of(marker, user);

@@ -21,6 +21,9 @@
 
 namespace supercloud {
 
+// Of a marker, which process's it is: NAME "/" NONCE "/".
+std::string_view claim_of(std::string_view marker);
+
 // Thread-bound to the loop.
 class SlowSubscribers {
  public:
@@ -46,6 +49,8 @@ class SlowSubscribers {
   SlowSubscribers(const SlowSubscribers&) = delete;
   SlowSubscribers& operator=(const SlowSubscribers&) = delete;
 
+  // Whether it claims to be of a process whose markers are those of another user.
+  bool is_anothers(std::string_view marker, std::string_view user) const;
   // Who is authenticated as `user`, or claims its name where nobody is and `user` is empty, has subscribed a marker, which has been answered.
   void answered(std::string_view marker, std::string_view user);
   // It has let it go; `user` empty: or it is gone.

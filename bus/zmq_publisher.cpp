@@ -15,10 +15,16 @@
 namespace supercloud {
 namespace {
 
-// The whole of one, which is nobody else's: part of one would be a look at others'.
+// The whole of one, which is nobody else's.
 bool is_marker(std::string_view topic) {
   return topic.starts_with(marker_lead) && topic.size() <= 2 * wire_name_bytes_max &&
          std::count(topic.begin(), topic.end(), '/') == 3 && topic.back() == '/';
+}
+
+// That of others is in it, and what is sent to find out whether they are slow.
+bool is_part_of_markers(std::string_view topic) {
+  return !topic.empty() && !is_marker(topic) &&
+         (topic.starts_with(marker_lead) || marker_lead.starts_with(topic));
 }
 
 }  // namespace
@@ -149,7 +155,9 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
     return turn_out(topic.size() > 2 * wire_name_bytes_max
                         ? "a topic that is too long"
                         : "more subscriptions than anybody needs");
-  // Who is slow is known by it.
+  // Who is slow is known by them.
+  if (secured() && wanted && is_part_of_markers(topic))
+    return turn_out("a part of markers, others' among them");
   if (secured() && wanted && is_marker(topic) && is_anothers(topic))
     return turn_out("a marker in the name of another");
   if (secured()) decide(topic, wanted);
@@ -161,7 +169,11 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
   }
   if (!is_marker(topic)) return;
   if (wanted) return take_marker(topic);
-  if (const auto found = asked_.find(topic); found != asked_.end()) asked_.erase(found);
+  // Of who is gone, and of who was cut off for it, libzmq tells without a sender: it may be another's still.
+  if (secured() && sender().empty() && socket_->any_meets(topic, topic)) return;
+  if (const auto found = asked_.find(topic);
+      found != asked_.end() && (sender().empty() || found->second.user == sender()))
+    asked_.erase(found);
   slow_.let_go(topic, sender());
 }
 
@@ -204,11 +216,15 @@ void ZmqPublisher::answer_markers() {
 }
 
 bool ZmqPublisher::is_anothers(std::string_view marker) const {
-  const std::string_view claim = marker.substr(marker_lead.size());
+  const std::string_view claim = claim_of(marker);
   const std::string_view claimed = claim.substr(0, claim.find('/'));
   const std::string name(sender());
   const Trust& trust = *credentials_.trust;
-  return claimed != name && !trust.rights.may_relay(name) && !trust.keys_of(claimed).empty();
+  if (claimed == name || trust.rights.may_relay(name)) return false;
+  if (!trust.keys_of(claimed).empty() || slow_.is_anothers(marker, name)) return true;
+  for (auto next = asked_.lower_bound(marker_lead); next != asked_.end(); ++next)
+    if (claim_of(next->first) == claim && next->second.user != name) return true;
+  return false;
 }
 
 std::string_view ZmqPublisher::sender() const {
@@ -232,7 +248,12 @@ void ZmqPublisher::answer_marker(std::string_view topic, std::string_view user, 
                             "subscribe here any more; subscribe less in this cloud, or divide it"));
   }
   const std::string_view frames[] = {topic, body};
-  socket_->send_lossy(frames);
+  if (!socket_->send(frames)) {
+    // Who subscribes everything may be who is full: it is let miss something, and is then left out.
+    const std::string_view nothing[] = {marker_lead, {}};
+    socket_->send_lossy(nothing);
+    if (!socket_->send(frames)) return;  // it asks again
+  }
   slow_.answered(topic, user);
 }
 
@@ -307,8 +328,11 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
   const std::string* name = credentials_.trust->name_of(key);
   if (wanted && name == nullptr) return socket_->cut_sender();
   if (is_marker(topic)) return wanted ? socket_->grant(topic) : socket_->withdraw(topic);
-  Form* form = form_of(topic);
-  if (form == nullptr) form = &alone_;
+  Form* const form = form_of(topic);
+  if (form == nullptr) {  // a newer build's
+    if (wanted) rejected_(*name, "it subscribes events in a form that this build does not know");
+    return;
+  }
   topic.remove_prefix(form->lead.size());
   if (form == &proof_) topic = leading_tokens(topic, 3);  // they are sent by three tokens
   const auto granted = [&](std::string_view prefix) {

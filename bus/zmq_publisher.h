@@ -93,7 +93,7 @@ class ZmqPublisher {
     bool together = false;
     std::uint64_t asked = 0;  // Interest::asked() as it came
   };
-  // Whether it claims a name that another key is enrolled under. Who relays may speak for others.
+  // Whether it claims a name that another key is enrolled under, or is that of another's process. Who relays may speak for others.
   bool is_anothers(std::string_view marker) const;
   void take_marker(std::string_view topic);
   void answer_marker(std::string_view topic, std::string_view user, bool together);

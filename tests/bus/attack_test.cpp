@@ -129,6 +129,59 @@ TEST_F(AttackTest, a_marker_in_the_name_of_another_is_cut_off) {
   ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
 }
 
+// What is sent to find out who is slow would find whoever has such a part.
+TEST_F(AttackTest, a_part_of_markers_is_cut_off_whatever_the_right) {
+  auto a = start(member("a", all_));
+  auto b = start(member("b", all_), a.get());
+  meet(*a, *b);
+  for (const char* part : {"\xff", "\xffm", "\xffmb", "\xffmb/", "\xffmb/1/1"}) {
+    const auto told = [&] {
+      return std::count_if(a->rejected.begin(), a->rejected.end(), [](const std::string& line) {
+        return line.starts_with("c: it is cut off, for it sends to what publishes a part of");
+      });
+    };
+    const auto before = told();
+    Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+    c.subscribe("vm.");
+    c.subscribe(part);
+    ASSERT_TRUE(c.eventually([&] { return c.times(ZMQ_EVENT_DISCONNECTED) > 0; })) << part;
+    EXPECT_GT(told(), before) << part;
+  }
+  subscribe(*b, "vm.");
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
+}
+
+TEST_F(AttackTest, a_marker_of_anothers_client_is_cut_off) {
+  auto a = start(member("a", all_));
+  const std::string client = std::string(marker_lead) + "client-1/5/";
+  Stranger b(loop_, ZMQ_SUB, "b", "a", bus(*a).publish_endpoint());
+  b.subscribe(client + "1b/");
+  ASSERT_TRUE(b.eventually([&] { return b.heard_of(client + "1b/"); }));
+  for (const char* which : {"1b/", "2b/"}) {
+    Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+    c.subscribe(client + which);
+    ASSERT_TRUE(c.eventually([&] { return c.times(ZMQ_EVENT_DISCONNECTED) > 0; })) << which;
+  }
+  EXPECT_TRUE(rejected(
+      *a, "c: it is cut off, for it sends to what publishes a marker in the name of another"));
+  // Of the same user it may be.
+  Stranger again(loop_, ZMQ_SUB, "b", "a", bus(*a).publish_endpoint());
+  again.subscribe(client + "2b/");
+  EXPECT_TRUE(again.eventually([&] { return again.heard_of(client + "2b/"); }));
+  EXPECT_EQ(b.times(ZMQ_EVENT_DISCONNECTED), 0);
+}
+
+TEST_F(AttackTest, a_form_that_this_build_does_not_know_is_not_granted) {
+  auto a = start(member("a", all_));
+  Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+  const std::string marker = std::string(marker_lead) + "c/1/1/";
+  c.subscribe("\xffzvm.");
+  c.subscribe(marker);
+  ASSERT_TRUE(c.eventually([&] { return c.heard_of(marker); })) << "a newer build goes on";
+  EXPECT_TRUE(rejected(*a, "c: it subscribes events in a form that this build does not know"));
+}
+
 TEST_F(AttackTest, giant_frames_and_garbage_harm_nobody) {
   auto a = start(member("a", all_));
   auto b = start(member("b", all_), a.get());

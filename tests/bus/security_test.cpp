@@ -118,7 +118,6 @@ TEST_F(SecurityTest, a_subscription_wider_than_the_right_gets_what_is_within) {
     c.subscribe(prefix);
     c.subscribe("migration.");
     c.subscribe("m");
-    c.subscribe("\xff");  // others' markers
     c.subscribe(marker);
     ASSERT_TRUE(c.eventually([&] { return c.heard_of(marker); })) << prefix;
     a->bus->publish(a->streams.other(*a->pool, "executor", "web1"));
