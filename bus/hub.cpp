@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "bus/checkpoint.h"
 #include "bus/hub_proofs.h"
+#include "bus/hub_reports.h"
 #include "bus/prefix_set.h"
 #include "core/topic.h"
 
@@ -70,7 +71,7 @@ class Hub::Side final : public BusReceiver, public Beyond {
         absl::StrCat(hub_.options_.name, " is a hub, which has no actor ", actor)));
   }
   void on_rejected(std::string from, std::string why) override {
-    if (hub_.options_.complain) hub_.options_.complain(from, why);
+    hub_.reports_->rejected(std::move(from), std::move(why));
   }
   void on_peer(std::string, bool) override {}
 
@@ -249,6 +250,9 @@ Hub::Hub(Scheduler& scheduler, EventPool& pool, RelayingBus& cloud, RelayingBus&
       wide_(std::make_unique<Side>(*this, wide)) {
   if (options_.incarnation == 0)
     options_.incarnation = static_cast<std::uint64_t>(absl::ToUnixNanos(scheduler.clock().wall()));
+  reports_ = std::make_unique<HubReports>(
+      scheduler_, pool_, clock_, options_.name, options_.incarnation,
+      [&cloud](const Event& event) { cloud.publish(event); }, options_.complain);
   cloud_->join(*wide_, /*hubs=*/false);
   wide_->join(*cloud_, /*hubs=*/true);
   cloud_->start();
@@ -262,6 +266,14 @@ Hub::Hub(Scheduler& scheduler, EventPool& pool, RelayingBus& cloud, RelayingBus&
 Hub::~Hub() {
   scheduler_.cancel(listen_timer_);
   scheduler_.cancel(digest_timer_);
+}
+
+void Hub::on_slow_subscriber(const std::string& subscriber, std::uint64_t backlog) {
+  reports_->slow(subscriber, backlog);
+}
+
+void Hub::on_rejected(std::string from, std::string why) {
+  reports_->rejected(std::move(from), std::move(why));
 }
 
 void Hub::arm_digest() {

@@ -39,9 +39,11 @@ struct HubOptions {
   // What has passed is told in the first of so many and in the last: for longer than a link may lose everything without being found out (silence_max
   // of a bus).
   int digests = 5;
-  // What came from outside and was not taken.
+  // Of what it tells its cloud of itself (bus/hub_reports.h): the same, for who looks after it. May be empty.
   std::function<void(const std::string& from, const std::string& why)> complain;
 };
+
+class HubReports;
 
 // Thread-bound. Buses, scheduler and pool outlive it; between its end and theirs nothing runs.
 class Hub {
@@ -54,6 +56,9 @@ class Hub {
   Hub& operator=(const Hub&) = delete;
 
   std::uint64_t relayed() const { return relayed_; }  // events, both ways
+  // What is found out outside of it: of its buses, and of its trust file.
+  void on_slow_subscriber(const std::string& subscriber, std::uint64_t backlog);
+  void on_rejected(std::string from, std::string why);
 
  private:
   class Side;
@@ -65,6 +70,7 @@ class Hub {
   HubOptions options_;
   HybridClock clock_;
   std::unique_ptr<Side> cloud_, wide_;
+  std::unique_ptr<HubReports> reports_;
   std::uint64_t relayed_ = 0;
   TimerId listen_timer_ = 0;
   TimerId digest_timer_ = 0;

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -23,6 +22,7 @@ namespace {
 absl::StatusOr<std::unique_ptr<ZmqBus>> open_end(EventLoop& loop, EventPool& pool,
                                                  const HubConfig& config, const HubConfig::End& end,
                                                  const Credentials& credentials,
+                                                 SlowSubscribers::Told on_slow_subscriber,
                                                  std::function<void(absl::Status)> on_fatal) {
   ZmqBusOptions options;
   options.name = config.name;
@@ -38,38 +38,9 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> open_end(EventLoop& loop, EventPool& poo
     std::cerr << other << " (" << endpoint << ") does not let in this hub: `supercloud keys enrol` "
               << "adds its key to the trust file of " << other << std::endl;
   };
-  options.on_slow_subscriber = [](const std::string& name, std::uint64_t backlog) {
-    std::cerr << (name.empty() ? "a subscriber" : name) << " is slow: " << backlog
-              << " events wait for it or found its queue full" << std::endl;
-  };
+  options.on_slow_subscriber = std::move(on_slow_subscriber);
   return ZmqBus::open(loop, pool, std::move(options));
 }
-
-// One line for each who is refused, every few seconds.
-class Complaints {
- public:
-  explicit Complaints(const Clock& clock) : clock_(clock) {}
-  void add(const std::string& from, const std::string& why) {
-    if (sources_.size() >= sources_max) sources_.clear();
-    Source& source = sources_[from];
-    ++source.count;
-    if (clock_.now() < source.quiet_until) return;
-    source.quiet_until = clock_.now() + quiet;
-    const std::uint64_t count = std::exchange(source.count, 0);
-    std::cerr << from << ": " << why << (count > 1 ? absl::StrCat(" (", count, " times)") : "")
-              << std::endl;
-  }
-
- private:
-  static constexpr std::size_t sources_max = 256;
-  static constexpr Duration quiet = absl::Seconds(10);
-  struct Source {
-    Instant quiet_until;
-    std::uint64_t count = 0;
-  };
-  const Clock& clock_;
-  std::map<std::string, Source> sources_;
-};
 
 int run_hub(const std::string& path) {
   const auto config = read_hub_config(path);
@@ -84,9 +55,9 @@ int run_hub(const std::string& path) {
     exit_code = complain(why, exit_failed);
     loop.stop();
   };
-  Complaints complaints(loop.clock());
   EventPool pool;
   std::unique_ptr<ZmqBus> cloud, hubs;
+  std::unique_ptr<Hub> hub;  // null: not yet
   Credentials credentials;
   std::unique_ptr<TrustWatch> trust_watch;
   if (!config->key.empty()) {
@@ -95,6 +66,8 @@ int run_hub(const std::string& path) {
         std::make_unique<TrustWatch>(loop, config->trust, [&](const absl::StatusOr<Trust>& trust) {
           if (!trust.ok()) {
             complain(trust.status(), exit_failed);  // what was trusted before goes on
+            if (hub != nullptr)
+              hub->on_rejected("trust file", std::string(trust.status().message()));
             return;
           }
           const auto believed = std::make_shared<const Trust>(*trust);
@@ -107,15 +80,20 @@ int run_hub(const std::string& path) {
   }
   for (const auto& [bus, end] :
        {std::pair(&cloud, &config->cloud), std::pair(&hubs, &config->hubs)}) {
-    auto opened = open_end(loop, pool, *config, *end, credentials, fatal);
+    auto opened = open_end(
+        loop, pool, *config, *end, credentials,
+        [&hub](const std::string& name, std::uint64_t backlog) {
+          if (hub != nullptr) hub->on_slow_subscriber(name, backlog);
+        },
+        fatal);
     if (!opened.ok()) return complain(opened.status(), exit_failed);
     *bus = *std::move(opened);
   }
-  const Hub hub(loop, pool, *cloud, *hubs,
-                {.name = config->name,
-
-                 .complain = [&](const std::string& from, const std::string& why) {
-                   complaints.add(from, why);
+  hub = std::make_unique<Hub>(
+      loop, pool, *cloud, *hubs,
+      HubOptions{.name = config->name,
+                 .complain = [](const std::string& from, const std::string& why) {
+                   std::cerr << from << ": " << why << std::endl;
                  }});
   std::printf("hub %s joins the cloud at %s with the hubs at %s\n", config->name.c_str(),
               cloud->request_endpoint().c_str(), hubs->request_endpoint().c_str());

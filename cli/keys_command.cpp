@@ -133,8 +133,12 @@ absl::Status enrol_key(const KeysAsked& asked, const Program& program) {
   NameRights rights;
   if (asked.node) {
     rights = {{Pattern::of(">")}, {Pattern::of(">")}, true};
-  } else if (asked.hub) {  // of its own it says nothing but heartbeats
-    rights = {{Pattern::of("node.heartbeat.>")}, {Pattern::of(">")}, true, /*relays=*/true};
+  } else if (asked.hub) {  // of its own it says nothing but heartbeats, and who is slow or refused
+    rights = {{Pattern::of("node.heartbeat.>"), Pattern::of("bus.slow_subscriber.>"),
+               Pattern::of("bus.rejected.>")},
+              {Pattern::of(">")},
+              true,
+              /*relays=*/true};
   } else {
     auto publish = patterns_of(asked.publish);
     if (!publish.ok()) return publish.status();

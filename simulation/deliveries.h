@@ -103,6 +103,7 @@ class Deliveries {
   std::uint64_t found_ = 0;
   HubOf hub_of_;                          // empty: there is one cloud
   std::map<std::string, HubBuses> hubs_;  // of those that live, by name
+  std::set<std::string, std::less<>> hub_names_;
 };
 
 // Passes everything on. Thread-bound; both buses outlive it.

@@ -43,6 +43,9 @@ void HubMachine::start() {
   if (process_) return;
   SimulatedBusOptions bus = options_.bus;
   bus.gaps = hub_gap_options();
+  bus.on_slow_subscriber = [this](const std::string& slow, std::uint64_t backlog) {
+    if (process_) process_->hub.on_slow_subscriber(slow, backlog);
+  };
   process_ = std::make_unique<Process>(*this, bus);
   deliveries_.hub_started(process_->bus, process_->wide);
 }

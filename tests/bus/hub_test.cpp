@@ -103,6 +103,68 @@ TEST_F(HubTest, heartbeats_stay_in_their_cloud) {
   EXPECT_EQ(clouds_.hub(1).relayed(), 0);
 }
 
+// Its queues have room for few.
+class HubReportsTest : public HubTest {
+ protected:
+  HubReportsTest() : HubTest({.high_water_mark = 16}) {}
+  static std::vector<const Event*> of_hub(const BusProcess& process, schema::Payload::Which type) {
+    std::vector<const Event*> found;
+    for (const Event& event : process.events)
+      if (event.type() == type && event.origin() == "hub-0/reports") found.push_back(&event);
+    return found;
+  }
+};
+
+TEST_F(HubReportsTest, a_hub_names_who_is_slow_to_its_cloud) {
+  auto a = start(0, "a");
+  auto b = start(0, "b");
+  auto c = start(1, "c");
+  join({a.get(), b.get(), c.get()});
+  subscribe(*b, "vm.");
+  subscribe(*a, "bus.");
+  clouds_.networks[0]->set_taking("b", false);
+  for (int i = 0; i < 100; ++i) {
+    c->publish("executor", "web1");
+    run_for(absl::Milliseconds(10));
+  }
+  ASSERT_TRUE(
+      clouds_.run_until([&] { return !of_hub(*a, schema::Payload::BUS_SLOW_SUBSCRIBER).empty(); }));
+  const auto said = of_hub(*a, schema::Payload::BUS_SLOW_SUBSCRIBER)[0]->payload();
+  EXPECT_EQ(std::string(said.getBusSlowSubscriber().getSubscriber().cStr()), "b");
+  EXPECT_GT(said.getBusSlowSubscriber().getBacklog(), 16U);
+  EXPECT_EQ(of_hub(*a, schema::Payload::BUS_SLOW_SUBSCRIBER)[0]->topic(),
+            "bus.slow_subscriber.main.hub-0");
+  EXPECT_TRUE(a->gaps.empty());
+}
+
+TEST_F(HubReportsTest, a_hub_tells_its_cloud_whom_it_refuses_every_ten_seconds_at_most) {
+  auto a = start(0, "a");
+  auto rejected_alone = start(0, "b");
+  join({a.get(), rejected_alone.get()});
+  subscribe(*a, "bus.");
+  subscribe(*rejected_alone, "bus.rejected.");
+  constexpr std::uint64_t frames = 50;
+  for (std::uint64_t i = 0; i < frames; ++i)
+    SimulatedBus::send_garbage(*clouds_.networks[0], "stranger", "hub-0", "rubbish");
+  clouds_.hub(0).on_slow_subscriber("", 7);
+  const auto all = [&] { return of_hub(*a, schema::Payload::BUS_REJECTED); };
+  ASSERT_TRUE(clouds_.run_until([&] { return !all().empty(); }));
+  run_for(absl::Seconds(8));
+  EXPECT_EQ(all().size(), 1U);
+  ASSERT_TRUE(clouds_.run_until([&] { return all().size() == 2; }));
+  run_for(absl::Seconds(30));
+  ASSERT_EQ(all().size(), 2U) << "nobody else was refused";
+  std::uint64_t count = 0;
+  for (const Event* event : all()) {
+    const auto said = event->payload().getBusRejected();
+    EXPECT_EQ(std::string(said.getFrom().cStr()), "stranger");
+    count += said.getCount();
+  }
+  EXPECT_EQ(count, frames);
+  EXPECT_EQ(of_hub(*rejected_alone, schema::Payload::BUS_REJECTED).size(), 2U);
+  EXPECT_TRUE(a->gaps.empty() && rejected_alone->gaps.empty());
+}
+
 TEST_F(HubTest, who_subscribes_later_than_others_of_its_cloud_owes_nothing_of_the_past) {
   auto a = start(0, "a");
   auto b = start(1, "b");

@@ -97,14 +97,20 @@ class SimulatedClouds {
   struct HubProcess {
     HubProcess(SimulatedClouds& clouds, std::size_t cloud)
         : bus(hub_name(cloud), *clouds.networks.at(cloud), clouds.scheduler, pool,
-              clouds.hub_options_),
-          wide_bus(hub_name(cloud), clouds.wide, clouds.scheduler, pool, clouds.hub_options_),
+              told(clouds.hub_options_)),
+          wide_bus(hub_name(cloud), clouds.wide, clouds.scheduler, pool, told(clouds.hub_options_)),
           older_bus(bus, pool),
           older_wide_bus(wide_bus, pool),
           older(clouds.older_.contains(cloud)),
           hub(clouds.scheduler, pool, older ? static_cast<RelayingBus&>(older_bus) : bus,
               older ? static_cast<RelayingBus&>(older_wide_bus) : wide_bus,
               {.name = hub_name(cloud)}) {}
+    SimulatedBusOptions told(SimulatedBusOptions options) {
+      options.on_slow_subscriber = [this](const std::string& slow, std::uint64_t backlog) {
+        hub.on_slow_subscriber(slow, backlog);
+      };
+      return options;
+    }
     EventPool pool;
     SimulatedBus bus, wide_bus;
     OlderHubBus older_bus, older_wide_bus;
