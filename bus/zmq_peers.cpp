@@ -87,6 +87,11 @@ std::size_t ZmqPeers::hold(int descriptor, std::string_view topic, bool wanted) 
   return held.size();
 }
 
+bool ZmqPeers::holds(int descriptor, std::string_view topic) const {
+  const auto found = peers_.find(descriptor);
+  return found != peers_.end() && found->second.held.contains(topic);
+}
+
 bool ZmqPeers::any_meets(std::string_view lead, std::string_view topic) const {
   return std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
     const auto& held = entry.second.held;

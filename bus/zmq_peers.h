@@ -33,6 +33,7 @@ class ZmqPeers {
   bool said(int descriptor, std::string_view user);
   // How many topics it is subscribed to, with or without this one from now on.
   std::size_t hold(int descriptor, std::string_view topic, bool wanted);
+  bool holds(int descriptor, std::string_view topic) const;
   // Whether any is subscribed to a topic that begins with `lead`, and is a prefix of `topic` or the other way round.
   bool any_meets(std::string_view lead, std::string_view topic) const;
   // All messages of connections that had ended were taken.

@@ -21,6 +21,10 @@ bool is_marker(std::string_view topic) {
          std::count(topic.begin(), topic.end(), '/') == 3 && topic.back() == '/';
 }
 
+// With what a topic may begin: so many subscriptions are one of everything, without what others have subscribed for themselves.
+constexpr std::string_view topic_letters =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-%";
+
 // That of others is in it, and what is sent to find out whether they are slow.
 bool is_part_of_markers(std::string_view topic) {
   return !topic.empty() && !is_marker(topic) &&
@@ -339,8 +343,14 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
     return absl::StrCat(absl_view(form->lead), absl_view(prefix));
   };
   if (!wanted) {
-    if (name != nullptr && narrowed_.find(key) == narrowed_.end())
-      socket_->withdraw(granted(topic));
+    if (name == nullptr || narrowed_.find(key) != narrowed_.end()) return;
+    if (form != &alone_ || topic.size() > 1) return socket_->withdraw(granted(topic));
+    // Of everything, or of a part of what that was granted as.
+    for (const char& letter : topic_letters) {
+      const std::string_view part(&letter, 1);
+      if (part.starts_with(topic) && !socket_->sender_has("") && !socket_->sender_has(part))
+        socket_->withdraw(part);
+    }
     return;
   }
   const Rights& rights = credentials_.trust->rights;
@@ -352,8 +362,13 @@ void ZmqPublisher::decide(std::string_view topic, bool wanted) {
   }
   for (const std::string& prefix : allowed) {
     const std::string_view sent = form == &proof_ ? leading_tokens(prefix, 3) : prefix;
-    socket_->grant(granted(sent));
     add(*form, sent);
+    if (form != &alone_ || !sent.empty()) {
+      socket_->grant(granted(sent));
+      continue;
+    }
+    // In these words it has no marker but its own: so its queue is full when that one's is.
+    for (const char& letter : topic_letters) socket_->grant(std::string_view(&letter, 1));
   }
   if (allowed.size() == 1 && allowed[0] == topic) return;
   narrowed_.emplace(key);

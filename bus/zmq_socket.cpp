@@ -196,6 +196,10 @@ std::size_t ZmqSocket::sender_holds(std::string_view topic, bool wanted) {
   return peers_ == nullptr ? 0 : peers_->hold(sender_, topic, wanted);
 }
 
+bool ZmqSocket::sender_has(std::string_view topic) const {
+  return peers_ != nullptr && peers_->holds(sender_, topic);
+}
+
 bool ZmqSocket::any_meets(std::string_view lead, std::string_view topic) {
   if (peers_ == nullptr) return false;
   monitor_->look();

@@ -101,6 +101,8 @@ class ZmqSocket {
   void cut_sender();
   // The same: how many topics it is subscribed to, with or without this one from now on.
   std::size_t sender_holds(std::string_view topic, bool wanted);
+  // The same: whether it is subscribed to that.
+  bool sender_has(std::string_view topic) const;
   // Of a socket with `connections_max`: whether anybody connected is subscribed to a topic that begins with `lead`, and is a prefix of `topic`
   // or the other way round.
   bool any_meets(std::string_view lead, std::string_view topic);

@@ -315,7 +315,13 @@ TEST_F(SecurityTest, a_revoked_keys_connections_close_and_the_others_lose_nothin
   EXPECT_EQ(c->met["a"], 1);
 }
 
-TEST_F(SecurityTest, who_is_slow_is_named_by_its_key_whatever_its_marker_says) {
+// One of them subscribes `prefix` and takes nothing: whom its publisher names then.
+class SlowOneTest : public SecurityTest {
+ protected:
+  void expect_named(const std::string& prefix, const std::string& marker);
+};
+
+void SlowOneTest::expect_named(const std::string& prefix, const std::string& marker) {
   const Trust trust = test_trust({"a", "b", "c"});
   ZmqBusOptions options = member("a", trust);
   options.high_water_mark = 64;
@@ -334,8 +340,8 @@ TEST_F(SecurityTest, who_is_slow_is_named_by_its_key_whatever_its_marker_says) {
                   .curve = CurveEnd{test_key("c"), test_key("a")->public_key().curve()}},
                  stopped, [](ZmqSocket::Frames) {});
   ASSERT_TRUE(liar.connect(bus(*a).publish_endpoint()).ok());
-  liar.subscribe("vm.");
-  liar.subscribe(std::string(marker_lead) + "somebody/1/1/");
+  liar.subscribe(prefix);
+  liar.subscribe(std::string(marker_lead) + marker);
   std::size_t published = 0;
   while (told.empty() && published < 400'000) {
     for (int i = 0; i < 4; ++i) a->publish("executor", "web1");
@@ -344,6 +350,46 @@ TEST_F(SecurityTest, who_is_slow_is_named_by_its_key_whatever_its_marker_says) {
   }
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told.begin()->first, "c");
+}
+
+TEST_F(SlowOneTest, who_is_slow_is_named_by_its_key_whatever_its_marker_says) {
+  expect_named("vm.", "somebody/1/1/");
+}
+
+TEST_F(SlowOneTest, who_subscribes_everything_and_is_slow_is_named_as_well) {
+  expect_named("", "c/1/1/");
+}
+
+TEST_F(SecurityTest, what_is_left_of_everything_is_what_is_subscribed_besides) {
+  auto a = start(member("a", all_));
+  Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+  int number = 0;
+  const auto in_effect = [&] {
+    const std::string marker = absl::StrCat(absl_view(marker_lead), "c/1/", ++number, "/");
+    c.subscribe(marker);
+    return c.eventually([&] { return c.heard_of(marker); });
+  };
+  const auto say = [&](const std::string& vm) {
+    a->publish("executor", vm);
+    a->bus->publish(a->streams.other(*a->pool, "executor", vm));
+  };
+  c.subscribe("");
+  c.subscribe("v");
+  ASSERT_TRUE(in_effect());
+  say("web1");
+  ASSERT_TRUE(c.eventually([&] { return c.heard_of("migration.progress.main.web1."); }));
+  EXPECT_TRUE(c.heard_of("vm.dirty_rate.main.web1."));
+  c.unsubscribe("v");
+  ASSERT_TRUE(in_effect());
+  say("web2");
+  EXPECT_TRUE(c.eventually([&] { return c.heard_of("vm.dirty_rate.main.web2."); }));
+  c.subscribe("v");
+  c.unsubscribe("");
+  ASSERT_TRUE(in_effect());
+  say("web3");
+  EXPECT_TRUE(c.eventually([&] { return c.heard_of("vm.dirty_rate.main.web3."); }));
+  ASSERT_TRUE(in_effect());
+  EXPECT_FALSE(c.heard_of("migration.progress.main.web3."));
 }
 
 TEST_F(SecurityTest, a_right_that_is_withdrawn_ends_the_subscription) {

@@ -51,6 +51,9 @@ class Stranger {
   void subscribe(const std::string& topic) {
     zmq_setsockopt(socket_, ZMQ_SUBSCRIBE, topic.data(), topic.size());
   }
+  void unsubscribe(const std::string& topic) {
+    zmq_setsockopt(socket_, ZMQ_UNSUBSCRIBE, topic.data(), topic.size());
+  }
   void send(const std::string& frame) { zmq_send(socket_, frame.data(), frame.size(), 0); }
   // First frames of all that came so far.
   const std::vector<std::string>& heard() {
