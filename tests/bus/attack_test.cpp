@@ -2,20 +2,53 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zmq.h>
 
+#include <fstream>
 #include <memory>
 #include <optional>
 
 #include "absl/strings/numbers.h"
 #include "bus/calls.h"
+#include "core/node.h"
 #include "tests/bus/security_fixture.h"
 #include "tests/bus/stranger.h"
+#include "tests/core/memory_log.h"
+#include "tests/core/node_fixture.h"
 
 namespace supercloud {
 namespace {
+
+std::size_t resident_kib() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  std::size_t kib = 0;
+  while (status >> word)
+    if (word == "VmRSS:") status >> kib;
+  return kib;
+}
+
+// So many files may be open, if the system lets them; as many as before at the end.
+class FilesAllowed {
+ public:
+  explicit FilesAllowed(rlim_t wanted) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit more{std::max(before_.rlim_cur, std::min(wanted, before_.rlim_max)),
+                      before_.rlim_max};
+    allowed_ = ::setrlimit(RLIMIT_NOFILE, &more) == 0 && more.rlim_cur >= wanted;
+  }
+  ~FilesAllowed() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  FilesAllowed(const FilesAllowed&) = delete;
+  FilesAllowed& operator=(const FilesAllowed&) = delete;
+  bool allowed() const { return allowed_; }
+
+ private:
+  rlimit before_{};
+  bool allowed_ = false;
+};
 
 class AttackTest : public SecurityTest {
  protected:
@@ -94,6 +127,75 @@ TEST_F(AttackTest, connections_without_a_word_make_room_for_others) {
   EXPECT_TRUE(rejected(*a, "a connection: more than 16 processes are connected to what publishes"));
   EXPECT_TRUE(rejected(*a, "a connection: more than 16 processes are connected to what answers"));
   for (const int fd : silent) ::close(fd);
+}
+
+TEST_F(AttackTest, thousands_of_connections_occupy_little_and_keep_nobody_out) {
+  constexpr std::size_t connections = 2000, kib_of_each = 16;
+  const FilesAllowed files(5 * connections);
+  if (!files.allowed()) GTEST_SKIP() << "this process may not open " << 5 * connections << " files";
+  auto a = start(member("a", all_));
+  auto b = start(member("b", all_), a.get());
+  meet(*a, *b);
+  subscribe(*b, "vm.");
+  const std::size_t before = resident_kib();
+  std::vector<int> open;
+  const std::string garbage(64, '\xff');
+  for (std::size_t i = 0; i < connections; ++i) {
+    open.push_back(silent_connection(bus(*a).publish_endpoint()));
+    if (i % 2 == 0) {
+      EXPECT_GT(::send(open.back(), garbage.data(), garbage.size(), MSG_NOSIGNAL), 0);
+    }
+    if (i % 100 == 0) a->publish("executor", "web1");
+  }
+  ASSERT_TRUE(run_until([&] { return b->events.size() == connections / 100; }))
+      << "a neighbour goes on";
+  // Behind them in the queue of what is accepted: they all have been by then.
+  auto c = start(member("c", all_), a.get());
+  meet(*a, *c);
+  subscribe(*c, "vm.");
+  const std::size_t with_them = resident_kib();
+  EXPECT_LT(with_them, before + connections * kib_of_each);
+  a->publish("executor", "web1");
+  ASSERT_TRUE(run_until([&] { return c->events.size() == 1; }));
+  EXPECT_EQ(a->met["b"], 1);
+  EXPECT_TRUE(a->gaps.empty() && b->gaps.empty() && c->gaps.empty());
+  for (const int fd : open) ::close(fd);
+}
+
+TEST_F(AttackTest, events_from_the_future_are_dropped_and_told) {
+  EventPool pool;
+  MemoryLog log(loop_);
+  auto opened = ZmqBus::open(loop_, pool, member("a", all_));
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  auto node =
+      std::make_unique<Node>(NodeSeams{loop_, **opened, log, pool}, NodeOptions{.name = "a"});
+  std::vector<std::string> heard;
+  node->spawn("listener", [&](Context& context) {
+    context.subscribe(Pattern::of("vm.>"));
+    return std::make_unique<Puppet>(
+        context, [&](Context&, const Event& event) { heard.emplace_back(event.topic()); });
+  });
+  ZmqBusOptions options = member("b", all_);
+  options.seeds = {"a@" + (*opened)->request_endpoint()};
+  auto b = start(options);
+  ASSERT_TRUE(run_until([&] { return b->sees("a"); }));
+  subscribe(*b, "bus.");
+  b->streams.ahead =
+      static_cast<std::uint64_t>(absl::ToUnixMicros(loop_.clock().wall()) + 60'000'000);
+  const auto told = [&](schema::Payload::Which type) {
+    return std::any_of(b->events.begin(), b->events.end(),
+                       [&](const Event& event) { return event.type() == type; });
+  };
+  ASSERT_TRUE(run_until([&] {
+    b->publish("executor", "future");
+    return told(schema::Payload::BUS_REJECTED) && told(schema::Payload::BUS_GAP);
+  }));
+  EXPECT_TRUE(heard.empty());
+  b->streams.ahead = 0;
+  b->publish("executor", "present");
+  ASSERT_TRUE(run_until([&] { return !heard.empty(); }));
+  EXPECT_EQ(heard, std::vector<std::string>{"vm.dirty_rate.main.present"});
+  node.reset();
 }
 
 TEST_F(AttackTest, who_never_stops_subscribing_is_cut_off) {

@@ -37,7 +37,7 @@ Event TestStreams::seal(Draft draft, std::string_view actor) {
     envelope.previous[tokens] = tail;
     tail = stream.sequence;
   }
-  envelope.time = HybridTime{stream.sequence << 12};
+  envelope.time = HybridTime{(ahead + stream.sequence) << 12};
   return *std::move(draft).seal(envelope);
 }
 

@@ -30,6 +30,7 @@ class TestStreams {
   // What a log that has all of it says to the next process.
   std::vector<OriginTail> past() const;
   std::uint64_t incarnation = 1;
+  std::uint64_t ahead = 0;  // of the time that they bear, which is their number
 
  private:
   struct Stream {
