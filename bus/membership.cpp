@@ -80,11 +80,8 @@ void Membership::stop() {
 void Membership::add_link(const std::string& endpoint, const std::string& expected,
                           const PublicKey* key, bool seed) {
   if (links_.count(endpoint) > 0 || endpoint.empty()) return;
-  if (links_.size() >= links_max) {
-    return listener_.on_bad_frame(endpoint, absl::ResourceExhaustedError(absl::StrCat(
-                                                "not linked to it: ", links_max,
-                                                " other processes are; have fewer members")));
-  }
+  if (const absl::Status room = this->room(); !room.ok())
+    return listener_.on_bad_frame(expected.empty() ? endpoint : expected, room);
   Link link;
   link.endpoint = endpoint;
   link.since = link.tried = loop_.clock().now();
@@ -108,6 +105,17 @@ void Membership::add_link(const std::string& endpoint, const std::string& expect
   link.seed = seed || std::any_of(seeds_.begin(), seeds_.end(),
                                   [&](const Seed& each) { return each.endpoint == endpoint; });
   links_.emplace(endpoint, std::move(link)).first->second.socket->start();
+}
+
+// Who was one, and comes back before it is forgotten, finds its place.
+absl::Status Membership::room() const {
+  const auto neighbours = static_cast<std::size_t>(std::ranges::count_if(
+      links_, [](const auto& entry) { return entry.second.alive || entry.second.awaited; }));
+  if (neighbours < options_.neighbours_max && links_.size() < links_max) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(options_.self.name, " has ", neighbours,
+                   " neighbours, and takes no more: divide the cloud, with a hub for each part "
+                   "(`supercloud hub`, docs/program.md)"));
 }
 
 absl::StatusOr<std::unique_ptr<ZmqSocket>> Membership::connect(const Link& link) {
@@ -247,6 +255,12 @@ Control Membership::take_hello(const Hello& hello, const Trust::Enrolled* user) 
   }
   if (hello.client) return welcome;
   Link* link = link_of(other.name);
+  if (link == nullptr && !links_.contains(other.request_endpoint)) {
+    if (const absl::Status room = this->room(); !room.ok()) {
+      listener_.on_bad_frame(other.name, room);
+      return Refusal{room};
+    }
+  }
   if (link == nullptr || link->member.nonce == other.nonce) {
     if (link == nullptr) {
       learn(other, user);
@@ -301,6 +315,9 @@ void Membership::take_frame(const std::string& endpoint, std::string_view frame)
   if (const Welcome* welcome = std::get_if<Welcome>(&*control)) {
     take_welcome(endpoint, *welcome);
   } else if (const Refusal* refusal = std::get_if<Refusal>(&*control)) {
+    // Who is a member elsewhere stays one.
+    if (settled_ && absl::IsResourceExhausted(refusal->why))
+      return listener_.on_bad_frame(name.empty() ? endpoint : name, refusal->why);
     listener_.on_refused(refusal->why);
   } else if (WireAnswer* answer = std::get_if<WireAnswer>(&*control)) {
     if (!name.empty()) listener_.on_answer(name, std::move(*answer));

@@ -52,6 +52,7 @@ struct MembershipOptions {
   // A dead member that is no seed is forgotten: it says hello when it is back.
   Duration forget_after = absl::Minutes(5);
   int high_water_mark = 1000;
+  std::size_t neighbours_max = members_max;  // further ones are refused
 };
 
 // Thread-bound to the loop.
@@ -96,7 +97,7 @@ class Membership {
   bool send(std::string_view name, const Control& control);
 
  private:
-  static constexpr std::size_t links_max = 1024;
+  static constexpr std::size_t links_max = members_max;  // dead ones among them
 
   struct Link {
     std::string endpoint;  // request socket of the other
@@ -121,6 +122,8 @@ class Membership {
   void add_link(const std::string& endpoint, const std::string& expected, const PublicKey* key,
                 bool seed);
   absl::StatusOr<std::unique_ptr<ZmqSocket>> connect(const Link& link);
+  // OK, or why nobody else can be linked to.
+  absl::Status room() const;
   void try_next_key(Link& link);
   void renew(Link& link);
   void take_shut_out(const std::string& endpoint);

@@ -182,6 +182,7 @@ void ZmqBus::start(BusReceiver& receiver, std::vector<OriginTail> past) {
   options.silence_max = options_.silence_max;
   options.forget_after = options_.forget_after;
   options.high_water_mark = options_.high_water_mark;
+  options.neighbours_max = options_.client ? members_max : options_.neighbours_max;
   Membership::Listener& listener = *this;
   membership_ = std::make_unique<Membership>(loop_, context_, std::move(options), listener);
   if (server_) {

@@ -51,6 +51,8 @@ struct ZmqBusOptions {
   Duration request_max = absl::Minutes(5);    // for requests without a deadline
   // Messages waiting per connection and direction. Of those with several events that is 100 MB, which all that wait for the same ones share.
   int high_water_mark = 12'500;
+  // Members of one cloud are connected each with each: so many others at most, of whom none is a client. Further ones are refused.
+  std::size_t neighbours_max = neighbours_default;
   int sockets_max = ZmqContext::sockets_max;  // a member for which none is left is rejected
   // With keys, of each bound socket, and never more than a quarter of what files the system allows: beyond, one goes that has said nothing.
   std::size_t connections_max = 4096;

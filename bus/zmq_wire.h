@@ -73,6 +73,8 @@
 namespace supercloud {
 
 inline constexpr std::size_t members_max = 1024;
+// Of a node; a hub, and a client, may have as many as there are members.
+inline constexpr std::size_t neighbours_default = 128;
 inline constexpr std::string_view marker_lead =
     "\xff"
     "m";

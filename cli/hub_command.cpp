@@ -31,6 +31,7 @@ absl::StatusOr<std::unique_ptr<ZmqBus>> open_end(EventLoop& loop, EventPool& poo
   options.seeds = end.seeds;
   options.credentials = credentials;
   options.gaps = hub_gap_options();
+  options.neighbours_max = members_max;
   options.on_fatal = std::move(on_fatal);
   options.on_shut_out = [told = std::set<std::string>()](const std::string& other,
                                                          const std::string& endpoint) mutable {

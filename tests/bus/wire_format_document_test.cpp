@@ -484,6 +484,7 @@ TEST(WireFormatDocument, the_limits_are_ours) {
       {"token_bytes_max", token_bytes_max},
       {"wire_name_bytes_max", wire_name_bytes_max},
       {"members_max", members_max},
+      {"neighbours_max", neighbours_default},
       {"history_prefixes_max", history_prefixes_max},
       {"progress_text_max", progress_text_max},
       {"calls_of_one_max", OpenCalls::calls_of_one_max},

@@ -79,6 +79,45 @@ TEST_F(ZmqBusTest, a_client_comes_asks_and_goes_unnoticed) {
   EXPECT_FALSE(b->sees("client-1"));
 }
 
+TEST_F(ZmqBusTest, whoever_is_one_neighbour_too_many_is_told_the_cure_and_the_others_go_on) {
+  EXPECT_EQ(ZmqBusOptions().neighbours_max, 128U);
+  const auto with_seed = [&](const std::string& name) {
+    ZmqBusOptions options = member(name);
+    options.neighbours_max = 2;
+    if (name != "a") options.seeds = {ipc("a.req")};
+    return options;
+  };
+  auto a = start(with_seed("a"));
+  auto b = start(with_seed("b"));
+  auto c = start(with_seed("c"));
+  ASSERT_TRUE(run_until([&] {
+    return a->sees("b") && a->sees("c") && b->sees("a") && b->sees("c") && c->sees("a") &&
+           c->sees("b");
+  }));
+  absl::Status refused;
+  ZmqBusOptions fourth = with_seed("d");
+  fourth.on_fatal = [&](absl::Status why) { refused = std::move(why); };
+  auto d = start(fourth);
+  ASSERT_TRUE(run_until([&] { return !refused.ok(); }));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_NE(refused.message().find("a has 2 neighbours"), std::string::npos) << refused;
+  EXPECT_NE(refused.message().find("supercloud hub"), std::string::npos) << refused;
+  ASSERT_FALSE(a->rejected.empty());
+  EXPECT_TRUE(a->rejected[0].starts_with("d: ")) << a->rejected[0];
+  EXPECT_FALSE(a->sees("d") || b->sees("d") || c->sees("d"));
+  // A client is none, and one that ends makes room when it is found out.
+  ZmqBusOptions client = with_seed("client-1");
+  client.client = true;
+  client.neighbours_max = 1;
+  auto asker = start(client);
+  ASSERT_TRUE(run_until([&] { return asker->sees("a") && asker->sees("b") && asker->sees("c"); }));
+  d.reset();
+  c.reset();
+  ASSERT_TRUE(run_until([&] { return !a->sees("c") && !b->sees("c"); }));
+  d = start(with_seed("d"));
+  EXPECT_TRUE(run_until([&] { return a->sees("d") && b->sees("d") && d->sees("b"); }));
+}
+
 TEST_F(ZmqBusTest, events_come_in_json_to_who_subscribes_them_so_and_to_nobody_else) {
   ZmqBusOptions first = member("a");
   first.hello_interval = absl::Milliseconds(20);  // somebody else's socket does not wake the loop
