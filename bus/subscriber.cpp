@@ -273,7 +273,18 @@ bool Subscriber::is_proven(const std::string& from, const Event& event) {
   if (!proofs_ || node_of(event.origin()) == from || !needs_proof(event)) return true;
   if (event.type() == schema::Payload::BUS_CHECKPOINT) return take_checkpoint(from, event);
   const absl::Status proven = proofs_->judge(event);
-  if (proven.ok()) return true;
+  if (proven.ok()) {
+    if (heard_before_ == nullptr) return true;
+    const bool replay = heard_before_->is_replay(event);
+    if (replay)
+      receiver_->on_rejected(
+          from,
+          absl::StrCat("it tells again, unasked, what a process before this one has heard of ",
+                       absl_view(event.origin())));
+    else
+      heard_before_->heard(event);
+    return !replay;
+  }
   const bool forged = absl::IsInvalidArgument(proven);
   if (forged || unproving_.insert(from).second)
     receiver_->on_rejected(

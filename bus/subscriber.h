@@ -15,6 +15,7 @@
 #include "absl/functional/function_ref.h"
 #include "bus/checkpoint.h"
 #include "bus/gap_detector.h"
+#include "bus/heard_before.h"
 #include "bus/history.h"
 #include "core/bus.h"
 #include "core/event.h"
@@ -65,6 +66,8 @@ class Subscriber {
     proofs_.emplace(keys_of);
   }
   const Proofs* proofs() const { return proofs_ ? &*proofs_ : nullptr; }
+  // With take_proven(): what `heard` calls a replay is refused of relays, unless it was asked for.
+  void refuse_replays(std::shared_ptr<HeardBefore> heard) { heard_before_ = std::move(heard); }
   // Other keys are believed from now on.
   void forget_proofs() {
     if (proofs_) proofs_->forget();
@@ -191,8 +194,9 @@ class Subscriber {
   Changed changed_;
   Ask ask_;
   Admit admit_;
-  Proofs::KeysOf keys_of_;        // empty: without keys, as is what follows
-  std::optional<Proofs> proofs_;  // of what relays let pass
+  Proofs::KeysOf keys_of_;                     // empty: without keys, as is what follows
+  std::optional<Proofs> proofs_;               // of what relays let pass
+  std::shared_ptr<HeardBefore> heard_before_;  // null: nothing is known of processes before
   // Relays that were said to send no proofs, since it was last known what they let pass.
   std::set<std::string, std::less<>> unproving_;
   BusReceiver* receiver_ = nullptr;

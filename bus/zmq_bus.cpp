@@ -100,6 +100,7 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
         [this](std::string_view node, const Event& event) { return admit(node, event); });
     subscriber_.take_proven(
         [this](std::string_view node) { return credentials_.trust->keys_of(node); });
+    subscriber_.refuse_replays(options_.heard_before);
   }
 }
 

@@ -58,6 +58,8 @@ struct ZmqBusOptions {
   std::size_t connections_max = 4096;
   GapDetector::Options gaps;
   RepairTimes repair;
+  // With keys: of the processes of this node before this one, and from now on of this one. Null: nothing is remembered.
+  std::shared_ptr<HeardBefore> heard_before;
 
   OnWish on_wish;  // bus/zmq_server.h; empty: nothing is published for others
   // The process of that name does not let in this one's key. Told again every few seconds, while that lasts.

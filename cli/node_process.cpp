@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include <fstream>
 #include <iostream>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -13,6 +15,7 @@
 #include "actors/policy/plugin/policy_file.h"
 #include "actors/spot/price_files.h"
 #include "bus/checkpoint.h"
+#include "bus/heard_before.h"
 #include "bus/zmq_bus.h"
 #include "cli/etcd_keys.h"
 #include "cli/machine/node_machine.h"
@@ -33,6 +36,8 @@ namespace supercloud {
 namespace {
 
 constexpr Duration session_interval = absl::Seconds(1);  // at the session
+constexpr std::string_view heard_file = "heard";         // in the node's folder: HeardBefore
+constexpr Duration keep_interval = absl::Seconds(1);
 
 // Cluster time that decisions and moves may take, where an hour of the market is short.
 void pace(NodeActorsOptions& actors, const MarketConfig& market) {
@@ -96,11 +101,17 @@ struct NodeProcess::Parts {
         config(std::move(with)),
         on_fatal(std::move(fatal)),
         session(of.clock(), config.fence) {}
-  ~Parts() { loop.cancel(watch); }
+  ~Parts() {
+    loop.cancel(watch);
+    keep_heard();
+    loop.cancel(keep_timer);
+  }
 
   absl::Status open();
   void spawn(const std::function<void(NodeActorsOptions&)>& adjust);
   void watch_session();
+  void remember_heard();
+  void keep_heard();
   void had_session();
   void believe(absl::StatusOr<Trust> trust);
   void fail(absl::Status why) {
@@ -134,6 +145,9 @@ struct NodeProcess::Parts {
   std::unique_ptr<Node> node;               // first to go
   std::unique_ptr<TrustWatch> trust_watch;  // null: the bus has no keys
   TimerId watch = 0;
+  std::shared_ptr<HeardBefore> heard;  // null: the bus has no keys
+  TimerId keep_timer = 0;
+  bool keep_failed = false;  // and the user was told
 };
 
 absl::Status NodeProcess::Parts::open() {
@@ -183,6 +197,8 @@ absl::Status NodeProcess::Parts::open() {
     auto credentials = read_credentials(config.key, config.trust);
     if (!credentials.ok()) return credentials.status();
     bus_options.credentials = *std::move(credentials);
+    remember_heard();
+    bus_options.heard_before = heard;
   }
   bus_options.on_fatal = [this](absl::Status why) { fail(std::move(why)); };
   bus_options.on_shut_out = [told = std::set<std::string>()](const std::string& other,
@@ -399,6 +415,42 @@ void NodeProcess::Parts::believe(absl::StatusOr<Trust> trust) {
 void NodeProcess::Parts::had_session() {
   if (!session.ever_confirmed() || std::exchange(session_noted, true)) return;
   if (const absl::Status noted = machine->had_session(); !noted.ok()) fail(noted);
+}
+
+void NodeProcess::Parts::remember_heard() {
+  const std::filesystem::path path = config.folder() / heard_file;
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  auto before = decode_heard(text.str());
+  if (!before.ok())
+    std::cerr << path.string() << ": " << before.status().message()
+              << "; it is begun anew, and replays of what was heard before are not known as such"
+              << std::endl;
+  heard =
+      std::make_shared<HeardBefore>(before.ok() ? *std::move(before) : HeardBefore::Positions());
+  keep_heard();
+}
+
+// Every second, if there is news. Not synced: what power takes away of it is a second, or all, and costs no event.
+void NodeProcess::Parts::keep_heard() {
+  if (heard == nullptr) return;
+  loop.cancel(keep_timer);
+  keep_timer = loop.at(loop.clock().now() + keep_interval, [this] { keep_heard(); });
+  if (!heard->take_changed()) return;
+  const std::filesystem::path path = config.folder() / heard_file;
+  const std::filesystem::path next = path.string() + ".next";
+  std::ofstream file(next, std::ios::trunc);
+  file << encode(heard->newest());
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(next, path, error);
+  const bool failed = !file || error;
+  if (failed && !keep_failed)
+    std::cerr << path.string()
+              << " cannot be written: after a restart a hub may tell again what was heard until now"
+              << std::endl;
+  keep_failed = failed;
 }
 
 void NodeProcess::Parts::watch_session() {

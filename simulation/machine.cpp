@@ -132,6 +132,10 @@ void SimulatedMachine::power_on() {
 void SimulatedMachine::start_daemon() {
   if (!hardware_ || process_) return;
   world_.network.set_up(name_, true);
+  // As the process before has kept it.
+  const auto& before = options_.bus.heard_before;
+  options_.bus.heard_before =
+      std::make_shared<HeardBefore>(before ? before->newest() : HeardBefore::Positions());
   process_ = std::make_unique<Process>(world_, name_, options_, scheduler_, *hardware_, log_disk_,
                                        archive_disk_);
   Process& process = *process_;
@@ -264,6 +268,7 @@ void SimulatedMachine::power_off(bool lose_disk, Random& random) {
     disk_ = MemoryDisk();
     log_disk_ = MemoryLogDisk();
     archive_disk_ = MemoryLogDisk();
+    options_.bus.heard_before.reset();
     ++disks_;
   } else {
     disk_.crash(&random);

@@ -34,6 +34,7 @@ SimulatedBus::SimulatedBus(std::string name, SimulatedNetwork& network, Schedule
                                  std::move(reply));
                }) {
   if (options_.keys_of) subscriber_.take_proven(options_.keys_of);
+  subscriber_.refuse_replays(options_.heard_before);
   registered_ = endpoint_.bus == nullptr;
   if (!registered_) return;
   endpoint_.bus = this;

@@ -59,6 +59,7 @@ struct SimulatedBusOptions {
   RepairTimes repair{.unheard_max =
                          absl::Seconds(10)};  // simulated machines that are gone rarely come back
   Proofs::KeysOf keys_of;                     // empty: none have keys
+  std::shared_ptr<HeardBefore> heard_before;  // null: nothing is remembered
   // What of a subscription `node` is granted here, in prefixes of three tokens at most; empty: whoever it is, all. Logs answer for all.
   std::function<std::vector<std::string>(std::string_view node, const std::string& prefix)> grant;
   // The queue of a subscriber was full, at most once a second for each, which sees that as a gap. `backlog`: the `high_water_mark` events that

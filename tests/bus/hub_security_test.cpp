@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "bus/heard_before.h"
 #include "bus/history.h"
 #include "bus/zmq_wire.h"
 #include "tests/bus/security_fixture.h"
@@ -111,6 +112,46 @@ TEST_F(HubSecurityTest, what_is_logged_beyond_counts_with_its_proof) {
   hub->bus->publish(streams_.at("far").started(*hub->pool, "executor", "web1"));
   ASSERT_TRUE(run_until([&] { return rejected(*a, "relays what no checkpoint proves"); }));
   EXPECT_EQ(a->events.size(), 1);
+}
+
+TEST_F(HubSecurityTest, what_a_process_before_has_heard_a_hub_cannot_tell_as_new) {
+  auto hub = start_hub();
+  ZmqBusOptions options = member("a", trust_);
+  const auto starts = [&](HeardBefore::Positions before) {
+    options.heard_before = std::make_shared<HeardBefore>(std::move(before));
+    auto a = start(options, hub.get());
+    meet(*a, *hub);
+    subscribe(*a, "vm.");
+    EXPECT_TRUE(run_until([&] { return !bus(*a).relays().empty(); }));
+    subscribe(*a, "vm.started.");
+    return a;
+  };
+  auto a = starts({});
+  TestStreams& far = streams_.try_emplace("far", "far").first->second;
+  const Event old = far.started(*hub->pool, "executor", "web1");
+  const Event its_proof = far.checkpoint(*hub->pool, {old}, "far");
+  const auto tell_old = [&] {
+    bus(*hub).publish_proof(its_proof, "vm.started.main.");
+    hub->bus->publish(old);
+  };
+  tell_old();
+  ASSERT_TRUE(run_until([&] { return a->events.size() == 1; }));
+
+  HeardBefore::Positions heard = options.heard_before->newest();
+  EXPECT_EQ(heard.at("far/executor"), (HeardBefore::Position{1, 1}));
+  a.reset();
+  a = starts(heard);
+  tell_old();
+  ASSERT_TRUE(run_until([&] { return rejected(*a, "hub: it tells again, unasked"); }));
+  EXPECT_TRUE(a->events.empty());
+  relay_logged(*hub, "far");
+  ASSERT_TRUE(run_until([&] { return a->events.size() == 1; }));
+  EXPECT_EQ(a->events[0].sequence(), 2) << "what is new counts";
+
+  a.reset();
+  a = starts({});
+  tell_old();
+  ASSERT_TRUE(run_until([&] { return a->events.size() == 1; })) << "who knows nothing, takes it";
 }
 
 TEST_F(HubSecurityTest, who_may_not_see_proofs_gets_nothing_that_is_logged_beyond) {
