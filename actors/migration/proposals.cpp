@@ -138,15 +138,15 @@ std::string Proposals::resolve(const std::string& vm, const std::string& target,
   if (shared_.nodes.find(target) != nullptr) return target;
   const VmWorker* worker = find_(vm);
   *why = absl::StrCat("no node at ", target);
-  std::vector<const NodeFacts*> nodes = shared_.nodes.at_place(target);
+  // Where a target is ready the move begins at once.
+  std::vector<const NodeFacts*> nodes;
+  const auto known = worker == nullptr ? std::nullopt : worker->spec();
+  for (const bool ready : {true, false})
+    for (const NodeFacts* node : shared_.nodes.at_place(target))
+      if ((known && is_prepared(known->reader(), node->name)) == ready) nodes.push_back(node);
   const auto flight = pending_.find(vm);
   const std::optional<NodeFacts> here = here_until(
       flight != pending_.end() && flight->second.leaving() ? flight->second.deadline : far_future);
-  // Where a target is ready the move begins at once.
-  if (worker != nullptr && worker->spec())
-    std::ranges::stable_partition(nodes, [spec = *worker->spec()](const NodeFacts* node) {
-      return is_prepared(spec.reader(), node->name);
-    });
   const NodeFacts* ours = shared_.nodes.rented(rented_with);
   // Before the others. One that the cloud takes as well, but later than this node, is better than none: the policy sees to it that there
   // is no time for another.
