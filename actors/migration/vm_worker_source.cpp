@@ -192,7 +192,7 @@ void VmWorker::start_sending() {
                                 look();
                               }));
   arm_drain();
-  finished();
+  check();  // while memory goes: what is sent within a second needs no other before its pause
 }
 
 VmWorker::Blackout VmWorker::blackout() const {

@@ -155,7 +155,7 @@ void QemuHypervisor::State::find_guests(Reply<Done> reply) {
     const std::string vm = record->vm;
     const bool standby = !record->own && record->migration.empty();
     Guest& guest = add(*std::move(record));
-    if (standby) guest.standby.emplace();
+    if (standby) guest.standby = Guest::Standby{};
     guest.copy->find(
         Reply<Done>(far_future, guarded([this, vm, all](const absl::StatusOr<Done>& found) {
                       if (found.ok()) take_up(vm);  // else it has died

@@ -19,6 +19,7 @@ Message<schema::VmSpec> replay_vm(const ReplayModel& model, int number, const st
     spec.setReplicas(0);
     spec.initNodes(0);
     spec.initDevices(0);
+    spec.initPrepared(0);
     spec.setDirtyPagesPerSecond(0);
     spec.setWritesPerSecond(0);
     spec.setReads("");
