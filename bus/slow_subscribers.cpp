@@ -58,7 +58,11 @@ void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
     subscribers_.erase(first);
   }
   if (subscribers_.size() >= subscribers_max) return;
-  subscribers_.emplace(key, Subscriber{.name = name, .marker = std::string(marker), .earlier = {}});
+  const Instant now = loop_.clock().now();
+  subscribers_.emplace(key, Subscriber{.name = name,
+                                       .marker = std::string(marker),
+                                       .earlier = {},
+                                       .sure_at = denied_ ? now + sure_after : now});
 }
 
 void SlowSubscribers::let_go(std::string_view marker, std::string_view user) {
@@ -78,6 +82,7 @@ void SlowSubscribers::let_go(std::string_view marker, std::string_view user) {
 }
 
 bool SlowSubscribers::denied(std::uint64_t events) {
+  denied_ = true;
   if (may_look()) {
     count();
     if (!look()) return false;
@@ -112,8 +117,9 @@ bool SlowSubscribers::look() {
   nameless_full_ = !socket_.send(marker_lead, {});
   if (nameless_full_) socket_.send_lossy(marker_lead, {});
   bool found = nameless_full_;
+  const Instant now = loop_.clock().now();
   for (auto& [key, subscriber] : subscribers_) {
-    subscriber.full = !socket_.send(subscriber.marker, {});
+    subscriber.full = now >= subscriber.sure_at && !socket_.send(subscriber.known(), {});
     found = found || subscriber.full;
   }
   return found;
@@ -126,7 +132,7 @@ bool SlowSubscribers::look_for_losers() {
   for (const auto& [key, subscriber] : subscribers_) {
     if (subscriber.told_until <= now) continue;
     losers_ = true;
-    socket_.send(subscriber.marker, loss_sign);
+    socket_.send(subscriber.known(), loss_sign);
   }
   return !losers_;
 }

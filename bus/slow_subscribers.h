@@ -8,6 +8,10 @@
 //
 // Who was let miss something is left out until libzmq has found that it has room. Nothing says when: so it is told of its loss before all that
 // is sent from then on, into the void at first, until it asks.
+//
+// The answer to a marker may have found no room, which libzmq does not say of a queue that has been full for a while, and an empty message in its
+// place is nonsense to an older build. So the marker before it is looked at until that is let go, for which its subscriber waits for the answer;
+// and where there is none before it, it is looked at when it has stayed for a second: who has no answer lets it go, and asks anew, sooner.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +33,7 @@ class SlowSubscribers {
  public:
   static constexpr std::size_t subscribers_max = 4096;  // further ones remain without names
   static constexpr std::size_t of_one_name_max = 16;
+  static constexpr Duration sure_after = absl::Seconds(1);
   // Each costs a message: so many in a second, and then all that is denied is of those who were full when that was last looked at.
   static constexpr std::size_t messages_max = 2 * subscribers_max;
   // So long whoever has lost something is told so: who finds no room for longer will find its queue full.
@@ -51,7 +56,8 @@ class SlowSubscribers {
 
   // Whether it claims to be of a process whose markers are those of another user.
   bool is_anothers(std::string_view marker, std::string_view user) const;
-  // Who is authenticated as `user`, or claims its name where nobody is and `user` is empty, has subscribed a marker, which has been answered.
+  // Who is authenticated as `user`, or claims its name where nobody is and `user` is empty, has subscribed a marker, which was answered if there
+  // was room.
   void answered(std::string_view marker, std::string_view user);
   // It has let it go; `user` empty: or it is gone.
   void let_go(std::string_view marker, std::string_view user);
@@ -71,10 +77,14 @@ class SlowSubscribers {
     std::string name;
     std::string marker;   // the newest that was answered
     std::string earlier;  // the one before, if it has not been let go; empty: none
+    Instant sure_at;      // that it has been answered
     bool full = false;    // when it was last looked at
-    Instant
-        told_until;  // that it has lost something, unless it places another marker, by which it asks what
+    // That it has lost something, unless it places another marker, by which it asks what.
+    Instant told_until;
     std::uint64_t denied = 0;  // events, not yet told
+
+    // The newest marker of which it has an answer.
+    const std::string& known() const { return earlier.empty() ? marker : earlier; }
   };
   bool may_look();
   bool look();
@@ -88,6 +98,7 @@ class SlowSubscribers {
   const Socket socket_;
   const Told told_;
   std::map<std::string, Subscriber, std::less<>> subscribers_;  // by name, claim and nonce
+  bool denied_ = false;                                         // ever
   bool nameless_full_ = false;                                  // when it was last looked at
   std::uint64_t nameless_ = 0;                                  // events, not yet told
   std::uint64_t uncounted_ = 0;  // events, of those who were full then

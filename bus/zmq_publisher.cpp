@@ -252,12 +252,7 @@ void ZmqPublisher::answer_marker(std::string_view topic, std::string_view user, 
                             "subscribe here any more; subscribe less in this cloud, or divide it"));
   }
   const std::string_view frames[] = {topic, body};
-  if (!socket_->send(frames)) {
-    // Who subscribes everything may be who is full: it is let miss something, and is then left out.
-    const std::string_view nothing[] = {marker_lead, {}};
-    socket_->send_lossy(nothing);
-    if (!socket_->send(frames)) return;  // it asks again
-  }
+  socket_->send_lossy(frames);
   slow_.answered(topic, user);
 }
 

@@ -23,6 +23,12 @@ class SlowSubscribersTest : public testing::Test {
     return absl::StrCat(absl_view(marker_lead), name, "/1/1/");
   }
   void join(const std::string& name) { slow_.answered(marker_of(name), ""); }
+  // What was looked at when nobody was found.
+  std::set<std::string> looked_at() {
+    sent_.clear();
+    slow_.denied(1);
+    return sent_;
+  }
   // What has been told by then; it is told at once the first time.
   std::map<std::string, std::uint64_t> told() {
     loop_.run_until([this] { return !told_.empty(); }, absl::Seconds(20));
@@ -33,6 +39,7 @@ class SlowSubscribersTest : public testing::Test {
   std::set<std::string, std::less<>> full_;
   std::size_t looks_ = 0;
   std::vector<std::string> losers_;  // who were told
+  std::set<std::string> sent_;
   std::map<std::string, std::uint64_t> told_;
   SlowSubscribers slow_{
       loop_,
@@ -40,6 +47,7 @@ class SlowSubscribersTest : public testing::Test {
       {.send =
            [this](std::string_view topic, std::string_view message) {
              if (topic == marker_lead) ++looks_;
+             sent_.emplace(topic);
              const bool room = full_.count(topic) == 0;
              if (room && message == loss_sign) losers_.emplace_back(topic);
              return room;
@@ -105,6 +113,28 @@ TEST_F(SlowSubscribersTest, more_than_can_be_looked_at_is_of_those_who_were_full
   for (std::uint64_t i = 0; i < many; ++i) ASSERT_TRUE(slow_.denied(1));
   EXPECT_LT(looks_, many);
   EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"a", queue + many}}));
+}
+
+TEST_F(SlowSubscribersTest, a_marker_is_looked_at_when_it_is_known_to_be_answered) {
+  join("a");
+  const std::string next = absl::StrCat(absl_view(marker_lead), "a/1/2/");
+  slow_.answered(next, "");
+  EXPECT_TRUE(looked_at().contains(marker_of("a")));
+  EXPECT_FALSE(looked_at().contains(next)) << "its answer may have found no room";
+  slow_.let_go(marker_of("a"), "");
+  EXPECT_TRUE(looked_at().contains(next)) << "it has come: the one before was let go";
+}
+
+TEST_F(SlowSubscribersTest, so_is_the_first_of_somebody_when_it_was_not_asked_for_again) {
+  full_ = {marker_of("a")};
+  join("a");
+  EXPECT_TRUE(slow_.denied(1));
+  const Instant before = loop_.clock().now();
+  join("late");
+  EXPECT_FALSE(looked_at().contains(marker_of("late")));
+  ASSERT_TRUE(
+      loop_.run_until([&] { return looked_at().contains(marker_of("late")); }, absl::Seconds(20)));
+  EXPECT_GE(loop_.clock().now() - before, SlowSubscribers::sure_after);
 }
 
 TEST_F(SlowSubscribersTest, what_somebody_lost_who_is_gone_is_told_without_a_name) {

@@ -229,47 +229,6 @@ TEST_F(ZmqPublisherTest, what_waits_for_a_subscriber_that_reads_nothing_is_bound
   EXPECT_LE(most * together_bytes_max, 100U << 20) << "where nobody says otherwise";
 }
 
-TEST_F(ZmqPublisherTest, a_marker_whose_answer_found_no_room_is_not_taken_for_answered) {
-  const std::string path = path_ + ".short";
-  auto made = ZmqPublisher::bind(context_, loop_, self_, no_keys_,
-                                 {.endpoint = "ipc://" + path, .high_water_mark = 8},
-                                 [](const std::string&, const std::string&) {});
-  ASSERT_TRUE(made.ok()) << made.status();
-  ZmqPublisher& publisher = **made;
-  publisher.start({});
-  RawPeer stays_full(path, 3), reads_later(path, 3);
-  const auto marker = [](const std::string& name, int number) {
-    return absl::StrCat(std::string(marker_lead), name, "/1/", number, "/");
-  };
-  for (auto [peer, name] : {std::pair(&stays_full, "full"), std::pair(&reads_later, "later")}) {
-    peer->subscribe(std::string(together_lead) + "vm.");
-    peer->subscribe(marker(name, 1));
-    ASSERT_TRUE(eventually([&, p = peer, n = name] { return p->heard(marker(n, 1)); }));
-  }
-  const auto publish_until_denied = [&](std::uint64_t times) {
-    const std::uint64_t before = publisher.dropped();
-    for (int i = 0; i < 1'000'000 && publisher.dropped() < before + times; ++i)
-      publisher.publish(streams_.event(pool_, "executor", "web1"));
-    loop_.run_until([] { return false; }, absl::Milliseconds(2));
-  };
-  // Of many in a row none had room, in neither queue.
-  for (int i = 0; i < 5; ++i) publish_until_denied(2000);
-  const std::string second = marker("later", 2);
-  reads_later.subscribe(second);
-  // What came before it has been taken by then: both are full for as long.
-  RawPeer next(path, 3);
-  next.subscribe(marker("next", 1));
-  ASSERT_TRUE(eventually([&] { return next.heard(marker("next", 1)); }));
-  // It has room again while the other has none, which is looked for.
-  for (int i = 0; i < 10; ++i) {
-    ASSERT_FALSE(reads_later.heard(second)) << "nothing comes to it but what answers it";
-    publish_until_denied(1);
-  }
-  reads_later.unsubscribe(second);
-  reads_later.subscribe(second);
-  EXPECT_TRUE(eventually([&] { return reads_later.heard(second); })) << "it is asked again";
-}
-
 TEST_F(ZmqPublisherTest, who_lost_something_is_told_before_it_is_given_what_follows) {
   const std::string path = path_ + ".short";
   auto made = ZmqPublisher::bind(context_, loop_, self_, no_keys_,
