@@ -42,7 +42,6 @@ void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
     Subscriber& subscriber = known->second;
     if (subscriber.marker == marker) return;
     subscriber.earlier = std::exchange(subscriber.marker, std::string(marker));
-    subscriber.told_until = {};
     return;
   }
   const std::string_view claim = claim_of(marker);
@@ -73,7 +72,10 @@ void SlowSubscribers::let_go(std::string_view marker, std::string_view user) {
   });
   if (found == subscribers_.end()) return;
   Subscriber& subscriber = found->second;
-  if (subscriber.marker == marker) subscriber.marker = subscriber.earlier;
+  if (subscriber.marker == marker)
+    subscriber.marker = subscriber.earlier;
+  else
+    subscriber.told_until = {};
   subscriber.earlier.clear();
   if (!subscriber.marker.empty()) return;
   count();
@@ -126,8 +128,8 @@ bool SlowSubscribers::look() {
 }
 
 bool SlowSubscribers::look_for_losers() {
+  if (!socket_.had_news()) return false;
   losers_ = false;
-  socket_.look();
   const Instant now = loop_.clock().now();
   for (const auto& [key, subscriber] : subscribers_) {
     if (subscriber.told_until <= now) continue;

@@ -6,8 +6,8 @@
 // which libzmq leaves it out, and remains without a name. Connections are emptied by other threads: when that finds nobody, there may be room
 // again for what was denied.
 //
-// Who was let miss something is left out until libzmq has found that it has room. Nothing says when: so it is told of its loss before all that
-// is sent from then on, into the void at first, until it asks.
+// Who was let miss something is left out until libzmq has found that it has room. Nothing says of whom that is: so whoever has lost something is
+// told of it whenever there was such news, into the void perhaps, until it asks.
 //
 // The answer to a marker may have found no room, which libzmq does not say of a queue that has been full for a while, and an empty message in its
 // place is nonsense to an older build. So the marker before it is looked at until that is let go, for which its subscriber waits for the answer;
@@ -36,15 +36,16 @@ class SlowSubscribers {
   static constexpr Duration sure_after = absl::Seconds(1);
   // Each costs a message: so many in a second, and then all that is denied is of those who were full when that was last looked at.
   static constexpr std::size_t messages_max = 2 * subscribers_max;
-  // So long whoever has lost something is told so: who finds no room for longer will find its queue full.
-  static constexpr Duration told_for = absl::Seconds(30);
+  // So long whoever has lost something is told so, if it never asks.
+  static constexpr Duration told_for = absl::Minutes(5);
 
   struct Socket {
     // False: one who subscribes the topic has no room, and nobody got it.
     std::function<bool(std::string_view topic, std::string_view message)> send;
-    // To those that have room. Those that have none miss what is sent until look() finds that they have.
+    // To those that have room. Those that have none miss what is sent until had_news() finds that they have.
     std::function<void(std::string_view topic, std::string_view message)> send_lossy;
-    std::function<void()> look;
+    // Whether somebody may have found room since the last call.
+    std::function<bool()> had_news;
   };
   // `name`: empty for those that have none; `backlog`: the `queue` messages of a queue that is full, and the events since the last call for
   // which there was no room; without a name the events alone. At most once a second for each.
@@ -79,8 +80,8 @@ class SlowSubscribers {
     std::string earlier;  // the one before, if it has not been let go; empty: none
     Instant sure_at;      // that it has been answered
     bool full = false;    // when it was last looked at
-    // That it has lost something, unless it places another marker, by which it asks what.
-    Instant told_until;
+    Instant
+        told_until;  // that it has lost something, unless it has asked by another marker and has its answer
     std::uint64_t denied = 0;  // events, not yet told
 
     // The newest marker of which it has an answer.

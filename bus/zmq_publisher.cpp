@@ -87,7 +87,7 @@ ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credential
                    const std::string_view frames[] = {topic, message};
                    socket_->send_lossy(frames);
                  },
-             .look = [this] { socket_->look(); }},
+             .had_news = [this] { return socket_->had_news(); }},
             options_.on_slow_subscriber) {}
 
 ZmqPublisher::~ZmqPublisher() { batch_.flush(); }
@@ -238,6 +238,7 @@ std::string_view ZmqPublisher::sender() const {
 
 void ZmqPublisher::answer_marker(std::string_view topic, std::string_view user, bool together) {
   batch_.flush();  // the tails tell of what waits, too
+  slow_.tell_losers();
   Marker marker{
       .publisher = name_, .nonce = nonce_, .tails = published_.all(), .together = together};
   marker.relays = beyond_ != nullptr && asks_relay(topic);

@@ -1,5 +1,6 @@
 #include "bus/zmq_socket.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -296,7 +297,15 @@ void ZmqSocket::send_lossy(Frames frames) {
   if (nodrop_) set(socket_, ZMQ_XPUB_NODROP, 1, "no drop");
 }
 
-int ZmqSocket::events() const {
+bool ZmqSocket::had_news() {
+  events();
+  return std::exchange(news_, false);
+}
+
+// Its descriptor is readable while news wait for it.
+int ZmqSocket::events() {
+  pollfd news{fd_, POLLIN, 0};
+  if (nodrop_ && !news_) news_ = ::poll(&news, 1, 0) > 0;
   int events = 0;
   std::size_t size = sizeof events;
   while (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) != 0) {
@@ -363,6 +372,7 @@ void ZmqSocket::ready() {
   // Whose connections are known says of each message who sent it; what may be granted to a sender has to be before the next one is taken.
   const std::size_t together = peers_ == nullptr && !manual_ ? Taken::parts_max : 1;
   Taken taken;
+  news_ = true;  // it takes note of them while messages are taken
   for (std::size_t given = 0; given < messages_per_turn && !taken.emptied;) {
     take(taken, together);
     // After what came was taken: a connection from which it came has been told of by now.

@@ -113,7 +113,8 @@ class ZmqSocket {
   bool send(Frames frames);
   // The same by what libzmq knew of queues when it last looked, which it does by itself once a millisecond, and within look().
   bool send_unlooked(Frames frames);
-  void look() { events(); }
+  // XPUB: whether libzmq has had news of connections since the last call, as that somebody whose queue was full has room. It takes note of them here.
+  bool had_news();
   // XPUB: to those whose queue has room.
   void send_lossy(Frames frames);
 
@@ -129,7 +130,7 @@ class ZmqSocket {
   void ready();
   void look_again();
   bool look_at_connections();
-  int events() const;
+  int events();
   void take(Taken& taken, std::size_t messages_max);
   bool knows(zmq_msg_t& last);
   bool watch_connections(std::size_t connections_max, std::function<void()> on_crowded);
@@ -154,6 +155,7 @@ class ZmqSocket {
   bool manual_ = false;
   bool parts_of_many_ = false;  // each part of a message may be another peer's
   bool nodrop_ = false;
+  bool news_ = false;     // since had_news()
   bool blocked_ = false;  // on_writable_ is to run
   bool retired_ = false;
   bool looking_ = false;

@@ -25,6 +25,7 @@ import zmq
 from zmq.utils import z85
 
 JSON, MARKER = b"\xffj", b"\xffm"
+LOST = b"\x01"  # on a marker: something found no room in this one's queue
 HEARTBEATS = "node.heartbeat."
 HELLO_EVERY, MARKER_AGAIN, SILENCE_MAX = 1.0, 0.2, 3.0  # seconds
 ANSWER_WITHIN, REPAIR_WITHIN = 2.0, 10.0
@@ -216,9 +217,10 @@ class Bus:
     # ---- order, and what is missing
 
     def published(self, member, topic, frame):
+        if topic in (member.marker, member.standing) and frame == LOST and not member.marker:
+            return self.place_marker(member)  # its tails tell what else was lost
         if topic == member.marker:
-            # Of a byte or none: of a full queue, whose losses `previous` shows.
-            return self.marked(member, Reader(frame)) if len(frame) > 1 else None
+            return self.marked(member, Reader(frame)) if frame not in (b"", LOST) else None
         if not topic.startswith(JSON) or not member.in_effect:
             return None  # what comes before the marker is not owed
         event = event_of(frame)
