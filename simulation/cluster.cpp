@@ -487,7 +487,7 @@ void SimulatedCluster::create_vm(const std::string& node, const std::string& nam
         if (loss == schema::DiskLoss::BOUNDED_LOSS)
           spec.setLossBoundNs(static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(loss_bound)));
         spec.setPostCopy(options_.post_copy);
-        if (options_.post_copy) spec.setDirtyPagesPerSecond(20'000);
+        if (options_.post_copy) spec.setDirtyPagesPerSecond(200'000);
         spec.setReplicas(loss == schema::DiskLoss::WAIT ? 0 : 1);
         spec.setRunning(true);
         spec.setReads(absl::StrCat(resource_home(options_), "/", resource_name));

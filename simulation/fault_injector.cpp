@@ -6,6 +6,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace supercloud {
+namespace {
+
+constexpr Duration follows_look = absl::Milliseconds(100);
+
+}  // namespace
 
 FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOptions options)
     : cluster_(cluster), random_(random), options_(options) {
@@ -43,9 +48,6 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
   add(options_.hypervisor, &FaultInjector::slow_calls, 2);
   add(options_.hypervisor, &FaultInjector::kill_guest, 1);
   add(options_.hypervisor, &FaultInjector::cut_streams, 2);
-  const bool post_copy = options_.hypervisor && cluster_.options().post_copy;
-  add(post_copy, &FaultInjector::cut_what_follows, 6);
-  add(post_copy, &FaultInjector::kill_what_is_needed, 2);
   add(options_.disks, &FaultInjector::fill_log, 1);
   add(options_.disks && !cluster_.archives().empty(), &FaultInjector::fill_archive, 1);
   const bool domains = options_.domains && cluster_.options().xen;
@@ -64,6 +66,7 @@ FaultInjector::FaultInjector(SimulatedCluster& cluster, Random random, FaultOpti
 void FaultInjector::run(Instant end) {
   end_ = end;
   arm();
+  if (options_.hypervisor && cluster_.options().post_copy) await_what_follows();
 }
 
 void FaultInjector::arm() {
@@ -348,33 +351,35 @@ void FaultInjector::cut_streams() {
   machine.cut_streams();
 }
 
-// A machine with a copy whose target executes with its memory; null: there is none now.
-SimulatedMachine* FaultInjector::needed(std::string* vm) {
+// Of most moves by post-copy the stream is cut while memory follows, or the source dies.
+void FaultInjector::await_what_follows() {
+  std::set<std::string> now;
   for (const auto& machine : cluster_.machines())
     for (const GuestProbe& probe : machine->probes())
-      if (probe.needed) {
-        *vm = probe.vm;
-        return machine.get();
+      if (probe.needed) now.insert(probe.vm);
+  for (const std::string& vm : now)
+    if (!following_.contains(vm))
+      later(span(absl::ZeroDuration(), absl::Seconds(1)), [this, vm] { befall_what_follows(vm); });
+  following_ = std::move(now);
+  if (cluster_.scheduler().now() < end_) later(follows_look, [this] { await_what_follows(); });
+}
+
+void FaultInjector::befall_what_follows(const std::string& vm) {
+  const std::uint64_t which = random_.below(4);
+  for (const auto& machine : cluster_.machines())
+    for (const GuestProbe& probe : machine->probes()) {
+      if (probe.vm != vm || !probe.needed) continue;
+      if (which < 2) {
+        tell(absl::StrCat("the page streams of ", machine->name(), " are cut, while memory of ", vm,
+                          " follows"));
+        return machine->cut_streams();
       }
-  return nullptr;
-}
-
-void FaultInjector::cut_what_follows() {
-  std::string vm;
-  SimulatedMachine* source = needed(&vm);
-  if (source == nullptr) return;
-  tell(absl::StrCat("the page streams of ", source->name(), " are cut, while memory of ", vm,
-                    " follows"));
-  source->cut_streams();
-}
-
-void FaultInjector::kill_what_is_needed() {
-  std::string vm;
-  SimulatedMachine* source = needed(&vm);
-  if (source == nullptr) return;
-  tell(absl::StrCat("the source of ", vm, " on ", source->name(),
-                    " dies, while its memory follows"));
-  source->kill_guest(vm);
+      if (which == 2) {
+        tell(absl::StrCat("the source of ", vm, " on ", machine->name(),
+                          " dies, while its memory follows"));
+        return machine->kill_guest(vm);
+      }
+    }
 }
 
 void FaultInjector::fill_log() {

@@ -107,9 +107,8 @@ class FaultInjector {
   void slow_calls();
   void kill_guest();
   void cut_streams();
-  SimulatedMachine* needed(std::string* vm);
-  void cut_what_follows();
-  void kill_what_is_needed();
+  void await_what_follows();
+  void befall_what_follows(const std::string& vm);
   void fill_log();
   void fill_archive();
   void set_archive_full(const std::string& node, bool full);
@@ -131,6 +130,7 @@ class FaultInjector {
   FaultOptions options_;
   std::vector<Fault> faults_;
   Instant end_{};
+  std::set<std::string> following_;  // VMs whose sources are needed, as last looked at
   bool healed_ = false;
   bool machine_lost_ = false;
   Instant swaps_late_until_{};

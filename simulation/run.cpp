@@ -107,7 +107,7 @@ RunResult run_simulation(const RunOptions& options) {
   // On every sixth without a market, most moves take post-copy.
   if (options.seed % 6 == 4 && !cluster_options.market) {
     cluster_options.post_copy = true;
-    cluster_options.host.bytes_per_second = 64 << 20U;
+    cluster_options.host.bytes_per_second = 160 << 20U;
   }
   // Every seventh one's logs forget, and so their actors read a past that has no beginning.
   if (options.seed % 7 == 0) cluster_options.retention.age = forgets_after;
