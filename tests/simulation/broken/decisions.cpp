@@ -91,6 +91,16 @@ Decision ignores_loss_bound(const View& view, const Decision&, const NodeActorsS
   return next_step(careless);
 }
 
+// A source that knows that it lost, whatever its target misses.
+Decision lets_go_at_once(const View& view, const Decision&, const NodeActorsSeams&) {
+  View hasty = view;
+  const bool half_way = hasty.copy && (hasty.copy->memory == GuestStatus::Memory::needed ||
+                                       hasty.copy->memory == GuestStatus::Memory::broken);
+  if (half_way && hasty.record && hasty.record->holder != hasty.node)
+    hasty.copy->memory = GuestStatus::Memory::whole;
+  return next_step(hasty);
+}
+
 // A session's length after the last renewal that was answered.
 void put_in_late_fence(MachineOptions& machine) {
   machine.actors.fence.fence_after = machine.actors.fence.ttl + absl::Milliseconds(200);
@@ -140,6 +150,11 @@ std::vector<Breakage> broken_decisions() {
     users_and_network(run);
     run.faults.machines = true;
   };
+  const auto post_copy = [users](RunOptions& run) {
+    users(run);
+    run.cluster.post_copy = true;
+    run.cluster.host.bytes_per_second = 160 << 20U;
+  };
   return {
       {"resumes_before_swap", "1", "1:", users, decides(resumes_before_swap)},
       {"source_resumes_without_swap", "1", "1:", busy(users_and_network),
@@ -150,6 +165,7 @@ std::vector<Breakage> broken_decisions() {
       {"target_gives_up_in_flight", "4", "2:", users_and_cut_off_swaps,
        decides(gives_up_in_flight)},
       {"fences_too_late", "8", "1:", users_and_network, put_in_late_fence},
+      {"lets_go_of_what_is_needed", "14", "2:", post_copy, decides(lets_go_at_once)},
       {"takes_over_beyond_its_bound", "13", "2:", lost_machines, decides(ignores_loss_bound)},
       {"drops_an_abort", "20", "4:", busy(users), decides(drops_abort)},
       {"knows_no_deadline", "23", "4:", users_and_table, put_in_patience},
