@@ -125,6 +125,8 @@ void QemuHypervisor::State::greeted(const std::shared_ptr<Link>& link, const std
   const auto said = answer(*hello);
   if (!said.ok())
     return say_last(link, qemu_handshake::Refuse{std::string(said.status().message())});
+  // Also of what is not here, or was brought otherwise: who asks for that is no source of any guest.
+  if (std::holds_alternative<qemu_handshake::Lost>(*said)) return say_last(link, *said);
   guests.at(hello->vm).source = link;
   // An ask is accepted without a word: the end will be told.
   const bool accepted = std::holds_alternative<qemu_handshake::Accept>(*said);

@@ -204,6 +204,28 @@ TEST_F(QemuTransferTest, AGuestWhoseConsoleNobodyReadIsHeardAtATargetThatWasRest
   move(test_migration(), 1);
 }
 
+// What anybody may say who reaches the links.
+TEST_F(QemuTransferTest, WhoAsksAgainForWhatWasNotBroughtHereIsToldSoAndHarmsNobody) {
+  ASSERT_EQ(b_.prepare(spec_, test_migration(1), 1), absl::OkStatus());
+  const auto network = SocketLinkNetwork::open(world_.loop, "unix:" + world_.run_folder(0) + "-x");
+  ASSERT_TRUE(network.ok()) << network.status();
+  for (const char* vm : {"main/nothing", "main/web1"}) {
+    SCOPED_TRACE(vm);
+    const auto link = (*network)->connect(world_.endpoint(1), qemu_handshake::service);
+    std::string said;
+    Link::Handler handler;
+    handler.on_frame = [&](const std::string& bytes) { said = bytes; };
+    link->set_handler(std::move(handler));
+    link->send(qemu_handshake::encode(qemu_handshake::Hello{
+        vm, 1, test_migration(2), qemu_handshake::Hello::Kind::again, false}));
+    ASSERT_TRUE(wait([&] { return !said.empty(); }));
+    const auto frame = qemu_handshake::decode(said);
+    ASSERT_TRUE(frame.ok()) << frame.status();
+    EXPECT_TRUE(std::holds_alternative<qemu_handshake::Lost>(*frame)) << said;
+  }
+  move(test_migration(1), 1);
+}
+
 TEST_F(QemuTransferTest, ACopyMayBePreparedAgainWhileItStartsAndBothAreToldHowItEnds) {
   for (const bool bad : {true, false}) {
     SCOPED_TRACE(bad);
