@@ -170,6 +170,7 @@ class VmWorker {
   void say_resumed(Epoch epoch, const std::string& why, bool reconstructed);
   void destroy_copy(bool lost);
   void lose_memory();
+  void destroy_half();
   void stop_guest();
   void seal_and_destroy();
   void say_stopped(bool copy_kept);
@@ -264,8 +265,9 @@ class VmWorker {
   std::set<Epoch> asked_by_copy_;
   std::map<Epoch, SessionId> asked_by_boot_;
   std::string start_reason_;
-  std::string memory_lost_;  // why; until it executes again
-  struct Loss {              // as schema::VmStarted says it
+  std::string memory_lost_;   // why; until it executes again
+  Epoch memory_lost_at_ = 0;  // of which the log has it
+  struct Loss {               // as schema::VmStarted says it
     std::int64_t silent_ns = 0;
     bool flushes_kept = false;
   };

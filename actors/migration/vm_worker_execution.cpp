@@ -148,23 +148,35 @@ void VmWorker::destroy_copy(bool lost) {
                        }));
 }
 
-// Of a copy that cannot be without what is missing (14). It starts anew from its disk, at a new epoch.
+// Of a copy that cannot be without what is missing (14). It starts anew from its disk, at a new epoch. It is destroyed when the log has
+// that: who is killed in between finds nothing that tells of it.
 void VmWorker::lose_memory() {
   const auto guest = copy();
-  memory_lost_ = absl::StrCat(
+  const Epoch epoch = record_ ? record_->epoch : 0;
+  shared_.seams.fabric.close(vm_);
+  if (!memory_lost_.empty() && memory_lost_at_ == epoch) return destroy_half();
+  const std::string why = absl::StrCat(
       "a part of its memory did not follow",
       guest && !guest->memory_why.empty() ? absl::StrCat(" (", guest->memory_why, ")") : "",
       ": it starts anew from its disk");
-  shared_.seams.fabric.close(vm_);
+  Draft event = draft(nullptr, epoch);
+  auto payload = event.payload().initVmFailed();
+  payload.setNode(shared_.context.node());
+  payload.setWhy(why);
+  shared_.context.publish(std::move(event),
+                          [this, alive = alive_, epoch, why](const absl::Status& logged) {
+                            if (!*alive) return;
+                            if (!logged.ok()) return finished_later(retry_delay);
+                            memory_lost_ = why;
+                            memory_lost_at_ = epoch;
+                            destroy_half();
+                          });
+}
+
+void VmWorker::destroy_half() {
   shared_.seams.hypervisor.destroy(
-      vm_, reply<Done>(shared_.options.call_deadline, [this](absl::StatusOr<Done> destroyed) {
-        if (!destroyed.ok()) return finished_later(retry_delay);
-        Draft event = draft(nullptr, record_ ? record_->epoch : 0);
-        auto payload = event.payload().initVmFailed();
-        payload.setNode(shared_.context.node());
-        payload.setWhy(memory_lost_);
-        shared_.context.publish(std::move(event));
-        finished();
+      vm_, reply<Done>(shared_.options.call_deadline, [this](const absl::StatusOr<Done>& gone) {
+        gone.ok() ? finished() : finished_later(retry_delay);
       }));
 }
 

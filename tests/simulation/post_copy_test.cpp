@@ -133,6 +133,22 @@ TEST_F(PostCopyTest, a_guest_whose_source_is_lost_starts_anew_from_its_disk_and_
   EXPECT_TRUE(all(Payload::MIGRATION_COMPLETED).empty());
 }
 
+// Whoever is killed in between would find nothing that tells of it.
+TEST_F(PostCopyTest, what_lost_its_memory_is_destroyed_only_when_the_log_has_that) {
+  move();
+  cluster_.machine("node-1")->set_log_full(true);
+  cluster_.machine(source)->kill_guest("main/busy");
+  cluster_.run_for(absl::Seconds(40));
+  EXPECT_EQ(copies("node-1"), 1U);
+  EXPECT_TRUE(all(Payload::VM_FAILED).empty());
+  cluster_.machine("node-1")->set_log_full(false);
+  EXPECT_TRUE(run_until([&] { return copies("node-1") == 0; }, absl::Seconds(20)));
+  EXPECT_FALSE(all(Payload::VM_FAILED).empty());
+  EXPECT_TRUE(run_until([&] { return all(Payload::VM_STARTED).size() == 2; }, absl::Seconds(20)));
+  EXPECT_THAT(str(all(Payload::VM_STARTED)[1].payload().getVmStarted().getWhy()),
+              HasSubstr("a part of its memory did not follow"));
+}
+
 TEST_F(PostCopyTest, daemons_that_are_killed_meanwhile_change_nothing_but_time) {
   move();
   for (const char* node : {source, "node-1"}) {
