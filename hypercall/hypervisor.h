@@ -39,7 +39,8 @@ struct GuestStatus {
     waiting,    // likewise, for another stream: its own was lost
     needed,     // at the source: the target needs it until it has all. It cannot be resumed
     broken,     // at the source, likewise: its stream was lost, and another is tried
-    lost,       // the rest does not come any more, or is not taken: this copy can only be destroyed
+    unknown,  // at a source whose daemon was restarted: whether it is needed, or whole, its QEMU has not said yet
+    lost,  // the rest does not come any more, or is not taken: this copy can only be destroyed
   };
   Memory memory = Memory::whole;
   std::string memory_why;  // waiting, broken, lost

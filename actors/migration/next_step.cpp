@@ -14,10 +14,17 @@ bool incoming_copy(const View& view) { return view.copy && is_incoming(*view.cop
 
 using Memory = GuestStatus::Memory;
 
+bool half_way(const GuestStatus& copy) {
+  return copy.memory == Memory::needed || copy.memory == Memory::broken;
+}
+// Of a copy whose QEMU will say it. A frozen one says nothing until it goes on.
+bool may_be_half_way(const GuestStatus& copy) {
+  return copy.memory == Memory::unknown && copy.state != State::frozen;
+}
 // Of a copy that was sent by post-copy, while the commit of that migration is the VM's: completed is said when all of it is there.
 bool target_needs(const View& view) {
-  return (view.copy->memory == Memory::needed || view.copy->memory == Memory::broken) &&
-         view.record->heir && view.record->heir->node == view.record->holder &&
+  return (half_way(*view.copy) || view.copy->memory == Memory::unknown) && view.record->heir &&
+         view.record->heir->node == view.record->holder &&
          view.record->heir->migration == view.copy->migration;
 }
 bool rest_is_missing(const View& view) {
@@ -134,8 +141,7 @@ Decision paused_source_step(const View& view) {
   const Outgoing& out = *view.out;
   if (!view.session) return {Step::none, "no session"};
   // What is half way at the target would be lost: it is waited for until it is there, or lost, or committed (14).
-  const bool half_way = view.copy->memory == Memory::needed || view.copy->memory == Memory::broken;
-  if (out.may_take_back(view.now) && !half_way) {
+  if (out.may_take_back(view.now) && !half_way(*view.copy) && !may_be_half_way(*view.copy)) {
     if (!out.failure.empty()) return {Step::swap_reclaim, "failed after the pause"};
     if (view.now >= out.pause_deadline) return {Step::swap_reclaim, "the deadline passed"};
   }
@@ -171,8 +177,7 @@ Decision stopped_step(const View& view) {
   const bool hand_over_open = view.out && view.out->paused && view.out->epoch == view.record->epoch;
   if (hand_over_open) return paused_source_step(view);
   // A source whose post-copy has begun cannot go on, whoever won.
-  if (view.copy->memory == Memory::needed || view.copy->memory == Memory::broken)
-    return {Step::lose_memory, "its memory was half way at the target"};
+  if (half_way(*view.copy)) return {Step::lose_memory, "its memory was half way at the target"};
   if (view.out && !view.out->paused) return {Step::abort, "the guest does not run"};
   if (view.wanted_gone || !view.wanted_running)
     return view.out ? Decision{Step::abort, "its user wants otherwise"}
@@ -182,6 +187,7 @@ Decision stopped_step(const View& view) {
                     : settle_mark(view, {Step::none, "paused by its user"});
   if (!view.volume) return {Step::destroy_copy, "its disk is gone"};
   if (!view.session) return {Step::none, "no session"};
+  if (may_be_half_way(*view.copy)) return {Step::none, "what was sent of it is not known yet"};
   // A won epoch is used up by its first instruction, so one that is still there was never executed at (2).
   if (may_execute(view)) return {Step::resume, "the epoch was won"};
   return {Step::swap_reclaim, "a new execution needs a new epoch"};

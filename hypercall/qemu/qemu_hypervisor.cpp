@@ -175,6 +175,7 @@ void QemuHypervisor::State::take_up(const std::string& vm) {
     return find_stream(vm);
   }
   if (known.migration.empty()) return;
+  guest.copy->set_memory(GuestStatus::Memory::unknown);
   make_sender(vm, {.migration = known.migration, .endpoint = known.endpoint});
   guest.sender->find();
 }

@@ -197,6 +197,8 @@ absl::StatusOr<Frame> QemuHypervisor::State::answer_again(const qemu_handshake::
   switch (guest->copy->memory()) {
     case Memory::whole:
       return qemu_handshake::Whole{};
+    case Memory::unknown:
+      break;
     case Memory::waiting:
       if (guest->stream == Guest::Stream::none) return accept(hello.vm, *guest);
       break;

@@ -316,6 +316,8 @@ void QemuSender::heard(const std::string& status) {
     copy_.set_memory(Memory::whole);
   } else if (status == "failed" && follows_) {
     lose(absl::UnavailableError("QEMU has given its transfer up"));
+  } else if (copy_.memory() == Memory::unknown) {
+    copy_.set_memory(Memory::whole);
   }
 }
 

@@ -238,7 +238,7 @@ TEST_F(NextStep, keeps_its_copy_as_long_as_the_target_needs_its_memory) {  // ru
     view_.record->holder = "there";
     view_.record->epoch = 5;
     view_.record->heir = Heir{"there", migration};
-    for (const Memory memory : {Memory::needed, Memory::broken}) {
+    for (const Memory memory : {Memory::needed, Memory::broken, Memory::unknown}) {
       view_.copy->memory = memory;
       view_.record->epoch = 5;
       view_.record->heir = Heir{"there", migration};
@@ -280,6 +280,26 @@ TEST_F(NextStep, starts_anew_what_cannot_go_on_without_the_rest_of_its_memory) {
     view_.won = {5, "s1"};
     EXPECT_EQ(step(), Step::lose_memory);
   }
+}
+
+// By a daemon that was restarted, and whose QEMU does not answer yet.
+TEST_F(NextStep, neither_takes_back_nor_destroys_what_may_be_half_way) {  // rule 14
+  view_.out = ready();
+  view_.out->paused = view_.out->handed_over = true;
+  view_.out->seal = Seal{4, 9, 9};
+  view_.out->failure = "the target was lost";
+  view_.record->heir = Heir{"there", migration};
+  view_.copy->state = State::stopped;
+  view_.copy->memory = Memory::unknown;
+  EXPECT_EQ(step(), Step::none);
+  view_.copy->state = State::frozen;
+  EXPECT_EQ(step(), Step::swap_reclaim) << "it says nothing before it goes on";
+  view_.out.reset();
+  view_.copy->state = State::stopped;
+  view_.record->heir.reset();
+  EXPECT_EQ(step(), Step::none);
+  view_.copy->memory = Memory::whole;
+  EXPECT_EQ(step(), Step::swap_reclaim);
 }
 
 TEST_F(NextStep, tells_no_end_of_a_move_before_all_of_its_memory_is_here) {  // rule 14

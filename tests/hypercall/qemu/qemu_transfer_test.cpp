@@ -79,6 +79,8 @@ class IdleTarget {
   bool received_ = false;
 };
 
+using Memory = GuestStatus::Memory;
+
 class QemuTransferTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -97,6 +99,41 @@ class QemuTransferTest : public ::testing::Test {
     EXPECT_TRUE(b_.executes(vm_));
     EXPECT_TRUE(world_.memory_intact(vm_));
   }
+  // It executes at b, and most of its memory follows, in some seconds.
+  void move_by_post_copy() {
+    const auto spec = Message<schema::VmSpec>::build([&](schema::VmSpec::Builder built) {
+      built.setName("web1");
+      built.setMemoryBytes(32 << 20);
+      built.setPostCopy(true);
+    });
+    ASSERT_EQ(b_.prepare(spec, test_migration(), 1), absl::OkStatus());
+    TransferOptions options{.migration = test_migration(), .endpoint = world_.endpoint(1)};
+    options.bytes_per_second_max = 4 << 20;
+    options.passes_max = TransferOptions::passes_unlimited;
+    options.post_copy = true;
+    const LateAnswer converged;
+    a_.host().send(
+        vm_, options, [this](const TransferProgress& progress) { told_ = progress; },
+        Reply<TransferProgress>(far_future,
+                                [reply = std::make_shared<Reply<Done>>(converged.reply())](
+                                    const absl::StatusOr<TransferProgress>& said) {
+                                  said.ok() ? (*reply)(Done{}) : (*reply)(said.status());
+                                }));
+    ASSERT_TRUE(wait([&] { return told_.can_follow && told_.sent_bytes > 0; }));
+    a_.host().start_post_copy(vm_);
+    ASSERT_TRUE(wait([&] { return converged.came(); }));
+    ASSERT_EQ(converged.status(), absl::OkStatus());
+    ASSERT_EQ(a_.pause(vm_), absl::OkStatus());
+    ASSERT_EQ(a_.finish_send(vm_), absl::OkStatus());
+    ASSERT_EQ(b_.start(vm_, 2), absl::OkStatus());
+    ASSERT_EQ(b_.memory_of(vm_), Memory::following);
+    ASSERT_EQ(a_.memory_of(vm_), Memory::needed);
+  }
+  bool becomes_whole() {
+    return world_.wait(absl::Minutes(1), [&] {
+      return b_.memory_of(vm_) == Memory::whole && a_.memory_of(vm_) == Memory::whole;
+    });
+  }
   bool wait(const std::function<bool()>& condition) {
     return world_.wait(transfer_patience, condition);
   }
@@ -106,6 +143,7 @@ class QemuTransferTest : public ::testing::Test {
   HostCalls b_{world_, 1};
   const std::string vm_ = "main/web1";
   const Message<schema::VmSpec> spec_ = test_vm("web1", 32 << 20);
+  TransferProgress told_;  // of a move by post-copy
 };
 
 // Rule 7: the session that this resume was won in has ended by then, and another node may run the guest.
@@ -202,6 +240,33 @@ TEST_F(QemuTransferTest, AGuestWhoseConsoleNobodyReadIsHeardAtATargetThatWasRest
   ASSERT_EQ(b_.prepare(spec_, test_migration(), 1), absl::OkStatus());
   world_.restart_daemon(1);
   move(test_migration(), 1);
+}
+
+// ---- while its memory follows ----------------------------------------------------------------------------------------
+
+TEST_F(QemuTransferTest, ASourceWhoseQemuIsSilentAsItsDaemonStartsIsNotTakenForWhole) {
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  const pid_t qemu = world_.qemu_process(0, vm_);
+  ASSERT_GT(qemu, 1);
+  ::kill(qemu, SIGSTOP);
+  world_.restart_daemon(0);
+  EXPECT_EQ(a_.memory_of(vm_), Memory::unknown);
+  EXPECT_EQ(a_.migration_of(vm_), test_migration());
+  ::kill(qemu, SIGCONT);
+  EXPECT_TRUE(wait([&] { return a_.memory_of(vm_) == Memory::needed; }));
+  EXPECT_TRUE(becomes_whole());
+  EXPECT_TRUE(b_.executes(vm_));
+  EXPECT_TRUE(world_.memory_intact(vm_));
+}
+
+TEST_F(QemuTransferTest, ASourceThatIsOnlySentIsKnownToBeWholeByTheNextDaemon) {
+  ASSERT_EQ(b_.prepare(spec_, test_migration(), 1), absl::OkStatus());
+  ASSERT_EQ(a_.send(vm_, test_migration(), world_.endpoint(1)), absl::OkStatus());
+  world_.restart_daemon(0);
+  EXPECT_TRUE(wait([&] { return a_.memory_of(vm_) == Memory::whole; }));
+  ASSERT_EQ(a_.pause(vm_), absl::OkStatus());
+  EXPECT_EQ(a_.finish_send(vm_), absl::OkStatus());
 }
 
 // What anybody may say who reaches the links.
