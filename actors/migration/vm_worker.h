@@ -196,6 +196,7 @@ class VmWorker {
   // `falls_per_second`: by so many bytes what remains of a pass has become less, lately.
   void foresee(std::uint64_t falls_per_second);
   bool post_copy_allowed() const;
+  bool may_follow() const;
   // Budgets and rate of what is outgoing.
   void say_planned(schema::Method method, const std::string& why, const TransferPlan* plan);
   void note_stream();
@@ -279,6 +280,7 @@ class VmWorker {
   HybridTime accepted_time_, paused_time_;
   TransferProgress progress_;
   Instant sending_since_{};
+  bool post_copy_asked_ = false;           // of the hypervisor
   std::optional<schema::Method> planned_;  // as it was said; nullopt: nothing was yet
   bool stream_broken_ = false;             // ... of a post-copy
   Instant progressed_{};                   // when its progress was told last

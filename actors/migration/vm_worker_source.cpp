@@ -17,6 +17,9 @@ constexpr Duration hand_over_again = absl::Milliseconds(300);
 constexpr Duration hand_over_reserve = absl::Milliseconds(50);
 constexpr Duration hopeless_for = absl::Seconds(5);
 constexpr Duration hurried_by_least = absl::Milliseconds(100);
+constexpr const char* follows_no_more =
+    "the rest of its memory was to follow, and its source is to be left by a deadline: it is moved "
+    "otherwise";
 
 }  // namespace
 
@@ -55,6 +58,7 @@ void VmWorker::hurry(Instant deadline, const std::string& why) {
   payload.setNoReturnNs(absl::ToInt64Nanoseconds(no_return - now));
   shared_.context.publish(std::move(event));
   if (out_->sending) arm_drain();
+  if (!may_follow()) return fail_outgoing(follows_no_more);
   look();
 }
 
@@ -170,6 +174,7 @@ void VmWorker::start_sending() {
   hopeless_since_ = far_future;
   planned_.reset();
   stream_broken_ = false;
+  post_copy_asked_ = false;
   TransferOptions options{.migration = migration, .endpoint = target->endpoint};
   options.blackout_budget = blackout().memory;
   options.post_copy = post_copy_allowed();
@@ -259,7 +264,9 @@ void VmWorker::foresee(std::uint64_t falls_per_second) {
     say_planned(plan.method, plan.why, &plan);
   }
   // Its answer is that the guest may be paused.
-  if (plan.method == schema::Method::POST_COPY) shared_.seams.hypervisor.start_post_copy(vm_);
+  if (plan.method != schema::Method::POST_COPY) return;
+  post_copy_asked_ = true;
+  shared_.seams.hypervisor.start_post_copy(vm_);
 }
 
 void VmWorker::say_planned(schema::Method method, const std::string& why,
@@ -287,6 +294,9 @@ bool VmWorker::post_copy_allowed() const {
   return spec_ && spec_->reader().getPostCopy() && out_->no_return == far_future &&
          (here == nullptr || !(here->spot || here->noticed));
 }
+
+// What was asked for cannot be taken back but with the transfer.
+bool VmWorker::may_follow() const { return !post_copy_asked_ || post_copy_allowed(); }
 
 // That the stream of a post-copy was lost, and that it goes on over another.
 void VmWorker::note_stream() {
@@ -349,6 +359,10 @@ void VmWorker::check() {
 }
 
 void VmWorker::pause() {
+  if (!may_follow()) {
+    out_->failure = follows_no_more;
+    return finished();
+  }
   out_->paused = true;
   out_->pause_deadline = shared_.context.now() + shared_.options.blackout_deadline;
   shared_.seams.fabric.close(vm_);

@@ -176,6 +176,38 @@ TEST_F(PostCopyTest, a_cancel_after_the_commit_is_too_late_at_once) {
   EXPECT_TRUE(all(Payload::MIGRATION_COMPLETED).empty()) << "its memory follows still";
 }
 
+// Between the choice and the pause.
+TEST_F(PostCopyTest,
+       a_source_that_is_to_be_left_by_a_deadline_is_not_needed_by_what_was_chosen_before) {
+  create(source);
+  cluster_.migrate(source, "busy", "node-1");
+  ASSERT_TRUE(run_until([&] { return !planned().empty(); }, absl::Seconds(40)));
+  cluster_.kill_site();  // so nothing is paused
+  ASSERT_TRUE(run_until([&] { return planned().size() == 2; }, absl::Seconds(5)));
+  EXPECT_THAT(planned()[1], HasSubstr("2 it writes "));
+  ASSERT_EQ(running_on(), source);
+  cluster_.checker().hurried(source);
+  cluster_.ask(source, Message<Request>::build([](Request::Builder request) {
+                 auto drained = request.initDrainNode();
+                 drained.setNode(source);
+                 drained.setDeadlineNs(absl::ToInt64Nanoseconds(absl::Minutes(2)));
+               }),
+               [](const absl::StatusOr<Message<schema::Response>>&) {});
+  cluster_.run_for(absl::Milliseconds(500));
+  cluster_.start_site();
+  EXPECT_TRUE(run_until(
+      [&] {
+        for (const GuestProbe& probe : cluster_.machine(source)->probes())
+          EXPECT_FALSE(probe.needed);
+        return copies(source) == 0;
+      },
+      absl::Minutes(2)));
+  ASSERT_FALSE(all(Payload::MIGRATION_ABORTED).empty());
+  EXPECT_THAT(str(all(Payload::MIGRATION_ABORTED)[0].payload().getMigrationAborted().getWhy()),
+              HasSubstr("the rest of its memory was to follow"));
+  EXPECT_FALSE(all(Payload::MIGRATION_COMPLETED).empty());
+}
+
 TEST_F(PostCopyTest, from_a_spot_instance_it_is_slowed_down_instead) {
   create("node-0");
   cluster_.migrate("node-0", "busy", "node-1");
