@@ -161,16 +161,29 @@ void QemuHypervisor::State::wait_for_rest(const std::string& vm, const std::stri
   give_up_rest(vm, ++guest.waiting);
 }
 
+// QEMU is asked before: who was not here when it said that all has come did not hear it. Frozen, or silent, it does not wait.
 void QemuHypervisor::State::give_up_rest(const std::string& vm, std::uint64_t waiting) {
-  loop.at(loop.clock().now() + options.post_copy_patience, guarded([this, vm, waiting] {
-            Guest* guest = find(vm);
-            if (guest == nullptr || guest->waiting != waiting ||
-                guest->copy->memory() != Memory::waiting)
-              return;
-            if (guest->copy->frozen()) return give_up_rest(vm, waiting);  // it does not wait now
-            guest->copy->set_memory(Memory::lost,
-                                    absl::StrCat("no other stream of its memory came within ",
-                                                 absl::FormatDuration(options.post_copy_patience)));
+  const auto waits = [this, vm, waiting] {
+    Guest* guest = find(vm);
+    const bool still =
+        guest != nullptr && guest->waiting == waiting && guest->copy->memory() == Memory::waiting;
+    return still ? guest : nullptr;
+  };
+  const auto told = [this, vm, waiting, waits](const absl::StatusOr<QmpValue>& value) {
+    if (waits() == nullptr) return;
+    if (!value.ok()) return give_up_rest(vm, waiting);
+    brought(vm, qmp_text(*value, "status"));
+    if (Guest* guest = waits(); guest != nullptr)
+      guest->copy->set_memory(Memory::lost,
+                              absl::StrCat("no other stream of its memory came within ",
+                                           absl::FormatDuration(options.post_copy_patience)));
+  };
+  loop.at(loop.clock().now() + options.post_copy_patience,
+          guarded([this, vm, waiting, waits, told] {
+            Guest* guest = waits();
+            if (guest == nullptr) return;
+            if (guest->copy->frozen()) return give_up_rest(vm, waiting);
+            guest->copy->ask("query-migrate", QmpValue::object(), guarded(told));
           }));
 }
 

@@ -269,6 +269,26 @@ TEST_F(QemuTransferTest, ASourceThatIsOnlySentIsKnownToBeWholeByTheNextDaemon) {
   EXPECT_EQ(a_.finish_send(vm_), absl::OkStatus());
 }
 
+// Of a daemon that was away longer than its session, and whose QEMU takes its time then.
+TEST_F(QemuTransferTest, WhatIsWholeIsNotGivenUpByTheNextDaemonHoweverLongItsQemuIsSilent) {
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  const pid_t qemu = world_.qemu_process(1, vm_);
+  ASSERT_GT(qemu, 1);
+  world_.stop_daemon(1);
+  ASSERT_TRUE(wait([&] { return a_.memory_of(vm_) == Memory::whole; }));
+  ::kill(qemu, SIGSTOP);
+  QemuOptions options = world_.options(1);
+  options.post_copy_patience = absl::Seconds(1);
+  world_.start_daemon(1, options);
+  EXPECT_EQ(b_.memory_of(vm_), Memory::waiting) << "whether it has come is not known yet";
+  world_.wait(absl::Seconds(3), [&] { return b_.memory_of(vm_) != Memory::waiting; });
+  ::kill(qemu, SIGCONT);
+  EXPECT_TRUE(wait([&] { return b_.memory_of(vm_) != Memory::waiting; }));
+  EXPECT_EQ(b_.memory_of(vm_), Memory::whole);
+  EXPECT_TRUE(b_.executes(vm_));
+}
+
 // What anybody may say who reaches the links.
 TEST_F(QemuTransferTest, WhoAsksAgainForWhatWasNotBroughtHereIsToldSoAndHarmsNobody) {
   ASSERT_EQ(b_.prepare(spec_, test_migration(1), 1), absl::OkStatus());
