@@ -29,6 +29,7 @@
 #include "absl/base/internal/raw_logging.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/lost_peer.h"
 #include "core/socket_stream.h"
 
 namespace supercloud {
@@ -97,7 +98,9 @@ bool somebody_listens(const SocketAddress& address) {
 
 void hurry(int fd, const SocketAddress& address) {
   const int on = 1;
-  if (address.path.empty()) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (!address.path.empty()) return;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  notice_lost_peer(fd);
 }
 
 class SocketLink final : public Link {

@@ -2,7 +2,8 @@
 //
 //   link     = hello ( accept | refuse ) [ end ]            ; a new transfer
 //            | ask ( refuse | end )                         ; how did it end? of a source that has lost its link
-//            | again ( accept | whole | refuse | lost )     ; another stream for a guest that executes, some of its memory missing
+//            | again ( accept | arrived | whole | refuse | lost )  ; another stream for a guest that executes, some of its memory
+//                                                             missing. arrived: it is frozen, and takes none before it goes on
 //            | probe ( way | refuse )                       ; may streams come, and over which way? (way_probe.h)
 //   end      = arrived | lost                               ; from the target, once
 //   source -> target: hello, ask, again, probe, and lost at any time;   target -> source: accept, way, refuse, arrived, whole, lost

@@ -37,10 +37,11 @@ absl::Status no_qemu_copy(const std::string& vm) {
   return absl::NotFoundError(absl::StrCat("this host has no copy of ", vm));
 }
 
-// Of the process's memory that is of no program or library, resident or swapped out, at most as much as its guest has: the guest cannot have
-// touched more. The kernel keeps these numbers, so that reading them costs the same for every size. Huge pages of hugetlbfs are in none of
-// them. 0: not known.
-std::uint64_t touched_of(pid_t process, std::uint64_t memory_bytes) {
+}  // namespace
+
+// Resident or swapped out. The kernel keeps these numbers, so that reading them costs the same for every size. Huge pages of hugetlbfs are in
+// none of them.
+std::uint64_t QemuHypervisor::State::anonymous_bytes(pid_t process) {
   std::ifstream file(absl::StrCat("/proc/", process, "/status"));
   std::uint64_t touched = 0;
   std::string line;
@@ -52,10 +53,8 @@ std::uint64_t touched_of(pid_t process, std::uint64_t memory_bytes) {
     if (name == "HugetlbPages:" && kib > 0) return 0;
     if (name == "RssAnon:" || name == "RssShmem:" || name == "VmSwap:") touched += kib << 10U;
   }
-  return std::min(touched, memory_bytes);
+  return touched;
 }
-
-}  // namespace
 
 // ---- copies ----------------------------------------------------------------------------------------------------------
 
@@ -369,8 +368,10 @@ void QemuHypervisor::try_way(std::string endpoint, bool measure, Reply<Way> repl
 
 std::uint64_t QemuHypervisor::touched_bytes(const std::string& vm) const {
   const State::Guest* guest = state_->find(vm);
-  return guest == nullptr ? 0
-                          : touched_of(guest->copy->process(), guest->copy->record().memory_bytes);
+  if (guest == nullptr) return 0;
+  // The guest cannot have touched more than it has.
+  return std::min(State::anonymous_bytes(guest->copy->process()),
+                  guest->copy->record().memory_bytes);
 }
 
 void QemuHypervisor::create(Message<schema::VmSpec> spec, Epoch epoch, Reply<Done> reply) {

@@ -14,6 +14,10 @@ using Memory = GuestStatus::Memory;
 
 constexpr std::size_t links_max = 64;
 constexpr Duration receiver_farewell = absl::Milliseconds(100);
+// What follows, at the least, or is taken for lost.
+constexpr std::uint64_t rest_grows_by = 64 << 10;
+constexpr Duration rest_stalled_max = absl::Seconds(10);
+constexpr Duration rest_look_every = absl::Seconds(1);
 
 std::string new_token() {
   std::string token(qemu_handshake::token_bytes, '\0');
@@ -143,6 +147,8 @@ void QemuHypervisor::State::brought(const std::string& vm, const std::string& st
   if (status == "postcopy-active" && copy.memory() != Memory::lost) {
     guest.stream = Guest::Stream::coming;
     copy.set_memory(Memory::following);
+    guest.rest.grew = loop.clock().now();
+    watch_rest(vm);
   } else if (status == "postcopy-paused") {
     guest.stream = Guest::Stream::none;
     wait_for_rest(vm, "the stream of its memory was lost");
@@ -151,6 +157,25 @@ void QemuHypervisor::State::brought(const std::string& vm, const std::string& st
     copy.set_memory(Memory::whole);
     if (by_parts) tell_source(guest, qemu_handshake::Whole{});
   }
+}
+
+// QEMU does not tell how much is missing; what comes makes its process grow. Where that stands still the way, or the source, may be gone
+// with nobody to say so. Frozen, it takes nothing.
+void QemuHypervisor::State::watch_rest(const std::string& vm) {
+  Guest* guest = find(vm);
+  if (guest == nullptr || guest->copy->memory() != Memory::following) return;
+  const Instant now = loop.clock().now();
+  const std::uint64_t bytes = anonymous_bytes(guest->copy->process());
+  Guest::Rest& rest = guest->rest;
+  const bool grew = bytes >= rest.bytes + rest_grows_by;
+  if (grew || bytes < rest.bytes) rest.bytes = bytes;
+  if (grew || bytes == 0 || guest->copy->frozen()) rest.grew = now;
+  if (now - rest.grew > rest_stalled_max) {
+    rest.grew = now;
+    guest->copy->ask("migrate-pause", QmpValue::object(), [](const absl::StatusOr<QmpValue>&) {});
+  }
+  loop.cancel(rest.timer);
+  rest.timer = loop.at(now + rest_look_every, guarded([this, vm] { watch_rest(vm); }));
 }
 
 void QemuHypervisor::State::wait_for_rest(const std::string& vm, const std::string& why) {
@@ -207,7 +232,11 @@ absl::StatusOr<Frame> QemuHypervisor::State::answer_again(const qemu_handshake::
   if (record == nullptr || (record->own ? record->brought : record->migration) != hello.migration)
     return qemu_handshake::Lost{absl::StrCat(
         "no copy of ", hello.vm, " was brought here by migration ", hello.migration.to_string())};
-  switch (guest->copy->memory()) {
+  const Memory memory = guest->copy->memory();
+  // It takes nothing now, and has lost nothing.
+  if (guest->copy->frozen() && (memory == Memory::waiting || memory == Memory::following))
+    return qemu_handshake::Arrived{};
+  switch (memory) {
     case Memory::whole:
       return qemu_handshake::Whole{};
     case Memory::unknown:

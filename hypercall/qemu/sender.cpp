@@ -117,6 +117,7 @@ void QemuSender::on_frame(const std::string& bytes) {
         absl::StrCat("the target has lost ", copy_.record().vm, ": ", lost->why)));
   if (std::holds_alternative<qemu_handshake::Arrived>(*frame)) {
     arrived_ = true;
+    if (broken_at_ != far_future) broken_at_ = loop_.clock().now();  // frozen there
     advance();
   }
 }

@@ -41,6 +41,11 @@ struct QemuHypervisor::State {
     bool no_post_copy = false;  // that was tried, and refused
     std::string source_lost;    // as its source has said
     std::uint64_t waiting = 0;  // for the rest of its memory: grows with each time
+    struct Rest {  // as it follows: of its process's memory, as it was last seen to grow
+      std::uint64_t bytes = 0;
+      Instant grew{};
+      TimerId timer = 0;
+    } rest;
   };
 
   State(EventLoop& the_loop, LinkNetwork& the_network, QemuOptions the_options)
@@ -77,6 +82,8 @@ struct QemuHypervisor::State {
   std::vector<std::string> command_of(schema::VmSpec::Reader spec, const QemuGuest& made_of,
                                       bool incoming) const;
   std::uint64_t memory_free_bytes() const;
+  // Of a process's memory, what is of no program or library. 0: not known.
+  static std::uint64_t anonymous_bytes(pid_t process);
   void made(const std::string& vm, const absl::Status& status, Reply<Done> reply);
   void answer_preparing(const std::string& vm, const absl::Status& status);
 
@@ -101,6 +108,7 @@ struct QemuHypervisor::State {
                      absl::AnyInvocable<void(const absl::Status& status) &&> then);
   void find_stream(const std::string& vm);
   void brought(const std::string& vm, const std::string& status);
+  void watch_rest(const std::string& vm);
   void wait_for_rest(const std::string& vm, const std::string& why);
   void give_up_rest(const std::string& vm, std::uint64_t waiting);
   void source_said(const std::weak_ptr<Link>& link, const std::string& bytes);

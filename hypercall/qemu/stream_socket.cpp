@@ -18,6 +18,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/lost_peer.h"
 #include "hypercall/qemu/handshake.h"
 
 namespace supercloud {
@@ -77,6 +78,7 @@ absl::Status no_stream(const std::string& endpoint, int error) {
 void send_at_once(int fd) {
   const int one = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // no matter on unix
+  notice_lost_peer(fd);                                          // QEMU has the socket as it is
 }
 
 // A connection that is being made.

@@ -289,6 +289,42 @@ TEST_F(QemuTransferTest, WhatIsWholeIsNotGivenUpByTheNextDaemonHoweverLongItsQem
   EXPECT_TRUE(b_.executes(vm_));
 }
 
+// As if its host had lost its power: the stream stays open, and carries nothing.
+TEST_F(QemuTransferTest, ASourceThatIsGoneWithoutAWordIsNotWaitedForForEver) {
+  QemuOptions options = world_.options(1);
+  options.post_copy_patience = absl::Seconds(2);
+  world_.start_daemon(1, options);
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  world_.hold_streams();
+  world_.stop_daemon(0);
+  EXPECT_TRUE(world_.wait(absl::Minutes(1), [&] { return b_.memory_of(vm_) == Memory::waiting; }));
+  EXPECT_TRUE(wait([&] { return b_.memory_of(vm_) == Memory::lost; }));
+  world_.cut_streams();
+  world_.restart_daemon(0);
+}
+
+// Its table is out of reach, as its target's is: rule 15.
+TEST_F(QemuTransferTest, ASourceWaitsAsLongAsItsTargetIsFrozen) {
+  for (const int index : {0, 1}) {
+    QemuOptions options = world_.options(index);
+    options.post_copy_patience = absl::Seconds(2);
+    world_.start_daemon(index, options);
+  }
+  ASSERT_TRUE(a_.executes(vm_));
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  b_.host().arm(vm_, world_.now());
+  ASSERT_TRUE(wait([&] { return b_.is(vm_, GuestStatus::State::frozen); }));
+  EXPECT_TRUE(wait([&] { return a_.memory_of(vm_) == Memory::broken; })) << "it takes nothing";
+  world_.wait(absl::Seconds(5), [&] { return a_.memory_of(vm_) != Memory::broken; });
+  EXPECT_EQ(a_.memory_of(vm_), Memory::broken) << a_.status(vm_)->memory_why;
+  ASSERT_EQ(b_.start(vm_, 3), absl::OkStatus());
+  EXPECT_TRUE(becomes_whole());
+  EXPECT_TRUE(b_.executes(vm_));
+  EXPECT_TRUE(world_.memory_intact(vm_));
+}
+
 // What anybody may say who reaches the links.
 TEST_F(QemuTransferTest, WhoAsksAgainForWhatWasNotBroughtHereIsToldSoAndHarmsNobody) {
   ASSERT_EQ(b_.prepare(spec_, test_migration(1), 1), absl::OkStatus());

@@ -175,6 +175,10 @@ void QemuWorld::cut_streams() {
   for (Side& each : sides_) each.relay->cut();
 }
 
+void QemuWorld::hold_streams() {
+  for (Side& each : sides_) each.relay->hold();
+}
+
 void QemuWorld::await_boot(int index, const std::string& vm) {
   EXPECT_TRUE(wait(qemu_patience, [&] { return executed(index, vm) > 0; })) << "it does not boot";
 }

@@ -54,6 +54,8 @@ class QemuWorld final : public HypervisorWorld {
   bool memory_intact(const std::string& vm) override;
   void restart_daemon(int index) override;
   void cut_streams() override;
+  // They carry nothing more, and nobody is told, until they are cut.
+  void hold_streams();
   Duration stop_time() override { return absl::Milliseconds(200); }
   std::uint64_t memory_bytes() override { return 32 << 20; }
   void await_boot(int index, const std::string& vm) override;

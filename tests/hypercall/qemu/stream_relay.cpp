@@ -55,6 +55,7 @@ StreamRelay::~StreamRelay() {
 }
 
 void StreamRelay::cut() { tell(cut_all); }
+void StreamRelay::hold() { tell(hold_all); }
 
 void StreamRelay::tell(Order order) {
   char answer = order;
@@ -69,11 +70,12 @@ void StreamRelay::run() {
     ::close(connections[at].second);
     connections.erase(connections.begin() + static_cast<std::ptrdiff_t>(at));
   };
+  bool held = false;
   for (char order = 0; order != end;) {
     std::vector<pollfd> ready = {{orders_[1], POLLIN, 0}, {listener_, POLLIN, 0}};
     for (const auto& [one, other] : connections) {
-      ready.push_back({one, POLLIN, 0});
-      ready.push_back({other, POLLIN, 0});
+      ready.push_back({held ? -1 : one, POLLIN, 0});
+      ready.push_back({held ? -1 : other, POLLIN, 0});
     }
     if (::poll(ready.data(), ready.size(), -1) < 0) continue;
     for (std::size_t i = connections.size(); i-- > 0;) {
@@ -92,7 +94,8 @@ void StreamRelay::run() {
     }
     if (ready[0].revents != 0) {
       if (::recv(orders_[1], &order, 1, 0) != 1) order = end;
-      while (!connections.empty()) close_at(0);
+      held = order == hold_all;
+      while (!held && !connections.empty()) close_at(0);
       (void)::send(orders_[1], &order, 1, MSG_NOSIGNAL);
     }
   }

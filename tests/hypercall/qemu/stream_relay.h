@@ -17,9 +17,11 @@ class StreamRelay {
 
   // Ends all connections; when it returns, they have ended.
   void cut();
+  // Carries nothing more, and says nothing, until cut().
+  void hold();
 
  private:
-  enum Order : char { cut_all = 'c', end = 'e' };
+  enum Order : char { cut_all = 'c', hold_all = 'h', end = 'e' };
   void run();
   void tell(Order order);
 
