@@ -24,6 +24,13 @@ bool is_only_replica(const LeaseRecord& record, const std::string& node) {
   return spec.ok() && spec->reader().getDiskLoss() == schema::DiskLoss::SYNC;
 }
 
+// Committed, and its end not said: by post-copy its source is needed still, and no record says which node that is (14).
+bool may_need_its_source(const LeaseRecord& record) {
+  if (!record.heir || record.heir->node != record.holder) return false;
+  const auto spec = Message<schema::VmSpec>::parse(record.value);
+  return spec.ok() && spec->reader().getPostCopy();
+}
+
 }  // namespace
 
 void ProviderActor::serve(Message<schema::Request> request, Answer answer) {
@@ -229,7 +236,7 @@ void ProviderActor::return_if_unused(const std::string& id, const std::string& w
   }
   const std::string node = found->second.instance.node;
   leases_.list(
-      {vm_keys, node},
+      {vm_keys, ""},
       context_.reply<std::vector<LeaseRecord>>(
           options_.deadline,
           [this, id, why, node, done](absl::StatusOr<std::vector<LeaseRecord>> records) {
@@ -238,10 +245,13 @@ void ProviderActor::return_if_unused(const std::string& id, const std::string& w
               const bool resident =
                   record.holder == node || (record.heir && record.heir->node == node);
               const bool needed = is_only_replica(record, node);
-              if (resident || needed) {
-                return done(absl::FailedPreconditionError(
-                    absl::StrCat(id, ": ", record.key,
-                                 resident ? " is there" : " has its only other replica there")));
+              const bool source = may_need_its_source(record);
+              if (resident || needed || source) {
+                return done(absl::FailedPreconditionError(absl::StrCat(
+                    id, ": ", record.key,
+                    resident ? " is there"
+                    : needed ? " has its only other replica there"
+                             : " was just moved, and may need what is left of its memory there")));
               }
             }
             if (!role_.held())

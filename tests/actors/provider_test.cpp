@@ -242,6 +242,51 @@ TEST_F(ProviderTest, ReturnsAnInstanceWithoutVmsAsItsPaidHourEndsAndNoOther) {
   EXPECT_TRUE(of(node, Payload::INSTANCE_REVOKED).empty());
 }
 
+// Rule 14: the source of a move by post-copy is needed after the commit, and is in no record.
+TEST_F(ProviderTest, ReturnsNothingThatMayBeTheSourceOfAMoveByPostCopy) {
+  SimulatedMarket account(scheduler, account_options());
+  TestNode& node = provide("a", account);
+  publish_price(node, zone("a"), 30'000'000, market.origin);
+  run(absl::Seconds(1));
+  ASSERT_TRUE(rent(node, zone("a"), 50'000'000, "1").ok());
+  run(absl::Minutes(2));
+  ASSERT_EQ(of(node, Payload::INSTANCE_LAUNCHED).size(), 1U);
+  const auto launched = of(node, Payload::INSTANCE_LAUNCHED)[0].payload().getInstanceLaunched();
+  const std::string source(text(launched.getNode()));
+  const std::string instance(text(launched.getInstance()));
+  start(source);
+  const Heir heir{"a", EventId{"a/executor", 1, 1}};
+  const auto swap = [&](SwapKind kind, const std::string& by, Epoch epoch) {
+    Swap wanted;
+    wanted.key = "vm/main/web1";
+    wanted.kind = kind;
+    wanted.session = *nodes.at(by)->session.id;
+    wanted.swap_id = absl::StrCat("swap ", static_cast<int>(kind));
+    wanted.epoch = epoch;
+    if (kind != SwapKind::DEFINE) wanted.heir = heir;
+    if (kind == SwapKind::COMMIT) wanted.in_sync = {"a"};
+    if (kind == SwapKind::DEFINE)
+      wanted.value = std::string(Message<schema::VmSpec>::build([](schema::VmSpec::Builder spec) {
+                                   spec.setName("web1");
+                                   spec.setPostCopy(true);
+                                 }).bytes());
+    leases.swap(std::move(wanted),
+                Reply<SwapResult>(far_future, [](const absl::StatusOr<SwapResult>& result) {
+                  ASSERT_TRUE(result.ok() && result->won) << result->why;
+                }));
+    run(absl::Seconds(1));
+  };
+  swap(SwapKind::DEFINE, source, 0);
+  swap(SwapKind::ACCEPT, source, 1);
+  swap(SwapKind::COMMIT, "a", 1);
+  const auto needed = give_back(node, instance);
+  EXPECT_NE(needed.status().message().find("may need"), absl::string_view::npos) << needed.status();
+  run(absl::Minutes(70));
+  EXPECT_TRUE(of(node, Payload::INSTANCE_RETURNED).empty());
+  swap(SwapKind::CLEAR_HEIR, "a", 2);  // its end was said
+  EXPECT_TRUE(give_back(node, instance).ok());
+}
+
 TEST_F(ProviderTest, ReturnsAnInstanceWhoseVmLeavesInTheLastMinutesOfThePaidHour) {
   SimulatedMarket account(scheduler, account_options());
   TestNode& node = provide("a", account);
