@@ -108,8 +108,8 @@ class Hypervisor {
                                 Reply<Done> reply) = 0;
 
   // A standby: what prepare_incoming() of this description needs, made ready ahead of it, until that time or, where it is asked for again,
-  // the later one. It executes nothing, is in no list, and ends with destroy() and with the daemon. The room of its memory is its VM's; a
-  // create() that finds no other takes it. Replies when it is ready. AlreadyExists: there is a copy of the VM. ResourceExhausted: no room.
+  // the later one. It executes nothing, is in no list, and ends with destroy(), and at the latest as the next daemon starts: what a daemon that was killed
+  // leaves of it stays until then. The room of its memory is its VM's; a create() that finds no other takes it. Replies when it is ready. AlreadyExists: there is a copy of the VM. ResourceExhausted: no room.
   virtual void keep_standby(Message<schema::VmSpec> spec, Instant until, Reply<Done> reply) = 0;
   // Its part of what is not free; 0: there is none.
   virtual std::uint64_t standby_bytes(const std::string& vm) const = 0;

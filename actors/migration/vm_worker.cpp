@@ -246,6 +246,7 @@ void VmWorker::recover_outgoing(Outgoing out) {
   out.paused = guest && guest->state != GuestStatus::State::running;
   out.sending = true;
   out_ = std::move(out);
+  follow_progress();
 }
 
 // ---- the loop --------------------------------------------------------------------------------------------------------

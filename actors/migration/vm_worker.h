@@ -197,6 +197,8 @@ class VmWorker {
   void foresee(std::uint64_t falls_per_second);
   bool post_copy_allowed() const;
   bool may_follow() const;
+  std::function<void(const TransferProgress&)> progress_call(const EventId& migration);
+  void follow_progress();
   // Budgets and rate of what is outgoing.
   void say_planned(schema::Method method, const std::string& why, const TransferPlan* plan);
   void note_stream();

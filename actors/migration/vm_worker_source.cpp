@@ -180,10 +180,7 @@ void VmWorker::start_sending() {
   options.post_copy = post_copy_allowed();
   if (blackout().said) options.passes_max = TransferOptions::passes_unlimited;
   shared_.seams.hypervisor.send(
-      vm_, std::move(options),
-      [this, still_ours](const TransferProgress& progress) {
-        if (still_ours()) progressed(progress);
-      },
+      vm_, std::move(options), progress_call(migration),
       reply<TransferProgress>(std::max(out_->deadline - shared_.context.now(), absl::Seconds(1)),
                               [this, still_ours](absl::StatusOr<TransferProgress> converged) {
                                 if (!still_ours()) return;
@@ -198,6 +195,24 @@ void VmWorker::start_sending() {
                               }));
   arm_drain();
   check();  // while memory goes: what is sent within a second needs no other before its pause
+}
+
+std::function<void(const TransferProgress&)> VmWorker::progress_call(const EventId& migration) {
+  return [this, alive = alive_, migration](const TransferProgress& progress) {
+    if (*alive && out_ && out_->migration == migration) progressed(progress);
+  };
+}
+
+// After a restart, of what goes on by itself: only who asks is told how far it is.
+void VmWorker::follow_progress() {
+  const auto guest = copy();
+  if (!guest || !out_->paused || guest->migration != out_->migration) return;
+  if (guest->memory == GuestStatus::Memory::whole || guest->memory == GuestStatus::Memory::lost)
+    return;
+  const NodeFacts* target = shared_.nodes.find(out_->target);
+  shared_.seams.hypervisor.send(
+      vm_, {.migration = out_->migration, .endpoint = target == nullptr ? "" : target->endpoint},
+      progress_call(out_->migration), {});
 }
 
 VmWorker::Blackout VmWorker::blackout() const {

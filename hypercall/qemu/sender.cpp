@@ -70,10 +70,14 @@ void QemuSender::find() {
 
 void QemuSender::greet(Kind kind) {
   link_ = network_.connect(options_.endpoint, qemu_handshake::service);
+  const std::uint64_t number = ++last_link_;
   Link::Handler handler;
   handler.on_frame = guarded([this](const std::string& bytes) { on_frame(bytes); });
-  handler.on_closed = guarded([this](const absl::Status& why) {
-    loop_.post(guarded([this] { link_.reset(); }));  // not inside its own call
+  handler.on_closed = guarded([this, number](const absl::Status& why) {
+    if (number != last_link_) return;    // another has taken its place
+    loop_.post(guarded([this, number] {  // not inside its own call
+      if (number == last_link_) link_.reset();
+    }));
     if (starting_)
       return fail(absl::UnavailableError(absl::StrCat("the target of ", copy_.record().vm,
                                                       " is lost: ", std::string(why.message()))));
@@ -102,9 +106,11 @@ void QemuSender::on_frame(const std::string& bytes) {
   }
   if (std::holds_alternative<qemu_handshake::Whole>(*frame)) {
     arrived_ = true;
-    // What QEMU did not hear any more. It cannot go on, and need not.
-    if (status_ == "postcopy-paused")
-      return lose(absl::AbortedError("the target has all of its memory"));
+    // What QEMU did not hear any more. It cannot go on, and need not: what becomes of it is decided there, as long as somebody answers.
+    if (status_ == "postcopy-paused") {
+      whole_there_ = true;
+      broken_at_ = loop_.clock().now();
+    }
     return advance();
   }
   if (std::holds_alternative<qemu_handshake::Refuse>(*frame) && follows_)
@@ -374,7 +380,7 @@ void QemuSender::advance() {
                        if (!done.ok()) fail(done.status());
                      }));
   }
-  if (status_ != "completed" && status_ != "postcopy-active") return;
+  if (status_ != "completed" && status_ != "postcopy-active" && !whole_there_) return;
   if (!arrived_) {
     if (link_ == nullptr) greet(Kind::ask);
     return;

@@ -97,6 +97,7 @@ class QemuSender {
   std::function<void()> over_call_;
   TransferMeter meter_;
   std::unique_ptr<Link> link_;
+  std::uint64_t last_link_ = 0;
   std::string status_ = "none";  // QEMU's
   bool begun_ = false;           // QEMU may be at it, or have its stream
   bool slowed_ = false;
@@ -105,6 +106,7 @@ class QemuSender {
   bool follow_asked_ = false;       // post-copy
   bool follows_ = false;            // it has begun: QEMU cannot take the guest back
   bool lost_ = false;               // what has not followed
+  bool whole_there_ = false;        // the target has all, which QEMU has not heard
   Instant broken_at_ = far_future;  // since when there is no stream
   std::uint64_t moved_bytes_ = 0;
   Instant moved_at_{};

@@ -163,6 +163,17 @@ TEST_F(PostCopyTest, daemons_that_are_killed_meanwhile_change_nothing_but_time) 
   EXPECT_EQ(running_on(), "node-1");
 }
 
+TEST_F(PostCopyTest, how_far_it_is_is_told_on_after_a_restart_of_the_sources_daemon) {
+  move();
+  cluster_.machine(source)->kill_daemon(true);
+  cluster_.machine(source)->start_daemon();
+  cluster_.run_for(absl::Seconds(2));
+  const std::size_t told = all(Payload::MIGRATION_PROGRESS).size();
+  ASSERT_TRUE(all(Payload::MIGRATION_COMPLETED).empty());
+  cluster_.run_for(absl::Milliseconds(2500));
+  EXPECT_GE(all(Payload::MIGRATION_PROGRESS).size(), told + 2);
+}
+
 TEST_F(PostCopyTest, a_cancel_after_the_commit_is_too_late_at_once) {
   move();
   absl::Status told = absl::UnknownError("no answer");

@@ -325,6 +325,38 @@ TEST_F(QemuTransferTest, ASourceWaitsAsLongAsItsTargetIsFrozen) {
   EXPECT_TRUE(world_.memory_intact(vm_));
 }
 
+// It cannot go on itself; what becomes of it is decided there, as long as somebody answers.
+TEST_F(QemuTransferTest, ASourceWhoseTargetHasAllWithoutItsQemuHavingHeardIsNotLost) {
+  QemuOptions options = world_.options(0);
+  options.post_copy_patience = absl::Seconds(2);
+  world_.start_daemon(0, options);
+  ASSERT_TRUE(a_.executes(vm_));
+  move_by_post_copy();
+  if (HasFatalFailure()) return;
+  const std::string endpoint = world_.endpoint(1);
+  world_.stop_daemon(1);
+  auto target = SocketLinkNetwork::open(world_.loop, endpoint);
+  ASSERT_TRUE(target.ok()) << target.status();
+  std::unique_ptr<Link> link;
+  const auto say_whole = [&](std::unique_ptr<Link> from) {
+    link = std::move(from);
+    Link::Handler handler;
+    handler.on_frame = [&](const std::string&) {
+      link->send(qemu_handshake::encode(qemu_handshake::Whole{}));
+    };
+    link->set_handler(std::move(handler));
+  };
+  ASSERT_EQ((*target)->listen(qemu_handshake::service, say_whole), absl::OkStatus());
+  world_.cut_streams();
+  ASSERT_TRUE(wait([&] { return a_.memory_of(vm_) == Memory::broken; }));
+  world_.wait(absl::Seconds(5), [&] { return a_.memory_of(vm_) != Memory::broken; });
+  EXPECT_EQ(a_.memory_of(vm_), Memory::broken) << a_.status(vm_)->memory_why;
+  link.reset();
+  (*target).reset();
+  EXPECT_TRUE(wait([&] { return a_.memory_of(vm_) == Memory::lost; })) << "nobody answers";
+  world_.restart_daemon(1);
+}
+
 // What anybody may say who reaches the links.
 TEST_F(QemuTransferTest, WhoAsksAgainForWhatWasNotBroughtHereIsToldSoAndHarmsNobody) {
   ASSERT_EQ(b_.prepare(spec_, test_migration(1), 1), absl::OkStatus());
