@@ -306,13 +306,14 @@ void QemuSender::heard(const std::string& status) {
   status_ = status;
   if (lost_) return;
   if (status == "postcopy-active") {
-    if (!std::exchange(follows_, true)) {
+    const bool first = !std::exchange(follows_, true);
+    if (first || broken_at_ != far_future) moved_at_ = loop_.clock().now();
+    if (first) {
       poll_at(loop_.clock().now() + report_every);
       // Found by the next daemon: each side is to hear of the other's end.
       if (link_ == nullptr) greet(Kind::ask);
     }
     broken_at_ = far_future;
-    moved_at_ = loop_.clock().now();
     copy_.set_memory(Memory::needed);
   } else if (status == "postcopy-paused") {
     follows_ = true;
