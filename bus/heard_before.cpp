@@ -1,5 +1,6 @@
 #include "bus/heard_before.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -10,27 +11,49 @@
 
 namespace supercloud {
 
-bool HeardBefore::is_replay(const Event& event) const {
-  const auto found = before_.find(event.origin());
-  return found != before_.end() && Position{event.incarnation(), event.sequence()} <= found->second;
+namespace {
+
+HeardBefore::Position position_of(const Event& event) {
+  return {event.incarnation(), event.sequence()};
 }
 
-void HeardBefore::heard(const Event& event) {
-  const Position position{event.incarnation(), event.sequence()};
+}  // namespace
+
+bool HeardBefore::is_replay(const Event& event) const {
+  const auto found = before_.find(event.origin());
+  return found != before_.end() && position_of(event) <= found->second.position &&
+         event.time() <= found->second.time;
+}
+
+void HeardBefore::heard(const Event& event, absl::Time wall) {
+  const absl::Time latest = wall + HybridClock::max_ahead;
+  // An incarnation is the time of its begin in ms, or a smaller number.
+  const auto latest_ms =
+      static_cast<std::uint64_t>(std::max(absl::ToUnixMillis(latest), std::int64_t{0}));
+  if (event.time() > HybridTime::at(latest) || event.incarnation() > latest_ms) return;
   auto found = newest_.find(event.origin());
   if (found == newest_.end()) {
     if (newest_.size() >= origins_max) return;
-    found = newest_.emplace(event.origin(), Position()).first;
+    found = newest_.emplace(event.origin(), Newest()).first;
   }
-  if (position <= found->second) return;
-  found->second = position;
-  changed_ = true;
+  Newest& newest = found->second;
+  const Newest before = newest;
+  newest.position = std::max(newest.position, position_of(event));
+  newest.time = std::max(newest.time, event.time());
+  changed_ = changed_ || newest != before;
+}
+
+void HeardBefore::forget(absl::FunctionRef<bool(std::string_view node)> meant) {
+  const auto is_meant = [&](const auto& entry) { return meant(node_of(entry.first)); };
+  std::erase_if(before_, is_meant);
+  if (std::erase_if(newest_, is_meant) > 0) changed_ = true;
 }
 
 std::string encode(const HeardBefore::Positions& positions) {
   std::string text;
-  for (const auto& [origin, position] : positions)
-    absl::StrAppend(&text, origin, " ", position.incarnation, " ", position.sequence, "\n");
+  for (const auto& [origin, newest] : positions)
+    absl::StrAppend(&text, origin, " ", newest.position.incarnation, " ", newest.position.sequence,
+                    " ", newest.time.value, "\n");
   return text;
 }
 
@@ -39,15 +62,16 @@ absl::StatusOr<HeardBefore::Positions> decode_heard(std::string_view text) {
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t end = text.find('\n');
     const std::vector<std::string> parts =
-        absl::StrSplit(absl_view(text.substr(0, end)), absl::MaxSplits(' ', 3));
-    HeardBefore::Position position;
-    if (end == std::string_view::npos || parts.size() != 3 || !is_origin(parts[0]) ||
-        !absl::SimpleAtoi(parts[1], &position.incarnation) ||
-        !absl::SimpleAtoi(parts[2], &position.sequence) ||
+        absl::StrSplit(absl_view(text.substr(0, end)), absl::MaxSplits(' ', 4));
+    HeardBefore::Newest newest;
+    if (end == std::string_view::npos || parts.size() != 4 || !is_origin(parts[0]) ||
+        !absl::SimpleAtoi(parts[1], &newest.position.incarnation) ||
+        !absl::SimpleAtoi(parts[2], &newest.position.sequence) ||
+        !absl::SimpleAtoi(parts[3], &newest.time.value) ||
         positions.size() >= HeardBefore::origins_max)
       return absl::InvalidArgumentError(
-          absl::StrCat("line ", number, " is no origin with two numbers"));
-    positions[parts[0]] = position;
+          absl::StrCat("line ", number, " is no origin with three numbers"));
+    positions[parts[0]] = newest;
     text.remove_prefix(end + 1);
   }
   return positions;

@@ -282,7 +282,7 @@ bool Subscriber::is_proven(const std::string& from, const Event& event) {
           absl::StrCat("it tells again, unasked, what a process before this one has heard of ",
                        absl_view(event.origin())));
     else
-      heard_before_->heard(event);
+      heard_before_->heard(event, scheduler_.clock().wall());
     return !replay;
   }
   const bool forged = absl::IsInvalidArgument(proven);

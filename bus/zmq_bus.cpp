@@ -100,6 +100,7 @@ ZmqBus::ZmqBus(EventLoop& loop, EventPool& pool, ZmqBusOptions options)
         [this](std::string_view node, const Event& event) { return admit(node, event); });
     subscriber_.take_proven(
         [this](std::string_view node) { return credentials_.trust->keys_of(node); });
+    if (credentials_.trust != nullptr) forget_heard(*credentials_.trust);
     subscriber_.refuse_replays(options_.heard_before);
   }
 }
@@ -254,11 +255,23 @@ absl::Status ZmqBus::admit(std::string_view node, const Event& event) {
                                                   absl_view(event.topic())));
 }
 
+// What a key has signed that is not its node's any more is not proven any more: how far it came says nothing of what that node says.
+void ZmqBus::forget_heard(const Trust& before) {
+  if (options_.heard_before == nullptr) return;
+  options_.heard_before->forget([&](std::string_view node) {
+    const std::vector<PublicKey> keys = before.keys_of(node);
+    return keys.empty() || std::ranges::any_of(keys, [&](const PublicKey& key) {
+             return !credentials_.trust->has(node, key);
+           });
+  });
+}
+
 void ZmqBus::set_trust(std::shared_ptr<const Trust> trust) {
   if (!secured() || fatal_) return;
   const std::shared_ptr<const Trust> before = std::exchange(credentials_.trust, std::move(trust));
   admitted_ = {};
   subscriber_.forget_proofs();
+  forget_heard(*before);
   for (const auto& [name, source] : sources_)
     if (!may_relay(name)) subscriber_.relays(name, false);
   if (publisher_ != nullptr) publisher_->trust_changed(*before);

@@ -146,6 +146,7 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
   std::size_t room() const { return static_cast<std::size_t>(options_.high_water_mark); }
   void warn_of(const std::string& prefix);
   void rejected(std::string from, std::string why);
+  void forget_heard(const Trust& before);
   absl::Status admit(std::string_view node, const Event& event);
 
   // Membership::Listener

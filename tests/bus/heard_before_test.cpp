@@ -12,6 +12,7 @@ class HeardBeforeTest : public testing::Test {
  protected:
   Event next() { return streams_.started(pool_, "executor", "web1"); }
 
+  const absl::Time now_ = absl::UnixEpoch() + absl::Hours(1);
   EventPool pool_;
   TestStreams streams_ = TestStreams("far");
 };
@@ -19,7 +20,7 @@ class HeardBeforeTest : public testing::Test {
 TEST_F(HeardBeforeTest, what_a_process_before_has_heard_and_all_that_is_older_is_a_replay) {
   HeardBefore first({});
   const Event one = next(), two = next(), three = next();
-  first.heard(two);
+  first.heard(two, now_);
   EXPECT_FALSE(first.is_replay(one)) << "within one life the gap detector knows";
   EXPECT_FALSE(first.is_replay(two));
   const HeardBefore second(first.newest());
@@ -37,23 +38,68 @@ TEST_F(HeardBeforeTest, the_newest_stays_whatever_comes_later) {
   HeardBefore heard({});
   const Event one = next(), two = next();
   EXPECT_FALSE(heard.take_changed());
-  heard.heard(two);
+  heard.heard(two, now_);
   EXPECT_TRUE(heard.take_changed());
-  heard.heard(one);
+  heard.heard(one, now_);
   EXPECT_FALSE(heard.take_changed());
-  EXPECT_EQ(heard.newest().at("far/executor"), (HeardBefore::Position{1, 2}));
+  EXPECT_EQ(heard.newest().at("far/executor"), (HeardBefore::Newest{{1, 2}, HybridTime{2 << 12}}));
+}
+
+TEST_F(HeardBeforeTest, numbers_that_are_too_high_make_no_replay_of_what_is_said_later) {
+  HeardBefore first({});
+  TestStreams thief("far");  // it has far's key
+  thief.incarnation = static_cast<std::uint64_t>(absl::ToUnixMillis(now_)) + 60'000;
+  first.heard(thief.started(pool_, "executor", "web1"), now_);
+  EXPECT_TRUE(first.newest().empty()) << "an incarnation from the future";
+  thief = TestStreams("far");
+  thief.ahead = static_cast<std::uint64_t>(absl::ToUnixMicros(now_)) + 60'000'000;
+  first.heard(thief.started(pool_, "executor", "web1"), now_);
+  EXPECT_TRUE(first.newest().empty()) << "an event from the future";
+  thief = TestStreams("far");
+  thief.incarnation = static_cast<std::uint64_t>(absl::ToUnixMillis(now_));
+  const Event too_high = thief.started(pool_, "executor", "web1");
+  first.heard(too_high, now_);
+  EXPECT_EQ(first.newest().size(), 1);
+  const HeardBefore second(first.newest());
+  EXPECT_TRUE(second.is_replay(too_high));
+  EXPECT_TRUE(second.is_replay(next())) << "it was said no later";
+  EXPECT_FALSE(second.is_replay(next())) << "it was said later";
+}
+
+TEST_F(HeardBeforeTest, a_node_that_is_restored_from_a_copy_is_heard) {
+  HeardBefore first({});
+  TestStreams copy = streams_;
+  for (int i = 0; i < 3; ++i) first.heard(next(), now_);
+  const HeardBefore second(first.newest());
+  copy.ahead = 10;
+  EXPECT_FALSE(second.is_replay(copy.started(pool_, "executor", "web1")));
+}
+
+TEST_F(HeardBeforeTest, of_a_node_that_is_forgotten_nothing_is_a_replay) {
+  TestStreams other("other");
+  const Event one = next(), of_other = other.started(pool_, "executor", "web1");
+  HeardBefore first({});
+  first.heard(one, now_);
+  first.heard(of_other, now_);
+  HeardBefore second(first.newest());
+  second.forget([](std::string_view node) { return node == "far"; });
+  EXPECT_TRUE(second.take_changed());
+  EXPECT_FALSE(second.is_replay(one));
+  EXPECT_TRUE(second.is_replay(of_other));
+  EXPECT_EQ(second.newest().size(), 1);
 }
 
 TEST_F(HeardBeforeTest, it_is_read_as_it_was_written_and_nonsense_is_named) {
-  const HeardBefore::Positions positions = {{"far/executor", {7, 12}}, {"b/node", {1, 3}}};
-  EXPECT_EQ(encode(positions), "b/node 1 3\nfar/executor 7 12\n");
+  const HeardBefore::Positions positions = {{"far/executor", {{7, 12}, {5}}},
+                                            {"b/node", {{1, 3}, {4}}}};
+  EXPECT_EQ(encode(positions), "b/node 1 3 4\nfar/executor 7 12 5\n");
   const auto read = decode_heard(encode(positions));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(*read, positions);
   ASSERT_TRUE(decode_heard("").ok());
-  for (const char* nonsense : {"b/node 1 3", "b/node 1\n", "b/node 1 x\n", "node 1 3\n", "\n",
-                               "b/node 1 3 4\n", "b/node 1 -3\n"}) {
-    const auto refused = decode_heard(std::string("a/node 1 1\n") + nonsense);
+  for (const char* nonsense : {"b/node 1 3 4", "b/node 1\n", "b/node 1 x 4\n", "node 1 3 4\n", "\n",
+                               "b/node 1 3\n", "b/node 1 3 4 5\n", "b/node 1 -3 4\n"}) {
+    const auto refused = decode_heard(std::string("a/node 1 1 1\n") + nonsense);
     EXPECT_TRUE(absl::IsInvalidArgument(refused.status())) << nonsense;
     EXPECT_NE(refused.status().message().find("line 2"), std::string::npos);
   }
@@ -62,7 +108,7 @@ TEST_F(HeardBeforeTest, it_is_read_as_it_was_written_and_nonsense_is_named) {
 TEST_F(HeardBeforeTest, it_is_bounded) {
   HeardBefore heard({});
   for (std::size_t i = 0; i <= HeardBefore::origins_max; ++i)
-    heard.heard(streams_.started(pool_, "actor" + std::to_string(i), "web1"));
+    heard.heard(streams_.started(pool_, "actor" + std::to_string(i), "web1"), now_);
   EXPECT_EQ(heard.newest().size(), HeardBefore::origins_max);
 }
 

@@ -138,7 +138,7 @@ TEST_F(HubSecurityTest, what_a_process_before_has_heard_a_hub_cannot_tell_as_new
   ASSERT_TRUE(run_until([&] { return a->events.size() == 1; }));
 
   HeardBefore::Positions heard = options.heard_before->newest();
-  EXPECT_EQ(heard.at("far/executor"), (HeardBefore::Position{1, 1}));
+  EXPECT_EQ(heard.at("far/executor").position, (HeardBefore::Position{1, 1}));
   a.reset();
   a = starts(heard);
   tell_old();
@@ -152,6 +152,37 @@ TEST_F(HubSecurityTest, what_a_process_before_has_heard_a_hub_cannot_tell_as_new
   a = starts({});
   tell_old();
   ASSERT_TRUE(run_until([&] { return a->events.size() == 1; })) << "who knows nothing, takes it";
+}
+
+TEST_F(HubSecurityTest, how_far_a_node_came_is_forgotten_with_the_key_that_proved_it) {
+  const HeardBefore::Positions before = {{"far/executor", {{9, 9}, {9}}},
+                                         {"b/executor", {{9, 9}, {9}}}};
+  const auto remembers = [](const HeardBefore& heard, const std::string& origin) {
+    return heard.newest().contains(origin);
+  };
+  auto hub = start_hub();
+  ZmqBusOptions options = member("a", trust_);
+  options.heard_before = std::make_shared<HeardBefore>(before);
+  auto a = start(options, hub.get());
+  Trust more = trust_;
+  ASSERT_TRUE(more.enrol(test_key("far2")->public_key(), "far").ok());
+  bus(*a).set_trust(std::make_shared<const Trust>(more));
+  EXPECT_TRUE(remembers(*options.heard_before, "far/executor")) << "the old key is good still";
+  Trust rotated = test_trust({"a", "b", "hub"});
+  rotated.rights = trust_.rights;
+  ASSERT_TRUE(rotated.enrol(test_key("far2")->public_key(), "far").ok());
+  bus(*a).set_trust(std::make_shared<const Trust>(rotated));
+  EXPECT_FALSE(remembers(*options.heard_before, "far/executor"));
+  EXPECT_TRUE(remembers(*options.heard_before, "b/executor"));
+
+  a.reset();
+  Trust without = test_trust({"a", "hub", "far"});
+  without.rights = trust_.rights;
+  options = member("a", without);
+  options.heard_before = std::make_shared<HeardBefore>(before);
+  a = start(options, hub.get());
+  EXPECT_FALSE(remembers(*options.heard_before, "b/executor")) << "revoked meanwhile";
+  EXPECT_TRUE(remembers(*options.heard_before, "far/executor"));
 }
 
 TEST_F(HubSecurityTest, who_may_not_see_proofs_gets_nothing_that_is_logged_beyond) {
