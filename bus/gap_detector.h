@@ -58,7 +58,8 @@ inline constexpr std::string_view gap_too_late_now =
 inline constexpr std::string_view gap_no_repair = "repair is off";
 // Of what was asked for, where an answer had something that does not count.
 inline constexpr std::string_view gap_refused =
-    "what was answered in its place is not proven to be its publisher's, or not allowed";
+    "what was answered in its place is not proven to be its publisher's, not allowed, or was heard "
+    "before";
 
 // What is missing of an origin, to be asked for.
 struct BusRepair {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "bus/checkpoint.h"
 #include "core/text.h"
 #include "core/topic.h"
 
@@ -269,20 +270,26 @@ bool Subscriber::take_checkpoint(const std::string& from, const Event& checkpoin
   return taken.ok();
 }
 
+bool Subscriber::is_neighbour(std::string_view node) const {
+  const auto publisher = publishers_.find(node);
+  return publisher != publishers_.end() && publisher->second.expected;
+}
+
+bool Subscriber::was_heard_before(const Event& event) const {
+  return heard_before_ != nullptr && heard_before_->is_replay(event);
+}
+
 bool Subscriber::is_proven(const std::string& from, const Event& event) {
   if (!proofs_ || node_of(event.origin()) == from || !needs_proof(event)) return true;
   if (event.type() == schema::Payload::BUS_CHECKPOINT) return take_checkpoint(from, event);
   const absl::Status proven = proofs_->judge(event);
   if (proven.ok()) {
-    if (heard_before_ == nullptr) return true;
-    const bool replay = heard_before_->is_replay(event);
+    const bool replay = was_heard_before(event);
     if (replay)
       receiver_->on_rejected(
           from,
           absl::StrCat("it tells again, unasked, what a process before this one has heard of ",
                        absl_view(event.origin())));
-    else
-      heard_before_->heard(event, scheduler_.clock().wall());
     return !replay;
   }
   const bool forged = absl::IsInvalidArgument(proven);
@@ -332,6 +339,10 @@ void Subscriber::drain() {
     // A hub lets pass what it proves.
     if (proofs_ && detector_.tells_onward() && event.type() == schema::Payload::BUS_CHECKPOINT)
       take_checkpoint(std::string(node_of(event.origin())), event);
+    // The numbers of checkpoints are not signed.
+    if (heard_before_ != nullptr && needs_proof(event) &&
+        event.type() != schema::Payload::BUS_CHECKPOINT && !is_neighbour(node_of(event.origin())))
+      heard_before_->heard(event, scheduler_.clock().wall());
     receiver_->on_event(std::move(event));
   }
   draining_ = false;

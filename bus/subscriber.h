@@ -66,7 +66,7 @@ class Subscriber {
     proofs_.emplace(keys_of);
   }
   const Proofs* proofs() const { return proofs_ ? &*proofs_ : nullptr; }
-  // With take_proven(): what `heard` calls a replay is refused of relays, unless it was asked for.
+  // With take_proven(): what has to be proven and `heard` calls a replay is refused, and is a gap where it was asked for.
   void refuse_replays(std::shared_ptr<HeardBefore> heard) { heard_before_ = std::move(heard); }
   // Other keys are believed from now on.
   void forget_proofs() {
@@ -158,6 +158,9 @@ class Subscriber {
   std::string_view relay_of(const std::string& from, const Event& event) const;
   // Whether it counts: it comes from its own node, or is proven. What is not is as good as lost, and asked for like that.
   bool is_proven(const std::string& from, const Event& event);
+  // It is expected: who speaks in its name is itself.
+  bool is_neighbour(std::string_view node) const;
+  bool was_heard_before(const Event& event) const;
   bool take_checkpoint(const std::string& from, const Event& checkpoint);
   // Where only neighbours are heard: whether it is another's.
   bool is_second_hand(const std::string& from, const Event& event);

@@ -32,9 +32,7 @@ void Subscriber::ask(std::uint64_t id) {
   repair.retry = 0;
   const bool archive = !repair.archive.empty();
   // Unless it is the publisher itself that answers.
-  const auto publisher = publishers_.find(node_of(repair.range.origin));
-  const bool neighbour = publisher != publishers_.end() && publisher->second.expected;
-  repair.range.proofs = proofs_ && (archive || !neighbour);
+  repair.range.proofs = proofs_ && (archive || !is_neighbour(node_of(repair.range.origin)));
   Address to{archive ? repair.archive : std::string(node_of(repair.range.origin)),
              std::string(repair.range.proofs ? history_proven_actor : history_actor)};
   // The answer may come inside this call, and from there is a way back into it.
@@ -110,7 +108,14 @@ absl::StatusOr<std::vector<Event>> Subscriber::events_of(const absl::StatusOr<Hi
   const bool own_log = node == node_of(range.origin);
   std::erase_if(events, [&](const Event& event) {
     const bool is_one = own_log && event.type() == schema::Payload::BUS_CHECKPOINT;
-    if (good(is_one ? proofs.take(event) : proofs.judge(event))) return false;
+    const bool proven = good(is_one ? proofs.take(event) : proofs.judge(event));
+    const bool again = proven && !is_one && was_heard_before(event);
+    if (again)
+      receiver_->on_rejected(
+          node,
+          absl::StrCat("what a process before this one has heard of ", absl_view(event.origin()),
+                       " is asked for again: a hub tells of less than it has let pass"));
+    if (proven && !again) return false;
     refused.push_back(event.sequence());
     return true;
   });

@@ -74,6 +74,57 @@ TEST_F(HubProofsTest, a_proof_that_is_lost_is_asked_for_with_what_it_proves) {
   EXPECT_THAT(b->gaps, testing::IsEmpty());
 }
 
+// The hub loses the proof of an event to `b`, and tells of it later: it is asked for.
+class AskedReplayTest : public HubProofsTest {
+ protected:
+  std::unique_ptr<BusProcess> start_b(HeardBefore::Positions before) {
+    heard_ = std::make_shared<HeardBefore>(std::move(before));
+    auto b =
+        clouds_.start(1, "b", TestStreams("b"), {.keys_of = test_keys_of, .heard_before = heard_});
+    join({a_.get(), b.get()});
+    subscribe(*b, "vm.");
+    return b;
+  }
+  void lose_one() {
+    clouds_.networks[1]->block("hub-1", "b");
+    a_->publish_started("executor", "web1");
+    a_->end_commit();
+    run_for(absl::Milliseconds(50));
+    clouds_.networks[1]->heal();
+  }
+  HeardBefore::Position newest() const { return heard_->newest().at("a/executor").position; }
+
+  std::unique_ptr<BusProcess> a_ = start(0, "a");
+  std::shared_ptr<HeardBefore> heard_;
+};
+
+TEST_F(AskedReplayTest, what_was_asked_for_is_remembered_too) {
+  auto b = start_b({});
+  a_->publish_started("executor", "web1");
+  a_->end_commit();
+  run_for(absl::Milliseconds(20));
+  ASSERT_THAT(b->sequences("a/executor"), ElementsAre(1));
+  lose_one();
+  ASSERT_TRUE(clouds_.run_until([&] { return b->events.size() == 2; }));
+  EXPECT_EQ(a_->asked, 1);
+  EXPECT_EQ(newest(), (HeardBefore::Position{1, 2}));
+}
+
+TEST_F(AskedReplayTest,
+       what_a_process_before_has_heard_does_not_count_though_a_hub_has_it_asked_for) {
+  auto b = start_b({{"a/executor", {{1, 2}, HybridTime{2 << 12}}}});
+  lose_one();
+  lose_one();
+  ASSERT_TRUE(clouds_.run_until([&] { return !b->gaps.empty(); })) << "not in silence";
+  EXPECT_EQ(b->gaps[0].why, gap_refused);
+  EXPECT_GT(a_->asked, 0);
+  a_->publish_started("executor", "web1");
+  a_->end_commit();
+  ASSERT_TRUE(clouds_.run_until([&] { return !b->events.empty(); }));
+  EXPECT_THAT(b->sequences("a/executor"), ElementsAre(3)) << "what is new counts";
+  EXPECT_EQ(newest(), (HeardBefore::Position{1, 3}));
+}
+
 TEST_F(HubProofsTest, what_no_commit_ends_is_told_as_a_gap) {
   auto a = start(0, "a");
   auto b = start(1, "b");
