@@ -66,7 +66,7 @@ void Membership::start() {
 void Membership::add_seeds() {
   for (const Seed& seed : seeds_) {
     if (seed.endpoint != options_.self.request_endpoint)
-      add_link(seed.endpoint, seed.name, nullptr, true);
+      add_link(seed.endpoint, seed.name, nullptr, Told::seed);
   }
 }
 
@@ -78,9 +78,11 @@ void Membership::stop() {
 }
 
 void Membership::add_link(const std::string& endpoint, const std::string& expected,
-                          const PublicKey* key, bool seed) {
+                          const PublicKey* key, Told told) {
   if (links_.count(endpoint) > 0 || endpoint.empty()) return;
-  if (const absl::Status room = this->room(); !room.ok())
+  const bool seed = told == Told::seed;
+  if (told == Told::itself) make_room();
+  if (const absl::Status room = this->room(told); !room.ok())
     return listener_.on_bad_frame(expected.empty() ? endpoint : expected, room);
   Link link;
   link.endpoint = endpoint;
@@ -108,14 +110,27 @@ void Membership::add_link(const std::string& endpoint, const std::string& expect
 }
 
 // Who was one, and comes back before it is forgotten, finds its place.
-absl::Status Membership::room() const {
-  const auto neighbours = static_cast<std::size_t>(std::ranges::count_if(
-      links_, [](const auto& entry) { return entry.second.alive || entry.second.awaited; }));
+absl::Status Membership::room(Told told) const {
+  const auto neighbours = static_cast<std::size_t>(std::ranges::count_if(links_, [&](auto& entry) {
+    const Link& link = entry.second;
+    return link.alive || (link.awaited && (link.said_hello || told != Told::itself));
+  }));
   if (neighbours < options_.neighbours_max && links_.size() < links_max) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrCat(options_.self.name, " has ", neighbours,
                    " neighbours, and takes no more: divide the cloud, with a hub for each part "
                    "(`supercloud hub`, docs/program.md)"));
+}
+
+void Membership::make_room() {
+  while (!room(Told::member).ok()) {
+    const auto told_of = std::ranges::find_if(links_, [](const auto& entry) {
+      const Link& link = entry.second;
+      return !link.alive && !link.seed && !link.said_hello && link.member.name.empty();
+    });
+    if (told_of == links_.end()) return;
+    drop_link(std::string(told_of->first));
+  }
 }
 
 absl::StatusOr<std::unique_ptr<ZmqSocket>> Membership::connect(const Link& link) {
@@ -236,7 +251,7 @@ void Membership::greet(Link& link) {
   link.greet = !link.socket->send(frames);
 }
 
-Control Membership::take_hello(const Hello& hello, const Trust::Enrolled* user) {
+std::optional<Control> Membership::take_hello(const Hello& hello, const Trust::Enrolled* user) {
   if (user != nullptr && !hello.client && hello.self.name != user->name) {
     const absl::Status other_name = absl::PermissionDeniedError(
         absl::StrCat("a process with the key of ", user->name, " says hello as ", hello.self.name));
@@ -256,14 +271,15 @@ Control Membership::take_hello(const Hello& hello, const Trust::Enrolled* user) 
   if (hello.client) return welcome;
   Link* link = link_of(other.name);
   if (link == nullptr && !links_.contains(other.request_endpoint)) {
-    if (const absl::Status room = this->room(); !room.ok()) {
+    make_room();
+    if (const absl::Status room = this->room(Told::itself); !room.ok()) {
       listener_.on_bad_frame(other.name, room);
-      return Refusal{room};
+      return std::nullopt;
     }
   }
   if (link == nullptr || link->member.nonce == other.nonce) {
     if (link == nullptr) {
-      learn(other, user);
+      learn(other, user, Told::itself);
     } else if (!link->alive) {
       greet(*link);
     }
@@ -288,21 +304,33 @@ Control Membership::take_hello(const Hello& hello, const Trust::Enrolled* user) 
   const bool was_alive = link->alive;
   drop_link(std::string(link->endpoint));
   if (was_alive) listener_.on_down(name);
-  learn(other, user);
+  learn(other, user, Told::itself);
   return welcome;
 }
 
-// Says hello to a member that others know of. `itself`: it has said so itself, and is at that endpoint, whoever was before.
-void Membership::learn(const Member& member, const Trust::Enrolled* itself) {
+// Says hello to a member that others know of, or that has said so itself and is at that endpoint, whoever was before: with keys `itself` tells who it is.
+void Membership::learn(const Member& member, const Trust::Enrolled* itself, Told told) {
   if (member.nonce == options_.self.nonce && member.name == options_.self.name) return;
   const auto there = links_.find(member.request_endpoint);
   if (itself != nullptr && there != links_.end() && !there->second.alive &&
       (there->second.expected != itself->name || there->second.key != itself->key)) {
     drop_link(std::string(member.request_endpoint));
   }
-  add_link(member.request_endpoint, member.name, itself == nullptr ? nullptr : &itself->key, false);
-  if (const auto link = links_.find(member.request_endpoint); link != links_.end())
+  // Of one name one is awaited, where it says itself that it is: however many others tell of.
+  const auto elsewhere = std::ranges::find_if(links_, [&](const auto& entry) {
+    const Link& link = entry.second;
+    return link.awaited && !link.seed && link.expected == member.name &&
+           link.endpoint != member.request_endpoint;
+  });
+  if (options_.credentials != nullptr && elsewhere != links_.end()) {
+    if (told != Told::itself) return;
+    drop_link(std::string(elsewhere->first));
+  }
+  add_link(member.request_endpoint, member.name, itself == nullptr ? nullptr : &itself->key, told);
+  if (const auto link = links_.find(member.request_endpoint); link != links_.end()) {
     link->second.vouched = true;
+    if (told == Told::itself) link->second.said_hello = true;
+  }
 }
 
 void Membership::take_frame(const std::string& endpoint, std::string_view frame) {
@@ -315,8 +343,8 @@ void Membership::take_frame(const std::string& endpoint, std::string_view frame)
   if (const Welcome* welcome = std::get_if<Welcome>(&*control)) {
     take_welcome(endpoint, *welcome);
   } else if (const Refusal* refusal = std::get_if<Refusal>(&*control)) {
-    // Who is a member elsewhere stays one.
-    if (settled_ && absl::IsResourceExhausted(refusal->why))
+    // It has no room. Who is a member elsewhere stays one.
+    if (absl::IsResourceExhausted(refusal->why))
       return listener_.on_bad_frame(name.empty() ? endpoint : name, refusal->why);
     listener_.on_refused(refusal->why);
   } else if (WireAnswer* answer = std::get_if<WireAnswer>(&*control)) {
@@ -361,7 +389,7 @@ void Membership::take_welcome(const std::string& endpoint, const Welcome& welcom
   if (!link.rival.name.empty() && welcome.beat >= link.rival_beat) link.rival_refused = true;
   any_heard_ = true;
   for (const Member& member : welcome.members) {
-    if (link_of(member.name) == nullptr) learn(member, nullptr);
+    if (link_of(member.name) == nullptr) learn(member, nullptr, Told::member);
   }
   if (news) listener_.on_up(Member(link.member));
   settle();

@@ -19,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -83,8 +84,9 @@ class Membership {
   void start();
   void stop();
 
-  // What to answer to a hello from a connection of `user`'s; null: it may be anyone's.
-  Control take_hello(const Hello& hello, const Trust::Enrolled* user);
+  // What to answer to a hello from a connection of `user`'s; null: it may be anyone's. None: there is no room for it, which on_bad_frame tells. A
+  // refusal would end processes that are members elsewhere.
+  std::optional<Control> take_hello(const Hello& hello, const Trust::Enrolled* user);
   // The credentials are others: who is not trusted any more goes, at once.
   void trust_changed();
   // Of the process that is linked to under that name; null: none, or without keys.
@@ -106,7 +108,8 @@ class Membership {
     PublicKey key;         // the one of `expected` that is tried
     Instant tried;         // since when
     bool seed = false;
-    bool vouched = false;  // a member has said that it is there
+    bool vouched = false;     // a member has said that it is there
+    bool said_hello = false;  // itself
     bool alive = false;
     bool awaited = true;  // not heard yet, and may still be
     bool greet = true;    // a hello is due
@@ -119,11 +122,14 @@ class Membership {
     std::unique_ptr<ZmqSocket> socket;
   };
 
+  enum class Told { seed, member, itself };  // by whom
   void add_link(const std::string& endpoint, const std::string& expected, const PublicKey* key,
-                bool seed);
+                Told told);
   absl::StatusOr<std::unique_ptr<ZmqSocket>> connect(const Link& link);
-  // OK, or why nobody else can be linked to.
-  absl::Status room() const;
+  // OK, or why nobody else can be linked to. Of who says hello itself those count alone that did so or are alive.
+  absl::Status room(Told told) const;
+  // Who was only told of gives way to who says hello itself.
+  void make_room();
   void try_next_key(Link& link);
   void renew(Link& link);
   void take_shut_out(const std::string& endpoint);
@@ -133,7 +139,7 @@ class Membership {
   void greet(Link& link);
   void take_frame(const std::string& endpoint, std::string_view frame);
   void take_welcome(const std::string& endpoint, const Welcome& welcome);
-  void learn(const Member& member, const Trust::Enrolled* itself);
+  void learn(const Member& member, const Trust::Enrolled* itself, Told told);
   void tick();
   void settle();
 

@@ -62,7 +62,7 @@ void ZmqServer::on_frames(ZmqSocket::Frames frames) {
   if (!control.ok()) return receiver_->on_rejected(from, std::string(control.status().message()));
   const Asker asker{identity, user == nullptr ? identity : absl::StrCat(user->name, "/", identity)};
   if (const Hello* hello = std::get_if<Hello>(&*control)) {
-    answer(identity, on_hello_(*hello, user));
+    if (const std::optional<Control> welcome = on_hello_(*hello, user)) answer(identity, *welcome);
   } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
     serve(asker, user, std::move(*request));
   } else if (WireOnward* onward = std::get_if<WireOnward>(&*control)) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,8 +32,9 @@ struct ZmqServerOptions {
 // Thread-bound to the loop. Not destroyed from inside one of its callbacks.
 class ZmqServer {
  public:
-  // What to answer to a hello from a connection of `user`'s; null: without keys, it may be anyone's.
-  using OnHello = std::function<Control(const Hello& hello, const Trust::Enrolled* user)>;
+  // What to answer to a hello from a connection of `user`'s; null: without keys, it may be anyone's. None: nothing.
+  using OnHello =
+      std::function<std::optional<Control>(const Hello& hello, const Trust::Enrolled* user)>;
 
   // AlreadyExists: another process has the endpoint; ResourceExhausted; InvalidArgument. `credentials` outlive it, and may change; no key in
   // them: all is plain. `node`: whose log it answers for. The pool outlives it.
