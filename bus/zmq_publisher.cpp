@@ -172,12 +172,16 @@ void ZmqPublisher::on_subscription(std::string_view frame) {
     return note_interest();
   }
   if (!is_marker(topic)) return;
+  if (secured() && wanted) note_marker(topic);
   if (wanted) return take_marker(topic);
   // Of who is gone, and of who was cut off for it, libzmq tells without a sender: it may be another's still.
   if (secured() && sender().empty() && socket_->any_meets(topic, topic)) return;
   if (const auto found = asked_.find(topic);
       found != asked_.end() && (sender().empty() || found->second.user == sender()))
     asked_.erase(found);
+  if (const auto marked = marked_.find(topic);
+      marked != marked_.end() && (marked->second == sender() || !socket_->any_meets(topic, topic)))
+    marked_.erase(marked);
   slow_.let_go(topic, sender());
 }
 
@@ -224,11 +228,16 @@ bool ZmqPublisher::is_anothers(std::string_view marker) const {
   const std::string_view claimed = claim.substr(0, claim.find('/'));
   const std::string name(sender());
   const Trust& trust = *credentials_.trust;
-  if (claimed == name || trust.rights.may_relay(name)) return false;
-  if (!trust.keys_of(claimed).empty() || slow_.is_anothers(marker, name)) return true;
-  for (auto next = asked_.lower_bound(marker_lead); next != asked_.end(); ++next)
-    if (claim_of(next->first) == claim && next->second.user != name) return true;
-  return false;
+  return claimed != name && !trust.rights.may_relay(name) && !trust.keys_of(claimed).empty();
+}
+
+// Of a client's marker anybody may have been told. Whose queue an empty message to it finds full is not known where several have it.
+void ZmqPublisher::note_marker(std::string_view marker) {
+  const auto [known, fresh] = marked_.try_emplace(std::string(marker), sender());
+  std::string& user = known->second;
+  if (fresh || user.empty() || user == sender()) return;
+  slow_.let_go(marker, user);
+  user.clear();
 }
 
 std::string_view ZmqPublisher::sender() const {
@@ -254,7 +263,8 @@ void ZmqPublisher::answer_marker(std::string_view topic, std::string_view user, 
   }
   const std::string_view frames[] = {topic, body};
   socket_->send_lossy(frames);
-  slow_.answered(topic, user);
+  if (const auto marked = marked_.find(topic); marked == marked_.end() || !marked->second.empty())
+    slow_.answered(topic, user);
 }
 
 // Null: a marker's topic, or nothing that is sent.

@@ -93,8 +93,10 @@ class ZmqPublisher {
     bool together = false;
     std::uint64_t asked = 0;  // Interest::asked() as it came
   };
-  // Whether it claims a name that another key is enrolled under, or is that of another's process. Who relays may speak for others.
+  // Whether it claims a name that another key is enrolled under. Who relays may speak for others.
   bool is_anothers(std::string_view marker) const;
+  // With keys: the sender has subscribed it.
+  void note_marker(std::string_view marker);
   void take_marker(std::string_view topic);
   void answer_marker(std::string_view topic, std::string_view user, bool together);
   std::string_view sender() const;
@@ -119,6 +121,8 @@ class ZmqPublisher {
   Form proof_{.lead = proof_lead, .wanted = {}};
   Beyond* beyond_ = nullptr;  // null: it relays nothing
   std::unique_ptr<Interest> interest_;
+  // With keys: whose a marker is that is subscribed; empty: several users', of whom none is named by it.
+  std::map<std::string, std::string, std::less<>> marked_;
   std::map<std::string, AskedMarker, std::less<>>
       asked_;  // markers that wait for what is beyond, by topic
   EventBatch batch_;

@@ -38,16 +38,16 @@ class FilesAllowed {
     ::getrlimit(RLIMIT_NOFILE, &before_);
     const rlimit more{std::max(before_.rlim_cur, std::min(wanted, before_.rlim_max)),
                       before_.rlim_max};
-    allowed_ = ::setrlimit(RLIMIT_NOFILE, &more) == 0 && more.rlim_cur >= wanted;
+    allowed_ = ::setrlimit(RLIMIT_NOFILE, &more) == 0 ? more.rlim_cur : before_.rlim_cur;
   }
   ~FilesAllowed() { ::setrlimit(RLIMIT_NOFILE, &before_); }
   FilesAllowed(const FilesAllowed&) = delete;
   FilesAllowed& operator=(const FilesAllowed&) = delete;
-  bool allowed() const { return allowed_; }
+  rlim_t allowed() const { return allowed_; }
 
  private:
   rlimit before_{};
-  bool allowed_ = false;
+  rlim_t allowed_ = 0;
 };
 
 class AttackTest : public SecurityTest {
@@ -130,9 +130,11 @@ TEST_F(AttackTest, connections_without_a_word_make_room_for_others) {
 }
 
 TEST_F(AttackTest, thousands_of_connections_occupy_little_and_keep_nobody_out) {
-  constexpr std::size_t connections = 2000, kib_of_each = 16;
-  const FilesAllowed files(5 * connections);
-  if (!files.allowed()) GTEST_SKIP() << "this process may not open " << 5 * connections << " files";
+  constexpr std::size_t most = 2000, kib_of_each = 16;
+  const FilesAllowed files(5 * most);
+  // As many as the process may have: some hundreds where it may open a thousand files.
+  const std::size_t connections = std::min<std::size_t>(most, files.allowed() / 5 / 100 * 100);
+  ASSERT_GT(connections, 0) << "this process may open " << files.allowed() << " files alone";
   auto a = start(member("a", all_));
   auto b = start(member("b", all_), a.get());
   meet(*a, *b);
@@ -254,24 +256,23 @@ TEST_F(AttackTest, a_part_of_markers_is_cut_off_whatever_the_right) {
   ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
 }
 
-TEST_F(AttackTest, a_marker_of_anothers_client_is_cut_off) {
+// Whose nonce it is each member is told, with its client's hello: so another may be there first.
+TEST_F(AttackTest, who_takes_the_markers_of_anothers_client_keeps_it_from_nothing) {
   auto a = start(member("a", all_));
   const std::string client = std::string(marker_lead) + "client-1/5/";
   Stranger b(loop_, ZMQ_SUB, "b", "a", bus(*a).publish_endpoint());
   b.subscribe(client + "1b/");
   ASSERT_TRUE(b.eventually([&] { return b.heard_of(client + "1b/"); }));
+  Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
   for (const char* which : {"1b/", "2b/"}) {
-    Stranger c(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+    c.subscribe("vm.");
     c.subscribe(client + which);
-    ASSERT_TRUE(c.eventually([&] { return c.times(ZMQ_EVENT_DISCONNECTED) > 0; })) << which;
+    ASSERT_TRUE(c.eventually([&] { return c.heard_of(client + which); })) << which;
   }
-  EXPECT_TRUE(rejected(
-      *a, "c: it is cut off, for it sends to what publishes a marker in the name of another"));
-  // Of the same user it may be.
-  Stranger again(loop_, ZMQ_SUB, "b", "a", bus(*a).publish_endpoint());
-  again.subscribe(client + "2b/");
-  EXPECT_TRUE(again.eventually([&] { return again.heard_of(client + "2b/"); }));
-  EXPECT_EQ(b.times(ZMQ_EVENT_DISCONNECTED), 0);
+  a->publish("executor", "web1");
+  EXPECT_TRUE(c.eventually([&] { return c.heard_of("vm."); }));
+  EXPECT_EQ(b.times(ZMQ_EVENT_DISCONNECTED) + c.times(ZMQ_EVENT_DISCONNECTED), 0);
+  EXPECT_TRUE(a->rejected.empty());
 }
 
 TEST_F(AttackTest, a_form_that_this_build_does_not_know_is_not_granted) {

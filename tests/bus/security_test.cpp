@@ -318,10 +318,13 @@ TEST_F(SecurityTest, a_revoked_keys_connections_close_and_the_others_lose_nothin
 // One of them subscribes `prefix` and takes nothing: whom its publisher names then.
 class SlowOneTest : public SecurityTest {
  protected:
-  void expect_named(const std::string& prefix, const std::string& marker);
+  // `shared`: another has subscribed that marker before.
+  void expect_named(const std::string& prefix, const std::string& marker,
+                    const std::string& expected = "c", bool shared = false);
 };
 
-void SlowOneTest::expect_named(const std::string& prefix, const std::string& marker) {
+void SlowOneTest::expect_named(const std::string& prefix, const std::string& marker,
+                               const std::string& expected, bool shared) {
   const Trust trust = test_trust({"a", "b", "c"});
   ZmqBusOptions options = member("a", trust);
   options.high_water_mark = 64;
@@ -334,6 +337,12 @@ void SlowOneTest::expect_named(const std::string& prefix, const std::string& mar
   const auto b = start(member("b", trust), a.get());
   meet(*a, *b);
   subscribe(*b, "vm.");
+  std::optional<Stranger> first;
+  if (shared) {
+    first.emplace(loop_, ZMQ_SUB, "b", "a", bus(*a).publish_endpoint());
+    first->subscribe(absl::StrCat(absl_view(marker_lead), marker));
+    ASSERT_TRUE(first->eventually([&] { return first->heard_of(std::string(marker_lead)); }));
+  }
   EventLoop stopped;
   ZmqSocket liar(std::make_shared<ZmqContext>(), ZMQ_SUB,
                  {.high_water_mark = 64,
@@ -349,11 +358,16 @@ void SlowOneTest::expect_named(const std::string& prefix, const std::string& mar
     ASSERT_TRUE(run_until([&] { return b->events.size() == published; }));
   }
   ASSERT_EQ(told.size(), 1U);
-  EXPECT_EQ(told.begin()->first, "c");
+  EXPECT_EQ(told.begin()->first, expected);
 }
 
 TEST_F(SlowOneTest, who_is_slow_is_named_by_its_key_whatever_its_marker_says) {
   expect_named("vm.", "somebody/1/1/");
+}
+
+// It is not to be known which of them is slow.
+TEST_F(SlowOneTest, who_takes_a_marker_of_anothers_client_has_nobody_named) {
+  expect_named("vm.", "client-1/5/1b/", "", true);
 }
 
 TEST_F(SlowOneTest, who_subscribes_everything_and_is_slow_is_named_as_well) {
