@@ -33,7 +33,7 @@ void HeardBefore::heard(const Event& event, absl::Time wall) {
   if (event.time() > HybridTime::at(latest) || event.incarnation() > latest_ms) return;
   auto found = newest_.find(event.origin());
   if (found == newest_.end()) {
-    if (newest_.size() >= origins_max) return;
+    make_room(event.origin());
     found = newest_.emplace(event.origin(), Newest()).first;
   }
   Newest& newest = found->second;
@@ -41,6 +41,21 @@ void HeardBefore::heard(const Event& event, absl::Time wall) {
   newest.position = std::max(newest.position, position_of(event));
   newest.time = std::max(newest.time, event.time());
   changed_ = changed_ || newest != before;
+}
+
+void HeardBefore::make_room(std::string_view origin) {
+  const auto oldest = [](const auto& a, const auto& b) { return a.second.time < b.second.time; };
+  const std::string lead = absl::StrCat(absl_view(node_of(origin)), "/");
+  const auto first = newest_.lower_bound(lead);
+  auto last = first;
+  std::size_t of_node = 0;
+  for (; last != newest_.end() && last->first.starts_with(lead); ++last) ++of_node;
+  if (of_node >= of_one_node_max) {
+    newest_.erase(std::min_element(first, last, oldest));
+  } else if (newest_.size() >= origins_max) {
+    full_ = true;
+    newest_.erase(std::min_element(newest_.begin(), newest_.end(), oldest));
+  }
 }
 
 void HeardBefore::forget(absl::FunctionRef<bool(std::string_view node)> meant) {

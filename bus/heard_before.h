@@ -31,7 +31,8 @@ class HeardBefore {
   };
   using Positions = std::map<std::string, Newest, std::less<>>;  // by origin
 
-  static constexpr std::size_t origins_max = 16'384;  // further ones are not remembered
+  // Beyond, that one is forgotten which was heard longest ago: of its node, or of all.
+  static constexpr std::size_t of_one_node_max = 64, origins_max = 16'384;
 
   explicit HeardBefore(Positions before) : before_(std::move(before)), newest_(before_) {}
 
@@ -44,13 +45,18 @@ class HeardBefore {
   void forget(absl::FunctionRef<bool(std::string_view node)> meant);
 
   const Positions& newest() const { return newest_; }
+  // Whether origins of many nodes had to be forgotten for others.
+  bool full() const { return full_; }
   // Whether it differs from what it was at the last call.
   bool take_changed() { return std::exchange(changed_, false); }
 
  private:
+  void make_room(std::string_view origin);
+
   Positions before_;
   Positions newest_;
   bool changed_ = false;
+  bool full_ = false;
 };
 
 // A line for each: origin, incarnation, sequence, time.

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
+#include <future>
 #include <iostream>
 #include <optional>
 #include <set>
@@ -37,7 +39,7 @@ namespace {
 
 constexpr Duration session_interval = absl::Seconds(1);  // at the session
 constexpr std::string_view heard_file = "heard";         // in the node's folder: HeardBefore
-constexpr Duration keep_interval = absl::Seconds(1);
+constexpr Duration keep_interval = absl::Seconds(10);
 
 // Cluster time that decisions and moves may take, where an hour of the market is short.
 void pace(NodeActorsOptions& actors, const MarketConfig& market) {
@@ -93,6 +95,17 @@ absl::StatusOr<FeedFactory> feed_factory(const AccountConfig& account) {
   });
 }
 
+// False: it could not be.
+bool write_heard(const std::filesystem::path& path, const std::string& text) {
+  const std::filesystem::path next = path.string() + ".next";
+  std::ofstream file(next, std::ios::trunc);
+  file << text;
+  file.close();
+  std::error_code error;
+  if (file) std::filesystem::rename(next, path, error);
+  return file && !error;
+}
+
 }  // namespace
 
 struct NodeProcess::Parts {
@@ -103,7 +116,9 @@ struct NodeProcess::Parts {
         session(of.clock(), config.fence) {}
   ~Parts() {
     loop.cancel(watch);
+    if (keeping.valid()) keeping.wait();
     keep_heard();
+    if (keeping.valid()) keeping.wait();
     loop.cancel(keep_timer);
   }
 
@@ -147,7 +162,9 @@ struct NodeProcess::Parts {
   TimerId watch = 0;
   std::shared_ptr<HeardBefore> heard;  // null: the bus has no keys
   TimerId keep_timer = 0;
-  bool keep_failed = false;  // and the user was told
+  std::future<bool> keeping;  // in another thread; waited for at the end
+  bool keep_failed = false;   // and the user was told
+  bool full_told = false;
 };
 
 absl::Status NodeProcess::Parts::open() {
@@ -432,25 +449,30 @@ void NodeProcess::Parts::remember_heard() {
   keep_heard();
 }
 
-// Every second, if there is news. Not synced: what power takes away of it is a second, or all, and costs no event.
+// If there is news. Not synced: what power takes away of it are some seconds, or all, and costs no event.
 void NodeProcess::Parts::keep_heard() {
   if (heard == nullptr) return;
   loop.cancel(keep_timer);
   keep_timer = loop.at(loop.clock().now() + keep_interval, [this] { keep_heard(); });
-  if (!heard->take_changed()) return;
   const std::filesystem::path path = config.folder() / heard_file;
-  const std::filesystem::path next = path.string() + ".next";
-  std::ofstream file(next, std::ios::trunc);
-  file << encode(heard->newest());
-  file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(next, path, error);
-  const bool failed = !file || error;
-  if (failed && !keep_failed)
+  if (keeping.valid()) {
+    if (keeping.wait_for(std::chrono::seconds(0)) == std::future_status::timeout) return;
+    const bool failed = !keeping.get();
+    if (failed && !keep_failed)
+      std::cerr
+          << path.string()
+          << " cannot be written: after a restart a hub may tell again what was heard until now"
+          << std::endl;
+    keep_failed = failed;
+  }
+  if (heard->full() && !std::exchange(full_told, true))
     std::cerr << path.string()
-              << " cannot be written: after a restart a hub may tell again what was heard until now"
-              << std::endl;
-  keep_failed = failed;
+              << " is full: of the origins that were heard longest ago a hub may tell "
+              << "again what was heard, after a restart" << std::endl;
+  if (!heard->take_changed()) return;
+  // A megabyte at most: not on the loop that renews leases, if there is a thread to be had.
+  keeping = std::async(std::launch::async | std::launch::deferred, write_heard, path,
+                       encode(heard->newest()));
 }
 
 void NodeProcess::Parts::watch_session() {

@@ -105,11 +105,32 @@ TEST_F(HeardBeforeTest, it_is_read_as_it_was_written_and_nonsense_is_named) {
   }
 }
 
-TEST_F(HeardBeforeTest, it_is_bounded) {
+TEST_F(HeardBeforeTest, of_each_node_so_many_origins_are_remembered_as_were_heard_last) {
   HeardBefore heard({});
-  for (std::size_t i = 0; i <= HeardBefore::origins_max; ++i)
+  heard.heard(TestStreams("other").started(pool_, "executor", "web1"), now_);
+  for (std::size_t i = 0; i <= HeardBefore::of_one_node_max; ++i) {
+    streams_.ahead = i;
     heard.heard(streams_.started(pool_, "actor" + std::to_string(i), "web1"), now_);
+  }
+  EXPECT_EQ(heard.newest().size(), HeardBefore::of_one_node_max + 1);
+  EXPECT_FALSE(heard.newest().contains("far/actor0"));
+  EXPECT_TRUE(heard.newest().contains("far/actor1"));
+  EXPECT_TRUE(heard.newest().contains("other/executor")) << "no other node's is forgotten for it";
+  EXPECT_FALSE(heard.full());
+}
+
+TEST_F(HeardBeforeTest, of_all_that_goes_which_was_heard_longest_ago) {
+  HeardBefore::Positions many;
+  for (std::size_t i = 0; i < HeardBefore::origins_max; ++i)
+    many["node" + std::to_string(i) + "/executor"] = {{1, 1}, HybridTime::at(now_)};
+  many["node7/executor"].time = HybridTime{1};
+  HeardBefore heard(std::move(many));
+  EXPECT_FALSE(heard.full());
+  heard.heard(next(), now_);
   EXPECT_EQ(heard.newest().size(), HeardBefore::origins_max);
+  EXPECT_FALSE(heard.newest().contains("node7/executor"));
+  EXPECT_TRUE(heard.newest().contains("far/executor"));
+  EXPECT_TRUE(heard.full());
 }
 
 }  // namespace
