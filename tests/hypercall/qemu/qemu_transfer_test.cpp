@@ -308,7 +308,7 @@ TEST_F(QemuTransferTest, ASourceThatIsGoneWithoutAWordIsNotWaitedForForEver) {
 TEST_F(QemuTransferTest, ASourceWaitsAsLongAsItsTargetIsFrozen) {
   for (const int index : {0, 1}) {
     QemuOptions options = world_.options(index);
-    options.post_copy_patience = absl::Seconds(2);
+    options.post_copy_patience = absl::Seconds(5);
     world_.start_daemon(index, options);
   }
   ASSERT_TRUE(a_.executes(vm_));
@@ -317,10 +317,10 @@ TEST_F(QemuTransferTest, ASourceWaitsAsLongAsItsTargetIsFrozen) {
   b_.host().arm(vm_, world_.now());
   ASSERT_TRUE(wait([&] { return b_.is(vm_, GuestStatus::State::frozen); }));
   EXPECT_TRUE(wait([&] { return a_.memory_of(vm_) == Memory::broken; })) << "it takes nothing";
-  world_.wait(absl::Seconds(5), [&] { return a_.memory_of(vm_) != Memory::broken; });
+  world_.wait(absl::Seconds(8), [&] { return a_.memory_of(vm_) != Memory::broken; });
   EXPECT_EQ(a_.memory_of(vm_), Memory::broken) << a_.status(vm_)->memory_why;
   ASSERT_EQ(b_.start(vm_, 3), absl::OkStatus());
-  EXPECT_TRUE(becomes_whole());
+  EXPECT_TRUE(becomes_whole()) << a_.status(vm_)->memory_why << ", " << b_.status(vm_)->memory_why;
   EXPECT_TRUE(b_.executes(vm_));
   EXPECT_TRUE(world_.memory_intact(vm_));
 }
