@@ -28,14 +28,6 @@ SlowSubscribers::SlowSubscribers(EventLoop& loop, std::uint64_t queue, Socket so
 
 SlowSubscribers::~SlowSubscribers() { loop_.cancel(timer_); }
 
-bool SlowSubscribers::is_anothers(std::string_view marker, std::string_view user) const {
-  const std::string_view claim = claim_of(marker);
-  return std::ranges::any_of(subscribers_, [&](const auto& entry) {
-    const Subscriber& each = entry.second;
-    return each.name != user && claim_of(each.marker) == claim;
-  });
-}
-
 void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
   const std::string key = key_of(marker, user);
   if (const auto known = subscribers_.find(key); known != subscribers_.end()) {
@@ -100,7 +92,14 @@ bool SlowSubscribers::denied(std::uint64_t events) {
 }
 
 void SlowSubscribers::lost(std::uint64_t events) {
-  nameless_ += events;
+  const Instant now = loop_.clock().now();
+  bool named = false;
+  for (auto& [key, subscriber] : subscribers_) {
+    if (subscriber.told_until <= now) continue;
+    subscriber.denied += events;
+    named = true;
+  }
+  if (!named) nameless_ += events;
   tell_soon();
 }
 

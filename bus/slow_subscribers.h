@@ -55,8 +55,6 @@ class SlowSubscribers {
   SlowSubscribers(const SlowSubscribers&) = delete;
   SlowSubscribers& operator=(const SlowSubscribers&) = delete;
 
-  // Whether it claims to be of a process whose markers are those of another user.
-  bool is_anothers(std::string_view marker, std::string_view user) const;
   // Who is authenticated as `user`, or claims its name where nobody is and `user` is empty, has subscribed a marker, which was answered if there
   // was room.
   void answered(std::string_view marker, std::string_view user);
@@ -66,7 +64,7 @@ class SlowSubscribers {
   // A message of so many events found the queue of somebody full. Before it is sent to those that have room. False: nobody is found whose
   // queue is full by now, and nothing is counted: it may be sent again.
   bool denied(std::uint64_t events);
-  // So many more were lost, of whom nobody was found.
+  // So many more were lost, and whose they are was not found: of those who lost something and have not asked yet, if there are any.
   void lost(std::uint64_t events);
 
   // To be called before anything is sent: whoever has lost something is told so (loss_sign), so that it doubts what follows. False: somebody was, and

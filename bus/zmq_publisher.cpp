@@ -15,6 +15,8 @@
 namespace supercloud {
 namespace {
 
+constexpr int send_tries = 4;
+
 // The whole of one, which is nobody else's.
 bool is_marker(std::string_view topic) {
   return topic.starts_with(marker_lead) && topic.size() <= 2 * wire_name_bytes_max &&
@@ -130,12 +132,12 @@ void ZmqPublisher::send(std::string_view topic, std::string_view bytes, int even
   const auto sent = [&] {
     return slow_.tell_losers() ? socket_->send(frames) : socket_->send_unlooked(frames);
   };
-  if (sent()) return;
   const auto count = static_cast<std::uint64_t>(events);
-  if (!slow_.denied(count)) {
-    if (sent()) return;  // who was full has taken some of it meanwhile
-    if (!slow_.denied(count)) slow_.lost(count);
-  }
+  int tries = 0;
+  do {  // who was full may have taken some of it meanwhile, and the look for it may have taken that room
+    if (sent()) return;
+  } while (!slow_.denied(count) && ++tries < send_tries);
+  if (tries == send_tries) slow_.lost(count);
   dropped_ += count;
   socket_->send_lossy(frames);  // to those that have room
 }

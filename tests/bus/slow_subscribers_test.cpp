@@ -82,7 +82,8 @@ TEST_F(SlowSubscribersTest,
   const auto told_with_news = [this] {
     losers_.clear();
     news_ = true;
-    EXPECT_NE(slow_.tell_losers(), !losers_.empty());
+    const bool nobody = slow_.tell_losers();
+    EXPECT_EQ(nobody, losers_.empty());
     return losers_;
   };
   join("a");
@@ -105,6 +106,17 @@ TEST_F(SlowSubscribersTest, who_has_no_marker_is_told_without_a_name) {
   EXPECT_FALSE(slow_.denied(3));
   slow_.lost(3);
   EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"", 3}}));
+}
+
+TEST_F(SlowSubscribersTest, what_was_lost_while_nobody_was_found_is_of_who_lost_something_before) {
+  join("a");
+  join("b");
+  full_ = {marker_of("a")};
+  EXPECT_TRUE(slow_.denied(3));
+  full_.clear();
+  EXPECT_FALSE(slow_.denied(4));
+  slow_.lost(4);
+  EXPECT_EQ(told(), (std::map<std::string, std::uint64_t>{{"a", queue + 7}}));
 }
 
 TEST_F(SlowSubscribersTest, who_subscribes_everything_hides_nobody) {
