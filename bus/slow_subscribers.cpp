@@ -30,10 +30,13 @@ SlowSubscribers::~SlowSubscribers() { loop_.cancel(timer_); }
 
 void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
   const std::string key = key_of(marker, user);
+  const Instant now = loop_.clock().now();
+  const Instant sure_at = denied_ ? now + sure_after : now;
   if (const auto known = subscribers_.find(key); known != subscribers_.end()) {
     Subscriber& subscriber = known->second;
     if (subscriber.marker == marker) return;
     subscriber.earlier = std::exchange(subscriber.marker, std::string(marker));
+    subscriber.sure_at = sure_at;
     return;
   }
   const std::string_view claim = claim_of(marker);
@@ -49,11 +52,9 @@ void SlowSubscribers::answered(std::string_view marker, std::string_view user) {
     subscribers_.erase(first);
   }
   if (subscribers_.size() >= subscribers_max) return;
-  const Instant now = loop_.clock().now();
-  subscribers_.emplace(key, Subscriber{.name = name,
-                                       .marker = std::string(marker),
-                                       .earlier = {},
-                                       .sure_at = denied_ ? now + sure_after : now});
+  subscribers_.emplace(
+      key,
+      Subscriber{.name = name, .marker = std::string(marker), .earlier = {}, .sure_at = sure_at});
 }
 
 void SlowSubscribers::let_go(std::string_view marker, std::string_view user) {
@@ -67,7 +68,7 @@ void SlowSubscribers::let_go(std::string_view marker, std::string_view user) {
   if (subscriber.marker == marker)
     subscriber.marker = subscriber.earlier;
   else
-    subscriber.told_until = {};
+    subscriber.told_until = subscriber.sure_at = {};  // the answer to the other has come
   subscriber.earlier.clear();
   if (!subscriber.marker.empty()) return;
   count();
@@ -120,7 +121,8 @@ bool SlowSubscribers::look() {
   bool found = nameless_full_;
   const Instant now = loop_.clock().now();
   for (auto& [key, subscriber] : subscribers_) {
-    subscriber.full = now >= subscriber.sure_at && !socket_.send(subscriber.known(), {});
+    const std::string& known = subscriber.known(now);
+    subscriber.full = !known.empty() && !socket_.send(known, {});
     found = found || subscriber.full;
   }
   return found;
@@ -133,7 +135,8 @@ bool SlowSubscribers::look_for_losers() {
   for (const auto& [key, subscriber] : subscribers_) {
     if (subscriber.told_until <= now) continue;
     losers_ = true;
-    socket_.send(subscriber.known(), loss_sign);
+    if (const std::string& known = subscriber.known(now); !known.empty())
+      socket_.send(known, loss_sign);
   }
   return !losers_;
 }

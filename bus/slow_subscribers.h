@@ -9,9 +9,9 @@
 // Who was let miss something is left out until libzmq has found that it has room. Nothing says of whom that is: so whoever has lost something is
 // told of it whenever there was such news, into the void perhaps, until it asks.
 //
-// The answer to a marker may have found no room, which libzmq does not say of a queue that has been full for a while, and an empty message in its
-// place is nonsense to an older build. So the marker before it is looked at until that is let go, for which its subscriber waits for the answer;
-// and where there is none before it, it is looked at when it has stayed for a second: who has no answer lets it go, and asks anew, sooner.
+// The answer to a marker may have found no room once anybody's queue was full, which libzmq does not always say, and an empty message in its place
+// is nonsense to an older build. Then the marker before it is looked at, if there is one, until that is let go, for which its subscriber waits for
+// the answer, or until the new one has stayed for a second: who has no answer lets it go, and asks anew, sooner.
 #pragma once
 
 #include <cstddef>
@@ -82,8 +82,8 @@ class SlowSubscribers {
         told_until;  // that it has lost something, unless it has asked by another marker and has its answer
     std::uint64_t denied = 0;  // events, not yet told
 
-    // The newest marker of which it has an answer.
-    const std::string& known() const { return earlier.empty() ? marker : earlier; }
+    // The newest marker of which it has an answer; empty: of none.
+    const std::string& known(Instant now) const { return now >= sure_at ? marker : earlier; }
   };
   bool may_look();
   bool look();

@@ -139,6 +139,9 @@ TEST_F(SlowSubscribersTest, more_than_can_be_looked_at_is_of_those_who_were_full
 TEST_F(SlowSubscribersTest, a_marker_is_looked_at_when_it_is_known_to_be_answered) {
   join("a");
   const std::string next = absl::StrCat(absl_view(marker_lead), "a/1/2/");
+  full_ = {marker_of("a")};
+  EXPECT_TRUE(slow_.denied(1));
+  full_.clear();
   slow_.answered(next, "");
   EXPECT_TRUE(looked_at().contains(marker_of("a")));
   EXPECT_FALSE(looked_at().contains(next)) << "its answer may have found no room";
