@@ -320,11 +320,9 @@ void QemuSender::heard(const std::string& status) {
     if (broken_at_ == far_future) broken_at_ = loop_.clock().now();
     copy_.set_memory(Memory::broken, "the stream of its memory was lost");
     recover();
-  } else if (status == "completed" && follows_) {
-    copy_.set_memory(Memory::whole);
   } else if (status == "failed" && follows_) {
     lose(absl::UnavailableError("QEMU has given its transfer up"));
-  } else if (copy_.memory() == Memory::unknown) {
+  } else if ((status == "completed" && follows_) || copy_.memory() == Memory::unknown) {
     copy_.set_memory(Memory::whole);
   }
 }
