@@ -38,16 +38,10 @@ void set(void* socket, int option, int value, const char* what) {
   must(zmq_setsockopt(socket, option, &value, sizeof value) == 0, what);
 }
 
-// Of the connections of a socket that is bound. Without a time to live, which would have its peers end their connections themselves.
-void ask_for_life(void* socket, Duration silence_max) {
-  const int silence = static_cast<int>(absl::ToInt64Milliseconds(silence_max));
-  set(socket, ZMQ_HEARTBEAT_IVL, std::max(silence / 3, 1), "heartbeat interval");
-  set(socket, ZMQ_HEARTBEAT_TIMEOUT, silence, "heartbeat timeout");
-}
-
-// Of the connection of a socket that connects. libzmq's own heartbeats would take a connection for dead that it does not read from, since
-// what came by it before waits to be taken; make it anew; and, when some of that is taken, end the process: an assertion, which no longer
-// holds (https://github.com/zeromq/libzmq/issues/3937). The kernel answers for a process that is slow, and ipc has no peers that vanish.
+// Whether the other end of a connection is still there, the kernel finds out. libzmq's own heartbeats do not live beside bounded queues: they end
+// a connection whose messages wait to be taken, as silent, and the process with the next one that is taken (an assertion, its issue 3937);
+// and where the other end goes while messages wait, the next heartbeat ends the process (another one, "!_io_error"), which makes it a weapon.
+// The kernel answers for a process that is slow, and ipc has no peers that vanish.
 void have_kernel_ask(void* socket, Duration silence_max) {
   const int interval = std::max(static_cast<int>(absl::ToInt64Seconds(silence_max / 3)), 1);
   set(socket, ZMQ_TCP_KEEPALIVE, 1, "keepalive");
@@ -136,7 +130,6 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
       on_writable_(std::move(on_writable)),
       on_reconnected_(std::move(options.on_reconnected)),
       on_shut_out_(std::move(options.on_shut_out)),
-      silence_max_(options.silence_max),
       socket_(socket),
       manual_(options.manual),
       parts_of_many_(type_of(socket) == ZMQ_XPUB),
@@ -151,6 +144,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   set(socket_, ZMQ_IPV6, 1, "IPv6");
   const std::int64_t largest = message_bytes_max;
   must(zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0, "message size");
+  if (options.silence_max > absl::ZeroDuration()) have_kernel_ask(socket_, options.silence_max);
   if (options.curve) set_curve(socket_, *options.curve);
   if (options.manual) set(socket_, ZMQ_XPUB_MANUAL, 1, "manual");
   if (options.nodrop) set(socket_, ZMQ_XPUB_NODROP, 1, "no drop");
@@ -230,7 +224,6 @@ void ZmqSocket::retire(std::unique_ptr<ZmqSocket> socket) {
 }
 
 absl::Status ZmqSocket::bind(const std::string& endpoint) {
-  if (silence_max_ > absl::ZeroDuration()) ask_for_life(socket_, silence_max_);
   if (zmq_bind(socket_, endpoint.c_str()) != 0) return failed("bind to", endpoint);
   if (peers_ != nullptr) peers_->bound(this->endpoint());
   return absl::OkStatus();
@@ -244,7 +237,6 @@ std::string ZmqSocket::endpoint() const {
 }
 
 absl::Status ZmqSocket::connect(const std::string& endpoint) {
-  if (silence_max_ > absl::ZeroDuration()) have_kernel_ask(socket_, silence_max_);
   if (zmq_connect(socket_, endpoint.c_str()) != 0) return failed("connect to", endpoint);
   return absl::OkStatus();
 }

@@ -42,8 +42,8 @@ struct ZmqSocketOptions {
   bool verbose = false;           // XPUB: tell of all that subscribe a topic, not only of the first
   bool connected_only = false;    // queue nothing for a peer that is not connected
   bool same_user_only = false;    // ipc: other users' processes may not connect
-  // Who has been asked, and says nothing for so long, is half gone: its connection ends, and who had connected makes it anew. Where it is
-  // bound, libzmq asks the peer's libzmq; where it connects, the kernel the peer's kernel, by tcp, in whole seconds. Zero: never.
+  // Whose kernel, asked by ours, says nothing for so long (in whole seconds; tcp alone), or takes nothing of what is sent to it, is half gone:
+  // its connection ends, and who had connected makes it anew. Zero: never.
   Duration silence_max = absl::ZeroDuration();
   // It is connected again: what was on its way over the connection before may be lost. Runs before anything that came over this
   // one is taken.
@@ -141,7 +141,6 @@ class ZmqSocket {
   std::function<void()> on_writable_;
   std::function<void()> on_reconnected_;
   std::function<void()> on_shut_out_;
-  Duration silence_max_;
   void* socket_ = nullptr;
   std::unique_ptr<ZmqMonitor> monitor_;  // null: nobody asks
   std::unique_ptr<ZmqPeers> peers_;      // null: it has none, or nobody asks

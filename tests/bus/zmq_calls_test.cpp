@@ -1,6 +1,7 @@
 // What only the ZeroMQ bus promises about requests that take long: to whom they belong, and what becomes of them with a node that knows nothing
 // of it.
 #include <gtest/gtest.h>
+#include <zmq.h>
 
 #include <filesystem>
 #include <map>

@@ -162,7 +162,8 @@ class ZmqWorld final : public BusWorld {
     return open(name, "", std::move(logged));
   }
   std::unique_ptr<BusProcess> start_narrow(std::string name) override {
-    return open(name, "", TestStreams(name), 10);
+    // However long these take for what fills their queues, nobody is cut off.
+    return open(name, "", TestStreams(name), 10, absl::Minutes(1));
   }
   std::unique_ptr<BusProcess> start_lossy(std::string name) override {
     auto link = std::make_unique<LossyLink>(loop_, endpoint(name + ".link"), name, tcp_);
@@ -210,7 +211,8 @@ class ZmqWorld final : public BusWorld {
   }
   std::unique_ptr<BusProcess> open(const std::string& name, const std::string& advertised,
                                    TestStreams logged,
-                                   int high_water_mark = ZmqBusOptions().high_water_mark) {
+                                   int high_water_mark = ZmqBusOptions().high_water_mark,
+                                   Duration silence_max = absl::Seconds(1)) {
     auto process =
         std::make_unique<BusProcess>(name, std::make_unique<EventPool>(), std::move(logged));
     ZmqBusOptions options;
@@ -219,7 +221,7 @@ class ZmqWorld final : public BusWorld {
     options.request_bind = endpoint(name + ".req");
     options.publish_advertised = advertised;
     options.hello_interval = absl::Milliseconds(200);
-    options.silence_max = absl::Seconds(1);
+    options.silence_max = silence_max;
     options.high_water_mark = high_water_mark;
     options.on_slow_subscriber = [p = process.get()](const std::string& slow,
                                                      std::uint64_t backlog) {
