@@ -186,7 +186,8 @@ TEST_F(ZmqSubscriberTest, a_subscriber_that_took_nothing_for_longer_than_the_sil
 }
 
 // Were it libzmq's heartbeats that the bound end went by, the next one after the other had gone would end the process: an assertion of libzmq, too.
-TEST_F(ZmqSubscriberTest, a_bound_end_whose_peer_went_while_its_words_waited_takes_them_and_goes_on) {
+TEST_F(ZmqSubscriberTest,
+       a_bound_end_whose_peer_went_while_its_words_waited_takes_them_and_goes_on) {
   std::size_t taken = 0;
   ZmqSocket bound(context_, ZMQ_PULL, options(), loop_, [&](ZmqSocket::Frames) { ++taken; });
   ASSERT_TRUE(bound.bind("tcp://127.0.0.1:*").ok());
