@@ -87,12 +87,12 @@ class HoldersTest : public MarketWorld {
 
   // Another actor of it: an origin of its own.
   static Context& another(TestNode& node) {
-    Context* made = nullptr;
-    node.node->spawn("another", [&made](Context& context) {
-      made = &context;
+    auto made = std::make_shared<Context*>(nullptr);  // also who fails is made again
+    node.node->spawn("another", [made](Context& context) {
+      *made = &context;
       return std::make_unique<Puppet>([](const Event&) {});
     });
-    return *made;
+    return **made;
   }
 
   // Of b's holder.
