@@ -290,6 +290,7 @@ void ZmqSocket::send_lossy(Frames frames) {
 }
 
 bool ZmqSocket::had_news() {
+  if (!std::exchange(notes_news_, true)) news_ = true;
   events();
   return std::exchange(news_, false);
 }
@@ -297,7 +298,7 @@ bool ZmqSocket::had_news() {
 // Its descriptor is readable while news wait for it.
 int ZmqSocket::events() {
   pollfd news{fd_, POLLIN, 0};
-  if (nodrop_ && !news_) news_ = ::poll(&news, 1, 0) > 0;
+  if (notes_news_ && !news_) news_ = ::poll(&news, 1, 0) > 0;
   int events = 0;
   std::size_t size = sizeof events;
   while (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) != 0) {
@@ -363,12 +364,14 @@ void ZmqSocket::ready() {
   const std::weak_ptr<char> alive = alive_;
   // Whose connections are known says of each message who sent it; what may be granted to a sender has to be before the next one is taken.
   const std::size_t together = peers_ == nullptr && !manual_ ? Taken::parts_max : 1;
+  // The first alone: to find that there are no more takes libzmq longer than all else.
+  std::size_t next = 1;
   Taken taken;
   news_ = true;  // it takes note of them while messages are taken
   for (std::size_t given = 0; given < messages_per_turn && !taken.emptied;) {
-    take(taken, together);
+    take(taken, std::exchange(next, together));
     // After what came was taken: a connection from which it came has been told of by now.
-    if (!look_at_connections()) return;
+    if ((given == 0 || taken.messages > 0) && !look_at_connections()) return;
     std::size_t at = 0;
     for (std::size_t i = 0; i < taken.messages; ++i, ++given) {
       std::array<std::string_view, frames_max> frames;

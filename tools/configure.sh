@@ -7,8 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Where all is built and nothing built again, up to sixteen sources are one unit: headers are read, and their templates made, once for
-# them. It takes half the time; a developer's release build is of single sources. Names in the unnamed namespaces of a target are told apart.
+# Up to sixteen sources are one unit: headers are read, and their templates made, once for them, which takes half the time. Names in the unnamed
+# namespaces of a target are told apart. Who changes and builds again all day has single sources: SINGLE_SOURCES=1 make build.
 units=(-Dunity=on -Dunity_size=16)
 # Warnings are errors in build and build-lint alone: out of a precompiled header clang warns of the C++ library's own code.
 sanitize() { CXX=clang++-19 meson setup "$1" -Dprecompile=true -Db_sanitize="$2" -Db_lundef=false \
@@ -16,7 +16,7 @@ sanitize() { CXX=clang++-19 meson setup "$1" -Dprecompile=true -Db_sanitize="$2"
 
 configure() {
   case $1 in
-    build) meson setup build -Dprecompile=true $([[ ${CI:-} != true ]] || echo "${units[@]}") ;;
+    build) meson setup build -Dprecompile=true $([[ -n ${SINGLE_SOURCES:-} ]] || echo "${units[@]}") ;;
     build-asan) sanitize build-asan address,undefined -Dfuzz=true ;;
     build-tsan) sanitize build-tsan thread ;;
     build-lint) CXX=clang++-19 meson setup build-lint "${units[@]}" ;;

@@ -23,7 +23,7 @@ generated=$(ninja -C build-lint -t targets all | sed -n 's/^\(.*\.capnp\.h\|.*\.
 
 # Many sources are one unit there: headers are read and walked once for all of them, which is most of the time. FILES takes the units
 # that its sources are in. Not for units: bugprone-suspicious-include, as they include sources, and -Wshadow, which takes the names of
-# one source for those of another (g++ warns of what it is meant for in a developer's release build, which is of single sources).
+# one source for those of another (g++ warns of what it is meant for in a build of SINGLE_SOURCES).
 units=()
 while IFS= read -r unit; do
   units+=("/${unit//./\\.}\$")
