@@ -53,8 +53,7 @@ TEST_F(QemuFrozenTest, ADaemonThatIsThawedAfterATakeoverFindsItsGuestStoppedAndE
   const absl::Duration before = executed(guest->guest);
   ::kill(nodes_.at("b"), SIGCONT);
   EXPECT_TRUE(eventually([&] { return copies("b") == 0; }, patience));
-  std::printf("daemon: its guest executed for %s from the takeover on\n",
-              absl::FormatDuration(executed(guest->guest) - before).c_str());
+  EXPECT_LE(executed(guest->guest) - before, absl::ZeroDuration()) << "gone, or where it was";
   expect_that_c_alone_runs_it();
 }
 
@@ -104,14 +103,13 @@ TEST_F(QemuFrozenTest, OfTwoNodesThatAreToldAtOnceToRunOneVmOneDoes) {
     for (const char* node : {"b", "c"})
       creators[node] = start({"vm", "create", file, "--node", node, "--wait"},
                              std::string(node) + ".made", std::string(node) + ".not");
-    std::map<std::string, int> codes;
-    for (const auto& [node, creator] : creators) codes[node] = ended(creator, patience);
-    EXPECT_EQ((codes["b"] == 0) + (codes["c"] == 0), 1)
-        << output("b.made") << output("b.not") << output("c.made") << output("c.not");
-    const std::string made = codes["b"] == 0 ? "b" : "c", refused = made == "b" ? "c" : "b";
-    EXPECT_THAT(output(refused + ".not"), HasSubstr("web1"));
+    // Who is late finds it as it was to be, wherever that is.
+    for (const auto& [node, creator] : creators)
+      EXPECT_EQ(ended(creator, patience), 0) << output(node + ".made") << output(node + ".not");
     EXPECT_TRUE(eventually([&] { return one_copy_runs(); }, patience));
-    EXPECT_EQ(runs_on(), made);
+    const std::string on = runs_on();
+    for (const char* node : {"b.made", "c.made"}) EXPECT_THAT(output(node), HasSubstr(" on " + on));
+    EXPECT_EQ(copies(on == "b" ? "c" : "b"), 0);
     if (round < 4) {
       EXPECT_EQ(run({"vm", "destroy", "web1", "--wait"}).code, 0);
     }
