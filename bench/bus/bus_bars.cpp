@@ -21,6 +21,7 @@
 #include "bench/bus/replay_lane.h"
 #include "bench/bus/settings.h"
 #include "cli/measure/bus_lane.h"
+#include "cli/measure/child.h"
 #include "cli/measure/disk_lane.h"
 #include "cli/measure/paired.h"
 #include "nlohmann/json.hpp"
@@ -43,8 +44,10 @@ struct Processor {
     subscribers_seconds += burst.subscribers_cpu_seconds;
     delivered += deliveries;
   }
-  double publisher_us() const { return publisher_seconds / delivered * 1e6; }
-  double subscriber_us() const { return subscribers_seconds / delivered * 1e6; }
+  double publisher_us() const { return delivered == 0 ? 0 : publisher_seconds / delivered * 1e6; }
+  double subscriber_us() const {
+    return delivered == 0 ? 0 : subscribers_seconds / delivered * 1e6;
+  }
   std::string to_string() const {
     return absl::StrFormat("%.2f + %.2f", publisher_us(), subscriber_us());
   }
@@ -202,8 +205,17 @@ void disk_rows(Table& table) {
       continue;
     }
     const auto floor = file_lane();
-    table.add(
-        row, [&] { return (*ours)->store(together); }, [&] { return floor->store(together); });
+    Processors processors;
+    const auto run = [together](DiskLane& lane, Processor& processor) {
+      return [&lane, &processor, together] {
+        Burst burst{.publisher_cpu_seconds = -own_cpu_seconds()};
+        const absl::StatusOr<double> seconds = lane.store(together);
+        burst.publisher_cpu_seconds += own_cpu_seconds();
+        processor.add(burst, together);
+        return seconds;
+      };
+    };
+    table.add(row, run(**ours, processors.ours), run(*floor, processors.floor), &processors);
   }
 }
 
@@ -214,14 +226,20 @@ void replay_row(Table& table) {
   const int events = table.messages(50'000);
   const auto lane = replay_lane(events);
   if (const absl::Status opened = lane->open(); !opened.ok()) return table.fail(row.name, opened);
+  Processors processors;
   table.add(
       row,
       [&]() -> absl::StatusOr<double> {
+        Burst burst{.publisher_cpu_seconds = -lane->publisher_cpu_seconds(),
+                    .subscribers_cpu_seconds = -own_cpu_seconds()};
         const absl::StatusOr<double> seconds = lane->replay();
         if (!seconds.ok()) return seconds.status();
+        burst.publisher_cpu_seconds += lane->publisher_cpu_seconds();
+        burst.subscribers_cpu_seconds += own_cpu_seconds();
+        processors.ours.add(burst, events);
         return *seconds / events;
       },
-      [] { return 1 / 0.5e6; });
+      [] { return 1 / 0.5e6; }, &processors);
 }
 
 // They have no bar: they are stated.

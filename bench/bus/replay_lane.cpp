@@ -125,6 +125,7 @@ class LogReplay final : public ReplayLane {
       return absl::DataLossError(absl::StrCat("the log: ", came, " of ", events_, " events"));
     return seconds;
   }
+  double publisher_cpu_seconds() const override { return child_.cpu_seconds(); }
 
  private:
   std::string endpoint(const char* kind) const {

@@ -14,6 +14,8 @@ class ReplayLane {
   virtual absl::Status open() = 0;
   // Seconds until all events have come, each one checked as whatever comes from outside is. DataLoss: they are not all there, or not in order.
   virtual absl::StatusOr<double> replay() = 0;
+  // Of the process whose log it is, since it began.
+  virtual double publisher_cpu_seconds() const = 0;
 };
 
 std::unique_ptr<ReplayLane> replay_lane(int events);
