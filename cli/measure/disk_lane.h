@@ -16,7 +16,8 @@ class DiskLane {
 };
 
 // A node's actor publishes; the log is RocksDB's, in a folder of its own below `parent` that goes with the lane. Empty: below the system's for
-// temporary files.
-absl::StatusOr<std::unique_ptr<DiskLane>> log_lane(const std::filesystem::path& parent = {});
+// temporary files. `signs`: as a node with a key does, each group commit with a checkpoint of it.
+absl::StatusOr<std::unique_ptr<DiskLane>> log_lane(const std::filesystem::path& parent = {},
+                                                   bool signs = false);
 
 }  // namespace supercloud

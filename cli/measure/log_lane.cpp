@@ -1,10 +1,13 @@
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "bus/checkpoint.h"
+#include "bus/key.h"
 #include "bus/zmq_bus.h"
 #include "cli/measure/disk_lane.h"
 #include "cli/measure/temporary_folder.h"
@@ -33,7 +36,9 @@ class Teller final : public Actor {
 
 class LogLane final : public DiskLane {
  public:
-  explicit LogLane(const std::filesystem::path& parent) : folder_(parent) {}
+  LogLane(const std::filesystem::path& parent, bool signs) : folder_(parent) {
+    if (signs) notary_.emplace(pool_, "bench", KeyPair::generate());
+  }
   absl::Status open() {
     if (folder_.path().empty())
       return absl::PermissionDeniedError("no folder can be made for the log that is measured");
@@ -47,8 +52,9 @@ class LogLane final : public DiskLane {
     auto bus = ZmqBus::open(loop_, pool_, std::move(options));
     if (!bus.ok()) return bus.status();
     bus_ = *std::move(bus);
-    node_ =
-        std::make_unique<Node>(NodeSeams{loop_, *bus_, *log_, pool_}, NodeOptions{.name = "bench"});
+    NodeSeams seams{loop_, *bus_, *log_, pool_};
+    if (notary_) seams.notary = &*notary_;
+    node_ = std::make_unique<Node>(seams, NodeOptions{.name = "bench"});
     node_->spawn("teller", [this](Context& context) {
       auto made = std::make_unique<Teller>(context);
       teller_ = made.get();
@@ -70,6 +76,7 @@ class LogLane final : public DiskLane {
   const TemporaryFolder folder_;
   EventPool pool_;  // outlives the loop, which may hold a log's answer with its events to the end
   EventLoop loop_;
+  std::optional<KeyNotary> notary_;
   std::unique_ptr<EventLog> log_;
   std::unique_ptr<ZmqBus> bus_;
   std::unique_ptr<Node> node_;
@@ -78,8 +85,9 @@ class LogLane final : public DiskLane {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DiskLane>> log_lane(const std::filesystem::path& parent) {
-  auto lane = std::make_unique<LogLane>(parent);
+absl::StatusOr<std::unique_ptr<DiskLane>> log_lane(const std::filesystem::path& parent,
+                                                   bool signs) {
+  auto lane = std::make_unique<LogLane>(parent, signs);
   if (absl::Status opened = lane->open(); !opened.ok()) return opened;
   return lane;
 }
