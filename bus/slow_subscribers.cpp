@@ -138,7 +138,6 @@ bool SlowSubscribers::look_for_losers() {
     if (const std::string& known = subscriber.known(now); !known.empty())
       socket_.send(known, loss_sign);
   }
-  if (!losers_) socket_.forget_news();
   return !losers_;
 }
 

@@ -44,10 +44,8 @@ class SlowSubscribers {
     std::function<bool(std::string_view topic, std::string_view message)> send;
     // To those that have room. Those that have none miss what is sent until had_news() finds that they have.
     std::function<void(std::string_view topic, std::string_view message)> send_lossy;
-    // Whether somebody may have found room since the last call; true if it was not noted.
+    // Whether somebody may have found room since the last call.
     std::function<bool()> had_news;
-    // It need not be noted until the next call.
-    std::function<void()> forget_news;
   };
   // `name`: empty for those that have none; `backlog`: the `queue` messages of a queue that is full, and the events since the last call for
   // which there was no room; without a name the events alone. At most once a second for each.

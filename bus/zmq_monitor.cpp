@@ -1,6 +1,5 @@
 #include "bus/zmq_monitor.h"
 
-#include <poll.h>
 #include <sys/epoll.h>
 #include <zmq.h>
 
@@ -63,9 +62,6 @@ void ZmqMonitor::stop() {
 
 // An event is a number of two bytes and a value of four, then the endpoint.
 void ZmqMonitor::look() {
-  // Far the most looks find none: one call of the system's is what that costs then.
-  pollfd none{fd_, POLLIN, 0};
-  if (::poll(&none, 1, 0) == 0) return;
   std::array<unsigned char, 6> what{};
   std::array<char, 256> where;
   while (zmq_recv(end_, what.data(), what.size(), ZMQ_DONTWAIT) >= 0) {

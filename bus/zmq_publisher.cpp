@@ -89,8 +89,7 @@ ZmqPublisher::ZmqPublisher(EventLoop& loop, const Member& self, const Credential
                    const std::string_view frames[] = {topic, message};
                    socket_->send_lossy(frames);
                  },
-             .had_news = [this] { return socket_->had_news(); },
-             .forget_news = [this] { socket_->forget_news(); }},
+             .had_news = [this] { return socket_->had_news(); }},
             options_.on_slow_subscriber) {}
 
 ZmqPublisher::~ZmqPublisher() { batch_.flush(); }

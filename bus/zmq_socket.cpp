@@ -290,7 +290,6 @@ void ZmqSocket::send_lossy(Frames frames) {
 }
 
 bool ZmqSocket::had_news() {
-  if (!std::exchange(notes_news_, true)) news_ = true;
   events();
   return std::exchange(news_, false);
 }
@@ -298,7 +297,7 @@ bool ZmqSocket::had_news() {
 // Its descriptor is readable while news wait for it.
 int ZmqSocket::events() {
   pollfd news{fd_, POLLIN, 0};
-  if (notes_news_ && !news_) news_ = ::poll(&news, 1, 0) > 0;
+  if (nodrop_ && !news_) news_ = ::poll(&news, 1, 0) > 0;
   int events = 0;
   std::size_t size = sizeof events;
   while (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) != 0) {
@@ -371,7 +370,7 @@ void ZmqSocket::ready() {
   for (std::size_t given = 0; given < messages_per_turn && !taken.emptied;) {
     take(taken, std::exchange(next, together));
     // After what came was taken: a connection from which it came has been told of by now.
-    if ((given == 0 || taken.messages > 0) && !look_at_connections()) return;
+    if ((given == 0 || taken.messages > 0 || peers_ != nullptr) && !look_at_connections()) return;
     std::size_t at = 0;
     for (std::size_t i = 0; i < taken.messages; ++i, ++given) {
       std::array<std::string_view, frames_max> frames;

@@ -113,10 +113,8 @@ class ZmqSocket {
   bool send(Frames frames);
   // The same by what libzmq knew of queues when it last looked, which it does by itself once a millisecond, and within look().
   bool send_unlooked(Frames frames);
-  // XPUB: whether libzmq has had news of connections since the last call, as that somebody whose queue was full has room. It takes note of them
-  // from the first call on, which finds some, until they are forgotten.
+  // XPUB: whether libzmq has had news of connections since the last call, as that somebody whose queue was full has room. It takes note of them here.
   bool had_news();
-  void forget_news() { notes_news_ = false; }
   // XPUB: to those whose queue has room.
   void send_lossy(Frames frames);
 
@@ -156,7 +154,6 @@ class ZmqSocket {
   bool manual_ = false;
   bool parts_of_many_ = false;  // each part of a message may be another peer's
   bool nodrop_ = false;
-  bool notes_news_ = false;
   bool news_ = false;     // since had_news()
   bool blocked_ = false;  // on_writable_ is to run
   bool retired_ = false;

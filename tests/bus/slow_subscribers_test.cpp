@@ -55,8 +55,7 @@ class SlowSubscribersTest : public testing::Test {
              return room;
            },
        .send_lossy = [](std::string_view, std::string_view) {},
-       .had_news = [this] { return std::exchange(news_, false); },
-       .forget_news = [] {}},
+       .had_news = [this] { return std::exchange(news_, false); }},
       [this](const std::string& name, std::uint64_t backlog) { told_[name] += backlog; }};
 };
 
