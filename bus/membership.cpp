@@ -388,11 +388,17 @@ void Membership::take_welcome(const std::string& endpoint, const Welcome& welcom
   link.last_heard = loop_.clock().now();
   if (!link.rival.name.empty() && welcome.beat >= link.rival_beat) link.rival_refused = true;
   any_heard_ = true;
+  note(other.name);
   for (const Member& member : welcome.members) {
+    note(member.name);
     if (link_of(member.name) == nullptr) learn(member, nullptr, Told::member);
   }
   if (news) listener_.on_up(Member(link.member));
   settle();
+}
+
+void Membership::note(const std::string& name) {
+  if (options_.client && told_of_.size() < links_max) told_of_.insert(name);
 }
 
 // A seed that is silent is waited for only while no other has answered: one living seed knows which of the others are there, and

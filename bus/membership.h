@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -95,6 +96,8 @@ class Membership {
   void heard(std::string_view name);
   bool alive(std::string_view name) const;
   bool settled() const { return settled_; }
+  // Of a client: all whom it has heard, or of whom a member has told it, since it started; a hub among them.
+  const std::set<std::string>& told_of() const { return told_of_; }
   // False: not connected or too much under way; surely not sent.
   bool send(std::string_view name, const Control& control);
 
@@ -139,6 +142,7 @@ class Membership {
   void greet(Link& link);
   void take_frame(const std::string& endpoint, std::string_view frame);
   void take_welcome(const std::string& endpoint, const Welcome& welcome);
+  void note(const std::string& name);
   void learn(const Member& member, const Trust::Enrolled* itself, Told told);
   void tick();
   void settle();
@@ -149,6 +153,7 @@ class Membership {
   Listener& listener_;
   std::vector<Seed> seeds_;
   std::map<std::string, Link> links_;  // by endpoint
+  std::set<std::string> told_of_;      // names, links_max at most
   std::uint64_t beat_ = 0;
   bool settled_ = false;
   bool any_heard_ = false;

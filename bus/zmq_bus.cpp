@@ -317,6 +317,10 @@ void ZmqBus::on_up(const Member& member) {
   release_requests();
 }
 
+std::set<std::string> ZmqBus::told_of() const {
+  return membership_ == nullptr ? std::set<std::string>() : membership_->told_of();
+}
+
 // False: no socket could be made; another try follows.
 bool ZmqBus::attach(Source& source) {
   const std::string name = source.member.name;

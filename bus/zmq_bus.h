@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -98,6 +99,9 @@ class ZmqBus final : public RelayingBus, private Membership::Listener {
 
   // What is believed from now on, with keys. Who is not any more is cut off at once; whose right to subscribe has changed connects again.
   void set_trust(std::shared_ptr<const Trust> trust);
+
+  // Of a client: the names of all whom it has heard, or of whom a member has told it, reachable or not; hubs among them.
+  std::set<std::string> told_of() const;
 
   // Where others reach this one: what a seed is.
   const std::string& request_endpoint() const { return self_.request_endpoint; }

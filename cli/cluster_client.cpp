@@ -205,6 +205,8 @@ void ClusterClient::run_until(std::function<bool()> done, Instant deadline) {
   state_->loop.run_until(done, deadline - state_->loop.clock().now());
 }
 
+std::set<std::string> ClusterClient::members() const { return state_->bus->told_of(); }
+
 EventLoop& ClusterClient::loop() { return state_->loop; }
 EventPool& ClusterClient::pool() { return state_->pool; }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,8 @@ class ClusterClient {
   absl::Status subscribe(const Pattern& pattern, std::function<void(const Event&)> each);
   // Told of events that are missing: a subscriber's own gaps.
   void on_gap(std::function<void(const BusGap&)> told);
+  // The names of all members of its bus that are known, whether they can be reached or not; hubs among them.
+  std::set<std::string> members() const;
   // Runs the loop until `done`, which is asked after every round of tasks, or `deadline`.
   void run_until(std::function<bool()> done, Instant deadline);
   EventLoop& loop();
@@ -78,9 +81,12 @@ class ClusterClient {
   std::unique_ptr<State> state_;
 };
 
-// All events of a cluster that match, in the order of (time, id), each once: from its running nodes over the bus, of the others
-// from their logs, and from archives what no log has any more. A node that can be read neither way is named on stderr. `pool` outlives
-// the events. `forgetful`, if given, is told the logs and archives that no longer keep all of their beginning. Of what is older than `since` some
+// Null: it does not run here, or cannot be asked, which stderr then says.
+std::unique_ptr<ClusterClient> connect_to_read(const ClusterTarget& target);
+
+// All events of a cluster that match, in the order of (time, id), each once: over the bus from all of its members, on whatever machine, of
+// those that do not run from their logs, where those are here, and from archives what no log has any more. Who has said what was read, and is no member,
+// is asked beyond hubs. Whose log or archive can be read neither way is named on stderr. `pool` outlives the events. `forgetful`, if given, is told the logs and archives that no longer keep all of their beginning. Of what is older than `since` some
 // may be left out, which is not read then.
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
                                                 EventPool& pool,

@@ -67,9 +67,7 @@ class Follower {
     // At once, as waiting tells nothing: a word misspelt is not a quiet cluster.
     const std::string nothing = names_no_topic(filter_.everything() ? "" : arguments_.pattern);
     if (!nothing.empty()) std::cerr << nothing << std::endl;
-    client_.on_gap([](const BusGap&) {
-      std::cerr << "some events were missed here: `supercloud events` without --follow has them\n";
-    });
+    client_.on_gap([](const BusGap& gap) { std::cerr << gap_line(gap) << std::endl; });
     const Interrupt interrupt;
     if (!arguments_.since.empty())
       if (const int code = past(interrupt); code != exit_ok) return code;
@@ -236,6 +234,17 @@ absl::StatusOr<HybridTime> parse_since(std::string_view since, absl::Time now,
   return absl::InvalidArgumentError(absl::StrCat(
       "--since ", str(since),
       ": write a span (10m, 1h30m), a date (2026-11-22T14:00:00Z), the id of an event, or start"));
+}
+
+std::string gap_line(const BusGap& gap) {
+  const std::string under = gap.prefix.empty() ? "" : absl::StrCat(" under ", gap.prefix);
+  const std::string range = gap.up_to == BusGap::unknown
+                                ? absl::StrCat("from ", gap.incarnation, ":", gap.after + 1, " on")
+                                : absl::StrCat(gap.incarnation, ":", gap.after + 1, " to ",
+                                               gap.incarnation, ":", gap.up_to);
+  return absl::StrCat("events of ", gap.origin, under, " were missed here, ", range,
+                      gap.why.empty() ? "" : absl::StrCat(" (", gap.why, ")"),
+                      "; `supercloud events` without --follow has what a log has of them");
 }
 
 void print_event(const Event& event, bool json, bool dated, std::ostream& out) {

@@ -10,6 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "cli/program.h"
+#include "core/bus.h"
 #include "core/event.h"
 #include "core/hybrid_clock.h"
 #include "core/time.h"
@@ -58,6 +59,8 @@ absl::StatusOr<std::vector<Event>> read_past(
     const EventsArguments& arguments, const EventFilter& filter, absl::Time now,
     absl::FunctionRef<absl::StatusOr<std::vector<Event>>(HybridTime since)> read);
 
+// Whose events are missing, under which subscription, and which.
+std::string gap_line(const BusGap& gap);
 // One line: event_line(), or JSON.
 void print_event(const Event& event, bool json, bool dated, std::ostream& out);
 

@@ -72,10 +72,8 @@ int run_explain(const ExplainArguments& arguments, const Program& program) {
   const auto target = find_cluster(program);
   if (!target.ok()) return complain(target.status(), exit_unreachable);
   EventPool pool;
-  std::unique_ptr<ClusterClient> client;  // of whose pool events may be: it goes after them
-  if (target->running)
-    if (auto connected = ClusterClient::connect(*target); connected.ok())
-      client = *std::move(connected);
+  // Events may be of its pool: it goes after them.
+  const std::unique_ptr<ClusterClient> client = connect_to_read(*target);
   std::vector<std::string> forgetful;
   auto events = read_history(*target, Pattern::of(">"), client ? client->pool() : pool,
                              client.get(), &forgetful);

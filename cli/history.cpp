@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -106,14 +109,19 @@ absl::Status read_offline(const NodeEntry& node, const Kept& kept, const Wanted&
   }
 }
 
-// From the running node, else from its disk. NotFound: there is none. `forgetful` as read_history().
-absl::Status read_kept(const NodeEntry& node, const Kept& kept, const Wanted& wanted,
-                       EventPool& pool, ClusterClient* client, std::vector<Event>& events,
+// From the running node, else from its disk, if that is here. NotFound: there is none. `forgetful` as read_history(). Who does not answer is not asked
+// again.
+absl::Status read_kept(NodeEntry& node, const Kept& kept, const Wanted& wanted, EventPool& pool,
+                       ClusterClient* client, std::vector<Event>& events,
                        std::vector<std::string>* forgetful) {
   Read read;
   absl::Status done = absl::UnavailableError("not asked");
-  if (node.alive && client != nullptr) done = read_live(node, kept, wanted, pool, *client, read);
-  if (!done.ok()) {
+  if (node.alive && client != nullptr) {
+    done = read_live(node, kept, wanted, pool, *client, read);
+    node.alive = !absl::IsUnavailable(done) && !absl::IsDeadlineExceeded(done);
+  }
+  const bool here = !node.log.empty();
+  if (!done.ok() && here) {
     read = Read();
     done = read_offline(node, kept, wanted, pool, read);
   }
@@ -125,71 +133,136 @@ absl::Status read_kept(const NodeEntry& node, const Kept& kept, const Wanted& wa
     return done;
   }
   std::error_code error;
-  if (absl::IsNotFound(done) && !std::filesystem::exists(kept.folder, error)) return done;
+  if (absl::IsNotFound(done) && !(here && std::filesystem::exists(kept.folder, error))) return done;
   std::fprintf(stderr, "%s: its %s cannot be read: %s\n", node.name.c_str(), kept.word,
                std::string(done.message()).c_str());
   return absl::IsNotFound(done) ? absl::UnavailableError(done.message()) : done;
 }
 
-// Leaves what the archive's checkpoints prove to be what their nodes have said.
-void keep_proven_of(const Kept& archive, const NodeEntry& node, const Trust& trust,
-                    HybridTime since, EventPool& pool, ClusterClient* client,
-                    std::vector<Event>& kept) {
+// Leaves what checkpoints there prove to be what their nodes have said.
+void keep_proven_of(const Kept& where, NodeEntry& node, const Trust& trust, HybridTime since,
+                    EventPool& pool, ClusterClient* client, std::vector<Event>& kept) {
   std::vector<Event> checkpoints;
-  read_kept(node, archive, {Pattern::of("bus.checkpoint.>"), since}, pool, client, checkpoints,
+  read_kept(node, where, {Pattern::of("bus.checkpoint.>"), since}, pool, client, checkpoints,
             nullptr)
       .IgnoreError();
   const std::size_t all = kept.size();
   const absl::Status proven = keep_proven(trust, checkpoints, kept);
   if (!proven.ok())
-    std::fprintf(stderr, "%s: its archive is not to be believed: %s\n", node.name.c_str(),
+    std::fprintf(stderr, "%s: its %s is not to be believed: %s\n", node.name.c_str(), where.word,
                  std::string(proven.message()).c_str());
   if (kept.size() < all)
-    std::fprintf(stderr, "%s: of %zu events in its archive %zu are not proven, and left out\n",
-                 node.name.c_str(), all, all - kept.size());
+    std::fprintf(stderr, "%s: of %zu events in its %s %zu are not proven, and left out\n",
+                 node.name.c_str(), all, where.word, all - kept.size());
 }
 
-// What archives have; most of it is in logs, too. Where the bus has keys, what is proven.
-void read_archives(const ClusterTarget& target, const Wanted& wanted, EventPool& pool,
-                   ClusterClient* client, std::vector<Event>& events,
-                   std::vector<std::string>* forgetful) {
-  std::optional<Trust> trust;
-  if (!target.trust.empty()) {
-    absl::StatusOr<Trust> read = read_trust(target.trust);
-    if (!read.ok()) {
-      std::fprintf(stderr, "archives are not believed: %s\n",
-                   std::string(read.status().message()).c_str());
-      return;
-    }
-    trust = *std::move(read);
-  }
-  for (const NodeEntry& node : target.nodes) {
-    const Kept archive{"archive", "archive", node.log.parent_path() / archive_folder, true};
-    std::vector<Event> kept;
+// What another than its own node tells, or a hub. Where the bus has keys, what is proven.
+absl::Status read_told(const Kept& where, NodeEntry& node, const std::optional<Trust>& trust,
+                       const Wanted& wanted, EventPool& pool, ClusterClient* client,
+                       std::vector<Event>& events, std::vector<std::string>* forgetful) {
+  std::vector<Event> kept;
+  absl::Status done = read_kept(node, where, wanted, pool, client, kept, forgetful);
+  // No other lists a checkpoint, and what it is good for is to prove.
+  std::erase_if(kept, [&](const Event& event) {
+    return trust && event.type() == schema::Payload::BUS_CHECKPOINT;
+  });
+  if (trust && !kept.empty()) keep_proven_of(where, node, *trust, wanted.since, pool, client, kept);
+  events.insert(events.end(), std::make_move_iterator(kept.begin()),
+                std::make_move_iterator(kept.end()));
+  return done;
+}
+
+Kept archive_of(const NodeEntry& node) {
+  return {"archive", "archive", node.log.parent_path() / archive_folder, true};
+}
+
+// What archives have; most of it is in logs, too.
+void read_archives(std::vector<NodeEntry>& nodes, const std::optional<Trust>& trust,
+                   const Wanted& wanted, EventPool& pool, ClusterClient* client,
+                   std::vector<Event>& events, std::vector<std::string>* forgetful) {
+  for (NodeEntry& node : nodes) {
+    if (node.log.empty() && !node.alive) continue;
     // What cannot be read of them is told by then.
-    read_kept(node, archive, wanted, pool, client, kept, forgetful).IgnoreError();
-    // No other lists a checkpoint, and what it is good for is to prove.
-    std::erase_if(kept, [&](const Event& event) {
-      return trust && event.type() == schema::Payload::BUS_CHECKPOINT;
-    });
-    if (trust && !kept.empty())
-      keep_proven_of(archive, node, *trust, wanted.since, pool, client, kept);
-    events.insert(events.end(), std::make_move_iterator(kept.begin()),
-                  std::make_move_iterator(kept.end()));
+    read_told(archive_of(node), node, trust, wanted, pool, client, events, forgetful).IgnoreError();
   }
+}
+
+// Those of this machine, and all members of the bus.
+std::vector<NodeEntry> nodes_of(const ClusterTarget& target, const ClusterClient* client) {
+  std::vector<NodeEntry> nodes = target.nodes;
+  if (client == nullptr) return nodes;
+  for (const std::string& member : client->members()) {
+    const auto known = std::ranges::find(nodes, member, &NodeEntry::name);
+    if (known == nodes.end())
+      nodes.push_back({.name = member, .alive = true});
+    else
+      known->alive = true;
+  }
+  return nodes;
+}
+
+// Who has said some of it, and whose log was not read. Of who has left, that is known to be all.
+std::set<std::string> not_read(const std::vector<Event>& events,
+                               const std::set<std::string>& read) {
+  std::map<std::string, const Event*> last;
+  for (const Event& event : events) {
+    const std::string node(node_of(event.origin()));
+    if (read.contains(node)) continue;
+    const Event*& newest = last[node];
+    if (newest == nullptr || newest->time() < event.time()) newest = &event;
+  }
+  std::set<std::string> names;
+  for (const auto& [node, event] : last)
+    if (event->type() != schema::Payload::NODE_LEFT) names.insert(node);
+  return names;
+}
+
+bool answers(ClusterClient& client, const std::string& node) {
+  const absl::Status answer =
+      client
+          .ask({node, "node"}, Message<schema::Request>::build([](schema::Request::Builder ping) {
+                 ping.setPing();
+               }),
+               page_deadline)
+          .status();
+  return !absl::IsUnavailable(answer) && !absl::IsDeadlineExceeded(answer);
+}
+
+// Of nodes that are no neighbours what they answer through hubs, if there are any. The others are named.
+void read_beyond(const std::set<std::string>& names, const std::optional<Trust>& trust,
+                 const Wanted& wanted, EventPool& pool, ClusterClient* client,
+                 std::vector<Event>& events, std::vector<std::string>* forgetful) {
+  std::vector<std::string> missing;
+  for (const std::string& name : names) {
+    NodeEntry node{.name = name, .alive = true};
+    if (client == nullptr || client->members().contains(name) || !answers(*client, name) ||
+        !read_told({"log", "log", {}}, node, trust, wanted, pool, client, events, forgetful).ok()) {
+      missing.push_back(name);
+      continue;
+    }
+    read_told(archive_of(node), node, trust, wanted, pool, client, events, forgetful).IgnoreError();
+  }
+  if (missing.empty()) return;
+  std::fprintf(stderr, "not read is the log of %s: what is told of it is from archives\n",
+               absl::StrJoin(missing, ", ").c_str());
 }
 
 }  // namespace
+
+std::unique_ptr<ClusterClient> connect_to_read(const ClusterTarget& target) {
+  if (!target.running) return nullptr;
+  absl::StatusOr<std::unique_ptr<ClusterClient>> connected = ClusterClient::connect(target);
+  if (connected.ok()) return *std::move(connected);
+  std::fprintf(stderr, "only logs of this machine are read: %s\n",
+               std::string(connected.status().message()).c_str());
+  return nullptr;
+}
 
 absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, const Pattern& pattern,
                                                 EventPool& pool,
                                                 std::vector<std::string>* forgetful,
                                                 HybridTime since) {
-  std::unique_ptr<ClusterClient> client;
-  if (target.running) {
-    if (auto connected = ClusterClient::connect(target); connected.ok())
-      client = *std::move(connected);
-  }
+  const std::unique_ptr<ClusterClient> client = connect_to_read(target);
   return read_history(target, pattern, pool, client.get(), forgetful, since);
 }
 
@@ -199,20 +272,38 @@ absl::StatusOr<std::vector<Event>> read_history(const ClusterTarget& target, con
                                                 HybridTime since) {
   const Wanted wanted{pattern, since};
   std::vector<Event> events;
-  std::size_t read = 0;
+  std::set<std::string> read;
   absl::Status trouble;
-  for (const NodeEntry& node : target.nodes) {
+  std::vector<NodeEntry> nodes = nodes_of(target, client);
+  for (NodeEntry& node : nodes) {
     const absl::Status done =
         read_kept(node, {"log", "log", node.log}, wanted, pool, client, events, forgetful);
-    // A node that was registered and ended before it had a log has nothing to tell.
+    // A hub has no log, nor has a node that was registered and ended before it had one.
     if (absl::IsNotFound(done)) continue;
     if (done.ok())
-      ++read;
+      read.insert(node.name);
     else
       trouble = done;
   }
-  read_archives(target, wanted, pool, client, events, forgetful);
-  if (read == 0 && events.empty() && !trouble.ok()) return trouble;
+  std::optional<Trust> trust;
+  absl::Status believed;
+  if (!target.trust.empty()) {
+    absl::StatusOr<Trust> trusted = read_trust(target.trust);
+    if (trusted.ok())
+      trust = *std::move(trusted);
+    else
+      believed = trusted.status();
+  }
+  if (believed.ok()) {
+    read_archives(nodes, trust, wanted, pool, client, events, forgetful);
+    // Who has left is seen where everything is read.
+    if (pattern.text() == ">")
+      read_beyond(not_read(events, read), trust, wanted, pool, client, events, forgetful);
+  } else {
+    std::fprintf(stderr, "archives are not believed: %s\n",
+                 std::string(believed.message()).c_str());
+  }
+  if (read.empty() && events.empty() && !trouble.ok()) return trouble;
   const auto key = [](const Event& event) {
     return std::tuple(event.time(), event.origin(), event.incarnation(), event.sequence());
   };

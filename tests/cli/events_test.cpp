@@ -214,6 +214,55 @@ TEST(History, says_whose_log_begins_later) {
   EXPECT_EQ(begins_later({}), "");
 }
 
+TEST(Events, a_gap_is_told_with_its_origin_prefix_and_range) {
+  EXPECT_EQ(gap_line({.origin = "node-a/executor",
+                      .incarnation = 3,
+                      .prefix = "vm.",
+                      .after = 11,
+                      .up_to = 15,
+                      .why = "the log does not have it"}),
+            "events of node-a/executor under vm. were missed here, 3:12 to 3:15 (the log does not "
+            "have it); `supercloud events` without --follow has what a log has of them");
+  EXPECT_THAT(gap_line({.origin = "node-a/executor",
+                        .incarnation = 3,
+                        .prefix = "",
+                        .after = 11,
+                        .up_to = BusGap::unknown,
+                        .why = ""}),
+              HasSubstr("node-a/executor were missed here, from 3:12 on; "));
+}
+
+// What an archive has of a node that is nowhere to be asked; of one that has left there is no more.
+TEST(History, names_those_whose_log_is_nowhere) {
+  const TemporaryFolder folder;
+  DrivenScheduler scheduler;
+  EventPool pool;
+  NodeEntry node;
+  node.name = "node-a";
+  node.log = folder.path() / "node-a" / "log";
+  {
+    const std::string path = (node.log.parent_path() / archive_folder).string();
+    const auto log = RocksEventLog::open(scheduler, pool, {.path = path, .node = "node-a"});
+    ASSERT_TRUE(log.ok()) << log.status();
+    const auto done = scheduler.wait<Done>(
+        [&](Reply<Done> reply) {
+          (*log)->append({stored_event(pool, 1, "web1", "node-b/executor")}, std::nullopt,
+                         std::move(reply));
+        },
+        true);
+    ASSERT_TRUE(done.ok()) << done.status();
+  }
+  ClusterTarget target;
+  target.nodes = {node};
+  ClusterClient* const offline = nullptr;
+  testing::internal::CaptureStderr();
+  const auto history = read_history(target, Pattern::of(">"), pool, offline);
+  const std::string said = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(history.ok()) << history.status();
+  EXPECT_EQ(history->size(), 1U);
+  EXPECT_THAT(said, HasSubstr("not read is the log of node-b"));
+}
+
 // An archive could make up what others have said.
 TEST(History, takes_from_an_archive_what_is_proven_where_the_bus_has_keys) {
   const TemporaryFolder folder;

@@ -12,14 +12,17 @@ namespace supercloud {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 class ArchiveProgramTest : public ProgramTest {
  protected:
-  pid_t start_node(const std::string& name, const std::string& more) {
+  // `folder`: of the cluster's file, which is one's own on each machine.
+  pid_t start_node(const std::string& name, const std::string& more,
+                   const std::string& folder = "own") {
     const std::string seeds =
         name == "a" ? "" : "\"ipc://" + (folder_ / "run" / "a.req").string() + "\"";
     const pid_t node = start(
-        {"node", "--config", write(name + ".toml", node_toml(name, "own", name, seeds) + more)},
+        {"node", "--config", write(name + ".toml", node_toml(name, folder, name, seeds) + more)},
         name + ".out", name + ".err");
     EXPECT_TRUE(eventually([&] { return !output(name + ".out").empty(); }, absl::Minutes(1)))
         << output(name + ".err");
@@ -42,9 +45,9 @@ class ArchiveProgramTest : public ProgramTest {
     return said;
   }
   // What the archive has of a node, by the ids of the events.
-  std::set<EventId> archived_of(const std::string& node) {
+  std::set<EventId> archived_of(const std::string& node, const files::path& folder) {
     std::set<EventId> ids;
-    const auto target = load_cluster(folder_ / "own");
+    const auto target = load_cluster(folder);
     auto client = ClusterClient::connect(*target);
     if (!client.ok()) return ids;
     const auto request = Message<schema::Request>::build([&](auto builder) {
@@ -100,7 +103,7 @@ TEST_F(ArchiveProgramTest, WhatANodeSaidIsToldWhenItIsGoneWithItsDisk) {
     said.clear();
     for (const Event& event : *history)
       if (node_of(event.origin()) == "b") said.insert(event.id());
-    return archived_of("b") == said;
+    return archived_of("b", folder_ / "own") == said;
   };
   EXPECT_TRUE(eventually(all_archived, absl::Seconds(30)));
   ASSERT_FALSE(said.empty());
@@ -129,6 +132,54 @@ TEST_F(ArchiveProgramTest, WhatANodeSaidIsToldWhenItIsGoneWithItsDisk) {
   EXPECT_EQ(offline.code, 0) << offline.err;
   EXPECT_EQ(offline.out, before.out);
   explained();
+}
+
+// A machine each: none has the files of another.
+TEST_F(ArchiveProgramTest, WhatANodeSaidIsToldOnAMachineThatHasNeitherItsLogNorTheArchive) {
+  start_node("a", "[archive]\n", "on-a");
+  const pid_t b = start_node("b", machine("b"), "on-b");
+  const pid_t c = start_node("c", machine("c"), "on-c");
+  start_node("d", "", "on-d");
+  environment_["SUPERCLOUD_CLUSTER"] = (folder_ / "on-d").string();
+  const std::string vm = write(
+      "vm.toml", "name = \"web1\"\nmemory = \"64MiB\"\ndisk = \"16MiB\"\naddress = \"10.1.0.1\"\n");
+  until_it_succeeds(
+      {"vm", "create", vm, "--node", "b", "--wait", "--cluster", (folder_ / "on-b").string()});
+  const auto told = [&](const std::string& pattern) {
+    return run({"events", "--since", "start", pattern});
+  };
+  Said before;
+  EXPECT_TRUE(eventually(
+      [&] {
+        before = told("vm.*.main.web1");
+        return before.code == 0;
+      },
+      absl::Seconds(30)))
+      << before.err;
+  EXPECT_THAT(before.out, HasSubstr("vm.started"));
+  EXPECT_THAT(before.err, Not(HasSubstr("cannot be read")));
+  EXPECT_THAT(before.err, Not(HasSubstr("not read")));
+  EXPECT_TRUE(eventually(
+      [&] {
+        return read_cluster_file(folder_ / "on-d")->nodes.size() == 1 &&
+               !archived_of("c", folder_ / "on-a").empty() &&
+               run({"events", "--since", "start", "vm.started.main.web1"}).code == 0;
+      },
+      absl::Seconds(30)));
+
+  ::kill(b, SIGKILL);
+  EXPECT_EQ(ended(b, absl::Seconds(20)), -1);
+  // Still a member for the others, whom nobody reaches.
+  ::kill(c, SIGSTOP);
+  const Said after = told("vm.*.main.web1");
+  EXPECT_EQ(after.code, 0) << after.err;
+  EXPECT_EQ(after.out, before.out);
+  EXPECT_THAT(after.err, HasSubstr("c: its log cannot be read"));
+  EXPECT_THAT(after.err, HasSubstr("not read is the log of b, c"));
+  const Said explained = run({"explain", "web1"});
+  EXPECT_EQ(explained.code, 0) << explained.err;
+  EXPECT_THAT(explained.err, HasSubstr("not read is the log of b"));
+  ::kill(c, SIGCONT);
 }
 
 }  // namespace
