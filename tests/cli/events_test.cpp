@@ -232,14 +232,20 @@ TEST(Events, a_gap_is_told_with_its_origin_prefix_and_range) {
               HasSubstr("node-a/executor were missed here, from 3:12 on; "));
 }
 
-// What an archive has of a node that is nowhere to be asked; of one that has left there is no more.
+// Whose log and archive are below the folder.
+NodeEntry node_a(const TemporaryFolder& folder) {
+  NodeEntry node;
+  node.name = "node-a";
+  node.log = folder.path() / "node-a" / "log";
+  return node;
+}
+
+// What an archive has of a node that is nowhere to be asked.
 TEST(History, names_those_whose_log_is_nowhere) {
   const TemporaryFolder folder;
   DrivenScheduler scheduler;
   EventPool pool;
-  NodeEntry node;
-  node.name = "node-a";
-  node.log = folder.path() / "node-a" / "log";
+  const NodeEntry node = node_a(folder);
   {
     const std::string path = (node.log.parent_path() / archive_folder).string();
     const auto log = RocksEventLog::open(scheduler, pool, {.path = path, .node = "node-a"});
@@ -268,9 +274,7 @@ TEST(History, takes_from_an_archive_what_is_proven_where_the_bus_has_keys) {
   const TemporaryFolder folder;
   DrivenScheduler scheduler;
   EventPool pool;
-  NodeEntry node;
-  node.name = "node-a";
-  node.log = folder.path() / "node-a" / "log";
+  const NodeEntry node = node_a(folder);
   const auto key = KeyPair::generate();
   std::vector<Event> said = {stored_event(pool, 1, "web1", "node-b/executor"),
                              stored_event(pool, 2, "web1", "node-b/executor")};
