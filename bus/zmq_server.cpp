@@ -14,13 +14,19 @@
 #include "core/text.h"
 
 namespace supercloud {
+namespace {
+
+// Of one connection; it waits then, and others do not wait for it.
+constexpr int unread_max = 16;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<ZmqServer>> ZmqServer::bind(
     const std::shared_ptr<ZmqContext>& context, EventLoop& loop, EventPool& pool, std::string node,
     const Credentials& credentials, ZmqServerOptions options) {
   std::unique_ptr<ZmqServer> made(
       new ZmqServer(loop, pool, std::move(node), credentials, std::move(options.on_wish)));
-  ZmqSocketOptions queue{.high_water_mark = options.high_water_mark};
+  ZmqSocketOptions queue{.high_water_mark = options.high_water_mark, .unread_max = unread_max};
   if (made->secured()) {
     queue.curve = CurveEnd{credentials.key, std::nullopt};
     queue.connections_max = options.connections_max;
@@ -60,14 +66,21 @@ void ZmqServer::on_frames(ZmqSocket::Frames frames) {
   const std::string identity(frames[0]);
   absl::StatusOr<Control> control = decode_control(frames[1]);
   if (!control.ok()) return receiver_->on_rejected(from, std::string(control.status().message()));
-  const Asker asker{identity, user == nullptr ? identity : absl::StrCat(user->name, "/", identity)};
+  const Asker asker{identity, user == nullptr ? identity : absl::StrCat(user->name, "/", identity),
+                    user == nullptr ? identity : user->name};
   if (const Hello* hello = std::get_if<Hello>(&*control)) {
-    if (const std::optional<Control> welcome = on_hello_(*hello, user)) answer(identity, *welcome);
+    const std::optional<Control> welcome = on_hello_(*hello, user);
+    if (!welcome) return;
+    std::string frame = encode(*welcome);
+    if (room(asker, frame.size()).ok()) answer(asker, std::move(frame));
   } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
     serve(asker, user, std::move(*request));
   } else if (WireOnward* onward = std::get_if<WireOnward>(&*control)) {
     const bool kept = !onward->actor.empty() && !is_history_actor(onward->actor);
     Reply<std::string> reply = reply_to(asker, onward->id, kept);
+    if (is_history_actor(onward->actor)) {
+      if (absl::Status finds = room(asker, request_bytes_max); !finds.ok()) return reply(finds);
+    }
     serve_onward(user, std::move(*onward), std::move(reply));
   } else {
     receiver_->on_rejected(from, "a request that is none");
@@ -83,9 +96,11 @@ Reply<std::string> ZmqServer::reply_to(const Asker& asker, std::uint64_t id, boo
     loop.post([alive, this, asker, id, open, value = std::move(value)]() mutable {
       if (alive.expired()) return;
       if (value.ok()) {
-        if (absl::Status size = check_size("the answer", value->size()); !size.ok()) value = size;
+        absl::Status good = check_size("the answer", value->size());
+        good.Update(room(asker, value->size()));
+        if (!good.ok()) value = good;
       }
-      answer(asker.identity, WireAnswer{id, std::move(value)});
+      answer(asker, encode(WireAnswer{id, std::move(value)}));
       if (open) calls_.close(asker.name, id);
     });
   };
@@ -100,6 +115,8 @@ void ZmqServer::serve(const Asker& asker, const Trust::Enrolled* user, WireReque
     // Who may not make a request has none open.
     calls_.serve(asker.name, request.actor, request.bytes, std::move(reply));
   } else if (is_history_actor(request.actor)) {
+    // Before a log is read for nothing.
+    if (absl::Status finds = room(asker, request_bytes_max); !finds.ok()) return reply(finds);
     serve_log(user, request, std::move(reply));
   } else if (request.actor == publish_actor) {
     serve_wish(user, request, std::move(reply));
@@ -214,10 +231,17 @@ void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& reque
            }));
 }
 
-void ZmqServer::answer(const std::string& identity, const Control& control) {
-  const std::string frame = encode(control);
-  const std::string_view frames[] = {identity, frame};
-  socket_->send(frames);
+absl::Status ZmqServer::room(const Asker& asker, std::size_t bytes) {
+  absl::Status room = unread_.room(asker.peer, bytes);
+  if (!room.ok() && receiver_ != nullptr)
+    receiver_->on_rejected(secured() ? asker.peer : "a request socket",
+                           absl::StrCat("it asks and does not read: ", room.message()));
+  return room;
+}
+
+void ZmqServer::answer(const Asker& asker, std::string frame) {
+  const std::size_t bytes = frame.size();
+  socket_->send_to(asker.identity, std::move(frame), unread_.take(asker.peer, bytes));
 }
 
 }  // namespace supercloud

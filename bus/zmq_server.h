@@ -12,6 +12,7 @@
 #include "bus/beyond.h"
 #include "bus/calls.h"
 #include "bus/trust.h"
+#include "bus/unread_answers.h"
 #include "bus/zmq_socket.h"
 #include "bus/zmq_wire.h"
 #include "core/bus.h"
@@ -70,6 +71,7 @@ class ZmqServer {
   struct Asker {
     std::string identity;
     std::string name;  // what its open requests are kept under
+    std::string peer;  // what is unread is counted under: of one key all connections together
   };
   // `kept`: how far it is may be asked, and it may be cancelled.
   Reply<std::string> reply_to(const Asker& asker, std::uint64_t id, bool kept);
@@ -84,7 +86,9 @@ class ZmqServer {
   void serve_log(const Trust::Enrolled* user, const WireRequest& request, Reply<std::string> reply);
   void serve_wish(const Trust::Enrolled* user, const WireRequest& request,
                   Reply<std::string> reply);
-  void answer(const std::string& identity, const Control& control);
+  // OK, or that the peer has as much to read as there is room for, which is told of.
+  absl::Status room(const Asker& asker, std::size_t bytes);
+  void answer(const Asker& asker, std::string frame);
 
   EventLoop& loop_;
   EventPool& pool_;
@@ -96,6 +100,7 @@ class ZmqServer {
   OnHello on_hello_;
   std::unique_ptr<ZmqSocket> socket_;
   OpenCalls calls_;
+  UnreadAnswers unread_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -138,11 +138,12 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   must(socket_ != nullptr, "socket");
   set(socket_, ZMQ_LINGER, static_cast<int>(absl::ToInt64Milliseconds(options.linger)), "linger");
   set(socket_, ZMQ_SNDHWM, options.high_water_mark, "send high-water mark");
-  set(socket_, ZMQ_RCVHWM, options.high_water_mark, "receive high-water mark");
+  set(socket_, ZMQ_RCVHWM, options.unread_max > 0 ? options.unread_max : options.high_water_mark,
+      "receive high-water mark");
   set(socket_, ZMQ_RECONNECT_IVL, 10, "reconnect interval");
   set(socket_, ZMQ_RECONNECT_IVL_MAX, 500, "longest reconnect interval");
   set(socket_, ZMQ_IPV6, 1, "IPv6");
-  const std::int64_t largest = message_bytes_max;
+  const std::int64_t largest = parts_of_many_ ? subscription_bytes_max : message_bytes_max;
   must(zmq_setsockopt(socket_, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0, "message size");
   if (options.silence_max > absl::ZeroDuration()) have_kernel_ask(socket_, options.silence_max);
   if (options.curve) set_curve(socket_, *options.curve);
@@ -281,6 +282,34 @@ bool ZmqSocket::send(Frames frames, bool looks) {
   }
   look_again();
   return sent;
+}
+
+void ZmqSocket::send_to(std::string_view peer, std::string bytes, std::function<void()> let_go) {
+  struct Given {
+    std::string bytes;
+    std::function<void()> let_go;
+  };
+  auto given = std::make_unique<Given>(std::move(bytes), std::move(let_go));
+  const auto end = [](void*, void* hint) {
+    const std::unique_ptr<Given> ended(static_cast<Given*>(hint));
+    ended->let_go();
+  };
+  zmq_msg_t message;
+  std::string& frame = given->bytes;
+  must(zmq_msg_init_data(&message, frame.data(), frame.size(), end, given.get()) == 0, "message");
+  static_cast<void>(given.release());
+  const auto sent = [&](auto&& part) {
+    int result = 0;
+    while ((result = part()) < 0 && zmq_errno() == EINTR) {
+    }
+    return result >= 0;
+  };
+  if (!sent([&] {
+        return zmq_send(socket_, peer.data(), peer.size(), ZMQ_DONTWAIT | ZMQ_SNDMORE);
+      }) ||
+      !sent([&] { return zmq_msg_send(&message, socket_, ZMQ_DONTWAIT); }))
+    zmq_msg_close(&message);
+  look_again();
 }
 
 void ZmqSocket::send_lossy(Frames frames) {

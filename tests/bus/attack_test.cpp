@@ -13,6 +13,8 @@
 
 #include "absl/strings/numbers.h"
 #include "bus/calls.h"
+#include "bus/history.h"
+#include "bus/unread_answers.h"
 #include "core/node.h"
 #include "tests/bus/security_fixture.h"
 #include "tests/bus/stranger.h"
@@ -217,6 +219,10 @@ TEST_F(AttackTest, a_topic_longer_than_any_is_cut_off) {
   ASSERT_TRUE(c.eventually([&] { return c.times(ZMQ_EVENT_DISCONNECTED) > 0; }));
   EXPECT_TRUE(
       rejected(*a, "c: it is cut off, for it sends to what publishes a topic that is too long"));
+  // libzmq itself takes none that is larger still.
+  Stranger larger(loop_, ZMQ_SUB, "c", "a", bus(*a).publish_endpoint());
+  larger.subscribe("vm." + std::string(ZmqSocket::subscription_bytes_max, 'x'));
+  ASSERT_TRUE(larger.eventually([&] { return larger.times(ZMQ_EVENT_DISCONNECTED) > 0; }));
 }
 
 // Else it would be told of as slow when c is, and c's end would take its name away.
@@ -301,6 +307,43 @@ TEST_F(AttackTest, giant_frames_and_garbage_harm_nobody) {
   a->publish("executor", "web1");
   ASSERT_TRUE(run_until([&] { return b->events.size() == 1; }));
   EXPECT_EQ(a->met["b"], 1);
+}
+
+TEST_F(AttackTest, who_asks_for_history_and_reads_no_answer_occupies_a_bounded_part_of_memory) {
+  constexpr std::size_t kib_of_each = 512;
+  constexpr std::size_t questions = 3000;  // of which the answers are 1.5 GB
+  // The queue, what the kernel has taken of it, and what AddressSanitizer keeps of what was freed.
+  constexpr std::size_t kib_max = (UnreadAnswers::bytes_max >> 10) + (400 << 10);
+  auto a = start(member("a", all_));
+  auto b = start(member("b", all_), a.get());
+  meet(*a, *b);
+  a->keeps_log = true;
+  a->log.push_back(
+      a->streams.started(*a->pool, "executor", "main/web1", std::string(kib_of_each << 10, 'x')));
+  StreamRange range{.origin = "a/executor", .incarnation = 1};
+  range.prefixes = {""};
+  range.up_to = 1;
+  Stranger c(loop_, ZMQ_DEALER, "c", "a", bus(*a).request_endpoint(), /*unread_max=*/1);
+  const auto asks = [&](std::uint64_t id) {
+    c.send(encode(Control(WireRequest{id, std::string(history_actor), encode_question(range)})));
+  };
+  const auto told = [&] {
+    return static_cast<std::size_t>(std::ranges::count_if(a->rejected, [](const std::string& line) {
+      return line.starts_with("c: it asks and does not read: ");
+    }));
+  };
+  const std::size_t before = resident_kib();
+  for (std::uint64_t id = 1; id <= questions; ++id) asks(id);
+  ASSERT_TRUE(run_until([&] { return a->asked + told() >= questions; }));
+  // The log was read for no more than what fits, and for what came in the turns in which that filled up.
+  EXPECT_LT(a->asked, 4 * UnreadAnswers::bytes_max / (kib_of_each << 10));
+  EXPECT_LT(resident_kib(), before + kib_max);
+  EXPECT_TRUE(ask(*b, {"a", "echo"}, "x").ok()) << "others are served";
+  // Every question has an answer, and who has read them is answered as before.
+  ASSERT_TRUE(c.eventually([&] { return c.heard().size() == questions; }));
+  asks(questions + 1);
+  ASSERT_TRUE(c.eventually([&] { return c.heard().size() > questions; }));
+  EXPECT_EQ(c.heard().back().size(), c.heard().front().size()) << "the event, and no refusal";
 }
 
 TEST_F(AttackTest, who_guesses_numbers_of_requests_neither_cancels_nor_watches_them) {

@@ -47,9 +47,10 @@ Event TestStreams::event(EventPool& pool, std::string_view actor, std::string_vi
   return seal(std::move(draft), actor);
 }
 
-Event TestStreams::started(EventPool& pool, std::string_view actor, std::string_view vm) {
+Event TestStreams::started(EventPool& pool, std::string_view actor, std::string_view vm,
+                           const std::string& why) {
   Draft draft = pool.draft(vm);
-  draft.payload().initVmStarted();
+  draft.payload().initVmStarted().setWhy(why);
   return seal(std::move(draft), actor);
 }
 

@@ -21,7 +21,8 @@ class TestStreams {
   // vm.dirty_rate about `vm`, by `actor`.
   Event event(EventPool& pool, std::string_view actor, std::string_view vm);
   // vm.started, which is logged.
-  Event started(EventPool& pool, std::string_view actor, std::string_view vm);
+  Event started(EventPool& pool, std::string_view actor, std::string_view vm,
+                const std::string& why = {});
   // bus.checkpoint of these, which are this node's, signed with the test_key() of `signer`.
   Event checkpoint(EventPool& pool, const std::vector<Event>& events, const std::string& signer);
   // migration.progress: another first token.

@@ -20,8 +20,9 @@ namespace supercloud {
 // One socket of it, with the key of a name.
 class Stranger {
  public:
+  // `unread_max`: messages that its libzmq takes before they are heard().
   Stranger(EventLoop& loop, int type, const std::string& key, const std::string& to,
-           const std::string& endpoint)
+           const std::string& endpoint, int unread_max = 1000)
       : monitor_name_("inproc://stranger-" +
                       std::to_string(reinterpret_cast<std::uintptr_t>(this))),
         context_(zmq_ctx_new()),
@@ -35,6 +36,7 @@ class Stranger {
     const int none = 0;
     for (void* each : {socket_, monitor_}) zmq_setsockopt(each, ZMQ_LINGER, &none, sizeof none);
     zmq_setsockopt(socket_, ZMQ_SNDHWM, &none, sizeof none);
+    zmq_setsockopt(socket_, ZMQ_RCVHWM, &unread_max, sizeof unread_max);
     EXPECT_EQ(zmq_socket_monitor(socket_, monitor_name_.c_str(), ZMQ_EVENT_ALL), 0);
     EXPECT_EQ(zmq_connect(monitor_, monitor_name_.c_str()), 0);
     EXPECT_EQ(zmq_connect(socket_, endpoint.c_str()), 0);

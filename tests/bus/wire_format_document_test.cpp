@@ -18,6 +18,7 @@
 #include "bus/checkpoint.h"
 #include "bus/history.h"
 #include "bus/key.h"
+#include "bus/unread_answers.h"
 #include "bus/zmq_bus.h"
 #include "bus/zmq_wire.h"
 #include "core/hybrid_clock.h"
@@ -479,6 +480,8 @@ TEST(WireFormatDocument, the_limits_are_ours) {
       {"event_bytes_max", event_bytes_max},
       {"request_bytes_max", request_bytes_max},
       {"message_bytes_max", ZmqSocket::message_bytes_max},
+      {"subscription_bytes_max", ZmqSocket::subscription_bytes_max},
+      {"unread_bytes_max", UnreadAnswers::bytes_max},
       {"together_bytes_max", together_bytes_max},
       {"topic_bytes_max", topic_bytes_max},
       {"token_bytes_max", token_bytes_max},
