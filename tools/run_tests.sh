@@ -5,39 +5,49 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+asan_suites=(unit simulation asan)
+tsan_suites=(tsan)
 builds=()
 status=0
 
-# run FOLDER MESON_TEST_ARGUMENT...
+wanted() { [[ " ${TEST_BUILDS:-build build-asan build-tsan} " == *" $1 "* ]]; }
+
+# build_ahead FOLDER SUITE...: many tests wait most of their time, and what the next ones need is built meanwhile, of what they leave of the
+# processors. What cannot be built is told of when it is to run. Until then: wait.
+build_ahead() {
+  wanted "$1" || return 0
+  tools/configure.sh "$1"
+  tools/test_targets.py "$@" | xargs chrt --idle 0 ninja -C "$1" -j "$(nproc)" > /dev/null 2>&1 &
+}
+
+# run FOLDER TIMEOUT_MULTIPLIER SUITE...: without a suite, all of them.
 run() {
-  local folder=$1
-  shift
-  echo "test: ${folder} ($*)"
+  local folder=$1 multiplier=$2
+  shift 2
+  echo "test: $folder ($*)"
   builds+=("$folder")
   find "$folder" -name '*.xml' -delete # a test that crashes would be counted by what it reported the last time
   rm -f "$folder"/meson-logs/testlog.json
-  meson test -C "$folder" --print-errorlogs "$@" || status=1
+  meson test -C "$folder" --print-errorlogs --timeout-multiplier "$multiplier" "${@/#/--suite=}" || status=1
 }
 
-wanted() { [[ " ${TEST_BUILDS:-build build-asan build-tsan} " == *" $1 "* ]]; }
-
-if wanted build; then run build; fi
-
 symbolizer=$(command -v llvm-symbolizer-19 || true)
+export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1:external_symbolizer_path=$symbolizer"
+export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
+export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp:external_symbolizer_path=$symbolizer"
+
+build_ahead build-asan "${asan_suites[@]}"
+if wanted build; then run build 1; fi
+wait
+build_ahead build-tsan "${tsan_suites[@]}"
 if wanted build-asan; then
-  tools/configure.sh build-asan
-  export ASAN_OPTIONS="halt_on_error=1:abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1:external_symbolizer_path=$symbolizer"
-  export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1:external_symbolizer_path=$symbolizer"
-  run build-asan --suite unit --suite simulation --suite asan --timeout-multiplier 4
+  run build-asan 4 "${asan_suites[@]}"
   if wanted build; then # by g++, and by clang
     tests/simulation/compare_compilers.py {build,build-asan}/tests/simulation/simulation_digests || status=1
   fi
 fi
-if wanted build-tsan; then
-  tools/configure.sh build-tsan
-  export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp:external_symbolizer_path=$symbolizer"
-  run build-tsan --suite tsan --timeout-multiplier 8
-fi
+wait
+if wanted build-tsan; then run build-tsan 8 "${tsan_suites[@]}"; fi
 
 python3 tools/count_tests.py "${builds[@]}" || status=1
 exit "$status"
