@@ -17,15 +17,24 @@ namespace supercloud {
 // Thread-bound, but for what take() gives.
 class UnreadAnswers {
  public:
-  static constexpr std::size_t bytes_max = 64 << 20;  // of one peer
+  static constexpr std::size_t bytes_max = 64 << 20;          // of one peer
+  static constexpr std::size_t short_bytes_max = 68 << 20;    // with short answers, as refusals are
+  static constexpr std::size_t bytes_of_message = 512;        // that it takes beside its own
+  static constexpr std::size_t bytes_of_question = 16 << 10;  // while it is not answered
+  static constexpr std::size_t short_answer_bytes_max = 4096;  // of one
 
-  // ResourceExhausted: so many more find no room.
+  // Counts while it is there. May go on any thread, and after this.
+  using Share = std::shared_ptr<const void>;
+
+  // Unavailable: so many more find no room.
   absl::Status room(std::string_view peer, std::size_t bytes) const;
-  // They count until the function is called, which may be on any thread, once, and after this is gone.
-  std::function<void()> take(std::string_view peer, std::size_t bytes);
+  bool has_room_for_short(std::string_view peer, std::size_t bytes) const;
+  Share take(std::string_view peer, std::size_t bytes);
 
  private:
   using Bytes = std::atomic<std::size_t>;
+
+  std::size_t of(std::string_view peer) const;
 
   std::map<std::string, std::shared_ptr<Bytes>, std::less<>> of_;
   std::size_t look_ = 16;  // with so many peers, who of them has taken all

@@ -145,6 +145,7 @@ absl::Status ZmqBus::bind(EventPool& pool) {
   auto server = ZmqServer::bind(context_, loop_, pool, self_.name, credentials_,
                                 {.endpoint = options_.request_bind,
                                  .high_water_mark = options_.high_water_mark,
+                                 .silence_max = options_.silence_max,
                                  .connections_max = connections_max,
                                  .on_wish = options_.on_wish});
   if (!server.ok()) return server.status();

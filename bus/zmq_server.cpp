@@ -14,19 +14,13 @@
 #include "core/text.h"
 
 namespace supercloud {
-namespace {
-
-// Of one connection; it waits then, and others do not wait for it.
-constexpr int unread_max = 16;
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<ZmqServer>> ZmqServer::bind(
     const std::shared_ptr<ZmqContext>& context, EventLoop& loop, EventPool& pool, std::string node,
     const Credentials& credentials, ZmqServerOptions options) {
   std::unique_ptr<ZmqServer> made(
       new ZmqServer(loop, pool, std::move(node), credentials, std::move(options.on_wish)));
-  ZmqSocketOptions queue{.high_water_mark = options.high_water_mark, .unread_max = unread_max};
+  ZmqSocketOptions queue{.high_water_mark = options.high_water_mark, .ahead_max = ahead_max};
+  queue.silence_max = options.silence_max;
   if (made->secured()) {
     queue.curve = CurveEnd{credentials.key, std::nullopt};
     queue.connections_max = options.connections_max;
@@ -69,19 +63,17 @@ void ZmqServer::on_frames(ZmqSocket::Frames frames) {
   const Asker asker{identity, user == nullptr ? identity : absl::StrCat(user->name, "/", identity),
                     user == nullptr ? identity : user->name};
   if (const Hello* hello = std::get_if<Hello>(&*control)) {
-    const std::optional<Control> welcome = on_hello_(*hello, user);
-    if (!welcome) return;
-    std::string frame = encode(*welcome);
-    if (room(asker, frame.size()).ok()) answer(asker, std::move(frame));
+    if (const std::optional<Control> welcome = on_hello_(*hello, user))
+      send(asker, encode(*welcome));
   } else if (WireRequest* request = std::get_if<WireRequest>(&*control)) {
-    serve(asker, user, std::move(*request));
+    if (is_call_actor(request->actor) || takes(asker, request->id))
+      serve(asker, user, std::move(*request));
   } else if (WireOnward* onward = std::get_if<WireOnward>(&*control)) {
     const bool kept = !onward->actor.empty() && !is_history_actor(onward->actor);
-    Reply<std::string> reply = reply_to(asker, onward->id, kept);
-    if (is_history_actor(onward->actor)) {
-      if (absl::Status finds = room(asker, request_bytes_max); !finds.ok()) return reply(finds);
+    if (takes(asker, onward->id)) {
+      Reply<std::string> reply = reply_to(asker, onward->id, kept);
+      serve_onward(user, std::move(*onward), std::move(reply));
     }
-    serve_onward(user, std::move(*onward), std::move(reply));
   } else {
     receiver_->on_rejected(from, "a request that is none");
   }
@@ -91,16 +83,14 @@ Reply<std::string> ZmqServer::reply_to(const Asker& asker, std::uint64_t id, boo
   std::shared_ptr<Call> call = kept ? calls_.open(asker.name, id) : nullptr;
   const bool open = call != nullptr;
   // May be called on any thread, and after this bus is gone.
-  auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, asker, id,
-               open](absl::StatusOr<std::string> value) {
-    loop.post([alive, this, asker, id, open, value = std::move(value)]() mutable {
+  auto done = [&loop = loop_, alive = std::weak_ptr<char>(alive_), this, asker, id, open,
+               question = unread_.take(asker.peer, UnreadAnswers::bytes_of_question)](
+                  absl::StatusOr<std::string> value) mutable {
+    loop.post([alive, this, asker, id, open, question = std::move(question),
+               value = std::move(value)]() mutable {
       if (alive.expired()) return;
-      if (value.ok()) {
-        absl::Status good = check_size("the answer", value->size());
-        good.Update(room(asker, value->size()));
-        if (!good.ok()) value = good;
-      }
-      answer(asker, encode(WireAnswer{id, std::move(value)}));
+      question.reset();
+      answer(asker, id, std::move(value));
       if (open) calls_.close(asker.name, id);
     });
   };
@@ -115,8 +105,6 @@ void ZmqServer::serve(const Asker& asker, const Trust::Enrolled* user, WireReque
     // Who may not make a request has none open.
     calls_.serve(asker.name, request.actor, request.bytes, std::move(reply));
   } else if (is_history_actor(request.actor)) {
-    // Before a log is read for nothing.
-    if (absl::Status finds = room(asker, request_bytes_max); !finds.ok()) return reply(finds);
     serve_log(user, request, std::move(reply));
   } else if (request.actor == publish_actor) {
     serve_wish(user, request, std::move(reply));
@@ -231,17 +219,39 @@ void ZmqServer::serve_wish(const Trust::Enrolled* user, const WireRequest& reque
            }));
 }
 
-absl::Status ZmqServer::room(const Asker& asker, std::size_t bytes) {
-  absl::Status room = unread_.room(asker.peer, bytes);
-  if (!room.ok() && receiver_ != nullptr)
+absl::Status ZmqServer::find_room(const Asker& asker, std::size_t bytes) {
+  absl::Status found = unread_.room(asker.peer, bytes);
+  if (!found.ok() && receiver_ != nullptr)
     receiver_->on_rejected(secured() ? asker.peer : "a request socket",
-                           absl::StrCat("it asks and does not read: ", room.message()));
-  return room;
+                           absl::StrCat("it asks and does not read: ", found.message()));
+  return found;
 }
 
-void ZmqServer::answer(const Asker& asker, std::string frame) {
-  const std::size_t bytes = frame.size();
-  socket_->send_to(asker.identity, std::move(frame), unread_.take(asker.peer, bytes));
+// Before anything is done for it. False: it was refused.
+bool ZmqServer::takes(const Asker& asker, std::uint64_t id) {
+  absl::Status found = find_room(asker, UnreadAnswers::bytes_of_question);
+  if (!found.ok()) answer(asker, id, found);
+  return found.ok();
+}
+
+// What was done stays done, and is not to be asked for again: only the answer goes.
+void ZmqServer::answer(const Asker& asker, std::uint64_t id, absl::StatusOr<std::string> value) {
+  if (value.ok()) {
+    if (absl::Status good = check_size("the answer", value->size()); !good.ok()) value = good;
+  }
+  std::string frame = encode(WireAnswer{id, std::move(value)});
+  if (frame.size() > UnreadAnswers::short_answer_bytes_max) {
+    if (const absl::Status found = find_room(asker, frame.size()); !found.ok())
+      frame = encode(WireAnswer{id, absl::DataLossError(absl::StrCat(
+                                        "it was done, and its answer let go: ", found.message()))});
+  }
+  send(asker, std::move(frame));
+}
+
+void ZmqServer::send(const Asker& asker, std::string frame) {
+  const std::size_t bytes = frame.size() + UnreadAnswers::bytes_of_message;
+  if (unread_.has_room_for_short(asker.peer, bytes))
+    socket_->send_to(asker.identity, std::move(frame), unread_.take(asker.peer, bytes));
 }
 
 }  // namespace supercloud

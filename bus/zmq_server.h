@@ -26,13 +26,17 @@ using OnWish = std::function<void(const std::string& publisher, Draft draft, Rep
 struct ZmqServerOptions {
   std::string endpoint;
   int high_water_mark = 1000;
-  std::size_t connections_max = 0;  // with keys
-  OnWish on_wish;                   // empty: nothing is published for others
+  Duration silence_max = absl::ZeroDuration();  // a connection that is half gone ends after it
+  std::size_t connections_max = 0;              // with keys
+  OnWish on_wish;                               // empty: nothing is published for others
 };
 
 // Thread-bound to the loop. Not destroyed from inside one of its callbacks.
 class ZmqServer {
  public:
+  // Messages of one connection that wait to be taken: it waits then, and others do not wait for it.
+  static constexpr int ahead_max = 16;
+
   // What to answer to a hello from a connection of `user`'s; null: without keys, it may be anyone's. None: nothing.
   using OnHello =
       std::function<std::optional<Control>(const Hello& hello, const Trust::Enrolled* user)>;
@@ -71,7 +75,7 @@ class ZmqServer {
   struct Asker {
     std::string identity;
     std::string name;  // what its open requests are kept under
-    std::string peer;  // what is unread is counted under: of one key all connections together
+    std::string peer;  // what is unread is counted under: with keys all connections of one name
   };
   // `kept`: how far it is may be asked, and it may be cancelled.
   Reply<std::string> reply_to(const Asker& asker, std::uint64_t id, bool kept);
@@ -87,8 +91,10 @@ class ZmqServer {
   void serve_wish(const Trust::Enrolled* user, const WireRequest& request,
                   Reply<std::string> reply);
   // OK, or that the peer has as much to read as there is room for, which is told of.
-  absl::Status room(const Asker& asker, std::size_t bytes);
-  void answer(const Asker& asker, std::string frame);
+  absl::Status find_room(const Asker& asker, std::size_t bytes);
+  bool takes(const Asker& asker, std::uint64_t id);
+  void answer(const Asker& asker, std::uint64_t id, absl::StatusOr<std::string> value);
+  void send(const Asker& asker, std::string frame);
 
   EventLoop& loop_;
   EventPool& pool_;

@@ -138,7 +138,7 @@ ZmqSocket::ZmqSocket(std::shared_ptr<ZmqContext> context, void* socket, ZmqSocke
   must(socket_ != nullptr, "socket");
   set(socket_, ZMQ_LINGER, static_cast<int>(absl::ToInt64Milliseconds(options.linger)), "linger");
   set(socket_, ZMQ_SNDHWM, options.high_water_mark, "send high-water mark");
-  set(socket_, ZMQ_RCVHWM, options.unread_max > 0 ? options.unread_max : options.high_water_mark,
+  set(socket_, ZMQ_RCVHWM, options.ahead_max > 0 ? options.ahead_max : options.high_water_mark,
       "receive high-water mark");
   set(socket_, ZMQ_RECONNECT_IVL, 10, "reconnect interval");
   set(socket_, ZMQ_RECONNECT_IVL_MAX, 500, "longest reconnect interval");
@@ -284,21 +284,19 @@ bool ZmqSocket::send(Frames frames, bool looks) {
   return sent;
 }
 
-void ZmqSocket::send_to(std::string_view peer, std::string bytes, std::function<void()> let_go) {
+void ZmqSocket::send_to(std::string_view peer, std::string bytes,
+                        std::shared_ptr<const void> kept) {
   struct Given {
     std::string bytes;
-    std::function<void()> let_go;
+    std::shared_ptr<const void> kept;
   };
-  auto given = std::make_unique<Given>(std::move(bytes), std::move(let_go));
-  const auto end = [](void*, void* hint) {
-    const std::unique_ptr<Given> ended(static_cast<Given*>(hint));
-    ended->let_go();
-  };
+  auto given = std::make_unique<Given>(std::move(bytes), std::move(kept));
+  const auto end = [](void*, void* hint) { delete static_cast<Given*>(hint); };
   zmq_msg_t message;
   std::string& frame = given->bytes;
   must(zmq_msg_init_data(&message, frame.data(), frame.size(), end, given.get()) == 0, "message");
   static_cast<void>(given.release());
-  const auto sent = [&](auto&& part) {
+  const auto sent = [](auto&& part) {
     int result = 0;
     while ((result = part()) < 0 && zmq_errno() == EINTR) {
     }

@@ -36,7 +36,7 @@ struct CurveEnd {
 
 struct ZmqSocketOptions {
   int high_water_mark = 1000;
-  int unread_max = 0;  // messages of one connection that wait to be taken; 0: high_water_mark
+  int ahead_max = 0;  // messages of one connection that wait to be taken; 0: high_water_mark
   std::optional<CurveEnd> curve;  // none: plain
   bool manual = false;            // XPUB: what is subscribed is only what grant() says
   bool nodrop = false;            // XPUB: say when a subscriber's queue is full
@@ -67,7 +67,7 @@ class ZmqSocket {
   static constexpr std::size_t frames_max = 8;  // of one message; more are cut off
   static constexpr std::size_t messages_per_turn = 128;
   static constexpr std::size_t message_bytes_max = 2 << 20;  // a peer that sends more is cut off
-  static constexpr std::size_t subscription_bytes_max = 128 << 10;  // to XPUB, likewise
+  static constexpr std::size_t subscription_bytes_max = 4096;  // to XPUB, likewise
 
   // `type`: ZMQ_SUB, ... `on_writable`, if given, runs when something may
   // be sent, at first and after a send that failed. ResourceExhausted: out of sockets or descriptors.
@@ -115,8 +115,8 @@ class ZmqSocket {
   bool send(Frames frames);
   // The same by what libzmq knew of queues when it last looked, which it does by itself once a millisecond, and within look().
   bool send_unlooked(Frames frames);
-  // ROUTER: to one peer; `let_go` runs, on any thread, when libzmq has it no more: it has left, or there is nobody who would take it.
-  void send_to(std::string_view peer, std::string bytes, std::function<void()> let_go);
+  // ROUTER: to one peer; `kept` goes, on any thread, when libzmq has the message no more: it has left, or there is nobody who would take it.
+  void send_to(std::string_view peer, std::string bytes, std::shared_ptr<const void> kept);
   // XPUB: whether libzmq has had news of connections since the last call, as that somebody whose queue was full has room. It takes note of them here.
   bool had_news();
   // XPUB: to those whose queue has room.

@@ -13,12 +13,15 @@ status=0
 wanted() { [[ " ${TEST_BUILDS:-build build-asan build-tsan} " == *" $1 "* ]]; }
 
 # build_ahead FOLDER SUITE...: many tests wait most of their time, and what the next ones need is built meanwhile, of what they leave of the
-# processors. What cannot be built is told of when it is to run. Until then: wait.
+# processors; Linux shares these among sessions first, so it is one of its own. What cannot be built is told of when it is to run. Until then: wait.
 build_ahead() {
-  wanted "$1" || return 0
-  tools/configure.sh "$1"
-  tools/test_targets.py "$@" | xargs chrt --idle 0 ninja -C "$1" -j "$(nproc)" > /dev/null 2>&1 &
+  wanted "$1" && tools/configure.sh "$1" || return 0
+  # shellcheck disable=SC2016 # for the inner one
+  tools/test_targets.py "$@" | setsid bash -c 'echo 19 > /proc/self/autogroup
+    exec chrt --idle 0 xargs -r ninja -C "$0" -j "$(nproc)"' "$1" > /dev/null 2>&1 &
+  ahead=$!
 }
+trap '[[ -z ${ahead:-} ]] || kill -- "-$ahead" 2> /dev/null || true' EXIT
 
 # run FOLDER TIMEOUT_MULTIPLIER SUITE...: without a suite, all of them.
 run() {
