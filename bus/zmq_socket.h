@@ -66,7 +66,7 @@ class ZmqSocket {
 
   static constexpr std::size_t frames_max = 8;  // of one message; more are cut off
   static constexpr std::size_t messages_per_turn = 128;
-  static constexpr std::size_t message_bytes_max = 2 << 20;  // a peer that sends more is cut off
+  static constexpr std::size_t message_bytes_max = 2 << 20;    // a peer that sends more is cut off
   static constexpr std::size_t subscription_bytes_max = 4096;  // to XPUB, likewise
 
   // `type`: ZMQ_SUB, ... `on_writable`, if given, runs when something may
