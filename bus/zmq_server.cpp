@@ -14,6 +14,7 @@
 #include "core/text.h"
 
 namespace supercloud {
+
 absl::StatusOr<std::unique_ptr<ZmqServer>> ZmqServer::bind(
     const std::shared_ptr<ZmqContext>& context, EventLoop& loop, EventPool& pool, std::string node,
     const Credentials& credentials, ZmqServerOptions options) {
